@@ -1,0 +1,1 @@
+"""The command line: one command = one file = one call into the library. Installed as `landseg.cli`."""

@@ -1,0 +1,22 @@
+"""Options that several commands share, so that they look and mean the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")
+]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Continue a run that was stopped; with nothing to continue, start.")
+]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships [default: the shipped one].")
+]
+Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Memory = Annotated[int, typer.Option("--memory", metavar="MIB", min=1, help="Memory to stay below, in MiB.")]
+Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]

@@ -1,0 +1,1 @@
+"""Rasters, vectors and coordinates: everything that touches files; knows no torch."""

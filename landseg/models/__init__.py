@@ -1,0 +1,1 @@
+"""Networks and nothing else: no files of rasters, no coordinates."""

@@ -1,0 +1,1 @@
+"""The engine: windows, receptive fields, stitching and the stream that joins them."""
