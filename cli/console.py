@@ -45,7 +45,7 @@ def _show_warning(
 
 @contextmanager
 def working() -> Iterator[None]:
-    """While inside, whatever is printed goes to standard error, so that standard output keeps for the result."""
+    """While inside, whatever is printed goes to standard error: standard output is kept for the result."""
     with redirect_stdout(sys.stderr):
         yield
 

@@ -1,7 +1,7 @@
 """The `landseg` program: every command registered by name.
 
-A command is a module of this folder with one function `command(...)`, typed for typer. Modules are imported when
-the program starts, so they import nothing heavy at the top: the library comes in inside `command`.
+A command is a module of this folder with one function `command(...)`, typed for typer. All of them are
+imported when the program starts, so they import nothing heavy at the top: the library comes in inside `command`.
 """
 
 from typing import Annotated
@@ -38,8 +38,8 @@ def landseg(
 ) -> None:
     """Land-cover maps from georeferenced rasters, without seams and in bounded memory.
 
-    Results go to standard output, logs and progress to standard error. Exit codes: 0 done, 1 refused or failed
-    (one sentence says why), 2 wrong usage, 130 interrupted.
+    Results go to standard output, logs and progress to standard error. Exit codes: 0 done, 1 refused or
+    failed (one sentence says why), 2 wrong usage, 130 interrupted.
     """
     console.start()
 

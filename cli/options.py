@@ -13,7 +13,7 @@ Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a run that was stopped; with nothing to continue, start.")
 ]
 Model = Annotated[
-    str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships [default: the shipped one].")
+    str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]

@@ -1,0 +1,51 @@
+# make demo   predict the shipped scene with the shipped model into demo/
+# make test   the fast tests; make test-slow the long ones; make lint types: as CI runs them
+#
+# Everything runs in .venv, made on first use and again when pyproject.toml changes.
+
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: demo test test-slow test-all lint types install clean
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help:
+	@sed -n 's/^# //p' Makefile | head -2
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "landseg needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1); run: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+demo: $(STAMP)
+	@mkdir -p demo
+	$(BIN)/landseg predict sample_tiles/banepa_scene.tif -o demo/landcover.tif \
+		--polygons demo/landcover.gpkg --preview demo/preview.png --overwrite
+	@echo
+	@echo "Land cover of Banepa, Nepal:"
+	@echo "  demo/landcover.tif   class raster; open it in QGIS, its style comes along"
+	@echo "  demo/landcover.gpkg  polygons"
+	@echo "  demo/preview.png     picture"
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+clean:
+	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
