@@ -1,1 +1,1 @@
-"""Rasters, vectors and coordinates: everything that touches files; knows no torch."""
+"""Everything that touches raster and vector files and their coordinates. Knows no torch."""

@@ -1,0 +1,189 @@
+"""ClassMap: the class table that ties raster values to class indices, names and colours."""
+
+import colorsys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.errors import ClassError
+
+IGNORE_INDEX = 255
+"""The class index that no loss and no metric counts."""
+
+MAX_CLASSES = 254
+MAX_VALUE = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class LandClass:
+    """One class: the number that stands for it in a raster, its name and its colour (red, green, blue).
+
+    Raises:
+        ClassError: a value outside 0..65535, an empty name or a colour outside 0..255.
+    """
+
+    value: int
+    name: str
+    color: tuple[int, int, int]
+
+    def __post_init__(self) -> None:
+        if not _is_int(self.value) or not 0 <= self.value <= MAX_VALUE:
+            raise ClassError(f"class {self.name!r} has value {self.value!r}: expected a whole number 0..{MAX_VALUE}")
+        if not isinstance(self.name, str) or not self.name.strip():
+            raise ClassError(f"the class with value {self.value} has no name: give every class one")
+        if len(self.color) != 3 or not all(_is_int(part) and 0 <= part <= 255 for part in self.color):
+            raise ClassError(f"colour {self.color!r} of class {self.name!r}: expected three numbers 0..255")
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """The classes in the order of their indices, and the raster values that mean "unlabelled".
+
+    >>> water, road = LandClass(1, "water", (0, 0, 255)), LandClass(4, "road", (90, 90, 90))
+    >>> table = ClassMap((water, road), ignore=(9,))
+    >>> table.to_indices(np.array([[1, 4, 9, 0]])).tolist()
+    [[0, 1, 255, 255]]
+    >>> table.to_values(np.array([[0, 1, 255]])).tolist()
+    [[1, 4, 0]]
+
+    Raises:
+        ClassError: no class, more than 254, or values or names that occur twice.
+    """
+
+    classes: tuple[LandClass, ...]
+    ignore: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 1 <= len(self.classes) <= MAX_CLASSES:
+            raise ClassError(f"a class table holds 1 to {MAX_CLASSES} classes, not {len(self.classes)}")
+        fields: tuple[tuple[str, tuple[int | str, ...]], ...] = (("value", self.values), ("name", self.names))
+        for what, entries in fields:
+            twice = [entry for entry in entries if entries.count(entry) > 1]
+            if twice:
+                raise ClassError(f"class {what} {twice[0]!r} occurs twice: every class needs its own")
+        both = sorted(set(self.values) & set(self.ignore))
+        if both:
+            raise ClassError(f"value {both[0]} is both a class and ignored: remove it from one of the two")
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """Raster values, by class index."""
+        return tuple(entry.value for entry in self.classes)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names, by class index."""
+        return tuple(entry.name for entry in self.classes)
+
+    @property
+    def colors(self) -> tuple[tuple[int, int, int], ...]:
+        """Colours (red, green, blue; 0..255), by class index."""
+        return tuple(entry.color for entry in self.classes)
+
+    @property
+    def nodata(self) -> int:
+        """The raster value without data: 0 if no class uses it, else 255, else the largest that is free."""
+        used = set(self.values)
+        if 0 not in used:
+            return 0
+        if max(used) < 255:
+            return 255
+        return next(value for value in range(MAX_VALUE, 0, -1) if value not in used)
+
+    @property
+    def dtype(self) -> str:
+        """The smallest of "uint8" and "uint16" that holds every value and nodata."""
+        return "uint8" if max(*self.values, self.nodata) <= 255 else "uint16"
+
+    def to_indices(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Class indices 0..K-1 of raster values; IGNORE_INDEX for ignored values, nodata and NaN.
+
+        Raises:
+            ClassError: values that the table does not know, each with its number of pixels.
+        """
+        values = np.asarray(values)
+        table = np.full(MAX_VALUE + 2, -1, dtype=np.int16)  # the last entry stands for everything outside
+        table[[self.nodata, *(value for value in self.ignore if 0 <= value <= MAX_VALUE)]] = IGNORE_INDEX
+        table[list(self.values)] = np.arange(len(self))
+        if values.dtype.kind not in "biuf":
+            raise ClassError(f"class values of dtype {values.dtype}: expected whole numbers")
+        if values.dtype in (np.uint8, np.uint16, np.bool_):
+            indices = table[values.astype(np.uint16, copy=False)]
+        else:
+            whole = np.isfinite(values) & (values >= 0) & (values <= MAX_VALUE) & (values == np.rint(values))
+            indices = table[np.where(whole, values, MAX_VALUE + 1).astype(np.int64)]
+            indices[np.isin(values, self.ignore) | np.isnan(values)] = IGNORE_INDEX
+        if (indices < 0).any():
+            raise ClassError(self._unknown(values[indices < 0]))
+        return indices.astype(np.uint8)
+
+    def to_values(self, indices: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> NDArray[Any]:
+        """Raster values of `.dtype`; nodata where the index is IGNORE_INDEX or `valid` is False."""
+        table = np.full(256, self.nodata, dtype=self.dtype)
+        table[: len(self)] = self.values
+        indices = np.asarray(indices)
+        if indices.size and not ((indices < len(self)) & (indices >= 0) | (indices == IGNORE_INDEX)).all():
+            raise ClassError(f"class indices outside 0..{len(self) - 1}: the table has {len(self)} classes")
+        values: NDArray[Any] = table[indices]
+        if valid is not None:
+            values[~valid] = self.nodata
+        return values
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as plain JSON; `from_json` reads it back."""
+        rows = [{"value": c.value, "name": c.name, "color": list(c.color)} for c in self.classes]
+        return {"classes": rows, "ignore": list(self.ignore)}
+
+    @classmethod
+    def from_json(cls, obj: Any) -> "ClassMap":
+        """The class table in `obj`: what `to_json` wrote, or a bare list of {value, name[, color]}.
+
+        A colour is [red, green, blue] or "#rrggbb"; a class without one is given one.
+
+        Raises:
+            ClassError: anything else.
+        """
+        rows, ignore = (obj.get("classes"), obj.get("ignore", ())) if isinstance(obj, Mapping) else (obj, ())
+        if not isinstance(rows, list | tuple) or not isinstance(ignore, list | tuple):
+            raise ClassError("expected a list of {value, name, color}, or {classes: [...], ignore: [...]}")
+        if not all(_is_int(value) for value in ignore):
+            raise ClassError(f"ignored class values are whole numbers, not {list(ignore)!r}")
+        return cls(tuple(_class_from(row, index) for index, row in enumerate(rows)), tuple(ignore))
+
+    def _unknown(self, values: NDArray[Any]) -> str:
+        found, counts = np.unique(values, return_counts=True)
+        pairs = list(zip(found.tolist(), counts.tolist(), strict=True))[:8]
+        listed = ", ".join(f"{value} ({count} px)" for value, count in pairs)
+        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
+        known = ", ".join(map(str, sorted(self.values)[:20]))
+        return (
+            f"values without a class: {listed}{more}; expected {known}: "
+            "add them to the class table or to its ignored values"
+        )
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _class_from(row: Any, index: int) -> LandClass:
+    if not isinstance(row, Mapping) or not {"value", "name"} <= set(row):
+        raise ClassError(f"class {index + 1} of the table is {row!r}: expected {{value, name, color}}")
+    color = row.get("color")
+    if color is None:
+        red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.65, 0.9)
+        color = (round(red * 255), round(green * 255), round(blue * 255))
+    elif isinstance(color, str):
+        try:
+            color = tuple(bytes.fromhex(color.removeprefix("#")))
+        except ValueError as error:
+            raise ClassError(f"colour {color!r} of class {row['name']!r}: expected #rrggbb") from error
+    elif not isinstance(color, list | tuple):
+        raise ClassError(f"colour {color!r} of class {row['name']!r}: expected three numbers 0..255")
+    return LandClass(row["value"], row["name"], tuple(color))

@@ -1,0 +1,274 @@
+"""Rect and Grid: pixel rectangles and georeferenced pixel grids. Pure arithmetic, no files."""
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyproj
+from affine import Affine
+from rasterio.control import GroundControlPoint
+from rasterio.crs import CRS
+
+from landseg.errors import GridError
+
+SAME_PIXEL = 0.05  # a twentieth of a pixel: below it two grids count as one (rounding in stored transforms)
+
+
+@dataclass(frozen=True, slots=True)
+class Rect:
+    """A half-open pixel rectangle: rows top..bottom-1, columns left..right-1.
+
+    >>> Rect(2, 3, 4, 5).intersection(Rect(0, 0, 4, 4))
+    Rect(top=2, left=3, height=2, width=1)
+    """
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def __post_init__(self) -> None:
+        if self.height < 0 or self.width < 0:
+            raise GridError(f"a rectangle of {self.width} x {self.height} pixels: expected 0 x 0 or more")
+
+    @property
+    def bottom(self) -> int:
+        """The row after the last."""
+        return self.top + self.height
+
+    @property
+    def right(self) -> int:
+        """The column after the last."""
+        return self.left + self.width
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Index of this rectangle in an array whose pixel (0, 0) is the raster's."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def shifted(self, dy: int, dx: int) -> "Rect":
+        """The same rectangle `dy` rows down and `dx` columns to the right."""
+        return Rect(self.top + dy, self.left + dx, self.height, self.width)
+
+    def relative_to(self, other: "Rect") -> "Rect":
+        """This rectangle in coordinates whose origin is `other`'s top left pixel."""
+        return self.shifted(-other.top, -other.left)
+
+    def intersection(self, other: "Rect") -> "Rect | None":
+        """The shared rectangle, or None where no pixel is shared."""
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Rect(top, left, bottom - top, right - left) if bottom > top and right > left else None
+
+    def union(self, other: "Rect") -> "Rect":
+        """The smallest rectangle that holds both."""
+        top, left = min(self.top, other.top), min(self.left, other.left)
+        return Rect(top, left, max(self.bottom, other.bottom) - top, max(self.right, other.right) - left)
+
+    def contains(self, other: "Rect") -> bool:
+        """Whether every pixel of `other` lies inside."""
+        rows = self.top <= other.top and other.bottom <= self.bottom
+        return rows and self.left <= other.left and other.right <= self.right
+
+
+class ControlPoint(NamedTuple):
+    """A ground control point: the pixel position (row, col; corners are whole) that lies at (x, y, z)."""
+
+    row: float
+    col: float
+    x: float
+    y: float
+    z: float = 0.0
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A georeferenced pixel grid.
+
+    `transform` maps (col, row) of pixel corners to the CRS; for a raster that has only control points it is
+    their affine fit, and `gcps` keeps the points so that an output can carry them.
+
+    Raises:
+        GridError: a size below one pixel, or a transform that cannot be inverted.
+    """
+
+    crs: CRS | None
+    transform: Affine
+    width: int
+    height: int
+    gcps: tuple[ControlPoint, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.height < 1:
+            raise GridError(f"a raster of {self.width} x {self.height} pixels: expected at least 1 x 1")
+        if not all(map(math.isfinite, self.transform)) or self.transform.determinant == 0:
+            raise GridError(f"transform {tuple(self.transform)[:6]} has no inverse: georeference the raster anew")
+
+    @classmethod
+    def from_control_points(
+        cls, crs: CRS | None, gcps: tuple[ControlPoint, ...], *, width: int, height: int
+    ) -> "Grid":
+        """The grid whose transform fits the control points best, in the least-squares sense.
+
+        Raises:
+            GridError: fewer than three points, or points on one line.
+        """
+        points = np.array([point[:4] for point in gcps], dtype=np.float64).reshape(-1, 4)
+        centre = points.mean(axis=0) if gcps else np.zeros(4)
+        pixels, places = points[:, [1, 0]] - centre[[1, 0]], points[:, 2:] - centre[2:]
+        if np.linalg.matrix_rank(pixels) < 2 or np.linalg.matrix_rank(places) < 2:
+            raise GridError(f"{len(gcps)} control points: expected at least 3 that are not on one line")
+        (a, d), (b, e) = np.linalg.lstsq(pixels, places, rcond=None)[0].tolist()
+        linear = Affine(a, b, float(centre[2]), d, e, float(centre[3]))
+        transform = linear @ Affine.translation(-float(centre[1]), -float(centre[0]))
+        return cls(crs, transform, width, height, gcps)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
+
+    @property
+    def rect(self) -> Rect:
+        """Every pixel."""
+        return Rect(0, 0, self.height, self.width)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) in CRS units: the box around all four corners, however the grid lies."""
+        corners = [self.transform @ corner for corner in self._corners]
+        xs, ys = [x for x, _ in corners], [y for _, y in corners]
+        return min(xs), min(ys), max(xs), max(ys)
+
+    @cached_property
+    def resolution_m(self) -> float | None:
+        """Ground metres a pixel at the centre, along the ellipsoid; None where the CRS cannot say.
+
+        The square root of the product of both pixel edges, so that its square is a pixel's area.
+        """
+        if self.crs is None:
+            return None
+        crs = pyproj.CRS.from_user_input(self.crs)
+        across, down = self._centre_edges(crs) or (math.nan, math.nan)
+        if not (math.isfinite(across) and math.isfinite(down)):
+            unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info and not crs.is_geographic else 0.0
+            return math.sqrt(abs(self.transform.determinant)) * unit or None
+        return math.sqrt(across * down) or None
+
+    @property
+    def resolution_text(self) -> str:
+        """The resolution for a sentence: "0.15 m", or "unknown resolution"."""
+        return metres_text(self.resolution_m)
+
+    @property
+    def rasterio_gcps(self) -> list[GroundControlPoint]:
+        """The control points as rasterio writes them, numbered (its own ids are random)."""
+        return _points(self.gcps or ())
+
+    def scaled(self, factor: float) -> "Grid":
+        """The same footprint in pixels `factor` times as large; the last ones may reach beyond it.
+
+        >>> Grid(None, Affine.identity(), 10, 7).scaled(2.0).shape
+        (4, 5)
+        """
+        if not (math.isfinite(factor) and factor > 0):
+            raise GridError(f"scale factor {factor}: expected a number above 0")
+        gcps = self.gcps and tuple(p._replace(row=p.row / factor, col=p.col / factor) for p in self.gcps)
+        return Grid(
+            self.crs,
+            self.transform @ Affine.scale(factor),
+            scaled_size(self.width, factor),
+            scaled_size(self.height, factor),
+            gcps,
+        )
+
+    def crop(self, rect: Rect) -> "Grid":
+        """The part under `rect`, which may reach beyond the grid."""
+        gcps = self.gcps and tuple(p._replace(row=p.row - rect.top, col=p.col - rect.left) for p in self.gcps)
+        moved = self.transform @ Affine.translation(rect.left, rect.top)
+        return replace(self, transform=moved, width=rect.width, height=rect.height, gcps=gcps)
+
+    def offset_of(self, other: "Grid") -> tuple[int, int] | None:
+        """Where `other` starts here in whole (rows, cols), or None where its pixels are not this grid's."""
+        if self.crs != other.crs:
+            return None
+        into = ~self.transform @ other.transform  # pixels of other -> pixels of this grid
+        dx, dy = round(into.c), round(into.f)
+        for corner in other._corners:
+            x, y = into @ corner
+            if max(abs(x - corner[0] - dx), abs(y - corner[1] - dy)) > SAME_PIXEL:
+                return None
+        return dy, dx
+
+    def same_as(self, other: "Grid") -> bool:
+        """Whether both have the same pixels: size, CRS and, to a twentieth of a pixel, place."""
+        return self.shape == other.shape and self.offset_of(other) == (0, 0)
+
+    def describe(self) -> str:
+        """One line for error sentences: size, CRS, bounds, resolution."""
+        bounds = ", ".join(f"{value:.8g}" for value in self.bounds)
+        size = f"{self.width} x {self.height} px"
+        return f"{size}, {crs_text(self.crs)}, bounds {bounds}, {self.resolution_text}"
+
+    def to_json(self) -> dict[str, Any]:
+        """The grid as plain JSON, equal for equal grids."""
+        crs = None if self.crs is None else self.crs.to_wkt()
+        gcps = None if self.gcps is None else [list(point) for point in self.gcps]
+        transform = list(self.transform)[:6]
+        return {"crs": crs, "transform": transform, "width": self.width, "height": self.height, "gcps": gcps}
+
+    @property
+    def _corners(self) -> tuple[tuple[int, int], ...]:
+        return (0, 0), (self.width, 0), (0, self.height), (self.width, self.height)
+
+    def _centre_edges(self, crs: pyproj.CRS) -> tuple[float, float] | None:
+        """Both edges of the centre pixel in metres, or None where the CRS has no place on the globe."""
+        base, geod = crs.geodetic_crs, crs.get_geod()
+        if base is None or geod is None:
+            return None
+        col, row = self.width / 2, self.height / 2
+        ends = ((col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5))
+        xs, ys = np.array([self.transform @ end for end in ends]).T
+        lon, lat = pyproj.Transformer.from_crs(crs, base, always_xy=True).transform(xs, ys)
+        if not np.isfinite([*lon, *lat]).all() or np.abs(lat).max() > 90:
+            return None
+        _, _, edges = geod.inv(lon[[0, 2]], lat[[0, 2]], lon[[1, 3]], lat[[1, 3]])
+        return float(edges[0]), float(edges[1])
+
+
+def scaled_size(size: int, factor: float) -> int:
+    """Pixels needed to cover `size` pixels with pixels `factor` times as large."""
+    return max(1, math.ceil(size / factor - 1e-6))  # 3 / 0.1 is 30.000000000000004 to nobody
+
+
+def metres_text(metres: float | None) -> str:
+    """Three significant digits and the unit.
+
+    >>> metres_text(0.14929), metres_text(30.0), metres_text(None)
+    ('0.149 m', '30 m', 'unknown resolution')
+    """
+    return "unknown resolution" if metres is None else f"{metres:.3g} m"
+
+
+def crs_text(crs: CRS | None) -> str:
+    """The short name of a CRS: "EPSG:32633", its own name, or "no CRS"."""
+    if crs is None:
+        return "no CRS"
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(pyproj.CRS.from_user_input(crs).name)
+
+
+def _points(gcps: tuple[ControlPoint, ...]) -> list[GroundControlPoint]:
+    return [GroundControlPoint(*point, id=str(number)) for number, point in enumerate(gcps, start=1)]
