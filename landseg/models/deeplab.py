@@ -1,0 +1,99 @@
+"""DeepLabV3+ (Chen et al. 2018): atrous spatial pyramid pooling and a light decoder at stride 4.
+
+Differences from the paper, all for exact tiling and speed: image pooling is off by default (it makes the
+receptive field unbounded), the 3x3 convolutions of the pyramid and the decoder are depthwise separable
+(section 3.2 of the paper offers both), and every resize is aligned to the units' centres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from landseg.errors import ModelError
+from landseg.models.backbones import Encoder
+from landseg.models.upsample import AlignedUpsample
+
+_LOW_LEVEL_CHANNELS = 48  # the best of the paper's table 1
+
+
+def _conv(inputs: int, outputs: int, kernel: int = 1, *, dilation: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU; a 3x3 one is a depthwise convolution followed by a pointwise one."""
+    layers: list[nn.Module] = []
+    if kernel > 1:
+        pad = dilation * (kernel - 1) // 2
+        layers.append(
+            nn.Conv2d(inputs, inputs, kernel, padding=pad, dilation=dilation, groups=inputs, bias=False)
+        )
+    layers.append(nn.Conv2d(inputs, outputs, 1, bias=False))
+    return nn.Sequential(*layers, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+class ImagePooling(nn.Module):
+    """The mean over the whole input, shown to every unit: context without bound, and so without exact tiling."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        # No batch norm: one value a channel has no variance to learn from in a batch of one.
+        self.conv = nn.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled: Tensor = torch.relu(self.conv(self.pool(x)))
+        return pooled.expand(-1, -1, x.shape[-2], x.shape[-1])
+
+
+class ASPP(nn.Module):
+    """Parallel 1x1 and atrous 3x3 convolutions over one feature map, joined by a 1x1 (DeepLabV3, section 3.3)."""
+
+    def __init__(self, inputs: int, outputs: int, *, rates: Sequence[int], image_pooling: bool) -> None:
+        super().__init__()
+        branches: list[nn.Module] = [_conv(inputs, outputs)]
+        branches += [_conv(inputs, outputs, 3, dilation=rate) for rate in rates]
+        if image_pooling:
+            branches.append(ImagePooling(inputs, outputs))
+        self.branches = nn.ModuleList(branches)
+        self.project = _conv(outputs * len(branches), outputs)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        joined = torch.cat([branch(x) for branch in self.branches], dim=1)
+        projected: Tensor = self.dropout(self.project(joined))
+        return projected
+
+
+class DeepLabV3Plus(nn.Module):
+    """ASPP features and stride-4 features, two 3x3 convolutions, scores at stride 4, aligned upsampling to 1.
+
+    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        classes: int,
+        rates: Sequence[int],
+        image_pooling: bool,
+        decoder_channels: int,
+    ) -> None:
+        super().__init__()
+        if not rates or any(rate < 1 for rate in rates):
+            raise ModelError(f"rates must be whole numbers of at least 1, got {tuple(rates)}")
+        width = decoder_channels
+        self.encoder = encoder
+        self.aspp = ASPP(encoder.channels[-1], width, rates=rates, image_pooling=image_pooling)
+        self.low_level = _conv(encoder.channels[1], _LOW_LEVEL_CHANNELS)
+        self.to_low_level = AlignedUpsample(encoder.strides[-1] // encoder.strides[1])
+        self.refine = nn.Sequential(_conv(width + _LOW_LEVEL_CHANNELS, width, 3), _conv(width, width, 3))
+        self.score = nn.Conv2d(width, classes, kernel_size=1)
+        self.upsample = AlignedUpsample(encoder.strides[1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.encoder(x)
+        low = self.low_level(features[1])
+        high = self.to_low_level(self.aspp(features[-1]), low)
+        logits: Tensor = self.upsample(self.score(self.refine(torch.cat([high, low], dim=1))), x)
+        return logits

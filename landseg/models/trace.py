@@ -1,0 +1,37 @@
+"""The graph of a network, as torch.fx sees it: what atrous conversion, folding and the tiling engine walk."""
+
+from __future__ import annotations
+
+from torch import fx, nn
+
+from landseg.errors import ModelError
+from landseg.models.upsample import AlignedUpsample
+
+
+class _Tracer(fx.Tracer):
+    """Keeps as one node what landseg has a rule for: the aligned upsampler and fused norm + activation layers."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        if isinstance(m, AlignedUpsample | nn.modules.batchnorm._BatchNorm):
+            return True
+        return bool(super().is_leaf_module(m, module_qualified_name))
+
+
+def trace(network: nn.Module) -> fx.GraphModule:
+    """Return the network as a graph of its layers; it shares the network's parameters.
+
+    Raises:
+        ModelError: when the forward pass depends on the data and cannot be written as one graph.
+    """
+    if isinstance(network, fx.GraphModule):
+        return network
+    tracer = _Tracer()
+    try:
+        graph = tracer.trace(network)
+    except (fx.proxy.TraceError, TypeError) as error:
+        raise ModelError(
+            f"{type(network).__name__} cannot be traced into one graph ({error}); "
+            "landseg needs a forward pass without branches that depend on the data"
+        ) from error
+    traced = fx.GraphModule(tracer.root, graph, type(network).__name__)
+    return traced.train(network.training)

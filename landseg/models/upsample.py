@@ -1,0 +1,60 @@
+"""Upsampling that puts every value back where its evidence is.
+
+The units of a network made of odd, symmetrically padded kernels sit at input pixels ``S * f`` (S = stride,
+f = unit index); units behind even, unpadded pools sit at ``S * f + (S - 1) / 2``. The common resizing calls know
+neither: ``align_corners=False`` assumes the second, ``align_corners=True`` on arbitrary sizes stretches the grid.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from landseg.errors import ModelError
+
+
+class AlignedUpsample(nn.Module):
+    """Upsample bilinearly by a whole factor so that unit ``f`` lands exactly on pixel ``factor * f + shift``.
+
+    ``forward(x, like)`` takes ``x`` (N, C, h, w) and a tensor ``like`` (N, *, H, W) that lends only its size,
+    with ``h == ceil(H / factor)`` and the same for the widths; it returns (N, C, H, W). Beyond the first and
+    the last unit the value of that unit is held (no extrapolation, no zeros), so the result at a pixel depends
+    on at most two units an axis whatever the size of the input: cutting a raster at multiples of the factor
+    changes nothing.
+
+    Args:
+        factor: output pixels per unit.
+        shift: where unit 0 sits, in output pixels: 0.0 (odd kernels, the default) or ``(factor - 1) / 2``
+            (even pools).
+
+    Raises:
+        ModelError: for a factor below 1 or a shift that is neither of the two.
+    """
+
+    def __init__(self, factor: int, shift: float = 0.0) -> None:
+        super().__init__()
+        if factor < 1:
+            raise ModelError(f"an upsampling factor must be a whole number of at least 1, got {factor}")
+        if shift not in (0.0, (factor - 1) / 2):
+            raise ModelError(
+                f"shift {shift} fits no unit grid of factor {factor}; use 0.0 or {(factor - 1) / 2}"
+            )
+        self.factor = factor
+        self.shift = shift
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        height, width = like.shape[-2:]
+        if self.factor == 1:
+            return x[..., :height, :width]
+        if self.shift:
+            size = (x.shape[-2] * self.factor, x.shape[-1] * self.factor)
+            return F.interpolate(x, size=size, mode="bilinear", align_corners=False)[..., :height, :width]
+        # One repeated unit past the end makes align_corners=True step by exactly 1 / factor at any size.
+        x = torch.cat([x, x[..., -1:, :]], dim=-2)
+        x = torch.cat([x, x[..., -1:]], dim=-1)
+        size = ((x.shape[-2] - 1) * self.factor + 1, (x.shape[-1] - 1) * self.factor + 1)
+        return F.interpolate(x, size=size, mode="bilinear", align_corners=True)[..., :height, :width]
+
+    def extra_repr(self) -> str:
+        return f"factor={self.factor}, shift={self.shift}"

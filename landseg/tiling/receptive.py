@@ -1,0 +1,136 @@
+"""Receptive fields by arithmetic over a network's graph (Araujo, Norris, Sim 2019, "Computing receptive fields")."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+from torch import fx, nn
+
+from landseg.tiling.graph import Unbounded, data_inputs, reach, traced_modules
+
+
+@dataclass(frozen=True)
+class LayerField:
+    """The field of one layer's units: ``size`` and ``offset`` in input pixels, None where unbounded."""
+
+    name: str
+    kind: str
+    size: int | None
+    stride: float
+    offset: float | None
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What one output unit sees, in input pixels.
+
+    Attributes:
+        size: rows (and columns) of the field, over all phases of the upsampling; None = unbounded.
+        stride: the network's total stride: window origins must be multiples of it.
+        offset: input pixel at which output unit 0 is centred: 0.0 for full-resolution networks, 15.5 for VGG's
+            stride-32 units.
+        radius: the farthest input pixel an output reads, on the farther side; None = unbounded.
+        unbounded_by: the layer that makes the field unbounded, with the reason.
+        layers: every layer that changes the field, in order.
+    """
+
+    size: int | None
+    stride: int
+    offset: float
+    radius: int | None
+    unbounded_by: str | None
+    layers: tuple[LayerField, ...]
+
+    @property
+    def halo(self) -> int | None:
+        """The smallest halo for exact results: the radius rounded up to the stride; None = there is none."""
+        return None if self.radius is None else -(-self.radius // self.stride) * self.stride
+
+
+@dataclass(frozen=True)
+class _Field:
+    """Unit f reads pixels ``stride * f + low`` to ``stride * f + high`` and is centred at ``stride * f + centre``."""
+
+    stride: Fraction
+    low: Fraction
+    high: Fraction
+    centre: Fraction
+    unbounded_by: str | None = None
+
+    @property
+    def size(self) -> int | None:
+        return None if self.unbounded_by else int(self.high - self.low) + 1
+
+
+def receptive_field(network: nn.Module) -> ReceptiveField:
+    """Return the receptive field of the network's output, computed from its graph as built.
+
+    Where paths of different reach meet, the widest counts. The walk is over the layers, so it holds for any
+    input size; nothing is run.
+
+    Raises:
+        ModelError: when the network cannot be traced.
+    """
+    traced, modules = traced_modules(network)
+    fields: dict[fx.Node, _Field] = {}
+    layers: list[LayerField] = []
+    total = 1
+    output: _Field | None = None
+    for node in traced.graph.nodes:
+        inputs = [fields[n] for n in data_inputs(node, modules) if n in fields]
+        if node.op == "placeholder":
+            fields[node] = _Field(Fraction(1), Fraction(0), Fraction(0), Fraction(0))
+            continue
+        if not inputs or _only_a_size(node):
+            continue
+        field = _through(node, modules, _join(inputs))
+        fields[node] = output = field
+        if field.stride.denominator == 1:
+            total = lcm(total, field.stride.numerator)
+        if field != inputs[0]:
+            layers.append(_describe(node, modules, field))
+    assert output is not None, "a traced network has an output"
+    radius = None if output.unbounded_by else int(max(-output.low, output.high))
+    return ReceptiveField(
+        output.size, total, float(output.centre), radius, output.unbounded_by, tuple(layers)
+    )
+
+
+def _through(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> _Field:
+    step = reach(node, modules)
+    if isinstance(step, Unbounded):
+        why = field.unbounded_by or f"{node.target} ({step.why})"
+        return _Field(field.stride, field.low, field.high, field.centre, why)
+    return _Field(
+        field.stride * step.stride,
+        field.low + field.stride * step.low,
+        field.high + field.stride * step.high,
+        field.centre + field.stride * step.centre,
+        field.unbounded_by,
+    )
+
+
+def _join(fields: list[_Field]) -> _Field:
+    """The union of what several inputs see; bounded paths give the geometry."""
+    bounded = [f for f in fields if not f.unbounded_by] or fields
+    first = max(bounded, key=lambda f: f.high - f.low)
+    why = next((f.unbounded_by for f in fields if f.unbounded_by), None)
+    if any(f.stride != first.stride for f in bounded):
+        why = why or "a sum or concatenation of features of different strides"
+    return _Field(
+        first.stride, min(f.low for f in bounded), max(f.high for f in bounded), first.centre, why
+    )
+
+
+def _only_a_size(node: fx.Node) -> bool:
+    """Reading a tensor's shape moves no pixel."""
+    return node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim", "dtype")
+
+
+def _describe(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> LayerField:
+    layer = modules.get(str(node.target)) if node.op == "call_module" else None
+    kind = type(layer).__name__ if layer is not None else getattr(node.target, "__name__", str(node.target))
+    offset = None if field.unbounded_by else float(field.centre)
+    return LayerField(str(node.target), kind, field.size, float(field.stride), offset)
