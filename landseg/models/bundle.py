@@ -1,0 +1,201 @@
+"""One model file: weights and card in a single .safetensors. Reading it executes no pickle and no code.
+
+The card is the header's metadata entry `landseg`; `mlm` repeats it as the STAC Machine Learning Model fields
+for other readers. With dtype "float16" the kernels are stored in half precision; vectors (biases, norm
+statistics) stay in float32: they cost almost nothing. Counters of batches are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from landseg.errors import LandsegError, ModelError, OutputError
+from landseg.models import header, shipped
+from landseg.models.build import build_network
+from landseg.models.card import Card
+from landseg.models.mlm import mlm_fields
+
+_DTYPES = {
+    torch.float32: "F32", torch.float16: "F16", torch.float64: "F64", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
+    torch.bool: "BOOL",
+}  # fmt: skip
+_COUNTER = "num_batches_tracked"  # training's bookkeeping; with a fixed momentum nothing reads it
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network ready to predict, with its card.
+
+    Attributes:
+        network: In eval mode, float32, on the CPU; scaled floats `(N, bands, H, W)` in, logits
+            `(N, classes, H, W)` out.
+        card: Its description.
+        path: The file it came from.
+        hash: SHA-256 of that file, in hex: the model's identity in provenance tags and for resuming.
+    """
+
+    network: nn.Module
+    card: Card
+    path: Path
+    hash: str
+
+
+def read_card(path_or_name: str | Path | None = None) -> Card:
+    """Returns the card of a model file, a shipped model or (None) the default model, reading no weights.
+
+    Raises:
+        ModelError: As `load_model`, short of what only the weights can show.
+    """
+    path = shipped.resolve(path_or_name)
+    return _card_of(header.read_header(path), path)
+
+
+def load_model(path_or_name: str | Path | None = None) -> Model:
+    """Returns the model of a file, of a shipped name or (None) the default one.
+
+    Raises:
+        ModelError: A missing, truncated, foreign or later-format file, a pickle, or weights that are not those
+            of the card's network.
+    """
+    path = shipped.resolve(path_or_name)
+    card = _card_of(header.read_header(path), path)
+    data = path.read_bytes()
+    try:
+        tensors = safetensors.torch.load(data)
+    except safetensors.SafetensorError as problem:
+        raise ModelError(f"{path} is damaged ({problem}); copy or download it again") from problem
+    network = _build(card, path)
+    _fill(network, tensors, where=f"{path} (a {card.arch} on {card.encoder})")
+    return Model(network.eval().requires_grad_(False), card, path, hashlib.sha256(data).hexdigest())
+
+
+def save_model(
+    path: str | Path,
+    network: nn.Module,
+    card: Card,
+    *,
+    dtype: Literal["float16", "float32"] = "float16",
+    overwrite: bool = False,
+) -> Path:
+    """Writes the network's weights with their card and returns the path; the bytes depend on nothing else.
+
+    The file appears by rename when it is complete.
+
+    Raises:
+        OutputError: The file exists (without `overwrite`), has another suffix, or cannot be written.
+        ModelError: Weights that are not finite, or too large for float16.
+    """
+    target = Path(path)
+    if target.suffix != shipped.SUFFIX:
+        raise OutputError(
+            f"a model file ends in {shipped.SUFFIX}, got {target.name!r}: use {target.stem}{shipped.SUFFIX}"
+        )
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target} exists; pass overwrite to replace it or choose another name")
+    tensors = {
+        name: _stored(name, tensor.detach().cpu(), half=dtype == "float16")
+        for name, tensor in sorted(network.state_dict().items())
+        if not name.endswith(_COUNTER)
+    }
+    metadata = {
+        "format": "pt",  # what safetensors' own readers look for
+        "landseg": json.dumps(card.to_json(), ensure_ascii=False, allow_nan=False),
+        "mlm": json.dumps(mlm_fields(card), ensure_ascii=False, allow_nan=False),
+    }
+    _write(target, metadata, tensors)
+    return target
+
+
+def _card_of(head: header.Header, path: Path) -> Card:
+    if "landseg" not in head.metadata:
+        raise ModelError(
+            f"{path} is a safetensors file without a landseg card, so its bands, scaling and classes are "
+            "unknown; write it with landseg.models.bundle.save_model"
+        )
+    try:
+        return Card.from_json(json.loads(head.metadata["landseg"]))
+    except ValueError as problem:
+        raise ModelError(f"{path}: the card in its header is not JSON ({problem})") from problem
+    except ModelError as problem:
+        raise ModelError(f"{path}: {problem}") from problem
+
+
+def _build(card: Card, path: Path) -> nn.Module:
+    try:
+        # The random start is overwritten anyway: loading must not move the caller's dice.
+        with torch.random.fork_rng(devices=[]):
+            return build_network(
+                card.arch,
+                encoder=card.encoder,
+                bands=len(card.bands),
+                classes=len(card.classes),
+                **card.options,
+            )
+    except (LandsegError, TypeError, ValueError, RuntimeError) as problem:
+        raise ModelError(f"{path}: this landseg cannot build the card's network: {problem}") from problem
+
+
+def _fill(network: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
+    """Copies the tensors into the network, refusing anything but an exact fit."""
+    wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
+    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    misfit = f"{where}: weights and card do not fit:"
+    for names, problem in ((missing, "are missing"), (extra, "are unknown")):
+        if names:
+            raise ModelError(f"{misfit} {len(names)} tensors {problem} (the first: {names[0]})")
+    for name, tensor in wanted.items():
+        if tensor.shape != tensors[name].shape:
+            got, expected = tuple(tensors[name].shape), tuple(tensor.shape)
+            raise ModelError(f"{misfit} tensor {name} should be {expected}, got {got}")
+        if not torch.isfinite(tensors[name]).all():
+            raise ModelError(f"{where}: tensor {name} holds values that are not finite: the file is no good")
+        tensor.copy_(tensors[name])
+
+
+def _stored(name: str, tensor: Tensor, *, half: bool) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor.contiguous()
+    if not torch.isfinite(tensor).all():
+        raise ModelError(
+            f"tensor {name} holds values that are not finite: training diverged, nothing was saved"
+        )
+    if not half or tensor.ndim < 2:
+        return tensor.float().contiguous()
+    stored = tensor.half()
+    if not torch.isfinite(stored).all():
+        raise ModelError(
+            f"tensor {name} reaches {tensor.abs().max().item():.3g}, more than float16 holds (65504): "
+            "save as float32"
+        )
+    return stored.contiguous()
+
+
+def _write(target: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
+    table = [
+        (name, _DTYPES[tensor.dtype], tuple(tensor.shape), tensor.nbytes) for name, tensor in tensors.items()
+    ]
+    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with hidden.open("wb") as stream:
+            stream.write(header.encode(metadata, table))
+            for tensor in tensors.values():
+                stream.write(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(hidden, target)
+    except OSError as problem:
+        raise OutputError(f"cannot write {target}: {problem.strerror or problem}") from problem
+    finally:
+        hidden.unlink(missing_ok=True)

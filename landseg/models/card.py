@@ -1,0 +1,182 @@
+"""The card: everything about a model but its weights, so that a raster is read as in training or refused.
+
+A card travels as JSON in the header of the model file (see `bundle`). Reading is strict: a field that is
+missing, unknown or of the wrong type is an error that names it, and a card of a later format is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from landseg.classes import ClassMap
+from landseg.errors import ClassError, ModelError
+from landseg.models.fields import Fields, is_number, number_item, text_item
+from landseg.models.parts import Band, DataSource, Field, Metrics, Training, plain
+
+__all__ = ["DTYPES", "FORMAT_VERSION", "Band", "Card", "DataSource", "Field", "Metrics", "Training"]
+
+FORMAT_VERSION = 1
+DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+# The card chooses what gets built, and a card may come from anywhere: a name that a model hub or a folder
+# could answer to ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option may name a weights file.
+_ENCODER = re.compile(r"(timm:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
+_RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "classes", "encoder_weights"})
+
+
+@dataclass(frozen=True)
+class Card:
+    """A model's description: what it reads, what it says, how it was made and where it will fail.
+
+    Attributes:
+        name: Short, e.g. "landcover-rgb".
+        arch: As `build_network` takes it; so are `encoder` and `options`.
+        bands: In the network's channel order.
+        classes: In the order of the network's logits.
+        receptive_field: Of the network as built.
+        parameters: Number of learned values.
+        dtypes: Raster dtypes whose raw values mean what they meant in training.
+        fill: What the network sees where the raster has no data, in scaled units; 0 is the mean.
+        resolution_m: The ground sampling distance the network must run at; None leaves it open.
+        trained_at_m: The ground sampling distances it was trained at.
+        limitations: Where it will fail, in sentences.
+        created_by: The landseg that wrote it.
+    """
+
+    name: str
+    description: str
+    arch: str
+    encoder: str
+    bands: tuple[Band, ...]
+    classes: ClassMap
+    receptive_field: Field
+    parameters: int
+    licence: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    dtypes: tuple[str, ...] = ("uint8",)
+    fill: float = 0.0
+    resolution_m: float | None = None
+    trained_at_m: tuple[float, ...] = ()
+    training: Training | None = None
+    metrics: Metrics | None = None
+    limitations: str = ""
+    created_by: str = ""
+
+    def __post_init__(self) -> None:
+        _check(self)
+
+    @property
+    def means(self) -> tuple[float, ...]:
+        """One mean a band, in raw units."""
+        return tuple(band.mean for band in self.bands)
+
+    @property
+    def stds(self) -> tuple[float, ...]:
+        """One standard deviation a band, in raw units."""
+        return tuple(band.std for band in self.bands)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the card as JSON values, `format_version` first; nan figures become null."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "name": self.name,
+            "description": self.description,
+            "arch": self.arch,
+            "encoder": self.encoder,
+            "options": plain(self.options),
+            "bands": [band.to_json() for band in self.bands],
+            "dtypes": list(self.dtypes),
+            "fill": self.fill,
+            "resolution_m": self.resolution_m,
+            "trained_at_m": list(self.trained_at_m),
+            "classes": self.classes.to_json(),
+            "receptive_field": self.receptive_field.to_json(),
+            "parameters": self.parameters,
+            "training": None if self.training is None else self.training.to_json(),
+            "metrics": None if self.metrics is None else self.metrics.to_json(),
+            "limitations": self.limitations,
+            "licence": self.licence,
+            "created_by": self.created_by,
+        }
+
+    @classmethod
+    def from_json(cls, data: object) -> Card:
+        """Returns the card of JSON values as `to_json` gives them.
+
+        Raises:
+            ModelError: A later format, or a field missing, unknown or mistyped (named).
+        """
+        fields = Fields(data, "the model's card")
+        _check_version(fields.whole("format_version", least=1))
+        card = cls(
+            name=fields.text("name"),
+            description=fields.text("description"),
+            arch=fields.text("arch"),
+            encoder=fields.text("encoder"),
+            options=_options_in(fields.mapping("options")),
+            bands=fields.items("bands", Band.from_json),
+            dtypes=fields.items("dtypes", text_item),
+            fill=fields.number("fill"),
+            resolution_m=fields.number_or_none("resolution_m"),
+            trained_at_m=fields.items("trained_at_m", number_item),
+            classes=fields.inner("classes", _classes_in),
+            receptive_field=fields.inner("receptive_field", Field.from_json),
+            parameters=fields.whole("parameters"),
+            training=fields.inner_or_none("training", Training.from_json),
+            metrics=fields.inner_or_none("metrics", Metrics.from_json),
+            limitations=fields.text("limitations"),
+            licence=fields.text("licence"),
+            created_by=fields.text("created_by"),
+        )
+        fields.close()
+        return card
+
+
+def _check(card: Card) -> None:
+    for name in ("name", "arch", "encoder", "licence"):
+        if not getattr(card, name):
+            raise ModelError(f"a card needs a {name}: it is empty")
+    if not _ENCODER.fullmatch(card.encoder):
+        raise ModelError(f"encoder {card.encoder!r} is not a plain name such as 'resnet18' or 'timm:NAME'")
+    if reserved := _RESERVED_OPTIONS.intersection(card.options):
+        raise ModelError(f"options may not hold {', '.join(sorted(reserved))}: these are fields of the card")
+    plain(card.options)
+    _check_bands(card.bands)
+    if not card.dtypes or not set(card.dtypes).issubset(DTYPES):
+        got = ", ".join(card.dtypes) or "none"
+        raise ModelError(f"dtypes should be one or more of {', '.join(DTYPES)}, got {got}")
+    if not is_number(card.fill):
+        raise ModelError(f"fill should be a finite number, got {card.fill}")
+    for metres in (*card.trained_at_m, *(() if card.resolution_m is None else (card.resolution_m,))):
+        if not (is_number(metres) and metres > 0):
+            raise ModelError(f"resolutions should be metres above 0, got {metres}")
+
+
+def _check_bands(bands: tuple[Band, ...]) -> None:
+    names = [band.name for band in bands]
+    if not names or len(set(names)) != len(names):
+        raise ModelError(
+            f"bands should be one or more with names of their own, got {', '.join(names) or 'none'}"
+        )
+
+
+def _check_version(version: int) -> None:
+    if version > FORMAT_VERSION:
+        raise ModelError(
+            f"the model was written by a newer landseg (format {version}; this one reads {FORMAT_VERSION}): "
+            "upgrade landseg"
+        )
+
+
+def _options_in(options: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+
+
+def _classes_in(data: object, where: str) -> ClassMap:
+    try:
+        return ClassMap.from_json(data)
+    except ClassError as problem:
+        raise ModelError(f"{where}: {problem}") from problem

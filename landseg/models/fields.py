@@ -1,0 +1,114 @@
+"""Strict reading of JSON objects: every field known, present and of its type, or a sentence that names it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from landseg.errors import ModelError
+
+T = TypeVar("T")
+
+
+class Fields:
+    """One JSON object being read field by field; `close` refuses whatever nobody asked for.
+
+    >>> fields = Fields({"name": "roads"}, "card")
+    >>> fields.text("name"), fields.close()
+    ('roads', None)
+    >>> Fields({"name": 3}, "card").text("name")
+    Traceback (most recent call last):
+    landseg.errors.ModelError: card field 'name' should be text, got 3
+    """
+
+    def __init__(self, data: object, where: str) -> None:
+        if not isinstance(data, Mapping):
+            raise ModelError(f"{where} should be a JSON object, got {_shown(data)}")
+        self._data: dict[str, Any] = dict(data)
+        self._where = where
+
+    def text(self, name: str) -> str:
+        return self._take(name, "text", lambda value: isinstance(value, str))  # type: ignore[no-any-return]
+
+    def text_or_none(self, name: str) -> str | None:
+        value = self._take(name, "text or null", lambda value: value is None or isinstance(value, str))
+        return value  # type: ignore[no-any-return]
+
+    def number(self, name: str) -> float:
+        return float(self._take(name, "a finite number", is_number))
+
+    def number_or_none(self, name: str) -> float | None:
+        value = self._take(name, "a finite number or null", lambda value: value is None or is_number(value))
+        return None if value is None else float(value)
+
+    def whole(self, name: str, *, least: int = 0) -> int:
+        wanted = f"a whole number of at least {least}"
+        return self._take(name, wanted, lambda value: _is_whole(value) and value >= least)  # type: ignore[no-any-return]
+
+    def whole_or_none(self, name: str, *, least: int = 0) -> int | None:
+        if self._data.get(name, 0) is None:
+            return self._data.pop(name)  # type: ignore[no-any-return]
+        return self.whole(name, least=least)
+
+    def items(self, name: str, read: Callable[[object, str], T]) -> tuple[T, ...]:
+        """Returns every item of a list, read by `read(item, where)`."""
+        values = self._take(name, "a list", lambda value: isinstance(value, (list, tuple)))
+        return tuple(read(value, f"{self._at(name)}[{i}]") for i, value in enumerate(values))
+
+    def mapping(self, name: str) -> dict[str, Any]:
+        return dict(self._take(name, "a JSON object", lambda value: isinstance(value, Mapping)))
+
+    def inner(self, name: str, read: Callable[[object, str], T]) -> T:
+        """Returns a nested object, read by `read(value, where)`."""
+        return read(self._take(name, "a JSON object", lambda _: True), self._at(name))
+
+    def inner_or_none(self, name: str, read: Callable[[object, str], T]) -> T | None:
+        if self._data.get(name, 0) is None:
+            return self._data.pop(name)  # type: ignore[no-any-return]
+        return self.inner(name, read)
+
+    def close(self) -> None:
+        """Raises ModelError when a field is left that nobody read."""
+        if self._data:
+            names = ", ".join(repr(name) for name in sorted(self._data))
+            raise ModelError(f"{self._where} has unknown fields: {names}; this landseg knows no such thing")
+
+    def _at(self, name: str) -> str:
+        return f"{self._where} field {name!r}"
+
+    def _take(self, name: str, wanted: str, fits: Callable[[Any], bool]) -> Any:
+        if name not in self._data:
+            raise ModelError(f"{self._where} lacks the field {name!r} ({wanted})")
+        value = self._data.pop(name)
+        if not fits(value):
+            raise ModelError(f"{self._at(name)} should be {wanted}, got {_shown(value)}")
+        return value
+
+
+def text_item(value: object, where: str) -> str:
+    """Returns an item that must be text."""
+    if not isinstance(value, str):
+        raise ModelError(f"{where} should be text, got {_shown(value)}")
+    return value
+
+
+def number_item(value: object, where: str) -> float:
+    """Returns an item that must be a finite number."""
+    if not is_number(value):
+        raise ModelError(f"{where} should be a finite number, got {_shown(value)}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def is_number(value: object) -> bool:
+    """Whether a JSON value is a finite number; true and false are not numbers."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,100 @@
+"""A card as fields of the STAC Machine Learning Model extension (MLM 1.4), for catalogues and other readers.
+
+The network takes scaled floats, so `mlm:input` gives each band's z-score; `mlm:output` are logits, one channel
+a class in the order of `classification:classes`, whose values are those of the rasters that landseg writes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from landseg.classes import LandClass
+from landseg.models.card import Card
+
+TASK = "semantic-segmentation"
+_ANY = -1  # MLM's "any size" in a shape
+
+
+def mlm_fields(card: Card) -> dict[str, Any]:
+    """Returns the properties of a STAC item about the model: `mlm:*` and the `bands` they refer to."""
+    fields: dict[str, Any] = {
+        "mlm:name": _slug(card.name),
+        "mlm:architecture": card.arch,
+        "mlm:framework": "PyTorch",
+        "mlm:tasks": [TASK],
+        "mlm:total_parameters": card.parameters,
+        "mlm:accelerator": None,
+        "mlm:accelerator_constrained": False,
+        "mlm:accelerator_summary": "runs on any CPU, faster on a GPU",
+        "mlm:input": [_input(card)],
+        "mlm:output": [_output(card)],
+        "mlm:hyperparameters": _hyperparameters(card),
+        "bands": [_band(band.name, band.common_name) for band in card.bands],
+    }
+    return fields | _pretraining(card)
+
+
+def _pretraining(card: Card) -> dict[str, Any]:
+    if card.training is None:
+        return {}
+    source = card.training.started_from
+    return {"mlm:pretrained": source is not None, "mlm:pretrained_source": source}
+
+
+def _input(card: Card) -> dict[str, Any]:
+    return {
+        "name": "pixels",
+        "bands": [band.name for band in card.bands],
+        "input": {
+            "shape": [_ANY, len(card.bands), _ANY, _ANY],
+            "dim_order": ["batch", "bands", "height", "width"],
+            "data_type": "float32",
+        },
+        "value_scaling": [{"type": "z-score", "mean": band.mean, "stddev": band.std} for band in card.bands],
+        "resize_type": None,
+        "description": f"Raw {' or '.join(card.dtypes)} values, scaled per band; {card.fill:g} where without data.",
+    }
+
+
+def _output(card: Card) -> dict[str, Any]:
+    return {
+        "name": "logits",
+        "tasks": [TASK],
+        "result": {
+            "shape": [_ANY, len(card.classes), _ANY, _ANY],
+            "dim_order": ["batch", "class", "height", "width"],
+            "data_type": "float32",
+        },
+        "classification:classes": [_class(entry) for entry in card.classes.classes],
+        "description": "One channel a class, in this order, at the size of the input; the largest one wins.",
+    }
+
+
+def _class(entry: LandClass) -> dict[str, Any]:
+    red, green, blue = entry.color
+    return {
+        "value": entry.value,
+        "name": _slug(entry.name),
+        "description": entry.name,
+        "color_hint": f"{red:02X}{green:02X}{blue:02X}",
+    }
+
+
+def _band(name: str, common_name: str | None) -> dict[str, Any]:
+    return {"name": name} | ({"eo:common_name": common_name} if common_name else {})
+
+
+def _hyperparameters(card: Card) -> dict[str, Any]:
+    training = {} if card.training is None else card.to_json()["training"]["options"]
+    values = {"encoder": card.encoder} | card.to_json()["options"] | training
+    return {_slug(name): value for name, value in values.items()}
+
+
+def _slug(text: str) -> str:
+    """Returns text in the characters that MLM and the classification extension allow in a name.
+
+    >>> _slug("bare land / rock")
+    'bare_land_rock'
+    """
+    return re.sub(r"[^0-9A-Za-z-]+", "_", text).strip("_-") or "unnamed"
