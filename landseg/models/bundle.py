@@ -66,8 +66,8 @@ def load_model(path_or_name: str | Path | None = None) -> Model:
     """Returns the model of a file, of a shipped name or (None) the default one.
 
     Raises:
-        ModelError: A missing, truncated, foreign or later-format file, a pickle, or weights that are not those
-            of the card's network.
+        ModelError: A missing, truncated, foreign or later-format file, a pickle, or weights that are not
+            those of the card's network.
     """
     path = shipped.resolve(path_or_name)
     card = _card_of(header.read_header(path), path)

@@ -22,7 +22,7 @@ FORMAT_VERSION = 1
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 # The card chooses what gets built, and a card may come from anywhere: a name that a model hub or a folder
-# could answer to ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option may name a weights file.
+# could answer to ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option names weights.
 _ENCODER = re.compile(r"(timm:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "classes", "encoder_weights"})
 

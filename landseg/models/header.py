@@ -48,7 +48,9 @@ def read_header(path: Path) -> Header:
             start = stream.read(8)
             if start.startswith(_PICKLES) or path.suffix.lower() in PICKLE_SUFFIXES:
                 raise ModelError(_pickle_sentence(path))
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if len(start) < 8:
+                raise ModelError(_truncated_sentence(path, 8, size))
+            (length,) = struct.unpack("<Q", start)
             if not 2 <= length <= _LONGEST:
                 raise ModelError(_foreign_sentence(path))
             text = stream.read(length)
@@ -56,7 +58,7 @@ def read_header(path: Path) -> Header:
         raise ModelError(f"no model file at {path}") from problem
     except OSError as problem:
         raise ModelError(f"cannot read the model file {path}: {problem.strerror or problem}") from problem
-    if not text.startswith(b"{"):
+    if not text.startswith(b"{"[: len(text)]):
         raise ModelError(_foreign_sentence(path))
     if len(text) < length:
         raise ModelError(_truncated_sentence(path, 8 + length, size))
@@ -100,15 +102,15 @@ def _parse(path: Path, text: bytes, size: int) -> Header:
 
 
 def _truncated_sentence(path: Path, expected: int, size: int) -> str:
-    return f"{path} is truncated: expected {expected} bytes, got {size}; copy or download it again"
+    return f"{path} is truncated: expected at least {expected} bytes, got {size}; copy or download it again"
 
 
 def _foreign_sentence(path: Path) -> str:
-    return f"{path} is not a landseg model: expected a .safetensors file, got something else; choose another file"
+    return f"{path} is not a landseg model: expected a .safetensors file, got something else; use another"
 
 
 def _pickle_sentence(path: Path) -> str:
     return (
-        f"{path} is a PyTorch pickle, which landseg never loads because a pickle runs code: train with landseg, "
-        "or load the weights yourself and write them with landseg.models.bundle.save_model"
+        f"{path} is a PyTorch pickle, which landseg never loads because a pickle runs code: "
+        "train with landseg, or load the weights yourself and save them with landseg.models.bundle.save_model"
     )

@@ -1,7 +1,7 @@
 """A card as fields of the STAC Machine Learning Model extension (MLM 1.4), for catalogues and other readers.
 
-The network takes scaled floats, so `mlm:input` gives each band's z-score; `mlm:output` are logits, one channel
-a class in the order of `classification:classes`, whose values are those of the rasters that landseg writes.
+The network takes scaled floats, so `mlm:input` gives each band's z-score; `mlm:output` are logits, one
+channel a class in the order of `classification:classes`, whose values are those of landseg's rasters.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ANY = -1  # MLM's "any size" in a shape
 def mlm_fields(card: Card) -> dict[str, Any]:
     """Returns the properties of a STAC item about the model: `mlm:*` and the `bands` they refer to."""
     fields: dict[str, Any] = {
-        "mlm:name": _slug(card.name),
+        "mlm:name": _model_name(card.name),
         "mlm:architecture": card.arch,
         "mlm:framework": "PyTorch",
         "mlm:tasks": [TASK],
@@ -53,7 +53,7 @@ def _input(card: Card) -> dict[str, Any]:
         },
         "value_scaling": [{"type": "z-score", "mean": band.mean, "stddev": band.std} for band in card.bands],
         "resize_type": None,
-        "description": f"Raw {' or '.join(card.dtypes)} values, scaled per band; {card.fill:g} where without data.",
+        "description": f"raw {' or '.join(card.dtypes)} values, scaled; {card.fill:g} where there is no data",
     }
 
 
@@ -67,7 +67,7 @@ def _output(card: Card) -> dict[str, Any]:
             "data_type": "float32",
         },
         "classification:classes": [_class(entry) for entry in card.classes.classes],
-        "description": "One channel a class, in this order, at the size of the input; the largest one wins.",
+        "description": "one channel a class, in this order, at the size of the input; the largest wins",
     }
 
 
@@ -89,6 +89,16 @@ def _hyperparameters(card: Card) -> dict[str, Any]:
     training = {} if card.training is None else card.to_json()["training"]["options"]
     values = {"encoder": card.encoder} | card.to_json()["options"] | training
     return {_slug(name): value for name, value in values.items()}
+
+
+def _model_name(text: str) -> str:
+    """Returns a name as MLM wants it: three characters or more, a letter first.
+
+    >>> _model_name("3 ponds"), _model_name("landcover-rgb")
+    ('model-3_ponds', 'landcover-rgb')
+    """
+    name = _slug(text)
+    return name if re.fullmatch(r"[A-Za-z].+[A-Za-z0-9]", name) else f"model-{name}"
 
 
 def _slug(text: str) -> str:
