@@ -1,0 +1,167 @@
+"""Raw pixels in, cloud-optimised GeoTIFF out: GDAL's COG driver reads them through a VRT."""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from landseg.errors import LandsegError, OutputError
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.layer import Layer
+from landseg.geo.raster import RasterFile
+from landseg.geo.store import disk_errors, full_disk
+
+BLOCK = 512  # edge of the output's internal tiles
+_NOT_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
+_VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}
+
+
+def vrt_text(layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str]) -> str:
+    """The VRT that describes the raw file ``raw_name`` (in the VRT's folder) as ``layer`` on ``grid``."""
+    root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    _georeference(root, grid)
+    metadata = Xml.SubElement(root, "Metadata")
+    for key, value in {"AREA_OR_POINT": "Area", **tags}.items():
+        Xml.SubElement(metadata, "MDI", key=key).text = xml_safe(value)
+    for band in range(layer.count):
+        element = _raw_band(root, layer, grid, raw_name, band)
+        element.set("band", str(band + 1))
+        _describe_band(element, layer, band)
+    if layer.mask:
+        _raw_band(Xml.SubElement(root, "MaskBand"), layer, grid, raw_name, layer.count)
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode") + "\n"
+
+
+def _georeference(root: Xml.Element, grid: Grid) -> None:
+    wkt = "" if grid.crs is None else _wkt(grid.crs)
+    if grid.gcps:
+        points = Xml.SubElement(root, "GCPList", Projection=wkt, dataAxisToSRSAxisMapping="1,2")
+        for number, point in enumerate(grid.gcps, start=1):
+            place = {"Pixel": point.col, "Line": point.row, "X": point.x, "Y": point.y, "Z": point.z}
+            Xml.SubElement(points, "GCP", {"Id": str(number), **{key: repr(float(v)) for key, v in place.items()}})
+        return
+    if wkt:
+        Xml.SubElement(root, "SRS", dataAxisToSRSAxisMapping="1,2").text = wkt
+    if grid.transform != Affine.identity():  # the identity stands for "no georeference at all"
+        Xml.SubElement(root, "GeoTransform").text = ", ".join(
+            repr(float(v)) for v in grid.transform.to_gdal()
+        )
+
+
+def _wkt(crs: CRS) -> str:
+    return str(crs.to_wkt(version="WKT2_2019"))
+
+
+def _raw_band(parent: Xml.Element, layer: Layer, grid: Grid, raw_name: str, band: int) -> Xml.Element:
+    size = np.dtype(layer.dtype).itemsize
+    attributes = {"dataType": _VRT_TYPES[layer.dtype], "subClass": "VRTRawRasterBand"}
+    element = Xml.SubElement(parent, "VRTRasterBand", attributes)
+    # Relative and beside the VRT: the only place from which GDAL reads raw files without being told to.
+    Xml.SubElement(element, "SourceFilename", relativeToVRT="1").text = raw_name
+    Xml.SubElement(element, "ImageOffset").text = str(band * grid.width * grid.height * size)
+    Xml.SubElement(element, "PixelOffset").text = str(size)
+    Xml.SubElement(element, "LineOffset").text = str(grid.width * size)
+    Xml.SubElement(element, "ByteOrder").text = "LSB"
+    return element
+
+
+def _describe_band(element: Xml.Element, layer: Layer, band: int) -> None:
+    if layer.band_names:
+        Xml.SubElement(element, "Description").text = xml_safe(layer.band_names[band])
+    if layer.nodata is not None and not layer.mask:
+        Xml.SubElement(element, "NoDataValue").text = repr(layer.nodata)
+    if layer.scale is not None:
+        Xml.SubElement(element, "Offset").text = "0"
+        Xml.SubElement(element, "Scale").text = repr(layer.scale)
+    if layer.classes is None:
+        Xml.SubElement(element, "ColorInterp").text = "Gray" if layer.count == 1 else "Undefined"
+        return
+    Xml.SubElement(element, "ColorInterp").text = "Palette"
+    table = Xml.SubElement(element, "ColorTable")
+    colors = dict(zip(layer.classes.values, layer.classes.colors, strict=True))
+    for value in range(max(*colors, layer.classes.nodata) + 1):
+        entry = (*colors.get(value, (0, 0, 0)), 255 if value in colors else 0)
+        Xml.SubElement(table, "Entry", {f"c{n}": str(part) for n, part in enumerate(entry, start=1)})
+
+
+def write_cog(vrt: Path, target: Path, layer: Layer) -> None:
+    """Copies what ``vrt`` describes into the COG ``target``, with overviews, on all cores.
+
+    DEFLATE level 6 without a predictor for classes: 10,000 x 10,000 pixels of realistic patches take 2.1 s on
+    two cores and 10.5 MB (level 1: 1.4 s, 13.4 MB; level 9: 13.7 s, 9.2 MB; with a predictor 2.4 s, 11.6 MB).
+
+    Raises:
+        OutputError: the disk is full, or GDAL cannot write the file.
+    """
+    options = {
+        "compress": "DEFLATE",
+        "level": "6" if layer.classes else "1",
+        "predictor": "NO" if layer.classes else "YES",
+        "blocksize": str(BLOCK),
+        "overview_resampling": layer.resampling.upper(),
+        "bigtiff": "IF_SAFER",
+        "num_threads": "ALL_CPUS",
+    }
+    target.unlink(missing_ok=True)
+    with disk_errors(target), warnings.catch_warnings(), rasterio.Env(GDAL_NUM_THREADS="ALL_CPUS"):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            rasterio.shutil.copy(os.fspath(vrt), os.fspath(target), driver="COG", strict=False, **options)
+        except (RasterioError, RuntimeError) as error:
+            raise _copy_failed(target, error) from error
+        except Exception as error:  # GDAL's own exception classes are private
+            if type(error).__module__.startswith("rasterio"):
+                raise _copy_failed(target, error) from error
+            raise
+
+
+def check_cog(path: Path, layer: Layer, grid: Grid) -> None:
+    """Opens the file and reads its last block, which GDAL wrote last: a copy cut short does not pass.
+
+    Raises:
+        OutputError: it does not read back as ``layer`` on a grid of this size.
+    """
+    try:
+        raster = RasterFile(path)
+        try:
+            size = (*raster.info.grid.shape, *raster.info.dtypes)
+            raster.read(range(1, layer.count + 1), Rect(grid.height - 1, grid.width - 1, 1, 1), layer.dtype)
+            raster.read_mask(1, Rect(grid.height - 1, grid.width - 1, 1, 1))
+        finally:
+            raster.close()
+    except LandsegError as error:
+        raise OutputError(
+            f"{path.name} does not read back ({error}); is the disk full? run again with --resume"
+        ) from error
+    if size != (*grid.shape, *[layer.dtype] * layer.count):
+        raise OutputError(f"{path.name} was written with {size}: expected {grid.shape} {layer.dtype}")
+
+
+def _copy_failed(target: Path, error: Exception) -> OutputError:
+    try:
+        with target.with_name("space.probe").open("wb") as file:
+            file.write(bytes(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError:
+        return full_disk(target)
+    finally:
+        target.with_name("space.probe").unlink(missing_ok=True)
+    return OutputError(f"cannot write {target.name}: {error}; run again with --resume, the pixels are kept")
+
+
+def xml_safe(text: str) -> str:
+    """``text`` without what XML cannot hold: control characters and lone surrogates become "?"."""
+    return _NOT_XML.sub("?", text)

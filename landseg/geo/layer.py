@@ -1,0 +1,109 @@
+"""Layer: what one raster of a run is, before any file of it exists."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import ClassMap
+from landseg.geo.grid import Rect
+
+DTYPES = ("uint8", "uint16", "float32")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One raster to write.
+
+    A layer of ``classes`` takes the dtype and nodata of its class table. ``mask=True`` keeps validity in a
+    mask band instead of a nodata value, for layers whose every value is data. ``scale`` times a stored value
+    is the real one.
+
+    Raises:
+        ValueError: a dtype that cannot be written, or a dtype or nodata that contradicts the class table.
+    """
+
+    name: str
+    path: Path
+    dtype: str
+    count: int = 1
+    nodata: float | None = None
+    scale: float | None = None
+    band_names: tuple[str, ...] = ()
+    classes: ClassMap | None = None
+    resampling: Literal["average", "mode", "nearest"] = "average"
+    mask: bool = False
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise ValueError(f"layer {self.name!r}: dtype {self.dtype!r}, expected {', '.join(DTYPES)}")
+        if self.count < 1 or (self.band_names and len(self.band_names) != self.count):
+            raise ValueError(f"layer {self.name!r}: {self.count} bands with {len(self.band_names)} names")
+        if self.mask and self.dtype != "uint8":
+            raise ValueError(f"layer {self.name!r}: a mask band goes with uint8, not with {self.dtype}")
+        if self.classes and (self.dtype, self.nodata) != (self.classes.dtype, self.classes.nodata):
+            got, need = (
+                f"{self.dtype}, nodata {self.nodata}",
+                f"{self.classes.dtype}, nodata {self.classes.nodata}",
+            )
+            raise ValueError(f"layer {self.name!r} is {got}: its classes need {need}")
+
+    @classmethod
+    def of_classes(cls, name: str, path: Path, classes: ClassMap) -> Layer:
+        """The layer of a class raster: one band, dtype and nodata of the table, overviews by majority."""
+        fixed = {"nodata": classes.nodata, "classes": classes, "band_names": ("class",)}
+        return cls(name, path, classes.dtype, resampling="mode", **fixed)
+
+    @classmethod
+    def of_probs(cls, name: str, path: Path, classes: ClassMap, *, dtype: str = "uint8") -> Layer:
+        """Probabilities, a band a class: uint8 with scale 1/255 and a mask band, or float32 with NaN."""
+        if dtype == "uint8":
+            return cls(name, path, dtype, len(classes), scale=1 / 255, band_names=classes.names, mask=True)
+        return cls(name, path, dtype, len(classes), nodata=math.nan, band_names=classes.names)
+
+    @property
+    def raw_bands(self) -> int:
+        """Bands of the raw file: the layer's own, then the mask."""
+        return self.count + self.mask
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of one pixel in the raw file."""
+        return self.raw_bands * np.dtype(self.dtype).itemsize
+
+    @property
+    def empty(self) -> float:
+        """What a pixel without data holds: nodata, or 0 under a mask band."""
+        return 0 if self.mask or self.nodata is None else self.nodata
+
+    def fitted(
+        self, rect: Rect, pixels: NDArray[Any] | None, valid: NDArray[np.bool_] | None = None
+    ) -> NDArray[Any]:
+        """``(raw_bands, h, w)`` to store at ``rect``: ``pixels``, empty where not ``valid``, and any mask.
+
+        Raises:
+            ValueError: the wrong shape or dtype. Nothing is ever converted here.
+        """
+        out = np.full((self.raw_bands, *rect.shape), self.empty, self.dtype)
+        if pixels is None:
+            return out
+        pixels = pixels[np.newaxis] if pixels.ndim == 2 else pixels
+        expected = (self.count, *rect.shape)
+        if pixels.shape != expected or pixels.dtype != out.dtype:
+            got = f"{pixels.dtype} {pixels.shape}"
+            raise ValueError(f"layer {self.name!r} at {rect}: expected {self.dtype} {expected}, got {got}")
+        shown = np.ones(rect.shape, bool) if valid is None else valid
+        np.copyto(out[: self.count], pixels, where=shown)
+        if self.mask:
+            out[self.count] = shown * np.uint8(255)
+        return out
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything about the layer but its path, as plain JSON."""
+        fields = {key: value for key, value in vars(self).items() if key not in ("path", "classes")}
+        return {**fields, "classes": self.classes and self.classes.to_json()}

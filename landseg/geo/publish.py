@@ -1,0 +1,79 @@
+"""The end of a run: finished files are built in the hidden work folders, then renamed into place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from landseg.errors import OutputError
+from landseg.geo.cog import check_cog, vrt_text, write_cog
+from landseg.geo.grid import Grid
+from landseg.geo.layer import Layer
+from landseg.geo.sidecars import aux_path, aux_text, qml_path, qml_text
+from landseg.geo.store import disk_errors, sync_file, sync_folder, work_folder
+
+Move = tuple[Path, Path]
+"""A finished file in its work folder, and the name that it will get."""
+
+
+def raw_path(layer: Layer) -> Path:
+    """The raw pixels of a layer."""
+    return work_folder(layer.path) / "pixels.raw"
+
+
+def write_vrt(layer: Layer, grid: Grid, tags: Mapping[str, str]) -> Path:
+    """A raster file that shows the raw pixels of a layer, as written so far, on their grid."""
+    path = work_folder(layer.path) / "pixels.vrt"
+    with disk_errors(path):
+        path.write_text(vrt_text(layer, grid, raw_path(layer).name, tags), encoding="utf-8")
+    return path
+
+
+def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str]) -> list[Move]:
+    """Builds a layer's COG and sidecars, durable and checked; the renames to do, the raster's last.
+
+    Raises:
+        OutputError: the disk is full, or what was written does not read back.
+    """
+    cog = work_folder(layer.path) / layer.path.name
+    write_cog(write_vrt(layer, grid, tags), cog, layer)
+    check_cog(cog, layer, grid)
+    sync_file(cog)
+    aux_path(cog).unlink(missing_ok=True)  # GDAL's own: ours says more
+    sidecars = {}
+    if layer.classes:
+        sidecars = {aux_path: aux_text(layer.classes), qml_path: qml_text(layer.classes)}
+    moves = []
+    for place, text in sidecars.items():
+        with disk_errors(layer.path):
+            place(cog).write_text(text, encoding="utf-8")
+        sync_file(place(cog))
+        moves.append((place(cog), place(layer.path)))
+    return [*moves, (cog, layer.path)]
+
+
+def build_extra(extra: Path) -> list[Move]:
+    """The renames of a further file and of what lies beside it in its work folder, all durable, itself last.
+
+    Raises:
+        OutputError: it was never written.
+    """
+    files = sorted(work_folder(extra).iterdir(), key=lambda file: (file.name == extra.name, file.name))
+    if not files or files[-1].name != extra.name:
+        raise OutputError(f"{extra} was to be written but is not there; run again with --resume")
+    for file in files:
+        sync_file(file)
+    return [(file, extra.with_name(file.name)) for file in files]
+
+
+def publish(moves: Sequence[Move], layers: Sequence[Layer]) -> None:
+    """Renames everything into place, in order, after removing what belongs to rasters that are replaced."""
+    for layer in layers:
+        for suffix in (".aux.xml", ".ovr", ".msk"):
+            layer.path.with_name(layer.path.name + suffix).unlink(missing_ok=True)
+    for source, target in moves:
+        with disk_errors(target):
+            os.replace(source, target)
+    for folder in {target.parent for _, target in moves}:
+        sync_folder(folder)

@@ -1,0 +1,54 @@
+"""Small files beside a class raster: class names for GDAL (.aux.xml) and a legend for QGIS (.qml)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+from landseg.classes import ClassMap
+from landseg.geo.cog import xml_safe
+
+
+def aux_path(raster: Path) -> Path:
+    """Where GDAL looks for what a raster cannot hold itself: ``map.tif.aux.xml``."""
+    return raster.with_name(raster.name + ".aux.xml")
+
+
+def qml_path(raster: Path) -> Path:
+    """Where QGIS looks for the default style of a raster: ``map.qml``."""
+    return raster.with_suffix(".qml")
+
+
+def aux_text(classes: ClassMap) -> str:
+    """Category names in GDAL's XML: GDAL numbers them from 0, so values without a class get an empty name."""
+    names = dict(zip(classes.values, classes.names, strict=True))
+    names.setdefault(classes.nodata, "nodata")
+    root = Xml.Element("PAMDataset")
+    categories = Xml.SubElement(Xml.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
+    for value in range(max(names) + 1):
+        Xml.SubElement(categories, "Category").text = xml_safe(names.get(value, ""))
+    return _text(root)
+
+
+def qml_text(classes: ClassMap) -> str:
+    """A QGIS style that paints every class in its colour and names it; nodata stays transparent."""
+    root = Xml.Element("qgis", version="3.22", styleCategories="Symbology")
+    pipe = Xml.SubElement(root, "pipe")
+    renderer = Xml.SubElement(
+        pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+    )
+    Xml.SubElement(Xml.SubElement(renderer, "rasterTransparency"), "singleValuePixelList")
+    palette = Xml.SubElement(renderer, "colorPalette")
+    for entry in classes.classes:
+        color = "#{:02x}{:02x}{:02x}".format(*entry.color)
+        label = xml_safe(entry.name)
+        Xml.SubElement(palette, "paletteEntry", value=str(entry.value), color=color, label=label, alpha="255")
+    Xml.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    Xml.SubElement(root, "blendMode").text = "0"
+    doctype = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+    return doctype + _text(root)
+
+
+def _text(root: Xml.Element) -> str:
+    Xml.indent(root)
+    return Xml.tostring(root, encoding="unicode") + "\n"

@@ -1,0 +1,110 @@
+"""The places that a run will write to, checked before it starts: names, folders, inputs, space."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from landseg.errors import OutputError
+from landseg.geo.grid import Grid
+from landseg.geo.layer import Layer
+from landseg.geo.store import disk_errors, work_folder
+
+_SUFFIXES = (".tif", ".tiff")
+
+
+def disk_bytes(layers: Sequence[Layer], grid: Grid) -> int:
+    """Bytes of disk that a run takes at its peak, at most: raw pixels, and beside them the finished COGs.
+
+    A COG with its overviews takes up to 1.4 times the raw pixels when nothing compresses; class rasters do.
+    """
+    area = grid.width * grid.height
+    return sum(math.ceil(area * layer.pixel_bytes * (1.5 if layer.classes else 2.4)) for layer in layers)
+
+
+def check_targets(layers: Sequence[Layer], extras: Sequence[Path], inputs: Sequence[Path]) -> None:
+    """Refuses targets that cannot be written or must not be.
+
+    Raises:
+        OutputError: no folder, a folder, an input, the same target twice, a suffix other than .tif.
+    """
+    seen: set[Path] = set()
+    for target in (*(layer.path for layer in layers), *extras):
+        if not target.parent.is_dir():
+            raise OutputError(f"{target} has no folder: make {target.parent} first, or choose another output")
+        if target.is_dir():
+            raise OutputError(f"{target} is a folder: name a file in it")
+        if target.resolve() in seen:
+            raise OutputError(f"{target} is named for two outputs: give each its own file")
+        seen.add(target.resolve())
+        if any(same_file(target, source) for source in inputs):
+            raise OutputError(f"{target} is an input of this run: choose another output")
+    for layer in layers:
+        if layer.path.suffix.lower() not in _SUFFIXES:
+            raise OutputError(f"{layer.path} will be a GeoTIFF: let its name end in .tif")
+
+
+def check_absent(targets: Sequence[Path]) -> None:
+    """Refuses targets that exist.
+
+    Raises:
+        OutputError: one does.
+    """
+    for target in targets:
+        if os.path.lexists(target):
+            raise OutputError(f"{target} exists: choose another output, or replace it with --overwrite")
+
+
+def check_space(layers: Sequence[Layer], grid: Grid, raw_paths: Sequence[Path]) -> None:
+    """Refuses a run that cannot fit on its disks; what its raw files already hold is not needed twice.
+
+    Raises:
+        OutputError: expected and free space.
+    """
+    needs: dict[int, int] = {}
+    folders: dict[int, Path] = {}
+    for layer, raw in zip(layers, raw_paths, strict=True):
+        with disk_errors(layer.path):
+            device = os.stat(layer.path.parent).st_dev
+        held = raw.stat().st_blocks * 512 if raw.exists() else 0
+        needs[device] = needs.get(device, 0) + max(0, disk_bytes([layer], grid) - held)
+        folders.setdefault(device, layer.path.parent)
+    for device, need in needs.items():
+        free = shutil.disk_usage(folders[device]).free
+        if need > free:
+            raise OutputError(
+                f"the outputs need up to {need / 2**20:.0f} MiB in {folders[device].resolve()}, where "
+                f"{free / 2**20:.0f} MiB are free: make space, or choose a folder on another disk"
+            )
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether both names lead to one file (through links too)."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def remove_work(main: Path, header: Mapping[str, Any] | None, *, keep_journal: Path | None = None) -> None:
+    """Removes the work folders of the run whose journal in ``main``'s folder began with ``header``.
+
+    The main folder goes last and its journal first in it: a run that is killed in here leaves either its
+    journal, or something that the next run takes for nothing.
+    """
+    started = ((header or {}).get("signature") or {}).get("outputs") or {}
+    for target in map(Path, started.get("targets", ())):
+        if target.resolve() != main.resolve():
+            shutil.rmtree(work_folder(target), ignore_errors=True)
+    folder = work_folder(main)
+    if keep_journal is None:
+        (folder / "journal").unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    for entry in folder.iterdir():
+        if entry != keep_journal:
+            entry.unlink()
