@@ -1,7 +1,8 @@
 """The `landseg` program: every command registered by name.
 
 A command is a module of this folder with one function `command(...)`, typed for typer. All of them are
-imported when the program starts, so they import nothing heavy at the top: the library comes in inside `command`.
+imported when the program starts, so they import nothing heavy at the top: the library comes in inside
+`command`.
 """
 
 from typing import Annotated
