@@ -1,1 +1,1 @@
-"""Training: targets, losses, data, augmentation and the loop."""
+"""Learning from labelled scenes."""

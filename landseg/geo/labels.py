@@ -1,0 +1,75 @@
+"""Labels, as rasters or as polygons, to class indices on a grid."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.errors import ClassError, GridError, VectorError
+from landseg.geo.grid import Grid
+from landseg.geo.source import open_source
+
+
+def read_label_raster(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.uint8]:
+    """Return class indices (H, W) of a label raster that covers ``grid`` pixel by pixel.
+
+    IGNORE_INDEX stands where the table says ignore and where the label raster has no data.
+
+    Raises:
+        GridError: when the sizes differ.
+        ClassError: values that the table does not know, with their pixel counts and the file's name.
+    """
+    with open_source(path, bands=[1]) as source:
+        if source.grid.shape != grid.shape:
+            raise GridError(
+                f"{path} has {source.grid.width} x {source.grid.height} pixels, its image has "
+                f"{grid.width} x {grid.height}; labels must cover the image pixel by pixel"
+            )
+        values, valid = source.read(source.grid.rect)
+    try:
+        indices = classes.to_indices(values[0])
+    except ClassError as error:
+        raise ClassError(f"{path}: {error}") from error
+    indices[~valid] = IGNORE_INDEX
+    return indices
+
+
+class PolygonLabels:
+    """Polygons of one class, burnt onto any grid: a pixel is inside when its centre is.
+
+    Raises:
+        VectorError: when the file cannot be read or holds no polygon.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import geopandas
+
+        self.path = path
+        try:
+            self._frame = geopandas.read_file(path)
+        except Exception as error:
+            raise VectorError(f"{path} cannot be read as a vector file: {error}") from error
+        if not len(self._frame):
+            raise VectorError(f"{path} holds no polygon; expected at least one")
+
+    def burn(self, grid: Grid) -> NDArray[np.bool_]:
+        """Return (H, W), True where a polygon covers the pixel's centre; reprojects when the CRS differs."""
+        from rasterio.features import rasterize
+
+        frame = self._frame
+        if grid.crs is not None and frame.crs is not None and frame.crs != grid.crs:
+            frame = frame.to_crs(grid.crs)
+        near = frame[frame.intersects(_outline(grid))]
+        if not len(near):
+            return np.zeros(grid.shape, dtype=bool)
+        burnt = rasterize(near.geometry, grid.shape, transform=grid.transform, fill=0, default_value=1, dtype="uint8")
+        return np.asarray(burnt, dtype=bool)
+
+
+def _outline(grid: Grid) -> object:
+    from shapely.geometry import box
+
+    return box(*grid.bounds)

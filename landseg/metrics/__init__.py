@@ -1,0 +1,1 @@
+"""Numbers that agree with the field's: numpy only."""

@@ -1,0 +1,56 @@
+"""Losses over logits (N, K, H, W) and integer targets (N, H, W)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from landseg.classes import IGNORE_INDEX
+from landseg.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class LabelSets:
+    """What a target value says: the set of classes that the pixel may belong to.
+
+    Target ``t < K`` means class ``t``; the values from K on mean one of several classes ("not building").
+
+    Attributes:
+        allowed: (T, K) booleans, row t = the classes that target t admits.
+    """
+
+    allowed: Tensor
+
+    @classmethod
+    def of(cls, classes: int, sets: Iterable[Sequence[int]] = ()) -> LabelSets:
+        """Return the K single classes followed by the given sets of class indices."""
+        rows = [[k] for k in range(classes)] + [list(s) for s in sets]
+        if len(rows) > IGNORE_INDEX:
+            raise TrainingError(f"{len(rows)} kinds of label; landseg counts to {IGNORE_INDEX}")
+        allowed = torch.zeros(len(rows), classes, dtype=torch.bool)
+        for row, members in enumerate(rows):
+            allowed[row, members] = True
+        return cls(allowed)
+
+
+def partial_cross_entropy(logits: Tensor, target: Tensor, sets: LabelSets) -> Tensor:
+    """Return the mean of ``-log P(pixel belongs to its label's set)`` over labelled pixels, a scalar.
+
+    For targets that name one class this is softmax cross-entropy; for a set it is the cross-entropy of the sum
+    of its classes' probabilities, so that "not building" teaches without saying what else.
+    Pixels at IGNORE_INDEX count for nothing; a batch without a labelled pixel gives 0 with zero gradient.
+
+    Args:
+        logits: (N, K, H, W), any float type; computed in float32.
+        target: (N, H, W) integers: indices into ``sets`` or IGNORE_INDEX.
+        sets: what the targets mean.
+    """
+    logits = logits.float()
+    labelled = target != IGNORE_INDEX
+    allowed = sets.allowed.to(logits.device)[torch.where(labelled, target, 0).long()]  # (N, H, W, K)
+    inside = logits.masked_fill(~allowed.permute(0, 3, 1, 2), -torch.inf).logsumexp(dim=1)
+    loss = logits.logsumexp(dim=1) - inside
+    return torch.where(labelled, loss, 0.0).sum() / labelled.sum().clamp(min=1)

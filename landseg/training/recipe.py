@@ -1,0 +1,120 @@
+"""The recipe of a model: what a ``train.toml`` says, checked."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from landseg.classes import ClassMap
+from landseg.errors import TrainingError
+from landseg.training.fit import FitOptions
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One data set of a recipe.
+
+    Attributes:
+        images: Glob below the data folder.
+        labels: Pattern of the label raster, ``{stem}`` standing for the image's stem; or None.
+        polygons: Vector file whose polygons are of the class ``polygon_class``; or None.
+        polygon_class: A class name. Outside the polygons a pixel is known to be *not* of that class, no more.
+        weight: How much oftener than its area says crops are drawn from it.
+        zoom: Range of magnification of its crops.
+        bands: 1-based; None = the first that the model needs.
+        name, licence, credit: For the model's card.
+    """
+
+    images: str
+    name: str
+    licence: str
+    credit: str
+    labels: str | None = None
+    polygons: str | None = None
+    polygon_class: str | None = None
+    weight: float = 1.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    bands: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if (self.labels is None) == (self.polygons is None):
+            raise TrainingError(f"source {self.name!r} needs either labels or polygons")
+        if (self.polygons is None) != (self.polygon_class is None):
+            raise TrainingError(f"source {self.name!r} needs polygons and polygon_class together")
+
+
+@dataclass(frozen=True)
+class BandSpec:
+    """A band's name and scaling: the network sees (raw - mean) / std."""
+
+    name: str
+    mean: float
+    std: float
+    common_name: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a model becomes, but the data folder and what is kept out."""
+
+    name: str
+    description: str
+    licence: str
+    limitations: str
+    arch: str
+    encoder: str
+    encoder_weights: str | None
+    options: Mapping[str, Any]
+    classes: ClassMap
+    bands: tuple[BandSpec, ...]
+    sources: tuple[SourceSpec, ...]
+    fit: FitOptions
+    trained_at_m: tuple[float, ...] = ()
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return the recipe in a TOML file.
+
+    Raises:
+        TrainingError: a file that is missing or no TOML, or an entry that is missing, unknown or mistyped.
+        ClassError: a class table that contradicts itself.
+    """
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error
+    try:
+        model = dict(table.pop("model"))
+        entries = dict(
+            table.pop("about"),
+            arch=model.pop("arch"),
+            encoder=model.pop("encoder"),
+            encoder_weights=model.pop("encoder_weights", None),
+            options=model,
+            classes=ClassMap.from_json({"classes": table.pop("classes"), "ignore": table.pop("ignore", [])}),
+            bands=tuple(_make(BandSpec, band) for band in table.pop("bands")),
+            sources=tuple(_make(SourceSpec, source) for source in table.pop("sources")),
+            fit=_make(FitOptions, table.pop("fit", {})),
+        )
+    except KeyError as error:
+        raise TrainingError(f"recipe {path} has no entry {error}; add it") from error
+    if table:
+        raise TrainingError(f"recipe {path} has unknown entries: {', '.join(table)}")
+    recipe: Recipe = _make(Recipe, entries)
+    return recipe
+
+
+def _make(kind: Any, entries: Mapping[str, Any]) -> Any:
+    known = {f.name for f in fields(kind)}
+    if unknown := sorted(set(entries) - known):
+        raise TrainingError(f"a recipe's {kind.__name__} has no {', '.join(unknown)}; it knows {', '.join(known)}")
+    values = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise TrainingError(f"a recipe's {kind.__name__} is incomplete: {error}") from error
