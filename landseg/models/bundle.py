@@ -25,6 +25,9 @@ from landseg.models import header, shipped
 from landseg.models.build import build_network
 from landseg.models.card import Card
 from landseg.models.mlm import mlm_fields
+from landseg.models.peek import card_in, read_card
+
+__all__ = ["Model", "load_model", "read_card", "save_model"]
 
 _DTYPES = {
     torch.float32: "F32", torch.float16: "F16", torch.float64: "F64", torch.bfloat16: "BF16",
@@ -52,16 +55,6 @@ class Model:
     hash: str
 
 
-def read_card(path_or_name: str | Path | None = None) -> Card:
-    """Returns the card of a model file, a shipped model or (None) the default model, reading no weights.
-
-    Raises:
-        ModelError: As `load_model`, short of what only the weights can show.
-    """
-    path = shipped.resolve(path_or_name)
-    return _card_of(header.read_header(path), path)
-
-
 def load_model(path_or_name: str | Path | None = None) -> Model:
     """Returns the model of a file, of a shipped name or (None) the default one.
 
@@ -70,7 +63,7 @@ def load_model(path_or_name: str | Path | None = None) -> Model:
             those of the card's network.
     """
     path = shipped.resolve(path_or_name)
-    card = _card_of(header.read_header(path), path)
+    card = card_in(path)
     data = path.read_bytes()
     try:
         tensors = safetensors.torch.load(data)
@@ -116,20 +109,6 @@ def save_model(
     }
     _write(target, metadata, tensors)
     return target
-
-
-def _card_of(head: header.Header, path: Path) -> Card:
-    if "landseg" not in head.metadata:
-        raise ModelError(
-            f"{path} is a safetensors file without a landseg card, so its bands, scaling and classes are "
-            "unknown; write it with landseg.models.bundle.save_model"
-        )
-    try:
-        return Card.from_json(json.loads(head.metadata["landseg"]))
-    except ValueError as problem:
-        raise ModelError(f"{path}: the card in its header is not JSON ({problem})") from problem
-    except ModelError as problem:
-        raise ModelError(f"{path}: {problem}") from problem
 
 
 def _build(card: Card, path: Path) -> nn.Module:

@@ -1,0 +1,54 @@
+"""Whether a model can read a raster: the card's bands, dtype and resolution against the raster's."""
+
+from __future__ import annotations
+
+from landseg.errors import BandError, GridError, LandsegError
+from landseg.models.card import Card
+
+MAX_FACTOR = 4.0
+"""How far a raster's resolution may lie from the card's, either way, before it is refused."""
+
+
+def reads_rgb(card: Card) -> bool:
+    """Whether the model reads red, green and blue, which can be found in a raster without being told."""
+    return tuple(band.common_name for band in card.bands) == ("red", "green", "blue")
+
+
+def misfit(card: Card, *, bands: int, dtype: str, resolution_m: float | None = None) -> LandsegError | None:
+    """Returns why the model cannot read a raster, as the error to raise; None when it can.
+
+    Args:
+        card: The model's.
+        bands: The raster's bands, alpha left out; or the number of those that were chosen.
+        dtype: Of its pixels.
+        resolution_m: Ground metres a pixel; None when unknown or overruled, which is not a misfit.
+    """
+    wanted = f"{len(card.bands)} ({', '.join(band.name for band in card.bands)})"
+    if bands < len(card.bands):
+        return BandError(
+            f"model {card.name} reads {wanted} bands, the raster has {bands}: use a raster with all of them, "
+            "or a model trained on the ones it has"
+        )
+    if bands > len(card.bands) and not reads_rgb(card):
+        return BandError(
+            f"model {card.name} reads {wanted} bands, the raster has {bands}: name the ones to use, in this "
+            "order, with --bands"
+        )
+    if dtype not in card.dtypes:
+        return BandError(
+            f"model {card.name} reads {' or '.join(card.dtypes)} pixels, the raster has {dtype}: convert it "
+            f"as the training data was, or use a model trained on {dtype}"
+        )
+    return _scale_misfit(card, resolution_m)
+
+
+def _scale_misfit(card: Card, resolution_m: float | None) -> GridError | None:
+    if card.resolution_m is None or resolution_m is None:
+        return None
+    factor = card.resolution_m / resolution_m
+    if 1 / MAX_FACTOR <= factor <= MAX_FACTOR:
+        return None
+    return GridError(
+        f"model {card.name} works at {card.resolution_m:.3g} m a pixel, the raster has {resolution_m:.3g} m, a factor "
+        f"of {max(factor, 1 / factor):.3g}: beyond {MAX_FACTOR:g}, choose what to run it at with --resolution"
+    )

@@ -1,0 +1,43 @@
+"""What a model file says about itself, read without its weights and without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from landseg.errors import ModelError
+from landseg.models import shipped
+from landseg.models.card import Card
+from landseg.models.header import read_header
+
+
+def read_card(path_or_name: str | Path | None = None) -> Card:
+    """Returns the card of a model file, a shipped model or (None) the default model, reading no weights.
+
+    Raises:
+        ModelError: As `load_model`, short of what only the weights can show.
+    """
+    return card_in(shipped.resolve(path_or_name))
+
+
+def card_in(path: Path) -> Card:
+    """Returns the card of the model file at a path; raises as `read_card`."""
+    head = read_header(path)
+    if "landseg" not in head.metadata:
+        raise ModelError(
+            f"{path} is a safetensors file without a landseg card, so its bands, scaling and classes are "
+            "unknown; write it with landseg.models.bundle.save_model"
+        )
+    try:
+        return Card.from_json(json.loads(head.metadata["landseg"]))
+    except ValueError as problem:
+        raise ModelError(f"{path}: the card in its header is not JSON ({problem})") from problem
+    except ModelError as problem:
+        raise ModelError(f"{path}: {problem}") from problem
+
+
+def file_hash(path: Path) -> str:
+    """Returns the SHA-256 of a file in hex: a model's identity."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
