@@ -31,7 +31,7 @@ class LandClass:
 
     def __post_init__(self) -> None:
         if not _is_int(self.value) or not 0 <= self.value <= MAX_VALUE:
-            raise ClassError(f"class {self.name!r} has value {self.value!r}: expected a whole number 0..{MAX_VALUE}")
+            raise ClassError(f"value {self.value!r} of {self.name!r}: expected a whole number 0..{MAX_VALUE}")
         if not isinstance(self.name, str) or not self.name.strip():
             raise ClassError(f"the class with value {self.value} has no name: give every class one")
         if len(self.color) != 3 or not all(_is_int(part) and 0 <= part <= 255 for part in self.color):

@@ -114,7 +114,7 @@ class Grid:
         if self.width < 1 or self.height < 1:
             raise GridError(f"a raster of {self.width} x {self.height} pixels: expected at least 1 x 1")
         if not all(map(math.isfinite, self.transform)) or self.transform.determinant == 0:
-            raise GridError(f"transform {tuple(self.transform)[:6]} has no inverse: georeference the raster anew")
+            raise GridError(f"transform {tuple(self.transform)[:6]} has no inverse: georeference it anew")
 
     @classmethod
     def from_control_points(

@@ -1,0 +1,98 @@
+"""BandTable: the chosen bands of a raster, what they are called, and which of their values are data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.errors import BandError
+from landseg.geo.raster import RasterFile
+
+
+@dataclass(frozen=True)
+class BandTable:
+    """The chosen bands, in the order they are read in.
+
+    Attributes:
+        numbers: 1-based, as on disk.
+        default_rgb: what shows true colour in the whole raster, by colour interpretation, else its first
+            three bands; None below three.
+    """
+
+    numbers: tuple[int, ...]
+    names: tuple[str | None, ...]
+    colorinterp: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    nodata: tuple[float | None, ...]
+    default_rgb: tuple[int, int, int] | None
+
+    @property
+    def dtype(self) -> str:
+        """The smallest dtype that holds every chosen band."""
+        return np.result_type(*self.dtypes).name
+
+    def has_data(self, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+        """Where pixels (C, h, w) hold data by their values alone: boolean (h, w).
+
+        NaN and infinity never are. Unsigned integers equal to nodata are not where every band is: 0 in one
+        channel of a dark roof is data. Of other dtypes one band is enough.
+        """
+        result = np.ones(pixels.shape[1:], dtype=np.bool_)
+        if pixels.dtype.kind == "f":
+            np.isfinite(pixels).all(axis=0, out=result)
+        hits = [
+            band == _as_dtype(value, pixels.dtype)
+            for band, value in zip(pixels, self.nodata, strict=True)
+            if value is not None and _fits(value, pixels.dtype)
+        ]
+        if hits:
+            combine = np.logical_and if pixels.dtype.kind == "u" else np.logical_or
+            result &= ~combine.reduce(hits)
+        return result
+
+
+def band_table(file: RasterFile, bands: Sequence[int] | None) -> BandTable:
+    """The table of the 1-based `bands`, in their order; None chooses every band but alpha.
+
+    Raises:
+        BandError: a band that the raster does not have, or none at all.
+    """
+    info = file.info
+    count = len(info.dtypes)
+    everything = tuple(range(1, count + 1))
+    opaque = tuple(n for n in everything if info.colorinterp[n - 1] != "alpha") or everything
+    numbers = opaque if bands is None else tuple(bands)
+    wrong = [number for number in numbers if not 1 <= number <= count]
+    if wrong or not numbers:
+        asked = f"band {wrong[0]}" if wrong else "no band"
+        has = f"{count} band{'s' * (count > 1)}"
+        raise BandError(f"{file.label} has {has}, but {asked} was asked for: use 1 to {count}")
+    colors = {color: number for number, color in reversed(list(enumerate(info.colorinterp, start=1)))}
+    named = tuple(colors[color] for color in ("red", "green", "blue") if color in colors)
+    rgb = named if len(named) == 3 else opaque[:3]
+
+    def pick(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(values[number - 1] for number in numbers)
+
+    return BandTable(
+        numbers,
+        pick(info.names),
+        pick(info.colorinterp),
+        pick(info.dtypes),
+        pick(info.nodata),
+        (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None,
+    )
+
+
+def _fits(value: float, dtype: np.dtype[Any]) -> bool:
+    """Whether a pixel can be equal to `value`: NaN never is, and -9999 does not occur in bytes."""
+    if dtype.kind == "f":
+        return not np.isnan(value)
+    return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
+
+
+def _as_dtype(value: float, dtype: np.dtype[Any]) -> Any:
+    with np.errstate(over="ignore"):
+        return dtype.type(value) if dtype.kind == "f" else dtype.type(int(value))

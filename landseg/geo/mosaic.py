@@ -1,0 +1,230 @@
+"""MosaicSource: several rasters on the grid of the first; others are warped as they are read."""
+
+import math
+import os
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyproj
+from affine import Affine
+from numpy.typing import NDArray
+
+from landseg.errors import BandError, GridError
+from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.resample import HALF, finish, work_dtype
+from landseg.geo.source import FileSource, Pixels, Source
+
+EDGE_POINTS = 33  # along each edge of a member, to find the extent of its curved outline
+WARP_PIXELS = 1 << 20  # a warped rectangle is worked on in parts of at most so many pixels
+WARP_READ = 1 << 23  # input pixels held for one of them
+SHRINK = 1.25  # a member whose pixels are smaller than the mosaic's by more than this is averaged first
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A source whose pixel (0, 0) is the mosaic's pixel (rect.top, rect.left)."""
+
+    source: Source
+    rect: Rect
+
+
+class MosaicSource(Source):
+    """Several rasters as one: the first one's pixels, extended to hold them all; the first valid pixel wins.
+
+    Raises:
+        BandError: members with other bands or dtypes than the first.
+        GridError: a member that cannot be placed, because it or the first has no CRS.
+    """
+
+    def __init__(self, paths: Sequence[str | os.PathLike[str]], bands: Sequence[int] | None = None) -> None:
+        opened: list[FileSource] = []
+        try:
+            for path in paths:
+                opened.append(FileSource(path, bands))
+                _check_bands(opened[0], opened[-1])
+            members = [_place(source, opened[0]) for source in opened]
+        except BaseException:
+            for source in opened:
+                source.close()
+            raise
+        first = opened[0]
+        extent = members[0].rect
+        for member in members[1:]:
+            extent = extent.union(member.rect)
+        self._members = [_Member(member.source, member.rect.relative_to(extent)) for member in members]
+        name = f"{first.name} and {len(opened) - 1} more"
+        super().__init__(name, sum((s.paths for s in opened), ()), first.grid.crop(extent), first.bands)
+
+    def close(self) -> None:
+        for member in self._members:
+            member.source.close()
+
+    def _read(self, rect: Rect) -> Pixels:
+        pixels = np.zeros((self.count, *rect.shape), dtype=self.dtype)
+        valid = np.zeros(rect.shape, dtype=np.bool_)
+        for member in self._members:
+            shared = rect.intersection(member.rect)
+            if shared is None:
+                continue
+            target = shared.relative_to(rect).slices
+            if valid[target].all():
+                continue
+            found, found_valid = member.source.read(shared.relative_to(member.rect))
+            new = found_valid & ~valid[target]
+            pixels[(slice(None), *target)][:, new] = found[:, new]
+            valid[target] |= new
+        return pixels, valid
+
+    def _files(self) -> list[dict[str, Any]]:
+        return [file for member in self._members for file in member.source._files()]
+
+
+class WarpedSource(Source):
+    """Another source on a grid of another CRS, size or orientation: bilinear, each pixel on its own.
+
+    A pixel is valid when at least half of its weight lies on valid pixels, and only those enter its value.
+    """
+
+    def __init__(self, base: Source, grid: Grid) -> None:
+        super().__init__(base.name, base.paths, grid, base.bands)
+        step = _pixel_ratio(base.grid, grid)
+        self.base = base.at_scale(step) if step > SHRINK else base
+        self._local = threading.local()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in self.__dict__.items() if key != "_local"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _local=threading.local())
+
+    def close(self) -> None:
+        self.base.close()
+
+    def _read(self, rect: Rect) -> Pixels:
+        pixels = np.zeros((self.count, *rect.shape), dtype=self.dtype)
+        valid = np.zeros(rect.shape, dtype=np.bool_)
+        parts = [rect]
+        while parts:
+            part = parts.pop()
+            needed = None
+            if part.area <= WARP_PIXELS:
+                x, y = self._positions(part)
+                needed = _needed(x, y, self.base.grid.rect)
+                if needed is None:
+                    continue
+            if needed is None or (needed.area > WARP_READ and part.area > 1):
+                parts += _halves(part)
+                continue
+            target = part.relative_to(rect).slices
+            pixels[(slice(None), *target)], valid[target] = self._sample(x, y, needed)
+        return pixels, valid
+
+    def _positions(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where the pixel centres under `rect` lie in the base, in its pixels: x and y, (h, w) each."""
+        cols, rows = np.arange(rect.left, rect.right) + 0.5, np.arange(rect.top, rect.bottom) + 0.5
+        if not hasattr(self._local, "move"):  # pyproj's transformers do not like to be shared
+            self._local.move = _mover(self.grid, self.base.grid)
+        x, y = self._local.move(*np.meshgrid(cols, rows))
+        return x, y
+
+    def _sample(self, x: NDArray[np.float64], y: NDArray[np.float64], needed: Rect) -> Pixels:
+        pixels, valid = self.base.read(needed)
+        work = work_dtype(self.dtype)
+        stack = np.concatenate([np.where(valid, pixels, 0).astype(work), valid[None].astype(work)])
+        height, width = self.base.grid.shape
+        inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+        x, y = np.where(inside, x - 0.5, 0), np.where(inside, y - 0.5, 0)
+        left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
+        total = np.zeros((len(stack), *x.shape), dtype=work)
+        for dy in (0, 1):
+            for dx in (0, 1):
+                weight = np.abs(1 - dy - (y - top)) * np.abs(1 - dx - (x - left)) * inside
+                # The outermost half pixel holds the outermost value, as it does in `at_scale`.
+                row = np.clip(np.clip(top + dy, 0, height - 1) - needed.top, 0, needed.height - 1)
+                col = np.clip(np.clip(left + dx, 0, width - 1) - needed.left, 0, needed.width - 1)
+                total += stack[:, row, col] * weight.astype(work)
+        return finish(total[:-1], total[-1], np.dtype(self.dtype))
+
+    def _files(self) -> list[dict[str, Any]]:
+        return self.base._files()
+
+
+def _check_bands(first: Source, other: Source) -> None:
+    if first.count != other.count:
+        has = f"{other.name} has {other.count} bands, but {first.name} has {first.count}"
+        raise BandError(f"{has}: a mosaic needs as many in all; choose them with --bands, or do them apart")
+    if first.dtype != other.dtype:
+        has = f"{other.name} holds {other.dtype} pixels, but {first.name} {first.dtype}"
+        raise BandError(f"{has}: a mosaic needs one dtype; convert one of the two, or do them apart")
+
+
+def _place(source: Source, first: Source) -> _Member:
+    """Where `source` lies on the grid of `first`, warped onto it where its pixels are not that grid's."""
+    offset = first.grid.offset_of(source.grid)
+    if offset is not None:
+        return _Member(source, source.grid.rect.shifted(*offset))
+    if (source.grid.crs is None) != (first.grid.crs is None):
+        has = f"{source.name} has {crs_text(source.grid.crs)}, {first.name} has {crs_text(first.grid.crs)}"
+        raise GridError(f"{has}: a mosaic needs one in all; assign it (gdal_edit -a_srs), or do them apart")
+    x, y = _mover(source.grid, first.grid)(*_outline(source.grid))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        crs = crs_text(first.grid.crs)
+        raise GridError(f"{source.name} has no place in the {crs} of {first.name}: do them apart")
+    top, left = math.floor(y.min()), math.floor(x.min())
+    rect = Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
+    return _Member(WarpedSource(source, first.grid.crop(rect)), rect)
+
+
+def _outline(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    along = np.linspace(0, 1, EDGE_POINTS)
+    ends = np.repeat([0.0, 1.0], EDGE_POINTS)
+    x, y = np.concatenate([np.tile(along, 2), ends]), np.concatenate([ends, np.tile(along, 2)])
+    return x * grid.width, y * grid.height
+
+
+def _mover(source: Grid, target: Grid) -> Any:
+    """A function from pixel positions (x, y) of one grid to those of the other; inf where there are none."""
+    out, into = source.transform, ~target.transform
+    if source.crs == target.crs:
+        return lambda x, y: _apply(into @ out, x, y)
+    here, there = pyproj.CRS.from_user_input(source.crs), pyproj.CRS.from_user_input(target.crs)
+    transformer = pyproj.Transformer.from_crs(here, there, always_xy=True)
+    return lambda x, y: _apply(into, *transformer.transform(*_apply(out, x, y)))
+
+
+def _apply(transform: Affine, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Any, Any]:
+    a, b, c, d, e, f = tuple(transform)[:6]
+    with np.errstate(invalid="ignore"):  # positions without a place are inf, and 0 * inf is nan
+        return a * x + b * y + c, d * x + e * y + f
+
+
+def _pixel_ratio(base: Grid, grid: Grid) -> float:
+    """How many pixels of `base` one pixel of `grid` is wide, at the middle of `grid`."""
+    x, y = grid.width / 2, grid.height / 2
+    xs, ys = _mover(grid, base)(np.array([x, x + 1, x]), np.array([y, y, y + 1]))
+    area = abs((xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0]))
+    return math.sqrt(area) if math.isfinite(area) and area > 0 else 1.0
+
+
+def _needed(x: NDArray[np.float64], y: NDArray[np.float64], rect: Rect) -> Rect | None:
+    """The pixels that interpolation at (x, y) reads, or None where no position lies inside `rect`."""
+    inside = (x >= 0) & (x <= rect.width) & (y >= 0) & (y <= rect.height)
+    if not inside.any():
+        return None
+    x, y = x[inside], y[inside]
+    top, left = math.floor(y.min() - HALF), math.floor(x.min() - HALF)
+    bottom, right = math.floor(y.max() - HALF) + 2, math.floor(x.max() - HALF) + 2
+    return Rect(top, left, bottom - top, right - left).intersection(rect)
+
+
+def _halves(rect: Rect) -> list[Rect]:
+    if rect.height >= rect.width:
+        half = rect.height // 2
+        upper = Rect(rect.top, rect.left, half, rect.width)
+        return [upper, Rect(upper.bottom, rect.left, rect.height - half, rect.width)]
+    half = rect.width // 2
+    left = Rect(rect.top, rect.left, rect.height, half)
+    return [left, Rect(rect.top, left.right, rect.height, rect.width - half)]

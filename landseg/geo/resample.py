@@ -1,0 +1,111 @@
+"""Resampling in pixel space, each result pixel on its own: reading in pieces equals reading whole."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+HALF = 0.5
+"""A resampled pixel is valid when at least this share of the weight it was made from lies on valid pixels."""
+
+
+@dataclass(frozen=True)
+class Taps:
+    """For every output pixel along one axis: the input pixels it is made from and their weights.
+
+    Attributes:
+        start: first input pixel needed.
+        stop: the one after the last.
+        index: (n, T) positions of the input pixels, counted from `start`.
+        weight: (n, T), float64, each row sums to 1.
+    """
+
+    start: int
+    stop: int
+    index: NDArray[np.int64]
+    weight: NDArray[np.float64]
+
+    @property
+    def size(self) -> int:
+        """Number of output pixels."""
+        return len(self.index)
+
+    def part(self, first: int, last: int) -> "Taps":
+        """The taps of output pixels first..last-1 of these."""
+        index = self.index[first:last] + self.start
+        start, stop = int(index.min()), int(index.max()) + 1
+        return Taps(start, stop, index - start, self.weight[first:last])
+
+
+def axis_taps(first: int, last: int, *, factor: float, size: int) -> Taps:
+    """The taps of output pixels first..last-1, each `factor` input pixels wide, over `size` input pixels.
+
+    Output pixel j covers the input from j * factor to (j + 1) * factor. Wider pixels take the mean of what
+    they cover, weighted by the part covered; narrower ones are interpolated linearly between input pixel
+    centres. What lies beyond the raster has no weight; the outermost value is held.
+
+    >>> axis_taps(0, 2, factor=1.5, size=3).weight.round(2).tolist()
+    [[0.67, 0.33, 0.0], [0.33, 0.67, 0.0]]
+    """
+    out = np.arange(first, last)[:, None]
+    if factor >= 1:
+        low, high = out * factor, np.minimum((out + 1) * factor, size)
+        # The extra tap is for boxes that straddle one more pixel than they are wide.
+        index = np.floor(low).astype(np.int64) + np.arange(math.ceil(factor) + 1)
+        weight = np.clip(np.minimum(index + 1, high) - np.maximum(index, low), 0, None)
+    else:
+        centre = (out + 0.5) * factor - 0.5
+        index = np.floor(centre).astype(np.int64) + np.arange(2)
+        weight = 1 - np.abs(centre - index)
+    index = np.clip(index, 0, size - 1)
+    weight = weight / weight.sum(axis=1, keepdims=True)
+    start, stop = int(index.min()), int(index.max()) + 1
+    return Taps(start, stop, index - start, weight)
+
+
+def work_dtype(dtype: str) -> type[np.float32] | type[np.float64]:
+    """The float that resampling of `dtype` is done in: float32 where it holds every value."""
+    return np.float32 if np.can_cast(np.dtype(dtype), np.float32, "safe") else np.float64
+
+
+def resample(
+    pixels: NDArray[Any], valid: NDArray[np.bool_], *, rows: Taps, columns: Taps
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """(pixels (C, n, m), valid (n, m)) from the (C, h, w) and (h, w) that `rows` and `columns` point into.
+
+    Invalid pixels have no weight; the rest of the weight is scaled up to 1. Whole-number dtypes are rounded
+    to the nearest. Pixels that come out invalid hold 0.
+    """
+    work = work_dtype(pixels.dtype.name)
+    values = np.where(valid, pixels, 0).astype(work)
+    stack = np.concatenate([values, valid[None].astype(work)])
+    for axis, taps in ((1, rows), (2, columns)):  # rows first: they are contiguous
+        stack = _along(stack, taps, axis)
+    return finish(stack[:-1], stack[-1], pixels.dtype)
+
+
+def finish(
+    total: NDArray[Any], weight: NDArray[Any], dtype: np.dtype[Any]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Weighted sums (C, h, w) and the weight (h, w) on valid pixels, as pixels of `dtype` and validity."""
+    valid: NDArray[np.bool_] = weight >= HALF - 1e-5  # rounding must not decide a pixel that is half covered
+    result = np.divide(total, weight, out=np.zeros_like(total), where=valid)
+    if dtype.kind in "ui":
+        info = np.iinfo(dtype)
+        result = np.clip(np.rint(result), info.min, info.max)
+    return result.astype(dtype), valid
+
+
+def _along(stack: NDArray[Any], taps: Taps, axis: int) -> NDArray[Any]:
+    """Tap by tap in a fixed order: a pixel's value does not depend on which others are asked for."""
+    shape = (-1, 1) if axis == 1 else (1, -1)
+    result: NDArray[Any] | None = None
+    for number in range(taps.index.shape[1]):
+        weight = taps.weight[:, number].astype(stack.dtype).reshape(shape)
+        part = np.take(stack, taps.index[:, number], axis=axis)
+        part *= weight
+        result = part if result is None else np.add(result, part, out=result)
+    assert result is not None, "taps hold at least two columns"
+    return result

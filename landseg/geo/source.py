@@ -1,0 +1,236 @@
+"""Source: pixels and their validity, from one raster or several, at its own resolution or another."""
+
+import logging
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.errors import BandError, GridError
+from landseg.geo.bands import BandTable, band_table
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.raster import RasterFile
+from landseg.geo.resample import axis_taps, resample, work_dtype
+
+STRIP_BYTES = 64 << 20
+"""What a resampling source holds of its input at a time, in bytes."""
+
+Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
+"""(C, h, w) in the source's dtype, and (h, w): True where the pixel holds data."""
+
+_log = logging.getLogger(__name__)
+_told: set[str] = set()  # rasters without a CRS that were already spoken of
+
+
+class Source(ABC):
+    """A grid of pixels that is read a rectangle at a time, from several threads at once if need be.
+
+    Attributes:
+        name: the raster's file name, or that of the first and the number of others.
+        paths: what it was opened from.
+        grid: the pixels that `read` is asked for.
+        bands: the chosen bands.
+    """
+
+    def __init__(self, name: str, paths: tuple[str, ...], grid: Grid, bands: BandTable) -> None:
+        self.name = name
+        self.paths = paths
+        self.grid = grid
+        self.bands = bands
+
+    @property
+    def count(self) -> int:
+        """Number of chosen bands."""
+        return len(self.bands.numbers)
+
+    @property
+    def dtype(self) -> str:
+        """dtype of what `read` returns."""
+        return self.bands.dtype
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """dtype of each chosen band on disk."""
+        return self.bands.dtypes
+
+    @property
+    def band_numbers(self) -> tuple[int, ...]:
+        """The chosen bands, 1-based."""
+        return self.bands.numbers
+
+    @property
+    def band_names(self) -> tuple[str | None, ...]:
+        """Descriptions of the chosen bands, where the raster has them."""
+        return self.bands.names
+
+    @property
+    def colorinterp(self) -> tuple[str, ...]:
+        """Colour interpretation of the chosen bands: "red", "gray", "undefined" ..."""
+        return self.bands.colorinterp
+
+    @property
+    def nodata(self) -> float | None:
+        """The declared nodata that all chosen bands share; None where there is none, or several."""
+        values = set(self.bands.nodata)
+        return values.pop() if len({str(value) for value in values}) == 1 else None
+
+    def default_rgb(self) -> tuple[int, int, int] | None:
+        """The 1-based bands of the whole raster that show true colour; None where it has fewer than three."""
+        return self.bands.default_rgb
+
+    def read(self, rect: Rect) -> Pixels:
+        """Pixels (C, h, w) and validity (h, w) under `rect`. What an invalid pixel holds is of no meaning.
+
+        Raises:
+            GridError: `rect` reaches beyond the grid, or is empty.
+            RasterError: any part of it cannot be read.
+        """
+        if not rect.area or not self.grid.rect.contains(rect):
+            size = f"{self.grid.width} x {self.grid.height}"
+            raise GridError(f"{self.name}: {rect} is not inside its {size} pixels")
+        return self._read(rect)
+
+    def at_scale(self, factor: float) -> "Source":
+        """The same imagery with pixels `factor` times as large, resampled as it is read.
+
+        Pure pixel arithmetic: no CRS is needed. Larger pixels are area means, smaller ones bilinear; reading
+        in pieces equals reading whole. A pixel is valid when at least half of its weight lies on valid
+        pixels, and only those enter its value. Closing either source closes both.
+
+        Raises:
+            GridError: a factor of 0 or below.
+        """
+        return self if factor == 1 else ScaledSource(self, factor)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What identifies the pixels, as JSON: files with size and time of change, grid, bands, dtype."""
+        return {
+            "files": self._files(),
+            "grid": self.grid.to_json(),
+            "bands": list(self.bands.numbers),
+            "dtype": self.dtype,
+            "nodata": [None if value is None else str(value) for value in self.bands.nodata],
+        }
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close every file; reading afterwards raises RasterError."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    @abstractmethod
+    def _read(self, rect: Rect) -> Pixels: ...
+
+    @abstractmethod
+    def _files(self) -> list[dict[str, Any]]: ...
+
+
+class FileSource(Source):
+    """One raster, at its own pixels.
+
+    A pixel is invalid where the raster's mask or its alpha band is 0, or where its values are no data
+    (`BandTable.has_data`). An alpha band that is itself chosen is data: near infrared is often labelled so.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], bands: Sequence[int] | None = None) -> None:
+        self.file = RasterFile(path)
+        info = self.file.info
+        try:
+            table = band_table(self.file, bands)
+        except BandError:
+            self.file.close()
+            raise
+        name = os.path.basename(self.file.label) or self.file.label
+        super().__init__(name, (self.file.path,), info.grid, table)
+        self._alpha = tuple(
+            number
+            for number, color in enumerate(info.colorinterp, start=1)
+            if color == "alpha" and number not in table.numbers
+        )
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _read(self, rect: Rect) -> Pixels:
+        read = self.file.read(self.bands.numbers + self._alpha, rect, self.dtype)
+        pixels, alpha = read[: self.count], read[self.count :]
+        valid: NDArray[np.bool_] = np.all(alpha > 0, axis=0)  # all True where there is no alpha
+        if self.file.info.masked == "dataset":
+            valid &= self.file.read_mask(self.bands.numbers[0], rect)
+        elif self.file.info.masked == "band":
+            for number in set(self.bands.numbers):
+                valid &= self.file.read_mask(number, rect)
+        return pixels, valid & self.bands.has_data(pixels)
+
+    def _files(self) -> list[dict[str, Any]]:
+        return self.file.fingerprint()
+
+
+class ScaledSource(Source):
+    """Another source with pixels `factor` times as large."""
+
+    def __init__(self, base: Source, factor: float) -> None:
+        super().__init__(base.name, base.paths, base.grid.scaled(factor), base.bands)
+        self.base = base
+        self.factor = factor
+
+    def at_scale(self, factor: float) -> Source:
+        return self.base.at_scale(self.factor * factor)
+
+    def close(self) -> None:
+        self.base.close()
+
+    def _read(self, rect: Rect) -> Pixels:
+        height, width = self.base.grid.shape
+        rows = axis_taps(rect.top, rect.bottom, factor=self.factor, size=height)
+        columns = axis_taps(rect.left, rect.right, factor=self.factor, size=width)
+        pixels = np.empty((self.count, *rect.shape), dtype=self.dtype)
+        valid = np.empty(rect.shape, dtype=np.bool_)
+        pixel_bytes = (self.count + 1) * np.dtype(work_dtype(self.dtype)).itemsize
+        row_bytes = (columns.stop - columns.start) * pixel_bytes * max(self.factor, 1)
+        step = max(1, int(STRIP_BYTES / row_bytes))
+        for first in range(0, rect.height, step):
+            strip = rows.part(first, first + step)
+            needed = Rect(strip.start, columns.start, strip.stop - strip.start, columns.stop - columns.start)
+            out = slice(first, first + step)
+            pixels[:, out], valid[out] = resample(*self.base.read(needed), rows=strip, columns=columns)
+        return pixels, valid
+
+    def _files(self) -> list[dict[str, Any]]:
+        return self.base._files()
+
+
+def open_source(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    bands: Sequence[int] | None = None,
+    resolution_factor: float = 1.0,
+) -> Source:
+    """The pixels of one raster, or of several as one mosaic on the first one's grid.
+
+    A path is anything GDAL opens: a file, a VRT, /vsizip/..., the address of a remote GeoTIFF. `bands`
+    are 1-based, in the order wanted, and may repeat; by default every band but alpha. `resolution_factor` is
+    that of `at_scale`.
+
+    Raises:
+        RasterError: a raster cannot be opened.
+        BandError: a band that does not exist, or mosaic members whose bands differ.
+        GridError: mosaic members that cannot be placed on one grid.
+    """
+    from landseg.geo.mosaic import MosaicSource  # its classes build on the ones above
+
+    many = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not many:
+        raise GridError("no raster given: name at least one")
+    source: Source = FileSource(many[0], bands) if len(many) == 1 else MosaicSource(many, bands)
+    if source.grid.resolution_m is None and source.paths[0] not in _told:
+        _told.add(source.paths[0])
+        _log.warning("%s has no usable coordinate system: its resolution is unknown", source.name)
+    return source.at_scale(resolution_factor)
