@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 import rasterio
@@ -19,6 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from landseg.errors import BandError, GridError, RasterError
+from landseg.geo.address import gdal_path, is_remote, label
 from landseg.geo.grid import ControlPoint, Grid, Rect
 
 CACHE_MIB = 256
@@ -34,7 +34,6 @@ _OPTIONS = {
     "VSI_CACHE": "TRUE",
 }
 _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # a folder listing is a request, or a hang
-_BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}  # rasterio would want cloud libraries
 _SIDECARS = (".aux.xml", ".ovr")  # written by viewers, without changing a pixel
 _ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError)
 
@@ -58,6 +57,8 @@ class RasterInfo:
 
     Attributes:
         masked: "none", "dataset" (one mask for all bands) or "band" (a mask for each).
+        block: (height, width) of the blocks in which the first band is stored.
+        overviews: the first band's, as factors of reduction.
         files: the file and everything that GDAL reads with it, such as a VRT's members.
         tags: the metadata of the whole raster.
     """
@@ -69,6 +70,8 @@ class RasterInfo:
     colorinterp: tuple[str, ...]
     names: tuple[str | None, ...]
     masked: str
+    block: tuple[int, int]
+    overviews: tuple[int, ...]
     files: tuple[str, ...]
     tags: dict[str, str]
 
@@ -151,7 +154,7 @@ class RasterFile:
         return any(file.lower().endswith(".png") for file in self.info.files) or self.info.driver == "PNG"
 
     def _environment(self) -> Any:
-        options = {**_OPTIONS, **(_REMOTE_OPTIONS if _is_remote(self.path) else {})}
+        options = {**_OPTIONS, **(_REMOTE_OPTIONS if is_remote(self.path) else {})}
         return rasterio.Env(**{key: value for key, value in options.items() if key not in os.environ})
 
     def _handle(self) -> _Handle:
@@ -209,49 +212,18 @@ class RasterFile:
             colorinterp=tuple(entry.name for entry in dataset.colorinterp),
             names=tuple(dataset.descriptions),
             masked="dataset" if all(shared) else "band" if any(own) else "none",
+            block=tuple(dataset.block_shapes[0]),
+            overviews=tuple(dataset.overviews(1)),
             files=tuple(dataset.files),
             tags=dict(dataset.tags()),
         )
 
     def _unreadable(self, rect: Rect, error: BaseException) -> RasterError:
         where = f"rows {rect.top} to {rect.bottom - 1}, columns {rect.left} to {rect.right - 1}"
-        again = "check the connection and try again" if _is_remote(self.path) else "copy or download it again"
+        again = "check the connection and try again" if is_remote(self.path) else "copy or download it again"
         return RasterError(
             f"{self.label}: cannot read {where} ({_reason(error)}); it is damaged or incomplete: {again}"
         )
-
-
-def gdal_path(path: str | os.PathLike[str]) -> str:
-    """The path as GDAL takes it: bucket addresses become /vsi paths, everything else stays as it is.
-
-    >>> gdal_path("s3://bucket/scene.tif"), gdal_path("scene.vrt")
-    ('/vsis3/bucket/scene.tif', 'scene.vrt')
-    """
-    text = os.fspath(path)
-    scheme, separator, rest = text.partition("://")
-    return _BUCKETS[scheme] + rest if separator and scheme in _BUCKETS else text
-
-
-def label(path: str | os.PathLike[str]) -> str:
-    """The path for people: an address loses its query, which may hold a password.
-
-    >>> label("https://example.org/scene.tif?token=secret")
-    'https://example.org/scene.tif'
-    """
-    text = os.fspath(path)
-    if not _is_remote(text):
-        return text
-    try:
-        user = urlsplit(text.removeprefix("/vsicurl/")).username
-    except ValueError:
-        user = None
-    text = text.split("?", 1)[0]
-    return text.replace(text[text.find("://") + 3 : text.find("@") + 1], "", 1) if user else text
-
-
-def _is_remote(path: str) -> bool:
-    cloud = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsiwebhdfs")
-    return "://" in path or path.startswith(cloud)
 
 
 def _grid(dataset: Any, georeferenced: bool, name: str) -> Grid:
@@ -284,7 +256,7 @@ def _reason(error: BaseException) -> str:
 
 
 def _open_failure(path: str, name: str, error: BaseException) -> str:
-    if not _is_remote(path) and not path.startswith("/vsi") and "\0" not in path:
+    if not is_remote(path) and not path.startswith("/vsi") and "\0" not in path:
         file = Path(path)
         if file.is_dir():
             return f"{name} is a folder: expected a raster file; name the files in it"

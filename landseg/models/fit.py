@@ -49,6 +49,6 @@ def _scale_misfit(card: Card, resolution_m: float | None) -> GridError | None:
     if 1 / MAX_FACTOR <= factor <= MAX_FACTOR:
         return None
     return GridError(
-        f"model {card.name} works at {card.resolution_m:.3g} m a pixel, the raster has {resolution_m:.3g} m, a factor "
-        f"of {max(factor, 1 / factor):.3g}: beyond {MAX_FACTOR:g}, choose what to run it at with --resolution"
+        f"model {card.name} works at {card.resolution_m:.3g} m a pixel, the raster has {resolution_m:.3g} m, a "
+        f"factor of {max(factor, 1 / factor):.3g}: beyond {MAX_FACTOR:g}, choose what to run it at with --resolution"
     )

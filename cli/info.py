@@ -1,0 +1,97 @@
+"""`landseg info`: what a raster or a model is."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import typer
+
+from . import console, options
+
+
+def command(
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A raster, a model file, or a shipped model's name.")
+    ],
+    model: options.Model = None,
+    as_json: options.Json = False,
+) -> None:
+    """Describe a raster (and whether a model can read it) or a model."""
+    from landseg.describe import describe
+
+    with console.working():
+        facts = describe(file, model=model)
+    lines = model_lines(facts) if facts["kind"] == "model" else raster_lines(facts)
+    console.show(facts, as_json=as_json, text=lines)
+
+
+def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
+    """The facts about a raster, one or a few lines each."""
+    yield f"{facts['path']}: {facts['width']} x {facts['height']} px, {facts['driver']}"
+    for band in facts["bands"]:
+        name = f" {band['name']}" if band["name"] else ""
+        nodata = "" if band["nodata"] is None else f", nodata {band['nodata']:g}"
+        yield _row(f"band {band['number']}", f"{band['dtype']}, {band['color']}{name}{nodata}")
+    yield _row("where", f"{facts['crs'] or 'no CRS'}, {facts['georeference']}")
+    yield _row("bounds", ", ".join(f"{edge:.10g}" for edge in facts["bounds"]))
+    yield _row("resolution", _metres([facts["resolution_m"]]) if facts["resolution_m"] else "unknown")
+    height, width = facts["block"]
+    overviews = ", ".join(f"1/{factor}" for factor in facts["overviews"]) or "none"
+    yield _row("layout", f"blocks of {width} x {height} px; overviews: {overviews}")
+    yield _row("data where", facts["validity"])
+    for tag, text in facts["provenance"].items():
+        yield _row(tag, text)
+    if facts["model"]:
+        verdict = "can read it" if facts["model"]["fits"] else f"cannot read it: {facts['model']['reason']}"
+        yield _row("model", f"{facts['model']['name']} {verdict}")
+
+
+def model_lines(facts: dict[str, Any]) -> Iterator[str]:
+    """A model's card, one or a few lines for each part."""
+    yield f"{facts['name']}: {facts['description']}"
+    yield _row("file", f"{facts['path']} ({facts['bytes'] / 1e6:.1f} MB, sha256 {facts['sha256'][:16]})")
+    chosen = ", ".join(f"{name} {value}" for name, value in facts["options"].items())
+    yield _row("network", f"{facts['arch']} on {facts['encoder']}{f' ({chosen})' if chosen else ''}")
+    yield _row("parameters", f"{facts['parameters']:,}")
+    for band in facts["bands"]:
+        yield _row("band", f"{band['name']}: (value - {band['mean']:g}) / {band['std']:g}")
+    yield _row("pixels", f"{' or '.join(facts['dtypes'])}; without data the network sees {facts['fill']:g}")
+    yield _row("resolution", _metres([facts["resolution_m"]]) if facts["resolution_m"] else "any")
+    yield _row("trained at", _metres(facts["trained_at_m"]) if facts["trained_at_m"] else "unknown")
+    for entry in facts["classes"]["classes"]:
+        yield _row(f"class {entry['value']}", f"{entry['name']} (#{bytes(entry['color']).hex()})")
+    yield from _field_lines(facts["receptive_field"])
+    yield from _training_lines(facts["training"], facts["metrics"])
+    yield _row("fails", facts["limitations"] or "not stated")
+    yield _row("licence", facts["licence"])
+
+
+def _field_lines(field: dict[str, Any]) -> Iterator[str]:
+    if field["halo"] is None:
+        yield _row("sees", f"without bound (layer {field['unbounded_by']}), stride {field['stride']} px")
+        yield _row("tiled", "approximate: windows are blended and their disagreement is measured")
+    else:
+        yield _row("sees", f"{field['size']} px around a pixel, stride {field['stride']} px")
+        yield _row("tiled", f"exact, equal to the whole image, with a halo of {field['halo']} px")
+
+
+def _training_lines(training: dict[str, Any] | None, metrics: dict[str, Any] | None) -> Iterator[str]:
+    for source in training["sources"] if training else ():
+        yield _row("learned from", f"{source['name']} ({source['licence']}; {source['credit']})")
+    if not metrics:
+        return
+    yield _row("measured on", metrics["measured_on"])
+    yield _row("figures", _figures(metrics["overall"]))
+    for name, figures in metrics["per_class"].items():
+        yield _row(f"  {name}", _figures(figures))
+
+
+def _figures(figures: dict[str, float | None]) -> str:
+    return ", ".join(f"{name} {'-' if value is None else f'{value:.3f}'}" for name, value in figures.items())
+
+
+def _metres(values: list[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values) + " m a pixel"
+
+
+def _row(name: str, text: str) -> str:
+    return f"  {name:<13} {text}"

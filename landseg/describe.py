@@ -1,0 +1,142 @@
+"""What a file is: a raster's facts and whether a model can read it, or a model's card; in JSON values."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landseg.models import header, peek, shipped
+from landseg.models.fit import misfit, reads_rgb
+
+if TYPE_CHECKING:
+    from landseg.geo.raster import RasterFile, RasterInfo
+
+PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
+
+
+def describe(target: str | Path, *, model: str | Path | None = None) -> dict[str, Any]:
+    """Returns the facts about a raster or a model, told apart by "kind".
+
+    Args:
+        target: Anything GDAL opens, a model file, or the name of a shipped model.
+        model: The model that the raster is held against; None = the default one, where one ships.
+
+    Raises:
+        LandsegError: The file cannot be read.
+    """
+    if is_model(target):
+        return describe_model(target)
+    return describe_raster(target, model=model)
+
+
+def is_model(target: str | Path) -> bool:
+    """Whether a name stands for a model: a shipped one, or a file with a model's (or a pickle's) suffix."""
+    suffix = Path(target).suffix.lower()
+    return str(target) in shipped.names() or suffix == shipped.SUFFIX or suffix in header.PICKLE_SUFFIXES
+
+
+def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
+    """Returns the card of a model with its file's name, size and hash; `exact` = tiled can equal whole-image.
+
+    Raises:
+        ModelError: No model by that name, or a file that is none.
+    """
+    path = shipped.resolve(path_or_name)
+    card = peek.card_in(path)
+    return {
+        "kind": "model",
+        "path": str(path),
+        "bytes": path.stat().st_size,
+        "sha256": peek.file_hash(path),
+        "exact": card.receptive_field.exact,
+        **card.to_json(),
+    }
+
+
+def describe_models() -> list[dict[str, Any]]:
+    """Returns `describe_model` of every shipped model, the default one first."""
+    return [describe_model(name) for name in shipped.names()]
+
+
+def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dict[str, Any]:
+    """Returns a raster's facts: size, bands, place, layout, validity, provenance and whether the model fits.
+
+    Raises:
+        RasterError: It cannot be opened.
+        ModelError: `model` was named and cannot be read.
+    """
+    from landseg.geo.grid import crs_text
+    from landseg.geo.raster import RasterFile
+
+    file = RasterFile(path)
+    try:
+        info = file.info
+        grid = info.grid
+        return {
+            "kind": "raster",
+            "path": file.label,
+            "driver": info.driver,
+            "width": grid.width,
+            "height": grid.height,
+            "bands": _bands(info),
+            "crs": None if grid.crs is None else crs_text(grid.crs),
+            "georeference": _georeference(info),
+            "transform": list(grid.transform)[:6],
+            "bounds": list(grid.bounds),
+            "resolution_m": grid.resolution_m,
+            "block": list(info.block),
+            "overviews": list(info.overviews),
+            "validity": _validity(info),
+            "provenance": {
+                name: text for name, text in sorted(info.tags.items()) if name.startswith(PROVENANCE)
+            },
+            "model": _verdict(file, model),
+        }
+    finally:
+        file.close()
+
+
+def _bands(info: RasterInfo) -> list[dict[str, Any]]:
+    columns = zip(info.names, info.dtypes, info.nodata, info.colorinterp, strict=True)
+    return [
+        {"number": number, "name": name, "dtype": dtype, "nodata": nodata, "color": color}
+        for number, (name, dtype, nodata, color) in enumerate(columns, start=1)
+    ]
+
+
+def _georeference(info: RasterInfo) -> str:
+    if info.grid.gcps:
+        return "control points"
+    if info.grid.crs is None and info.grid.transform.is_identity:
+        return "none"
+    turned = info.grid.transform.b or info.grid.transform.d
+    return "rotated" if turned else "south-up" if info.grid.transform.e > 0 else "north-up"
+
+
+def _validity(info: RasterInfo) -> str:
+    """Which of the file's means say where there is data; they are combined where it has several."""
+    alpha = "alpha" in info.colorinterp
+    means = ["alpha band"] if alpha else []
+    if info.masked != "none":
+        means.append("mask" if info.masked == "dataset" else "a mask for each band")
+    if any(value is not None for value in info.nodata):
+        means.append("nodata value")
+    return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
+
+
+def _verdict(file: RasterFile, model: str | Path | None) -> dict[str, Any] | None:
+    """Whether the model reads the raster, and why not; None where no model was named and none ships."""
+    from landseg.geo.bands import band_table
+
+    if model is None and shipped.DEFAULT not in shipped.names():
+        return None
+    card = peek.read_card(model)
+    everything = band_table(file, None)
+    rgb = everything.default_rgb if reads_rgb(card) else None
+    problem = misfit(
+        card,
+        bands=len(everything.numbers),
+        dtype=(everything if rgb is None else band_table(file, rgb)).dtype,
+        resolution_m=file.info.grid.resolution_m,
+    )
+    return {"name": card.name, "fits": problem is None, "reason": None if problem is None else str(problem)}

@@ -1,0 +1,40 @@
+"""Addresses of rasters: what GDAL takes, what people may see of them, whether they lie elsewhere."""
+
+import os
+from urllib.parse import urlsplit
+
+_BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}  # rasterio would want cloud libraries
+
+
+def gdal_path(path: str | os.PathLike[str]) -> str:
+    """The path as GDAL takes it: bucket addresses become /vsi paths, everything else stays as it is.
+
+    >>> gdal_path("s3://bucket/scene.tif"), gdal_path("scene.vrt")
+    ('/vsis3/bucket/scene.tif', 'scene.vrt')
+    """
+    text = os.fspath(path)
+    scheme, separator, rest = text.partition("://")
+    return _BUCKETS[scheme] + rest if separator and scheme in _BUCKETS else text
+
+
+def label(path: str | os.PathLike[str]) -> str:
+    """The path for people: an address loses its query, which may hold a password.
+
+    >>> label("https://example.org/scene.tif?token=secret")
+    'https://example.org/scene.tif'
+    """
+    text = os.fspath(path)
+    if not is_remote(text):
+        return text
+    try:
+        user = urlsplit(text.removeprefix("/vsicurl/")).username
+    except ValueError:
+        user = None
+    text = text.split("?", 1)[0]
+    return text.replace(text[text.find("://") + 3 : text.find("@") + 1], "", 1) if user else text
+
+
+def is_remote(path: str) -> bool:
+    """Whether reading goes over the network."""
+    cloud = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsiwebhdfs")
+    return "://" in path or path.startswith(cloud)
