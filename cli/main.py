@@ -11,7 +11,7 @@ import typer
 
 from landseg import __version__
 
-from . import console
+from . import console, info, models
 from .run import Commands
 
 app = typer.Typer(
@@ -43,6 +43,10 @@ def landseg(
     failed (one sentence says why), 2 wrong usage, 130 interrupted.
     """
     console.start()
+
+
+app.command("info")(info.command)
+app.command("models")(models.command)
 
 
 def main() -> None:

@@ -48,7 +48,8 @@ def _scale_misfit(card: Card, resolution_m: float | None) -> GridError | None:
     factor = card.resolution_m / resolution_m
     if 1 / MAX_FACTOR <= factor <= MAX_FACTOR:
         return None
+    times = max(factor, 1 / factor)
     return GridError(
-        f"model {card.name} works at {card.resolution_m:.3g} m a pixel, the raster has {resolution_m:.3g} m, a "
-        f"factor of {max(factor, 1 / factor):.3g}: beyond {MAX_FACTOR:g}, choose what to run it at with --resolution"
+        f"model {card.name} works at {card.resolution_m:.3g} m a pixel, the raster has {resolution_m:.3g} m: "
+        f"{times:.3g} times apart, more than {MAX_FACTOR:g}; say with --resolution what to run it at"
     )
