@@ -1,0 +1,148 @@
+"""How the program ends: exit codes, one sentence, clean standard output."""
+
+import json
+import logging
+import math
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from landseg.cli import console
+from landseg.cli.main import app as program
+from landseg.cli.run import Commands
+from landseg.errors import PlanError
+
+SENTENCE = "halo 24 is not a multiple of the stride 16; use 32"
+
+
+def ending_with(error: BaseException | None, *, resumable: bool = False) -> typer.Typer:
+    """A program with the command `do`, which prints a result or raises `error`, and another, `idle`."""
+    app = typer.Typer(cls=Commands, rich_markup_mode=None)
+
+    def work() -> None:
+        with console.working():
+            print("noise from a library")
+            if error is not None:
+                raise error
+        console.show({"iou": math.nan, "n": np.int64(3)}, as_json=True, text="")
+
+    if resumable:
+
+        @app.command("do")
+        def do_or_resume(resume: bool = False) -> None:
+            work()
+    else:
+
+        @app.command("do")
+        def do(size: int = 1) -> None:
+            work()
+
+    app.command("idle")(lambda: None)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (PlanError(SENTENCE), 1, SENTENCE),
+        (FileNotFoundError(2, "No such file or directory", "a.tif"), 1, "a.tif"),
+        (MemoryError(), 1, "--memory"),
+        (ZeroDivisionError("division by zero"), 1, "fault in landseg, ZeroDivisionError"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_failure_is_one_sentence(error: BaseException, code: int, says: str) -> None:
+    done = CliRunner().invoke(ending_with(error), ["do"])
+    assert done.exit_code == code
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == "noise from a library"
+    assert len(lines) == 2 and says in lines[1] and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("resumable", "says"), [(True, "--resume"), (False, "start over")])
+def test_interruption_says_how_to_go_on(resumable: bool, says: str) -> None:
+    done = CliRunner().invoke(ending_with(KeyboardInterrupt(), resumable=resumable), ["do"])
+    assert done.exit_code == 130
+    assert says in done.stderr
+
+
+def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LANDSEG_DEBUG", "1")
+    done = CliRunner().invoke(ending_with(PlanError(SENTENCE)), ["do"])
+    assert done.exit_code == 1
+    assert "Traceback" in done.stderr and done.stderr.strip().endswith(SENTENCE)
+
+
+def test_without_the_group_a_failure_escapes() -> None:
+    """The failing twin: typer's own group lets the exception through."""
+    app = typer.Typer()
+
+    @app.command("do")
+    def do() -> None:
+        raise PlanError(SENTENCE)
+
+    app.command("idle")(lambda: None)
+    assert isinstance(CliRunner().invoke(app, ["do"]).exception, PlanError)
+
+
+def test_result_is_one_json_object() -> None:
+    done = CliRunner().invoke(ending_with(None), ["do"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout) == {"iou": None, "n": 3}
+    assert done.stdout.count("\n") == 1
+
+
+@pytest.mark.parametrize("arguments", [["nonsense"], ["--nonsense"]])
+def test_wrong_usage_is_two(arguments: list[str]) -> None:
+    done = CliRunner().invoke(program, arguments)
+    assert done.exit_code == 2
+    assert done.stdout == ""
+
+
+def test_wrong_option_of_a_command_is_two() -> None:
+    done = CliRunner().invoke(ending_with(None), ["do", "--size", "big"])
+    assert done.exit_code == 2
+    assert "--size" in done.stderr
+    assert done.stdout == ""
+
+
+def test_closed_pipe_is_no_fault() -> None:
+    done = CliRunner().invoke(ending_with(BrokenPipeError(32, "Broken pipe")), ["do"])
+    assert done.exit_code == 1
+    assert "Broken pipe" not in done.stderr
+
+
+def test_plain_values() -> None:
+    value = {"path": Path("a") / "b", "list": (1, 2.5), "array": np.arange(3), "no": None, "inf": math.inf}
+    expected = {"path": os.path.join("a", "b"), "list": [1, 2.5], "array": [0, 1, 2], "no": None, "inf": None}
+    assert console.plain(value) == expected
+    assert console.plain(np.array([[np.nan, 1]])) == [[None, 1.0]]
+    with pytest.raises(TypeError):
+        console.plain(object())
+
+
+def test_log_and_warnings_go_to_standard_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    log = logging.getLogger("landseg")
+    state = log.handlers[:], log.level, log.propagate
+    try:
+        console.start()
+        console.start()  # twice: still one handler
+        log.info("reading")
+        log.warning("no CRS")
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")
+            console._show_warning("an old\n  option", UserWarning, "x.py", 1)
+    finally:
+        log.handlers[:], log.level, log.propagate = state
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == ["reading", "warning: no CRS", "warning: an old option"]
