@@ -32,7 +32,7 @@ class Confusion:
         k = len(self.counts)
         counted = (truth >= 0) & (truth < k)
         rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-        if columns.size and not (0 <= columns.min() and columns.max() < k):
+        if columns.size and (columns.min() < 0 or columns.max() >= k):
             raise ValueError(f"predictions must be class indices 0..{k - 1} wherever the truth is one")
         self.counts += np.bincount(rows * k + columns, minlength=k * k).reshape(k, k)
 
@@ -44,7 +44,8 @@ class Confusion:
         """Intersection over union by class, (K,); nan for a class in neither truth nor prediction."""
         hit = np.diag(self.counts).astype(np.float64)
         union = self.counts.sum(0) + self.counts.sum(1) - hit
-        return np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+        iou: NDArray[np.float64] = np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
+        return iou
 
     def mean_iou(self) -> float:
         """The mean of the classes' IoU over those that occur; nan when none does."""

@@ -24,9 +24,7 @@ def _conv(inputs: int, outputs: int, kernel: int = 1, *, dilation: int = 1) -> n
     layers: list[nn.Module] = []
     if kernel > 1:
         pad = dilation * (kernel - 1) // 2
-        layers.append(
-            nn.Conv2d(inputs, inputs, kernel, padding=pad, dilation=dilation, groups=inputs, bias=False)
-        )
+        layers.append(nn.Conv2d(inputs, inputs, kernel, padding=pad, dilation=dilation, groups=inputs, bias=False))
     layers.append(nn.Conv2d(inputs, outputs, 1, bias=False))
     return nn.Sequential(*layers, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 

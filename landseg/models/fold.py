@@ -53,7 +53,7 @@ def _follows_own_conv(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 def _replace(traced: fx.GraphModule, node: fx.Node, layer: nn.Module | None) -> None:
     """Put ``layer`` where the node's module was, or take the node out."""
     if layer is not None:
-        if hasattr(layer, "inplace"):
+        if isinstance(layer, nn.ReLU | nn.ReLU6):
             layer.inplace = True
         traced.set_submodule(str(node.target), layer)
         return
@@ -63,9 +63,7 @@ def _replace(traced: fx.GraphModule, node: fx.Node, layer: nn.Module | None) -> 
     traced.graph.erase_node(node)
 
 
-def prepare_for_inference(
-    network: nn.Module, *, device: torch.device, dtype: torch.dtype
-) -> fx.GraphModule:
+def prepare_for_inference(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> fx.GraphModule:
     """Return the folded network on a device, in a precision and in channels-last layout."""
     folded = fold_batch_norm(network)
     return folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -37,9 +37,7 @@ class AlignedUpsample(nn.Module):
         if factor < 1:
             raise ModelError(f"an upsampling factor must be a whole number of at least 1, got {factor}")
         if shift not in (0.0, (factor - 1) / 2):
-            raise ModelError(
-                f"shift {shift} fits no unit grid of factor {factor}; use 0.0 or {(factor - 1) / 2}"
-            )
+            raise ModelError(f"shift {shift} fits no unit grid of factor {factor}; use 0.0 or {(factor - 1) / 2}")
         self.factor = factor
         self.shift = shift
 

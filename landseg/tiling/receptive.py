@@ -1,4 +1,4 @@
-"""Receptive fields by arithmetic over a network's graph (Araujo, Norris, Sim 2019, "Computing receptive fields")."""
+"""Receptive fields by arithmetic over a network's graph (Araujo, Norris, Sim 2019, Distill)."""
 
 from __future__ import annotations
 
@@ -93,9 +93,7 @@ def receptive_field(network: nn.Module) -> ReceptiveField:
             layers.append(_describe(node, modules, field))
     assert output is not None, "a traced network has an output"
     radius = None if output.unbounded_by else int(max(-output.low, output.high))
-    return ReceptiveField(
-        output.size, total, float(output.centre), radius, output.unbounded_by, tuple(layers)
-    )
+    return ReceptiveField(output.size, total, float(output.centre), radius, output.unbounded_by, tuple(layers))
 
 
 def _through(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> _Field:
@@ -119,9 +117,7 @@ def _join(fields: list[_Field]) -> _Field:
     why = next((f.unbounded_by for f in fields if f.unbounded_by), None)
     if any(f.stride != first.stride for f in bounded):
         why = why or "a sum or concatenation of features of different strides"
-    return _Field(
-        first.stride, min(f.low for f in bounded), max(f.high for f in bounded), first.centre, why
-    )
+    return _Field(first.stride, min(f.low for f in bounded), max(f.high for f in bounded), first.centre, why)
 
 
 def _only_a_size(node: fx.Node) -> bool:

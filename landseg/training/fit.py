@@ -99,8 +99,9 @@ def fit(
         TrainingError: when the loss is no number (the last checkpoint stays), or there is nothing to resume.
     """
     torch.manual_seed(options.seed)
-    network.train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(options.ema), use_buffers=True)
+    network.train().to(memory_format=torch.channels_last)
+    average_fn = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
+    average = AveragedModel(network, multi_avg_fn=average_fn, use_buffers=True)
     optimizer = torch.optim.AdamW(_parameter_groups(network, options), weight_decay=options.weight_decay)
     progress = _load(folder, network, average, optimizer) if resume else Progress()
     before, begin, saved = progress.seconds, time.monotonic(), time.monotonic()
@@ -151,7 +152,7 @@ def _set_rate(optimizer: torch.optim.Optimizer, options: FitOptions, done: float
 def _step(
     network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, target: Tensor, sets: LabelSets
 ) -> float:
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=torch.backends.mkldnn.is_available()):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = network(inputs.contiguous(memory_format=torch.channels_last))
     loss = partial_cross_entropy(logits, target, sets)
     optimizer.zero_grad(set_to_none=True)
@@ -225,9 +226,7 @@ def _save(
         writer.writerows(progress.history)
 
 
-def _load(
-    folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer
-) -> Progress:
+def _load(folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
     path = folder / "last.pt"
     if not path.exists():
         return Progress()

@@ -112,7 +112,9 @@ def read_recipe(path: Path) -> Recipe:
 def _make(kind: Any, entries: Mapping[str, Any]) -> Any:
     known = {f.name for f in fields(kind)}
     if unknown := sorted(set(entries) - known):
-        raise TrainingError(f"a recipe's {kind.__name__} has no {', '.join(unknown)}; it knows {', '.join(known)}")
+        raise TrainingError(
+            f"a recipe's {kind.__name__} has no {', '.join(unknown)}; it knows {', '.join(sorted(known))}"
+        )
     values = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
     try:
         return kind(**values)

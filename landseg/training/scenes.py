@@ -26,7 +26,7 @@ class Scene:
         valid: (H, W), False where there is no data.
         target: (H, W) uint8 indices into the run's LabelSets; IGNORE_INDEX where unknown or without data.
         weight: how much oftener than its area says crops are drawn here.
-        zoom: the range of magnification that crops are drawn with; 2 shows half as much ground, twice as large.
+        zoom: the range of magnification that crops are drawn with; 2 shows half as much ground.
     """
 
     name: str
@@ -84,7 +84,8 @@ class CropSampler:
         zoom = float(np.exp(self._rng.uniform(np.log(low), np.log(high))))
         side = max(8, round(self.size / zoom))
         jitter = self._rng.uniform(0.2, 0.8, size=2)
-        rect = Rect(_start(y, side, scene.shape[0], jitter[0]), _start(x, side, scene.shape[1], jitter[1]), side, side)
+        top = _start(y, side, scene.shape[0], jitter[0])
+        rect = Rect(top, _start(x, side, scene.shape[1], jitter[1]), side, side)
         return read_crop(scene, rect, self.size)
 
     def _class_spots(self) -> list[NDArray[np.int64]]:
@@ -105,14 +106,14 @@ class CropSampler:
 
 
 def _start(centre: int, side: int, length: int, at: float) -> int:
-    """The first pixel of a crop that shows ``centre`` at the fraction ``at`` and stays inside where it fits."""
+    """The first pixel of a crop with ``centre`` at the fraction ``at``, inside the scene where it fits."""
     if side >= length:
         return -((side - length) // 2)
     return int(np.clip(centre - round(at * side), 0, length - side))
 
 
 def read_crop(scene: Scene, rect: Rect, size: int) -> Crop:
-    """Return the scene under ``rect`` resized to ``size`` x ``size``; what lies outside is invalid and ignored.
+    """Return the scene under ``rect``, resized to ``size`` x ``size``; outside it is invalid and ignored.
 
     Imagery is resampled bilinearly (averaging when shrunk); a target pixel takes the commonest label of
     the ground under it, never a biased nearest one.
@@ -139,6 +140,8 @@ def _resize_labels(labels: Tensor, size: int) -> Tensor:
     if labels.shape[-1] <= size:
         resized = F.interpolate(labels[None, None].float(), (size, size), mode="nearest-exact")
         return resized[0, 0].to(torch.uint8)
-    kinds = labels.unique()
-    shares = F.interpolate(torch.stack([(labels == k).float() for k in kinds])[None], (size, size), mode="area")
-    return kinds[shares[0].argmax(dim=0)]
+    kinds = torch.from_numpy(np.unique(labels.numpy()))
+    each = torch.stack([(labels == kind).float() for kind in kinds])
+    shares = F.interpolate(each[None], (size, size), mode="area")[0]
+    commonest: Tensor = kinds[shares.argmax(dim=0)]
+    return commonest
