@@ -1,1 +1,1 @@
-"""The engine: windows, receptive fields, stitching and the stream that joins them."""
+"""The engine: a raster goes through a network window by window, and nobody can tell from the result."""

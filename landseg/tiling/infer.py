@@ -1,0 +1,196 @@
+"""A network made ready to run: device, precision, scaling of pixels, batches in, float32 logits out."""
+
+from __future__ import annotations
+
+import ctypes
+import time
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from landseg.errors import PlanError
+from landseg.models.fold import prepare_for_inference
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+_PROBE = 256  # edge of the square that memory is measured on, in pixels
+# Convolutions keep re-ordered copies and scratch space that the count of live tensors does not see, and an
+# allocator that keeps memory keeps some too much: peak RSS over the count was 1.1 to 1.35 (benchmarks/predict.py).
+_SAFETY = 1.4
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this name; "auto" is a GPU where there is one.
+
+    Raises:
+        PlanError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind = name.partition(":")[0]
+    if kind not in here:
+        raise PlanError(f"device {name!r} is unknown; use auto, cpu, cuda or mps")
+    if not here[kind]:
+        raise PlanError(f"this computer has no {kind} device that torch can use; use --device auto or cpu")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """The precision of this name; "auto" is the fastest that the device computes natively.
+
+    bf16 on CPUs with instructions for it, fp16 on CUDA, otherwise fp32.
+
+    Raises:
+        PlanError: an unknown name, or fp16 on a CPU.
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            return "fp16"
+        return "bf16" if device.type == "cpu" and _has_bf16() else "fp32"
+    if name not in _DTYPES:
+        raise PlanError(f"precision {name!r} is unknown; use auto, {', '.join(_DTYPES)}")
+    if name == "fp16" and device.type == "cpu":
+        raise PlanError("fp16 is slower than fp32 on a CPU; use --precision auto, fp32 or bf16")
+    return name
+
+
+class Runner:
+    """A network on a device: batches of scaled windows in, logits out.
+
+    Batch norms are folded, weights and activations are channels-last and in the precision asked for; logits come
+    back in float32. On Linux's CPUs the C allocator is told to keep freed memory: fresh pages for every layer of
+    every window would cost as much time as a large window's convolutions.
+
+    Args:
+        network: maps (N, bands, H, W) to logits (N, classes, H, W).
+        mean: one a band, in raw units; `std` likewise.
+        fill: scaled value where a pixel is not valid.
+        device: auto, cpu, cuda or mps.
+        precision: auto, fp32, bf16 or fp16.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        mean: Sequence[float],
+        std: Sequence[float],
+        fill: float = 0.0,
+        device: str = "auto",
+        precision: str = "auto",
+    ) -> None:
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self.bands = len(mean)
+        self._dtype = _DTYPES[self.precision]
+        self._scale = (1.0 / np.asarray(std, np.float64)).astype(np.float32)
+        self._shift = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
+        self._fill = np.float32(fill)
+        if self.device.type == "cpu":
+            _keep_freed_memory()
+        self._network = prepare_for_inference(network.eval(), device=self.device, dtype=self._dtype)
+
+    def prepare(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Tensor:
+        """Pixels (bands, h, w) of any dtype, scaled: (1, bands, h, w), channels-last, in the network's dtype."""
+        scaled = np.empty((*valid.shape, self.bands), np.float32)
+        hole = None if valid.all() else ~valid
+        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is not valid either
+            for number, band in enumerate(pixels):
+                line = np.multiply(band, self._scale[number], dtype=np.float32, casting="unsafe")
+                line += self._shift[number]
+                if hole is not None:
+                    line[hole] = self._fill
+                scaled[..., number] = line
+        return torch.from_numpy(scaled).permute(2, 0, 1)[None].to(self._dtype)
+
+    def run(self, batch: Sequence[Tensor]) -> NDArray[np.float32]:
+        """Logits (N, classes, h, w), float32, of N prepared windows of one size.
+
+        Raises:
+            PlanError: the device's memory is too small for the batch.
+        """
+        try:
+            with torch.inference_mode():
+                images = batch[0] if len(batch) == 1 else torch.cat(list(batch))
+                images = images.to(self.device, memory_format=torch.channels_last)
+                logits = self._network(images).float().cpu()
+        except torch.cuda.OutOfMemoryError as error:
+            height, width = batch[0].shape[-2:]
+            raise PlanError(
+                f"the device has too little memory for {len(batch)} windows of {height} x {width}; "
+                "use a smaller --batch or --window, or --device cpu"
+            ) from error
+        array: NDArray[np.float32] = logits.numpy()
+        return array
+
+    def bytes_per_pixel(self) -> float:
+        """Memory that a forward pass needs for each input pixel, safety included.
+
+        Runs one small window and counts the bytes of all tensors that are alive at once, at the peak.
+        """
+        zeros = torch.zeros(1, self.bands, _PROBE, _PROBE, dtype=self._dtype, device=self.device)
+        with torch.no_grad(), _LiveBytes() as live:
+            self._network(zeros.contiguous(memory_format=torch.channels_last))
+        return _SAFETY * live.peak / _PROBE**2
+
+    def seconds(self, height: int, width: int, *, batch: int = 1) -> float:
+        """Time of one forward pass of a warm network at this size."""
+        valid = np.zeros((height, width), np.bool_)
+        images = [self.prepare(np.zeros((self.bands, height, width), np.uint8), valid)] * batch
+        self.run(images)
+        start = time.perf_counter()
+        self.run(images)
+        return time.perf_counter() - start
+
+
+class _LiveBytes(TorchDispatchMode):  # type: ignore[misc]
+    """Counts the bytes of the tensors that operations create, as they come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = self.peak = 0
+        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(tensor, Tensor):
+                self._count(tensor)
+        return result
+
+    def _count(self, tensor: Tensor) -> None:
+        storage = tensor.untyped_storage()
+        if storage not in self._seen:
+            self._seen.add(storage)
+            self._now += storage.nbytes()
+            self.peak = max(self.peak, self._now)
+            weakref.finalize(storage, self._gone, storage.nbytes())
+
+    def _gone(self, size: int) -> None:
+        self._now -= size
+
+
+def _has_bf16() -> bool:
+    """Whether this CPU multiplies bfloat16 itself; emulation is slower than float32."""
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        supported = getattr(torch.cpu, name, None)
+        if supported is not None and supported():
+            return True
+    return False
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep what is freed for the next layer instead of giving every page back and fetching it anew."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is None:
+        return
+    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # <malloc.h>
+    mallopt(mmap_threshold, 2**31 - 1)
+    mallopt(trim_threshold, 2**31 - 1)
+    mallopt(top_pad, 64 << 20)

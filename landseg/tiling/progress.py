@@ -1,0 +1,77 @@
+"""How far a run is, how fast, and how long it will still take: one line on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+_REDRAW_S = 0.2  # on a terminal
+_SHARE = 0.1  # elsewhere: a line for each tenth of the work
+
+
+class Progress:
+    """Counts finished pixels and shows them.
+
+    On a terminal one line is redrawn; elsewhere (a log file) there is a line for each tenth. Pixels are the
+    source's.
+
+    Args:
+        total: pixels of the whole run.
+        done: pixels that an earlier run finished; they count for the share, not for the speed.
+        stream: where to write; None is standard error as it is when the run starts.
+        quiet: count, but show nothing.
+    """
+
+    def __init__(self, total: int, *, done: int = 0, stream: TextIO | None = None, quiet: bool = False) -> None:
+        self._total, self._before, self._now = total, done, done
+        self._stream = stream or sys.stderr
+        self._live = not quiet and self._stream.isatty()
+        self._quiet = quiet
+        self._start = time.monotonic()
+        self._shown_at = 0.0
+        self._shown_share = done / max(1, total)
+
+    def add(self, pixels: int) -> None:
+        """Count pixels that are finished."""
+        self._now += pixels
+        moment, share = time.monotonic(), self._now / max(1, self._total)
+        if self._quiet:
+            return
+        if self._live and (moment - self._shown_at > _REDRAW_S or share >= 1):
+            self._shown_at = moment
+            print(f"\r{self.line()}\033[K", end="", file=self._stream, flush=True)
+        elif not self._live and share - self._shown_share >= _SHARE:
+            self._shown_share = share
+            print(self.line(), file=self._stream, flush=True)
+
+    def line(self) -> str:
+        """Percent, speed and time left."""
+        seconds = max(1e-9, time.monotonic() - self._start)
+        speed = (self._now - self._before) / seconds
+        left = duration((self._total - self._now) / speed) if speed > 0 else "?"
+        return f"{100 * self._now / max(1, self._total):5.1f} %  {speed / 1e6:.2f} Mpx/s  {left} left"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live and self._shown_at:
+            print(file=self._stream, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """A time span in the two units that matter.
+
+    >>> duration(7.4), duration(131), duration(7322)
+    ('7 s', '2 min 11 s', '2 h 02 min')
+    """
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

@@ -1,0 +1,246 @@
+"""The stream: readers -> batches -> network -> stitcher -> writer, each working while the others do.
+
+Reader threads run ahead of the network by a bounded number of windows, the network runs in the caller's thread, one thread
+stitches and encodes, one writes and syncs. A fault in any of them stops all and is raised in the caller's thread.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landseg.geo.grid import Rect
+from landseg.tiling.stitch import Finished, Piece, Step, Stitcher
+
+Valid = NDArray[np.bool_]
+Arrays = Mapping[str, NDArray[Any] | None]
+_POLL_S = 0.1  # how soon a waiting thread notices that another has failed
+T = TypeVar("T")
+
+
+class Sink(Protocol):
+    """What finished pixels are written to; `landseg.geo.sink.Outputs` is one."""
+
+    def write(self, name: str, rect: Rect, pixels: NDArray[Any] | None, valid: Valid | None = None) -> None:
+        """Put an array (h, w) or (C, h, w) of a layer at a rectangle; None is nodata."""
+        ...
+
+    def commit(self, step: str) -> None:
+        """Make everything written so far durable and remember the step."""
+        ...
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is streamed.
+
+    Attributes:
+        stitcher: says which windows to compute and makes pixels of them.
+        read: a piece's prepared window, None where nothing in it is valid, and the validity of its target.
+        run: logits (N, K, h, w) of prepared windows of one size.
+        encode: finished pixels as arrays by layer.
+        batch: windows for one call of `run`; always of one strip and one size.
+        workers: reader threads.
+        ahead: windows that may be read and not yet computed.
+        origin: (top, left) of the output in the source's pixels.
+        progress: called with the number of source pixels that are written.
+    """
+
+    stitcher: Stitcher
+    read: Callable[[Piece], tuple[Tensor | None, Valid]]
+    run: Callable[[list[Tensor]], NDArray[np.float32]]
+    encode: Callable[[Finished], Arrays]
+    batch: int = 1
+    workers: int = 1
+    ahead: int = 2
+    origin: tuple[int, int] = (0, 0)
+    progress: Callable[[int], None] = lambda pixels: None
+
+
+def stream(job: Job, sink: Sink, *, done: Collection[str] = ()) -> None:
+    """Run every step that is not done and commit each to the sink.
+
+    Raises:
+        Whatever any stage raises; nothing is committed after it.
+    """
+    fault = _Fault()
+    writer = _Stage[tuple[str, Any, Any]]("write", lambda item: _write(item, sink, job), fault, size=8)
+    stitch = _Stage[tuple[str, Any, Any, Any]](
+        "stitch", lambda item: _stitch(item, job, writer), fault, size=2 * job.batch
+    )
+    readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
+    try:
+        for kind, subject, window, valid in _batches(job, _read_ahead(job, readers, done)):
+            stitch.put((kind, subject, window, valid))
+        stitch.close()
+        writer.close()
+    finally:
+        fault.stop()
+        readers.shutdown(wait=True, cancel_futures=True)
+        stitch.join()
+        writer.join()
+    fault.check()
+
+
+def _read_ahead(
+    job: Job, readers: ThreadPoolExecutor, done: Collection[str]
+) -> Iterator[tuple[Step | None, Piece | None, Future[tuple[Tensor | None, Valid]] | None]]:
+    """(step, None, None) opens a step, (None, piece, read) is one of its windows, (None, None, None) closes it.
+
+    Reads are started `ahead` windows early, across steps.
+    """
+    waiting: deque[Any] = deque()
+    reading = 0
+    for step in job.stitcher.steps(done):
+        waiting.append((step, None, None))
+        for piece in step.pieces:
+            waiting.append((None, piece, readers.submit(job.read, piece)))
+            reading += 1
+            while reading > job.ahead:
+                entry = waiting.popleft()
+                reading -= entry[2] is not None
+                yield entry
+        waiting.append((None, None, None))
+    yield from waiting
+
+
+def _batches(job: Job, entries: Iterator[Any]) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Messages for the stitching thread; the network runs in here."""
+    pending: list[tuple[Piece, Tensor, Valid]] = []
+    current: Step | None = None
+    for step, piece, future in entries:
+        if future is None:
+            yield from _computed(job, pending)
+            pending = []
+            if step is not None:
+                current = step
+            yield ("end" if step is None else "begin", current, None, None)
+            continue
+        prepared, valid = future.result()
+        if prepared is None:
+            yield "piece", piece, None, valid
+            continue
+        if pending and (len(pending) == job.batch or pending[0][1].shape != prepared.shape):
+            yield from _computed(job, pending)
+            pending = []
+        pending.append((piece, prepared, valid))
+
+
+def _computed(job: Job, pending: list[tuple[Piece, Tensor, Valid]]) -> Iterator[tuple[str, Any, Any, Any]]:
+    if pending:
+        logits = job.run([prepared for _, prepared, _ in pending])
+        for (piece, _, valid), one in zip(pending, logits, strict=True):
+            yield "piece", piece, one, valid
+
+
+def _stitch(item: tuple[str, Any, Any, Any], job: Job, writer: _Stage[tuple[str, Any, Any]]) -> None:
+    kind, subject, logits, valid = item
+    finished: Iterator[Finished] = iter(())
+    if kind == "begin":
+        job.stitcher.begin(subject)
+    elif kind == "piece":
+        finished = job.stitcher.add(subject, logits, valid)
+    else:
+        finished = job.stitcher.end(subject)
+    for pixels in finished:
+        writer.put(("pixels", pixels.rect, (job.encode(pixels), np.array(pixels.valid))))
+    if kind == "end" and subject.kept:
+        writer.put(("commit", subject.name, None))
+
+
+def _write(item: tuple[str, Any, Any], sink: Sink, job: Job) -> None:
+    kind, subject, content = item
+    if kind == "commit":
+        sink.commit(subject)
+        return
+    arrays, valid = content
+    rect = subject.shifted(-job.origin[0], -job.origin[1])
+    for name, array in arrays.items():
+        sink.write(name, rect, array, None if array is None else valid)
+    job.progress(rect.area)
+
+
+class _Fault:
+    """The first thing that went wrong in any thread, and the sign for all to stop."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def set(self, error: BaseException) -> None:
+        with self._lock:
+            self._error = self._error or error
+        self._stop.set()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stop.is_set()
+
+    def check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+
+class _Stopped(Exception):
+    """Another thread asked to stop."""
+
+
+class _Stage(Generic[T]):
+    """One thread that works through a bounded queue."""
+
+    def __init__(self, name: str, work: Callable[[T], None], fault: _Fault, *, size: int) -> None:
+        self._work, self._fault = work, fault
+        self._queue: queue.Queue[T | None] = queue.Queue(size)
+        self._thread = threading.Thread(target=self._loop, name=f"landseg-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, item: T | None) -> None:
+        """Queue an item, waiting while the queue is full."""
+        while True:
+            self._fault.check()
+            if self._fault.stopped:
+                raise _Stopped
+            try:
+                self._queue.put(item, timeout=_POLL_S)
+                return
+            except queue.Full:
+                continue
+
+    def close(self) -> None:
+        """Wait until everything queued is done."""
+        self.put(None)
+        self._thread.join()
+        self._fault.check()
+
+    def join(self) -> None:
+        """Wait for the thread, which ends when it is closed or when anything has failed."""
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while not self._fault.stopped:
+            try:
+                item = self._queue.get(timeout=_POLL_S)
+            except queue.Empty:
+                continue
+            if item is None:
+                return
+            try:
+                self._work(item)
+            except _Stopped:
+                return
+            except BaseException as error:
+                self._fault.set(error)
+                return
