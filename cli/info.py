@@ -1,5 +1,6 @@
 """`landseg info`: what a raster or a model is."""
 
+import textwrap
 from collections.abc import Iterator
 from typing import Annotated, Any
 
@@ -7,11 +8,11 @@ import typer
 
 from . import console, options
 
+_WIDTH = 100
+
 
 def command(
-    file: Annotated[
-        str, typer.Argument(metavar="FILE", help="A raster, a model file, or a shipped model's name.")
-    ],
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A raster, a model file, or a shipped model's name.")],
     model: options.Model = None,
     as_json: options.Json = False,
 ) -> None:
@@ -41,8 +42,7 @@ def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
     for tag, text in facts["provenance"].items():
         yield _row(tag, text)
     if facts["model"]:
-        verdict = "can read it" if facts["model"]["fits"] else f"cannot read it: {facts['model']['reason']}"
-        yield _row("model", f"{facts['model']['name']} {verdict}")
+        yield _row("fits", facts["model"]["reason"] or f"model {facts['model']['name']} can read it")
 
 
 def model_lines(facts: dict[str, Any]) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _field_lines(field: dict[str, Any]) -> Iterator[str]:
         yield _row("sees", f"without bound (layer {field['unbounded_by']}), stride {field['stride']} px")
         yield _row("tiled", "approximate: windows are blended and their disagreement is measured")
     else:
-        yield _row("sees", f"{field['size']} px around a pixel, stride {field['stride']} px")
+        yield _row("sees", f"a square of {field['size']} px around each pixel, stride {field['stride']} px")
         yield _row("tiled", f"exact, equal to the whole image, with a halo of {field['halo']} px")
 
 
@@ -94,4 +94,15 @@ def _metres(values: list[float]) -> str:
 
 
 def _row(name: str, text: str) -> str:
-    return f"  {name:<13} {text}"
+    head = f"  {name:<13} "
+    return "\n".join(
+        textwrap.wrap(
+            text,
+            width=_WIDTH,
+            initial_indent=head,
+            subsequent_indent=" " * len(head),
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        or [head.rstrip()]
+    )

@@ -7,7 +7,7 @@ from . import console, options
 
 
 def command(as_json: options.Json = False) -> None:
-    """List the models that ship with landseg; `landseg info NAME` describes one."""
+    """List the models that ship with landseg."""
     from landseg.describe import describe_models
 
     with console.working():

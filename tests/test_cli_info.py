@@ -1,0 +1,179 @@
+"""`landseg info`: facts about rasters and models, and whether the two fit."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from sample_models import make_card, save_small_model
+from typer.testing import CliRunner, Result
+
+from landseg.cli.main import app
+from landseg.errors import BandError, GridError
+from landseg.models import shipped
+from landseg.models.card import Band, Field, Metrics
+from landseg.models.fit import misfit
+
+RGB = tuple(Band(name, name, 100.0, 50.0) for name in ("red", "green", "blue"))
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def facts(*arguments: str | Path) -> dict[str, Any]:
+    """What `info --json` prints: one object and nothing else."""
+    result = run("info", *arguments, "--json")
+    assert result.exit_code == 0, result.output
+    (line,) = result.stdout.splitlines()
+    return json.loads(line)
+
+
+@pytest.fixture(scope="module")
+def rgb_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("models") / "rgb.safetensors"
+    save_small_model(path, name="three", bands=RGB, dtypes=("uint8",))
+    return path
+
+
+def test_a_raster_in_words(rgb_raster: Path, rgb_model: Path) -> None:
+    result = run("info", rgb_raster, "--model", rgb_model)
+    assert result.exit_code == 0, result.output
+    for part in ("112 x 80 px, GTiff", "EPSG:32633", "0.5 m a pixel", "band 3", "uint8, blue", "three can read it"):
+        assert part in result.stdout
+
+
+def test_a_raster_in_json(write_raster: Callable[..., Path], rgb_model: Path) -> None:
+    path = write_raster(
+        np.ones((2, 512, 300), "uint16"),
+        nodata=7,
+        tiled=True,
+        blockxsize=128,
+        blockysize=256,
+        descriptions=("depth", "height"),
+    )
+    found = facts(path)
+    assert (found["kind"], found["width"], found["height"]) == ("raster", 300, 512)
+    assert [band["name"] for band in found["bands"]] == ["depth", "height"]
+    assert {(band["dtype"], band["nodata"]) for band in found["bands"]} == {("uint16", 7.0)}
+    assert found["crs"] == "EPSG:32633" and found["georeference"] == "north-up"
+    assert found["resolution_m"] == pytest.approx(0.5, rel=1e-2)
+    assert found["bounds"] == [500_000, 5_399_744, 500_150, 5_400_000]
+    assert found["block"] == [256, 128] and found["overviews"] == []
+    assert found["validity"] == "nodata value" and found["provenance"] == {}
+    verdict = facts(path, "-m", rgb_model)["model"]
+    assert not verdict["fits"] and "reads 3 (red, green, blue) bands, the raster has 2" in verdict["reason"]
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # from writing the raster
+@pytest.mark.parametrize(
+    ("options", "georeference", "crs"),
+    [
+        ({"transform": Affine(1, 0, 5, 0, 1, 5)}, "south-up", "EPSG:32633"),
+        ({"transform": Affine.rotation(30) @ Affine.scale(1, -1)}, "rotated", "EPSG:32633"),
+        ({"crs": None}, "none", None),
+    ],
+)
+def test_where_a_raster_lies(
+    write_raster: Callable[..., Path], options: dict[str, Any], georeference: str, crs: str | None
+) -> None:
+    found = facts(write_raster(np.ones((8, 9), "uint8"), **options))
+    assert (found["georeference"], found["crs"]) == (georeference, crs)
+    assert (found["resolution_m"] is None) == (crs is None)
+
+
+def test_what_says_where_there_is_data(write_raster: Callable[..., Path]) -> None:
+    pixels = np.ones((4, 8, 9), "uint8")
+    assert facts(write_raster(pixels[:3], "plain.tif"))["validity"].startswith("none declared")
+    assert facts(write_raster(pixels[:3], "mask.tif", valid=pixels[0] > 0))["validity"] == "mask"
+    rgba = write_raster(pixels, "alpha.tif", photometric="RGB", alpha="YES")
+    assert facts(rgba)["validity"] == "alpha band"
+
+
+def test_alpha_is_no_band_to_read_and_colours_are_found(write_raster: Callable[..., Path], rgb_model: Path) -> None:
+    rgba = write_raster(np.ones((4, 8, 9), "uint8"), photometric="RGB", alpha="YES")
+    assert facts(rgba, "-m", rgb_model)["model"] == {"name": "three", "fits": True, "reason": None}
+    grey = write_raster(np.ones((2, 8, 9), "uint8"), "grey.tif", photometric="MINISBLACK", alpha="YES")
+    assert "the raster has 1:" in facts(grey, "-m", rgb_model)["model"]["reason"]
+
+
+def test_an_output_tells_how_it_was_made(write_raster: Callable[..., Path]) -> None:
+    import rasterio
+
+    path = write_raster(np.ones((8, 9), "uint8"))
+    with rasterio.open(path, "r+") as raster:
+        raster.update_tags(LANDSEG_VERSION="0.1.0", OTHER="x")
+    assert facts(path)["provenance"] == {"LANDSEG_VERSION": "0.1.0"}
+    assert "LANDSEG_VERSION" in run("info", path).stdout
+
+
+def test_a_model_in_words_and_json(rgb_model: Path) -> None:
+    found = facts(rgb_model)
+    assert (found["kind"], found["name"], found["exact"]) == ("model", "three", True)
+    assert found["bytes"] == rgb_model.stat().st_size and len(found["sha256"]) == 64
+    words = run("info", rgb_model).stdout
+    for part in ("Water or not.", "red: (value - 100) / 50", "class 2", "bare land (#c8965a)", "CC0-1.0"):
+        assert part in words
+    for part in ("tile 8, kept out", "iou 0.750", "Fails on ice.", f"halo of {found['receptive_field']['halo']} px"):
+        assert part in words
+
+
+def test_a_model_without_exact_tiling_or_figures_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "pooled.safetensors"
+    save_small_model(
+        path,
+        arch="deeplab-v3plus",
+        options={"image_pooling": True, "decoder_channels": 16},
+        training=None,
+        metrics=Metrics("nothing", {"miou": float("nan")}),
+    )
+    assert facts(path)["exact"] is False and facts(path)["metrics"]["overall"] == {"miou": None}
+    words = run("info", path).stdout
+    assert "approximate" in words and "without bound (layer" in words and "miou -" in words
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("missing.tif", "missing.tif: no such file"),
+        ("missing.safetensors", "no model "),
+        ("text.tif", "expected a raster"),
+        ("text.safetensors", "truncated"),
+        ("text.pth", "never loads because a pickle runs code"),
+    ],
+)
+def test_what_is_neither_ends_with_one_sentence(tmp_path: Path, name: str, sentence: str) -> None:
+    if name.startswith("text"):
+        (tmp_path / name).write_text("hello")
+    result = run("info", tmp_path / name, "--json")
+    assert result.exit_code == 1 and result.stdout == ""
+    assert sentence in result.stderr and result.stderr.count("\n") == 1
+
+
+def test_the_model_named_by_hand_must_exist(rgb_raster: Path) -> None:
+    result = run("info", rgb_raster, "--model", "unheard-of")
+    assert result.exit_code == 1 and "no model 'unheard-of'" in result.stderr
+
+
+def test_the_default_model_is_held_against_rasters_where_it_ships(rgb_raster: Path) -> None:
+    verdict = facts(rgb_raster)["model"]
+    assert verdict is None if shipped.DEFAULT not in shipped.names() else verdict["fits"]
+
+
+def test_misfits_name_what_was_expected_and_found() -> None:
+    card = make_card(resolution_m=1.0, receptive_field=Field(9, 4, 0.0, 8))
+    assert misfit(card, bands=2, dtype="uint16", resolution_m=0.25) is None
+    assert misfit(card, bands=2, dtype="uint8", resolution_m=None) is None
+    for bands, dtype, metres, kind, sentence in (
+        (1, "uint8", 1.0, BandError, "reads 2 (red, b8) bands, the raster has 1"),
+        (3, "uint8", 1.0, BandError, "name the ones to use, in this order, with --bands"),
+        (2, "int16", 1.0, BandError, "reads uint8 or uint16 pixels, the raster has int16"),
+        (2, "uint8", 0.2, GridError, "the raster has 0.2 m: 5 times apart"),
+        (2, "uint8", 4.1, GridError, "4.1 times apart, more than 4; say with --resolution"),
+    ):
+        problem = misfit(card, bands=bands, dtype=dtype, resolution_m=metres)
+        assert isinstance(problem, kind) and sentence in str(problem)
+    assert misfit(make_card(bands=RGB), bands=5, dtype="uint8") is None
