@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from landseg.errors import BandError, GridError, RasterError
 from landseg.geo.address import gdal_path, is_remote, label
 from landseg.geo.grid import ControlPoint, Grid, Rect
+from landseg.geo.png import png_damage
 
 CACHE_MIB = 256
 """GDAL's block cache for the whole process. Its own default, a twentieth of the machine, is more than a plan
@@ -115,9 +116,6 @@ class RasterFile:
         handle = self._handle()
         with handle.lock, self._environment():
             try:
-                if self._swallows_errors:
-                    single = [handle.dataset.read(band, window=window, out_dtype=dtype) for band in bands]
-                    return np.stack(single)
                 return handle.dataset.read(list(bands), window=window, out_dtype=dtype)
             except _ERRORS as error:
                 raise self._unreadable(rect, error) from error
@@ -147,11 +145,6 @@ class RasterFile:
         """Name, size and time of change of every file behind the raster; only the name where it is remote."""
         files = [file for file in self.info.files or (self.path,) if not file.endswith(_SIDECARS)]
         return [_file_identity(file) for file in files]
-
-    @property
-    def _swallows_errors(self) -> bool:
-        """GDAL 3.10 reads a truncated PNG as zeros, without an error, when it is asked for several bands."""
-        return any(file.lower().endswith(".png") for file in self.info.files) or self.info.driver == "PNG"
 
     def _environment(self) -> Any:
         options = {**_OPTIONS, **(_REMOTE_OPTIONS if is_remote(self.path) else {})}
@@ -201,6 +194,10 @@ class RasterFile:
         wrong = [dtype for dtype in dataset.dtypes if np.dtype(dtype).kind not in "uif"]
         if wrong:
             raise BandError(f"{self.label} holds {wrong[0]} pixels: expected real numbers; convert it first")
+        for file in dataset.files:
+            is_png = dataset.driver == "PNG" or file.lower().endswith(".png")
+            if is_png and (damage := png_damage(file)):
+                raise RasterError(f"{label(file)} is damaged ({damage}): copy or download it again")
         flags = [{flag.name for flag in band} for band in dataset.mask_flag_enums]
         own = [not band & {"all_valid", "alpha"} and band != {"nodata"} for band in flags]
         shared = [mine and "per_dataset" in band for mine, band in zip(own, flags, strict=True)]
