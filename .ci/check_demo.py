@@ -22,6 +22,7 @@ def raster_faults(path: Path, scene: Path) -> Iterator[str]:
     with rasterio.open(path) as classes, rasterio.open(scene) as source:
         if (classes.crs, classes.transform, classes.shape) != (source.crs, source.transform, source.shape):
             yield f"{path} does not lie on the grid of {scene}"
+            return
         if classes.count != 1 or classes.nodata is None:
             yield f"{path} has {classes.count} bands and nodata {classes.nodata}; expected 1 and a number"
         found = classes.read(1)
