@@ -55,9 +55,7 @@ def _georeference(root: Xml.Element, grid: Grid) -> None:
     if wkt:
         Xml.SubElement(root, "SRS", dataAxisToSRSAxisMapping="1,2").text = wkt
     if grid.transform != Affine.identity():  # the identity stands for "no georeference at all"
-        Xml.SubElement(root, "GeoTransform").text = ", ".join(
-            repr(float(v)) for v in grid.transform.to_gdal()
-        )
+        Xml.SubElement(root, "GeoTransform").text = ", ".join(repr(float(v)) for v in grid.transform.to_gdal())
 
 
 def _wkt(crs: CRS) -> str:

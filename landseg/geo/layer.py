@@ -56,8 +56,8 @@ class Layer:
     @classmethod
     def of_classes(cls, name: str, path: Path, classes: ClassMap) -> Layer:
         """The layer of a class raster: one band, dtype and nodata of the table, overviews by majority."""
-        fixed = {"nodata": classes.nodata, "classes": classes, "band_names": ("class",)}
-        return cls(name, path, classes.dtype, resampling="mode", **fixed)
+        dtype, nodata = classes.dtype, classes.nodata
+        return cls(name, path, dtype, 1, nodata, None, ("class",), classes=classes, resampling="mode")
 
     @classmethod
     def of_probs(cls, name: str, path: Path, classes: ClassMap, *, dtype: str = "uint8") -> Layer:
@@ -81,9 +81,7 @@ class Layer:
         """What a pixel without data holds: nodata, or 0 under a mask band."""
         return 0 if self.mask or self.nodata is None else self.nodata
 
-    def fitted(
-        self, rect: Rect, pixels: NDArray[Any] | None, valid: NDArray[np.bool_] | None = None
-    ) -> NDArray[Any]:
+    def fitted(self, rect: Rect, pixels: NDArray[Any] | None, valid: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """``(raw_bands, h, w)`` to store at ``rect``: ``pixels``, empty where not ``valid``, and any mask.
 
         Raises:

@@ -59,7 +59,8 @@ def build_extra(extra: Path) -> list[Move]:
     Raises:
         OutputError: it was never written.
     """
-    files = sorted(work_folder(extra).iterdir(), key=lambda file: (file.name == extra.name, file.name))
+    files = [file for file in work_folder(extra).iterdir() if file.is_file()]
+    files.sort(key=lambda file: (file.name == extra.name, file.name))
     if not files or files[-1].name != extra.name:
         raise OutputError(f"{extra} was to be written but is not there; run again with --resume")
     for file in files:

@@ -19,7 +19,16 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.publish import build_extra, build_layer, publish, raw_path, write_vrt
 from landseg.geo.raster import RasterFile
-from landseg.geo.store import Journal, RawRaster, differences, disk_errors, plain, sync_folder, work_folder
+from landseg.geo.store import (
+    Journal,
+    RawRaster,
+    differences,
+    disk_errors,
+    empty_folder,
+    plain,
+    sync_folder,
+    work_folder,
+)
 from landseg.geo.targets import check_absent, check_space, check_targets, disk_bytes, remove_work
 
 __all__ = ["Layer", "Outputs", "disk_bytes"]
@@ -36,9 +45,7 @@ class Outputs:
     abandons what is not finished; :meth:`discard` removes it.
     """
 
-    def __init__(
-        self, layers: tuple[Layer, ...], grid: Grid, extras: tuple[Path, ...], journal: Journal
-    ) -> None:
+    def __init__(self, layers: tuple[Layer, ...], grid: Grid, extras: tuple[Path, ...], journal: Journal) -> None:
         """For :meth:`begin` only."""
         self.layers = layers
         self.grid = grid
@@ -76,9 +83,7 @@ class Outputs:
         header = {
             "landseg": _FORMAT,
             "signature": plain({**signature, "outputs": _identity(layers, grid, extras)}),
-            "tags": {
-                _tag_name(k): str(v) for k, v in {**(tags or {}), "signature": _digest(signature)}.items()
-            },
+            "tags": {_tag_name(k): str(v) for k, v in {**(tags or {}), "signature": _digest(signature)}.items()},
         }
         journal = _open_journal(targets[0])
         try:
@@ -172,8 +177,7 @@ class Outputs:
         """
         folder = work_folder(self._extras[self._extras.index(path)])
         with disk_errors(path):
-            for old in folder.iterdir():
-                old.unlink()
+            empty_folder(folder)
         return folder / path.name
 
     def finish(self, tags: Mapping[str, str] | None = None) -> None:
@@ -245,9 +249,7 @@ class Outputs:
                 work_folder(target).mkdir(exist_ok=True)
         for layer in self.layers:
             size = {"height": self.grid.height, "width": self.grid.width}
-            self._raw[layer.name] = RawRaster(
-                raw_path(layer), dtype=layer.dtype, bands=layer.raw_bands, **size
-            )
+            self._raw[layer.name] = RawRaster(raw_path(layer), dtype=layer.dtype, bands=layer.raw_bands, **size)
             self._raw[layer.name].sync()
         if not continued:
             for folder in {folder for target in targets for folder in (target.parent, work_folder(target))}:

@@ -66,6 +66,15 @@ def full_disk(path: Path) -> OutputError:
     )
 
 
+def empty_folder(folder: Path, *, keep: Path | None = None) -> None:
+    """Removes everything in ``folder``, which stays, but for the file ``keep``."""
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        elif entry != keep:
+            entry.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Makes the names in ``folder`` durable; without this a rename may be lost in a power cut."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 from landseg.errors import OutputError
 from landseg.geo.grid import Grid
 from landseg.geo.layer import Layer
-from landseg.geo.store import disk_errors, work_folder
+from landseg.geo.store import disk_errors, empty_folder, work_folder
 
 _SUFFIXES = (".tif", ".tiff")
 
@@ -105,6 +105,4 @@ def remove_work(main: Path, header: Mapping[str, Any] | None, *, keep_journal: P
         (folder / "journal").unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
         return
-    for entry in folder.iterdir():
-        if entry != keep_journal:
-            entry.unlink()
+    empty_folder(folder, keep=keep_journal)

@@ -1,0 +1,127 @@
+"""Areas of interest: a box or polygons, as pixels of a grid."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.features import rasterize
+
+from landseg.errors import GridError, VectorError
+from landseg.geo.grid import Grid, Rect, crs_text
+
+_NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
+_BOX = re.compile(",".join([_NUMBER] * 4))
+_SLACK = 1e-3  # pixels: an edge this near to a pixel's counts as on it, in spite of rounding
+
+
+@dataclass(frozen=True)
+class Aoi:
+    """The part of a raster that is wanted.
+
+    Attributes:
+        rect: the smallest rectangle of whole pixels that covers it, within the raster.
+        polygons: its outline in pixel coordinates (x = column, y = row); None where that is the rectangle.
+    """
+
+    rect: Rect
+    polygons: tuple[shapely.Geometry, ...] | None = None
+
+    def inside(self, rect: Rect) -> NDArray[np.bool_] | None:
+        """Where in ``rect`` (of the raster's pixels) a pixel's centre lies inside; None where all do."""
+        if self.polygons is None:
+            return None
+        frame = shapely.box(rect.left, rect.top, rect.right, rect.bottom)
+        near = [self.polygons[index] for index in self._tree.query(frame, predicate="intersects").tolist()]
+        if not near:
+            return np.zeros(rect.shape, bool)
+        place = Affine.translation(rect.left, rect.top)
+        burnt = rasterize(near, out_shape=rect.shape, transform=place, dtype="uint8")
+        return np.asarray(burnt, bool)
+
+    @cached_property
+    def _tree(self) -> Any:
+        return shapely.STRtree(self.polygons or ())
+
+
+def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
+    """The area named by ``left,bottom,right,top`` (in the raster's CRS) or by the polygons of a vector file.
+
+    The file's polygons are reprojected to the raster; without a CRS on either side their coordinates are
+    taken as they are.
+
+    Raises:
+        VectorError: the file cannot be read, or holds no polygons.
+        GridError: the area lies outside the raster, or the box has no area.
+    """
+    box = _BOX.fullmatch(str(text_or_path))
+    if box:
+        left, bottom, right, top = (float(part) for part in box.groups())
+        if not (left < right and bottom < top):
+            raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
+        corners = shapely.box(left, bottom, right, top)
+        pixels = _to_pixels([corners], grid)
+        rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top))
+        straight = grid.transform.is_rectilinear  # of a rotated raster a box is a lozenge of pixels
+        return Aoi(rect) if straight else Aoi(rect, tuple(pixels))
+    outlines = _read_polygons(Path(text_or_path), grid)
+    pixels = _to_pixels(outlines, grid)
+    bounds = tuple(shapely.total_bounds(outlines).tolist())
+    return Aoi(_covering(pixels, grid, f"AOI {text_or_path}", bounds), tuple(pixels))
+
+
+def _read_polygons(path: Path, grid: Grid) -> list[shapely.Geometry]:
+    if not path.exists() and "," in str(path):
+        raise GridError(f"AOI {path}: expected a vector file or four numbers left,bottom,right,top")
+    try:
+        frame = geopandas.read_file(path)
+    except Exception as error:  # pyogrio, fiona and the file system each have their own
+        raise VectorError(f"AOI {path} cannot be read as a vector file: {error}") from error
+    shapes = frame.geometry if isinstance(frame, geopandas.GeoDataFrame) else geopandas.GeoSeries([])
+    shapes = shapes[shapes.notna() & ~shapes.is_empty].explode(index_parts=False)
+    if not len(shapes) or not shapes.geom_type.eq("Polygon").all():
+        found = ", ".join(sorted(set(shapes.geom_type))) or "nothing"
+        raise VectorError(f"AOI {path}: expected polygons, found {found}")
+    if grid.crs is None or shapes.crs is None or shapes.crs == grid.crs:
+        return list(shapes)
+    left, bottom, right, top = shapes.total_bounds
+    step = max(right - left, top - bottom) / 100  # straight lines are not straight in the other CRS
+    moved = shapes.segmentize(step).to_crs(grid.crs.to_wkt(version="WKT2_2019"))
+    if not np.isfinite(moved.total_bounds).all():
+        raise GridError(f"AOI {path} has no place in the raster's CRS ({crs_text(grid.crs)})")
+    return list(moved)
+
+
+def _to_pixels(outlines: list[shapely.Geometry], grid: Grid) -> list[shapely.Geometry]:
+    back = ~grid.transform
+
+    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
+        x, y = points.T
+        return np.stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f], axis=1)
+
+    return list(shapely.transform(np.array(outlines, dtype=object), place))
+
+
+def _covering(pixels: list[shapely.Geometry], grid: Grid, name: str, bounds: tuple[float, ...]) -> Rect:
+    left, top, right, bottom = shapely.total_bounds(np.array(pixels, dtype=object)).tolist()
+    overlap = max(left, 0) < min(right, grid.width) and max(top, 0) < min(bottom, grid.height)
+    if not overlap:
+        shown, raster = (", ".join(f"{v:.8g}" for v in box) for box in (bounds, grid.bounds))
+        raise GridError(
+            f"{name} lies outside the raster: expected something within {raster} ({crs_text(grid.crs)}), "
+            f"got {shown}; check the AOI's CRS and the order left,bottom,right,top"
+        )
+    first_row, first_col = max(0, math.floor(top + _SLACK)), max(0, math.floor(left + _SLACK))
+    end_row = max(first_row + 1, min(grid.height, math.ceil(bottom - _SLACK)))
+    end_col = max(first_col + 1, min(grid.width, math.ceil(right - _SLACK)))
+    first_row, first_col = min(first_row, grid.height - 1), min(first_col, grid.width - 1)
+    return Rect(first_row, first_col, min(end_row, grid.height) - first_row, min(end_col, grid.width) - first_col)
