@@ -26,6 +26,8 @@ def trace(network: nn.Module) -> fx.GraphModule:
     if isinstance(network, fx.GraphModule):
         return network
     tracer = _Tracer()
+    if tracer.is_leaf_module(network, ""):  # a single layer has no graph of its own
+        network = nn.Sequential(network)
     try:
         graph = tracer.trace(network)
     except (fx.proxy.TraceError, TypeError) as error:
