@@ -29,7 +29,7 @@ from landseg.geo.store import (
     sync_folder,
     work_folder,
 )
-from landseg.geo.targets import check_absent, check_space, check_targets, disk_bytes, remove_work
+from landseg.geo.targets import check_absent, check_space, check_targets, disk_bytes, identity, remove_work
 
 __all__ = ["Layer", "Outputs", "disk_bytes"]
 
@@ -82,7 +82,7 @@ class Outputs:
         check_targets(layers, extras, inputs)
         header = {
             "landseg": _FORMAT,
-            "signature": plain({**signature, "outputs": _identity(layers, grid, extras)}),
+            "signature": plain({**signature, "outputs": identity(layers, grid, extras)}),
             "tags": {_tag_name(k): str(v) for k, v in {**(tags or {}), "signature": _digest(signature)}.items()},
         }
         journal = _open_journal(targets[0])
@@ -283,13 +283,6 @@ def _open_journal(main: Path) -> Journal:
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
     return Journal(folder / "journal")
-
-
-def _identity(layers: Sequence[Layer], grid: Grid, extras: Sequence[Path]) -> dict[str, Any]:
-    """What of the outputs themselves must be equal for a run to be continued."""
-    described = {layer.name: layer.to_json() for layer in layers}
-    targets = [str(path.resolve()) for path in (*(layer.path for layer in layers), *extras)]
-    return {"targets": targets, "layers": described, "grid": grid.to_json()}
 
 
 def _digest(signature: Mapping[str, Any]) -> str:

@@ -1,0 +1,121 @@
+"""Small pictures of large rasters: sampled a piece at a time, stretched so that something is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.geo.grid import Rect
+from landseg.geo.raster import RasterFile
+from landseg.geo.source import Source
+
+PIECE = 8192  # source pixels a piece is wide at most, and its area is PIECE * 1024
+EMPTY = (233, 233, 230)  # what nodata is painted as
+_DULL = 60  # 8-bit imagery with less than this between its 2nd and 98th percentile gets stretched
+
+Colors = NDArray[np.uint8]
+"""(h, w, 3)"""
+
+
+def image_colors(source: Source, rect: Rect, shape: tuple[int, int]) -> tuple[Colors, NDArray[np.bool_]]:
+    """What ``rect`` of a source looks like at ``shape`` (h, w), and which pixels have data.
+
+    8-bit imagery is shown as it is unless it is dull; anything else is stretched between its 2nd and 98th
+    percentile. One or two bands are shown in grey.
+    """
+    bands = _shown_bands(source)
+    out = np.zeros((len(bands), *shape), np.float32)
+    weight = np.zeros(shape, np.float32)
+    for piece, part in _pieces(rect, shape):
+        pixels, valid = source.read(piece)
+        for rows, columns in _samples(piece, part, rect, shape):
+            use = valid[np.ix_(rows, columns)]
+            values = pixels[bands][:, rows][:, :, columns].astype(np.float32)
+            out[(slice(None), *part.slices)] += np.where(use, values, 0)
+            weight[part.slices] += use
+    shown = weight > 0
+    out /= np.maximum(weight, 1)
+    eight_bit = source.dtype == "uint8"
+    colors = np.stack([_stretched(band, shown, eight_bit, out) for band in out], axis=-1)
+    colors = np.repeat(colors, 3, axis=-1) if len(bands) == 1 else colors
+    colors[~shown] = EMPTY
+    return colors, shown
+
+
+def class_samples(raster: RasterFile, shape: tuple[int, int]) -> tuple[NDArray[Any], dict[int, int]]:
+    """Band 1 at ``shape`` (h, w), by nearest neighbour, and how many pixels of the whole raster hold each value."""
+    rect = raster.info.grid.rect
+    out = np.zeros(shape, raster.info.dtypes[0])
+    counts = np.zeros(1 << 16, np.int64)
+    for piece, part in _pieces(rect, shape):
+        values = raster.read([1], piece, raster.info.dtypes[0])[0]
+        counts += np.bincount(_owned(values, piece, part, rect, shape).ravel(), minlength=1 << 16)
+        rows, columns = _positions(part, rect, shape, 0.5)
+        out[part.slices] = values[np.ix_(rows - piece.top, columns - piece.left)]
+    return out, {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
+
+
+def _shown_bands(source: Source) -> list[int]:
+    rgb = source.default_rgb()
+    if rgb and set(rgb) <= set(source.band_numbers):
+        return [source.band_numbers.index(number) for number in rgb]
+    return [0, 1, 2] if source.count >= 3 else [0]
+
+
+def _stretched(band: NDArray[Any], shown: NDArray[np.bool_], eight_bit: bool, every: NDArray[Any]) -> Colors:
+    low, high = 0.0, 255.0
+    if shown.any():
+        # All bands of an 8-bit image together, which keeps its colours; bands of other units each on their own.
+        values = every[:, shown] if eight_bit else band[shown]
+        percentiles = np.percentile(values, (2, 98)).tolist()
+        if not eight_bit or percentiles[1] - percentiles[0] < _DULL:
+            low, high = percentiles
+    if high <= low:
+        low, high = low - 1, low + 1  # one value everywhere: a middle grey
+    return np.rint(np.clip((band - low) / (high - low), 0, 1) * 255).astype(np.uint8)
+
+
+def _pieces(rect: Rect, shape: tuple[int, int]) -> Iterator[tuple[Rect, Rect]]:
+    """Pieces of ``rect`` and the part of the picture that each of them fills; memory is one piece."""
+    height, width = shape
+    columns = max(1, width * PIECE // max(rect.width, PIECE))
+    piece_width = min(rect.width, PIECE)
+    rows = max(1, min(height, PIECE * 1024 // piece_width * height // rect.height))
+    for top in range(0, height, rows):
+        for left in range(0, width, columns):
+            part = Rect(top, left, min(rows, height - top), min(columns, width - left))
+            first_row, last_row = (_cut(edge, rect.height, height) for edge in (part.top, part.bottom))
+            first_col, last_col = (_cut(edge, rect.width, width) for edge in (part.left, part.right))
+            last_row, last_col = max(last_row, first_row + 1), max(last_col, first_col + 1)
+            piece = Rect(first_row, first_col, last_row - first_row, last_col - first_col)
+            yield piece.shifted(rect.top, rect.left), part
+
+
+def _cut(edge: int, size: int, shown: int) -> int:
+    """The source pixel at which the picture's ``edge`` lies; the cuts of neighbouring parts meet."""
+    return edge * size // shown
+
+
+def _owned(values: NDArray[Any], piece: Rect, part: Rect, rect: Rect, shape: tuple[int, int]) -> NDArray[Any]:
+    """The pixels of a piece that no other piece counts: enlarged rasters read a pixel for several parts."""
+    next_row = rect.top + _cut(part.bottom, rect.height, shape[0])
+    next_col = rect.left + _cut(part.right, rect.width, shape[1])
+    return values[: max(0, next_row - piece.top), : max(0, next_col - piece.left)]
+
+
+def _samples(piece: Rect, part: Rect, rect: Rect, shape: tuple[int, int]) -> Iterator[tuple[Any, Any]]:
+    """Rows and columns in a piece to average: nine a pixel of the picture where that many lie under it."""
+    reduced = min(rect.height / shape[0], rect.width / shape[1]) >= 2
+    for place in (1 / 6, 1 / 2, 5 / 6) if reduced else (1 / 2,):
+        for other in (1 / 6, 1 / 2, 5 / 6) if reduced else (1 / 2,):
+            rows, columns = _positions(part, rect, shape, place)[0], _positions(part, rect, shape, other)[1]
+            yield np.clip(rows - piece.top, 0, piece.height - 1), np.clip(columns - piece.left, 0, piece.width - 1)
+
+
+def _positions(part: Rect, rect: Rect, shape: tuple[int, int], place: float) -> tuple[NDArray[Any], NDArray[Any]]:
+    rows = (np.arange(part.top, part.bottom) + place) * rect.height / shape[0]
+    columns = (np.arange(part.left, part.right) + place) * rect.width / shape[1]
+    return rect.top + rows.astype(np.int64), rect.left + columns.astype(np.int64)
