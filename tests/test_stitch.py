@@ -1,5 +1,7 @@
 """Stitching: crop equals whole, blend is a mean, neither depends on order, blocks or holes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engine_parts import CLASSES, STRIDE, picture, small_runner, tiled, whole
@@ -50,7 +52,7 @@ def test_an_origin_off_the_stride_is_caught() -> None:
     shifted = [
         Span(max(0, s.start - 2), s.core_start, s.core_stop, min(200, s.stop + 2)) for s in plan.x_spans
     ]
-    plan.__dict__["x_spans"] = tuple(shifted)  # a larger halo, and yet wrong
+    plan = replace(plan, x_spans=tuple(shifted))  # a larger halo, and yet wrong
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(tiled(RUNNER, image, plan=plan), whole(RUNNER, image), atol=1e-3)
 

@@ -34,15 +34,15 @@ class Encoder:
             return dict.fromkeys(self._layers)
         indices, best = top(logits)
         arrays: dict[str, NDArray[Any] | None] = {}
-        exponentials = total = None
+        weights = total = np.zeros(0, np.float32)
         if "probs" in self._layers or "confidence" in self._layers:
-            exponentials = np.exp(logits - best)
-            total = exponentials.sum(axis=0)
+            weights = np.exp(logits - best)
+            total = weights.sum(axis=0)
         for name, dtype in self._layers.items():
             if name == "classes":
                 arrays[name] = self._classes.to_values(indices, finished.valid)
             elif name == "probs":
-                arrays[name] = _quantised(exponentials / total, dtype)
+                arrays[name] = _quantised(weights / total, dtype)
             elif name == "confidence":
                 arrays[name] = _quantised(np.float32(1) / total, dtype)
             else:
@@ -66,5 +66,6 @@ def top(logits: Array) -> tuple[NDArray[np.uint8], Array]:
 
 def _quantised(shares: Any, dtype: str) -> NDArray[Any]:
     if dtype == "uint8":
-        return np.rint(shares * np.float32(255)).astype(np.uint8)
+        levels: NDArray[Any] = np.rint(shares * np.float32(255)).astype(np.uint8)
+        return levels
     return np.asarray(shares, dtype)

@@ -96,6 +96,11 @@ class Runner:
             _keep_freed_memory()
         self._network = prepare_for_inference(network.eval(), device=self.device, dtype=self._dtype)
 
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one number in the network's precision."""
+        return self._dtype.itemsize
+
     def prepare(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Tensor:
         """Pixels (bands, h, w) of any dtype, scaled: (1, bands, h, w), channels-last, in the network's dtype."""
         scaled = np.empty((*valid.shape, self.bands), np.float32)
@@ -137,7 +142,8 @@ class Runner:
         zeros = torch.zeros(1, self.bands, _PROBE, _PROBE, dtype=self._dtype, device=self.device)
         with torch.no_grad(), _LiveBytes() as live:
             self._network(zeros.contiguous(memory_format=torch.channels_last))
-        return _SAFETY * live.peak / _PROBE**2
+        peak: int = live.peak
+        return _SAFETY * peak / _PROBE**2
 
     def seconds(self, height: int, width: int, *, batch: int = 1) -> float:
         """Time of one forward pass of a warm network at this size."""
@@ -149,11 +155,11 @@ class Runner:
         return time.perf_counter() - start
 
 
-class _LiveBytes(TorchDispatchMode):  # type: ignore[misc]
+class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of the tensors that operations create, as they come and go."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._now = self.peak = 0
         self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
@@ -52,7 +53,7 @@ class Costs:
     waiting: float
     result: float
     limit: float
-    ahead: int = 3
+    ahead: int = 2
     device: float | None = None
 
     @property
@@ -63,7 +64,7 @@ class Costs:
     def per_pixel(self, batch: int = 1) -> float:
         """The process's bytes for each pixel of a window."""
         waiting = (self.ahead + batch) * self.waiting
-        results = (2 * batch + 1) * self.result
+        results = (2 * batch + 1) * self.result  # being stitched, queued, coming out of the network
         return waiting + results + (0 if self.device is not None else batch * self.network)
 
     def total(self, pixels: float, batch: int = 1) -> float:
@@ -87,6 +88,7 @@ class Tiling:
         memory: bytes that the process is expected to take at most.
         exact_halo: what an exact result needs, None where nothing suffices.
         reason: a sentence: why this mode.
+        sums: bytes that blending may take.
     """
 
     windows: WindowPlan
@@ -95,6 +97,7 @@ class Tiling:
     memory: float
     exact_halo: int | None
     reason: str
+    sums: int
 
 
 def plan_tiling(
@@ -138,7 +141,7 @@ def plan_tiling(
     memory = costs.total(largest, count)
     if largest > costs.most(count):
         raise PlanError(_too_large(windows, costs, count, memory))
-    return Tiling(windows, mode, count, memory, need, _reason(windows, mode, need, field, halo))
+    return Tiling(windows, mode, count, memory, need, _reason(windows, mode, need, field, halo), int(costs.sums))
 
 
 class _Finder:
@@ -159,7 +162,7 @@ class _Finder:
         """The cheapest window with this halo, None where none fits; `core` is the least share of it to keep."""
         y_lengths, y_sums = self._axis(0, halo, core)
         x_lengths, x_sums = self._axis(1, halo, core)
-        pixels = y_lengths[:, None].astype(float) * x_lengths
+        pixels = y_lengths[:, None].astype(np.float64) * x_lengths.astype(np.float64)
         cost = y_sums[:, None].astype(float) * x_sums * slowdown(pixels)
         possible = pixels <= self.costs.most(self.batch)
         if not possible.any():
@@ -178,7 +181,7 @@ class _Finder:
             low, high = (middle, high) if fits else (low, middle)
         return low * self.stride
 
-    def _axis(self, axis: int, halo: int, core: float) -> tuple[np.ndarray, np.ndarray]:  # type: ignore[type-arg]
+    def _axis(self, axis: int, halo: int, core: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Window lengths, and what all windows of the axis sum to, for 1, 2, ... windows."""
         first = (self.region.top, self.region.left)[axis]
         last = (self.region.bottom, self.region.right)[axis]
@@ -195,13 +198,14 @@ class _Finder:
         return np.append(lengths, extent), np.append(sums, extent)
 
 
-def slowdown(pixels: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def slowdown(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
     """How much longer a pixel takes in a window of so many pixels (benchmarks/predict.py measures it).
 
     On two Zen 4 cores with 32 MiB of third-level cache, memory kept between windows: equal up to a megapixel,
     then slower by about a twentieth with each doubling.
     """
-    return 1.0 + 0.05 * np.maximum(0.0, np.log2(np.maximum(pixels, 1) / (1 << 20)))
+    factor: NDArray[np.float64] = 1.0 + 0.05 * np.maximum(0.0, np.log2(np.maximum(pixels, 1) / (1 << 20)))
+    return factor
 
 
 def _windows(

@@ -189,9 +189,11 @@ class Blend:
         return _pieces(row, self._placement, block, cores=False)
 
     def _target(self, row: int, column: int) -> Rect:
-        rect = self._placement.to_source(self._plan.at(row, column).rect).intersection(self._region)
-        assert rect is not None, "every window of a plan touches its region"
-        return rect
+        rect = self._placement.to_source(self._plan.at(row, column).rect)
+        region = self._region
+        top, left = max(rect.top, region.top), max(rect.left, region.left)
+        bottom, right = min(rect.bottom, region.bottom), min(rect.right, region.right)
+        return Rect(top, left, max(0, bottom - top), max(0, right - left))  # empty where rounding leaves nothing
 
 
 class Weights:
@@ -238,7 +240,7 @@ class Weights:
 
 
 def _ramp(along: NDArray[np.float64]) -> NDArray[np.float64]:
-    """0 to 1 over the unit interval: a raised cosine, cubed so that a window's worst pixels, its outermost, say little."""
+    """0 to 1 over the unit interval: a raised cosine, cubed so that a window's outermost pixels say little."""
     rise: NDArray[np.float64] = np.sin(np.pi / 2 * np.clip(along, 0, 1)) ** 6
     return rise
 

@@ -1,7 +1,8 @@
 """The stream: readers -> batches -> network -> stitcher -> writer, each working while the others do.
 
-Reader threads run ahead of the network by a bounded number of windows, the network runs in the caller's thread, one thread
-stitches and encodes, one writes and syncs. A fault in any of them stops all and is raised in the caller's thread.
+Reader threads run ahead of the network by a bounded number of windows, the network runs in the caller's thread,
+one thread stitches and encodes, one writes and syncs. A fault in any of them stops all and is raised in the
+caller's thread.
 """
 
 from __future__ import annotations
@@ -73,9 +74,9 @@ def stream(job: Job, sink: Sink, *, done: Collection[str] = ()) -> None:
         Whatever any stage raises; nothing is committed after it.
     """
     fault = _Fault()
-    writer = _Stage[tuple[str, Any, Any]]("write", lambda item: _write(item, sink, job), fault, size=8)
+    writer = _Stage[tuple[str, Any, Any]]("write", lambda item: _write(item, sink, job), fault, size=2)
     stitch = _Stage[tuple[str, Any, Any, Any]](
-        "stitch", lambda item: _stitch(item, job, writer), fault, size=2 * job.batch
+        "stitch", lambda item: _stitch(item, job, writer), fault, size=job.batch
     )
     readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
     try:

@@ -9,8 +9,7 @@ halo is needed. A plan is per-axis cuts: its size grows with the raster's edges,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
@@ -52,16 +51,8 @@ class WindowPlan:
     window: tuple[int, int]
     halo: tuple[int, int]
     stride: int
-
-    @cached_property
-    def y_spans(self) -> tuple[Span, ...]:
-        region = self.region
-        return _spans(self.shape[0], (region.top, region.bottom), self.window[0], self.halo[0], self.stride)
-
-    @cached_property
-    def x_spans(self) -> tuple[Span, ...]:
-        region = self.region
-        return _spans(self.shape[1], (region.left, region.right), self.window[1], self.halo[1], self.stride)
+    y_spans: tuple[Span, ...]
+    x_spans: tuple[Span, ...]
 
     def __len__(self) -> int:
         return len(self.y_spans) * len(self.x_spans)
@@ -88,6 +79,12 @@ class WindowPlan:
         """The windows strip by strip: one tuple for each row of windows."""
         columns = range(len(self.x_spans))
         return (tuple(self.at(row, column) for column in columns) for row in range(len(self.y_spans)))
+
+    def touching(self, rect: Rect) -> WindowPlan:
+        """The part of the plan whose windows share pixels with `rect`, numbered anew."""
+        y_spans = tuple(s for s in self.y_spans if s.start < rect.bottom and s.stop > rect.top)
+        x_spans = tuple(s for s in self.x_spans if s.start < rect.right and s.stop > rect.left)
+        return replace(self, y_spans=y_spans, x_spans=x_spans)
 
     @property
     def pixels(self) -> int:
@@ -133,7 +130,9 @@ def plan_windows(
         raise PlanError(f"the region {region} is not inside the raster of {shape[0]} x {shape[1]} pixels")
     for length, margin, pixels in zip(window, halo, shape, strict=True):
         check_axis(length, margin, stride, pixels)
-    return WindowPlan(shape, region, window, halo, stride)
+    y_spans = _spans(shape[0], (region.top, region.bottom), window[0], halo[0], stride)
+    x_spans = _spans(shape[1], (region.left, region.right), window[1], halo[1], stride)
+    return WindowPlan(shape, region, window, halo, stride, y_spans, x_spans)
 
 
 def check_axis(window: int, halo: int, stride: int, pixels: int) -> None:

@@ -1,0 +1,54 @@
+"""`landseg verify`: tiled against whole-image inference on a crop."""
+
+from typing import Annotated
+
+import typer
+
+from . import console
+from .options import Device, Json, Memory, Model, Sources
+from .predict import expand, numbers
+
+
+def command(
+    sources: Sources,
+    model: Model = None,
+    bands: Annotated[
+        str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option("--size", metavar="N|HxW", help="Pixels of the crop, from the raster's centre.")
+    ] = None,
+    window: Annotated[str, typer.Option("--window", metavar="N|HxW", help="Pixels of a window.")] = "auto",
+    halo: Annotated[str, typer.Option("--halo", metavar="auto|exact|N", help="Context on each side.")] = "auto",
+    device: Device = "auto",
+    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; of both sides.")] = "fp32",
+    memory: Memory = 3072,
+    as_json: Json = False,
+) -> None:
+    """Show that windows leave no trace: tiled against whole-image inference, pixel by pixel."""
+    from landseg.verify import verify
+
+    with console.working():
+        result = verify(
+            expand(sources),
+            model=model,
+            bands=None if bands is None else numbers(bands),
+            size=None if size is None else _size(size),
+            window=window,
+            halo=halo,
+            device=device,
+            precision=precision,
+            memory=memory,
+        )
+    console.show(result.to_json(), as_json=as_json, text=result.lines())
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        parts = [int(part) for part in text.lower().split("x")]
+        height, width = parts if len(parts) == 2 else (parts * 2)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r}: expected a number or HEIGHTxWIDTH", param_hint="--size") from None
+    if min(height, width) < 1:
+        raise typer.BadParameter(f"{text!r}: expected 1 pixel or more", param_hint="--size")
+    return height, width

@@ -1,0 +1,256 @@
+"""A model on a raster: the plan, the stream's job, and how far a blended plan is from exact."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from math import isqrt
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landseg.errors import PlanError
+from landseg.geo.aoi import Aoi
+from landseg.geo.grid import Rect
+from landseg.inputs import Matched
+from landseg.models.bundle import Model
+from landseg.options import Options
+from landseg.tiling.collect import collect
+from landseg.tiling.encode import top
+from landseg.tiling.infer import Runner
+from landseg.tiling.plan import MIB, Costs, Tiling, plan_tiling
+from landseg.tiling.receptive import ReceptiveField, receptive_field
+from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
+from landseg.tiling.stream import Job
+from landseg.tiling.windows import WindowPlan, plan_windows
+
+# What a process holds before its first window: libraries, weights, GDAL's block cache, the final copy to a COG. A
+# constant wherever that is true, so that the same raster is cut the same way every time.
+_BASE = 1152 * MIB
+_CACHE = 320 * MIB
+_SAMPLE = 256  # edge of a sampled square, in pixels
+_SAMPLES = 3
+
+Read = Callable[[Piece], tuple[Tensor | None, NDArray[np.bool_]]]
+
+
+class Engine:
+    """A loaded model, ready for any number of rasters."""
+
+    def __init__(self, model: Model, *, device: str = "auto", precision: str = "auto") -> None:
+        card = model.card
+        self.model = model
+        self.field: ReceptiveField = receptive_field(model.network)
+        self.runner = Runner(
+            model.network, mean=card.means, std=card.stds, fill=card.fill, device=device, precision=precision
+        )
+        self._per_pixel = self.runner.bytes_per_pixel()
+
+    @property
+    def classes(self) -> int:
+        """K."""
+        return len(self.model.card.classes)
+
+    def costs(self, matched: Matched, options: Options) -> Costs:
+        """The memory that windows of this raster take."""
+        item = np.dtype(matched.source.dtype).itemsize
+        bands, gpu = self.runner.bands, self.runner.device.type == "cuda"
+        layers = 4 * self.classes * sum(x is not None for x in (options.probs, options.logits))
+        return Costs(
+            base=_base(),
+            network=self._per_pixel,
+            waiting=bands * (item + self.runner.item_bytes) + 2,
+            result=4 * self.classes + layers + 4,
+            limit=options.memory * MIB,
+            ahead=4 if gpu else 2,
+            device=0.8 * torch.cuda.mem_get_info()[0] if gpu else None,
+        )
+
+    def plan(self, matched: Matched, options: Options, region: Rect) -> Tiling:
+        """The windows for a region of the source.
+
+        Raises:
+            PlanError: what was asked for does not go together.
+        """
+        window = options.window
+        return plan_tiling(
+            matched.placement.network,
+            field=self.field,
+            costs=self.costs(matched, options),
+            region=matched.placement.to_network(region),
+            reach=matched.placement.reach,
+            window=None if isinstance(window, str) else (window, window) if isinstance(window, int) else window,
+            halo=options.halo,  # type: ignore[arg-type]
+            batch=options.batch,
+        )
+
+    def replan(self, matched: Matched, region: Rect, note: dict[str, Any], options: Options) -> Tiling:
+        """The windows of an earlier start of the same run, whatever memory is free now."""
+        costs = replace(self.costs(matched, options), limit=float(1 << 60), device=None)
+        tiling = plan_tiling(
+            matched.placement.network,
+            field=self.field,
+            costs=costs,
+            region=matched.placement.to_network(region),
+            reach=matched.placement.reach,
+            window=(note["window"][0], note["window"][1]),
+            halo=note["halo"],
+            batch=note["batch"],
+        )
+        return replace(tiling, memory=note["memory"], reason=note["reason"], sums=note["sums"])
+
+    def stitcher(self, matched: Matched, windows: WindowPlan, mode: str, region: Rect, sums: int) -> Stitcher:
+        """What makes pixels of the region of these windows."""
+        if mode == "exact":
+            return Crop(windows, matched.placement, region)
+        return Blend(windows, matched.placement, region, classes=self.classes, budget=sums)
+
+    def job(
+        self,
+        matched: Matched,
+        stitcher: Stitcher,
+        *,
+        options: Options,
+        batch: int = 1,
+        aoi: Aoi | None = None,
+        encode: Callable[[Finished], Any] = lambda _: {},
+    ) -> Job:
+        """What the stream needs."""
+        ahead = self.costs(matched, options).ahead - 1
+        read = self.reader(matched, aoi)
+        return Job(stitcher, read, self.runner.run, encode, batch, options.workers, max(ahead, batch))
+
+    def reader(self, matched: Matched, aoi: Aoi | None = None) -> Read:
+        """Reads a piece: its window scaled for the network, and which pixels of its target are wanted."""
+
+        def read(piece: Piece) -> tuple[Tensor | None, NDArray[np.bool_]]:
+            window, target = piece.window.rect, piece.target
+            pixels, valid = matched.network.read(window)
+            if matched.network is matched.source:
+                wanted = valid[target.relative_to(window).slices]
+            else:
+                wanted = matched.source.read(target)[1]
+            inside = None if aoi is None else aoi.inside(target)
+            if inside is not None:
+                wanted = wanted & inside
+            return (self.runner.prepare(pixels, valid) if wanted.any() else None), wanted
+
+        return read
+
+    def collect(
+        self,
+        stitcher: Stitcher,
+        pixels: NDArray[Any],
+        valid: NDArray[np.bool_],
+        *,
+        region: Rect,
+        options: Options,
+    ) -> NDArray[np.float32]:
+        """Logits (K, h, w) of a picture in memory, (bands, h, w) with its validity (h, w)."""
+
+        def read(piece: Piece) -> tuple[Tensor | None, NDArray[np.bool_]]:
+            y, x = piece.window.rect.slices
+            return self.runner.prepare(pixels[:, y, x], valid[y, x]), valid[piece.target.slices]
+
+        job = Job(stitcher, read, self.runner.run, lambda _: {}, options.batch or 1, 1, 1)
+        return collect(job, region, self.classes)[0]
+
+    def disagreement(self, matched: Matched, tiling: Tiling, options: Options) -> tuple[float | None, str]:
+        """The share of pixels whose class a blended plan changes, on sampled squares, and a sentence about it.
+
+        The reference is cropped windows of an exact halo in the same precision, or of the longest halo that
+        fits where none is exact. The squares lie where windows meet. None where not even one reference window fits.
+        """
+        costs = replace(self.costs(matched, options), ahead=1)
+        changed = pixels = 0
+        halo = tiling.exact_halo
+        if halo is None:
+            stride = self.field.stride
+            halo = max(0, (isqrt(int(costs.most())) - _SAMPLE) // 2 // stride * stride)
+        for square in _squares(tiling.windows):
+            length = 2 * halo + -(-_SAMPLE // self.field.stride) * self.field.stride
+            windows = plan_windows(
+                tiling.windows.shape, window=length, halo=halo, stride=self.field.stride, region=square
+            )
+            if windows.largest[0] * windows.largest[1] > costs.most():
+                continue
+            target = matched.placement.to_source(square)
+            both = []
+            for plan, mode in ((tiling.windows.touching(square), "blend"), (windows, "exact")):
+                stitcher = self.stitcher(matched, plan, mode, target, tiling.sums)
+                job = self.job(matched, stitcher, options=options)
+                both.append(collect(job, target, self.classes))
+            (blended, valid), (exact, _) = both
+            changed += int((top(blended)[0] != top(exact)[0])[valid].sum())
+            pixels += int(valid.sum())
+        kind = "exact halo" if tiling.exact_halo is not None else "longer halo"
+        if not pixels:
+            return None, f"its disagreement with the {kind} of {halo} cannot be measured: no such window fits"
+        share = changed / pixels
+        return share, f"{share:.3%} of {pixels} sampled pixels get another class than with the {kind} of {halo}"
+
+
+def _squares(windows: WindowPlan) -> list[Rect]:
+    """Up to three squares where windows meet, from near the top left to near the bottom right."""
+    squares = []
+    for share in np.linspace(0.25, 0.75, _SAMPLES):
+        corner = []
+        for spans, first, last in (
+            (windows.y_spans, windows.region.top, windows.region.bottom),
+            (windows.x_spans, windows.region.left, windows.region.right),
+        ):
+            borders = [span.core_start for span in spans[1:]] or [(first + last) // 2]
+            middle = borders[min(len(borders) - 1, int(share * len(borders)))]
+            start = max(first, min(middle - _SAMPLE // 2, last - _SAMPLE))
+            corner.append((start, min(last, start + _SAMPLE) - start))
+        (top_, height), (left, width) = corner
+        square = Rect(top_, left, height, width)
+        if square not in squares:
+            squares.append(square)
+    return squares
+
+
+def _base() -> float:
+    """Bytes that the process holds without any window."""
+    held = resident_bytes() + _CACHE
+    return _BASE if held <= _BASE else -(-held // (512 * MIB)) * 512 * MIB
+
+
+def resident_bytes() -> int:
+    """Bytes of this process in memory now; 0 where the system does not say."""
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        pass
+    if sys.platform == "win32":
+        return 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def whole_plan(shape: tuple[int, int], stride: int) -> WindowPlan:
+    """One window that holds everything."""
+    length = [-(-pixels // stride) * stride for pixels in shape]
+    return plan_windows(shape, window=(length[0], length[1]), halo=0, stride=stride)
+
+
+def refuse_too_large(shape: tuple[int, int], costs: Costs) -> None:
+    """Nothing, if one window of this shape fits.
+
+    Raises:
+        PlanError: it does not, with the memory that it takes.
+    """
+    pixels = shape[0] * shape[1]
+    if pixels > costs.most():
+        raise PlanError(
+            f"whole-image inference on {shape[0]} x {shape[1]} pixels does not fit {costs.limit / MIB:.0f} MiB; "
+            f"use --memory {costs.total(pixels) * 16 / 15 / MIB + 1:.0f} or a smaller --size"
+        )

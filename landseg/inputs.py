@@ -1,0 +1,102 @@
+"""Which bands of a raster a model reads, and on which grid: everything that is checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+from landseg.errors import BandError, GridError
+from landseg.geo.source import Source, open_source
+from landseg.models.card import Card
+from landseg.models.fit import misfit, reads_rgb
+from landseg.tiling.place import Placement
+
+NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """A raster as a model reads it: at its own pixels, and at the network's."""
+
+    source: Source
+    network: Source
+    placement: Placement
+
+    def close(self) -> None:
+        """Close every file."""
+        self.source.close()
+
+    def __enter__(self) -> Matched:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def match(
+    paths: Paths, card: Card, *, bands: Sequence[int] | None = None, resolution_m: float | None = None
+) -> Matched:
+    """The raster or mosaic with the model's bands in the model's order, and where the network's pixels lie on it.
+
+    Without `bands`, a model of red, green and blue takes the raster's true colours, and any model takes bands
+    that carry its names; otherwise the raster must have exactly the model's bands. The network runs at
+    `resolution_m`, else at the card's resolution where that is named, else at the raster's pixels.
+
+    Raises:
+        BandError: number, dtype or order of bands.
+        GridError: resolutions too far apart, or one that is not known.
+        RasterError: a raster cannot be opened.
+    """
+    source = open_source(paths, bands=bands)
+    try:
+        if bands is not None and len(bands) != len(card.bands):
+            wanted = ", ".join(band.name for band in card.bands)
+            raise BandError(
+                f"--bands names {len(bands)}, model {card.name} reads {len(card.bands)} ({wanted}): name as many"
+            )
+        chosen = _bands(source, card) if bands is None else None
+        if chosen is not None and chosen != source.band_numbers:
+            source.close()
+            source = open_source(paths, bands=chosen)
+        known = source.grid.resolution_m if resolution_m is None else None
+        problem = misfit(card, bands=source.count, dtype=source.dtype, resolution_m=known)
+        if problem is not None:
+            raise type(problem)(f"{source.name}: {problem}")
+        factor = _factor(source, card, resolution_m)
+    except BaseException:
+        source.close()
+        raise
+    network = source.at_scale(factor)
+    return Matched(source, network, Placement(source.grid.shape, network.grid.shape, factor))
+
+
+def _bands(source: Source, card: Card) -> tuple[int, ...] | None:
+    """The raster's bands for the card's, None where only their number can decide."""
+    numbers = dict(zip((_plain(name) for name in source.band_names), source.band_numbers, strict=True))
+    wanted = [_plain(band.name) for band in card.bands]
+    if len(numbers) == source.count and all(name in numbers for name in wanted):
+        return tuple(numbers[name] for name in wanted)
+    return source.default_rgb() if reads_rgb(card) else None
+
+
+def _plain(name: Any) -> str:
+    return str(name or "").strip().lower()
+
+
+def _factor(source: Source, card: Card, resolution_m: float | None) -> float:
+    """Source pixels per network pixel; 1.0 where nothing is resampled."""
+    have, want = source.grid.resolution_m, resolution_m or card.resolution_m
+    if resolution_m is not None and not resolution_m > 0:
+        raise GridError(f"--resolution {resolution_m} is no pixel size: name metres above 0")
+    if want is None:
+        return 1.0
+    if have is None:
+        if resolution_m is None:
+            return 1.0
+        raise GridError(f"{source.name} has no coordinate system, so --resolution means nothing: leave it out")
+    factor = want / have
+    nearly = NEARLY if resolution_m is None else 1e-3
+    return 1.0 if abs(factor - 1) <= nearly else factor

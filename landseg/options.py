@@ -1,0 +1,146 @@
+"""The options of `predict`: the same from Python as on the command line."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from landseg.errors import LandsegError, OutputError, PlanError
+
+File = str | PathLike[str] | None
+_FILES = ("probs", "confidence", "logits", "polygons", "preview")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to predict.
+
+    Attributes:
+        bands: 1-based bands in the model's order; None lets the card and the raster decide.
+        probs: file for class probabilities, a band each.
+        probs_dtype: "uint8" (steps of 1/255) or "float32".
+        confidence: file for the top probability.
+        logits: file for float32 logits, a band a class.
+        polygons: vector file, its format by suffix.
+        preview: PNG file.
+        window: pixels of the network's grid: a number, (height, width), or "auto".
+        halo: pixels, "exact", or "auto".
+        batch: windows for one call of the network; None chooses.
+        device: auto, cpu, cuda or mps.
+        precision: auto, fp32, bf16 or fp16.
+        resolution: metres a pixel for the network; None follows the card.
+        workers: threads that read.
+        memory: MiB that the process may take.
+        aoi: "left,bottom,right,top" or a vector file.
+        resume: continue a run that was stopped.
+        overwrite: replace outputs that exist.
+        dry_run: plan and estimate, write nothing.
+        quiet: show no progress.
+    """
+
+    bands: Sequence[int] | None = None
+    probs: File = None
+    probs_dtype: str = "uint8"
+    confidence: File = None
+    logits: File = None
+    polygons: File = None
+    preview: File = None
+    window: int | tuple[int, int] | str = "auto"
+    halo: int | str = "auto"
+    batch: int | None = None
+    device: str = "auto"
+    precision: str = "auto"
+    resolution: float | None = None
+    workers: int = 2
+    memory: int = 3072
+    aoi: File = None
+    resume: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+    quiet: bool = False
+
+    @classmethod
+    def of(cls, **options: Any) -> Options:
+        """The options by name.
+
+        Raises:
+            LandsegError: an unknown name, or a value that means nothing.
+        """
+        known = [field.name for field in fields(cls)]
+        for name in options:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+                raise LandsegError(f"predict has no option {name!r}: {hint}")
+        made = cls(**options)
+        made = replace(made, window=_window(made.window), halo=_halo(made.halo))
+        for name, least in (("batch", 1), ("workers", 1), ("memory", 1)):
+            value = getattr(made, name)
+            if value is not None and value < least:
+                raise PlanError(f"{name} {value}: expected {least} or more")
+        if made.probs_dtype not in ("uint8", "float32"):
+            raise OutputError(f"probabilities in {made.probs_dtype!r}: expected uint8 or float32")
+        if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):
+            raise OutputError(f"{made.preview} will be a PNG: let its name end in .png")
+        return made
+
+    def path(self, name: str) -> Path | None:
+        """The file asked for as `probs`, `confidence`, `logits`, `polygons` or `preview`."""
+        value = getattr(self, name)
+        return None if value is None else Path(value)
+
+    def in_folder(self, stem: str) -> Options:
+        """The same for one source of several: every further output is a folder, and gets a file of this stem.
+
+        Raises:
+            OutputError: a further output that is a file.
+        """
+        suffixes = {"polygons": ".gpkg", "preview": ".png"}
+        changes: dict[str, Any] = {}
+        for name in _FILES:
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if not is_folder(value):
+                raise OutputError(f"--{name} {value}: with an output folder this is a folder too; write {value}/")
+            changes[name] = Path(value) / f"{stem}{suffixes.get(name, '.tif')}"
+        return replace(self, **changes)
+
+    def folders(self) -> list[Path]:
+        """Folders that the further outputs name."""
+        values = (getattr(self, name) for name in _FILES)
+        return [Path(value) for value in values if value is not None and is_folder(value)]
+
+
+def is_folder(path: str | PathLike[str]) -> bool:
+    """Whether an output means a folder: one that exists, or a name that ends in a slash."""
+    return str(path).endswith(("/", "\\")) or Path(path).is_dir()
+
+
+def _window(value: Any) -> int | tuple[int, int] | str:
+    """A window as asked for: "auto", 512, "512", "512x1024" or (512, 1024)."""
+    if value == "auto" or isinstance(value, int):
+        return value  # type: ignore[no-any-return]
+    parts = str(value).lower().split("x") if isinstance(value, str) else list(value)
+    try:
+        numbers = [int(part) for part in parts]
+    except ValueError:
+        numbers = []
+    if len(numbers) == 1:
+        return numbers[0]
+    if len(numbers) == 2:
+        return numbers[0], numbers[1]
+    raise PlanError(f"window {value!r}: expected auto, a number, or HEIGHTxWIDTH")
+
+
+def _halo(value: Any) -> int | str:
+    if value in ("auto", "exact"):
+        return str(value)
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise PlanError(f"halo {value!r}: expected auto, exact, or a number of pixels") from None

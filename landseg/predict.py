@@ -1,0 +1,77 @@
+"""The main use case: rasters in, land-cover maps out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from landseg.errors import LandsegError, OutputError
+from landseg.models.bundle import Model, load_model
+from landseg.options import Options, is_folder
+from landseg.prediction import Prediction, Predictions
+from landseg.run import Lazy, Run
+
+__all__ = ["Options", "Prediction", "Predictions", "predict"]
+
+_log = logging.getLogger(__name__)
+File = str | PathLike[str]
+
+
+def predict(
+    sources: File | Sequence[File],
+    output: File,
+    *,
+    model: File | Model | None = None,
+    **options: Any,
+) -> Prediction | Predictions:
+    """A class raster of one raster, or of several as one mosaic, at `output`, with whatever else was asked for.
+
+    Where `output` is a folder (it exists, or ends in "/") every source gets an output of its own there, named
+    after it; a source that fails is reported in the result and the others go on. The files appear when they are
+    complete, or not at all.
+
+    Args:
+        sources: anything GDAL opens.
+        output: a GeoTIFF, or a folder.
+        model: a file, a shipped name or a loaded model; None is the shipped one.
+        **options: the fields of `Options`.
+
+    Raises:
+        LandsegError: one sentence: what was expected, what was found, what to do.
+        KeyboardInterrupt: stopped by hand; `resume=True` continues.
+    """
+    wanted = Options.of(**options)
+    every = [fspath(sources)] if isinstance(sources, (str, PathLike)) else [fspath(path) for path in sources]
+    if not every:
+        raise OutputError("no raster given: name at least one")
+    loaded = model if isinstance(model, Model) else load_model(None if model is None else fspath(model))
+    if not is_folder(output):
+        engine = Lazy(loaded, wanted)
+        return Run(engine, every, Path(output), wanted).result()
+    return _each(every, Path(output), loaded, wanted)
+
+
+def _each(sources: list[str], folder: Path, model: Model, options: Options) -> Predictions:
+    """One output a source; the model is prepared once."""
+    stems = [Path(source).stem for source in sources]
+    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    if twice is not None:
+        raise OutputError(f"two sources are named {twice}: give each its own run, or rename one")
+    per_source = [options.in_folder(stem) for stem in stems]
+    if not options.dry_run:
+        for path in (folder, *options.folders()):
+            path.mkdir(parents=True, exist_ok=True)
+    engine = Lazy(model, options)
+    done: list[Prediction] = []
+    failures: dict[str, str] = {}
+    for source, stem, own in zip(sources, stems, per_source, strict=True):
+        try:
+            done.append(Run(engine, [source], folder / f"{stem}.tif", own).result())
+        except LandsegError as error:
+            text = " ".join(str(error).split())
+            failures[source] = text
+            _log.error("%s: %s", source, text)
+    return Predictions(tuple(done), failures)

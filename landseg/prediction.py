@@ -1,0 +1,124 @@
+"""What a prediction returns: one run's facts, or those of one run a source."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from landseg.geo.grid import Rect
+from landseg.tiling.plan import MIB
+from landseg.tiling.progress import duration
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One finished run, or with `dry_run` the plan of one.
+
+    Attributes:
+        output: the class raster.
+        files: every file of the run, that one first.
+        mode: "exact" (equal to whole-image inference) or "blend".
+        reason: a sentence: why this mode.
+        window: (height, width) in pixels of the network's grid; (0, 0) for a run that was finished before.
+        halo: pixels on each side.
+        windows: their number.
+        batch: windows for one call of the network.
+        pixels: of the output.
+        seconds: of the whole run; of a dry run the estimate.
+        overlap_cost: pixels computed over pixels kept.
+        disagreement: share of pixels whose class differs from exact inference; None where none was measured.
+        disagreement_note: what was compared, or why nothing was.
+        engine: what ran the network.
+        precision: fp32, bf16 or fp16.
+        device: cpu, cuda or mps.
+        memory_mib: what the plan expects the process to take at most.
+        disk_mib: what the outputs take at most while they are written.
+        dry_run: True where nothing was written.
+        skipped: True where the output was finished before.
+    """
+
+    output: Path
+    files: tuple[Path, ...] = ()
+    mode: str = ""
+    reason: str = ""
+    window: tuple[int, int] = (0, 0)
+    halo: int = 0
+    windows: int = 0
+    batch: int = 0
+    pixels: int = 0
+    seconds: float = 0.0
+    overlap_cost: float = 0.0
+    disagreement: float | None = None
+    disagreement_note: str | None = None
+    engine: str = "torch"
+    precision: str = ""
+    device: str = ""
+    memory_mib: float = 0.0
+    disk_mib: float = 0.0
+    dry_run: bool = False
+    skipped: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """The run in JSON values."""
+        values = asdict(self)
+        values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
+        values["window"] = list(self.window)
+        return values
+
+    def lines(self) -> list[str]:
+        """The run in words."""
+        if self.skipped:
+            return [f"{self.output}: finished before, skipped"]
+        speed = f"{self.pixels / 1e6 / max(1e-9, self.seconds):.2f} Mpx/s"
+        height, width = self.window
+        plan = [
+            f"windows       {self.windows} of {height} x {width} px, halo {self.halo}, batches of {self.batch}",
+            f"mode          {self.reason}",
+            f"overlap       {self.overlap_cost:.2f} pixels computed for each that is kept",
+            f"network       {self.engine}, {self.precision}, {self.device}",
+        ]
+        if self.disagreement_note:
+            plan.append(f"disagreement  {self.disagreement_note}")
+        if self.dry_run:
+            plan.append(f"memory        up to {self.memory_mib:.0f} MiB")
+            plan.append(f"disk          up to {self.disk_mib:.0f} MiB")
+            plan.append(f"time          about {duration(self.seconds)} ({speed})")
+            return [f"{self.output}: nothing written, this is the plan", *plan]
+        done = f"{self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"
+        return [*(str(path) for path in self.files), *plan, f"time          {done}"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One run a source: those that went well, and a sentence for each that did not."""
+
+    predictions: tuple[Prediction, ...]
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """All runs in JSON values."""
+        return {"predictions": [one.to_json() for one in self.predictions], "failures": dict(self.failures)}
+
+    def lines(self) -> list[str]:
+        """All runs in words."""
+        return [line for one in self.predictions for line in one.lines()]
+
+
+def planned(tiling: Any, region: Rect, runner: Any, output: Path, disk: int) -> Prediction:
+    """The facts that a plan already knows."""
+    return Prediction(
+        output=output,
+        mode=tiling.mode,
+        reason=tiling.reason,
+        window=tiling.windows.largest,
+        halo=max(tiling.windows.halo),
+        windows=len(tiling.windows),
+        batch=tiling.batch,
+        pixels=region.area,
+        overlap_cost=tiling.windows.overlap_cost,
+        precision=runner.precision,
+        device=runner.device.type,
+        memory_mib=round(tiling.memory / MIB, 1),
+        disk_mib=round(disk / MIB, 1),
+    )

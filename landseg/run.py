@@ -1,0 +1,282 @@
+"""One raster or mosaic on its way to one set of outputs: what `predict` does for each of them."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from dataclasses import dataclass, replace
+from os import fspath
+from pathlib import Path
+from typing import Any
+
+from landseg import __version__
+from landseg.engine import Engine
+from landseg.errors import OutputError
+from landseg.geo.aoi import Aoi, read_aoi
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.layer import Layer
+from landseg.geo.sink import Outputs, disk_bytes
+from landseg.geo.targets import check_absent, check_targets
+from landseg.geo.vector import polygonize, vector_driver
+from landseg.inputs import Matched, match
+from landseg.models.bundle import Model
+from landseg.options import Options
+from landseg.prediction import Prediction, planned
+from landseg.tiling.encode import Encoder
+from landseg.tiling.plan import Tiling
+from landseg.tiling.progress import Progress
+from landseg.tiling.stream import stream
+
+_log = logging.getLogger(__name__)
+
+
+class Lazy:
+    """An engine that is built when first used: what can be refused is refused before that."""
+
+    def __init__(self, model: Model, options: Options) -> None:
+        self.model, self._options = model, options
+        self._engine: Engine | None = None
+
+    def get(self) -> Engine:
+        """The engine, built at the first call."""
+        if self._engine is None:
+            self._engine = Engine(
+                self.model, device=self._options.device, precision=self._options.precision
+            )
+        return self._engine
+
+
+@dataclass
+class Run:
+    """One raster or mosaic on its way to one set of outputs."""
+
+    engine: Lazy
+    sources: list[str]
+    output: Path
+    options: Options
+
+    def result(self) -> Prediction:
+        """Everything from opening to renaming."""
+        start = time.perf_counter()
+        options, card = self.options, self.engine.model.card
+        self._check_files()
+        with match(
+            self.sources if len(self.sources) > 1 else self.sources[0],
+            card,
+            bands=options.bands,
+            resolution_m=options.resolution,
+        ) as matched:
+            aoi = None if options.aoi is None else read_aoi(fspath(options.aoi), matched.source.grid)
+            region = matched.source.grid.rect if aoi is None else aoi.rect
+            grid = matched.source.grid if aoi is None else matched.source.grid.crop(region)
+            signature = self._signature(matched, aoi)
+            if options.resume and Outputs.finished(self.output, signature):
+                return Prediction(self.output, files=(self.output,), pixels=region.area, skipped=True)
+            engine = self.engine.get()
+            tiling = engine.plan(matched, options, region)
+            plan = planned(tiling, region, engine.runner, self.output, disk_bytes(self._layers(), grid))
+            if options.dry_run:
+                return self._estimated(plan, tiling, engine)
+            made = self._write(engine, matched, tiling, aoi=aoi, grid=grid, region=region, signature=signature)
+        return replace(made, disk_mib=plan.disk_mib, seconds=round(time.perf_counter() - start, 3))
+
+    def _write(
+        self,
+        engine: Engine,
+        matched: Matched,
+        tiling: Tiling,
+        *,
+        aoi: Aoi | None,
+        grid: Grid,
+        region: Rect,
+        signature: dict[str, Any],
+    ) -> Prediction:
+        options = self.options
+        layers, extras = self._layers(), self._extras()
+        outputs = Outputs.begin(
+            layers,
+            grid,
+            signature=signature,
+            tags=self._tags(engine),
+            resume=options.resume,
+            overwrite=options.overwrite,
+            extras=extras,
+            inputs=[Path(source) for source in self.sources],
+        )
+        with outputs:
+            noted = outputs.notes.get("plan")
+            if noted is not None:
+                tiling = engine.replan(matched, region, noted, options)
+            else:
+                outputs.note("plan", _note(tiling))
+            made = planned(tiling, region, engine.runner, self.output, 0)
+            made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
+            made = _measured(made, outputs, engine, matched, tiling, options)
+            self._stream(outputs, engine, matched, tiling, aoi=aoi, region=region)
+            self._further(outputs, matched, engine)
+            outputs.finish(_plan_tags(made))
+        return made
+
+    def _stream(
+        self,
+        outputs: Outputs,
+        engine: Engine,
+        matched: Matched,
+        tiling: Tiling,
+        *,
+        aoi: Aoi | None,
+        region: Rect,
+    ) -> None:
+        encoder = Encoder(self.engine.model.card.classes, {layer.name: layer.dtype for layer in outputs.layers})
+        stitcher = engine.stitcher(matched, tiling.windows, tiling.mode, region, tiling.sums)
+        left = sum(
+            sum(piece.target.area for piece in step.pieces) for step in stitcher.steps(outputs.done) if step.kept
+        )
+        before = 0 if tiling.mode == "blend" else region.area - left
+        with Progress(region.area, done=before, quiet=self.options.quiet) as progress:
+            job = engine.job(
+                matched, stitcher, options=self.options, batch=tiling.batch, aoi=aoi, encode=encoder.encode
+            )
+            job = replace(job, origin=(region.top, region.left), progress=progress.add)
+            stream(job, outputs, done=outputs.done)
+
+    def _further(self, outputs: Outputs, matched: Matched, engine: Engine) -> None:
+        """Polygons and preview, from the finished class raster."""
+        classes = engine.model.card.classes
+        polygons, picture = self.options.path("polygons"), self.options.path("preview")
+        if polygons is not None:
+            polygonize(outputs.layer_reader("classes"), outputs.extra(polygons), classes)
+        if picture is not None:
+            from landseg.report.preview import preview
+
+            preview(matched.source, outputs.layer_reader("classes"), classes, outputs.extra(picture))
+
+    def _estimated(self, plan: Prediction, tiling: Tiling, engine: Engine) -> Prediction:
+        height, width = tiling.windows.largest
+        seconds = engine.runner.seconds(height, width, batch=tiling.batch)
+        rate = seconds / (tiling.batch * height * width)
+        return replace(plan, seconds=round(1.1 * rate * tiling.windows.pixels, 3), dry_run=True)
+
+    def _layers(self) -> list[Layer]:
+        classes, options = self.engine.model.card.classes, self.options
+        layers = [Layer.of_classes("classes", self.output, classes)]
+        probs, confidence, logits = (options.path(name) for name in ("probs", "confidence", "logits"))
+        if probs is not None:
+            layers.append(Layer.of_probs("probs", probs, classes, dtype=options.probs_dtype))
+        if confidence is not None:
+            layers.append(Layer("confidence", confidence, "uint8", scale=1 / 255, mask=True))
+        if logits is not None:
+            names = classes.names
+            layers.append(
+                Layer("logits", logits, "float32", len(classes), nodata=float("nan"), band_names=names)
+            )
+        return layers
+
+    def _extras(self) -> list[Path]:
+        paths = (self.options.path("polygons"), self.options.path("preview"))
+        return [path for path in paths if path is not None]
+
+    def _check_files(self) -> None:
+        """What can be refused before anything is opened."""
+        polygons, picture = self.options.path("polygons"), self.options.path("preview")
+        if polygons is not None:
+            vector_driver(polygons)
+        if picture is not None and picture.suffix.lower() != ".png":
+            raise OutputError(f"{picture} will be a PNG: let its name end in .png")
+        layers, extras = self._layers(), self._extras()
+        check_targets(layers, extras, [Path(source) for source in self.sources])
+        if not (self.options.overwrite or self.options.resume):
+            check_absent([*(layer.path for layer in layers), *extras])
+
+    def _signature(self, matched: Matched, aoi: Aoi | None) -> dict[str, Any]:
+        """What a resumed run must share with the one it continues."""
+        options = self.options
+        window = options.window if isinstance(options.window, (str, int)) else list(options.window)
+        engine = self.engine.get()
+        return {
+            "landseg": __version__,
+            "model": self.engine.model.hash,
+            "source": matched.source.fingerprint(),
+            "scale": matched.placement.factor,
+            "window": window,
+            "halo": options.halo,
+            "batch": options.batch,
+            "precision": engine.runner.precision,
+            "device": engine.runner.device.type,
+            "aoi": None if aoi is None else _aoi_identity(aoi),
+            "outputs": {layer.name: layer.dtype for layer in self._layers()},
+        }
+
+    def _tags(self, engine: Engine) -> dict[str, str]:
+        card = self.engine.model.card
+        return {
+            "version": __version__,
+            "model": card.name,
+            "model_hash": self.engine.model.hash,
+            "precision": engine.runner.precision,
+            "device": engine.runner.device.type,
+            "engine": "torch",
+            "command": _command(self.sources, self.engine.model, self.options),
+        }
+
+
+def _measured(
+    made: Prediction, outputs: Outputs, engine: Engine, matched: Matched, tiling: Tiling, options: Options
+) -> Prediction:
+    """With the disagreement of a blended plan, measured once a run."""
+    if tiling.mode == "exact":
+        return made
+    noted = outputs.notes.get("disagreement")
+    if noted is None:
+        share, sentence = engine.disagreement(matched, tiling, options)
+        noted = {"share": share, "sentence": sentence}
+        outputs.note("disagreement", noted)
+    _log.info("%s; %s", made.reason, noted["sentence"])
+    return replace(made, disagreement=noted["share"], disagreement_note=noted["sentence"])
+
+
+def _note(tiling: Tiling) -> dict[str, Any]:
+    return {
+        "window": list(tiling.windows.window),
+        "halo": max(tiling.windows.halo),
+        "batch": tiling.batch,
+        "memory": tiling.memory,
+        "reason": tiling.reason,
+        "sums": tiling.sums,
+    }
+
+
+def _plan_tags(made: Prediction) -> dict[str, str]:
+    tags = {
+        "mode": made.mode,
+        "window": f"{made.window[0]}x{made.window[1]}",
+        "halo": str(made.halo),
+        "batch": str(made.batch),
+    }
+    if made.disagreement_note:
+        tags["disagreement"] = "unknown" if made.disagreement is None else f"{made.disagreement:.6f}"
+        tags["disagreement_note"] = made.disagreement_note
+    return tags
+
+
+def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
+    outline = "" if aoi.polygons is None else " ".join(shape.wkt for shape in aoi.polygons)
+    digest = hashlib.sha256(outline.encode()).hexdigest() if outline else None
+    rect = aoi.rect
+    return {"rect": [rect.top, rect.left, rect.height, rect.width], "outline": digest}
+
+
+def _command(sources: list[str], model: Model, options: Options) -> str:
+    """The command that gives these pixels: without the names of outputs, which are not theirs to keep."""
+    words = ["landseg predict", *(Path(source).name for source in sources[:3])]
+    words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
+    words.append(f"--model {model.card.name}")
+    standard = Options()
+    for name in ("bands", "window", "halo", "batch", "precision", "resolution", "aoi"):
+        value = getattr(options, name)
+        if value != getattr(standard, name):
+            text = ",".join(map(str, value)) if name == "bands" else str(value)
+            text = "x".join(map(str, value)) if isinstance(value, tuple) and name == "window" else text
+            words.append(f"--{name} {text}")
+    return " ".join(words)

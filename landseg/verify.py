@@ -1,0 +1,162 @@
+"""Proof on one's own raster: tiled against whole-image inference on a crop of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.engine import Engine, refuse_too_large, whole_plan
+from landseg.errors import RasterError
+from landseg.geo.grid import Rect
+from landseg.inputs import Matched, match
+from landseg.models.bundle import Model, load_model
+from landseg.options import Options
+from landseg.tiling.encode import top
+from landseg.tiling.place import Placement
+
+TIE = 1e-4
+"""Two top logits that are this near count as equal: rounding may order them either way."""
+_CORE = 512  # what a chosen window keeps between its halos
+
+
+@dataclass(frozen=True)
+class Verification:
+    """How far tiled inference is from whole-image inference.
+
+    Attributes:
+        max_abs_diff: largest difference of a logit.
+        class_disagreement: share of pixels whose class differs.
+        ties: share of pixels whose two top logits are within 1e-4 of each other and whose class differs.
+        exact: True where no class differs but at ties.
+        mode: "exact" or "blend": what the plan promises.
+        crop: (top, left, height, width) in pixels of the network's grid.
+        window: (height, width).
+        halo: pixels.
+        windows: their number.
+        pixels: compared.
+        precision: of both.
+    """
+
+    max_abs_diff: float
+    class_disagreement: float
+    ties: float
+    exact: bool
+    mode: str
+    crop: tuple[int, int, int, int]
+    window: tuple[int, int]
+    halo: int
+    windows: int
+    pixels: int
+    precision: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison in JSON values."""
+        return {**asdict(self), "crop": list(self.crop), "window": list(self.window)}
+
+    def lines(self) -> list[str]:
+        """The comparison in words."""
+        top_, left, height, width = self.crop
+        verdict = "exact" if self.exact else "not exact"
+        return [
+            f"crop          {height} x {width} px from row {top_}, column {left}",
+            f"windows       {self.windows} of {self.window[0]} x {self.window[1]} px, halo {self.halo}, {self.mode}",
+            f"max |dlogit|  {self.max_abs_diff:.3g} ({self.precision})",
+            f"classes       {self.class_disagreement:.4%} of {self.pixels} pixels differ, {self.ties:.4%} at ties",
+            f"tiled against whole image: {verdict}",
+        ]
+
+
+def verify(
+    sources: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    model: str | PathLike[str] | Model | None = None,
+    size: int | tuple[int, int] | None = None,
+    **options: Any,
+) -> Verification:
+    """Tiled and whole-image inference on the raster's centre, compared pixel by pixel.
+
+    Args:
+        sources: a raster, or several as one mosaic.
+        model: a file, a shipped name or a loaded model; None is the shipped one.
+        size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
+        **options: of `Options`: bands, window, halo, batch, device, precision, resolution, workers, memory.
+
+    Raises:
+        LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
+    """
+    wanted = Options.of(**{"precision": "fp32", **options})
+    loaded = model if isinstance(model, Model) else load_model(None if model is None else fspath(model))
+    with match(sources, loaded.card, bands=wanted.bands, resolution_m=wanted.resolution) as matched:
+        engine = Engine(loaded, device=wanted.device, precision=wanted.precision)
+        shape = matched.network.grid.shape
+        window = _window(engine, wanted)
+        length = _lengths(window, engine, size)
+        height, width = min(length[0], shape[0]), min(length[1], shape[1])
+        crop = Rect((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
+        refuse_too_large((height, width), engine.costs(matched, wanted))
+        return _compare(engine, matched, crop, Options.of(**{**vars(wanted), "window": window}))
+
+
+def _window(engine: Engine, options: Options) -> tuple[int, int]:
+    """The window asked for, or the smallest sensible one for an exact halo."""
+    if isinstance(options.window, int):
+        return options.window, options.window
+    if not isinstance(options.window, str):
+        return options.window
+    halo = options.halo if isinstance(options.halo, int) else engine.field.halo or 128
+    stride = engine.field.stride
+    length = 2 * halo + -(-_CORE // stride) * stride
+    return length, length
+
+
+def _lengths(
+    window: tuple[int, int], engine: Engine, size: int | tuple[int, int] | None
+) -> tuple[int, int]:
+    if isinstance(size, int):
+        return size, size
+    return size or (window[0] + _CORE // 2, window[1] + _CORE // 2)
+
+
+def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options) -> Verification:
+    pixels, valid = matched.network.read(crop)
+    if not valid.any():
+        raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size")
+    place = Placement.same(crop.shape)
+    cropped = Matched(matched.source, matched.network, place)
+    region = Rect(0, 0, *crop.shape)
+    tiling = engine.plan(cropped, options, region)
+    both = []
+    for windows, mode in ((tiling.windows, tiling.mode), (whole_plan(crop.shape, engine.field.stride), "exact")):
+        stitcher = engine.stitcher(cropped, windows, mode, region, tiling.sums)
+        both.append(engine.collect(stitcher, pixels, valid, region=region, options=options))
+    tiled, whole = (logits[:, valid] for logits in both)
+    return _verdict(tiled, whole, crop, tiling, engine.runner.precision)
+
+
+def _verdict(
+    tiled: NDArray[np.float32], whole: NDArray[np.float32], crop: Rect, tiling: Any, precision: str
+) -> Verification:
+    """Logits (K, n) of the valid pixels, compared."""
+    differs = top(tiled[:, None])[0][0] != top(whole[:, None])[0][0]
+    near = np.zeros_like(differs)
+    if len(whole) > 1:
+        second, first = np.sort(whole, axis=0)[-2:]
+        near = first - second <= TIE
+    return Verification(
+        max_abs_diff=float(np.abs(tiled - whole).max()),
+        class_disagreement=float(differs.mean()),
+        ties=float((differs & near).mean()),
+        exact=not bool((differs & ~near).any()),
+        mode=tiling.mode,
+        crop=(crop.top, crop.left, crop.height, crop.width),
+        window=tiling.windows.largest,
+        halo=max(tiling.windows.halo),
+        windows=len(tiling.windows),
+        pixels=int(tiled.shape[1]),
+        precision=precision,
+    )
