@@ -11,7 +11,7 @@ import typer
 
 from landseg import __version__
 
-from . import console, info, models
+from . import console, info, models, predict, train, verify
 from .run import Commands
 
 app = typer.Typer(
@@ -45,6 +45,9 @@ def landseg(
     console.start()
 
 
+app.command("predict")(predict.command)
+app.command("verify")(verify.command)
+app.command("train")(train.command)
 app.command("info")(info.command)
 app.command("models")(models.command)
 

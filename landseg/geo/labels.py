@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError, VectorError
 from landseg.geo.grid import Grid
-from landseg.geo.source import open_source
+from landseg.geo.source import FileSource
 
 
 def read_label_raster(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.uint8]:
@@ -22,7 +22,7 @@ def read_label_raster(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.u
         GridError: when the sizes differ.
         ClassError: values that the table does not know, with their pixel counts and the file's name.
     """
-    with open_source(path, bands=[1]) as source:
+    with FileSource(path, [1]) as source:
         if source.grid.shape != grid.shape:
             raise GridError(
                 f"{path} has {source.grid.width} x {source.grid.height} pixels, its image has "

@@ -118,16 +118,15 @@ def read_crop(scene: Scene, rect: Rect, size: int) -> Crop:
     Imagery is resampled bilinearly (averaging when shrunk); a target pixel takes the commonest label of
     the ground under it, never a biased nearest one.
     """
-    height, width = scene.shape
-    top, left = max(rect.top, 0), max(rect.left, 0)
-    bottom, right = min(rect.top + rect.height, height), min(rect.left + rect.width, width)
-    inside = np.s_[top - rect.top : bottom - rect.top, left - rect.left : right - rect.left]
     pixels = np.zeros((scene.pixels.shape[0], rect.height, rect.width), dtype=np.float32)
     target = np.full((rect.height, rect.width), IGNORE_INDEX, dtype=np.uint8)
     valid = np.zeros((rect.height, rect.width), dtype=bool)
-    pixels[(slice(None), *inside)] = scene.pixels[:, top:bottom, left:right]
-    target[inside] = scene.target[top:bottom, left:right]
-    valid[inside] = scene.valid[top:bottom, left:right]
+    shown = rect.intersection(Rect(0, 0, *scene.shape))
+    if shown is not None:
+        there, here = shown.slices, shown.relative_to(rect).slices
+        pixels[(slice(None), *here)] = scene.pixels[(slice(None), *there)]
+        target[here] = scene.target[there]
+        valid[here] = scene.valid[there]
     image, known, labels = torch.from_numpy(pixels), torch.from_numpy(valid), torch.from_numpy(target)
     if rect.height == size and rect.width == size:
         return Crop(image, known, labels)

@@ -11,7 +11,7 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.labels import PolygonLabels, read_label_raster
-from landseg.geo.source import open_source
+from landseg.geo.source import FileSource
 from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe, SourceSpec
 from landseg.training.scenes import Scene
@@ -63,7 +63,7 @@ def _by_raster(spec: SourceSpec, images: Sequence[Path], data: Path, recipe: Rec
         path = data / spec.labels.format(stem=image.stem)
         if not path.exists():
             raise TrainingError(f"{image} has no labels: expected {path}; add it or narrow the images")
-        with open_source(image, bands=_bands(spec, recipe)) as source:
+        with FileSource(image, _bands(spec, recipe)) as source:
             pixels, valid = source.read(source.grid.rect)
             target = read_label_raster(path, recipe.classes, source.grid)
         target[~valid] = IGNORE_INDEX
@@ -76,7 +76,7 @@ def _by_polygons(
     assert spec.polygons is not None, "a source without labels has polygons"
     polygons = PolygonLabels(data / spec.polygons)
     for image in images:
-        with open_source(image, bands=_bands(spec, recipe)) as source:
+        with FileSource(image, _bands(spec, recipe)) as source:
             pixels, valid = source.read(source.grid.rect)
             target = np.where(polygons.burn(source.grid), inside, outside).astype(np.uint8)
         target[~valid] = IGNORE_INDEX

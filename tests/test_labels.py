@@ -1,0 +1,72 @@
+"""Labels on a grid: rasters pixel by pixel, polygons by the pixel's centre."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import geopandas
+import numpy as np
+import pytest
+from shapely.geometry import box
+
+from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
+from landseg.errors import ClassError, GridError, VectorError
+from landseg.geo.labels import PolygonLabels, read_label_raster
+from landseg.geo.source import FileSource
+from tests.conftest import HALF_METRE, UTM
+
+CLASSES = ClassMap((LandClass(3, "a", (1, 1, 1)), LandClass(7, "b", (2, 2, 2))), ignore=(9,))
+
+
+def test_raster_labels_become_indices(write_raster: Callable[..., Path]) -> None:
+    image = write_raster(np.zeros((3, 2, 3), np.uint8), "i.tif")
+    path = write_raster(np.array([[3, 7, 9], [0, 7, 3]], np.uint8), "l.tif")
+    with FileSource(image) as source:
+        assert read_label_raster(path, CLASSES, source.grid).tolist() == [
+            [0, 1, IGNORE_INDEX],
+            [IGNORE_INDEX, 1, 0],
+        ]
+
+
+def test_labels_of_another_size_or_with_unknown_values_are_refused(write_raster: Callable[..., Path]) -> None:
+    with FileSource(write_raster(np.zeros((3, 2, 3), np.uint8), "i.tif")) as source:
+        grid = source.grid
+    with pytest.raises(GridError, match="4 x 2 pixels, its image has 3 x 2"):
+        read_label_raster(write_raster(np.full((2, 4), 3, np.uint8), "wide.tif"), CLASSES, grid)
+    with pytest.raises(ClassError, match=r"odd.tif: .*5 \(2 px\)"):
+        read_label_raster(write_raster(np.array([[3, 5, 5], [3, 3, 3]], np.uint8), "odd.tif"), CLASSES, grid)
+
+
+def _polygons(tmp_path: Path, crs: str) -> Path:
+    """One rectangle over columns 2..4 and rows 1..2 of the half-metre grid, by its pixels' outer edges."""
+    left, top = HALF_METRE @ (2, 1)
+    right, bottom = HALF_METRE @ (5, 3)
+    path = tmp_path / "p.gpkg"
+    geopandas.GeoDataFrame(geometry=[box(left, bottom, right, top)], crs=UTM).to_crs(crs).to_file(path)
+    return path
+
+
+@pytest.mark.parametrize("crs", [UTM, "EPSG:4326"])
+def test_polygons_cover_the_pixels_whose_centres_they_hold(
+    write_raster: Callable[..., Path], tmp_path: Path, crs: str
+) -> None:
+    with FileSource(write_raster(np.zeros((6, 8), np.uint8))) as source:
+        burnt = PolygonLabels(_polygons(tmp_path, crs)).burn(source.grid)
+    expected = np.zeros((6, 8), bool)
+    expected[1:3, 2:5] = True
+    assert np.array_equal(burnt, expected)
+
+
+def test_polygons_elsewhere_burn_nothing(write_raster: Callable[..., Path], tmp_path: Path) -> None:
+    with FileSource(write_raster(np.zeros((6, 8), np.uint8), transform=HALF_METRE @ HALF_METRE)) as source:
+        assert not PolygonLabels(_polygons(tmp_path, UTM)).burn(source.grid).any()
+
+
+def test_a_file_without_polygons_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.gpkg").write_text("no geopackage")
+    with pytest.raises(VectorError, match=r"x.gpkg cannot be read as a vector file"):
+        PolygonLabels(tmp_path / "x.gpkg")
+    geopandas.GeoDataFrame(geometry=[], crs=UTM).to_file(tmp_path / "empty.gpkg")
+    with pytest.raises(VectorError, match="holds no polygon"):
+        PolygonLabels(tmp_path / "empty.gpkg")

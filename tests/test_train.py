@@ -1,0 +1,186 @@
+"""`landseg train` on scenes of two materials: a model file with an honest card, and sentences for bad input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+from shapely.geometry import box
+from typer.testing import CliRunner
+
+from landseg.classes import IGNORE_INDEX
+from landseg.errors import LandsegError, OutputError, TrainingError
+from landseg.models.bundle import load_model
+from landseg.train import train
+from landseg.training.recipe import read_recipe
+from landseg.training.sources import load_scenes
+from tests.conftest import HALF_METRE, UTM
+
+ROOT = Path(__file__).resolve().parent.parent
+
+RECIPE = """
+ignore = [0]
+[about]
+name = "tones"
+description = "Bright or dark"
+licence = "CC0-1.0"
+limitations = "Everything real."
+[model]
+arch = "fcn32s"
+encoder = "resnet18"
+[fit]
+minutes = 0.1
+crop = 64
+batch = 2
+[[classes]]
+value = 4
+name = "dark"
+color = "#101010"
+[[classes]]
+value = 6
+name = "bright"
+color = "#f0f0f0"
+[[bands]]
+name = "grey"
+mean = 100.0
+std = 50.0
+[[sources]]
+name = "by raster"
+licence = "CC0-1.0"
+credit = "nobody"
+images = "scenes/*.tif"
+labels = "labels/{stem}_labels.tif"
+[[sources]]
+name = "by polygon"
+licence = "CC0-1.0"
+credit = "nobody"
+images = "more/*.tif"
+polygons = "bright.gpkg"
+polygon_class = "bright"
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path, write_raster: Callable[..., Path]) -> Path:
+    """Two scenes labelled by raster, one by a polygon, a recipe beside them."""
+    for folder in ("scenes", "labels", "more"):
+        (tmp_path / folder).mkdir()
+    image = np.full((64, 96), 30, np.uint8)
+    image[:, 48:] = 220
+    labels = np.where(image > 100, 6, 4).astype(np.uint8)
+    labels[0] = 0
+    for name in ("a", "b"):
+        write_raster(image, f"scenes/{name}.tif")
+        write_raster(labels, f"labels/{name}_labels.tif")
+    write_raster(image, "more/c.tif")
+    left, top = HALF_METRE @ (48, 0)
+    right, bottom = HALF_METRE @ (96, 64)
+    geopandas.GeoDataFrame(geometry=[box(left, bottom, right, top)], crs=UTM).to_file(tmp_path / "bright.gpkg")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    return tmp_path
+
+
+def test_scenes_carry_labels_from_rasters_and_partial_labels_from_polygons(data: Path) -> None:
+    scenes, sets = load_scenes(read_recipe(data / "recipe.toml"), data)
+    assert [s.name for s in scenes] == ["a", "b", "c"]
+    assert np.unique(scenes[0].target).tolist() == [0, 1, IGNORE_INDEX]
+    assert np.unique(scenes[2].target[:, :48]).tolist() == [2] and np.unique(scenes[2].target[:, 48:]) == [1]
+    assert sets.allowed.tolist() == [[True, False], [False, True], [True, False]]
+
+
+def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
+    output = data / "tones.safetensors"
+    lines: list[str] = []
+    trained = train(data / "recipe.toml", output, data=data, keep_out=["b"], report=lines.append)
+    card = load_model(output).card
+    assert (trained.scenes, trained.kept_out) == (2, 1)
+    assert card.metrics is not None and card.metrics == trained.metrics
+    assert card.metrics.measured_on == "1 scenes kept out of training: b"
+    assert card.metrics.overall["commonest_class_accuracy"] == pytest.approx(0.5)
+    assert card.classes.values == (4, 6) and [b.mean for b in card.bands] == [100.0]
+    assert card.training is not None and [s.name for s in card.training.sources] == ["by raster", "by polygon"]
+    assert lines[0] == "2 scenes to learn from, 1 kept out"
+    everything = train(
+        data / "recipe.toml",
+        data / "all.safetensors",
+        data=data,
+        minutes=0.01,
+        metrics_from=output,
+        report=lines.append,
+    )
+    assert everything.metrics == card.metrics and everything.kept_out == 0
+    with pytest.raises(OutputError, match="exists; pass --overwrite"):
+        train(data / "recipe.toml", output, data=data)
+    output.unlink()
+    with pytest.raises(TrainingError, match="holds an earlier run; pass --resume"):
+        train(data / "recipe.toml", output, data=data)
+
+
+def _without(key: str) -> Callable[[Path], None]:
+    def change(data: Path) -> None:
+        text = (data / "recipe.toml").read_text()
+        (data / "recipe.toml").write_text("\n".join(line for line in text.splitlines() if not line.startswith(key)))
+
+    return change
+
+
+def _with(old: str, new: str) -> Callable[[Path], None]:
+    def change(data: Path) -> None:
+        text = (data / "recipe.toml").read_text()
+        assert old in text
+        (data / "recipe.toml").write_text(text.replace(old, new))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda data: (data / "recipe.toml").unlink(), "recipe.toml cannot be read"),
+        (_with("[about]", "[about"), "is not valid TOML"),
+        (_without("arch"), "has no entry 'arch'"),
+        (_without("licence"), "incomplete"),
+        (_with("crop = 64", "crops = 64"), "FitOptions has no crops"),
+        (_with("ignore = [0]", "ignored = [0]"), "unknown entries: ignored"),
+        (_with("scenes/*.tif", "scenes/*.png"), "no file matches scenes/.*png"),
+        (_with("{stem}_labels", "{stem}"), "has no labels"),
+        (_with('polygon_class = "bright"', 'polygon_class = "shiny"'), "'shiny' is not a class"),
+        (_with('polygons = "bright.gpkg"\n', ""), "needs either labels or polygons"),
+        (_with("ignore = [0]", "ignore = []"), None),  # 0 is nodata anyway where no class uses it
+        (_with("value = 6", "value = 5"), r"values without a class: 6 \(3024 px\)"),
+    ],
+)
+def test_bad_recipes_and_data_get_a_sentence(data: Path, change: Any, message: str | None) -> None:
+    change(data)
+    if message is None:
+        load_scenes(read_recipe(data / "recipe.toml"), data)
+        return
+    with pytest.raises(LandsegError, match=message):
+        load_scenes(read_recipe(data / "recipe.toml"), data)
+    assert not list(data.glob("*.safetensors"))
+
+
+def test_keep_out_must_match_a_scene(data: Path) -> None:
+    with pytest.raises(TrainingError, match="no scene is called like 'z'"):
+        train(data / "recipe.toml", data / "o.safetensors", data=data, keep_out=["z"])
+
+
+def test_the_command_prints_one_json_object(data: Path) -> None:
+    from landseg.cli.main import app
+
+    arguments = ["train", str(data / "recipe.toml"), "-o", str(data / "o.safetensors"), "--data", str(data)]
+    result = CliRunner().invoke(app, [*arguments, "--keep-out", "b", "--minutes", "0.02", "--json"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["kept_out"] == 1
+    again = CliRunner().invoke(app, arguments)
+    assert again.exit_code == 1 and again.stdout == "" and "exists; pass --overwrite" in again.stderr
+
+
+def test_the_shipped_recipe_is_valid() -> None:
+    recipe = read_recipe(ROOT / "benchmarks" / "landcover_rgb.toml")
+    assert recipe.classes.values == (1, 2, 3, 4, 5) and recipe.classes.nodata == 0
