@@ -46,7 +46,7 @@ def image_colors(source: Source, rect: Rect, shape: tuple[int, int]) -> tuple[Co
 
 
 def class_samples(raster: RasterFile, shape: tuple[int, int]) -> tuple[NDArray[Any], dict[int, int]]:
-    """Band 1 at ``shape`` (h, w), by nearest neighbour, and how many pixels of the whole raster hold each value."""
+    """Band 1 at ``shape`` (h, w), by nearest neighbour, and how many pixels of the raster hold each value."""
     rect = raster.info.grid.rect
     out = np.zeros(shape, raster.info.dtypes[0])
     counts = np.zeros(1 << 16, np.int64)
@@ -87,20 +87,20 @@ def _pieces(rect: Rect, shape: tuple[int, int]) -> Iterator[tuple[Rect, Rect]]:
     for top in range(0, height, rows):
         for left in range(0, width, columns):
             part = Rect(top, left, min(rows, height - top), min(columns, width - left))
-            first_row, last_row = (_cut(edge, rect.height, height) for edge in (part.top, part.bottom))
-            first_col, last_col = (_cut(edge, rect.width, width) for edge in (part.left, part.right))
-            last_row, last_col = max(last_row, first_row + 1), max(last_col, first_col + 1)
-            piece = Rect(first_row, first_col, last_row - first_row, last_col - first_col)
+            first_row, first_col = _cut(part.top, rect.height, height), _cut(part.left, rect.width, width)
+            end_row = -_cut(-part.bottom, rect.height, height)  # rounded up: what the part only touches is read too
+            end_col = -_cut(-part.right, rect.width, width)
+            piece = Rect(first_row, first_col, end_row - first_row, end_col - first_col)
             yield piece.shifted(rect.top, rect.left), part
 
 
 def _cut(edge: int, size: int, shown: int) -> int:
-    """The source pixel at which the picture's ``edge`` lies; the cuts of neighbouring parts meet."""
+    """The source pixel in which the picture's ``edge`` lies."""
     return edge * size // shown
 
 
 def _owned(values: NDArray[Any], piece: Rect, part: Rect, rect: Rect, shape: tuple[int, int]) -> NDArray[Any]:
-    """The pixels of a piece that no other piece counts: enlarged rasters read a pixel for several parts."""
+    """The pixels of a piece that no other piece counts: those on its last edges may be read for two."""
     next_row = rect.top + _cut(part.bottom, rect.height, shape[0])
     next_col = rect.left + _cut(part.right, rect.width, shape[1])
     return values[: max(0, next_row - piece.top), : max(0, next_col - piece.left)]
