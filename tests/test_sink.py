@@ -362,6 +362,36 @@ def test_a_disk_that_fills_up_keeps_what_was_committed(tmp_path: Path) -> None:
     assert contents(tmp_path) == contents(reference)
 
 
+def test_a_disk_that_fills_up_during_the_copy_keeps_every_pixel(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    child = context.Process(target=limited_finish, args=(str(tmp_path), 900))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 7
+    assert contents(tmp_path) == {}
+    with begin(tmp_path, resume=True) as outputs:
+        assert outputs.done == {"row 0", "row 24"}
+        outputs.extra(tmp_path / "notes.txt").write_text("polygons")
+        outputs.finish()
+    assert "map.tif" in contents(tmp_path)
+
+
+def limited_finish(folder: str, size: int) -> None:
+    """The end of a run in which no file may grow beyond ``size`` bytes."""
+    import resource
+
+    with begin(Path(folder)) as outputs:
+        for rect in STRIPS:
+            put(outputs, rect)
+            outputs.commit(f"row {rect.top}")
+        outputs.extra(Path(folder) / "notes.txt").write_text("polygons")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+        try:
+            outputs.finish()
+        except OutputError as error:
+            os._exit(7 if "--resume" in str(error) else 8)
+
+
 def limited_run(folder: str, size: int) -> None:
     """A run in which no file may grow beyond ``size`` bytes, which ends like a full disk."""
     import resource

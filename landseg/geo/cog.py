@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.raster import RasterFile
-from landseg.geo.store import disk_errors, full_disk
+from landseg.geo.store import disk_errors
 
 BLOCK = 512  # edge of the output's internal tiles
 _NOT_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -94,7 +95,7 @@ def _describe_band(element: Xml.Element, layer: Layer, band: int) -> None:
         Xml.SubElement(table, "Entry", {f"c{n}": str(part) for n, part in enumerate(entry, start=1)})
 
 
-def write_cog(vrt: Path, target: Path, layer: Layer) -> None:
+def write_cog(vrt: Path, target: Path, layer: Layer, grid: Grid) -> None:
     """Copies what ``vrt`` describes into the COG ``target``, with overviews, on all cores.
 
     DEFLATE level 6 without a predictor for classes: 10,000 x 10,000 pixels of realistic patches take 2.1 s on
@@ -118,10 +119,10 @@ def write_cog(vrt: Path, target: Path, layer: Layer) -> None:
         try:
             rasterio.shutil.copy(os.fspath(vrt), os.fspath(target), driver="COG", strict=False, **options)
         except (RasterioError, RuntimeError) as error:
-            raise _copy_failed(target, error) from error
+            raise _copy_failed(target, grid, layer, error) from error
         except Exception as error:  # GDAL's own exception classes are private
             if type(error).__module__.startswith("rasterio"):
-                raise _copy_failed(target, error) from error
+                raise _copy_failed(target, grid, layer, error) from error
             raise
 
 
@@ -147,17 +148,17 @@ def check_cog(path: Path, layer: Layer, grid: Grid) -> None:
         raise OutputError(f"{path.name} was written with {size}: expected {grid.shape} {layer.dtype}")
 
 
-def _copy_failed(target: Path, error: Exception) -> OutputError:
-    try:
-        with target.with_name("space.probe").open("wb") as file:
-            file.write(bytes(1 << 20))
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        return full_disk(target)
-    finally:
-        target.with_name("space.probe").unlink(missing_ok=True)
-    return OutputError(f"cannot write {target.name}: {error}; run again with --resume, the pixels are kept")
+def _copy_failed(target: Path, grid: Grid, layer: Layer, error: Exception) -> OutputError:
+    """A full disk shows in GDAL as one of many errors, and what it removes on failing is free again afterwards."""
+    target.unlink(missing_ok=True)
+    while error.__cause__ is not None and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    free = shutil.disk_usage(target.parent).free / 2**20
+    need = 1.4 * grid.width * grid.height * layer.pixel_bytes / 2**20
+    return OutputError(
+        f"cannot write {target.name} ({error}); it may need up to {need:.0f} MiB, its disk has {free:.0f} MiB free: "
+        "make space if that is too little and run again with --resume, the pixels are kept"
+    )
 
 
 def xml_safe(text: str) -> str:

@@ -37,7 +37,7 @@ def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str]) -> list[Move]
         OutputError: the disk is full, or what was written does not read back.
     """
     cog = work_folder(layer.path) / layer.path.name
-    write_cog(write_vrt(layer, grid, tags), cog, layer)
+    write_cog(write_vrt(layer, grid, tags), cog, layer, grid)
     check_cog(cog, layer, grid)
     sync_file(cog)
     aux_path(cog).unlink(missing_ok=True)  # GDAL's own: ours says more
