@@ -29,7 +29,7 @@ from landseg.geo.trace import Region, trace
 
 __all__ = ["Aoi", "polygonize", "read_aoi", "vector_driver"]
 
-STRIP_PIXELS = 1 << 24  # of the raster that are traced at a time
+STRIP_PIXELS = 1 << 22  # of the raster that are traced at a time
 CHUNK = 20_000  # polygons that are written at a time
 
 
