@@ -150,3 +150,10 @@ def test_a_grid_tells_what_it_is() -> None:
     assert grid.describe().startswith("10 x 20 px, EPSG:3857, bounds 9500000, ")
     assert grid.describe().endswith("0.132 m")
     assert grid.to_json() == Grid(CRS.from_epsg(3857), grid.transform, 10, 20).to_json()
+
+
+def test_a_raster_without_georeference_lies_below_the_axis_for_vectors() -> None:
+    bare = Grid(None, Affine.identity(), 4, 3)
+    assert bare.map_transform @ (2, 1) == (2, -1)
+    placed = Grid(None, Affine.translation(5, 0), 4, 3)
+    assert placed.map_transform == placed.transform

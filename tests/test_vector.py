@@ -138,7 +138,7 @@ def test_rasterising_the_file_gives_the_raster_back(
     frame = geopandas.read_file(out)
     assert len(frame) == count > 37
     shapes = zip(frame.geometry, frame.value, strict=True)
-    assert np.array_equal(rasterize(shapes, grid.shape, transform=grid.transform, dtype="uint8"), values)
+    assert np.array_equal(rasterize(shapes, grid.shape, transform=grid.map_transform, dtype="uint8"), values)
     assert set(zip(frame.value, frame.name, strict=True)) == {(1, "building"), (2, "road")}
     if grid.crs is not None:
         assert frame.crs == pyproj.CRS.from_user_input(grid.crs)

@@ -102,7 +102,7 @@ def _read_polygons(path: Path, grid: Grid) -> list[shapely.Geometry]:
 
 
 def _to_pixels(outlines: list[shapely.Geometry], grid: Grid) -> list[shapely.Geometry]:
-    back = ~grid.transform
+    back = ~grid.map_transform
 
     def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = points.T

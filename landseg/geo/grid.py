@@ -152,6 +152,17 @@ class Grid:
         xs, ys = [x for x, _ in corners], [y for _, y in corners]
         return min(xs), min(ys), max(xs), max(ys)
 
+    @property
+    def map_transform(self) -> Affine:
+        """Pixel corners to the coordinates of vector files: `transform`, wherever the raster has one.
+
+        A raster without any georeference is drawn by GIS programs with x = column and y = -row, so vectors that
+        are to lie on it, made or read, are in these coordinates.
+        """
+        if self.crs is None and self.transform == Affine.identity():
+            return Affine.scale(1, -1)
+        return self.transform
+
     @cached_property
     def resolution_m(self) -> float | None:
         """Ground metres a pixel at the centre, along the ellipsoid; None where the CRS cannot say.

@@ -65,11 +65,12 @@ class PolygonLabels:
         near = frame[frame.intersects(_outline(grid))]
         if not len(near):
             return np.zeros(grid.shape, dtype=bool)
-        burnt = rasterize(near.geometry, grid.shape, transform=grid.transform, fill=0, default_value=1, dtype="uint8")
+        burnt = rasterize(near.geometry, grid.shape, transform=grid.map_transform, fill=0, default_value=1, dtype="uint8")
         return np.asarray(burnt, dtype=bool)
 
 
 def _outline(grid: Grid) -> object:
-    from shapely.geometry import box
+    from shapely.geometry import Polygon
 
-    return box(*grid.bounds)
+    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
+    return Polygon([grid.map_transform @ corner for corner in corners])

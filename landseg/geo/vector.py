@@ -140,7 +140,7 @@ def _write_chunks(raster: RasterFile, path: Path, classes: ClassMap, *, layer: s
 
 
 def _frame(chunk: list[Region], grid: Grid, names: dict[int, str], crs: pyproj.CRS | None) -> Any:
-    t = grid.transform
+    t = grid.map_transform
 
     def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
         x, y = points.T
