@@ -21,9 +21,10 @@ from landseg.inputs import Matched
 from landseg.models.bundle import Model
 from landseg.options import Options
 from landseg.tiling.collect import collect
+from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.encode import top
-from landseg.tiling.infer import Runner
-from landseg.tiling.plan import MIB, Costs, Tiling, plan_tiling
+from landseg.tiling.infer import KEPT, Runner
+from landseg.tiling.plan import Tiling, plan_tiling
 from landseg.tiling.receptive import ReceptiveField, receptive_field
 from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
 from landseg.tiling.stream import Job
@@ -31,7 +32,7 @@ from landseg.tiling.windows import WindowPlan, plan_windows
 
 # What a process holds before its first window: libraries, weights, GDAL's block cache, the final copy to a COG. A
 # constant wherever that is true, so that the same raster is cut the same way every time.
-_BASE = 1152 * MIB
+_BASE = 1280 * MIB
 _CACHE = 320 * MIB
 _SAMPLE = 256  # edge of a sampled square, in pixels
 _SAMPLES = 3
@@ -69,6 +70,7 @@ class Engine:
             limit=options.memory * MIB,
             ahead=4 if gpu else 2,
             device=0.8 * torch.cuda.mem_get_info()[0] if gpu else None,
+            kept=KEPT,
         )
 
     def plan(self, matched: Matched, options: Options, region: Rect) -> Tiling:
@@ -91,7 +93,8 @@ class Engine:
 
     def replan(self, matched: Matched, region: Rect, note: dict[str, Any], options: Options) -> Tiling:
         """The windows of an earlier start of the same run, whatever memory is free now."""
-        costs = replace(self.costs(matched, options), limit=float(1 << 60), device=None)
+        mine = self.costs(matched, options)
+        costs = replace(mine, limit=float(1 << 60), device=None)
         tiling = plan_tiling(
             matched.placement.network,
             field=self.field,
@@ -102,7 +105,10 @@ class Engine:
             halo=note["halo"],
             batch=note["batch"],
         )
-        return replace(tiling, memory=note["memory"], reason=note["reason"], sums=note["sums"])
+        height, width = tiling.windows.largest
+        keeps = mine.keeps(height * width, tiling.batch)
+        known = {name: note[name] for name in ("memory", "reason", "sums")}
+        return replace(tiling, **known, keeps_memory=keeps)
 
     def stitcher(self, matched: Matched, windows: WindowPlan, mode: str, region: Rect, sums: int) -> Stitcher:
         """What makes pixels of the region of these windows."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.geo.grid import Rect
-from landseg.tiling.plan import MIB
+from landseg.tiling.costs import MIB
 from landseg.tiling.progress import duration
 
 
@@ -120,5 +120,5 @@ def planned(tiling: Any, region: Rect, runner: Any, output: Path, disk: int) -> 
         precision=runner.precision,
         device=runner.device.type,
         memory_mib=round(tiling.memory / MIB, 1),
-        disk_mib=round(disk / MIB, 1),
+        disk_mib=round(disk / MIB, 3),
     )

@@ -108,8 +108,11 @@ class Run:
             noted = outputs.notes.get("plan")
             if noted is not None:
                 tiling = engine.replan(matched, region, noted, options)
+                engine.runner.threads = noted["threads"]  # sums of floats depend on how they are shared out
             else:
-                outputs.note("plan", _note(tiling))
+                outputs.note("plan", _note(tiling, engine))
+            if tiling.keeps_memory:
+                engine.runner.keep_memory()
             made = planned(tiling, region, engine.runner, self.output, 0)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
             made = _measured(made, outputs, engine, matched, tiling, options)
@@ -153,6 +156,8 @@ class Run:
             preview(matched.source, outputs.layer_reader("classes"), classes, outputs.extra(picture))
 
     def _estimated(self, plan: Prediction, tiling: Tiling, engine: Engine) -> Prediction:
+        if tiling.keeps_memory:
+            engine.runner.keep_memory()
         height, width = tiling.windows.largest
         seconds = engine.runner.seconds(height, width, batch=tiling.batch)
         rate = seconds / (tiling.batch * height * width)
@@ -236,8 +241,10 @@ def _measured(
     return replace(made, disagreement=noted["share"], disagreement_note=noted["sentence"])
 
 
-def _note(tiling: Tiling) -> dict[str, Any]:
+def _note(tiling: Tiling, engine: Engine) -> dict[str, Any]:
+    """What a resumed run must not decide anew."""
     return {
+        "threads": engine.runner.threads,
         "window": list(tiling.windows.window),
         "halo": max(tiling.windows.halo),
         "batch": tiling.batch,

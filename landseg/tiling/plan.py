@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
+from landseg.tiling.costs import MIB, Costs, slowdown
 from landseg.tiling.windows import WindowPlan, check_axis, plan_windows, round_up
 
-MIB = 1 << 20
 _SMALLEST = 128  # pixels: below this the edges of a window cost more than its middle
 _CLOSE = 1.02  # of several windows within 2 % of the cheapest, the smallest
 _MOST_PER_AXIS = 4096  # candidates looked at
@@ -35,49 +35,6 @@ class Field(Protocol):
 
 
 @dataclass(frozen=True)
-class Costs:
-    """Bytes that a run takes, as far as windows decide about them.
-
-    Attributes:
-        base: of the process before its first window.
-        network: a window's pixel, while the network runs on it.
-        waiting: a window's pixel, read and scaled, before its turn.
-        result: a window's pixel, its logits and what is made of them.
-        limit: of the whole process.
-        ahead: windows read before their turn, and being read.
-        device: bytes free on a GPU, None where the network runs in the process's own memory.
-    """
-
-    base: float
-    network: float
-    waiting: float
-    result: float
-    limit: float
-    ahead: int = 2
-    device: float | None = None
-
-    @property
-    def sums(self) -> float:
-        """What blending may take."""
-        return self.limit / 16
-
-    def per_pixel(self, batch: int = 1) -> float:
-        """The process's bytes for each pixel of a window."""
-        waiting = (self.ahead + batch) * self.waiting
-        results = (2 * batch + 1) * self.result  # being stitched, queued, coming out of the network
-        return waiting + results + (0 if self.device is not None else batch * self.network)
-
-    def total(self, pixels: float, batch: int = 1) -> float:
-        """The process's bytes with windows of so many pixels."""
-        return self.base + self.sums + pixels * self.per_pixel(batch)
-
-    def most(self, batch: int = 1) -> float:
-        """Pixels of the largest window inside all limits."""
-        most = (self.limit - self.sums - self.base) / self.per_pixel(batch)
-        return most if self.device is None else min(most, self.device / (batch * self.network))
-
-
-@dataclass(frozen=True)
 class Tiling:
     """The plan of a run.
 
@@ -89,6 +46,7 @@ class Tiling:
         exact_halo: what an exact result needs, None where nothing suffices.
         reason: a sentence: why this mode.
         sums: bytes that blending may take.
+        keeps_memory: whether there is room to keep freed memory between layers.
     """
 
     windows: WindowPlan
@@ -98,6 +56,7 @@ class Tiling:
     exact_halo: int | None
     reason: str
     sums: int
+    keeps_memory: bool
 
 
 def plan_tiling(
@@ -141,7 +100,8 @@ def plan_tiling(
     memory = costs.total(largest, count)
     if largest > costs.most(count):
         raise PlanError(_too_large(windows, costs, count, memory))
-    return Tiling(windows, mode, count, memory, need, _reason(windows, mode, need, field, halo), int(costs.sums))
+    reason = _reason(windows, mode, need, field, halo)
+    return Tiling(windows, mode, count, memory, need, reason, int(costs.sums), costs.keeps(largest, count))
 
 
 class _Finder:
@@ -163,7 +123,7 @@ class _Finder:
         y_lengths, y_sums = self._axis(0, halo, core)
         x_lengths, x_sums = self._axis(1, halo, core)
         pixels = y_lengths[:, None].astype(np.float64) * x_lengths.astype(np.float64)
-        cost = y_sums[:, None].astype(float) * x_sums * slowdown(pixels)
+        cost = y_sums[:, None].astype(float) * x_sums * slowdown(pixels, self.costs, self.batch)
         possible = pixels <= self.costs.most(self.batch)
         if not possible.any():
             return None
@@ -196,16 +156,6 @@ class _Finder:
         numbers = 1 + -(-(extent - lengths) // steps)
         sums = extent + 2 * halo * (numbers - 1)
         return np.append(lengths, extent), np.append(sums, extent)
-
-
-def slowdown(pixels: NDArray[np.float64]) -> NDArray[np.float64]:
-    """How much longer a pixel takes in a window of so many pixels (benchmarks/predict.py measures it).
-
-    On two Zen 4 cores with 32 MiB of third-level cache, memory kept between windows: equal up to a megapixel,
-    then slower by about a twentieth with each doubling.
-    """
-    factor: NDArray[np.float64] = 1.0 + 0.05 * np.maximum(0.0, np.log2(np.maximum(pixels, 1) / (1 << 20)))
-    return factor
 
 
 def _windows(

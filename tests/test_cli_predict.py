@@ -1,0 +1,86 @@
+"""`landseg predict` as a program: its two streams, its exit codes, its arguments."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_predict import MODEL, expected, noise, read
+from typer.testing import CliRunner
+
+import landseg.predict
+import landseg.verify
+from landseg.cli.main import app
+
+Write = Callable[..., Path]
+FAST = ["--device", "cpu", "--precision", "fp32"]
+
+
+@pytest.fixture(autouse=True)
+def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (landseg.predict, landseg.verify):
+        monkeypatch.setattr(module, "load_model", lambda _: MODEL)
+
+
+def run(*arguments: object) -> "tuple[int, str, str]":
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_json_is_one_object_and_nothing_else(write_raster: Write, tmp_path: Path) -> None:
+    pixels = noise(90, 100)
+    code, out, err = run(
+        "predict", write_raster(pixels), "-o", tmp_path / "o.tif", "--window", "64x96", "--json", *FAST
+    )
+    assert code == 0, err
+    found = json.loads(out)
+    wanted = {"output", "mode", "window", "halo", "pixels", "seconds", "overlap_cost", "disagreement"}
+    assert wanted <= set(found)
+    assert found["window"] == [64, 96] and found["mode"] == "exact"
+    assert "Mpx/s" in err
+    np.testing.assert_array_equal(read(tmp_path / "o.tif"), expected(pixels))
+
+
+def test_words_without_json(write_raster: Write, tmp_path: Path) -> None:
+    code, out, _ = run("predict", write_raster(noise(50, 60)), "-o", tmp_path / "o.tif", *FAST)
+    assert code == 0 and "o.tif" in out and "exact" in out
+
+
+def test_a_refusal_is_one_sentence_and_exit_1(write_raster: Write, tmp_path: Path) -> None:
+    code, out, err = run(
+        "predict", write_raster(noise(50, 60)), "-o", tmp_path / "o.tif", "--halo", "18", *FAST
+    )
+    assert code == 1 and out == ""
+    assert "use 20" in err and "Traceback" not in err
+    assert not (tmp_path / "o.tif").exists()
+
+
+def test_a_folder_of_sources(write_raster: Write, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    write_raster(noise(30, 40), "in/a.tif")
+    write_raster(noise(30, 40), "in/b.tif")
+    code, out, _ = run("predict", tmp_path / "in", "-o", f"{tmp_path}/out/", "--json", *FAST)
+    assert code == 0
+    assert [Path(one["output"]).name for one in json.loads(out)["predictions"]] == ["a.tif", "b.tif"]
+    (tmp_path / "in" / "c.tif").write_bytes(b"no raster")
+    code, out, err = run("predict", f"{tmp_path}/in/*.tif", "-o", f"{tmp_path}/new/", "--json", *FAST)
+    assert code == 1 and len(json.loads(out)["failures"]) == 1 and "c.tif" in err
+
+
+def test_patterns_and_folders_without_rasters_are_refused(tmp_path: Path) -> None:
+    assert run("predict", f"{tmp_path}/*.tif", "-o", tmp_path / "o.tif")[0] == 1
+    code, _, err = run("predict", tmp_path, "-o", tmp_path / "o.tif")
+    assert code == 1 and "holds no raster" in err
+
+
+def test_wrong_usage_is_exit_2(write_raster: Write, tmp_path: Path) -> None:
+    code, _, err = run("predict", write_raster(noise(9, 9)), "-o", tmp_path / "o.tif", "--bands", "red")
+    assert code == 2 and "expected numbers" in err
+
+
+def test_a_dry_run_says_that_nothing_is_written(write_raster: Write, tmp_path: Path) -> None:
+    code, out, _ = run("predict", write_raster(noise(50, 60)), "-o", tmp_path / "o.tif", "--dry-run", *FAST)
+    assert code == 0 and "nothing written" in out
+    assert all(word in out for word in ("windows", "halo", "memory", "disk", "time"))
+    assert not (tmp_path / "o.tif").exists()
