@@ -111,11 +111,11 @@ class Run:
                 engine.runner.threads = noted["threads"]  # sums of floats depend on how they are shared out
             else:
                 outputs.note("plan", _note(tiling, engine))
-            if tiling.keeps_memory:
-                engine.runner.keep_memory()
             made = planned(tiling, region, engine.runner, self.output, 0)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
             made = _measured(made, outputs, engine, matched, tiling, options)
+            if tiling.keeps_memory:  # only now: the samples' windows may be larger than the plan's
+                engine.runner.keep_memory()
             self._stream(outputs, engine, matched, tiling, aoi=aoi, region=region)
             self._further(outputs, matched, engine)
             outputs.finish(_plan_tags(made))

@@ -49,10 +49,14 @@ class Costs:
         """The process's bytes with windows of so many pixels."""
         return self.base + self.sums + pixels * self.per_pixel(batch)
 
+    def total_kept(self, pixels: float, batch: int = 1) -> float:
+        """The same, where freed memory is kept between layers."""
+        more = 0 if self.device is not None else (self.kept - 1) * batch * self.network * pixels
+        return self.total(pixels, batch) + more
+
     def keeps(self, pixels: float, batch: int = 1) -> bool:
         """Whether memory can be kept between layers with windows of so many pixels."""
-        more = (self.kept - 1) * batch * self.network * pixels
-        return self.device is None and self.total(pixels, batch) + more <= self.limit
+        return self.device is None and self.total_kept(pixels, batch) <= self.limit
 
     def most(self, batch: int = 1) -> float:
         """Pixels of the largest window inside all limits."""

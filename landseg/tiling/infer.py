@@ -101,6 +101,11 @@ class Runner:
         self._network = prepare_for_inference(network.eval(), device=self.device, dtype=self._dtype)
 
     @property
+    def dtype(self) -> torch.dtype:
+        """The network's."""
+        return self._dtype
+
+    @property
     def item_bytes(self) -> int:
         """Bytes of one number in the network's precision."""
         return self._dtype.itemsize

@@ -101,7 +101,9 @@ def plan_tiling(
     if largest > costs.most(count):
         raise PlanError(_too_large(windows, costs, count, memory))
     reason = _reason(windows, mode, need, field, halo)
-    return Tiling(windows, mode, count, memory, need, reason, int(costs.sums), costs.keeps(largest, count))
+    keeps = costs.keeps(largest, count)
+    memory = costs.total_kept(largest, count) if keeps else memory
+    return Tiling(windows, mode, count, memory, need, reason, int(costs.sums), keeps)
 
 
 class _Finder:

@@ -1,0 +1,111 @@
+"""What `landseg predict` costs: end-to-end time over bare forward passes, and peak memory by the raster's height.
+
+    python benchmarks/predict.py [--model M] [--precision auto] [--megapixels 100] [--memory 3072]
+    python benchmarks/predict.py --rss [--window 512 --halo 64]
+
+The first predicts a synthetic raster and then runs the forward passes of the same plan on data in memory (same
+network, windows, batch and precision). The second predicts 8192 x 8192 and 65536 x 8192 pixels in processes of
+their own and compares their peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def synthetic(path: Path, height: int, width: int) -> None:
+    """A tiled GeoTIFF of smooth noise, written strip by strip."""
+    import rasterio
+    from affine import Affine
+
+    rng = np.random.default_rng(0)
+    tile = np.kron(rng.integers(0, 256, (3, 64, width // 16 + 1)), np.ones((1, 8, 16))).astype("uint8")[:, :, :width]
+    profile = {"driver": "GTiff", "count": 3, "dtype": "uint8", "height": height, "width": width}
+    place = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 5e5, 0, -0.5, 5e6)}
+    layout = {"tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "deflate", "bigtiff": "if_safer"}
+    with rasterio.open(path, "w", **profile, **place, **layout) as raster:
+        for top in range(0, height, 512):
+            rows = min(512, height - top)
+            noise = rng.integers(0, 24, (1, rows, 1)).astype("uint8")
+            raster.write(tile[:, :rows] // 2 + noise, window=((top, top + rows), (0, width)))
+
+
+def overhead(args: argparse.Namespace, folder: Path) -> None:
+    """Prints end-to-end seconds, bare seconds and their ratio."""
+    import torch
+
+    from landseg.engine import Engine
+    from landseg.inputs import match
+    from landseg.models.bundle import load_model
+    from landseg.options import Options
+    from landseg.predict import predict
+
+    edge = int((args.megapixels * 1e6) ** 0.5)
+    source = folder / "source.tif"
+    synthetic(source, edge, edge)
+    options = {"precision": args.precision, "memory": args.memory, "window": args.window, "halo": args.halo}
+    model = load_model(args.model)
+    engine = Engine(model, precision=args.precision)
+    with match(source, model.card) as matched:
+        tiling = engine.plan(matched, Options.of(**options), matched.source.grid.rect)
+    if tiling.keeps_memory:
+        engine.runner.keep_memory()
+    start = time.perf_counter()
+    result = predict(source, folder / "out.tif", model=model, quiet=True, **options)
+    total = time.perf_counter() - start
+    print(json.dumps(result.to_json()))
+    bare = 0.0
+    for window in tiling.windows:
+        images = torch.zeros(1, engine.runner.bands, *window.rect.shape)
+        start = time.perf_counter()
+        engine.runner.run([images.to(engine.runner.dtype)])
+        bare += time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"end to end {total:.1f} s, {result.pixels / total / 1e6:.2f} Mpx/s; bare forward passes {bare:.1f} s")
+    print(f"ratio {total / bare:.3f}; peak RSS {peak:.0f} MiB; planned {result.memory_mib:.0f} MiB")
+
+
+def peak_memory(args: argparse.Namespace, folder: Path) -> None:
+    """Prints the peak memory of a square raster, of one eight times as high, and their ratio."""
+    peaks = []
+    for height in (8192, 65536):
+        source = folder / f"{height}.tif"
+        synthetic(source, height, 8192)
+        code = (
+            "import resource; from landseg.predict import predict; "
+            f"predict({str(source)!r}, {str(folder / 'out.tif')!r}, model={args.model!r}, overwrite=True, "
+            f"window={args.window!r}, halo={args.halo!r}, precision={args.precision!r}); "
+            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        )
+        ended = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+        peaks.append(float(ended.stdout.split()[-1]))
+        print(f"8192 x {height}: peak RSS {peaks[-1]:.0f} MiB")
+        source.unlink()
+    print(f"ratio {peaks[1] / peaks[0]:.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model")
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--megapixels", type=float, default=100)
+    parser.add_argument("--memory", type=int, default=3072)
+    parser.add_argument("--window", default="auto")
+    parser.add_argument("--halo", default="auto")
+    parser.add_argument("--rss", action="store_true")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        (peak_memory if args.rss else overhead)(args, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
