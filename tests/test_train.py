@@ -61,7 +61,7 @@ licence = "CC0-1.0"
 credit = "nobody"
 images = "more/*.tif"
 polygons = "bright.gpkg"
-polygon_class = "bright"
+partial_class = "bright"
 """
 
 
@@ -149,8 +149,8 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         (_with("ignore = [0]", "ignored = [0]"), "unknown entries: ignored"),
         (_with("scenes/*.tif", "scenes/*.png"), "no file matches scenes/.*png"),
         (_with("{stem}_labels", "{stem}"), "has no labels"),
-        (_with('polygon_class = "bright"', 'polygon_class = "shiny"'), "'shiny' is not a class"),
-        (_with('polygons = "bright.gpkg"\n', ""), "needs either labels or polygons"),
+        (_with('partial_class = "bright"', 'partial_class = "shiny"'), "'shiny' names no class"),
+        (_with('polygons = "bright.gpkg"\n', ""), "needs one of labels, polygons and ndvi"),
         (_with("ignore = [0]", "ignore = []"), None),  # 0 is nodata anyway where no class uses it
         (_with("value = 6", "value = 5"), r"values without a class: 6 \(3024 px\)"),
     ],

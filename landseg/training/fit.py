@@ -105,7 +105,7 @@ def fit(
     optimizer = torch.optim.AdamW(_parameter_groups(network, options), weight_decay=options.weight_decay)
     progress = _load(folder, network, average, optimizer) if resume else Progress()
     before, begin, saved = progress.seconds, time.monotonic(), time.monotonic()
-    sampler = CropSampler(scenes, size=options.crop, seed=options.seed + progress.step)
+    sampler = CropSampler(scenes, size=options.crop, seed=options.seed + progress.step, classes=sets.allowed.shape[1])
     with _batches(sampler, options, progress.step) as batches:
         for pixels, valid, target in batches:
             done = progress.seconds / (60 * options.minutes)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
@@ -40,7 +41,9 @@ def partial_cross_entropy(logits: Tensor, target: Tensor, sets: LabelSets) -> Te
     """Return the mean of ``-log P(pixel belongs to its label's set)`` over labelled pixels, a scalar.
 
     For targets that name one class this is softmax cross-entropy; for a set it is the cross-entropy of the sum
-    of its classes' probabilities, so that "not building" teaches without saying what else.
+    of its classes' probabilities, so that "not building" teaches without saying what else. Sets push down what they
+    exclude and leave the balance among their members alone: a gradient in proportion to the members' own
+    probabilities would make whichever leads by chance win everywhere that only such labels reach.
     Pixels at IGNORE_INDEX count for nothing; a batch without a labelled pixel gives 0 with zero gradient.
 
     Args:
@@ -51,6 +54,9 @@ def partial_cross_entropy(logits: Tensor, target: Tensor, sets: LabelSets) -> Te
     logits = logits.float()
     labelled = target != IGNORE_INDEX
     allowed = sets.allowed.to(logits.device)[torch.where(labelled, target, 0).long()]  # (N, H, W, K)
-    inside = logits.masked_fill(~allowed.permute(0, 3, 1, 2), -torch.inf).logsumexp(dim=1)
-    loss = logits.logsumexp(dim=1) - inside
+    allowed = allowed.permute(0, 3, 1, 2)
+    inside = logits.masked_fill(~allowed, -torch.inf).logsumexp(dim=1)
+    outside = logits.masked_fill(allowed, -torch.inf).logsumexp(dim=1)
+    inside = torch.where(allowed.sum(dim=1) > 1, inside.detach(), inside)
+    loss = F.softplus(outside - inside)
     return torch.where(labelled, loss, 0.0).sum() / labelled.sum().clamp(min=1)

@@ -20,8 +20,12 @@ class SourceSpec:
     Attributes:
         images: Glob below the data folder.
         labels: Pattern of the label raster, ``{stem}`` standing for the image's stem; or None.
-        polygons: Vector file whose polygons are of the class ``polygon_class``; or None.
-        polygon_class: A class name. Outside the polygons a pixel is known to be *not* of that class, no more.
+        values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
+            class name, "not NAME" or "ignore".
+        polygons: Vector file whose polygons are of the class ``partial_class``; or None.
+        ndvi: In place of labels: at or above the second number a pixel is ``partial_class``, at or below the first
+            it is not, between them nothing is known. From the first (red) and the last (near infrared) band.
+        partial_class: A class name. Outside the polygons a pixel is known to be *not* of that class, no more.
         weight: How much oftener than its area says crops are drawn from it.
         zoom: Range of magnification of its crops.
         bands: 1-based; None = the first that the model needs.
@@ -33,17 +37,19 @@ class SourceSpec:
     licence: str
     credit: str
     labels: str | None = None
+    values: Mapping[str, str] | None = None
     polygons: str | None = None
-    polygon_class: str | None = None
+    ndvi: tuple[float, float] | None = None
+    partial_class: str | None = None
     weight: float = 1.0
     zoom: tuple[float, float] = (1.0, 1.0)
     bands: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if (self.labels is None) == (self.polygons is None):
-            raise TrainingError(f"source {self.name!r} needs either labels or polygons")
-        if (self.polygons is None) != (self.polygon_class is None):
-            raise TrainingError(f"source {self.name!r} needs polygons and polygon_class together")
+        if sum(kind is not None for kind in (self.labels, self.polygons, self.ndvi)) != 1:
+            raise TrainingError(f"source {self.name!r} needs one of labels, polygons and ndvi")
+        if (self.labels is None) != (self.partial_class is not None):
+            raise TrainingError(f"source {self.name!r}: polygons and ndvi need a partial_class, labels none")
 
 
 @dataclass(frozen=True)

@@ -54,13 +54,14 @@ class Crop:
 class CropSampler:
     """Draws crops of one size: half of them anywhere, half around a pixel of a class drawn evenly.
 
-    The even half keeps rare classes in sight. Positions are not tied to a grid.
+    The even half keeps rare classes in sight; labels from ``classes`` on ("not building") are common and are left to
+    the other half. Positions are not tied to a grid.
 
     Raises:
         TrainingError: when no scene has a labelled pixel.
     """
 
-    def __init__(self, scenes: Sequence[Scene], *, size: int, seed: int) -> None:
+    def __init__(self, scenes: Sequence[Scene], *, size: int, seed: int, classes: int = IGNORE_INDEX) -> None:
         self.scenes = [s for s in scenes if (s.target != IGNORE_INDEX).any()]
         if not self.scenes:
             raise TrainingError(f"none of the {len(scenes)} scenes has a labelled pixel; check the labels")
@@ -68,11 +69,11 @@ class CropSampler:
         self._rng = np.random.default_rng(seed)
         areas = np.array([s.weight * s.target.size for s in self.scenes], dtype=np.float64)
         self._by_area = areas / areas.sum()
-        self._spots = self._class_spots()
+        self._spots = self._class_spots(classes)
 
     def draw(self) -> Crop:
         """Return the next crop."""
-        if self._rng.random() < 0.5:
+        if not self._spots or self._rng.random() < 0.5:
             index = int(self._rng.choice(len(self.scenes), p=self._by_area))
             height, width = self.scenes[index].shape
             y, x = int(self._rng.integers(height)), int(self._rng.integers(width))
@@ -88,13 +89,13 @@ class CropSampler:
         rect = Rect(top, _start(x, side, scene.shape[1], jitter[1]), side, side)
         return read_crop(scene, rect, self.size)
 
-    def _class_spots(self) -> list[NDArray[np.int64]]:
-        """For every kind of label, (n, 3) rows of (scene, y, x) spread over the scenes by weight."""
+    def _class_spots(self, classes: int) -> list[NDArray[np.int64]]:
+        """For every class, (n, 3) rows of (scene, y, x) spread over the scenes by weight."""
         found: dict[int, list[NDArray[np.int64]]] = {}
         for index, scene in enumerate(self.scenes):
             labels, counts = np.unique(scene.target, return_counts=True)
             for label, count in zip(labels.tolist(), counts.tolist(), strict=True):
-                if label == IGNORE_INDEX:
+                if label >= classes:
                     continue
                 # As many spots as the label has thousands of pixels here keeps scenes in proportion.
                 take = max(1, round(scene.weight * count / 1000))

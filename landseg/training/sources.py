@@ -3,18 +3,54 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
+from landseg.geo.grid import Grid
 from landseg.geo.labels import PolygonLabels, read_label_raster
 from landseg.geo.source import FileSource
 from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe, SourceSpec
 from landseg.training.scenes import Scene
+
+Labeller = Callable[[Path, Grid, NDArray[Any]], NDArray[np.uint8]]
+"""(image, its grid, its pixels) -> targets (H, W)."""
+
+
+class Kinds:
+    """What target values mean: the classes by index, then every "not NAME" in the order of first use."""
+
+    def __init__(self, classes: ClassMap) -> None:
+        self._classes = classes
+        self._others: list[str] = []
+
+    def index(self, text: str) -> int:
+        """The target value of "NAME", "not NAME" or "ignore".
+
+        Raises:
+            TrainingError: a name that is no class.
+        """
+        if text == "ignore":
+            return IGNORE_INDEX
+        name = text.removeprefix("not ")
+        if name not in self._classes.names:
+            raise TrainingError(f"{text!r} names no class; use one of {', '.join(self._classes.names)}")
+        if name == text:
+            return self._classes.names.index(name)
+        if name not in self._others:
+            self._others.append(name)
+        return len(self._classes) + self._others.index(name)
+
+    def sets(self) -> LabelSets:
+        """The classes that each target value admits."""
+        names = self._classes.names
+        return LabelSets.of(len(names), [[k for k, n in enumerate(names) if n != other] for other in self._others])
 
 
 def load_scenes(recipe: Recipe, data: Path) -> tuple[list[Scene], LabelSets]:
@@ -24,17 +60,16 @@ def load_scenes(recipe: Recipe, data: Path) -> tuple[list[Scene], LabelSets]:
         TrainingError: a glob that matches nothing, an image without labels, a class that does not exist.
     """
     scenes: list[Scene] = []
-    others: list[list[int]] = []  # "any class but this one", one entry a partial source
-    classes = len(recipe.classes)
+    kinds = Kinds(recipe.classes)
     for spec in recipe.sources:
-        images = find_images(spec, data)
-        if spec.polygons is None:
-            scenes += _by_raster(spec, images, data, recipe)
-            continue
-        index = _class_index(spec, recipe.classes)
-        others.append([k for k in range(classes) if k != index])
-        scenes += _by_polygons(spec, images, data, recipe, inside=index, outside=classes + len(others) - 1)
-    return scenes, LabelSets.of(classes, others)
+        label = _labeller(spec, data, recipe, kinds)
+        for image in find_images(spec, data):
+            with FileSource(image, spec.bands or range(1, len(recipe.bands) + 1)) as source:
+                pixels, valid = source.read(source.grid.rect)
+                target = label(image, source.grid, pixels)
+            target[~valid] = IGNORE_INDEX
+            scenes.append(Scene(image.stem, pixels[: len(recipe.bands)], valid, target, spec.weight, spec.zoom))
+    return scenes, kinds.sets()
 
 
 def find_images(spec: SourceSpec, data: Path) -> list[Path]:
@@ -57,40 +92,52 @@ def fingerprint(paths: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def _by_raster(spec: SourceSpec, images: Sequence[Path], data: Path, recipe: Recipe) -> Iterator[Scene]:
-    assert spec.labels is not None, "a source without polygons has labels"
-    for image in images:
-        path = data / spec.labels.format(stem=image.stem)
+def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds) -> Labeller:
+    """How the targets of a source's images are made."""
+    if spec.labels is not None:
+        return _by_raster(spec.labels, data, _values(spec, recipe, kinds))
+    assert spec.partial_class is not None, "polygons and ndvi come with a partial_class"
+    yes, no = kinds.index(spec.partial_class), kinds.index(f"not {spec.partial_class}")
+    if spec.ndvi is not None:
+        return _by_ndvi(spec.ndvi, yes, no)
+    assert spec.polygons is not None, "a source has labels, polygons or ndvi"
+    polygons = PolygonLabels(data / spec.polygons)
+    return lambda image, grid, pixels: np.where(polygons.burn(grid), yes, no).astype(np.uint8)
+
+
+def _values(spec: SourceSpec, recipe: Recipe, kinds: Kinds) -> tuple[ClassMap, NDArray[np.uint8]]:
+    """The class table to read a label raster with, and the target value of each of its indices (256,)."""
+    table = np.full(256, IGNORE_INDEX, np.uint8)
+    if spec.values is None:
+        table[: len(recipe.classes)] = np.arange(len(recipe.classes))
+        return recipe.classes, table
+    if not all(value.isdecimal() for value in spec.values):
+        raise TrainingError(f"source {spec.name!r}: values are whole numbers, not {', '.join(spec.values)}")
+    known = {int(value): text for value, text in spec.values.items() if text != "ignore"}
+    ignored = tuple(int(value) for value, text in spec.values.items() if text == "ignore")
+    table[: len(known)] = [kinds.index(text) for text in known.values()]
+    return ClassMap.from_json({"classes": [{"value": v, "name": str(v)} for v in known], "ignore": ignored}), table
+
+
+def _by_raster(pattern: str, data: Path, values: tuple[ClassMap, NDArray[np.uint8]]) -> Labeller:
+    classes, table = values
+
+    def label(image: Path, grid: Grid, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        path = data / pattern.format(stem=image.stem)
         if not path.exists():
             raise TrainingError(f"{image} has no labels: expected {path}; add it or narrow the images")
-        with FileSource(image, _bands(spec, recipe)) as source:
-            pixels, valid = source.read(source.grid.rect)
-            target = read_label_raster(path, recipe.classes, source.grid)
-        target[~valid] = IGNORE_INDEX
-        yield Scene(image.stem, pixels, valid, target, spec.weight, spec.zoom)
+        return table[read_label_raster(path, classes, grid)]
+
+    return label
 
 
-def _by_polygons(
-    spec: SourceSpec, images: Sequence[Path], data: Path, recipe: Recipe, *, inside: int, outside: int
-) -> Iterator[Scene]:
-    assert spec.polygons is not None, "a source without labels has polygons"
-    polygons = PolygonLabels(data / spec.polygons)
-    for image in images:
-        with FileSource(image, _bands(spec, recipe)) as source:
-            pixels, valid = source.read(source.grid.rect)
-            target = np.where(polygons.burn(source.grid), inside, outside).astype(np.uint8)
-        target[~valid] = IGNORE_INDEX
-        yield Scene(image.stem, pixels, valid, target, spec.weight, spec.zoom)
+def _by_ndvi(limits: tuple[float, float], yes: int, no: int) -> Labeller:
+    def label(image: Path, grid: Grid, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        red, infrared = pixels[0].astype(np.float32), pixels[-1].astype(np.float32)
+        ndvi = (infrared - red) / np.maximum(infrared + red, 1)
+        target = np.full(ndvi.shape, IGNORE_INDEX, np.uint8)
+        target[ndvi >= limits[1]] = yes
+        target[ndvi <= limits[0]] = no
+        return target
 
-
-def _bands(spec: SourceSpec, recipe: Recipe) -> Sequence[int]:
-    return spec.bands or range(1, len(recipe.bands) + 1)
-
-
-def _class_index(spec: SourceSpec, classes: ClassMap) -> int:
-    if spec.polygon_class not in classes.names:
-        raise TrainingError(
-            f"source {spec.name!r}: polygon_class {spec.polygon_class!r} is not a class; "
-            f"use one of {', '.join(classes.names)}"
-        )
-    return classes.names.index(spec.polygon_class)
+    return label
