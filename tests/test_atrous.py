@@ -28,7 +28,9 @@ def _random_encoder(name: str) -> nn.Module:
     return encoder.requires_grad_(False)
 
 
-def _check_same_function(original: nn.Module, converted: nn.Module, size: tuple[int, int], output_stride: int) -> None:
+def _check_same_function(
+    original: nn.Module, converted: nn.Module, size: tuple[int, int], output_stride: int
+) -> None:
     x = torch.randn(1, 3, *size, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
     for stride, a, b in zip((2, 4, 8, 16, 32), original(x)[1:], converted(x)[1:], strict=True):
         step = max(1, stride // output_stride)
@@ -53,7 +55,7 @@ def test_twin_dilating_the_layer_that_lost_its_stride_makes_another_network(outp
     replace_strides_with_dilation(converted.layer4, dilation_rate=2 if output_stride == 16 else 4)
     if output_stride == 8:
         replace_strides_with_dilation(converted.layer3, dilation_rate=2)
-    with pytest.raises(AssertionError, match="stride (16|32)"):
+    with pytest.raises(AssertionError, match=r"stride (16|32)"):
         _check_same_function(original, converted, (128, 128), output_stride)
 
 

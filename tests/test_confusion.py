@@ -30,7 +30,7 @@ def test_nothing_counted_means_nan_and_predicted_but_absent_is_zero() -> None:
 def test_a_prediction_that_is_no_class_is_refused_where_it_counts() -> None:
     c = Confusion(2)
     c.update(np.array([255]), np.array([7]))
-    with pytest.raises(ValueError, match="class indices 0..1"):
+    with pytest.raises(ValueError, match=r"class indices 0\.\.1"):
         c.update(np.array([0]), np.array([7]))
 
 

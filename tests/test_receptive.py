@@ -67,12 +67,12 @@ def test_whole_networks_see_what_the_arithmetic_says_and_sit_on_their_evidence(a
     network = build_network(arch, encoder=encoder, bands=3, classes=2)
     field = receptive_field(network)
     assert field.size is not None and field.radius is not None and field.offset == 0.0
-    low, high = _check_evidence(network, field.radius, field.stride)
+    low, high = check_evidence(network, field.radius, field.stride)
     assert -low == high == field.radius
     assert field.size == 2 * field.radius + 1
 
 
-def _check_evidence(network: nn.Module, radius: int, stride: int) -> tuple[int, int]:
+def check_evidence(network: nn.Module, radius: int, stride: int) -> tuple[int, int]:
     """The widest reach over all phases; the evidence's centroid must be the pixel at each of them."""
     start = -(-(radius + 8) // stride) * stride  # the first phase whose whole field lies inside
     width = start + stride + radius + 8
@@ -115,7 +115,7 @@ def test_twin_half_pixel_resizing_is_off_its_evidence() -> None:
     field = receptive_field(network)
     network.upsample = _PlainResize(4)
     with pytest.raises(AssertionError, match="phase"):
-        _check_evidence(network, field.radius or 0, field.stride)
+        check_evidence(network, field.radius or 0, field.stride)
 
 
 def test_twin_a_deep_branch_moved_by_one_unit_is_off_its_evidence() -> None:
@@ -123,7 +123,7 @@ def test_twin_a_deep_branch_moved_by_one_unit_is_off_its_evidence() -> None:
     field = receptive_field(network)
     network.to_low_level = _Rolled(network.to_low_level)
     with pytest.raises(AssertionError, match="phase"):
-        _check_evidence(network, field.radius or 0, field.stride)
+        check_evidence(network, field.radius or 0, field.stride)
 
 
 @pytest.mark.parametrize("shift", [0.0, 3.5])

@@ -63,5 +63,5 @@ def test_a_window_cut_at_a_unit_gives_the_same_pixels(width: int, cut: int, fact
 def test_refuses_what_fits_no_grid() -> None:
     with pytest.raises(ModelError, match="at least 1"):
         AlignedUpsample(0)
-    with pytest.raises(ModelError, match="use 0.0 or 3.5"):
+    with pytest.raises(ModelError, match=r"use 0\.0 or 3\.5"):
         AlignedUpsample(8, 1.0)

@@ -65,7 +65,9 @@ class PolygonLabels:
         near = frame[frame.intersects(_outline(grid))]
         if not len(near):
             return np.zeros(grid.shape, dtype=bool)
-        burnt = rasterize(near.geometry, grid.shape, transform=grid.map_transform, fill=0, default_value=1, dtype="uint8")
+        burnt = rasterize(
+            near.geometry, grid.shape, transform=grid.map_transform, fill=0, default_value=1, dtype="uint8"
+        )
         return np.asarray(burnt, dtype=bool)
 
 

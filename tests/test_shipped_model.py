@@ -1,0 +1,90 @@
+"""The model that ships, on real pixels: exact in windows, on its evidence, and good at what it was trained for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+
+from landseg.classes import ClassMap
+from landseg.geo.labels import PolygonLabels, read_label_raster
+from landseg.geo.source import FileSource
+from landseg.metrics.confusion import Confusion
+from landseg.models.bundle import load_model
+from landseg.predict import predict
+from landseg.tiling.receptive import receptive_field
+from landseg.verify import verify
+from tests.test_receptive import check_evidence
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def wide_scene(sample_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """1200 x 3000 px of the demo's scene, mirrored at its right edge to be wide enough."""
+    path = tmp_path_factory.mktemp("wide") / "wide.tif"
+    with rasterio.open(sample_tiles / "banepa_scene.tif") as scene:
+        pixels = scene.read()[:, :1200]
+        place = {"crs": scene.crs, "transform": scene.transform}
+    pixels = np.concatenate([pixels, pixels[:, :, ::-1]], axis=2)[:, :, :3000]
+    with rasterio.open(
+        path, "w", driver="GTiff", count=3, height=1200, width=3000, dtype="uint8", photometric="RGB", **place
+    ) as raster:
+        raster.write(pixels)
+    return path
+
+
+@pytest.mark.parametrize("window", [1600, 2048, 2560])
+def test_stitched_is_whole(wide_scene: Path, window: int) -> None:
+    found = verify(wide_scene, window=window, halo="exact", size=(1200, 3000), memory=16384, device="cpu")
+    assert found.windows > 1 and found.pixels == 1200 * 3000
+    assert found.max_abs_diff <= 1e-4
+    assert found.exact and found.ties <= 1e-5
+
+
+def test_twin_a_halo_one_stride_short_is_found_out(wide_scene: Path) -> None:
+    field = receptive_field(load_model().network)
+    assert field.halo is not None
+    halo = field.halo - field.stride
+    found = verify(wide_scene, window=1600, halo=halo, size=(1200, 3000), memory=16384, device="cpu")
+    assert found.max_abs_diff > 0 and not found.exact
+
+
+def test_predictions_sit_on_their_evidence() -> None:
+    network = load_model().network
+    field = receptive_field(network)
+    assert field.radius is not None and field.offset == 0.0
+    low, high = check_evidence(network, field.radius, field.stride)
+    assert -low == high == field.radius
+
+
+def test_it_maps_a_scene_of_dubai(sample_tiles: Path, tmp_path: Path) -> None:
+    classes = load_model().card.classes
+    confusion = Confusion(len(classes))
+    for image in sorted((sample_tiles / "landcover").glob("*/*.jpg")):
+        predict(image, tmp_path / f"{image.stem}.tif", quiet=True, device="cpu")
+        _count(confusion, image.with_name(f"{image.stem}_labels.png"), tmp_path / f"{image.stem}.tif", classes)
+    # A sanity check on scenes that it has seen; honest figures are in its card.
+    assert confusion.mean_iou() > 0.6
+
+
+def test_it_finds_the_buildings_of_banepa(sample_tiles: Path, tmp_path: Path) -> None:
+    tiles = sorted((sample_tiles / "buildings").rglob("*.tif"))
+    polygons = PolygonLabels(next((sample_tiles / "buildings").rglob("*.gpkg")))
+    confusion = Confusion(2)
+    for tile in tiles:
+        predict(tile, tmp_path / tile.name, quiet=True, device="cpu")
+        with FileSource(tmp_path / tile.name) as found:
+            values, valid = found.read(found.grid.rect)
+            truth = polygons.burn(found.grid).astype(np.uint8)
+        confusion.update(np.where(valid, truth, 255), (values[0] == 1).astype(np.uint8))
+    assert len(tiles) == 8 and confusion.iou()[1] > 0.6
+
+
+def _count(confusion: Confusion, labels: Path, predicted: Path, classes: ClassMap) -> None:
+    with FileSource(predicted) as found:
+        values, _ = found.read(found.grid.rect)
+        truth = read_label_raster(labels, classes, found.grid)
+    confusion.update(truth, classes.to_indices(values[0]))
