@@ -424,6 +424,22 @@ def test_a_truncated_file_is_never_read_as_zeros(
             whole(path)
 
 
+def test_a_damaged_jpeg_is_not_read_as_grey(save: Callable[..., Path]) -> None:
+    profile = {"compress": "jpeg", "photometric": "ycbcr", "tiled": True, "blockxsize": 64, "blockysize": 64}
+    path = save(noise((3, 200, 200)), "photo.tif", **profile)
+    assert whole(path)[1].all()
+    with rasterio.open(path) as raster:
+        start = int(raster.get_tag_item("BLOCK_OFFSET_1_1", "TIFF", bidx=1))
+        size = int(raster.get_tag_item("BLOCK_SIZE_1_1", "TIFF", bidx=1))
+    content = bytearray(path.read_bytes())
+    content[start + size // 2 : start + size // 2 + 500] = b"\xff" * 500
+    path.write_bytes(content)
+    with pytest.raises(RasterError, match=r"Corrupt JPEG data.*damaged"):
+        whole(path)
+    with open_source(path) as source:  # what is whole can be read
+        assert source.read(Rect(0, 0, 64, 64))[1].all()
+
+
 def test_a_damaged_png_is_not_read_as_zeros(save: Callable[..., Path], tmp_path: Path) -> None:
     path = save(noise((3, 200, 200)), "drawing.png", driver="PNG", bare=True)
     content = bytearray(path.read_bytes())

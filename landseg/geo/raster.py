@@ -20,6 +20,7 @@ from rasterio.windows import Window
 from landseg.errors import BandError, GridError, RasterError
 from landseg.geo.address import gdal_path, is_remote, label
 from landseg.geo.grid import ControlPoint, Grid, Rect
+from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
 
 CACHE_MIB = 256
@@ -116,7 +117,8 @@ class RasterFile:
         handle = self._handle()
         with handle.lock, self._environment():
             try:
-                return handle.dataset.read(list(bands), window=window, out_dtype=dtype)
+                with no_damaged_jpeg():
+                    return handle.dataset.read(list(bands), window=window, out_dtype=dtype)
             except _ERRORS as error:
                 raise self._unreadable(rect, error) from error
 
@@ -130,7 +132,8 @@ class RasterFile:
         handle = self._handle()
         with handle.lock, self._environment():
             try:
-                return handle.dataset.read_masks(band, window=window) > 0
+                with no_damaged_jpeg():
+                    return handle.dataset.read_masks(band, window=window) > 0
             except _ERRORS as error:
                 raise self._unreadable(rect, error) from error
 
