@@ -65,7 +65,7 @@ def test_a_raster_in_json(write_raster: Callable[..., Path], rgb_model: Path) ->
     assert found["block"] == [256, 128] and found["overviews"] == []
     assert found["validity"] == "nodata value" and found["provenance"] == {}
     verdict = facts(path, "-m", rgb_model)["model"]
-    assert not verdict["fits"] and "reads 3 (red, green, blue) bands, the raster has 2" in verdict["reason"]
+    assert not verdict["fits"] and "reads 3 bands (red, green, blue), the raster has 2" in verdict["reason"]
 
 
 @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # from writing the raster
@@ -168,7 +168,7 @@ def test_misfits_name_what_was_expected_and_found() -> None:
     assert misfit(card, bands=2, dtype="uint16", resolution_m=0.25) is None
     assert misfit(card, bands=2, dtype="uint8", resolution_m=None) is None
     for bands, dtype, metres, kind, sentence in (
-        (1, "uint8", 1.0, BandError, "reads 2 (red, b8) bands, the raster has 1"),
+        (1, "uint8", 1.0, BandError, "reads 2 bands (red, b8), the raster has 1"),
         (3, "uint8", 1.0, BandError, "name the ones to use, in this order, with --bands"),
         (2, "int16", 1.0, BandError, "reads uint8 or uint16 pixels, the raster has int16"),
         (2, "uint8", 0.2, GridError, "the raster has 0.2 m: 5 times apart"),

@@ -133,7 +133,7 @@ def test_a_full_disk_is_a_sentence_that_says_what_to_do(tmp_path: Path, monkeypa
 
 
 def test_other_refusals_name_the_file(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"cannot write .*x: Permission denied"), disk_errors(tmp_path / "x"):
+    with pytest.raises(OutputError, match=r"cannot write .*x \(Permission denied\)"), disk_errors(tmp_path / "x"):
         raise PermissionError(errno.EACCES, "Permission denied")
 
 

@@ -101,8 +101,8 @@ def test_a_plan_is_lazy() -> None:
         (512, 24, "halo 24 is not a multiple of the stride 16; use 32"),
         (500, 32, "window 500 is not a multiple of the stride 16; use 512"),
         (64, 32, "use a window of at least 80"),
-        (64, -1, "use 0"),
-        (0, 0, "use 16"),
+        (64, -16, "halo -16 is below 0; use 0"),
+        (0, 0, "window 0 holds no pixel; use 16"),
     ],
 )
 def test_a_misfit_is_refused_with_the_number_that_fits(window: int, halo: int, sentence: str) -> None:

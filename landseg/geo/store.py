@@ -51,7 +51,9 @@ def disk_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _NO_SPACE:
             raise full_disk(path) from error
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        raise OutputError(
+            f"cannot write {path} ({error.strerror or error}): choose a folder that you may write to"
+        ) from error
 
 
 def full_disk(path: Path) -> OutputError:

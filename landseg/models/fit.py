@@ -23,15 +23,15 @@ def misfit(card: Card, *, bands: int, dtype: str, resolution_m: float | None = N
         dtype: Of its pixels.
         resolution_m: Ground metres a pixel; None when unknown or overruled, which is not a misfit.
     """
-    wanted = f"{len(card.bands)} ({', '.join(band.name for band in card.bands)})"
+    wanted = f"{len(card.bands)} bands ({', '.join(band.name for band in card.bands)})"
     if bands < len(card.bands):
         return BandError(
-            f"model {card.name} reads {wanted} bands, the raster has {bands}: use a raster with all of them, "
+            f"model {card.name} reads {wanted}, the raster has {bands}: use a raster with all of them, "
             "or a model trained on the ones it has"
         )
     if bands > len(card.bands) and not reads_rgb(card):
         return BandError(
-            f"model {card.name} reads {wanted} bands, the raster has {bands}: name the ones to use, in this "
+            f"model {card.name} reads {wanted}, the raster has {bands}: name the ones to use, in this "
             "order, with --bands"
         )
     if dtype not in card.dtypes:

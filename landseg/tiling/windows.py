@@ -145,10 +145,12 @@ def check_axis(window: int, halo: int, stride: int, pixels: int) -> None:
         raise PlanError(f"a network's stride is at least 1, got {stride}")
     if halo < 0 or halo % stride:
         fix = round_up(max(halo, 0), stride)
-        raise PlanError(f"halo {halo} is not a multiple of the stride {stride}; use {fix}")
+        wrong = "is below 0" if halo < 0 else f"is not a multiple of the stride {stride}"
+        raise PlanError(f"halo {halo} {wrong}; use {fix}")
     if window < 1 or window % stride:
         fix = round_up(max(window, 1), stride)
-        raise PlanError(f"window {window} is not a multiple of the stride {stride}; use {fix}")
+        wrong = "holds no pixel" if window < 1 else f"is not a multiple of the stride {stride}"
+        raise PlanError(f"window {window} {wrong}; use {fix} or more")
     if pixels > window and window <= 2 * halo:
         raise PlanError(
             f"a window of {window} with a halo of {halo} on both sides keeps no core; "
