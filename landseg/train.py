@@ -18,6 +18,7 @@ from landseg.metrics.confusion import Confusion
 from landseg.models.build import build_network
 from landseg.models.bundle import read_card, save_model
 from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
+from landseg.models.shipped import SUFFIX
 from landseg.tiling.receptive import receptive_field
 from landseg.training.evaluate import predict_scene
 from landseg.training.fit import Scaling, fit
@@ -73,7 +74,7 @@ def train(
 
     Raises:
         TrainingError: nothing to learn from, a run folder that exists, a loss that is no number.
-        OutputError: the output exists.
+        OutputError: the output exists, has no folder, or a name that is no model file's.
     """
     recipe, output = read_recipe(Path(recipe_path)), Path(output)
     folder = output.with_suffix(".run")
@@ -96,6 +97,10 @@ def train(
 
 
 def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
+    if output.suffix != SUFFIX:  # all that saving would refuse is refused before the hours of learning
+        raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
+    if not output.parent.is_dir():
+        raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
     if output.exists() and not overwrite:
         raise OutputError(f"{output} exists; pass --overwrite to replace it or choose another name")
     if (folder / "last.pt").exists() and not (resume or overwrite):

@@ -121,6 +121,14 @@ def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
         train(data / "recipe.toml", output, data=data)
 
 
+@pytest.mark.parametrize(("name", "says"), [("m.txt", r"use m\.safetensors"), ("no/m.safetensors", "no folder")])
+def test_a_name_that_cannot_be_saved_is_refused_before_learning(data: Path, name: str, says: str) -> None:
+    before = sorted(data.iterdir())
+    with pytest.raises(OutputError, match=says):
+        train(data / "recipe.toml", data / name, data=data)
+    assert sorted(data.iterdir()) == before
+
+
 def _without(key: str) -> Callable[[Path], None]:
     def change(data: Path) -> None:
         text = (data / "recipe.toml").read_text()
