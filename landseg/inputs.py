@@ -61,6 +61,11 @@ def match(
         if chosen is not None and chosen != source.band_numbers:
             source.close()
             source = open_source(paths, bands=chosen)
+        if reads_rgb(card) and "palette" in source.colorinterp:
+            raise BandError(
+                f"{source.name} holds palette indices, model {card.name} reads red, green and blue: "
+                "convert it first (gdal_translate -expand rgb)"
+            )
         known = source.grid.resolution_m if resolution_m is None else None
         problem = misfit(card, bands=source.count, dtype=source.dtype, resolution_m=known)
         if problem is not None:

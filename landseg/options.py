@@ -5,11 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.errors import LandsegError, OutputError, PlanError
+from landseg.errors import BandError, LandsegError, OutputError, PlanError
 
 File = str | PathLike[str] | None
 _FILES = ("probs", "confidence", "logits", "polygons", "preview")
@@ -35,7 +36,7 @@ class Options:
         resolution: metres a pixel for the network; None follows the card.
         workers: threads that read.
         memory: MiB that the process may take.
-        aoi: "left,bottom,right,top" or a vector file.
+        aoi: "left,bottom,right,top", those four numbers, or a vector file.
         resume: continue a run that was stopped.
         overwrite: replace outputs that exist.
         dry_run: plan and estimate, write nothing.
@@ -57,7 +58,7 @@ class Options:
     resolution: float | None = None
     workers: int = 2
     memory: int = 3072
-    aoi: File = None
+    aoi: File | Sequence[float] = None
     resume: bool = False
     overwrite: bool = False
     dry_run: bool = False
@@ -77,11 +78,13 @@ class Options:
                 hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
                 raise LandsegError(f"predict has no option {name!r}: {hint}")
         made = cls(**options)
-        made = replace(made, window=_window(made.window), halo=_halo(made.halo))
-        for name, least in (("batch", 1), ("workers", 1), ("memory", 1)):
+        made = replace(made, window=_window(made.window), halo=_halo(made.halo), aoi=_aoi(made.aoi))
+        for name in ("batch", "workers", "memory"):
             value = getattr(made, name)
-            if value is not None and value < least:
-                raise PlanError(f"{name} {value}: expected {least} or more")
+            if not (isinstance(value, int) and value >= 1) and not (name == "batch" and value is None):
+                raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")
+        if made.bands is not None and not all(isinstance(band, Integral) for band in made.bands):
+            raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")
         if made.probs_dtype not in ("uint8", "float32"):
             raise OutputError(f"probabilities in {made.probs_dtype!r}: expected uint8 or float32")
         if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):
@@ -125,16 +128,21 @@ def _window(value: Any) -> int | tuple[int, int] | str:
     """A window as asked for: "auto", 512, "512", "512x1024" or (512, 1024)."""
     if value == "auto" or isinstance(value, int):
         return value  # type: ignore[no-any-return]
-    parts = str(value).lower().split("x") if isinstance(value, str) else list(value)
+    parts = str(value).lower().split("x") if isinstance(value, str) else value
     try:
         numbers = [int(part) for part in parts]
-    except ValueError:
+    except (TypeError, ValueError):
         numbers = []
     if len(numbers) == 1:
         return numbers[0]
     if len(numbers) == 2:
         return numbers[0], numbers[1]
     raise PlanError(f"window {value!r}: expected auto, a number, or HEIGHTxWIDTH")
+
+
+def _aoi(value: Any) -> File:
+    """An area as asked for: a file, "left,bottom,right,top", or those four numbers."""
+    return ",".join(str(float(part)) for part in value) if isinstance(value, (tuple, list)) else value
 
 
 def _halo(value: Any) -> int | str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import LandsegError, OutputError
+from landseg.geo.store import disk_errors
 from landseg.models.bundle import Model, load_model
 from landseg.options import Options, is_folder
 from landseg.prediction import Prediction, Predictions
@@ -61,17 +62,17 @@ def _each(sources: list[str], folder: Path, model: Model, options: Options) -> P
     if twice is not None:
         raise OutputError(f"two sources are named {twice}: give each its own run, or rename one")
     per_source = [options.in_folder(stem) for stem in stems]
-    if not options.dry_run:
-        for path in (folder, *options.folders()):
+    folders = (folder, *options.folders())
+    for path in () if options.dry_run else folders:
+        with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
     engine = Lazy(model, options)
     done: list[Prediction] = []
     failures: dict[str, str] = {}
     for source, stem, own in zip(sources, stems, per_source, strict=True):
         try:
-            done.append(Run(engine, [source], folder / f"{stem}.tif", own).result())
-        except LandsegError as error:
-            text = " ".join(str(error).split())
-            failures[source] = text
-            _log.error("%s: %s", source, text)
+            done.append(Run(engine, [source], folder / f"{stem}.tif", own, folders).result())
+        except (LandsegError, OSError) as error:
+            failures[source] = text = " ".join(str(error).split())
+            _log.error("%s", text if text.startswith(source) else f"{source}: {text}")
     return Predictions(tuple(done), failures)

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import time
 from dataclasses import dataclass, replace
-from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs, disk_bytes
-from landseg.geo.targets import check_absent, check_targets
+from landseg.geo.targets import check_absent, check_finished, check_targets
 from landseg.geo.vector import polygonize, vector_driver
 from landseg.inputs import Matched, match
 from landseg.models.bundle import Model
@@ -55,6 +54,7 @@ class Run:
     sources: list[str]
     output: Path
     options: Options
+    folders: tuple[Path, ...] = ()  # that a real run would make first
 
     def result(self) -> Prediction:
         """Everything from opening to renaming."""
@@ -67,11 +67,12 @@ class Run:
             bands=options.bands,
             resolution_m=options.resolution,
         ) as matched:
-            aoi = None if options.aoi is None else read_aoi(fspath(options.aoi), matched.source.grid)
+            aoi = None if options.aoi is None else read_aoi(str(options.aoi), matched.source.grid)
             region = matched.source.grid.rect if aoi is None else aoi.rect
             grid = matched.source.grid if aoi is None else matched.source.grid.crop(region)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
+                check_finished([*(layer.path for layer in self._layers()), *self._extras()])
                 return Prediction(self.output, files=(self.output,), pixels=region.area, skipped=True)
             engine = self.engine.get()
             tiling = engine.plan(matched, options, region)
@@ -161,7 +162,7 @@ class Run:
         height, width = tiling.windows.largest
         seconds = engine.runner.seconds(height, width, batch=tiling.batch)
         rate = seconds / (tiling.batch * height * width)
-        return replace(plan, seconds=round(1.1 * rate * tiling.windows.pixels, 3), dry_run=True)
+        return replace(plan, seconds=max(0.001, round(1.1 * rate * tiling.windows.pixels, 3)), dry_run=True)
 
     def _layers(self) -> list[Layer]:
         classes, options = self.engine.model.card.classes, self.options
@@ -190,7 +191,7 @@ class Run:
         if picture is not None and picture.suffix.lower() != ".png":
             raise OutputError(f"{picture} will be a PNG: let its name end in .png")
         layers, extras = self._layers(), self._extras()
-        check_targets(layers, extras, [Path(source) for source in self.sources])
+        check_targets(layers, extras, [Path(source) for source in self.sources], folders=self.folders)
         if not (self.options.overwrite or self.options.resume):
             check_absent([*(layer.path for layer in layers), *extras])
 

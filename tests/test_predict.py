@@ -274,6 +274,9 @@ def test_a_dry_run_writes_nothing(write_raster: Write, tmp_path: Path) -> None:
     assert result.dry_run and result.seconds > 0 and result.memory_mib > 0 and result.disk_mib > 0
     assert sorted(tmp_path.iterdir()) == before
     assert any("nothing written" in line for line in result.lines())
+    every = predict(source, f"{tmp_path}/new/", model=MODEL, dry_run=True, probs=f"{tmp_path}/p/", **QUICK)
+    assert isinstance(every, Predictions) and every.predictions and not every.failures
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.mark.parametrize(
@@ -288,6 +291,10 @@ def test_a_dry_run_writes_nothing(write_raster: Write, tmp_path: Path) -> None:
         ({}, {"aoi": "0,0,1,1"}, GridError, "outside"),
         ({}, {"window": "huge"}, PlanError, "HEIGHTxWIDTH"),
         ({}, {"windows": 64}, LandsegError, "did you mean window"),
+        ({}, {"window": 1.5}, PlanError, "window 1.5: expected"),
+        ({}, {"batch": "2"}, PlanError, "batch '2': expected a whole number"),
+        ({}, {"bands": "3,2,1"}, BandError, r"such as \[3, 2, 1\]"),
+        ({}, {"aoi": (0, 0, 1, 1)}, GridError, "outside"),
         ({}, {"polygons": "x.abc"}, LandsegError, "suffix"),
         ({}, {"preview": "x.bmp"}, OutputError, "png"),
     ],
@@ -325,6 +332,32 @@ def test_a_read_error_in_the_middle_is_no_map(write_raster: Write, tmp_path: Pat
     with pytest.raises(RasterError):
         predict(raster, tmp_path / "o.tif", model=MODEL, window=64, **QUICK)
     assert not (tmp_path / "o.tif").exists()
+
+
+def test_a_failure_before_the_first_finished_strip_leaves_nothing(write_raster: Write, tmp_path: Path) -> None:
+    raster = write_raster(noise(100, 100))
+    raster.write_bytes(raster.read_bytes()[:20_000])
+    with pytest.raises(RasterError):
+        predict(raster, tmp_path / "o.tif", model=MODEL, probs=tmp_path / "p.tif", **QUICK)
+    assert list(tmp_path.iterdir()) == [raster]
+
+
+def test_a_finished_run_without_all_its_files_is_not_skipped(write_raster: Write, tmp_path: Path) -> None:
+    raster, output = write_raster(noise(40, 40)), tmp_path / "o.tif"
+    predict(raster, output, model=MODEL, **QUICK)
+    assert one(predict(raster, output, model=MODEL, resume=True, **QUICK)).skipped
+    with pytest.raises(OutputError, match=r"o\.gpkg is not there.*--overwrite"):
+        predict(raster, output, model=MODEL, resume=True, polygons=tmp_path / "o.gpkg", **QUICK)
+
+
+def test_a_palette_is_not_taken_for_a_band(tmp_path: Path) -> None:
+    path = tmp_path / "palette.tif"
+    place = {"crs": "EPSG:32633", "transform": Affine(0.5, 0, 0, 0, -0.5, 50), "photometric": "palette"}
+    with rasterio.open(path, "w", width=9, height=9, count=1, dtype="uint8", **place) as raster:
+        raster.write(noise(9, 9, bands=1))
+        raster.write_colormap(1, {0: (1, 2, 3, 255)})
+    with pytest.raises(BandError, match=r"palette.*-expand rgb"):
+        predict(path, tmp_path / "o.tif", model=MODEL, **QUICK)
 
 
 KILLED = """

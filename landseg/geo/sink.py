@@ -42,7 +42,7 @@ class Outputs:
     Pixels go straight to their place in raw files; :meth:`commit` makes a step durable; :meth:`finish` turns
     everything into COGs and renames it into place, the first layer last. A run that ends before that leaves
     its hidden work folders, from which ``begin(..., resume=True)`` goes on. Leaving it as a context manager
-    abandons what is not finished; :meth:`discard` removes it.
+    abandons what is not finished, or discards it where an error came before the first commit.
     """
 
     def __init__(self, layers: tuple[Layer, ...], grid: Grid, extras: tuple[Path, ...], journal: Journal) -> None:
@@ -219,7 +219,10 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.abandon()
+        if error is not None and not self.done:
+            self.discard()  # nothing to go on from
+        else:
+            self.abandon()
 
     @property
     def _finishing(self) -> bool:

@@ -26,15 +26,17 @@ def disk_bytes(layers: Sequence[Layer], grid: Grid) -> int:
     return sum(math.ceil(area * layer.pixel_bytes * (1.5 if layer.classes else 2.4)) for layer in layers)
 
 
-def check_targets(layers: Sequence[Layer], extras: Sequence[Path], inputs: Sequence[Path]) -> None:
-    """Refuses targets that cannot be written or must not be.
+def check_targets(
+    layers: Sequence[Layer], extras: Sequence[Path], inputs: Sequence[Path], *, folders: Sequence[Path] = ()
+) -> None:
+    """Refuses targets that cannot be written or must not be; ``folders`` will be made before they are needed.
 
     Raises:
         OutputError: no folder, a folder, an input, the same target twice, a suffix other than .tif.
     """
     seen: set[Path] = set()
     for target in (*(layer.path for layer in layers), *extras):
-        if not target.parent.is_dir():
+        if not target.parent.is_dir() and target.parent not in folders:
             raise OutputError(f"{target} has no folder: make {target.parent} first, or choose another output")
         if target.is_dir():
             raise OutputError(f"{target} is a folder: name a file in it")
@@ -57,6 +59,19 @@ def check_absent(targets: Sequence[Path]) -> None:
     for target in targets:
         if os.path.lexists(target):
             raise OutputError(f"{target} exists: choose another output, or replace it with --overwrite")
+
+
+def check_finished(targets: Sequence[Path]) -> None:
+    """Refuses to take a run for finished whose further files are not all there.
+
+    Raises:
+        OutputError: the first file is there, another is not.
+    """
+    for target in targets:
+        if not target.exists():
+            raise OutputError(
+                f"{targets[0]} is finished, but {target} is not there: make all files again with --overwrite"
+            )
 
 
 def check_space(layers: Sequence[Layer], grid: Grid, raw_paths: Sequence[Path]) -> None:
