@@ -23,6 +23,7 @@ def command(
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget, in place of the recipe's.")] = None,
+    init: Annotated[Path | None, typer.Option("--init", help="A model of the same network to go on from.")] = None,
     metrics_from: Annotated[
         Path | None,
         typer.Option("--metrics-from", help="A model of the same recipe whose kept-out figures the card quotes."),
@@ -41,6 +42,7 @@ def command(
             data=data,
             keep_out=keep_out or (),
             minutes=minutes,
+            init=init,
             metrics_from=metrics_from,
             resume=resume,
             overwrite=overwrite,

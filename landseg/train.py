@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import OutputError, TrainingError
 from landseg.metrics.confusion import Confusion
 from landseg.models.build import build_network
-from landseg.models.bundle import read_card, save_model
+from landseg.models.bundle import load_model, read_card, save_model
 from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
 from landseg.models.shipped import SUFFIX
 from landseg.tiling.receptive import receptive_field
@@ -53,6 +53,7 @@ def train(
     data: str | Path,
     keep_out: Sequence[str] = (),
     minutes: float | None = None,
+    init: str | Path | None = None,
     metrics_from: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -66,6 +67,7 @@ def train(
         data: the folder that the recipe's globs start from.
         keep_out: globs over scene names; these scenes are not trained on but measured at the end.
         minutes: a time budget in place of the recipe's.
+        init: a model of the same network to go on from, in place of the recipe's encoder weights.
         metrics_from: a model of the same recipe whose kept-out figures go into the card, for weights trained
             on everything.
         resume: go on from the run folder's last checkpoint.
@@ -84,15 +86,16 @@ def train(
     scenes, sets = load_scenes(recipe, Path(data))
     learned, kept = _split(scenes, keep_out)
     report(f"{len(learned)} scenes to learn from, {len(kept)} kept out")
+    network = _network(recipe, init)
     scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
-    network = fit(
-        _network(recipe), learned, sets, scaling, options=options, folder=folder, resume=resume, report=report
-    )
+    network = fit(network, learned, sets, scaling, options=options, folder=folder, resume=resume, report=report)
     if kept:
         measured_on = f"{len(kept)} scenes kept out of training: {', '.join(keep_out)}"
         figures = _measure(network, kept, scaling, recipe, measured_on)
     made_with = {**asdict(options), "keep_out": list(keep_out)}
-    save_model(output, network, _card(recipe, network, Path(data), made_with, figures), overwrite=overwrite)
+    started_from = recipe.encoder_weights if init is None else Path(init).name
+    card = _card(recipe, network, Path(data), Training((), made_with, started_from), figures)
+    save_model(output, network, card, overwrite=overwrite)
     return Trained(output, len(learned), len(kept), figures)
 
 
@@ -120,15 +123,21 @@ def _split(scenes: Sequence[Scene], keep_out: Sequence[str]) -> tuple[list[Scene
     return learned, kept
 
 
-def _network(recipe: Recipe) -> nn.Module:
-    return build_network(
+def _network(recipe: Recipe, init: str | Path | None) -> nn.Module:
+    network = build_network(
         recipe.arch,
         encoder=recipe.encoder,
         bands=len(recipe.bands),
         classes=len(recipe.classes),
-        encoder_weights=recipe.encoder_weights,
+        encoder_weights=recipe.encoder_weights if init is None else None,
         **recipe.options,
     )
+    if init is not None:
+        state = load_model(init).network.state_dict()
+        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in network.state_dict().items()}:
+            raise TrainingError(f"{init} holds another network than the recipe's {recipe.arch}; start without --init")
+        network.load_state_dict(state)
+    return network
 
 
 def _measure(
@@ -149,9 +158,7 @@ def _measure(
     return Metrics(measured_on, overall, per_class)
 
 
-def _card(
-    recipe: Recipe, network: nn.Module, data: Path, made_with: Mapping[str, Any], figures: Metrics | None
-) -> Card:
+def _card(recipe: Recipe, network: nn.Module, data: Path, training: Training, figures: Metrics | None) -> Card:
     sources = tuple(
         DataSource(spec.name, spec.licence, spec.credit, fingerprint(find_images(spec, data)))
         for spec in recipe.sources
@@ -168,7 +175,7 @@ def _card(
         parameters=sum(p.numel() for p in network.parameters()),
         licence=recipe.licence,
         trained_at_m=recipe.trained_at_m,
-        training=Training(sources, made_with, recipe.encoder_weights),
+        training=replace(training, sources=sources),
         metrics=figures,
         limitations=recipe.limitations,
         created_by=f"landseg {__version__}",

@@ -28,7 +28,7 @@ def _light(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     bands = pixels.shape[0]
     mean = pixels.mean(dim=(-2, -1), keepdim=True)
     gain = torch.from_numpy(rng.normal(1.0, 0.05, size=(bands, 1, 1)).astype(np.float32))
-    contrast, brightness = float(rng.uniform(0.7, 1.4)), float(rng.normal(1.0, 0.15))
+    contrast, brightness = float(rng.uniform(0.7, 1.4)), float(rng.uniform(0.6, 1.3))
     pixels = ((pixels - mean) * contrast + mean * brightness) * gain
     if bands > 1 and rng.random() < 0.8:  # saturation: towards or away from the bands' mean
         grey = pixels.mean(dim=0, keepdim=True)

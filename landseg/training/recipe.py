@@ -20,6 +20,7 @@ class SourceSpec:
     Attributes:
         images: Glob below the data folder.
         labels: Pattern of the label raster, ``{stem}`` standing for the image's stem; or None.
+        suffix: End of the images' stems that ``{stem}`` leaves out.
         values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
             class name, "not NAME" or "ignore".
         polygons: Vector file whose polygons are of the class ``partial_class``; or None.
@@ -37,6 +38,7 @@ class SourceSpec:
     licence: str
     credit: str
     labels: str | None = None
+    suffix: str = ""
     values: Mapping[str, str] | None = None
     polygons: str | None = None
     ndvi: tuple[float, float] | None = None

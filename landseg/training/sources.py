@@ -95,7 +95,7 @@ def fingerprint(paths: Sequence[Path]) -> str:
 def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds) -> Labeller:
     """How the targets of a source's images are made."""
     if spec.labels is not None:
-        return _by_raster(spec.labels, data, _values(spec, recipe, kinds))
+        return _by_raster(spec, data, _values(spec, recipe, kinds))
     assert spec.partial_class is not None, "polygons and ndvi come with a partial_class"
     yes, no = kinds.index(spec.partial_class), kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
@@ -119,11 +119,13 @@ def _values(spec: SourceSpec, recipe: Recipe, kinds: Kinds) -> tuple[ClassMap, N
     return ClassMap.from_json({"classes": [{"value": v, "name": str(v)} for v in known], "ignore": ignored}), table
 
 
-def _by_raster(pattern: str, data: Path, values: tuple[ClassMap, NDArray[np.uint8]]) -> Labeller:
+def _by_raster(spec: SourceSpec, data: Path, values: tuple[ClassMap, NDArray[np.uint8]]) -> Labeller:
     classes, table = values
+    pattern = spec.labels
+    assert pattern is not None, "the source is labelled by rasters"
 
     def label(image: Path, grid: Grid, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        path = data / pattern.format(stem=image.stem)
+        path = data / pattern.format(stem=image.stem.removesuffix(spec.suffix))
         if not path.exists():
             raise TrainingError(f"{image} has no labels: expected {path}; add it or narrow the images")
         return table[read_label_raster(path, classes, grid)]
