@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable
@@ -221,8 +222,12 @@ def _squares(windows: WindowPlan) -> list[Rect]:
     return squares
 
 
+@functools.cache
 def _base() -> float:
-    """Bytes that the process holds without any window."""
+    """Bytes that the process holds without any window.
+
+    Asked once: what an earlier run of the same process took and freed is kept for the next, and not lost to it.
+    """
     held = resident_bytes() + _CACHE
     return _BASE if held <= _BASE else -(-held // (512 * MIB)) * 512 * MIB
 

@@ -434,3 +434,13 @@ def test_an_interrupted_run_keeps_what_it_needs_to_go_on(
     assert not (tmp_path / "o.tif").exists()
     predict(source, tmp_path / "o.tif", model=MODEL, window=64, resume=True, **QUICK)
     np.testing.assert_array_equal(read(tmp_path / "o.tif"), expected(noise(200, 200)))
+
+
+def test_memory_kept_by_an_earlier_run_does_not_shrink_the_next_ones_plan(
+    write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_raster(noise(300, 300), "m.tif")
+    first = predict(source, tmp_path / "a.tif", model=MODEL, dry_run=True, device="cpu")
+    monkeypatch.setattr("landseg.engine.resident_bytes", lambda: 5 << 30)  # as after a large window
+    again = predict(source, tmp_path / "a.tif", model=MODEL, dry_run=True, device="cpu")
+    assert (again.window, again.memory_mib) == (first.window, first.memory_mib)
