@@ -1,0 +1,232 @@
+"""The operators that landseg can run piece by piece: each knows its geometry and how a piece of it is computed.
+
+A piece is a rectangle of an operator's output. What it reads beyond the input's true edges is padding, added here
+and only here; at a cut inside the raster nothing is ever padded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from landseg.tiling.geometry import Axis, Part, Reach, Spread, Stretch, Window
+
+_IDENTITY = Window()
+
+
+class Operator:
+    """An operator that reads a bounded part of its inputs.
+
+    Attributes:
+        rows, columns: its geometry.
+    """
+
+    rows: Axis = _IDENTITY
+    columns: Axis = _IDENTITY
+
+    @property
+    def reach(self) -> Reach:
+        """The larger of both axes."""
+        ys, xs = self.rows.reach, self.columns.reach
+        low, high = min(ys.low, xs.low), max(ys.high, xs.high)
+        centre = ys.centre if ys == xs else (low + high) / 2
+        return Reach(ys.stride, low, high, centre)
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        """Channels of the output, from those of the inputs."""
+        return inputs[0]
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        """The piece (N, C, rows.count, columns.count), from the inputs' rows ``rows.first`` to ``rows.end`` and
+        the same columns; written to ``out`` only where that saves a copy."""
+        raise NotImplementedError
+
+
+class _Sliding(Operator):
+    """A kernel moving over a padded input; ``fill`` is what padding holds."""
+
+    fill = 0.0
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        kernel, stride, padding = _pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding)
+        dilation, ceil = _pair(getattr(layer, "dilation", 1)), bool(getattr(layer, "ceil_mode", False))
+        self.rows, self.columns = (
+            Window(kernel[i], stride[i], padding[i], dilation[i], ceil) for i in (0, 1)
+        )
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        x, padding = inputs[0], (0, 0)
+        if rows.before or rows.after or columns.before or columns.after:
+            if _symmetric(self.rows, rows) and _symmetric(self.columns, columns):
+                padding = (rows.before, columns.before)
+            else:
+                x = F.pad(x, (columns.before, columns.after, rows.before, rows.after), value=self.fill)
+        return self.apply(x, padding)
+
+    def apply(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
+        raise NotImplementedError
+
+
+class Convolution(_Sliding):
+    """nn.Conv2d: strided, dilated, grouped."""
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        return int(self.layer.out_channels)
+
+    def apply(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
+        layer = self.layer
+        return F.conv2d(x, layer.weight, layer.bias, layer.stride, padding, layer.dilation, layer.groups)
+
+
+class MaxPool(_Sliding):
+    """nn.MaxPool2d, whose padding never wins."""
+
+    fill = float("-inf")
+
+    def apply(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
+        layer = self.layer
+        return F.max_pool2d(x, layer.kernel_size, layer.stride, padding, layer.dilation)
+
+
+class AveragePool(_Sliding):
+    """nn.AvgPool2d. Where a window reaches into the padding, its sum is divided by what PyTorch counts there."""
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        layer, x = self.layer, inputs[0]
+        if not (rows.before or rows.after or columns.before or columns.after):
+            return F.avg_pool2d(x, layer.kernel_size, layer.stride, divisor_override=layer.divisor_override)
+        x = F.pad(x, (columns.before, columns.after, rows.before, rows.after))
+        sums = F.avg_pool2d(x, layer.kernel_size, layer.stride, divisor_override=1)
+        if layer.divisor_override:
+            return sums / layer.divisor_override
+        return sums / (self._counts(self.rows, rows, x)[:, None] * self._counts(self.columns, columns, x))
+
+    def _counts(self, axis: Any, piece: Part, like: Tensor) -> Tensor:
+        low, high = (-axis.padding, piece.units + axis.padding) if self.layer.count_include_pad else (0, piece.units)
+        starts = torch.arange(piece.start, piece.stop, dtype=like.dtype, device=like.device) * axis.stride
+        starts -= axis.padding
+        return (starts + axis.kernel).clamp(max=high) - starts.clamp(min=low)
+
+
+class Transposed(Operator):
+    """nn.ConvTranspose2d."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self.rows, self.columns = (
+            Spread(
+                layer.kernel_size[i], layer.stride[i], layer.padding[i], layer.dilation[i], layer.output_padding[i]
+            )
+            for i in (0, 1)
+        )
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        return int(self.layer.out_channels)
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        layer, skips, extra = self.layer, [], []
+        x = F.pad(inputs[0], (columns.before, columns.after, rows.before, rows.after))
+        for axis, piece, units in zip((self.rows, self.columns), (rows, columns), x.shape[2:], strict=True):
+            assert isinstance(axis, Spread)
+            skips.append(piece.start - (piece.unclipped * axis.stride - axis.padding))
+            made = (units - 1) * axis.stride + axis.extent + 1
+            extra.append(max(0, skips[-1] + piece.count - made))  # outputs that no unit reaches
+        y = F.conv_transpose2d(
+            x, layer.weight, layer.bias, layer.stride, 0, tuple(extra), layer.groups, layer.dilation
+        )
+        return y[..., skips[0] : skips[0] + rows.count, skips[1] : skips[1] + columns.count]
+
+
+class Upsample(Operator):
+    """AlignedUpsample: its result is as large as the tensor that lends its size."""
+
+    def __init__(self, layer: Any) -> None:
+        self.factor, self.shifted = layer.factor, bool(layer.shift)
+        self.rows = self.columns = Window() if layer.factor == 1 else Stretch(layer.factor, Fraction(layer.shift))
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        x, factor = inputs[0], self.factor
+        if factor == 1:
+            return x
+        if self.shifted:  # beyond its ends interpolation holds the last unit: only ever a true edge here
+            size = (x.shape[-2] * factor, x.shape[-1] * factor)
+            y = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        else:
+            if rows.after or columns.after:
+                x = F.pad(x, (0, columns.after, 0, rows.after), mode="replicate")
+            size = ((x.shape[-2] - 1) * factor + 1, (x.shape[-1] - 1) * factor + 1)
+            y = F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+        top, left = rows.start - rows.first * factor, columns.start - columns.first * factor
+        return y[..., top : top + rows.count, left : left + columns.count]
+
+
+class Pointwise(Operator):
+    """Anything that works on each pixel alone; several inputs are added, multiplied, ... pixel by pixel.
+
+    Args:
+        call: computes the result from the inputs.
+        into: the same, writing to a given tensor in one pass; None where there is no such thing.
+        changes: whether ``call`` may write over its input.
+        order: for a concatenation, the inputs in the order of their channels.
+    """
+
+    def __init__(
+        self,
+        call: Callable[..., Tensor],
+        *,
+        into: Callable[..., Tensor] | None = None,
+        changes: bool = False,
+        order: Sequence[int] | None = None,
+    ) -> None:
+        self.call, self.into, self.changes, self.order = call, into, changes, order
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        return max(inputs) if self.order is None else sum(inputs[i] for i in self.order)
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        if out is not None and self.into is not None:
+            return self.into(*inputs, out=out)
+        return self.call(*(x.clone() for x in inputs) if self.changes else inputs)
+
+    def finish(self, x: Tensor, out: Tensor | None) -> Tensor:
+        """The same over a tensor that nothing else reads, so that it may be written over."""
+        if out is not None and self.into is not None:
+            return self.into(x, out=out)
+        return self.call(x)
+
+
+def clamp(low: float, high: float | None) -> Pointwise:
+    """ReLU and ReLU6."""
+
+    def into(x: Tensor, out: Tensor) -> Tensor:
+        return torch.clamp(x, low, high, out=out)
+
+    return Pointwise(lambda x: x.clamp_(low, high), into=into, changes=True)
+
+
+def pointwise_layer(layer: nn.Module) -> Pointwise:
+    """A layer that works on each pixel alone."""
+    if isinstance(layer, nn.ReLU):
+        return clamp(0.0, None)
+    if type(layer) is nn.ReLU6:
+        return clamp(0.0, 6.0)
+    return Pointwise(layer, changes=bool(getattr(layer, "inplace", False)) or hasattr(layer, "act"))
+
+
+def _symmetric(axis: Axis, piece: Part) -> bool:
+    """Whether padding both ends by what lies before makes just the outputs wanted."""
+    assert isinstance(axis, Window)
+    if piece.after > piece.before or 2 * piece.before > max(axis.extent + 1, 0):
+        return not (piece.after or piece.before)
+    units = piece.end - piece.first
+    return (units + 2 * piece.before - axis.extent - 1) // axis.stride + 1 == piece.count
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (int(value[0]), int(value[1]))

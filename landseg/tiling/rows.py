@@ -1,0 +1,199 @@
+"""The whole-image result at the price of one pass: strips of rows go in, finished rows of logits come out.
+
+A bounded network needs no overlap. Every layer keeps the last few rows of its own input until the next strip arrives,
+so each unit of each layer is computed once; the network's own padding falls only at the raster's true edges, and memory
+depends on the width alone. Inside a strip the same is done along the columns, in chunks that fit the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from landseg.errors import PlanError
+from landseg.geo.grid import Rect
+from landseg.tiling.flow import Flow, Step
+from landseg.tiling.kept import Kept
+from landseg.tiling.schedule import Piece, Schedule
+
+
+class Rows:
+    """One pass over a raster, or over a region of it.
+
+    ``reads`` says which rectangle of the raster to push: the region and what it depends on, so that a region that
+    is cut out of the raster gives the same values as the whole.
+
+    Args:
+        flow: the network's steps.
+        shape: (height, width) of the raster.
+        bands: channels of the input.
+        region: whose logits are wanted; None is the whole raster.
+        strip: rows of logits computed at a time. It decides speed and memory, never the result.
+        chunk: columns computed at a time; None is the whole width.
+        dtype: of the input and the network.
+        device: likewise.
+
+    Raises:
+        PlanError: the raster is too small for the network.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        shape: tuple[int, int],
+        *,
+        bands: int,
+        region: Rect | None = None,
+        strip: int = 128,
+        chunk: int | None = None,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.flow = flow
+        self.region = region = region or Rect(0, 0, *shape)
+        if region.area == 0 or not Rect(0, 0, *shape).contains(region):
+            raise PlanError(f"{region} is not a region of a raster of {shape[0]} x {shape[1]} pixels")
+        self._rows, self._pieces = schedules(flow, shape, region, strip, chunk)
+        channels = flow.channels(bands)
+        like = torch.empty(0, dtype=dtype, device=device)
+        self._kept = [
+            Kept(count, depth, (low, high), like)
+            for count, depth, low, high in zip(
+                channels, depths(self._rows), self._pieces.starts, self._pieces.ends, strict=True
+            )
+        ]
+        self._columns = list(self._pieces)
+        self._last_use = _last_use(flow)
+        self._coming = iter(self._rows)
+        self._next: Piece | None = next(self._coming)
+        self._waiting: list[Tensor] = []
+        self._at = self.reads.top  # the raster's row that waiting input begins with
+        self._classes = channels[flow.output]
+        self._out_left = self._pieces.wanted[0]
+
+    @property
+    def reads(self) -> Rect:
+        """The rectangle of the raster to be pushed, from its first row to its last."""
+        (top, bottom), (left, right) = self._rows.reads, self._pieces.reads
+        return Rect(top, left, bottom - top, right - left)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows kept."""
+        return sum(kept.nbytes for kept in self._kept)
+
+    @torch.inference_mode()
+    def push(self, pixels: Tensor) -> Iterator[tuple[int, Tensor]]:
+        """Take the next rows (1, bands, any height, ``reads.width``); give what they finish.
+
+        Yields:
+            The raster's row, and logits (1, classes, rows, ``region.width``) from it on.
+        """
+        self._waiting.append(pixels.contiguous(memory_format=torch.channels_last))
+        end = self._at + sum(x.shape[2] for x in self._waiting)
+        while self._next is not None and self._next.spans[0][1] <= end:
+            with torch.inference_mode():
+                finished = self._strip(self._next)
+            self._next = next(self._coming, None)
+            if finished is not None:
+                yield finished
+
+    def _strip(self, rows: Piece) -> tuple[int, Tensor] | None:
+        """Compute one strip, chunk by chunk."""
+        start, stop = rows.spans[self.flow.output]
+        logits = None
+        fresh = self._input(*rows.spans[0])
+        for number, columns in enumerate(self._columns):
+            piece = self._piece(rows, columns, fresh, first=number == 0)
+            if piece is None:
+                continue
+            if len(self._columns) == 1:
+                logits = piece
+                break
+            if logits is None:
+                logits = piece.new_empty(1, self._classes, stop - start, self.region.width)
+            left = columns.spans[self.flow.output][0] - self._out_left
+            logits[..., left : left + piece.shape[3]].copy_(piece)
+        return None if logits is None else (start, logits)
+
+    def _input(self, start: int, stop: int) -> Tensor:
+        """The input's rows from start to stop; what lies before them is let go."""
+        joined = self._waiting[0] if len(self._waiting) == 1 else torch.cat(self._waiting, 2)
+        taken = joined[:, :, start - self._at : stop - self._at]
+        self._waiting = [joined[:, :, stop - self._at :]]
+        self._at = stop
+        return taken
+
+    def _piece(self, rows: Piece, columns: Piece, fresh: Tensor, *, first: bool) -> Tensor | None:
+        """Run every step on one chunk of one strip; the finished logits, if any."""
+        kept, result = self._kept, None
+        for value, store in enumerate(kept):
+            store.begin(rows.spans[value], columns.spans[value], first=first)
+        left, right = columns.spans[0]
+        if fresh.shape[2] and right > left:
+            kept[0].put(fresh[..., left - self.reads.left : right - self.reads.left])
+        for number, step in enumerate(self.flow.steps):
+            made = number + 1
+            if rows.parts[number].count and columns.parts[number].count:
+                data = self._run(step, number, rows, columns)
+                kept[made].put(data)
+                if made == self.flow.output:
+                    result = data
+            for value in self._last_use[number]:
+                kept[value].end(rows.keep[value], columns.keep[value])
+        return result
+
+    def _run(self, step: Step, number: int, rows: Piece, columns: Piece) -> Tensor:
+        ys, xs = rows.parts[number], columns.parts[number]
+        inputs = [self._kept[value].take((ys.first, ys.end), (xs.first, xs.end)) for value in step.inputs]
+        out = self._room(number + 1, rows, columns)
+        if not step.tail:
+            data = step.operator.run(inputs, ys, xs, out)
+        else:
+            data = step.operator.run(inputs, ys, xs)
+            if any(data is x for x in inputs):
+                data = data.clone()  # the tail may write over it
+            for layer in step.tail[:-1]:
+                data = layer.finish(data, None)
+            data = step.tail[-1].finish(data, out)
+        return data if out is None or data is out else out.copy_(data)
+
+    def _room(self, value: int, rows: Piece, columns: Piece) -> Tensor | None:
+        """Where a reader wants the value, where one reads all of the new piece and something before it."""
+        (top, bottom), (left, right) = rows.spans[value], columns.spans[value]
+        best, area = None, (bottom - top) * (right - left)
+        for user in self.flow.users[value]:
+            ys, xs = rows.parts[user], columns.parts[user]
+            if ys.end == bottom and xs.end == right and ys.first <= top and xs.first <= left:
+                size = (bottom - ys.first) * (right - xs.first)
+                if size > area:
+                    best, area = self._kept[value].room((ys.first, ys.end), (xs.first, xs.end)), size
+        return best
+
+
+def schedules(
+    flow: Flow, shape: tuple[int, int], region: Rect, strip: int, chunk: int | None
+) -> tuple[Schedule, Schedule]:
+    """The strips and the chunks of a region."""
+    sizes = flow.shapes(shape)
+    rows = Schedule(flow, 0, [h for h, _ in sizes], (region.top, region.bottom), strip)
+    return rows, Schedule(flow, 1, [w for _, w in sizes], (region.left, region.right), chunk)
+
+
+def depths(rows: Schedule) -> list[int]:
+    """How many rows of each value are kept between strips, at most."""
+    deepest = [0] * len(rows.sizes)
+    for piece in rows:
+        for value, ((_, stop), keep) in enumerate(zip(piece.spans, piece.keep, strict=True)):
+            deepest[value] = max(deepest[value], stop - keep)
+    return deepest
+
+
+def _last_use(flow: Flow) -> list[list[int]]:
+    """For each step, the values that no later step reads."""
+    last: list[list[int]] = [[] for _ in flow.steps]
+    for value, users in enumerate(flow.users):
+        last[max(users) if users else value - 1].append(value)
+    return last
