@@ -34,6 +34,11 @@ class Step:
     inputs: tuple[int, ...]
     like: int | None = None
 
+    @property
+    def writes(self) -> bool:
+        """Whether the result is written to a given place in one pass, without a copy."""
+        return isinstance(self.operator, Pointwise) and not self.tail and self.operator.into is not None
+
 
 @dataclass(frozen=True)
 class Flow:
@@ -105,7 +110,8 @@ def flow_of(network: nn.Module) -> Flow:
         if _continues(operator, node, modules, steps, value):
             last = steps[-1]
             assert isinstance(operator, Pointwise)
-            steps[-1] = Step(last.name, last.operator, (*last.tail, operator), last.inputs, last.like)
+            if last.tail or not last.operator.absorb(operator):
+                steps[-1] = Step(last.name, last.operator, (*last.tail, operator), last.inputs, last.like)
         else:
             like = value[_lender(node)] if isinstance(operator, Upsample) else None
             steps.append(Step(str(node.target), operator, (), inputs, like))

@@ -15,8 +15,11 @@ from torch import Tensor
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.tiling.flow import Flow, Step
+from landseg.tiling.geometry import Part, part
 from landseg.tiling.kept import Kept
 from landseg.tiling.schedule import Piece, Schedule
+
+_CACHE = 1 << 20  # bytes of second-level cache that a core has, about
 
 
 class Rows:
@@ -68,6 +71,7 @@ class Rows:
         self._last_use = _last_use(flow)
         self._coming = iter(self._rows)
         self._next: Piece | None = next(self._coming)
+        self._cache = torch.get_num_threads() * _CACHE
         self._waiting: list[Tensor] = []
         self._at = self.reads.top  # the raster's row that waiting input begins with
         self._classes = channels[flow.output]
@@ -149,16 +153,19 @@ class Rows:
         ys, xs = rows.parts[number], columns.parts[number]
         inputs = [self._kept[value].take((ys.first, ys.end), (xs.first, xs.end)) for value in step.inputs]
         out = self._room(number + 1, rows, columns)
-        if not step.tail:
-            data = step.operator.run(inputs, ys, xs, out)
-        else:
-            data = step.operator.run(inputs, ys, xs)
-            if any(data is x for x in inputs):
-                data = data.clone()  # the tail may write over it
-            for layer in step.tail[:-1]:
-                data = layer.finish(data, None)
-            data = step.tail[-1].finish(data, out)
-        return data if out is None or data is out else out.copy_(data)
+        if out is None or step.writes:
+            return _compute(step, inputs, ys, xs, out)
+        # What is to be copied is computed a few rows at a time, to be copied while it is in the cache.
+        few = max(1, self._cache // (out[:, :, :1].numel() * out.element_size()))
+        axis, size = step.operator.rows, ys.units
+        for start in range(ys.start, ys.stop, few):
+            some = part(axis, start, min(start + few, ys.stop), size)
+            data = [x[:, :, some.first - ys.first : some.end - ys.first] for x in inputs]
+            target = out[:, :, start - ys.start : some.stop - ys.start]
+            made = _compute(step, data, some, xs, target)
+            if made is not target:
+                target.copy_(made)
+        return out
 
     def _room(self, value: int, rows: Piece, columns: Piece) -> Tensor | None:
         """Where a reader wants the value, where one reads all of the new piece and something before it."""
@@ -171,6 +178,17 @@ class Rows:
                 if size > area:
                     best, area = self._kept[value].room((ys.first, ys.end), (xs.first, xs.end)), size
         return best
+
+
+def _compute(step: Step, inputs: list[Tensor], rows: Part, columns: Part, out: Tensor | None) -> Tensor:
+    if not step.tail:
+        return step.operator.run(inputs, rows, columns, out)
+    data = step.operator.run(inputs, rows, columns)
+    if any(data is x for x in inputs):
+        data = data.clone()  # the tail may write over it
+    for layer in step.tail[:-1]:
+        data = layer.finish(data, None)
+    return step.tail[-1].finish(data, out)
 
 
 def schedules(
