@@ -7,7 +7,7 @@ depends on the width alone. Inside a strip the same is done along the columns, i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -23,7 +23,7 @@ _CACHE = 1 << 20  # bytes of second-level cache that a core has, about
 
 
 class Rows:
-    """One pass over a raster, or over a region of it.
+    """One pass over a raster, or over what a region of it depends on.
 
     ``reads`` says which rectangle of the raster to push: the region and what it depends on, so that a region that
     is cut out of the raster gives the same values as the whole.
@@ -32,7 +32,7 @@ class Rows:
         flow: the network's steps.
         shape: (height, width) of the raster.
         bands: channels of the input.
-        region: whose logits are wanted; None is the whole raster.
+        region: whose logits are wanted, in the network's output; None is all.
         strip: rows of logits computed at a time. It decides speed and memory, never the result.
         chunk: columns computed at a time; None is the whole width.
         dtype: of the input and the network.
@@ -55,9 +55,10 @@ class Rows:
         device: torch.device | str = "cpu",
     ) -> None:
         self.flow = flow
-        self.region = region = region or Rect(0, 0, *shape)
-        if region.area == 0 or not Rect(0, 0, *shape).contains(region):
-            raise PlanError(f"{region} is not a region of a raster of {shape[0]} x {shape[1]} pixels")
+        whole = Rect(0, 0, *flow.shapes(shape)[flow.output])
+        self.region = region = region or whole
+        if region.area == 0 or not whole.contains(region):
+            raise PlanError(f"{region} is not a region of logits of {whole.height} x {whole.width} pixels")
         self._rows, self._pieces = schedules(flow, shape, region, strip, chunk)
         channels = flow.channels(bands)
         like = torch.empty(0, dtype=dtype, device=device)
@@ -215,3 +216,9 @@ def _last_use(flow: Flow) -> list[list[int]]:
     for value, users in enumerate(flow.users):
         last[max(users) if users else value - 1].append(value)
     return last
+
+
+def restart_row(flow: Flow, shape: tuple[int, int], row: int) -> int:
+    """The input row from which to push again so that rows of logits from ``row`` on come out as if never stopped."""
+    sizes = [height for height, _ in flow.shapes(shape)]
+    return Schedule(flow, 0, sizes, (row, shape[0])).reads[0]
