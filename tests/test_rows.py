@@ -186,8 +186,8 @@ def test_twin_one_row_too_few_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_twin_a_shallower_buffer_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = network_of("fcn32s", "resnet18"), image(90, 50, bands=3)
-    deep = rows.depths
-    monkeypatch.setattr(rows, "depths", lambda plan: [max(0, depth - 1) for depth in deep(plan)])
+    deep = schedule.Schedule.depths
+    monkeypatch.setattr(schedule.Schedule, "depths", lambda self: [max(0, depth - 1) for depth in deep(self)])
     with pytest.raises(AssertionError):
         assert_streams(network, x, strip=16)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
 
 from torch import fx, nn
 
@@ -75,6 +77,14 @@ class Flow:
                 raise PlanError(f"an image of {shape[0]} x {shape[1]} is too small for {step.name}")
             shapes.append(size)
         return shapes
+
+    @property
+    def period(self) -> int:
+        """Output units after which the pattern of what is read repeats, for every value."""
+        strides = [Fraction(1)]
+        for step in self.steps:
+            strides.append(strides[step.inputs[0]] * step.operator.rows.reach.stride)
+        return lcm(*((stride / strides[self.output]).numerator for stride in strides))
 
     def channels(self, bands: int) -> list[int]:
         """Channels of every value, for an input of so many bands."""

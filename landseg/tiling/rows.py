@@ -16,7 +16,7 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.tiling.flow import Flow, Step
 from landseg.tiling.geometry import Part, part
-from landseg.tiling.kept import Kept
+from landseg.tiling.kept import Kept, Span
 from landseg.tiling.schedule import Piece, Schedule
 
 _CACHE = 1 << 20  # bytes of second-level cache that a core has, about
@@ -65,11 +65,11 @@ class Rows:
         self._kept = [
             Kept(count, depth, (low, high), like)
             for count, depth, low, high in zip(
-                channels, depths(self._rows), self._pieces.starts, self._pieces.ends, strict=True
+                channels, self._rows.depths(), self._pieces.starts, self._pieces.ends, strict=True
             )
         ]
         self._columns = list(self._pieces)
-        self._last_use = _last_use(flow)
+        self._last_use = last_use(flow)
         self._coming = iter(self._rows)
         self._next: Piece | None = next(self._coming)
         self._cache = torch.get_num_threads() * _CACHE
@@ -169,16 +169,21 @@ class Rows:
         return out
 
     def _room(self, value: int, rows: Piece, columns: Piece) -> Tensor | None:
-        """Where a reader wants the value, where one reads all of the new piece and something before it."""
-        (top, bottom), (left, right) = rows.spans[value], columns.spans[value]
-        best, area = None, (bottom - top) * (right - left)
-        for user in self.flow.users[value]:
-            ys, xs = rows.parts[user], columns.parts[user]
-            if ys.end == bottom and xs.end == right and ys.first <= top and xs.first <= left:
-                size = (bottom - ys.first) * (right - xs.first)
-                if size > area:
-                    best, area = self._kept[value].room((ys.first, ys.end), (xs.first, xs.end)), size
-        return best
+        around = wanted_around(self.flow, value, rows, columns)
+        return None if around is None else self._kept[value].room(*around)
+
+
+def wanted_around(flow: Flow, value: int, rows: Piece, columns: Piece) -> tuple[Span, Span] | None:
+    """The largest rectangle that a reader takes of a value's new piece and what is kept around it, if one does."""
+    (top, bottom), (left, right) = rows.spans[value], columns.spans[value]
+    best, area = None, (bottom - top) * (right - left)
+    for user in flow.users[value]:
+        ys, xs = rows.parts[user], columns.parts[user]
+        if ys.end == bottom and xs.end == right and ys.first <= top and xs.first <= left:
+            size = (bottom - ys.first) * (right - xs.first)
+            if size > area:
+                best, area = ((ys.first, ys.end), (xs.first, xs.end)), size
+    return best
 
 
 def _compute(step: Step, inputs: list[Tensor], rows: Part, columns: Part, out: Tensor | None) -> Tensor:
@@ -201,16 +206,7 @@ def schedules(
     return rows, Schedule(flow, 1, [w for _, w in sizes], (region.left, region.right), chunk)
 
 
-def depths(rows: Schedule) -> list[int]:
-    """How many rows of each value are kept between strips, at most."""
-    deepest = [0] * len(rows.sizes)
-    for piece in rows:
-        for value, ((_, stop), keep) in enumerate(zip(piece.spans, piece.keep, strict=True)):
-            deepest[value] = max(deepest[value], stop - keep)
-    return deepest
-
-
-def _last_use(flow: Flow) -> list[list[int]]:
+def last_use(flow: Flow) -> list[list[int]]:
     """For each step, the values that no later step reads."""
     last: list[list[int]] = [[] for _ in flow.steps]
     for value, users in enumerate(flow.users):

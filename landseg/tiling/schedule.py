@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import lcm
 
 from landseg.tiling.flow import Flow
 from landseg.tiling.geometry import Axis, Part, part
@@ -81,6 +82,24 @@ class Schedule:
             after = self._bounds(number + 1)
             yield self._piece(before, after)
             before = after
+
+    def depths(self) -> list[int]:
+        """How many units of each value are kept between pieces, at most."""
+        deepest = [0] * len(self.sizes)
+        for piece in self.typical():
+            for value, ((_, stop), keep) in enumerate(zip(piece.spans, piece.keep, strict=True)):
+                deepest[value] = max(deepest[value], stop - keep)
+        return deepest
+
+    def typical(self) -> Iterator[Piece]:
+        """Pieces enough to see every size that occurs: those before the output's second period is done."""
+        enough = lcm(self.step, self.flow.period) // self.step + 1
+        for piece in self:
+            yield piece
+            if piece.spans[self.flow.output][1] > self.starts[self.flow.output]:
+                enough -= 1
+                if enough < 0:
+                    return
 
     def _starts(self, wanted: int) -> list[int]:
         """The first unit of every value that the output's unit ``wanted`` and those behind it depend on."""
