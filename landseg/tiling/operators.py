@@ -6,6 +6,7 @@ and only here; at a cut inside the raster nothing is ever padded.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -14,10 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.fused import conv_clamp
+from landseg.models.fused import FusedConv
 from landseg.tiling.geometry import Axis, Part, Reach, Spread, Stretch, Window
 
 _IDENTITY = Window()
+_FEW_CHANNELS = 16
 
 
 class Operator:
@@ -83,28 +85,25 @@ class _Sliding(Operator):
 class Convolution(_Sliding):
     """nn.Conv2d: strided, dilated, grouped; with the ReLU behind it where there is one."""
 
-    clamp: tuple[float, float | None] | None = None
-
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
+        self._run = FusedConv(layer)
+        self._clamped = False
         if layer.groups > 1:
             # With a wide padding oneDNN leaves its depthwise kernels for a loop over pixels, 5 to 40 times slower.
             self.most_padding = 8
 
     def absorb(self, layer: Operator) -> bool:
-        if self.clamp is None and isinstance(layer, Clamp):
-            self.clamp = layer.bounds
-            return True
-        return False
+        if self._clamped or not isinstance(layer, Clamp):
+            return False
+        self._run, self._clamped = FusedConv(self.layer, layer.bounds), True
+        return True
 
     def channels(self, inputs: Sequence[int]) -> int:
         return int(self.layer.out_channels)
 
     def apply(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
-        layer = self.layer
-        if self.clamp is not None:
-            return conv_clamp(x, layer, padding, *self.clamp)
-        return F.conv2d(x, layer.weight, layer.bias, layer.stride, padding, layer.dilation, layer.groups)
+        return self._run(x, padding)
 
 
 class MaxPool(_Sliding):
@@ -181,12 +180,26 @@ class Upsample(Operator):
             size = (x.shape[-2] * factor, x.shape[-1] * factor)
             y = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         else:
-            if rows.after or columns.after:
-                x = F.pad(x, (0, columns.after, 0, rows.after), mode="replicate")
-            size = ((x.shape[-2] - 1) * factor + 1, (x.shape[-1] - 1) * factor + 1)
-            y = F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+            held = [max(0, -(-piece.stop // factor) + 1 - piece.end) for piece in (columns, rows)]
+            if any(held):  # at a true edge, or where the last pixel lies right on the last unit
+                x = F.pad(x, (0, held[0], 0, held[1]), mode="replicate")
+            y = self._between(x)
         top, left = rows.start - rows.first * factor, columns.start - columns.first * factor
         return y[..., top : top + rows.count, left : left + columns.count]
+
+    def _between(self, x: Tensor) -> Tensor:
+        """From the first unit to the last but not including it; in the order NCHW where channels are few."""
+        factor, few = self.factor, x.shape[1] < _FEW_CHANNELS
+        if not few:
+            size = ((x.shape[-2] - 1) * factor + 1, (x.shape[-1] - 1) * factor + 1)
+            return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
+        # One axis after the other is 3 to 6 times faster here, and rounds once, as interpolation does.
+        exact = torch.float64 if x.dtype == torch.float64 else torch.float32
+        y = x.to(exact).contiguous()
+        weights = torch.arange(factor, dtype=exact, device=x.device) / factor
+        y = torch.lerp(y[..., :-1, None], y[..., 1:, None], weights).flatten(3)
+        y = torch.lerp(y[:, :, :-1, None], y[:, :, 1:, None], weights[:, None]).flatten(2, 3)
+        return y.to(x.dtype)
 
 
 class Pointwise(Operator):
@@ -227,7 +240,7 @@ class Pointwise(Operator):
 class Clamp(Pointwise):
     """ReLU and ReLU6."""
 
-    def __init__(self, low: float, high: float | None) -> None:
+    def __init__(self, low: float, high: float) -> None:
         self.bounds = low, high
         super().__init__(lambda x: x.clamp_(low, high), into=self._into, changes=True)
 
@@ -238,7 +251,7 @@ class Clamp(Pointwise):
 def pointwise_layer(layer: nn.Module) -> Pointwise:
     """A layer that works on each pixel alone."""
     if isinstance(layer, nn.ReLU):
-        return Clamp(0.0, None)
+        return Clamp(0.0, math.inf)
     if type(layer) is nn.ReLU6:
         return Clamp(0.0, 6.0)
     return Pointwise(layer, changes=bool(getattr(layer, "inplace", False)) or hasattr(layer, "act"))

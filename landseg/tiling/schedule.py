@@ -92,14 +92,19 @@ class Schedule:
         return deepest
 
     def typical(self) -> Iterator[Piece]:
-        """Pieces enough to see every size that occurs: those before the output's second period is done."""
+        """Pieces enough to see every size that occurs: up to one period behind the last influence of the start."""
         enough = lcm(self.step, self.flow.period) // self.step + 1
         for piece in self:
             yield piece
-            if piece.spans[self.flow.output][1] > self.starts[self.flow.output]:
+            if all(self._under_way(step, piece.spans[step + 1][1]) for step in range(len(self.axes))):
                 enough -= 1
                 if enough < 0:
                     return
+
+    def _under_way(self, step: int, done: int) -> bool:
+        """Whether what the step reads next is beyond the padding at the start."""
+        value = step + 1
+        return self.starts[value] < done and self.axes[step].first(done) >= 0 or done == self.ends[value]
 
     def _starts(self, wanted: int) -> list[int]:
         """The first unit of every value that the output's unit ``wanted`` and those behind it depend on."""
