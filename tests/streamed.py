@@ -28,7 +28,6 @@ class Random(nn.Module):
         draw = random.Random(seed)
         self.kinds: list[str] = []
         self.layers = nn.ModuleList()
-        self.ups = nn.ModuleList()
         stride, channels = 1, BANDS
         for _ in range(layers):
             kind = draw.choice(["conv", "conv", "down", "max", "mean", "skip", "join", "up", "act", "norm", "double"])
@@ -69,7 +68,7 @@ def _layer(kind: str, draw: random.Random, channels: int) -> tuple[nn.Module, in
 
     def size_keeping(inputs: int, outputs: int) -> nn.Module:
         k, d = same
-        return nn.Conv2d(inputs, outputs, k, padding=d * (k // 2), dilation=d, groups=groups if inputs == outputs else 1)
+        return nn.Conv2d(inputs, outputs, k, padding=d * (k // 2), dilation=d, groups=groups)
 
     if kind == "conv":
         return nn.Conv2d(channels, channels, kernel, padding=padding, dilation=dilation, groups=groups), 1, channels
@@ -107,7 +106,8 @@ class UpAndDown(nn.Module):
         self.deep = nn.Conv2d(BANDS, 3, 3, padding=2, dilation=2)
         self.fine = nn.Conv2d(BANDS, 3, 3, padding=1)
         self.up = AlignedUpsample(f, (f - 1) / 2 if shifted else 0.0)
-        self.last = nn.Sequential(nn.ReLU(), nn.Conv2d(6, 4, 3, padding=1), nn.ReLU6(inplace=True), nn.Conv2d(4, 2, 1))
+        last = nn.Conv2d(4, 2, 1)
+        self.last = nn.Sequential(nn.ReLU(), nn.Conv2d(6, 4, 3, padding=1), nn.ReLU6(inplace=True), last)
 
     def forward(self, x: Tensor) -> Tensor:
         fine = torch.relu(self.fine(x))

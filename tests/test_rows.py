@@ -86,7 +86,8 @@ def assert_region(network: nn.Module, x: Tensor, region: Rect, strip: int, chunk
 
 @pytest.mark.parametrize(("arch", "encoder"), NETWORKS)
 @pytest.mark.parametrize(
-    ("height", "width", "strip", "chunk"), [(1, 1, 16, None), (67, 45, 100, 32), (129, 83, 16, None), (90, 131, 37, 50)]
+    ("height", "width", "strip", "chunk"),
+    [(1, 1, 16, None), (67, 45, 100, 32), (129, 83, 16, None), (90, 131, 37, 50)],
 )
 def test_shipped_networks(
     arch: str, encoder: str, height: int, width: int, strip: int, chunk: int | None

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 _DTYPES = (torch.float32, torch.bfloat16)
-_MOST_SIZES = 8  # of the inputs, for which a copy of the weights is kept
+_MOST_SIZES = 6  # of the inputs, for which a copy of the weights is kept
 _FREE = (float("-inf"), float("inf"))
 
 
@@ -48,15 +48,15 @@ class FusedConv:
     def _weight(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
         """The weights in the order that suits this very size: one made for another may cost a hundred times more."""
         key = (x.shape, padding, x.dtype, torch.get_num_threads())
-        packed = self._packed.get(key)
+        packed = self._packed.pop(key, None)
         if packed is None:
-            weight, layer = self.layer.weight.detach(), self.layer
-            if len(self._packed) >= _MOST_SIZES:
-                return weight
+            layer = self.layer
             packed = torch.ops.mkldnn._reorder_convolution_weight(
-                weight, padding, layer.stride, layer.dilation, layer.groups, list(x.shape)
+                layer.weight.detach(), padding, layer.stride, layer.dilation, layer.groups, list(x.shape)
             )
-            self._packed[key] = packed
+            while len(self._packed) >= _MOST_SIZES:
+                del self._packed[next(iter(self._packed))]  # the one that has not been used for longest
+        self._packed[key] = packed
         return packed
 
 
@@ -65,7 +65,7 @@ def _fused() -> Any:
     """PyTorch's fused convolution if it is there and gives what it should, None otherwise."""
     fused = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
     pack = getattr(torch.ops.mkldnn, "_reorder_convolution_weight", None)
-    if fused is None or pack is None or not torch.backends.mkldnn.is_available():
+    if fused is None or pack is None or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
     x = torch.linspace(-2, 2, 48).reshape(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     weight, none = torch.linspace(-3, 3, 12).reshape(4, 3, 1, 1), ((0, 0), (1, 1), (1, 1), 1)

@@ -1,7 +1,7 @@
 """Which units of its input an operator's output unit reads, along one axis: integers only, nothing is run.
 
-Every kind of reading answers the same questions, so that receptive fields, schedules and buffers are computed from one
-description. ``first`` and ``last`` are not clipped at the input's edges: what lies outside is padding.
+Every kind of reading answers the same questions, so that receptive fields, schedules and buffers are computed from
+one description. ``first`` and ``last`` are not clipped at the input's edges: what lies outside is padding.
 """
 
 from __future__ import annotations

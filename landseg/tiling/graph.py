@@ -173,7 +173,7 @@ def _join(node: fx.Node) -> Operator | Unbounded:
         return Unbounded(f"a concatenation along axis {dim}, not of channels")
     parts = node.args[0] if node.args else node.kwargs["tensors"]
     assert isinstance(parts, list | tuple)
-    order = [node.all_input_nodes.index(part) for part in parts]  # type: ignore[arg-type]  # one may be there twice
+    order = [node.all_input_nodes.index(part) for part in parts]  # one may be there twice
 
     def call(*inputs: Tensor) -> Tensor:
         return torch.cat([inputs[i] for i in order], 1)

@@ -1,10 +1,9 @@
-"""What is kept of one value between the pieces: the last rows at full width, the last columns of the current strip."""
+"""What is kept of a value between the pieces: the last rows at full width, the last columns of the current strip."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 Span = tuple[int, int]

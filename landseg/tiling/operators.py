@@ -126,14 +126,16 @@ class AveragePool(_Sliding):
         x = F.pad(x, (columns.before, columns.after, rows.before, rows.after))
         sums = F.avg_pool2d(x, layer.kernel_size, layer.stride, divisor_override=1)
         if layer.divisor_override:
-            return sums / layer.divisor_override
-        return sums / (self._counts(self.rows, rows, x)[:, None] * self._counts(self.columns, columns, x))
+            whole: Tensor = sums / layer.divisor_override
+            return whole
+        counted: Tensor = sums / (self._counts(self.rows, rows, x)[:, None] * self._counts(self.columns, columns, x))
+        return counted
 
     def _counts(self, axis: Any, piece: Part, like: Tensor) -> Tensor:
         low, high = (-axis.padding, piece.units + axis.padding) if self.layer.count_include_pad else (0, piece.units)
-        starts = torch.arange(piece.start, piece.stop, dtype=like.dtype, device=like.device) * axis.stride
-        starts -= axis.padding
-        return (starts + axis.kernel).clamp(max=high) - starts.clamp(min=low)
+        starts: Tensor = torch.arange(piece.start, piece.stop, device=like.device) * axis.stride - axis.padding
+        counts: Tensor = (starts + axis.kernel).clamp(max=high) - starts.clamp(min=low)
+        return counts.to(like.dtype)
 
 
 class Transposed(Operator):

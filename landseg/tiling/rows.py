@@ -1,13 +1,11 @@
 """The whole-image result at the price of one pass: strips of rows go in, finished rows of logits come out.
 
 A bounded network needs no overlap. Every layer keeps the last few rows of its own input until the next strip arrives,
-so each unit of each layer is computed once; the network's own padding falls only at the raster's true edges, and memory
-depends on the width alone. Inside a strip the same is done along the columns, in chunks that fit the cache.
+so each unit of each layer is computed once; the network's own padding falls only at the raster's true edges, and
+memory depends on the width alone. Inside a strip the same is done along the columns, in chunks that fit the cache.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor
@@ -90,20 +88,22 @@ class Rows:
         return sum(kept.nbytes for kept in self._kept)
 
     @torch.inference_mode()
-    def push(self, pixels: Tensor) -> Iterator[tuple[int, Tensor]]:
-        """Take the next rows (1, bands, any height, ``reads.width``); give what they finish.
+    def push(self, pixels: Tensor) -> list[tuple[int, Tensor]]:
+        """Take the next rows (1, bands, any height, ``reads.width``) and return what they finish, in order.
 
-        Yields:
-            The raster's row, and logits (1, classes, rows, ``region.width``) from it on.
+        Each item is the raster's row, and logits (1, classes, rows, ``region.width``) from it on. After the last
+        row of ``reads`` everything has come out.
         """
+        assert pixels.shape[3] == self.reads.width, "rows are as wide as what is to be read"
         self._waiting.append(pixels.contiguous(memory_format=torch.channels_last))
         end = self._at + sum(x.shape[2] for x in self._waiting)
+        finished = []
         while self._next is not None and self._next.spans[0][1] <= end:
-            with torch.inference_mode():
-                finished = self._strip(self._next)
+            strip = self._strip(self._next)
             self._next = next(self._coming, None)
-            if finished is not None:
-                yield finished
+            if strip is not None:
+                finished.append(strip)
+        return finished
 
     def _strip(self, rows: Piece) -> tuple[int, Tensor] | None:
         """Compute one strip, chunk by chunk."""
@@ -157,7 +157,8 @@ class Rows:
         if out is None or step.writes:
             return _compute(step, inputs, ys, xs, out)
         # What is to be copied is computed a few rows at a time, to be copied while it is in the cache.
-        few = max(1, self._cache // (out[:, :, :1].numel() * out.element_size()))
+        parts = -(-out.numel() * out.element_size() // self._cache)
+        few = -(-ys.count // parts)
         axis, size = step.operator.rows, ys.units
         for start in range(ys.start, ys.stop, few):
             some = part(axis, start, min(start + few, ys.stop), size)

@@ -1,8 +1,8 @@
 """What each step computes when: one axis cut into pieces, every unit of every value in exactly one of them.
 
 All cuts are cuts of the *output*, at multiples of the piece; what must be there of any other value follows by going
-back through the steps. Cuts go on before the output's first unit, where only early layers have something to do, so that
-all pieces are alike.
+back through the steps. Cuts go on before the output's first unit, where only early layers have something to do, so
+that all pieces are alike.
 """
 
 from __future__ import annotations
@@ -104,7 +104,8 @@ class Schedule:
     def _under_way(self, step: int, done: int) -> bool:
         """Whether what the step reads next is beyond the padding at the start."""
         value = step + 1
-        return self.starts[value] < done and self.axes[step].first(done) >= 0 or done == self.ends[value]
+        begun = self.starts[value] < done and self.axes[step].first(done) >= 0
+        return begun or done == self.ends[value]
 
     def _starts(self, wanted: int) -> list[int]:
         """The first unit of every value that the output's unit ``wanted`` and those behind it depend on."""

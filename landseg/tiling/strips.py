@@ -1,8 +1,9 @@
-"""Which strips, chunks and column blocks a streamed run uses, and what memory that takes: arithmetic, nothing is run."""
+"""Which strips, chunks and column blocks a streamed run uses, and what memory that takes: arithmetic alone."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
@@ -86,21 +87,28 @@ def plan_stream(
     """
     region = region or Rect(0, 0, *shape)
     heights = (strip,) if strip else tuple(h for h in _STRIPS if h == _STRIPS[-1] or h < 2 * region.height)
-    least = float("inf")
-    count = 1
-    while count <= min(_MOST_BLOCKS, region.width):
-        blocks = _blocks(region, count, flow.period)
+    best: StreamPlan | None = None
+    low, high = 1, max(1, min(_MOST_BLOCKS, region.width // flow.period))
+    while low <= high:  # fewer blocks need more memory: the first try is one, then halves between
+        count = 1 if low == 1 and best is None else (low + high) // 2
+        blocks, found = _blocks(region, count, flow.period), None
         for height in heights:
             chunk = _chunk(blocks[0].width, height, cell, flow.period)
-            memory = memory_of(flow, shape, blocks[len(blocks) // 2], height, chunk, bands=bands, itemsize=itemsize)
-            least = min(least, memory.total)
+            widest = max(blocks, key=lambda block: block.width)
+            memory = memory_of(flow, shape, widest, height, chunk, bands=bands, itemsize=itemsize)
             if memory.total <= limit:
-                return _plan(flow, shape, region, blocks, height, chunk, memory)
-        count += max(1, count // 8)
-    raise PlanError(
-        f"streaming needs {least / MIB:.0f} MiB even for narrow blocks, {limit / MIB:.0f} MiB are left for it; "
-        "use a larger --memory, or --engine windows"
-    )
+                found = _plan(flow, shape, region, blocks, height, chunk, memory)
+                break
+        if found is not None:
+            best, high = found, count - 1
+        else:
+            low = count + 1
+    if best is None:
+        raise PlanError(
+            f"streaming needs {memory.total / MIB:.0f} MiB even for the narrowest blocks, {limit / MIB:.0f} MiB are "
+            "left for it; use a larger --memory, or --engine windows"
+        )
+    return best
 
 
 def memory_of(
@@ -122,10 +130,16 @@ def memory_of(
     heights = [max(piece.spans[v][1] - piece.spans[v][0] for piece in strips) for v in range(len(channels))]
     left = sum(c * h * w for c, h, w in zip(channels, heights, columns.depths(), strict=True)) if chunk else 0
     logits = heights[flow.output] * region.width * channels[flow.output]
-    largest = max(strips, key=lambda piece: sum(stop - start for start, stop in piece.spans))
-    piece = max(_alive(flow, largest, part, channels) for part in columns.typical())
+    widest = max(columns.typical(), key=_units)
+    strips = sorted(strips, key=_units)[-4:]
+    piece = max(_alive(flow, rows_of, widest, channels) for rows_of in strips)
     whole_strip = 2 * heights[0] * widths[0] * bands + logits + left
     return Memory(kept * itemsize, whole_strip * itemsize, piece * itemsize)
+
+
+def _units(piece: Piece) -> int:
+    """How much is read in a piece, of all values."""
+    return sum(part.end - part.first for part in piece.parts)
 
 
 def _alive(flow: Flow, rows: Piece, columns: Piece, channels: list[int]) -> int:
@@ -140,7 +154,9 @@ def _alive(flow: Flow, rows: Piece, columns: Piece, channels: list[int]) -> int:
             around = wanted_around(flow, number + 1, rows, columns) or ((0, ys.count), (0, xs.count))
             (top, bottom), (start, stop) = around
             alive[number + 1] = (bottom - top) * (stop - start) * channels[number + 1]
-            most = max(most, sum(alive))
+            padding = ys.before + ys.after, xs.before + xs.after
+            padded = (ys.end - ys.first + padding[0]) * (xs.end - xs.first + padding[1]) if any(padding) else 0
+            most = max(most, sum(alive) + padded * channels[step.inputs[0]])
         for value in last[number]:
             alive[value] = 0
     return most
@@ -152,7 +168,7 @@ def _blocks(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
     edges = sorted({region.left, *cuts, region.right})
     return tuple(
         Rect(region.top, left, region.height, right - left)
-        for left, right in zip(edges, edges[1:], strict=False)
+        for left, right in pairwise(edges)
     )
 
 
