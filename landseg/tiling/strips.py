@@ -131,7 +131,6 @@ def memory_of(
     left = sum(c * h * w for c, h, w in zip(channels, heights, columns.depths(), strict=True)) if chunk else 0
     logits = heights[flow.output] * region.width * channels[flow.output]
     widest = max(columns.typical(), key=_units)
-    strips = sorted(strips, key=_units)[-4:]
     piece = max(_alive(flow, rows_of, widest, channels) for rows_of in strips)
     whole_strip = 2 * heights[0] * widths[0] * bands + logits + left
     return Memory(kept * itemsize, whole_strip * itemsize, piece * itemsize)
