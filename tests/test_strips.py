@@ -56,7 +56,7 @@ def test_blocks_partition_the_region(height: int, width: int, limit: int, left: 
 
 
 def test_too_little_memory_is_refused_with_what_would_do() -> None:
-    with pytest.raises(PlanError, match="needs .* MiB"):
+    with pytest.raises(PlanError, match=r"needs .* MiB"):
         plan_stream(flow(), (5000, 5000), bands=3, itemsize=4, limit=1)
 
 
