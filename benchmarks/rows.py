@@ -103,7 +103,7 @@ def peak(width: int, height: int, precision: str, strip: int | None) -> None:
         flow, (height, width), Rect(0, 0, height, width), plan.strip, plan.chunk, bands=3, itemsize=size
     )
     print(
-        f"{precision:5s} {width:6d} x {height:6d}  strip {plan.strip}  kept {expected.kept / width / 1e3:.1f} kB/column"
+        f"{precision:5s} {width:6d} x {height:6d}  strip {plan.strip}  kept {expected.kept / width:.0f} B/column"
         f"  planned {expected.total / MIB:.0f} MiB  measured {(now - idle) / MIB:.0f} MiB over {idle / MIB:.0f}",
         flush=True,
     )

@@ -173,7 +173,7 @@ def _blocks(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
 
 def _chunk(width: int, strip: int, cell: int | None, period: int) -> int | None:
     """Columns for about ``cell`` pixels; None where the whole width is not much more."""
-    if cell is None or width * strip < 2 * cell:
+    if cell is None or width * strip <= 2 * cell:
         return None
     return max(1, cell // strip // period) * period
 
