@@ -1,145 +1,154 @@
-"""How each layer reads its input: the one table of operators that receptive fields are computed from.
+"""The one table of operators: what each layer reads, and how a piece of it is computed.
 
-A layer that is not in the table is treated as reading everything, and named: exactness is never claimed for an
-operator whose reach is not known. To teach landseg a new layer, add one rule here.
+Receptive fields and the streaming of rows both come from here. A layer that is not in the table is treated as reading
+everything, and named: exactness is never claimed for an operator whose reach is not known. To teach landseg a new
+layer, add it here, with a class in landseg.tiling.operators where none of those fits.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import fx, nn
+from torch import Tensor, fx, nn
 
 from landseg.models.trace import trace
 from landseg.models.upsample import AlignedUpsample
-
-
-@dataclass(frozen=True)
-class Reach:
-    """Along one axis, output unit g reads input units from ``stride * g + low`` to ``stride * g + high``.
-
-    ``stride`` is below 1 for upsampling; ``low`` and ``high`` are then the widest over the phases.
-    ``centre`` is where the middle of that span lies, relative to ``stride * g``.
-    """
-
-    stride: Fraction = Fraction(1)
-    low: Fraction = Fraction(0)
-    high: Fraction = Fraction(0)
-    centre: Fraction = Fraction(0)
-
-
-@dataclass(frozen=True)
-class Unbounded:
-    """The layer reads the whole of its input (or what it reads is not known)."""
-
-    why: str
-
-
-_POINTWISE_MODULES: tuple[type[nn.Module], ...] = (
-    nn.modules.batchnorm._BatchNorm,
-    nn.Identity,
-    nn.Dropout,
-    nn.Dropout2d,
-    nn.ReLU,
-    nn.ReLU6,
-    nn.LeakyReLU,
-    nn.PReLU,
-    nn.ELU,
-    nn.GELU,
-    nn.SiLU,
-    nn.Mish,
-    nn.Hardswish,
-    nn.Hardsigmoid,
-    nn.Sigmoid,
-    nn.Tanh,
-    nn.Softplus,
+from landseg.tiling.geometry import Reach, Unbounded
+from landseg.tiling.operators import (
+    AveragePool,
+    Convolution,
+    MaxPool,
+    Operator,
+    Pointwise,
+    Transposed,
+    Upsample,
+    pointwise_layer,
 )
-_POINTWISE_FUNCTIONS: frozenset[Any] = frozenset(
-    {operator.add, operator.iadd, operator.mul, operator.sub, operator.truediv, operator.neg}
-    | {torch.add, torch.mul, torch.sub, torch.cat, torch.relu, torch.sigmoid, torch.tanh}
-    | {F.relu, F.relu6, F.silu, F.gelu, F.hardswish, F.leaky_relu, F.dropout, F.dropout2d}
+
+Rule = Callable[[Any], Operator | Unbounded]
+
+
+def _sliding(kind: Callable[[Any], Operator]) -> Rule:
+    """Convolutions and pools: only zero (or ignored) padding of a stated size, and one stride for both axes."""
+
+    def rule(layer: Any) -> Operator | Unbounded:
+        mode = getattr(layer, "padding_mode", "zeros")
+        if mode != "zeros" or isinstance(layer.padding, str):
+            return Unbounded(f"padding {layer.padding!r} ({mode})")
+        if getattr(layer, "return_indices", False):
+            return Unbounded("a pool that returns positions in the whole input")
+        made = kind(layer)
+        if made.rows.reach.stride != made.columns.reach.stride:
+            return Unbounded("strides that differ between rows and columns")
+        return made
+
+    return rule
+
+
+def _whole(layer: Any) -> Unbounded:
+    return Unbounded("a layer that reads the whole input")
+
+
+def _norm(layer: Any) -> Operator | Unbounded:
+    if layer.running_mean is None:
+        return Unbounded("a batch norm without running statistics")
+    return pointwise_layer(layer)
+
+
+_LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
+    ((nn.Conv2d,), _sliding(Convolution)),
+    ((nn.ConvTranspose2d,), _sliding(Transposed)),
+    ((nn.MaxPool2d,), _sliding(MaxPool)),
+    ((nn.AvgPool2d,), _sliding(AveragePool)),
+    ((AlignedUpsample,), Upsample),
+    ((nn.modules.batchnorm._BatchNorm,), _norm),
+    ((nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU), pointwise_layer),
+    ((nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Softplus), pointwise_layer),
+    ((nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm), _whole),
+    ((nn.MultiheadAttention, nn.Linear, nn.Flatten), _whole),
 )
-_POINTWISE_METHODS = frozenset({"add", "add_", "mul", "mul_", "relu", "relu_", "sigmoid", "contiguous", "clone"})
-_GLOBAL_MODULES: tuple[type[nn.Module], ...] = (
-    nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d,
-    nn.GroupNorm,
-    nn.InstanceNorm2d,
-    nn.LayerNorm,
-    nn.MultiheadAttention,
-    nn.Linear,
-    nn.Flatten,
-)
+
+# Function or method -> what runs instead: the same function, never in place.
+_FUNCTIONS: dict[Any, Callable[..., Tensor]] = {
+    operator.add: torch.add,
+    operator.iadd: torch.add,
+    operator.mul: torch.mul,
+    operator.imul: torch.mul,
+    operator.sub: torch.sub,
+    operator.isub: torch.sub,
+    operator.truediv: torch.div,
+    operator.itruediv: torch.div,
+    operator.neg: torch.neg,
+    torch.add: torch.add,
+    torch.mul: torch.mul,
+    torch.sub: torch.sub,
+    torch.div: torch.div,
+    torch.relu: torch.relu,
+    torch.relu_: torch.relu,
+    torch.sigmoid: torch.sigmoid,
+    torch.tanh: torch.tanh,
+    F.relu: F.relu,
+    F.relu6: F.relu6,
+    F.silu: F.silu,
+    F.gelu: F.gelu,
+    F.hardswish: F.hardswish,
+    F.leaky_relu: F.leaky_relu,
+    F.dropout: F.dropout,
+    F.dropout2d: F.dropout2d,
+}
+_METHODS: dict[str, Callable[..., Tensor]] = {
+    "add": torch.add,
+    "add_": torch.add,
+    "mul": torch.mul,
+    "mul_": torch.mul,
+    "sub": torch.sub,
+    "sub_": torch.sub,
+    "relu": torch.relu,
+    "relu_": torch.relu,
+    "sigmoid": torch.sigmoid,
+    "contiguous": lambda x, *_, **__: x,
+    "clone": lambda x, *_, **__: x,
+}
+_IN_PLACE = frozenset({operator.iadd, operator.imul, operator.isub, operator.itruediv, torch.relu_})
+_JOINS = frozenset({torch.cat, torch.concat, torch.concatenate})
+
+
+def operator_at(node: fx.Node, modules: dict[str, nn.Module]) -> Operator | Unbounded:
+    """Return the operator at ``node``, or why there is none that works piece by piece."""
+    if node.op == "call_module":
+        layer = modules[str(node.target)]
+        for kinds, rule in _LAYERS:
+            if isinstance(layer, kinds):
+                return rule(layer)
+        return Unbounded("a layer whose reach landseg does not know")
+    if node.op == "call_function" and node.target in _JOINS:
+        return _join(node)
+    if node.op == "call_function" and node.target in _FUNCTIONS:
+        return _function(node, _FUNCTIONS[node.target])
+    if node.op == "call_method" and str(node.target) in _METHODS:
+        return _function(node, _METHODS[str(node.target)])
+    if node.op in ("placeholder", "output", "get_attr"):
+        return Pointwise(lambda x: x)
+    return Unbounded("an operation whose reach landseg does not know")
 
 
 def reach(node: fx.Node, modules: dict[str, nn.Module]) -> Reach | Unbounded:
     """Return how the operation at ``node`` reads its data inputs (the larger of both axes)."""
+    found = operator_at(node, modules)
+    return found if isinstance(found, Unbounded) else found.reach
+
+
+def writes_over_input(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    """Whether the operation changes the value that it reads."""
     if node.op == "call_module":
-        return _module_reach(modules[str(node.target)])
-    if node.op == "call_function" and node.target in _POINTWISE_FUNCTIONS:
-        return Reach()
-    if node.op == "call_method" and str(node.target) in _POINTWISE_METHODS:
-        return Reach()
-    if node.op in ("placeholder", "output", "get_attr"):
-        return Reach()
-    return Unbounded("an operation whose reach landseg does not know")
-
-
-def _module_reach(layer: nn.Module) -> Reach | Unbounded:
-    if isinstance(layer, _POINTWISE_MODULES):
-        return Reach()
-    for kinds, rule in _RULES:
-        if isinstance(layer, kinds):
-            return rule(layer)
-    if isinstance(layer, _GLOBAL_MODULES):
-        return Unbounded("a layer that reads the whole input")
-    return Unbounded("a layer whose reach landseg does not know")
-
-
-def _sliding_window(layer: Any) -> Reach | Unbounded:
-    """Convolutions and pools with zero (or ignored) padding."""
-    if getattr(layer, "padding_mode", "zeros") != "zeros" or isinstance(layer.padding, str):
-        return Unbounded(f"padding {layer.padding!r} ({getattr(layer, 'padding_mode', 'zeros')})")
-    spans = []
-    for axis in (0, 1):
-        kernel, stride = _at(layer.kernel_size, axis), _at(layer.stride, axis)
-        padding, dilation = _at(layer.padding, axis), _at(getattr(layer, "dilation", 1), axis)
-        spans.append((stride, -padding, (kernel - 1) * dilation - padding))
-    if spans[0][0] != spans[1][0]:
-        return Unbounded("strides that differ between rows and columns")
-    low, high = min(s[1] for s in spans), max(s[2] for s in spans)
-    return Reach(Fraction(spans[0][0]), Fraction(low), Fraction(high), Fraction(low + high, 2))
-
-
-def _aligned_upsample(layer: Any) -> Reach:
-    """Output x reads the two units around (x - shift) / factor; widest over the phases of the factor."""
-    factor, shift = layer.factor, Fraction(layer.shift)
-    if factor == 1:
-        return Reach()
-    lows, highs = [], []
-    for phase in range(factor):
-        position = (phase - shift) / factor
-        first = position.__floor__()
-        last = first if position == first else first + 1
-        lows.append(first - Fraction(phase, factor))
-        highs.append(last - Fraction(phase, factor))
-    return Reach(Fraction(1, factor), min(lows), max(highs), -shift / factor)
-
-
-_RULES: tuple[tuple[tuple[type[nn.Module], ...], Callable[[Any], Reach | Unbounded]], ...] = (
-    ((nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d), _sliding_window),
-    ((AlignedUpsample,), _aligned_upsample),
-)
-
-
-def _at(value: Any, axis: int) -> int:
-    return int(value) if isinstance(value, int) else int(value[axis])
+        return bool(getattr(modules[str(node.target)], "inplace", False))
+    if node.op == "call_method":
+        return str(node.target).endswith("_")
+    return node.target in _IN_PLACE or bool(node.kwargs.get("inplace", False))
 
 
 def data_inputs(node: fx.Node, modules: dict[str, nn.Module]) -> list[fx.Node]:
@@ -156,3 +165,41 @@ def traced_modules(network: nn.Module) -> tuple[fx.GraphModule, dict[str, nn.Mod
     """Return the network's graph and its layers by name."""
     traced = trace(network)
     return traced, dict(traced.named_modules())
+
+
+def _join(node: fx.Node) -> Operator | Unbounded:
+    dim = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
+    if dim not in (1, -3):
+        return Unbounded(f"a concatenation along axis {dim}, not of channels")
+    parts = node.args[0] if node.args else node.kwargs["tensors"]
+    assert isinstance(parts, list | tuple)
+    order = [node.all_input_nodes.index(part) for part in parts]  # one may be there twice
+
+    def call(*inputs: Tensor) -> Tensor:
+        return torch.cat([inputs[i] for i in order], 1)
+
+    def into(*inputs: Tensor, out: Tensor) -> Tensor:
+        done = 0
+        for i in order:
+            count = inputs[i].shape[1]
+            out[:, done : done + count].copy_(inputs[i])
+            done += count
+        return out
+
+    return Pointwise(call, into=into, order=order)
+
+
+def _function(node: fx.Node, function: Callable[..., Tensor]) -> Operator:
+    """A pixel-by-pixel function with its constants, as a function of its data inputs."""
+    nodes = node.all_input_nodes
+    options = {key: value for key, value in node.kwargs.items() if key != "inplace"}
+    if tuple(nodes) == node.args and not options:
+        writes = function in (torch.add, torch.mul, torch.sub, torch.div)
+        return Pointwise(function, into=function if writes else None)
+
+    def call(*inputs: Tensor) -> Tensor:
+        values = dict(zip(nodes, inputs, strict=True))
+        args, kwargs = fx.node.map_arg((node.args, options), values.__getitem__)
+        return function(*args, **kwargs)
+
+    return Pointwise(call)

@@ -8,7 +8,8 @@ from math import lcm
 
 from torch import fx, nn
 
-from landseg.tiling.graph import Unbounded, data_inputs, reach, traced_modules
+from landseg.tiling.geometry import Unbounded
+from landseg.tiling.graph import data_inputs, reach, traced_modules
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,190 @@
+"""A network as a list of steps that can be run piece by piece, in the order of its forward pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from math import lcm
+
+from torch import fx, nn
+
+from landseg.errors import PlanError
+from landseg.models.upsample import AlignedUpsample
+from landseg.tiling.geometry import Unbounded
+from landseg.tiling.graph import data_inputs, operator_at, traced_modules, writes_over_input
+from landseg.tiling.operators import Operator, Pointwise, Upsample
+
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator and the pointwise layers right behind it. Step i makes value i + 1; value 0 is the input.
+
+    Attributes:
+        name: the layer's, for messages.
+        operator: what is run.
+        tail: layers that work on its result alone, before anything else sees it.
+        inputs: the values that it reads.
+        like: the value that lends its size, for upsamplers.
+    """
+
+    name: str
+    operator: Operator
+    tail: tuple[Pointwise, ...]
+    inputs: tuple[int, ...]
+    like: int | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether the result is written to a given place in one pass, without a copy."""
+        return isinstance(self.operator, Pointwise) and not self.tail and self.operator.into is not None
+
+
+@dataclass(frozen=True)
+class Flow:
+    """A network's steps.
+
+    Attributes:
+        steps: in an order in which they can run.
+        output: the value that is the network's result.
+        users: for each value, the steps that read it.
+    """
+
+    steps: tuple[Step, ...]
+    output: int
+    users: tuple[tuple[int, ...], ...]
+
+    def shapes(self, shape: Shape) -> list[Shape]:
+        """(height, width) of every value, for an input of this shape.
+
+        Raises:
+            PlanError: the input is too small for a layer, or branches of different sizes meet.
+        """
+        shapes = [shape]
+        for step in self.steps:
+            first = shapes[step.inputs[0]]
+            if any(shapes[value] != first for value in step.inputs):
+                raise PlanError(f"{step.name} joins features of different sizes; use --engine windows")
+            size = step.operator.rows.size(first[0]), step.operator.columns.size(first[1])
+            if step.like is not None:
+                like = shapes[step.like]
+                if any(have < want for have, want in zip(size, like, strict=True)):
+                    raise PlanError(f"{step.name} makes {size}, less than the {like} it is to cover")
+                size = like
+            if min(size) < 1:
+                raise PlanError(f"an image of {shape[0]} x {shape[1]} is too small for {step.name}")
+            shapes.append(size)
+        return shapes
+
+    @property
+    def period(self) -> int:
+        """Output units after which the pattern of what is read repeats, for every value."""
+        strides = [Fraction(1)]
+        for step in self.steps:
+            strides.append(strides[step.inputs[0]] * step.operator.rows.reach.stride)
+        return lcm(*((stride / strides[self.output]).numerator for stride in strides))
+
+    def channels(self, bands: int) -> list[int]:
+        """Channels of every value, for an input of so many bands."""
+        channels = [bands]
+        for step in self.steps:
+            channels.append(step.operator.channels([channels[value] for value in step.inputs]))
+        return channels
+
+
+def flow_of(network: nn.Module) -> Flow:
+    """The steps of a network in evaluation mode; they share its parameters.
+
+    Raises:
+        PlanError: a layer is not known, or reads the whole of its input; the message names it.
+        ModelError: the network cannot be traced.
+    """
+    if network.training:
+        raise PlanError("a network in training mode cannot be streamed; call eval() first")
+    traced, modules = traced_modules(network)
+    nodes = list(traced.graph.nodes)
+    result = next(node for node in nodes if node.op == "output").args[0]
+    if not isinstance(result, fx.Node) or sum(node.op == "placeholder" for node in nodes) != 1:
+        raise PlanError("only a network with one input and one output can be streamed; use --engine windows")
+    live = _live(result, modules)
+    value = {node: 0 for node in nodes if node.op == "placeholder"}
+    steps: list[Step] = []
+    for node in nodes:
+        if node not in live or node.op == "placeholder":
+            continue
+        operator = _known(node, modules)
+        _refuse_later_readers(node, nodes, modules)
+        inputs = tuple(value[n] for n in data_inputs(node, modules))
+        if _continues(operator, node, modules, steps, value):
+            last = steps[-1]
+            assert isinstance(operator, Pointwise)
+            if last.tail or not last.operator.absorb(operator):
+                steps[-1] = Step(last.name, last.operator, (*last.tail, operator), last.inputs, last.like)
+        else:
+            like = value[_lender(node)] if isinstance(operator, Upsample) else None
+            steps.append(Step(str(node.target), operator, (), inputs, like))
+        value[node] = len(steps)
+    return _flow(steps, value[result])
+
+
+def _flow(steps: Sequence[Step], output: int) -> Flow:
+    users: list[list[int]] = [[] for _ in range(len(steps) + 1)]
+    for number, step in enumerate(steps):
+        for read in set(step.inputs):
+            users[read].append(number)
+    return Flow(tuple(steps), output, tuple(map(tuple, users)))
+
+
+def _live(result: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
+    """The nodes whose values or sizes the result depends on."""
+    live: set[fx.Node] = set()
+    waiting = [result]
+    while waiting:
+        node = waiting.pop()
+        if node not in live:
+            live.add(node)
+            waiting += data_inputs(node, modules)
+            layer = modules.get(str(node.target)) if node.op == "call_module" else None
+            if isinstance(layer, AlignedUpsample):
+                waiting.append(_lender(node))
+    return live
+
+
+def _lender(node: fx.Node) -> fx.Node:
+    """The node that an upsampler takes its size from."""
+    like = node.args[1] if len(node.args) > 1 else node.kwargs["like"]
+    assert isinstance(like, fx.Node)
+    return like
+
+
+def _known(node: fx.Node, modules: dict[str, nn.Module]) -> Operator:
+    found = Unbounded("a constant of the network's own") if node.op == "get_attr" else operator_at(node, modules)
+    if isinstance(found, Unbounded):
+        raise PlanError(f"{node.target} cannot be streamed ({found.why}); use --engine windows")
+    return found
+
+
+def _refuse_later_readers(node: fx.Node, nodes: list[fx.Node], modules: dict[str, nn.Module]) -> None:
+    """Steps never write over their inputs, so nothing may count on it."""
+    if not writes_over_input(node, modules):
+        return
+    source = node.all_input_nodes[0]
+    if any(nodes.index(user) > nodes.index(node) for user in source.users):
+        raise PlanError(f"{node.target} writes over a value that is read again; use --engine windows")
+
+
+def _continues(
+    operator: Operator, node: fx.Node, modules: dict[str, nn.Module], steps: list[Step], value: dict[fx.Node, int]
+) -> bool:
+    """Whether the node only finishes what the last step made."""
+    sources = data_inputs(node, modules)
+    return (
+        isinstance(operator, Pointwise)
+        and operator.order is None
+        and len(sources) == 1
+        and len(sources[0].users) == 1
+        and bool(steps)
+        and value[sources[0]] == len(steps)
+    )

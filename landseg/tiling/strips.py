@@ -1,0 +1,199 @@
+"""Which strips, chunks and column blocks a streamed run uses, and what memory that takes: arithmetic alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from landseg.errors import PlanError
+from landseg.geo.grid import Rect
+from landseg.tiling.flow import Flow
+from landseg.tiling.rows import last_use, schedules, wanted_around
+from landseg.tiling.schedule import Piece, Schedule
+
+MIB = 1 << 20
+_STRIPS = (256, 128, 64, 32, 16)  # rows of logits: taller ones copy less, lower ones need less memory
+_CELL = 1 << 18  # pixels of a chunk of a strip on a CPU: its activations stay in the cache
+_MOST_BLOCKS = 4096
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that a streamed run allocates.
+
+    Attributes:
+        kept: rows kept between strips, proportional to the width.
+        strip: a strip's input (twice, while it is joined), its logits and the columns kept inside it.
+        piece: the activations that are alive at once in one chunk of a strip.
+    """
+
+    kept: int
+    strip: int
+    piece: int
+
+    @property
+    def total(self) -> int:
+        return self.kept + self.strip + self.piece
+
+
+@dataclass(frozen=True)
+class StreamPlan:
+    """How a raster is streamed.
+
+    Attributes:
+        blocks: regions side by side, each the height of the region; one where the width fits.
+        strip: rows of logits computed at a time.
+        chunk: columns computed at a time, None for all.
+        halo: columns read beside the widest block, on its wider side; 0 where the width fits.
+        memory: of the block that needs most.
+        per_column: bytes kept for each column.
+        cost: pixels read by all blocks over pixels kept, 1.0 where the width fits.
+    """
+
+    blocks: tuple[Rect, ...]
+    strip: int
+    chunk: int | None
+    halo: int
+    memory: Memory
+    per_column: float
+    cost: float
+
+
+def plan_stream(
+    flow: Flow,
+    shape: tuple[int, int],
+    *,
+    bands: int,
+    itemsize: int,
+    limit: float,
+    region: Rect | None = None,
+    strip: int | None = None,
+    cell: int | None = _CELL,
+) -> StreamPlan:
+    """The plan with the fewest blocks, and of those the tallest strips, that stays inside ``limit`` bytes.
+
+    Args:
+        flow: the network's steps.
+        shape: (height, width) of the raster.
+        bands: of the input.
+        itemsize: bytes of one value in the network's precision.
+        limit: for all that streaming allocates, not the process.
+        region: what is wanted; None is all.
+        strip: rows asked for; None chooses.
+        cell: pixels of a chunk; None for chunks as wide as the block, as a GPU wants them.
+
+    Raises:
+        PlanError: not even narrow blocks fit; the message says what would.
+    """
+    region = region or Rect(0, 0, *shape)
+    heights = (strip,) if strip else tuple(h for h in _STRIPS if h == _STRIPS[-1] or h < 2 * region.height)
+    best: StreamPlan | None = None
+    low, high = 1, max(1, min(_MOST_BLOCKS, region.width // flow.period))
+    while low <= high:  # fewer blocks need more memory: the first try is one, then halves between
+        count = 1 if low == 1 and best is None else (low + high) // 2
+        blocks, found = _blocks(region, count, flow.period), None
+        for height in heights:
+            chunk = _chunk(blocks[0].width, height, cell, flow.period)
+            widest = max(blocks, key=lambda block: block.width)
+            memory = memory_of(flow, shape, widest, height, chunk, bands=bands, itemsize=itemsize)
+            if memory.total <= limit:
+                found = _plan(flow, shape, region, blocks, height, chunk, memory)
+                break
+        if found is not None:
+            best, high = found, count - 1
+        else:
+            low = count + 1
+    if best is None:
+        raise PlanError(
+            f"streaming needs {memory.total / MIB:.0f} MiB even for the narrowest blocks, {limit / MIB:.0f} MiB are "
+            "left for it; use a larger --memory, or --engine windows"
+        )
+    return best
+
+
+def memory_of(
+    flow: Flow,
+    shape: tuple[int, int],
+    region: Rect,
+    strip: int,
+    chunk: int | None,
+    *,
+    bands: int,
+    itemsize: int,
+) -> Memory:
+    """What ``Rows`` with these arguments allocates at most."""
+    rows, columns = schedules(flow, shape, region, strip, chunk)
+    channels = flow.channels(bands)
+    widths = [end - start for start, end in zip(columns.starts, columns.ends, strict=True)]
+    kept = sum(c * d * w for c, d, w in zip(channels, rows.depths(), widths, strict=True))
+    strips = list(rows.typical())
+    heights = [max(piece.spans[v][1] - piece.spans[v][0] for piece in strips) for v in range(len(channels))]
+    left = sum(c * h * w for c, h, w in zip(channels, heights, columns.depths(), strict=True)) if chunk else 0
+    logits = heights[flow.output] * region.width * channels[flow.output]
+    widest = max(columns.typical(), key=_units)
+    piece = max(_alive(flow, rows_of, widest, channels) for rows_of in strips)
+    whole_strip = 2 * heights[0] * widths[0] * bands + logits + left
+    return Memory(kept * itemsize, whole_strip * itemsize, piece * itemsize)
+
+
+def _units(piece: Piece) -> int:
+    """How much is read in a piece, of all values."""
+    return sum(part.end - part.first for part in piece.parts)
+
+
+def _alive(flow: Flow, rows: Piece, columns: Piece, channels: list[int]) -> int:
+    """The most values that are alive at once while one piece is computed."""
+    alive = [0] * len(channels)
+    most, last = 0, last_use(flow)
+    for number, step in enumerate(flow.steps):
+        ys, xs = rows.parts[number], columns.parts[number]
+        if ys.count and xs.count:
+            for value in step.inputs:
+                alive[value] = max(alive[value], (ys.end - ys.first) * (xs.end - xs.first) * channels[value])
+            around = wanted_around(flow, number + 1, rows, columns) or ((0, ys.count), (0, xs.count))
+            (top, bottom), (start, stop) = around
+            alive[number + 1] = (bottom - top) * (stop - start) * channels[number + 1]
+            padding = ys.before + ys.after, xs.before + xs.after
+            padded = (ys.end - ys.first + padding[0]) * (xs.end - xs.first + padding[1]) if any(padding) else 0
+            most = max(most, sum(alive) + padded * channels[step.inputs[0]])
+        for value in last[number]:
+            alive[value] = 0
+    return most
+
+
+def _blocks(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
+    """The region cut into so many blocks of nearly equal width, at multiples of the network's stride."""
+    cuts = [region.left + region.width * i // count // period * period for i in range(1, count)]
+    edges = sorted({region.left, *cuts, region.right})
+    return tuple(
+        Rect(region.top, left, region.height, right - left)
+        for left, right in pairwise(edges)
+    )
+
+
+def _chunk(width: int, strip: int, cell: int | None, period: int) -> int | None:
+    """Columns for about ``cell`` pixels; None where the whole width is not much more."""
+    if cell is None or width * strip <= 2 * cell:
+        return None
+    return max(1, cell // strip // period) * period
+
+
+def _plan(
+    flow: Flow,
+    shape: tuple[int, int],
+    region: Rect,
+    blocks: tuple[Rect, ...],
+    strip: int,
+    chunk: int | None,
+    memory: Memory,
+) -> StreamPlan:
+    widths = [width for _, width in flow.shapes(shape)]
+    reads = [Schedule(flow, 1, widths, (b.left, b.right)).reads for b in blocks]
+    halo = max(max(b.left - low, high - b.right) for b, (low, high) in zip(blocks, reads, strict=True))
+    middle = len(blocks) // 2
+    low, high = reads[middle]
+    alone = Schedule(flow, 1, widths, (region.left, region.right)).reads
+    cost = sum(stop - start for start, stop in reads) / (alone[1] - alone[0])
+    return StreamPlan(
+        blocks, strip, chunk, halo if len(blocks) > 1 else 0, memory, memory.kept / (high - low), cost
+    )
