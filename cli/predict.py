@@ -35,6 +35,9 @@ def command(
         str | None, typer.Option("--polygons", metavar="FILE", help="Polygons by class; format by suffix.")
     ] = None,
     preview: Annotated[str | None, typer.Option("--preview", metavar="FILE.png", help="A picture.")] = None,
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="auto|stream|windows", help="Rows in one pass, or windows with a halo.")
+    ] = "auto",
     window: Annotated[
         str, typer.Option("--window", metavar="N|HxW", help="Pixels that the network sees at once.")
     ] = "auto",
@@ -77,6 +80,7 @@ def command(
             polygons=polygons,
             preview=preview,
             window=window,
+            engine=engine,
             halo=halo,
             batch=batch,
             device=device,

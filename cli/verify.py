@@ -19,6 +19,9 @@ def command(
         str | None, typer.Option("--size", metavar="N|HxW", help="Pixels of the crop, from the raster's centre.")
     ] = None,
     window: Annotated[str, typer.Option("--window", metavar="N|HxW", help="Pixels of a window.")] = "auto",
+    engine: Annotated[
+        str, typer.Option("--engine", metavar="auto|stream|windows", help="Rows in one pass, or windows with a halo.")
+    ] = "auto",
     halo: Annotated[str, typer.Option("--halo", metavar="auto|exact|N", help="Context on each side.")] = "auto",
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; of both sides.")] = "fp32",
@@ -35,6 +38,7 @@ def command(
             bands=None if bands is None else numbers(bands),
             size=None if size is None else _size(size),
             window=window,
+            engine=engine,
             halo=halo,
             device=device,
             precision=precision,

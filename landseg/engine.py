@@ -24,6 +24,7 @@ from landseg.options import Options
 from landseg.tiling.collect import collect
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.encode import top
+from landseg.tiling.flow import Flow, flow_of
 from landseg.tiling.infer import KEPT, Runner
 from landseg.tiling.plan import Tiling, plan_tiling
 from landseg.tiling.receptive import ReceptiveField, receptive_field
@@ -52,11 +53,26 @@ class Engine:
             model.network, mean=card.means, std=card.stds, fill=card.fill, device=device, precision=precision
         )
         self._per_pixel = self.runner.bytes_per_pixel()
+        self.against_rows: str | None = None
+        try:
+            self._flow: Flow | None = flow_of(self.runner.network)
+        except PlanError as error:
+            self._flow, self.against_rows = None, str(error)
 
     @property
     def classes(self) -> int:
         """K."""
         return len(self.model.card.classes)
+
+    def flow(self) -> Flow:
+        """The network's steps, for streaming rows.
+
+        Raises:
+            PlanError: a layer cannot be streamed; it is named.
+        """
+        if self._flow is None:
+            raise PlanError(self.against_rows or "the network cannot be streamed")
+        return self._flow
 
     def costs(self, matched: Matched, options: Options) -> Costs:
         """The memory that windows of this raster take."""

@@ -28,6 +28,8 @@ class Options:
         logits: file for float32 logits, a band a class.
         polygons: vector file, its format by suffix.
         preview: PNG file.
+        engine: "stream" (rows in one pass), "windows", or "auto": rows wherever the network allows it and nothing
+            that concerns windows is asked for.
         window: pixels of the network's grid: a number, (height, width), or "auto".
         halo: pixels, "exact", or "auto".
         batch: windows for one call of the network; None chooses.
@@ -50,6 +52,7 @@ class Options:
     logits: File = None
     polygons: File = None
     preview: File = None
+    engine: str = "auto"
     window: int | tuple[int, int] | str = "auto"
     halo: int | str = "auto"
     batch: int | None = None
@@ -85,6 +88,8 @@ class Options:
                 raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")
         if made.bands is not None and not all(isinstance(band, Integral) for band in made.bands):
             raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")
+        if made.engine not in ("auto", "stream", "windows"):
+            raise PlanError(f"engine {made.engine!r}: expected auto, stream or windows")
         if made.probs_dtype not in ("uint8", "float32"):
             raise OutputError(f"probabilities in {made.probs_dtype!r}: expected uint8 or float32")
         if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):

@@ -29,7 +29,7 @@ class Prediction:
         overlap_cost: pixels computed over pixels kept.
         disagreement: share of pixels whose class differs from exact inference; None where none was measured.
         disagreement_note: what was compared, or why nothing was.
-        engine: what ran the network.
+        engine: "stream" (rows in one pass; `window` is then (strip, columns)) or "windows".
         precision: fp32, bf16 or fp16.
         device: cpu, cuda or mps.
         memory_mib: what the plan expects the process to take at most.
@@ -51,7 +51,7 @@ class Prediction:
     overlap_cost: float = 0.0
     disagreement: float | None = None
     disagreement_note: str | None = None
-    engine: str = "torch"
+    engine: str = "windows"
     precision: str = ""
     device: str = ""
     memory_mib: float = 0.0
@@ -72,11 +72,15 @@ class Prediction:
             return [f"{self.output}: finished before, skipped"]
         speed = f"{self.pixels / 1e6 / max(1e-9, self.seconds):.2f} Mpx/s"
         height, width = self.window
+        cut = f"windows       {self.windows} of {height} x {width} px, halo {self.halo}, batches of {self.batch}"
+        if self.engine == "stream":
+            beside = f", {self.halo} beside them read as well" if self.halo else ""
+            cut = f"strips        of {height} rows, {self.windows} x {width} columns{beside}"
         plan = [
-            f"windows       {self.windows} of {height} x {width} px, halo {self.halo}, batches of {self.batch}",
+            cut,
             f"mode          {self.reason}",
             f"overlap       {self.overlap_cost:.2f} pixels computed for each that is kept",
-            f"network       {self.engine}, {self.precision}, {self.device}",
+            f"network       {self.precision}, {self.device}, {self.engine}",
         ]
         if self.disagreement_note:
             plan.append(f"disagreement  {self.disagreement_note}")

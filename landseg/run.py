@@ -21,11 +21,9 @@ from landseg.geo.vector import polygonize, vector_driver
 from landseg.inputs import Matched, match
 from landseg.models.bundle import Model
 from landseg.options import Options
-from landseg.prediction import Prediction, planned
+from landseg.prediction import Prediction
 from landseg.tiling.encode import Encoder
-from landseg.tiling.plan import Tiling
-from landseg.tiling.progress import Progress
-from landseg.tiling.stream import stream
+from landseg.walks import Walk, choose_walk, walk_again
 
 _log = logging.getLogger(__name__)
 
@@ -40,9 +38,7 @@ class Lazy:
     def get(self) -> Engine:
         """The engine, built at the first call."""
         if self._engine is None:
-            self._engine = Engine(
-                self.model, device=self._options.device, precision=self._options.precision
-            )
+            self._engine = Engine(self.model, device=self._options.device, precision=self._options.precision)
         return self._engine
 
 
@@ -75,25 +71,24 @@ class Run:
                 check_finished([*(layer.path for layer in self._layers()), *self._extras()])
                 return Prediction(self.output, files=(self.output,), pixels=region.area, skipped=True)
             engine = self.engine.get()
-            tiling = engine.plan(matched, options, region)
-            plan = planned(tiling, region, engine.runner, self.output, disk_bytes(self._layers(), grid))
+            walk = choose_walk(engine, matched, options, region)
+            plan = walk.planned(self.output, disk_bytes(self._layers(), grid))
             if options.dry_run:
-                return self._estimated(plan, tiling, engine)
-            made = self._write(engine, matched, tiling, aoi=aoi, grid=grid, region=region, signature=signature)
+                return replace(plan, seconds=max(0.001, round(walk.seconds(), 3)), dry_run=True)
+            made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature)
         return replace(made, disk_mib=plan.disk_mib, seconds=round(time.perf_counter() - start, 3))
 
     def _write(
         self,
-        engine: Engine,
+        walk: Walk,
         matched: Matched,
-        tiling: Tiling,
         *,
         aoi: Aoi | None,
         grid: Grid,
         region: Rect,
         signature: dict[str, Any],
     ) -> Prediction:
-        options = self.options
+        options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
         outputs = Outputs.begin(
             layers,
@@ -108,42 +103,17 @@ class Run:
         with outputs:
             noted = outputs.notes.get("plan")
             if noted is not None:
-                tiling = engine.replan(matched, region, noted, options)
-                engine.runner.threads = noted["threads"]  # sums of floats depend on how they are shared out
+                walk = walk_again(engine, matched, options, region, noted)
             else:
-                outputs.note("plan", _note(tiling, engine))
-            made = planned(tiling, region, engine.runner, self.output, 0)
+                outputs.note("plan", walk.note())
+            made = walk.planned(self.output, 0)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
-            made = _measured(made, outputs, engine, matched, tiling, options)
-            if tiling.keeps_memory:  # only now: the samples' windows may be larger than the plan's
-                engine.runner.keep_memory()
-            self._stream(outputs, engine, matched, tiling, aoi=aoi, region=region)
+            made = walk.measured(made, outputs)
+            encoder = Encoder(engine.model.card.classes, {layer.name: layer.dtype for layer in layers})
+            walk.run(outputs, aoi=aoi, encode=encoder.encode)
             self._further(outputs, matched, engine)
             outputs.finish(_plan_tags(made))
         return made
-
-    def _stream(
-        self,
-        outputs: Outputs,
-        engine: Engine,
-        matched: Matched,
-        tiling: Tiling,
-        *,
-        aoi: Aoi | None,
-        region: Rect,
-    ) -> None:
-        encoder = Encoder(self.engine.model.card.classes, {layer.name: layer.dtype for layer in outputs.layers})
-        stitcher = engine.stitcher(matched, tiling.windows, tiling.mode, region, tiling.sums)
-        left = sum(
-            sum(piece.target.area for piece in step.pieces) for step in stitcher.steps(outputs.done) if step.kept
-        )
-        before = 0 if tiling.mode == "blend" else region.area - left
-        with Progress(region.area, done=before, quiet=self.options.quiet) as progress:
-            job = engine.job(
-                matched, stitcher, options=self.options, batch=tiling.batch, aoi=aoi, encode=encoder.encode
-            )
-            job = replace(job, origin=(region.top, region.left), progress=progress.add)
-            stream(job, outputs, done=outputs.done)
 
     def _further(self, outputs: Outputs, matched: Matched, engine: Engine) -> None:
         """Polygons and preview, from the finished class raster."""
@@ -156,14 +126,6 @@ class Run:
 
             preview(matched.source, outputs.layer_reader("classes"), classes, outputs.extra(picture))
 
-    def _estimated(self, plan: Prediction, tiling: Tiling, engine: Engine) -> Prediction:
-        if tiling.keeps_memory:
-            engine.runner.keep_memory()
-        height, width = tiling.windows.largest
-        seconds = engine.runner.seconds(height, width, batch=tiling.batch)
-        rate = seconds / (tiling.batch * height * width)
-        return replace(plan, seconds=max(0.001, round(1.1 * rate * tiling.windows.pixels, 3)), dry_run=True)
-
     def _layers(self) -> list[Layer]:
         classes, options = self.engine.model.card.classes, self.options
         layers = [Layer.of_classes("classes", self.output, classes)]
@@ -174,9 +136,7 @@ class Run:
             layers.append(Layer("confidence", confidence, "uint8", scale=1 / 255, mask=True))
         if logits is not None:
             names = classes.names
-            layers.append(
-                Layer("logits", logits, "float32", len(classes), nodata=float("nan"), band_names=names)
-            )
+            layers.append(Layer("logits", logits, "float32", len(classes), nodata=float("nan"), band_names=names))
         return layers
 
     def _extras(self) -> list[Path]:
@@ -207,6 +167,7 @@ class Run:
             "scale": matched.placement.factor,
             "window": window,
             "halo": options.halo,
+            "engine": options.engine,
             "batch": options.batch,
             "precision": engine.runner.precision,
             "device": engine.runner.device.type,
@@ -222,42 +183,14 @@ class Run:
             "model_hash": self.engine.model.hash,
             "precision": engine.runner.precision,
             "device": engine.runner.device.type,
-            "engine": "torch",
             "command": _command(self.sources, self.engine.model, self.options),
         }
-
-
-def _measured(
-    made: Prediction, outputs: Outputs, engine: Engine, matched: Matched, tiling: Tiling, options: Options
-) -> Prediction:
-    """With the disagreement of a blended plan, measured once a run."""
-    if tiling.mode == "exact":
-        return made
-    noted = outputs.notes.get("disagreement")
-    if noted is None:
-        share, sentence = engine.disagreement(matched, tiling, options)
-        noted = {"share": share, "sentence": sentence}
-        outputs.note("disagreement", noted)
-    _log.info("%s; %s", made.reason, noted["sentence"])
-    return replace(made, disagreement=noted["share"], disagreement_note=noted["sentence"])
-
-
-def _note(tiling: Tiling, engine: Engine) -> dict[str, Any]:
-    """What a resumed run must not decide anew."""
-    return {
-        "threads": engine.runner.threads,
-        "window": list(tiling.windows.window),
-        "halo": max(tiling.windows.halo),
-        "batch": tiling.batch,
-        "memory": tiling.memory,
-        "reason": tiling.reason,
-        "sums": tiling.sums,
-    }
 
 
 def _plan_tags(made: Prediction) -> dict[str, str]:
     tags = {
         "mode": made.mode,
+        "engine": made.engine,
         "window": f"{made.window[0]}x{made.window[1]}",
         "halo": str(made.halo),
         "batch": str(made.batch),
@@ -281,7 +214,7 @@ def _command(sources: list[str], model: Model, options: Options) -> str:
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
     words.append(f"--model {model.card.name}")
     standard = Options()
-    for name in ("bands", "window", "halo", "batch", "precision", "resolution", "aoi"):
+    for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):
         value = getattr(options, name)
         if value != getattr(standard, name):
             text = ",".join(map(str, value)) if name == "bands" else str(value)

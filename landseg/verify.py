@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from os import PathLike, fspath
 from typing import Any
 
@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.engine import Engine, refuse_too_large, whole_plan
-from landseg.errors import RasterError
+from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.inputs import Matched, match
 from landseg.models.bundle import Model, load_model
 from landseg.options import Options
+from landseg.rowwalk import against_rows
 from landseg.tiling.encode import top
 from landseg.tiling.place import Placement
+from landseg.tiling.rows import Rows
 
 TIE = 1e-4
 """Two top logits that are this near count as equal: rounding may order them either way."""
+_STRIP = 128  # rows at a time where rows are streamed
 _CORE = 512  # what a chosen window keeps between its halos
 
 
@@ -35,7 +38,8 @@ class Verification:
         exact: True where no class differs but at ties.
         mode: "exact" or "blend": what the plan promises.
         crop: (top, left, height, width) in pixels of the network's grid.
-        window: (height, width).
+        engine: "stream" or "windows".
+        window: (height, width); of a strip where rows are streamed.
         halo: pixels.
         windows: their number.
         pixels: compared.
@@ -46,13 +50,14 @@ class Verification:
     class_disagreement: float
     ties: float
     exact: bool
-    mode: str
     crop: tuple[int, int, int, int]
-    window: tuple[int, int]
-    halo: int
-    windows: int
     pixels: int
     precision: str
+    mode: str = "exact"
+    engine: str = "windows"
+    window: tuple[int, int] = (0, 0)
+    halo: int = 0
+    windows: int = 1
 
     def to_json(self) -> dict[str, Any]:
         """The comparison in JSON values."""
@@ -62,9 +67,10 @@ class Verification:
         """The comparison in words."""
         top_, left, height, width = self.crop
         verdict = "exact" if self.exact else "not exact"
+        what = "strips" if self.engine == "stream" else "windows"
         return [
             f"crop          {height} x {width} px from row {top_}, column {left}",
-            f"windows       {self.windows} of {self.window[0]} x {self.window[1]} px, halo {self.halo}, {self.mode}",
+            f"{what:<13} {self.windows} of {self.window[0]} x {self.window[1]} px, halo {self.halo}, {self.mode}",
             f"max |dlogit|  {self.max_abs_diff:.3g} ({self.precision})",
             f"classes       {self.class_disagreement:.4%} of {self.pixels} pixels differ, {self.ties:.4%} at ties",
             f"tiled against whole image: {verdict}",
@@ -99,7 +105,7 @@ def verify(
         height, width = min(length[0], shape[0]), min(length[1], shape[1])
         crop = Rect((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
         refuse_too_large((height, width), engine.costs(matched, wanted))
-        return _compare(engine, matched, crop, Options.of(**{**vars(wanted), "window": window}))
+        return _compare(engine, matched, crop, Options.of(**{**vars(wanted), "window": window}), wanted)
 
 
 def _window(engine: Engine, options: Options) -> tuple[int, int]:
@@ -114,33 +120,57 @@ def _window(engine: Engine, options: Options) -> tuple[int, int]:
     return length, length
 
 
-def _lengths(
-    window: tuple[int, int], engine: Engine, size: int | tuple[int, int] | None
-) -> tuple[int, int]:
+def _lengths(window: tuple[int, int], engine: Engine, size: int | tuple[int, int] | None) -> tuple[int, int]:
     if isinstance(size, int):
         return size, size
     return size or (window[0] + _CORE // 2, window[1] + _CORE // 2)
 
 
-def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options) -> Verification:
+def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, asked: Options) -> Verification:
     pixels, valid = matched.network.read(crop)
     if not valid.any():
         raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size")
     place = Placement.same(crop.shape)
     cropped = Matched(matched.source, matched.network, place)
     region = Rect(0, 0, *crop.shape)
+    stitcher = engine.stitcher(cropped, whole_plan(crop.shape, engine.field.stride), "exact", region, 0)
+    whole = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
+    if against_rows(engine, asked) is None:
+        tiled = _streamed(engine, pixels, valid)[:, valid]
+        made = replace(_verdict(tiled, whole, crop, engine.runner.precision), engine="stream")
+        count = -(-crop.height // _STRIP)
+        return replace(made, mode="exact", window=(_STRIP, crop.width), windows=count)
+    if asked.engine == "stream":
+        raise PlanError(against_rows(engine, asked) or "")
     tiling = engine.plan(cropped, options, region)
-    both = []
-    for windows, mode in ((tiling.windows, tiling.mode), (whole_plan(crop.shape, engine.field.stride), "exact")):
-        stitcher = engine.stitcher(cropped, windows, mode, region, tiling.sums)
-        both.append(engine.collect(stitcher, pixels, valid, region=region, options=options))
-    tiled, whole = (logits[:, valid] for logits in both)
-    return _verdict(tiled, whole, crop, tiling, engine.runner.precision)
+    stitcher = engine.stitcher(cropped, tiling.windows, tiling.mode, region, tiling.sums)
+    tiled = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
+    made = _verdict(tiled, whole, crop, engine.runner.precision)
+    windows, halo = tiling.windows, max(tiling.windows.halo)
+    return replace(made, mode=tiling.mode, window=windows.largest, halo=halo, windows=len(windows))
 
 
-def _verdict(
-    tiled: NDArray[np.float32], whole: NDArray[np.float32], crop: Rect, tiling: Any, precision: str
-) -> Verification:
+def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Logits (K, h, w) of a picture in memory, in strips."""
+    runner = engine.runner
+    rows = Rows(
+        engine.flow(),
+        valid.shape[-2:],
+        bands=runner.bands,
+        strip=_STRIP,
+        dtype=runner.dtype,
+        device=runner.device,
+    )
+    prepared = runner.prepare(pixels, valid).to(runner.device)
+    parts = [
+        logits[0].float().cpu().numpy()
+        for top_ in range(0, valid.shape[0], _STRIP)
+        for _, logits in rows.push(prepared[:, :, top_ : top_ + _STRIP])
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _verdict(tiled: NDArray[np.float32], whole: NDArray[np.float32], crop: Rect, precision: str) -> Verification:
     """Logits (K, n) of the valid pixels, compared."""
     differs = top(tiled[:, None])[0][0] != top(whole[:, None])[0][0]
     near = np.zeros_like(differs)
@@ -152,11 +182,7 @@ def _verdict(
         class_disagreement=float(differs.mean()),
         ties=float((differs & near).mean()),
         exact=not bool((differs & ~near).any()),
-        mode=tiling.mode,
         crop=(crop.top, crop.left, crop.height, crop.width),
-        window=tiling.windows.largest,
-        halo=max(tiling.windows.halo),
-        windows=len(tiling.windows),
         pixels=int(tiled.shape[1]),
         precision=precision,
     )

@@ -82,5 +82,5 @@ def test_wrong_usage_is_exit_2(write_raster: Write, tmp_path: Path) -> None:
 def test_a_dry_run_says_that_nothing_is_written(write_raster: Write, tmp_path: Path) -> None:
     code, out, _ = run("predict", write_raster(noise(50, 60)), "-o", tmp_path / "o.tif", "--dry-run", *FAST)
     assert code == 0 and "nothing written" in out
-    assert all(word in out for word in ("windows", "halo", "memory", "disk", "time"))
+    assert all(word in out for word in ("strips", "columns", "memory", "disk", "time"))
     assert not (tmp_path / "o.tif").exists()

@@ -69,9 +69,7 @@ def noise(height: int, width: int, *, bands: int = 3, dtype: str = "uint8") -> n
 
 def expected(pixels: np.ndarray, model: Model = MODEL, valid: np.ndarray | None = None) -> np.ndarray:
     """Class values of whole-image inference."""
-    runner = Runner(
-        model.network, mean=model.card.means, std=model.card.stds, device="cpu", precision="fp32"
-    )
+    runner = Runner(model.network, mean=model.card.means, std=model.card.stds, device="cpu", precision="fp32")
     logits = whole(runner, pixels, valid)
     values: np.ndarray = TABLE.to_values(logits.argmax(axis=0), valid)
     return values
@@ -177,9 +175,7 @@ def test_alpha_is_validity(write_raster: Write, tmp_path: Path) -> None:
     pixels[3, :, :40] = 0
     source = write_raster(pixels, photometric="RGB", alpha="YES")
     predict(source, tmp_path / "o.tif", model=MODEL, **QUICK)
-    np.testing.assert_array_equal(
-        read(tmp_path / "o.tif"), expected(pixels[:3], valid=pixels[3] > 0)
-    )
+    np.testing.assert_array_equal(read(tmp_path / "o.tif"), expected(pixels[:3], valid=pixels[3] > 0))
 
 
 def test_uint16_of_four_bands_and_float_with_nan(write_raster: Write, tmp_path: Path) -> None:
@@ -371,7 +367,7 @@ KILLED = """
         if len(self.done) == {steps}:
             os.kill(os.getpid(), signal.SIGKILL)
     Outputs.commit = counted
-    test_predict.predict({source!r}, {output!r}, model=test_predict.MODEL, window=64, **{options!r})
+    test_predict.predict({source!r}, {output!r}, model=test_predict.MODEL, **{options!r})
 """
 
 
@@ -384,11 +380,9 @@ def same_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("same_threads")
-@pytest.mark.parametrize("options", [{}, {"halo": 8}], ids=["exact", "blend"])
-def test_a_killed_run_resumes_to_the_same_bytes(
-    options: dict[str, Any], write_raster: Write, tmp_path: Path
-) -> None:
-    source = write_raster(noise(260, 200))
+@pytest.mark.parametrize("options", [{"window": 64}, {"window": 64, "halo": 8}, {}], ids=["exact", "blend", "stream"])
+def test_a_killed_run_resumes_to_the_same_bytes(options: dict[str, Any], write_raster: Write, tmp_path: Path) -> None:
+    source = write_raster(noise(1500, 60) if "window" not in options else noise(260, 200))
     options = {**QUICK, **options, "probs": str(tmp_path / "p.tif")}
     output = tmp_path / "o.tif"
     here = Path(__file__).parent
@@ -400,19 +394,19 @@ def test_a_killed_run_resumes_to_the_same_bytes(
     assert ended.returncode == -signal.SIGKILL
     assert not output.exists()
     with pytest.raises(ResumeError, match="window"):
-        predict(source, output, model=MODEL, window=128, resume=True, **options)
+        predict(source, output, model=MODEL, resume=True, **{**options, "window": 128})
     with pytest.raises(ResumeError, match="model"):
         other = replace(MODEL, hash="another")
-        predict(source, output, model=other, window=64, resume=True, **options)
-    predict(source, output, model=MODEL, window=64, resume=True, **options)
+        predict(source, output, model=other, resume=True, **options)
+    predict(source, output, model=MODEL, resume=True, **options)
     resumed = output.read_bytes(), (tmp_path / "p.tif").read_bytes()
-    predict(source, output, model=MODEL, window=64, overwrite=True, **options)
+    predict(source, output, model=MODEL, overwrite=True, **options)
     assert output.read_bytes() == resumed[0]
     assert (tmp_path / "p.tif").read_bytes() == resumed[1]
-    assert one(predict(source, output, model=MODEL, window=64, resume=True, **options)).skipped
+    assert one(predict(source, output, model=MODEL, resume=True, **options)).skipped
     os.utime(source, (time.time() + 10, time.time() + 10))
     with pytest.raises(LandsegError):
-        predict(source, output, model=MODEL, window=64, resume=True, **options)
+        predict(source, output, model=MODEL, resume=True, **options)
 
 
 def test_an_interrupted_run_keeps_what_it_needs_to_go_on(

@@ -36,6 +36,14 @@ def wide_scene(sample_tiles: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return path
 
 
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_streamed_is_whole(wide_scene: Path, precision: str) -> None:
+    found = verify(wide_scene, engine="stream", size=(1200, 3000), memory=16384, device="cpu", precision=precision)
+    assert found.engine == "stream" and found.windows > 1
+    assert found.class_disagreement <= 1e-5
+    assert precision == "bf16" or found.max_abs_diff <= 1e-3
+
+
 @pytest.mark.parametrize("window", [1600, 2048, 2560])
 def test_stitched_is_whole(wide_scene: Path, window: int) -> None:
     found = verify(wide_scene, window=window, halo="exact", size=(1200, 3000), memory=16384, device="cpu")

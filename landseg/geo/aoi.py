@@ -44,8 +44,10 @@ class Aoi:
         near = [self.polygons[index] for index in self._tree.query(frame, predicate="intersects").tolist()]
         if not near:
             return np.zeros(rect.shape, bool)
-        place = Affine.translation(rect.left, rect.top)
-        burnt = rasterize(near, out_shape=rect.shape, transform=place, dtype="uint8")
+        # With rows counted upwards the transform is never the identity, which GDAL takes for none and warns of.
+        upwards = shapely.transform(np.array(near, dtype=object), lambda points: points * [1, -1])
+        place = Affine(1, 0, rect.left, 0, -1, -rect.top)
+        burnt = rasterize(upwards, out_shape=rect.shape, transform=place, dtype="uint8")
         return np.asarray(burnt, bool)
 
     @cached_property

@@ -94,21 +94,16 @@ class Runner:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
         self.bands = len(mean)
-        self._dtype = _DTYPES[self.precision]
+        self.dtype = _DTYPES[self.precision]
         self._scale = (1.0 / np.asarray(std, np.float64)).astype(np.float32)
         self._shift = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
         self._fill = np.float32(fill)
-        self._network = prepare_for_inference(network.eval(), device=self.device, dtype=self._dtype)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The network's."""
-        return self._dtype
+        self.network = prepare_for_inference(network.eval(), device=self.device, dtype=self.dtype)
 
     @property
     def item_bytes(self) -> int:
         """Bytes of one number in the network's precision."""
-        return self._dtype.itemsize
+        return self.dtype.itemsize
 
     @property
     def threads(self) -> int:
@@ -131,7 +126,7 @@ class Runner:
                 if hole is not None:
                     line[hole] = self._fill
                 scaled[..., number] = line
-        return torch.from_numpy(scaled).permute(2, 0, 1)[None].to(self._dtype)
+        return torch.from_numpy(scaled).permute(2, 0, 1)[None].to(self.dtype)
 
     def run(self, batch: Sequence[Tensor]) -> NDArray[np.float32]:
         """Logits (N, classes, h, w), float32, of N prepared windows of one size.
@@ -143,7 +138,7 @@ class Runner:
             with torch.inference_mode():
                 images = batch[0] if len(batch) == 1 else torch.cat(list(batch))
                 images = images.to(self.device, memory_format=torch.channels_last)
-                logits = self._network(images).float().cpu()
+                logits = self.network(images).float().cpu()
         except torch.cuda.OutOfMemoryError as error:
             height, width = batch[0].shape[-2:]
             raise PlanError(
@@ -167,9 +162,9 @@ class Runner:
 
         Runs one small window and counts the bytes of all tensors that are alive at once, at the peak.
         """
-        zeros = torch.zeros(1, self.bands, _PROBE, _PROBE, dtype=self._dtype, device=self.device)
+        zeros = torch.zeros(1, self.bands, _PROBE, _PROBE, dtype=self.dtype, device=self.device)
         with torch.no_grad(), _LiveBytes() as live:
-            self._network(zeros.contiguous(memory_format=torch.channels_last))
+            self.network(zeros.contiguous(memory_format=torch.channels_last))
         peak: int = live.peak
         return _SAFETY * peak / _PROBE**2
 

@@ -7,6 +7,7 @@ x + 0.5 = factor * (u + 0.5).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
@@ -92,3 +93,40 @@ class Placement:
             total = part if total is None else np.add(total, part, out=total)
         assert total is not None
         return total
+
+
+class Placed:
+    """Rows of logits in, rows of source pixels out, as soon as all that they interpolate from is there.
+
+    Args:
+        placement: of the network's grid on the source's.
+        region: network pixels that come, from top to bottom.
+        needed: source pixels wanted of them.
+    """
+
+    def __init__(self, placement: Placement, region: Rect, needed: Rect) -> None:
+        self._placement, self._region, self._needed = placement, region, needed
+        self._kept: Array | None = None
+        self._top = region.top
+        self._next = needed.top
+
+    def push(self, row: int, logits: Array) -> Iterator[tuple[Rect, Array]]:
+        """Take logits (K, h, w) of the network's rows from ``row`` on."""
+        kept = logits if self._kept is None or not self._kept.shape[1] else np.concatenate([self._kept, logits], 1)
+        self._top = row + logits.shape[1] - kept.shape[1]
+        bottom = self._top + kept.shape[1]
+        ready = self.ready(bottom)
+        if ready > self._next:
+            rect = Rect(self._next, self._needed.left, ready - self._next, self._needed.width)
+            held = Rect(self._top, self._region.left, kept.shape[1], kept.shape[2])
+            yield rect, self._placement.resample(kept, held, rect)
+            self._next = ready
+        first = int(self._next / self._placement.factor) - self._placement.reach
+        self._kept = kept[:, max(0, min(first, bottom) - self._top) :]
+
+    def ready(self, bottom: int) -> int:
+        """The source row up to which everything is there when the network's rows before ``bottom`` are."""
+        if bottom >= self._region.bottom:
+            return self._needed.bottom
+        reach = self._placement.reach
+        return min(self._needed.bottom, int((bottom - reach) * self._placement.factor))

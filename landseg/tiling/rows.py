@@ -52,7 +52,7 @@ class Rows:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.flow = flow
+        self.flow, self.dtype, self.device = flow, dtype, device
         whole = Rect(0, 0, *flow.shapes(shape)[flow.output])
         self.region = region = region or whole
         if region.area == 0 or not whole.contains(region):

@@ -7,25 +7,22 @@ caller's thread.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.geo.grid import Rect
+from landseg.tiling.stages import Fault, Stage
 from landseg.tiling.stitch import Finished, Piece, Step, Stitcher
 
 Valid = NDArray[np.bool_]
 Arrays = Mapping[str, NDArray[Any] | None]
-_POLL_S = 0.1  # how soon a waiting thread notices that another has failed
-T = TypeVar("T")
 
 
 class Sink(Protocol):
@@ -73,9 +70,9 @@ def stream(job: Job, sink: Sink, *, done: Collection[str] = ()) -> None:
     Raises:
         Whatever any stage raises; nothing is committed after it.
     """
-    fault = _Fault()
-    writer = _Stage[tuple[str, Any, Any]]("write", lambda item: _write(item, sink, job), fault, size=2)
-    stitch = _Stage[tuple[str, Any, Any, Any]](
+    fault = Fault()
+    writer = Stage[tuple[str, Any, Any]]("write", lambda item: _write(item, sink, job), fault, size=2)
+    stitch = Stage[tuple[str, Any, Any, Any]](
         "stitch", lambda item: _stitch(item, job, writer), fault, size=job.batch
     )
     readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
@@ -143,7 +140,7 @@ def _computed(job: Job, pending: list[tuple[Piece, Tensor, Valid]]) -> Iterator[
             yield "piece", piece, one, valid
 
 
-def _stitch(item: tuple[str, Any, Any, Any], job: Job, writer: _Stage[tuple[str, Any, Any]]) -> None:
+def _stitch(item: tuple[str, Any, Any, Any], job: Job, writer: Stage[tuple[str, Any, Any]]) -> None:
     kind, subject, logits, valid = item
     finished: Iterator[Finished] = iter(())
     if kind == "begin":
@@ -168,80 +165,3 @@ def _write(item: tuple[str, Any, Any], sink: Sink, job: Job) -> None:
     for name, array in arrays.items():
         sink.write(name, rect, array, None if array is None else valid)
     job.progress(rect.area)
-
-
-class _Fault:
-    """The first thing that went wrong in any thread, and the sign for all to stop."""
-
-    def __init__(self) -> None:
-        self._stop = threading.Event()
-        self._error: BaseException | None = None
-        self._lock = threading.Lock()
-
-    def set(self, error: BaseException) -> None:
-        with self._lock:
-            self._error = self._error or error
-        self._stop.set()
-
-    def stop(self) -> None:
-        self._stop.set()
-
-    @property
-    def stopped(self) -> bool:
-        return self._stop.is_set()
-
-    def check(self) -> None:
-        if self._error is not None:
-            raise self._error
-
-
-class _Stopped(Exception):
-    """Another thread asked to stop."""
-
-
-class _Stage(Generic[T]):
-    """One thread that works through a bounded queue."""
-
-    def __init__(self, name: str, work: Callable[[T], None], fault: _Fault, *, size: int) -> None:
-        self._work, self._fault = work, fault
-        self._queue: queue.Queue[T | None] = queue.Queue(size)
-        self._thread = threading.Thread(target=self._loop, name=f"landseg-{name}", daemon=True)
-        self._thread.start()
-
-    def put(self, item: T | None) -> None:
-        """Queue an item, waiting while the queue is full."""
-        while True:
-            self._fault.check()
-            if self._fault.stopped:
-                raise _Stopped
-            try:
-                self._queue.put(item, timeout=_POLL_S)
-                return
-            except queue.Full:
-                continue
-
-    def close(self) -> None:
-        """Wait until everything queued is done."""
-        self.put(None)
-        self._thread.join()
-        self._fault.check()
-
-    def join(self) -> None:
-        """Wait for the thread, which ends when it is closed or when anything has failed."""
-        self._thread.join()
-
-    def _loop(self) -> None:
-        while not self._fault.stopped:
-            try:
-                item = self._queue.get(timeout=_POLL_S)
-            except queue.Empty:
-                continue
-            if item is None:
-                return
-            try:
-                self._work(item)
-            except _Stopped:
-                return
-            except BaseException as error:
-                self._fault.set(error)
-                return

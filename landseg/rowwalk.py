@@ -1,0 +1,186 @@
+"""The way over a raster in one pass: what can go it, its plan, and the walk itself."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landseg.engine import Engine
+from landseg.errors import PlanError
+from landseg.geo.aoi import Aoi
+from landseg.geo.grid import Rect
+from landseg.geo.sink import Outputs
+from landseg.inputs import Matched
+from landseg.options import Options
+from landseg.prediction import Prediction
+from landseg.tiling.costs import MIB
+from landseg.tiling.onepass import Encode, Pass, one_pass
+from landseg.tiling.progress import Progress
+from landseg.tiling.rows import Rows
+from landseg.tiling.strips import StreamPlan, plan_stream
+
+_log = logging.getLogger(__name__)
+_WARM_UP = 1024  # edge of the square that a streamed run's speed is measured on, in pixels
+# The buffers' plan counts tensors; weights in the library's own order, its scratch space and what the allocator
+# holds back come on top: measured over the plan, 100 MiB and a fifth (benchmarks/rows.py).
+_UNCOUNTED = 120 * MIB
+_HELD = 1.3
+
+
+def against_rows(engine: Engine, options: Options) -> str | None:
+    """Why rows cannot be streamed, or None."""
+    asked = [name for name in ("window", "batch") if getattr(options, name) not in ("auto", None)]
+    asked += ["halo"] if isinstance(options.halo, int) else []
+    if options.engine == "windows":
+        return "windows were asked for"
+    if asked:
+        return f"--{asked[0]} is about windows; leave it out or use --engine windows"
+    if options.engine == "auto" and engine.runner.device.type != "cpu":
+        return "on this device windows are the choice that is known to be fast"
+    return engine.against_rows
+
+
+def plan_rows(
+    engine: Engine, matched: Matched, options: Options, region: Rect, *, strip: int | None = None
+) -> StreamPlan:
+    """The plan whose buffers, with the strips that are being read, placed and written, fit the memory."""
+    costs = engine.costs(matched, options)
+    free = costs.limit - costs.base
+    share = free
+    for _ in range(4):
+        plan = plan_stream(
+            engine.flow(),
+            matched.placement.network,
+            bands=engine.runner.bands,
+            itemsize=engine.runner.item_bytes,
+            limit=share,
+            region=matched.placement.to_network(region),
+            strip=strip,
+            cell=None if engine.runner.device.type != "cpu" else 1 << 18,
+        )
+        total = _UNCOUNTED + _HELD * plan.memory.total + _in_flight(plan, engine, matched, options)
+        if total <= free:
+            return replace(plan, memory=replace(plan.memory, strip=int(total - plan.memory.kept - plan.memory.piece)))
+        share = min(share, plan.memory.total) * free / total * 0.95
+    raise PlanError(
+        f"strips of rows do not fit {costs.limit / MIB:.0f} MiB; use a larger --memory or --engine windows"
+    )
+
+
+def _in_flight(plan: StreamPlan, engine: Engine, matched: Matched, options: Options) -> float:
+    """Bytes of the strips between the reader and the writer."""
+    costs = engine.costs(matched, options)
+    pixels = plan.strip * (max(block.width for block in plan.blocks) + 2 * plan.halo)
+    return pixels * ((options.workers + 2) * costs.waiting + 5 * costs.result)
+
+
+@dataclass(frozen=True)
+class RowWalk:
+    """Strips of rows, each pixel computed once."""
+
+    engine: Engine
+    matched: Matched
+    options: Options
+    region: Rect
+    plan: StreamPlan
+
+    def planned(self, output: Path, disk: int) -> Prediction:
+        plan, runner = self.plan, self.engine.runner
+        costs = self.engine.costs(self.matched, self.options)
+        width = max(block.width for block in plan.blocks)
+        return Prediction(
+            output=output,
+            mode="exact",
+            reason="exact: rows stream through the network in one pass, as the whole image would",
+            window=(plan.strip, width),
+            halo=plan.halo,
+            windows=len(plan.blocks),
+            batch=1,
+            pixels=self.region.area,
+            overlap_cost=plan.cost,
+            engine="stream",
+            precision=runner.precision,
+            device=runner.device.type,
+            memory_mib=round((costs.base + plan.memory.total) / MIB, 1),
+            disk_mib=round(disk / MIB, 3),
+        )
+
+    def note(self) -> dict[str, Any]:
+        plan = self.plan
+        return {
+            "engine": "stream",
+            "strip": plan.strip,
+            "chunk": plan.chunk,
+            "edges": [plan.blocks[0].left, *(block.right for block in plan.blocks)],
+            "halo": plan.halo,
+            "cost": plan.cost,
+            "threads": self.engine.runner.threads,
+        }
+
+    def seconds(self) -> float:
+        self.engine.runner.keep_memory()
+        shape = (_WARM_UP, min(_WARM_UP, self.matched.placement.network[1]))
+        taken = 0.0
+        for _ in range(2):  # the first pass also puts the weights in order
+            rows = self._rows(shape)
+            zeros = torch.zeros(1, self.engine.runner.bands, *shape, dtype=rows.dtype, device=rows.device)
+            start = time.perf_counter()
+            for _row, logits in rows.push(zeros):
+                logits.float().cpu()
+            taken = time.perf_counter() - start
+        pixels = self.plan.cost * sum(block.area for block in self.plan.blocks)
+        return 1.1 * taken * pixels / (shape[0] * shape[1])
+
+    def _rows(self, shape: tuple[int, int]) -> Rows:
+        runner, plan = self.engine.runner, self.plan
+        return Rows(
+            self.engine.flow(),
+            shape,
+            bands=runner.bands,
+            strip=plan.strip,
+            chunk=plan.chunk,
+            dtype=runner.dtype,
+            device=runner.device,
+        )
+
+    def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
+        return made
+
+    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
+        self.engine.runner.keep_memory()
+        same = self.matched.placement.factor == 1.0
+        job = Pass(
+            self.engine.flow(),
+            self.plan,
+            self.matched.placement,
+            self.region,
+            read=lambda rect: self._read(rect, aoi if same else None),
+            wanted=None if same else lambda rect: self._wanted(rect, aoi),
+            encode=encode,
+            bands=self.engine.runner.bands,
+            dtype=self.engine.runner.dtype,
+            device=self.engine.runner.device,
+            workers=self.options.workers,
+            restarted=lambda rows: _log.info("resuming: %d rows above are computed again", rows),
+        )
+        written = sum(job.reached(outputs.done))
+        with Progress(self.region.area, done=written, quiet=self.options.quiet) as progress:
+            one_pass(replace(job, progress=progress.add), outputs, done=outputs.done)
+
+    def _read(self, rect: Rect, aoi: Aoi | None) -> tuple[Tensor, NDArray[np.bool_]]:
+        pixels, valid = self.matched.network.read(rect)
+        inside = None if aoi is None else aoi.inside(rect)
+        return self.engine.runner.prepare(pixels, valid), valid if inside is None else valid & inside
+
+    def _wanted(self, rect: Rect, aoi: Aoi | None) -> NDArray[np.bool_]:
+        valid = self.matched.source.read(rect)[1]
+        inside = None if aoi is None else aoi.inside(rect)
+        return valid if inside is None else valid & inside

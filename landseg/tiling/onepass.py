@@ -1,0 +1,282 @@
+"""The one-pass engine: strips are read, streamed through the network, placed on the source's grid and written.
+
+Reader threads run ahead, the network runs in the caller's thread, one thread brings logits onto the source's grid
+and encodes them, one writes and syncs. Long stretches of rows without a wanted pixel are passed over, which changes
+nothing elsewhere: a region that is cut out of the raster gives the raster's own values.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landseg.geo.grid import Rect
+from landseg.tiling.flow import Flow
+from landseg.tiling.place import Placed, Placement
+from landseg.tiling.rows import Rows
+from landseg.tiling.stages import Fault, Stage
+from landseg.tiling.stitch import Finished
+from landseg.tiling.stream import Arrays, Sink
+from landseg.tiling.strips import StreamPlan
+
+Valid = NDArray[np.bool_]
+Logits = NDArray[np.float32]
+Encode = Callable[[Finished], Arrays]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What is streamed.
+
+    Attributes:
+        flow: the network's steps.
+        plan: strips, chunks and blocks, on the network's grid.
+        placement: of that grid on the source's.
+        region: source pixels to fill.
+        read: of a rectangle of the network's grid the prepared pixels (1, bands, h, w), and (h, w) which of them
+            have data and are asked for.
+        wanted: the same (h, w) of a rectangle of the source's grid; None where both grids are one, so that what was
+            read says it.
+        encode: finished pixels as arrays by layer.
+        bands: of the network's input.
+        dtype: of the network.
+        device: of the network.
+        workers: reader threads.
+        progress: called with the number of source pixels that are written.
+        restarted: called with the number of rows that a resumed run computes again.
+    """
+
+    flow: Flow
+    plan: StreamPlan
+    placement: Placement
+    region: Rect
+    read: Callable[[Rect], tuple[Tensor, Valid]]
+    wanted: Callable[[Rect], Valid] | None
+    encode: Encode
+    bands: int
+    dtype: torch.dtype = torch.float32
+    device: torch.device | str = "cpu"
+    workers: int = 1
+    progress: Callable[[int], None] = lambda pixels: None
+    restarted: Callable[[int], None] = lambda rows: None
+
+    def targets(self) -> list[Rect]:
+        """The source pixels of every block, side by side: a partition of the region."""
+        edges = [self.placement.to_source(Rect(0, b.left, 1, b.width)).left for b in self.plan.blocks[1:]]
+        edges = [self.region.left, *edges, self.region.right]
+        top, height = self.region.top, self.region.height
+        return [Rect(top, left, height, right - left) for left, right in pairwise(edges) if right > left]
+
+    def reached(self, done: Collection[str]) -> list[int]:
+        """How many source pixels of each block are written."""
+        return [(_reached(i, t, done) - t.top) * t.width for i, t in enumerate(self.targets())]
+
+    def network_rect(self, target: Rect) -> Rect:
+        """The network's pixels that source pixels are interpolated from."""
+        reach, (height, width) = self.placement.reach, self.placement.network
+        rect = self.placement.to_network(target)
+        top, left = max(0, rect.top - reach), max(0, rect.left - reach)
+        bottom, right = min(height, rect.bottom + reach), min(width, rect.right + reach)
+        return Rect(top, left, bottom - top, right - left)
+
+
+def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
+    """Fill the region block by block, from top to bottom, and commit as rows are written.
+
+    Raises:
+        Whatever any stage raises; nothing is committed after it.
+    """
+    fault = Fault()
+    writer = Stage[tuple[str, Any, Any]]("write", lambda item: _write(item, sink, job), fault, size=2)
+    place = Stage[tuple[Any, ...]]("place", _Placer(job, writer).work, fault, size=1)
+    readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
+    try:
+        for number, target in enumerate(job.targets()):
+            _Block(job, number, target, readers, place).fill(_reached(number, target, done))
+        place.close()
+        writer.close()
+    finally:
+        fault.stop()
+        readers.shutdown(wait=True, cancel_futures=True)
+        place.join()
+        writer.join()
+    fault.check()
+
+
+def _reached(number: int, target: Rect, done: Collection[str]) -> int:
+    """The first source row of a block that is not written yet."""
+    prefix = f"block {number} to row "
+    rows = [int(step.removeprefix(prefix)) for step in done if step.startswith(prefix)]
+    return max(rows, default=target.top)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One block of columns on its way, in the caller's thread."""
+
+    job: Pass
+    number: int
+    target: Rect
+    readers: ThreadPoolExecutor
+    place: Stage[tuple[Any, ...]]
+
+    def fill(self, start: int) -> None:
+        """Compute and hand on the rows from ``start`` on; long stretches where nothing is wanted are passed over."""
+        row, target = start, self.target
+        while row < target.bottom:
+            first = self._first_wanted(row)
+            if first > row:
+                nothing = Rect(row, target.left, first - row, target.width)
+                self.place.put(("none", self.number, nothing, None))
+            if first < target.bottom:
+                if row == start > target.top:
+                    region, rows = self._rows(first)
+                    self.job.restarted(region.top - rows.reads.top)
+                first = self._stretch(first)
+            row = first
+
+    def _first_wanted(self, row: int) -> int:
+        """The first source row from ``row`` on, to the height of a strip, near which a pixel is wanted."""
+        job, rest = self.job, self._rest(row)
+        for top in range(rest.top, rest.bottom, job.plan.strip):
+            rect = Rect(top, rest.left, min(job.plan.strip, rest.bottom - top), rest.width)
+            if job.read(rect)[1].any():
+                margin = 0 if job.placement.factor == 1.0 else job.placement.reach + 2
+                return max(row, int(max(0, top - margin) * job.placement.factor))
+        return self.target.bottom
+
+    def _stretch(self, first: int) -> int:
+        """Stream from source row ``first`` on; return the row that is reached when no more is wanted for long."""
+        job = self.job
+        region, rows = self._rows(first)
+        needed = Rect(first, self.target.left, self.target.bottom - first, self.target.width)
+        placed = Placed(job.placement, region, needed)
+        self.place.put(("open", self.number, None, placed))
+        enough = rows.reads.bottom  # further than this no wanted pixel lets the stretch end
+        emitted = last = region.top
+        for rect, (pixels, wanted) in self._read_ahead(rows.reads):
+            self.place.put(("wanted", self.number, rect, wanted))
+            if wanted.any():
+                last = rect.bottom
+            for row, logits in rows.push(pixels.to(job.device)):
+                emitted = row + logits.shape[2]
+                if emitted > region.top:
+                    skip = max(0, region.top - row)
+                    self.place.put(("rows", self.number, row + skip, logits[:, :, skip:]))
+            idle = rect.bottom - last
+            if rect.bottom < enough and idle > self._pause(rows) and emitted >= last + job.placement.reach + 2:
+                return placed.ready(emitted)
+        return self.target.bottom
+
+    def _rows(self, first: int) -> tuple[Rect, Rows]:
+        """What of the network's output is needed from a source row on, and what streams it.
+
+        Strips are cut at the same rows whatever row a stretch begins at. It begins some strips early, so that every
+        piece from its first row on has the shape, and with that the last bits, of an undisturbed run.
+        """
+        job = self.job
+        region = self._rest(first)
+        top = max(0, region.top - 2 * job.plan.strip - job.flow.period)
+        early = Rect(top, region.left, region.bottom - top, region.width)
+        return region, Rows(
+            job.flow,
+            job.placement.network,
+            bands=job.bands,
+            region=early,
+            strip=job.plan.strip,
+            chunk=job.plan.chunk,
+            dtype=job.dtype,
+            device=job.device,
+        )
+
+    def _pause(self, rows: Rows) -> int:
+        """Rows without a wanted pixel after which starting anew is cheaper: what is read again, and a few strips."""
+        return 2 * (self.job.plan.strip + rows.reads.height - rows.region.height) + 4 * self.job.plan.strip
+
+    def _rest(self, row: int) -> Rect:
+        """The network's pixels that the block's source rows from ``row`` on need."""
+        target = self.target
+        return self.job.network_rect(Rect(row, target.left, target.bottom - row, target.width))
+
+    def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[Tensor, Valid]]]:
+        """The input in strips, read early by as many strips as there are threads."""
+        height = self.job.plan.strip
+        waiting: deque[tuple[Rect, Future[tuple[Tensor, Valid]]]] = deque()
+        for top in range(reads.top, reads.bottom, height):
+            rect = Rect(top, reads.left, min(height, reads.bottom - top), reads.width)
+            waiting.append((rect, self.readers.submit(self.job.read, rect)))
+            if len(waiting) > self.job.workers:
+                rect, future = waiting.popleft()
+                yield rect, future.result()
+        for rect, future in waiting:
+            yield rect, future.result()
+
+
+class _Placer:
+    """The thread that brings logits onto the source's grid and hands finished pixels to the writer."""
+
+    def __init__(self, job: Pass, writer: Stage[tuple[str, Any, Any]]) -> None:
+        self._job, self._writer = job, writer
+        self._placed: Placed | None = None
+        self._held: list[tuple[Rect, Valid]] = []  # of rows that were read and are not finished
+
+    def work(self, item: tuple[Any, ...]) -> None:
+        """One message: ("open", block, _, placed), ("wanted", block, rect, valid), ("rows", block, row, logits) or
+        ("none", block, rect, _)."""
+        kind, number, subject, content = item
+        if kind == "open":
+            self._placed, self._held = content, []
+        elif kind == "wanted":
+            self._held.append((subject, content))
+        elif kind == "none":
+            self._nothing(subject)
+            self._commit(number, subject.bottom)
+        else:
+            assert self._placed is not None, "rows follow an opening"
+            for rect, logits in self._placed.push(subject, content[0].float().cpu().numpy()):
+                self._finish(rect, logits)
+                self._commit(number, rect.bottom)
+
+    def _finish(self, rect: Rect, logits: Logits) -> None:
+        wanted = self._job.wanted
+        finished = Finished(rect, logits, self._was_read(rect) if wanted is None else wanted(rect))
+        arrays = self._job.encode(finished)
+        self._writer.put(("pixels", rect, (arrays, np.array(finished.valid))))
+
+    def _was_read(self, rect: Rect) -> Valid:
+        """What reading said about these pixels; the rows above them are forgotten."""
+        self._held = [(strip, valid) for strip, valid in self._held if strip.bottom > rect.top]
+        parts = []
+        for strip, valid in self._held:
+            shared = strip.intersection(rect)
+            if shared is not None:
+                parts.append(valid[shared.relative_to(strip).slices])
+        return np.concatenate(parts)
+
+    def _nothing(self, rect: Rect) -> None:
+        empty = Finished(rect, None, np.zeros(rect.shape, np.bool_))
+        self._writer.put(("pixels", rect, (self._job.encode(empty), empty.valid)))
+
+    def _commit(self, number: int, row: int) -> None:
+        self._writer.put(("commit", f"block {number} to row {row}", None))
+
+
+def _write(item: tuple[str, Any, Any], sink: Sink, job: Pass) -> None:
+    kind, subject, content = item
+    if kind == "commit":
+        sink.commit(subject)
+        return
+    arrays, valid = content
+    rect = subject.shifted(-job.region.top, -job.region.left)
+    for name, array in arrays.items():
+        sink.write(name, rect, array, None if array is None else valid)
+    job.progress(rect.area)
