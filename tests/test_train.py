@@ -89,8 +89,9 @@ def test_scenes_carry_labels_from_rasters_and_partial_labels_from_polygons(data:
     scenes, sets = load_scenes(read_recipe(data / "recipe.toml"), data)
     assert [s.name for s in scenes] == ["a", "b", "c"]
     assert np.unique(scenes[0].target).tolist() == [0, 1, IGNORE_INDEX]
-    assert np.unique(scenes[2].target[:, :48]).tolist() == [2] and np.unique(scenes[2].target[:, 48:]) == [1]
-    assert sets.allowed.tolist() == [[True, False], [False, True], [True, False]]
+    # 2: bright, said by a source that knows no other class; 3: anything but bright.
+    assert np.unique(scenes[2].target[:, :48]).tolist() == [3] and np.unique(scenes[2].target[:, 48:]) == [2]
+    assert sets.allowed.tolist() == [[True, False], [False, True], [False, True], [True, False]]
 
 
 def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:

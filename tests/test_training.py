@@ -36,13 +36,20 @@ def test_a_set_is_scored_by_the_sum_of_its_probabilities() -> None:
     assert torch.allclose(loss, -logits.softmax(1)[0, 1:].sum().log())
 
 
-def test_a_set_pushes_down_what_it_excludes_and_leaves_its_members_alone() -> None:
-    sets = LabelSets.of(3, [[1, 2]])
+@pytest.mark.parametrize(("members", "sign"), [([1, 2], 1), ([0], -1)], ids=["not class 0", "only class 0"])
+def test_a_partial_label_moves_the_one_class_that_it_knows(members: list[int], sign: int) -> None:
+    sets = LabelSets.of(3, [members])
     logits = torch.tensor([0.0, 2.0, -1.0]).view(1, 3, 1, 1).requires_grad_()
     partial_cross_entropy(logits, torch.tensor([[[3]]]), sets).backward()
     assert logits.grad is not None
-    down, first, second = logits.grad.flatten().tolist()
-    assert down > 0 and (first, second) == (0, 0)
+    known, first, second = logits.grad.flatten().tolist()
+    assert sign * known > 0 and (first, second) == (0, 0)
+
+
+def test_the_commonest_mistake_a_full_gradient_would_move_the_others() -> None:
+    logits = torch.tensor([0.0, 2.0, -1.0]).view(1, 3, 1, 1).requires_grad_()
+    partial_cross_entropy(logits, torch.tensor([[[0]]]), LabelSets.of(3)).backward()
+    assert logits.grad is not None and (logits.grad.flatten()[1:] > 0).all()
 
 
 def test_only_ignored_pixels_give_zero_and_no_nan_gradient() -> None:

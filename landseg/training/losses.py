@@ -17,33 +17,36 @@ from landseg.errors import TrainingError
 class LabelSets:
     """What a target value says: the set of classes that the pixel may belong to.
 
-    Target ``t < K`` means class ``t``; the values from K on mean one of several classes ("not building").
+    Target ``t < K`` means class ``t``, by somebody who knew all classes. The values from K on come from somebody who
+    knew one class only: this class ("building"), or any but this ("not building").
 
     Attributes:
         allowed: (T, K) booleans, row t = the classes that target t admits.
+        classes: K.
     """
 
     allowed: Tensor
+    classes: int
 
     @classmethod
     def of(cls, classes: int, sets: Iterable[Sequence[int]] = ()) -> LabelSets:
-        """Return the K single classes followed by the given sets of class indices."""
+        """Return the K single classes followed by the given partial labels, as lists of class indices."""
         rows = [[k] for k in range(classes)] + [list(s) for s in sets]
         if len(rows) > IGNORE_INDEX:
             raise TrainingError(f"{len(rows)} kinds of label; landseg counts to {IGNORE_INDEX}")
         allowed = torch.zeros(len(rows), classes, dtype=torch.bool)
         for row, members in enumerate(rows):
             allowed[row, members] = True
-        return cls(allowed)
+        return cls(allowed, classes)
 
 
 def partial_cross_entropy(logits: Tensor, target: Tensor, sets: LabelSets) -> Tensor:
     """Return the mean of ``-log P(pixel belongs to its label's set)`` over labelled pixels, a scalar.
 
     For targets that name one class this is softmax cross-entropy; for a set it is the cross-entropy of the sum
-    of its classes' probabilities, so that "not building" teaches without saying what else. Sets push down what they
-    exclude and leave the balance among their members alone: a gradient in proportion to the members' own
-    probabilities would make whichever leads by chance win everywhere that only such labels reach.
+    of its classes' probabilities, so that "not building" teaches without saying what else. A partial label moves
+    the logit of the one class that it knows and no other: any gradient on the others, in proportion to their own
+    probabilities, would make the one win that happens to lead, or to lag, wherever only such labels reach.
     Pixels at IGNORE_INDEX count for nothing; a batch without a labelled pixel gives 0 with zero gradient.
 
     Args:
@@ -57,6 +60,8 @@ def partial_cross_entropy(logits: Tensor, target: Tensor, sets: LabelSets) -> Te
     allowed = allowed.permute(0, 3, 1, 2)
     inside = logits.masked_fill(~allowed, -torch.inf).logsumexp(dim=1)
     outside = logits.masked_fill(allowed, -torch.inf).logsumexp(dim=1)
-    inside = torch.where(allowed.sum(dim=1) > 1, inside.detach(), inside)
+    several, partial = allowed.sum(dim=1) > 1, labelled & (target >= sets.classes)
+    inside = torch.where(partial & several, inside.detach(), inside)
+    outside = torch.where(partial & ~several, outside.detach(), outside)
     loss = F.softplus(outside - inside)
     return torch.where(labelled, loss, 0.0).sum() / labelled.sum().clamp(min=1)

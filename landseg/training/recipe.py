@@ -22,7 +22,7 @@ class SourceSpec:
         labels: Pattern of the label raster, ``{stem}`` standing for the image's stem; or None.
         suffix: End of the images' stems that ``{stem}`` leaves out.
         values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
-            class name, "not NAME" or "ignore".
+            class name, "only NAME" (from a source that knows no other class), "not NAME" or "ignore".
         polygons: Vector file whose polygons are of the class ``partial_class``; or None.
         ndvi: In place of labels: at or above the second number a pixel is ``partial_class``, at or below the first
             it is not, between them nothing is known. From the first (red) and the last (near infrared) band.

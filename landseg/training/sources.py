@@ -24,33 +24,40 @@ Labeller = Callable[[Path, Grid, NDArray[Any]], NDArray[np.uint8]]
 
 
 class Kinds:
-    """What target values mean: the classes by index, then every "not NAME" in the order of first use."""
+    """What target values mean: the classes by index, then every "only NAME" and "not NAME" in the order of first use.
+
+    "only NAME" is that class, said by a source that knows no other.
+    """
 
     def __init__(self, classes: ClassMap) -> None:
         self._classes = classes
-        self._others: list[str] = []
+        self._partial: list[str] = []
 
     def index(self, text: str) -> int:
-        """The target value of "NAME", "not NAME" or "ignore".
+        """The target value of "NAME", "only NAME", "not NAME" or "ignore".
 
         Raises:
             TrainingError: a name that is no class.
         """
         if text == "ignore":
             return IGNORE_INDEX
-        name = text.removeprefix("not ")
+        name = text.removeprefix("not ").removeprefix("only ")
         if name not in self._classes.names:
             raise TrainingError(f"{text!r} names no class; use one of {', '.join(self._classes.names)}")
         if name == text:
             return self._classes.names.index(name)
-        if name not in self._others:
-            self._others.append(name)
-        return len(self._classes) + self._others.index(name)
+        if text not in self._partial:
+            self._partial.append(text)
+        return len(self._classes) + self._partial.index(text)
 
     def sets(self) -> LabelSets:
         """The classes that each target value admits."""
         names = self._classes.names
-        return LabelSets.of(len(names), [[k for k, n in enumerate(names) if n != other] for other in self._others])
+        wanted = [
+            (text.startswith("only "), text.removeprefix("not ").removeprefix("only ")) for text in self._partial
+        ]
+        members = [[k for k, name in enumerate(names) if (name == one) == only] for only, one in wanted]
+        return LabelSets.of(len(names), members)
 
 
 def load_scenes(recipe: Recipe, data: Path) -> tuple[list[Scene], LabelSets]:
@@ -97,7 +104,7 @@ def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds) -> Lab
     if spec.labels is not None:
         return _by_raster(spec, data, _values(spec, recipe, kinds))
     assert spec.partial_class is not None, "polygons and ndvi come with a partial_class"
-    yes, no = kinds.index(spec.partial_class), kinds.index(f"not {spec.partial_class}")
+    yes, no = kinds.index(f"only {spec.partial_class}"), kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
         return _by_ndvi(spec.ndvi, yes, no)
     assert spec.polygons is not None, "a source has labels, polygons or ndvi"
