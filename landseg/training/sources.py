@@ -43,7 +43,7 @@ class Kinds:
             return IGNORE_INDEX
         name = text.removeprefix("not ").removeprefix("only ")
         if name not in self._classes.names:
-            raise TrainingError(f"{text!r} names no class; use one of {', '.join(self._classes.names)}")
+            raise TrainingError(f"{name!r} names no class; use one of {', '.join(self._classes.names)}")
         if name == text:
             return self._classes.names.index(name)
         if text not in self._partial:
