@@ -1,10 +1,10 @@
 """What `landseg predict` costs: end-to-end time over bare forward passes, and peak memory by the raster's height.
 
-    python benchmarks/predict.py [--model M] [--precision auto] [--megapixels 100] [--memory 3072]
-    python benchmarks/predict.py --rss [--window 512 --halo 64]
+    python benchmarks/predict.py [--engine E] [--precision auto] [--megapixels 100] [--memory 3072]
+    python benchmarks/predict.py --rss [--engine windows --window 512 --halo 64]
 
-The first predicts a synthetic raster and then runs the forward passes of the same plan on data in memory (same
-network, windows, batch and precision). The second predicts 8192 x 8192 and 65536 x 8192 pixels in processes of
+The first predicts a synthetic raster and then runs bare forward passes on data in memory: of the plan's windows (same
+network, batch and precision), or, where rows were streamed, of as many pixels in cache-sized tiles. The second predicts 8192 x 8192 and 65536 x 8192 pixels in processes of
 their own and compares their peak memory.
 """
 
@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +42,6 @@ def synthetic(path: Path, height: int, width: int) -> None:
 
 def overhead(args: argparse.Namespace, folder: Path) -> None:
     """Prints end-to-end seconds, bare seconds and their ratio."""
-    import torch
-
     from landseg.engine import Engine
     from landseg.inputs import match
     from landseg.models.bundle import load_model
@@ -52,26 +51,37 @@ def overhead(args: argparse.Namespace, folder: Path) -> None:
     edge = int((args.megapixels * 1e6) ** 0.5)
     source = folder / "source.tif"
     synthetic(source, edge, edge)
-    options = {"precision": args.precision, "memory": args.memory, "window": args.window, "halo": args.halo}
+    options = {name: getattr(args, name) for name in ("precision", "memory", "engine", "window", "halo")}
     model = load_model(args.model)
-    engine = Engine(model, precision=args.precision)
-    with match(source, model.card) as matched:
-        tiling = engine.plan(matched, Options.of(**options), matched.source.grid.rect)
-    if tiling.keeps_memory:
-        engine.runner.keep_memory()
     start = time.perf_counter()
     result = predict(source, folder / "out.tif", model=model, quiet=True, **options)
     total = time.perf_counter() - start
     print(json.dumps(result.to_json()))
-    bare = 0.0
-    for window in tiling.windows:
-        images = torch.zeros(1, engine.runner.bands, *window.rect.shape)
-        start = time.perf_counter()
-        engine.runner.run([images.to(engine.runner.dtype)])
-        bare += time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"end to end {total:.1f} s, {result.pixels / total / 1e6:.2f} Mpx/s; bare forward passes {bare:.1f} s")
+    engine = Engine(model, precision=args.precision)
+    engine.runner.keep_memory()
+    if result.engine == "stream":
+        sizes = [(512, 512)] * round(edge * edge / 512**2)
+        what = "forward passes of as many pixels in tiles of 512 without a halo"
+    else:
+        with match(source, model.card) as matched:
+            tiling = engine.plan(matched, Options.of(**options), matched.source.grid.rect)
+        sizes = [window.rect.shape for window in tiling.windows]
+        what = "forward passes of the plan's windows"
+    bare = sum(forward(engine, height, width) for height, width in sizes)
+    print(f"end to end {total:.1f} s, {result.pixels / total / 1e6:.2f} Mpx/s; {what} {bare:.1f} s")
     print(f"ratio {total / bare:.3f}; peak RSS {peak:.0f} MiB; planned {result.memory_mib:.0f} MiB")
+
+
+def forward(engine: Any, height: int, width: int) -> float:
+    """Seconds of one forward pass on data in memory."""
+    import torch
+
+    images = torch.zeros(1, engine.runner.bands, height, width).to(engine.runner.dtype)
+    images = images.contiguous(memory_format=torch.channels_last)
+    start = time.perf_counter()
+    engine.runner.run([images])
+    return time.perf_counter() - start
 
 
 def peak_memory(args: argparse.Namespace, folder: Path) -> None:
@@ -83,7 +93,8 @@ def peak_memory(args: argparse.Namespace, folder: Path) -> None:
         code = (
             "import resource; from landseg.predict import predict; "
             f"predict({str(source)!r}, {str(folder / 'out.tif')!r}, model={args.model!r}, overwrite=True, "
-            f"window={args.window!r}, halo={args.halo!r}, precision={args.precision!r}); "
+            f"engine={args.engine!r}, window={args.window!r}, halo={args.halo!r}, precision={args.precision!r}, "
+            "quiet=True); "
             "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
         )
         ended = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
@@ -99,6 +110,7 @@ def main() -> None:
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--megapixels", type=float, default=100)
     parser.add_argument("--memory", type=int, default=3072)
+    parser.add_argument("--engine", default="auto")
     parser.add_argument("--window", default="auto")
     parser.add_argument("--halo", default="auto")
     parser.add_argument("--rss", action="store_true")

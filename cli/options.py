@@ -12,9 +12,7 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs th
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a run that was stopped; with nothing to continue, start.")
 ]
-Model = Annotated[
-    str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships.")
-]
+Model = Annotated[str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
 Memory = Annotated[int, typer.Option("--memory", metavar="MIB", min=1, help="Memory to stay below, in MiB.")]

@@ -87,9 +87,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
             "block": list(info.block),
             "overviews": list(info.overviews),
             "validity": _validity(info),
-            "provenance": {
-                name: text for name, text in sorted(info.tags.items()) if name.startswith(PROVENANCE)
-            },
+            "provenance": {name: text for name, text in sorted(info.tags.items()) if name.startswith(PROVENANCE)},
             "model": _verdict(file, model),
         }
     finally:

@@ -7,9 +7,7 @@ from typing import Any
 from landseg.classes import ClassMap, LandClass
 from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
 
-CLASSES = ClassMap(
-    (LandClass(1, "water", (0, 0, 255)), LandClass(2, "bare land", (200, 150, 90))), ignore=(9,)
-)
+CLASSES = ClassMap((LandClass(1, "water", (0, 0, 255)), LandClass(2, "bare land", (200, 150, 90))), ignore=(9,))
 
 
 def make_card(**changes: Any) -> Card:
@@ -29,9 +27,7 @@ def make_card(**changes: Any) -> Card:
         fill=-0.5,
         resolution_m=0.5,
         trained_at_m=(0.3, 0.6),
-        training=Training(
-            (DataSource("ponds", "CC-BY-4.0", "A. Pond", "ab" * 32),), {"epochs": 3}, "imagenet"
-        ),
+        training=Training((DataSource("ponds", "CC-BY-4.0", "A. Pond", "ab" * 32),), {"epochs": 3}, "imagenet"),
         metrics=Metrics("tile 8, kept out", {"miou": 0.5}, {"water": {"iou": 0.75}}),
         limitations="Fails on ice.",
         created_by="landseg 0.1.0",

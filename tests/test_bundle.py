@@ -100,9 +100,7 @@ def test_weights_that_differ_are_noticed(network: nn.Module, saved: bytes, tmp_p
         check_weights_come_back(network, model, exact=False)
 
 
-def test_bytes_depend_on_the_content_alone(
-    network: nn.Module, card: Card, saved: bytes, tmp_path: Path
-) -> None:
+def test_bytes_depend_on_the_content_alone(network: nn.Module, card: Card, saved: bytes, tmp_path: Path) -> None:
     again = save_model(tmp_path / "other.safetensors", network, card).read_bytes()
     assert again == saved
     model = load_model(tmp_path / "other.safetensors")
@@ -161,9 +159,7 @@ def test_other_files_are_not_models(tmp_path: Path, data: bytes) -> None:
     check_refused(file_of(data, tmp_path), "not a landseg model")
 
 
-def test_pickles_are_never_loaded(
-    network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pickles_are_never_loaded(network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("a pickle was opened"))
     for name in ("model.pt", "model.pth", "disguised.safetensors"):
         torch.save({"weight": torch.zeros(2)}, tmp_path / name)
@@ -207,9 +203,7 @@ def test_tensors_that_nobody_knows_are_refused(network: nn.Module, card: Card, t
     check_refused(save_model(tmp_path / "a.safetensors", wrapped, card), "tensors are missing")
     network_and_more = build_network(ARCH, encoder=ENCODER, bands=2, classes=2)
     network_and_more.register_parameter("stray", nn.Parameter(torch.zeros(3)))
-    check_refused(
-        save_model(tmp_path / "b.safetensors", network_and_more, card), "1 tensors are unknown.*stray"
-    )
+    check_refused(save_model(tmp_path / "b.safetensors", network_and_more, card), "1 tensors are unknown.*stray")
 
 
 def spoiled(value: float) -> nn.Module:
@@ -221,9 +215,7 @@ def spoiled(value: float) -> nn.Module:
 
 def test_weights_beyond_float16_ask_for_float32(card: Card, tmp_path: Path) -> None:
     path = tmp_path / "large.safetensors"
-    with pytest.raises(
-        ModelError, match=r"reaches 1e\+05, more than float16 holds \(65504\): save as float32"
-    ):
+    with pytest.raises(ModelError, match=r"reaches 1e\+05, more than float16 holds \(65504\): save as float32"):
         save_model(path, spoiled(1e5), card)
     assert not list(tmp_path.iterdir())
     save_model(path, spoiled(1e5), card, dtype="float32")

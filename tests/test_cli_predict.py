@@ -48,9 +48,7 @@ def test_words_without_json(write_raster: Write, tmp_path: Path) -> None:
 
 
 def test_a_refusal_is_one_sentence_and_exit_1(write_raster: Write, tmp_path: Path) -> None:
-    code, out, err = run(
-        "predict", write_raster(noise(50, 60)), "-o", tmp_path / "o.tif", "--halo", "18", *FAST
-    )
+    code, out, err = run("predict", write_raster(noise(50, 60)), "-o", tmp_path / "o.tif", "--halo", "18", *FAST)
     assert code == 1 and out == ""
     assert "use 20" in err and "Traceback" not in err
     assert not (tmp_path / "o.tif").exists()

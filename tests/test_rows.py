@@ -89,9 +89,7 @@ def assert_region(network: nn.Module, x: Tensor, region: Rect, strip: int, chunk
     ("height", "width", "strip", "chunk"),
     [(1, 1, 16, None), (67, 45, 100, 32), (129, 83, 16, None), (90, 131, 37, 50)],
 )
-def test_shipped_networks(
-    arch: str, encoder: str, height: int, width: int, strip: int, chunk: int | None
-) -> None:
+def test_shipped_networks(arch: str, encoder: str, height: int, width: int, strip: int, chunk: int | None) -> None:
     network = network_of(arch, encoder)
     assert_streams(network, image(height, width, bands=3), strip=strip, chunk=chunk, pushes=(16, 5, 40))
 

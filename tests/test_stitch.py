@@ -49,9 +49,7 @@ def test_a_halo_one_stride_short_is_caught() -> None:
 def test_an_origin_off_the_stride_is_caught() -> None:
     image = picture(60, 200)
     plan = plan_windows((60, 200), window=(64, 96), halo=HALO, stride=STRIDE)
-    shifted = [
-        Span(max(0, s.start - 2), s.core_start, s.core_stop, min(200, s.stop + 2)) for s in plan.x_spans
-    ]
+    shifted = [Span(max(0, s.start - 2), s.core_start, s.core_stop, min(200, s.stop + 2)) for s in plan.x_spans]
     plan = replace(plan, x_spans=tuple(shifted))  # a larger halo, and yet wrong
     with pytest.raises(AssertionError):
         np.testing.assert_allclose(tiled(RUNNER, image, plan=plan), whole(RUNNER, image), atol=1e-3)
@@ -91,9 +89,7 @@ def cut(draw: st.DrawFn) -> WindowPlan:
 
 @settings(deadline=None)
 @given(cut(), st.booleans(), st.integers(0, 5), st.integers(1, 10**5))
-def test_stitching_the_identity_returns_the_input(
-    plan: WindowPlan, blend: bool, order: int, budget: int
-) -> None:
+def test_stitching_the_identity_returns_the_input(plan: WindowPlan, blend: bool, order: int, budget: int) -> None:
     values = np.random.default_rng(order).normal(size=(CLASSES, *plan.shape)).astype(np.float32)
     place, region = Placement.same(plan.shape), Rect(0, 0, *plan.shape)
     stitcher = Blend(plan, place, region, classes=CLASSES, budget=budget) if blend else Crop(plan, place, region)

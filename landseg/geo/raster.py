@@ -267,6 +267,6 @@ def _open_failure(path: str, name: str, error: BaseException) -> str:
         if not file.exists() and ":" not in path:
             return f"{name}: no such file; check the path"
     return (
-        f"{name}: expected a raster that GDAL can open, got \"{_reason(error)}\"; "
+        f'{name}: expected a raster that GDAL can open, got "{_reason(error)}"; '
         "check that the name is right and the file complete"
     )

@@ -86,9 +86,7 @@ def resample(
     return finish(stack[:-1], stack[-1], pixels.dtype)
 
 
-def finish(
-    total: NDArray[Any], weight: NDArray[Any], dtype: np.dtype[Any]
-) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def finish(total: NDArray[Any], weight: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """Weighted sums (C, h, w) and the weight (h, w) on valid pixels, as pixels of `dtype` and validity."""
     valid: NDArray[np.bool_] = weight >= HALF - 1e-5  # rounding must not decide a pixel that is half covered
     result = np.divide(total, weight, out=np.zeros_like(total), where=valid)

@@ -147,24 +147,19 @@ def _stored(name: str, tensor: Tensor, *, half: bool) -> Tensor:
     if not tensor.is_floating_point():
         return tensor.contiguous()
     if not torch.isfinite(tensor).all():
-        raise ModelError(
-            f"tensor {name} holds values that are not finite: training diverged, nothing was saved"
-        )
+        raise ModelError(f"tensor {name} holds values that are not finite: training diverged, nothing was saved")
     if not half or tensor.ndim < 2:
         return tensor.float().contiguous()
     stored = tensor.half()
     if not torch.isfinite(stored).all():
         raise ModelError(
-            f"tensor {name} reaches {tensor.abs().max().item():.3g}, more than float16 holds (65504): "
-            "save as float32"
+            f"tensor {name} reaches {tensor.abs().max().item():.3g}, more than float16 holds (65504): save as float32"
         )
     return stored.contiguous()
 
 
 def _write(target: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
-    table = [
-        (name, _DTYPES[tensor.dtype], tuple(tensor.shape), tensor.nbytes) for name, tensor in tensors.items()
-    ]
+    table = [(name, _DTYPES[tensor.dtype], tuple(tensor.shape), tensor.nbytes) for name, tensor in tensors.items()]
     hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with hidden.open("wb") as stream:

@@ -158,9 +158,7 @@ def _check(card: Card) -> None:
 def _check_bands(bands: tuple[Band, ...]) -> None:
     names = [band.name for band in bands]
     if not names or len(set(names)) != len(names):
-        raise ModelError(
-            f"bands should be one or more with names of their own, got {', '.join(names) or 'none'}"
-        )
+        raise ModelError(f"bands should be one or more with names of their own, got {', '.join(names) or 'none'}")
 
 
 def _check_version(version: int) -> None:

@@ -27,9 +27,7 @@ class Block:
 
     def has(self, rows: Span, columns: Span) -> bool:
         """Whether the rectangle lies inside."""
-        return (
-            self.top <= rows[0] and rows[1] <= self.bottom and self.left <= columns[0] and columns[1] <= self.right
-        )
+        return self.top <= rows[0] and rows[1] <= self.bottom and self.left <= columns[0] and columns[1] <= self.right
 
     def view(self, rows: Span, columns: Span) -> Tensor:
         """The rectangle, not copied."""

@@ -64,9 +64,7 @@ class _Sliding(Operator):
         self.layer = layer
         kernel, stride, padding = _pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding)
         dilation, ceil = _pair(getattr(layer, "dilation", 1)), bool(getattr(layer, "ceil_mode", False))
-        self.rows, self.columns = (
-            Window(kernel[i], stride[i], padding[i], dilation[i], ceil) for i in (0, 1)
-        )
+        self.rows, self.columns = (Window(kernel[i], stride[i], padding[i], dilation[i], ceil) for i in (0, 1))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x, padding = inputs[0], (0, 0)

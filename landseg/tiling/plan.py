@@ -109,9 +109,7 @@ def plan_tiling(
 class _Finder:
     """Looks for the cheapest window among those that fit."""
 
-    def __init__(
-        self, shape: tuple[int, int], region: Rect, stride: int, costs: Costs, batch: int
-    ) -> None:
+    def __init__(self, shape: tuple[int, int], region: Rect, stride: int, costs: Costs, batch: int) -> None:
         self.shape, self.region, self.stride, self.costs, self.batch = shape, region, stride, costs, batch
 
     def whole_fits(self, window: tuple[int, int] | None) -> bool:
@@ -190,9 +188,7 @@ def _windows(
     return plan_windows(shape, window=chosen, halo=margin, stride=stride, region=region)
 
 
-def _halo_of(
-    window: tuple[int, int], shape: tuple[int, int], need: int | None, stride: int, *, exact: bool
-) -> int:
+def _halo_of(window: tuple[int, int], shape: tuple[int, int], need: int | None, stride: int, *, exact: bool) -> int:
     """The halo for a window that was asked for: the exact one if the window has room, else a quarter of it."""
     cut = [length for length, pixels in zip(window, shape, strict=True) if pixels > length]
     if not cut:
@@ -204,9 +200,7 @@ def _halo_of(
 
 def _is_exact(windows: WindowPlan, need: int | None) -> bool:
     """Whether along each axis the halo suffices, or one window holds the whole raster."""
-    for spans, halo, pixels in zip(
-        (windows.y_spans, windows.x_spans), windows.halo, windows.shape, strict=True
-    ):
+    for spans, halo, pixels in zip((windows.y_spans, windows.x_spans), windows.halo, windows.shape, strict=True):
         one = len(spans) == 1 and spans[0].start == 0 and spans[0].stop == pixels
         if not one and (need is None or halo < need):
             return False
@@ -238,12 +232,12 @@ def _reason(
     windows: WindowPlan, mode: Mode, need: int | None, field: Field, halo: int | Literal["auto", "exact"]
 ) -> str:
     if mode == "exact":
-        return f"exact: the halo of {need} covers all that a pixel depends on" if need is not None and (
-            len(windows) > 1
-        ) else "exact: one window holds the whole raster"
+        return (
+            f"exact: the halo of {need} covers all that a pixel depends on"
+            if need is not None and (len(windows) > 1)
+            else "exact: one window holds the whole raster"
+        )
     if need is None:
         return f"blend: {field.unbounded_by} sees the whole input, so no halo is exact"
     why = "asked for" if isinstance(halo, int) else "the longest that fits"
     return f"blend: an exact halo is {need}, {why} is {max(windows.halo)}"
-
-

@@ -165,10 +165,7 @@ def _blocks(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
     """The region cut into so many blocks of nearly equal width, at multiples of the network's stride."""
     cuts = [region.left + region.width * i // count // period * period for i in range(1, count)]
     edges = sorted({region.left, *cuts, region.right})
-    return tuple(
-        Rect(region.top, left, region.height, right - left)
-        for left, right in pairwise(edges)
-    )
+    return tuple(Rect(region.top, left, region.height, right - left) for left, right in pairwise(edges))
 
 
 def _chunk(width: int, strip: int, cell: int | None, period: int) -> int | None:
@@ -194,6 +191,4 @@ def _plan(
     low, high = reads[middle]
     alone = Schedule(flow, 1, widths, (region.left, region.right)).reads
     cost = sum(stop - start for start, stop in reads) / (alone[1] - alone[0])
-    return StreamPlan(
-        blocks, strip, chunk, halo if len(blocks) > 1 else 0, memory, memory.kept / (high - low), cost
-    )
+    return StreamPlan(blocks, strip, chunk, halo if len(blocks) > 1 else 0, memory, memory.kept / (high - low), cost)
