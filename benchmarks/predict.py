@@ -4,8 +4,8 @@
     python benchmarks/predict.py --rss [--engine windows --window 512 --halo 64]
 
 The first predicts a synthetic raster and then runs bare forward passes on data in memory: of the plan's windows (same
-network, batch and precision), or, where rows were streamed, of as many pixels in cache-sized tiles. The second predicts 8192 x 8192 and 65536 x 8192 pixels in processes of
-their own and compares their peak memory.
+network, batch and precision), or, where rows were streamed, of as many pixels in cache-sized tiles. The second
+predicts 8192 x 8192 and 65536 x 8192 pixels in processes of their own and compares their peak memory.
 """
 
 from __future__ import annotations
