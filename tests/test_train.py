@@ -94,6 +94,24 @@ def test_scenes_carry_labels_from_rasters_and_partial_labels_from_polygons(data:
     assert sets.allowed.tolist() == [[True, False], [False, True], [False, True], [True, False]]
 
 
+@pytest.mark.parametrize(
+    ("index", "pixels", "expected"),
+    [
+        ("ndvi", [[60, 60, 60], [0, 0, 0], [0, 0, 0], [120, 50, 64]], [2, 3, IGNORE_INDEX]),
+        ("greenness", [[60, 80, 10], [100, 80, 20], [60, 80, 10], [0, 0, 0]], [2, 3, IGNORE_INDEX]),
+    ],
+)
+def test_indices_label_what_is_clear_and_leave_the_rest_unknown(
+    index: str, pixels: list[list[int]], expected: list[int], data: Path, write_raster: Callable[..., Path]
+) -> None:
+    write_raster(np.array(pixels, np.uint8)[:, None], "more/c.tif")
+    change = f"{index} = [0.0, 0.1]\nbands = [1, 2, 3, 4]"
+    _with('polygons = "bright.gpkg"', change)(data)
+    scenes, sets = load_scenes(read_recipe(data / "recipe.toml"), data)
+    assert scenes[2].target[0].tolist() == expected
+    assert scenes[2].pixels.shape[0] == 1 and sets.allowed[2:].tolist() == [[False, True], [True, False]]
+
+
 def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
     output = data / "tones.safetensors"
     lines: list[str] = []
@@ -159,7 +177,7 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         (_with("scenes/*.tif", "scenes/*.png"), "no file matches scenes/.*png"),
         (_with("{stem}_labels", "{stem}"), "has no labels"),
         (_with('partial_class = "bright"', 'partial_class = "shiny"'), "'shiny' names no class"),
-        (_with('polygons = "bright.gpkg"\n', ""), "needs one of labels, polygons and ndvi"),
+        (_with('polygons = "bright.gpkg"\n', ""), "needs one of labels, polygons, ndvi and greenness"),
         (_with("ignore = [0]", "ignore = []"), None),  # 0 is nodata anyway where no class uses it
         (_with("value = 6", "value = 5"), r"values without a class: 6 \(3024 px\)"),
     ],
@@ -191,5 +209,5 @@ def test_the_command_prints_one_json_object(data: Path) -> None:
 
 
 def test_the_shipped_recipe_is_valid() -> None:
-    recipe = read_recipe(ROOT / "benchmarks" / "landcover_rgb.toml")
+    recipe = read_recipe(ROOT / "benchmarks" / "landcover_rgb_3.toml")
     assert recipe.classes.values == (1, 2, 3, 4, 5) and recipe.classes.nodata == 0

@@ -26,6 +26,8 @@ class SourceSpec:
         polygons: Vector file whose polygons are of the class ``partial_class``; or None.
         ndvi: In place of labels: at or above the second number a pixel is ``partial_class``, at or below the first
             it is not, between them nothing is known. From the first (red) and the last (near infrared) band.
+        greenness: The same by excess green (Woebbecke et al. 1995), ``(2 g - r - b) / (r + g + b)`` of the first
+            three bands; pixels darker than 30 on average are left unknown.
         partial_class: A class name. Outside the polygons a pixel is known to be *not* of that class, no more.
         weight: How much oftener than its area says crops are drawn from it.
         zoom: Range of magnification of its crops.
@@ -42,16 +44,17 @@ class SourceSpec:
     values: Mapping[str, str] | None = None
     polygons: str | None = None
     ndvi: tuple[float, float] | None = None
+    greenness: tuple[float, float] | None = None
     partial_class: str | None = None
     weight: float = 1.0
     zoom: tuple[float, float] = (1.0, 1.0)
     bands: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
-        if sum(kind is not None for kind in (self.labels, self.polygons, self.ndvi)) != 1:
-            raise TrainingError(f"source {self.name!r} needs one of labels, polygons and ndvi")
+        if sum(kind is not None for kind in (self.labels, self.polygons, self.ndvi, self.greenness)) != 1:
+            raise TrainingError(f"source {self.name!r} needs one of labels, polygons, ndvi and greenness")
         if (self.labels is None) != (self.partial_class is not None):
-            raise TrainingError(f"source {self.name!r}: polygons and ndvi need a partial_class, labels none")
+            raise TrainingError(f"source {self.name!r}: a partial_class goes with everything but labels")
 
 
 @dataclass(frozen=True)

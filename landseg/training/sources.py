@@ -21,6 +21,8 @@ from landseg.training.scenes import Scene
 
 Labeller = Callable[[Path, Grid, NDArray[Any]], NDArray[np.uint8]]
 """(image, its grid, its pixels) -> targets (H, W)."""
+Index = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Pixels (C, H, W) -> (H, W)."""
 
 
 class Kinds:
@@ -103,11 +105,13 @@ def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds) -> Lab
     """How the targets of a source's images are made."""
     if spec.labels is not None:
         return _by_raster(spec, data, _values(spec, recipe, kinds))
-    assert spec.partial_class is not None, "polygons and ndvi come with a partial_class"
+    assert spec.partial_class is not None, "whatever is not labels comes with a partial_class"
     yes, no = kinds.index(f"only {spec.partial_class}"), kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
-        return _by_ndvi(spec.ndvi, yes, no)
-    assert spec.polygons is not None, "a source has labels, polygons or ndvi"
+        return _by_index(_ndvi, spec.ndvi, yes, no)
+    if spec.greenness is not None:
+        return _by_index(_excess_green, spec.greenness, yes, no)
+    assert spec.polygons is not None, "nothing else is left"
     polygons = PolygonLabels(data / spec.polygons)
     return lambda image, grid, pixels: np.where(polygons.burn(grid), yes, no).astype(np.uint8)
 
@@ -140,13 +144,27 @@ def _by_raster(spec: SourceSpec, data: Path, values: tuple[ClassMap, NDArray[np.
     return label
 
 
-def _by_ndvi(limits: tuple[float, float], yes: int, no: int) -> Labeller:
+def _by_index(index: Index, limits: tuple[float, float], yes: int, no: int) -> Labeller:
+    """The class from the second limit on, not the class up to the first, nothing known between them or for NaN."""
+
     def label(image: Path, grid: Grid, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        red, infrared = pixels[0].astype(np.float32), pixels[-1].astype(np.float32)
-        ndvi = (infrared - red) / np.maximum(infrared + red, 1)
-        target = np.full(ndvi.shape, IGNORE_INDEX, np.uint8)
-        target[ndvi >= limits[1]] = yes
-        target[ndvi <= limits[0]] = no
+        values = index(pixels.astype(np.float32))
+        target = np.full(values.shape, IGNORE_INDEX, np.uint8)
+        target[values >= limits[1]] = yes
+        target[values <= limits[0]] = no
         return target
 
     return label
+
+
+def _ndvi(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    red, infrared = pixels[0], pixels[-1]
+    ratio: NDArray[np.float32] = (infrared - red) / np.maximum(infrared + red, 1)
+    return ratio
+
+
+def _excess_green(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    red, green, blue = pixels[:3]
+    total = red + green + blue
+    excess: NDArray[np.float32] = np.where(total < 90, np.nan, (2 * green - red - blue) / np.maximum(total, 1))
+    return excess
