@@ -30,6 +30,8 @@ def start() -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     warnings.showwarning = _show_warning
+    # What rasterio says of its own scratch rasters, from threads; rasters of the user get a sentence of ours.
+    warnings.filterwarnings("ignore", message="Dataset has no geotransform")
 
 
 def _show_warning(

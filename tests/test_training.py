@@ -17,6 +17,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.training.augment import augment
+from landseg.training.evaluate import predict_scene
 from landseg.training.fit import FitOptions, Scaling, fit
 from landseg.training.losses import LabelSets, partial_cross_entropy
 from landseg.training.scenes import Crop, CropSampler, Scene, read_crop
@@ -166,8 +167,8 @@ def test_a_short_run_learns_a_simple_scene_and_leaves_log_and_checkpoint(tmp_pat
     network = fit(_Tiny(), scenes, sets, SCALING, options=QUICK, folder=tmp_path, report=lambda _: None)
     assert not network.training
     with (tmp_path / "log.csv").open() as file:
-        losses = [float(row["loss"]) for row in csv.DictReader(file)]
-    assert np.mean(losses[-10:]) < 0.5 * np.mean(losses[:3])
+        assert len([float(row["loss"]) for row in csv.DictReader(file)]) > 10
+    assert (predict_scene(network, scenes[0], SCALING) == scenes[0].target).mean() > 0.9
     resumed = fit(
         _Tiny(), scenes, sets, SCALING,
         options=QUICK, folder=tmp_path, resume=True, report=lambda _: None,
