@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from landseg.errors import ModelError
-from landseg.models.backbones import ENCODERS, Encoder, load_encoder_weights
+from landseg.models.backbones import Encoder, load_encoder_weights
 from landseg.models.deeplab import DeepLabV3Plus
 from landseg.models.fcn import FCN32s
 
@@ -21,16 +21,6 @@ _ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
     ),
     "fcn32s": (FCN32s, {"output_stride": 32}),
 }
-
-
-def architectures() -> tuple[str, ...]:
-    """Return the names that ``build_network`` knows."""
-    return tuple(_ARCHITECTURES)
-
-
-def encoders() -> tuple[str, ...]:
-    """Return the encoders that ``build_network`` knows."""
-    return tuple(ENCODERS)
 
 
 def build_network(
