@@ -209,5 +209,5 @@ def test_the_command_prints_one_json_object(data: Path) -> None:
 
 
 def test_the_shipped_recipe_is_valid() -> None:
-    recipe = read_recipe(ROOT / "benchmarks" / "landcover_rgb_2.toml")
+    recipe = read_recipe(ROOT / "benchmarks" / "landcover_rgb.toml")
     assert recipe.classes.values == (1, 2, 3, 4, 5) and recipe.classes.nodata == 0

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,13 +40,17 @@ def read_label_raster(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.u
 
 
 class PolygonLabels:
-    """Polygons of one class, burnt onto any grid: a pixel is inside when its centre is.
+    """Polygons burnt onto any grid: a pixel is inside when its centre is.
+
+    Args:
+        path: any vector file.
+        field: the column with the polygons' class names, for ``names`` and ``burn_names``.
 
     Raises:
-        VectorError: when the file cannot be read or holds no polygon.
+        VectorError: when the file cannot be read, holds no polygon or has no such column.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, field: str | None = None) -> None:
         import geopandas
 
         self.path = path
@@ -54,9 +60,28 @@ class PolygonLabels:
             raise VectorError(f"{path} cannot be read as a vector file: {error}") from error
         if not len(self._frame):
             raise VectorError(f"{path} holds no polygon; expected at least one")
+        if field is not None and field not in self._frame:
+            columns = ", ".join(str(c) for c in self._frame.columns if c != self._frame.geometry.name)
+            raise VectorError(f"{path} has no column {field!r}; it has {columns or 'none'}")
+        self._field = field
+
+    @property
+    def names(self) -> list[str]:
+        """The class names in the column, each once."""
+        return sorted({str(name) for name in self._frame[self._field]})
 
     def burn(self, grid: Grid) -> NDArray[np.bool_]:
         """Return (H, W), True where a polygon covers the pixel's centre; reprojects when the CRS differs."""
+        return self._burn(grid, lambda near: near.geometry.tolist(), 0).astype(bool)
+
+    def burn_names(self, grid: Grid, values: Mapping[str, int], outside: int) -> NDArray[np.uint8]:
+        """Return (H, W) of ``values`` by class name, ``outside`` where no polygon is; a later one covers an earlier."""
+        names = self._field
+        return self._burn(
+            grid, lambda near: [(g, values[str(n)]) for g, n in zip(near.geometry, near[names], strict=True)], outside
+        )
+
+    def _burn(self, grid: Grid, shapes: Callable[[Any], list[Any]], outside: int) -> NDArray[np.uint8]:
         from rasterio.features import rasterize
 
         frame = self._frame
@@ -64,11 +89,12 @@ class PolygonLabels:
             frame = frame.to_crs(grid.crs)
         near = frame[frame.intersects(_outline(grid))]
         if not len(near):
-            return np.zeros(grid.shape, dtype=bool)
-        burnt = rasterize(
-            near.geometry, grid.shape, transform=grid.map_transform, fill=0, default_value=1, dtype="uint8"
+            return np.full(grid.shape, outside, dtype=np.uint8)
+        return np.asarray(
+            rasterize(
+                shapes(near), grid.shape, transform=grid.map_transform, fill=outside, default_value=1, dtype="uint8"
+            )
         )
-        return np.asarray(burnt, dtype=bool)
 
 
 def _outline(grid: Grid) -> object:

@@ -23,12 +23,14 @@ class SourceSpec:
         suffix: End of the images' stems that ``{stem}`` leaves out.
         values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
             class name, "only NAME" (from a source that knows no other class), "not NAME" or "ignore".
-        polygons: Vector file whose polygons are of the class ``partial_class``; or None.
+        polygons: Vector file, below the data folder or beside the recipe; or None. With ``partial_class`` its polygons
+            are all there is of that class; with ``class_field`` they are samples, and nothing is known outside them.
+        class_field: Column of ``polygons`` that holds each one's class name.
         ndvi: In place of labels: at or above the second number a pixel is ``partial_class``, at or below the first
             it is not, between them nothing is known. From the first (red) and the last (near infrared) band.
         greenness: The same by excess green (Woebbecke et al. 1995), ``(2 g - r - b) / (r + g + b)`` of the first
             three bands; pixels darker than 30 on average are left unknown.
-        partial_class: A class name. Outside the polygons a pixel is known to be *not* of that class, no more.
+        partial_class: A class name; a pixel is known to be of that class, or *not* to be of it, no more.
         weight: How much oftener than its area says crops are drawn from it.
         zoom: Range of magnification of its crops.
         bands: 1-based; None = the first that the model needs.
@@ -43,6 +45,7 @@ class SourceSpec:
     suffix: str = ""
     values: Mapping[str, str] | None = None
     polygons: str | None = None
+    class_field: str | None = None
     ndvi: tuple[float, float] | None = None
     greenness: tuple[float, float] | None = None
     partial_class: str | None = None
@@ -53,8 +56,13 @@ class SourceSpec:
     def __post_init__(self) -> None:
         if sum(kind is not None for kind in (self.labels, self.polygons, self.ndvi, self.greenness)) != 1:
             raise TrainingError(f"source {self.name!r} needs one of labels, polygons, ndvi and greenness")
-        if (self.labels is None) != (self.partial_class is not None):
-            raise TrainingError(f"source {self.name!r}: a partial_class goes with everything but labels")
+        if self.class_field is not None and self.polygons is None:
+            raise TrainingError(f"source {self.name!r}: class_field is a column of polygons; name the file")
+        tells_class = self.labels is not None or self.class_field is not None
+        if tells_class == (self.partial_class is not None):
+            raise TrainingError(
+                f"source {self.name!r}: a partial_class goes with everything but labels and a class_field"
+            )
 
 
 @dataclass(frozen=True)
@@ -83,6 +91,7 @@ class Recipe:
     bands: tuple[BandSpec, ...]
     sources: tuple[SourceSpec, ...]
     fit: FitOptions
+    folder: Path
     trained_at_m: tuple[float, ...] = ()
 
 
@@ -111,6 +120,7 @@ def read_recipe(path: Path) -> Recipe:
             bands=tuple(_make(BandSpec, band) for band in table.pop("bands")),
             sources=tuple(_make(SourceSpec, source) for source in table.pop("sources")),
             fit=_make(FitOptions, table.pop("fit", {})),
+            folder=path.parent,
         )
     except KeyError as error:
         raise TrainingError(f"recipe {path} has no entry {error}; add it") from error

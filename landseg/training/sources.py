@@ -105,6 +105,11 @@ def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds) -> Lab
     """How the targets of a source's images are made."""
     if spec.labels is not None:
         return _by_raster(spec, data, _values(spec, recipe, kinds))
+    if spec.polygons is not None:
+        polygons = PolygonLabels(_find_vector(spec.polygons, data, recipe.folder), spec.class_field)
+        if spec.class_field is not None:
+            targets = {name: kinds.index(name) for name in polygons.names}
+            return lambda image, grid, pixels: polygons.burn_names(grid, targets, IGNORE_INDEX)
     assert spec.partial_class is not None, "whatever is not labels comes with a partial_class"
     yes, no = kinds.index(f"only {spec.partial_class}"), kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
@@ -112,8 +117,12 @@ def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds) -> Lab
     if spec.greenness is not None:
         return _by_index(_excess_green, spec.greenness, yes, no)
     assert spec.polygons is not None, "nothing else is left"
-    polygons = PolygonLabels(data / spec.polygons)
     return lambda image, grid, pixels: np.where(polygons.burn(grid), yes, no).astype(np.uint8)
+
+
+def _find_vector(name: str, data: Path, beside: Path) -> Path:
+    """Below the data folder, or else beside the recipe: labels drawn for one model belong to its recipe."""
+    return next((path for path in (data / name, beside / name) if path.exists()), data / name)
 
 
 def _values(spec: SourceSpec, recipe: Recipe, kinds: Kinds) -> tuple[ClassMap, NDArray[np.uint8]]:
