@@ -59,13 +59,15 @@ def overhead(args: argparse.Namespace, folder: Path) -> None:
     print(json.dumps(result.to_json()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     engine = Engine(model, precision=args.precision)
-    engine.runner.keep_memory()
     if result.engine == "stream":
+        engine.runner.keep_memory()  # as the stream does
         sizes = [(512, 512)] * round(edge * edge / 512**2)
         what = "forward passes of as many pixels in tiles of 512 without a halo"
     else:
         with match(source, model.card) as matched:
             tiling = engine.plan(matched, Options.of(**options), matched.source.grid.rect)
+        if tiling.keeps_memory:
+            engine.runner.keep_memory()
         sizes = [window.rect.shape for window in tiling.windows]
         what = "forward passes of the plan's windows"
     bare = sum(forward(engine, height, width) for height, width in sizes)

@@ -20,6 +20,18 @@ def test_prepare_scales_any_dtype(dtype: str) -> None:
     assert prepared.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_prepare_rounds_to_bfloat16_as_torch_does() -> None:
+    values = np.random.default_rng(0).normal(size=(1, 300, 400)).astype(np.float32) * 100
+    ties = np.array([1 + 2**-8, 1 + 3 * 2**-8, -(1 + 2**-8), 0.0, -0.0, 255.0, 1e-30], np.float32)
+    values[0, 0, : len(ties)] = ties
+    runner = Runner(Small(1), mean=[0], std=[1], device="cpu", precision="bf16")
+    prepared = runner.prepare(values, np.ones((300, 400), bool))
+    assert prepared.dtype == torch.bfloat16 and prepared.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(prepared[0], torch.from_numpy(values).to(torch.bfloat16))
+    cut_off = (torch.from_numpy(values).view(torch.int32) >> 16 << 16).view(torch.float32)  # the twin: not rounded
+    assert not torch.equal(prepared[0], cut_off.to(torch.bfloat16))
+
+
 def test_what_is_not_valid_becomes_the_fill_whatever_it_held() -> None:
     runner = Runner(Small(2), mean=[1, 1], std=[1, 1], fill=0.25, device="cpu", precision="fp32")
     pixels = np.full((2, 2, 3), 5, np.float32)

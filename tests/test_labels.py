@@ -63,6 +63,24 @@ def test_polygons_elsewhere_burn_nothing(write_raster: Callable[..., Path], tmp_
         assert not PolygonLabels(_polygons(tmp_path, UTM)).burn(source.grid).any()
 
 
+def test_named_polygons_burn_their_values_and_a_later_one_covers_an_earlier(
+    write_raster: Callable[..., Path], tmp_path: Path
+) -> None:
+    spans = {"a": (0, 4), "b": (3, 6)}
+    boxes = [box(*(HALF_METRE @ (left, 6)), *(HALF_METRE @ (right, 0))) for left, right in spans.values()]
+    geopandas.GeoDataFrame({"class": list(spans)}, geometry=boxes, crs=UTM).to_file(tmp_path / "named.gpkg")
+    with FileSource(write_raster(np.zeros((6, 8), np.uint8))) as source:
+        labels = PolygonLabels(tmp_path / "named.gpkg", "class")
+        assert labels.names == ["a", "b"]
+        burnt = labels.burn_names(source.grid, {"a": 4, "b": 0}, 9)
+    assert burnt.tolist() == [[4, 4, 4, 0, 0, 0, 9, 9]] * 6
+
+
+def test_a_file_without_the_column_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(VectorError, match=r"has no column 'kind'; it has"):
+        PolygonLabels(_polygons(tmp_path, UTM), "kind")
+
+
 def test_a_file_without_polygons_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.gpkg").write_text("no geopackage")
     with pytest.raises(VectorError, match=r"x.gpkg cannot be read as a vector file"):

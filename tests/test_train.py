@@ -94,6 +94,20 @@ def test_scenes_carry_labels_from_rasters_and_partial_labels_from_polygons(data:
     assert sets.allowed.tolist() == [[True, False], [False, True], [False, True], [True, False]]
 
 
+def test_polygons_may_name_their_class_and_say_nothing_of_the_rest(data: Path) -> None:
+    left, top = HALF_METRE @ (0, 0)
+    right, bottom = HALF_METRE @ (10, 20)
+    samples = geopandas.GeoDataFrame({"kind": ["dark"]}, geometry=[box(left, bottom, right, top)], crs=UTM)
+    (data / "beside").mkdir()
+    samples.to_file(data / "beside" / "samples.gpkg")  # found beside the recipe as well as below the data
+    _with('partial_class = "bright"', 'class_field = "kind"')(data)
+    _with('polygons = "bright.gpkg"', 'polygons = "samples.gpkg"')(data)
+    recipe = (data / "recipe.toml").rename(data / "beside" / "recipe.toml")
+    target = load_scenes(read_recipe(recipe), data)[0][2].target
+    assert (target[:20, :10] == 0).all() and (target[20:] == IGNORE_INDEX).all()
+    assert (target[:, 10:] == IGNORE_INDEX).all()
+
+
 @pytest.mark.parametrize(
     ("index", "pixels", "expected"),
     [
@@ -177,6 +191,15 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         (_with("scenes/*.tif", "scenes/*.png"), "no file matches scenes/.*png"),
         (_with("{stem}_labels", "{stem}"), "has no labels"),
         (_with('partial_class = "bright"', 'partial_class = "shiny"'), "'shiny' names no class"),
+        (_with('partial_class = "bright"', 'class_field = "kind"'), "has no column 'kind'"),
+        (
+            _with('polygons = "bright.gpkg"', 'ndvi = [0, 1]\nclass_field = "kind"'),
+            "class_field is a column of polygons",
+        ),
+        (
+            _with('partial_class = "bright"', 'partial_class = "bright"\nclass_field = "k"'),
+            "everything but labels and",
+        ),
         (_with('polygons = "bright.gpkg"\n', ""), "needs one of labels, polygons, ndvi and greenness"),
         (_with("ignore = [0]", "ignore = []"), None),  # 0 is nodata anyway where no class uses it
         (_with("value = 6", "value = 5"), r"values without a class: 6 \(3024 px\)"),

@@ -75,7 +75,7 @@ class PolygonLabels:
         return self._burn(grid, lambda near: near.geometry.tolist(), 0).astype(bool)
 
     def burn_names(self, grid: Grid, values: Mapping[str, int], outside: int) -> NDArray[np.uint8]:
-        """Return (H, W) of ``values`` by class name, ``outside`` where no polygon is; a later one covers an earlier."""
+        """Return (H, W) of ``values`` by name, ``outside`` where no polygon is; a later one covers an earlier."""
         names = self._field
         return self._burn(
             grid, lambda near: [(g, values[str(n)]) for g, n in zip(near.geometry, near[names], strict=True)], outside

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from landseg.classes import ClassMap
 from landseg.tiling.stitch import Finished
 
 Array = NDArray[np.float32]
+_BAND = 1 << 16  # pixels encoded at a time
 
 
 class Encoder:
@@ -32,22 +33,34 @@ class Encoder:
         logits = finished.logits
         if logits is None or not finished.valid.any():
             return dict.fromkeys(self._layers)
+        arrays = {name: self._empty(name, logits.shape) for name in self._layers}
+        rows = max(1, _BAND // logits.shape[2])
+        for start in range(0, logits.shape[1], rows):  # what lies between them stays in the cache
+            some = slice(start, start + rows)
+            for name, values in self._rows(logits[:, some], finished.valid[some]):
+                arrays[name][..., some, :] = values
+        return dict(arrays)
+
+    def _empty(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        dtype = self._classes.dtype if name == "classes" else self._layers[name]
+        return np.empty(shape if name in ("probs", "logits") else shape[1:], dtype)
+
+    def _rows(self, logits: Array, valid: NDArray[np.bool_]) -> Iterator[tuple[str, NDArray[Any]]]:
+        """The layers of a few rows."""
         indices, best = top(logits)
-        arrays: dict[str, NDArray[Any] | None] = {}
         weights = total = np.zeros(0, np.float32)
         if "probs" in self._layers or "confidence" in self._layers:
             weights = np.exp(logits - best)
             total = weights.sum(axis=0)
         for name, dtype in self._layers.items():
             if name == "classes":
-                arrays[name] = self._classes.to_values(indices, finished.valid)
+                yield name, self._classes.to_values(indices, valid)
             elif name == "probs":
-                arrays[name] = _quantised(weights / total, dtype)
+                yield name, _quantised(weights / total, dtype)
             elif name == "confidence":
-                arrays[name] = _quantised(np.float32(1) / total, dtype)
+                yield name, _quantised(np.float32(1) / total, dtype)
             else:
-                arrays[name] = np.array(logits, dtype)  # a copy: the logits are the stitcher's
-        return arrays
+                yield name, logits
 
 
 def top(logits: Array) -> tuple[NDArray[np.uint8], Array]:

@@ -171,7 +171,9 @@ class _Block:
                 emitted = row + logits.shape[2]
                 if emitted > region.top:
                     skip = max(0, region.top - row)
-                    self.place.put(("rows", self.number, row + skip, logits[:, :, skip:]))
+                    # Here, not in the placing thread: an operation of torch in there would start threads of its
+                    # own, which compete with the network's for the processors.
+                    self.place.put(("rows", self.number, row + skip, logits[0, :, skip:].float().cpu().numpy()))
             idle = rect.bottom - last
             if rect.bottom < enough and idle > self._pause(rows) and emitted >= last + job.placement.reach + 2:
                 return placed.ready(emitted)
@@ -242,7 +244,7 @@ class _Placer:
             self._commit(number, subject.bottom)
         else:
             assert self._placed is not None, "rows follow an opening"
-            for rect, logits in self._placed.push(subject, content[0].float().cpu().numpy()):
+            for rect, logits in self._placed.push(subject, content):
                 self._finish(rect, logits)
                 self._commit(number, rect.bottom)
 

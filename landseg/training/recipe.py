@@ -23,8 +23,9 @@ class SourceSpec:
         suffix: End of the images' stems that ``{stem}`` leaves out.
         values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
             class name, "only NAME" (from a source that knows no other class), "not NAME" or "ignore".
-        polygons: Vector file, below the data folder or beside the recipe; or None. With ``partial_class`` its polygons
-            are all there is of that class; with ``class_field`` they are samples, and nothing is known outside them.
+        polygons: Vector file, below the data folder or beside the recipe; or None. With ``partial_class`` its
+            polygons are all there is of that class; with ``class_field`` they are samples, and nothing is known
+            outside them.
         class_field: Column of ``polygons`` that holds each one's class name.
         ndvi: In place of labels: at or above the second number a pixel is ``partial_class``, at or below the first
             it is not, between them nothing is known. From the first (red) and the last (near infrared) band.
