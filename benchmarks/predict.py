@@ -1,11 +1,11 @@
 """What `landseg predict` costs: end-to-end time over bare forward passes, and peak memory by the raster's height.
 
     python benchmarks/predict.py [--engine E] [--precision auto] [--megapixels 100] [--memory 3072]
-    python benchmarks/predict.py --rss [--engine windows --window 512 --halo 64]
+    python benchmarks/predict.py --rss [--widths 4096 16384 65536 --heights 2048 8192] [--engine windows]
 
 The first predicts a synthetic raster and then runs bare forward passes on data in memory: of the plan's windows (same
 network, batch and precision), or, where rows were streamed, of as many pixels in cache-sized tiles. The second
-predicts 8192 x 8192 and 65536 x 8192 pixels in processes of their own and compares their peak memory.
+predicts rasters of each width and height in processes of their own and compares their peak memory.
 """
 
 from __future__ import annotations
@@ -87,23 +87,25 @@ def forward(engine: Any, height: int, width: int) -> float:
 
 
 def peak_memory(args: argparse.Namespace, folder: Path) -> None:
-    """Prints the peak memory of a square raster, of one eight times as high, and their ratio."""
-    peaks = []
-    for height in (8192, 65536):
-        source = folder / f"{height}.tif"
-        synthetic(source, height, 8192)
-        code = (
-            "import resource; from landseg.predict import predict; "
-            f"predict({str(source)!r}, {str(folder / 'out.tif')!r}, model={args.model!r}, overwrite=True, "
-            f"engine={args.engine!r}, window={args.window!r}, halo={args.halo!r}, precision={args.precision!r}, "
-            "quiet=True); "
-            "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
-        )
-        ended = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
-        peaks.append(float(ended.stdout.split()[-1]))
-        print(f"8192 x {height}: peak RSS {peaks[-1]:.0f} MiB")
-        source.unlink()
-    print(f"ratio {peaks[1] / peaks[0]:.3f}")
+    """Prints the peak memory of each size, in a process of its own, and for each width the tallest over the lowest."""
+    for width in args.widths:
+        peaks = []
+        for height in args.heights:
+            source = folder / f"{height}x{width}.tif"
+            synthetic(source, height, width)
+            code = (
+                "import resource; from landseg.predict import predict; "
+                f"made = predict({str(source)!r}, {str(folder / 'out.tif')!r}, model={args.model!r}, overwrite=True, "
+                f"engine={args.engine!r}, window={args.window!r}, halo={args.halo!r}, memory={args.memory}, "
+                f"precision={args.precision!r}, quiet=True); "
+                "print(made.memory_mib, made.overlap_cost, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+            )
+            ended = subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True)
+            planned, cost, peak = (float(word) for word in ended.stdout.split()[-3:])
+            peaks.append(peak)
+            print(f"{width} wide, {height} high: peak RSS {peak:.0f} MiB, planned {planned:.0f}, cost {cost:.3f}")
+            source.unlink()
+        print(f"{width} wide: ratio {peaks[-1] / peaks[0]:.3f}", flush=True)
 
 
 def main() -> None:
@@ -116,6 +118,8 @@ def main() -> None:
     parser.add_argument("--window", default="auto")
     parser.add_argument("--halo", default="auto")
     parser.add_argument("--rss", action="store_true")
+    parser.add_argument("--widths", type=int, nargs="+", default=[8192])
+    parser.add_argument("--heights", type=int, nargs="+", default=[8192, 65536])
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         (peak_memory if args.rss else overhead)(args, Path(folder))
