@@ -87,7 +87,7 @@ def forward(engine: Any, height: int, width: int) -> float:
 
 
 def peak_memory(args: argparse.Namespace, folder: Path) -> None:
-    """Prints the peak memory of each size, in a process of its own, and for each width the tallest over the lowest."""
+    """Prints the peak memory of each size, a process each, and for each width the last height's over the first's."""
     for width in args.widths:
         peaks = []
         for height in args.heights:

@@ -108,6 +108,22 @@ def test_polygons_may_name_their_class_and_say_nothing_of_the_rest(data: Path) -
     assert (target[:, 10:] == IGNORE_INDEX).all()
 
 
+def test_sources_of_the_same_images_make_one_scene(data: Path) -> None:
+    text = (data / "recipe.toml").read_text()
+    first = '[[sources]]\nname = "samples"\nlicence = "CC0-1.0"\ncredit = "us"\nimages = "more/*.tif"\n'
+    first += 'polygons = "samples.gpkg"\nclass_field = "kind"\n'
+    at = text.index("[[sources]]\n", text.index("[[sources]]") + 1)
+    (data / "recipe.toml").write_text(text[:at] + first + text[at:])
+    corners = (*(HALF_METRE @ (40, 20)), *(HALF_METRE @ (60, 0)))
+    geopandas.GeoDataFrame({"kind": ["dark"]}, geometry=[box(*corners)], crs=UTM).to_file(data / "samples.gpkg")
+    scenes, sets = load_scenes(read_recipe(data / "recipe.toml"), data)
+    assert [s.name for s in scenes] == ["a", "b", "c"]
+    target = scenes[2].target
+    assert (target[:20, 40:60] == 0).all()  # the first source holds, against "bright" too
+    assert (target[:20, 60:] == 1).all() and (target[20:, 48:] == 1).all()  # a full label: other classes are labelled
+    assert (target[:, :40] == 2).all() and sets.allowed[2].tolist() == [True, False]  # "not bright"
+
+
 @pytest.mark.parametrize(
     ("index", "pixels", "expected"),
     [

@@ -18,7 +18,7 @@ class SourceSpec:
     """One data set of a recipe.
 
     Attributes:
-        images: Glob below the data folder.
+        images: Glob below the data folder. Sources with the same glob label the same scenes together.
         labels: Pattern of the label raster, ``{stem}`` standing for the image's stem; or None.
         suffix: End of the images' stems that ``{stem}`` leaves out.
         values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
@@ -32,6 +32,7 @@ class SourceSpec:
         greenness: The same by excess green (Woebbecke et al. 1995), ``(2 g - r - b) / (r + g + b)`` of the first
             three bands; pixels darker than 30 on average are left unknown.
         partial_class: A class name; a pixel is known to be of that class, or *not* to be of it, no more.
+            Where no other source labels the same images, it teaches the one logit of that class and no other.
         weight: How much oftener than its area says crops are drawn from it.
         zoom: Range of magnification of its crops.
         bands: 1-based; None = the first that the model needs.

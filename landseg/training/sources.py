@@ -65,20 +65,40 @@ class Kinds:
 def load_scenes(recipe: Recipe, data: Path) -> tuple[list[Scene], LabelSets]:
     """Return every scene of the recipe, in memory, and what their target values mean.
 
+    Sources of the same images make one scene of each. Weight, zoom and bands are the first source's; where it says
+    nothing the next one's labels hold, and a class that is known holds before one that is only excluded.
+
     Raises:
         TrainingError: a glob that matches nothing, an image without labels, a class that does not exist.
     """
     scenes: list[Scene] = []
     kinds = Kinds(recipe.classes)
-    for spec in recipe.sources:
-        label = _labeller(spec, data, recipe, kinds)
+    for specs in _by_images(recipe.sources):
+        spec = specs[0]
+        labels = [_labeller(one, data, recipe, kinds, alone=len(specs) == 1) for one in specs]
         for image in find_images(spec, data):
             with FileSource(image, spec.bands or range(1, len(recipe.bands) + 1)) as source:
                 pixels, valid = source.read(source.grid.rect)
-                target = label(image, source.grid, pixels)
+                target = _joined([label(image, source.grid, pixels) for label in labels], len(recipe.classes))
             target[~valid] = IGNORE_INDEX
             scenes.append(Scene(image.stem, pixels[: len(recipe.bands)], valid, target, spec.weight, spec.zoom))
     return scenes, kinds.sets()
+
+
+def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
+    together: dict[str, list[SourceSpec]] = {}
+    for spec in sources:
+        together.setdefault(spec.images, []).append(spec)
+    return list(together.values())
+
+
+def _joined(targets: Sequence[NDArray[np.uint8]], classes: int) -> NDArray[np.uint8]:
+    """One target of several: the first that says something, and classes before exclusions."""
+    joined = targets[0].copy()
+    for later in targets[1:]:
+        better = (joined == IGNORE_INDEX) | ((joined >= classes) & (later < classes))
+        joined[better] = later[better]
+    return joined
 
 
 def find_images(spec: SourceSpec, data: Path) -> list[Path]:
@@ -101,8 +121,11 @@ def fingerprint(paths: Sequence[Path]) -> str:
     return total.hexdigest()
 
 
-def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds) -> Labeller:
-    """How the targets of a source's images are made."""
+def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds, *, alone: bool) -> Labeller:
+    """How the targets of a source's images are made.
+
+    A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
+    """
     if spec.labels is not None:
         return _by_raster(spec, data, _values(spec, recipe, kinds))
     if spec.polygons is not None:
@@ -111,7 +134,8 @@ def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds) -> Lab
             targets = {name: kinds.index(name) for name in polygons.names}
             return lambda image, grid, pixels: polygons.burn_names(grid, targets, IGNORE_INDEX)
     assert spec.partial_class is not None, "whatever is not labels comes with a partial_class"
-    yes, no = kinds.index(f"only {spec.partial_class}"), kinds.index(f"not {spec.partial_class}")
+    yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
+    no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
         return _by_index(_ndvi, spec.ndvi, yes, no)
     if spec.greenness is not None:
