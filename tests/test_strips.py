@@ -17,7 +17,7 @@ from landseg.models.build import build_network
 from landseg.models.fold import fold_batch_norm
 from landseg.tiling.flow import Flow, flow_of
 from landseg.tiling.infer import _LiveBytes
-from landseg.tiling.rows import Rows, restart_row
+from landseg.tiling.rows import Rows
 from landseg.tiling.strips import MIB, memory_of, plan_stream
 from tests.streamed import collected, image
 
@@ -87,8 +87,7 @@ def test_twin_other_bytes_are_seen() -> None:
 @pytest.mark.parametrize("row", [0, 100, 352, 390])
 def test_a_restart_needs_no_more_than_the_field(row: int) -> None:
     small = flow("fcn32s", "resnet18")
-    top = restart_row(small, (400, 70), row)
-    assert top == max(0, row // 32 * 32 - 217)
+    top = max(0, row // 32 * 32 - 217)
     x = image(400, 70, bands=3, dtype=torch.float32)
     full = collected(Rows(small, (400, 70), bands=3, strip=32), x)
     rest = Rows(small, (400, 70), bands=3, strip=32, region=Rect(row, 0, 400 - row, 70))
@@ -99,7 +98,7 @@ def test_a_restart_needs_no_more_than_the_field(row: int) -> None:
 def test_twin_a_restart_one_row_later_is_seen() -> None:
     small = flow("fcn32s", "resnet18")
     x = image(400, 70, bands=3, dtype=torch.float32)
-    top = restart_row(small, (400, 70), 352)
+    top = 352 - 217
     full = collected(Rows(small, (400, 70), bands=3, strip=32), x)
     late = collected(Rows(small, (400 - top - 32, 70), bands=3, strip=32), x[:, :, top + 32 :])
     assert not torch.allclose(late[:, :, -48:], full[:, :, 352:], rtol=0, atol=1e-5 * float(full.abs().max()))

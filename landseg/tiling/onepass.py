@@ -25,7 +25,7 @@ from landseg.tiling.place import Placed, Placement
 from landseg.tiling.rows import Rows
 from landseg.tiling.stages import Fault, Stage
 from landseg.tiling.stitch import Finished
-from landseg.tiling.stream import Arrays, Sink
+from landseg.tiling.stream import Arrays, Sink, Written, write
 from landseg.tiling.strips import StreamPlan
 
 Valid = NDArray[np.bool_]
@@ -96,7 +96,8 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
         Whatever any stage raises; nothing is committed after it.
     """
     fault = Fault()
-    writer = Stage[tuple[str, Any, Any]]("write", lambda item: _write(item, sink, job), fault, size=2)
+    origin = job.region.top, job.region.left
+    writer = Stage[Written]("write", lambda item: write(item, sink, origin, job.progress), fault, size=2)
     place = Stage[tuple[Any, ...]]("place", _Placer(job, writer).work, fault, size=1)
     readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
     try:
@@ -226,7 +227,7 @@ class _Block:
 class _Placer:
     """The thread that brings logits onto the source's grid and hands finished pixels to the writer."""
 
-    def __init__(self, job: Pass, writer: Stage[tuple[str, Any, Any]]) -> None:
+    def __init__(self, job: Pass, writer: Stage[Written]) -> None:
         self._job, self._writer = job, writer
         self._placed: Placed | None = None
         self._held: list[tuple[Rect, Valid]] = []  # of rows that were read and are not finished
@@ -270,15 +271,3 @@ class _Placer:
 
     def _commit(self, number: int, row: int) -> None:
         self._writer.put(("commit", f"block {number} to row {row}", None))
-
-
-def _write(item: tuple[str, Any, Any], sink: Sink, job: Pass) -> None:
-    kind, subject, content = item
-    if kind == "commit":
-        sink.commit(subject)
-        return
-    arrays, valid = content
-    rect = subject.shifted(-job.region.top, -job.region.left)
-    for name, array in arrays.items():
-        sink.write(name, rect, array, None if array is None else valid)
-    job.progress(rect.area)

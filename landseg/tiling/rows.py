@@ -213,9 +213,3 @@ def last_use(flow: Flow) -> list[list[int]]:
     for value, users in enumerate(flow.users):
         last[max(users) if users else value - 1].append(value)
     return last
-
-
-def restart_row(flow: Flow, shape: tuple[int, int], row: int) -> int:
-    """The input row from which to push again so that rows of logits from ``row`` on come out as if never stopped."""
-    sizes = [height for height, _ in flow.shapes(shape)]
-    return Schedule(flow, 0, sizes, (row, shape[0])).reads[0]

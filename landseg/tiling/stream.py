@@ -23,6 +23,8 @@ from landseg.tiling.stitch import Finished, Piece, Step, Stitcher
 
 Valid = NDArray[np.bool_]
 Arrays = Mapping[str, NDArray[Any] | None]
+Written = tuple[str, Any, Any]
+"""("pixels", rect, (arrays, valid)) or ("commit", step, None)."""
 
 
 class Sink(Protocol):
@@ -71,7 +73,7 @@ def stream(job: Job, sink: Sink, *, done: Collection[str] = ()) -> None:
         Whatever any stage raises; nothing is committed after it.
     """
     fault = Fault()
-    writer = Stage[tuple[str, Any, Any]]("write", lambda item: _write(item, sink, job), fault, size=2)
+    writer = Stage[Written]("write", lambda item: write(item, sink, job.origin, job.progress), fault, size=2)
     stitch = Stage[tuple[str, Any, Any, Any]](
         "stitch", lambda item: _stitch(item, job, writer), fault, size=job.batch
     )
@@ -140,7 +142,7 @@ def _computed(job: Job, pending: list[tuple[Piece, Tensor, Valid]]) -> Iterator[
             yield "piece", piece, one, valid
 
 
-def _stitch(item: tuple[str, Any, Any, Any], job: Job, writer: Stage[tuple[str, Any, Any]]) -> None:
+def _stitch(item: tuple[str, Any, Any, Any], job: Job, writer: Stage[Written]) -> None:
     kind, subject, logits, valid = item
     finished: Iterator[Finished] = iter(())
     if kind == "begin":
@@ -155,13 +157,14 @@ def _stitch(item: tuple[str, Any, Any, Any], job: Job, writer: Stage[tuple[str, 
         writer.put(("commit", subject.name, None))
 
 
-def _write(item: tuple[str, Any, Any], sink: Sink, job: Job) -> None:
+def write(item: Written, sink: Sink, origin: tuple[int, int], progress: Callable[[int], None]) -> None:
+    """The last stage's work: pixels into the sink, whose first pixel is the source's ``origin``, or a commit."""
     kind, subject, content = item
     if kind == "commit":
         sink.commit(subject)
         return
     arrays, valid = content
-    rect = subject.shifted(-job.origin[0], -job.origin[1])
+    rect = subject.shifted(-origin[0], -origin[1])
     for name, array in arrays.items():
         sink.write(name, rect, array, None if array is None else valid)
-    job.progress(rect.area)
+    progress(rect.area)
