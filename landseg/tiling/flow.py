@@ -11,35 +11,13 @@ from torch import fx, nn
 
 from landseg.errors import PlanError
 from landseg.models.upsample import AlignedUpsample
+from landseg.tiling.chain import chained
 from landseg.tiling.geometry import Unbounded
 from landseg.tiling.graph import data_inputs, operator_at, traced_modules, writes_over_input
 from landseg.tiling.operators import Operator, Pointwise, Upsample
+from landseg.tiling.step import Step
 
 Shape = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Step:
-    """One operator and the pointwise layers right behind it. Step i makes value i + 1; value 0 is the input.
-
-    Attributes:
-        name: the layer's, for messages.
-        operator: what is run.
-        tail: layers that work on its result alone, before anything else sees it.
-        inputs: the values that it reads.
-        like: the value that lends its size, for upsamplers.
-    """
-
-    name: str
-    operator: Operator
-    tail: tuple[Pointwise, ...]
-    inputs: tuple[int, ...]
-    like: int | None = None
-
-    @property
-    def writes(self) -> bool:
-        """Whether the result is written to a given place in one pass, without a copy."""
-        return isinstance(self.operator, Pointwise) and not self.tail and self.operator.into is not None
 
 
 @dataclass(frozen=True)
@@ -126,7 +104,7 @@ def flow_of(network: nn.Module) -> Flow:
             like = value[_lender(node)] if isinstance(operator, Upsample) else None
             steps.append(Step(str(node.target), operator, (), inputs, like))
         value[node] = len(steps)
-    return _flow(steps, value[result])
+    return _flow(*chained(steps, value[result]))
 
 
 def _flow(steps: Sequence[Step], output: int) -> Flow:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.tiling.flow import Flow
+from landseg.tiling.lane import Lane, OnItsWay
 from landseg.tiling.place import Placed, Placement
 from landseg.tiling.rows import Rows
 from landseg.tiling.stages import Fault, Stage
@@ -96,13 +97,13 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
         Whatever any stage raises; nothing is committed after it.
     """
     fault = Fault()
-    origin = job.region.top, job.region.left
+    origin, lane = (job.region.top, job.region.left), Lane(job.device)
     writer = Stage[Written]("write", lambda item: write(item, sink, origin, job.progress), fault, size=2)
-    place = Stage[tuple[Any, ...]]("place", _Placer(job, writer).work, fault, size=1)
+    place = Stage[tuple[Any, ...]]("place", _Placer(job, lane, writer).work, fault, size=1)
     readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
     try:
         for number, target in enumerate(job.targets()):
-            _Block(job, number, target, readers, place).fill(_reached(number, target, done))
+            _Block(job, number, target, lane, readers, place).fill(_reached(number, target, done))
         place.close()
         writer.close()
     finally:
@@ -127,6 +128,7 @@ class _Block:
     job: Pass
     number: int
     target: Rect
+    lane: Lane
     readers: ThreadPoolExecutor
     place: Stage[tuple[Any, ...]]
 
@@ -168,13 +170,11 @@ class _Block:
             self.place.put(("wanted", self.number, rect, wanted))
             if wanted.any():
                 last = rect.bottom
-            for row, logits in rows.push(pixels.to(job.device)):
+            for row, logits in rows.push(self.lane.receive(pixels)):
                 emitted = row + logits.shape[2]
                 if emitted > region.top:
                     skip = max(0, region.top - row)
-                    # Here, not in the placing thread: an operation of torch in there would start threads of its
-                    # own, which compete with the network's for the processors.
-                    self.place.put(("rows", self.number, row + skip, logits[0, :, skip:].float().cpu().numpy()))
+                    self.place.put(("rows", self.number, row + skip, self.lane.fetch(logits[0, :, skip:])))
             idle = rect.bottom - last
             if rect.bottom < enough and idle > self._pause(rows) and emitted >= last + job.placement.reach + 2:
                 return placed.ready(emitted)
@@ -210,13 +210,17 @@ class _Block:
         target = self.target
         return self.job.network_rect(Rect(row, target.left, target.bottom - row, target.width))
 
-    def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[Tensor, Valid]]]:
+    def _read(self, rect: Rect) -> tuple[OnItsWay, Valid]:
+        pixels, wanted = self.job.read(rect)
+        return self.lane.send(pixels), wanted
+
+    def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[OnItsWay, Valid]]]:
         """The input in strips, read early by as many strips as there are threads."""
         height = self.job.plan.strip
-        waiting: deque[tuple[Rect, Future[tuple[Tensor, Valid]]]] = deque()
+        waiting: deque[tuple[Rect, Future[tuple[OnItsWay, Valid]]]] = deque()
         for top in range(reads.top, reads.bottom, height):
             rect = Rect(top, reads.left, min(height, reads.bottom - top), reads.width)
-            waiting.append((rect, self.readers.submit(self.job.read, rect)))
+            waiting.append((rect, self.readers.submit(self._read, rect)))
             if len(waiting) > self.job.workers:
                 rect, future = waiting.popleft()
                 yield rect, future.result()
@@ -227,8 +231,8 @@ class _Block:
 class _Placer:
     """The thread that brings logits onto the source's grid and hands finished pixels to the writer."""
 
-    def __init__(self, job: Pass, writer: Stage[Written]) -> None:
-        self._job, self._writer = job, writer
+    def __init__(self, job: Pass, lane: Lane, writer: Stage[Written]) -> None:
+        self._job, self._lane, self._writer = job, lane, writer
         self._placed: Placed | None = None
         self._held: list[tuple[Rect, Valid]] = []  # of rows that were read and are not finished
 
@@ -245,7 +249,7 @@ class _Placer:
             self._commit(number, subject.bottom)
         else:
             assert self._placed is not None, "rows follow an opening"
-            for rect, logits in self._placed.push(subject, content):
+            for rect, logits in self._placed.push(subject, self._lane.fetched(content)):
                 self._finish(rect, logits)
                 self._commit(number, rect.bottom)
 

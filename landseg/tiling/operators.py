@@ -48,6 +48,10 @@ class Operator:
         """Take over the work of a layer right behind this one; False where it cannot."""
         return False
 
+    def scratch(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
+        """Values that are alive at once inside the operator, besides its inputs, its result and what is padded."""
+        return 0
+
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         """The piece (N, C, rows.count, columns.count), from the inputs' rows ``rows.first`` to ``rows.end`` and
         the same columns; written to ``out`` only where that saves a copy."""

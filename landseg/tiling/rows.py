@@ -12,10 +12,11 @@ from torch import Tensor
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.tiling.flow import Flow, Step
+from landseg.tiling.flow import Flow
 from landseg.tiling.geometry import Part, part
 from landseg.tiling.kept import Kept, Span
 from landseg.tiling.schedule import Piece, Schedule
+from landseg.tiling.step import Step
 
 _CACHE = 1 << 20  # bytes of second-level cache that a core has, about
 

@@ -131,7 +131,7 @@ def memory_of(
     left = sum(c * h * w for c, h, w in zip(channels, heights, columns.depths(), strict=True)) if chunk else 0
     logits = heights[flow.output] * region.width * channels[flow.output]
     widest = max(columns.typical(), key=_units)
-    piece = max(_alive(flow, rows_of, widest, channels) for rows_of in strips)
+    piece = max(_alive(flow, rows_of, widest, channels, itemsize) for rows_of in strips)
     whole_strip = 2 * heights[0] * widths[0] * bands + logits + left
     return Memory(kept * itemsize, whole_strip * itemsize, piece * itemsize)
 
@@ -141,7 +141,7 @@ def _units(piece: Piece) -> int:
     return sum(part.end - part.first for part in piece.parts)
 
 
-def _alive(flow: Flow, rows: Piece, columns: Piece, channels: list[int]) -> int:
+def _alive(flow: Flow, rows: Piece, columns: Piece, channels: list[int], itemsize: int) -> int:
     """The most values that are alive at once while one piece is computed."""
     alive = [0] * len(channels)
     most, last = 0, last_use(flow)
@@ -155,7 +155,8 @@ def _alive(flow: Flow, rows: Piece, columns: Piece, channels: list[int]) -> int:
             alive[number + 1] = (bottom - top) * (stop - start) * channels[number + 1]
             padding = ys.before + ys.after, xs.before + xs.after
             padded = (ys.end - ys.first + padding[0]) * (xs.end - xs.first + padding[1]) if any(padding) else 0
-            most = max(most, sum(alive) + padded * channels[step.inputs[0]])
+            inside = step.operator.scratch(channels[step.inputs[0]], ys, xs, itemsize)
+            most = max(most, sum(alive) + padded * channels[step.inputs[0]] + inside)
         for value in last[number]:
             alive[value] = 0
     return most
