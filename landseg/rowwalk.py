@@ -28,6 +28,7 @@ from landseg.tiling.rows import Rows
 from landseg.tiling.strips import StreamPlan, plan_stream
 
 _log = logging.getLogger(__name__)
+_MOST_SECTIONS = 4
 _WARM_UP = 1024  # edge of the square that a streamed run's speed is measured on, in pixels
 # The buffers' plan counts tensors; weights in the library's own order, its scratch space and what the allocator
 # holds back come on top: measured over the plan, 100 MiB and a fifth (benchmarks/rows.py).
@@ -65,6 +66,7 @@ def plan_rows(
             region=matched.placement.to_network(region),
             strip=strip,
             cell=None if engine.runner.device.type != "cpu" else 1 << 18,
+            sections=sections_of(engine),
         )
         total = _UNCOUNTED + _HELD * plan.memory.total + _in_flight(plan, engine, matched, options)
         if total <= free:
@@ -73,6 +75,11 @@ def plan_rows(
     raise PlanError(
         f"strips of rows do not fit {costs.limit / MIB:.0f} MiB; use a larger --memory or --engine windows"
     )
+
+
+def sections_of(engine: Engine) -> int:
+    """Parts of the network that work at the same time: each with a thread or more of its own, on a CPU."""
+    return 1 if engine.runner.device.type != "cpu" else min(engine.runner.threads, _MOST_SECTIONS)
 
 
 def _in_flight(plan: StreamPlan, engine: Engine, matched: Matched, options: Options) -> float:
@@ -123,6 +130,7 @@ class RowWalk:
             "halo": plan.halo,
             "cost": plan.cost,
             "threads": self.engine.runner.threads,
+            "sections": sections_of(self.engine),
         }
 
     def seconds(self) -> float:
@@ -147,6 +155,7 @@ class RowWalk:
             bands=runner.bands,
             strip=plan.strip,
             chunk=plan.chunk,
+            sections=sections_of(self.engine),
             dtype=runner.dtype,
             device=runner.device,
         )
@@ -168,6 +177,7 @@ class RowWalk:
             bands=self.engine.runner.bands,
             dtype=self.engine.runner.dtype,
             device=self.engine.runner.device,
+            sections=sections_of(self.engine),
             workers=self.options.workers,
             restarted=lambda rows: _log.info("resuming: %d rows above are computed again", rows),
         )

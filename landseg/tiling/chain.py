@@ -16,7 +16,7 @@ from torch import Tensor
 
 from landseg.tiling.geometry import Part, Window, part
 from landseg.tiling.operators import Convolution, Operator
-from landseg.tiling.step import Step
+from landseg.tiling.step import Step, strides
 
 _FINEST = 8  # input pixels a unit: at coarser strides computing rows again costs more than keeping them
 _CACHE = 1 << 20  # bytes of second-level cache that a core has, about
@@ -36,6 +36,13 @@ class Chain(Operator):
 
     def channels(self, inputs: Sequence[int]) -> int:
         return self._layers[-1].channels(inputs)
+
+    def cost(self, channels: Sequence[int]) -> float:
+        total, each = 0.0, float(self.rows.reach.stride * self.columns.reach.stride)
+        for number, layer in enumerate(self._layers):
+            total += layer.cost(channels) * (each if number < self._slider else 1.0)
+            channels = [layer.channels(channels)]
+        return total
 
     def scratch(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
         few = self._few(channels, rows, columns, itemsize)
@@ -89,12 +96,12 @@ def chained(steps: Sequence[Step], output: int) -> tuple[list[Step], int]:
         for value in {*step.inputs, step.inputs[0] if step.like is None else step.like}:
             readers[value] += 1
     readers[output] += 1
-    strides = _strides(steps)
+    scales = strides(steps)
     made: list[Step] = []
     number = {0: 0}
     at = 0
     while at < len(steps):
-        count, slider = _chain(steps, at, readers, strides)
+        count, slider = _chain(steps, at, readers, scales)
         members = steps[at : at + count]
         step = members[0] if count == 1 else _as_one(members, slider)
         like = None if step.like is None else number[step.like]
@@ -104,15 +111,7 @@ def chained(steps: Sequence[Step], output: int) -> tuple[list[Step], int]:
     return made, number[output]
 
 
-def _strides(steps: Sequence[Step]) -> list[Fraction]:
-    """Input pixels a unit of every value."""
-    strides = [Fraction(1)]
-    for step in steps:
-        strides.append(strides[step.inputs[0]] * step.operator.rows.reach.stride)
-    return strides
-
-
-def _chain(steps: Sequence[Step], at: int, readers: Sequence[int], strides: Sequence[Fraction]) -> tuple[int, int]:
+def _chain(steps: Sequence[Step], at: int, readers: Sequence[int], scales: Sequence[Fraction]) -> tuple[int, int]:
     """How many steps from this one on are a chain, and which of them slides."""
 
     def handed_on(number: int) -> bool:
@@ -121,7 +120,7 @@ def _chain(steps: Sequence[Step], at: int, readers: Sequence[int], strides: Sequ
 
     def widens(number: int) -> bool:
         """Whether the step is pointwise before one that slides, and cheap enough to be computed again."""
-        fine = _pointwise(steps[number]) and strides[number + 1] <= _FINEST
+        fine = _pointwise(steps[number]) and scales[number + 1] <= _FINEST
         return fine and handed_on(number) and _depthwise(steps[number + 1])
 
     slider = int(widens(at))

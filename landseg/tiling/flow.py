@@ -15,7 +15,7 @@ from landseg.tiling.chain import chained
 from landseg.tiling.geometry import Unbounded
 from landseg.tiling.graph import data_inputs, operator_at, traced_modules, writes_over_input
 from landseg.tiling.operators import Operator, Pointwise, Upsample
-from landseg.tiling.step import Step
+from landseg.tiling.step import Step, strides
 
 Shape = tuple[int, int]
 
@@ -59,10 +59,12 @@ class Flow:
     @property
     def period(self) -> int:
         """Output units after which the pattern of what is read repeats, for every value."""
-        strides = [Fraction(1)]
-        for step in self.steps:
-            strides.append(strides[step.inputs[0]] * step.operator.rows.reach.stride)
-        return lcm(*((stride / strides[self.output]).numerator for stride in strides))
+        scales = self.scales()
+        return lcm(*((scale / scales[self.output]).numerator for scale in scales))
+
+    def scales(self) -> list[Fraction]:
+        """Input rows between two rows of every value."""
+        return strides(self.steps)
 
     def channels(self, bands: int) -> list[int]:
         """Channels of every value, for an input of so many bands."""

@@ -51,6 +51,7 @@ class Pass:
         bands: of the network's input.
         dtype: of the network.
         device: of the network.
+        sections: of the network that work at the same time, at most.
         workers: reader threads.
         progress: called with the number of source pixels that are written.
         restarted: called with the number of rows that a resumed run computes again.
@@ -66,6 +67,7 @@ class Pass:
     bands: int
     dtype: torch.dtype = torch.float32
     device: torch.device | str = "cpu"
+    sections: int = 1
     workers: int = 1
     progress: Callable[[int], None] = lambda pixels: None
     restarted: Callable[[int], None] = lambda rows: None
@@ -165,20 +167,25 @@ class _Block:
         placed = Placed(job.placement, region, needed)
         self.place.put(("open", self.number, None, placed))
         enough = rows.reads.bottom  # further than this no wanted pixel lets the stretch end
-        emitted = last = region.top
-        for rect, (pixels, wanted) in self._read_ahead(rows.reads):
-            self.place.put(("wanted", self.number, rect, wanted))
-            if wanted.any():
-                last = rect.bottom
-            for row, logits in rows.push(self.lane.receive(pixels)):
-                emitted = row + logits.shape[2]
-                if emitted > region.top:
-                    skip = max(0, region.top - row)
-                    self.place.put(("rows", self.number, row + skip, self.lane.fetch(logits[0, :, skip:])))
-            idle = rect.bottom - last
-            if rect.bottom < enough and idle > self._pause(rows) and emitted >= last + job.placement.reach + 2:
-                return placed.ready(emitted)
+        last = region.top
+        with rows:
+            for rect, (pixels, wanted) in self._read_ahead(rows.reads):
+                self.place.put(("wanted", self.number, rect, wanted))
+                if wanted.any():
+                    last = rect.bottom
+                self._hand_on(rows.push(self.lane.receive(pixels)), region.top)
+                idle = rect.bottom - last
+                if rect.bottom < enough and idle > self._pause(rows) and rows.due >= last + job.placement.reach + 2:
+                    self._hand_on(rows.rest(), region.top)
+                    return placed.ready(rows.due)
         return self.target.bottom
+
+    def _hand_on(self, finished: list[tuple[int, Tensor]], top: int) -> None:
+        """Strips of logits to the next stage, without the rows above ``top``."""
+        for row, logits in finished:
+            skip = max(0, top - row)
+            if skip < logits.shape[2]:
+                self.place.put(("rows", self.number, row + skip, self.lane.fetch(logits[0, :, skip:])))
 
     def _rows(self, first: int) -> tuple[Rect, Rows]:
         """What of the network's output is needed from a source row on, and what streams it.
@@ -197,6 +204,7 @@ class _Block:
             region=early,
             strip=job.plan.strip,
             chunk=job.plan.chunk,
+            sections=job.sections,
             dtype=job.dtype,
             device=job.device,
         )

@@ -20,6 +20,7 @@ from landseg.tiling.geometry import Axis, Part, Reach, Spread, Stretch, Window
 
 _IDENTITY = Window()
 _FEW_CHANNELS = 16
+_PRODUCTS = 50  # of a convolution that take as long as writing one value
 
 
 class Operator:
@@ -47,6 +48,10 @@ class Operator:
     def absorb(self, layer: Operator) -> bool:
         """Take over the work of a layer right behind this one; False where it cannot."""
         return False
+
+    def cost(self, channels: Sequence[int]) -> float:
+        """Time of one unit of the output, in no unit: measured on one core, a value costs as much as 50 products."""
+        return float(self.channels(channels))
 
     def scratch(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
         """Values that are alive at once inside the operator, besides its inputs, its result and what is padded."""
@@ -103,6 +108,11 @@ class Convolution(_Sliding):
 
     def channels(self, inputs: Sequence[int]) -> int:
         return int(self.layer.out_channels)
+
+    def cost(self, channels: Sequence[int]) -> float:
+        layer = self.layer
+        products = math.prod(layer.weight.shape[1:])
+        return float(layer.out_channels * (1 + products / _PRODUCTS))
 
     def apply(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
         return self._run(x, padding)

@@ -7,18 +7,19 @@ memory depends on the width alone. Inside a strip the same is done along the col
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from types import TracebackType
+
 import torch
 from torch import Tensor
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.tiling.flow import Flow
-from landseg.tiling.geometry import Part, part
-from landseg.tiling.kept import Kept, Span
-from landseg.tiling.schedule import Piece, Schedule
-from landseg.tiling.step import Step
-
-_CACHE = 1 << 20  # bytes of second-level cache that a core has, about
+from landseg.tiling.schedule import Piece
+from landseg.tiling.sections import Made, Section, cut, schedules
+from landseg.tiling.stages import Fault, Stage
 
 
 class Rows:
@@ -27,6 +28,9 @@ class Rows:
     ``reads`` says which rectangle of the raster to push: the region and what it depends on, so that a region that
     is cut out of the raster gives the same values as the whole.
 
+    With several sections the network runs in as many threads, each with its share of torch's. To leave before all
+    is pushed, leave through ``with`` or call ``stop``.
+
     Args:
         flow: the network's steps.
         shape: (height, width) of the raster.
@@ -34,6 +38,7 @@ class Rows:
         region: whose logits are wanted, in the network's output; None is all.
         strip: rows of logits computed at a time. It decides speed and memory, never the result.
         chunk: columns computed at a time; None is the whole width.
+        sections: parts of the network that work at the same time, at most.
         dtype: of the input and the network.
         device: likewise.
 
@@ -50,6 +55,7 @@ class Rows:
         region: Rect | None = None,
         strip: int = 128,
         chunk: int | None = None,
+        sections: int = 1,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
@@ -58,71 +64,147 @@ class Rows:
         self.region = region = region or whole
         if region.area == 0 or not whole.contains(region):
             raise PlanError(f"{region} is not a region of logits of {whole.height} x {whole.width} pixels")
-        self._rows, self._pieces = schedules(flow, shape, region, strip, chunk)
+        self._rows, columns = schedules(flow, shape, region, strip, chunk)
+        self._columns, self._across = list(columns), columns.reads
         channels = flow.channels(bands)
         like = torch.empty(0, dtype=dtype, device=device)
-        self._kept = [
-            Kept(count, depth, (low, high), like)
-            for count, depth, low, high in zip(
-                channels, self._rows.depths(), self._pieces.starts, self._pieces.ends, strict=True
+        ranges = cut(flow, sections, bands)
+        self._all_threads = torch.get_num_threads()
+        self._threads = max(1, self._all_threads // len(ranges))
+        self._sections = [
+            Section(
+                flow,
+                steps,
+                *schedules(flow, shape, region, strip, chunk, steps),
+                channels=channels,
+                like=like,
+                threads=self._threads,
             )
+            for steps in ranges
         ]
-        self._columns = list(self._pieces)
-        self._last_use = last_use(flow)
         self._coming = iter(self._rows)
         self._next: Piece | None = next(self._coming)
-        self._cache = torch.get_num_threads() * _CACHE
         self._waiting: list[Tensor] = []
         self._at = self.reads.top  # the raster's row that waiting input begins with
+        self._due = region.top
         self._classes = channels[flow.output]
-        self._out_left = self._pieces.wanted[0]
+        self._out_left = columns.wanted[0]
+        self._strip: Tensor | None = None  # the logits of the strip that comes out
+        self._finished: list[tuple[int, Tensor]] = []
+        self._fault = Fault()
+        self._stages: list[Stage[Made]] = []
 
     @property
     def reads(self) -> Rect:
         """The rectangle of the raster to be pushed, from its first row to its last."""
-        (top, bottom), (left, right) = self._rows.reads, self._pieces.reads
+        (top, bottom), (left, right) = self._rows.reads, self._across
         return Rect(top, left, bottom - top, right - left)
 
     @property
     def nbytes(self) -> int:
         """Bytes of all rows kept."""
-        return sum(kept.nbytes for kept in self._kept)
+        return sum(section.nbytes for section in self._sections)
 
-    @torch.inference_mode()
     def push(self, pixels: Tensor) -> list[tuple[int, Tensor]]:
-        """Take the next rows (1, bands, any height, ``reads.width``) and return what they finish, in order.
+        """Take the next rows (1, bands, any height, ``reads.width``) and return what is finished, in order.
 
         Each item is the raster's row, and logits (1, classes, rows, ``region.width``) from it on. After the last
         row of ``reads`` everything has come out.
+
+        Raises:
+            Whatever a layer raises, in any thread.
         """
         assert pixels.shape[3] == self.reads.width, "rows are as wide as what is to be read"
+        if len(self._sections) > 1 and not self._stages and self._next is not None:
+            self._start()
         self._waiting.append(pixels.contiguous(memory_format=torch.channels_last))
         end = self._at + sum(x.shape[2] for x in self._waiting)
-        finished = []
         while self._next is not None and self._next.spans[0][1] <= end:
-            strip = self._strip(self._next)
+            self._feed(self._next)
             self._next = next(self._coming, None)
-            if strip is not None:
-                finished.append(strip)
+        return self.rest() if self._next is None else self._out()
+
+    @property
+    def due(self) -> int:
+        """Up to which row logits are out or on their way."""
+        return self._due
+
+    def rest(self) -> list[tuple[int, Tensor]]:
+        """What is on its way, waited for; nothing can be pushed any more."""
+        for stage in self._stages:
+            stage.close()
+        self._restore()
+        return self._out()
+
+    def _out(self) -> list[tuple[int, Tensor]]:
+        finished = []
+        while self._finished:  # the last section may add to it meanwhile
+            finished.append(self._finished.pop(0))
         return finished
 
-    def _strip(self, rows: Piece) -> tuple[int, Tensor] | None:
-        """Compute one strip, chunk by chunk."""
-        start, stop = rows.spans[self.flow.output]
-        logits = None
+    def stop(self) -> None:
+        """Let go of all threads, whatever is still on its way."""
+        self._fault.stop()
+        for stage in self._stages:
+            stage.join()
+        self._restore()
+
+    def __enter__(self) -> Rows:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self) -> None:
+        """One thread a section, each handing on to the next."""
+        last = len(self._sections) - 1
+        for number, section in reversed(list(enumerate(self._sections))):
+            hand_on = self._collect if number == last else self._stages[0].put
+            work = partial(self._work, section, hand_on)
+            self._stages.insert(0, Stage(f"network-{number}", work, self._fault, size=1))
+
+    def _work(self, section: Section, hand_on: Callable[[Made], None], given: Made) -> None:
+        if torch.get_num_threads() != self._threads:
+            torch.set_num_threads(self._threads)  # this thread's own
+        hand_on(section.run(given))
+
+    def _restore(self) -> None:
+        """Threads that start later take the number that was set last, wherever that was."""
+        if self._stages:
+            torch.set_num_threads(self._all_threads)
+        self._stages = []
+
+    def _feed(self, rows: Piece) -> None:
+        """Hand on the input of one strip, chunk by chunk."""
         fresh = self._input(*rows.spans[0])
-        for number, columns in enumerate(self._columns):
-            piece = self._piece(rows, columns, fresh, first=number == 0)
-            if piece is None:
+        self._due = max(self._due, rows.spans[self.flow.output][1])
+        for columns in self._columns:
+            left, right = columns.spans[0]
+            values = {0: fresh[..., left - self.reads.left : right - self.reads.left]}
+            given = Made(rows, columns, values if fresh.shape[2] and right > left else {})
+            if self._stages:
+                self._stages[0].put(given)
                 continue
-            if len(self._columns) == 1:
-                logits = piece
-                break
-            if logits is None:
-                logits = piece.new_empty(1, self._classes, stop - start, self.region.width)
-            left = columns.spans[self.flow.output][0] - self._out_left
-            logits[..., left : left + piece.shape[3]].copy_(piece)
-        return None if logits is None else (start, logits)
+            for section in self._sections:
+                given = section.run(given)
+            self._collect(given)
+
+    def _collect(self, made: Made) -> None:
+        """Put the chunks of a strip side by side."""
+        start, stop = made.rows.spans[self.flow.output]
+        piece = made.values.get(self.flow.output)
+        if piece is not None and len(self._columns) == 1:
+            self._strip = piece
+        elif piece is not None:
+            if self._strip is None:
+                self._strip = piece.new_empty(1, self._classes, stop - start, self.region.width)
+            left = made.columns.spans[self.flow.output][0] - self._out_left
+            self._strip[..., left : left + piece.shape[3]].copy_(piece)
+        if made.last and self._strip is not None:
+            self._finished.append((start, self._strip))
+            self._strip = None
 
     def _input(self, start: int, stop: int) -> Tensor:
         """The input's rows from start to stop; what lies before them is let go."""
@@ -131,86 +213,3 @@ class Rows:
         self._waiting = [joined[:, :, stop - self._at :]]
         self._at = stop
         return taken
-
-    def _piece(self, rows: Piece, columns: Piece, fresh: Tensor, *, first: bool) -> Tensor | None:
-        """Run every step on one chunk of one strip; the finished logits, if any."""
-        kept, result = self._kept, None
-        for value, store in enumerate(kept):
-            store.begin(rows.spans[value], columns.spans[value], first=first)
-        left, right = columns.spans[0]
-        if fresh.shape[2] and right > left:
-            kept[0].put(fresh[..., left - self.reads.left : right - self.reads.left])
-        for number, step in enumerate(self.flow.steps):
-            made = number + 1
-            if rows.parts[number].count and columns.parts[number].count:
-                data = self._run(step, number, rows, columns)
-                kept[made].put(data)
-                if made == self.flow.output:
-                    result = data
-            for value in self._last_use[number]:
-                kept[value].end(rows.keep[value], columns.keep[value])
-        return result
-
-    def _run(self, step: Step, number: int, rows: Piece, columns: Piece) -> Tensor:
-        ys, xs = rows.parts[number], columns.parts[number]
-        inputs = [self._kept[value].take((ys.first, ys.end), (xs.first, xs.end)) for value in step.inputs]
-        out = self._room(number + 1, rows, columns)
-        if out is None or step.writes:
-            return _compute(step, inputs, ys, xs, out)
-        # What is to be copied is computed a few rows at a time, to be copied while it is in the cache.
-        parts = -(-out.numel() * out.element_size() // self._cache)
-        few = -(-ys.count // parts)
-        axis, size = step.operator.rows, ys.units
-        for start in range(ys.start, ys.stop, few):
-            some = part(axis, start, min(start + few, ys.stop), size)
-            data = [x[:, :, some.first - ys.first : some.end - ys.first] for x in inputs]
-            target = out[:, :, start - ys.start : some.stop - ys.start]
-            made = _compute(step, data, some, xs, target)
-            if made is not target:
-                target.copy_(made)
-        return out
-
-    def _room(self, value: int, rows: Piece, columns: Piece) -> Tensor | None:
-        around = wanted_around(self.flow, value, rows, columns)
-        return None if around is None else self._kept[value].room(*around)
-
-
-def wanted_around(flow: Flow, value: int, rows: Piece, columns: Piece) -> tuple[Span, Span] | None:
-    """The largest rectangle that a reader takes of a value's new piece and what is kept around it, if one does."""
-    (top, bottom), (left, right) = rows.spans[value], columns.spans[value]
-    best, area = None, (bottom - top) * (right - left)
-    for user in flow.users[value]:
-        ys, xs = rows.parts[user], columns.parts[user]
-        if ys.end == bottom and xs.end == right and ys.first <= top and xs.first <= left:
-            size = (bottom - ys.first) * (right - xs.first)
-            if size > area:
-                best, area = ((ys.first, ys.end), (xs.first, xs.end)), size
-    return best
-
-
-def _compute(step: Step, inputs: list[Tensor], rows: Part, columns: Part, out: Tensor | None) -> Tensor:
-    if not step.tail:
-        return step.operator.run(inputs, rows, columns, out)
-    data = step.operator.run(inputs, rows, columns)
-    if any(data is x for x in inputs):
-        data = data.clone()  # the tail may write over it
-    for layer in step.tail[:-1]:
-        data = layer.finish(data, None)
-    return step.tail[-1].finish(data, out)
-
-
-def schedules(
-    flow: Flow, shape: tuple[int, int], region: Rect, strip: int, chunk: int | None
-) -> tuple[Schedule, Schedule]:
-    """The strips and the chunks of a region."""
-    sizes = flow.shapes(shape)
-    rows = Schedule(flow, 0, [h for h, _ in sizes], (region.top, region.bottom), strip)
-    return rows, Schedule(flow, 1, [w for _, w in sizes], (region.left, region.right), chunk)
-
-
-def last_use(flow: Flow) -> list[list[int]]:
-    """For each step, the values that no later step reads."""
-    last: list[list[int]] = [[] for _ in flow.steps]
-    for value, users in enumerate(flow.users):
-        last[max(users) if users else value - 1].append(value)
-    return last

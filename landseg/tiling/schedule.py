@@ -40,12 +40,20 @@ class Schedule:
         sizes: of every value along the axis.
         wanted: output units (start, stop).
         piece: output units a piece; cuts are at its multiples. None leaves the axis whole.
+        readers: the steps that units are kept for; None is all.
     """
 
     def __init__(
-        self, flow: Flow, axis: int, sizes: Sequence[int], wanted: tuple[int, int], piece: int | None = None
+        self,
+        flow: Flow,
+        axis: int,
+        sizes: Sequence[int],
+        wanted: tuple[int, int],
+        piece: int | None = None,
+        readers: range | None = None,
     ) -> None:
         self.flow, self.sizes, self.wanted = flow, list(sizes), wanted
+        self.readers = range(len(flow.steps)) if readers is None else readers
         self.step = piece or wanted[1]
         self.whole = piece is None
         self.axes: list[Axis] = [step.operator.columns if axis else step.operator.rows for step in flow.steps]
@@ -144,8 +152,8 @@ class Schedule:
             for i, axis in enumerate(self.axes)
         )
         keep = list(after)
-        for i, axis in enumerate(self.axes):
-            following = after[i + 1]
+        for i in self.readers:
+            axis, following = self.axes[i], after[i + 1]
             if following < self.ends[i + 1]:
                 first = max(0, axis.first(following))
                 for value in self.flow.steps[i].inputs:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 from landseg.tiling.operators import Operator, Pointwise
 
@@ -29,3 +31,11 @@ class Step:
     def writes(self) -> bool:
         """Whether the result is written to a given place in one pass, without a copy."""
         return isinstance(self.operator, Pointwise) and not self.tail and self.operator.into is not None
+
+
+def strides(steps: Sequence[Step]) -> list[Fraction]:
+    """Input rows between two rows of every value."""
+    made = [Fraction(1)]
+    for step in steps:
+        made.append(made[step.inputs[0]] * step.operator.rows.reach.stride)
+    return made

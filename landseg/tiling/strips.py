@@ -8,8 +8,8 @@ from itertools import pairwise
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.tiling.flow import Flow
-from landseg.tiling.rows import last_use, schedules, wanted_around
 from landseg.tiling.schedule import Piece, Schedule
+from landseg.tiling.sections import cut, last_use, reads, schedules, wanted_around
 
 MIB = 1 << 20
 _STRIPS = (256, 128, 64, 32, 16)  # rows of logits: taller ones copy less, lower ones need less memory
@@ -69,6 +69,7 @@ def plan_stream(
     region: Rect | None = None,
     strip: int | None = None,
     cell: int | None = _CELL,
+    sections: int = 1,
 ) -> StreamPlan:
     """The plan with the fewest blocks, and of those the tallest strips, that stays inside ``limit`` bytes.
 
@@ -81,6 +82,7 @@ def plan_stream(
         region: what is wanted; None is all.
         strip: rows asked for; None chooses.
         cell: pixels of a chunk; None for chunks as wide as the block, as a GPU wants them.
+        sections: of the network that work at the same time.
 
     Raises:
         PlanError: not even narrow blocks fit; the message says what would.
@@ -95,7 +97,7 @@ def plan_stream(
         for height in heights:
             chunk = _chunk(blocks[0].width, height, cell, flow.period)
             widest = max(blocks, key=lambda block: block.width)
-            memory = memory_of(flow, shape, widest, height, chunk, bands=bands, itemsize=itemsize)
+            memory = memory_of(flow, shape, widest, height, chunk, bands=bands, itemsize=itemsize, sections=sections)
             if memory.total <= limit:
                 found = _plan(flow, shape, region, blocks, height, chunk, memory)
                 break
@@ -120,20 +122,34 @@ def memory_of(
     *,
     bands: int,
     itemsize: int,
+    sections: int = 1,
 ) -> Memory:
     """What ``Rows`` with these arguments allocates at most."""
-    rows, columns = schedules(flow, shape, region, strip, chunk)
     channels = flow.channels(bands)
-    widths = [end - start for start, end in zip(columns.starts, columns.ends, strict=True)]
-    kept = sum(c * d * w for c, d, w in zip(channels, rows.depths(), widths, strict=True))
-    strips = list(rows.typical())
-    heights = [max(piece.spans[v][1] - piece.spans[v][0] for piece in strips) for v in range(len(channels))]
-    left = sum(c * h * w for c, h, w in zip(channels, heights, columns.depths(), strict=True)) if chunk else 0
-    logits = heights[flow.output] * region.width * channels[flow.output]
-    widest = max(columns.typical(), key=_units)
-    piece = max(_alive(flow, rows_of, widest, channels, itemsize) for rows_of in strips)
-    whole_strip = 2 * heights[0] * widths[0] * bands + logits + left
+    each = [
+        _section(flow, steps, schedules(flow, shape, region, strip, chunk, steps), channels, itemsize)
+        for steps in cut(flow, sections, bands)
+    ]
+    kept, left, piece = (sum(part) for part in zip(*each, strict=True))
+    rows, columns = schedules(flow, shape, region, strip, chunk)
+    heights = [max(piece.spans[v][1] - piece.spans[v][0] for piece in rows.typical()) for v in (0, flow.output)]
+    logits = heights[1] * region.width * channels[flow.output]
+    whole_strip = 2 * heights[0] * (columns.reads[1] - columns.reads[0]) * bands + logits + (left if chunk else 0)
     return Memory(kept * itemsize, whole_strip * itemsize, piece * itemsize)
+
+
+def _section(
+    flow: Flow, steps: range, schedule: tuple[Schedule, Schedule], channels: list[int], itemsize: int
+) -> tuple[int, int, int]:
+    """Values that one section keeps between strips, inside a strip, and while it computes a piece."""
+    rows, columns = schedule
+    strips, values = list(rows.typical()), reads(flow, steps)
+    depths, wide = rows.depths(), columns.depths()
+    heights = {v: max(piece.spans[v][1] - piece.spans[v][0] for piece in strips) for v in values}
+    kept = sum(channels[v] * depths[v] * (columns.ends[v] - columns.starts[v]) for v in values)
+    left = sum(channels[v] * heights[v] * wide[v] for v in values)
+    widest = max(columns.typical(), key=_units)
+    return kept, left, max(_alive(flow, steps, piece, widest, channels, itemsize) for piece in strips)
 
 
 def _units(piece: Piece) -> int:
@@ -141,24 +157,25 @@ def _units(piece: Piece) -> int:
     return sum(part.end - part.first for part in piece.parts)
 
 
-def _alive(flow: Flow, rows: Piece, columns: Piece, channels: list[int], itemsize: int) -> int:
-    """The most values that are alive at once while one piece is computed."""
+def _alive(flow: Flow, steps: range, rows: Piece, columns: Piece, channels: list[int], itemsize: int) -> int:
+    """The most values that are alive at once while a section computes one piece, with what it hands on."""
     alive = [0] * len(channels)
-    most, last = 0, last_use(flow)
-    for number, step in enumerate(flow.steps):
-        ys, xs = rows.parts[number], columns.parts[number]
+    most, last = 0, last_use(flow, steps)
+    for number in steps:
+        step, ys, xs = flow.steps[number], rows.parts[number], columns.parts[number]
         if ys.count and xs.count:
             for value in step.inputs:
                 alive[value] = max(alive[value], (ys.end - ys.first) * (xs.end - xs.first) * channels[value])
-            around = wanted_around(flow, number + 1, rows, columns) or ((0, ys.count), (0, xs.count))
+            around = wanted_around(flow, steps, number + 1, rows, columns) or ((0, ys.count), (0, xs.count))
             (top, bottom), (start, stop) = around
             alive[number + 1] = (bottom - top) * (stop - start) * channels[number + 1]
             padding = ys.before + ys.after, xs.before + xs.after
             padded = (ys.end - ys.first + padding[0]) * (xs.end - xs.first + padding[1]) if any(padding) else 0
             inside = step.operator.scratch(channels[step.inputs[0]], ys, xs, itemsize)
             most = max(most, sum(alive) + padded * channels[step.inputs[0]] + inside)
-        for value in last[number]:
-            alive[value] = 0
+        for value in last.get(number, ()):
+            if all(user in steps for user in flow.users[value]):
+                alive[value] = 0
     return most
 
 

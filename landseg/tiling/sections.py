@@ -1,0 +1,193 @@
+"""A network cut into sections that work at the same time, each on another piece of the raster.
+
+One section is a range of steps with what is kept of the values that they read. Pieces go through the sections one
+behind the other, as on an assembly line: each section has its own threads, and none waits for the others at every
+layer. Which steps are cut apart decides speed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate, pairwise
+
+import torch
+from torch import Tensor
+
+from landseg.geo.grid import Rect
+from landseg.tiling.flow import Flow
+from landseg.tiling.geometry import Part, part
+from landseg.tiling.kept import Kept, Span
+from landseg.tiling.schedule import Piece, Schedule
+from landseg.tiling.step import Step
+
+_CACHE = 1 << 20  # bytes of second-level cache that a core has, about
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a section hands on for one piece: of each value that a later one reads, the new rectangle."""
+
+    rows: Piece
+    columns: Piece
+    values: Mapping[int, Tensor]
+    last: bool = False  # of its strip
+
+
+def cut(flow: Flow, count: int, bands: int) -> list[range]:
+    """The steps in at most so many ranges of about the same cost."""
+    channels = flow.channels(bands)
+    scales = flow.scales()
+    costs = [
+        step.operator.cost([channels[value] for value in step.inputs]) * float(scales[number + 1]) ** -2
+        for number, step in enumerate(flow.steps)
+    ]
+    done = list(accumulate(costs))
+    ends = [min(range(len(done)), key=lambda n: abs(done[n] - done[-1] * i / count)) + 1 for i in range(1, count)]
+    edges = sorted({0, *ends, len(done)})
+    return [range(a, b) for a, b in pairwise(edges)]
+
+
+class Section:
+    """Some consecutive steps of a network.
+
+    Args:
+        flow: all steps.
+        steps: the numbers of this section's.
+        rows, columns: what is computed when, with what this section's steps need kept.
+        channels: of every value.
+        like: an empty tensor that lends dtype and device.
+        threads: that torch computes with in here.
+    """
+
+    def __init__(
+        self,
+        flow: Flow,
+        steps: range,
+        rows: Schedule,
+        columns: Schedule,
+        *,
+        channels: list[int],
+        like: Tensor,
+        threads: int,
+    ) -> None:
+        self._flow, self._steps, self._cache = flow, steps, threads * _CACHE
+        self._coming, self._columns, self._at = iter(rows), list(columns), 0
+        self._rows: Piece | None = None
+        depths = rows.depths()
+        self._kept = {
+            value: Kept(channels[value], depths[value], (columns.starts[value], columns.ends[value]), like)
+            for value in reads(flow, steps)
+        }
+        self._outer = {value for value in self._kept if value <= steps.start}
+        later = reads(flow, range(steps.stop, len(flow.steps)))
+        self._handed_on = {value for value in later if value <= steps.stop} | {flow.output}
+        self._last_use = last_use(flow, steps)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows kept."""
+        return sum(kept.nbytes for kept in self._kept.values())
+
+    @torch.inference_mode()
+    def run(self, given: Made) -> Made:
+        """Compute the next piece from what earlier sections made of it."""
+        first = self._at == 0
+        if first:
+            self._rows = next(self._coming)
+        rows, columns = self._rows, self._columns[self._at]
+        assert rows is not None and rows.spans == given.rows.spans, "sections go through the pieces in one order"
+        self._at = (self._at + 1) % len(self._columns)
+        for value, store in self._kept.items():
+            store.begin(rows.spans[value], columns.spans[value], first=first)
+        for value in self._outer & given.values.keys():
+            self._kept[value].put(given.values[value])
+        handed_on = {value: given.values[value] for value in self._handed_on & given.values.keys()}
+        for number in self._steps:
+            if rows.parts[number].count and columns.parts[number].count:
+                data = self._run(self._flow.steps[number], number, rows, columns)
+                if number + 1 in self._kept:
+                    self._kept[number + 1].put(data)
+                if number + 1 in self._handed_on:
+                    handed_on[number + 1] = data
+                del data  # what is kept keeps it as long as it is read
+            for value in self._last_use.get(number, ()):
+                self._kept[value].end(rows.keep[value], columns.keep[value])
+        return Made(rows, columns, handed_on, self._at == 0)
+
+    def _run(self, step: Step, number: int, rows: Piece, columns: Piece) -> Tensor:
+        ys, xs = rows.parts[number], columns.parts[number]
+        inputs = [self._kept[value].take((ys.first, ys.end), (xs.first, xs.end)) for value in step.inputs]
+        out = self._room(number + 1, rows, columns)
+        if out is None or step.writes:
+            return _compute(step, inputs, ys, xs, out)
+        # What is to be copied is computed a few rows at a time, to be copied while it is in the cache.
+        parts = -(-out.numel() * out.element_size() // self._cache)
+        few = -(-ys.count // parts)
+        axis, size = step.operator.rows, ys.units
+        for start in range(ys.start, ys.stop, few):
+            some = part(axis, start, min(start + few, ys.stop), size)
+            data = [x[:, :, some.first - ys.first : some.end - ys.first] for x in inputs]
+            target = out[:, :, start - ys.start : some.stop - ys.start]
+            made = _compute(step, data, some, xs, target)
+            if made is not target:
+                target.copy_(made)
+        return out
+
+    def _room(self, value: int, rows: Piece, columns: Piece) -> Tensor | None:
+        if value not in self._kept:
+            return None
+        around = wanted_around(self._flow, self._steps, value, rows, columns)
+        return None if around is None else self._kept[value].room(*around)
+
+
+def reads(flow: Flow, steps: range) -> list[int]:
+    """The values that these steps read."""
+    return sorted({value for number in steps for value in flow.steps[number].inputs})
+
+
+def last_use(flow: Flow, steps: range) -> dict[int, list[int]]:
+    """For a step, the values that no later one of these steps reads."""
+    last: dict[int, list[int]] = {}
+    for value in reads(flow, steps):
+        last.setdefault(max(number for number in flow.users[value] if number in steps), []).append(value)
+    return last
+
+
+def wanted_around(flow: Flow, steps: range, value: int, rows: Piece, columns: Piece) -> tuple[Span, Span] | None:
+    """The largest rectangle that one of these steps takes of a value's new piece and what is kept around it."""
+    (top, bottom), (left, right) = rows.spans[value], columns.spans[value]
+    best, area = None, (bottom - top) * (right - left)
+    for user in flow.users[value]:
+        ys, xs = rows.parts[user], columns.parts[user]
+        if user in steps and ys.end == bottom and xs.end == right and ys.first <= top and xs.first <= left:
+            size = (bottom - ys.first) * (right - xs.first)
+            if size > area:
+                best, area = ((ys.first, ys.end), (xs.first, xs.end)), size
+    return best
+
+
+def schedules(
+    flow: Flow,
+    shape: tuple[int, int],
+    region: Rect,
+    strip: int,
+    chunk: int | None,
+    steps: range | None = None,
+) -> tuple[Schedule, Schedule]:
+    """The strips and the chunks of a region, with what these steps (None: all) need kept."""
+    sizes = flow.shapes(shape)
+    heights, widths = [h for h, _ in sizes], [w for _, w in sizes]
+    rows = Schedule(flow, 0, heights, (region.top, region.bottom), strip, steps)
+    return rows, Schedule(flow, 1, widths, (region.left, region.right), chunk, steps)
+
+
+def _compute(step: Step, inputs: list[Tensor], rows: Part, columns: Part, out: Tensor | None) -> Tensor:
+    if not step.tail:
+        return step.operator.run(inputs, rows, columns, out)
+    data = step.operator.run(inputs, rows, columns)
+    if any(data is x for x in inputs):
+        data = data.clone()  # the tail may write over it
+    for layer in step.tail[:-1]:
+        data = layer.finish(data, None)
+    return step.tail[-1].finish(data, out)
