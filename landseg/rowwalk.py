@@ -171,7 +171,7 @@ class RowWalk:
             self.plan,
             self.matched.placement,
             self.region,
-            read=lambda rect: self._read(rect, aoi if same else None),
+            read=lambda rect: self._read(rect, aoi),
             wanted=None if same else lambda rect: self._wanted(rect, aoi),
             encode=encode,
             bands=self.engine.runner.bands,
@@ -186,9 +186,13 @@ class RowWalk:
             one_pass(replace(job, progress=progress.add), outputs, done=outputs.done)
 
     def _read(self, rect: Rect, aoi: Aoi | None) -> tuple[Tensor, NDArray[np.bool_]]:
-        pixels, valid = self.matched.network.read(rect)
+        matched = self.matched
+        pixels, valid = matched.network.read(rect)
+        prepared = self.engine.runner.prepare(pixels, valid)
+        if matched.placement.factor != 1.0:  # a coarse pixel may be nodata where a few of the source's pixels are not
+            return prepared, self._wanted(matched.placement.to_source(rect), aoi)
         inside = None if aoi is None else aoi.inside(rect)
-        return self.engine.runner.prepare(pixels, valid), valid if inside is None else valid & inside
+        return prepared, valid if inside is None else valid & inside
 
     def _wanted(self, rect: Rect, aoi: Aoi | None) -> NDArray[np.bool_]:
         valid = self.matched.source.read(rect)[1]

@@ -43,8 +43,8 @@ class Pass:
         plan: strips, chunks and blocks, on the network's grid.
         placement: of that grid on the source's.
         region: source pixels to fill.
-        read: of a rectangle of the network's grid the prepared pixels (1, bands, h, w), and (h, w) which of them
-            have data and are asked for.
+        read: of a rectangle of the network's grid the prepared pixels (1, bands, h, w), and which pixels there have
+            data and are asked for: (h, w), or those of the source's grid under it where the grids differ.
         wanted: the same (h, w) of a rectangle of the source's grid; None where both grids are one, so that what was
             read says it.
         encode: finished pixels as arrays by layer.
