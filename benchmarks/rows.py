@@ -3,8 +3,7 @@
     python benchmarks/rows.py --widths 2048 8192 16384 --precisions bf16 fp32 --seconds 20
     python benchmarks/rows.py --memory --widths 4096 16384 65536
 
-Strips and tiles take turns, so that a busy machine slows both; printed are medians and the quotient of the medians.
-The tiles run the network as the window engine does. With --memory each width runs in a process of its own, and peak
+Printed are medians and the quotient of the medians. The tiles run the network as the window engine does. With --memory each width runs in a process of its own, and peak
 RSS over that of an idle process is printed for two heights.
 """
 
@@ -48,41 +47,39 @@ def noise(height: int, width: int, precision: str) -> Tensor:
     return torch.randn(1, 3, height, width).to(DTYPES[precision], memory_format=torch.channels_last)
 
 
-def nanoseconds(run: object, pixels: int, *args: object) -> float:
-    """Time of one call a pixel; CPU time of all threads would hide what they wait for each other."""
-    start = time.perf_counter()
-    run(*args)  # type: ignore[operator]
-    return (time.perf_counter() - start) / pixels * 1e9
+def repeated(seconds: float, pixels: int, run: object, *args: object) -> list[float]:
+    """Nanoseconds a pixel of one call after the other, for so long and at least three times."""
+    taken: list[float] = []
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(taken) < 3:
+        start = time.perf_counter()
+        run(*args)  # type: ignore[operator]
+        taken.append((time.perf_counter() - start) / pixels * 1e9)
+    return taken
 
 
-def compare(width: int, precision: str, seconds: float, strip: int | None, chunk: int | None) -> None:
+def compare(width: int, precision: str, seconds: float, strip: int | None, chunk: int | None, sections: int) -> None:
     """Print one line of the table."""
     network = network_in(precision)
     flow, size = flow_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
     shape = (10**6, width)
     plan = plan_stream(flow, shape, bands=3, itemsize=size, limit=64 << 30, strip=strip)
     chosen = plan.chunk if chunk is None else chunk or None
-    rows = Rows(flow, shape, bands=3, strip=plan.strip, chunk=chosen, dtype=DTYPES[precision])
+    rows = Rows(flow, shape, bands=3, strip=plan.strip, chunk=chosen, sections=sections, dtype=DTYPES[precision])
     image = noise(plan.strip, width, precision)
     tiles = [noise(*shape_of, precision) for shape_of in TILES]
-    streamed: list[float] = []
-    bare: list[list[float]] = [[] for _ in tiles]
-    with torch.inference_mode():
+    with torch.inference_mode(), rows:
         for _ in range(-(-WARM // plan.strip)):
             rows.push(image)
+        streamed = repeated(seconds / 2, plan.strip * width, rows.push, image)
+    with torch.inference_mode():
         for tile in tiles:
             network(tile)
-        end = time.perf_counter() + seconds
-        while time.perf_counter() < end or len(streamed) < 3:
-            streamed.append(nanoseconds(rows.push, plan.strip * width, image))
-            for _ in range(max(1, min(4, plan.strip * width >> 18))):
-                for tile, times in zip(tiles, bare, strict=True):
-                    times.append(nanoseconds(network, tile.shape[2] * tile.shape[3], tile))
+        bare = [repeated(seconds / 2 / len(tiles), tile[0, 0].numel(), network, tile) for tile in tiles]
     mine, best = statistics.median(streamed), min(map(statistics.median, bare))
-    fast, fastest = min(streamed), min(map(min, bare))
     print(
         f"{precision:5s} {width:6d} {plan.strip:5d} {chosen or 'all'!s:>6s} {1e3 / mine:8.2f} {1e3 / best:8.2f} "
-        f"{mine / best:7.2f} {fast / fastest:9.2f}",
+        f"{mine / best:7.2f}",
         flush=True,
     )
 
@@ -116,6 +113,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--strip", type=int)
     parser.add_argument("--chunk", type=int, help="columns at a time, 0 for all; left out, the plan's")
+    parser.add_argument("--sections", type=int, default=torch.get_num_threads(), help="of the network, at a time")
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--heights", type=int, nargs="+", default=[1536, 3072])
     options = parser.parse_args()
@@ -132,11 +130,11 @@ def main() -> None:
     if options.memory:
         peak(options.widths[0], options.heights[0], options.precisions[0], options.strip)
         return
-    print(f"{torch.get_num_threads()} threads; Mpx/s, median; quotient of times: medians, best")
-    print("          width strip  chunk   stream     bare  medians      best")
+    print(f"{torch.get_num_threads()} threads, {options.sections} sections; Mpx/s, median; quotient of times")
+    print("          width strip  chunk   stream     bare quotient")
     for precision in options.precisions:
         for width in options.widths:
-            compare(width, precision, options.seconds, options.strip, options.chunk)
+            compare(width, precision, options.seconds, options.strip, options.chunk, options.sections)
 
 
 if __name__ == "__main__":
