@@ -19,7 +19,7 @@ class Prediction:
         output: the class raster.
         files: every file of the run, that one first.
         mode: "exact" (equal to whole-image inference) or "blend".
-        reason: a sentence: why this mode.
+        reason: a sentence: why this mode, and where windows were chosen instead of rows, why they.
         window: (height, width) in pixels of the network's grid; (0, 0) for a run that was finished before.
         halo: pixels on each side.
         windows: their number.
