@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landseg.errors import LandsegError, RasterError
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit, reads_rgb
 
@@ -30,9 +31,14 @@ def describe(target: str | Path, *, model: str | Path | None = None) -> dict[str
 
 
 def is_model(target: str | Path) -> bool:
-    """Whether a name stands for a model: a shipped one, or a file with a model's (or a pickle's) suffix."""
+    """Whether a name stands for a model: a shipped one, or a file with a model's (or a pickle's) suffix.
+
+    Rasters have some of the pickles' suffixes too, such as ENVI's .bin: what GDAL opens is one.
+    """
     suffix = Path(target).suffix.lower()
-    return str(target) in shipped.names() or suffix == shipped.SUFFIX or suffix in header.PICKLE_SUFFIXES
+    if str(target) in shipped.names() or suffix == shipped.SUFFIX:
+        return True
+    return suffix in header.PICKLE_SUFFIXES and not _is_raster(target)
 
 
 def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
@@ -92,6 +98,19 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
         }
     finally:
         file.close()
+
+
+def _is_raster(path: str | Path) -> bool:
+    """Whether GDAL opens it, though perhaps not as one that landseg reads."""
+    from landseg.geo.raster import RasterFile
+
+    try:
+        RasterFile(path).close()
+    except RasterError:
+        return False
+    except LandsegError:
+        pass
+    return True
 
 
 def _bands(info: RasterInfo) -> list[dict[str, Any]]:
