@@ -16,7 +16,7 @@ from landseg.geo.grid import Rect
 from landseg.inputs import Matched, match
 from landseg.models.bundle import Model, load_model
 from landseg.options import Options
-from landseg.rowwalk import against_rows
+from landseg.rowwalk import against_rows, sections_of
 from landseg.tiling.encode import top
 from landseg.tiling.place import Placement
 from landseg.tiling.rows import Rows
@@ -176,6 +176,7 @@ def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) ->
         valid.shape[-2:],
         bands=runner.bands,
         strip=_STRIP,
+        sections=sections_of(engine),
         dtype=runner.dtype,
         device=runner.device,
     )
