@@ -73,6 +73,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
     """
     from landseg.geo.grid import crs_text
     from landseg.geo.raster import RasterFile
+    from landseg.geo.signature import MADE_WITH
 
     file = RasterFile(path)
     try:
@@ -93,7 +94,11 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
             "block": list(info.block),
             "overviews": list(info.overviews),
             "validity": _validity(info),
-            "provenance": {name: text for name, text in sorted(info.tags.items()) if name.startswith(PROVENANCE)},
+            "provenance": {
+                name: text
+                for name, text in sorted(info.tags.items())
+                if name.startswith(PROVENANCE) and name != MADE_WITH  # which is for programs
+            },
             "model": _verdict(file, model),
         }
     finally:
