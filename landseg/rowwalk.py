@@ -130,7 +130,6 @@ class RowWalk:
             "halo": plan.halo,
             "cost": plan.cost,
             "threads": self.engine.runner.threads,
-            "sections": sections_of(self.engine),
         }
 
     def seconds(self) -> float:

@@ -53,7 +53,7 @@ def assert_same(network: nn.Module, height: int = 37, width: int = 29, **options
 def test_a_chain_gives_the_same_values(
     options: dict[str, int], strip: int, cache: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(chain, "_CACHE", cache)
+    monkeypatch.setattr(chain, "CACHE", cache)
     network = lively(block(**options))
     assert chains(flow_of(network)) == ["0 to 4"]
     assert_same(network, strip=strip, chunk=None)
@@ -68,7 +68,7 @@ def test_twin_rows_that_are_missed_where_two_bands_meet_are_caught(monkeypatch: 
         found = honest(axis, start, stop, units)
         return found if start == 0 else Part(start, stop, found.first + 1, found.end, 1, found.after, units)
 
-    monkeypatch.setattr(chain, "_CACHE", 3000)
+    monkeypatch.setattr(chain, "CACHE", 3000)
     monkeypatch.setattr(chain, "part", short)
     with pytest.raises(AssertionError):
         assert_same(lively(block()), strip=40)
@@ -104,5 +104,5 @@ def test_blocks_of_the_shipped_network_are_chains_of_their_own() -> None:
 def test_chains_under_upsamplers_and_skips(monkeypatch: pytest.MonkeyPatch) -> None:
     network = network_of("deeplab-v3plus", "efficientnet-lite0")
     x = image(61, 45, bands=3)
-    monkeypatch.setattr(chain, "_CACHE", 5000)
+    monkeypatch.setattr(chain, "CACHE", 5000)
     assert difference(streamed(network, x, strip=16, chunk=32), whole(network, x)) <= 1e-10

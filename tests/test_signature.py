@@ -17,7 +17,7 @@ def of_files(*files: dict[str, Any]) -> dict[str, Any]:
     return {"halo": 32, "source": {"files": list(files), "bands": [1, 2]}}
 
 
-FILE = {"path": "/home/somebody/a.tif", "size": 9, "changed": 10**18}
+FILE = {"path": "scenes/somebody/a.tif", "size": 9, "changed": 10**18}
 
 
 def test_a_finished_output_names_what_is_different_now(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def digest(signature: Mapping[str, Any]) -> str:
 def made_with(signature: Mapping[str, Any]) -> str:
     """The signature as JSON for people: files by name, size and time, without the folders that they lie in.
 
-    >>> made_with({"source": {"files": [{"path": "/home/me/a.tif", "size": 9, "changed": 0}]}, "halo": 32})
+    >>> made_with({"source": {"files": [{"path": "scenes/a.tif", "size": 9, "changed": 0}]}, "halo": 32})
     '{"halo": 32, "source": {"files": {"a.tif": "9 bytes of 1970-01-01T00:00:00+00:00"}}}'
     """
     told = plain(signature)

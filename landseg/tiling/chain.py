@@ -19,7 +19,7 @@ from landseg.tiling.operators import Convolution, Operator
 from landseg.tiling.step import Step, strides
 
 _FINEST = 8  # input pixels a unit: at coarser strides computing rows again costs more than keeping them
-_CACHE = 1 << 20  # bytes of second-level cache that a core has, about
+CACHE = 1 << 20  # bytes of second-level cache that a core has, about
 
 
 class Chain(Operator):
@@ -81,7 +81,7 @@ class Chain(Operator):
     def _few(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
         """Rows at a time, in equal parts, so that what lies between two layers fits the cache."""
         most = max(tall * values for tall, values in self._widths(channels, rows, columns)[1:-1])
-        parts = -(-rows.count * most * itemsize // (_CACHE * torch.get_num_threads()))
+        parts = -(-rows.count * most * itemsize // (CACHE * torch.get_num_threads()))
         return -(-rows.count // max(1, int(parts)))
 
 

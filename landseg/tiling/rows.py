@@ -1,8 +1,9 @@
 """The whole-image result at the price of one pass: strips of rows go in, finished rows of logits come out.
 
 A bounded network needs no overlap. Every layer keeps the last few rows of its own input until the next strip arrives,
-so each unit of each layer is computed once; the network's own padding falls only at the raster's true edges, and
-memory depends on the width alone. Inside a strip the same is done along the columns, in chunks that fit the cache.
+so each unit of each layer is computed once, but for a few rows inside a chain; the network's own padding falls only
+at the raster's true edges, and memory depends on the width alone. Inside a strip the same is done along the columns,
+in chunks that fit the cache.
 """
 
 from __future__ import annotations

@@ -15,13 +15,12 @@ import torch
 from torch import Tensor
 
 from landseg.geo.grid import Rect
+from landseg.tiling.chain import CACHE
 from landseg.tiling.flow import Flow
 from landseg.tiling.geometry import Part, part
 from landseg.tiling.kept import Kept, Span
 from landseg.tiling.schedule import Piece, Schedule
 from landseg.tiling.step import Step
-
-_CACHE = 1 << 20  # bytes of second-level cache that a core has, about
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ class Section:
         like: Tensor,
         threads: int,
     ) -> None:
-        self._flow, self._steps, self._cache = flow, steps, threads * _CACHE
+        self._flow, self._steps, self._cache = flow, steps, threads * CACHE
         self._coming, self._columns, self._at = iter(rows), list(columns), 0
         self._rows: Piece | None = None
         depths = rows.depths()
