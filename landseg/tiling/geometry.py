@@ -156,6 +156,68 @@ class Stretch:
 
 
 @dataclass(frozen=True)
+class Hold(Stretch):
+    """Upsampling to the nearest unit, to both where a pixel lies midway.
+
+    >>> axis = Hold(2)
+    >>> axis.first(4), axis.last(4), axis.first(5), axis.last(5)
+    (2, 2, 2, 3)
+    """
+
+    def first(self, unit: int) -> int:
+        return -int((self.factor - 2 * (unit - self.shift)) // (2 * self.factor))
+
+    def last(self, unit: int) -> int:
+        return int((2 * (unit - self.shift) + self.factor) // (2 * self.factor))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Every unit reads all units of its cell; cells are ``factor`` wide and begin at the input's first unit.
+
+    >>> axis = Cells(2)
+    >>> axis.first(5), axis.last(5), axis.size(11)
+    (4, 5, 11)
+    """
+
+    factor: int
+
+    @property
+    def reach(self) -> Reach:
+        return Reach(low=Fraction(1 - self.factor), high=Fraction(self.factor - 1))
+
+    def first(self, unit: int) -> int:
+        return unit // self.factor * self.factor
+
+    def last(self, unit: int) -> int:
+        return self.first(unit) + self.factor - 1
+
+    def size(self, units: int) -> int:
+        return units
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """The first ``count`` units are left out."""
+
+    count: int
+
+    @property
+    def reach(self) -> Reach:
+        count = Fraction(self.count)
+        return Reach(low=count, high=count, centre=count)
+
+    def first(self, unit: int) -> int:
+        return unit + self.count
+
+    def last(self, unit: int) -> int:
+        return unit + self.count
+
+    def size(self, units: int) -> int:
+        return units - self.count
+
+
+@dataclass(frozen=True)
 class Part:
     """What one step computes of an axis, and what it reads for that.
 
