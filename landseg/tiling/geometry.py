@@ -164,11 +164,21 @@ class Hold(Stretch):
     (2, 2, 2, 3)
     """
 
+    @property
+    def reach(self) -> Reach:
+        phases = [(Fraction(p, self.factor), self._nearest(p), self.last(p)) for p in range(self.factor)]
+        low, high = min(first - at for at, first, _ in phases), max(last - at for at, _, last in phases)
+        return Reach(Fraction(1, self.factor), low, high, -self.shift / self.factor)
+
     def first(self, unit: int) -> int:
-        return -int((self.factor - 2 * (unit - self.shift)) // (2 * self.factor))
+        # The nearest unit may be one that does not exist; the one before it is held there, so it must be at hand.
+        return self._nearest(unit) if self.shift else min(self._nearest(unit), unit // self.factor)
 
     def last(self, unit: int) -> int:
         return int((2 * (unit - self.shift) + self.factor) // (2 * self.factor))
+
+    def _nearest(self, unit: int) -> int:
+        return -int((self.factor - 2 * (unit - self.shift)) // (2 * self.factor))
 
 
 @dataclass(frozen=True)
