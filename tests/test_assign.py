@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -161,6 +163,21 @@ def assert_placed(raster: Grid, grid: Grid, units: UnitGrid) -> None:
         got = raster.transform @ (x + 0.5, y + 0.5)
         expected = grid.transform @ (units.centre(x) + 0.5, units.centre(y) + 0.5)
         assert np.allclose(got, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("stages", [1, 3])
+@pytest.mark.parametrize("make", [resnet_like, vgg_like])
+def test_logits_of_places_say_where_the_raster_puts_them(make: Callable[[int], nn.Module], stages: int) -> None:
+    """A network of means over an image of eastings gives logits that are the eastings of their own pixels."""
+    grid = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), 160, 64)
+    eastings = torch.tensor([(grid.transform @ (x + 0.5, 0.5))[0] for x in range(grid.width)], dtype=torch.float64)
+    network = make(stages)
+    with torch.inference_mode():
+        logits = linearised(network)(eastings.expand(1, 1, 64, 160))[0, 0]
+    raster = unit_raster(grid, UnitGrid.of(receptive_field(network)), (logits.shape[0], logits.shape[1]))
+    middle = logits.shape[0] // 2
+    for x in range(4, logits.shape[1] - 4):
+        assert abs(float(logits[middle, x]) - (raster.transform @ (x + 0.5, 0.5))[0]) < 1e-6
 
 
 def test_twin_scaling_alone_misplaces_resnet_like_units() -> None:

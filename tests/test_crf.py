@@ -243,6 +243,10 @@ def test_refusals() -> None:
         CrfOptions(spatial_weight=-1.0)
     with pytest.raises(BandError, match="widths for 2 bands and the image has 3"):
         refine(probs, Scene.of(image), CrfOptions(bilateral_bands=(3.0, 3.0)))
+    with pytest.raises(BandError, match="mark those pixels as nodata"):
+        Scene.of(np.full((1, 2, 2), np.nan))
+    with pytest.raises(PlanError, match="has no size"):
+        Scene.of(image, pixel_size=(0.5, -0.5))
     with pytest.raises(PlanError, match="different sizes"):
         refine(probs[:, :5], Scene.of(image), SMALL)
     with pytest.raises(PlanError, match=r"use landseg\.crf\.fast"):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from landseg.models import upconv_parts
 from landseg.models.upconv import UPCONVOLUTIONS, MaxUnpool, Shuffle, upconvolution
+from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip
 from landseg.tiling import geometry
 from landseg.tiling.receptive import receptive_field
 from tests.evidence import centroid, evidence, span
 from tests.streamed import difference, image, lively, streamed, whole
+from tests.test_geometry import assert_reads, axis_of
 
 EXACT = 1e-12
 GRIDS = [(2, 0.0), (2, 0.5), (3, 0.0), (3, 1.0), (4, 0.0), (4, 1.5)]
@@ -83,6 +86,27 @@ def test_twin_a_shuffle_that_is_not_moved_is_off_its_units() -> None:
     assert receptive_field(network).offset == -1.5
     with pytest.raises(AssertionError):
         check_centred(network, 4)
+
+
+@given(st.integers(1, 5), st.booleans(), st.integers(1, 9), st.integers(0, 4))
+def test_their_pieces_read_what_their_gradients_say(factor: int, half: bool, units: int, count: int) -> None:
+    assert_reads(axis_of(nn.PixelShuffle(factor)), _Shuffled(factor), units)
+    assert_reads(axis_of(BedOfNails(factor)), BedOfNails(factor), units)
+    assert_reads(axis_of(Skip(count)), Skip(count), units + count)
+    nearest = AlignedNearest(factor, (factor - 1) / 2 if half else 0.0)
+    size = units * factor
+    assert_reads(axis_of(nearest), nearest, units, torch.zeros(1, 1, size, size))
+
+
+class _Shuffled(nn.Module):
+    """A pixel shuffle of one channel, repeated as often as it needs."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pixel_shuffle(x.expand(-1, self.factor**2, -1, -1), self.factor)
 
 
 @settings(max_examples=40)

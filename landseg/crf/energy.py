@@ -81,8 +81,17 @@ class Scene:
         pixel_size: tuple[float, float] = (1.0, 1.0),
         origin: tuple[int, int] = (0, 0),
     ) -> Scene:
-        """The scene, with everything valid where nothing is said, and zeros in place of numbers that are none."""
+        """The scene, with everything valid where nothing is said.
+
+        Raises:
+            BandError: values that are no numbers at valid pixels.
+            PlanError: a pixel without a size.
+        """
         valid = np.ones(image.shape[1:], np.bool_) if valid is None else valid
+        if not np.isfinite(image[:, valid]).all():
+            raise BandError("the image holds no numbers at some valid pixels: mark those pixels as nodata")
+        if not min(pixel_size) > 0:
+            raise PlanError(f"a pixel of {pixel_size[0]} x {pixel_size[1]} has no size: give both edges, above 0")
         return cls(np.where(valid, np.asarray(image, np.float64), 0.0), valid, pixel_size, origin)
 
     @property
