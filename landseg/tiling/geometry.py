@@ -156,6 +156,78 @@ class Stretch:
 
 
 @dataclass(frozen=True)
+class Hold(Stretch):
+    """Upsampling to the nearest unit, to both where a pixel lies midway.
+
+    >>> axis = Hold(2)
+    >>> axis.first(4), axis.last(4), axis.first(5), axis.last(5)
+    (2, 2, 2, 3)
+    """
+
+    @property
+    def reach(self) -> Reach:
+        phases = [(Fraction(p, self.factor), self._nearest(p), self.last(p)) for p in range(self.factor)]
+        low, high = min(first - at for at, first, _ in phases), max(last - at for at, _, last in phases)
+        return Reach(Fraction(1, self.factor), low, high, -self.shift / self.factor)
+
+    def first(self, unit: int) -> int:
+        # The nearest unit may be one that does not exist; the one before it is held there, so it must be at hand.
+        return self._nearest(unit) if self.shift else min(self._nearest(unit), unit // self.factor)
+
+    def last(self, unit: int) -> int:
+        return int((2 * (unit - self.shift) + self.factor) // (2 * self.factor))
+
+    def _nearest(self, unit: int) -> int:
+        return -int((self.factor - 2 * (unit - self.shift)) // (2 * self.factor))
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Every unit reads all units of its cell; cells are ``factor`` wide and begin at the input's first unit.
+
+    >>> axis = Cells(2)
+    >>> axis.first(5), axis.last(5), axis.size(11)
+    (4, 5, 11)
+    """
+
+    factor: int
+
+    @property
+    def reach(self) -> Reach:
+        return Reach(low=Fraction(1 - self.factor), high=Fraction(self.factor - 1))
+
+    def first(self, unit: int) -> int:
+        return unit // self.factor * self.factor
+
+    def last(self, unit: int) -> int:
+        return self.first(unit) + self.factor - 1
+
+    def size(self, units: int) -> int:
+        return units
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """The first ``count`` units are left out."""
+
+    count: int
+
+    @property
+    def reach(self) -> Reach:
+        count = Fraction(self.count)
+        return Reach(low=count, high=count, centre=count)
+
+    def first(self, unit: int) -> int:
+        return unit + self.count
+
+    def last(self, unit: int) -> int:
+        return unit + self.count
+
+    def size(self, units: int) -> int:
+        return units - self.count
+
+
+@dataclass(frozen=True)
 class Part:
     """What one step computes of an axis, and what it reads for that.
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from landseg.models.trace import trace
+from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
 from landseg.models.upsample import AlignedUpsample
 from landseg.tiling.geometry import Reach, Unbounded
 from landseg.tiling.operators import (
@@ -28,6 +29,7 @@ from landseg.tiling.operators import (
     Upsample,
     pointwise_layer,
 )
+from landseg.tiling.spreading import Largest, Nails, Nearest, Shuffled, Skipping
 
 Rule = Callable[[Any], Operator | Unbounded]
 
@@ -64,7 +66,12 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((nn.ConvTranspose2d,), _sliding(Transposed)),
     ((nn.MaxPool2d,), _sliding(MaxPool)),
     ((nn.AvgPool2d,), _sliding(AveragePool)),
+    ((AlignedNearest,), Nearest),  # before what it is a kind of
     ((AlignedUpsample,), Upsample),
+    ((nn.PixelShuffle,), Shuffled),
+    ((BedOfNails,), Nails),
+    ((Winners,), Largest),
+    ((Skip,), Skipping),
     ((nn.modules.batchnorm._BatchNorm,), _norm),
     ((nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU), pointwise_layer),
     ((nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Softplus), pointwise_layer),
