@@ -15,8 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from landseg.models.align import Crop, Enlarge, Fill, GridMaxPool2d, Shrink
 from landseg.models.trace import trace
 from landseg.models.upsample import AlignedUpsample
+from landseg.tiling.aligned import Cut, Larger, Padded, Smaller
 from landseg.tiling.geometry import Reach, Unbounded
 from landseg.tiling.operators import (
     AveragePool,
@@ -64,6 +66,11 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((nn.ConvTranspose2d,), _sliding(Transposed)),
     ((nn.MaxPool2d,), _sliding(MaxPool)),
     ((nn.AvgPool2d,), _sliding(AveragePool)),
+    ((GridMaxPool2d,), _sliding(MaxPool)),
+    ((Crop,), Cut),
+    ((Shrink,), Smaller),
+    ((Enlarge,), Larger),
+    ((Fill,), Padded),
     ((AlignedUpsample,), Upsample),
     ((nn.modules.batchnorm._BatchNorm,), _norm),
     ((nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU), pointwise_layer),
@@ -87,6 +94,7 @@ _FUNCTIONS: dict[Any, Callable[..., Tensor]] = {
     torch.mul: torch.mul,
     torch.sub: torch.sub,
     torch.div: torch.div,
+    torch.maximum: torch.maximum,
     torch.relu: torch.relu,
     torch.relu_: torch.relu,
     torch.sigmoid: torch.sigmoid,
