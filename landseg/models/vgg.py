@@ -25,13 +25,16 @@ class VGG16(nn.Module):
     def __init__(self, bands: int, *, pool: int = 2) -> None:
         super().__init__()
         layers: list[nn.Module] = []
+        pools: list[int] = []
         inputs = bands
         for channels, count in zip(CHANNELS, _CONVOLUTIONS, strict=True):
             for _ in range(count):
                 layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU(inplace=True)]
                 inputs = channels
             layers.append(GridMaxPool2d(pool, 2))
+            pools.append(len(layers) - 1)
         self.features = nn.Sequential(*layers)
+        self._pools = frozenset(pools)
         for layer in self.features:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
@@ -40,8 +43,8 @@ class VGG16(nn.Module):
 
     def forward(self, x: Tensor) -> list[Tensor]:
         features = []
-        for layer in self.features:
+        for number, layer in enumerate(self.features):
             x = layer(x)
-            if isinstance(layer, GridMaxPool2d):
+            if number in self._pools:
                 features.append(x)
         return features
