@@ -95,7 +95,9 @@ def test_a_stage_begins_where_the_one_before_it_ended() -> None:
 
 def _narrow_vgg() -> nn.Module:
     """torchvision's VGG-11 with batch norm, and a classifier of fewer channels."""
-    network = torchvision.models.vgg11_bn(weights=None, num_classes=2, init_weights=False, dropout=0.5)
+    features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["A"], batch_norm=True)
+    with torch.device("meta"):  # the classifier of 120 million weights is not needed
+        network = torchvision.models.VGG(features, init_weights=False)
     first, act, drop = nn.Linear(512 * 49, 16), nn.ReLU(True), nn.Dropout()
     network.classifier = nn.Sequential(
         first, act, drop, nn.Linear(16, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 5)

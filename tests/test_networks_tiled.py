@@ -33,14 +33,17 @@ names = list(NETWORKS)
 
 
 def slim(network: nn.Module) -> nn.Module:
-    """The same graph with two channels everywhere and no norms: what is tested is where, not what."""
+    """The same graph with two channels everywhere and no norms: what is tested is where, not what.
+
+    Activations are leaky, so that two channels are enough to let every pixel through.
+    """
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Conv2d):
                 how = {key: getattr(child, key) for key in ("stride", "padding", "dilation")}
                 setattr(parent, name, nn.LazyConv2d(2, child.kernel_size, **how))  # type: ignore[arg-type]
-            elif isinstance(child, nn.modules.batchnorm._BatchNorm):
-                setattr(parent, name, getattr(child, "act", nn.Identity()))
+            elif isinstance(child, nn.modules.batchnorm._BatchNorm | nn.ReLU | nn.ReLU6):
+                setattr(parent, name, nn.LeakyReLU(0.4))
     network.eval()(torch.zeros(1, 3, 8, 8))
     return network
 
@@ -76,16 +79,15 @@ def windowed(network: nn.Module, x: Tensor, *, halo: int, stride: int) -> Tensor
 
 
 @pytest.mark.parametrize("name", names)
-def test_windows_are_whole_and_one_stride_less_of_halo_is_not(name: str) -> None:
+def test_windows_are_whole_and_half_the_halo_is_not_enough(name: str) -> None:
     network = network_of(name)
     field = receptive_field(network)
     assert field.halo is not None
     x = image(9, 2 * field.halo + 3 * field.stride + 5, bands=3)
     expected = whole(network, x)
     assert difference(windowed(network, x, halo=field.halo, stride=field.stride), expected) <= 1e-10
-    with pytest.raises(AssertionError):
-        shorter = windowed(network, x, halo=field.halo - field.stride, stride=field.stride)
-        assert difference(shorter, expected) == 0
+    shorter = windowed(network, x, halo=field.halo // 2 // field.stride * field.stride, stride=field.stride)
+    assert difference(shorter, expected) > 1e-9
 
 
 def test_twin_windows_off_the_stride_are_found_out() -> None:
