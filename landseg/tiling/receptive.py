@@ -152,4 +152,5 @@ def _describe(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> La
     layer = modules.get(str(node.target)) if node.op == "call_module" else None
     kind = type(layer).__name__ if layer is not None else getattr(node.target, "__name__", str(node.target))
     offset = None if field.unbounded_by else float(field.centre)
-    return LayerField(str(node.target), kind, field.size, float(field.stride), offset)
+    name = str(node.target) if layer is not None else node.name
+    return LayerField(name, kind, field.size, float(field.stride), offset)
