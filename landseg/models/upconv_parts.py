@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from landseg.errors import ModelError
+from landseg.models.align import Placed
 from landseg.models.upsample import AlignedUpsample
-
-
-class Primitive(nn.Module):
-    """A layer that stays one node of the graph, because the table of operators has a rule for it."""
 
 
 class AlignedNearest(AlignedUpsample):
@@ -43,7 +40,7 @@ def nearest(x: Tensor, layer: AlignedUpsample, start: int, stop: int, *, axis: i
     return torch.lerp(below, x.index_select(axis, high.clamp(0, last)), 0.5)
 
 
-class BedOfNails(Primitive):
+class BedOfNails(Placed):
     """Unpool onto zeros: unit ``f`` at pixel ``factor * f``, (N, C, h, w) to (N, C, h * factor, w * factor)."""
 
     def __init__(self, factor: int) -> None:
@@ -60,7 +57,7 @@ class BedOfNails(Primitive):
         return f"factor={self.factor}"
 
 
-class Winners(Primitive):
+class Winners(Placed):
     """1 at the largest pixel of each cell of ``factor`` x ``factor``, the first of equals, and 0 elsewhere.
 
     (N, C, H, W) to the same shape; cells at the far edges may be cut off. Multiplied with pooled values held over
@@ -81,7 +78,7 @@ class Winners(Primitive):
         return f"factor={self.factor}"
 
 
-class Skip(Primitive):
+class Skip(Placed):
     """Leave out the first ``count`` rows and columns."""
 
     def __init__(self, count: int) -> None:

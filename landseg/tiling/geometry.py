@@ -50,7 +50,7 @@ class Axis(Protocol):
 
 @dataclass(frozen=True)
 class Window:
-    """Convolutions and pools: a kernel that moves by ``stride``.
+    """Convolutions and pools: a kernel that moves by ``stride``; ``end`` is padding behind, on top of ``padding``.
 
     >>> axis = Window(3, stride=2, padding=1)
     >>> axis.first(5), axis.last(5), axis.size(11)
@@ -62,6 +62,7 @@ class Window:
     padding: int = 0
     dilation: int = 1
     ceil: bool = False
+    end: int = 0
 
     @property
     def extent(self) -> int:
@@ -80,7 +81,7 @@ class Window:
         return self.first(unit) + self.extent
 
     def size(self, units: int) -> int:
-        room = units + 2 * self.padding - self.extent - 1
+        room = units + 2 * self.padding + self.end - self.extent - 1
         if not self.ceil:
             return room // self.stride + 1
         size = -(-room // self.stride) + 1
@@ -225,6 +226,55 @@ class Skipped:
 
     def size(self, units: int) -> int:
         return units - self.count
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Linear resizing by ``up / down`` with unit 0 on unit 0, the last unit held.
+
+    >>> axis = Resample(3, 4)
+    >>> axis.first(2), axis.last(2), axis.last(3), axis.size(10)
+    (2, 3, 4, 8)
+    """
+
+    up: int
+    down: int
+
+    @property
+    def reach(self) -> Reach:
+        stride = Fraction(self.down, self.up)
+        low = min(self.first(phase) - stride * phase for phase in range(self.up))
+        high = max(self.last(phase) - stride * phase for phase in range(self.up))
+        return Reach(stride, low, high)
+
+    def first(self, unit: int) -> int:
+        return unit * self.down // self.up
+
+    def last(self, unit: int) -> int:
+        return -(-unit * self.down // self.up)
+
+    def size(self, units: int) -> int:
+        return -(-units * self.up // self.down)
+
+
+@dataclass(frozen=True)
+class Filled:
+    """Padding behind the input, up to a multiple."""
+
+    multiple: int
+
+    @property
+    def reach(self) -> Reach:
+        return Reach()
+
+    def first(self, unit: int) -> int:
+        return unit
+
+    def last(self, unit: int) -> int:
+        return unit
+
+    def size(self, units: int) -> int:
+        return -(-units // self.multiple) * self.multiple
 
 
 @dataclass(frozen=True)
