@@ -3,8 +3,8 @@
     python benchmarks/rows.py --widths 2048 8192 16384 --precisions bf16 fp32 --seconds 20
     python benchmarks/rows.py --memory --widths 4096 16384 65536
 
-Printed are medians and the quotient of the medians. The tiles run the network as the window engine does. With --memory each width runs in a process of its own, and peak
-RSS over that of an idle process is printed for two heights.
+Printed are medians and the quotient of the medians. The tiles run as the window engine runs them. With --memory
+each width runs in a process of its own, and peak RSS over that of an idle process is printed for two heights.
 """
 
 from __future__ import annotations
