@@ -15,6 +15,6 @@ Resume = Annotated[
 Model = Annotated[str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
 Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
-Memory = Annotated[int, typer.Option("--memory", metavar="MIB", min=1, help="Memory to stay below, in MiB.")]
+Memory = Annotated[int, typer.Option("--memory", metavar="MIB", help="Memory to stay below, in MiB.")]
 Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]

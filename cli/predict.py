@@ -51,7 +51,7 @@ def command(
         float | None,
         typer.Option("--resolution", metavar="METRES", help="Run the network at this ground sampling distance."),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", min=1, help="Threads that read.")] = 2,
+    workers: Annotated[int, typer.Option("--workers", help="Threads that read.")] = 2,
     memory: Memory = 3072,
     aoi: Annotated[
         str | None,
@@ -121,7 +121,9 @@ def expand(sources: list[str]) -> list[str]:
 
 def numbers(text: str) -> list[int]:
     """The band numbers in a text such as "3,2,1"."""
+    from landseg.errors import BandError
+
     try:
         return [int(part) for part in text.split(",")]
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: expected numbers such as 3,2,1", param_hint="--bands") from None
+        raise BandError(f"--bands {text}: expected numbers such as 3,2,1") from None

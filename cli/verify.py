@@ -48,11 +48,13 @@ def command(
 
 
 def _size(text: str) -> tuple[int, int]:
+    from landseg.errors import PlanError
+
     try:
         parts = [int(part) for part in text.lower().split("x")]
         height, width = parts if len(parts) == 2 else (parts * 2)
     except ValueError:
-        raise typer.BadParameter(f"{text!r}: expected a number or HEIGHTxWIDTH", param_hint="--size") from None
+        raise PlanError(f"--size {text}: expected a number or HEIGHTxWIDTH") from None
     if min(height, width) < 1:
-        raise typer.BadParameter(f"{text!r}: expected 1 pixel or more", param_hint="--size")
+        raise PlanError(f"--size {text}: expected 1 pixel or more")
     return height, width

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landseg.errors import LandsegError, RasterError
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit, reads_rgb
 
@@ -31,9 +32,14 @@ def describe(target: str | Path, *, model: str | Path | None = None) -> dict[str
 
 
 def is_model(target: str | Path) -> bool:
-    """Whether a name stands for a model: a shipped one, or a file with a model's (or a pickle's) suffix."""
+    """Whether a name stands for a model: a shipped one, or a file with a model's (or a pickle's) suffix.
+
+    Rasters have some of the pickles' suffixes too, such as ENVI's .bin: what GDAL opens is one.
+    """
     suffix = Path(target).suffix.lower()
-    return str(target) in shipped.names() or suffix == shipped.SUFFIX or suffix in header.PICKLE_SUFFIXES
+    if str(target) in shipped.names() or suffix == shipped.SUFFIX:
+        return True
+    return suffix in header.PICKLE_SUFFIXES and not _is_raster(target)
 
 
 def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
@@ -80,6 +86,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
     """
     from landseg.geo.grid import crs_text
     from landseg.geo.raster import RasterFile
+    from landseg.geo.signature import MADE_WITH
 
     file = RasterFile(path)
     try:
@@ -100,11 +107,28 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
             "block": list(info.block),
             "overviews": list(info.overviews),
             "validity": _validity(info),
-            "provenance": {name: text for name, text in sorted(info.tags.items()) if name.startswith(PROVENANCE)},
+            "provenance": {
+                name: text
+                for name, text in sorted(info.tags.items())
+                if name.startswith(PROVENANCE) and name != MADE_WITH  # which is for programs
+            },
             "model": _verdict(file, model),
         }
     finally:
         file.close()
+
+
+def _is_raster(path: str | Path) -> bool:
+    """Whether GDAL opens it, though perhaps not as one that landseg reads."""
+    from landseg.geo.raster import RasterFile
+
+    try:
+        RasterFile(path).close()
+    except RasterError:
+        return False
+    except LandsegError:
+        pass
+    return True
 
 
 def _bands(info: RasterInfo) -> list[dict[str, Any]]:

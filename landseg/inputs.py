@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -13,6 +15,7 @@ from landseg.models.card import Card
 from landseg.models.fit import misfit, reads_rgb
 from landseg.tiling.place import Placement
 
+_log = logging.getLogger(__name__)
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -93,13 +96,20 @@ def _plain(name: Any) -> str:
 
 def _factor(source: Source, card: Card, resolution_m: float | None) -> float:
     """Source pixels per network pixel; 1.0 where nothing is resampled."""
-    have, want = source.grid.resolution_m, resolution_m or card.resolution_m
-    if resolution_m is not None and not resolution_m > 0:
-        raise GridError(f"--resolution {resolution_m} is no pixel size: name metres above 0")
+    if resolution_m is not None and not (math.isfinite(resolution_m) and resolution_m > 0):
+        raise GridError(f"--resolution {resolution_m}: expected a positive number of metres, such as 0.5")
+    have, want = source.grid.resolution_m, card.resolution_m if resolution_m is None else resolution_m
     if want is None:
         return 1.0
     if have is None:
         if resolution_m is None:
+            _log.warning(
+                "%s: the %.3g m a pixel of model %s were not applied, because the raster's resolution is unknown; "
+                "the network runs at the raster's own pixels",
+                source.name,
+                want,
+                card.name,
+            )
             return 1.0
         raise GridError(f"{source.name} has no coordinate system, so --resolution means nothing: leave it out")
     factor = want / have

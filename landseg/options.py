@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Integral
+from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.errors import BandError, LandsegError, OutputError, PlanError
+from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError
 
 File = str | PathLike[str] | None
 _FILES = ("probs", "confidence", "logits", "polygons", "preview")
@@ -82,10 +83,7 @@ class Options:
                 raise LandsegError(f"predict has no option {name!r}: {hint}")
         made = cls(**options)
         made = replace(made, window=_window(made.window), halo=_halo(made.halo), aoi=_aoi(made.aoi))
-        for name in ("batch", "workers", "memory"):
-            value = getattr(made, name)
-            if not (isinstance(value, int) and value >= 1) and not (name == "batch" and value is None):
-                raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")
+        made._check_numbers()
         if made.bands is not None and not all(isinstance(band, Integral) for band in made.bands):
             raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")
         if made.engine not in ("auto", "stream", "windows"):
@@ -95,6 +93,15 @@ class Options:
         if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):
             raise OutputError(f"{made.preview} will be a PNG: let its name end in .png")
         return made
+
+    def _check_numbers(self) -> None:
+        for name in ("batch", "workers", "memory"):
+            value = getattr(self, name)
+            if not (isinstance(value, int) and value >= 1) and not (name == "batch" and value is None):
+                raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")
+        metres: Any = self.resolution
+        if metres is not None and not (isinstance(metres, Real) and math.isfinite(metres) and float(metres) > 0):
+            raise GridError(f"--resolution {metres!r}: expected a positive number of metres, such as 0.5")
 
     def path(self, name: str) -> Path | None:
         """The file asked for as `probs`, `confidence`, `logits`, `polygons` or `preview`."""
@@ -135,7 +142,7 @@ def _window(value: Any) -> int | tuple[int, int] | str:
         return value  # type: ignore[no-any-return]
     parts = str(value).lower().split("x") if isinstance(value, str) else value
     try:
-        numbers = [int(part) for part in parts]
+        numbers = [_whole(part) for part in parts]
     except (TypeError, ValueError):
         numbers = []
     if len(numbers) == 1:
@@ -154,6 +161,13 @@ def _halo(value: Any) -> int | str:
     if value in ("auto", "exact"):
         return str(value)
     try:
-        return int(value)
+        return _whole(value)
     except (TypeError, ValueError):
-        raise PlanError(f"halo {value!r}: expected auto, exact, or a number of pixels") from None
+        raise PlanError(f"halo {value!r}: expected auto, exact, or a whole number of pixels") from None
+
+
+def _whole(value: Any) -> int:
+    """A whole number as such or in a text; int() would cut the rest of another off."""
+    if not isinstance(value, (str, Integral)):
+        raise TypeError(f"{value!r} is no whole number")
+    return int(value)

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import LandsegError, OutputError
+from landseg.geo.address import label
 from landseg.geo.store import disk_errors
+from landseg.geo.targets import files_behind
 from landseg.models.bundle import Model, load_model
 from landseg.options import Options, is_folder
 from landseg.prediction import Prediction, Predictions
@@ -57,7 +59,7 @@ def predict(
 
 def _each(sources: list[str], folder: Path, model: Model, options: Options) -> Predictions:
     """One output a source; the model is prepared once."""
-    stems = [Path(source).stem for source in sources]
+    stems = [Path(label(source)).stem for source in sources]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
     if twice is not None:
         raise OutputError(f"two sources are named {twice}: give each its own run, or rename one")
@@ -67,12 +69,24 @@ def _each(sources: list[str], folder: Path, model: Model, options: Options) -> P
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
     engine = Lazy(model, options)
+    inputs = tuple(files_behind(sources))
     done: list[Prediction] = []
     failures: dict[str, str] = {}
     for source, stem, own in zip(sources, stems, per_source, strict=True):
         try:
-            done.append(Run(engine, [source], folder / f"{stem}.tif", own, folders).result())
-        except (LandsegError, OSError) as error:
-            failures[source] = text = " ".join(str(error).split())
-            _log.error("%s", text if text.startswith(source) else f"{source}: {text}")
+            done.append(Run(engine, [source], folder / f"{stem}.tif", own, folders, inputs).result())
+        except Exception as error:  # whatever is wrong with one source, the rest go on
+            name = label(source)
+            failures[name] = text = _sentence(error).replace(source, name)
+            _log.error("%s", text if text.startswith(name) else f"{name}: {text}")
+            _log.debug("%s: where it failed", name, exc_info=True)
     return Predictions(tuple(done), failures)
+
+
+def _sentence(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "out of memory; lower --memory or --window, or close other programs"
+    if isinstance(error, (LandsegError, OSError)):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

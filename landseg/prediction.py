@@ -19,7 +19,7 @@ class Prediction:
         output: the class raster.
         files: every file of the run, that one first.
         mode: "exact" (equal to whole-image inference) or "blend".
-        reason: a sentence: why this mode.
+        reason: a sentence: why this mode, and where windows were chosen instead of rows, why they.
         window: (height, width) in pixels of the network's grid; (0, 0) for a run that was finished before.
         halo: pixels on each side.
         windows: their number.
@@ -86,7 +86,7 @@ class Prediction:
             plan.append(f"disagreement  {self.disagreement_note}")
         if self.dry_run:
             plan.append(f"memory        up to {self.memory_mib:.0f} MiB")
-            plan.append(f"disk          up to {self.disk_mib:.0f} MiB")
+            plan.append(f"disk          up to {_size(self.disk_mib)}")
             plan.append(f"time          about {duration(self.seconds)} ({speed})")
             return [f"{self.output}: nothing written, this is the plan", *plan]
         done = f"{self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"
@@ -107,6 +107,17 @@ class Predictions:
     def lines(self) -> list[str]:
         """All runs in words."""
         return [line for one in self.predictions for line in one.lines()]
+
+
+def _size(mib: float) -> str:
+    """Bytes in a unit that shows them: whole MiB, below 10 with a decimal, below 1 in KiB.
+
+    >>> _size(0.032), _size(1.46), _size(2048.3)
+    ('33 KiB', '1.5 MiB', '2048 MiB')
+    """
+    if mib < 1:
+        return f"{max(1, round(mib * 1024))} KiB"
+    return f"{mib:.1f} MiB" if mib < 10 else f"{mib:.0f} MiB"
 
 
 def planned(tiling: Any, region: Rect, runner: Any, output: Path, disk: int) -> Prediction:

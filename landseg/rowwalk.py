@@ -25,7 +25,7 @@ from landseg.tiling.costs import MIB
 from landseg.tiling.onepass import Encode, Pass, one_pass
 from landseg.tiling.progress import Progress
 from landseg.tiling.rows import Rows
-from landseg.tiling.strips import StreamPlan, plan_stream
+from landseg.tiling.strips import CELL, StreamPlan, plan_stream
 
 _log = logging.getLogger(__name__)
 _MOST_SECTIONS = 4
@@ -65,7 +65,7 @@ def plan_rows(
             limit=share,
             region=matched.placement.to_network(region),
             strip=strip,
-            cell=None if engine.runner.device.type != "cpu" else 1 << 18,
+            cell=None if engine.runner.device.type != "cpu" else CELL,
             sections=sections_of(engine),
         )
         total = _UNCOUNTED + _HELD * plan.memory.total + _in_flight(plan, engine, matched, options)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +14,13 @@ from typing import Any
 from landseg import __version__
 from landseg.engine import Engine
 from landseg.errors import OutputError
+from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
+from landseg.geo.signature import read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
-from landseg.geo.targets import check_absent, check_finished, check_targets
+from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.geo.vector import polygonize, vector_driver
 from landseg.inputs import Matched, match
 from landseg.models.bundle import Model
@@ -51,6 +55,7 @@ class Run:
     output: Path
     options: Options
     folders: tuple[Path, ...] = ()  # that a real run would make first
+    others: tuple[Path, ...] = ()  # that further runs will read
 
     def result(self) -> Prediction:
         """Everything from opening to renaming."""
@@ -63,19 +68,22 @@ class Run:
             bands=options.bands,
             resolution_m=options.resolution,
         ) as matched:
+            inputs = self._inputs(matched)
+            check_targets(self._layers(), self._extras(), inputs, folders=self.folders)
             aoi = None if options.aoi is None else read_aoi(str(options.aoi), matched.source.grid)
             region = matched.source.grid.rect if aoi is None else aoi.rect
             grid = matched.source.grid if aoi is None else matched.source.grid.crop(region)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
-                check_finished([*(layer.path for layer in self._layers()), *self._extras()])
-                return Prediction(self.output, files=(self.output,), pixels=region.area, skipped=True)
+                return self._skipped(region)
+            if options.resume and not options.overwrite:
+                refuse_changed(self.output, signature)
             engine = self.engine.get()
             walk = choose_walk(engine, matched, options, region)
             plan = walk.planned(self.output, disk_bytes(self._layers(), grid))
             if options.dry_run:
                 return replace(plan, seconds=max(0.001, round(walk.seconds(), 3)), dry_run=True)
-            made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature)
+            made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature, inputs=inputs)
         return replace(made, disk_mib=plan.disk_mib, seconds=round(time.perf_counter() - start, 3))
 
     def _write(
@@ -87,6 +95,7 @@ class Run:
         grid: Grid,
         region: Rect,
         signature: dict[str, Any],
+        inputs: list[Path],
     ) -> Prediction:
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
@@ -98,7 +107,7 @@ class Run:
             resume=options.resume,
             overwrite=options.overwrite,
             extras=extras,
-            inputs=[Path(source) for source in self.sources],
+            inputs=inputs,
         )
         with outputs:
             noted = outputs.notes.get("plan")
@@ -115,12 +124,20 @@ class Run:
             outputs.finish(_plan_tags(made))
         return made
 
+    def _skipped(self, region: Rect) -> Prediction:
+        """The facts of a run that was finished before, as far as its output tells."""
+        files = (*(layer.path for layer in self._layers()), *self._extras())
+        check_finished(files)
+        facts = _facts(read_tags(self.output))
+        return Prediction(self.output, files=files, pixels=region.area, skipped=True, **facts)
+
     def _further(self, outputs: Outputs, matched: Matched, engine: Engine) -> None:
         """Polygons and preview, from the finished class raster."""
         classes = engine.model.card.classes
         polygons, picture = self.options.path("polygons"), self.options.path("preview")
         if polygons is not None:
-            polygonize(outputs.layer_reader("classes"), outputs.extra(polygons), classes)
+            place = outputs.extra(polygons)
+            polygonize(outputs.layer_reader("classes"), place, classes, called=polygons)
         if picture is not None:
             from landseg.report.preview import preview
 
@@ -151,9 +168,15 @@ class Run:
         if picture is not None and picture.suffix.lower() != ".png":
             raise OutputError(f"{picture} will be a PNG: let its name end in .png")
         layers, extras = self._layers(), self._extras()
-        check_targets(layers, extras, [Path(source) for source in self.sources], folders=self.folders)
+        check_targets(layers, extras, self._inputs(), folders=self.folders)
         if not (self.options.overwrite or self.options.resume):
-            check_absent([*(layer.path for layer in layers), *extras])
+            check_absent(layers, extras)
+
+    def _inputs(self, matched: Matched | None = None) -> list[Path]:
+        """The files that must not be written: sources, area of interest, and once opened what is behind them."""
+        aoi = [] if self.options.aoi is None else [Path(str(self.options.aoi))]
+        files = [] if matched is None else [file["path"] for file in matched.source.fingerprint()["files"]]
+        return [*map(Path, self.sources), *aoi, *self.others, *files_behind(files)]
 
     def _signature(self, matched: Matched, aoi: Aoi | None) -> dict[str, Any]:
         """What a resumed run must share with the one it continues."""
@@ -194,11 +217,29 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
         "window": f"{made.window[0]}x{made.window[1]}",
         "halo": str(made.halo),
         "batch": str(made.batch),
+        "windows": str(made.windows),
+        "overlap_cost": f"{made.overlap_cost:.6f}",
     }
     if made.disagreement_note:
         tags["disagreement"] = "unknown" if made.disagreement is None else f"{made.disagreement:.6f}"
         tags["disagreement_note"] = made.disagreement_note
     return tags
+
+
+def _facts(tags: dict[str, str]) -> dict[str, Any]:
+    """What `_plan_tags` and `Run._tags` left; nothing that is missing there or was changed by hand."""
+    kinds: dict[str, Callable[[str], Any]] = {
+        **dict.fromkeys(("mode", "engine", "precision", "device", "disagreement_note"), str),
+        **dict.fromkeys(("halo", "batch", "windows"), int),
+        "overlap_cost": float,
+        "disagreement": float,
+        "window": lambda text: (int(text.split("x")[0]), int(text.split("x")[1])),
+    }
+    facts = {}
+    for name, kind in kinds.items():
+        with suppress(KeyError, ValueError, IndexError):  # a disagreement may be "unknown"
+            facts[name] = kind(tags[f"LANDSEG_{name.upper()}"])
+    return facts
 
 
 def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
@@ -210,14 +251,14 @@ def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
 
 def _command(sources: list[str], model: Model, options: Options) -> str:
     """The command that gives these pixels: without the names of outputs, which are not theirs to keep."""
-    words = ["landseg predict", *(Path(source).name for source in sources[:3])]
+    words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
     words.append(f"--model {model.card.name}")
     standard = Options()
     for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):
         value = getattr(options, name)
         if value != getattr(standard, name):
-            text = ",".join(map(str, value)) if name == "bands" else str(value)
+            text = ",".join(map(str, value)) if name == "bands" else label(str(value))
             text = "x".join(map(str, value)) if isinstance(value, tuple) and name == "window" else text
             words.append(f"--{name} {text}")
     return " ".join(words)

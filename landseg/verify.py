@@ -16,13 +16,16 @@ from landseg.geo.grid import Rect
 from landseg.inputs import Matched, match
 from landseg.models.bundle import Model, load_model
 from landseg.options import Options
-from landseg.rowwalk import against_rows
+from landseg.rowwalk import against_rows, sections_of
 from landseg.tiling.encode import top
 from landseg.tiling.place import Placement
 from landseg.tiling.rows import Rows
 
 TIE = 1e-4
-"""Two top logits that are this near count as equal: rounding may order them either way."""
+"""Two top logits of fp32 that are this near count as equal: rounding may order them either way."""
+SAME = 1e-4
+"""How far logits of fp32 may differ, of the largest one, and still be the same."""
+_STEPS = {"bf16": 2.0**-7, "fp16": 2.0**-10}  # a step of the number format at the largest logit: a tie there
 _STRIP = 128  # rows at a time where rows are streamed
 _CORE = 512  # what a chosen window keeps between its halos
 
@@ -34,8 +37,11 @@ class Verification:
     Attributes:
         max_abs_diff: largest difference of a logit.
         class_disagreement: share of pixels whose class differs.
-        ties: share of pixels whose two top logits are within 1e-4 of each other and whose class differs.
-        exact: True where no class differs but at ties.
+        relative_diff: the same, of the largest logit.
+        ties: share of pixels whose class differs where the two top logits are within rounding of each other: 1e-4, in
+            bf16 and fp16 one step of the format at the largest logit.
+        exact: True where the plan promises it, no class differs but at ties, and, in fp32, no logit by more than
+            1e-4 of the largest.
         mode: "exact" or "blend": what the plan promises.
         crop: (top, left, height, width) in pixels of the network's grid.
         engine: "stream" or "windows".
@@ -47,6 +53,7 @@ class Verification:
     """
 
     max_abs_diff: float
+    relative_diff: float
     class_disagreement: float
     ties: float
     exact: bool
@@ -66,15 +73,26 @@ class Verification:
     def lines(self) -> list[str]:
         """The comparison in words."""
         top_, left, height, width = self.crop
-        verdict = "exact" if self.exact else "not exact"
         what = "strips" if self.engine == "stream" else "windows"
         return [
             f"crop          {height} x {width} px from row {top_}, column {left}",
             f"{what:<13} {self.windows} of {self.window[0]} x {self.window[1]} px, halo {self.halo}, {self.mode}",
-            f"max |dlogit|  {self.max_abs_diff:.3g} ({self.precision})",
+            f"max |dlogit|  {self.max_abs_diff:.3g}, {self.relative_diff:.1g} of the largest ({self.precision})",
             f"classes       {self.class_disagreement:.4%} of {self.pixels} pixels differ, {self.ties:.4%} at ties",
-            f"tiled against whole image: {verdict}",
+            f"tiled against whole image: {self.verdict}",
         ]
+
+    @property
+    def verdict(self) -> str:
+        """The word "exact", or why it is not."""
+        if self.exact:
+            return "exact"
+        if self.class_disagreement > self.ties:
+            return "not exact, classes differ that are no ties"
+        if self.mode != "exact":
+            yet = "" if self.class_disagreement else "; yet no class differs"
+            return f"not exact, the windows are blended{yet}"
+        return f"not exact, logits differ by more than {SAME:g} of the largest"
 
 
 def verify(
@@ -137,17 +155,17 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
     whole = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
     if against_rows(engine, asked) is None:
         tiled = _streamed(engine, pixels, valid)[:, valid]
-        made = replace(_verdict(tiled, whole, crop, engine.runner.precision), engine="stream")
+        made = _verdict(tiled, whole, crop, engine.runner.precision)
         count = -(-crop.height // _STRIP)
-        return replace(made, mode="exact", window=(_STRIP, crop.width), windows=count)
+        return replace(made, engine="stream", window=(_STRIP, crop.width), windows=count)
     if asked.engine == "stream":
         raise PlanError(against_rows(engine, asked) or "")
     tiling = engine.plan(cropped, options, region)
     stitcher = engine.stitcher(cropped, tiling.windows, tiling.mode, region, tiling.sums)
     tiled = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
-    made = _verdict(tiled, whole, crop, engine.runner.precision)
+    made = _verdict(tiled, whole, crop, engine.runner.precision, mode=tiling.mode)
     windows, halo = tiling.windows, max(tiling.windows.halo)
-    return replace(made, mode=tiling.mode, window=windows.largest, halo=halo, windows=len(windows))
+    return replace(made, window=windows.largest, halo=halo, windows=len(windows))
 
 
 def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -158,6 +176,7 @@ def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) ->
         valid.shape[-2:],
         bands=runner.bands,
         strip=_STRIP,
+        sections=sections_of(engine),
         dtype=runner.dtype,
         device=runner.device,
     )
@@ -170,19 +189,28 @@ def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) ->
     return np.concatenate(parts, axis=1)
 
 
-def _verdict(tiled: NDArray[np.float32], whole: NDArray[np.float32], crop: Rect, precision: str) -> Verification:
+def _verdict(
+    tiled: NDArray[np.float32], whole: NDArray[np.float32], crop: Rect, precision: str, *, mode: str = "exact"
+) -> Verification:
     """Logits (K, n) of the valid pixels, compared."""
+    largest = float(np.abs(whole).max())
+    step = _STEPS.get(precision)
     differs = top(tiled[:, None])[0][0] != top(whole[:, None])[0][0]
     near = np.zeros_like(differs)
     if len(whole) > 1:
         second, first = np.sort(whole, axis=0)[-2:]
-        near = first - second <= TIE
+        near = first - second <= (TIE if step is None else step * largest)
+    difference = float(np.abs(tiled - whole).max())
+    relative = difference / largest if largest else difference
+    same = step is not None or relative <= SAME
     return Verification(
-        max_abs_diff=float(np.abs(tiled - whole).max()),
+        max_abs_diff=difference,
+        relative_diff=relative,
         class_disagreement=float(differs.mean()),
         ties=float((differs & near).mean()),
-        exact=not bool((differs & ~near).any()),
+        exact=mode == "exact" and same and not bool((differs & ~near).any()),
         crop=(crop.top, crop.left, crop.height, crop.width),
         pixels=int(tiled.shape[1]),
         precision=precision,
+        mode=mode,
     )

@@ -53,7 +53,7 @@ class Walk(Protocol):
 
 
 def choose_walk(engine: Engine, matched: Matched, options: Options, region: Rect) -> Walk:
-    """Rows in one pass where the network, the options and the memory allow it, otherwise windows.
+    """Rows in one pass where the network, the options and the memory allow it, otherwise windows, with why.
 
     Raises:
         PlanError: what was asked for does not go together.
@@ -66,7 +66,11 @@ def choose_walk(engine: Engine, matched: Matched, options: Options, region: Rect
             reason = str(error)
     if options.engine == "stream":
         raise PlanError(reason)
-    return WindowWalk(engine, matched, options, region, engine.plan(matched, options, region))
+    tiling = engine.plan(matched, options, region)
+    if options.engine == "auto":
+        why = reason.partition(";")[0]  # what to do about it helps who asked for the stream
+        tiling = replace(tiling, reason=f"{tiling.reason}; windows, because {why}")
+    return WindowWalk(engine, matched, options, region, tiling)
 
 
 def walk_again(engine: Engine, matched: Matched, options: Options, region: Rect, note: dict[str, Any]) -> Walk:

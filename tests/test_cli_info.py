@@ -153,6 +153,13 @@ def test_what_is_neither_ends_with_one_sentence(tmp_path: Path, name: str, sente
     assert sentence in result.stderr and result.stderr.count("\n") == 1
 
 
+def test_a_raster_with_a_pickles_suffix_is_a_raster(write_raster: Callable[..., Path], tmp_path: Path) -> None:
+    found = facts(write_raster(np.ones((2, 8, 9), "uint8"), "scene.bin", driver="ENVI"))
+    assert (found["kind"], found["driver"], found["width"], len(found["bands"])) == ("raster", "ENVI", 9, 2)
+    (tmp_path / "weights.bin").write_bytes(b"PK\x03\x04 and so on")
+    assert "is a PyTorch pickle" in run("info", tmp_path / "weights.bin").stderr
+
+
 def test_the_model_named_by_hand_must_exist(rgb_raster: Path) -> None:
     result = run("info", rgb_raster, "--model", "unheard-of")
     assert result.exit_code == 1 and "no model 'unheard-of'" in result.stderr

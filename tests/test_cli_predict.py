@@ -38,7 +38,7 @@ def test_json_is_one_object_and_nothing_else(write_raster: Write, tmp_path: Path
     wanted = {"output", "mode", "window", "halo", "pixels", "seconds", "overlap_cost", "disagreement"}
     assert wanted <= set(found)
     assert found["window"] == [64, 96] and found["mode"] == "exact"
-    assert "Mpx/s" in err
+    assert "100.0 %" in err and "Mpx/s" in err
     np.testing.assert_array_equal(read(tmp_path / "o.tif"), expected(pixels))
 
 
@@ -73,8 +73,25 @@ def test_patterns_and_folders_without_rasters_are_refused(tmp_path: Path) -> Non
 
 
 def test_wrong_usage_is_exit_2(write_raster: Write, tmp_path: Path) -> None:
-    code, _, err = run("predict", write_raster(noise(9, 9)), "-o", tmp_path / "o.tif", "--bands", "red")
-    assert code == 2 and "expected numbers" in err
+    code, _, err = run("predict", write_raster(noise(9, 9)), "-o", tmp_path / "o.tif", "--workers", "many")
+    assert code == 2 and "--workers" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("--bands", "a,b", "--bands a,b: expected numbers such as 3,2,1"),
+        ("--workers", "0", "workers 0: expected a whole number, 1 or more"),
+        ("--memory", "0", "memory 0: expected a whole number, 1 or more"),
+        ("--resolution", "nan", "--resolution nan: expected a positive number of metres"),
+        ("--resolution", "-1", "--resolution -1.0: expected a positive number of metres"),
+    ],
+)
+def test_values_that_mean_nothing_are_one_sentence(
+    name: str, value: str, sentence: str, write_raster: Write, tmp_path: Path
+) -> None:
+    code, out, err = run("predict", write_raster(noise(9, 9)), "-o", tmp_path / "o.tif", name, value, *FAST)
+    assert code == 1 and out == "" and sentence in err and err.count("\n") == 1
 
 
 def test_a_dry_run_says_that_nothing_is_written(write_raster: Write, tmp_path: Path) -> None:

@@ -24,4 +24,5 @@ def test_words_and_wrong_sizes(write_raster: Write) -> None:
     code, out, _ = run("verify", source, "--window", "64", "--size", "100", "--device", "cpu")
     assert code == 0 and "whole image: exact" in out
     code, _, err = run("verify", source, "--size", "big")
-    assert code == 2 and "HEIGHTxWIDTH" in err
+    assert code == 1 and "--size big: expected a number or HEIGHTxWIDTH" in err and err.count("\n") == 1
+    assert run("verify", source, "--size", "0")[0] == 1

@@ -10,6 +10,7 @@ import pytest
 import rasterio
 from affine import Affine
 from pyproj import Transformer
+from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError, GridError, RasterError
 from landseg.geo.grid import Rect
@@ -166,6 +167,73 @@ def test_members_that_do_not_fit(member: Callable[..., Path], tmp_path: Path) ->
         open_source([good, member("lost.tif", picture(4, 4), crs=None)])
     with pytest.raises(RasterError, match=r"none\.tif: no such file"):
         open_source([good, tmp_path / "none.tif"])
+
+
+RGB = ("red", "green", "blue")
+
+
+def colored(path: Path, colors: tuple[str, ...], names: tuple[str, ...] | None = None) -> Path:
+    with rasterio.open(path, "r+") as raster:
+        raster.colorinterp = [ColorInterp[color] for color in colors]
+        if names is not None:
+            raster.descriptions = names
+    return path
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "sentence"),
+    [
+        ((RGB, None), (RGB[::-1], None), r"b\.tif has the bands blue, green, red, but a\.tif has red, green, blue"),
+        ((RGB, None), (RGB[::-1], None), r"reorder it \(gdal_translate -b 3 -b 2 -b 1\), or do them apart"),
+        ((RGB, None), (("nir", "red", "green"), None), "one order in all; do them apart"),
+        ((RGB, RGB), (RGB, RGB[::-1]), "-b 3 -b 2 -b 1"),  # GDAL calls any three bytes red, green and blue
+        ((RGB, None), (("gray", "undefined", "undefined"), RGB[::-1]), "-b 3 -b 2 -b 1"),
+        (
+            (("undefined",) * 3, ("B04", "B08", "B11")),
+            (("undefined",) * 3, ("B08", "B11", "B04")),
+            "has the bands b08, b11, b04, but",
+        ),
+        ((RGB, ("B04", "B03", "B02")), (RGB, ("B02", "B03", "B04")), "bands b02, b03, b04, but"),
+    ],
+)
+def test_members_whose_bands_contradict_the_first_are_refused(
+    member: Callable[..., Path], one: Any, other: Any, sentence: str
+) -> None:
+    pixels = np.full((3, 4, 4), 9, "uint8")
+    paths = [colored(member("a.tif", pixels), *one), colored(member("b.tif", pixels, left=4), *other)]
+    with pytest.raises(BandError, match=sentence):
+        open_source(paths)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ((RGB, None), (("gray", "undefined", "undefined"), None)),
+        ((RGB, None), (RGB, ("Red", "GREEN", "blue"))),
+        ((RGB, None), (RGB, ("tile7_b1", "tile7_b2", "tile7_b3"))),
+        ((RGB, ("a1", "a2", "a3")), (("undefined",) * 3, ("b1", "b2", "b3"))),
+        ((("red", "green", "alpha"), None), (("red", "green", "alpha"), None)),
+    ],
+)
+def test_bands_that_are_called_nothing_or_by_names_of_their_own_go_together(
+    member: Callable[..., Path], one: Any, other: Any
+) -> None:
+    pixels = np.full((3, 4, 4), 9, "uint8")
+    paths = [colored(member("a.tif", pixels), *one), colored(member("b.tif", pixels, left=4), *other)]
+    with open_source(paths) as source:
+        assert source.grid.shape == (4, 8)
+
+
+def test_the_way_to_reorder_keeps_alpha_and_gives_the_same_pixels(member: Callable[..., Path]) -> None:
+    pixels = np.arange(1, 65, dtype="uint8").reshape(4, 4, 4)
+    first = colored(member("a.tif", pixels), (*RGB, "alpha"))
+    turned = colored(member("b.tif", pixels[[1, 2, 0, 3]], left=4), ("green", "blue", "red", "alpha"))
+    with pytest.raises(BandError, match="-b 3 -b 1 -b 2 -b 4"):
+        open_source([first, turned])
+    with rasterio.open(turned) as raster:
+        again = colored(member("c.tif", raster.read([3, 1, 2, 4]), left=4), (*RGB, "alpha"))
+    with open_source([first, again]) as source:
+        assert (source.read(Rect(0, 4, 4, 4))[0] == pixels[:3]).all()
 
 
 def test_members_without_a_crs_share_one_plane(member: Callable[..., Path]) -> None:

@@ -10,6 +10,8 @@ import rasterio
 from PIL import Image
 
 from landseg.classes import ClassMap
+from landseg.geo.labels import PolygonLabels
+from landseg.geo.source import FileSource
 
 LARGEST = 20_000_000  # bytes, in all
 
@@ -31,6 +33,16 @@ def test_scene(sample_tiles: Path) -> None:
         pixels, valid = scene.read(), scene.dataset_mask() > 0
     assert 0.05 < (~valid).mean() < 0.12  # the hole that was never flown
     assert pixels[:, ~valid].min() > 180 and pixels[:, valid].std() > 40
+
+
+def test_samples_lie_on_the_scene_and_name_its_classes(sample_tiles: Path) -> None:
+    table = ClassMap.from_json(tomllib.loads((sample_tiles / "landcover" / "classes.toml").read_text()))
+    labels = PolygonLabels(sample_tiles / "banepa_scene_samples.geojson", "class")
+    assert set(labels.names) == set(table.names)
+    with FileSource(sample_tiles / "banepa_scene.tif") as scene:
+        burnt = labels.burn_names(scene.grid, {n: i for i, n in enumerate(table.names)}, 255)
+        _, valid = scene.read(scene.grid.rect)
+    assert all((burnt[valid] == number).sum() > 20_000 for number in range(len(table)))
 
 
 @pytest.mark.parametrize("folder", ["landcover", "buildings", "parcels"])

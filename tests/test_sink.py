@@ -362,6 +362,55 @@ def test_a_disk_that_fills_up_keeps_what_was_committed(tmp_path: Path) -> None:
     assert contents(tmp_path) == contents(reference)
 
 
+def test_a_disk_without_room_for_the_first_bytes_leaves_nothing_and_promises_nothing(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    child = context.Process(target=limited_begin, args=(str(tmp_path), 1300))
+    child.start()
+    child.join(60)
+    assert child.exitcode == 7  # the class raster's 1200 bytes fit, the probabilities' 3600 do not
+    assert list(tmp_path.iterdir()) == []
+
+
+def limited_begin(folder: str, size: int) -> None:
+    """A start in which no file may grow beyond ``size`` bytes."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        begin(Path(folder))
+    except OutputError as error:
+        promises = "--resume" in str(error) or "is kept" in str(error)
+        os._exit(8 if promises or "nothing was kept" not in str(error) else 7)
+
+
+def test_a_failed_start_anew_leaves_nothing_of_the_run_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(tmp_path).abandon()
+    monkeypatch.setattr(RawRaster, "sync", lambda self: (_ for _ in ()).throw(OutputError("no")))
+    with pytest.raises(OutputError, match="no"):
+        begin(tmp_path, resume=True)
+    assert work_folder(tmp_path / "probs.tif").is_dir()  # still to be continued
+    with pytest.raises(OutputError, match="no"):
+        begin(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["map.qml", "map.tif.aux.xml", "map.tif.msk", "probs.tif.ovr"])
+def test_what_would_go_with_a_target_is_refused_too(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    (tmp_path / "other.tif.aux.xml").write_bytes(b"of a raster that is no target")
+    with pytest.raises(OutputError, match=f"{name} exists.*--overwrite"):
+        begin(tmp_path)
+    assert (tmp_path / name).read_bytes() == b"mine"
+    begin(tmp_path, overwrite=True).discard()
+    (tmp_path / name).unlink()
+    begin(tmp_path).discard()
+    with pytest.raises(OutputError, match=f"{name} is an input"):
+        (tmp_path / name).write_bytes(b"read by this run")
+        begin(tmp_path, overwrite=True, inputs=[tmp_path / name])
+
+
 def test_a_disk_that_fills_up_during_the_copy_keeps_every_pixel(tmp_path: Path) -> None:
     context = multiprocessing.get_context("forkserver")
     child = context.Process(target=limited_finish, args=(str(tmp_path), 900))

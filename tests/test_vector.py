@@ -203,7 +203,7 @@ def test_areas_in_feet_are_metres_and_unknown_is_nan() -> None:
 
 def test_targets_that_cannot_be(tmp_path: Path) -> None:
     raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
-    with pytest.raises(VectorError, match=r"no vector format has this suffix; use one of .gpkg"):
+    with pytest.raises(VectorError, match=r"not written with this suffix; use one of .gpkg"):
         polygonize(raster, tmp_path / "p.xyz", CLASSES)
     with pytest.raises(OutputError, match="has no folder"):
         polygonize(raster, tmp_path / "no" / "p.gpkg", CLASSES)
@@ -221,6 +221,43 @@ def test_parquet_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
         vector_driver(Path("p.parquet"))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     assert vector_driver(Path("p.parquet")) == "Parquet"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".dxf", ".dbf", ".gpx", ".kml", ""])
+def test_formats_that_hold_no_polygons_with_columns_are_refused_at_once(suffix: str) -> None:
+    with pytest.raises(VectorError, match=r"not written with this suffix; use one of \.gpkg"):
+        vector_driver(Path(f"p{suffix}"))
+
+
+def test_json_is_geojson(tmp_path: Path) -> None:
+    raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
+    assert polygonize(raster, tmp_path / "p.json", CLASSES) == 1
+    assert list(geopandas.read_file(tmp_path / "p.json").value) == [1]
+
+
+def test_a_late_failure_names_the_target_and_not_where_it_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
+    hidden, target = tmp_path / ".p.fgb.landseg" / "p.fgb", tmp_path / "p.fgb"
+    hidden.parent.mkdir()
+
+    def fail(_: Any, out: Path, **__: Any) -> None:
+        raise pyogrio.errors.DataLayerError(f"{out}: 'refused'")
+
+    monkeypatch.setattr(pyogrio, "write_arrow", fail)
+    with pytest.raises(VectorError) as caught:
+        polygonize(raster, hidden, CLASSES, called=target)
+    assert str(caught.value).startswith(f"{target} cannot hold the polygons: {target}: 'refused'")
+    assert ".landseg" not in str(caught.value)
+
+
+def test_the_parts_of_another_shapefile_are_not_replaced(tmp_path: Path) -> None:
+    raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
+    (tmp_path / "p.dbf").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"p\.dbf exists"):
+        polygonize(raster, tmp_path / "p.shp", CLASSES)
+    assert (tmp_path / "p.dbf").read_bytes() == b"mine"
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

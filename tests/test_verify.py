@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_predict import MODEL, noise, small_model
 
 from landseg.errors import PlanError, RasterError
-from landseg.verify import verify
+from landseg.geo.grid import Rect
+from landseg.verify import Verification, _verdict, verify
 
 Write = Callable[..., Path]
 
@@ -28,6 +30,34 @@ def test_a_short_halo_and_an_unbounded_network_are_found_out(write_raster: Write
     for found in (short, pooled):
         assert found.mode == "blend" and not found.exact
         assert found.class_disagreement > 0.001 and found.max_abs_diff > 0.01
+
+
+def compared(tiled: list[list[float]], precision: str = "fp32", mode: str = "exact") -> Verification:
+    """Logits of two pixels in two classes, against (8, 0) and (0, 8)."""
+    whole = np.array([[8, 0], [0, 8]], np.float32)
+    return _verdict(np.array(tiled, np.float32), whole, Rect(0, 0, 1, 2), precision, mode=mode)
+
+
+def test_exact_is_said_only_of_what_is() -> None:
+    same = [[8, 0], [0, 8]]
+    assert compared(same).exact and compared(same).verdict == "exact"
+    blended = compared(same, mode="blend")
+    assert not blended.exact and blended.to_json()["exact"] is False
+    assert "blended; yet no class differs" in blended.lines()[-1]
+    near, far = compared([[8.0004, 0], [0, 8]]), compared([[8.03, 0], [0, 8]])
+    assert near.exact and near.relative_diff == pytest.approx(5e-5, rel=0.05)
+    assert not far.exact and far.class_disagreement == 0 and "more than 0.0001 of the largest" in far.lines()[-1]
+    turned = compared([[0, 0], [8, 8]], "bf16")
+    assert not turned.exact and "classes differ" in turned.verdict
+
+
+def test_bf16_is_judged_by_its_own_rounding() -> None:
+    assert compared([[8.03, 0], [0, 8]], "bf16").exact  # a step of bf16 at 8 is 0.0625
+    whole, tiled = np.array([[8, 4], [0, 4.03]], np.float32), np.array([[8, 4.03], [0, 4]], np.float32)
+    where = Rect(0, 0, 1, 2)
+    tied = _verdict(tiled, whole, where, "bf16")
+    assert tied.exact and tied.class_disagreement == tied.ties == 0.5
+    assert not _verdict(tiled, whole, where, "fp32").exact and not _verdict(tiled, whole, where, "fp16").exact
 
 
 def test_the_crop_takes_several_windows_by_default(write_raster: Write) -> None:

@@ -1,6 +1,7 @@
 """Addresses of rasters: what GDAL takes, what people may see of them, whether they lie elsewhere."""
 
 import os
+import re
 from urllib.parse import urlsplit
 
 _BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}  # rasterio would want cloud libraries
@@ -32,6 +33,15 @@ def label(path: str | os.PathLike[str]) -> str:
         user = None
     text = text.split("?", 1)[0]
     return text.replace(text[text.find("://") + 3 : text.find("@") + 1], "", 1) if user else text
+
+
+def without_queries(text: str) -> str:
+    """A message in which every address has lost its query.
+
+    >>> without_queries("CURL error on https://example.org/a.tif?sig=secret: 403")
+    'CURL error on https://example.org/a.tif 403'
+    """
+    return re.sub(r"(://[^\s?'\"]+)\?[^\s'\"]*", r"\1", text)
 
 
 def is_remote(path: str) -> bool:

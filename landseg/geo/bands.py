@@ -6,9 +6,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError
 from landseg.geo.raster import RasterFile
+
+_NO_COLOR = frozenset({"undefined", "gray", "alpha"})  # said of any band: near infrared is often called alpha
+_COLORS = frozenset(color.name.lower() for color in ColorInterp) - _NO_COLOR
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,26 @@ class BandTable:
     def dtype(self) -> str:
         """The smallest dtype that holds every chosen band."""
         return np.result_type(*self.dtypes).name
+
+    def contradiction(self, other: "BandTable") -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+        """What the bands of the two are called where one place holds two things; None where nothing says so.
+
+        Two things are two colours, or a band that the other has at another place. Bands that are called nothing, or
+        by names of their own, contradict nobody.
+        """
+        for mine, its in ((self._plain_names(), other._plain_names()), (self._colors(), other._colors())):
+            for one, two in zip(mine, its, strict=True):
+                if one and two and one != two and ({one, two} <= _COLORS or one in its or two in mine):
+                    return mine, its
+        return None
+
+    def _plain_names(self) -> tuple[str, ...]:
+        return tuple((name or "").strip().lower() for name in self.names)
+
+    def _colors(self) -> tuple[str, ...]:
+        """The colour that each band's name says, else its interpretation: GDAL calls any three bytes RGB."""
+        said = zip(self._plain_names(), (color.lower() for color in self.colorinterp), strict=True)
+        return tuple(name if name in _COLORS else color if color in _COLORS else "" for name, color in said)
 
     def has_data(self, pixels: NDArray[Any]) -> NDArray[np.bool_]:
         """Where pixels (C, h, w) hold data by their values alone: boolean (h, w).

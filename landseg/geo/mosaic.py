@@ -35,7 +35,7 @@ class MosaicSource(Source):
     """Several rasters as one: the first one's pixels, extended to hold them all; the first valid pixel wins.
 
     Raises:
-        BandError: members with other bands or dtypes than the first.
+        BandError: members with other bands, dtypes or colours than the first.
         GridError: a member that cannot be placed, because it or the first has no CRS.
     """
 
@@ -152,13 +152,30 @@ class WarpedSource(Source):
         return self.base._files()
 
 
-def _check_bands(first: Source, other: Source) -> None:
+def _check_bands(first: FileSource, other: FileSource) -> None:
     if first.count != other.count:
         has = f"{other.name} has {other.count} bands, but {first.name} has {first.count}"
         raise BandError(f"{has}: a mosaic needs as many in all; choose them with --bands, or do them apart")
     if first.dtype != other.dtype:
         has = f"{other.name} holds {other.dtype} pixels, but {first.name} {first.dtype}"
         raise BandError(f"{has}: a mosaic needs one dtype; convert one of the two, or do them apart")
+    found = first.bands.contradiction(other.bands)
+    if found is not None:
+        mine, its = (", ".join(name or "unnamed" for name in names) for names in found)
+        has = f"{other.name} has the bands {its}, but {first.name} has {mine}"
+        raise BandError(f"{has}: a mosaic needs one order in all; {_reordering(first, other, *found)}do them apart")
+
+
+def _reordering(first: FileSource, other: FileSource, mine: tuple[str, ...], its: tuple[str, ...]) -> str:
+    """How to give `other` the order of `first`, where it holds the same bands and all of them were chosen."""
+    total, numbers = len(other.file.info.dtypes), other.band_numbers
+    place = dict(zip(its, numbers, strict=True))
+    chosen = sorted((*numbers, *other._alpha)) == list(range(1, total + 1))
+    if not chosen or first.band_numbers != numbers or "" in mine or sorted(place) != sorted(mine):
+        return ""
+    holder = {number: place[name] for number, name in zip(numbers, mine, strict=True)}
+    order = " ".join(f"-b {holder.get(number, number)}" for number in range(1, total + 1))
+    return f"reorder it (gdal_translate {order}), or "
 
 
 def _place(source: Source, first: Source) -> _Member:

@@ -10,7 +10,7 @@ from landseg.errors import OutputError
 from landseg.geo.cog import check_cog, vrt_text, write_cog
 from landseg.geo.grid import Grid
 from landseg.geo.layer import Layer
-from landseg.geo.sidecars import aux_path, aux_text, qml_path, qml_text
+from landseg.geo.sidecars import aux_path, aux_text, qml_path, qml_text, read_with
 from landseg.geo.store import disk_errors, sync_file, sync_folder, work_folder
 
 Move = tuple[Path, Path]
@@ -71,8 +71,8 @@ def build_extra(extra: Path) -> list[Move]:
 def publish(moves: Sequence[Move], layers: Sequence[Layer]) -> None:
     """Renames everything into place, in order, after removing what belongs to rasters that are replaced."""
     for layer in layers:
-        for suffix in (".aux.xml", ".ovr", ".msk"):
-            layer.path.with_name(layer.path.name + suffix).unlink(missing_ok=True)
+        for path in read_with(layer.path):
+            path.unlink(missing_ok=True)
     for source, target in moves:
         with disk_errors(target):
             os.replace(source, target)

@@ -18,7 +18,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from landseg.errors import BandError, GridError, RasterError
-from landseg.geo.address import gdal_path, is_remote, label
+from landseg.geo.address import gdal_path, is_remote, label, without_queries
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
@@ -252,7 +252,7 @@ def _reason(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
     text = getattr(error, "errmsg", None) or str(error)
-    return str(text).strip().rstrip(".").replace("\n", " ") or type(error).__name__
+    return without_queries(str(text).strip().rstrip(".").replace("\n", " ")) or type(error).__name__
 
 
 def _open_failure(path: str, name: str, error: BaseException) -> str:

@@ -1,4 +1,7 @@
-"""Small files beside a class raster: class names for GDAL (.aux.xml) and a legend for QGIS (.qml)."""
+"""Small files beside a class raster: class names for GDAL (.aux.xml) and a legend for QGIS (.qml).
+
+And what else lies beside a file and belongs to it: whoever replaces the file replaces that too.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,10 @@ from xml.etree import ElementTree as Xml
 
 from landseg.classes import ClassMap
 from landseg.geo.cog import xml_safe
+from landseg.geo.layer import Layer
+
+_READ_WITH = (".aux.xml", ".ovr", ".msk")  # what GDAL reads with a raster
+_SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")
 
 
 def aux_path(raster: Path) -> Path:
@@ -17,6 +24,26 @@ def aux_path(raster: Path) -> Path:
 def qml_path(raster: Path) -> Path:
     """Where QGIS looks for the default style of a raster: ``map.qml``."""
     return raster.with_suffix(".qml")
+
+
+def read_with(raster: Path) -> list[Path]:
+    """Where GDAL looks for more of a raster: of another raster it would spoil this one.
+
+    >>> [path.name for path in read_with(Path("map.tif"))]
+    ['map.tif.aux.xml', 'map.tif.ovr', 'map.tif.msk']
+    """
+    return [raster.with_name(raster.name + suffix) for suffix in _READ_WITH]
+
+
+def beside(target: Layer | Path) -> list[Path]:
+    """The further files that are replaced or removed when a raster, or a file such as a Shapefile, is published.
+
+    >>> [path.name for path in beside(Path("roofs.shp"))]
+    ['roofs.shx', 'roofs.dbf', 'roofs.prj', 'roofs.cpg']
+    """
+    if isinstance(target, Layer):
+        return [*read_with(target.path), *([qml_path(target.path)] if target.classes else [])]
+    return [target.with_suffix(suffix) for suffix in _SHAPEFILE] if target.suffix.lower() == ".shp" else []
 
 
 def aux_text(classes: ClassMap) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,11 +12,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.errors import LandsegError, OutputError, ResumeError
+from landseg.errors import OutputError, ResumeError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.publish import build_extra, build_layer, publish, raw_path, write_vrt
-from landseg.geo.raster import RasterFile
+from landseg.geo.signature import SIGNATURE, digest, first_of, provenance, read_tags, tag_name
 from landseg.geo.store import (
     Journal,
     RawRaster,
@@ -29,7 +27,15 @@ from landseg.geo.store import (
     sync_folder,
     work_folder,
 )
-from landseg.geo.targets import check_absent, check_space, check_targets, disk_bytes, identity, remove_work
+from landseg.geo.targets import (
+    check_absent,
+    check_space,
+    check_targets,
+    disk_bytes,
+    identity,
+    refuse_promise,
+    remove_work,
+)
 
 __all__ = ["Layer", "Outputs", "disk_bytes"]
 
@@ -83,7 +89,7 @@ class Outputs:
         header = {
             "landseg": _FORMAT,
             "signature": plain({**signature, "outputs": identity(layers, grid, extras)}),
-            "tags": {_tag_name(k): str(v) for k, v in {**(tags or {}), "signature": _digest(signature)}.items()},
+            "tags": provenance(tags or {}, signature),
         }
         journal = _open_journal(targets[0])
         try:
@@ -92,13 +98,14 @@ class Outputs:
             if continued:
                 outputs._check_same_run(header)
             if not (overwrite or (continued and outputs._finishing)):
-                check_absent(targets)
+                check_absent(layers, extras)
             outputs._open_files(targets, header, continued=continued)
-        except BaseException:
-            fresh = journal.header is None
+        except BaseException as error:
+            nothing_started = journal.header is None
             journal.close()
-            if fresh:
+            if nothing_started:
                 shutil.rmtree(work_folder(targets[0]), ignore_errors=True)
+                refuse_promise(error)
             raise
         return outputs
 
@@ -108,19 +115,12 @@ class Outputs:
 
         If so, work folders that a kill at the very end of that run left behind are removed.
         """
-        if not path.is_file():
-            return False
-        try:
-            raster = RasterFile(path)
-        except LandsegError:
-            return False
-        raster.close()
-        found = raster.info.tags.get(_tag_name("signature"))
-        if found != _digest(signature):
+        found = read_tags(path).get(SIGNATURE)
+        if found != digest(signature):
             return False
         if work_folder(path).is_dir():
             journal = _open_journal(path)
-            if journal.header is None or journal.header.get("tags", {}).get(_tag_name("signature")) == found:
+            if journal.header is None or journal.header.get("tags", {}).get(SIGNATURE) == found:
                 remove_work(path, journal.header)
             journal.close()
         return True
@@ -192,7 +192,7 @@ class Outputs:
         if self._pending:
             self.commit("finish")
         header = self._journal.header or {}
-        every = {**header["tags"], **{_tag_name(k): str(v) for k, v in (tags or {}).items()}}
+        every = {**header["tags"], **{tag_name(k): str(v) for k, v in (tags or {}).items()}}
         moves = [move for layer in self.layers[1:] for move in build_layer(layer, self.grid, every)]
         moves += [move for extra in self._extras for move in build_extra(extra)]
         moves += build_layer(self.layers[0], self.grid, every)  # ends with the main raster
@@ -219,10 +219,11 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and not self.done:
-            self.discard()  # nothing to go on from
-        else:
+        if error is None or self.done:
             self.abandon()
+        else:
+            self.discard()  # nothing to go on from
+            refuse_promise(error)
 
     @property
     def _finishing(self) -> bool:
@@ -235,9 +236,8 @@ class Outputs:
             raise ResumeError("the started run is of another landseg version; run without --resume")
         changed = differences(old["signature"], header["signature"])
         if changed:
-            more = f" (and {len(changed) - 5} more)" if len(changed) > 5 else ""
             raise ResumeError(
-                f"the started run of {self.layers[0].path} differs: {'; '.join(changed[:5])}{more}; "
+                f"the started run of {self.layers[0].path} differs: {first_of(changed)}; "
                 "repeat its options to continue it, or run without --resume to start again"
             )
 
@@ -246,6 +246,21 @@ class Outputs:
             self._check_raw_sizes()
         else:
             remove_work(targets[0], self._journal.header, keep_journal=self._journal.path)
+            self._journal.header, self._journal.records = None, []
+        made = [folder for target in targets if not (folder := work_folder(target)).exists()]
+        try:
+            self._make_files(targets)
+            if not continued:
+                for folder in {folder for target in targets for folder in (target.parent, work_folder(target))}:
+                    sync_folder(folder)
+                self._journal.restart(header)
+        except BaseException:
+            self._close()
+            for folder in () if continued else made:
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def _make_files(self, targets: Sequence[Path]) -> None:
         check_space(self.layers, self.grid, [raw_path(layer) for layer in self.layers])
         for target in targets:
             with disk_errors(target):
@@ -254,10 +269,6 @@ class Outputs:
             size = {"height": self.grid.height, "width": self.grid.width}
             self._raw[layer.name] = RawRaster(raw_path(layer), dtype=layer.dtype, bands=layer.raw_bands, **size)
             self._raw[layer.name].sync()
-        if not continued:
-            for folder in {folder for target in targets for folder in (target.parent, work_folder(target))}:
-                sync_folder(folder)
-            self._journal.restart(header)
 
     def _check_raw_sizes(self) -> None:
         """A journal without its pixels would resume into holes: refuse that."""
@@ -286,12 +297,3 @@ def _open_journal(main: Path) -> Journal:
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
     return Journal(folder / "journal")
-
-
-def _digest(signature: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(plain(signature), sort_keys=True).encode()).hexdigest()
-
-
-def _tag_name(key: str) -> str:
-    name = key.upper().replace(" ", "_").replace("-", "_")
-    return name if name.startswith("LANDSEG_") else f"LANDSEG_{name}"

@@ -9,9 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from landseg.errors import OutputError
+from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid
 from landseg.geo.layer import Layer
+from landseg.geo.raster import RasterFile
+from landseg.geo.sidecars import beside
 from landseg.geo.store import disk_errors, empty_folder, work_folder
 
 _SUFFIXES = (".tif", ".tiff")
@@ -35,6 +37,7 @@ def check_targets(
         OutputError: no folder, a folder, an input, the same target twice, a suffix other than .tif.
     """
     seen: set[Path] = set()
+    taken = {identity for path in inputs if (identity := _file_identity(path)) is not None}
     for target in (*(layer.path for layer in layers), *extras):
         if not target.parent.is_dir() and target.parent not in folders:
             raise OutputError(f"{target} has no folder: make {target.parent} first, or choose another output")
@@ -43,20 +46,21 @@ def check_targets(
         if target.resolve() in seen:
             raise OutputError(f"{target} is named for two outputs: give each its own file")
         seen.add(target.resolve())
-        if any(same_file(target, source) for source in inputs):
-            raise OutputError(f"{target} is an input of this run: choose another output")
+    for file in _all_files(layers, extras):
+        if _file_identity(file) in taken:
+            raise OutputError(f"{file} is an input of this run: choose another output")
     for layer in layers:
         if layer.path.suffix.lower() not in _SUFFIXES:
             raise OutputError(f"{layer.path} will be a GeoTIFF: let its name end in .tif")
 
 
-def check_absent(targets: Sequence[Path]) -> None:
-    """Refuses targets that exist.
+def check_absent(layers: Sequence[Layer], extras: Sequence[Path]) -> None:
+    """Refuses targets that exist, and what lies beside a target that does not and would go with it.
 
     Raises:
         OutputError: one does.
     """
-    for target in targets:
+    for target in _all_files(layers, extras):
         if os.path.lexists(target):
             raise OutputError(f"{target} exists: choose another output, or replace it with --overwrite")
 
@@ -97,6 +101,18 @@ def check_space(layers: Sequence[Layer], grid: Grid, raw_paths: Sequence[Path]) 
             )
 
 
+def refuse_promise(error: BaseException) -> None:
+    """Says of a full disk what is true where nothing is kept: there is nothing to resume.
+
+    Raises:
+        OutputError: in place of the ``error`` that promises to keep what is finished.
+    """
+    promise, advice = "finished work is kept: make space there and", " with --resume"
+    if isinstance(error, OutputError) and promise in str(error):
+        text = str(error).replace(promise, "nothing was kept: make space there and").removesuffix(advice)
+        raise OutputError(text) from error
+
+
 def identity(layers: Sequence[Layer], grid: Grid, extras: Sequence[Path]) -> dict[str, Any]:
     """What of the outputs themselves must be equal for a run to be continued."""
     described = {layer.name: layer.to_json() for layer in layers}
@@ -104,12 +120,38 @@ def identity(layers: Sequence[Layer], grid: Grid, extras: Sequence[Path]) -> dic
     return {"targets": targets, "layers": described, "grid": grid.to_json()}
 
 
-def same_file(one: Path, other: Path) -> bool:
-    """Whether both names lead to one file (through links too)."""
+def files_behind(sources: Sequence[str]) -> list[Path]:
+    """The files that are read for ``sources``: these, and the members of mosaics, and of mosaics in mosaics."""
+    found: dict[str, None] = {}
+    waiting = list(sources)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found[name] = None
+        if name.lower().endswith(".vrt"):
+            try:
+                raster = RasterFile(name)
+            except LandsegError:
+                continue  # whoever reads from it says what is wrong
+            raster.close()
+            waiting += raster.info.files
+    return [Path(name) for name in found]
+
+
+def _all_files(layers: Sequence[Layer], extras: Sequence[Path]) -> list[Path]:
+    """What a finished run replaces or removes: its targets first."""
+    targets: list[Layer | Path] = [*layers, *extras]
+    return [*(layer.path for layer in layers), *extras, *(path for target in targets for path in beside(target))]
+
+
+def _file_identity(path: Path) -> tuple[int, int] | None:
+    """What all names of one file share (links too); None where there is none."""
     try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
+        status = os.stat(path)
+    except (OSError, ValueError):  # a source may be an address, or a whole document
+        return None
+    return status.st_dev, status.st_ino
 
 
 def remove_work(main: Path, header: Mapping[str, Any] | None, *, keep_journal: Path | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Class rasters as polygons, in any vector format, with areas in real square metres."""
+"""Class rasters as polygons, in five vector formats, with areas in real square metres."""
 
 from __future__ import annotations
 
@@ -25,61 +25,72 @@ from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.raster import RasterFile
 from landseg.geo.store import disk_errors, full_disk, work_folder
+from landseg.geo.targets import check_absent
 from landseg.geo.trace import Region, trace
 
 __all__ = ["Aoi", "polygonize", "read_aoi", "vector_driver"]
 
 STRIP_PIXELS = 1 << 22  # of the raster that are traced at a time
 CHUNK = 20_000  # polygons that are written at a time
+_DRIVERS = {
+    ".gpkg": "GPKG",
+    ".shp": "ESRI Shapefile",
+    ".geojson": "GeoJSON",
+    ".json": "GeoJSON",
+    ".fgb": "FlatGeobuf",
+    ".parquet": "Parquet",
+    ".geoparquet": "Parquet",
+}
 
 
 def vector_driver(path: Path) -> str:
     """The OGR driver for a file's suffix, or "Parquet"; call it before any work is done.
 
     Raises:
-        VectorError: no format has this suffix, or what writes it is not installed.
+        VectorError: no format that landseg writes has this suffix, or what writes it is not installed.
     """
     known = ".gpkg, .shp, .geojson, .fgb, .parquet"
-    if path.suffix.lower() in (".parquet", ".geoparquet"):
+    driver = _DRIVERS.get(path.suffix.lower())
+    if driver is None:
+        raise VectorError(f"{path.name}: polygons are not written with this suffix; use one of {known}")
+    if driver == "Parquet":
         if importlib.util.find_spec("pyarrow") is None:
             raise VectorError(f"{path.name}: GeoParquet needs pyarrow (pip install pyarrow); or use {known[:-10]}")
-        return "Parquet"
-    try:
-        driver = str(pyogrio.detect_write_driver(path))
-    except ValueError as error:
-        raise VectorError(f"{path.name}: no vector format has this suffix; use one of {known}") from error
-    if "w" not in pyogrio.list_drivers().get(driver, ""):
+    elif "w" not in pyogrio.list_drivers().get(driver, ""):
         raise VectorError(f"{path.name}: this installation cannot write {driver}; use one of {known}")
     return driver
 
 
-def polygonize(raster_path: Path, out_path: Path, classes: ClassMap, *, overwrite: bool = False) -> int:
+def polygonize(
+    raster_path: Path, out_path: Path, classes: ClassMap, *, overwrite: bool = False, called: Path | None = None
+) -> int:
     """The number of polygons that a class raster was written as: one for each 4-connected region of a class.
 
     Their corners are pixel corners, exactly. Columns: ``value``, ``name``, ``area_m2`` (null without a CRS).
     The file appears when it is complete. Memory is bounded by a strip of the raster and the regions that are
-    open in it; GeoParquet alone is gathered in memory.
+    open in it; GeoParquet alone is gathered in memory. Where `out_path` is not the name that people know,
+    `called` is.
 
     Raises:
         VectorError: the format is unknown or cannot hold the polygons.
         OutputError: the file exists, or the disk is full.
     """
-    driver = vector_driver(out_path)
-    if out_path.exists() and not overwrite:
-        raise OutputError(f"{out_path} exists: choose another output, or replace it with --overwrite")
+    driver, shown = vector_driver(out_path), called or out_path
+    if not overwrite:
+        check_absent([], [out_path])
     if not out_path.parent.is_dir():
         raise OutputError(f"{out_path} has no folder: make {out_path.parent} first, or choose another output")
     raster = RasterFile(raster_path)
     work = work_folder(out_path) / "polygons"
     made = not work.parent.exists()
     try:
-        with disk_errors(out_path):
+        with disk_errors(shown):
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
-        with _vector_errors(out_path):
+        with _vector_errors(shown, work):
             count = _write_chunks(raster, work / "chunks.gpkg", classes, layer=out_path.stem)
             _convert(work / "chunks.gpkg", work / out_path.name, driver)
-        with disk_errors(out_path):
+        with disk_errors(shown):
             files = [file for file in work.iterdir() if file.name != "chunks.gpkg" and file.name != out_path.name]
             for file in [*files, work / out_path.name]:  # the one that carries the name comes last
                 file.replace(out_path.with_name(file.name))
@@ -188,21 +199,18 @@ def _convert(chunks: Path, out: Path, driver: str) -> None:
 
 
 @contextmanager
-def _vector_errors(path: Path) -> Iterator[None]:
-    """OGR's own errors as sentences, and files without the time of day: equal rasters give equal bytes."""
+def _vector_errors(path: Path, work: Path) -> Iterator[None]:
+    """Errors of the libraries as sentences about `path`, not `work`; no time of day: equal rasters, equal bytes."""
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"})
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")  # a raster without one has none to give
             yield
-    except (
-        pyogrio.errors.DataSourceError,
-        pyogrio.errors.DataLayerError,
-        pyogrio.errors.FeatureError,
-    ) as error:
+    except (RuntimeError, ValueError, ImportError, OSError) as error:  # pyogrio's are RuntimeErrors, Arrow's any
         if shutil.disk_usage(path.parent).free < 1 << 20:
             raise full_disk(path) from error
-        raise VectorError(f"{path} cannot hold the polygons: {error}; try a .gpkg") from error
+        text = " ".join(str(error).replace(str(work), str(path.parent)).split())
+        raise VectorError(f"{path} cannot hold the polygons: {text}; try a .gpkg") from error
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 

@@ -42,7 +42,7 @@ class Progress:
         if self._live and (moment - self._shown_at > _REDRAW_S or share >= 1):
             self._shown_at = moment
             print(f"\r{self.line()}\033[K", end="", file=self._stream, flush=True)
-        elif not self._live and share - self._shown_share >= _SHARE:
+        elif not self._live and (share - self._shown_share >= _SHARE or share >= 1 > self._shown_share):
             self._shown_share = share
             print(self.line(), file=self._stream, flush=True)
 

@@ -24,6 +24,7 @@ from landseg.tiling.windows import Window, WindowPlan
 Array = NDArray[np.float32]
 Valid = NDArray[np.bool_]
 _ROWS_AT_ONCE = 256  # blended rows handed on together, so that what encodes them needs little room
+_BAND = 1 << 16  # pixels blended at a time
 
 
 @dataclass(frozen=True)
@@ -155,16 +156,19 @@ class Blend:
     def add(self, piece: Piece, logits: Array | None, valid: Valid) -> Iterator[Finished]:
         row, column = divmod(piece.window.index, len(self._plan.x_spans))
         target = piece.target
-        y = slice(target.top - self._top, target.bottom - self._top)
-        x = slice(target.left - self._left, target.right - self._left)
-        self._valid[y, x] = valid
-        if logits is not None:
-            logits = self._placement.resample(logits, piece.window.rect, target)
-            weights = self._y_weights.of(row, target.top, target.bottom)[:, None]
-            weights = weights * self._x_weights.of(column, target.left, target.right)
-            scratch = np.empty(weights.shape, np.float32)
+        top, x = target.top - self._top, slice(target.left - self._left, target.right - self._left)
+        self._valid[top : top + target.height, x] = valid
+        if logits is None:
+            return iter(())
+        logits = self._placement.resample(logits, piece.window.rect, target)
+        y_weights = self._y_weights.of(row, target.top, target.bottom)[:, None]
+        x_weights = self._x_weights.of(column, target.left, target.right)
+        rows = max(1, _BAND // target.width)
+        for start in range(0, target.height, rows):  # the classes of a pixel lie side by side: while they are cached
+            stop = min(target.height, start + rows)
+            weights = y_weights[start:stop] * x_weights
             for band, total in zip(logits, self._sums, strict=True):
-                total[y, x] += np.multiply(band, weights, out=scratch)
+                total[top + start : top + stop, x] += band[start:stop] * weights
         return iter(())
 
     def end(self, step: Step) -> Iterator[Finished]:

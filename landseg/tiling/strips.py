@@ -13,7 +13,7 @@ from landseg.tiling.sections import cut, last_use, reads, schedules, wanted_arou
 
 MIB = 1 << 20
 _STRIPS = (256, 128, 64, 32, 16)  # rows of logits: taller ones copy less, lower ones need less memory
-_CELL = 1 << 18  # pixels of a chunk of a strip on a CPU: its activations stay in the cache
+CELL = 1 << 18  # pixels of a chunk of a strip on a CPU: its activations stay in the cache
 _MOST_BLOCKS = 4096
 
 
@@ -68,7 +68,7 @@ def plan_stream(
     limit: float,
     region: Rect | None = None,
     strip: int | None = None,
-    cell: int | None = _CELL,
+    cell: int | None = CELL,
     sections: int = 1,
 ) -> StreamPlan:
     """The plan with the fewest blocks, and of those the tallest strips, that stays inside ``limit`` bytes.
