@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from landseg.models import upconv_parts
 from landseg.models.upconv import UPCONVOLUTIONS, MaxUnpool, Shuffle, upconvolution
 from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip
-from landseg.tiling import geometry
+from landseg.tiling import resizing
 from landseg.tiling.receptive import receptive_field
 from tests.evidence import centroid, evidence, span
 from tests.streamed import difference, image, lively, streamed, whole
@@ -142,7 +142,7 @@ def test_windows_with_the_halo_are_the_whole(name: str, factor: int, shift: floa
 def test_twin_cells_that_are_read_too_short_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     network = lively(Net("unpool", 4, 1.5))
     assert_streams(network, (23, 21), strip=3, chunk=5)
-    monkeypatch.setattr(geometry.Cells, "last", lambda self, unit: unit)
+    monkeypatch.setattr(resizing.Cells, "last", lambda self, unit: unit)
     with pytest.raises(AssertionError):
         assert_streams(network, (23, 21), strip=3, chunk=5)
 

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from landseg.models.align import sample
-from landseg.tiling.geometry import Filled, Part, Resample, Window
+from landseg.tiling.geometry import Part, Window
 from landseg.tiling.operators import Operator, Upsample
+from landseg.tiling.resizing import Filled, Resample
 
 
 class Cut(Upsample):

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners, nearest
-from landseg.tiling.geometry import Cells, Hold, Part, Skipped, Spread, Window
+from landseg.tiling.geometry import Part, Spread, Window
 from landseg.tiling.operators import Operator, Upsample
+from landseg.tiling.resizing import Cells, Hold, Skipped
 
 
 class Nearest(Upsample):
