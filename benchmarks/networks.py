@@ -3,8 +3,8 @@
     python benchmarks/networks.py [--only deeplab-v3plus/resnet18 ...] [--no-speed] [--write docs/networks.md]
 
 For every architecture on every encoder: parameters with three bands and 21 classes beside published ones, the field
-and its stride, how far predictions sit from their evidence (measured), whether windows and rows are exact, the halo and
-what it costs with windows of 1024 and 2048 pixels, and the speed of a forward pass over 1024 x 1024 pixels here.
+and its stride, how far predictions sit from their evidence (measured), whether windows and rows are exact, the halo
+and what it costs with windows of 1024 and 2048 pixels, and the speed of a pass over 1024 x 1024 pixels here.
 """
 
 from __future__ import annotations
