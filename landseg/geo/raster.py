@@ -22,6 +22,7 @@ from landseg.geo.address import gdal_path, is_remote, label, without_queries
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
+from landseg.geo.vrt import missing_member
 
 CACHE_MIB = 256
 """GDAL's block cache for the whole process. Its own default, a twentieth of the machine, is more than a plan
@@ -178,6 +179,10 @@ class RasterFile:
         dataset, georeferenced = self._open()
         handle = _Handle(dataset)
         try:
+            if dataset.driver == "VRT" and (member := missing_member(Path(self.path))) is not None:
+                raise RasterError(
+                    f"{self.label}: cannot read its member {member}: expected a file; put it back there"
+                )
             with self._environment():
                 info = self._describe(dataset, georeferenced)
         except _ERRORS as error:
