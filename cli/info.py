@@ -2,6 +2,8 @@
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -14,6 +16,14 @@ _WIDTH = 100
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A raster, a model file, or a shipped model's name.")],
     model: options.Model = None,
+    receptive_field: Annotated[
+        bool, typer.Option("--receptive-field", help="Of a model: what each of its layers sees.")
+    ] = False,
+    draw: Annotated[
+        Path | None, typer.Option("--draw", metavar="PNG", help="Draw the receptive field into this picture.")
+    ] = None,
+    over: Annotated[str | None, typer.Option("--over", metavar="SRC", help="A raster to draw it over.")] = None,
+    overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Describe a raster (and whether a model can read it) or a model."""
@@ -21,8 +31,40 @@ def command(
 
     with console.working():
         facts = describe(file, model=model)
+        layers = _field(file, facts, draw, over, overwrite) if receptive_field or draw or over else []
     lines = model_lines(facts) if facts["kind"] == "model" else raster_lines(facts)
-    console.show(facts, as_json=as_json, text=lines)
+    record = {**facts, "layers": layers} if layers else facts
+    console.show(record, as_json=as_json, text=[*lines, *layer_lines(layers)])
+
+
+def _field(
+    file: str, facts: dict[str, Any], draw: Path | None, over: str | None, overwrite: bool
+) -> list[dict[str, Any]]:
+    """The layers of a model that see more than the ones before, drawn if that was asked for."""
+    from landseg.describe import describe_field
+
+    if facts["kind"] != "model":
+        raise typer.BadParameter(f"{file} is a raster; a receptive field is a model's")
+    if over is not None and draw is None:
+        raise typer.BadParameter("--over goes with --draw PNG, which says where the picture goes")
+    field = describe_field(file)
+    if draw is not None:
+        from landseg.report.field import draw_field
+
+        draw_field(field, draw, over=over, overwrite=overwrite)
+    return [asdict(layer) for layer in field.layers]
+
+
+def layer_lines(layers: list[dict[str, Any]]) -> Iterator[str]:
+    """A table: layer, kind, the field's size, stride and the pixel that unit 0 is centred on."""
+    if not layers:
+        return
+    width = max(len(layer["name"]) for layer in layers)
+    yield f"  {'layer':<{width}}  {'kind':<18} {'sees':>9} {'stride':>7} {'at':>7}"
+    for layer in layers:
+        sees = "unbounded" if layer["size"] is None else f"{layer['size']} px"
+        at = "-" if layer["offset"] is None else f"{layer['offset']:g}"
+        yield f"  {layer['name']:<{width}}  {layer['kind']:<18} {sees:>9} {layer['stride']:>7.4g} {at:>7}"
 
 
 def raster_lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from landseg.models.fit import misfit, reads_rgb
 
 if TYPE_CHECKING:
     from landseg.geo.raster import RasterFile, RasterInfo
+    from landseg.tiling.receptive import ReceptiveField
 
 PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
 
@@ -57,6 +58,18 @@ def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
         "exact": card.receptive_field.exact,
         **card.to_json(),
     }
+
+
+def describe_field(path_or_name: str | Path | None = None) -> ReceptiveField:
+    """Returns what a model's network sees, layer by layer, from its graph.
+
+    Raises:
+        ModelError: No model by that name, or a file that is none.
+    """
+    from landseg.models.bundle import load_model
+    from landseg.tiling.receptive import receptive_field
+
+    return receptive_field(load_model(path_or_name).network)
 
 
 def describe_models() -> list[dict[str, Any]]:

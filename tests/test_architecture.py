@@ -16,6 +16,7 @@ RANKS = {
     "tiling": 2,
     "models": 2,
     "metrics": 2,
+    "crf": 2,
     "training": 3,
     "dense": 3,
     "report": 3,

@@ -12,9 +12,10 @@ from typing import Any
 from torch import fx, nn
 
 from landseg.errors import ModelError
+from landseg.models.align import GridMaxPool2d
 from landseg.models.trace import trace
 
-_SPATIAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)
+_SPATIAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, GridMaxPool2d)
 
 
 def convert_stride_to_dilation(encoder: nn.Module, output_stride: int) -> None:
@@ -53,9 +54,14 @@ def _convert(layer: Any, stride: int, dilation: int, target: int, name: str, don
         if isinstance(layer, nn.AvgPool2d):
             raise ModelError(f"layer {name} is an average pool, which cannot be dilated; use output_stride 32")
         layer.dilation = tuple(d * dilation for d in _pair(layer.dilation))
-        layer.padding = tuple(p * dilation for p in _pair(layer.padding))
+        if not isinstance(layer, GridMaxPool2d):  # which finds out by itself how far it reaches
+            layer.padding = tuple(p * dilation for p in _pair(layer.padding))
     if not needed:
         return 1
+    if _pair(layer.kernel_size)[0] % 2 == 0 and not isinstance(layer, GridMaxPool2d):
+        raise ModelError(
+            f"layer {name} has an even kernel, which without its stride fits no grid; use output_stride 32"
+        )
     layer.stride = (1, 1)
     return own[0]
 

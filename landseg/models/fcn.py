@@ -1,11 +1,25 @@
-"""Fully convolutional networks with one coarse score map (Long, Shelhamer, Darrell 2015, section 4)."""
+"""Fully convolutional networks (Long, Shelhamer, Darrell 2015, section 4): coarse scores, and finer ones added.
+
+The authors pad the input by 100 pixels so that a 7 x 7 convolution without padding still fits the smallest image,
+and cut off what is too much behind each deconvolution: 19 pixels (32s), 5 and 27 (16s), 5, 9 and 31 (8s). These are
+not magic: they are what puts every unit's score on the centre of its own receptive field, and so follow from the
+layers (``unit_positions``). With ordinary padding the same arithmetic gives an image of scores that needs no margin,
+which is landseg's default; ``padding=100`` is the authors' network.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+import torch
 from torch import Tensor, nn
 
+from landseg.errors import ModelError
+from landseg.models.align import BilinearDeconv, Crop, check_whole
 from landseg.models.backbones import Encoder
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.convert import linear_to_conv
+
+_AT_ONCE = (0.01, 0.0001)  # what pool4 and pool3 are multiplied by where all stages are learned at once
 
 
 class FCN32s(nn.Module):
@@ -20,8 +34,135 @@ class FCN32s(nn.Module):
         self.encoder = encoder
         self.dropout = nn.Dropout2d(0.1)
         self.score = nn.Conv2d(encoder.channels[-1], classes, kernel_size=1)
-        self.upsample = AlignedUpsample(encoder.strides[-1])
+        self.upsample = encoder.upsampler(encoder.strides[-1])
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.upsample(self.score(self.dropout(self.encoder(x)[-1])), x)
         return logits
+
+
+class VGGFCN(nn.Module):
+    """FCN-32s, -16s and -8s on VGG-16 as published; any H and W of at least 1.
+
+    All score layers start at zero, so that a stage begins as the one before it (see ``start_from``).
+
+    Args:
+        encoder: vgg16.
+        classes: of the logits.
+        skips: 0 for 32s, 1 adds pool4's scores (16s), 2 pool3's as well (8s).
+        head_channels: of fc6 and fc7.
+        padding: of the first convolution; 1, or 100 as the authors have it.
+        at_once: multiply pool4 by 0.01 and pool3 by 0.0001, to learn 8s without stages.
+        learned_upsampling: learn the deconvolutions from bilinear ones, in place of keeping them.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        classes: int,
+        skips: int,
+        head_channels: int,
+        padding: int,
+        at_once: bool = False,
+        learned_upsampling: bool,
+    ) -> None:
+        super().__init__()
+        check_whole("head_channels", head_channels)
+        if padding not in (1, 100):
+            raise ModelError(f"padding must be 1 (landseg's) or 100 (the authors'), got {padding}")
+        self.encoder = encoder
+        first = encoder.get_submodule("body.features.0")
+        first.padding = (padding, padding)  # type: ignore[assignment]
+        self.fc6 = nn.Conv2d(encoder.channels[-1], head_channels, 7, padding=0 if padding > 1 else 3)
+        self.fc7 = nn.Conv2d(head_channels, head_channels, 1)
+        self.dropout6, self.dropout7 = nn.Dropout(0.5), nn.Dropout(0.5)
+        self.score = _zeros(head_channels, classes)
+        self.scales = _AT_ONCE[:skips] if at_once else (1.0,) * skips
+        self.skips = nn.ModuleList([_zeros(encoder.channels[3 - i], classes) for i in range(skips)])
+        stages, last = cuts(padding, skips)
+        self.upsamplers = nn.ModuleList(
+            [BilinearDeconv(classes, 2, padding=cut, learned=learned_upsampling) for cut, _ in stages]
+        )
+        self.crops = nn.ModuleList([Crop(start) for _, start in stages])
+        self.upsample = BilinearDeconv(classes, 32 >> skips, padding=last, learned=learned_upsampling)
+        self.crop = Crop()
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.encoder(x)
+        scores = self.dropout6(torch.relu(self.fc6(features[-1])))
+        scores = self.score(self.dropout7(torch.relu(self.fc7(scores))))
+        for i, (up, crop, skip) in enumerate(zip(self.upsamplers, self.crops, self.skips, strict=True)):
+            finer = features[3 - i] if self.scales[i] == 1 else features[3 - i] * self.scales[i]
+            scores = _fuse(up(scores), skip(finer), crop)
+        logits: Tensor = self.crop(self.upsample(scores), x)
+        return logits
+
+    def take_classifier(self, state: Mapping[str, Tensor]) -> None:
+        """Begin fc6 and fc7 with the layers of an ImageNet VGG-16, where the state dict holds them and they fit."""
+        for layer, name in ((self.fc6, "classifier.0"), (self.fc7, "classifier.3")):
+            weight, bias = state.get(f"{name}.weight"), state.get(f"{name}.bias")
+            if weight is None or bias is None or weight.numel() != layer.weight.numel():
+                return
+            layer.load_state_dict({"weight": linear_to_conv(weight, layer.kernel_size[0]), "bias": bias})
+
+
+def _fuse(coarse: Tensor, fine: Tensor, crop: nn.Module) -> Tensor:
+    """The sum of two score maps on the grid of the one that begins later."""
+    summed: Tensor = coarse + crop(fine, coarse) if crop.start else crop(coarse, fine) + fine
+    return summed
+
+
+def _zeros(inputs: int, outputs: int) -> nn.Conv2d:
+    layer = nn.Conv2d(inputs, outputs, 1)
+    nn.init.zeros_(layer.weight)
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def unit_positions(padding: int) -> dict[int, float]:
+    """Where unit 0 of pool3 (key 8), pool4 (16) and fc7 (32) is centred, in pixels of the input.
+
+    >>> unit_positions(100)
+    {8: -95.5, 16: -91.5, 32: 12.5}
+    """
+    pools = {stride: (stride - 1) / 2 - (padding - 1) for stride in (8, 16, 32)}
+    fc6_padding = 0 if padding > 1 else 3
+    return {**pools, 32: pools[32] + 32 * (3 - fc6_padding)}
+
+
+def cuts(padding: int, skips: int) -> tuple[list[tuple[int, int]], int]:
+    """What has to be cut off so that all scores lie on the centres of their fields.
+
+    Returns for each 2x deconvolution what is cut off itself and off the finer scores, and what is cut off the last
+    deconvolution.
+
+    >>> cuts(100, 0), cuts(100, 1), cuts(100, 2)
+    (([], 19), ([(0, 5)], 27), ([(0, 5), (0, 9)], 31))
+    """
+    at = unit_positions(padding)
+    here, stages = at[32], []
+    for stride in (16, 8)[:skips]:
+        start = here - 1.5 * stride  # of the deconvolution, whose unit 0 is centred on its output 1.5
+        cut = int((at[stride] - start) // stride) if at[stride] > start else 0
+        drop = int((start - at[stride]) // stride) if start > at[stride] else 0
+        stages.append((cut, drop))
+        here = start + cut * stride
+    factor = 32 >> skips
+    return stages, int(factor - 0.5 - here)
+
+
+def start_from(network: VGGFCN, earlier: VGGFCN) -> None:
+    """Begin a stage with the weights of the one before it; what it adds stays zero, and so its scores are the same.
+
+    The scores of 32s and of a new 16s agree up to the upsampling: one step of 32, or two of 2 and 16.
+
+    Raises:
+        ModelError: the networks differ in more than their stage.
+    """
+    mine, given = network.state_dict(), earlier.state_dict()
+    common = [name for name in given if not name.startswith(("upsample", "upsamplers"))]
+    if any(name not in mine or mine[name].shape != given[name].shape for name in common):
+        raise ModelError("these are not two stages of one FCN; build both with the same bands, classes and channels")
+    network.load_state_dict({**mine, **{name: given[name] for name in common}})

@@ -20,6 +20,7 @@ def fold_batch_norm(network: nn.Module) -> fx.GraphModule:
     # Traced in eval mode and copied: the folded weights must not reach the caller's network.
     traced = trace(copy.deepcopy(network).eval())
     modules = dict(traced.named_modules())
+    folds: dict[str, str] = {}  # batch norm -> convolution; a layer that runs several times is folded once
     for node in list(traced.graph.nodes):
         if node.op != "call_module":
             continue
@@ -28,9 +29,10 @@ def fold_batch_norm(network: nn.Module) -> fx.GraphModule:
             _replace(traced, node, None)
         elif isinstance(layer, nn.BatchNorm2d) and _follows_own_conv(node, modules):
             conv_name = str(node.args[0].target)
-            folded = fuse_conv_bn_eval(modules[conv_name], layer)
-            traced.set_submodule(conv_name, folded)
-            modules[conv_name] = folded
+            if str(node.target) not in folds:
+                folds[str(node.target)] = conv_name
+                traced.set_submodule(conv_name, fuse_conv_bn_eval(modules[conv_name], layer))
+            assert folds[str(node.target)] == conv_name, "shared layers follow each other the same way every time"
             activation = getattr(layer, "act", None)  # timm's norm layers carry their activation
             drop = activation is None or isinstance(activation, nn.Identity)
             _replace(traced, node, None if drop else activation)

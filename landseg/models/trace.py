@@ -5,14 +5,15 @@ from __future__ import annotations
 from torch import fx, nn
 
 from landseg.errors import ModelError
+from landseg.models.align import Placed
 from landseg.models.upsample import AlignedUpsample
 
 
 class _Tracer(fx.Tracer):
-    """Keeps as one node what landseg has a rule for: the aligned upsampler and fused norm + activation layers."""
+    """Keeps as one node what landseg has a rule for: aligned layers and fused norm + activation layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, AlignedUpsample | nn.modules.batchnorm._BatchNorm):
+        if isinstance(m, AlignedUpsample | Placed | nn.modules.batchnorm._BatchNorm):
             return True
         return bool(super().is_leaf_module(m, module_qualified_name))
 

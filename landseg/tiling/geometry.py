@@ -50,7 +50,7 @@ class Axis(Protocol):
 
 @dataclass(frozen=True)
 class Window:
-    """Convolutions and pools: a kernel that moves by ``stride``.
+    """Convolutions and pools: a kernel that moves by ``stride``; ``end`` is padding behind, on top of ``padding``.
 
     >>> axis = Window(3, stride=2, padding=1)
     >>> axis.first(5), axis.last(5), axis.size(11)
@@ -62,6 +62,7 @@ class Window:
     padding: int = 0
     dilation: int = 1
     ceil: bool = False
+    end: int = 0
 
     @property
     def extent(self) -> int:
@@ -80,7 +81,7 @@ class Window:
         return self.first(unit) + self.extent
 
     def size(self, units: int) -> int:
-        room = units + 2 * self.padding - self.extent - 1
+        room = units + 2 * self.padding + self.end - self.extent - 1
         if not self.ceil:
             return room // self.stride + 1
         size = -(-room // self.stride) + 1

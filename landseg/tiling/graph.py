@@ -15,8 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
+from landseg.models.align import Crop, Enlarge, Fill, GridMaxPool2d, Shrink
 from landseg.models.trace import trace
+from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
 from landseg.models.upsample import AlignedUpsample
+from landseg.tiling.aligned import Cut, Larger, Padded, Smaller
 from landseg.tiling.geometry import Reach, Unbounded
 from landseg.tiling.operators import (
     AveragePool,
@@ -28,6 +31,7 @@ from landseg.tiling.operators import (
     Upsample,
     pointwise_layer,
 )
+from landseg.tiling.spreading import Largest, Nails, Nearest, Shuffled, Skipping
 
 Rule = Callable[[Any], Operator | Unbounded]
 
@@ -64,7 +68,17 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((nn.ConvTranspose2d,), _sliding(Transposed)),
     ((nn.MaxPool2d,), _sliding(MaxPool)),
     ((nn.AvgPool2d,), _sliding(AveragePool)),
+    ((AlignedNearest,), Nearest),  # before what it is a kind of
+    ((GridMaxPool2d,), _sliding(MaxPool)),
+    ((Crop,), Cut),
+    ((Shrink,), Smaller),
+    ((Enlarge,), Larger),
+    ((Fill,), Padded),
     ((AlignedUpsample,), Upsample),
+    ((nn.PixelShuffle,), Shuffled),
+    ((BedOfNails,), Nails),
+    ((Winners,), Largest),
+    ((Skip,), Skipping),
     ((nn.modules.batchnorm._BatchNorm,), _norm),
     ((nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU), pointwise_layer),
     ((nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Softplus), pointwise_layer),
@@ -87,6 +101,7 @@ _FUNCTIONS: dict[Any, Callable[..., Tensor]] = {
     torch.mul: torch.mul,
     torch.sub: torch.sub,
     torch.div: torch.div,
+    torch.maximum: torch.maximum,
     torch.relu: torch.relu,
     torch.relu_: torch.relu,
     torch.sigmoid: torch.sigmoid,

@@ -73,7 +73,8 @@ class _Sliding(Operator):
         self.layer = layer
         kernel, stride, padding = _pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding)
         dilation, ceil = _pair(getattr(layer, "dilation", 1)), bool(getattr(layer, "ceil_mode", False))
-        self.rows, self.columns = (Window(kernel[i], stride[i], padding[i], dilation[i], ceil) for i in (0, 1))
+        end = getattr(layer, "end", 0)
+        self.rows, self.columns = (Window(kernel[i], stride[i], padding[i], dilation[i], ceil, end) for i in (0, 1))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x, padding = inputs[0], (0, 0)
@@ -119,9 +120,13 @@ class Convolution(_Sliding):
 
 
 class MaxPool(_Sliding):
-    """nn.MaxPool2d, whose padding never wins."""
+    """nn.MaxPool2d and GridMaxPool2d, whose padding never wins."""
 
     fill = float("-inf")
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__(layer)
+        self.most_padding = min(_pair(layer.kernel_size)) // 2  # PyTorch's own pools take no more
 
     def apply(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
         layer = self.layer

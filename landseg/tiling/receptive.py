@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
-from math import lcm
+from math import ceil, floor, lcm
 
 from torch import fx, nn
 
@@ -62,7 +62,7 @@ class _Field:
 
     @property
     def size(self) -> int | None:
-        return None if self.unbounded_by else int(self.high - self.low) + 1
+        return None if self.unbounded_by else floor(self.high) - ceil(self.low) + 1
 
 
 def receptive_field(network: nn.Module) -> ReceptiveField:
@@ -74,27 +74,49 @@ def receptive_field(network: nn.Module) -> ReceptiveField:
     Raises:
         ModelError: when the network cannot be traced.
     """
+    fields, layers, output = _walk(*traced_modules(network))
+    # Also a stride such as 32/3 has to begin on whole units: after every 32 pixels it does.
+    total = lcm(*(field.stride.numerator for field in fields.values()))
+    radius = None if output.unbounded_by else floor(max(-output.low, output.high))
+    return ReceptiveField(output.size, total, float(output.centre), radius, output.unbounded_by, tuple(layers))
+
+
+def feature_fields(network: nn.Module) -> list[LayerField]:
+    """Return the fields of a network's outputs, where it has several, in their order.
+
+    ``offset`` is given for unbounded ones as well: that of their bounded paths.
+
+    Raises:
+        ModelError: when the network cannot be traced.
+    """
     traced, modules = traced_modules(network)
+    fields, _, _ = _walk(traced, modules)
+    result = next(node for node in traced.graph.nodes if node.op == "output").args[0]
+    features = result if isinstance(result, list | tuple) else [result]
+    named = [(str(node), fields[node]) for node in features if isinstance(node, fx.Node) and node in fields]
+    return [LayerField(name, "output", f.size, float(f.stride), float(f.centre)) for name, f in named]
+
+
+def _walk(
+    traced: fx.GraphModule, modules: dict[str, nn.Module]
+) -> tuple[dict[fx.Node, _Field], list[LayerField], _Field]:
+    """The field of every value, the layers that change it, and that of the last value."""
     fields: dict[fx.Node, _Field] = {}
     layers: list[LayerField] = []
-    total = 1
     output: _Field | None = None
     for node in traced.graph.nodes:
         inputs = [fields[n] for n in data_inputs(node, modules) if n in fields]
         if node.op == "placeholder":
             fields[node] = _Field(Fraction(1), Fraction(0), Fraction(0), Fraction(0))
             continue
-        if not inputs or _only_a_size(node):
+        if node.op == "output" or not inputs or _only_a_size(node):
             continue
         field = _through(node, modules, _join(inputs))
         fields[node] = output = field
-        if field.stride.denominator == 1:
-            total = lcm(total, field.stride.numerator)
         if field != inputs[0]:
             layers.append(_describe(node, modules, field))
     assert output is not None, "a traced network has an output"
-    radius = None if output.unbounded_by else int(max(-output.low, output.high))
-    return ReceptiveField(output.size, total, float(output.centre), radius, output.unbounded_by, tuple(layers))
+    return fields, layers, output
 
 
 def _through(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> _Field:
@@ -130,4 +152,5 @@ def _describe(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> La
     layer = modules.get(str(node.target)) if node.op == "call_module" else None
     kind = type(layer).__name__ if layer is not None else getattr(node.target, "__name__", str(node.target))
     offset = None if field.unbounded_by else float(field.centre)
-    return LayerField(str(node.target), kind, field.size, float(field.stride), offset)
+    name = str(node.target) if layer is not None else node.name
+    return LayerField(name, kind, field.size, float(field.stride), offset)

@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
+from landseg.training.losses_dense import (
+    dice,
+    focal,
+    lovasz_softmax,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+)
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Logits (N, K, H, W) and targets (N, H, W) to a scalar."""
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "softmax": softmax_cross_entropy,
+    "sigmoid": sigmoid_cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "lovasz": lovasz_softmax,
+}
 
 
 @dataclass(frozen=True)
@@ -65,3 +86,54 @@ def partial_cross_entropy(logits: Tensor, target: Tensor, sets: LabelSets) -> Te
     outside = torch.where(partial & ~several, outside.detach(), outside)
     loss = F.softplus(outside - inside)
     return torch.where(labelled, loss, 0.0).sum() / labelled.sum().clamp(min=1)
+
+
+def combined(terms: Mapping[str, float], *, weights: Tensor | None = None, gamma: float = 2.0) -> Loss:
+    """Return the weighted sum of losses by name, as one loss.
+
+    >>> loss = combined({"softmax": 1.0, "dice": 0.5})
+    >>> round(float(loss(torch.zeros(1, 2, 1, 2), torch.tensor([[[0, 1]]]))), 4)  # log 2 + 0.5 / 2
+    0.9431
+
+    Args:
+        terms: the weight of each loss, by its name in LOSSES.
+        weights: (K,) class weights, in all of them.
+        gamma: the focal loss's.
+
+    Raises:
+        TrainingError: an unknown name, or weights that make no sum.
+    """
+    unknown = sorted(set(terms) - set(LOSSES))
+    if unknown:
+        raise TrainingError(f"there is no loss {', '.join(unknown)}; use {', '.join(LOSSES)}")
+    if not terms or not all(0 < factor < float("inf") for factor in terms.values()):
+        raise TrainingError(f"losses {dict(terms)} make no sum; give one or more, each a weight above 0")
+    parts = [
+        (factor, partial(LOSSES[name], weights=weights, **({"gamma": gamma} if name == "focal" else {})))
+        for name, factor in terms.items()
+    ]
+
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        return torch.stack([factor * part(logits, target) for factor, part in parts]).sum()
+
+    return loss
+
+
+def balanced_weights(counts: NDArray[np.integer]) -> Tensor:
+    """Return class weights (K,), the median of the classes' frequencies over each one's own (Eigen, Fergus 2015).
+
+    >>> balanced_weights(np.array([100, 50, 25, 0])).tolist()
+    [0.5, 1.0, 2.0, 0.0]
+
+    Args:
+        counts: (K,) labelled pixels by class; a class without any gets 0, and no say in the median.
+
+    Raises:
+        TrainingError: no labelled pixel at all.
+    """
+    there = counts > 0
+    if not there.any():
+        raise TrainingError("no labelled pixel in any class: there is nothing to balance")
+    weights = np.zeros(counts.shape)
+    weights[there] = np.median(counts[there]) / counts[there]
+    return torch.from_numpy(weights).float()

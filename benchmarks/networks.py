@@ -1,0 +1,118 @@
+"""The table of networks in docs/networks.md.
+
+    python benchmarks/networks.py [--only deeplab-v3plus/resnet18 ...] [--no-speed] [--write docs/networks.md]
+
+For every architecture on every encoder: parameters with three bands and 21 classes beside published ones, the field
+and its stride, how far predictions sit from their evidence (measured), whether windows and rows are exact, the halo
+and what it costs with windows of 1024 and 2048 pixels, and the speed of a pass over 1024 x 1024 pixels here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from landseg.models.backbones import ENCODERS
+from landseg.models.build import ARCHITECTURES, build_network
+from landseg.models.fold import prepare_for_inference
+from landseg.tiling.infer import _keep_freed_memory, choose_precision
+from landseg.tiling.receptive import ReceptiveField, receptive_field
+from tests.evidence import centroid, evidence_of, thin
+from tests.test_networks import small
+
+PUBLISHED = {  # the papers' and their released definitions', for 21 classes
+    ("fcn32s", "vgg16"): 134_346_581,
+    ("deeplab-largefov", "vgg16"): 20_505_429,
+}
+HEAD = (
+    "| network | encoder | parameters | published | field | stride | off by | exact in windows and rows | halo "
+    "| cost at 1024 | at 2048 | Mpx/s |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+)
+BEGIN, END = "<!-- table: python benchmarks/networks.py -->", "<!-- end of table -->"
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def combinations() -> Iterator[tuple[str, str]]:
+    for arch, entry in ARCHITECTURES.items():
+        for encoder in sorted(ENCODERS):
+            if entry.encoders is None or encoder in entry.encoders:
+                yield arch, encoder
+
+
+def offset(arch: str, encoder: str, field: ReceptiveField) -> float:
+    """The largest distance of a pixel from the centroid of its evidence, over all phases of the stride, in pixels."""
+    network = small(arch, encoder)  # as narrow as it gets: the geometry is the same
+    size = field.radius or 0
+    start = -(-(size + 40) // field.stride) * field.stride
+    width, probe, worst = start + field.stride + size + 40, thin(network), 0.0
+    for first in range(start, start + field.stride, 8):
+        columns = range(first, first + 8)
+        for column, weights in zip(columns, evidence_of(probe, columns, width=width), strict=True):
+            worst = max(worst, abs(float(centroid(weights)) - column))
+    return worst
+
+
+def cost(window: int, halo: int) -> str:
+    """Pixels computed for each kept inside a large raster."""
+    core = window - 2 * halo
+    return f"{(window / core) ** 2:.1f}" if core > 0 else "–"
+
+
+def speed(arch: str, encoder: str) -> float:
+    """Mpx/s of the second forward pass over 1024 x 1024 pixels, in the machine's automatic precision."""
+    dtype = DTYPES[choose_precision("auto", torch.device("cpu"))]
+    network = build_network(arch, encoder=encoder, bands=3, classes=21).eval()
+    network = prepare_for_inference(network, device=torch.device("cpu"), dtype=dtype)
+    pixels = torch.randn(1, 3, 1024, 1024).to(dtype, memory_format=torch.channels_last)
+    with torch.inference_mode():
+        network(pixels)
+        start = time.perf_counter()
+        network(pixels)
+    return pixels[0, 0].numel() / 1e6 / (time.perf_counter() - start)
+
+
+def row(arch: str, encoder: str, *, with_speed: bool) -> str:
+    with torch.device("meta"):
+        network = build_network(arch, encoder=encoder, bands=3, classes=21)
+    parameters = sum(weight.numel() for weight in network.parameters())
+    field = receptive_field(small(arch, encoder))
+    published = PUBLISHED.get((arch, encoder))
+    cells = [arch, encoder, f"{parameters:,}", "" if published is None else f"{published:,}"]
+    if field.size is None:
+        cells += ["unbounded", str(field.stride), "", f"no: {field.unbounded_by}", "", "", ""]
+    else:
+        halo = field.halo or 0
+        cells += [f"{field.size:,}", str(field.stride), f"{offset(arch, encoder, field):.2f}", "yes", str(halo)]
+        cells += [cost(1024, halo), cost(2048, halo)]
+    cells.append(f"{speed(arch, encoder):.2f}" if with_speed else "")
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="ARCH/ENCODER")
+    parser.add_argument("--no-speed", action="store_true")
+    parser.add_argument("--write", type=Path, help="the page whose table is replaced")
+    options = parser.parse_args()
+    _keep_freed_memory()
+    lines = [HEAD]
+    print(HEAD)
+    for arch, encoder in combinations():
+        if options.only is None or f"{arch}/{encoder}" in options.only:
+            lines.append(row(arch, encoder, with_speed=not options.no_speed))
+            print(lines[-1], flush=True)
+    if options.write is not None:
+        text = options.write.read_text(encoding="utf-8")
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        options.write.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

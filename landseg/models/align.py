@@ -1,0 +1,180 @@
+"""Layers that move no unit from its place, each with a rule of its own in the tiling engine.
+
+A unit of stride S sits either at input pixel ``S * f`` ("whole" geometry: odd kernels, padded on both sides) or at
+``S * f + (S - 1) / 2`` ("half": even kernels over cells of pixels). Which of the two a network has is a matter of its
+pools; what matters here is that no layer mixes them up.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from landseg.errors import ModelError
+from landseg.models.upsample import AlignedUpsample
+
+
+class Placed(nn.Module):
+    """A layer that the graph keeps whole, because landseg has a rule for it."""
+
+
+class GridMaxPool2d(Placed):
+    """The maximum around every ``stride``-th unit, as many as begin inside: ``ceil(h / stride)`` at any size.
+
+    An even kernel reads from its unit on (cells, the last being as small as it comes), an odd one to both sides. What
+    lies outside never wins. Without its stride, and dilated by any factor, it finds at the multiples of the stride
+    what it found before, which ``nn.MaxPool2d`` cannot say of itself.
+    """
+
+    def __init__(self, kernel_size: int, stride: int) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.dilation = (kernel_size, kernel_size), (stride, stride), (1, 1)
+
+    @property
+    def padding(self) -> int:
+        """Units before the first that a window reaches to."""
+        return (self.kernel_size[0] - 1) // 2 * self.dilation[0]
+
+    @property
+    def end(self) -> int:
+        """Units behind the last, beyond ``padding``."""
+        return (self.kernel_size[0] - 1) * self.dilation[0] - 2 * self.padding
+
+    def forward(self, x: Tensor) -> Tensor:
+        before, after = self.padding, self.padding + self.end
+        filled = F.pad(x, (before, after, before, after), value=float("-inf"))
+        return F.max_pool2d(filled, self.kernel_size, self.stride, 0, self.dilation)
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size[0]}, stride={self.stride[0]}, dilation={self.dilation[0]}"
+
+
+class Crop(AlignedUpsample):
+    """(N, C, h, w) without its first ``start`` rows and columns, cut to the size of a second tensor."""
+
+    def __init__(self, start: int = 0) -> None:
+        super().__init__(1)
+        self.start = start
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        height, width = like.shape[-2:]
+        return x[..., self.start : self.start + height, self.start : self.start + width]
+
+    def extra_repr(self) -> str:
+        return f"start={self.start}"
+
+
+class Shrink(Placed):
+    """Resize bilinearly by ``up / down`` <= 1: unit g of the result is the input at ``g * down / up``, no filter.
+
+    The result has ``ceil(size * up / down)`` units an axis; the last ones hold the input's last.
+    """
+
+    def __init__(self, up: int, down: int) -> None:
+        super().__init__()
+        self.up, self.down = up, down
+
+    def forward(self, x: Tensor) -> Tensor:
+        for axis in (-2, -1):
+            x = sample(x, axis, self.up, self.down, units=(0, -(-x.shape[axis] * self.up // self.down)))
+        return x
+
+    def extra_repr(self) -> str:
+        return f"{self.up}/{self.down}"
+
+
+class Enlarge(AlignedUpsample):
+    """The way back: unit g of the result is the input at ``g * down / up``; a second tensor lends its size."""
+
+    def __init__(self, up: int, down: int) -> None:
+        super().__init__(1)
+        self.up, self.down = up, down
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        for axis in (-2, -1):
+            x = sample(x, axis, self.up, self.down, units=(0, like.shape[axis]))
+        return x
+
+    def extra_repr(self) -> str:
+        return f"{self.up}/{self.down}"
+
+
+class Fill(Placed):
+    """(N, C, h, w) with zeros below and on the right, up to a multiple of ``multiple``."""
+
+    def __init__(self, multiple: int) -> None:
+        super().__init__()
+        self.multiple = multiple
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x, (0, -x.shape[-1] % self.multiple, 0, -x.shape[-2] % self.multiple))
+
+    def extra_repr(self) -> str:
+        return f"multiple={self.multiple}"
+
+
+class BilinearDeconv(Placed, nn.ConvTranspose2d):
+    """Each channel's own transposed convolution of kernel ``2 * factor``, bilinear to begin with.
+
+    Unit f is centred at output ``factor * f + factor - 1/2 - padding``. Beyond the first and the last unit there are
+    zeros, where ``AlignedUpsample`` holds the last value; in between both are the same function.
+
+    Args:
+        channels: in and out.
+        factor: output pixels per unit.
+        padding: outputs cut off at either end.
+        learned: whether the weights are parameters; if not they stay bilinear, and are no part of a model file.
+    """
+
+    def __init__(self, channels: int, factor: int, *, padding: int, learned: bool) -> None:
+        super().__init__(channels, channels, 2 * factor, factor, padding, groups=channels, bias=False)
+        weight = bilinear_kernel(2 * factor).expand(channels, 1, -1, -1).clone()
+        if learned:
+            self.weight = nn.Parameter(weight)
+        else:
+            del self.weight
+            self.register_buffer("weight", weight, persistent=False)
+
+
+def bilinear_kernel(size: int) -> Tensor:
+    """The (size, size) filter of Long et al.'s bilinear upsampling: a tent around the middle, 1 at its top.
+
+    >>> bilinear_kernel(4)[0]
+    tensor([0.0625, 0.1875, 0.1875, 0.0625])
+    """
+    factor = (size + 1) // 2
+    centre = factor - 1 if size % 2 else factor - 0.5
+    tent = 1 - (torch.arange(size) - centre).abs() / factor
+    return tent[:, None] * tent
+
+
+def sample(x: Tensor, axis: int, up: int, down: int, *, units: tuple[int, int], first: int = 0) -> Tensor:
+    """Units ``units[0]`` to ``units[1]`` of ``x`` resized along an axis, linearly between its two neighbours.
+
+    Args:
+        x: of which the first entry along the axis is unit ``first``.
+        axis: -2 or -1.
+        up, down: unit g of the result lies at ``g * down / up`` of the input.
+        units: wanted.
+        first: above.
+    """
+    at = torch.arange(*units, device=x.device) * down
+    before = torch.div(at, up, rounding_mode="floor") - first
+    share = (at % up).to(x.dtype) / up
+    most = x.shape[axis] - 1
+    low = x.index_select(axis, before.clamp(max=most))
+    if down % up == 0:
+        return low
+    high = x.index_select(axis, (before + 1).clamp(max=most))
+    return torch.lerp(low, high, share[:, None] if axis == -2 else share)
+
+
+def check_whole(name: str, value: int, least: int = 1) -> None:
+    """Nothing, if a network's option is a whole number that is large enough.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ModelError(f"{name} must be a whole number of at least {least}, got {value!r}")

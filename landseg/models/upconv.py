@@ -1,0 +1,269 @@
+"""Upconvolutions: features of a coarse grid to features of a fine one, with weights that are learnt.
+
+Each is called as ``up(x, like)``: ``x`` (N, inputs, h, w), ``like`` (N, *, H, W) with ``h == ceil(H / factor)`` and
+the same for the widths; it returns (N, outputs, H, W). Unit ``f`` of ``x`` sits at pixel ``factor * f + shift``,
+where ``shift`` is 0.0 (odd kernels, ResNet-like encoders) or ``(factor - 1) / 2`` (even pools, VGG-like ones); every
+operator is centred on that, and one that cannot be is refused. docs/upconvolution.md compares them.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from landseg.errors import ModelError
+from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
+from landseg.models.upsample import AlignedUpsample
+
+_log = logging.getLogger(__name__)
+
+
+def upconvolution(
+    name: str, inputs: int, outputs: int, *, factor: int, shift: float = 0.0, kernel: int | None = None
+) -> nn.Module:
+    """Return the upconvolution of this name, one of UPCONVOLUTIONS.
+
+    Args:
+        name: "nearest" and "bilinear" resize, then convolve; "fractional" convolves between inserted zeros;
+            "transposed" is the same in one step; "shuffle" convolves on the coarse grid and rearranges channels;
+            "unpool" puts values back where ``like`` (with ``inputs`` channels) has its maxima if ``shift`` is half a
+            cell, and onto a bed of nails if it is 0, then convolves.
+        inputs: channels of ``x``.
+        outputs: channels of the result.
+        factor: output pixels per unit.
+        shift: where unit 0 sits, in output pixels.
+        kernel: the convolution's size; None chooses one that is centred, and even if that can be had.
+
+    Raises:
+        ModelError: an unknown name, or a kernel that cannot be centred on the units.
+    """
+    if name not in UPCONVOLUTIONS:
+        raise ModelError(f"there is no upconvolution {name!r}; use one of {', '.join(UPCONVOLUTIONS)}")
+    if factor < 1 or shift not in (0.0, (factor - 1) / 2):
+        raise ModelError(
+            f"factor {factor} with shift {shift} fits no grid of units; use a factor of 1 or more and a shift of 0.0 "
+            f"or {max(factor - 1, 0) / 2}"
+        )
+    return UPCONVOLUTIONS[name](inputs, outputs, factor, shift, kernel)
+
+
+def overlaps(kernel: int, stride: int) -> tuple[int, ...]:
+    """How many units reach each output pixel of a transposed convolution, by its phase, along one axis.
+
+    Unequal numbers force a pattern on the output (Odena, Dumoulin, Olah 2016); they are equal exactly where the
+    stride divides the kernel. Equal numbers do not keep learnt weights from making one.
+
+    >>> overlaps(3, 2), overlaps(4, 2), overlaps(5, 3)
+    ((2, 1), (2, 2), (2, 2, 1))
+    """
+    return tuple(len(range(phase, kernel, stride)) for phase in range(stride))
+
+
+def warn_uneven(kernel: int, stride: int, what: str) -> None:
+    """Log a warning if the stride does not divide the kernel."""
+    counts = sorted(set(overlaps(kernel, stride)))
+    if len(counts) > 1:
+        _log.warning(
+            "%s: a kernel of %d with stride %d covers pixels %s times, unevenly, and tends to draw a checkerboard; "
+            "use a multiple of %d where the units allow one, or resize and convolve",
+            what, kernel, stride, " or ".join(map(str, counts)), stride,
+        )  # fmt: skip
+
+
+def bilinear_taps(kernel: int, factor: int) -> Tensor:
+    """The kernel (kernel,) of linear interpolation, in float64; cut to its size, each phase sums to 1.
+
+    For ``kernel = 2 * factor - factor % 2`` this is FCN's initial deconvolution filter, for ``kernel == factor`` the
+    nearest unit.
+
+    >>> bilinear_taps(4, 2).tolist(), bilinear_taps(3, 2).tolist()
+    ([0.25, 0.75, 0.75, 0.25], [0.5, 1.0, 0.5])
+    """
+    away = (torch.arange(kernel, dtype=torch.float64) - (kernel - 1) / 2).abs()
+    taps = (1 - away / factor).clamp(min=0)
+    for phase in range(min(factor, kernel)):
+        taps[phase::factor] /= taps[phase::factor].sum()
+    return taps
+
+
+def icnr_(weight: Tensor, factor: int) -> Tensor:
+    """Fill a convolution's weight (outputs * factor^2, inputs, k, k) so that shuffling it upsamples to the nearest.
+
+    The filters of one output channel start out equal (Aitken et al. 2017): no phase differs from another.
+    """
+    with torch.no_grad():
+        few = weight.new_empty(weight.shape[0] // factor**2, *weight.shape[1:])
+        nn.init.kaiming_uniform_(few, a=5**0.5)
+        weight.copy_(few.repeat_interleave(factor**2, dim=0))
+    return weight
+
+
+class Resize(nn.Module):
+    """Resize to the aligned grid, then convolve there: nothing to be uneven, and fewer functions to be learnt."""
+
+    def __init__(self, resize: nn.Module, inputs: int, outputs: int, kernel: int | None) -> None:
+        super().__init__()
+        kernel = _odd(kernel or 3)
+        self.resize = resize
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        y: Tensor = self.conv(self.resize(x, like))
+        return y
+
+
+class Transposed(nn.Module):
+    """A transposed convolution that starts out as a 1x1 convolution with bilinear upsampling.
+
+    On units at ``factor * f`` an even factor leaves no kernel that is centred and even at once.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> None:
+        super().__init__()
+        kernel = kernel or _centred_kernel(factor, shift)
+        padding, extra = _padding(kernel, factor, shift)
+        warn_uneven(kernel, factor, "transposed convolution")
+        self.conv = nn.ConvTranspose2d(inputs, outputs, kernel, factor, padding, extra)
+        self.crop = AlignedUpsample(1)
+        _spread_(self.conv.weight.data, bilinear_taps(kernel, factor))
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        y: Tensor = self.crop(self.conv(x), like)
+        return y
+
+
+class Fractional(nn.Module):
+    """Convolution with a fractional stride: zeros between the units, then a convolution of stride 1.
+
+    The same functions as Transposed with the kernel turned by 180 degrees, and the same start.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> None:
+        super().__init__()
+        kernel = kernel or _centred_kernel(factor, shift)
+        padding, _ = _padding(kernel, factor, shift)
+        warn_uneven(kernel, factor, "fractionally strided convolution")
+        self.nails = BedOfNails(factor)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel - 1 - padding)
+        self.crop = AlignedUpsample(1)
+        _spread_(self.conv.weight.data.transpose(0, 1), bilinear_taps(kernel, factor))
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        y: Tensor = self.crop(self.conv(self.nails(x)), like)
+        return y
+
+
+class Shuffle(nn.Module):
+    """Convolution on the coarse grid and periodic reshuffling of its channels (Shi et al. 2016), ICNR at the start.
+
+    The shuffle's own grid is the half-pixel one. On units at ``factor * f`` the result is moved by whole pixels and,
+    for even factors, by the mean of two neighbours, which also takes out the finest checkerboard.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> None:
+        super().__init__()
+        kernel = _odd(kernel or 3)
+        move = shift != (factor - 1) / 2  # by (factor - 1) / 2 pixels up and left, so one more unit on each side
+        self.conv = nn.Conv2d(inputs, outputs * factor**2, kernel, padding=kernel // 2 + move)
+        self.shuffle = nn.PixelShuffle(factor)
+        moves: list[nn.Module] = []
+        if move:
+            moves.append(Skip(factor + (factor - 1) // 2))
+            if factor % 2 == 0:
+                moves.append(nn.AvgPool2d(2, stride=1))
+        self.move = nn.Sequential(*moves)
+        self.crop = AlignedUpsample(1)
+        icnr_(self.conv.weight.data, factor)
+        if self.conv.bias is not None:
+            nn.init.zeros_(self.conv.bias)
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        y: Tensor = self.crop(self.move(self.shuffle(self.conv(x))), like)
+        return y
+
+
+class MaxUnpool(nn.Module):
+    """Each value goes to where ``like``, the features before the pool, is largest in its cell; then a convolution."""
+
+    def __init__(self, inputs: int, outputs: int, factor: int, kernel: int | None) -> None:
+        super().__init__()
+        kernel = _odd(kernel or 3)
+        self.hold = AlignedNearest(factor, (factor - 1) / 2)
+        self.winners = Winners(factor)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        y: Tensor = self.conv(self.hold(x, like) * self.winners(like))
+        return y
+
+
+class NailUnpool(nn.Module):
+    """Each value goes to its unit's pixel, with zeros between; then a convolution."""
+
+    def __init__(self, inputs: int, outputs: int, factor: int, kernel: int | None) -> None:
+        super().__init__()
+        kernel = _odd(kernel or _centred_kernel(factor, 0.0))
+        warn_uneven(kernel, factor, "convolution of a bed of nails")
+        self.nails, self.crop = BedOfNails(factor), AlignedUpsample(1)
+        self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
+        _spread_(self.conv.weight.data.transpose(0, 1), bilinear_taps(kernel, factor))
+
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+        y: Tensor = self.conv(self.crop(self.nails(x), like))
+        return y
+
+
+def _nearest(inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> nn.Module:
+    return Resize(AlignedNearest(factor, shift), inputs, outputs, kernel)
+
+
+def _bilinear(inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> nn.Module:
+    return Resize(AlignedUpsample(factor, shift), inputs, outputs, kernel)
+
+
+def _unpool(inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> nn.Module:
+    return (MaxUnpool if shift else NailUnpool)(inputs, outputs, factor, kernel)
+
+
+UPCONVOLUTIONS: dict[str, Callable[[int, int, int, float, int | None], nn.Module]] = {
+    "nearest": _nearest,
+    "bilinear": _bilinear,
+    "fractional": Fractional,
+    "transposed": Transposed,
+    "shuffle": Shuffle,
+    "unpool": _unpool,
+}
+
+
+def _odd(kernel: int) -> int:
+    if kernel < 1 or kernel % 2 == 0:
+        raise ModelError(f"a kernel of {kernel} has no middle pixel; use {max(kernel, 0) + 1}")
+    return kernel
+
+
+def _centred_kernel(factor: int, shift: float) -> int:
+    """A kernel that holds linear interpolation and is centred; a multiple of the factor if there is one."""
+    if factor % 2:
+        return 3 * factor
+    return 2 * factor if shift else 2 * factor - 1
+
+
+def _padding(kernel: int, factor: int, shift: float) -> tuple[int, int]:
+    """A transposed convolution's padding and output padding, so that unit f is centred at ``factor * f + shift``."""
+    padding = (kernel - 1) / 2 - shift
+    if kernel < factor or padding < 0 or padding != int(padding):
+        fix = _centred_kernel(factor, shift)
+        raise ModelError(
+            f"a kernel of {kernel} cannot be centred on units at {factor} * f + {shift} without gaps; use {fix}"
+        )
+    return int(padding), int(factor - 1 - 2 * shift)
+
+
+def _spread_(weight: Tensor, taps: Tensor) -> None:
+    """Fill a transposed convolution's weight (inputs, outputs, k, k) with a 1x1 convolution spread over ``taps``."""
+    mix = weight.new_empty(weight.shape[1], weight.shape[0])
+    nn.init.kaiming_uniform_(mix, a=5**0.5)
+    weight.copy_(mix.T[:, :, None, None] * torch.outer(taps, taps).to(weight.dtype))

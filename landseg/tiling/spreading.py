@@ -1,0 +1,86 @@
+"""The operators inside upconvolutions, run piece by piece: more entries of landseg.tiling.operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners, nearest
+from landseg.tiling.geometry import Part, Spread, Window
+from landseg.tiling.operators import Operator, Upsample
+from landseg.tiling.resizing import Cells, Hold, Skipped
+
+
+class Nearest(Upsample):
+    """AlignedNearest."""
+
+    def __init__(self, layer: AlignedNearest) -> None:
+        super().__init__(layer)
+        self.layer = layer
+        self.rows = self.columns = Window() if layer.factor == 1 else Hold(layer.factor, Fraction(layer.shift))
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        y = nearest(inputs[0], self.layer, rows.start, rows.stop, axis=-2, first=rows.first)
+        return nearest(y, self.layer, columns.start, columns.stop, axis=-1, first=columns.first)
+
+
+class _Repeating(Operator):
+    """An operator that makes whole cells of its output from single units; what is not wanted is cut off."""
+
+    factor: int
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        top, left = rows.start - rows.first * self.factor, columns.start - columns.first * self.factor
+        return self.cells(inputs[0])[..., top : top + rows.count, left : left + columns.count]
+
+    def cells(self, x: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Shuffled(_Repeating):
+    """nn.PixelShuffle: each unit becomes a cell, so it sits in the middle of it."""
+
+    def __init__(self, layer: nn.PixelShuffle) -> None:
+        self.factor = factor = int(layer.upscale_factor)
+        self.rows = self.columns = Hold(factor, Fraction(factor - 1, 2))
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        return inputs[0] // self.factor**2
+
+    def cells(self, x: Tensor) -> Tensor:
+        return F.pixel_shuffle(x, self.factor)
+
+
+class Nails(_Repeating):
+    """BedOfNails."""
+
+    def __init__(self, layer: BedOfNails) -> None:
+        self.factor, self.cells = layer.factor, layer.forward  # type: ignore[method-assign]
+        self.rows = self.columns = Spread(1, layer.factor, extra=layer.factor - 1)
+
+
+class Largest(Operator):
+    """Winners: reads whole cells, and gives those of their pixels that are wanted."""
+
+    def __init__(self, layer: Winners) -> None:
+        self.layer: Any = layer
+        self.rows = self.columns = Cells(layer.factor)
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        top, left = rows.start - rows.first, columns.start - columns.first
+        y: Tensor = self.layer(inputs[0])
+        return y[..., top : top + rows.count, left : left + columns.count]
+
+
+class Skipping(Operator):
+    """Skip."""
+
+    def __init__(self, layer: Skip) -> None:
+        self.rows = self.columns = Skipped(layer.count)
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        return inputs[0]

@@ -1,0 +1,157 @@
+"""Every architecture on every encoder: predictions sit on their evidence, in a field that arithmetic knows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import Tensor, nn
+
+from landseg.errors import ModelError
+from landseg.models.backbones import ENCODERS
+from landseg.models.build import ARCHITECTURES, architecture, build_network
+from landseg.models.upsample import AlignedUpsample
+from landseg.tiling.receptive import receptive_field
+from tests.evidence import centroid, evidence_of, span, thin
+
+NARROW = {"head_channels": 8, "decoder_channels": 8, "pyramid_channels": 8, "hidden": 8}
+CASES: list[tuple[str, str, dict[str, Any]]] = [
+    (arch, encoder, {})
+    for arch, entry in ARCHITECTURES.items()
+    for encoder in sorted(ENCODERS)
+    if entry.encoders is None or encoder in entry.encoders
+]
+CASES += [
+    ("deeplab-v2", "resnet18", {"multi_scale": True}),
+    ("deeplab-v2", "vgg16", {"multi_scale": True}),
+    ("deeplab-v3plus", "resnet18", {"output_stride": 8}),
+    ("deeplab-v3plus", "resnet18", {"output_stride": 32, "separable": False}),
+    ("deeplab-v3", "resnet18", {"output_stride": 8}),
+    ("fcn32s", "resnet18", {"output_stride": 8}),
+    ("fcn32s", "vgg16", {"padding": 100}),
+    ("fcn16s", "vgg16", {"padding": 100}),
+    ("fcn8s", "vgg16", {"padding": 100}),
+    ("fcn8s", "vgg16", {"at_once": True, "learned_upsampling": True}),
+    ("deeplab-largefov", "vgg16", {"kernel": 7, "rate": 4}),
+    ("deeplab-largefov", "vgg16", {"kernel": 4, "rate": 4}),
+    ("deeplab-largefov", "vgg16", {"kernel": 4, "rate": 8}),
+    ("deeplab-v3plus", "timm:mobileone_s0", {}),
+]
+QUICK = {"resnet18", "vgg16", "efficientnet-lite0"}
+
+
+def small(arch: str, encoder: str, **options: Any) -> nn.Module:
+    """The network for three bands and two classes, as narrow as its options let it be."""
+    taken = architecture(arch, encoder).options
+    narrow = {name: value for name, value in NARROW.items() if name in taken}
+    return build_network(arch, encoder=encoder, bands=3, classes=2, **{**narrow, **options})
+
+
+def check_alignment(network: nn.Module) -> tuple[int, int]:
+    """The widest reach over all phases; the evidence's centroid must be the pixel at each of them."""
+    field = receptive_field(network)
+    size = field.radius if field.radius is not None else 0
+    start = -(-(size + 40) // field.stride) * field.stride  # the first phase whose whole field lies inside
+    width, probe, low, high = start + field.stride + size + 40, thin(network), 0, 0
+    for first in range(start, start + field.stride, 8):
+        columns = range(first, first + 8)
+        found = evidence_of(probe, columns, width=width)
+        for column, weights in zip(columns, found, strict=True):
+            error = centroid(weights) - column
+            assert abs(error) <= 0.1, f"phase {column - start}: {error:+.2f} px"
+            left, right = span(weights)
+            low, high = min(low, left - column), max(high, right - column)
+    return low, high
+
+
+@pytest.mark.parametrize(
+    ("arch", "encoder", "options"),
+    [pytest.param(*case, marks=pytest.mark.slow if case[1] not in QUICK else (), id=str(case)) for case in CASES],
+)
+def test_predictions_sit_on_their_evidence(arch: str, encoder: str, options: dict[str, Any]) -> None:
+    network = small(arch, encoder, **options)
+    field = receptive_field(network)
+    low, high = check_alignment(network)
+    assert field.offset == 0.0
+    assert field.radius is not None and field.size is not None
+    if options.get("multi_scale"):  # the widest phases of two resizings in a row need not meet
+        assert field.radius - 4 <= high <= field.radius and field.radius - 4 <= -low <= field.radius
+    else:
+        assert -low == high == field.radius and field.size == 2 * field.radius + 1
+
+
+class _Moved(nn.Module):
+    """A layer whose result is moved by some units."""
+
+    def __init__(self, layer: nn.Module, units: int) -> None:
+        super().__init__()
+        self.layer, self.units = layer, units
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        moved: Tensor = self.layer(*inputs).roll(self.units, dims=-1)
+        return moved
+
+
+@pytest.mark.parametrize(
+    ("arch", "encoder", "options", "branch", "units"),
+    [
+        ("deeplab-v3plus", "vgg16", {}, "to_low_level", 1),  # 4 px
+        ("fpn", "resnet18", {}, "up.3.2", 1),
+        ("deeplab-v2", "resnet18", {"multi_scale": True}, "enlarge.1", 1),
+        ("deeplab-v3", "resnet18", {}, "upsample", 4),
+        ("deeplab-largefov", "vgg16", {}, "upsample", 4),
+        ("fcn8s", "vgg16", {}, "upsamplers.1", 1),
+        ("fcn16s", "vgg16", {"padding": 100}, "upsample", 1),
+        ("fcn32s", "vgg16", {}, "upsample", 1),
+    ],
+)
+def test_twin_a_moved_branch_is_found_out(
+    arch: str, encoder: str, options: dict[str, Any], branch: str, units: int
+) -> None:
+    network = small(arch, encoder, **options)
+    field = receptive_field(network)
+    probe = thin(network)
+    parent, _, name = branch.rpartition(".")
+    setattr(probe.get_submodule(parent), name, _Moved(probe.get_submodule(branch), units))
+    start = -(-(field.radius or 0) // field.stride + 2) * field.stride
+    (weights,) = evidence_of(probe, [start], width=2 * start + 64)
+    assert abs(centroid(weights) - start) > 0.5
+
+
+def test_twin_the_wrong_geometry_of_units_is_found_out() -> None:
+    """VGG's units upsampled as if they sat at stride x index, which is what ResNet's do."""
+    network = small("fpn", "vgg16")
+    network.upsample = AlignedUpsample(4)
+    with pytest.raises(AssertionError, match="phase"):
+        check_alignment(network)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"arch": "fcn8s", "encoder": "resnet18"}, "fcn8s is a network on vgg16, not on resnet18"),
+        ({"arch": "fcn8s", "padding": 50}, "padding must be 1 .* or 100 .*, got 50"),
+        ({"arch": "fcn32s", "output_stride": 8}, "has no option output_stride"),
+        ({"arch": "deeplab-largefov", "kernel": 4, "rate": 1}, "its middle between two units"),
+        ({"arch": "deeplab-largefov", "kernel": 0}, "kernel must be a whole number of at least 1, got 0"),
+        ({"arch": "fpn", "norm": "layer"}, "norm must be 'batch' or 'group'"),
+        ({"arch": "fpn", "norm": "group", "head_channels": 20}, "32 divides, got 20"),
+        ({"arch": "deeplab-v2", "rates": ()}, "rates must be"),
+        ({"arch": "deeplab-v3", "encoder": "timm:nosuch"}, "timm has no encoder 'nosuch'"),
+        ({"arch": "deeplab-v3", "encoder": "timm:hf-hub:who/what"}, "there is no encoder"),
+        ({"arch": "deeplab-v3plus", "encoder": "timm:convnext_atto"}, "use output_stride 32"),
+        ({"arch": "fpn", "encoder": "timm:densenet121"}, "no grid that landseg aligns"),
+        ({"arch": "fpn", "encoder": "timm:tf_efficientnet_lite0"}, "cannot be traced"),
+    ],
+)
+def test_what_does_not_go_together_gets_a_sentence(change: dict[str, Any], message: str) -> None:
+    chosen = {"encoder": "vgg16", "bands": 3, "classes": 2, **change}
+    with pytest.raises(ModelError, match=message):
+        build_network(chosen.pop("arch"), **chosen)
+
+
+def test_unbounded_networks_name_their_layer() -> None:
+    for options, layer in (({"norm": "group", "head_channels": 32}, "branches.0.0.1"), ({}, None)):
+        field = receptive_field(small("fpn", "resnet18", **options))
+        assert (field.unbounded_by or "").startswith(layer or "") and (field.radius is None) == (layer is not None)
+    assert "pool" in (receptive_field(small("deeplab-v3", "resnet18", image_pooling=True)).unbounded_by or "")

@@ -1,0 +1,166 @@
+"""Every bounded network, streamed in rows and cut into windows, is the whole image's."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from landseg.models import align
+from landseg.models.align import Enlarge, Fill, GridMaxPool2d, Shrink
+from landseg.models.fold import fold_batch_norm
+from landseg.tiling.receptive import receptive_field
+from landseg.tiling.windows import plan_windows
+from tests.streamed import difference, image, lively, streamed, whole
+from tests.test_networks import small
+
+NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "fcn32s": ("fcn32s", "vgg16", {}),
+    "fcn16s": ("fcn16s", "vgg16", {"padding": 100}),
+    "fcn8s": ("fcn8s", "vgg16", {"at_once": True}),
+    "largefov": ("deeplab-largefov", "vgg16", {}),
+    "v2": ("deeplab-v2", "resnet18", {}),
+    "v2, three scales": ("deeplab-v2", "resnet18", {"multi_scale": True}),
+    "v3": ("deeplab-v3", "mobilenet-v2", {"output_stride": 8}),
+    "v3plus": ("deeplab-v3plus", "vgg16", {"output_stride": 32}),
+    "fpn": ("fpn", "resnet18", {}),
+    "fpn on half-way units": ("fpn", "vgg16", {}),
+}
+names = list(NETWORKS)
+
+
+def slim(network: nn.Module) -> nn.Module:
+    """The same graph with a few channels everywhere and no norms: what is tested is where, not what.
+
+    Activations are leaky, so that these are enough to let every pixel through.
+    """
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Conv2d):
+                how = {key: getattr(child, key) for key in ("stride", "padding", "dilation")}
+                setattr(parent, name, nn.LazyConv2d(2 if child.out_channels == 2 else 4, child.kernel_size, **how))  # type: ignore[arg-type]
+            elif isinstance(child, nn.modules.batchnorm._BatchNorm | nn.ReLU | nn.ReLU6):
+                setattr(parent, name, nn.LeakyReLU(0.4))
+    network.eval()(torch.zeros(1, 3, 8, 8))
+    return network
+
+
+@cache
+def network_of(name: str) -> nn.Module:
+    arch, encoder, options = NETWORKS[name]
+    return fold_batch_norm(lively(slim(small(arch, encoder, **options))))
+
+
+@pytest.mark.parametrize("name", names)
+@pytest.mark.parametrize(
+    ("height", "width", "strip", "chunk"), [(1, 1, 16, None), (70, 41, 32, 16), (37, 90, 11, None)]
+)
+def test_streamed_is_whole(name: str, height: int, width: int, strip: int, chunk: int | None) -> None:
+    network, x = network_of(name), image(height, width, bands=3)
+    assert difference(streamed(network, x, strip=strip, chunk=chunk, pushes=(16, 5)), whole(network, x)) <= 1e-10
+
+
+def windowed(network: nn.Module, x: Tensor, *, halo: int, stride: int) -> Tensor:
+    """Logits put together from windows as narrow as the halo lets them be."""
+    height, width = x.shape[2:]
+    made = torch.empty(1, 2, height, width, dtype=x.dtype)
+    window = (height + -height % stride, 2 * halo + stride)
+    plan = plan_windows((height, width), window=window, halo=halo, stride=stride)
+    for piece in plan:
+        at, core = piece.rect, piece.core
+        logits = whole(network, x[:, :, at.top : at.bottom, at.left : at.right])
+        inside = core.relative_to(at)
+        made[(..., *core.slices)] = logits[(..., *inside.slices)]
+    assert len(plan) > 1
+    return made
+
+
+@pytest.mark.parametrize("name", names)
+def test_windows_are_whole_and_half_the_halo_is_not_enough(name: str) -> None:
+    network = network_of(name)
+    field = receptive_field(network)
+    assert field.halo is not None
+    x = image(9, 2 * field.halo + 3 * field.stride + 5, bands=3)
+    expected = whole(network, x)
+    assert difference(windowed(network, x, halo=field.halo, stride=field.stride), expected) <= 1e-10
+    shorter = windowed(network, x, halo=field.halo // 2 // field.stride * field.stride, stride=field.stride)
+    assert difference(shorter, expected) > 1e-9
+
+
+def test_twin_windows_off_the_stride_are_found_out() -> None:
+    """What holds for the stride of one scale does not hold for three."""
+    network = network_of("v2, three scales")
+    field = receptive_field(network)
+    assert field.stride == 32 and field.halo is not None
+    x = image(9, 2 * field.halo + 100, bands=3)
+    assert difference(windowed(network, x, halo=field.halo + 8, stride=8), whole(network, x)) > 1e-4
+
+
+class _Layer(nn.Module):
+    """A layer between others, with a size to go back to."""
+
+    def __init__(self, *layers: nn.Module) -> None:
+        super().__init__()
+        self.before, self.layers = nn.Conv2d(2, 3, 3, padding=1), nn.ModuleList(layers)
+        self.after = nn.Conv2d(3, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.before(x)
+        like = y
+        for layer in self.layers:
+            y = layer(y, like) if isinstance(layer, align.AlignedUpsample) else layer(y)
+        out: Tensor = self.after(y)
+        return out
+
+
+def _pool(kernel: int, dilation: int) -> nn.Module:
+    pool = GridMaxPool2d(kernel, 1 if dilation > 1 else 2)
+    pool.dilation = (dilation, dilation)
+    return pool
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        (Shrink(3, 4), Enlarge(4, 3)),
+        (Shrink(1, 2), Enlarge(2, 1)),
+        (Shrink(2, 5), Enlarge(5, 2)),
+        (_pool(2, 1),),
+        (_pool(3, 1),),
+        (_pool(2, 2),),
+        (_pool(3, 4),),
+        (Fill(8), GridMaxPool2d(2, 2)),
+        (align.BilinearDeconv(3, 2, padding=1, learned=False), align.Crop(2)),
+    ],
+    ids=lambda layers: " ".join(map(repr, layers)),
+)
+@pytest.mark.parametrize(("height", "width", "strip", "chunk"), [(1, 3, 1, None), (23, 17, 4, 3), (16, 31, 7, None)])
+def test_each_layer_streams(
+    layers: tuple[nn.Module, ...], height: int, width: int, strip: int, chunk: int | None
+) -> None:
+    network, x = lively(_Layer(*layers)), image(height, width)
+    if any(isinstance(layer, align.Crop) for layer in layers) and height < 5:
+        return  # nothing is left to cut
+    assert difference(streamed(network, x, strip=strip, chunk=chunk, pushes=(3, 1)), whole(network, x)) <= 1e-12
+
+
+class _Twice(nn.Module):
+    """A convolution and its norm, run on two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, bias=False), nn.BatchNorm2d(2), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.maximum(self.block(x), self.block(self.block(x)))
+
+
+def test_layers_that_run_twice_are_folded_once() -> None:
+    network, x = lively(_Twice()), image(9, 8)
+    folded = fold_batch_norm(network)
+    assert difference(whole(folded, x), whole(network, x)) <= 1e-12
+    folded.get_submodule("block.0").weight.mul_(1.01)  # type: ignore[operator, union-attr]
+    assert difference(whole(folded, x), whole(network, x)) > 1e-4
