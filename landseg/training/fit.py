@@ -29,6 +29,7 @@ class FitOptions:
 
     Attributes:
         minutes: The time budget; the learning rate falls to 0 over it.
+        steps: A budget in steps in place of the time: the same run on a machine of any speed.
         crop: Side of a training crop, in pixels.
         batch: Crops a step.
         learning_rate: AdamW's, for the head; the encoder takes ``encoder_rate`` times as much.
@@ -40,6 +41,7 @@ class FitOptions:
     """
 
     minutes: float = 40.0
+    steps: int | None = None
     crop: int = 384
     batch: int = 8
     learning_rate: float = 1e-3
@@ -51,9 +53,10 @@ class FitOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("minutes", "crop", "batch", "learning_rate"):
-            if not getattr(self, name) > 0:
-                raise TrainingError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("minutes", "steps", "crop", "batch", "learning_rate"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise TrainingError(f"{name} must be above 0, got {value}")
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,12 @@ class Progress:
     step: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def done(self, options: FitOptions) -> float:
+        """The share of the budget that is used."""
+        if options.steps is not None:
+            return self.step / options.steps
+        return self.seconds / (60 * options.minutes)
 
 
 def fit(
@@ -108,7 +117,7 @@ def fit(
     sampler = CropSampler(scenes, size=options.crop, seed=options.seed + progress.step, classes=sets.allowed.shape[1])
     with _batches(sampler, options, progress.step) as batches:
         for pixels, valid, target in batches:
-            done = progress.seconds / (60 * options.minutes)
+            done = progress.done(options)
             if done >= 1:
                 break
             _set_rate(optimizer, options, done)
@@ -244,7 +253,8 @@ def _load(folder: Path, network: nn.Module, average: nn.Module, optimizer: torch
 
 def _line(progress: Progress, options: FitOptions) -> str:
     recent = [h["loss"] for h in progress.history[-20:]]
-    left = max(0.0, 60 * options.minutes - progress.seconds)
+    done = progress.done(options)
+    left = max(0.0, progress.seconds * (1 - done) / done)
     speed = progress.step * options.batch * options.crop**2 / 1e6 / max(progress.seconds, 1e-9)
     return (
         f"step {progress.step}  loss {np.mean(recent):.3f}  {speed:.2f} Mpx/s  "
