@@ -58,7 +58,8 @@ def band(labels: NDArray[np.integer], index: int, distance: int) -> NDArray[np.b
     near = ~mask & (labels != IGNORE_INDEX)
     for axis in (0, 1):
         near = _spread(near, distance, axis)
-    return mask & near
+    found: NDArray[np.bool_] = mask & near
+    return found
 
 
 def _spread(flags: NDArray[np.bool_], distance: int, axis: int) -> NDArray[np.bool_]:
