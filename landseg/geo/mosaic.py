@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyproj
-from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.resample import HALF, finish, work_dtype
+from landseg.geo.positions import mover, needed_for, pixel_ratio
+from landseg.geo.resample import finish, work_dtype
 from landseg.geo.source import FileSource, Pixels, Source
 
 EDGE_POINTS = 33  # along each edge of a member, to find the extent of its curved outline
@@ -90,7 +89,7 @@ class WarpedSource(Source):
 
     def __init__(self, base: Source, grid: Grid) -> None:
         super().__init__(base.name, base.paths, grid, base.bands)
-        step = _pixel_ratio(base.grid, grid)
+        step = pixel_ratio(base.grid, grid)
         self.base = base.at_scale(step) if step > SHRINK else base
         self._local = threading.local()
 
@@ -112,7 +111,7 @@ class WarpedSource(Source):
             needed = None
             if part.area <= WARP_PIXELS:
                 x, y = self._positions(part)
-                needed = _needed(x, y, self.base.grid.rect)
+                needed = needed_for(x, y, self.base.grid.rect)
                 if needed is None:
                     continue
             if needed is None or (needed.area > WARP_READ and part.area > 1):
@@ -126,7 +125,7 @@ class WarpedSource(Source):
         """Where the pixel centres under `rect` lie in the base, in its pixels: x and y, (h, w) each."""
         cols, rows = np.arange(rect.left, rect.right) + 0.5, np.arange(rect.top, rect.bottom) + 0.5
         if not hasattr(self._local, "move"):  # pyproj's transformers do not like to be shared
-            self._local.move = _mover(self.grid, self.base.grid)
+            self._local.move = mover(self.grid, self.base.grid)
         x, y = self._local.move(*np.meshgrid(cols, rows))
         return x, y
 
@@ -186,7 +185,7 @@ def _place(source: Source, first: Source) -> _Member:
     if (source.grid.crs is None) != (first.grid.crs is None):
         has = f"{source.name} has {crs_text(source.grid.crs)}, {first.name} has {crs_text(first.grid.crs)}"
         raise GridError(f"{has}: a mosaic needs one in all; assign it (gdal_edit -a_srs), or do them apart")
-    x, y = _mover(source.grid, first.grid)(*_outline(source.grid))
+    x, y = mover(source.grid, first.grid)(*_outline(source.grid))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         crs = crs_text(first.grid.crs)
         raise GridError(f"{source.name} has no place in the {crs} of {first.name}: do them apart")
@@ -200,41 +199,6 @@ def _outline(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     ends = np.repeat([0.0, 1.0], EDGE_POINTS)
     x, y = np.concatenate([np.tile(along, 2), ends]), np.concatenate([ends, np.tile(along, 2)])
     return x * grid.width, y * grid.height
-
-
-def _mover(source: Grid, target: Grid) -> Any:
-    """A function from pixel positions (x, y) of one grid to those of the other; inf where there are none."""
-    out, into = source.transform, ~target.transform
-    if source.crs == target.crs:
-        return lambda x, y: _apply(into @ out, x, y)
-    here, there = pyproj.CRS.from_user_input(source.crs), pyproj.CRS.from_user_input(target.crs)
-    transformer = pyproj.Transformer.from_crs(here, there, always_xy=True)
-    return lambda x, y: _apply(into, *transformer.transform(*_apply(out, x, y)))
-
-
-def _apply(transform: Affine, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Any, Any]:
-    a, b, c, d, e, f = tuple(transform)[:6]
-    with np.errstate(invalid="ignore"):  # positions without a place are inf, and 0 * inf is nan
-        return a * x + b * y + c, d * x + e * y + f
-
-
-def _pixel_ratio(base: Grid, grid: Grid) -> float:
-    """How many pixels of `base` one pixel of `grid` is wide, at the middle of `grid`."""
-    x, y = grid.width / 2, grid.height / 2
-    xs, ys = _mover(grid, base)(np.array([x, x + 1, x]), np.array([y, y, y + 1]))
-    area = abs((xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0]))
-    return math.sqrt(area) if math.isfinite(area) and area > 0 else 1.0
-
-
-def _needed(x: NDArray[np.float64], y: NDArray[np.float64], rect: Rect) -> Rect | None:
-    """The pixels that interpolation at (x, y) reads, or None where no position lies inside `rect`."""
-    inside = (x >= 0) & (x <= rect.width) & (y >= 0) & (y <= rect.height)
-    if not inside.any():
-        return None
-    x, y = x[inside], y[inside]
-    top, left = math.floor(y.min() - HALF), math.floor(x.min() - HALF)
-    bottom, right = math.floor(y.max() - HALF) + 2, math.floor(x.max() - HALF) + 2
-    return Rect(top, left, bottom - top, right - left).intersection(rect)
 
 
 def _halves(rect: Rect) -> list[Rect]:

@@ -51,6 +51,7 @@ class _Dataset(Protocol):
 
     def read(self, indexes: Any, *, window: Any, out_dtype: Any = None) -> NDArray[Any]: ...
     def read_masks(self, indexes: int, *, window: Any) -> NDArray[np.uint8]: ...
+    def colormap(self, bidx: int) -> dict[int, tuple[int, ...]]: ...
     def close(self) -> None: ...
 
 
@@ -137,6 +138,16 @@ class RasterFile:
                     return handle.dataset.read_masks(band, window=window) > 0
             except _ERRORS as error:
                 raise self._unreadable(rect, error) from error
+
+    def colors(self, band: int = 1) -> dict[int, tuple[int, int, int]]:
+        """The colour table of a 1-based band, (red, green, blue) by value; empty where it has none."""
+        handle = self._handle()
+        with handle.lock, self._environment():
+            try:
+                table: dict[int, tuple[int, ...]] = handle.dataset.colormap(band)
+            except _ERRORS:
+                return {}
+        return {value: (color[0], color[1], color[2]) for value, color in table.items()}
 
     def close(self) -> None:
         """Close every thread's dataset, waiting for reads that are under way."""

@@ -1,0 +1,181 @@
+"""Class rasters on another raster's grid: each pixel takes a class of the other, never a mean of two."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.errors import BandError, GridError
+from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.positions import mover, needed_for, pixel_ratio
+from landseg.geo.source import Pixels, Source, open_source
+
+SAME = 1.25  # where labels are finer than the grid by more than this, the commonest under a pixel is taken
+_MOST = 8  # positions an axis that are looked up under one pixel
+_PART = 1 << 20  # positions worked on at a time
+
+
+class AlignedLabels:
+    """One class raster (or several, the first valid pixel winning) read on a grid that may be another.
+
+    Where both grids share their pixels, these are read as they are. Where the labels are as coarse as the grid or
+    coarser, a pixel takes the label under its centre; where they are finer, the commonest label under the pixel,
+    found at evenly spaced positions (all of them for a whole ratio of up to 8), "no data" being one of the
+    labels that are counted. Of labels that are equally common the smallest value wins.
+
+    Attributes:
+        source: the raster.
+        grid: what `read` is asked for.
+        note: which of these it is, as a sentence.
+
+    Raises:
+        GridError: the two do not overlap, or one of them alone has a CRS.
+        BandError: more than one band.
+    """
+
+    def __init__(self, source: Source, grid: Grid) -> None:
+        if source.count != 1:
+            raise BandError(f"{source.name} has {source.count} bands; expected a class raster with one")
+        self.source, self.grid = source, grid
+        self._local = threading.local()
+        self._offset = _whole_offset(source.grid, grid)
+        self._per_axis = 1
+        if self._offset is not None:
+            rect = source.grid.rect.shifted(*self._offset)
+            if rect.intersection(grid.rect) is None:
+                raise GridError(_apart(source, grid))
+            self.note = f"{source.name} is read pixel by pixel"
+            return
+        if (source.grid.crs is None) != (grid.crs is None):
+            raise GridError(
+                f"{source.name} has {crs_text(source.grid.crs)}, the prediction {crs_text(grid.crs)}: "
+                "expected both to have a CRS or neither; assign the missing one (gdal_edit -a_srs)"
+            )
+        ratio = pixel_ratio(source.grid, grid)
+        if not self._overlaps():
+            raise GridError(_apart(source, grid))
+        if ratio > SAME:
+            self._per_axis = min(_MOST, math.ceil(ratio - 1e-6))
+            self.note = (
+                f"{source.name} is finer by {ratio:.3g}: each pixel takes the commonest label under it "
+                f"({self._per_axis} x {self._per_axis} positions)"
+            )
+        else:
+            self.note = f"{source.name} lies on another grid: each pixel takes the label under its centre"
+
+    def read(self, rect: Rect) -> Pixels:
+        """Values (h, w) in the raster's dtype and validity (h, w), under a rectangle of the grid."""
+        values = np.zeros(rect.shape, self.source.dtype)
+        valid = np.zeros(rect.shape, np.bool_)
+        if self._offset is not None:
+            placed = self.source.grid.rect.shifted(*self._offset)
+            shared = rect.intersection(placed)
+            if shared is not None:
+                target = shared.relative_to(rect).slices
+                found, known = self.source.read(shared.relative_to(placed))
+                values[target], valid[target] = found[0], known
+            return values, valid
+        rows = max(1, _PART // (rect.width * self._per_axis**2))
+        for top in range(rect.top, rect.bottom, rows):
+            part = Rect(top, rect.left, min(rows, rect.bottom - top), rect.width)
+            target = part.relative_to(rect).slices
+            values[target], valid[target] = self._looked_up(part)
+        return values, valid
+
+    def _looked_up(self, rect: Rect) -> Pixels:
+        n = self._per_axis
+        at = (np.arange(n) + 0.5) / n
+        columns = (np.arange(rect.left, rect.right)[:, None] + at).ravel()
+        rows = (np.arange(rect.top, rect.bottom)[:, None] + at).ravel()
+        x, y = self._move(*np.meshgrid(columns, rows))
+        values, valid = self._nearest(x, y)
+        if n == 1:
+            return values, valid
+        h, w = rect.shape
+        return _commonest(
+            values.reshape(h, n, w, n).transpose(0, 2, 1, 3).reshape(h, w, n * n),
+            valid.reshape(h, n, w, n).transpose(0, 2, 1, 3).reshape(h, w, n * n),
+        )
+
+    def _nearest(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Pixels:
+        """The labels that positions (x, y) of the raster's own pixels fall into."""
+        height, width = self.source.grid.shape
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        values, valid = np.zeros(x.shape, self.source.dtype), np.zeros(x.shape, np.bool_)
+        needed = needed_for(x, y, self.source.grid.rect)
+        if needed is None or not inside.any():
+            return values, valid
+        found, known = self.source.read(needed)
+        column = np.floor(x[inside]).astype(np.int64) - needed.left
+        row = np.floor(y[inside]).astype(np.int64) - needed.top
+        values[inside], valid[inside] = found[0][row, column], known[row, column]
+        return values, valid
+
+    def _move(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Any, Any]:
+        """Positions on the grid to positions in the raster."""
+        if not hasattr(self._local, "move"):  # pyproj's transformers do not like to be shared
+            self._local.move = mover(self.grid, self.source.grid)
+        moved: tuple[Any, Any] = self._local.move(x, y)
+        return moved
+
+    def _overlaps(self) -> bool:
+        """Whether any of a net of positions on either raster falls into the other."""
+        for here, there in ((self.grid, self.source.grid), (self.source.grid, self.grid)):
+            x, y = np.meshgrid(np.linspace(0, here.width, 65), np.linspace(0, here.height, 65))
+            x, y = mover(here, there)(x, y)
+            if ((x > 0) & (x < there.width) & (y > 0) & (y < there.height)).any():
+                return True
+        return False
+
+
+def open_labels(paths: str | PathLike[str] | Sequence[str | PathLike[str]], grid: Grid) -> AlignedLabels:
+    """Return the first band of class rasters, on ``grid``.
+
+    Raises:
+        RasterError: a file cannot be opened.
+        GridError: see AlignedLabels.
+    """
+    source = open_source(paths, bands=[1])
+    try:
+        return AlignedLabels(source, grid)
+    except BaseException:
+        source.close()
+        raise
+
+
+def _whole_offset(labels: Grid, grid: Grid) -> tuple[int, int] | None:
+    """Where the labels' pixel (0, 0) lies on the grid, in whole pixels; None where their pixels are others.
+
+    Two rasters of one size of which one or both lie nowhere match pixel to pixel: there is nothing else to go by.
+    """
+    nowhere = any(g.crs is None and g.transform.is_identity for g in (labels, grid))
+    if nowhere and labels.shape == grid.shape:
+        return 0, 0
+    return grid.offset_of(labels)
+
+
+def _apart(source: Source, grid: Grid) -> str:
+    theirs, ours = (", ".join(f"{v:.8g}" for v in g.bounds) for g in (source.grid, grid))
+    return (
+        f"{source.name} covers {theirs} ({crs_text(source.grid.crs)}), the prediction {ours} "
+        f"({crs_text(grid.crs)}): expected them to overlap; check that they belong together"
+    )
+
+
+def _commonest(values: NDArray[Any], valid: NDArray[np.bool_]) -> Pixels:
+    """The commonest of the last axis' values, "no data" (not valid) among them; ties go to the smallest."""
+    kinds = np.unique(values[valid])
+    best = (~valid).sum(-1)  # no data has to be beaten or met
+    chosen = np.zeros(values.shape[:-1], values.dtype)
+    known = np.zeros(values.shape[:-1], np.bool_)
+    for kind in kinds:
+        votes = ((values == kind) & valid).sum(-1)
+        wins = (votes > best) | ((votes == best) & ~known & (votes > 0))
+        chosen[wins], known[wins], best = kind, True, np.maximum(best, votes)
+    return chosen, known
