@@ -107,21 +107,52 @@ class ClassMap:
         Raises:
             ClassError: values that the table does not know, each with its number of pixels.
         """
+        indices, strange = self.sort_out(values)
+        if strange:
+            raise ClassError(self.strangers(strange))
+        return indices
+
+    def sort_out(
+        self, values: NDArray[Any], valid: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.uint8], dict[float, int]]:
+        """Return class indices as `to_indices` does, and the number of pixels of each value without a class.
+
+        Those are IGNORE_INDEX too, and so is what is not `valid`.
+        """
         values = np.asarray(values)
-        table = np.full(MAX_VALUE + 2, -1, dtype=np.int16)  # the last entry stands for everything outside
-        table[[self.nodata, *(value for value in self.ignore if 0 <= value <= MAX_VALUE)]] = IGNORE_INDEX
-        table[list(self.values)] = np.arange(len(self))
         if values.dtype.kind not in "biuf":
             raise ClassError(f"class values of dtype {values.dtype}: expected whole numbers")
         if values.dtype in (np.uint8, np.uint16, np.bool_):
-            indices = table[values.astype(np.uint16, copy=False)]
+            indices = self._table()[values.astype(np.uint16, copy=False)]
         else:
             whole = np.isfinite(values) & (values >= 0) & (values <= MAX_VALUE) & (values == np.rint(values))
-            indices = table[np.where(whole, values, MAX_VALUE + 1).astype(np.int64)]
+            indices = self._table()[np.where(whole, values, MAX_VALUE + 1).astype(np.int64)]
             indices[np.isin(values, self.ignore) | np.isnan(values)] = IGNORE_INDEX
-        if (indices < 0).any():
-            raise ClassError(self._unknown(values[indices < 0]))
-        return indices.astype(np.uint8)
+        if valid is not None:
+            indices = np.where(valid, indices, np.int16(IGNORE_INDEX))
+        strange: dict[float, int] = {}
+        if (unknown := indices < 0).any():
+            found, counts = np.unique(values[unknown], return_counts=True)
+            strange = dict(zip(found.tolist(), counts.tolist(), strict=True))
+            indices[unknown] = IGNORE_INDEX
+        return indices.astype(np.uint8), strange
+
+    def strangers(self, counts: Mapping[float, int]) -> str:
+        """A sentence about values without a class and their numbers of pixels."""
+        listed = ", ".join(f"{value} ({counts[value]} px)" for value in sorted(counts)[:8])
+        more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
+        known = ", ".join(map(str, sorted(self.values)[:20]))
+        return (
+            f"values without a class: {listed}{more}; expected {known}: "
+            "add them to the class table or to its ignored values"
+        )
+
+    def _table(self) -> NDArray[np.int16]:
+        """Indices by raster value; -1 for a stranger, and in the last entry for everything outside."""
+        table = np.full(MAX_VALUE + 2, -1, dtype=np.int16)
+        table[[self.nodata, *(value for value in self.ignore if 0 <= value <= MAX_VALUE)]] = IGNORE_INDEX
+        table[list(self.values)] = np.arange(len(self))
+        return table
 
     def to_values(self, indices: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """Raster values of `.dtype`; nodata where the index is IGNORE_INDEX or `valid` is False."""
@@ -155,17 +186,6 @@ class ClassMap:
         if not all(_is_int(value) for value in ignore):
             raise ClassError(f"ignored class values are whole numbers, not {list(ignore)!r}")
         return cls(tuple(_class_from(row, index) for index, row in enumerate(rows)), tuple(ignore))
-
-    def _unknown(self, values: NDArray[Any]) -> str:
-        found, counts = np.unique(values, return_counts=True)
-        pairs = list(zip(found.tolist(), counts.tolist(), strict=True))[:8]
-        listed = ", ".join(f"{value} ({count} px)" for value, count in pairs)
-        more = f" and {len(found) - 8} more" if len(found) > 8 else ""
-        known = ", ".join(map(str, sorted(self.values)[:20]))
-        return (
-            f"values without a class: {listed}{more}; expected {known}: "
-            "add them to the class table or to its ignored values"
-        )
 
 
 def _is_int(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,11 +65,21 @@ class PolygonLabels:
             columns = ", ".join(str(c) for c in self._frame.columns if c != self._frame.geometry.name)
             raise VectorError(f"{path} has no column {field!r}; it has {columns or 'none'}")
         self._field = field
+        self._moved: dict[Any, Any] = {}  # by CRS
+        self._lock = threading.Lock()
 
     @property
     def names(self) -> list[str]:
         """The class names in the column, each once."""
-        return sorted({str(name) for name in self._frame[self._field]})
+        return sorted(self.counts())
+
+    def counts(self) -> dict[str, int]:
+        """The number of polygons of each name in the column."""
+        return {str(name): int(count) for name, count in self._frame[self._field].value_counts(dropna=False).items()}
+
+    def touches(self, grid: Grid) -> bool:
+        """Whether any polygon lies on the grid."""
+        return bool(len(self._on(grid)))
 
     def burn(self, grid: Grid) -> NDArray[np.bool_]:
         """Return (H, W), True where a polygon covers the pixel's centre; reprojects when the CRS differs."""
@@ -84,10 +95,7 @@ class PolygonLabels:
     def _burn(self, grid: Grid, shapes: Callable[[Any], list[Any]], outside: int) -> NDArray[np.uint8]:
         from rasterio.features import rasterize
 
-        frame = self._frame
-        if grid.crs is not None and frame.crs is not None and frame.crs != grid.crs:
-            frame = frame.to_crs(grid.crs)
-        near = frame[frame.intersects(_outline(grid))]
+        near = self._on(grid)
         if not len(near):
             return np.full(grid.shape, outside, dtype=np.uint8)
         return np.asarray(
@@ -95,6 +103,17 @@ class PolygonLabels:
                 shapes(near), grid.shape, transform=grid.map_transform, fill=outside, default_value=1, dtype="uint8"
             )
         )
+
+    def _on(self, grid: Grid) -> Any:
+        """The polygons that meet the grid, in its CRS and in the file's order."""
+        with self._lock:
+            if grid.crs not in self._moved:
+                frame = self._frame
+                if grid.crs is not None and frame.crs is not None and frame.crs != grid.crs:
+                    frame = frame.to_crs(grid.crs)
+                self._moved[grid.crs] = frame
+            frame = self._moved[grid.crs]
+            return frame.iloc[np.sort(frame.sindex.query(_outline(grid), predicate="intersects"))]
 
 
 def _outline(grid: Grid) -> object:

@@ -1,0 +1,118 @@
+"""The truth on a prediction's grid: class indices out of label rasters or polygons, void where nobody knows."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.errors import ClassError, GridError
+from landseg.geo.aligned import AlignedLabels
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.labels import PolygonLabels
+
+
+class Truth(ABC):
+    """Class indices under any rectangle of a grid, from several threads at once if need be.
+
+    Attributes:
+        name: of the file.
+        note: how it was brought onto the grid, as a sentence.
+    """
+
+    name: str
+    note: str
+
+    @abstractmethod
+    def read(self, rect: Rect) -> NDArray[np.uint8]:
+        """Class indices (h, w); IGNORE_INDEX where the truth is not known."""
+
+    def strange(self) -> str | None:
+        """A sentence about values without a class among what was read; None where all had one."""
+        return None
+
+    def close(self) -> None:
+        """Close every file."""
+        return None
+
+
+class ClassRaster(Truth):
+    """A class raster as indices: values that the table ignores, and pixels without data, are IGNORE_INDEX.
+
+    Values without a class are void while it is read, and counted; `strange` tells of them in one go, since one pass
+    over the raster finds them all.
+    """
+
+    def __init__(self, labels: AlignedLabels, classes: ClassMap) -> None:
+        self.name, self.note = labels.source.name, labels.note
+        self.labels, self.classes = labels, classes
+        self.unknown: Counter[float] = Counter()
+        self._lock = threading.Lock()
+
+    def read(self, rect: Rect) -> NDArray[np.uint8]:
+        values, valid = self.labels.read(rect)
+        indices, strange = self.classes.sort_out(values, valid)
+        if strange:
+            with self._lock:
+                self.unknown.update(strange)
+        return indices
+
+    def strange(self) -> str | None:
+        return f"{self.name} has {self.classes.strangers(self.unknown)}" if self.unknown else None
+
+    def close(self) -> None:
+        self.labels.source.close()
+
+
+class Polygons(Truth):
+    """Polygons of a vector file, burnt where they cover a pixel's centre; outside is void, or one class.
+
+    Args:
+        path: of the vector file.
+        field: the column with a class name, or a class value, for every polygon.
+        classes: by index.
+        grid: of the prediction.
+        background: the class of all that lies outside, by name; None: nobody knows.
+
+    Raises:
+        VectorError: the file cannot be read, or has no such column.
+        ClassError: entries of the column that are no class; each is listed with its number of polygons.
+        GridError: no polygon touches the grid.
+    """
+
+    def __init__(
+        self, path: Path, field: str, classes: ClassMap, grid: Grid, *, background: str | None = None
+    ) -> None:
+        self.name, self.grid = path.name, grid
+        self._polygons = PolygonLabels(path, field)
+        if not self._polygons.touches(grid):
+            raise GridError(f"no polygon of {path} lies on the prediction; check that they belong together")
+        self._values = _values_of(self._polygons.counts(), classes, f"{path}, column {field!r}")
+        if background is not None and background not in classes.names:
+            raise ClassError(f"--background {background!r} is no class; use one of {', '.join(classes.names)}")
+        self._outside = IGNORE_INDEX if background is None else classes.names.index(background)
+        outside = "nobody knows" if background is None else background
+        self.note = f"{path.name}: a pixel has the class of the polygon that covers its centre; outside, {outside}"
+
+    def read(self, rect: Rect) -> NDArray[np.uint8]:
+        return self._polygons.burn_names(self.grid.crop(rect), self._values, self._outside)
+
+
+def _values_of(counts: dict[str, int], classes: ClassMap, where: str) -> dict[str, int]:
+    """The class index of each entry of a column: a class name, or a class value."""
+    by_text = {str(value): index for index, value in enumerate(classes.values)}
+    by_text |= {name: index for index, name in enumerate(classes.names)}
+    found = {text: by_text.get(text, by_text.get(text.removesuffix(".0"))) for text in counts}
+    strange = [f"{text} ({counts[text]})" for text, index in found.items() if index is None]
+    if strange:
+        more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
+        raise ClassError(
+            f"{where}: polygons without a class: {', '.join(strange[:8])}{more}; expected "
+            f"{', '.join(classes.names)}, or their values"
+        )
+    return {text: index for text, index in found.items() if index is not None}
