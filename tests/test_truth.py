@@ -35,7 +35,7 @@ def write(path: Path, values: NDArray[np.generic], transform: Affine, crs: objec
         "transform": transform,
     } | profile
     height, width = values.shape
-    with rasterio.open(path, "w", height=height, width=width, crs=crs, transform=transform, **profile) as file:
+    with rasterio.open(path, "w", height=height, width=width, **profile) as file:
         file.write(values, 1)
     return path
 
