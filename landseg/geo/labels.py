@@ -15,6 +15,13 @@ from landseg.errors import ClassError, GridError, VectorError
 from landseg.geo.grid import Grid
 from landseg.geo.source import FileSource
 
+_VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".gml", ".kml")
+
+
+def is_vector(path: Path) -> bool:
+    """Whether a name is that of a vector file, by its suffix."""
+    return path.suffix.lower() in _VECTORS
+
 
 def read_label_raster(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.uint8]:
     """Return class indices (H, W) of a label raster that covers ``grid`` pixel by pixel.

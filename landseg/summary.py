@@ -1,0 +1,179 @@
+"""From the counts of an evaluation to its figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from landseg.comparison import Naming, Pair
+from landseg.distance import Distance
+from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
+from landseg.geo.grid import Grid, Rect
+from landseg.metrics import figures
+from landseg.metrics.blocks import intervals
+from landseg.tally import Tally
+
+HEADLINES: dict[str, Callable[..., Any]] = {
+    "pixel_accuracy": figures.pixel_accuracy,
+    "mean_iou": figures.mean_iou,
+    "frequency_weighted_iou": figures.frequency_weighted_iou,
+    "kappa": figures.kappa,
+}
+_FEWEST = 0.25  # of its square that has to be labelled for a window to be among the worst
+_WORST = 12
+_FEW, _BLOCK = Distance(3), Distance(256)
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How to evaluate.
+
+    Attributes:
+        naming: classes, ignored values, the area that counts.
+        probs: the probability raster of the same run, for calibration.
+        boundary: width of the bands of the boundary IoU; None leaves it out.
+        tolerance: of the surface Dice; None leaves it out.
+        block: edge of the blocks of the bootstrap.
+        samples: of the bootstrap; 0 leaves the intervals out.
+        seed: of the bootstrap.
+        workers: threads.
+    """
+
+    naming: Naming = field(default_factory=Naming)
+    probs: str | None = None
+    boundary: Distance | None = _FEW
+    tolerance: Distance | None = _FEW
+    block: Distance = _BLOCK
+    samples: int = 1000
+    seed: int = 0
+    workers: int = 2
+
+
+def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, names: tuple[str, str]) -> Evaluation:
+    """Read all figures off the counts."""
+    table = counted.blocks.table()
+    grid, classes = pairs[0].grid, pairs[0].prediction.classes
+    best = int(figures.commonest_class(table))
+    measured = counted.measures
+    metres = grid.resolution_m
+    rows = _class_figures(pairs, counted, options)
+    found = Evaluation(
+        prediction=names[0],
+        target=names[1],
+        classes=tuple(rows),
+        confusion=table[:, :-1],
+        pixel_accuracy=float(figures.pixel_accuracy(table)),
+        mean_iou=float(figures.mean_iou(table)),
+        frequency_weighted_iou=float(figures.frequency_weighted_iou(table)),
+        kappa=float(figures.kappa(table)),
+        averaged_over=int(figures.averaged_over(table)),
+        commonest_class_accuracy=float(figures.commonest_class_accuracy(table)),
+        commonest_class=classes.names[best],
+        pixel_ha=_pixel_ha(grid),
+        intervals=_intervals(counted, options),
+        boundary_distance_px=measured.distance,
+        boundary_distance_m=None if measured.distance is None or metres is None else measured.distance * metres,
+        mean_boundary_iou=None if counted.boundary is None else counted.boundary.mean(),
+        surface_tolerance_m=measured.tolerance if metres is not None else None,
+        mean_surface_dice=None if counted.surface is None else counted.surface.mean(),
+        reliability=None if counted.calibration is None else counted.calibration.compute(),
+        border=_border(counted),
+        worst=_worst(counted, grid) if len(pairs) == 1 else (),
+    )
+    return replace(found, notes=tuple(_notes(pairs, counted, options)))
+
+
+def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[ClassFigures]:
+    table, classes = counted.blocks.table(), pairs[0].prediction.classes
+    hectares = _pixel_ha(pairs[0].grid)
+    estimate = counted.area.compute()
+    areas = None if hectares is None else estimate.areas(hectares)
+    spread = None if hectares is None or estimate.census else estimate.area_intervals(hectares)
+    by_name = {
+        "iou": figures.iou(table),
+        "precision": figures.precision(table),
+        "recall": figures.recall(table),
+        "f1": figures.f1(table),
+    }
+    ends = (
+        intervals(counted.blocks, {"iou": figures.iou}, count=options.samples, seed=options.seed)
+        if options.samples
+        else {}
+    )
+    boundary = None if counted.boundary is None else counted.boundary.compute()
+    surface = None if counted.surface is None else counted.surface.compute()
+    rows = []
+    for index, entry in enumerate(classes.classes):
+        rows.append(
+            ClassFigures(
+                value=entry.value,
+                name=entry.name,
+                color=entry.color,
+                **{name: float(values[index]) for name, values in by_name.items()},
+                pixels=int(table[index].sum()),
+                predicted=int(table[:, index].sum()),
+                missed=int(table[index, -1]),
+                area_ha=None if hectares is None else float(table[index].sum() * hectares),
+                mapped_ha=None if hectares is None else float(counted.area.mapped[index] * hectares),
+                estimated_ha=None if areas is None else float(areas[index]),
+                estimated_ha_ci=None if spread is None else (float(spread[index, 0]), float(spread[index, 1])),
+                boundary_iou=None if boundary is None else float(boundary[index]),
+                surface_dice=None if surface is None else float(surface[index]),
+                iou_ci=(float(ends["iou"][0, index]), float(ends["iou"][1, index])) if ends else None,
+            )
+        )
+    return rows
+
+
+def _border(counted: Tally) -> tuple[BorderBin, ...] | None:
+    """Distances 0, 1, 2-3, 4-7 ... and all beyond."""
+    if counted.border is None:
+        return None
+    counts = counted.border.compute()
+    edges = [0, 1, 2, 4, 8, 16, 32, 64]
+    bins = []
+    for first, end in zip(edges, [*edges[1:], None], strict=True):
+        pixels, errors = counts[first:end].sum(0).tolist()
+        last = None if end is None else end - 1
+        bins.append(BorderBin(first, last, pixels, errors / pixels if pixels else math.nan))
+    return tuple(bins)
+
+
+def _intervals(counted: Tally, options: EvaluateOptions) -> dict[str, tuple[float, float]]:
+    if not options.samples:
+        return {}
+    found = intervals(counted.blocks, HEADLINES, count=options.samples, seed=options.seed)
+    return {name: (float(ends[0]), float(ends[1])) for name, ends in found.items()}
+
+
+def _worst(counted: Tally, grid: Grid) -> tuple[WorstWindow, ...]:
+    """The squares with the largest share of errors among those that are labelled well enough."""
+    edge, rows = counted.worst.edge, []
+    for (_, row, column), (pixels, errors) in counted.worst.sums.items():
+        rect = Rect(row * edge, column * edge, edge, edge).intersection(grid.rect)
+        if rect is not None and errors and pixels >= _FEWEST * rect.area:
+            rows.append(WorstWindow(rect, int(pixels), float(errors / pixels)))
+    rows.sort(key=lambda one: (-one.error_rate, one.rect.top, one.rect.left))
+    return tuple(rows[:_WORST])
+
+
+def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[str]:
+    """What has to be known to read the figures."""
+    notes = list(dict.fromkeys(pair.truth.note for pair in pairs))[:8]
+    missed = int(counted.blocks.table()[:, -1].sum())
+    if missed:
+        notes.append(f"{missed} labelled pixels have no prediction; they count as errors")
+    if options.samples:
+        blocks, edge = len(counted.blocks), counted.blocks.edge
+        few = "; with so few take the intervals for a hint" if blocks < 30 else ""
+        notes.append(f"95 % intervals by a bootstrap of {blocks} blocks of {edge} x {edge} px{few}")
+    estimate = counted.area.compute()
+    if _pixel_ha(pairs[0].grid) is not None and not estimate.census:
+        notes.append("area intervals take the labelled pixels of each mapped class for a random sample")
+    return notes
+
+
+def _pixel_ha(grid: Grid) -> float | None:
+    return None if grid.resolution_m is None else grid.resolution_m**2 / 10_000

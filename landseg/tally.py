@@ -1,0 +1,128 @@
+"""All counts of an evaluation in one: what a strip of rows adds to them, and how strips are put together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.geo.grid import Rect
+from landseg.metrics.area import StratifiedArea
+from landseg.metrics.blocks import Blocks
+from landseg.metrics.border import BorderErrors
+from landseg.metrics.boundary import BoundaryIoU
+from landseg.metrics.calibration import Calibration, Temperature
+from landseg.metrics.surface import SurfaceDice
+from landseg.metrics.tiles import Tiles
+
+Labels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured besides the confusion matrix.
+
+    Attributes:
+        classes: K.
+        block: edge of a spatial block of the bootstrap, in pixels.
+        window: edge of the squares among which the worst are looked for, in pixels.
+        distance: width of the boundary bands in pixels; None: no boundary IoU.
+        tolerance: of the surface Dice, in the unit of ``spacing``; None: none.
+        spacing: (row, column) distance between pixels.
+        borders: rows and columns where windows meet; None where they are not known.
+        confidences: whether there are probabilities to judge.
+        temperature: whether to fit a temperature to them.
+    """
+
+    classes: int
+    block: int = 256
+    window: int = 256
+    distance: int | None = None
+    tolerance: float | None = None
+    spacing: tuple[float, float] = (1.0, 1.0)
+    borders: tuple[Sequence[int], Sequence[int]] | None = None
+    confidences: bool = False
+    temperature: bool = False
+
+
+class Tally:
+    """Counts over any part of one raster or several; `merge` puts parts together, in whatever order.
+
+    Attributes:
+        blocks: confusion matrices by spatial block.
+        area: mapped and labelled pixels.
+        worst: labelled and wrong pixels by square.
+    """
+
+    def __init__(self, measures: Measures) -> None:
+        self.measures = m = measures
+        self.blocks = Blocks(m.classes, m.block)
+        self.area = StratifiedArea(m.classes)
+        self.worst = Tiles((2,), m.window, 1 << 14)
+        self.boundary = None if m.distance is None else BoundaryIoU(m.classes, m.distance)
+        self.surface = None if m.tolerance is None else SurfaceDice(m.classes, m.tolerance, m.spacing)
+        self.border = None if m.borders is None else BorderErrors(*m.borders)
+        self.calibration = Calibration(m.classes) if m.confidences else None
+        self.temperature = Temperature(m.classes) if m.temperature else None
+
+    @property
+    def halo(self) -> int:
+        """Pixels beyond a core that the outlines need."""
+        return max(self.measures.distance or 0, *(self.surface.halo if self.surface else (0,)), 0)
+
+    def update(
+        self,
+        truth: Labels,
+        predicted: Labels,
+        rect: Rect,
+        core: Rect,
+        *,
+        raster: int = 0,
+        probs: NDArray[np.floating[Any]] | None = None,
+    ) -> None:
+        """Add the core of a window.
+
+        Args:
+            truth: (h, w) class indices under ``rect``, which is the core and a halo.
+            predicted: the same.
+            rect: of the raster's pixels.
+            core: inside it.
+            raster: number of the raster, from 0.
+            probs: (K, h, w) of the core alone.
+        """
+        part = core.relative_to(rect).slices
+        true, ours = truth[part], predicted[part]
+        self.blocks.update(true, ours, top=core.top, left=core.left, raster=raster)
+        self.area.update(true, ours)
+        self._errors(true, ours, core, raster)
+        if self.boundary is not None:
+            self.boundary.update(truth, predicted, part)
+        if self.surface is not None:
+            self.surface.update(truth, predicted, part)
+        if self.border is not None:
+            self.border.update(true, ours, top=core.top, left=core.left)
+        if probs is not None:
+            for fit in (self.calibration, self.temperature):
+                if fit is not None:
+                    fit.update(probs, true)
+
+    def merge(self, other: Tally) -> None:
+        """Take over what another has counted."""
+        self.blocks.merge(other.blocks)
+        self.area.merge(other.area)
+        self.worst.merge(other.worst)
+        for name in ("boundary", "surface", "border", "calibration", "temperature"):
+            mine = getattr(self, name)
+            if mine is not None:
+                mine.merge(getattr(other, name))
+
+    def _errors(self, true: Labels, ours: Labels, core: Rect, raster: int) -> None:
+        known = true < self.measures.classes
+        wrong = known & (true != ours)
+        level = self.worst.level
+        for key, part in self.worst.cut(*core.shape, top=core.top, left=core.left, raster=raster):
+            counts = np.array([np.count_nonzero(known[part]), np.count_nonzero(wrong[part])], np.int64)
+            self.worst.add(key, counts, level)
