@@ -146,4 +146,5 @@ def area_shares(matrix: NDArray[Any], mapped: NDArray[np.integer[Any]]) -> NDArr
         weight = size / size.sum(-1, keepdims=True)
         by_map = np.where(drawn > 0, weight / drawn, 0.0)[..., None, :] * counts
     shares: NDArray[np.float64] = by_map.sum(-1)
+    shares[~size.any(-1)] = np.nan
     return shares
