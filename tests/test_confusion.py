@@ -82,7 +82,7 @@ def _one_by_one(truth: np.ndarray, prediction: np.ndarray, classes: int) -> np.n
 any_dtype = st.sampled_from([np.uint8, np.int16, np.int32, np.int64, np.uint16])
 
 
-@given(st.data(), any_dtype, any_dtype, st.sampled_from([1, 3, 254]), st.integers(0, 3))
+@given(st.data(), any_dtype, any_dtype, st.sampled_from([1, 3, 15, 16, 254]), st.integers(0, 3))
 def test_counts_equal_those_of_a_loop(data: st.DataObject, one: type, two: type, classes: int, dims: int) -> None:
     shape = data.draw(hnp.array_shapes(min_dims=dims, max_dims=dims, max_side=4)) if dims else ()
     truths = [0, classes - 1, classes, 254, 255] + ([] if one is np.uint8 else [300])
@@ -91,13 +91,27 @@ def test_counts_equal_those_of_a_loop(data: st.DataObject, one: type, two: type,
     assert np.array_equal(pairs(truth, prediction, classes), _one_by_one(truth, prediction, classes))
 
 
-def test_pieces_of_an_update_make_up_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    rng = np.random.default_rng(0)
-    truth, prediction = rng.integers(0, 4, (2, 37, 11), dtype=np.uint8)
-    want = _one_by_one(truth, prediction, 4)
+@pytest.mark.parametrize("classes", [4, 15, 16])
+def test_pieces_of_an_update_make_up_the_whole(monkeypatch: pytest.MonkeyPatch, classes: int) -> None:
+    truth, prediction = np.random.default_rng(0).integers(0, classes, (2, 37, 11), dtype=np.uint8)
+    truth[3], prediction[5] = 255, 255
+    want = _one_by_one(truth, prediction, classes)
     for chunk in (1, 30, 100, 10_000):
         monkeypatch.setattr(module, "CHUNK", chunk)
-        assert np.array_equal(pairs(truth, prediction, 4), want)
+        assert np.array_equal(pairs(truth, prediction, classes), want)
+
+
+@pytest.mark.parametrize("size", [1 << 16, (1 << 16) + 1, (1 << 19) + 3])
+def test_two_pixels_counted_at_once_are_two(size: int) -> None:
+    rng = np.random.default_rng(size)
+    truth, prediction = rng.choice([0, 1, 2, 14, 255], (2, size)).astype(np.uint8)
+    truth[-1], prediction[-1] = 2, 14
+    want = module._joint(truth, prediction)
+    found = pairs(truth, prediction, 15)
+    assert np.array_equal(found[:, :15], want[:15, :15]) and np.array_equal(found[:, 15], want[:15, 255])
+    prediction[truth == 255] = 99  # what truth ignores may be anything
+    assert np.array_equal(pairs(truth, prediction, 15), found)
+    assert not np.array_equal(pairs(truth[:-1], prediction[:-1], 15), found)  # twin: the odd one left out
 
 
 EVERY: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
