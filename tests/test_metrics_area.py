@@ -120,5 +120,8 @@ def test_merging_parts_equals_updating_with_all(truth: np.ndarray, predicted: np
     first.merge(second)
     assert np.array_equal(whole.table, first.table) and np.array_equal(whole.mapped, first.mapped)
     assert whole.mapped.tolist() == [(predicted == k).sum() for k in range(3)]
+    other = StratifiedArea(3)
+    other.update(truth.astype(np.int64), predicted.astype(np.int64))
+    assert np.array_equal(other.mapped, whole.mapped)
     for wide in (whole.table, whole.table[:, :3]):
         np.testing.assert_allclose(area_shares(wide, whole.mapped), whole.compute().share)

@@ -15,8 +15,6 @@ from hypothesis.extra import numpy as hnp
 
 from landseg.metrics.surface import SurfaceDice
 
-WHOLE = slice(None), slice(None)
-
 
 def reference(truth: np.ndarray, predicted: np.ndarray, tolerance: float, spacing: tuple[float, float]) -> float:
     """The reference package's answer for two masks; nan, as there, without an outline."""

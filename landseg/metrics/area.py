@@ -77,8 +77,10 @@ class StratifiedArea:
         """
         classes = len(self.mapped)
         self.table += pairs(truth, prediction, classes)
-        known = np.where((prediction >= 0) & (prediction < classes), prediction, classes).astype(np.uint8)
-        self.mapped += np.bincount(known.ravel(), minlength=classes + 1)[:classes]
+        known = prediction
+        if prediction.dtype != np.uint8:
+            known = np.where((prediction >= 0) & (prediction < classes), prediction, classes)
+        self.mapped += np.bincount(known.ravel().astype(np.uint8), minlength=classes)[:classes]
 
     def merge(self, other: StratifiedArea) -> None:
         """Take over what another has counted."""
