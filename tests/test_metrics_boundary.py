@@ -113,7 +113,7 @@ def _in_windows(
             window = slice(y, min(height, top + step + halo)), slice(x, min(width, left + step + halo))
             core = slice(top - y, min(top + step, height) - y), slice(left - x, min(left + step, width) - x)
             part = BoundaryIoU(3, distance, border=border)
-            part.update(truth[window], predicted[window], core)
+            part.update(truth[window], predicted[window], core=core)
             found.merge(part)
     return found
 

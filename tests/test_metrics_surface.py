@@ -157,7 +157,7 @@ def _in_windows(pair: np.ndarray, whole: SurfaceDice, halo: tuple[int, int], ste
         part = make()
         part.update(
             *pair[:, y : min(height, top + step + halo[0]), x : min(width, left + step + halo[1])],
-            (slice(top - y, min(top + step, height) - y), slice(left - x, min(left + step, width) - x)),
+            core=(slice(top - y, min(top + step, height) - y), slice(left - x, min(left + step, width) - x)),
         )
         found.merge(part)
     return found
