@@ -77,8 +77,10 @@ class StratifiedArea:
         """
         classes = len(self.mapped)
         self.table += pairs(truth, prediction, classes)
-        known = np.where((prediction >= 0) & (prediction < classes), prediction, classes).astype(np.uint8)
-        self.mapped += np.bincount(known.ravel(), minlength=classes + 1)[:classes]
+        known = prediction
+        if prediction.dtype != np.uint8:
+            known = np.where((prediction >= 0) & (prediction < classes), prediction, classes)
+        self.mapped += np.bincount(known.ravel().astype(np.uint8), minlength=classes)[:classes]
 
     def merge(self, other: StratifiedArea) -> None:
         """Take over what another has counted."""
@@ -146,4 +148,5 @@ def area_shares(matrix: NDArray[Any], mapped: NDArray[np.integer[Any]]) -> NDArr
         weight = size / size.sum(-1, keepdims=True)
         by_map = np.where(drawn > 0, weight / drawn, 0.0)[..., None, :] * counts
     shares: NDArray[np.float64] = by_map.sum(-1)
+    shares[~size.any(-1)] = np.nan
     return shares

@@ -38,6 +38,7 @@ class BoundaryIoU:
         self,
         target: NDArray[np.integer[Any]],
         predicted: NDArray[np.integer[Any]],
+        *,
         core: tuple[slice, slice] = WHOLE,
     ) -> None:
         """Count two rasters (H, W) of class indices, or the core of a window; IGNORE_INDEX is no class.
@@ -95,17 +96,18 @@ def outline(labels: NDArray[np.integer[Any]], distance: int, *, border: bool = F
         own = np.where(own == IGNORE_INDEX, MAX_CLASSES, own).astype(np.uint8)
     # The largest nearby label is found of labels + 1, of which IGNORE_INDEX becomes 0: it never is the largest, as it
     # never is the smallest of the labels themselves.
+    beyond = MAX_CLASSES if border else IGNORE_INDEX
     smallest, largest = own, own + np.uint8(1)
     for axis in (0, 1):
-        smallest = _extreme(np.minimum, smallest, distance, axis, MAX_CLASSES if border else IGNORE_INDEX)
-        largest = _extreme(np.maximum, largest, distance, axis, MAX_CLASSES + 1 if border else 0)
+        smallest = _extreme(np.minimum, smallest, distance=distance, axis=axis, outside=beyond)
+        largest = _extreme(np.maximum, largest, distance=distance, axis=axis, outside=(beyond + 1) % 256)
     near: NDArray[np.bool_] = (smallest != own) | (largest != own + np.uint8(1))
     near &= np.asarray(labels) != IGNORE_INDEX
     return near
 
 
 def _extreme(
-    choose: np.ufunc, values: NDArray[np.uint8], distance: int, axis: int, outside: int
+    choose: np.ufunc, values: NDArray[np.uint8], *, distance: int, axis: int, outside: int
 ) -> NDArray[np.uint8]:
     """The least or the largest value at most ``distance`` away along an axis, in about log2(distance) passes."""
     pad = [(0, 0), (0, 0)]

@@ -11,7 +11,9 @@ from landseg.classes import IGNORE_INDEX, MAX_CLASSES
 from landseg.metrics import figures
 
 CHUNK = 1 << 19
-"""Pixels that are counted at a time: their codes (1 MiB) stay in a processor's cache."""
+"""Pixels that are counted at a time: their codes (at most 1 MiB) stay in a processor's cache."""
+FEW = 15
+"""Up to so many classes, and no data as one more, an index fits half a byte."""
 
 
 class Confusion:
@@ -107,8 +109,7 @@ class Confusion:
 def pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """Count pixels by truth and prediction, (K, K + 1); the last column is for predictions of IGNORE_INDEX.
 
-    One pass for any dtype that holds class indices, fastest for uint8: the two bytes of a pixel make a number of 16
-    bits, and one bincount of those holds every case, void and unknown values included.
+    Any dtype that holds class indices will do; uint8 is fastest, above all with up to 15 classes.
 
     Raises:
         ValueError: as `Confusion.update`, or arrays of different shapes.
@@ -121,15 +122,46 @@ def pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> NDArra
     table = np.zeros((classes, classes + 1), np.int64)
     rows = max(1, CHUNK // max(1, truth[:1].size))
     for start in range(0, len(truth), rows):
-        codes = _bytes(truth[start : start + rows], IGNORE_INDEX).astype(np.uint16)
-        codes <<= 8
-        codes |= _bytes(prediction[start : start + rows], MAX_CLASSES)
-        joint = np.bincount(codes.ravel(), minlength=1 << 16).reshape(256, 256)[:classes]
-        if joint[:, classes:IGNORE_INDEX].any():
-            raise ValueError(f"predictions must be class indices 0..{classes - 1} wherever the truth is one")
+        chunk = slice(start, start + rows)
+        true, said = _bytes(truth[chunk], IGNORE_INDEX), _bytes(prediction[chunk], MAX_CLASSES)
+        if classes <= FEW and _all_known(true, classes) and _all_known(said, classes):
+            joint = _joint_of_few(true, said)[:classes]
+        else:
+            joint = _joint(true, said)[:classes]
+            if joint[:, classes:IGNORE_INDEX].any():
+                raise ValueError(f"predictions must be class indices 0..{classes - 1} wherever the truth is one")
         table[:, :classes] += joint[:, :classes]
-        table[:, classes] += joint[:, IGNORE_INDEX]
+        table[:, classes] += joint[:, -1]
     return table
+
+
+def _joint(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pixels by every pair of bytes, (256, 256): the two of a pixel make a number of 16 bits to count."""
+    codes = truth.astype(np.uint16)
+    codes <<= 8
+    codes |= prediction
+    return np.bincount(codes.ravel(), minlength=1 << 16).reshape(256, 256)
+
+
+def _joint_of_few(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pixels by class index, (16, 16), where every byte is below 15 or IGNORE_INDEX, which is counted at 15.
+
+    A pixel's two half bytes make one, and a number of 16 bits holds two pixels: half as much to count.
+    """
+    codes = truth << np.uint8(4)
+    codes |= prediction & np.uint8(15)
+    codes = codes.ravel()
+    even = codes.size // 2 * 2 if codes.size >= 1 << 16 else 0  # fewer pixels than numbers are counted one by one
+    joint = np.bincount(codes[even:], minlength=256)
+    if even:
+        both = np.bincount(codes[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+        joint = joint + both.sum(0) + both.sum(1)
+    return joint.reshape(16, 16)
+
+
+def _all_known(values: NDArray[np.uint8], classes: int) -> bool:
+    """Whether every value is a class index or IGNORE_INDEX, which one more makes 0."""
+    return bool((values + np.uint8(1)).max(initial=0) <= classes)
 
 
 def _bytes(values: NDArray[Any], other: int) -> NDArray[np.uint8]:

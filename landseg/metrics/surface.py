@@ -57,6 +57,7 @@ class SurfaceDice:
         self,
         target: NDArray[np.integer[Any]],
         predicted: NDArray[np.integer[Any]],
+        *,
         core: tuple[slice, slice] = WHOLE,
     ) -> None:
         """Count two rasters (H, W) of class indices, or the core of a window; IGNORE_INDEX is no class.
