@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torchvision
 from torch import nn
 
 from landseg.errors import ModelError
 from landseg.models.align import bilinear_kernel
 from landseg.models.build import build_network
-from landseg.models.convert import resnet_to_fcn, vgg_to_fcn
 from landseg.models.fcn import cuts, start_from
 from landseg.tiling.flow import flow_of
 from landseg.tiling.receptive import receptive_field
-from tests.streamed import difference
 
 
 @pytest.mark.parametrize(
@@ -91,45 +88,3 @@ def test_a_stage_begins_where_the_one_before_it_ended() -> None:
     other = build_network("fcn8s", encoder="vgg16", bands=3, classes=3, head_channels=8)
     with pytest.raises(ModelError, match="not two stages"):
         start_from(other, earlier)  # type: ignore[arg-type]
-
-
-def _narrow_vgg() -> nn.Module:
-    """torchvision's VGG-11 with batch norm, and a classifier of fewer channels."""
-    features = torchvision.models.vgg.make_layers(torchvision.models.vgg.cfgs["A"], batch_norm=True)
-    with torch.device("meta"):  # the classifier of 120 million weights is not needed
-        network = torchvision.models.VGG(features, init_weights=False)
-    first, act, drop = nn.Linear(512 * 49, 16), nn.ReLU(True), nn.Dropout()
-    network.classifier = nn.Sequential(
-        first, act, drop, nn.Linear(16, 16), nn.ReLU(True), nn.Dropout(), nn.Linear(16, 5)
-    )
-    return network.double().eval()
-
-
-def test_a_vgg_classifier_gives_the_same_scores_as_an_fcn() -> None:
-    torch.manual_seed(0)
-    classifier, x = _narrow_vgg(), torch.randn(1, 3, 224, 224, dtype=torch.float64)
-    network = vgg_to_fcn(classifier)
-    with torch.inference_mode():
-        assert difference(network(x)[..., 0, 0], classifier(x)) <= 1e-12
-        assert network(torch.randn(1, 3, 256, 288, dtype=torch.float64)).shape == (1, 5, 2, 3)
-        network[1].weight.copy_(network[1].weight.flip(-1))  # twin: the window read from right to left
-        assert difference(network(x)[..., 0, 0], classifier(x)) > 1e-3
-
-
-def test_a_resnet_classifier_gives_the_same_scores_as_an_fcn() -> None:
-    torch.manual_seed(0)
-    classifier = torchvision.models.resnet18(weights=None, num_classes=5).double().eval()
-    x = torch.randn(1, 3, 224, 224, dtype=torch.float64)
-    with torch.inference_mode():
-        expected = classifier(x)
-        assert difference(resnet_to_fcn(classifier)(x)[..., 0, 0], expected) <= 1e-12
-        spread = resnet_to_fcn(classifier, window=1)(x)
-        assert spread.shape == (1, 5, 7, 7) and difference(spread.mean((2, 3)), expected) <= 1e-12
-        assert difference(spread[..., 3, 3], expected) > 1e-3  # twin: one position is not the mean
-
-
-def test_only_such_classifiers_are_converted() -> None:
-    with pytest.raises(ModelError, match="expected a VGG"):
-        vgg_to_fcn(nn.Sequential())
-    with pytest.raises(ModelError, match="expected a ResNet"):
-        resnet_to_fcn(nn.Sequential(nn.Conv2d(1, 1, 1)))

@@ -66,7 +66,7 @@ def _imagenet_state(name: str, encoder: Any) -> dict[str, Tensor]:
     except Exception as error:
         raise ModelError(
             f"the ImageNet weights of {name} are downloaded from a model hub, which did not work "
-            f"({type(error).__name__}: {error}); connect to the network, pass a state dict as "
+            f"({type(error).__name__}: {_first_line(error)}); connect to the network, pass a state dict as "
             "encoder_weights=FILE, or start from random weights with encoder_weights=None"
         ) from error
 
@@ -93,15 +93,19 @@ def _state_from_file(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise ModelError(
-            f"encoder weights {path} cannot be read as a state dict of tensors ({error}); pass a .safetensors or .pth "
-            "file that holds one"
+            f"encoder weights {path} cannot be read as a state dict of tensors ({_first_line(error)}); pass a "
+            ".safetensors or .pth file that holds one"
         ) from error
     if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
         raise ModelError(
-            f"encoder weights {path} should hold a state dict of tensors, got {_kind(state)}; save just the encoder's "
-            "state_dict()"
+            f"encoder weights {path} should hold a state dict of tensors, got {_kind(state)}; save just the "
+            "encoder's state_dict()"
         )
     return {key: value for key, value in state.items() if isinstance(value, Tensor)}
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _kind(value: object) -> str:
