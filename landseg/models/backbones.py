@@ -134,10 +134,21 @@ class Encoder(nn.Module):
         places = [field.offset for field in found]
         self.halfway = places == [(stride - 1) / 2 for stride in wanted]
         strides = [field.stride for field in found]
+        if len(found) != len(wanted):
+            raise ModelError(
+                f"{self.name} gives its features in a way that landseg cannot follow ({len(found)} of {len(wanted)} "
+                "found in its graph); choose another encoder"
+            )
         if strides != list(wanted) or not (self.halfway or not any(places)):
             raise ModelError(
                 f"{self.name} puts its units at pixels {places} + {strides} x index, which is no grid that landseg "
                 "aligns; choose an encoder with odd kernels, padded on both sides"
+            )
+        if apart := max(field.apart for field in found):
+            raise ModelError(
+                f"{self.name} adds up units that sit up to {apart:g} pixels apart (such as a pool over pairs and a "
+                "convolution around every second unit), which no upsampling puts right; choose an encoder whose "
+                "shortcuts have no pools, such as timm:resnet18 for timm:resnet18d"
             )
         if self.halfway and max(self.strides) < 32:
             raise ModelError(f"{self.name} has even kernels and cannot be dilated exactly; use output_stride 32")
