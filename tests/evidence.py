@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from landseg.models.align import Crop, GridMaxPool2d
+from landseg.models.align import Crop, GridMaxPool2d, Placed
 from landseg.models.trace import trace
 from landseg.models.upconv import Fractional, NailUnpool, Resize, Shuffle, Transposed
 from landseg.models.upconv_parts import BedOfNails, Skip, Winners
@@ -76,7 +76,7 @@ class _ThinDeconv(nn.Module):
         return F.conv_transpose2d(x, self.weight, None, (1, self.stride), (0, self.padding))
 
 
-class _ThinUp(nn.Module):
+class _ThinUp(Placed):
     """The first channel of an upconvolution's convolution with the weights that it has, and a little everywhere.
 
     A kernel of its own for each phase along the columns, where a shuffle follows.
