@@ -24,7 +24,8 @@ def linearised(network: nn.Module) -> nn.Module:
     """Return a float64 copy in which every path passes a positive gradient: what the gradient shows is geometry.
 
     Max pools become average pools of the same window, convolution weights one positive constant (also transposed
-    ones'), batch norms the identity; pixels that win in max unpooling are taken for all, as any may. Random weights with ReLU and max pools would under-report.
+    ones'), batch norms the identity; pixels that win in max unpooling are taken for all, as any may.
+    Random weights with ReLU and max pools would under-report.
     """
     network = copy.deepcopy(network).double().eval()
     for parent in list(network.modules()):

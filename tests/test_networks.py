@@ -183,7 +183,10 @@ def test_twin_upconvolutions_that_begin_at_random_or_nearest_are_found_out(kind:
         ({"arch": "deeplab-v3plus", "upsampler": "deconv"}, "there is no upsampler 'deconv'; use one of aligned, n"),
         ({"arch": "fcn8s", "upsampler": "deconv", "padding": 100}, "there is no upsampler 'deconv'"),
         ({"arch": "fcn8s", "upsampler": ["aligned"]}, r"there is no upsampler \['aligned'\]"),
-        ({"arch": "fcn8s", "upsampler": "shuffle", "padding": 100}, "got padding 100; leave it out, or use upsampler"),
+        (
+            {"arch": "fcn8s", "upsampler": "shuffle", "padding": 100},
+            "got padding 100; leave it out, or use upsampler",
+        ),
         ({"arch": "fcn32s", "upsampler": "unpool"}, "units between pixels needs .* use 'shuffle' or 'transposed'"),
         ({"arch": "fpn", "upsampler": "unpool"}, "an encoder whose units sit on pixels"),
         ({"arch": "deeplab-largefov", "kernel": 4, "rate": 1}, "its middle between two units"),

@@ -104,8 +104,8 @@ class DeepLabV3(nn.Module):
 class DeepLabV3Plus(nn.Module):
     """ASPP features and stride-4 features, two 3x3 convolutions, scores at stride 4, aligned upsampling to 1.
 
-    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1. ``upsampler`` is what brings the ASPP
-    features to stride 4, and the scores to 1.
+    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1. ``upsampler`` is what brings the
+    ASPP features to stride 4, and the scores to 1.
     """
 
     def __init__(

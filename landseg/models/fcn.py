@@ -82,21 +82,18 @@ class VGGFCN(nn.Module):
         self.scales = _AT_ONCE[:skips] if at_once else (1.0,) * skips
         self.skips = nn.ModuleList([_zeros(encoder.channels[3 - i], classes) for i in range(skips)])
         stages, last = cuts(padding, skips)
-        factor = 32 >> skips
+        factors = [2] * skips + [32 >> skips]
         self.published = upsampler in ("aligned", "transposed")
         if self.published:
-            learned = upsampler == "transposed"
-            ups = [BilinearDeconv(classes, 2, padding=cut, learned=learned) for cut, _ in stages]
-            self.upsample: nn.Module = BilinearDeconv(classes, factor, padding=last, learned=learned)
-            self.upsamplers = nn.ModuleList(ups)
+            learned, cut = upsampler == "transposed", [cut for cut, _ in stages] + [last]
+            ups: list[nn.Module] = [
+                BilinearDeconv(classes, factor, padding=pixels, learned=learned)
+                for factor, pixels in zip(factors, cut, strict=True)
+            ]
         else:
-            self.upsample = encoder.upsampler(factor, upsampler, channels=classes)
-            self.upsamplers = nn.ModuleList([encoder.upsampler(2, upsampler, channels=classes) for _ in stages])
-            if padding > 1:
-                raise ModelError(
-                    f"upsampler {upsampler!r} takes units to be where padding 1 has them, got padding {padding}; leave "
-                    "it out, or use upsampler 'aligned' or 'transposed'"
-                )
+            ups = [encoder.upsampler(factor, upsampler, channels=classes) for factor in factors]
+            _check_padding(padding, upsampler)
+        self.upsamplers, self.upsample = nn.ModuleList(ups[:-1]), ups[-1]
         self.crops = nn.ModuleList([Crop(start) for _, start in stages])
         self.crop = Crop()
 
@@ -118,6 +115,14 @@ class VGGFCN(nn.Module):
             if weight is None or bias is None or weight.numel() != layer.weight.numel():
                 return
             layer.load_state_dict({"weight": linear_to_conv(weight, layer.kernel_size[0]), "bias": bias})
+
+
+def _check_padding(padding: int, upsampler: str) -> None:
+    if padding > 1:
+        raise ModelError(
+            f"upsampler {upsampler!r} takes units to be where padding 1 has them, got padding {padding}; leave it "
+            "out, or use upsampler 'aligned' or 'transposed'"
+        )
 
 
 def _fuse(coarse: Tensor, fine: Tensor, crop: nn.Module) -> Tensor:

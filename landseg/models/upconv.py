@@ -1,9 +1,10 @@
 """Upconvolutions: features of a coarse grid to features of a fine one, with weights that are learnt.
 
 Each is called as ``up(x, like)``: ``x`` (N, inputs, h, w), ``like`` (N, *, H, W) with ``h == ceil(H / factor)`` and
-the same for the widths; it returns (N, outputs, H, W). Without ``like`` nothing is cut off at the far edges. Unit ``f`` of ``x`` sits at pixel ``factor * f + shift``,
-where ``shift`` is 0.0 (odd kernels, ResNet-like encoders) or ``(factor - 1) / 2`` (even pools, VGG-like ones); every
-operator is centred on that, and one that cannot be is refused. docs/upconvolution.md compares them.
+the same for the widths; it returns (N, outputs, H, W). Without ``like`` nothing is cut off at the far edges.
+Unit ``f`` of ``x`` sits at pixel ``factor * f + shift``, where ``shift`` is 0.0 (odd kernels, ResNet-like encoders)
+or ``(factor - 1) / 2`` (even pools, VGG-like ones); every operator is centred on that, and one that cannot be is
+refused. docs/upconvolution.md compares them.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def overlaps(kernel: int, stride: int) -> tuple[int, ...]:
 
 
 def uneven(network: nn.Module) -> str:
-    """What is uneven about the first layer of a network whose stride does not divide its kernel; "" if all are even."""
+    """What is uneven about the first upconvolution of a network that covers pixels so; "" if all are even."""
     for layer in network.modules():
         kernel, stride = layer.spread if isinstance(layer, _SPREADING) else (1, 1)
         counts = sorted(set(overlaps(kernel, stride)))

@@ -21,7 +21,7 @@ UPSAMPLERS = ("aligned", *UPCONVOLUTIONS)
 
 
 def upsampler(kind: str, channels: int, *, factor: int, halfway: bool) -> nn.Module:
-    """Return what is called as ``up(x, like)`` and brings units to a grid ``factor`` times finer; see AlignedUpsample.
+    """Return what brings units to a grid ``factor`` times finer, called as ``up(x, like)`` like AlignedUpsample.
 
     Args:
         kind: one of UPSAMPLERS.
@@ -84,7 +84,7 @@ def bilinear_taps_of(up: nn.Module) -> Tensor:
     both resizings by 2 and the moved shuffle interpolate by themselves.
     """
     conv = up.get_submodule("conv")
-    kernel = int(conv.kernel_size[0])  # type: ignore[index, arg-type]
+    kernel = int(conv.kernel_size[0])  # type: ignore[index]
     if not isinstance(up, Resize | Shuffle):
         return bilinear_taps(kernel, 2)[None]
     middle = torch.eye(kernel, dtype=torch.float64)[kernel // 2]
