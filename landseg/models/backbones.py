@@ -14,7 +14,7 @@ from landseg.errors import ModelError
 from landseg.models.align import Fill
 from landseg.models.atrous import convert_stride_to_dilation
 from landseg.models.pretrained import load_encoder_weights
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.upsampler import upsampler
 from landseg.models.vgg import CHANNELS, VGG16
 
 __all__ = ["ENCODERS", "Encoder", "load_encoder_weights"]
@@ -89,9 +89,9 @@ class Encoder(nn.Module):
         features = self.body(x)
         return list(features if self.name == "vgg16" else features[1:])
 
-    def upsampler(self, factor: int) -> AlignedUpsample:
-        """What brings this encoder's units to a grid ``factor`` times finer, whichever way they sit."""
-        return AlignedUpsample(factor, (factor - 1) / 2 if self.halfway else 0.0)
+    def upsampler(self, factor: int, kind: str = "aligned", *, channels: int = 0) -> nn.Module:
+        """What brings so many channels of this encoder's units to a grid ``factor`` times finer, however they sit."""
+        return upsampler(kind, channels, factor=factor, halfway=self.halfway)
 
     def downloaded(self) -> dict[str, Tensor]:
         """timm's weights for three bands, from its hub."""
