@@ -96,7 +96,8 @@ def train(
         measured_on = f"{len(kept)} scenes kept out of training: {', '.join(keep_out)}"
         figures = _measure(network, kept, scaling, recipe, measured_on)
     made_with = {**asdict(options), "keep_out": list(keep_out)}
-    started_from = recipe.encoder_weights if init is None else Path(init).name
+    weights = recipe.encoder_weights if init is None else init
+    started_from = None if weights is None else Path(weights).name  # a card travels: folders stay at home
     card = _card(recipe, network, Path(data), Training((), made_with, started_from), figures)
     save_model(output, network, card, overwrite=overwrite)
     return Trained(output, len(learned), len(kept), figures)

@@ -12,10 +12,9 @@ from typing import Any
 from landseg.errors import ModelError, TrainingError
 from landseg.models.backbones import ENCODERS
 from landseg.models.build import ARCHITECTURES, architecture
-from landseg.training.recipe import Recipe
+from landseg.training.recipe import RANDOM, Recipe
 
 _log = logging.getLogger(__name__)
-RANDOM = "none"
 
 
 @dataclass(frozen=True)
