@@ -67,7 +67,7 @@ class _Watched(_Even):
 
 
 def check_layers(probe: fx.GraphModule, field: ReceptiveField) -> int:
-    """Each layer's units, at all phases of the network's stride: their evidence is as wide and where the table says."""
+    """At all phases of the stride, the evidence of each layer's units is as wide and where the table says."""
     assert field.radius is not None
     start = -(-(field.radius + 40) // field.stride) * field.stride
     x = torch.full((1, 1, 1, start + field.stride + field.radius + 40), 1e-3, dtype=torch.float64, requires_grad=True)
