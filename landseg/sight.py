@@ -19,7 +19,7 @@ from landseg.tiling.effective import evidence_at, side_holding
 from landseg.tiling.infer import Runner
 from landseg.tiling.receptive import ReceptiveField, receptive_field
 
-_WINDOW = 513  # pixels that the gradient is taken over at most: memory is bounded, and evidence is near
+_WINDOW = 513  # pixels that the gradient is taken over, but for the stride: memory is bounded, evidence is near
 
 
 @dataclass(frozen=True)
