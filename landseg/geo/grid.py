@@ -180,10 +180,7 @@ class Grid:
 
     @cached_property
     def pixel_size_m(self) -> tuple[float, float] | None:
-        """(height, width) of the centre pixel in metres on the ground; None where the CRS cannot say.
-
-        Along its own edges, so that pixels of degrees, which are not square on the ground, keep their shape.
-        """
+        """(height, width) of the centre pixel in metres on the ground; None where the CRS cannot say."""
         if self.crs is None:
             return None
         crs = pyproj.CRS.from_user_input(self.crs)
