@@ -107,7 +107,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
     """
     from landseg.geo.grid import crs_text
     from landseg.geo.raster import RasterFile
-    from landseg.geo.signature import MADE_WITH
+    from landseg.geo.signature import CLASSES, MADE_WITH
 
     file = RasterFile(path)
     try:
@@ -131,7 +131,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
-                if name.startswith(PROVENANCE) and name != MADE_WITH  # which is for programs
+                if name.startswith(PROVENANCE) and name not in (CLASSES, MADE_WITH)  # which are for programs
             },
             "model": _verdict(file, model),
         }
