@@ -7,7 +7,7 @@ encoder, its ImageNet weights, crops, steps, loss and schedule in common; the he
 
 - `aligned`: landseg's DeepLab v3+;
 - `smp`: the decoder and head of segmentation_models_pytorch's DeepLabV3Plus, as they are;
-- `corners`: landseg's, its two upsamplers alone replaced by smp's (bilinear, align_corners=True).
+- `corners` (on request): landseg's, its two upsamplers alone replaced by smp's (bilinear, align_corners=True).
 
 A run that has left its figures in the output folder is not repeated.
 """
@@ -18,8 +18,10 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -165,12 +167,45 @@ def run(arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: object, 
     path.write_text(json.dumps({**figures, **measure(trained, kept, scaling, len(recipe.classes))}, indent=1))
 
 
+def spread(values: list[float]) -> str:
+    """Mean and, where there are several seeds, their standard deviation."""
+    text = f"{np.mean(values):.3f}"
+    return text if len(values) < 2 else f"{text} ± {np.std(values, ddof=1):.3f}"
+
+
+def table(found: list[dict[str, Any]], names: Sequence[str]) -> list[str]:
+    """One row for each figure, one column for each arm; and the paired differences from `aligned`."""
+    arms = [arm for arm in ARMS if any(f["arm"] == arm for f in found)]
+    seeds = {arm: {f["seed"]: f for f in found if f["arm"] == arm} for arm in arms}
+    head = [*(f"{arm} ({len(seeds[arm])} seeds)" for arm in arms), *(f"aligned − {arm}" for arm in arms[1:])]
+    lines = ["| | " + " | ".join(head) + " |", "|---" * (len(head) + 1) + "|"]
+    for way, title in (("whole", "whole scenes"), ("windows", f"windows of {WINDOW}")):
+        for label, figure in figures(names):
+            values = {arm: {seed: figure(f[way]) for seed, f in seeds[arm].items()} for arm in arms}
+            cells = [spread(list(values[arm].values())) for arm in arms]
+            for arm in arms[1:]:
+                common = sorted(set(values[arm]) & set(values["aligned"]))
+                cells.append(spread([values["aligned"][s] - values[arm][s] for s in common]))
+            lines.append(f"| {title}: {label} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def figures(names: Sequence[str]) -> Iterator[tuple[str, Callable[[dict[str, Any]], float]]]:
+    """What is read off a run, by name."""
+    yield "mean IoU", lambda way: way["mean_iou"]
+    for index, name in enumerate(names):
+        yield f"IoU {name}", lambda way, index=index: way["iou"][index]  # type: ignore[misc]
+    yield "pixel accuracy", lambda way: way["pixel_accuracy"]
+    for width in WIDTHS:
+        yield f"boundary IoU, {width} px", lambda way, width=width: float(np.mean(way[f"boundary_{width}"]))  # type: ignore[misc]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=180, help="of 8 crops of 384 x 384; about 8 minutes on 2 cores")
-    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=ARMS[:2])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 3])
     parser.add_argument("--write", type=Path, help="the page whose table is replaced")
     options = parser.parse_args()
@@ -183,6 +218,13 @@ def main() -> None:
         scenes, sets = load_scenes(recipe, options.data)
         for arm, seed in missing:
             run(arm, seed, recipe, scenes, sets, options)
+    found = [json.loads((options.out / f"{a}-{s}.json").read_text()) for s in options.seeds for a in options.arms]
+    lines = table(found, recipe.classes.names)
+    print("\n".join(lines))
+    if options.write is not None:
+        text = options.write.read_text(encoding="utf-8")
+        before, after = text.split(BEGIN)[0], text.split(END)[1]
+        options.write.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
 
 
 if __name__ == "__main__":

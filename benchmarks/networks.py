@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -27,9 +28,11 @@ from landseg.tiling.receptive import ReceptiveField, receptive_field
 from tests.evidence import centroid, evidence_of, thin
 from tests.test_networks import small
 
+LARGEFOV_4 = {"kernel": 4, "rate": 4}  # the second of the published variants
 PUBLISHED = {  # the papers' and their released definitions', for 21 classes
-    ("fcn32s", "vgg16"): 134_346_581,
-    ("deeplab-largefov", "vgg16"): 20_505_429,
+    ("fcn32s", "vgg16", ""): 134_346_581,
+    ("deeplab-largefov", "vgg16", ""): 20_505_429,
+    ("deeplab-largefov", "vgg16", "kernel 4, rate 4"): 65_140_565,
 }
 HEAD = (
     "| network | encoder | parameters | published | field | stride | off by | exact in windows and rows | halo "
@@ -39,16 +42,20 @@ BEGIN, END = "<!-- table: python benchmarks/networks.py -->", "<!-- end of table
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def combinations() -> Iterator[tuple[str, str]]:
+def combinations() -> Iterator[tuple[str, str, dict[str, int]]]:
     for arch, entry in ARCHITECTURES.items():
         for encoder in sorted(ENCODERS):
             if entry.encoders is None or encoder in entry.encoders:
-                yield arch, encoder
+                yield arch, encoder, {}
+        if arch == "deeplab-largefov":
+            yield arch, "vgg16", LARGEFOV_4
 
 
-def offset(arch: str, encoder: str, field: ReceptiveField) -> float:
-    """The largest distance of a pixel from the centroid of its evidence, over all phases of the stride, in pixels."""
-    network = small(arch, encoder)  # as narrow as it gets: the geometry is the same
+def offset(network: nn.Module, field: ReceptiveField) -> float:
+    """The largest distance of a pixel from the centroid of its evidence, over all phases of the stride, in pixels.
+
+    ``network`` may be as narrow as it gets: the geometry is the same.
+    """
     size = field.radius or 0
     start = -(-(size + 40) // field.stride) * field.stride
     width, probe, worst = start + field.stride + size + 40, thin(network), 0.0
@@ -65,10 +72,10 @@ def cost(window: int, halo: int) -> str:
     return f"{(window / core) ** 2:.1f}" if core > 0 else "–"
 
 
-def speed(arch: str, encoder: str) -> float:
+def speed(arch: str, encoder: str, options: dict[str, int]) -> float:
     """Mpx/s of the second forward pass over 1024 x 1024 pixels, in the machine's automatic precision."""
     dtype = DTYPES[choose_precision("auto", torch.device("cpu"))]
-    network = build_network(arch, encoder=encoder, bands=3, classes=21).eval()
+    network = build_network(arch, encoder=encoder, bands=3, classes=21, **options).eval()
     network = prepare_for_inference(network, device=torch.device("cpu"), dtype=dtype)
     pixels = torch.randn(1, 3, 1024, 1024).to(dtype, memory_format=torch.channels_last)
     with torch.inference_mode():
@@ -78,20 +85,23 @@ def speed(arch: str, encoder: str) -> float:
     return pixels[0, 0].numel() / 1e6 / (time.perf_counter() - start)
 
 
-def row(arch: str, encoder: str, *, with_speed: bool) -> str:
+def row(arch: str, encoder: str, options: dict[str, int], *, with_speed: bool) -> str:
     with torch.device("meta"):
-        network = build_network(arch, encoder=encoder, bands=3, classes=21)
+        network = build_network(arch, encoder=encoder, bands=3, classes=21, **options)
     parameters = sum(weight.numel() for weight in network.parameters())
-    field = receptive_field(small(arch, encoder))
-    published = PUBLISHED.get((arch, encoder))
-    cells = [arch, encoder, f"{parameters:,}", "" if published is None else f"{published:,}"]
+    narrow = small(arch, encoder, **options)
+    field = receptive_field(narrow)
+    chosen = ", ".join(f"{name} {value}" for name, value in options.items())
+    published = PUBLISHED.get((arch, encoder, chosen))
+    title = f"{arch} ({chosen})" if chosen else arch
+    cells = [title, encoder, f"{parameters:,}", "" if published is None else f"{published:,}"]
     if field.size is None:
         cells += ["unbounded", str(field.stride), "", f"no: {field.unbounded_by}", "", "", ""]
     else:
         halo = field.halo or 0
-        cells += [f"{field.size:,}", str(field.stride), f"{offset(arch, encoder, field):.2f}", "yes", str(halo)]
+        cells += [f"{field.size:,}", str(field.stride), f"{offset(narrow, field):.2f}", "yes", str(halo)]
         cells += [cost(1024, halo), cost(2048, halo)]
-    cells.append(f"{speed(arch, encoder):.2f}" if with_speed else "")
+    cells.append(f"{speed(arch, encoder, options):.2f}" if with_speed else "")
     return "| " + " | ".join(cells) + " |"
 
 
@@ -104,9 +114,9 @@ def main() -> None:
     _keep_freed_memory()
     lines = [HEAD]
     print(HEAD)
-    for arch, encoder in combinations():
+    for arch, encoder, chosen in combinations():
         if options.only is None or f"{arch}/{encoder}" in options.only:
-            lines.append(row(arch, encoder, with_speed=not options.no_speed))
+            lines.append(row(arch, encoder, chosen, with_speed=not options.no_speed))
             print(lines[-1], flush=True)
     if options.write is not None:
         text = options.write.read_text(encoding="utf-8")

@@ -1,8 +1,7 @@
 """`landseg info`: what a raster or a model is."""
 
 import textwrap
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,37 +21,61 @@ def command(
     draw: Annotated[
         Path | None, typer.Option("--draw", metavar="PNG", help="Draw the receptive field into this picture.")
     ] = None,
-    over: Annotated[str | None, typer.Option("--over", metavar="SRC", help="A raster to draw it over.")] = None,
+    over: Annotated[
+        str | None,
+        typer.Option(
+            "--over", metavar="SRC", help="A raster to draw it over, and to measure on what the model uses."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="COLUMN,ROW", help="The raster's pixel to look at; else its middle.")
+    ] = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
-    """Describe a raster (and whether a model can read it) or a model."""
-    from landseg.describe import describe
+    """Describe a raster (and whether a model can read it) or a model, and what it sees."""
+    from landseg.describe import describe, is_model
+    from landseg.sight import Sight, sight
 
+    pixel = _pixel(at, draw=draw, over=over)
     with console.working():
+        seen: Sight | None = None
+        if receptive_field or draw is not None:
+            if not is_model(file):
+                raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")
+            seen = sight(file, draw=draw, over=over, at=pixel, overwrite=overwrite)
         facts = describe(file, model=model)
-        layers = _field(file, facts, draw, over, overwrite) if receptive_field or draw or over else []
     lines = model_lines(facts) if facts["kind"] == "model" else raster_lines(facts)
-    record = {**facts, "layers": layers} if layers else facts
-    console.show(record, as_json=as_json, text=[*lines, *layer_lines(layers)])
+    found = {} if seen is None else seen.to_json()
+    console.show({**facts, **found}, as_json=as_json, text=[*lines, *sight_lines(found)])
 
 
-def _field(
-    file: str, facts: dict[str, Any], draw: Path | None, over: str | None, overwrite: bool
-) -> list[dict[str, Any]]:
-    """The layers of a model that see more than the ones before, drawn if that was asked for."""
-    from landseg.describe import describe_field
-
-    if facts["kind"] != "model":
-        raise typer.BadParameter(f"{file} is a raster; a receptive field is a model's")
+def _pixel(at: str | None, *, draw: Path | None, over: str | None) -> tuple[int, int] | None:
+    """(column, row), after a look at what goes together."""
     if over is not None and draw is None:
         raise typer.BadParameter("--over goes with --draw PNG, which says where the picture goes")
-    field = describe_field(file)
-    if draw is not None:
-        from landseg.report.field import draw_field
+    if at is None:
+        return None
+    if over is None:
+        raise typer.BadParameter("--at is a pixel of the raster that --over names")
+    column, _, row = at.partition(",")
+    if not (column.strip().isdecimal() and row.strip().isdecimal()):
+        raise typer.BadParameter(f"--at takes COLUMN,ROW such as 120,80, got {at!r}")
+    return int(column), int(row)
 
-        draw_field(field, draw, over=over, overwrite=overwrite)
-    return [asdict(layer) for layer in field.layers]
+
+def sight_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """What each layer sees, and what one pixel's class depends on."""
+    yield from layer_lines(found.get("layers", []))
+    if "effective" in found:
+        seen = found["effective"]
+        height, width = seen["window"]
+        yield _row(
+            "looks at",
+            f"half of what {seen['class_name']!r} depends on at column {seen['column']}, row {seen['row']} lies in "
+            f"a square of {seen['half']} px, nine tenths in {seen['nine_tenths']} px, of all within "
+            f"{width} x {height} px",
+        )
 
 
 def layer_lines(layers: list[dict[str, Any]]) -> Iterator[str]:

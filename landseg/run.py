@@ -19,7 +19,7 @@ from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
-from landseg.geo.signature import read_tags, refuse_changed
+from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.geo.vector import polygonize, vector_driver
@@ -205,7 +205,7 @@ class Run:
             "version": __version__,
             "model": card.name,
             "model_hash": self.engine.model.hash,
-            "classes": class_tag(card.classes),
+            CLASSES: class_tag(card.classes),
             "precision": engine.runner.precision,
             "device": engine.runner.device.type,
             "command": _command(self.sources, self.engine.model, self.options),

@@ -99,9 +99,9 @@ class Tally:
         self.area.update(true, ours)
         self._errors(true, ours, core, raster)
         if self.boundary is not None:
-            self.boundary.update(truth, predicted, part)
+            self.boundary.update(truth, predicted, core=part)
         if self.surface is not None:
-            self.surface.update(truth, predicted, part)
+            self.surface.update(truth, predicted, core=part)
         if self.border is not None:
             self.border.update(true, ours, top=core.top, left=core.left)
         if probs is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from landseg import __version__
@@ -22,6 +23,7 @@ from landseg.models.shipped import SUFFIX
 from landseg.tiling.receptive import receptive_field
 from landseg.training.evaluate import predict_scene
 from landseg.training.fit import Scaling, fit
+from landseg.training.network import check_network
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.scenes import Scene
 from landseg.training.sources import find_images, fingerprint, load_scenes
@@ -47,7 +49,7 @@ class Trained:
 
 
 def train(
-    recipe_path: str | Path,
+    recipe: str | Path | Recipe,
     output: str | Path,
     *,
     data: str | Path,
@@ -62,11 +64,11 @@ def train(
     """Train the recipe's network on the scenes below ``data`` and write one model file.
 
     Args:
-        recipe_path: a TOML file; see ``landseg.training.recipe``.
+        recipe: a TOML file, see ``landseg.training.recipe``, or what was read from one and changed.
         output: the model file to write (``.safetensors``); the run folder is ``<output stem>.run`` beside it.
         data: the folder that the recipe's globs start from.
         keep_out: globs over scene names; these scenes are not trained on but measured at the end.
-        minutes: a time budget in place of the recipe's.
+        minutes: a time budget in place of the recipe's, be that in minutes or in steps.
         init: a model of the same network to go on from, in place of the recipe's encoder weights.
         metrics_from: a model of the same recipe whose kept-out figures go into the card, for weights trained
             on everything.
@@ -76,24 +78,26 @@ def train(
 
     Raises:
         TrainingError: nothing to learn from, a run folder that exists, a loss that is no number.
+        ModelError: a network that cannot be built, or weights for it that are not to be had; before data is read.
         OutputError: the output exists, has no folder, or a name that is no model file's.
     """
-    recipe, output = read_recipe(Path(recipe_path)), Path(output)
+    recipe, output = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(output)
     folder = output.with_suffix(".run")
     _refuse_existing(output, folder, resume=resume, overwrite=overwrite)
-    options = recipe.fit if minutes is None else replace(recipe.fit, minutes=minutes)
+    options = recipe.fit if minutes is None else replace(recipe.fit, minutes=minutes, steps=None)
     figures = None if metrics_from is None else read_card(metrics_from).metrics
+    network = _network(recipe, init)
     scenes, sets = load_scenes(recipe, Path(data))
     learned, kept = _split(scenes, keep_out)
     report(f"{len(learned)} scenes to learn from, {len(kept)} kept out")
-    network = _network(recipe, init)
     scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
     network = fit(network, learned, sets, scaling, options=options, folder=folder, resume=resume, report=report)
     if kept:
         measured_on = f"{len(kept)} scenes kept out of training: {', '.join(keep_out)}"
         figures = _measure(network, kept, scaling, recipe, measured_on)
     made_with = {**asdict(options), "keep_out": list(keep_out)}
-    started_from = recipe.encoder_weights if init is None else Path(init).name
+    weights = recipe.encoder_weights if init is None else init
+    started_from = None if weights is None else Path(weights).name  # a card travels: folders stay at home
     card = _card(recipe, network, Path(data), Training((), made_with, started_from), figures)
     save_model(output, network, card, overwrite=overwrite)
     return Trained(output, len(learned), len(kept), figures)
@@ -124,6 +128,8 @@ def _split(scenes: Sequence[Scene], keep_out: Sequence[str]) -> tuple[list[Scene
 
 
 def _network(recipe: Recipe, init: str | Path | None) -> nn.Module:
+    check_network(recipe)
+    torch.manual_seed(recipe.fit.seed)  # of the initial weights; the loop's dice are thrown by themselves
     network = build_network(
         recipe.arch,
         encoder=recipe.encoder,

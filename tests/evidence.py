@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from landseg.models.align import Crop, GridMaxPool2d
+from landseg.models.align import Crop, GridMaxPool2d, Placed
 from landseg.models.trace import trace
+from landseg.models.upconv import Fractional, NailUnpool, Resize, Shuffle, Transposed
+from landseg.models.upconv_parts import BedOfNails, Skip, Winners
+
+_UPCONVOLUTIONS = (Resize, Transposed, Fractional, Shuffle, NailUnpool)
+_EVERYWHERE = 1e-4  # of every tap: what an upconvolution may learn to see is seen
 
 
 def linearised(network: nn.Module) -> nn.Module:
     """Return a float64 copy in which every path passes a positive gradient: what the gradient shows is geometry.
 
-    Max pools become average pools of the same window, convolution weights one positive constant, batch norms
-    the identity. Random weights with ReLU and max pools would under-report.
+    Max pools become average pools of the same window, convolution weights one positive constant (also transposed
+    ones'), batch norms the identity; pixels that win in max unpooling are taken for all, as any may.
+    Random weights with ReLU and max pools would under-report.
     """
     network = copy.deepcopy(network).double().eval()
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.MaxPool2d):
                 setattr(parent, name, _average_pool(child))
-            if isinstance(child, nn.Conv2d):
+            if isinstance(child, Winners):
+                setattr(parent, name, nn.ReLU())
+            if isinstance(child, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.constant_(child.weight, 1.0 / child.weight[0].numel())
                 if child.bias is not None:
                     nn.init.zeros_(child.bias)
@@ -46,9 +54,8 @@ class _Thin(nn.Module):
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
-        self.kernel, self.stride, self.dilation = (
-            _column(layer, name) for name in ("kernel_size", "stride", "dilation")
-        )
+        self.kernel, self.stride = _column(layer, "kernel_size"), _column(layer, "stride")
+        self.dilation = _column(layer, "dilation") if hasattr(layer, "dilation") else 1
         self.before = _column(layer, "padding")
         self.after = self.before + getattr(layer, "end", 0)
 
@@ -70,6 +77,56 @@ class _ThinDeconv(nn.Module):
         return F.conv_transpose2d(x, self.weight, None, (1, self.stride), (0, self.padding))
 
 
+class _ThinUp(Placed):
+    """The first channel of an upconvolution's convolution with the weights that it has, and a little everywhere.
+
+    A kernel of its own for each phase along the columns, where a shuffle follows.
+    """
+
+    def __init__(self, layer: nn.Conv2d | nn.ConvTranspose2d, phases: int) -> None:
+        super().__init__()
+        self.weight = layer.weight.detach()[: phases**2, :1].double().sum(2, keepdim=True)
+        if phases > 1:
+            self.weight = self.weight.unflatten(0, (phases, phases)).mean(0)
+        self.weight = self.weight + _EVERYWHERE
+        self.stride, self.padding = _column(layer, "stride"), _column(layer, "padding")
+        self.extra = _column(layer, "output_padding") if isinstance(layer, nn.ConvTranspose2d) else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.extra is None:
+            return F.conv2d(x, self.weight, None, 1, (0, self.padding))
+        return F.conv_transpose2d(x, self.weight, None, (1, self.stride), (0, self.padding), (0, self.extra))
+
+
+class _ThinShuffle(nn.Module):
+    """Channels to columns alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(2)[:, None]
+
+
+class _ThinNails(nn.Module):
+    """Columns of zeros between the columns."""
+
+    def __init__(self, layer: BedOfNails) -> None:
+        super().__init__()
+        self.factor = layer.factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.pad(x[..., None], (0, self.factor - 1)).flatten(3)
+
+
+class _ThinSkip(nn.Module):
+    """The first columns left out."""
+
+    def __init__(self, layer: Skip) -> None:
+        super().__init__()
+        self.count = layer.count
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[..., self.count :]
+
+
 class _ThinCrop(nn.Module):
     """A crop of columns alone."""
 
@@ -89,20 +146,32 @@ def _column(layer: nn.Module, name: str) -> int:
 def thin(network: nn.Module) -> fx.GraphModule:
     """Return the network's graph with one channel, one row and means everywhere: its geometry along the columns.
 
-    What ``linearised`` is to small networks; a thousand times less to compute.
+    What ``linearised`` is to small networks; a thousand times less to compute. Upconvolutions keep the weights that
+    they have: where those put a pixel is a matter of weights, not of layers alone.
     """
-    traced = trace(copy.deepcopy(network).eval())
+    network = copy.deepcopy(network).eval()
+    for up in [module for module in network.modules() if isinstance(module, _UPCONVOLUTIONS)]:
+        up.conv = _ThinUp(up.conv, up.shuffle.upscale_factor if isinstance(up, Shuffle) else 1)  # type: ignore[assignment]
+    traced = trace(network)
     for parent in list(traced.modules()):
         for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Conv2d | nn.MaxPool2d | GridMaxPool2d):
+            if type(child) in _THIN:
+                setattr(parent, name, _THIN[type(child)](child))
+            elif isinstance(child, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d | GridMaxPool2d):
                 setattr(parent, name, _Thin(child))
             elif isinstance(child, nn.ConvTranspose2d):
                 setattr(parent, name, _ThinDeconv(child))
-            elif isinstance(child, Crop):
-                setattr(parent, name, _ThinCrop(child))
             elif isinstance(child, nn.modules.batchnorm._BatchNorm):
                 setattr(parent, name, getattr(child, "act", nn.Identity()))  # timm's norms carry their activation
     return traced.requires_grad_(False)
+
+
+_THIN: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    BedOfNails: _ThinNails,
+    Crop: _ThinCrop,
+    Skip: _ThinSkip,
+    nn.PixelShuffle: lambda layer: _ThinShuffle(),
+}
 
 
 class _Even(fx.Interpreter):

@@ -1,6 +1,7 @@
 """`landseg info`: facts about rasters and models, and whether the two fit."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
+from PIL import Image
 from sample_models import make_card, save_small_model
 from typer.testing import CliRunner, Result
 
@@ -16,6 +18,7 @@ from landseg.errors import BandError, GridError
 from landseg.models import shipped
 from landseg.models.card import Band, Field, Metrics
 from landseg.models.fit import misfit
+from landseg.report.field import EDGE, OUTSIDE, PANEL
 
 RGB = tuple(Band(name, name, 100.0, 50.0) for name in ("red", "green", "blue"))
 
@@ -184,3 +187,100 @@ def test_misfits_name_what_was_expected_and_found() -> None:
         problem = misfit(card, bands=bands, dtype=dtype, resolution_m=metres)
         assert isinstance(problem, kind) and sentence in str(problem)
     assert misfit(make_card(bands=RGB), bands=5, dtype="uint8") is None
+
+
+def test_what_each_layer_sees_in_words_and_json(rgb_model: Path) -> None:
+    found = facts(rgb_model, "--receptive-field")
+    assert "effective" not in found
+    first, last = found["layers"][0], found["layers"][-1]
+    assert first == {
+        "name": "encoder.body.model.conv_stem", "kind": "Conv2d", "size": 3, "stride": 2.0, "offset": 0.0, "apart": 0.0,
+    }  # fmt: skip
+    field = found["receptive_field"]
+    assert (last["size"], last["stride"], last["offset"]) == (field["size"], 1.0, 0.0)
+    lines = run("info", rgb_model, "--receptive-field").stdout.splitlines()
+    table = lines[next(i for i, line in enumerate(lines) if line.split()[:2] == ["layer", "kind"]) + 1 :]
+    assert table[0].split() == ["encoder.body.model.conv_stem", "Conv2d", "3", "px", "2", "0"]
+    assert len(table) == len(found["layers"]) and table[-1].split()[-4:] == [str(field["size"]), "px", "1", "0"]
+    assert "layers" not in facts(rgb_model)  # twin: not unless asked for
+
+
+def test_the_field_is_drawn_over_a_raster(tmp_path: Path, rgb_raster: Path, rgb_model: Path) -> None:
+    picture = tmp_path / "field.png"
+    found = facts(rgb_model, "--draw", picture, "--over", rgb_raster, "--at", "100,5")
+    with Image.open(picture) as image:
+        assert image.format == "PNG" and image.size == (EDGE + PANEL, EDGE)
+        middle = np.asarray(image.crop((0, 0, EDGE, EDGE)).convert("RGB"))
+    assert found["layers"] and found["effective"]["column"] == 100 and found["effective"]["row"] == 5
+    seen = found["effective"]
+    assert seen["class_name"] in ("water", "bare land") and 1 <= seen["half"] <= seen["nine_tenths"]
+    assert seen["window"] == [80, 112]
+    # The raster lies to the left of and below the pixel: 100 of its 112 columns, 74 of its 80 rows.
+    inside = (middle != OUTSIDE).any(-1)
+    assert inside[460:500, 380:440].all()
+    assert inside[460:500, 540:620].mean() < 0.2 and inside[20:60, 20:60].mean() < 0.2  # but for lines
+    before = picture.read_bytes()
+    again = run("info", rgb_model, "--draw", picture, "--over", rgb_raster)
+    assert again.exit_code == 1 and again.stdout == "" and "pass --overwrite" in again.stderr
+    assert picture.read_bytes() == before
+    result = run("info", rgb_model, "--draw", picture, "--over", rgb_raster, "--overwrite")
+    assert result.exit_code == 0 and "column 56, row 40 lies in" in " ".join(result.stdout.split())
+    assert picture.read_bytes() != before
+
+
+def test_an_unbounded_field_is_called_so_and_drawn_all_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "pooled.safetensors"
+    options = {"image_pooling": True, "decoder_channels": 16}
+    save_small_model(path, arch="deeplab-v3plus", options=options)
+    found = facts(path, "--draw", tmp_path / "f.png")
+    assert found["layers"][-1]["size"] is None and found["layers"][-1]["offset"] is None
+    assert (tmp_path / "f.png").stat().st_size > 1000
+    assert run("info", path, "--receptive-field").stdout.splitlines()[-1].split()[-3:] == ["unbounded", "1", "-"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "sentence"),
+    [
+        (("--draw", "{}/f.jpg"), 1, "is a PNG, got 'f.jpg': use f.png"),
+        (("--draw", "{}/no/f.png"), 1, "has no folder: make"),
+        (("--draw", "{}/f.png", "--over", "{}/none.tif"), 1, "none.tif: no such file"),
+        (("--draw", "{}/f.png", "--over", "{raster}", "--at", "112,5"), 1, "has no pixel at column 112, row 5"),
+        (("--draw", "{}/f.png", "--over", "{two}"), 1, "reads 3 bands (red, green, blue), the raster has 2"),
+        (("--draw", "{}/f.png", "--over", "{empty}"), 1, "has no data at column 4, row 4: choose another pixel"),
+        (("--over", "{raster}"), 2, "--over goes with --draw"),
+        (("--at", "3,4"), 2, "--at is a pixel of the raster"),
+        (("--draw", "{}/f.png", "--over", "{raster}", "--at", "3;4"), 2, "--at takes COLUMN,ROW"),
+    ],
+)
+def test_pictures_that_cannot_be_drawn_get_a_sentence(
+    tmp_path: Path,
+    write_raster: Callable[..., Path],
+    rgb_raster: Path,
+    rgb_model: Path,
+    arguments: tuple[str, ...],
+    code: int,
+    sentence: str,
+) -> None:
+    rasters = {
+        "raster": rgb_raster,
+        "two": write_raster(np.ones((2, 8, 9), "uint8"), "two.tif"),
+        "empty": write_raster(np.zeros((3, 8, 9), "uint8"), "empty.tif", nodata=0, photometric="RGB"),
+    }
+    before = sorted(tmp_path.iterdir())
+    result = run("info", rgb_model, *(argument.format(tmp_path, **rasters) for argument in arguments))
+    said = " ".join(result.stderr.replace("\u2502", " ").split())
+    assert result.exit_code == code and result.stdout == "" and sentence in said
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_raster_has_no_receptive_field(rgb_raster: Path) -> None:
+    result = run("info", rgb_raster, "--receptive-field")
+    assert result.exit_code == 2 and "a receptive field is a model's" in " ".join(result.stderr.split())
+
+
+def test_a_folder_that_may_not_be_written_to(tmp_path: Path, rgb_model: Path) -> None:
+    (tmp_path / "shut").mkdir(mode=0o555)
+    shut = Path("/proc/self") if os.geteuid() == 0 else tmp_path / "shut"  # root may write nearly everywhere
+    result = run("info", rgb_model, "--draw", shut / "f.png")
+    assert result.exit_code == 1 and result.stdout == ""
+    assert "cannot write" in result.stderr and "choose a folder that you may write to" in result.stderr

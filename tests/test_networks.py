@@ -5,16 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
 from landseg.models.backbones import ENCODERS
 from landseg.models.build import ARCHITECTURES, architecture, build_network
+from landseg.models.upconv import UPCONVOLUTIONS
 from landseg.models.upsample import AlignedUpsample
+from landseg.models.upsampler import Cascade, upsampler
 from landseg.tiling.receptive import receptive_field
 from tests.evidence import centroid, evidence_of, span, thin
 
-NARROW = {"head_channels": 8, "decoder_channels": 8, "pyramid_channels": 8, "hidden": 8}
+NARROW = {"head_channels": 4, "decoder_channels": 4, "pyramid_channels": 4, "hidden": 4}
 CASES: list[tuple[str, str, dict[str, Any]]] = [
     (arch, encoder, {})
     for arch, entry in ARCHITECTURES.items()
@@ -31,12 +34,28 @@ CASES += [
     ("fcn32s", "vgg16", {"padding": 100}),
     ("fcn16s", "vgg16", {"padding": 100}),
     ("fcn8s", "vgg16", {"padding": 100}),
-    ("fcn8s", "vgg16", {"at_once": True, "learned_upsampling": True}),
+    ("fcn8s", "vgg16", {"at_once": True}),
+    ("fcn16s", "vgg16", {"padding": 100, "upsampler": "transposed"}),
+    ("deeplab-v3plus", "resnet18", {"output_stride": 32, "upsampler": "shuffle"}),
+    ("deeplab-v2", "resnet18", {"multi_scale": True, "upsampler": "nearest"}),
     ("deeplab-largefov", "vgg16", {"kernel": 7, "rate": 4}),
     ("deeplab-largefov", "vgg16", {"kernel": 4, "rate": 4}),
     ("deeplab-largefov", "vgg16", {"kernel": 4, "rate": 8}),
     ("deeplab-v3plus", "timm:mobileone_s0", {}),
 ]
+# Every architecture with every upconvolution, on the smallest encoder of either geometry that it goes with.
+SMALLEST = [
+    *((arch, "resnet18") for arch, entry in ARCHITECTURES.items() if entry.encoders is None),
+    *((arch, "vgg16") for arch in ("fcn32s", "fcn16s", "fcn8s", "fpn", "deeplab-largefov")),
+]
+HALFWAY = {("fcn32s", "vgg16"), ("fcn16s", "vgg16"), ("fcn8s", "vgg16"), ("fpn", "vgg16")}
+LEARNT = [
+    (arch, encoder, {"upsampler": kind})
+    for arch, encoder in SMALLEST
+    for kind in UPCONVOLUTIONS
+    if kind != "unpool" or (arch, encoder) not in HALFWAY
+]
+CASES += LEARNT
 QUICK = {"resnet18", "vgg16", "efficientnet-lite0"}
 
 
@@ -103,6 +122,12 @@ class _Moved(nn.Module):
         ("fcn8s", "vgg16", {}, "upsamplers.1", 1),
         ("fcn16s", "vgg16", {"padding": 100}, "upsample", 1),
         ("fcn32s", "vgg16", {}, "upsample", 1),
+        ("deeplab-v3plus", "resnet18", {"upsampler": "shuffle"}, "to_low_level.steps.1.conv", 1),
+        ("fpn", "resnet18", {"upsampler": "transposed"}, "up.3.2.steps.0.conv", 1),
+        ("fpn", "vgg16", {"upsampler": "fractional"}, "upsample.steps.1.conv", 1),
+        ("deeplab-v2", "resnet18", {"upsampler": "unpool"}, "upsample.steps.2.conv", 1),
+        ("fcn8s", "vgg16", {"upsampler": "nearest"}, "upsamplers.1.steps.0.conv", 1),
+        ("fcn32s", "vgg16", {"upsampler": "bilinear"}, "upsample.steps.4.conv", 1),
     ],
 )
 def test_twin_a_moved_branch_is_found_out(
@@ -126,12 +151,44 @@ def test_twin_the_wrong_geometry_of_units_is_found_out() -> None:
         check_alignment(network)
 
 
+@pytest.mark.parametrize("kind", [kind for kind in UPCONVOLUTIONS if kind != "unpool"])
+def test_twin_upconvolutions_for_the_other_geometry_are_found_out(kind: str) -> None:
+    network = small("fpn", "vgg16")
+    network.upsample = upsampler(kind, 2, factor=4, halfway=False)
+    with pytest.raises(AssertionError, match="phase"):
+        check_alignment(network)
+    network.upsample = upsampler(kind, 2, factor=4, halfway=True)
+    check_alignment(network)
+
+
+@pytest.mark.parametrize("kind", ["transposed", "shuffle"])
+def test_twin_upconvolutions_that_begin_at_random_or_nearest_are_found_out(kind: str) -> None:
+    """What is proved at every phase is the start: layers alone only fix the mean over the phases."""
+    network = small("fpn", "vgg16")
+    first, last = (UPCONVOLUTIONS[kind](2, 2, 2, 0.5, None) for _ in range(2))
+    if kind == "transposed":
+        for layer in (first, last):
+            layer.conv.weight.data.uniform_(generator=torch.Generator().manual_seed(1))  # type: ignore[union-attr]
+    network.upsample = Cascade([first, last])
+    with pytest.raises(AssertionError, match="phase"):
+        check_alignment(network)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"arch": "fcn8s", "encoder": "resnet18"}, "fcn8s is a network on vgg16, not on resnet18"),
         ({"arch": "fcn8s", "padding": 50}, "padding must be 1 .* or 100 .*, got 50"),
         ({"arch": "fcn32s", "output_stride": 8}, "has no option output_stride"),
+        ({"arch": "deeplab-v3plus", "upsampler": "deconv"}, "there is no upsampler 'deconv'; use one of aligned, n"),
+        ({"arch": "fcn8s", "upsampler": "deconv", "padding": 100}, "there is no upsampler 'deconv'"),
+        ({"arch": "fcn8s", "upsampler": ["aligned"]}, r"there is no upsampler \['aligned'\]"),
+        (
+            {"arch": "fcn8s", "upsampler": "shuffle", "padding": 100},
+            "got padding 100; leave it out, or use upsampler",
+        ),
+        ({"arch": "fcn32s", "upsampler": "unpool"}, "units between pixels needs .* use 'shuffle' or 'transposed'"),
+        ({"arch": "fpn", "upsampler": "unpool"}, "an encoder whose units sit on pixels"),
         ({"arch": "deeplab-largefov", "kernel": 4, "rate": 1}, "its middle between two units"),
         ({"arch": "deeplab-largefov", "kernel": 0}, "kernel must be a whole number of at least 1, got 0"),
         ({"arch": "fpn", "norm": "layer"}, "norm must be 'batch' or 'group'"),

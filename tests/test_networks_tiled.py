@@ -12,10 +12,11 @@ from torch import Tensor, nn
 from landseg.models import align
 from landseg.models.align import Enlarge, Fill, GridMaxPool2d, Shrink
 from landseg.models.fold import fold_batch_norm
+from landseg.models.upsampler import Cascade
 from landseg.tiling.receptive import receptive_field
 from landseg.tiling.windows import plan_windows
 from tests.streamed import difference, image, lively, streamed, whole
-from tests.test_networks import small
+from tests.test_networks import LEARNT, small
 
 NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "fcn32s": ("fcn32s", "vgg16", {}),
@@ -29,7 +30,12 @@ NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "fpn": ("fpn", "resnet18", {}),
     "fpn on half-way units": ("fpn", "vgg16", {}),
 }
-names = list(NETWORKS)
+names: list[Any] = list(NETWORKS)
+learnt = [f"{arch} on {encoder}, {options['upsampler']}" for arch, encoder, options in LEARNT]
+NETWORKS.update(zip(learnt, LEARNT, strict=True))
+# Each upconvolution on units on pixels and between them, and each place that has one; the others when there is time.
+BRIEF = ("fcn8s", "fpn", "deeplab-v3plus")
+names += [pytest.param(name, marks=() if name.startswith(BRIEF) else pytest.mark.slow) for name in learnt]
 
 
 def slim(network: nn.Module) -> nn.Module:
@@ -37,7 +43,8 @@ def slim(network: nn.Module) -> nn.Module:
 
     Activations are leaky, so that these are enough to let every pixel through.
     """
-    for parent in list(network.modules()):
+    learnt = {up for ups in network.modules() if isinstance(ups, Cascade) for up in ups.modules()}
+    for parent in [module for module in network.modules() if module not in learnt]:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Conv2d):
                 how = {key: getattr(child, key) for key in ("stride", "padding", "dilation")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from torch import Tensor, nn
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
+from landseg.training import fit as fit_module
 from landseg.training.augment import augment
 from landseg.training.evaluate import predict_scene
-from landseg.training.fit import FitOptions, Scaling, fit
+from landseg.training.fit import FitOptions, Progress, Scaling, fit
 from landseg.training.losses import LabelSets, partial_cross_entropy
 from landseg.training.scenes import Crop, CropSampler, Scene, read_crop
 
@@ -177,6 +179,49 @@ def test_a_short_run_learns_a_simple_scene_and_leaves_log_and_checkpoint(tmp_pat
         assert torch.equal(a, b)  # the budget is used up: nothing is left to do
 
 
+def _steps(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: float) -> tuple[dict[str, Tensor], list[float]]:
+    """The weights after a run with a budget in steps, and the head's learning rate at each of them."""
+    rates: list[float] = []
+
+    def step(network: nn.Module, optimizer: torch.optim.Optimizer, *rest: object) -> float:
+        rates.append(optimizer.param_groups[1]["lr"])
+        return one_step(network, optimizer, *rest)  # type: ignore[arg-type]
+
+    one_step = fit_module._step
+    with monkeypatch.context() as patch:
+        patch.setattr(fit_module, "_step", step)
+        torch.manual_seed(0)
+        options = replace(QUICK, **{"steps": 12, "warmup": 0.25, **changes})  # type: ignore[arg-type]
+        sets = LabelSets.of(2)
+        made = fit(_Tiny(), [_two_tones()], sets, SCALING, options=options, folder=folder, report=lambda _: None)
+    with (folder / "log.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == len(rates)
+    return made.state_dict(), rates
+
+
+def test_a_budget_in_steps_makes_the_same_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (first, rates), (second, _) = (_steps(tmp_path / name, monkeypatch) for name in "ab")
+    assert len(rates) == 12 and all(torch.equal(first[name], second[name]) for name in first)
+    for twin in ({"seed": 1}, {"steps": 11}):
+        other, _ = _steps(tmp_path / str(twin), monkeypatch, **twin)
+        assert any(not torch.equal(first[name], other[name]) for name in first), twin
+
+
+def test_the_rate_rises_and_falls_to_nothing_over_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, rates = _steps(tmp_path, monkeypatch)
+    peak = rates.index(max(rates))
+    assert peak == 3 and rates[:4] == sorted(rates[:4]) and rates[3:] == sorted(rates[3:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-2 * (1 / 12) ** 0.9)
+    optimizer = torch.optim.AdamW(_Tiny().parameters())
+    optimizer.param_groups[0]["peak"] = 1e-2
+    for budget, falls in (
+        (replace(QUICK, steps=12), True),
+        (QUICK, False),
+    ):  # twin: of time, none is used
+        fit_module._set_rate(optimizer, budget, Progress(step=12).done(budget))
+        assert (optimizer.param_groups[0]["lr"] == 0) is falls
+
+
 def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     network = _Tiny()
     nn.init.constant_(network.head.weight, float("nan"))
@@ -196,7 +241,7 @@ def test_no_data_is_the_mean_to_the_network() -> None:
     assert scaled.flatten().tolist() == [2.0, 0.0]
 
 
-@pytest.mark.parametrize("name", ["minutes", "crop", "batch", "learning_rate"])
+@pytest.mark.parametrize("name", ["minutes", "steps", "crop", "batch", "learning_rate"])
 def test_options_must_be_positive(name: str) -> None:
     with pytest.raises(TrainingError, match=f"{name} must be above 0"):
         FitOptions(**{name: 0})  # type: ignore[arg-type]

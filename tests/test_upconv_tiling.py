@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from landseg.models import upconv_parts
-from landseg.models.upconv import UPCONVOLUTIONS, MaxUnpool, Shuffle, upconvolution
+from landseg.models.upconv import UPCONVOLUTIONS, Shuffle, upconvolution
 from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip
 from landseg.tiling import resizing
 from landseg.tiling.receptive import receptive_field
-from tests.evidence import centroid, evidence, span
+from tests.evidence import centroid, evidence, linearised, span
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_geometry import assert_reads, axis_of
 
@@ -54,7 +54,7 @@ def test_they_see_what_the_arithmetic_says(name: str, factor: int, shift: float)
     start = 8 * factor
     low = high = 0
     for column in range(start, start + factor):
-        first, last = span(evidence(ones(network), column, bands=2, width=16 * factor))
+        first, last = span(evidence(linearised(network), column, bands=2, width=16 * factor))
         low, high = min(low, first - column), max(high, last - column)
     # A moved shuffle and a held cell have room for a pixel more at some phases than at any one.
     assert field.radius is not None and max(-low, high) <= field.radius <= max(-low, high) + factor
@@ -62,20 +62,9 @@ def test_they_see_what_the_arithmetic_says(name: str, factor: int, shift: float)
         assert max(-low, high) == field.radius
 
 
-def ones(network: nn.Module) -> nn.Module:
-    """The network in float64 with every weight 1, and pixels that win everywhere: what is seen is geometry."""
-    network = network.double().requires_grad_(False)
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.ones_(layer.weight)
-        if isinstance(layer, MaxUnpool):
-            layer.winners = nn.ReLU()  # on average over images, any pixel of a cell wins
-    return network
-
-
 def check_centred(network: nn.Module, factor: int) -> None:
     """Over the phases, the evidence's mean distance from the pixel is 0."""
-    network, start = ones(network), 8 * factor
+    network, start = linearised(network), 8 * factor
     away = [centroid(evidence(network, c, bands=2, width=16 * factor)) - c for c in range(start, start + factor)]
     assert abs(sum(away) / factor) <= 0.1
 

@@ -53,7 +53,8 @@ class CrfOptions:
         widths = (self.bilateral_xy, self.spatial_xy, *(bands if isinstance(bands, tuple) else (bands,)))
         if not all(math.isfinite(width) and width > 0 for width in widths):
             raise PlanError(f"a CRF's widths are above 0, got {widths}")
-        if self.iterations < 0 or not min(self.bilateral_weight, self.spatial_weight) >= 0:
+        weights = (self.iterations, self.bilateral_weight, self.spatial_weight)
+        if not all(math.isfinite(weight) and weight >= 0 for weight in weights):
             raise PlanError("a CRF's iterations and weights are 0 or more")
 
 
@@ -132,7 +133,7 @@ def mean_field(probs: NDArray[Any], scene: Scene, sums: list[tuple[float, Sums]]
             f"probabilities {probs.shape}, image {scene.image.shape} and validity {scene.valid.shape} are of "
             "different sizes: give them for the same pixels"
         )
-    if not iterations:
+    if not iterations or not scene.valid.any():
         return probs.copy()
     unary = np.log(np.clip(np.where(scene.valid, probs, 1.0), SMALLEST, 1.0))
     q = _softmax(unary)

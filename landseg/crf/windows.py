@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from landseg.crf.energy import Array, CrfOptions, Scene
 from landseg.crf.fast import halo as exact_halo
 from landseg.crf.fast import refine
 from landseg.geo.grid import Rect
-from landseg.tiling.windows import WindowPlan, plan_windows
+from landseg.tiling.windows import Window, WindowPlan, plan_windows
 
 Read = Callable[[Rect], tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_] | None]]
 """A rectangle of the raster to probabilities (K, h, w), image (C, h, w) and validity (h, w) or None: all valid."""
@@ -45,9 +45,9 @@ def plan_crf(
 
 
 def refine_windows(
-    read: Read, plan: WindowPlan, options: CrfOptions, *, pixel_size: tuple[float, float] = (1.0, 1.0)
+    read: Read, plan: Iterable[Window], options: CrfOptions, *, pixel_size: tuple[float, float] = (1.0, 1.0)
 ) -> Iterator[tuple[Rect, Array]]:
-    """Yield every core of the plan with its probabilities (K, h, w), row by row; memory is that of one window."""
+    """Yield every window's core with its probabilities (K, h, w), in their order; memory is that of one window."""
     for window in plan:
         probs, image, valid = read(window.rect)
         scene = Scene.of(image, valid, pixel_size, (window.rect.top, window.rect.left))

@@ -178,6 +178,19 @@ class Grid:
             return math.sqrt(abs(self.transform.determinant)) * unit or None
         return math.sqrt(across * down) or None
 
+    @cached_property
+    def pixel_size_m(self) -> tuple[float, float] | None:
+        """(height, width) of the centre pixel in metres on the ground; None where the CRS cannot say."""
+        if self.crs is None:
+            return None
+        crs = pyproj.CRS.from_user_input(self.crs)
+        across, down = self._centre_edges(crs) or (math.nan, math.nan)
+        if not (math.isfinite(across) and math.isfinite(down)):
+            unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info and not crs.is_geographic else 0.0
+            a, b, _, d, e, _ = tuple(self.transform)[:6]
+            across, down = math.hypot(a, d) * unit, math.hypot(b, e) * unit
+        return (down, across) if across and down else None
+
     @property
     def resolution_text(self) -> str:
         """The resolution for a sentence: "0.15 m", or "unknown resolution"."""

@@ -11,15 +11,12 @@ from landseg.classes import ClassMap
 from landseg.errors import ClassError
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import aux_path
-from landseg.geo.signature import tag_name
-
-CLASSES = tag_name("classes")
-"""The tag in which landseg's rasters carry their class table, as JSON."""
+from landseg.geo.signature import CLASSES
 
 
 def class_tag(classes: ClassMap) -> str:
-    """The text of that tag."""
-    return json.dumps(classes.to_json(), separators=(",", ":"))
+    """The text of the tag in which landseg's rasters carry their class table."""
+    return json.dumps(classes.to_json(), ensure_ascii=False)
 
 
 def read_legend(file: RasterFile) -> ClassMap | None:

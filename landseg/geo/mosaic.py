@@ -185,13 +185,23 @@ def _place(source: Source, first: Source) -> _Member:
     if (source.grid.crs is None) != (first.grid.crs is None):
         has = f"{source.name} has {crs_text(source.grid.crs)}, {first.name} has {crs_text(first.grid.crs)}"
         raise GridError(f"{has}: a mosaic needs one in all; assign it (gdal_edit -a_srs), or do them apart")
-    x, y = mover(source.grid, first.grid)(*_outline(source.grid))
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+    rect = extent_on(first.grid, source.grid)
+    if rect is None:
         crs = crs_text(first.grid.crs)
         raise GridError(f"{source.name} has no place in the {crs} of {first.name}: do them apart")
-    top, left = math.floor(y.min()), math.floor(x.min())
-    rect = Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
     return _Member(WarpedSource(source, first.grid.crop(rect)), rect)
+
+
+def extent_on(grid: Grid, other: Grid) -> Rect | None:
+    """The pixels of ``grid``, and of its continuation beyond its edges, that ``other`` covers in part or in full.
+
+    None where some of its outline has no place in the CRS of ``grid``.
+    """
+    x, y = mover(other, grid)(*_outline(other))
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return None
+    top, left = math.floor(y.min()), math.floor(x.min())
+    return Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
 
 
 def _outline(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -16,6 +16,8 @@ from landseg.geo.store import plain, work_folder
 SIGNATURE = "LANDSEG_SIGNATURE"
 MADE_WITH = "LANDSEG_MADE_WITH"
 """The tag that holds a signature in words; the digest beside it decides, this one explains."""
+CLASSES = "LANDSEG_CLASSES"
+"""The tag that holds the class table as JSON: without it, a raster of probabilities has names but no values."""
 
 _FILES = 20  # of a mosaic that are told one by one
 

@@ -57,7 +57,7 @@ class Crop(AlignedUpsample):
         super().__init__(1)
         self.start = start
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:  # type: ignore[override]  # it has no size of its own
         height, width = like.shape[-2:]
         return x[..., self.start : self.start + height, self.start : self.start + width]
 
@@ -91,7 +91,7 @@ class Enlarge(AlignedUpsample):
         super().__init__(1)
         self.up, self.down = up, down
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+    def forward(self, x: Tensor, like: Tensor) -> Tensor:  # type: ignore[override]  # it has no size of its own
         for axis in (-2, -1):
             x = sample(x, axis, self.up, self.down, units=(0, like.shape[axis]))
         return x

@@ -59,9 +59,8 @@ def _convert(layer: Any, stride: int, dilation: int, target: int, name: str, don
     if not needed:
         return 1
     if _pair(layer.kernel_size)[0] % 2 == 0 and not isinstance(layer, GridMaxPool2d):
-        raise ModelError(
-            f"layer {name} has an even kernel, which without its stride fits no grid; use output_stride 32"
-        )
+        instead = "use output_stride 32" if target < 32 else "choose another encoder"
+        raise ModelError(f"layer {name} has an even kernel, which without its stride fits no grid; {instead}")
     layer.stride = (1, 1)
     return own[0]
 

@@ -14,7 +14,7 @@ from landseg.errors import ModelError
 from landseg.models.align import Fill
 from landseg.models.atrous import convert_stride_to_dilation
 from landseg.models.pretrained import load_encoder_weights
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.upsampler import upsampler
 from landseg.models.vgg import CHANNELS, VGG16
 
 __all__ = ["ENCODERS", "Encoder", "load_encoder_weights"]
@@ -89,9 +89,9 @@ class Encoder(nn.Module):
         features = self.body(x)
         return list(features if self.name == "vgg16" else features[1:])
 
-    def upsampler(self, factor: int) -> AlignedUpsample:
-        """What brings this encoder's units to a grid ``factor`` times finer, whichever way they sit."""
-        return AlignedUpsample(factor, (factor - 1) / 2 if self.halfway else 0.0)
+    def upsampler(self, factor: int, kind: str = "aligned", *, channels: int = 0) -> nn.Module:
+        """What brings so many channels of this encoder's units to a grid ``factor`` times finer, however they sit."""
+        return upsampler(kind, channels, factor=factor, halfway=self.halfway)
 
     def downloaded(self) -> dict[str, Tensor]:
         """timm's weights for three bands, from its hub."""
@@ -134,10 +134,21 @@ class Encoder(nn.Module):
         places = [field.offset for field in found]
         self.halfway = places == [(stride - 1) / 2 for stride in wanted]
         strides = [field.stride for field in found]
+        if len(found) != len(wanted):
+            raise ModelError(
+                f"{self.name} gives its features in a way that landseg cannot follow ({len(found)} of {len(wanted)} "
+                "found in its graph); choose another encoder"
+            )
         if strides != list(wanted) or not (self.halfway or not any(places)):
             raise ModelError(
                 f"{self.name} puts its units at pixels {places} + {strides} x index, which is no grid that landseg "
                 "aligns; choose an encoder with odd kernels, padded on both sides"
+            )
+        if apart := max(field.apart for field in found):
+            raise ModelError(
+                f"{self.name} adds up units that sit up to {apart:g} pixels apart (such as a pool over pairs and a "
+                "convolution around every second unit), which no upsampling puts right; choose an encoder whose "
+                "shortcuts have no pools, such as timm:resnet18 for timm:resnet18d"
             )
         if self.halfway and max(self.strides) < 32:
             raise ModelError(f"{self.name} has even kernels and cannot be dilated exactly; use output_stride 32")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,9 @@ from landseg.models.deeplab_v2 import DeepLabV2
 from landseg.models.fcn import VGGFCN, FCN32s
 from landseg.models.fpn import SemanticFPN
 from landseg.models.largefov import LargeFOV
+from landseg.models.upconv import uneven
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Architecture:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
-_FCN = {"head_channels": 4096, "padding": 1, "learned_upsampling": False}
+_UP = {"upsampler": "aligned"}
+_FCN = {"head_channels": 4096, "padding": 1, **_UP}
 _VGG = ("vgg16",)
 
 ARCHITECTURES: dict[str, Architecture] = {
@@ -53,28 +58,29 @@ ARCHITECTURES: dict[str, Architecture] = {
             "image_pooling": False,
             "decoder_channels": 256,
             "separable": True,
+            **_UP,
         },
         pool=3,
     ),
     "deeplab-v3": Architecture(
         DeepLabV3,
-        {"output_stride": 16, "rates": None, "image_pooling": False, "head_channels": 256, "separable": False},
+        {"output_stride": 16, "rates": None, "image_pooling": False, "head_channels": 256, "separable": False, **_UP},
         pool=3,
     ),
     "deeplab-v2": Architecture(
         DeepLabV2,
-        {"output_stride": 8, "rates": (6, 12, 18, 24), "hidden": None, "multi_scale": False},
+        {"output_stride": 8, "rates": (6, 12, 18, 24), "hidden": None, "multi_scale": False, **_UP},
         pool=3,
     ),
     "deeplab-largefov": Architecture(
-        LargeFOV, {"kernel": 3, "rate": 12, "head_channels": None}, encoders=_VGG, output_stride=8, pool=3
+        LargeFOV, {"kernel": 3, "rate": 12, "head_channels": None, **_UP}, encoders=_VGG, output_stride=8, pool=3
     ),
     "fcn32s": Architecture(
-        FCN32s, {"output_stride": 32}, on_vgg16=Architecture(VGGFCN, _FCN, encoders=_VGG, fixed={"skips": 0})
+        FCN32s, {"output_stride": 32, **_UP}, on_vgg16=Architecture(VGGFCN, _FCN, encoders=_VGG, fixed={"skips": 0})
     ),
     "fcn16s": Architecture(VGGFCN, {**_FCN, "at_once": False}, encoders=_VGG, fixed={"skips": 1}),
     "fcn8s": Architecture(VGGFCN, {**_FCN, "at_once": False}, encoders=_VGG, fixed={"skips": 2}),
-    "fpn": Architecture(SemanticFPN, {"pyramid_channels": 256, "head_channels": 128, "norm": "batch"}),
+    "fpn": Architecture(SemanticFPN, {"pyramid_channels": 256, "head_channels": 128, "norm": "batch", **_UP}),
 }
 
 
@@ -85,9 +91,12 @@ def build_network(
     bands: int,
     classes: int,
     encoder_weights: str | Path | None = None,
+    warn: bool = True,
     **options: Any,
 ) -> nn.Module:
     """Return a network: (N, bands, H, W) float in, logits (N, classes, H, W) out, any H and W of at least 1.
+
+    Where an upsampler covers pixels unevenly, the log says so, once for the network.
 
     Args:
         arch: one of ``ARCHITECTURES``.
@@ -95,6 +104,7 @@ def build_network(
         bands: input channels.
         classes: output channels.
         encoder_weights: None (random), "imagenet" or a state-dict file; see ``landseg.models.pretrained``.
+        warn: False for a network whose weights are given: it was chosen long ago, and what it learnt is learnt.
         **options: the architecture's, see ``ARCHITECTURES`` for their defaults and the classes for their meaning.
 
     Raises:
@@ -114,6 +124,12 @@ def build_network(
     stride = chosen.pop("output_stride", entry.output_stride)
     backbone = Encoder(encoder, bands=bands, output_stride=stride, pool=entry.pool)
     network = entry.make(backbone, classes=classes, **chosen)
+    if warn and (covers := uneven(network)):
+        _log.warning(
+            "%s on %s with upsampler %r: %s; it starts out even and may unlearn that: \"bilinear\" and \"nearest\" "
+            "cannot, nor can \"shuffle\" on units that sit on pixels",
+            arch, encoder, chosen["upsampler"], covers,
+        )  # fmt: skip
     if encoder_weights is not None:
         state = load_encoder_weights(backbone, encoder, encoder_weights)
         if isinstance(network, VGGFCN):

@@ -120,6 +120,7 @@ def _build(card: Card, path: Path) -> nn.Module:
                 encoder=card.encoder,
                 bands=len(card.bands),
                 classes=len(card.classes),
+                warn=False,
                 **card.options,
             )
     except (LandsegError, TypeError, ValueError, RuntimeError) as problem:

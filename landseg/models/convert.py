@@ -28,6 +28,10 @@ def vgg_to_fcn(classifier: nn.Module) -> nn.Sequential:
     features, head = getattr(classifier, "features", None), getattr(classifier, "classifier", None)
     if not isinstance(features, nn.Sequential) or not isinstance(head, nn.Sequential):
         raise ModelError(f"expected a VGG with features and a classifier, got {type(classifier).__name__}")
+    if not any(isinstance(layer, nn.Linear) for layer in head):
+        raise ModelError(
+            f"expected a VGG whose classifier has fully connected layers, {type(classifier).__name__}'s has none"
+        )
     layers: list[nn.Module] = []
     size = _CELLS
     for layer in head:

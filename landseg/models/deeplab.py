@@ -72,7 +72,7 @@ class DeepLabV3(nn.Module):
     """ASPP features, scores at the encoder's stride, aligned upsampling to 1.
 
     (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1. ``rates`` None is what the paper
-    takes: 6, 12, 18 at output stride 16 (and 32), twice that at 8.
+    takes: 6, 12, 18 at output stride 16 (and 32), twice that at 8. ``upsampler`` is that of the scores.
     """
 
     def __init__(
@@ -84,6 +84,7 @@ class DeepLabV3(nn.Module):
         image_pooling: bool,
         head_channels: int,
         separable: bool,
+        upsampler: str,
     ) -> None:
         super().__init__()
         check_whole("head_channels", head_channels)
@@ -93,7 +94,7 @@ class DeepLabV3(nn.Module):
             encoder.channels[-1], head_channels, rates=chosen, image_pooling=image_pooling, separable=separable
         )
         self.score = nn.Conv2d(head_channels, classes, kernel_size=1)
-        self.upsample = encoder.upsampler(encoder.strides[-1])
+        self.upsample = encoder.upsampler(encoder.strides[-1], upsampler, channels=classes)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.upsample(self.score(self.aspp(self.encoder(x)[-1])), x)
@@ -103,7 +104,8 @@ class DeepLabV3(nn.Module):
 class DeepLabV3Plus(nn.Module):
     """ASPP features and stride-4 features, two 3x3 convolutions, scores at stride 4, aligned upsampling to 1.
 
-    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1.
+    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1. ``upsampler`` is what brings the
+    ASPP features to stride 4, and the scores to 1.
     """
 
     def __init__(
@@ -115,6 +117,7 @@ class DeepLabV3Plus(nn.Module):
         image_pooling: bool,
         decoder_channels: int,
         separable: bool,
+        upsampler: str,
     ) -> None:
         super().__init__()
         check_whole("decoder_channels", decoder_channels)
@@ -122,13 +125,14 @@ class DeepLabV3Plus(nn.Module):
         self.encoder = encoder
         self.aspp = ASPP(encoder.channels[-1], width, rates=rates, image_pooling=image_pooling, separable=separable)
         self.low_level = _conv(encoder.channels[1], _LOW_LEVEL_CHANNELS)
-        self.to_low_level = encoder.upsampler(encoder.strides[-1] // encoder.strides[1])
+        factor = encoder.strides[-1] // encoder.strides[1]
+        self.to_low_level = encoder.upsampler(factor, upsampler, channels=width)
         self.refine = nn.Sequential(
             _conv(width + _LOW_LEVEL_CHANNELS, width, 3, separable=separable),
             _conv(width, width, 3, separable=separable),
         )
         self.score = nn.Conv2d(width, classes, kernel_size=1)
-        self.upsample = encoder.upsampler(encoder.strides[1])
+        self.upsample = encoder.upsampler(encoder.strides[1], upsampler, channels=classes)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.encoder(x)

@@ -60,10 +60,18 @@ class DeepLabV2(nn.Module):
         hidden: channels between a branch's 3 x 3 layer and its scores; 0 for none, None for the published 1024 with
             vgg16 and none otherwise.
         multi_scale: see the input at 3/4 and 1/2 of its size as well.
+        upsampler: of the scores, after the largest of the scales' is taken.
     """
 
     def __init__(
-        self, encoder: Encoder, *, classes: int, rates: Sequence[int], hidden: int | None, multi_scale: bool
+        self,
+        encoder: Encoder,
+        *,
+        classes: int,
+        rates: Sequence[int],
+        hidden: int | None,
+        multi_scale: bool,
+        upsampler: str,
     ) -> None:
         super().__init__()
         width = (1024 if encoder.name == "vgg16" else 0) if hidden is None else hidden
@@ -78,7 +86,7 @@ class DeepLabV2(nn.Module):
         scales: tuple[tuple[int, int], ...] = _SCALES if multi_scale else ()
         self.shrink = nn.ModuleList([Shrink(*scale) for scale in scales])
         self.enlarge = nn.ModuleList([Enlarge(*reversed(scale)) for scale in scales])
-        self.upsample = encoder.upsampler(encoder.strides[-1])
+        self.upsample = encoder.upsampler(encoder.strides[-1], upsampler, channels=classes)
 
     def forward(self, x: Tensor) -> Tensor:
         scores = self.aspp(self.encoder(x)[-1])

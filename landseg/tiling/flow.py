@@ -103,7 +103,8 @@ def flow_of(network: nn.Module) -> Flow:
             if last.tail or not last.operator.absorb(operator):
                 steps[-1] = Step(last.name, last.operator, (*last.tail, operator), last.inputs, last.like)
         else:
-            like = value[_lender(node)] if isinstance(operator, Upsample) else None
+            lender = _lender(node) if isinstance(operator, Upsample) else None
+            like = None if lender is None else value[lender]
             steps.append(Step(str(node.target), operator, (), inputs, like))
         value[node] = len(steps)
     return _flow(*chained(steps, value[result]))
@@ -127,15 +128,15 @@ def _live(result: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
             live.add(node)
             waiting += data_inputs(node, modules)
             layer = modules.get(str(node.target)) if node.op == "call_module" else None
-            if isinstance(layer, AlignedUpsample):
-                waiting.append(_lender(node))
+            if isinstance(layer, AlignedUpsample) and (lender := _lender(node)) is not None:
+                waiting.append(lender)
     return live
 
 
-def _lender(node: fx.Node) -> fx.Node:
-    """The node that an upsampler takes its size from."""
-    like = node.args[1] if len(node.args) > 1 else node.kwargs["like"]
-    assert isinstance(like, fx.Node)
+def _lender(node: fx.Node) -> fx.Node | None:
+    """The node that an upsampler takes its size from; None where it keeps its own."""
+    like = node.args[1] if len(node.args) > 1 else node.kwargs.get("like")
+    assert like is None or isinstance(like, fx.Node)
     return like
 
 

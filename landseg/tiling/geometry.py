@@ -106,17 +106,22 @@ class Spread:
 
     @property
     def reach(self) -> Reach:
-        lows = [Fraction(self.first(phase)) - Fraction(phase, self.stride) for phase in range(self.stride)]
-        highs = [Fraction(self.last(phase)) - Fraction(phase, self.stride) for phase in range(self.stride)]
+        # Phases between kernels shorter than the stride read nothing, and so nothing far away.
+        reached = [phase for phase in range(self.stride) if self._begins(phase) <= self.last(phase)]
+        lows = [Fraction(self.first(phase)) - Fraction(phase, self.stride) for phase in reached]
+        highs = [Fraction(self.last(phase)) - Fraction(phase, self.stride) for phase in reached]
         centre = Fraction(2 * self.padding - (self.kernel - 1) * self.dilation, 2 * self.stride)
         return Reach(Fraction(1, self.stride), min(lows), max(highs), centre)
 
     def first(self, unit: int) -> int:
         # Where the kernel is shorter than the stride, some outputs read nothing: they are said to read one unit.
-        return min(-((self.extent - unit - self.padding) // self.stride), self.last(unit))
+        return min(self._begins(unit), self.last(unit))
 
     def last(self, unit: int) -> int:
         return (unit + self.padding) // self.stride
+
+    def _begins(self, unit: int) -> int:
+        return -((self.extent - unit - self.padding) // self.stride)
 
     def size(self, units: int) -> int:
         return (units - 1) * self.stride - 2 * self.padding + self.extent + self.extra + 1

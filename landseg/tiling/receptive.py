@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import ceil, floor, lcm
 
@@ -11,16 +11,22 @@ from torch import fx, nn
 from landseg.tiling.geometry import Unbounded
 from landseg.tiling.graph import data_inputs, reach, traced_modules
 
+_ZERO = Fraction(0)
+
 
 @dataclass(frozen=True)
 class LayerField:
-    """The field of one layer's units: ``size`` and ``offset`` in input pixels, None where unbounded."""
+    """The field of one layer's units: ``size`` and ``offset`` in input pixels, None where unbounded.
+
+    ``apart`` is how far apart, in input pixels, the paths to these units are centred: 0.0 where all agree.
+    """
 
     name: str
     kind: str
     size: int | None
     stride: float
     offset: float | None
+    apart: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,12 +58,17 @@ class ReceptiveField:
 
 @dataclass(frozen=True)
 class _Field:
-    """Unit f reads pixels ``stride * f + low`` to ``stride * f + high`` and is centred at ``stride * f + centre``."""
+    """Unit f reads pixels ``stride * f + low`` to ``stride * f + high`` and is centred at ``stride * f + centre``.
+
+    That is the centre of the widest path; all of them are centred between ``early`` and ``late``.
+    """
 
     stride: Fraction
     low: Fraction
     high: Fraction
     centre: Fraction
+    early: Fraction
+    late: Fraction
     unbounded_by: str | None = None
 
     @property
@@ -94,7 +105,10 @@ def feature_fields(network: nn.Module) -> list[LayerField]:
     result = next(node for node in traced.graph.nodes if node.op == "output").args[0]
     features = result if isinstance(result, list | tuple) else [result]
     named = [(str(node), fields[node]) for node in features if isinstance(node, fx.Node) and node in fields]
-    return [LayerField(name, "output", f.size, float(f.stride), float(f.centre)) for name, f in named]
+    return [
+        LayerField(name, "output", f.size, float(f.stride), float(f.centre), float(f.late - f.early))
+        for name, f in named
+    ]
 
 
 def _walk(
@@ -107,7 +121,7 @@ def _walk(
     for node in traced.graph.nodes:
         inputs = [fields[n] for n in data_inputs(node, modules) if n in fields]
         if node.op == "placeholder":
-            fields[node] = _Field(Fraction(1), Fraction(0), Fraction(0), Fraction(0))
+            fields[node] = _Field(Fraction(1), _ZERO, _ZERO, _ZERO, _ZERO, _ZERO)
             continue
         if node.op == "output" or not inputs or _only_a_size(node):
             continue
@@ -122,15 +136,26 @@ def _walk(
 def _through(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> _Field:
     step = reach(node, modules)
     if isinstance(step, Unbounded):
-        why = field.unbounded_by or f"{node.target} ({step.why})"
-        return _Field(field.stride, field.low, field.high, field.centre, why)
+        return replace(field, unbounded_by=field.unbounded_by or f"{_where(node)} ({step.why})")
+    moved = field.stride * step.centre
     return _Field(
         field.stride * step.stride,
         field.low + field.stride * step.low,
         field.high + field.stride * step.high,
-        field.centre + field.stride * step.centre,
+        field.centre + moved,
+        field.early + moved,
+        field.late + moved,
         field.unbounded_by,
     )
+
+
+def _where(node: fx.Node) -> str:
+    """A layer by its name; an operation by its own and that of the layer whose forward pass it is in."""
+    if node.op == "call_module":
+        return str(node.target)
+    name = str(node.target) if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+    around = next(reversed(node.meta.get("nn_module_stack") or {}), "")
+    return f"{around}: {name}" if around else name
 
 
 def _join(fields: list[_Field]) -> _Field:
@@ -140,7 +165,15 @@ def _join(fields: list[_Field]) -> _Field:
     why = next((f.unbounded_by for f in fields if f.unbounded_by), None)
     if any(f.stride != first.stride for f in bounded):
         why = why or "a sum or concatenation of features of different strides"
-    return _Field(first.stride, min(f.low for f in bounded), max(f.high for f in bounded), first.centre, why)
+    return _Field(
+        first.stride,
+        min(f.low for f in bounded),
+        max(f.high for f in bounded),
+        first.centre,
+        min(f.early for f in bounded),
+        max(f.late for f in bounded),
+        why,
+    )
 
 
 def _only_a_size(node: fx.Node) -> bool:
@@ -153,4 +186,4 @@ def _describe(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> La
     kind = type(layer).__name__ if layer is not None else getattr(node.target, "__name__", str(node.target))
     offset = None if field.unbounded_by else float(field.centre)
     name = str(node.target) if layer is not None else node.name
-    return LayerField(name, kind, field.size, float(field.stride), offset)
+    return LayerField(name, kind, field.size, float(field.stride), offset, float(field.late - field.early))

@@ -12,6 +12,9 @@ from landseg.classes import ClassMap
 from landseg.errors import TrainingError
 from landseg.training.fit import FitOptions
 
+RANDOM = "none"
+"""What an encoder without weights starts from."""
+
 
 @dataclass(frozen=True)
 class SourceSpec:
@@ -116,7 +119,7 @@ def read_recipe(path: Path) -> Recipe:
             table.pop("about"),
             arch=model.pop("arch"),
             encoder=model.pop("encoder"),
-            encoder_weights=model.pop("encoder_weights", None),
+            encoder_weights=_weights(model.pop("encoder_weights", RANDOM)),
             options=model,
             classes=ClassMap.from_json({"classes": table.pop("classes"), "ignore": table.pop("ignore", [])}),
             bands=tuple(_make(BandSpec, band) for band in table.pop("bands")),
@@ -130,6 +133,10 @@ def read_recipe(path: Path) -> Recipe:
         raise TrainingError(f"recipe {path} has unknown entries: {', '.join(table)}")
     recipe: Recipe = _make(Recipe, entries)
     return recipe
+
+
+def _weights(text: str) -> str | None:
+    return None if text == RANDOM else text
 
 
 def _make(kind: Any, entries: Mapping[str, Any]) -> Any:

@@ -1,0 +1,128 @@
+"""Rasters of class probabilities, as `landseg predict --probs` writes them, read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import ClassMap
+from landseg.errors import BandError, ClassError
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.signature import CLASSES
+from landseg.geo.source import FileSource
+
+_OFF = 0.01  # how far from 1 the sum of a pixel's probabilities may be, rounding to steps of 1/255 aside
+_HOW = "expected probabilities, a band a class, as `landseg predict --probs FILE` writes them"
+
+
+class ProbsFile:
+    """Class probabilities of a raster: 8-bit in steps of 1/255, or floating point.
+
+    Attributes:
+        source: the bands as they are stored.
+        classes: the table that the raster carries, else the one given, else values from 1 on and the bands' names.
+        told: whether the table is one that the raster or the caller told.
+
+    Raises:
+        RasterError: it cannot be opened.
+        BandError: a single band, or whole numbers of more than 8 bits.
+        ClassError: a table for another number of classes.
+    """
+
+    def __init__(self, path: str | Path, classes: ClassMap | None = None) -> None:
+        self.source = FileSource(path)
+        try:
+            count = len(self.source.file.info.dtypes)
+            if self.source.count != count:  # a band that is taken for alpha is a class here
+                self.source.close()
+                self.source = FileSource(path, range(1, count + 1))
+            self._refuse_others(count)
+            carried = self.tags.get(CLASSES)
+            self.told = carried is not None or classes is not None
+            self.classes = classes or (_from_bands(self.source.band_names) if carried is None else _table(carried))
+            if len(self.classes) != count:
+                names = ", ".join(self.classes.names)
+                raise ClassError(
+                    f"{self.name} has {count} bands, its class table {len(self.classes)} classes ({names}): "
+                    "expected a band for each"
+                )
+        except BaseException:
+            self.source.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """The file's name."""
+        return self.source.name
+
+    @property
+    def grid(self) -> Grid:
+        """Its pixels."""
+        return self.source.grid
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The metadata of the whole raster."""
+        return self.source.file.info.tags
+
+    def read(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Probabilities (K, h, w), 0 where there is no data, and validity (h, w).
+
+        Raises:
+            BandError: numbers below 0, or that do not sum to 1; logits, for example.
+        """
+        pixels, valid = self.source.read(rect)
+        byte = self.source.dtype == "uint8"
+        probs = np.where(valid, pixels.astype(np.float64) / (255 if byte else 1), 0.0)
+        total = probs.sum(0)
+        far = _OFF + (len(probs) / 510 if byte else 0.0)  # each of K numbers was rounded by up to 1/510
+        wrong = valid & ((np.abs(total - 1) > far) | (probs < -_OFF).any(0))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            seen = (
+                "some are below 0" if (probs[:, row, column] < 0).any() else f"they sum to {total[row, column]:.3g}"
+            )
+            what = "; are they logits?" if not byte else ""
+            raise BandError(
+                f"{self.name}: the bands are no probabilities, at row {rect.top + row}, column {rect.left + column} "
+                f"{seen}{what}: {_HOW}"
+            )
+        return np.clip(probs, 0.0, 1.0), valid
+
+    def close(self) -> None:
+        """Close the file."""
+        self.source.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _refuse_others(self, count: int) -> None:
+        dtype = self.source.dtype
+        if count == 1:
+            what = "looks like a map of classes" if np.dtype(dtype).kind in "iu" else "says nothing of other classes"
+            raise BandError(f"{self.name} has one band of {dtype}, which {what}: {_HOW}")
+        if dtype != "uint8" and np.dtype(dtype).kind != "f":
+            raise BandError(f"{self.name} holds {dtype} pixels, not 8 bits in steps of 1/255 or floats: {_HOW}")
+
+
+def _table(text: str) -> ClassMap:
+    try:
+        found: Any = json.loads(text)
+    except ValueError as error:
+        raise ClassError(f"the tag {CLASSES} holds no class table: {error}; name the model with --model") from error
+    return ClassMap.from_json(found)
+
+
+def _from_bands(names: tuple[str | None, ...]) -> ClassMap:
+    """Values from 1 on; names as the bands have them, where all have one of their own."""
+    called = [(name or "").strip() for name in names]
+    if "" in called or len(set(called)) < len(called):
+        called = [f"class {number}" for number in range(1, len(names) + 1)]
+    return ClassMap.from_json([{"value": value, "name": name} for value, name in enumerate(called, start=1)])

@@ -1,0 +1,182 @@
+"""Which network to train: a recipe's, or what a user asks for in its place."""
+
+from __future__ import annotations
+
+import logging
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from landseg.errors import ModelError, TrainingError
+from landseg.models.backbones import ENCODERS
+from landseg.models.build import ARCHITECTURES, architecture
+from landseg.training.recipe import RANDOM, Recipe
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NetworkChoice:
+    """What is to be trained in place of a recipe's network; what is left out stays the recipe's.
+
+    Attributes:
+        arch: one of the architectures; another one than the recipe's leaves the recipe's options out.
+        encoder: one of the encoders, or "timm:NAME".
+        encoder_weights: "none" (random), "imagenet" or a state-dict file.
+        options: of the architecture, by name.
+    """
+
+    arch: str | None = None
+    encoder: str | None = None
+    encoder_weights: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def in_place_of(self, recipe: Recipe) -> Recipe:
+        """Return the recipe with this network, checked as far as names and types go.
+
+        Raises:
+            ModelError: an unknown name or option, or a combination that does not exist.
+            TrainingError: weights of the recipe's encoder for another one.
+        """
+        arch, encoder = self.arch or recipe.arch, self.encoder or recipe.encoder
+        changed = replace(
+            recipe,
+            arch=arch,
+            encoder=encoder,
+            encoder_weights=self._weights(recipe, encoder),
+            options={**_kept(recipe, arch, encoder), **self.options},
+        )
+        check_network(changed)
+        return changed
+
+    def _weights(self, recipe: Recipe, encoder: str) -> str | None:
+        weights = self.encoder_weights
+        if weights is not None:
+            return None if weights == RANDOM else weights
+        if encoder != recipe.encoder and recipe.encoder_weights not in (None, "imagenet"):
+            raise TrainingError(
+                f"the recipe's encoder weights {recipe.encoder_weights} are those of {recipe.encoder}, not of "
+                f"{encoder}: say with --encoder-weights none, imagenet or FILE what it starts from"
+            )
+        return recipe.encoder_weights
+
+
+def _kept(recipe: Recipe, arch: str, encoder: str) -> Mapping[str, Any]:
+    """The recipe's options where they are of the same network; what is left out is said."""
+    check_names(arch, encoder)
+    if not recipe.options or (arch == recipe.arch and _same_options(arch, encoder, recipe.encoder)):
+        return recipe.options
+    _log.info(
+        "%s on %s in place of the recipe's %s on %s: the recipe's %s left out",
+        arch,
+        encoder,
+        recipe.arch,
+        recipe.encoder,
+        f"{', '.join(recipe.options)} {'is' if len(recipe.options) == 1 else 'are'}",
+    )
+    return {}
+
+
+def _same_options(arch: str, encoder: str, other: str) -> bool:
+    """Whether an architecture is one network on both encoders (fcn32s on vgg16 is another than on the rest)."""
+    try:
+        return architecture(arch, encoder).options is architecture(arch, other).options
+    except ModelError:  # the recipe's own encoder does not go with it
+        return False
+
+
+def check_names(arch: str, encoder: str) -> None:
+    """Refuse names that stand for nothing, and what does not go together.
+
+    Raises:
+        ModelError: with the names that there are.
+    """
+    if arch not in ARCHITECTURES:
+        raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(ARCHITECTURES)}")
+    if encoder not in ENCODERS and not encoder.startswith("timm:"):
+        raise ModelError(f"there is no encoder {encoder!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
+    architecture(arch, encoder)
+
+
+def check_network(recipe: Recipe) -> None:
+    """Refuse a recipe's network before any data is read: its names, its options and their types, its weights' file.
+
+    Raises:
+        ModelError: with what there is to choose from.
+    """
+    check_names(recipe.arch, recipe.encoder)
+    defaults = architecture(recipe.arch, recipe.encoder).options
+    for name, value in recipe.options.items():
+        if name not in defaults:
+            known = ", ".join(defaults) or "none"
+            raise ModelError(f"{recipe.arch} on {recipe.encoder} has no option {name}; it takes {known}")
+        _check_type(name, value, defaults[name])
+    weights = recipe.encoder_weights
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise ModelError(f"there is no file {weights} of encoder weights; use none, imagenet or a file that exists")
+
+
+def _check_type(name: str, value: Any, default: Any) -> None:
+    if default is None:  # the network chooses by itself; an option of that name in another one shows its type
+        same = (entry.options.get(name) for entry in ARCHITECTURES.values())
+        default = next((known for known in same if known is not None), 1)
+    wanted, known = {
+        bool: ("true or false", isinstance(value, bool)),
+        int: ("a whole number", isinstance(value, int) and not isinstance(value, bool)),
+        str: ("a text", isinstance(value, str)),
+        tuple: ("a list of whole numbers", _whole_numbers(value)),
+    }[type(default)]
+    if not known:
+        shown = list(default) if isinstance(default, tuple) else default
+        raise ModelError(f"option {name} is {wanted} such as {_toml(shown)}, got {_toml(value)}")
+
+
+def _whole_numbers(value: Any) -> bool:
+    return isinstance(value, Sequence) and all(type(item) is int for item in value)
+
+
+def _toml(value: Any) -> str:
+    """A value as it is written in a recipe.
+
+    >>> _toml((True, 6, "batch"))
+    '[true, 6, "batch"]'
+    """
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_toml(item) for item in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
+
+
+def read_options(texts: Sequence[str]) -> dict[str, Any]:
+    """Return options from ``KEY=VALUE`` texts, their values as in TOML; a plain word is a text without quotes.
+
+    >>> read_options(["rates=[6, 12]", "image_pooling=true", "norm=group"])
+    {'rates': (6, 12), 'image_pooling': True, 'norm': 'group'}
+
+    Raises:
+        TrainingError: a text of another form, or a key that comes twice.
+    """
+    options: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (equals and key.isidentifier() and value):
+            raise TrainingError(f"--option takes KEY=VALUE such as output_stride=16, got {text!r}")
+        if key in options:
+            raise TrainingError(f"--option {key} is given twice; give it once")
+        options[key] = _value(text, value)
+    return options
+
+
+def _value(text: str, value: str) -> Any:
+    if value.isidentifier() and value not in ("true", "false"):
+        return value
+    try:
+        (parsed,) = tomllib.loads(f"value = {value}").values()
+    except (tomllib.TOMLDecodeError, ValueError) as error:
+        raise TrainingError(
+            f"--option {text!r}: the value is no TOML ({error}); write 16, true, [6, 12] or a word"
+        ) from error
+    return tuple(parsed) if isinstance(parsed, list) else parsed
