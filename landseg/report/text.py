@@ -1,0 +1,93 @@
+"""An evaluation as lines of text and as a table for programs."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from landseg.errors import OutputError
+from landseg.evaluation import Evaluation
+
+_COLUMNS = (
+    "value", "name", "iou", "precision", "recall", "f1", "pixels", "predicted", "missed", "area_ha", "mapped_ha",
+    "estimated_ha", "boundary_iou", "surface_dice",
+)  # fmt: skip
+
+
+def evaluation_lines(found: Evaluation) -> Iterator[str]:
+    """The figures of an evaluation, one line each, and a table of the classes."""
+    yield f"{found.prediction} against {found.target}"
+    titles = {
+        "pixel_accuracy": "pixel accuracy",
+        "mean_iou": f"mean IoU ({found.averaged_over} of {len(found.classes)} classes)",
+        "frequency_weighted_iou": "frequency-weighted IoU",
+        "kappa": "Cohen's kappa",
+    }
+    for name, title in titles.items():
+        yield f"  {title:<30} {_number(getattr(found, name))}{_between(found.intervals.get(name))}"
+        if name == "pixel_accuracy":
+            everything = f"all called {found.commonest_class}"
+            yield f"  {everything:<30} {_number(found.commonest_class_accuracy)}   pixel accuracy of that map"
+    if found.mean_boundary_iou is not None:
+        title = f"boundary IoU, {found.boundary_distance_px} px"
+        yield f"  {title:<30} {_number(found.mean_boundary_iou)}"
+    if found.mean_surface_dice is not None:
+        metres = "" if found.surface_tolerance_m is None else f", {found.surface_tolerance_m:.3g} m"
+        yield f"  {'surface Dice' + metres:<30} {_number(found.mean_surface_dice)}"
+    if found.reliability is not None:
+        yield f"  {'expected calibration error':<30} {_number(found.reliability.ece)}"
+    yield ""
+    yield from _class_lines(found)
+    if found.notes:
+        yield ""
+    yield from (f"  {note}" for note in found.notes)
+
+
+def write_csv(found: Evaluation, path: Path, *, overwrite: bool = False) -> None:
+    """Write the table of classes; it appears when it is complete. Figures that mean nothing are empty.
+
+    Raises:
+        OutputError: the file exists, or cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(_COLUMNS)
+            for entry in found.classes:
+                values = (getattr(entry, name) for name in _COLUMNS)
+                writer.writerow("" if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in values)
+        part.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _class_lines(found: Evaluation) -> Iterator[str]:
+    width = max(5, *(len(entry.name) for entry in found.classes))
+    areas = found.pixel_ha is not None
+    yield (
+        f"  {'class':<{width}}  {'IoU':>6} {'95 % interval':>15} {'precis.':>7} {'recall':>6} {'F1':>6} "
+        f"{'outline':>7} {'hectares' if areas else 'pixels':>12}"
+    )
+    for entry in found.classes:
+        ends = "" if entry.iou_ci is None else f"{_number(entry.iou_ci[0])} - {_number(entry.iou_ci[1])}"
+        size = f"{entry.area_ha:.4g}" if entry.area_ha is not None else f"{entry.pixels:,}"
+        outline = "" if entry.boundary_iou is None else _number(entry.boundary_iou)
+        yield (
+            f"  {entry.name:<{width}}  {_number(entry.iou):>6} {ends:>15} {_number(entry.precision):>7} "
+            f"{_number(entry.recall):>6} {_number(entry.f1):>6} {outline:>7} {size:>12}"
+        )
+
+
+def _number(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _between(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None or math.isnan(ends[0]) else f"   95 %: {ends[0]:.3f} to {ends[1]:.3f}"
