@@ -126,7 +126,7 @@ class WarpedSource(Source):
         """Where the pixel centres under `rect` lie in the base, in its pixels: x and y, (h, w) each."""
         cols, rows = np.arange(rect.left, rect.right) + 0.5, np.arange(rect.top, rect.bottom) + 0.5
         if not hasattr(self._local, "move"):  # pyproj's transformers do not like to be shared
-            self._local.move = _mover(self.grid, self.base.grid)
+            self._local.move = mover(self.grid, self.base.grid)
         x, y = self._local.move(*np.meshgrid(cols, rows))
         return x, y
 
@@ -186,7 +186,7 @@ def _place(source: Source, first: Source) -> _Member:
     if (source.grid.crs is None) != (first.grid.crs is None):
         has = f"{source.name} has {crs_text(source.grid.crs)}, {first.name} has {crs_text(first.grid.crs)}"
         raise GridError(f"{has}: a mosaic needs one in all; assign it (gdal_edit -a_srs), or do them apart")
-    x, y = _mover(source.grid, first.grid)(*_outline(source.grid))
+    x, y = mover(source.grid, first.grid)(*_outline(source.grid))
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         crs = crs_text(first.grid.crs)
         raise GridError(f"{source.name} has no place in the {crs} of {first.name}: do them apart")
@@ -202,7 +202,7 @@ def _outline(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return x * grid.width, y * grid.height
 
 
-def _mover(source: Grid, target: Grid) -> Any:
+def mover(source: Grid, target: Grid) -> Any:
     """A function from pixel positions (x, y) of one grid to those of the other; inf where there are none."""
     out, into = source.transform, ~target.transform
     if source.crs == target.crs:
@@ -221,7 +221,7 @@ def _apply(transform: Affine, x: NDArray[np.float64], y: NDArray[np.float64]) ->
 def _pixel_ratio(base: Grid, grid: Grid) -> float:
     """How many pixels of `base` one pixel of `grid` is wide, at the middle of `grid`."""
     x, y = grid.width / 2, grid.height / 2
-    xs, ys = _mover(grid, base)(np.array([x, x + 1, x]), np.array([y, y, y + 1]))
+    xs, ys = mover(grid, base)(np.array([x, x + 1, x]), np.array([y, y, y + 1]))
     area = abs((xs[1] - xs[0]) * (ys[2] - ys[0]) - (xs[2] - xs[0]) * (ys[1] - ys[0]))
     return math.sqrt(area) if math.isfinite(area) and area > 0 else 1.0
 
