@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome")
-KEYS = {"Enter": (13, "\r"), " ": (32, " "), "Tab": (9, ""), "ArrowRight": (39, ""), "ArrowDown": (40, ""), "+": (187, "+")}
+KEYS = {
+    "Enter": (13, "\r"),
+    " ": (32, " "),
+    "Tab": (9, ""),
+    "ArrowRight": (39, ""),
+    "ArrowDown": (40, ""),
+    "+": (187, "+"),
+}
 
 
 def find_chromium() -> str | None:
@@ -53,14 +60,18 @@ class Page:
 
     def offline(self) -> None:
         """Takes the network away."""
-        self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        self.call(
+            "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0
+        )
 
     def size(self, width: int, height: int, *, phone: bool = False, dark: bool = False) -> None:
         """The window's size, and whether it is a phone's or dark."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
         self.call("Emulation.setTouchEmulationEnabled", enabled=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme, {"name": "prefers-reduced-motion", "value": "reduce"}])
+        self.call(
+            "Emulation.setEmulatedMedia", features=[scheme, {"name": "prefers-reduced-motion", "value": "reduce"}]
+        )
 
     def open(self, url: str) -> None:
         """Goes there and waits until everything is loaded."""

@@ -141,7 +141,7 @@ class RasterFile:
         size = (len(numbers), *shape)
         pixels = self._read(rect, lambda data, w: data.read(numbers, window=w, out_shape=size, resampling=how))
         masks = self._read(rect, lambda data, w: data.read_masks(numbers, window=w, out_shape=size))
-        return pixels, (masks > 0).any(axis=0)
+        return pixels, np.any(masks > 0, axis=0)
 
     def palette(self, band: int) -> dict[int, tuple[int, int, int, int]] | None:
         """The colour table (red, green, blue, alpha) of a 1-based band; None without one."""

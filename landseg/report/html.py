@@ -20,6 +20,7 @@ from landseg.report.html_tables import class_table, confusion_table, headline, n
 from landseg.report.overviews import MapLayers
 
 _SUFFIXES = (".html", ".htm")
+_OPACITY = {"image": 100, "confidence": 85, "truth": 60, "prediction": 60, "error": 75}  # over imagery
 _NAMES = {
     "image": "Image",
     "confidence": "Confidence",
@@ -109,17 +110,19 @@ def _figure_sections(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         (
             "confused",
             "What is taken for what",
-            '<p class="quiet">Rows are the truth, columns the prediction; the darker, the larger the share of the true '
-            f"class. Framed cells are right.</p>{confusion_table(evaluation)}",
+            '<p class="quiet">Rows are the truth, columns the prediction; the darker, the larger the share of the '
+            f"true class. Framed cells are right.</p>{confusion_table(evaluation)}",
         ),
     ]
     if evaluation.reliability is not None:
         text = (
             f"<p>Expected calibration error <strong>{share(evaluation.reliability.ece)}</strong>. "
-            '<span class="quiet">Bars show how often pixels of a confidence are right; the orange lines, how often they '
-            "would be if confidence could be believed. Below: where the pixels are.</span></p>"
+            '<span class="quiet">Bars show how often pixels of a confidence are right; the orange lines, how often '
+            "they would be if confidence could be believed. Below: where the pixels are.</span></p>"
         )
-        found.append(("reliability", "Can its confidence be believed?", text + reliability_chart(evaluation.reliability)))
+        found.append(
+            ("reliability", "Can its confidence be believed?", text + reliability_chart(evaluation.reliability))
+        )
     if evaluation.border:
         text = (
             '<p class="quiet">Share of wrong pixels by their distance to the nearest border between windows. A map '
@@ -154,7 +157,7 @@ def _layers(evaluation: Evaluation, there: dict[str, str]) -> list[MapLayer]:
             name=title,
             crisp=name != "image",
             shown=name in ("image", "prediction"),
-            opacity=60 if name == "prediction" and "image" in there else 100,
+            opacity=_OPACITY[name] if "image" in there else 100,
             key=keys.get(name, ()),
             ramp=CONFIDENCE if name == "confidence" else (),
         )
@@ -170,7 +173,9 @@ def _worst(evaluation: Evaluation, pictures: list[dict[str, Any]]) -> str:
     for number, worst in enumerate(evaluation.worst, start=1):
         at = crops.get(_rect(worst.rect))
         figures = "" if at is None else _figures(number, at, pictures[at]["layers"])
-        place = f"rows {worst.rect.top} to {worst.rect.bottom - 1}, columns {worst.rect.left} to {worst.rect.right - 1}"
+        place = (
+            f"rows {worst.rect.top} to {worst.rect.bottom - 1}, columns {worst.rect.left} to {worst.rect.right - 1}"
+        )
         items.append(
             f'<li class="card"><h3>{number}. {percent(worst.error_rate)} wrong</h3>{figures}'
             f'<p class="quiet">{count(worst.pixels)} labelled px; {place}</p>'
@@ -182,11 +187,15 @@ def _worst(evaluation: Evaluation, pictures: list[dict[str, Any]]) -> str:
 
 def _figures(number: int, at: int, there: dict[str, str]) -> str:
     shown = [name for name in LAYERS if name in there and name != "confidence"]
-    return '<div class="pictures">' + "".join(
-        f'<figure><img data-crop="{at}" data-of="{name}" alt="{_NAMES[name]} of window {number}"'
-        f'{"" if name == "image" else " class=crisp"}><figcaption>{_NAMES[name]}</figcaption></figure>'
-        for name in shown
-    ) + "</div>"
+    return (
+        '<div class="pictures">'
+        + "".join(
+            f'<figure><img data-crop="{at}" data-of="{name}" alt="{_NAMES[name]} of window {number}"'
+            f"{'' if name == 'image' else ' class=crisp'}><figcaption>{_NAMES[name]}</figcaption></figure>"
+            for name in shown
+        )
+        + "</div>"
+    )
 
 
 def _rect(rect: Any) -> tuple[int, int, int, int]:

@@ -57,15 +57,19 @@ def reliability_chart(reliability: Reliability) -> str:
         y = _TOP + _SIDE * (1 - b.accuracy)
         tall = _SIDE * b.accuracy
         parts.append(
-            f'<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{tall:.1f}"><title>{said}</title></rect>'
+            f'<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{tall:.1f}">'
+            f"<title>{said}</title></rect>"
         )
         there = _TOP + _SIDE * (1 - b.confidence)
         parts.append(f'<path class="gap" d="M{x:.1f} {there:.1f}h{width:.1f}"/>')
     parts.append(f'</g><path class="ideal" d="M{_LEFT} {_TOP + _SIDE}L{_LEFT + _SIDE} {_TOP}"/>')
-    parts.append(f'<text x="{_LEFT + _SIDE / 2}" y="{height - 8}" text-anchor="middle">confidence; pixels by confidence</text>')
+    parts.append(
+        f'<text x="{_LEFT + _SIDE / 2}" y="{height - 8}" text-anchor="middle">confidence; pixels by confidence</text>'
+    )
     label = f"Reliability diagram: expected calibration error {share(reliability.ece)}"
     size = f"0 0 {_LEFT + _SIDE + 14} {height}"
-    return f'<svg class="chart" id="reliability-chart" viewBox="{size}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    head = f'<svg class="chart" id="reliability-chart" viewBox="{size}" role="img" aria-label="{label}">'
+    return f"{head}{''.join(parts)}</svg>"
 
 
 def _frame() -> str:
@@ -78,7 +82,9 @@ def _frame() -> str:
         parts.append(f'<text x="{_LEFT - 7}" y="{y + 4:.1f}" text-anchor="end">{at:.1f}</text>')
         parts.append(f'<text x="{x:.1f}" y="{_TOP + _SIDE + 18}" text-anchor="middle">{at:.1f}</text>')
     middle = _TOP + _SIDE / 2
-    parts.append(f'<text transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">share that is right</text>')
+    parts.append(
+        f'<text transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">share that is right</text>'
+    )
     parts.append(f'<path class="axis" fill="none" d="M{_LEFT} {_TOP}v{_SIDE}h{_SIDE}"/>')
     return "".join(parts)
 

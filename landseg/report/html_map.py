@@ -87,8 +87,8 @@ def data_script(data: dict[str, Any]) -> str:
 def _row(layer: MapLayer) -> str:
     name, on = escape(layer.name), " checked" if layer.shown else ""
     return (
-        f'<div class="layer"><label title="{name}"><input type="checkbox" data-layer="{layer.id}" data-kind="shown"{on}>'
-        f'{name}</label><input type="range" min="0" max="100" step="1" value="{layer.opacity}" '
+        f'<div class="layer"><label title="{name}"><input type="checkbox" data-layer="{layer.id}" '
+        f'data-kind="shown"{on}>{name}</label><input type="range" min="0" max="100" step="1" value="{layer.opacity}" '
         f'data-layer="{layer.id}" data-kind="opacity" aria-label="Opacity of {name}" '
         f'aria-valuetext="{layer.opacity} %"></div>'
     )
@@ -107,9 +107,9 @@ def _compare(layers: Sequence[MapLayer]) -> str:
         return f'<label>{text} <select id="{identity}">{options}</select></label>'
 
     return (
-        '<fieldset><legend>Swipe</legend><label><input type="checkbox" id="compare">Compare two layers side by side</label>'
-        f'<div class="choices" data-comparing hidden>{side("left", "Left", first)}{side("right", "Right", second)}</div>'
-        "</fieldset>"
+        '<fieldset><legend>Swipe</legend><label><input type="checkbox" id="compare">'
+        'Compare two layers side by side</label><div class="choices" data-comparing hidden>'
+        f"{side('left', 'Left', first)}{side('right', 'Right', second)}</div></fieldset>"
     )
 
 

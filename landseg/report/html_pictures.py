@@ -87,7 +87,7 @@ def shrunk(picture: Picture, factor: float) -> Picture:
 def _ramp() -> list[Color]:
     """The colours of the steps of confidence."""
     at = np.linspace(0, len(CONFIDENCE) - 1, _LEVELS)
-    parts = [np.interp(at, range(len(CONFIDENCE)), channel).round().astype(int) for channel in zip(*CONFIDENCE)]
+    parts = [np.interp(at, range(len(CONFIDENCE)), channel).round() for channel in zip(*CONFIDENCE, strict=True)]
     return [(int(r), int(g), int(b)) for r, g, b in zip(*parts, strict=True)]
 
 
@@ -113,7 +113,9 @@ def _file(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 def _json(picture: Picture, files: Encoded) -> dict[str, Any]:
     rect = picture.rect
-    urls = {name: f"data:image/{_kind(name)};base64,{base64.b64encode(data).decode()}" for name, data in files.items()}
+    urls = {
+        name: f"data:image/{_kind(name)};base64,{base64.b64encode(data).decode()}" for name, data in files.items()
+    }
     return {"rect": [rect.top, rect.left, rect.height, rect.width], "layers": urls}
 
 

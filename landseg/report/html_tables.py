@@ -22,18 +22,24 @@ def headline(evaluation: Evaluation) -> str:
     classes = f"mean of {evaluation.averaged_over} {'class' if evaluation.averaged_over == 1 else 'classes'}"
     name = escape(evaluation.commonest_class)
     baseline = (
-        f'<p class="baseline"><strong>{percent(evaluation.commonest_class_accuracy)}</strong> <span class="quiet">would '
-        f"be reached by calling everything “{name}”, the commonest class</span></p>"
+        f'<p class="baseline"><strong>{percent(evaluation.commonest_class_accuracy)}</strong> <span class="quiet">'
+        f"would be reached by calling everything “{name}”, the commonest class</span></p>"
     )
     cards = [
         _card(evaluation, "mean_iou", "Mean IoU", classes),
-        _card(evaluation, "pixel_accuracy", "Pixel accuracy", "share of the labelled pixels that are right", baseline),
+        _card(
+            evaluation, "pixel_accuracy", "Pixel accuracy", "share of the labelled pixels that are right", baseline
+        ),
         _card(evaluation, "frequency_weighted_iou", "Frequency-weighted IoU", "classes weighted by their pixels"),
-        _card(evaluation, "kappa", "Cohen’s kappa", "agreement beyond chance"),
+        _card(evaluation, "kappa", "Cohen's kappa", "agreement beyond chance"),
     ]
     for field, name, what in (
         ("mean_boundary_iou", "Boundary IoU", f"outlines, within {_boundary(evaluation)}"),
-        ("mean_surface_dice", "Surface Dice", f"outlines that agree to {metres_text(evaluation.surface_tolerance_m)}"),
+        (
+            "mean_surface_dice",
+            "Surface Dice",
+            f"outlines that agree to {metres_text(evaluation.surface_tolerance_m)}",
+        ),
     ):
         if getattr(evaluation, field) is not None:
             cards.append(_card(evaluation, field, name, what))
@@ -60,7 +66,9 @@ def class_table(evaluation: Evaluation) -> str:
             number, text, more = of(figures)
             small = f"<small>{more}</small>" if more else ""
             cells.append(f'<td data-value="{key(number)}">{text}{small}</td>')
-        head = f'<th scope="row" data-value="{escape(figures.name)}">{swatch(figures.color)}{escape(figures.name)}</th>'
+        head = (
+            f'<th scope="row" data-value="{escape(figures.name)}">{swatch(figures.color)}{escape(figures.name)}</th>'
+        )
         rows.append(f"<tr>{head}{''.join(cells)}</tr>")
     first = '<th scope="col" data-first="ascending"><button type="button">Class</button></th>'
     return (
@@ -83,7 +91,9 @@ def confusion_table(evaluation: Evaluation) -> str:
     for index, ((name, color), row) in enumerate(zip(names, cells, strict=True)):
         total = int(row.sum())
         shown = [_cell(int(n), total, evaluation.pixel_ha, hit=index == at) for at, n in enumerate(row)]
-        rows.append(f'<tr><th scope="row" title="{escape(name)}">{swatch(color)}{escape(name)}</th>{"".join(shown)}</tr>')
+        rows.append(
+            f'<tr><th scope="row" title="{escape(name)}">{swatch(color)}{escape(name)}</th>{"".join(shown)}</tr>'
+        )
     return (
         f'{_units(evaluation)}<div class="scroll" tabindex="0" role="region" aria-label="Confusion matrix">'
         '<table id="confusion"><thead><tr><td class="quiet">truth ↓ prediction →</td>'
@@ -109,7 +119,8 @@ def _cell(pixels: int, total: int, pixel_ha: float | None, *, hit: bool) -> str:
     area = "" if pixel_ha is None else f' data-hectares="{hectares(pixels * pixel_ha)}"'
     return (
         f'<td data-pixels="{count(pixels)}" data-percent="{percent(part if total else None)}"{area}'
-        f'{" class=hit" if hit else ""} style="background:#{bytes(ground).hex()};color:{_ink(ground)}">{count(pixels)}</td>'
+        f'{" class=hit" if hit else ""} style="background:#{bytes(ground).hex()};color:{_ink(ground)}">'
+        f"{count(pixels)}</td>"
     )
 
 
@@ -138,7 +149,11 @@ def _boundary(evaluation: Evaluation) -> str:
 
 
 def _columns(evaluation: Evaluation) -> Iterator[Column]:
-    yield "IoU", "intersection over union, with its 95 % interval", lambda c: (c.iou, share(c.iou), interval(c.iou_ci))
+    yield (
+        "IoU",
+        "intersection over union, with its 95 % interval",
+        lambda c: (c.iou, share(c.iou), interval(c.iou_ci)),
+    )
     yield "Precision", "share of the pixels called so that are", lambda c: (c.precision, share(c.precision), "")
     yield "Recall", "share of the true pixels that are found", lambda c: (c.recall, share(c.recall), "")
     yield "F1", "harmonic mean of precision and recall", lambda c: (c.f1, share(c.f1), "")

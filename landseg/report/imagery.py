@@ -63,8 +63,8 @@ def reduced(
     columns = nearest(rect.width, shape[1])
     for out, rows, strip in strips(rect, shape, _STRIP):
         pixels, held = source.read(strip)
-        at = np.ix_(rows, columns)
-        found[:, out], valid[out] = pixels[bands][(slice(None), *at)], held[at]
+        found[:, out] = pixels[bands][:, rows][:, :, columns]
+        valid[out] = held[rows][:, columns]
     return found, valid
 
 

@@ -58,7 +58,7 @@ class Picture:
         """0 where the prediction is right, 1 where it is wrong, 255 where the truth says nothing."""
         if self.truth is None or self.prediction is None:
             return None
-        wrong = (self.truth != self.prediction).astype(np.uint8)
+        wrong: Indices = (self.truth != self.prediction).astype(np.uint8)
         wrong[self.truth == IGNORE_INDEX] = IGNORE_INDEX
         return wrong
 
