@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.geo.grid import Rect
 from landseg.metrics.calibration import Reliability
+
+if TYPE_CHECKING:
+    from landseg.geo.grid import Rect
 
 
 @dataclass(frozen=True)

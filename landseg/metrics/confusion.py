@@ -7,57 +7,133 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.classes import IGNORE_INDEX, MAX_CLASSES
+from landseg.metrics import figures
+
+CHUNK = 1 << 19
+"""Pixels that are counted at a time: their codes (1 MiB) stay in a processor's cache."""
+
 
 class Confusion:
     """Pixel counts by truth (rows) and prediction (columns), shape (K, K), accumulated over a whole data set.
 
-    Pixels whose truth is outside 0..K-1 (ignore, nodata) are not counted. Predictions have to be class
-    indices wherever the truth is one.
+    Void and nodata follow the truth only: pixels whose truth is outside 0..K-1 (ignore, nodata) are not counted.
+    A pixel whose truth is a class and whose prediction is IGNORE_INDEX, so without data, is an error: it counts
+    as missed by its class, in no column of ``counts`` but in ``missed`` and in every denominator of the truth. Any
+    other prediction has to be a class index wherever the truth is one.
 
     >>> c = Confusion(2)
     >>> c.update(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 0]))
     >>> c.counts.tolist(), c.iou().tolist()
     ([[1, 1], [0, 1]], [0.5, 0.5])
+    >>> c.update(np.array([1]), np.array([255]))
+    >>> c.counts.tolist(), c.missed.tolist(), c.iou().round(2).tolist()
+    ([[1, 1], [0, 1]], [0, 1], [0.5, 0.33])
+
+    Attributes:
+        table: (K, K + 1): the counts, then the missed.
     """
 
     def __init__(self, classes: int) -> None:
-        self.counts: NDArray[np.int64] = np.zeros((classes, classes), dtype=np.int64)
+        self.table: NDArray[np.int64] = np.zeros((classes, classes + 1), dtype=np.int64)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Pixels with a class on either side, (K, K)."""
+        return self.table[:, :-1]
+
+    @property
+    def missed(self) -> NDArray[np.int64]:
+        """Pixels of each class that the prediction leaves without data, (K,)."""
+        return self.table[:, -1]
 
     def update(self, truth: NDArray[Any], prediction: NDArray[Any]) -> None:
         """Add arrays of class indices of one shape.
 
         Raises:
-            ValueError: when a counted pixel's prediction is no class index.
+            ValueError: when a counted pixel's prediction is neither a class index nor IGNORE_INDEX.
         """
-        k = len(self.counts)
-        counted = (truth >= 0) & (truth < k)
-        rows, columns = truth[counted].astype(np.int64), prediction[counted].astype(np.int64)
-        if columns.size and (columns.min() < 0 or columns.max() >= k):
-            raise ValueError(f"predictions must be class indices 0..{k - 1} wherever the truth is one")
-        self.counts += np.bincount(rows * k + columns, minlength=k * k).reshape(k, k)
+        self.table += pairs(truth, prediction, len(self.table))
 
     def merge(self, other: Confusion) -> None:
         """Add another matrix's counts."""
-        self.counts += other.counts
+        self.table += other.table
 
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union by class, (K,); nan for a class in neither truth nor prediction."""
-        hit = np.diag(self.counts).astype(np.float64)
-        union = self.counts.sum(0) + self.counts.sum(1) - hit
-        iou: NDArray[np.float64] = np.divide(hit, union, out=np.full_like(hit, np.nan), where=union > 0)
-        return iou
+        return figures.iou(self.table)
+
+    def precision(self) -> NDArray[np.float64]:
+        """Share of the pixels called each class that are, (K,); nan if none is called so."""
+        return figures.precision(self.table)
+
+    def recall(self) -> NDArray[np.float64]:
+        """Share of each class's pixels that are found, (K,); nan if the truth has none."""
+        return figures.recall(self.table)
+
+    def f1(self) -> NDArray[np.float64]:
+        """Harmonic mean of precision and recall, (K,); nan for a class in neither truth nor prediction."""
+        return figures.f1(self.table)
 
     def mean_iou(self) -> float:
-        """The mean of the classes' IoU over those that occur; nan when none does."""
-        values = self.iou()
-        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+        """The mean of the classes' IoU over those in truth or prediction; nan when none is."""
+        return float(figures.mean_iou(self.table))
+
+    def averaged_over(self) -> int:
+        """The number of classes in truth or prediction: those that `mean_iou` is the mean of."""
+        return int(figures.averaged_over(self.table))
+
+    def frequency_weighted_iou(self) -> float:
+        """The mean of the classes' IoU weighted by their pixels in the truth; nan without any."""
+        return float(figures.frequency_weighted_iou(self.table))
+
+    def kappa(self) -> float:
+        """Cohen's kappa: agreement beyond that of chance, by the best that could be; nan where chance is certain."""
+        return float(figures.kappa(self.table))
 
     def pixel_accuracy(self) -> float:
         """The share of counted pixels that are right; nan without any."""
-        total = self.counts.sum()
-        return float(np.trace(self.counts) / total) if total else float("nan")
+        return float(figures.pixel_accuracy(self.table))
+
+    def commonest_class(self) -> int | None:
+        """The index of the truth's commonest class, the first of several; None without any pixel."""
+        return int(figures.commonest_class(self.table)) if self.table.any() else None
 
     def commonest_class_accuracy(self) -> float:
-        """The pixel accuracy of a map that calls everything by its commonest class."""
-        total = self.counts.sum()
-        return float(self.counts.sum(1).max() / total) if total else float("nan")
+        """The pixel accuracy of a map that calls everything by its commonest class; nan without any pixel."""
+        return float(figures.commonest_class_accuracy(self.table))
+
+
+def pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> NDArray[np.int64]:
+    """Count pixels by truth and prediction, (K, K + 1); the last column is for predictions of IGNORE_INDEX.
+
+    One pass for any dtype that holds class indices, fastest for uint8: the two bytes of a pixel make a number of 16
+    bits, and one bincount of those holds every case, void and unknown values included.
+
+    Raises:
+        ValueError: as `Confusion.update`, or arrays of different shapes.
+    """
+    if truth.shape != prediction.shape:
+        raise ValueError(f"truth of shape {truth.shape} and prediction of shape {prediction.shape} do not match")
+    if not 1 <= classes <= MAX_CLASSES:
+        raise ValueError(f"expected 1 to {MAX_CLASSES} classes, got {classes}")
+    truth, prediction = np.atleast_1d(truth), np.atleast_1d(prediction)
+    table = np.zeros((classes, classes + 1), np.int64)
+    rows = max(1, CHUNK // max(1, truth[:1].size))
+    for start in range(0, len(truth), rows):
+        codes = _bytes(truth[start : start + rows], IGNORE_INDEX).astype(np.uint16)
+        codes <<= 8
+        codes |= _bytes(prediction[start : start + rows], MAX_CLASSES)
+        joint = np.bincount(codes.ravel(), minlength=1 << 16).reshape(256, 256)[:classes]
+        if joint[:, classes:IGNORE_INDEX].any():
+            raise ValueError(f"predictions must be class indices 0..{classes - 1} wherever the truth is one")
+        table[:, :classes] += joint[:, :classes]
+        table[:, classes] += joint[:, IGNORE_INDEX]
+    return table
+
+
+def _bytes(values: NDArray[Any], other: int) -> NDArray[np.uint8]:
+    """Values as uint8, ``other`` for those that do not fit; no copy of what is uint8."""
+    if values.dtype == np.uint8:
+        return values
+    return np.where((values >= 0) & (values <= 255), values, other).astype(np.uint8)

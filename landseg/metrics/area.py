@@ -1,0 +1,149 @@
+"""Areas by class with their uncertainty, as the land-cover field reports them (Olofsson et al. 2014)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.metrics.confusion import pairs
+
+NORMAL_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+
+
+@dataclass(frozen=True)
+class AreaEstimate:
+    """Areas and accuracies by class, (K,), from a map and a sample of labelled pixels, with standard errors.
+
+    Attributes:
+        proportions: (K, K) shares of the area by truth (rows) and map (columns); they sum to 1.
+        share: of the area that each class covers, the map's errors taken out.
+        share_error: standard error of ``share``.
+        users_accuracy: share of what the map calls this class that is: precision.
+        users_error: its standard error.
+        producers_accuracy: share of the class's area that the map finds: recall, but of area, not of labelled pixels.
+        producers_error: its standard error.
+        overall_accuracy: share of the area that the map has right.
+        overall_error: its standard error.
+        pixels: of the map, in classes that have a labelled pixel. Areas are shares of these.
+        unsampled: indices of mapped classes without one: nothing is known of them, and they are left out.
+        census: every pixel of the map is labelled: shares are counted, not estimated, and no error of theirs applies.
+    """
+
+    proportions: NDArray[np.float64]
+    share: NDArray[np.float64]
+    share_error: NDArray[np.float64]
+    users_accuracy: NDArray[np.float64]
+    users_error: NDArray[np.float64]
+    producers_accuracy: NDArray[np.float64]
+    producers_error: NDArray[np.float64]
+    overall_accuracy: float
+    overall_error: float
+    pixels: int
+    unsampled: tuple[int, ...]
+    census: bool
+
+    def areas(self, pixel_area: float) -> NDArray[np.float64]:
+        """The area of each class, (K,), in the unit of a pixel's."""
+        return self.share * self.pixels * pixel_area
+
+    def area_intervals(self, pixel_area: float) -> NDArray[np.float64]:
+        """The 95 % interval of each class's area, (K, 2): low, not below 0, and high."""
+        half = NORMAL_95 * self.share_error * self.pixels * pixel_area
+        areas = self.areas(pixel_area)
+        return np.stack([np.maximum(areas - half, 0), areas + half], 1)
+
+
+class StratifiedArea:
+    """Counts for the stratified estimator: labelled pixels, and all mapped pixels whether labelled or not.
+
+    The map's classes are the strata. Within each, labelled pixels are taken for a simple random sample: the standard
+    errors hold for pixels chosen at random. Labels drawn as polygons or whole scenes are clustered and often lie
+    where it was easy to label: then the errors are far too small (a bootstrap of spatial blocks over `area_shares`
+    is the honest interval) and the areas may be biased.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.table = np.zeros((classes, classes + 1), np.int64)
+        self.mapped = np.zeros(classes, np.int64)
+
+    def update(self, truth: NDArray[Any], prediction: NDArray[Any]) -> None:
+        """Add arrays of class indices of one shape: the truth with IGNORE_INDEX where nothing is known.
+
+        Raises:
+            ValueError: as `Confusion.update`.
+        """
+        classes = len(self.mapped)
+        self.table += pairs(truth, prediction, classes)
+        known = np.where((prediction >= 0) & (prediction < classes), prediction, classes).astype(np.uint8)
+        self.mapped += np.bincount(known.ravel(), minlength=classes + 1)[:classes]
+
+    def merge(self, other: StratifiedArea) -> None:
+        """Take over what another has counted."""
+        self.table += other.table
+        self.mapped += other.mapped
+
+    def compute(self) -> AreaEstimate:
+        """The estimates. Labelled pixels without a prediction lie outside the map and take no part."""
+        return stratified(self.table[:, :-1], self.mapped)
+
+
+def stratified(counts: NDArray[np.integer[Any]], mapped: NDArray[np.integer[Any]]) -> AreaEstimate:
+    """Estimate areas and accuracies from labelled pixels (K, K), rows truth, and mapped pixels (K,) of each class.
+
+    Equations 1 to 3 (accuracies), 5 to 7 (their variances), 9 to 11 (areas) of the paper; no finite-population
+    correction. A class of the map with a single labelled pixel has no variance: what depends on it is nan.
+    """
+    sample = np.asarray(counts, np.float64).T  # rows are strata from here on, as in the paper
+    drawn = sample.sum(1)
+    used = drawn > 0
+    size = np.where(used, mapped, 0).astype(np.float64)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = size / size.sum()
+        within = np.where(used[:, None], sample / drawn[:, None], 0.0)
+        # Variance of each share within each stratum; a stratum that is not on the map, or not sampled, has no part.
+        spread = within * (1 - within) / (drawn - 1)[:, None]
+        spread = np.where((size > 0)[:, None], spread, 0.0)
+        proportions = weight[:, None] * within
+        share = proportions.sum(0)
+        users = np.where(used, np.diag(within), np.nan)
+        producers = np.diag(proportions) / share
+        own = np.diag(spread)
+        others = (weight**2)[:, None] * spread
+        others = others.sum(0) - np.diag(others)
+        producers_variance = (weight**2 * (1 - producers) ** 2 * own + producers**2 * others) / share**2
+        return AreaEstimate(
+            proportions=proportions.T,
+            share=share,
+            share_error=np.sqrt(((weight**2)[:, None] * spread).sum(0)),
+            users_accuracy=users,
+            users_error=np.where(used, np.sqrt(own), np.nan),
+            producers_accuracy=producers,
+            producers_error=np.sqrt(producers_variance),
+            overall_accuracy=float(np.trace(proportions)) if size.any() else float("nan"),
+            overall_error=float(np.sqrt((weight**2 * own).sum())),
+            pixels=int(size.sum()),
+            unsampled=tuple(np.flatnonzero((np.asarray(mapped) > 0) & ~used).tolist()),
+            census=bool(size.any() and np.array_equal(drawn, np.asarray(mapped, np.float64))),
+        )
+
+
+def area_shares(matrix: NDArray[Any], mapped: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+    """The share of the area that each class covers, (..., K), for confusion matrices (..., K, K) or (..., K, K + 1).
+
+    As `AreaEstimate.share`, for many matrices at once: a statistic for a bootstrap of spatial blocks.
+
+    >>> area_shares(np.array([[8, 1], [2, 4]]), np.array([100, 300])).tolist()  # 1/4 * 8/10 + 3/4 * 1/5 is a class 0
+    [0.35, 0.65]
+    """
+    classes = np.shape(matrix)[-2]
+    counts = np.asarray(matrix, np.float64)[..., :classes]
+    drawn = counts.sum(-2)
+    size = np.where(drawn > 0, mapped, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weight = size / size.sum(-1, keepdims=True)
+        by_map = np.where(drawn > 0, weight / drawn, 0.0)[..., None, :] * counts
+    shares: NDArray[np.float64] = by_map.sum(-1)
+    return shares

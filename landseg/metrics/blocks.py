@@ -1,0 +1,155 @@
+"""How sure a figure is: confusion matrices by spatial block, drawn again and again (block bootstrap)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.metrics.confusion import pairs
+from landseg.metrics.tiles import Tiles
+
+Replicates = NDArray[np.float64]
+
+BLOCKS = 4096
+"""Most blocks that are kept, of small matrices."""
+MEMORY = 64 << 20
+"""Bytes that blocks, and matrices drawn at a time, may take."""
+
+Statistic = Callable[[NDArray[np.float64]], NDArray[Any]]
+"""From matrices (..., K, K + 1) to figures (...) or (..., K): see `landseg.metrics.figures`."""
+
+
+class Blocks:
+    """Confusion matrices (K, K + 1) of square blocks of a raster, or of several; a matrix as in `Confusion`.
+
+    Errors of a map come in patches, so its pixels are no independent sample and an interval from their number is far
+    too narrow. Blocks wider than the patches nearly are one. Only blocks with labelled pixels are kept; above the
+    limit (4096 blocks, and 64 MiB) the edge of all doubles, in every order of updates alike.
+
+    Args:
+        classes: K.
+        edge: of a block in pixels, at least 1; from 64 on counting is as fast as without blocks.
+        limit: most blocks.
+    """
+
+    def __init__(self, classes: int, edge: int, limit: int | None = None) -> None:
+        self.classes = classes
+        room = max(1, MEMORY // (8 * classes * (classes + 1)))
+        self.tiles = Tiles((classes, classes + 1), edge, min(BLOCKS, room) if limit is None else limit)
+
+    @property
+    def edge(self) -> int:
+        """The edge of a block now, in pixels."""
+        return self.tiles.edge
+
+    def __len__(self) -> int:
+        return len(self.tiles)
+
+    def update(
+        self, truth: NDArray[Any], prediction: NDArray[Any], *, top: int = 0, left: int = 0, raster: int = 0
+    ) -> None:
+        """Add class indices (H, W) whose first pixel is at ``top``, ``left`` of a raster (numbered from 0).
+
+        Raises:
+            ValueError: as `Confusion.update`; a place below 0.
+        """
+        level = self.tiles.level
+        for key, part in self.tiles.cut(*truth.shape, top=top, left=left, raster=raster):
+            self.tiles.add(key, pairs(truth[part], prediction[part], self.classes), level)
+
+    def merge(self, other: Blocks) -> None:
+        """Take over what another has counted.
+
+        Raises:
+            ValueError: blocks of other classes, edge or limit.
+        """
+        self.tiles.merge(other.tiles)
+
+    def table(self) -> NDArray[np.int64]:
+        """The confusion matrix of everything, (K, K + 1)."""
+        total: NDArray[np.int64] = self.tiles.stacked().sum(0)
+        return total
+
+
+def replicates(
+    stack: NDArray[np.integer[Any]], statistics: Mapping[str, Statistic], *, count: int = 1000, seed: int = 0
+) -> dict[str, Replicates]:
+    """Each statistic of ``count`` bootstrap samples of the blocks' counts (B, ...): (count, ...) by name.
+
+    A sample is as many blocks as there are, drawn with replacement; their counts are summed, then the statistic is
+    taken. The same seed and number of blocks give the same draws, whatever the counts: so differences are paired.
+
+    Raises:
+        ValueError: no block.
+    """
+    blocks = len(stack)
+    if not blocks:
+        raise ValueError("a bootstrap needs at least one block with labelled pixels")
+    flat = stack.reshape(blocks, -1).astype(np.float64)
+    generator, even = np.random.default_rng(seed), np.full(blocks, 1 / blocks)
+    step = max(1, MEMORY // (8 * max(flat.shape[1], blocks)))
+    found: dict[str, list[Replicates]] = {name: [] for name in statistics}
+    for start in range(0, count, step):
+        draws = generator.multinomial(blocks, even, size=min(step, count - start))
+        sums = (draws @ flat).reshape(-1, *stack.shape[1:])
+        for name, statistic in statistics.items():
+            found[name].append(np.asarray(statistic(sums), np.float64))
+    return {name: np.concatenate(parts) for name, parts in found.items()}
+
+
+def interval(values: NDArray[np.floating[Any]], level: float = 0.95) -> Replicates:
+    """The percentile interval of replicates (R, ...), as (2, ...): low and high; nan where no replicate has a value.
+
+    Replicates without a value (a class that was not drawn) are left out.
+    """
+    tail = (1 - level) / 2
+    flat = np.asarray(values, np.float64).reshape(len(values), -1)
+    ends = np.full((2, flat.shape[1]), np.nan)
+    some = np.isfinite(flat).any(0)
+    ends[:, some] = np.nanquantile(flat[:, some], [tail, 1 - tail], axis=0)
+    return ends.reshape(2, *values.shape[1:])
+
+
+def intervals(
+    blocks: Blocks, statistics: Mapping[str, Statistic], *, count: int = 1000, seed: int = 0
+) -> dict[str, Replicates]:
+    """The 95 % interval of each statistic, (2, ...) by name: low and high. With one block they mean nothing: nan.
+
+    Percentile intervals of a block bootstrap are somewhat too narrow with few blocks: below some thirty, take them
+    for a hint.
+    """
+    stack = blocks.tiles.stacked()
+    if len(stack) > 1:
+        drawn = replicates(stack, statistics, count=count, seed=seed)
+        return {name: interval(values) for name, values in drawn.items()}
+    empty = np.zeros((1, *blocks.tiles.shape))
+    return {name: np.full((2, *np.shape(statistic(empty))[1:]), np.nan) for name, statistic in statistics.items()}
+
+
+def differences(
+    blocks: Sequence[Blocks], statistic: Statistic, *, count: int = 1000, seed: int = 0
+) -> tuple[Replicates, Replicates]:
+    """How much each further prediction is above the first: the differences (P - 1, ...) and their intervals.
+
+    All have to be compared with the same truth. The blocks are drawn for all at once, so that what is hard for all
+    of them does not blur the difference. Intervals are (P - 1, 2, ...), of 95 %: low and high.
+
+    Raises:
+        ValueError: blocks that hold different pixels of the truth, fewer than two predictions or two blocks.
+    """
+    if len(blocks) < 2:
+        raise ValueError("a difference needs two predictions or more")
+    stacks = [one.tiles.stacked() for one in blocks]
+    for one, stack in zip(blocks, stacks, strict=True):
+        same = one.edge == blocks[0].edge and sorted(one.tiles.sums) == sorted(blocks[0].tiles.sums)
+        if not same or not np.array_equal(stack.sum(-1), stacks[0].sum(-1)):
+            raise ValueError("paired differences need the same pixels of the truth in the same blocks")
+    if len(stacks[0]) < 2:
+        raise ValueError("paired differences need at least two blocks with labelled pixels")
+    drawn = [replicates(stack, {"": statistic}, count=count, seed=seed)[""] for stack in stacks]
+    points = [np.asarray(statistic(stack.sum(0, keepdims=True).astype(np.float64)))[0] for stack in stacks]
+    ends = [interval(one - drawn[0]) for one in drawn[1:]]
+    return np.stack([point - points[0] for point in points[1:]]), np.stack(ends)

@@ -1,0 +1,229 @@
+"""Surface Dice at a tolerance (Nikolov et al. 2018): the share of the outlines that lies where it may."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX
+
+WHOLE = (slice(None), slice(None))
+OUTSIDE = 254  # no class, and not without data either: what borders are made of
+PLANES = 64  # classes whose outlines fit one number a corner
+
+Corners = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows and columns of corners
+
+
+class SurfaceDice:
+    """Lengths of the outlines of each class, in all and within a tolerance of the other side's outline.
+
+    As in the authors' package `surface-distance`: outlines run through the corners between pixels; the four pixels
+    around a corner tell the length of outline there (the diagonal of half a pixel, a side, or two diagonals), and
+    distances are those between corners. Unlike there, a corner next to the raster's edge, to void or to pixels
+    without data has no outline: it would be of the survey's making. ``border=True`` takes all of these for background
+    and agrees with the package. Outlines of the prediction in the truth's void count neither as right nor as wrong,
+    but an outline of the truth may lie within the tolerance of one.
+
+    Args:
+        classes: K.
+        tolerance: in the unit of ``spacing``, say metres; an outline at exactly this distance is within it.
+        spacing: distance between rows and between columns.
+        border: Whether everything that is no class, and everything outside the raster, is background.
+    """
+
+    def __init__(
+        self, classes: int, tolerance: float, spacing: tuple[float, float] = (1.0, 1.0), *, border: bool = False
+    ) -> None:
+        if tolerance < 0 or min(spacing) <= 0:
+            raise ValueError(
+                f"expected a tolerance of 0 or more and a spacing above 0, got {tolerance} and {spacing}"
+            )
+        self.classes, self.tolerance, self.spacing, self.border = classes, float(tolerance), spacing, border
+        # Side (truth, prediction), class, kind of piece (half-pixel diagonal, along a column, along a row), and
+        # whether all are counted or those within the tolerance: whole numbers, so that no order of sums shows.
+        self.pieces = np.zeros((2, classes, 3, 2), np.int64)
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Rows and columns that a window needs on each side of its core."""
+        disc = list(_disc(self.tolerance, self.spacing))
+        return disc[-1][0] + 1, disc[0][1] + 1
+
+    def update(
+        self,
+        target: NDArray[np.integer[Any]],
+        predicted: NDArray[np.integer[Any]],
+        core: tuple[slice, slice] = WHOLE,
+    ) -> None:
+        """Count two rasters (H, W) of class indices, or the core of a window; IGNORE_INDEX is no class.
+
+        The arrays of a window reach `halo` pixels beyond its core, but not beyond the raster. Then cores that
+        partition a raster count what the whole does.
+        """
+        height, width = target.shape
+        own = _corners_of(core, height, width)
+        sides = [self._padded(labels) for labels in (target, predicted)]
+        found = [_mixed(side, skip_void=not self.border) for side in sides]
+        for first in range(0, self.classes, PLANES):
+            near = []
+            for side, corners in zip(sides, found, strict=True):
+                planes = _planes(side, corners, first, self.classes)
+                near.append(_spread(planes, self.tolerance, self.spacing))
+            for index, (side, corners) in enumerate(zip(sides, found, strict=True)):
+                kept = self._counted(sides[0], corners, own)
+                self._count(index, side, kept, near[1 - index], first)
+
+    def merge(self, other: SurfaceDice) -> None:
+        """Take over what another has counted.
+
+        Raises:
+            ValueError: another tolerance, spacing or rule for the border.
+        """
+        same = (other.tolerance, other.spacing, other.border) == (self.tolerance, self.spacing, self.border)
+        if not same or other.classes != self.classes:
+            raise ValueError("merged surface Dices need the same classes, tolerance, spacing and rule for the border")
+        self.pieces += other.pieces
+
+    def compute(self) -> NDArray[np.float64]:
+        """The surface Dice of each class, (K,): 0 with an outline on one side only, nan without any."""
+        down, across = self.spacing
+        lengths = self.pieces.sum(0).transpose(0, 2, 1) @ np.array([math.hypot(down, across) / 2, down, across])
+        with np.errstate(invalid="ignore"):
+            dice: NDArray[np.float64] = lengths[:, 1] / lengths[:, 0]
+        return dice
+
+    def mean(self) -> float:
+        """The mean over the classes with an outline on a side; nan without one."""
+        values = self.compute()
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+    def _padded(self, labels: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
+        """Labels (H + 2, W + 2) with a frame: background of any class with a border, else without data."""
+        values = np.asarray(labels).astype(np.uint8)
+        if self.border:
+            values[values == IGNORE_INDEX] = OUTSIDE
+        return np.pad(values, 1, constant_values=OUTSIDE if self.border else IGNORE_INDEX)
+
+    def _counted(self, target: NDArray[np.uint8], corners: Corners, own: tuple[range, range]) -> Corners:
+        """The corners that belong to the core and, unless void is background, touch no void of the truth."""
+        rows, columns = corners
+        keep = (rows >= own[0].start) & (rows < own[0].stop) & (columns >= own[1].start) & (columns < own[1].stop)
+        rows, columns = rows[keep], columns[keep]
+        if not self.border:
+            keep = (_around(target, (rows, columns)) != IGNORE_INDEX).all(0)
+            rows, columns = rows[keep], columns[keep]
+        return rows, columns
+
+    def _count(
+        self,
+        side: int,
+        labels: NDArray[np.uint8],
+        corners: Corners,
+        near: NDArray[np.unsignedinteger[Any]],
+        first: int,
+    ) -> None:
+        around, close = _around(labels, corners), near[corners]
+        for index in range(first, min(first + PLANES, self.classes)):
+            inside = around == index
+            if not inside.any():
+                continue
+            kinds = _pieces(inside)
+            within = (close >> near.dtype.type(index - first)) & near.dtype.type(1)
+            self.pieces[side, index, :, 0] += kinds.sum(1)
+            self.pieces[side, index, :, 1] += kinds[:, within != 0].sum(1)
+
+
+def _corners_of(core: tuple[slice, slice], height: int, width: int) -> tuple[range, range]:
+    """The corners that a core owns: each pixel its upper left one; at the array's end the last ones as well."""
+    owned = []
+    for part, size in zip(core, (height, width), strict=True):
+        start, stop, _ = part.indices(size)
+        owned.append(range(start, stop + (stop == size)))
+    return owned[0], owned[1]
+
+
+def _mixed(padded: NDArray[np.uint8], *, skip_void: bool) -> Corners:
+    """Corners (H + 1, W + 1) whose four pixels are not all the same; with ``skip_void`` none that touches void."""
+    a, b, c, d = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+    mixed = (a != b) | (a != c) | (a != d)
+    rows, columns = np.nonzero(mixed)
+    if skip_void:
+        keep = (_around(padded, (rows, columns)) != IGNORE_INDEX).all(0)
+        rows, columns = rows[keep], columns[keep]
+    return rows, columns
+
+
+def _around(padded: NDArray[np.uint8], corners: Corners) -> NDArray[np.uint8]:
+    """The four pixels around each corner, (4, N): upper left, upper right, lower left, lower right."""
+    rows, columns = corners
+    return np.stack([padded[rows + down, columns + right] for down in (0, 1) for right in (0, 1)])
+
+
+def _planes(
+    padded: NDArray[np.uint8], corners: Corners, first: int, classes: int
+) -> NDArray[np.unsignedinteger[Any]]:
+    """For each corner (H + 1, W + 1) a number whose bit i is set where class ``first + i`` of K has an outline."""
+    classes = min(classes - first, PLANES)
+    dtype = next(kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64) if np.iinfo(kind).bits >= classes)
+    bits = np.zeros(256, dtype)
+    for index in range(classes):
+        bits[first + index] = dtype(1) << dtype(index)
+    planes = np.zeros((padded.shape[0] - 1, padded.shape[1] - 1), dtype)
+    planes[corners] = np.bitwise_or.reduce(bits[_around(padded, corners)], axis=0)
+    return planes
+
+
+def _pieces(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Pieces of outline at corners, (3, N), from which of the four pixels (4, N) are inside the object.
+
+    One or three of four: a half-pixel diagonal. Two side by side: a piece along their row; one above the other: along
+    their column. Two across: two diagonals.
+    """
+    many = inside.sum(0)
+    row = (many == 2) & (inside[0] == inside[1])
+    column = (many == 2) & (inside[0] == inside[2])
+    across = (many == 2) & ~row & ~column
+    diagonals = (many == 1).astype(np.int64) + (many == 3) + 2 * across
+    return np.stack([diagonals, column.astype(np.int64), row.astype(np.int64)])
+
+
+def _spread(
+    planes: NDArray[np.unsignedinteger[Any]], tolerance: float, spacing: tuple[float, float]
+) -> NDArray[np.unsignedinteger[Any]]:
+    """Planes (H, W) with each bit set wherever it is set at most ``tolerance`` away, exactly."""
+    result = planes.copy()
+    height = len(planes)
+    for down, reach in _disc(tolerance, spacing):
+        wide = _along_rows(planes, reach)
+        for shift in {down, -down}:
+            if abs(shift) < height:
+                to = slice(max(0, shift), height + min(0, shift))
+                of = slice(max(0, -shift), height + min(0, -shift))
+                result[to] |= wide[of]
+    return result
+
+
+def _disc(tolerance: float, spacing: tuple[float, float]) -> Iterator[tuple[int, int]]:
+    """Rows away, and how many columns away is then still within the tolerance."""
+    down = 0
+    while down * spacing[0] <= tolerance:
+        reach = 0
+        while math.sqrt((down * spacing[0]) ** 2 + ((reach + 1) * spacing[1]) ** 2) <= tolerance:
+            reach += 1
+        yield down, reach
+        down += 1
+
+
+def _along_rows(planes: NDArray[np.unsignedinteger[Any]], reach: int) -> NDArray[np.unsignedinteger[Any]]:
+    """Bits set wherever they are set at most ``reach`` columns away, in about log2(reach) passes."""
+    found = np.pad(planes, ((0, 0), (reach, reach)))
+    covered, wanted = 1, 2 * reach + 1
+    while covered < wanted:
+        step = min(covered, wanted - covered)
+        found = found[:, :-step] | found[:, step:]
+        covered += step
+    return found
