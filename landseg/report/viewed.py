@@ -10,6 +10,7 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -44,11 +45,13 @@ class ViewedRaster:
         self.source = FileSource(path)
         try:
             self.grid = first or self.source.grid
-            self.offset = self.grid.offset_of(self.source.grid)
-            if self.offset is None and None in (self.grid.crs, self.source.grid.crs):
-                self._check_same_pixels()
-                self.offset = (0, 0)
+            self.offset = self._offset()
             self.rect = self._extent()
+            if self.rect.intersection(self.grid.rect) is None:
+                raise GridError(
+                    f"{self.name} lies elsewhere than the first raster ({self.source.grid.describe()}; "
+                    f"{self.grid.describe()}): view it alone"
+                )
             palette = self.source.file.palette(1) if self.source.count == 1 else None
             self.lut = None if palette is None else _lut(palette, self.source.bands.nodata[0])
             self.imagery = None if self.lut is not None else Imagery(self.source)
@@ -150,22 +153,21 @@ class ViewedRaster:
                 f"{self.name} has no place in the {crs_text(self.grid.crs)} of the first raster: view it alone"
             )
         top, left = math.floor(y.min()), math.floor(x.min())
-        rect = Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
-        if rect.intersection(self.grid.rect) is None:
-            raise GridError(
-                f"{self.name} lies elsewhere than the first raster ({own.describe()}; {self.grid.describe()}): "
-                "view it alone"
-            )
-        return rect
+        return Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
 
-    def _check_same_pixels(self) -> None:
-        own = self.source.grid
-        if own.shape != self.grid.shape:
+    def _offset(self) -> tuple[int, int] | None:
+        """Where its first pixel lies on the grid; None where its pixels are not the grid's."""
+        own, placed = self.source.grid, self.grid.offset_of(self.source.grid)
+        nowhere = Affine.identity() in (own.transform, self.grid.transform) and own.crs is None
+        if (placed is None and None in (own.crs, self.grid.crs)) or nowhere:
+            if own.shape == self.grid.shape:
+                return 0, 0  # pixel to pixel
             raise GridError(
                 f"{self.name} ({own.width} x {own.height} px, {crs_text(own.crs)}) cannot be placed on the first "
                 f"raster ({self.grid.width} x {self.grid.height} px, {crs_text(self.grid.crs)}): without a "
                 "coordinate system both need the same size; view it alone"
             )
+        return placed
 
 
 def open_viewed(paths: Sequence[str | Path]) -> list[ViewedRaster]:
