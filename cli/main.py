@@ -11,7 +11,7 @@ import typer
 
 from landseg import __version__
 
-from . import console, info, models, predict, refine, train, verify
+from . import console, info, models, predict, refine, train, verify, view
 from .run import Commands
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command("verify")(verify.command)
 app.command("train")(train.command)
 app.command("info")(info.command)
 app.command("models")(models.command)
+app.command("view")(view.command)
 
 
 def main() -> None:

@@ -20,6 +20,7 @@ RANKS = {
     "training": 3,
     "dense": 3,
     "report": 3,
+    "evaluation": 3,  # a noun, which reports show
 }
 USE_CASE = 4  # any module right below landseg that is not listed
 TORCH = {"torch", "torchvision", "timm", "segmentation_models_pytorch"}

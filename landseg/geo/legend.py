@@ -36,8 +36,8 @@ def read_legend(file: RasterFile) -> ClassMap | None:
     named = {value: name for value, name in names.items() if name and name != "nodata" and value != nodata}
     if not named:
         return None
-    colors = file.colors()
-    rows = [{"value": v, "name": n, "color": list(colors[v]) if v in colors else None} for v, n in named.items()]
+    colors = file.palette(1) or {}
+    rows = [{"value": v, "name": n, "color": list(colors[v][:3]) if v in colors else None} for v, n in named.items()]
     try:
         return ClassMap.from_json(rows)
     except ClassError:

@@ -4,15 +4,17 @@ import os
 import threading
 import warnings
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
+from rasterio.enums import Resampling
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
@@ -40,6 +42,7 @@ _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # a folder list
 _SIDECARS = (".aux.xml", ".ovr")  # written by viewers, without changing a pixel
 _ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError)
 
+Read = TypeVar("Read")
 _opening = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 if "GDAL_CACHEMAX" not in os.environ:
@@ -49,9 +52,9 @@ if "GDAL_CACHEMAX" not in os.environ:
 class _Dataset(Protocol):
     """What is used of rasterio's DatasetReader, which has no published types."""
 
-    def read(self, indexes: Any, *, window: Any, out_dtype: Any = None) -> NDArray[Any]: ...
-    def read_masks(self, indexes: int, *, window: Any) -> NDArray[np.uint8]: ...
-    def colormap(self, bidx: int) -> dict[int, tuple[int, ...]]: ...
+    def read(self, indexes: Any, **options: Any) -> NDArray[Any]: ...
+    def read_masks(self, indexes: Any, **options: Any) -> NDArray[np.uint8]: ...
+    def colormap(self, band: int) -> dict[int, tuple[int, int, int, int]]: ...
     def close(self) -> None: ...
 
 
@@ -115,14 +118,7 @@ class RasterFile:
         Raises:
             RasterError: any part of them cannot be read.
         """
-        window = Window(rect.left, rect.top, rect.width, rect.height)
-        handle = self._handle()
-        with handle.lock, self._environment():
-            try:
-                with no_damaged_jpeg():
-                    return handle.dataset.read(list(bands), window=window, out_dtype=dtype)
-            except _ERRORS as error:
-                raise self._unreadable(rect, error) from error
+        return self._read(rect, lambda data, window: data.read(list(bands), window=window, out_dtype=dtype))
 
     def read_mask(self, band: int, rect: Rect) -> NDArray[np.bool_]:
         """Where GDAL's mask of a 1-based band is above 0: boolean (h, w).
@@ -130,24 +126,39 @@ class RasterFile:
         Raises:
             RasterError: any part of it cannot be read.
         """
+        return self._read(rect, lambda data, window: data.read_masks(band, window=window) > 0)
+
+    def read_reduced(
+        self, bands: Sequence[int], rect: Rect, shape: tuple[int, int], *, resampling: str
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """What lies under `rect` at `shape` (h, w), from overviews where the file has them; and GDAL's mask.
+
+        For pictures: (C, h, w) by "average", "mode" or "nearest", and boolean (h, w), True where any band's mask is
+        above 0 at the nearest pixel.
+        """
+        numbers, how = list(bands), Resampling[resampling]
+
+        size = (len(numbers), *shape)
+        pixels = self._read(rect, lambda data, w: data.read(numbers, window=w, out_shape=size, resampling=how))
+        masks = self._read(rect, lambda data, w: data.read_masks(numbers, window=w, out_shape=size))
+        return pixels, np.any(masks > 0, axis=0)
+
+    def palette(self, band: int) -> dict[int, tuple[int, int, int, int]] | None:
+        """The colour table (red, green, blue, alpha) of a 1-based band; None without one."""
+        handle = self._handle()
+        with handle.lock, suppress(ValueError):  # rasterio's word for "no colour table"
+            return dict(handle.dataset.colormap(band))
+        return None
+
+    def _read(self, rect: Rect, how: Callable[[_Dataset, Window], Read]) -> Read:
         window = Window(rect.left, rect.top, rect.width, rect.height)
         handle = self._handle()
         with handle.lock, self._environment():
             try:
                 with no_damaged_jpeg():
-                    return handle.dataset.read_masks(band, window=window) > 0
+                    return how(handle.dataset, window)
             except _ERRORS as error:
                 raise self._unreadable(rect, error) from error
-
-    def colors(self, band: int = 1) -> dict[int, tuple[int, int, int]]:
-        """The colour table of a 1-based band, (red, green, blue) by value; empty where it has none."""
-        handle = self._handle()
-        with handle.lock, self._environment():
-            try:
-                table: dict[int, tuple[int, ...]] = handle.dataset.colormap(band)
-            except _ERRORS:
-                return {}
-        return {value: (color[0], color[1], color[2]) for value, color in table.items()}
 
     def close(self) -> None:
         """Close every thread's dataset, waiting for reads that are under way."""

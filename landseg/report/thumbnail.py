@@ -26,7 +26,7 @@ def image_colors(source: Source, rect: Rect, shape: tuple[int, int]) -> tuple[Co
     8-bit imagery is shown as it is unless it is dull; anything else is stretched between its 2nd and 98th
     percentile. One or two bands are shown in grey.
     """
-    bands = _shown_bands(source)
+    bands = shown_bands(source)
     out = np.zeros((len(bands), *shape), np.float32)
     weight = np.zeros(shape, np.float32)
     for piece, part in _pieces(rect, shape):
@@ -38,8 +38,8 @@ def image_colors(source: Source, rect: Rect, shape: tuple[int, int]) -> tuple[Co
             weight[part.slices] += use
     shown = weight > 0
     out /= np.maximum(weight, 1)
-    eight_bit = source.dtype == "uint8"
-    colors = np.stack([_stretched(band, shown, eight_bit, out) for band in out], axis=-1)
+    limits = stretch_limits(out[:, shown], eight_bit=source.dtype == "uint8")
+    colors = np.stack([stretched(band, *limit) for band, limit in zip(out, limits, strict=True)], axis=-1)
     colors = np.repeat(colors, 3, axis=-1) if len(bands) == 1 else colors
     colors[~shown] = EMPTY
     return colors, shown
@@ -58,23 +58,32 @@ def class_samples(raster: RasterFile, shape: tuple[int, int]) -> tuple[NDArray[A
     return out, {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
 
-def _shown_bands(source: Source) -> list[int]:
+def shown_bands(source: Source) -> list[int]:
+    """The positions among the source's bands of red, green and blue, or of the one band that is shown in grey."""
     rgb = source.default_rgb()
     if rgb and set(rgb) <= set(source.band_numbers):
         return [source.band_numbers.index(number) for number in rgb]
     return [0, 1, 2] if source.count >= 3 else [0]
 
 
-def _stretched(band: NDArray[Any], shown: NDArray[np.bool_], eight_bit: bool, every: NDArray[Any]) -> Colors:
-    low, high = 0.0, 255.0
-    if shown.any():
-        # All bands of an 8-bit image together, which keeps its colours; bands of other units each on their own.
-        values = every[:, shown] if eight_bit else band[shown]
-        percentiles = np.percentile(values, (2, 98)).tolist()
-        if not eight_bit or percentiles[1] - percentiles[0] < _DULL:
-            low, high = percentiles
+def stretch_limits(values: NDArray[Any], *, eight_bit: bool) -> list[tuple[float, float]]:
+    """What is shown as black and as white of each band, from the values (C, n) of pixels with data.
+
+    All bands of an 8-bit image have the same, which keeps its colours; bands of other units each their own.
+    """
+    limits = [(0.0, 255.0)] * len(values)
+    if not values.size:
+        return limits
+    if eight_bit:
+        low, high = np.percentile(values, (2, 98)).tolist()
+        return [(low, high)] * len(values) if high - low < _DULL else limits
+    return [(low, high) for low, high in np.percentile(values, (2, 98), axis=1).T.tolist()]
+
+
+def stretched(band: NDArray[Any], low: float, high: float) -> Colors:
+    """``band`` as bytes: 0 at ``low``, 255 at ``high``; one value everywhere is a middle grey."""
     if high <= low:
-        low, high = low - 1, low + 1  # one value everywhere: a middle grey
+        low, high = low - 1, low + 1
     return np.rint(np.clip((band - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 

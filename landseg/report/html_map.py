@@ -1,0 +1,141 @@
+"""The map of a page: its frame, its controls and what its script is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from landseg.geo.grid import Grid, crs_text
+from landseg.report.html_page import json_script, swatch
+
+Color = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class MapLayer:
+    """One layer of a map, from below to above.
+
+    Attributes:
+        id: for scripts; letters and digits.
+        name: for people.
+        crisp: whether pixels are drawn as squares.
+        shown: whether it is drawn at first.
+        opacity: at first, in percent.
+        key: what its colours mean.
+        ramp: colours from none to all, for a layer of numbers 0..1.
+        tiles: where its tiles come from, for a layer that is not embedded.
+        rect: what it covers, [top, left, height, width].
+    """
+
+    id: str
+    name: str
+    crisp: bool = True
+    shown: bool = False
+    opacity: int = 100
+    key: tuple[tuple[str, Color], ...] = ()
+    ramp: tuple[Color, ...] = ()
+    tiles: str | None = None
+    rect: tuple[int, int, int, int] | None = None
+
+
+def map_data(grid: Grid, layers: Sequence[MapLayer], *, extent: tuple[int, ...], **more: Any) -> dict[str, Any]:
+    """What the map's script is told; ``more`` are pictures and windows."""
+    placed = grid.crs is not None
+    return {
+        "extent": list(extent),
+        "metres": grid.resolution_m,
+        "transform": list(grid.transform)[:6] if placed else None,
+        "crs": crs_text(grid.crs) if placed else None,
+        "tiles": any(layer.tiles for layer in layers),
+        "layers": [
+            {"id": layer.id, "crisp": layer.crisp, "tiles": layer.tiles, "rect": layer.rect} for layer in layers
+        ],
+        **more,
+    }
+
+
+def frame(name: str) -> str:
+    """The map itself, and what stands right under it."""
+    return f"""<div class="map-wrap"><div id="map" tabindex="0" role="region" aria-label="{escape(name)}:
+arrow keys move it, plus and minus zoom"></div><div id="divider" aria-hidden="true" hidden></div>
+<div id="scale" aria-hidden="true"></div></div>
+<label class="swipe" data-comparing hidden>Divider between the two layers
+<input type="range" id="swipe" min="0" max="100" step="0.5" value="50"></label>
+<p class="under quiet"><span id="where"></span></p>"""
+
+
+def controls(layers: Sequence[MapLayer], *, windows: bool) -> str:
+    """Switches and opacities of the layers, the swipe's two sides, keys."""
+    rows = "".join(_row(layer) for layer in reversed(layers))
+    numbered = '<label><input type="checkbox" id="frames" checked>Worst windows</label>' if windows else ""
+    parts = [
+        f'<fieldset class="no-print"><legend>Layers and their opacity</legend>{rows}</fieldset>',
+        '<div class="no-print"><div class="choices"><button type="button" class="action" id="home">Whole map</button>'
+        f"{numbered}</div>{_compare(layers)}</div>",
+        f"<div>{_keys(layers)}</div>",
+    ]
+    return f'<div class="panel">{"".join(parts)}</div>'
+
+
+def data_script(data: dict[str, Any]) -> str:
+    """The data where the map's script looks for it."""
+    return json_script("map-data", data)
+
+
+def _row(layer: MapLayer) -> str:
+    name, on = escape(layer.name), " checked" if layer.shown else ""
+    return (
+        f'<div class="layer"><label title="{name}"><input type="checkbox" data-layer="{layer.id}" '
+        f'data-kind="shown"{on}>{name}</label><input type="range" min="0" max="100" step="1" value="{layer.opacity}" '
+        f'data-layer="{layer.id}" data-kind="opacity" aria-label="Opacity of {name}" '
+        f'aria-valuetext="{layer.opacity} %"></div>'
+    )
+
+
+def _compare(layers: Sequence[MapLayer]) -> str:
+    if len(layers) < 2:
+        return ""
+    first, second = _sides(layers)
+
+    def side(identity: str, text: str, chosen: str) -> str:
+        options = "".join(
+            f'<option value="{layer.id}"{" selected" if layer.id == chosen else ""}>{escape(layer.name)}</option>'
+            for layer in layers
+        )
+        return f'<label>{text} <select id="{identity}">{options}</select></label>'
+
+    return (
+        '<fieldset><legend>Swipe</legend><label><input type="checkbox" id="compare">'
+        'Compare two layers side by side</label><div class="choices" data-comparing hidden>'
+        f"{side('left', 'Left', first)}{side('right', 'Right', second)}</div></fieldset>"
+    )
+
+
+def _sides(layers: Sequence[MapLayer]) -> tuple[str, str]:
+    """The two layers that are compared at first: truth and prediction where they are there."""
+    names = [layer.id for layer in layers]
+    return ("truth", "prediction") if {"truth", "prediction"} <= set(names) else (names[0], names[1])
+
+
+def _keys(layers: Sequence[MapLayer]) -> str:
+    """What colours mean: once for layers that share a key."""
+    keys: dict[tuple[tuple[str, Color], ...], list[MapLayer]] = {}
+    for layer in layers:
+        if layer.key:
+            keys.setdefault(layer.key, []).append(layer)
+    parts = []
+    for key, shared in keys.items():
+        name = ", ".join(escape(layer.name) for layer in shared)
+        items = "".join(f"<li>{swatch(color)}{escape(text)}</li>" for text, color in key)
+        mark = f' data-legend="{shared[0].id}"' if len(shared) == 1 else ""
+        parts.append(f'<h3>{name}</h3><ul class="key"{mark}>{items}</ul>')
+    for layer in layers:
+        if layer.ramp:
+            stops = ",".join(f"#{bytes(color).hex()}" for color in layer.ramp)
+            parts.append(
+                f'<h3>{escape(layer.name)}</h3><div class="ramp" data-legend="{layer.id}">0'
+                f'<i style="background:linear-gradient(90deg,{stops})"></i>1</div>'
+            )
+    return "".join(parts)

@@ -1,0 +1,57 @@
+"""Numbers as a report writes them."""
+
+from __future__ import annotations
+
+import math
+
+NONE = "–"  # a number that means nothing
+
+
+def share(value: float | None) -> str:
+    """A ratio to three digits.
+
+    >>> share(0.12345), share(float("nan"))
+    ('0.123', '–')
+    """
+    return NONE if value is None or not math.isfinite(value) else f"{value:.3f}"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """A ratio in percent.
+
+    >>> percent(0.12345), percent(None)
+    ('12.3 %', '–')
+    """
+    return NONE if value is None or not math.isfinite(value) else f"{100 * value:.{digits}f} %"
+
+
+def count(value: float) -> str:
+    """A whole number in groups of three, set apart by thin spaces that do not break."""
+    return f"{value:,.0f}".replace(",", "\u202f")
+
+
+def hectares(value: float | None) -> str:
+    """An area to three digits or whole hectares, without a unit.
+
+    >>> hectares(0.01234), hectares(4321.6), hectares(None)
+    ('0.0123', '4\\u202f322', '–')
+    """
+    if value is None or not math.isfinite(value):
+        return NONE
+    return count(value) if abs(value) >= 100 else f"{value:.3g}"
+
+
+def interval(ends: tuple[float, float] | None) -> str:
+    """An interval of ratios, or nothing.
+
+    >>> interval((0.1, 0.25)), interval(None)
+    ('0.100–0.250', '')
+    """
+    if ends is None or not all(map(math.isfinite, ends)):
+        return ""
+    return f"{ends[0]:.3f}–{ends[1]:.3f}"
+
+
+def key(value: float | None) -> str:
+    """What a table sorts by: empty for a number that means nothing."""
+    return "" if value is None or not math.isfinite(value) else repr(float(value))

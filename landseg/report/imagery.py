@@ -1,0 +1,104 @@
+"""Imagery: what a raster looks like anywhere and at any scale, with one stretch for the whole of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.geo.grid import Rect
+from landseg.geo.source import FileSource, Source
+from landseg.report.thumbnail import shown_bands, stretch_limits, stretched
+
+_SAMPLES, _SAMPLE = 5, 192  # samples along each side of a raster, and pixels along each side of a sample
+_STRIP = 1 << 23  # pixels held of a raster without a decimated way to read it
+
+
+class Imagery:
+    """A source as colours: red, green, blue and opacity.
+
+    Black and white are decided once, from samples spread over the raster, so that neighbouring pictures fit.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self._bands = shown_bands(source)
+        found = []
+        for rect in _spread(source.grid.rect):
+            pixels, valid = source.read(rect)
+            found.append(pixels[self._bands][:, valid].astype(np.float32))
+        self._limits = stretch_limits(np.concatenate(found, axis=1), eight_bit=source.dtype == "uint8")
+
+    def colors(self, rect: Rect, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """What lies under ``rect`` at ``shape`` (h, w): (h, w, 4), transparent where there is no data.
+
+        Raises:
+            RasterError: any part of it cannot be read.
+        """
+        pixels, valid = reduced(self.source, rect, shape, self._bands)
+        layers = [stretched(band.astype(np.float32), *ends) for band, ends in zip(pixels, self._limits, strict=True)]
+        layers = layers * 3 if len(layers) == 1 else layers
+        return np.stack([*layers, np.where(valid, np.uint8(255), np.uint8(0))], axis=-1)
+
+
+def reduced(
+    source: Source, rect: Rect, shape: tuple[int, int], bands: list[int]
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The source's ``bands`` (positions, from 0) under ``rect`` at ``shape``, and where they have data.
+
+    A file is averaged by GDAL, from its overviews where it has them. Of a mosaic the nearest pixels are taken, read
+    in strips.
+    """
+    if rect.shape == shape:
+        pixels, valid = source.read(rect)
+        return pixels[bands], valid
+    if isinstance(source, FileSource):
+        numbers = [source.band_numbers[band] for band in bands]
+        pixels, valid = source.file.read_reduced(numbers, rect, shape, resampling="average")
+        return pixels, valid & np.isfinite(pixels).all(axis=0)
+    found = np.empty((len(bands), *shape), source.dtype)
+    valid = np.empty(shape, np.bool_)
+    columns = nearest(rect.width, shape[1])
+    for out, rows, strip in strips(rect, shape, _STRIP):
+        pixels, held = source.read(strip)
+        found[:, out] = pixels[bands][:, rows][:, :, columns]
+        valid[out] = held[rows][:, columns]
+    return found, valid
+
+
+def strips(rect: Rect, shape: tuple[int, int], most: int) -> Iterator[tuple[slice, NDArray[np.int64], Rect]]:
+    """Cuts a reduction of ``rect`` to ``shape`` into rows, of at most ``most`` source pixels where one row allows.
+
+    Yields the rows of the picture, the strip of the source that they need, and the row in it nearest to each.
+    """
+    rows = max(1, min(shape[0], most * shape[0] // max(1, rect.area)))
+    at = nearest(rect.height, shape[0])
+    for first in range(0, shape[0], rows):
+        last = min(first + rows, shape[0])
+        top, bottom = first * rect.height // shape[0], -(-last * rect.height // shape[0])
+        strip = Rect(rect.top + top, rect.left, max(1, bottom - top), rect.width)
+        yield slice(first, last), at[first:last] - top, strip
+
+
+def nearest(size: int, shown: int) -> NDArray[np.int64]:
+    """Of ``size`` pixels, the ones nearest to the centres of ``shown``.
+
+    >>> nearest(10, 5).tolist(), nearest(2, 4).tolist()
+    ([1, 3, 5, 7, 9], [0, 0, 1, 1])
+    """
+    return ((2 * np.arange(shown, dtype=np.int64) + 1) * size) // (2 * shown)
+
+
+def _spread(rect: Rect) -> Iterator[Rect]:
+    """Small rectangles all over ``rect``, or all of it where they would cover it."""
+    if rect.area <= (_SAMPLES * _SAMPLE) ** 2:
+        yield rect
+        return
+    height, width = min(rect.height, _SAMPLE), min(rect.width, _SAMPLE)
+    for row in range(_SAMPLES):
+        for column in range(_SAMPLES):
+            top = row * (rect.height - height) // (_SAMPLES - 1)
+            left = column * (rect.width - width) // (_SAMPLES - 1)
+            yield Rect(top, left, height, width)

@@ -1,0 +1,190 @@
+"""MapLayers: what the map of a report shows, small enough to be embedded in it, read in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.errors import GridError
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.raster import RasterFile
+from landseg.geo.source import Source
+from landseg.report.imagery import Imagery, reduced, strips
+
+EDGE = 2048  # of the embedded overview, in pixels
+CROP = 512  # of a picture of a worst window
+MOST_CROPS = 12
+_STRIP = 1 << 24  # class indices held at a time
+
+Indices = NDArray[np.uint8]
+ReadClasses = Callable[[Rect, tuple[int, int]], Indices]
+"""Class indices (h, w) under a rectangle of the map at a shape (h, w); IGNORE_INDEX where there is none."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """The layers over one rectangle of the map, all of one shape (h, w); None for a layer that there is not.
+
+    Attributes:
+        rect: in pixels of the prediction.
+        image: (h, w, 3) or (h, w, 4).
+        truth: class indices; IGNORE_INDEX where nothing is known.
+        prediction: class indices; IGNORE_INDEX where nothing is predicted.
+        confidence: 0..1; nan where there is none.
+
+    Raises:
+        ValueError: layers of several shapes, or none at all.
+    """
+
+    rect: Rect
+    image: NDArray[np.uint8] | None = None
+    truth: Indices | None = None
+    prediction: Indices | None = None
+    confidence: NDArray[np.floating[Any]] | None = None
+
+    def __post_init__(self) -> None:
+        layers = (self.image, self.truth, self.prediction, self.confidence)
+        shapes = {layer.shape[:2] for layer in layers if layer is not None}
+        if len(shapes) != 1:
+            raise ValueError(f"the layers of a picture have one shape, got {sorted(shapes) or 'no layer'}")
+
+    @property
+    def error(self) -> Indices | None:
+        """0 where the prediction is right, 1 where it is wrong, 255 where the truth says nothing."""
+        if self.truth is None or self.prediction is None:
+            return None
+        wrong: Indices = (self.truth != self.prediction).astype(np.uint8)
+        wrong[self.truth == IGNORE_INDEX] = IGNORE_INDEX
+        return wrong
+
+
+@dataclass(frozen=True)
+class MapLayers:
+    """What the map of a report shows.
+
+    Attributes:
+        grid: of the prediction, in whose pixels every rectangle is.
+        overview: the whole of it.
+        crops: the worst windows, worst first, at the prediction's pixels or nearly.
+    """
+
+    grid: Grid
+    overview: Picture
+    crops: tuple[Picture, ...] = ()
+
+
+def read_layers(
+    grid: Grid,
+    *,
+    prediction: ReadClasses,
+    truth: ReadClasses,
+    image: Source | None = None,
+    confidence: Source | None = None,
+    worst: Sequence[Rect] = (),
+    edge: int = EDGE,
+) -> MapLayers:
+    """Reads the layers of a report: the whole map at up to ``edge`` pixels a side, and the worst windows.
+
+    ``reduced_raster`` makes a reader of a class raster, ``by_majority`` one of anything that is read pixel by pixel.
+
+    Args:
+        grid: of the prediction.
+        prediction: the predicted classes.
+        truth: the true ones, on the same grid.
+        image: imagery with as many pixels as the grid.
+        confidence: probabilities in band 1, with as many pixels; bytes are taken for 255ths.
+        worst: rectangles of which to keep pictures; more than a dozen are left out.
+        edge: of the overview.
+
+    Raises:
+        GridError: imagery or confidences of another size.
+        RasterError: anything cannot be read.
+    """
+    for source in (image, confidence):
+        if source is not None and source.grid.shape != grid.shape:
+            raise GridError(
+                f"{source.name} has {source.grid.width} x {source.grid.height} pixels, the map has "
+                f"{grid.width} x {grid.height}: name the raster that it was predicted from"
+            )
+    imagery = None if image is None else Imagery(image)
+
+    def picture(rect: Rect, longest: int) -> Picture:
+        shape = fitted(rect, longest)
+        return Picture(
+            rect,
+            None if imagery is None else imagery.colors(rect, shape),
+            truth(rect, shape),
+            prediction(rect, shape),
+            None if confidence is None else _confidences(confidence, rect, shape),
+        )
+
+    crops = tuple(picture(rect, CROP) for rect in worst[:MOST_CROPS])
+    return MapLayers(grid, picture(grid.rect, edge), crops)
+
+
+def fitted(rect: Rect, longest: int) -> tuple[int, int]:
+    """The shape (h, w) of a picture of ``rect`` whose longer side is ``longest``, or that of ``rect`` if smaller.
+
+    >>> fitted(Rect(0, 0, 500, 1000), 200), fitted(Rect(0, 0, 5, 10), 200)
+    ((100, 200), (5, 10))
+    """
+    factor = max(1.0, max(rect.shape) / longest)
+    return max(1, round(rect.height / factor)), max(1, round(rect.width / factor))
+
+
+def reduced_raster(file: RasterFile, classes: ClassMap) -> ReadClasses:
+    """A reader of band 1 of a class raster: the commonest class, from the file's overviews where it has them."""
+
+    def read(rect: Rect, shape: tuple[int, int]) -> Indices:
+        values, valid = file.read_reduced([1], rect, shape, resampling="mode")
+        indices = np.full(shape, IGNORE_INDEX, np.uint8)
+        indices[valid] = classes.to_indices(values[0][valid])
+        return indices
+
+    return read
+
+
+def by_majority(read: Callable[[Rect], NDArray[Any]]) -> ReadClasses:
+    """A reader of the commonest class index of each block of pixels, the smallest of several; in bounded memory.
+
+    IGNORE_INDEX stands only where a block holds nothing else.
+    """
+
+    def reduce(rect: Rect, shape: tuple[int, int]) -> Indices:
+        if rect.shape == shape:
+            return np.asarray(read(rect), np.uint8)
+        out = np.empty(shape, np.uint8)
+        for part, _, strip in strips(rect, shape, _STRIP):
+            out[part] = majority(np.asarray(read(strip), np.uint8), (part.stop - part.start, shape[1]))
+        return out
+
+    return reduce
+
+
+def majority(indices: Indices, shape: tuple[int, int]) -> Indices:
+    """The commonest class index of each of ``shape`` (h, w) blocks of a larger array; IGNORE_INDEX is none.
+
+    >>> majority(np.array([[0, 1, 1, 255], [1, 2, 255, 255]], np.uint8), (1, 2)).tolist()
+    [[1, 1]]
+    """
+    rows = np.arange(shape[0]) * indices.shape[0] // shape[0]
+    columns = np.arange(shape[1]) * indices.shape[1] // shape[1]
+    found = np.full(shape, IGNORE_INDEX, np.uint8)
+    most = np.zeros(shape, np.int64)
+    for index in np.flatnonzero(np.bincount(indices.ravel(), minlength=256)[:IGNORE_INDEX]):
+        sums = np.add.reduceat(np.add.reduceat(indices == index, columns, axis=1, dtype=np.int32), rows, axis=0)
+        found[sums > most] = index
+        np.maximum(most, sums, out=most)
+    return found
+
+
+def _confidences(source: Source, rect: Rect, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Band 1 as 0..1, nan where it has no data."""
+    pixels, valid = reduced(source, rect, shape, [0])
+    scale = 255.0 if np.dtype(source.dtype).kind == "u" else 1.0
+    return np.where(valid, pixels[0] / np.float32(scale), np.float32(np.nan)).astype(np.float32)
