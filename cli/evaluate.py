@@ -1,55 +1,58 @@
 """`landseg evaluate`: how good a class raster is."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from . import options
-
-if TYPE_CHECKING:
-    pass
+from . import console, options
 
 
 def command(
-    prediction: Annotated[
+    rasters: Annotated[
         list[str], typer.Argument(metavar="PREDICTION... TARGET", help="Class rasters or a folder; the truth last.")
     ],
-    classes: Annotated[
-        Path | None, typer.Option("--classes", metavar="FILE", help="Class table, TOML or JSON.")
-    ] = None,
-    ignore: Annotated[
-        list[int] | None, typer.Option("--ignore", metavar="VALUE", help="A further value that means unknown.")
-    ] = None,
-    class_field: Annotated[
-        str | None,
-        typer.Option("--class-field", metavar="COLUMN", help="Of a vector file: the column with the class."),
-    ] = None,
-    background: Annotated[
-        str | None, typer.Option("--background", metavar="CLASS", help="What lies outside the polygons.")
-    ] = None,
-    aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE|BOX", help="Polygons, or left,bottom,right,top.")
-    ] = None,
+    classes: options.Classes = None,
+    ignore: options.Ignore = None,
+    class_field: options.ClassField = None,
+    background: options.Background = None,
+    aoi: options.AoiText = None,
     probs: Annotated[
-        str | None, typer.Option("--probs", metavar="TIF", help="Probabilities of the same run.")
+        str | None, typer.Option("--probs", metavar="TIF", help="Its probabilities: calibration.")
     ] = None,
     boundary: Annotated[
-        str, typer.Option("--boundary", metavar="3px|2m|none", help="Width of the bands of the boundary IoU.")
+        str, typer.Option("--boundary", metavar="3px|2m|none", help="Width of the boundary IoU's bands.")
     ] = "3px",
     tolerance: Annotated[
         str, typer.Option("--tolerance", metavar="3px|2m|none", help="Of the surface Dice.")
     ] = "3px",
-    samples: Annotated[int, typer.Option("--samples", help="Of the bootstrap; 0: no intervals.")] = 1000,
+    samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
     csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the table of classes.")] = None,
     report: Annotated[
         Path | None, typer.Option("--report", metavar="HTML", help="Write a report to look at.")
     ] = None,
-    image: Annotated[
-        str | None, typer.Option("--image", metavar="SRC", help="For the report's map: what was predicted.")
-    ] = None,
+    image: Annotated[str | None, typer.Option("--image", metavar="SRC", help="Imagery for the report's map.")] = None,
     errors: Annotated[Path | None, typer.Option("--errors", metavar="TIF", help="Write where it is wrong.")] = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Compare a class raster with the truth, and say how sure the figures are."""
+    from landseg.comparison import Naming
+    from landseg.distance import Distance
+    from landseg.evaluate import Products, evaluate
+    from landseg.report.text import evaluation_lines
+    from landseg.summary import EvaluateOptions
+
+    if len(rasters) < 2:
+        raise typer.BadParameter("name the prediction, then the truth")
+    with console.working():
+        wanted = EvaluateOptions(
+            naming=Naming(classes, tuple(ignore or ()), class_field, background, aoi),
+            probs=probs,
+            boundary=None if boundary == "none" else Distance.of(boundary),
+            tolerance=None if tolerance == "none" else Distance.of(tolerance),
+            samples=samples,
+        )
+        products = Products(csv, report, image, errors, overwrite)
+        found = evaluate(rasters[:-1], rasters[-1], wanted, products, quiet=False)
+    console.show(found.to_json(), as_json=as_json, text=evaluation_lines(found))

@@ -11,7 +11,7 @@ import typer
 
 from landseg import __version__
 
-from . import console, info, models, predict, refine, train, verify, view
+from . import console, evaluate, info, models, predict, refine, train, verify, view
 from .run import Commands
 
 app = typer.Typer(
@@ -48,6 +48,7 @@ def landseg(
 app.command("predict")(predict.command)
 app.command("refine")(refine.command)
 app.command("verify")(verify.command)
+app.command("evaluate")(evaluate.command)
 app.command("train")(train.command)
 app.command("info")(info.command)
 app.command("models")(models.command)

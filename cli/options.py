@@ -18,3 +18,17 @@ Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or
 Memory = Annotated[int, typer.Option("--memory", metavar="MIB", help="Memory to stay below, in MiB.")]
 Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
+Classes = Annotated[Path | None, typer.Option("--classes", metavar="FILE", help="Class table, TOML or JSON.")]
+Ignore = Annotated[
+    list[int] | None,
+    typer.Option("--ignore", metavar="VALUE", help="A further value that means unknown."),
+]
+ClassField = Annotated[
+    str | None, typer.Option("--class-field", metavar="COLUMN", help="Of a vector file: the column with the class.")
+]
+Background = Annotated[
+    str | None, typer.Option("--background", metavar="CLASS", help="What lies outside the polygons of a vector file.")
+]
+AoiText = Annotated[
+    str | None, typer.Option("--aoi", metavar="FILE|BOX", help="What counts: polygons, or left,bottom,right,top.")
+]

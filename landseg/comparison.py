@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,8 +24,9 @@ from landseg.geo.source import Source, open_source
 from landseg.geo.truth import ClassRaster, Polygons, Truth
 from landseg.tally import Labels, Measures, Tally
 
-_log = logging.getLogger(__name__)
 _PIXELS = 1 << 22  # of a strip
+
+Seen = Callable[[int, Rect, Labels, Labels], None]
 
 
 @dataclass(frozen=True)
@@ -155,11 +155,12 @@ def class_table(file: RasterFile, target: Sequence[str], naming: Naming) -> Clas
 
 
 def tally(
-    pairs: Sequence[Pair], measures: Measures, *, workers: int = 2, progress: Any = None
+    pairs: Sequence[Pair], measures: Measures, *, workers: int = 2, seen: Seen | None = None
 ) -> tuple[Tally, list[str]]:
     """Count everything, strip by strip, and return it with what was strange about values, as sentences.
 
-    Memory is that of a few strips, which are as wide as the raster and together hold a few million pixels.
+    Memory is that of a few strips, which are as wide as the raster and together hold a few million pixels. ``seen``
+    is shown every strip, in order: the pair's number, the rectangle, truth and prediction.
     """
     total = Tally(measures)
     jobs = (
@@ -168,19 +169,20 @@ def tally(
         for core in strips(pair.grid.rect if pair.aoi is None else pair.aoi.rect, halo=total.halo)
     )
 
-    def count(job: tuple[int, Pair, Rect]) -> Tally:
+    def count(job: tuple[int, Pair, Rect]) -> tuple[Tally, tuple[int, Rect, Labels, Labels]]:
         number, pair, core = job
         part = Tally(measures)
         rect = grown(core, part.halo, pair.grid)
         truth, predicted = pair.read(rect)
         part.update(truth, predicted, rect, core, raster=number, probs=pair.read_probs(core))
-        return part
+        inside = core.relative_to(rect).slices
+        return part, (number, core, truth[inside], predicted[inside])
 
     with ThreadPoolExecutor(workers) as pool:
-        for part in _in_order(pool, count, jobs, ahead=workers + 1):
+        for part, strip in _in_order(pool, count, jobs, ahead=workers + 1):
             total.merge(part)
-            if progress is not None:
-                progress(part)
+            if seen is not None:
+                seen(*strip)
     strange = [text for pair in pairs for one in (pair.truth, pair.prediction) if (text := one.strange())]
     return total, strange
 

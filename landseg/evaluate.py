@@ -3,26 +3,52 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from landseg.comparison import Pair, open_pair, tally
+from landseg.comparison import Pair, Seen, open_pair, tally
+from landseg.errormap import ErrorMap
 from landseg.errors import ClassError, OutputError, RasterError
 from landseg.evaluation import Evaluation
 from landseg.geo.address import label
+from landseg.geo.grid import Rect
+from landseg.geo.source import open_source
+from landseg.report.text import check_csv_path, write_csv
 from landseg.summary import EvaluateOptions, summary
-from landseg.tally import Measures, Tally
+from landseg.tally import Labels, Measures, Tally
+from landseg.tiling.progress import Progress
 
 _STEMS = ("_labels", "-labels", "_label", "-label", "_mask", "-mask", "_truth", "-truth", "_gt", "-gt")
 _RASTERS = (".tif", ".tiff", ".png", ".vrt")
+
+
+@dataclass(frozen=True)
+class Products:
+    """What an evaluation leaves besides its figures; None leaves it out.
+
+    Attributes:
+        csv: the table of classes.
+        report: one HTML file to look at.
+        image: for the report's map, the imagery that was predicted.
+        errors: a class raster of where the prediction is wrong.
+        overwrite: replace files that exist.
+    """
+
+    csv: Path | None = None
+    report: Path | None = None
+    image: str | None = None
+    errors: Path | None = None
+    overwrite: bool = False
 
 
 def evaluate(
     prediction: str | Sequence[str],
     target: str | Sequence[str],
     options: EvaluateOptions | None = None,
+    products: Products | None = None,
     *,
-    progress: Callable[[int], None] | None = None,
+    quiet: bool = True,
 ) -> Evaluation:
     """Compare class rasters with the truth.
 
@@ -30,35 +56,51 @@ def evaluate(
         prediction: a class raster, several, or a folder of them.
         target: label rasters on any grid, a folder of them, or a vector file.
         options: how.
-        progress: told the number of pixels after every strip.
+        products: files to write.
+        quiet: show no progress on standard error.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
-    options = options or EvaluateOptions()
+    options, products = options or EvaluateOptions(), products or Products()
+    _check(products)
     pairs = open_pairs(prediction, target, options)
     try:
-        return evaluate_pairs(pairs, options, names=(_named(prediction), _named(target)), progress=progress)[0]
+        if len(pairs) > 1 and (products.report or products.errors):
+            raise OutputError("a report and an error raster go with one prediction; evaluate them one by one")
+        found = _evaluated(pairs, options, products, names=(_named(prediction), _named(target)), quiet=quiet)
+        if products.csv is not None:
+            write_csv(found, products.csv, overwrite=products.overwrite)
+        if products.report is not None:
+            _write_report(pairs[0], found, products)
     finally:
         for pair in pairs:
             pair.close()
+    return found
 
 
-def evaluate_pairs(
+def count(
     pairs: Sequence[Pair],
     options: EvaluateOptions,
     *,
     names: tuple[str, str],
-    progress: Callable[[int], None] | None = None,
-) -> tuple[Evaluation, Tally]:
-    """The same for what is open already, with the counts behind the figures.
+    quiet: bool = True,
+    seen: Seen | None = None,
+) -> Tally:
+    """Count what is measured, over all pairs.
 
     Raises:
         ClassError: values without a class, or nothing that is labelled.
     """
-    measures = _measures(pairs, options)
-    report = None if progress is None else lambda part: progress(int(part.area.mapped.sum()))
-    counted, strange = tally(pairs, measures, workers=options.workers, progress=report)
+    regions = [pair.grid.rect if pair.aoi is None else pair.aoi.rect for pair in pairs]
+    with Progress(sum(region.area for region in regions), quiet=quiet) as progress:
+
+        def strip(number: int, core: Rect, truth: Labels, predicted: Labels) -> None:
+            if seen is not None:
+                seen(number, core, truth, predicted)
+            progress.add(core.area)
+
+        counted, strange = tally(pairs, _measures(pairs, options), workers=options.workers, seen=strip)
     if strange:
         raise ClassError("; ".join(strange))
     if not counted.blocks.table().any():
@@ -66,7 +108,58 @@ def evaluate_pairs(
             f"no labelled pixel of {names[1]} lies on {names[0]}: check the area of interest, the ignored values, "
             "and that the two belong together"
         )
-    return summary(pairs, counted, options, names=names), counted
+    return counted
+
+
+def _evaluated(
+    pairs: Sequence[Pair], options: EvaluateOptions, products: Products, *, names: tuple[str, str], quiet: bool
+) -> Evaluation:
+    if products.errors is None:
+        return summary(pairs, count(pairs, options, names=names, quiet=quiet), options, names=names)
+    with ErrorMap(products.errors, pairs[0], overwrite=products.overwrite) as errors:
+
+        def seen(_: int, core: Rect, truth: Labels, predicted: Labels) -> None:
+            errors.add(core, truth, predicted)
+
+        found = summary(pairs, count(pairs, options, names=names, quiet=quiet, seen=seen), options, names=names)
+        errors.finish()
+    return found
+
+
+def _check(products: Products) -> None:
+    """Refuses, before any work, what could not be written after it.
+
+    Raises:
+        OutputError: a file that exists, or has no folder.
+    """
+    from landseg.report.html import check_report_path
+
+    if products.report is not None:
+        check_report_path(products.report, overwrite=products.overwrite)
+    elif products.image is not None:
+        raise OutputError("--image is for the map of a report; name one with --report FILE.html")
+    if products.csv is not None:
+        check_csv_path(products.csv, overwrite=products.overwrite)
+
+
+def _write_report(pair: Pair, found: Evaluation, products: Products) -> None:
+    from landseg.report.html import write_report
+    from landseg.report.overviews import by_majority, read_layers
+
+    assert products.report is not None
+    image = None if products.image is None else open_source(products.image)
+    try:
+        layers = read_layers(
+            pair.grid,
+            prediction=by_majority(lambda rect: pair.read(rect)[1]),
+            truth=by_majority(lambda rect: pair.read(rect)[0]),
+            image=image,
+            worst=[one.rect for one in found.worst],
+        )
+    finally:
+        if image is not None:
+            image.close()
+    write_report(products.report, found, layers, overwrite=products.overwrite)
 
 
 def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], options: EvaluateOptions) -> list[Pair]:

@@ -23,10 +23,12 @@ class Truth(ABC):
     Attributes:
         name: of the file.
         note: how it was brought onto the grid, as a sentence.
+        paths: of its files.
     """
 
     name: str
     note: str
+    paths: tuple[str, ...]
 
     @abstractmethod
     def read(self, rect: Rect) -> NDArray[np.uint8]:
@@ -49,7 +51,7 @@ class ClassRaster(Truth):
     """
 
     def __init__(self, labels: AlignedLabels, classes: ClassMap) -> None:
-        self.name, self.note = labels.source.name, labels.note
+        self.name, self.note, self.paths = labels.source.name, labels.note, labels.source.paths
         self.labels, self.classes = labels, classes
         self.unknown: Counter[float] = Counter()
         self._lock = threading.Lock()
@@ -88,7 +90,7 @@ class Polygons(Truth):
     def __init__(
         self, path: Path, field: str, classes: ClassMap, grid: Grid, *, background: str | None = None
     ) -> None:
-        self.name, self.grid = path.name, grid
+        self.name, self.grid, self.paths = path.name, grid, (str(path),)
         self._polygons = PolygonLabels(path, field)
         if not self._polygons.touches(grid):
             raise GridError(f"no polygon of {path} lies on the prediction; check that they belong together")

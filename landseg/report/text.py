@@ -45,14 +45,25 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
     yield from (f"  {note}" for note in found.notes)
 
 
+def check_csv_path(path: Path, *, overwrite: bool = False) -> None:
+    """Refuses a place where no table can be written.
+
+    Raises:
+        OutputError: a folder, no folder, a file that exists.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise OutputError(f"{path} cannot be a file there: name a file in a folder that exists")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
+
+
 def write_csv(found: Evaluation, path: Path, *, overwrite: bool = False) -> None:
     """Write the table of classes; it appears when it is complete. Figures that mean nothing are empty.
 
     Raises:
         OutputError: the file exists, or cannot be written.
     """
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
+    check_csv_path(path, overwrite=overwrite)
     part = path.with_name(f".{path.name}.part")
     try:
         with part.open("w", newline="", encoding="utf-8") as file:
