@@ -194,7 +194,8 @@ def test_what_each_layer_sees_in_words_and_json(rgb_model: Path) -> None:
     assert "effective" not in found
     first, last = found["layers"][0], found["layers"][-1]
     assert first == {
-        "name": "encoder.body.model.conv_stem", "kind": "Conv2d", "size": 3, "stride": 2.0, "offset": 0.0, "apart": 0.0,
+        "name": "encoder.body.model.conv_stem", "kind": "Conv2d", "size": 3, "stride": 2.0, "offset": 0.0,
+        "apart": 0.0,
     }  # fmt: skip
     field = found["receptive_field"]
     assert (last["size"], last["stride"], last["offset"]) == (field["size"], 1.0, 0.0)
