@@ -43,8 +43,8 @@ PUBLISHED = {  # the papers' and their released definitions', for 21 classes
     ("deeplab-largefov", "vgg16", "kernel 4, rate 4"): 65_140_565,
 }
 HEAD = (
-    "| network | encoder | parameters | published | field | stride | off by | exact in windows and rows | halo "
-    "| cost at 1024 | at 2048 | Mpx/s |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| network | encoder | parameters | published | field | stride | offset | off by | exact in windows and rows "
+    "| halo | cost at 1024 | at 2048 | Mpx/s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 BEGIN, END = "<!-- table: python benchmarks/networks.py -->", "<!-- end of table -->"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -104,10 +104,11 @@ def row(arch: str, encoder: str, options: dict[str, Any], *, with_speed: bool) -
     title = f"{arch} ({chosen})" if chosen else arch
     cells = [title, encoder, f"{parameters:,}", "" if published is None else f"{published:,}"]
     if field.size is None:
-        cells += ["unbounded", str(field.stride), "", f"no: {field.unbounded_by}", "", "", ""]
+        cells += ["unbounded", str(field.stride), "", "", f"no: {field.unbounded_by}", "", "", ""]
     else:
         halo = field.halo or 0
-        cells += [f"{field.size:,}", str(field.stride), f"{offset(narrow, field):.2f}", "yes", str(halo)]
+        off_by = offset(narrow, field)
+        cells += [f"{field.size:,}", str(field.stride), f"{field.offset:g}", f"{off_by:.2f}", "yes", str(halo)]
         cells += [cost(1024, halo), cost(2048, halo)]
     cells.append(f"{speed(arch, encoder, options):.2f}" if with_speed else "")
     return "| " + " | ".join(cells) + " |"
