@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,27 +29,34 @@ from landseg.tiling.receptive import ReceptiveField, receptive_field
 from tests.evidence import centroid, evidence_of, thin
 from tests.test_networks import small
 
-LARGEFOV_4 = {"kernel": 4, "rate": 4}  # the second of the published variants
+# Further rows: the second of the published variants, several scales, and what has no bound.
+VARIANTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "deeplab-largefov": [("vgg16", {"kernel": 4, "rate": 4})],
+    "deeplab-v2": [("resnet101", {"multi_scale": True})],
+    "deeplab-v3": [("resnet50", {"output_stride": 8}), ("resnet50", {"image_pooling": True})],
+    "deeplab-v3plus": [("resnet50", {"image_pooling": True})],
+    "fpn": [("resnet50", {"norm": "group", "head_channels": 128})],
+}
 PUBLISHED = {  # the papers' and their released definitions', for 21 classes
     ("fcn32s", "vgg16", ""): 134_346_581,
     ("deeplab-largefov", "vgg16", ""): 20_505_429,
     ("deeplab-largefov", "vgg16", "kernel 4, rate 4"): 65_140_565,
 }
 HEAD = (
-    "| network | encoder | parameters | published | field | stride | off by | exact in windows and rows | halo "
-    "| cost at 1024 | at 2048 | Mpx/s |\n|---|---|---|---|---|---|---|---|---|---|---|---|"
+    "| network | encoder | parameters | published | field | stride | offset | off by | exact in windows and rows "
+    "| halo | cost at 1024 | at 2048 | Mpx/s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
 BEGIN, END = "<!-- table: python benchmarks/networks.py -->", "<!-- end of table -->"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def combinations() -> Iterator[tuple[str, str, dict[str, int]]]:
+def combinations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     for arch, entry in ARCHITECTURES.items():
         for encoder in sorted(ENCODERS):
             if entry.encoders is None or encoder in entry.encoders:
                 yield arch, encoder, {}
-        if arch == "deeplab-largefov":
-            yield arch, "vgg16", LARGEFOV_4
+        for encoder, options in VARIANTS.get(arch, []):
+            yield arch, encoder, options
 
 
 def offset(network: nn.Module, field: ReceptiveField) -> float:
@@ -72,7 +80,7 @@ def cost(window: int, halo: int) -> str:
     return f"{(window / core) ** 2:.1f}" if core > 0 else "–"
 
 
-def speed(arch: str, encoder: str, options: dict[str, int]) -> float:
+def speed(arch: str, encoder: str, options: dict[str, Any]) -> float:
     """Mpx/s of the second forward pass over 1024 x 1024 pixels, in the machine's automatic precision."""
     dtype = DTYPES[choose_precision("auto", torch.device("cpu"))]
     network = build_network(arch, encoder=encoder, bands=3, classes=21, **options).eval()
@@ -85,7 +93,7 @@ def speed(arch: str, encoder: str, options: dict[str, int]) -> float:
     return pixels[0, 0].numel() / 1e6 / (time.perf_counter() - start)
 
 
-def row(arch: str, encoder: str, options: dict[str, int], *, with_speed: bool) -> str:
+def row(arch: str, encoder: str, options: dict[str, Any], *, with_speed: bool) -> str:
     with torch.device("meta"):
         network = build_network(arch, encoder=encoder, bands=3, classes=21, **options)
     parameters = sum(weight.numel() for weight in network.parameters())
@@ -96,10 +104,11 @@ def row(arch: str, encoder: str, options: dict[str, int], *, with_speed: bool) -
     title = f"{arch} ({chosen})" if chosen else arch
     cells = [title, encoder, f"{parameters:,}", "" if published is None else f"{published:,}"]
     if field.size is None:
-        cells += ["unbounded", str(field.stride), "", f"no: {field.unbounded_by}", "", "", ""]
+        cells += ["unbounded", str(field.stride), "", "", f"no: {field.unbounded_by}", "", "", ""]
     else:
         halo = field.halo or 0
-        cells += [f"{field.size:,}", str(field.stride), f"{offset(narrow, field):.2f}", "yes", str(halo)]
+        off_by = offset(narrow, field)
+        cells += [f"{field.size:,}", str(field.stride), f"{field.offset:g}", f"{off_by:.2f}", "yes", str(halo)]
         cells += [cost(1024, halo), cost(2048, halo)]
     cells.append(f"{speed(arch, encoder, options):.2f}" if with_speed else "")
     return "| " + " | ".join(cells) + " |"

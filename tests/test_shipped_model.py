@@ -72,7 +72,7 @@ def test_it_maps_a_scene_of_dubai(sample_tiles: Path, tmp_path: Path) -> None:
     classes = load_model().card.classes
     confusion = Confusion(len(classes))
     for image in sorted((sample_tiles / "landcover").glob("*/*.jpg")):
-        predict(image, tmp_path / f"{image.stem}.tif", quiet=True, device="cpu")
+        predict(image, tmp_path / f"{image.stem}.tif", quiet=True, device="cpu", memory=16384)
         _count(confusion, image.with_name(f"{image.stem}_labels.png"), tmp_path / f"{image.stem}.tif", classes)
     # A sanity check, mostly on scenes that it has seen (0.51 when it was shipped); honest figures are in its card.
     assert confusion.mean_iou() > 0.45
@@ -83,7 +83,7 @@ def test_it_finds_the_buildings_of_banepa(sample_tiles: Path, tmp_path: Path) ->
     polygons = PolygonLabels(next((sample_tiles / "buildings").rglob("*.gpkg")))
     confusion = Confusion(2)
     for tile in tiles:
-        predict(tile, tmp_path / tile.name, quiet=True, device="cpu")
+        predict(tile, tmp_path / tile.name, quiet=True, device="cpu", memory=16384)
         with FileSource(tmp_path / tile.name) as found:
             values, valid = found.read(found.grid.rect)
             truth = polygons.burn(found.grid).astype(np.uint8)
@@ -93,7 +93,7 @@ def test_it_finds_the_buildings_of_banepa(sample_tiles: Path, tmp_path: Path) ->
 
 def test_it_maps_the_drone_scene(sample_tiles: Path, tmp_path: Path) -> None:
     classes = load_model().card.classes
-    predict(sample_tiles / "banepa_scene.tif", tmp_path / "map.tif", quiet=True, device="cpu")
+    predict(sample_tiles / "banepa_scene.tif", tmp_path / "map.tif", quiet=True, device="cpu", memory=16384)
     samples = PolygonLabels(sample_tiles / "banepa_scene_samples.geojson", "class")
     with FileSource(tmp_path / "map.tif") as found:
         values, valid = found.read(found.grid.rect)
