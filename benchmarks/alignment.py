@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.pages import write_table
 from landseg.classes import IGNORE_INDEX
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.confusion import Confusion
@@ -46,7 +47,7 @@ ARMS = ("aligned", "smp", "corners")
 KEPT_OUT = ("tile7_", "tile8_")
 WIDTHS = (1, 3)  # of the boundary's band, in pixels
 WINDOW, CORE = 384, 256  # as large as a training crop, and what is kept of it
-BEGIN, END = "<!-- table: python benchmarks/alignment.py -->", "<!-- end of table -->"
+BEGIN = "<!-- table: python benchmarks/alignment.py -->"
 
 
 class Corners(nn.Module):
@@ -222,9 +223,7 @@ def main() -> None:
     lines = table(found, recipe.classes.names)
     print("\n".join(lines))
     if options.write is not None:
-        text = options.write.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        options.write.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
+        write_table(options.write, BEGIN, lines)
 
 
 if __name__ == "__main__":

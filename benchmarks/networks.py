@@ -21,6 +21,7 @@ from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.pages import write_table
 from landseg.models.backbones import ENCODERS
 from landseg.models.build import ARCHITECTURES, build_network
 from landseg.models.fold import prepare_for_inference
@@ -46,7 +47,7 @@ HEAD = (
     "| network | encoder | parameters | published | field | stride | offset | off by | exact in windows and rows "
     "| halo | cost at 1024 | at 2048 | Mpx/s |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|"
 )
-BEGIN, END = "<!-- table: python benchmarks/networks.py -->", "<!-- end of table -->"
+BEGIN = "<!-- table: python benchmarks/networks.py -->"
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -128,9 +129,7 @@ def main() -> None:
             lines.append(row(arch, encoder, chosen, with_speed=not options.no_speed))
             print(lines[-1], flush=True)
     if options.write is not None:
-        text = options.write.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        options.write.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
+        write_table(options.write, BEGIN, lines)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.pages import write_table
 from landseg.metrics.checkerboard import checkerboard
 from landseg.models.upsampler import UPSAMPLERS, upsampler
 
@@ -32,7 +33,7 @@ HEAD = (
     "| units | upsampler | random | start | learnt | learnt, blurred scene | RMS error |\n"
     "|---|---|---|---|---|---|---|"
 )
-BEGIN, END = "<!-- table: python benchmarks/upconvolution.py -->", "<!-- end of table -->"
+BEGIN = "<!-- table: python benchmarks/upconvolution.py -->"
 
 
 class Copy(nn.Module):
@@ -122,9 +123,7 @@ def main() -> None:
                 lines.append(row(kind, halfway, scenes, options.steps))
                 print(lines[-1], flush=True)
     if options.write is not None:
-        text = options.write.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        options.write.write_text(f"{before}{BEGIN}\n\n" + "\n".join(lines) + f"\n\n{END}{after}", encoding="utf-8")
+        write_table(options.write, BEGIN, lines)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from landseg.tiling.collect import collect
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.encode import top
 from landseg.tiling.flow import Flow, flow_of
-from landseg.tiling.infer import KEPT, Runner
+from landseg.tiling.infer import KEPT, Runner, give_back_freed_memory
 from landseg.tiling.plan import Tiling, plan_tiling
 from landseg.tiling.receptive import ReceptiveField, receptive_field
 from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
@@ -243,8 +243,12 @@ def _base() -> float:
     """Bytes that the process holds without any window.
 
     Asked once: what an earlier run of the same process took and freed is kept for the next, and not lost to it.
+    What others took and freed (a model that was trained, say) is given back first, or it would count as held.
     """
     held = resident_bytes() + _CACHE
+    if held > _BASE:
+        give_back_freed_memory()
+        held = resident_bytes() + _CACHE
     return _BASE if held <= _BASE else -(-held // (512 * MIB)) * 512 * MIB
 
 

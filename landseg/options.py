@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from os import PathLike
@@ -75,12 +75,7 @@ class Options:
         Raises:
             LandsegError: an unknown name, or a value that means nothing.
         """
-        known = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-                raise LandsegError(f"predict has no option {name!r}: {hint}")
+        refuse_unknown(options, [field.name for field in fields(cls)], of="predict")
         made = cls(**options)
         made = replace(made, window=_window(made.window), halo=_halo(made.halo), aoi=_aoi(made.aoi))
         made._check_numbers()
@@ -129,6 +124,19 @@ class Options:
         """Folders that the further outputs name."""
         values = (getattr(self, name) for name in _FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]
+
+
+def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> None:
+    """Nothing, if every name is known.
+
+    Raises:
+        LandsegError: one is not; the sentence names the nearest.
+    """
+    for name in names:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise LandsegError(f"{of} has no option {name!r}: {hint}")
 
 
 def is_folder(path: str | PathLike[str]) -> bool:

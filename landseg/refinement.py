@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from landseg.crf.energy import CrfOptions
-from landseg.errors import BandError, LandsegError, PlanError
-from landseg.options import Options
+from landseg.errors import BandError, PlanError
+from landseg.options import Options, refuse_unknown
 from landseg.tiling.progress import duration
 
 # Widths of bands are grey levels of 8-bit imagery here; `Evidence.widths` makes them those of other imagery.
@@ -77,12 +76,7 @@ class RefineOptions:
         Raises:
             LandsegError: an unknown name, or a value that means nothing.
         """
-        known = [field.name for field in fields(cls)]
-        for name in options:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-                raise LandsegError(f"refine has no option {name!r}: {hint}")
+        refuse_unknown(options, [field.name for field in fields(cls)], of="refine")
         shared = Options.of(**{name: options[name] for name in _SHARED if name in options})
         if isinstance(shared.window, tuple):
             raise PlanError(f"window {options['window']!r}: a CRF's windows are square; give one number, or auto")
