@@ -11,7 +11,7 @@ import typer
 
 from landseg import __version__
 
-from . import console, evaluate, info, models, predict, refine, train, verify, view
+from . import compare, console, evaluate, info, models, predict, refine, train, verify, view
 from .run import Commands
 
 app = typer.Typer(
@@ -49,6 +49,7 @@ app.command("predict")(predict.command)
 app.command("refine")(refine.command)
 app.command("verify")(verify.command)
 app.command("evaluate")(evaluate.command)
+app.command("compare")(compare.command)
 app.command("train")(train.command)
 app.command("info")(info.command)
 app.command("models")(models.command)

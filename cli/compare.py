@@ -1,0 +1,52 @@
+"""`landseg compare`: which of several class rasters is better."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import console, options
+
+if TYPE_CHECKING:
+    from landseg.compare import Compared, Difference
+
+
+def command(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="The truth: a label raster or a vector file.")],
+    predictions: Annotated[list[str], typer.Argument(metavar="PREDICTION...", help="Two class rasters or more.")],
+    classes: options.Classes = None,
+    ignore: options.Ignore = None,
+    class_field: options.ClassField = None,
+    background: options.Background = None,
+    aoi: options.AoiText = None,
+    samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
+    as_json: options.Json = False,
+) -> None:
+    """Compare several class rasters with one truth, and say how sure their differences are."""
+    from landseg.compare import compare
+    from landseg.comparison import Naming
+    from landseg.summary import EvaluateOptions
+
+    with console.working():
+        naming = Naming(classes, tuple(ignore or ()), class_field, background, aoi)
+        wanted = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=samples)
+        found = compare(target, predictions, wanted, quiet=False)
+    console.show(found.to_json(), as_json=as_json, text=_lines(found))
+
+
+def _lines(found: "Compared") -> Iterator[str]:
+    names = [one.prediction for one in found.evaluations]
+    width = max(len(name) for name in names)
+    yield f"{'':<{width}}  {'mean IoU':>8} {'pixel accuracy':>14}   above the first: mean IoU, pixel accuracy"
+    for number, one in enumerate(found.evaluations):
+        above = ""
+        if number:
+            above = f"{_above(found.mean_iou[number - 1])}, {_above(found.pixel_accuracy[number - 1])}"
+        yield f"{names[number]:<{width}}  {one.mean_iou:>8.3f} {one.pixel_accuracy:>14.3f}   {above}"
+    for number, classes in enumerate(found.iou, start=1):
+        yield f"IoU of {names[number]} above {names[0]}"
+        yield from (f"  {name:<20} {_above(difference)}" for name, difference in classes.items())
+
+
+def _above(one: "Difference") -> str:
+    return f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
