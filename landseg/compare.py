@@ -1,4 +1,4 @@
-"""The use case behind `landseg compare`: several predictions against one truth, and how sure their differences are."""
+"""The use case behind `landseg compare`: several predictions, one truth, and how sure their differences are."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from landseg.summary import EvaluateOptions, summary
 
 @dataclass(frozen=True)
 class Difference:
-    """How much a prediction is above the first: the difference and its 95 % interval, by blocks drawn for both at once.
+    """How much a prediction is above the first, and the 95 % interval of that, by blocks drawn for both at once.
 
     Where 0 lies inside the interval, the truth at hand does not tell which of the two is better.
     """
@@ -74,8 +74,8 @@ def compare(
 
     Args:
         target: label rasters, or a vector file.
-        predictions: two or more class rasters with the same classes; each is brought onto the first one's grid as labels
-            are.
+        predictions: two or more class rasters with the same classes; each is brought onto the first one's grid as
+            labels are.
         options: as for one.
         quiet: show no progress on standard error.
 

@@ -32,7 +32,7 @@ def write(
     height, width = values.shape
     with rasterio.open(
         path, "w", driver="GTiff", count=1, dtype="uint8", height=height, width=width, nodata=0,
-        crs="EPSG:32645", transform=Affine(pixel, 0, 300_000 + left, 0, -pixel, 3_000_000),
+        crs="EPSG:32645", transform=Affine(10, 0, 300_000 + left, 0, -10, 3_000_000),
     ) as file:  # fmt: skip
         file.write(values, 1)
         if model:
