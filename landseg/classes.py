@@ -122,7 +122,9 @@ class ClassMap:
         values = np.asarray(values)
         if values.dtype.kind not in "biuf":
             raise ClassError(f"class values of dtype {values.dtype}: expected whole numbers")
-        if values.dtype in (np.uint8, np.uint16, np.bool_):
+        if values.dtype == np.uint8:
+            return self._sort_out_bytes(values, valid)
+        if values.dtype in (np.uint16, np.bool_):
             indices = self._table()[values.astype(np.uint16, copy=False)]
         else:
             whole = np.isfinite(values) & (values >= 0) & (values <= MAX_VALUE) & (values == np.rint(values))
@@ -136,6 +138,30 @@ class ClassMap:
             strange = dict(zip(found.tolist(), counts.tolist(), strict=True))
             indices[unknown] = IGNORE_INDEX
         return indices.astype(np.uint8), strange
+
+    def _sort_out_bytes(
+        self, values: NDArray[np.uint8], valid: NDArray[np.bool_] | None
+    ) -> tuple[NDArray[np.uint8], dict[float, int]]:
+        """The same for bytes: many times as fast, most of all where values are indices and a constant."""
+        table = self._table()[:256].astype(np.uint8)  # strangers are -1 there: IGNORE_INDEX, until they are counted
+        shift = np.uint8(self.values[0])
+        moved = np.arange(256, dtype=np.uint8) - shift
+        strangers = self._table()[:256] < 0
+        if np.array_equal(moved[~strangers], table[~strangers]):
+            indices = values - shift  # far faster than a table: 0 - 1 is 255
+            known = len(self)
+            doubtful = (indices >= known) & (indices != IGNORE_INDEX)
+        else:
+            indices = table[values]
+            doubtful = (indices == IGNORE_INDEX) & strangers.any()
+        if valid is not None and not valid.all():
+            indices[~valid] = IGNORE_INDEX
+            doubtful &= valid
+        if not doubtful.any():
+            return indices, {}
+        counts = np.where(strangers, np.bincount(values[doubtful], minlength=256), 0)
+        indices[doubtful] = IGNORE_INDEX
+        return indices, {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
     def strangers(self, counts: Mapping[float, int]) -> str:
         """A sentence about values without a class and their numbers of pixels."""

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from landseg.comparison import Naming, Pair
 from landseg.distance import Distance
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
@@ -88,7 +90,7 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
 def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[ClassFigures]:
     table, classes = counted.blocks.table(), pairs[0].prediction.classes
     hectares = _pixel_ha(pairs[0].grid)
-    estimate = counted.area.compute()
+    estimate, mapped = counted.area(), counted.mapped()
     areas = None if hectares is None else estimate.areas(hectares)
     spread = None if hectares is None or estimate.census else estimate.area_intervals(hectares)
     by_name = {
@@ -116,7 +118,7 @@ def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptio
                 predicted=int(table[:, index].sum()),
                 missed=int(table[index, -1]),
                 area_ha=None if hectares is None else float(table[index].sum() * hectares),
-                mapped_ha=None if hectares is None else float(counted.area.mapped[index] * hectares),
+                mapped_ha=None if hectares is None else float(mapped[index] * hectares),
                 estimated_ha=None if areas is None else float(areas[index]),
                 estimated_ha_ci=None if spread is None else (float(spread[index, 0]), float(spread[index, 1])),
                 boundary_iou=None if boundary is None else float(boundary[index]),
@@ -150,8 +152,10 @@ def _intervals(counted: Tally, options: EvaluateOptions) -> dict[str, tuple[floa
 
 def _worst(counted: Tally, grid: Grid) -> tuple[WorstWindow, ...]:
     """The squares with the largest share of errors among those that are labelled well enough."""
-    edge, rows = counted.worst.edge, []
-    for (_, row, column), (pixels, errors) in counted.worst.sums.items():
+    edge, rows = counted.blocks.edge, []
+    for (_, row, column), table in counted.blocks.tiles.sums.items():
+        pixels = int(table.sum())
+        errors = pixels - int(np.trace(table[:, :-1]))
         rect = Rect(row * edge, column * edge, edge, edge).intersection(grid.rect)
         if rect is not None and errors and pixels >= _FEWEST * rect.area:
             rows.append(WorstWindow(rect, int(pixels), float(errors / pixels)))
@@ -169,7 +173,7 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
         blocks, edge = len(counted.blocks), counted.blocks.edge
         few = "; with so few take the intervals for a hint" if blocks < 30 else ""
         notes.append(f"95 % intervals by a bootstrap of {blocks} blocks of {edge} x {edge} px{few}")
-    estimate = counted.area.compute()
+    estimate = counted.area()
     if _pixel_ha(pairs[0].grid) is not None and not estimate.census:
         notes.append("area intervals take the labelled pixels of each mapped class for a random sample")
     return notes

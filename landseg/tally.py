@@ -10,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.metrics.area import StratifiedArea
+from landseg.metrics.area import AreaEstimate, stratified
 from landseg.metrics.blocks import Blocks
 from landseg.metrics.border import BorderErrors
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.calibration import Calibration, Temperature
 from landseg.metrics.surface import SurfaceDice
-from landseg.metrics.tiles import Tiles
 
 Labels = NDArray[np.uint8]
 
@@ -28,7 +27,6 @@ class Measures:
     Attributes:
         classes: K.
         block: edge of a spatial block of the bootstrap, in pixels.
-        window: edge of the squares among which the worst are looked for, in pixels.
         distance: width of the boundary bands in pixels; None: no boundary IoU.
         tolerance: of the surface Dice, in the unit of ``spacing``; None: none.
         spacing: (row, column) distance between pixels.
@@ -39,7 +37,6 @@ class Measures:
 
     classes: int
     block: int = 256
-    window: int = 256
     distance: int | None = None
     tolerance: float | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
@@ -53,15 +50,13 @@ class Tally:
 
     Attributes:
         blocks: confusion matrices by spatial block.
-        area: mapped and labelled pixels.
-        worst: labelled and wrong pixels by square.
+        unlabelled: (K,) pixels that the map gives each class where the truth says nothing.
     """
 
     def __init__(self, measures: Measures) -> None:
         self.measures = m = measures
         self.blocks = Blocks(m.classes, m.block)
-        self.area = StratifiedArea(m.classes)
-        self.worst = Tiles((2,), m.window, 1 << 14)
+        self.unlabelled = np.zeros(m.classes, np.int64)
         self.boundary = None if m.distance is None else BoundaryIoU(m.classes, m.distance)
         self.surface = None if m.tolerance is None else SurfaceDice(m.classes, m.tolerance, m.spacing)
         self.border = None if m.borders is None else BorderErrors(*m.borders)
@@ -96,8 +91,7 @@ class Tally:
         part = core.relative_to(rect).slices
         true, ours = truth[part], predicted[part]
         self.blocks.update(true, ours, top=core.top, left=core.left, raster=raster)
-        self.area.update(true, ours)
-        self._errors(true, ours, core, raster)
+        self._count_unlabelled(true, ours)
         if self.boundary is not None:
             self.boundary.update(truth, predicted, core=part)
         if self.surface is not None:
@@ -112,17 +106,23 @@ class Tally:
     def merge(self, other: Tally) -> None:
         """Take over what another has counted."""
         self.blocks.merge(other.blocks)
-        self.area.merge(other.area)
-        self.worst.merge(other.worst)
+        self.unlabelled += other.unlabelled
         for name in ("boundary", "surface", "border", "calibration", "temperature"):
             mine = getattr(self, name)
             if mine is not None:
                 mine.merge(getattr(other, name))
 
-    def _errors(self, true: Labels, ours: Labels, core: Rect, raster: int) -> None:
-        known = true < self.measures.classes
-        wrong = known & (true != ours)
-        level = self.worst.level
-        for key, part in self.worst.cut(*core.shape, top=core.top, left=core.left, raster=raster):
-            counts = np.array([np.count_nonzero(known[part]), np.count_nonzero(wrong[part])], np.int64)
-            self.worst.add(key, counts, level)
+    def mapped(self) -> NDArray[np.int64]:
+        """(K,) pixels that the map gives each class, labelled or not."""
+        total: NDArray[np.int64] = self.blocks.table()[:, :-1].sum(0) + self.unlabelled
+        return total
+
+    def area(self) -> AreaEstimate:
+        """Areas by class, by the stratified estimator."""
+        return stratified(self.blocks.table()[:, :-1], self.mapped())
+
+    def _count_unlabelled(self, true: Labels, ours: Labels) -> None:
+        classes = self.measures.classes
+        void = true >= classes
+        if void.any():
+            self.unlabelled += np.bincount(ours[void], minlength=256)[:classes]
