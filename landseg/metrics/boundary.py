@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.classes import IGNORE_INDEX
+from landseg.classes import IGNORE_INDEX, MAX_CLASSES
+
+WHOLE = (slice(None), slice(None))
 
 
 class BoundaryIoU:
@@ -13,31 +17,53 @@ class BoundaryIoU:
 
     The band of a class is its pixels within ``distance`` pixels (chessboard distance) of a pixel of another class.
     Unlike in the paper's code the raster's edge and pixels without a label are no other class: there an outline would
-    be of the survey's making. Pixels that the truth ignores are not counted.
+    be of the survey's making. ``border=True`` counts them as the paper's code does. Pixels that the truth ignores are
+    not counted either way. The distance is fixed, where the paper takes 2 % of an image's diagonal.
 
     Args:
         classes: K.
-        distance: Width of the bands in pixels, at least 1.
+        distance: Width of the bands in pixels, at least 1; the halo that a window needs on each side.
+        border: Whether the raster's edge and pixels without a label are another class.
     """
 
-    def __init__(self, classes: int, distance: int) -> None:
+    def __init__(self, classes: int, distance: int, *, border: bool = False) -> None:
         if distance < 1:
             raise ValueError(f"distance must be at least 1 pixel, got {distance}")
         self.distance = distance
+        self.border = border
         self.intersection = np.zeros(classes, dtype=np.int64)
         self.union = np.zeros(classes, dtype=np.int64)
 
-    def update(self, target: NDArray[np.integer], predicted: NDArray[np.integer]) -> None:
-        """Count two rasters (H, W) of class indices; IGNORE_INDEX is no class."""
-        counted = target != IGNORE_INDEX
-        for index in range(len(self.union)):
-            true = band(target, index, self.distance) & counted
-            ours = band(predicted, index, self.distance) & counted
-            self.intersection[index] += np.count_nonzero(true & ours)
-            self.union[index] += np.count_nonzero(true | ours)
+    def update(
+        self,
+        target: NDArray[np.integer[Any]],
+        predicted: NDArray[np.integer[Any]],
+        *,
+        core: tuple[slice, slice] = WHOLE,
+    ) -> None:
+        """Count two rasters (H, W) of class indices, or the core of a window; IGNORE_INDEX is no class.
+
+        The arrays of a window reach at least ``distance`` pixels beyond its core, but not beyond the raster. Then
+        cores that partition a raster count what the whole does.
+        """
+        counted = target[core] != IGNORE_INDEX
+        sides = []
+        for labels in (target, predicted):
+            band = outline(labels, self.distance, border=self.border)[core] & counted
+            sides.append((labels[core], band))
+        (true_labels, true_band), (our_labels, our_band) = sides
+        both = self._by_class(true_labels[true_band & our_band & (true_labels == our_labels)])
+        self.intersection += both
+        self.union += self._by_class(true_labels[true_band]) + self._by_class(our_labels[our_band]) - both
 
     def merge(self, other: BoundaryIoU) -> None:
-        """Take over what another has counted."""
+        """Take over what another has counted.
+
+        Raises:
+            ValueError: bands of another width or kind.
+        """
+        if (self.distance, self.border) != (other.distance, other.border):
+            raise ValueError("merged boundary IoUs need one distance and one rule for the border")
         self.intersection += other.intersection
         self.union += other.union
 
@@ -47,26 +73,49 @@ class BoundaryIoU:
             ratio: NDArray[np.float64] = self.intersection / self.union
         return ratio
 
+    def mean(self) -> float:
+        """The mean over the classes with an outline on a side; nan without one."""
+        values = self.compute()
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
-def band(labels: NDArray[np.integer], index: int, distance: int) -> NDArray[np.bool_]:
-    """Return where ``labels`` (H, W) are ``index`` and a pixel of another class is at most ``distance`` away.
+    def _by_class(self, labels: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+        classes = len(self.union)
+        return np.bincount(labels, minlength=classes)[:classes]
 
-    >>> band(np.array([[0, 0, 0, 1, 1]]), 0, 1).tolist()
-    [[False, False, True, False, False]]
+
+def outline(labels: NDArray[np.integer[Any]], distance: int, *, border: bool = False) -> NDArray[np.bool_]:
+    """Return where a pixel of ``labels`` (H, W) has one of another class at most ``distance`` away.
+
+    With ``border``, pixels outside and pixels of IGNORE_INDEX are of another class.
+
+    >>> outline(np.array([[0, 0, 0, 1, 1]]), 1).tolist()
+    [[False, False, True, True, False]]
     """
-    mask = labels == index
-    near = ~mask & (labels != IGNORE_INDEX)
+    own = np.asarray(labels).astype(np.uint8)
+    if border:
+        own = np.where(own == IGNORE_INDEX, MAX_CLASSES, own).astype(np.uint8)
+    # The largest nearby label is found of labels + 1, of which IGNORE_INDEX becomes 0: it never is the largest, as it
+    # never is the smallest of the labels themselves.
+    beyond = MAX_CLASSES if border else IGNORE_INDEX
+    smallest, largest = own, own + np.uint8(1)
     for axis in (0, 1):
-        near = _spread(near, distance, axis)
-    found: NDArray[np.bool_] = mask & near
-    return found
+        smallest = _extreme(np.minimum, smallest, distance=distance, axis=axis, outside=beyond)
+        largest = _extreme(np.maximum, largest, distance=distance, axis=axis, outside=(beyond + 1) % 256)
+    near: NDArray[np.bool_] = (smallest != own) | (largest != own + np.uint8(1))
+    near &= np.asarray(labels) != IGNORE_INDEX
+    return near
 
 
-def _spread(flags: NDArray[np.bool_], distance: int, axis: int) -> NDArray[np.bool_]:
-    """True wherever a True is at most ``distance`` away along an axis; by running sums, whatever the distance."""
-    length = flags.shape[axis]
-    sums = np.concatenate([np.zeros_like(flags.take([0], axis), np.int32), flags.cumsum(axis, np.int32)], axis)
-    at = np.arange(length)
-    first, last = np.maximum(at - distance, 0), np.minimum(at + distance + 1, length)
-    spread: NDArray[np.bool_] = sums.take(last, axis) > sums.take(first, axis)
-    return spread
+def _extreme(
+    choose: np.ufunc, values: NDArray[np.uint8], *, distance: int, axis: int, outside: int
+) -> NDArray[np.uint8]:
+    """The least or the largest value at most ``distance`` away along an axis, in about log2(distance) passes."""
+    pad = [(0, 0), (0, 0)]
+    pad[axis] = (distance, distance)
+    found = np.moveaxis(np.pad(values, pad, constant_values=outside), axis, 0)
+    covered, wanted = 1, 2 * distance + 1
+    while covered < wanted:
+        step = min(covered, wanted - covered)
+        found = choose(found[:-step], found[step:])
+        covered += step
+    return np.moveaxis(found, 0, axis)
