@@ -36,6 +36,16 @@ _STRIDES = (2, 4, 8, 16, 32)
 _TIMM = re.compile(r"timm:[A-Za-z0-9][A-Za-z0-9_.-]*")  # never a name that a hub or a folder could answer to
 
 
+def check_encoder(name: str) -> None:
+    """Nothing, if a name is that of an encoder, or could be one of timm's.
+
+    Raises:
+        ModelError: it is not.
+    """
+    if name not in ENCODERS and not _TIMM.fullmatch(name):
+        raise ModelError(f"there is no encoder {name!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
+
+
 class Encoder(nn.Module):
     """Features at the strides 2, 4, 8, 16 and 32, none of them above ``output_stride``.
 
@@ -59,8 +69,7 @@ class Encoder(nn.Module):
 
     def __init__(self, name: str, *, bands: int, output_stride: int, pool: int = 2) -> None:
         super().__init__()
-        if name not in ENCODERS and not _TIMM.fullmatch(name):
-            raise ModelError(f"there is no encoder {name!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
+        check_encoder(name)
         if output_stride not in (8, 16, 32):
             raise ModelError(f"output_stride must be 8, 16 or 32, got {output_stride}")
         self.name, self.halfway, self.fills = name, name == "vgg16" and pool == 2, False

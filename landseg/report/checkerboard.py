@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from landseg.geo.store import disk_errors
 from landseg.metrics.checkerboard import checkerboard
+from landseg.report.pictures import save_picture
 from landseg.report.preview import check_preview_path
 
 _PAPER, _INK, _QUIET, _MARK = (252, 252, 250), (34, 36, 38), (112, 116, 120), (206, 62, 48)
@@ -42,13 +41,7 @@ def plot_checkerboard(maps: NDArray[Any], stride: int, out: Path, *, title: str 
     _marks(draw, stride, (right, top))
     text = f"{100 * share:.2g} % of the variance repeats every {stride} px" if math.isfinite(share) else "a flat map"
     draw.text((_MARGIN, top + _SIDE + 16), text, _INK, font=small)
-    part = out.with_name(f".{out.stem}.part{out.suffix}")
-    try:
-        with disk_errors(out):
-            canvas.save(part)
-            os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+    save_picture(canvas, out)
     return share
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.source import Source
-from landseg.geo.store import disk_errors
+from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import Colors, image_colors
 from landseg.tiling.receptive import LayerField, ReceptiveField
 
@@ -118,13 +117,7 @@ def draw_field(
     for color, layer in zip(COLORS, shown, strict=False):
         draw.rectangle(_box(layer.size or 1, side), outline=color, width=2)
     _legend(draw, field, shown, _notes(title, side, ground), heat)
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part.png")
-    try:
-        with disk_errors(path):
-            canvas.save(part)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    save_picture(canvas, path)
     return path
 
 

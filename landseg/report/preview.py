@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +15,7 @@ from landseg.errors import GridError, OutputError
 from landseg.geo.grid import Grid, Rect, crs_text, metres_text
 from landseg.geo.raster import RasterFile
 from landseg.geo.source import Source
-from landseg.geo.store import disk_errors
+from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY, Colors, class_samples, image_colors
 
 OPACITY = 0.55  # of the classes over the imagery; their outlines are nearly solid
@@ -71,13 +70,7 @@ def preview(
     if grid.transform.e > 0 and not grid.transform.is_identity:  # south-up: turn north to the top
         imagery, overlay = imagery[::-1], overlay[::-1]
     picture = _compose(imagery, overlay, layout, _Text(title or source.name, grid), _legend(classes, counts))
-    part = out.with_name(f".{out.stem}.part{out.suffix}")
-    try:
-        with disk_errors(out):
-            picture.save(part)
-            os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+    save_picture(picture, out)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import ModelError, TrainingError
-from landseg.models.backbones import ENCODERS
+from landseg.models.backbones import check_encoder
 from landseg.models.build import ARCHITECTURES, architecture
 from landseg.training.recipe import RANDOM, Recipe
 
@@ -93,11 +93,8 @@ def check_names(arch: str, encoder: str) -> None:
     Raises:
         ModelError: with the names that there are.
     """
-    if arch not in ARCHITECTURES:
-        raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(ARCHITECTURES)}")
-    if encoder not in ENCODERS and not encoder.startswith("timm:"):
-        raise ModelError(f"there is no encoder {encoder!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
     architecture(arch, encoder)
+    check_encoder(encoder)
 
 
 def check_network(recipe: Recipe) -> None:
