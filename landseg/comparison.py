@@ -166,7 +166,9 @@ def tally(
     jobs = (
         (number, pair, core)
         for number, pair in enumerate(pairs)
-        for core in strips(pair.grid.rect if pair.aoi is None else pair.aoi.rect, halo=total.halo)
+        for core in strips(
+            pair.grid.rect if pair.aoi is None else pair.aoi.rect, halo=total.halo, edge=measures.block
+        )
     )
 
     def count(job: tuple[int, Pair, Rect]) -> tuple[Tally, tuple[int, Rect, Labels, Labels]]:
@@ -187,11 +189,18 @@ def tally(
     return total, strange
 
 
-def strips(region: Rect, *, halo: int = 0) -> Iterator[Rect]:
-    """Rectangles of whole rows that partition a region, of a few million pixels each, much higher than the halo."""
-    height = max(16, 4 * halo, _PIXELS // region.width // 16 * 16)
-    for top in range(region.top, region.bottom, height):
-        yield Rect(top, region.left, min(height, region.bottom - top), region.width)
+def strips(region: Rect, *, halo: int = 0, edge: int = 16) -> Iterator[Rect]:
+    """Rectangles of whole rows that partition a region, of a few million pixels each, much higher than the halo.
+
+    They meet at multiples of ``edge`` where it is not larger than they are: blocks stay whole.
+    """
+    wanted = max(16, 4 * halo, _PIXELS // region.width)
+    step = edge if edge <= wanted else 16
+    height, top = wanted // step * step, region.top
+    while top < region.bottom:
+        bottom = min((top + height) // step * step, region.bottom)
+        yield Rect(top, region.left, bottom - top, region.width)
+        top = bottom
 
 
 def grown(core: Rect, halo: int, grid: Grid) -> Rect:

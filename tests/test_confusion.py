@@ -101,17 +101,18 @@ def test_pieces_of_an_update_make_up_the_whole(monkeypatch: pytest.MonkeyPatch, 
         assert np.array_equal(pairs(truth, prediction, classes), want)
 
 
-@pytest.mark.parametrize("size", [1 << 16, (1 << 16) + 1, (1 << 19) + 3])
-def test_two_pixels_counted_at_once_are_two(size: int) -> None:
+@pytest.mark.parametrize("size", [1 << 14, 1 << 16, (1 << 16) + 1, (1 << 19) + 3])
+@pytest.mark.parametrize("classes", [7, 8, 15])  # of 3 bits, and of 4
+def test_two_pixels_counted_at_once_are_two(size: int, classes: int) -> None:
     rng = np.random.default_rng(size)
-    truth, prediction = rng.choice([0, 1, 2, 14, 255], (2, size)).astype(np.uint8)
-    truth[-1], prediction[-1] = 2, 14
-    want = module._joint(truth, prediction)
-    found = pairs(truth, prediction, 15)
-    assert np.array_equal(found[:, :15], want[:15, :15]) and np.array_equal(found[:, 15], want[:15, 255])
+    truth, prediction = rng.choice([0, 1, 2, classes - 1, 255], (2, size)).astype(np.uint8)
+    truth[-1], prediction[-1] = 2, classes - 1
+    want = module._joint(truth, prediction)[:classes]
+    found = pairs(truth, prediction, classes)
+    assert np.array_equal(found[:, :-1], want[:, :classes]) and np.array_equal(found[:, -1], want[:, 255])
     prediction[truth == 255] = 99  # what truth ignores may be anything
-    assert np.array_equal(pairs(truth, prediction, 15), found)
-    assert not np.array_equal(pairs(truth[:-1], prediction[:-1], 15), found)  # twin: the odd one left out
+    assert np.array_equal(pairs(truth, prediction, classes), found)
+    assert not np.array_equal(pairs(truth[:-1], prediction[:-1], classes), found)  # twin: the odd one left out
 
 
 EVERY: tuple[Callable[[np.ndarray], np.ndarray], ...] = (

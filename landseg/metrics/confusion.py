@@ -12,8 +12,8 @@ from landseg.metrics import figures
 
 CHUNK = 1 << 19
 """Pixels that are counted at a time: their codes (at most 1 MiB) stay in a processor's cache."""
-FEW = 15
-"""Up to so many classes, and no data as one more, an index fits half a byte."""
+FEWER, FEW = 7, 15
+"""Up to so many classes, and no data as one more, an index fits 3 bits, or 4."""
 
 
 class Confusion:
@@ -124,8 +124,9 @@ def pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> NDArra
     for start in range(0, len(truth), rows):
         chunk = slice(start, start + rows)
         true, said = _bytes(truth[chunk], IGNORE_INDEX), _bytes(prediction[chunk], MAX_CLASSES)
+        true, said = true.ravel(), said.ravel()  # parts of wider rows: copied once, then worked on at full speed
         if classes <= FEW and _all_known(true, classes) and _all_known(said, classes):
-            joint = _joint_of_few(true, said)[:classes]
+            joint = _joint_of_few(true, said, 3 if classes <= FEWER else 4)[:classes]
         else:
             joint = _joint(true, said)[:classes]
             if joint[:, classes:IGNORE_INDEX].any():
@@ -140,23 +141,24 @@ def _joint(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[n
     codes = truth.astype(np.uint16)
     codes <<= 8
     codes |= prediction
-    return np.bincount(codes.ravel(), minlength=1 << 16).reshape(256, 256)
+    return np.bincount(codes, minlength=1 << 16).reshape(256, 256)
 
 
-def _joint_of_few(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Pixels by class index, (16, 16), where every byte is below 15 or IGNORE_INDEX, which is counted at 15.
+def _joint_of_few(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], bits: int) -> NDArray[np.int64]:
+    """Pixels (N,) by class index, (2 ** bits, 2 ** bits); IGNORE_INDEX is the last, every other byte below it.
 
-    A pixel's two half bytes make one, and a number of 16 bits holds two pixels: half as much to count.
+    A pixel's two indices make one byte, and a number of 16 bits holds two pixels: half as much to count.
     """
-    codes = truth << np.uint8(4)
-    codes |= prediction & np.uint8(15)
-    codes = codes.ravel()
-    even = codes.size // 2 * 2 if codes.size >= 1 << 16 else 0  # fewer pixels than numbers are counted one by one
-    joint = np.bincount(codes[even:], minlength=256)
+    last = np.uint8((1 << bits) - 1)
+    codes = (truth & last) << np.uint8(bits)
+    codes |= prediction & last
+    size, span = 1 << 2 * bits, 256 << 2 * bits
+    even = codes.size // 2 * 2 if codes.size >= span else 0  # fewer pixels than numbers are counted one by one
+    joint = np.bincount(codes[even:], minlength=size)
     if even:
-        both = np.bincount(codes[:even].view(np.uint16), minlength=1 << 16).reshape(256, 256)
+        both = np.bincount(codes[:even].view(np.uint16), minlength=span).reshape(-1, 256)[:size, :size]
         joint = joint + both.sum(0) + both.sum(1)
-    return joint.reshape(16, 16)
+    return joint.reshape(last + 1, last + 1)
 
 
 def _all_known(values: NDArray[np.uint8], classes: int) -> bool:
