@@ -168,7 +168,8 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
     notes = list(dict.fromkeys(pair.truth.note for pair in pairs))[:8]
     missed = int(counted.blocks.table()[:, -1].sum())
     if missed:
-        notes.append(f"{missed} labelled pixels have no prediction; they count as errors")
+        without = "no prediction" if not options.naming.ignore else "no prediction, or an ignored one"
+        notes.append(f"{missed} labelled pixels have {without}; they count as errors")
     if options.samples:
         blocks, edge = len(counted.blocks), counted.blocks.edge
         few = "; with so few take the intervals for a hint" if blocks < 30 else ""
