@@ -105,6 +105,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
         RasterError: It cannot be opened.
         ModelError: `model` was named and cannot be read.
     """
+    from landseg.geo.borders import BORDERS
     from landseg.geo.grid import crs_text
     from landseg.geo.raster import RasterFile
     from landseg.geo.signature import CLASSES, MADE_WITH
@@ -131,7 +132,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
-                if name.startswith(PROVENANCE) and name not in (CLASSES, MADE_WITH)  # which are for programs
+                if name.startswith(PROVENANCE) and name not in (BORDERS, CLASSES, MADE_WITH)  # which are for programs
             },
             "model": _verdict(file, model),
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from landseg.errormap import ErrorMap
 from landseg.errors import ClassError, OutputError, RasterError
 from landseg.evaluation import Evaluation
 from landseg.geo.address import label
+from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
 from landseg.geo.source import open_source
 from landseg.report.text import check_csv_path, write_csv
@@ -195,25 +195,16 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     spacing = (1.0, 1.0) if metres is None else (metres, metres)
     if tolerance is not None:
         tolerance.pixels(grid)  # refuses metres where there are none
+    borders = Borders.read(pairs[0].tags, grid.shape) if len(pairs) == 1 else None
     return Measures(
         classes=len(pairs[0].prediction.classes),
         block=options.block.pixels(grid),
         distance=None if options.boundary is None else options.boundary.pixels(grid),
         tolerance=None if tolerance is None else tolerance.value * (1.0 if tolerance.metres else spacing[0]),
         spacing=spacing,
-        borders=_borders(pairs[0].tags) if len(pairs) == 1 else None,
+        borders=(borders.rows, borders.columns) if borders else None,
         confidences=any(pair.probs is not None for pair in pairs),
     )
-
-
-def _borders(tags: dict[str, str]) -> tuple[list[int], list[int]] | None:
-    """Where the windows of a prediction met, from its tag; None where it does not say."""
-    try:
-        found = json.loads(tags["LANDSEG_BORDERS"])
-        rows, columns = [int(v) for v in found["rows"]], [int(v) for v in found["columns"]]
-    except (KeyError, ValueError, TypeError):
-        return None
-    return (rows, columns) if rows or columns else None
 
 
 def _files(paths: str | Sequence[str]) -> list[str]:

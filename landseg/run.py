@@ -16,6 +16,7 @@ from landseg.engine import Engine
 from landseg.errors import OutputError
 from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
+from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
@@ -122,7 +123,7 @@ class Run:
             encoder = Encoder(engine.model.card.classes, {layer.name: layer.dtype for layer in layers})
             walk.run(outputs, aoi=aoi, encode=encoder.encode)
             self._further(outputs, matched, engine)
-            outputs.finish(_plan_tags(made))
+            outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
         return made
 
     def _skipped(self, region: Rect) -> Prediction:
