@@ -55,6 +55,7 @@ def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "sha256": peek.file_hash(path),
         "exact": card.receptive_field.exact,
+        "temperature": card.temperature,
         **card.to_json(),
     }
 

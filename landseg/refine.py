@@ -35,7 +35,8 @@ from landseg.tiling.progress import Progress
 __all__ = ["RefineOptions", "Refinement", "refine"]
 
 _log = logging.getLogger(__name__)
-_KEPT = ("LANDSEG_MODEL", "LANDSEG_MODEL_HASH", "LANDSEG_PRECISION", "LANDSEG_DEVICE")  # who made the probabilities
+# Who made the probabilities, and how sure they are.
+_KEPT = tuple(f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "DEVICE", "TEMPERATURE"))
 File = str | PathLike[str]
 
 

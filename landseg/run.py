@@ -120,7 +120,8 @@ class Run:
             made = walk.planned(self.output, 0)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
             made = walk.measured(made, outputs)
-            encoder = Encoder(engine.model.card.classes, {layer.name: layer.dtype for layer in layers})
+            card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
+            encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
             walk.run(outputs, aoi=aoi, encode=encoder.encode)
             self._further(outputs, matched, engine)
             outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
@@ -210,6 +211,7 @@ class Run:
             "precision": engine.runner.precision,
             "device": engine.runner.device.type,
             "command": _command(self.sources, self.engine.model, self.options),
+            **({} if card.temperature == 1 else {"temperature": repr(card.temperature)}),
         }
 
 

@@ -45,7 +45,9 @@ def test_what_is_written_is_read(rows: tuple[int, ...], columns: tuple[int, ...]
 def test_twin_a_run_that_is_one_short_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     check_round_trip((10, 20, 30, 40), ())
     honest = borders._runs
-    monkeypatch.setattr(borders, "_runs", lambda n: [[*r[:2], r[2] - 1] if isinstance(r, list) else r for r in honest(n)])
+    monkeypatch.setattr(
+        borders, "_runs", lambda n: [[*r[:2], r[2] - 1] if isinstance(r, list) else r for r in honest(n)]
+    )
     with pytest.raises(AssertionError):
         check_round_trip((10, 20, 30, 40), ())
 

@@ -60,7 +60,7 @@ class Placement:
         return Rect(top, left, bottom - top, right - left)
 
     def cuts(self, cuts: Cuts, region: Rect) -> Cuts:
-        """Where cuts of the network's rows and columns lie in a region of the source, counted from its first pixel."""
+        """Where cuts of the network's rows and columns lie in a region of the source, counted from there."""
         rows, columns = cuts
         return (
             tuple(self._edge(edge, 0) - region.top for edge in rows),
