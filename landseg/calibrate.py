@@ -100,7 +100,7 @@ def calibrate(
     path = shipped.resolve(model) if asked else None
     card = None if path is None else peek.card_in(path)
     if output is not None:
-        check_target(Path(output), overwrite=overwrite)
+        check_target(Path(output), overwrite=overwrite, source=path)
     judged = open_judged(probs, target, naming, None if card is None else card.classes)
     try:
         old, notes = _made_with(judged) if path is None or card is None else _made_by(judged, path, card)

@@ -180,7 +180,7 @@ def test_a_copy_of_the_model_has_the_temperature_and_the_same_weights(tmp_path: 
         calibrate(hot, files[1], model=model)
 
 
-def test_outputs_that_exist_or_are_the_model_are_refused(tmp_path: Path) -> None:
+def test_outputs_that_exist_or_are_the_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, copy = tmp_path / "m.safetensors", tmp_path / "c.safetensors"
     card = saved(model)
     probs, truth = drawn(1.5, (40, 40))
@@ -197,8 +197,19 @@ def test_outputs_that_exist_or_are_the_model_are_refused(tmp_path: Path) -> None
         calibrate(*files, model=model, output=model, overwrite=True)
     with pytest.raises(OutputError, match=r"ends in \.safetensors"):
         calibrate(*files, model=model, output=tmp_path / "c.bin")
-    with pytest.raises(OutputError, match="cannot write"):
+    with pytest.raises(OutputError, match=r"make the folder .*none first"):
         copy_with_card(model, tmp_path / "none" / "c.safetensors", card)
+    # Refused before any work: the probabilities, which are none, are not even opened.
+    with pytest.raises(OutputError, match="is the model itself"):
+        calibrate(str(copy), str(copy), model=model, output=model)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("landseg.models.writing.os.fsync", full)
+        with pytest.raises(OutputError, match="No space left"):
+            calibrate(*files, model=model, output=tmp_path / "d.safetensors")
     assert model.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.safetensors", "m.safetensors", "p.tif", "t.tif"]
 
