@@ -124,6 +124,10 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield _row("trained at", _metres(facts["trained_at_m"]) if facts["trained_at_m"] else "unknown")
     for entry in facts["classes"]["classes"]:
         yield _row(f"class {entry['value']}", f"{entry['name']} (#{bytes(entry['color']).hex()})")
+    warmth = facts["temperature"]
+    yield _row(
+        "temperature", "1: none was fitted" if warmth == 1 else f"{warmth:.4g}: probabilities are of logits / it"
+    )
     yield from _field_lines(facts["receptive_field"])
     yield from _training_lines(facts["training"], facts["metrics"])
     yield _row("fails", facts["limitations"] or "not stated")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,11 +72,7 @@ class Pair:
         """Truth and prediction (h, w) under a rectangle; neither says anything outside the area of interest."""
         truth, predicted = self.truth.read(rect), self.prediction.read(rect)
         if self.aoi is not None:
-            inside = self.aoi.inside(rect)
-            shown = np.zeros(rect.shape, bool)
-            if (shared := rect.intersection(self.aoi.rect)) is not None:
-                shown[shared.relative_to(rect).slices] = True
-            outside = ~shown if inside is None else ~(shown & inside)
+            outside = ~shown(self.aoi, rect)
             truth[outside] = predicted[outside] = IGNORE_INDEX
         return truth, predicted
 
@@ -99,6 +95,15 @@ class Pair:
             self.probs.close()
 
 
+def shown(aoi: Aoi, rect: Rect) -> NDArray[np.bool_]:
+    """Which pixels (h, w) of a rectangle lie inside an area of interest."""
+    found = np.zeros(rect.shape, bool)
+    if (shared := rect.intersection(aoi.rect)) is not None:
+        found[shared.relative_to(rect).slices] = True
+    inside = aoi.inside(rect)
+    return found if inside is None else found & inside
+
+
 def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: str | None = None) -> Pair:
     """Open one class raster and what is known of the truth on its grid.
 
@@ -108,7 +113,7 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
     file = RasterFile(prediction)
     try:
         grid, tags = file.info.grid, file.info.tags
-        _refuse_swapped(prediction, tags, target)
+        refuse_swapped(prediction, tags, target)
         classes = class_table(file, target, naming)
     finally:
         file.close()
@@ -116,7 +121,7 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
     try:
         ours = ClassRaster(open_labels(prediction, grid), classes)
         opened.append(ours)
-        truth = _open_truth(target, classes, naming, grid)
+        truth = open_truth(target, classes, naming, grid)
         opened.append(truth)
         aoi = None if naming.aoi is None else read_aoi(naming.aoi, grid)
         source = None if probs is None else _open_probs(probs, grid, len(classes))
@@ -181,7 +186,7 @@ def tally(
         return part, (number, core, truth[inside], predicted[inside])
 
     with ThreadPoolExecutor(workers) as pool:
-        for part, strip in _in_order(pool, count, jobs, ahead=workers + 1):
+        for part, strip in in_order(pool, count, jobs, ahead=workers + 1):
             total.merge(part)
             if seen is not None:
                 seen(*strip)
@@ -189,12 +194,13 @@ def tally(
     return total, strange
 
 
-def strips(region: Rect, *, halo: int = 0, edge: int = 16) -> Iterator[Rect]:
-    """Rectangles of whole rows that partition a region, of a few million pixels each, much higher than the halo.
+def strips(region: Rect, *, halo: int = 0, edge: int = 16, layers: int = 1) -> Iterator[Rect]:
+    """Rectangles of whole rows that partition a region, much higher than the halo.
 
-    They meet at multiples of ``edge`` where it is not larger than they are: blocks stay whole.
+    Each has a few million pixels, all ``layers`` together. They meet at multiples of ``edge`` where it is not larger
+    than they are: blocks stay whole.
     """
-    wanted = max(16, 4 * halo, _PIXELS // region.width)
+    wanted = max(16, 4 * halo, _PIXELS // layers // region.width)
     step = edge if edge <= wanted else 16
     height, top = wanted // step * step, region.top
     while top < region.bottom:
@@ -211,7 +217,7 @@ def grown(core: Rect, halo: int, grid: Grid) -> Rect:
     return inside
 
 
-def _in_order(pool: ThreadPoolExecutor, work: Any, jobs: Iterator[Any], *, ahead: int) -> Iterator[Any]:
+def in_order(pool: ThreadPoolExecutor, work: Any, jobs: Iterable[Any], *, ahead: int) -> Iterator[Any]:
     """Results in the order of the jobs, with only a few of them under way or waiting."""
     waiting: list[Future[Any]] = []
     try:
@@ -226,7 +232,12 @@ def _in_order(pool: ThreadPoolExecutor, work: Any, jobs: Iterator[Any], *, ahead
             future.cancel()
 
 
-def _open_truth(target: Sequence[str], classes: ClassMap, naming: Naming, grid: Grid) -> Truth:
+def open_truth(target: Sequence[str], classes: ClassMap, naming: Naming, grid: Grid) -> Truth:
+    """Open what is known of the truth, a vector file or label rasters, on a grid.
+
+    Raises:
+        LandsegError: it cannot be opened, lies elsewhere, or the class column is missing or one too many.
+    """
     if len(target) == 1 and is_vector(Path(target[0])):
         if naming.class_field is None:
             raise ClassError(f"{label(target[0])} is a vector file: say which column names the class, --class-field")
@@ -249,7 +260,7 @@ def _open_probs(path: str, grid: Grid, classes: int) -> Source:
     return source
 
 
-def _refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str]) -> None:
+def refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str]) -> None:
     """A truth that landseg predicted is none, and one beside a prediction that it did not make is swapped with it.
 
     Raises:

@@ -55,6 +55,7 @@ def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
         "bytes": path.stat().st_size,
         "sha256": peek.file_hash(path),
         "exact": card.receptive_field.exact,
+        "temperature": card.temperature,
         **card.to_json(),
     }
 
@@ -105,6 +106,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
         RasterError: It cannot be opened.
         ModelError: `model` was named and cannot be read.
     """
+    from landseg.geo.borders import BORDERS
     from landseg.geo.grid import crs_text
     from landseg.geo.raster import RasterFile
     from landseg.geo.signature import CLASSES, MADE_WITH
@@ -131,7 +133,7 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
-                if name.startswith(PROVENANCE) and name not in (CLASSES, MADE_WITH)  # which are for programs
+                if name.startswith(PROVENANCE) and name not in (BORDERS, CLASSES, MADE_WITH)  # which are for programs
             },
             "model": _verdict(file, model),
         }

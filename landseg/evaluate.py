@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from landseg.errormap import ErrorMap
 from landseg.errors import ClassError, OutputError, RasterError
 from landseg.evaluation import Evaluation
 from landseg.geo.address import label
+from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
 from landseg.geo.source import open_source
 from landseg.report.text import check_csv_path, write_csv
@@ -19,7 +19,8 @@ from landseg.summary import EvaluateOptions, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.tiling.progress import Progress
 
-_STEMS = ("_labels", "-labels", "_label", "-label", "_mask", "-mask", "_truth", "-truth", "_gt", "-gt")
+_ENDINGS = ("labels", "label", "mask", "truth", "gt", "probs")
+_STEMS = tuple(between + ending for ending in _ENDINGS for between in "_-")
 _RASTERS = (".tif", ".tiff", ".png", ".vrt")
 
 
@@ -68,7 +69,7 @@ def evaluate(
     try:
         if len(pairs) > 1 and (products.report or products.errors):
             raise OutputError("a report and an error raster go with one prediction; evaluate them one by one")
-        found = _evaluated(pairs, options, products, names=(_named(prediction), _named(target)), quiet=quiet)
+        found = _evaluated(pairs, options, products, names=(named(prediction), named(target)), quiet=quiet)
         if products.csv is not None:
             write_csv(found, products.csv, overwrite=products.overwrite)
         if products.report is not None:
@@ -171,13 +172,13 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
     Raises:
         LandsegError: a file cannot be opened, or a prediction has no truth.
     """
-    ours, theirs = _files(prediction), _files(target)
+    ours, theirs = rasters_in(prediction), rasters_in(target)
     if options.probs is not None and len(ours) > 1:
         raise OutputError("--probs goes with one prediction; evaluate them one by one")
     pairs: list[Pair] = []
     try:
         for path in ours:
-            chosen = theirs if len(theirs) == 1 else _same_name(path, theirs)
+            chosen = theirs if len(theirs) == 1 else same_name(path, theirs)
             pairs.append(open_pair(path, chosen or theirs, options.naming, probs=options.probs))
             if pairs[-1].prediction.classes != pairs[0].prediction.classes:
                 raise ClassError(f"{label(path)} has other classes than {label(ours[0])}; evaluate them one by one")
@@ -195,28 +196,19 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     spacing = (1.0, 1.0) if metres is None else (metres, metres)
     if tolerance is not None:
         tolerance.pixels(grid)  # refuses metres where there are none
+    borders = Borders.read(pairs[0].tags, grid.shape) if len(pairs) == 1 else None
     return Measures(
         classes=len(pairs[0].prediction.classes),
         block=options.block.pixels(grid),
         distance=None if options.boundary is None else options.boundary.pixels(grid),
         tolerance=None if tolerance is None else tolerance.value * (1.0 if tolerance.metres else spacing[0]),
         spacing=spacing,
-        borders=_borders(pairs[0].tags) if len(pairs) == 1 else None,
+        borders=(borders.rows, borders.columns) if borders else None,
         confidences=any(pair.probs is not None for pair in pairs),
     )
 
 
-def _borders(tags: dict[str, str]) -> tuple[list[int], list[int]] | None:
-    """Where the windows of a prediction met, from its tag; None where it does not say."""
-    try:
-        found = json.loads(tags["LANDSEG_BORDERS"])
-        rows, columns = [int(v) for v in found["rows"]], [int(v) for v in found["columns"]]
-    except (KeyError, ValueError, TypeError):
-        return None
-    return (rows, columns) if rows or columns else None
-
-
-def _files(paths: str | Sequence[str]) -> list[str]:
+def rasters_in(paths: str | Sequence[str]) -> list[str]:
     """Files as named, or the rasters in a folder."""
     many = [paths] if isinstance(paths, str) else list(paths)
     found: list[str] = []
@@ -225,9 +217,7 @@ def _files(paths: str | Sequence[str]) -> list[str]:
         if not folder.is_dir():
             found.append(path)
             continue
-        rasters = sorted(
-            str(file) for file in folder.iterdir() if file.suffix.lower() in (".tif", ".tiff", ".png", ".vrt")
-        )
+        rasters = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in _RASTERS)
         if not rasters:
             raise RasterError(f"{path} holds no rasters; expected files that end in .tif, .png or .vrt")
         found += rasters
@@ -236,7 +226,7 @@ def _files(paths: str | Sequence[str]) -> list[str]:
     return found
 
 
-def _same_name(path: str, others: Sequence[str]) -> list[str]:
+def same_name(path: str, others: Sequence[str]) -> list[str]:
     """Those of the same stem, endings such as _labels aside."""
 
     def stem(name: str) -> str:
@@ -248,6 +238,7 @@ def _same_name(path: str, others: Sequence[str]) -> list[str]:
     return [other for other in others if stem(other) == stem(path)]
 
 
-def _named(paths: str | Sequence[str]) -> str:
+def named(paths: str | Sequence[str]) -> str:
+    """One file's name, or the first one's and how many more there are."""
     many = [paths] if isinstance(paths, str) else list(paths)
     return label(many[0]) + (f" and {len(many) - 1} more" if len(many) > 1 else "")

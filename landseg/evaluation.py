@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.metrics.border import Seam
 from landseg.metrics.calibration import Reliability
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ class Evaluation:
         mean_surface_dice: over the classes that have an outline.
         reliability: how far confidences can be believed; None without probabilities.
         border: errors by distance to the windows' borders; None when the windows are not known.
+        seam: the error rate near those borders against that elsewhere.
         worst: windows with the most errors, worst first.
         notes: what the reader has to know: how the grids were aligned, what void was, what was left out.
     """
@@ -139,6 +141,7 @@ class Evaluation:
     mean_surface_dice: float | None = None
     reliability: Reliability | None = None
     border: tuple[BorderBin, ...] | None = None
+    seam: Seam | None = None
     worst: tuple[WorstWindow, ...] = ()
     notes: tuple[str, ...] = ()
 

@@ -21,6 +21,7 @@ from landseg.crf.evidence import Evidence
 from landseg.crf.tiling import MIB, CrfTiling, seam_disagreement, tile_crf
 from landseg.crf.windows import refine_windows
 from landseg.geo.address import label
+from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.probs import ProbsFile
@@ -34,7 +35,8 @@ from landseg.tiling.progress import Progress
 __all__ = ["RefineOptions", "Refinement", "refine"]
 
 _log = logging.getLogger(__name__)
-_KEPT = ("LANDSEG_MODEL", "LANDSEG_MODEL_HASH", "LANDSEG_PRECISION", "LANDSEG_DEVICE")  # who made the probabilities
+# Who made the probabilities, and how sure they are.
+_KEPT = tuple(f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "DEVICE", "TEMPERATURE"))
 File = str | PathLike[str]
 
 
@@ -97,7 +99,7 @@ class _Run:
                 layers,
                 probs.grid,
                 signature=signature,
-                tags=self._tags(probs),
+                tags=self._tags(probs, tiling),
                 resume=options.resume,
                 overwrite=options.overwrite,
                 inputs=inputs,
@@ -218,12 +220,14 @@ class _Run:
             "outputs": {layer.name: layer.dtype for layer in layers},
         }
 
-    def _tags(self, probs: ProbsFile) -> dict[str, str]:
+    def _tags(self, probs: ProbsFile, tiling: CrfTiling) -> dict[str, str]:
+        shape = probs.grid.shape
         names = (Path(label(path)).name for path in (self.probs, *self.images[:3]))
         more = [f"... ({len(self.images)} rasters)"] if len(self.images) > 3 else []
         tags = {
             **{name: probs.tags[name] for name in _KEPT if name in probs.tags},
             "version": __version__,
+            BORDERS: Borders(shape, *tiling.windows.cuts).joined(Borders.read(probs.tags, shape)).text,
             CLASSES: json.dumps(probs.classes.to_json(), ensure_ascii=False),
             "command": " ".join(["landseg refine", *names, *more, *self.options.words()]),
         }

@@ -23,6 +23,7 @@ from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.tiling.costs import MIB
 from landseg.tiling.onepass import Encode, Pass, one_pass
+from landseg.tiling.place import Cuts
 from landseg.tiling.progress import Progress
 from landseg.tiling.rows import Rows
 from landseg.tiling.strips import CELL, StreamPlan, plan_stream
@@ -131,6 +132,9 @@ class RowWalk:
             "cost": plan.cost,
             "threads": self.engine.runner.threads,
         }
+
+    def cuts(self) -> Cuts:
+        return self.matched.placement.cuts(self.plan.cuts, self.region)
 
     def seconds(self) -> float:
         self.engine.runner.keep_memory()

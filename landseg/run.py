@@ -16,6 +16,7 @@ from landseg.engine import Engine
 from landseg.errors import OutputError
 from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
+from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
@@ -119,10 +120,11 @@ class Run:
             made = walk.planned(self.output, 0)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
             made = walk.measured(made, outputs)
-            encoder = Encoder(engine.model.card.classes, {layer.name: layer.dtype for layer in layers})
+            card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
+            encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
             walk.run(outputs, aoi=aoi, encode=encoder.encode)
             self._further(outputs, matched, engine)
-            outputs.finish(_plan_tags(made))
+            outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
         return made
 
     def _skipped(self, region: Rect) -> Prediction:
@@ -209,6 +211,7 @@ class Run:
             "precision": engine.runner.precision,
             "device": engine.runner.device.type,
             "command": _command(self.sources, self.engine.model, self.options),
+            **({} if card.temperature == 1 else {"temperature": repr(card.temperature)}),
         }
 
 

@@ -25,6 +25,7 @@ HEADLINES: dict[str, Callable[..., Any]] = {
 }
 _FEWEST = 0.25  # of its square that has to be labelled for a window to be among the worst
 _WORST = 12
+_NEAR = 4  # pixels from a border between windows within which a seam would show
 _FEW, _BLOCK = Distance(3), Distance(256)
 
 
@@ -82,6 +83,7 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
         mean_surface_dice=None if counted.surface is None else counted.surface.mean(),
         reliability=None if counted.calibration is None else counted.calibration.compute(),
         border=_border(counted),
+        seam=None if counted.border is None else counted.border.seam(_NEAR, count=options.samples, seed=options.seed),
         worst=_worst(counted, grid) if len(pairs) == 1 else (),
     )
     return replace(found, notes=tuple(_notes(pairs, counted, options)))

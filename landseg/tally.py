@@ -14,7 +14,7 @@ from landseg.metrics.area import AreaEstimate, stratified
 from landseg.metrics.blocks import Blocks
 from landseg.metrics.border import BorderErrors
 from landseg.metrics.boundary import BoundaryIoU
-from landseg.metrics.calibration import Calibration, Temperature
+from landseg.metrics.calibration import Calibration
 from landseg.metrics.surface import SurfaceDice
 
 Labels = NDArray[np.uint8]
@@ -32,7 +32,6 @@ class Measures:
         spacing: (row, column) distance between pixels.
         borders: rows and columns where windows meet; None where they are not known.
         confidences: whether there are probabilities to judge.
-        temperature: whether to fit a temperature to them.
     """
 
     classes: int
@@ -42,7 +41,6 @@ class Measures:
     spacing: tuple[float, float] = (1.0, 1.0)
     borders: tuple[Sequence[int], Sequence[int]] | None = None
     confidences: bool = False
-    temperature: bool = False
 
 
 class Tally:
@@ -61,7 +59,6 @@ class Tally:
         self.surface = None if m.tolerance is None else SurfaceDice(m.classes, m.tolerance, m.spacing)
         self.border = None if m.borders is None else BorderErrors(*m.borders)
         self.calibration = Calibration(m.classes) if m.confidences else None
-        self.temperature = Temperature(m.classes) if m.temperature else None
 
     @property
     def halo(self) -> int:
@@ -98,16 +95,14 @@ class Tally:
             self.surface.update(truth, predicted, core=part)
         if self.border is not None:
             self.border.update(true, ours, top=core.top, left=core.left)
-        if probs is not None:
-            for fit in (self.calibration, self.temperature):
-                if fit is not None:
-                    fit.update(probs, true)
+        if probs is not None and self.calibration is not None:
+            self.calibration.update(probs, true)
 
     def merge(self, other: Tally) -> None:
         """Take over what another has counted."""
         self.blocks.merge(other.blocks)
         self.unlabelled += other.unlabelled
-        for name in ("boundary", "surface", "border", "calibration", "temperature"):
+        for name in ("boundary", "surface", "border", "calibration"):
             mine = getattr(self, name)
             if mine is not None:
                 mine.merge(getattr(other, name))

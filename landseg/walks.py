@@ -21,6 +21,7 @@ from landseg.options import Options
 from landseg.prediction import Prediction, planned
 from landseg.rowwalk import RowWalk, against_rows, plan_rows
 from landseg.tiling.onepass import Encode
+from landseg.tiling.place import Cuts
 from landseg.tiling.plan import Tiling
 from landseg.tiling.progress import Progress
 from landseg.tiling.stream import stream
@@ -37,6 +38,10 @@ class Walk(Protocol):
 
     def note(self) -> dict[str, Any]:
         """What a resumed run must know to go the same way."""
+        ...
+
+    def cuts(self) -> Cuts:
+        """Rows and columns of the region at which something was computed apart."""
         ...
 
     def seconds(self) -> float:
@@ -115,6 +120,9 @@ class WindowWalk:
             "sums": tiling.sums,
             "threads": self.engine.runner.threads,
         }
+
+    def cuts(self) -> Cuts:
+        return self.matched.placement.cuts(self.tiling.windows.cuts, self.region)
 
     def seconds(self) -> float:
         tiling, runner = self.tiling, self.engine.runner

@@ -108,3 +108,18 @@ def test_a_band_that_cannot_scale_is_refused(mean: float, std: float) -> None:
 
 def test_scaling_is_read_off_the_bands() -> None:
     assert make_card().means == (90.0, 0.25) and make_card().stds == (40.0, 0.125)
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), True])
+def test_a_card_takes_no_temperature_that_means_nothing(temperature: float) -> None:
+    with pytest.raises(ModelError, match="temperature should be a finite number above 0"):
+        make_card(temperature=temperature)
+
+
+def test_a_card_without_a_temperature_has_1_and_one_with_it_comes_back() -> None:
+    old = make_card().to_json()
+    assert "temperature" not in old and Card.from_json(old).temperature == 1
+    fitted = make_card(temperature=1.37)
+    assert Card.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
+    with pytest.raises(ModelError, match="'temperature' should be a finite number, got 'warm'"):
+        Card.from_json({**old, "temperature": "warm"})

@@ -22,6 +22,7 @@ class Seam(NamedTuple):
         ratio: near / far; nan without errors on the far side, or without pixels on either.
         low: lower end of the ratio's 95 % interval, by a bootstrap of spatial blocks.
         high: its upper end. Where 1 lies between the two there is no sign of a seam.
+        distance: pixels nearer than that are near.
     """
 
     near: float
@@ -29,6 +30,7 @@ class Seam(NamedTuple):
     ratio: float
     low: float
     high: float
+    distance: int
 
 
 class BorderErrors:
@@ -101,10 +103,10 @@ class BorderErrors:
         )  # (B, near or far, right or wrong)
         near, far = _rates(grouped.sum(0, keepdims=True).astype(np.float64))[0]
         ends = np.full(2, np.nan)
-        if len(stack) > 1:
+        if len(stack) > 1 and count:
             ends = blocks.interval(blocks.replicates(grouped, {"": _ratios}, count=count, seed=seed)[""])
         ratio = float(_ratios(grouped.sum(0, keepdims=True).astype(np.float64))[0])
-        return Seam(float(near), float(far), ratio, float(ends[0]), float(ends[1]))
+        return Seam(float(near), float(far), ratio, float(ends[0]), float(ends[1]), distance)
 
     def _distances(self, borders: NDArray[np.int64], start: int, size: int) -> NDArray[np.int64]:
         """The distance of pixels start..start + size - 1 to the nearest border, at most ``reach``, (size,)."""

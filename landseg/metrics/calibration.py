@@ -144,19 +144,32 @@ class Temperature:
         self.pixels = 0
         self.losses = np.zeros(len(self.temperatures))
 
-    def update(self, probs: NDArray[np.floating[Any]], target: NDArray[np.integer[Any]]) -> None:
+    def update(
+        self, probs: NDArray[np.floating[Any]], target: NDArray[np.integer[Any]], *, rounded: bool = False
+    ) -> None:
         """Count probabilities (K, ...) and class indices (...); only pixels whose truth is a class.
+
+        Of probabilities that were ``rounded``, to steps of 1/255 say, a 0 may stand for very different small ones,
+        on which the temperature would come to hang. So the truth is then asked for among the classes above 0 alone:
+        shares of a softmax stay one when classes are left out. Pixels whose truth is not among these, or that have
+        but one, say nothing.
 
         Raises:
             ValueError: shapes that do not fit.
         """
         values, truth = labelled(probs, target, self.classes)
+        if rounded:
+            left = values > 0
+            asked = np.take_along_axis(left, truth[None], 0)[0] & (left.sum(0) > 1)
+            values, truth = values[:, asked], truth[asked]
         self.pixels += truth.size
         for start in range(0, truth.size, CHUNK):
             part = slice(start, start + CHUNK)
             # Single precision: four times as fast, and seven digits of a loss are plenty.
             logits = np.log(np.maximum(values[:, part], SMALLEST)).astype(np.float32)
             logits -= logits.max(0)
+            if rounded:
+                logits[values[:, part] == 0] = -np.inf
             own = float(np.take_along_axis(logits, truth[None, part], 0).sum(dtype=np.float64))
             for index, temperature in enumerate(self.temperatures):
                 sums = np.exp(logits * np.float32(1 / temperature)).sum(0)
@@ -196,13 +209,17 @@ class Temperature:
         return float(np.exp(x[1] - slope / (2 * square))) if square > 0 else float(self.temperatures[best])
 
 
-def tempered(probs: NDArray[np.floating[Any]], temperature: float) -> NDArray[np.float64]:
+def tempered(
+    probs: NDArray[np.floating[Any]], temperature: float, *, smallest: float = SMALLEST
+) -> NDArray[np.float64]:
     """Probabilities (K, ...) after their logits are divided by a temperature; they sum to 1.
+
+    Those below ``smallest`` are taken for that.
 
     >>> tempered(np.array([0.8, 0.2]), 0.5).round(3).tolist()
     [0.941, 0.059]
     """
-    logits = np.log(np.maximum(np.asarray(probs, np.float64), SMALLEST)) / temperature
+    logits = np.log(np.maximum(np.asarray(probs, np.float64), smallest)) / temperature
     powers = np.exp(logits - logits.max(0))
     result: NDArray[np.float64] = powers / powers.sum(0)
     return result

@@ -8,10 +8,9 @@ statistics) stay in float32: they cost almost nothing. Counters of batches are l
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Literal
 
@@ -20,12 +19,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from landseg.errors import LandsegError, ModelError, OutputError
+from landseg.errors import LandsegError, ModelError
 from landseg.models import header, shipped
 from landseg.models.build import build_network
 from landseg.models.card import Card
-from landseg.models.mlm import mlm_fields
 from landseg.models.peek import card_in, read_card
+from landseg.models.writing import card_entries, check_target, write_file
 
 __all__ = ["Model", "load_model", "read_card", "save_model"]
 
@@ -91,23 +90,13 @@ def save_model(
         ModelError: Weights that are not finite, or too large for float16.
     """
     target = Path(path)
-    if target.suffix != shipped.SUFFIX:
-        raise OutputError(
-            f"a model file ends in {shipped.SUFFIX}, got {target.name!r}: use {target.stem}{shipped.SUFFIX}"
-        )
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists; pass overwrite to replace it or choose another name")
+    check_target(target, overwrite=overwrite)
     tensors = {
         name: _stored(name, tensor.detach().cpu(), half=dtype == "float16")
         for name, tensor in sorted(network.state_dict().items())
         if not name.endswith(_COUNTER)
     }
-    metadata = {
-        "format": "pt",  # what safetensors' own readers look for
-        "landseg": json.dumps(card.to_json(), ensure_ascii=False, allow_nan=False),
-        "mlm": json.dumps(mlm_fields(card), ensure_ascii=False, allow_nan=False),
-    }
-    _write(target, metadata, tensors)
+    _write(target, card_entries(card), tensors)
     return target
 
 
@@ -161,16 +150,5 @@ def _stored(name: str, tensor: Tensor, *, half: bool) -> Tensor:
 
 def _write(target: Path, metadata: Mapping[str, str], tensors: Mapping[str, Tensor]) -> None:
     table = [(name, _DTYPES[tensor.dtype], tuple(tensor.shape), tensor.nbytes) for name, tensor in tensors.items()]
-    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with hidden.open("wb") as stream:
-            stream.write(header.encode(metadata, table))
-            for tensor in tensors.values():
-                stream.write(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(hidden, target)
-    except OSError as problem:
-        raise OutputError(f"cannot write {target}: {problem.strerror or problem}") from problem
-    finally:
-        hidden.unlink(missing_ok=True)
+    bodies = (tensor.reshape(-1).view(torch.uint8).numpy().tobytes() for tensor in tensors.values())
+    write_file(target, chain([header.encode(metadata, table)], bodies))

@@ -42,6 +42,7 @@ class Card:
         fill: What the network sees where the raster has no data, in scaled units; 0 is the mean.
         resolution_m: The ground sampling distance the network must run at; None leaves it open.
         trained_at_m: The ground sampling distances it was trained at.
+        temperature: What logits are divided by before they become probabilities; it changes no class.
         limitations: Where it will fail, in sentences.
         created_by: The landseg that wrote it.
     """
@@ -62,6 +63,7 @@ class Card:
     trained_at_m: tuple[float, ...] = ()
     training: Training | None = None
     metrics: Metrics | None = None
+    temperature: float = 1.0
     limitations: str = ""
     created_by: str = ""
 
@@ -79,7 +81,11 @@ class Card:
         return tuple(band.std for band in self.bands)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the card as JSON values, `format_version` first; nan figures become null."""
+        """Returns the card as JSON values, `format_version` first; nan figures become null.
+
+        A temperature of 1, which does nothing, is left out: such a card is read by every landseg of its format.
+        """
+        fitted = {} if self.temperature == 1 else {"temperature": self.temperature}
         return {
             "format_version": FORMAT_VERSION,
             "name": self.name,
@@ -97,6 +103,7 @@ class Card:
             "parameters": self.parameters,
             "training": None if self.training is None else self.training.to_json(),
             "metrics": None if self.metrics is None else self.metrics.to_json(),
+            **fitted,
             "limitations": self.limitations,
             "licence": self.licence,
             "created_by": self.created_by,
@@ -127,6 +134,7 @@ class Card:
             parameters=fields.whole("parameters"),
             training=fields.inner_or_none("training", Training.from_json),
             metrics=fields.inner_or_none("metrics", Metrics.from_json),
+            temperature=fields.number_or("temperature", 1.0),
             limitations=fields.text("limitations"),
             licence=fields.text("licence"),
             created_by=fields.text("created_by"),
@@ -150,6 +158,8 @@ def _check(card: Card) -> None:
         raise ModelError(f"dtypes should be one or more of {', '.join(DTYPES)}, got {got}")
     if not is_number(card.fill):
         raise ModelError(f"fill should be a finite number, got {card.fill}")
+    if not (is_number(card.temperature) and card.temperature > 0):
+        raise ModelError(f"temperature should be a finite number above 0, got {card.temperature}")
     for metres in (*card.trained_at_m, *(() if card.resolution_m is None else (card.resolution_m,))):
         if not (is_number(metres) and metres > 0):
             raise ModelError(f"resolutions should be metres above 0, got {metres}")

@@ -38,6 +38,10 @@ class Fields:
     def number(self, name: str) -> float:
         return float(self._take(name, "a finite number", is_number))
 
+    def number_or(self, name: str, default: float) -> float:
+        """Returns a number that may be missing."""
+        return self.number(name) if name in self._data else default
+
     def number_or_none(self, name: str) -> float | None:
         value = self._take(name, "a finite number or null", lambda value: value is None or is_number(value))
         return None if value is None else float(value)

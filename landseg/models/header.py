@@ -76,6 +76,24 @@ def encode(metadata: Mapping[str, str], tensors: Sequence[tuple[str, str, tuple[
     for name, dtype, shape, size in tensors:
         table[name] = {"dtype": dtype, "shape": list(shape), "data_offsets": [at, at + size]}
         at += size
+    return _packed(table)
+
+
+def with_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[bytes, int]:
+    """Returns a file's header with other metadata, and where in the file the tensors' bytes begin that belong to it.
+
+    Raises:
+        ModelError: As `read_header`.
+    """
+    read_header(path)
+    with path.open("rb") as stream:
+        (length,) = struct.unpack("<Q", stream.read(8))
+        table = json.loads(stream.read(length))
+    tensors = {name: entry for name, entry in table.items() if name != "__metadata__"}
+    return _packed({"__metadata__": dict(sorted(metadata.items())), **tensors}), 8 + length
+
+
+def _packed(table: Mapping[str, Any]) -> bytes:
     text = json.dumps(table, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # readers map the tensors in place and want them aligned
     return struct.pack("<Q", len(text)) + text

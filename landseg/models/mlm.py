@@ -87,7 +87,8 @@ def _band(name: str, common_name: str | None) -> dict[str, Any]:
 
 def _hyperparameters(card: Card) -> dict[str, Any]:
     training = {} if card.training is None else card.to_json()["training"]["options"]
-    values = {"encoder": card.encoder} | card.to_json()["options"] | training
+    fitted = {} if card.temperature == 1 else {"temperature": card.temperature}
+    values = {"encoder": card.encoder} | card.to_json()["options"] | training | fitted
     return {_slug(name): value for name, value in values.items()}
 
 

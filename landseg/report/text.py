@@ -9,6 +9,7 @@ from pathlib import Path
 
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
+from landseg.metrics.border import Seam
 
 _COLUMNS = (
     "value", "name", "iou", "precision", "recall", "f1", "pixels", "predicted", "missed", "area_ha", "mapped_ha",
@@ -38,6 +39,8 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
         yield f"  {'surface Dice' + metres:<30} {_number(found.mean_surface_dice)}"
     if found.reliability is not None:
         yield f"  {'expected calibration error':<30} {_number(found.reliability.ece)}"
+    if found.seam is not None:
+        yield f"  {f'errors within {found.seam.distance} px of borders':<30} {_seam(found.seam)}"
     yield ""
     yield from _class_lines(found)
     if found.notes:
@@ -98,6 +101,12 @@ def _class_lines(found: Evaluation) -> Iterator[str]:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _seam(seam: Seam) -> str:
+    """The error rate where windows meet beside that elsewhere, and what their ratio says."""
+    found = f"{_number(seam.near)}   elsewhere {_number(seam.far)}, ratio {_number(seam.ratio)}"
+    return found + _between((seam.low, seam.high)) + ("; a sign of a seam" if seam.low > 1 else "")
 
 
 def _between(ends: tuple[float, float] | None) -> str:

@@ -22,10 +22,12 @@ class Encoder:
         classes: the model's table.
         layers: dtype of each layer, by its name: classes, probs, confidence, logits. Probabilities and
             confidence in uint8 are rounded to steps of 1/255.
+        temperature: what logits are divided by before they become probabilities. The layer of logits has them as
+            the network gives them.
     """
 
-    def __init__(self, classes: ClassMap, layers: Mapping[str, str]) -> None:
-        self._classes = classes
+    def __init__(self, classes: ClassMap, layers: Mapping[str, str], *, temperature: float = 1.0) -> None:
+        self._classes, self._temperature = classes, temperature
         self._layers = dict(layers)
 
     def encode(self, finished: Finished) -> dict[str, NDArray[Any] | None]:
@@ -50,7 +52,10 @@ class Encoder:
         indices, best = top(logits)
         weights = total = np.zeros(0, np.float32)
         if "probs" in self._layers or "confidence" in self._layers:
-            weights = np.exp(logits - best)
+            weights = logits - best
+            if self._temperature != 1:
+                weights /= np.float32(self._temperature)
+            np.exp(weights, out=weights)
             total = weights.sum(axis=0)
         for name, dtype in self._layers.items():
             if name == "classes":

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from landseg.geo.grid import Rect
 
 Array = NDArray[np.float32]
+Cuts = tuple[tuple[int, ...], tuple[int, ...]]
+"""First rows and first columns of what is computed apart from what lies before it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,14 @@ class Placement:
         bottom = min(self.network[0], ceil(rect.bottom / self.factor))
         right = min(self.network[1], ceil(rect.right / self.factor))
         return Rect(top, left, bottom - top, right - left)
+
+    def cuts(self, cuts: Cuts, region: Rect) -> Cuts:
+        """Where cuts of the network's rows and columns lie in a region of the source, counted from there."""
+        rows, columns = cuts
+        return (
+            tuple(self._edge(edge, 0) - region.top for edge in rows),
+            tuple(self._edge(edge, 1) - region.left for edge in columns),
+        )
 
     def resample(self, logits: Array, rect: Rect, target: Rect) -> Array:
         """Logits (K, h, w) of network rectangle `rect` at the source pixels `target`: (K, target.height, .width).

@@ -58,6 +58,15 @@ class StreamPlan:
     per_column: float
     cost: float
 
+    @property
+    def cuts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Rows and columns of the network's grid at which strips, blocks and chunks begin, but for the first."""
+        top, bottom = self.blocks[0].top, self.blocks[0].bottom
+        columns = {block.left for block in self.blocks[1:]}
+        for block in self.blocks if self.chunk else ():
+            columns.update(_multiples(self.chunk or 1, block.left, block.right))
+        return tuple(_multiples(self.strip, top, bottom)), tuple(sorted(columns))
+
 
 def plan_stream(
     flow: Flow,
@@ -184,6 +193,11 @@ def _blocks(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
     cuts = [region.left + region.width * i // count // period * period for i in range(1, count)]
     edges = sorted({region.left, *cuts, region.right})
     return tuple(Rect(region.top, left, region.height, right - left) for left, right in pairwise(edges))
+
+
+def _multiples(step: int, start: int, stop: int) -> range:
+    """The multiples of ``step`` between start and stop, neither included: where a `Schedule` cuts."""
+    return range((start // step + 1) * step, stop, step)
 
 
 def _chunk(width: int, strip: int, cell: int | None, period: int) -> int | None:

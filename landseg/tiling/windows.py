@@ -87,6 +87,11 @@ class WindowPlan:
         return replace(self, y_spans=y_spans, x_spans=x_spans)
 
     @property
+    def cuts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Rows and columns where cores meet: the first of each core but the first."""
+        return tuple(s.core_start for s in self.y_spans[1:]), tuple(s.core_start for s in self.x_spans[1:])
+
+    @property
     def pixels(self) -> int:
         """Pixels that the network computes, all windows together."""
         return sum(span.length for span in self.y_spans) * sum(span.length for span in self.x_spans)

@@ -1,0 +1,45 @@
+"""`landseg calibrate`: confidences that can be believed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import console, options
+
+
+def command(
+    rasters: Annotated[
+        list[str],
+        typer.Argument(metavar="PROBS... TARGET", help="Probabilities, as predict --probs writes; the truth last."),
+    ],
+    model: options.Model = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Write a copy of the model with the temperature."),
+    ] = None,
+    classes: options.Classes = None,
+    ignore: options.Ignore = None,
+    class_field: options.ClassField = None,
+    background: options.Background = None,
+    aoi: options.AoiText = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Fit the temperature that makes a model's confidences agree with the truth; classes stay as they are."""
+    from landseg.calibrate import calibrate
+    from landseg.comparison import Naming
+
+    if len(rasters) < 2:
+        raise typer.BadParameter("name the probabilities, then the truth")
+    with console.working():
+        found = calibrate(
+            rasters[:-1],
+            rasters[-1],
+            Naming(classes, tuple(ignore or ()), class_field, background, aoi),
+            model=model,
+            output=output,
+            overwrite=overwrite,
+            quiet=False,
+        )
+    console.show(found.to_json(), as_json=as_json, text=found.lines())

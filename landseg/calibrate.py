@@ -1,0 +1,261 @@
+"""The use case behind `landseg calibrate`: the temperature that makes a model's confidences fit the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from landseg.comparison import Naming
+from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
+from landseg.errors import BandError, ClassError, ModelError
+from landseg.evaluate import named
+from landseg.metrics.calibration import Calibration, Reliability, Temperature, tempered
+from landseg.models import peek, shipped
+from landseg.models.card import Card
+from landseg.models.writing import check_target, copy_with_card
+
+_LOST = 1e-5  # what a probability that was rounded to 0 is taken for once a temperature is chosen
+_HASH, _NAME, _TEMPERATURE = "LANDSEG_MODEL_HASH", "LANDSEG_MODEL", "LANDSEG_TEMPERATURE"
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A temperature and what it does.
+
+    Attributes:
+        probs: the probabilities, as they were named.
+        target: the truth, as it was named.
+        temperature: for the model's card: logits divided by it give probabilities that fit the truth.
+        fitted: for the probabilities as they are; another number only where they were made with a temperature.
+        pixels: labelled ones with probabilities.
+        used: those of them that the fit could use; fewer only of probabilities in steps of 1/255.
+        at_end: whether the fit stopped at an end of the range that is tried.
+        before: reliability of the probabilities as they are.
+        after: on the same pixels, with the temperature.
+        model: name of the model; None where none was asked for.
+        output: the model's copy with the temperature; None where none was asked for.
+        notes: what has to be known.
+    """
+
+    probs: str
+    target: str
+    temperature: float
+    fitted: float
+    pixels: int
+    used: int
+    at_end: bool
+    before: Reliability
+    after: Reliability
+    model: str | None = None
+    output: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; nan where a bin is empty."""
+        return {**asdict(self), "ece_before": self.before.ece, "ece_after": self.after.ece}
+
+    def lines(self) -> Iterator[str]:
+        """The same in words."""
+        yield f"{self.probs} against {self.target}, {self.pixels:,} labelled pixels"
+        of_old = "" if self.fitted == self.temperature else f"   {self.fitted:.4g} beyond that of the model"
+        yield f"  {'temperature':<30} {self.temperature:.4g}{of_old}"
+        yield f"  {'expected calibration error':<30} {self.before.ece:.4f} before, {self.after.ece:.4f} after"
+        if self.output is not None:
+            yield f"  {'written':<30} {self.output}: {self.model} with this temperature"
+        yield from (f"  {note}" for note in self.notes)
+
+
+def calibrate(
+    probs: str | Sequence[str],
+    target: str | Sequence[str],
+    naming: Naming | None = None,
+    *,
+    model: str | Path | None = None,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    workers: int = 2,
+    quiet: bool = True,
+) -> Calibrated:
+    """Fit a temperature to probabilities of places that are labelled.
+
+    The rasters are read twice, in strips: to fit, and to measure what it did.
+
+    Args:
+        probs: rasters as `landseg predict --probs` writes them, or a folder of them.
+        target: label rasters on any grid, a folder of them, or a vector file.
+        naming: how classes are told apart and where the truth counts.
+        model: the model that made them, a file or a shipped name; None with an output: the default one.
+        output: where a copy of the model goes whose card has the temperature.
+        overwrite: replace an output that exists.
+        workers: threads.
+        quiet: show no progress on standard error.
+
+    Raises:
+        LandsegError: one sentence: what was expected, what was found, what to do.
+    """
+    naming = naming or Naming()
+    asked = model is not None or output is not None
+    path = shipped.resolve(model) if asked else None
+    card = None if path is None else peek.card_in(path)
+    if output is not None:
+        check_target(Path(output), overwrite=overwrite, source=path)
+    judged = open_judged(probs, target, naming, None if card is None else card.classes)
+    try:
+        old, notes = _made_with(judged) if path is None or card is None else _made_by(judged, path, card)
+        fit, before = _fitted(judged, workers=workers, quiet=quiet)
+        _check(judged, fit, before, names=(named(probs), named(target)))
+        temperature = old * fit.compute()
+        after = _measured(judged, fit.compute(), workers=workers, quiet=quiet)
+        notes += _notes(judged, fit, before)
+    finally:
+        for one in judged:
+            one.close()
+    if path is not None and card is not None and output is not None:
+        copy_with_card(path, Path(output), replace(card, temperature=temperature), overwrite=overwrite)
+    return Calibrated(
+        probs=named(probs),
+        target=named(target),
+        temperature=temperature,
+        fitted=fit.compute(),
+        pixels=_pixels(before),
+        used=fit.pixels,
+        at_end=fit.at_end,
+        before=before.compute(),
+        after=after.compute(),
+        model=None if card is None else card.name,
+        output=None if output is None else str(output),
+        notes=tuple(notes),
+    )
+
+
+def _fitted(judged: Sequence[Judged], *, workers: int, quiet: bool) -> tuple[Temperature, Calibration]:
+    """The fit, and the reliability before it."""
+    classes = len(judged[0].probs.classes)
+    fit, before = Temperature(classes), Calibration(classes)
+
+    def count(one: Judged, probs: Probs, truth: Labels) -> tuple[Temperature, Calibration]:
+        part = Temperature(classes), Calibration(classes)
+        part[0].update(probs, truth, rounded=one.rounded)
+        part[1].update(probs / probs.sum(0), truth)  # steps of 1/255 do not sum to 1
+        return part
+
+    for mine, seen in each_strip(judged, count, workers=workers, quiet=quiet):
+        fit.merge(mine)
+        before.merge(seen)
+    return fit, before
+
+
+def _measured(judged: Sequence[Judged], temperature: float, *, workers: int, quiet: bool) -> Calibration:
+    """The reliability with a temperature."""
+    classes = len(judged[0].probs.classes)
+    after = Calibration(classes)
+
+    def count(one: Judged, probs: Probs, truth: Labels) -> Calibration:
+        part = Calibration(classes)
+        smallest = {"smallest": _LOST} if one.rounded else {}
+        part.update(tempered(probs, temperature, **smallest), truth)
+        return part
+
+    for part in each_strip(judged, count, workers=workers, quiet=quiet):
+        after.merge(part)
+    return after
+
+
+def _check(judged: Sequence[Judged], fit: Temperature, before: Calibration, *, names: tuple[str, str]) -> None:
+    """Nothing, if there was something to fit to.
+
+    Raises:
+        ClassError: values without a class, or no labelled pixel.
+        BandError: no pixel leaves a choice.
+    """
+    strange = [text for one in judged if (text := one.truth.strange())]
+    if strange:
+        raise ClassError("; ".join(strange))
+    if not _pixels(before):
+        raise ClassError(
+            f"no labelled pixel of {names[1]} lies on {names[0]}: check the area of interest, the ignored values, "
+            "and that the two belong together"
+        )
+    if not fit.pixels:
+        raise BandError(
+            f"{names[0]} leaves no choice: every labelled pixel has one class above 0 in steps of 1/255; predict "
+            "with --probs-dtype float32"
+        )
+
+
+def _made_with(judged: Sequence[Judged]) -> tuple[float, list[str]]:
+    """The temperature that probabilities of one and the same model were made with.
+
+    Raises:
+        ModelError: they are of several models.
+    """
+    tags = [one.probs.tags for one in judged]
+    for one in judged[1:]:
+        if one.probs.tags.get(_HASH) != tags[0].get(_HASH):
+            raise ModelError(
+                f"{judged[0].probs.name} and {one.probs.name} were predicted by different models: "
+                "a temperature is one model's; calibrate them one by one"
+            )
+    try:
+        return float(tags[0].get(_TEMPERATURE, 1)), []
+    except ValueError:
+        return 1.0, [f"the tag {_TEMPERATURE} of {judged[0].probs.name} is no number and was left aside"]
+
+
+def _made_by(judged: Sequence[Judged], path: Path, card: Card) -> tuple[float, list[str]]:
+    """The temperature that this model's probabilities were made with, and what is not known about that.
+
+    Raises:
+        ModelError: they are another model's, of other classes, refined since, or it cannot be known.
+    """
+    mine, notes = peek.file_hash(path), []
+    for one in judged:
+        name, tags = one.probs.name, one.probs.tags
+        if one.probs.classes.values != card.classes.values:
+            theirs, ours = (", ".join(map(str, table.values)) for table in (one.probs.classes, card.classes))
+            raise ModelError(
+                f"{name} has the classes {theirs}, {card.name} has {ours}: name the model that made the probabilities"
+            )
+        if "LANDSEG_REFINED" in tags:
+            raise ModelError(
+                f"{name} was refined by a CRF, which has no temperature to keep: name the probabilities that "
+                "`landseg predict --probs` wrote"
+            )
+        made = tags.get(_HASH)
+        if made is not None and made != mine:
+            raise ModelError(
+                f"{name} was predicted by {tags.get(_NAME, 'a model')} ({made[:12]}), {path.name} is {card.name} "
+                f"({mine[:12]}): name the file that made the probabilities, or predict them again with this one"
+            )
+        if made is None and card.temperature != 1:
+            raise ModelError(
+                f"{name} does not say which model made it, so whether the temperature {card.temperature:.4g} of "
+                f"{path.name} is in it is not known: predict the probabilities again with this model"
+            )
+        if made is None:
+            notes.append(f"{name} does not say which model made it; {card.name} was taken for it")
+    return card.temperature, notes
+
+
+def _notes(judged: Sequence[Judged], fit: Temperature, before: Calibration) -> list[str]:
+    """What has to be known to read the figures."""
+    notes = list(dict.fromkeys(one.truth.note for one in judged))[:8]
+    if fit.at_end:
+        notes.append(
+            f"the fit stopped at {fit.compute():.3g}, the end of the range {fit.temperatures[0]:.3g} to "
+            f"{fit.temperatures[-1]:.3g}: the best temperature may lie beyond it; check that truth and bands have "
+            "the same classes"
+        )
+    if any(one.rounded for one in judged):
+        notes.append(
+            f"probabilities in steps of 1/255: {fit.pixels:,} of {_pixels(before):,} pixels leave a choice and were "
+            "fitted to; the error after is approximate (--probs-dtype float32 makes both exact)"
+        )
+    notes.append("the error after is that of the pixels that were fitted to; judge by others")
+    return notes
+
+
+def _pixels(seen: Calibration) -> int:
+    return int(seen.sums[0, :, 0].sum())

@@ -1,0 +1,155 @@
+"""Probabilities of a raster with the truth on their grid: what a temperature is fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.comparison import Naming, in_order, open_truth, refuse_swapped, shown, strips
+from landseg.errors import ClassError
+from landseg.evaluate import rasters_in, same_name
+from landseg.geo.aoi import Aoi, read_aoi
+from landseg.geo.grid import Rect
+from landseg.geo.legend import read_class_table
+from landseg.geo.probs import ProbsFile
+from landseg.geo.raster import RasterFile
+from landseg.geo.signature import CLASSES
+from landseg.geo.truth import Truth
+from landseg.tiling.progress import Progress
+
+T = TypeVar("T")
+Probs = NDArray[np.float64]
+Labels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One raster of probabilities and what is known of the truth.
+
+    Attributes:
+        probs: a band a class.
+        truth: class indices on the same grid.
+        aoi: the part that counts; None: all of it.
+        ignored: indices of classes whose pixels do not count.
+    """
+
+    probs: ProbsFile
+    truth: Truth
+    aoi: Aoi | None = None
+    ignored: tuple[int, ...] = ()
+
+    @property
+    def rounded(self) -> bool:
+        """Whether the probabilities are stored in steps of 1/255."""
+        return self.probs.source.dtype == "uint8"
+
+    @property
+    def region(self) -> Rect:
+        """What counts, to whole pixels."""
+        return self.probs.grid.rect if self.aoi is None else self.aoi.rect
+
+    def read(self, rect: Rect) -> tuple[Probs, Labels] | None:
+        """Probabilities (K, N) and class indices (N,) of the pixels of a rectangle that have both; None: no such.
+
+        Raises:
+            BandError: what is stored is no probabilities.
+        """
+        truth = self.truth.read(rect)
+        known = truth != IGNORE_INDEX
+        for index in self.ignored:
+            known &= truth != index
+        if self.aoi is not None:
+            known &= shown(self.aoi, rect)
+        if not known.any():
+            return None
+        probs, valid = self.probs.read(rect)
+        both = known & valid
+        return probs[:, both], truth[both]
+
+    def close(self) -> None:
+        """Close every file."""
+        self.probs.close()
+        self.truth.close()
+
+
+def open_judged(
+    probs: str | Sequence[str], target: str | Sequence[str], naming: Naming, classes: ClassMap | None = None
+) -> list[Judged]:
+    """Open every raster of probabilities with the truth that belongs to it, paired as `landseg evaluate` does.
+
+    Args:
+        probs: rasters, or a folder of them.
+        target: label rasters on any grid, a folder of them, or a vector file.
+        naming: how classes are told apart and where the truth counts.
+        classes: by band, for rasters that do not carry them.
+
+    Raises:
+        LandsegError: a file cannot be opened, holds no probabilities, or does not fit the others.
+    """
+    ours, theirs = rasters_in(probs), rasters_in(target)
+    given = None if naming.classes is None else read_class_table(naming.classes)
+    opened: list[Judged] = []
+    try:
+        for path in ours:
+            chosen = theirs if len(theirs) == 1 else same_name(path, theirs) or theirs
+            opened.append(_open(path, chosen, naming, given, classes))
+            first, last = opened[0].probs, opened[-1].probs
+            if last.classes.values != first.classes.values:
+                raise ClassError(f"{last.name} has other classes than {first.name}; calibrate them one by one")
+    except BaseException:
+        for one in opened:
+            one.close()
+        raise
+    return opened
+
+
+def each_strip(
+    judged: Sequence[Judged], count: Callable[[Judged, Probs, Labels], T], *, workers: int, quiet: bool
+) -> Iterator[T]:
+    """What ``count`` makes of every strip in which anything is labelled, in order; a few strips are in memory."""
+    jobs = [(one, rect) for one in judged for rect in strips(one.region, layers=2 * len(one.probs.classes))]
+
+    def work(job: tuple[Judged, Rect]) -> T | None:
+        found = job[0].read(job[1])
+        return None if found is None or not found[1].size else count(job[0], *found)
+
+    total = sum(rect.area for _, rect in jobs)
+    with Progress(total, quiet=quiet) as progress, ThreadPoolExecutor(workers) as pool:
+        for (_, rect), made in zip(jobs, in_order(pool, work, jobs, ahead=workers + 1), strict=True):
+            if made is not None:
+                yield made
+            progress.add(rect.area)
+
+
+def _open(
+    path: str, target: Sequence[str], naming: Naming, given: ClassMap | None, fallback: ClassMap | None
+) -> Judged:
+    file = RasterFile(path)
+    tags = file.info.tags
+    file.close()
+    refuse_swapped(path, tags, target)
+    probs = ProbsFile(path, given or (None if CLASSES in tags else fallback))
+    try:
+        if not probs.told:
+            raise ClassError(
+                f"{probs.name} does not say which class each of its bands is: name the model that made it with "
+                "--model, or a class table with --classes classes.toml (value, name, color)"
+            )
+        table = probs.classes
+        ignored = tuple(index for index, value in enumerate(table.values) if value in naming.ignore)
+        more = (value for value in naming.ignore if value not in (*table.values, *table.ignore))
+        truth = open_truth(target, ClassMap(table.classes, (*table.ignore, *more)), naming, probs.grid)
+        try:
+            return Judged(probs, truth, None if naming.aoi is None else read_aoi(naming.aoi, probs.grid), ignored)
+        except BaseException:
+            truth.close()
+            raise
+    except BaseException:
+        probs.close()
+        raise

@@ -1,0 +1,283 @@
+"""Calibration of files: a known temperature is found again and goes into a copy of the model."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import rasterio
+import safetensors.numpy
+from affine import Affine
+from numpy.typing import NDArray
+from sample_models import save_small_model
+from test_predict import MODEL, QUICK, noise, predict, read
+
+from landseg.calibrate import Calibrated, calibrate
+from landseg.comparison import Naming
+from landseg.errors import BandError, ClassError, ModelError, OutputError
+from landseg.evaluate import evaluate
+from landseg.geo.legend import class_tag
+from landseg.metrics.calibration import Temperature, tempered
+from landseg.models.bundle import load_model, read_card, save_model
+from landseg.models.card import Card
+from landseg.models.peek import file_hash
+from landseg.models.writing import copy_with_card
+from landseg.summary import EvaluateOptions
+
+Write = Callable[..., Path]
+K = 3
+TABLE = MODEL.card.classes
+
+
+def drawn(
+    temperature: float, shape: tuple[int, int] = (200, 300), *, spread: float = 3.0
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """Probabilities (K, h, w) that are too sure by a temperature, and a truth (h, w) drawn from the right ones."""
+    rng = np.random.default_rng(2)
+    logits = rng.normal(0, spread, (K, *shape))
+    right = np.exp(logits - logits.max(0))
+    right /= right.sum(0)
+    truth = (right.cumsum(0) < rng.random(shape)).sum(0).clip(0, K - 1)
+    return tempered(right, 1 / temperature).astype(np.float32), truth.astype(np.uint8)
+
+
+def write_probs(
+    path: Path, probs: NDArray[np.float32], *, dtype: str = "float32", left: float = 0, **tags: str
+) -> str:
+    """A raster of probabilities as `predict` writes it."""
+    stored = np.rint(probs * 255).astype(np.uint8) if dtype == "uint8" else probs
+    with rasterio.open(
+        path, "w", driver="GTiff", count=len(probs), dtype=dtype, height=probs.shape[1], width=probs.shape[2],
+        crs="EPSG:32645", transform=Affine(10, 0, 300_000 + left, 0, -10, 3_000_000),
+    ) as file:  # fmt: skip
+        file.write(stored)
+        file.update_tags(**{"LANDSEG_CLASSES": class_tag(TABLE), **tags})
+    return str(path)
+
+
+def write_truth(path: Path, truth: NDArray[np.uint8], *, left: float = 0) -> str:
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, dtype="uint8", height=truth.shape[0], width=truth.shape[1], nodata=0,
+        crs="EPSG:32645", transform=Affine(10, 0, 300_000 + left, 0, -10, 3_000_000),
+    ) as file:  # fmt: skip
+        file.write(TABLE.to_values(truth), 1)
+    return str(path)
+
+
+def check_recovered(found: Calibrated, temperature: float, share: float) -> None:
+    assert found.temperature == pytest.approx(temperature, rel=share)
+    assert found.after.ece < 0.01 < found.before.ece
+    assert not found.at_end
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@pytest.mark.parametrize("temperature", [0.6, 1.5, 2.5])
+def test_a_known_temperature_is_found(temperature: float, dtype: str, tmp_path: Path) -> None:
+    probs, truth = drawn(temperature)
+    files = write_probs(tmp_path / "p.tif", probs, dtype=dtype), write_truth(tmp_path / "t.tif", truth)
+    found = calibrate(*files)
+    check_recovered(found, temperature, 0.02)
+    assert found.pixels == truth.size and (found.used == truth.size or dtype == "uint8")
+    assert any("steps of 1/255" in note for note in found.notes) == (dtype == "uint8")
+
+
+def test_twin_rounded_probabilities_taken_at_their_word_mislead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probs, truth = drawn(2.5)
+    files = write_probs(tmp_path / "p.tif", probs, dtype="uint8"), write_truth(tmp_path / "t.tif", truth)
+    monkeypatch.setattr("landseg.confidences.Judged.rounded", False)
+    with pytest.raises(AssertionError):
+        check_recovered(calibrate(*files), 2.5, 0.02)
+
+
+def test_any_strips_and_workers_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    probs, truth = drawn(1.5, (130, 90))
+    files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
+    whole = calibrate(*files)
+    monkeypatch.setattr("landseg.comparison._PIXELS", 90 * 2 * K * 16)
+    for workers in (1, 3):
+        cut = calibrate(*files, workers=workers)
+        assert cut.temperature == pytest.approx(whole.temperature, rel=1e-6)
+        assert cut.before.ece == pytest.approx(whole.before.ece) and cut.pixels == whole.pixels
+    # Twin: a strip that is left out is seen.
+    monkeypatch.setattr("landseg.confidences.strips", lambda region, layers: [region.relative_to(region)][:0])
+    with pytest.raises(ClassError, match="no labelled pixel"):
+        calibrate(*files)
+
+
+def test_the_error_before_is_the_one_that_evaluate_tells(write_raster: Write, tmp_path: Path) -> None:
+    source = write_raster(noise(90, 120))
+    predict(source, tmp_path / "o.tif", model=MODEL, probs=tmp_path / "p.tif", **QUICK)
+    truth = np.where(np.random.default_rng(1).random((90, 120)) < 0.4, 1, read(tmp_path / "o.tif"))
+    labels = write_raster(truth.astype(np.uint8), "t.tif", nodata=0)
+    plain = EvaluateOptions(probs=str(tmp_path / "p.tif"), boundary=None, tolerance=None, samples=0)
+    told = evaluate(str(tmp_path / "o.tif"), str(labels), plain).reliability
+    found = calibrate(str(tmp_path / "p.tif"), str(labels))
+    assert told is not None and found.before.ece == pytest.approx(told.ece, abs=1e-6)
+
+
+def test_the_area_that_counts_and_ignored_values(tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (40, 60))
+    files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
+    left = calibrate(*files, Naming(aoi="300000,2999600,300300,3000000"))
+    assert left.pixels == 40 * 30
+    without = calibrate(*files, Naming(ignore=(2, 77)))
+    assert without.pixels == int((truth != 1).sum())
+    with pytest.raises(ClassError, match=r"no labelled pixel of .*t\.tif lies on .*p\.tif"):
+        calibrate(*files, Naming(ignore=(1, 2, 5)))
+
+
+def test_several_rasters_find_their_truth_by_name(tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (60, 80))
+    ours, theirs = tmp_path / "ours", tmp_path / "labels"
+    ours.mkdir()
+    theirs.mkdir()
+    for number, name in enumerate("ab"):
+        half = slice(30 * number, 30 * number + 30)
+        write_probs(ours / f"{name}_probs.tif", probs[:, half], left=number * 5000)
+        write_truth(theirs / f"{name}_labels.tif", truth[half], left=number * 5000)
+    whole = calibrate(write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth))
+    found = calibrate(str(ours), str(theirs))
+    assert found.temperature == pytest.approx(whole.temperature, rel=1e-6) and found.probs == str(ours)
+    write_probs(ours / "b_probs.tif", probs[:, 30:], left=5000, LANDSEG_MODEL_HASH="another")
+    with pytest.raises(ModelError, match="predicted by different models"):
+        calibrate(str(ours), str(theirs))
+
+
+def saved(path: Path, **changes: Any) -> Card:
+    return save_small_model(path, classes=TABLE, **changes)
+
+
+def test_a_copy_of_the_model_has_the_temperature_and_the_same_weights(tmp_path: Path) -> None:
+    model, copy = tmp_path / "m.safetensors", tmp_path / "c.safetensors"
+    card = saved(model)
+    probs, truth = drawn(1.5)
+    made = {"LANDSEG_MODEL": card.name, "LANDSEG_MODEL_HASH": file_hash(model)}
+    files = write_probs(tmp_path / "p.tif", probs, **made), write_truth(tmp_path / "t.tif", truth)
+    found = calibrate(*files, model=model, output=copy)
+    assert found.output == str(copy) and found.model == "pond"
+    assert read_card(copy) == replace(card, temperature=found.temperature)
+    before, after = (safetensors.numpy.load_file(path) for path in (model, copy))
+    assert before.keys() == after.keys() and all((before[name] == after[name]).all() for name in before)
+    whole = load_model(copy)
+    save_model(tmp_path / "again.safetensors", whole.network, whole.card)
+    assert copy.read_bytes() == (tmp_path / "again.safetensors").read_bytes()
+    # What the copy predicts is calibrated: another fit adds nothing, and what it finds is put on top.
+    hot = write_probs(
+        tmp_path / "hot.tif",
+        tempered(probs, found.temperature).astype(np.float32),
+        LANDSEG_MODEL_HASH=file_hash(copy),
+        LANDSEG_TEMPERATURE=repr(found.temperature),
+    )
+    again = calibrate(hot, files[1], model=copy, output=tmp_path / "d.safetensors")
+    assert again.fitted == pytest.approx(1, abs=0.01)
+    assert again.temperature == found.temperature * again.fitted == read_card(tmp_path / "d.safetensors").temperature
+    assert calibrate(hot, files[1]).temperature == again.temperature  # the tag alone tells as much
+    with pytest.raises(ModelError, match=r"was predicted by a model \(.*\), m.safetensors is pond"):
+        calibrate(hot, files[1], model=model)
+
+
+def test_outputs_that_exist_or_are_the_model_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, copy = tmp_path / "m.safetensors", tmp_path / "c.safetensors"
+    card = saved(model)
+    probs, truth = drawn(1.5, (40, 40))
+    made = {"LANDSEG_MODEL_HASH": file_hash(model)}
+    files = write_probs(tmp_path / "p.tif", probs, **made), write_truth(tmp_path / "t.tif", truth)
+    before = model.read_bytes()
+    copy.write_bytes(b"mine")
+    with pytest.raises(OutputError, match="exists"):
+        calibrate(*files, model=model, output=copy)
+    assert copy.read_bytes() == b"mine"
+    calibrate(*files, model=model, output=copy, overwrite=True)
+    assert read_card(copy).temperature != 1
+    with pytest.raises(OutputError, match="is the model itself"):
+        calibrate(*files, model=model, output=model, overwrite=True)
+    with pytest.raises(OutputError, match=r"ends in \.safetensors"):
+        calibrate(*files, model=model, output=tmp_path / "c.bin")
+    with pytest.raises(OutputError, match=r"make the folder .*none first"):
+        copy_with_card(model, tmp_path / "none" / "c.safetensors", card)
+    # Refused before any work: the probabilities, which are none, are not even opened.
+    with pytest.raises(OutputError, match="is the model itself"):
+        calibrate(str(copy), str(copy), model=model, output=model)
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("landseg.models.writing.os.fsync", full)
+        with pytest.raises(OutputError, match="No space left"):
+            calibrate(*files, model=model, output=tmp_path / "d.safetensors")
+    assert model.read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.safetensors", "m.safetensors", "p.tif", "t.tif"]
+
+
+def test_models_that_did_not_make_the_probabilities_are_refused(tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (40, 40))
+    labels, other, fitted = (tmp_path / name for name in ("t.tif", "two.safetensors", "fit.safetensors"))
+    write_truth(labels, truth)
+    plain = write_probs(tmp_path / "p.tif", probs)
+    save_small_model(other)
+    with pytest.raises(ModelError, match=r"p\.tif has the classes 1, 2, 5, pond has 1, 2: name the model"):
+        calibrate(plain, str(labels), model=other)
+    saved(fitted, temperature=1.3)
+    with pytest.raises(ModelError, match=r"does not say which model made it, so whether the temperature 1\.3"):
+        calibrate(plain, str(labels), model=fitted)
+    saved(other.with_name("m.safetensors"))
+    found = calibrate(plain, str(labels), model=other.with_name("m.safetensors"))
+    assert any("was taken for it" in note for note in found.notes)
+    crf = write_probs(tmp_path / "r.tif", probs, LANDSEG_REFINED="dense CRF")
+    with pytest.raises(ModelError, match="was refined by a CRF"):
+        calibrate(crf, str(labels), model=other.with_name("m.safetensors"))
+
+
+def test_a_raster_without_a_class_table_takes_the_models(write_raster: Write, tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (40, 60))
+    bare = str(write_raster(probs, "p.tif"))
+    labels = str(write_raster(TABLE.to_values(truth), "t.tif", nodata=0))
+    with pytest.raises(ClassError, match="does not say which class each of its bands is: name the model"):
+        calibrate(bare, labels)
+    saved(tmp_path / "m.safetensors")
+    assert calibrate(bare, labels, model=tmp_path / "m.safetensors").pixels == truth.size
+    save_small_model(tmp_path / "two.safetensors")
+    with pytest.raises(ClassError, match=r"has 3 bands, its class table 2 classes"):
+        calibrate(bare, labels, model=tmp_path / "two.safetensors")
+
+
+def test_misfits_get_a_sentence(tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (40, 40))
+    files = write_probs(tmp_path / "p.tif", probs, LANDSEG_MODEL="m"), write_truth(tmp_path / "t.tif", truth)
+    with pytest.raises(ClassError, match="swap the two"):
+        calibrate(files[1], files[0])
+    with pytest.raises(BandError, match="one band of uint8, which looks like a map of classes"):
+        calibrate(files[1], files[1])
+    with pytest.raises(BandError, match="are they logits"):
+        calibrate(write_probs(tmp_path / "l.tif", 5 * probs - 1), files[1])
+    sure = np.eye(K, dtype=np.float32)[truth].transpose(2, 0, 1)
+    with pytest.raises(BandError, match="leaves no choice"):
+        calibrate(write_probs(tmp_path / "s.tif", sure, dtype="uint8"), files[1])
+    with rasterio.open(tmp_path / "t.tif", "r+") as file:
+        file.write(np.full((1, 40, 40), 99, np.uint8))
+    with pytest.raises(ClassError, match=r"values without a class: 99 \(1600 px\)"):
+        calibrate(*files)
+
+
+def test_a_fit_at_the_end_of_the_range_says_so(tmp_path: Path) -> None:
+    probs, _ = drawn(1.5, (40, 40))
+    wrong = (probs.argmax(0) + 1) % K
+    found = calibrate(write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", wrong.astype(np.uint8)))
+    assert found.at_end and found.temperature == 5 and any("end of the range" in note for note in found.notes)
+
+
+def test_rounded_probabilities_ask_among_the_classes_that_are_left() -> None:
+    """By hand: with the third class rounded away, the odds of the other two decide; a lost truth says nothing."""
+    probs = np.array([[0.9, 0.9, 0.9, 0.9, 0.9], [0.1, 0.1, 0.1, 0.1, 0.1], [0, 0, 0, 0, 0.0]])
+    fit = Temperature(3)
+    fit.update(probs, np.array([0, 0, 0, 1, 2]), rounded=True)
+    assert fit.pixels == 4
+    assert fit.compute() == pytest.approx(np.log(9) / np.log(3), rel=0.005)
+    word = Temperature(3)
+    word.update(probs, np.array([0, 0, 0, 1, 2]))
+    assert word.at_end  # twin: a truth that is said to be impossible outweighs all others
