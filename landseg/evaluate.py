@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.comparison import Pair, Seen, open_pair, tally
-from landseg.errormap import ErrorMap
-from landseg.errors import ClassError, OutputError, RasterError
+from landseg.errormap import ErrorMaps
+from landseg.errors import ClassError, OutputError
 from landseg.evaluation import Evaluation
 from landseg.geo.address import label
 from landseg.geo.grid import Rect
-from landseg.geo.source import open_source
+from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, write_csv
 from landseg.summary import EvaluateOptions, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.tiling.progress import Progress
 
-_STEMS = ("_labels", "-labels", "_label", "-label", "_mask", "-mask", "_truth", "-truth", "_gt", "-gt")
-_RASTERS = (".tif", ".tiff", ".png", ".vrt")
+Images = Sequence[Sequence[str]]
+"""The imagery of each pair; empty lists where there is none."""
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,16 @@ class Products:
     Attributes:
         csv: the table of classes.
         report: one HTML file to look at.
-        image: for the report's map, the imagery that was predicted.
-        errors: a class raster of where the prediction is wrong.
+        image: for the report's map, the imagery that was predicted; for several predictions a folder, or several,
+            named as the predictions are.
+        errors: a class raster of where the prediction is wrong, or a folder with one for each.
         overwrite: replace files that exist.
     """
 
     csv: Path | None = None
     report: Path | None = None
-    image: str | None = None
-    errors: Path | None = None
+    image: str | Sequence[str] | None = None
+    errors: str | Path | None = None
     overwrite: bool = False
 
 
@@ -66,13 +67,12 @@ def evaluate(
     _check(products)
     pairs = open_pairs(prediction, target, options)
     try:
-        if len(pairs) > 1 and (products.report or products.errors):
-            raise OutputError("a report and an error raster go with one prediction; evaluate them one by one")
-        found = _evaluated(pairs, options, products, names=(_named(prediction), _named(target)), quiet=quiet)
+        images = _images(pairs, products)
+        found = _evaluated(pairs, options, products, names=(named(prediction), named(target)), quiet=quiet)
+        if products.report is not None:
+            _write_report(pairs, found, images, products)
         if products.csv is not None:
             write_csv(found, products.csv, overwrite=products.overwrite)
-        if products.report is not None:
-            _write_report(pairs[0], found, products)
     finally:
         for pair in pairs:
             pair.close()
@@ -116,12 +116,9 @@ def _evaluated(
 ) -> Evaluation:
     if products.errors is None:
         return summary(pairs, count(pairs, options, names=names, quiet=quiet), options, names=names)
-    with ErrorMap(products.errors, pairs[0], overwrite=products.overwrite) as errors:
-
-        def seen(_: int, core: Rect, truth: Labels, predicted: Labels) -> None:
-            errors.add(core, truth, predicted)
-
-        found = summary(pairs, count(pairs, options, names=names, quiet=quiet, seen=seen), options, names=names)
+    with ErrorMaps(str(products.errors), pairs, overwrite=products.overwrite) as errors:
+        counted = count(pairs, options, names=names, quiet=quiet, seen=errors.add)
+        found = summary(pairs, counted, options, names=names)
         errors.finish()
     return found
 
@@ -136,30 +133,34 @@ def _check(products: Products) -> None:
 
     if products.report is not None:
         check_report_path(products.report, overwrite=products.overwrite)
-    elif products.image is not None:
+    elif products.image:
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
     if products.csv is not None:
         check_csv_path(products.csv, overwrite=products.overwrite)
 
 
-def _write_report(pair: Pair, found: Evaluation, products: Products) -> None:
+def _images(pairs: Sequence[Pair], products: Products) -> Images:
+    """The imagery of each pair, known to fit."""
+    found = beside(
+        [pair.prediction.paths[0] for pair in pairs], products.image or None, option="--image", endings=IMAGES
+    )
+    if products.image:
+        from landseg.scenes import check_images
+
+        check_images(pairs, found)
+    return found
+
+
+def _write_report(pairs: Sequence[Pair], found: Evaluation, images: Images, products: Products) -> None:
     from landseg.report.html import write_report
-    from landseg.report.overviews import by_majority, read_layers
+    from landseg.scenes import SceneMaps
 
     assert products.report is not None
-    image = None if products.image is None else open_source(products.image)
-    try:
-        layers = read_layers(
-            pair.grid,
-            prediction=by_majority(lambda rect: pair.read(rect)[1]),
-            truth=by_majority(lambda rect: pair.read(rect)[0]),
-            image=image,
-            worst=[one.rect for one in found.worst],
-        )
-    finally:
-        if image is not None:
-            image.close()
-    write_report(products.report, found, layers, overwrite=products.overwrite)
+    maps = SceneMaps(pairs, found, images)
+    if len(maps) < len(pairs):
+        left_out = f"the map has the {len(maps)} scenes with the worst windows; the figures are over all {len(pairs)}"
+        found = replace(found, notes=(*found.notes, left_out))
+    write_report(products.report, found, maps, overwrite=products.overwrite)
 
 
 def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], options: EvaluateOptions) -> list[Pair]:
@@ -171,14 +172,13 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
     Raises:
         LandsegError: a file cannot be opened, or a prediction has no truth.
     """
-    ours, theirs = _files(prediction), _files(target)
-    if options.probs is not None and len(ours) > 1:
-        raise OutputError("--probs goes with one prediction; evaluate them one by one")
+    ours, theirs = files_in(prediction), files_in(target)
+    probs = beside(ours, options.probs or None, option="--probs", endings=PROBS, most=1)
     pairs: list[Pair] = []
     try:
-        for path in ours:
-            chosen = theirs if len(theirs) == 1 else _same_name(path, theirs)
-            pairs.append(open_pair(path, chosen or theirs, options.naming, probs=options.probs))
+        for path, own in zip(ours, probs, strict=True):
+            chosen = theirs if len(theirs) == 1 else same_name(path, theirs)
+            pairs.append(open_pair(path, chosen or theirs, options.naming, probs=own[0] if own else None))
             if pairs[-1].prediction.classes != pairs[0].prediction.classes:
                 raise ClassError(f"{label(path)} has other classes than {label(ours[0])}; evaluate them one by one")
     except BaseException:
@@ -214,40 +214,3 @@ def _borders(tags: dict[str, str]) -> tuple[list[int], list[int]] | None:
     except (KeyError, ValueError, TypeError):
         return None
     return (rows, columns) if rows or columns else None
-
-
-def _files(paths: str | Sequence[str]) -> list[str]:
-    """Files as named, or the rasters in a folder."""
-    many = [paths] if isinstance(paths, str) else list(paths)
-    found: list[str] = []
-    for path in many:
-        folder = Path(path)
-        if not folder.is_dir():
-            found.append(path)
-            continue
-        rasters = sorted(
-            str(file) for file in folder.iterdir() if file.suffix.lower() in (".tif", ".tiff", ".png", ".vrt")
-        )
-        if not rasters:
-            raise RasterError(f"{path} holds no rasters; expected files that end in .tif, .png or .vrt")
-        found += rasters
-    if not found:
-        raise RasterError("no raster given: name at least one")
-    return found
-
-
-def _same_name(path: str, others: Sequence[str]) -> list[str]:
-    """Those of the same stem, endings such as _labels aside."""
-
-    def stem(name: str) -> str:
-        plain = Path(name).stem
-        for ending in _STEMS:
-            plain = plain.removesuffix(ending)
-        return plain
-
-    return [other for other in others if stem(other) == stem(path)]
-
-
-def _named(paths: str | Sequence[str]) -> str:
-    many = [paths] if isinstance(paths, str) else list(paths)
-    return label(many[0]) + (f" and {len(many) - 1} more" if len(many) > 1 else "")

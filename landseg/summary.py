@@ -15,6 +15,7 @@ from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Grid, Rect
 from landseg.metrics import figures
 from landseg.metrics.blocks import intervals
+from landseg.pairing import scene_names
 from landseg.tally import Tally
 
 HEADLINES: dict[str, Callable[..., Any]] = {
@@ -34,7 +35,8 @@ class EvaluateOptions:
 
     Attributes:
         naming: classes, ignored values, the area that counts.
-        probs: the probability raster of the same run, for calibration.
+        probs: the probability raster of the same run, for calibration and the report's map; for several predictions
+            a folder, or several, named as the predictions are.
         boundary: width of the bands of the boundary IoU; None leaves it out.
         tolerance: of the surface Dice; None leaves it out.
         block: edge of the blocks of the bootstrap.
@@ -44,7 +46,7 @@ class EvaluateOptions:
     """
 
     naming: Naming = field(default_factory=Naming)
-    probs: str | None = None
+    probs: str | Sequence[str] | None = None
     boundary: Distance | None = _FEW
     tolerance: Distance | None = _FEW
     block: Distance = _BLOCK
@@ -78,11 +80,13 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
         boundary_distance_px=measured.distance,
         boundary_distance_m=None if measured.distance is None or metres is None else measured.distance * metres,
         mean_boundary_iou=None if counted.boundary is None else counted.boundary.mean(),
+        surface_tolerance_px=None if measured.tolerance is None else measured.tolerance / measured.spacing[0],
         surface_tolerance_m=measured.tolerance if metres is not None else None,
         mean_surface_dice=None if counted.surface is None else counted.surface.mean(),
         reliability=None if counted.calibration is None else counted.calibration.compute(),
         border=_border(counted),
-        worst=_worst(counted, grid) if len(pairs) == 1 else (),
+        worst=_worst(counted, [pair.grid for pair in pairs]),
+        scenes=scene_names([pair.prediction.paths[0] for pair in pairs]),
     )
     return replace(found, notes=tuple(_notes(pairs, counted, options)))
 
@@ -150,16 +154,16 @@ def _intervals(counted: Tally, options: EvaluateOptions) -> dict[str, tuple[floa
     return {name: (float(ends[0]), float(ends[1])) for name, ends in found.items()}
 
 
-def _worst(counted: Tally, grid: Grid) -> tuple[WorstWindow, ...]:
-    """The squares with the largest share of errors among those that are labelled well enough."""
+def _worst(counted: Tally, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
+    """The squares of any scene with the largest share of errors among those that are labelled well enough."""
     edge, rows = counted.blocks.edge, []
-    for (_, row, column), table in counted.blocks.tiles.sums.items():
+    for (scene, row, column), table in counted.blocks.tiles.sums.items():
         pixels = int(table.sum())
         errors = pixels - int(np.trace(table[:, :-1]))
-        rect = Rect(row * edge, column * edge, edge, edge).intersection(grid.rect)
+        rect = Rect(row * edge, column * edge, edge, edge).intersection(grids[scene].rect)
         if rect is not None and errors and pixels >= _FEWEST * rect.area:
-            rows.append(WorstWindow(rect, int(pixels), float(errors / pixels)))
-    rows.sort(key=lambda one: (-one.error_rate, one.rect.top, one.rect.left))
+            rows.append(WorstWindow(rect, int(pixels), float(errors / pixels), int(scene)))
+    rows.sort(key=lambda one: (-one.error_rate, one.scene, one.rect.top, one.rect.left))
     return tuple(rows[:_WORST])
 
 

@@ -38,7 +38,7 @@ def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, make_evaluation(), make_layers())
+    write_report(path, make_evaluation(), [make_layers()])
     return path.as_uri()
 
 
