@@ -158,7 +158,8 @@ def _write_report(pairs: Sequence[Pair], found: Evaluation, images: Images, prod
     assert products.report is not None
     maps = SceneMaps(pairs, found, images)
     if len(maps) < len(pairs):
-        left_out = f"the map has the {len(maps)} scenes with the worst windows; the figures are over all {len(pairs)}"
+        shown = "1 scene" if len(maps) == 1 else f"{len(maps)} scenes"
+        left_out = f"the map has the {shown} with the worst windows; the figures are over all {len(pairs)}"
         found = replace(found, notes=(*found.notes, left_out))
     write_report(products.report, found, maps, overwrite=products.overwrite)
 
