@@ -1,6 +1,6 @@
 """The picture of a report in the README: the shipped model's map of the scene that was kept out, in a real browser.
 
-    python benchmarks/report_picture.py [--output docs/images/report.jpg] [--width 1280] [--height 1690]
+    python benchmarks/report_picture.py [--output docs/images/report.jpg] [--width 1280] [--height 1745]
 
 Predicts, evaluates, opens the report in headless Chromium without a network and takes a screenshot. `--keep FOLDER`
 leaves the report there; `--phone` and `--print` make pictures of it at 390 pixels and on paper beside the picture.
@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "docs" / "images" / "report.jpg")
     parser.add_argument("--width", type=int, default=1280)
-    parser.add_argument("--height", type=int, default=1690)
+    parser.add_argument("--height", type=int, default=1745)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--phone", action="store_true")
     parser.add_argument("--print", action="store_true")
@@ -69,6 +69,7 @@ def main() -> None:
         sys.exit("no Chromium: install one, or name it in LANDSEG_CHROMIUM")
     with tempfile.TemporaryDirectory() as scratch:
         options.output = options.output.resolve()
+        options.output.parent.mkdir(parents=True, exist_ok=True)
         folder = (options.keep or Path(scratch)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         report = make_report(folder)

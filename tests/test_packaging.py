@@ -128,7 +128,7 @@ def test_shipped_models_are_small() -> None:
 
 
 def left_behind(package_data: dict[str, list[str]], root: Path) -> list[str]:
-    """Files that are no Python, below the packages, and that no pattern carries into the wheel."""
+    """Files below the packages, neither Python nor notes for readers of the source, that the wheel would lack."""
     carried = {
         file
         for package, patterns in package_data.items()
@@ -136,7 +136,7 @@ def left_behind(package_data: dict[str, list[str]], root: Path) -> list[str]:
         for file in (root / Path(*package.split("."))).glob(pattern)
     }
     there = {file for file in (root / "landseg").rglob("*") if file.is_file() and "__pycache__" not in file.parts}
-    return sorted(file.relative_to(root).as_posix() for file in there - carried if file.suffix != ".py")
+    return sorted(file.relative_to(root).as_posix() for file in there - carried if file.suffix not in (".py", ".md"))
 
 
 def test_every_file_of_the_packages_is_carried() -> None:

@@ -19,7 +19,7 @@ from landseg.report.imagery import Imagery, strips
 EDGE = 2048  # of the embedded overview, in pixels
 CROP = 512  # of a picture of a worst window
 MOST_CROPS = 12
-_STRIP = 1 << 24  # class indices held at a time
+_STRIP = 1 << 22  # class indices held at a time
 _NUMBERS = 1 << 20  # numbers, each of which may have been made of several bands
 
 Indices = NDArray[np.uint8]
