@@ -9,13 +9,13 @@ from pathlib import Path
 
 from landseg.comparison import Pair, Seen, open_pair, tally
 from landseg.errormap import ErrorMaps
-from landseg.errors import ClassError, OutputError
+from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
 from landseg.geo.address import label
 from landseg.geo.grid import Rect
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, write_csv
-from landseg.summary import EvaluateOptions, summary
+from landseg.summary import EvaluateOptions, common_metres, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.tiling.progress import Progress
 
@@ -191,9 +191,17 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
 
 def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     grid = pairs[0].grid
-    metres = grid.resolution_m
+    metres = common_metres(pairs)
     tolerance = options.tolerance
     spacing = (1.0, 1.0) if metres is None else (metres, metres)
+    if (
+        metres is None
+        and len(pairs) > 1
+        and any(d and d.metres for d in (options.boundary, tolerance, options.block))
+    ):
+        raise GridError(
+            "distances in metres need scenes whose pixels are of one size; give them in pixels, such as 3px"
+        )
     if tolerance is not None:
         tolerance.pixels(grid)  # refuses metres where there are none
     return Measures(

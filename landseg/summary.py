@@ -58,10 +58,10 @@ class EvaluateOptions:
 def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, names: tuple[str, str]) -> Evaluation:
     """Read all figures off the counts."""
     table = counted.blocks.table()
-    grid, classes = pairs[0].grid, pairs[0].prediction.classes
+    classes = pairs[0].prediction.classes
     best = int(figures.commonest_class(table))
     measured = counted.measures
-    metres = grid.resolution_m
+    metres = common_metres(pairs)
     rows = _class_figures(pairs, counted, options)
     found = Evaluation(
         prediction=names[0],
@@ -75,7 +75,7 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
         averaged_over=int(figures.averaged_over(table)),
         commonest_class_accuracy=float(figures.commonest_class_accuracy(table)),
         commonest_class=classes.names[best],
-        pixel_ha=_pixel_ha(grid),
+        pixel_ha=_pixel_ha(pairs),
         intervals=_intervals(counted, options),
         boundary_distance_px=measured.distance,
         boundary_distance_m=None if measured.distance is None or metres is None else measured.distance * metres,
@@ -93,7 +93,7 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
 
 def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[ClassFigures]:
     table, classes = counted.blocks.table(), pairs[0].prediction.classes
-    hectares = _pixel_ha(pairs[0].grid)
+    hectares = _pixel_ha(pairs)
     estimate, mapped = counted.area(), counted.mapped()
     areas = None if hectares is None else estimate.areas(hectares)
     spread = None if hectares is None or estimate.census else estimate.area_intervals(hectares)
@@ -177,11 +177,21 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
         blocks, edge = len(counted.blocks), counted.blocks.edge
         few = "; with so few take the intervals for a hint" if blocks < 30 else ""
         notes.append(f"95 % intervals by a bootstrap of {blocks} blocks of {edge} x {edge} px{few}")
+    sizes = [pair.grid.resolution_m for pair in pairs]
+    if common_metres(pairs) is None and None not in sizes:
+        notes.append("scenes have pixels of different sizes, so no areas are given")
     estimate = counted.area()
-    if _pixel_ha(pairs[0].grid) is not None and not estimate.census:
+    if _pixel_ha(pairs) is not None and not estimate.census:
         notes.append("area intervals take the labelled pixels of each mapped class for a random sample")
     return notes
 
 
-def _pixel_ha(grid: Grid) -> float | None:
-    return None if grid.resolution_m is None else grid.resolution_m**2 / 10_000
+def common_metres(pairs: Sequence[Pair]) -> float | None:
+    """The size of a pixel that all scenes share, to a hundredth; None where they do not, or where one has none."""
+    sizes = [size for pair in pairs if (size := pair.grid.resolution_m) is not None]
+    return sizes[0] if len(sizes) == len(pairs) and max(sizes) <= 1.01 * min(sizes) else None
+
+
+def _pixel_ha(pairs: Sequence[Pair]) -> float | None:
+    metres = common_metres(pairs)
+    return None if metres is None else metres**2 / 10_000
