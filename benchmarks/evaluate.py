@@ -1,14 +1,15 @@
 """What evaluation costs: the confusion matrix of a pair of rasters over the time of reading both once.
 
-    python benchmarks/evaluate.py [--edge 10000] [--runs 3] [--all]
+    python benchmarks/evaluate.py [--edge 10000] [--runs 3] [--all] [--report]
 
 The pair is made here, in patches as land cover has them, as tiled and compressed GeoTIFFs. `--all` times the other
-measures as well.
+measures as well. `--report` writes one report, with imagery and probabilities, and prints its size and the memory.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import statistics
 import sys
 import tempfile
@@ -25,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from landseg.classes import ClassMap, LandClass
 from landseg.comparison import Naming, strips
 from landseg.distance import Distance
-from landseg.evaluate import evaluate
+from landseg.evaluate import Products, evaluate
 from landseg.geo.legend import class_tag
 from landseg.geo.source import open_source
 from landseg.summary import EvaluateOptions
@@ -50,6 +51,36 @@ def make(path: Path, edge: int, *, seed: int) -> None:
             file.write(values, 1, window=((top, top + len(rows)), (0, edge)))
 
 
+def make_bands(path: Path, edge: int, bands: int) -> None:
+    """Imagery, or probabilities, that vary as slowly as land does, with noise that no codec likes."""
+    rng = np.random.default_rng(7)
+    profile = {"driver": "GTiff", "count": bands, "dtype": "uint8", "tiled": True, "compress": "deflate", "zlevel": 1}
+    place = {"crs": "EPSG:32645", "transform": Affine(0.5, 0, 3e5, 0, -0.5, 3e6)}
+    with rasterio.open(path, "w", width=edge, height=edge, **profile, **place) as file:
+        for top in range(0, edge, 256):
+            rows, columns = np.arange(top, min(top + 256, edge))[:, None], np.arange(edge)[None]
+            for band in range(bands):
+                wave = 100 + 60 * np.sin(rows / (90 + 7 * band)) * np.cos(columns / (70 + 9 * band))
+                values = wave + rng.integers(0, 80, wave.shape)
+                file.write(values.astype(np.uint8), band + 1, window=((top, top + len(rows)), (0, edge)))
+
+
+def report(folder: Path, paths: list[Path], edge: int) -> None:
+    """Time, size and memory of a report with every layer."""
+    image, probs, page = folder / "image.tif", folder / "probs.tif", folder / "report.html"
+    make_bands(image, edge, 3)
+    make_bands(probs, edge, len(CLASSES))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    products = Products(report=page, image=str(image), overwrite=True)
+    evaluate(str(paths[0]), str(paths[1]), EvaluateOptions(probs=str(probs)), products)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(
+        f"with a report: {time.perf_counter() - start:.1f} s, {page.stat().st_size / 1e6:.1f} MB, peak memory "
+        f"{peak // 1024} MiB ({before // 1024} MiB before)"
+    )
+
+
 def read(paths: list[Path]) -> None:
     """Read every pixel once, in the strips that evaluation takes."""
     for path in paths:
@@ -72,11 +103,14 @@ def main() -> None:
     parser.add_argument("--edge", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--all", action="store_true")
+    parser.add_argument("--report", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder, f"{name}.tif") for name in ("map", "truth")]
         for seed, path in enumerate(paths):
             make(path, options.edge, seed=seed)
+        if options.report:
+            report(Path(folder), paths, options.edge)
         reading = statistics.median(seconds(lambda: read(paths), options.runs))
         print(f"reading both: {reading:.2f} s")
         plain = EvaluateOptions(Naming(), boundary=None, tolerance=None, samples=0)

@@ -18,7 +18,7 @@ def command(
     background: options.Background = None,
     aoi: options.AoiText = None,
     probs: Annotated[
-        str | None, typer.Option("--probs", metavar="TIF", help="Its probabilities: calibration.")
+        list[str] | None, typer.Option("--probs", metavar="TIF|DIR", help="Its probabilities: calibration.")
     ] = None,
     boundary: Annotated[
         str, typer.Option("--boundary", metavar="3px|2m|none", help="Width of the boundary IoU's bands.")
@@ -31,8 +31,12 @@ def command(
     report: Annotated[
         Path | None, typer.Option("--report", metavar="HTML", help="Write a report to look at.")
     ] = None,
-    image: Annotated[str | None, typer.Option("--image", metavar="SRC", help="Imagery for the report's map.")] = None,
-    errors: Annotated[Path | None, typer.Option("--errors", metavar="TIF", help="Write where it is wrong.")] = None,
+    image: Annotated[
+        list[str] | None, typer.Option("--image", metavar="SRC|DIR", help="Imagery for the report's map.")
+    ] = None,
+    errors: Annotated[
+        str | None, typer.Option("--errors", metavar="TIF|DIR/", help="Write where it is wrong.")
+    ] = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:

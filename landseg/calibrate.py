@@ -10,11 +10,11 @@ from typing import Any
 from landseg.comparison import Naming
 from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
-from landseg.evaluate import named
 from landseg.metrics.calibration import Calibration, Reliability, Temperature, tempered
 from landseg.models import peek, shipped
 from landseg.models.card import Card
 from landseg.models.writing import check_target, copy_with_card
+from landseg.pairing import named
 
 _LOST = 1e-5  # what a probability that was rounded to 0 is taken for once a temperature is chosen
 _HASH, _NAME, _TEMPERATURE = "LANDSEG_MODEL_HASH", "LANDSEG_MODEL", "LANDSEG_TEMPERATURE"

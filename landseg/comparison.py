@@ -71,8 +71,7 @@ class Pair:
     def read(self, rect: Rect) -> tuple[Labels, Labels]:
         """Truth and prediction (h, w) under a rectangle; neither says anything outside the area of interest."""
         truth, predicted = self.truth.read(rect), self.prediction.read(rect)
-        if self.aoi is not None:
-            outside = ~shown(self.aoi, rect)
+        if (outside := self._outside(rect)) is not None:
             truth[outside] = predicted[outside] = IGNORE_INDEX
         return truth, predicted
 
@@ -86,6 +85,20 @@ class Pair:
             probs /= probs.sum(0, keepdims=True).clip(1)  # steps of 1/255 do not sum to 1
         probs[:, ~valid] = np.nan
         return probs
+
+    def read_confidence(self, rect: Rect) -> NDArray[np.float32]:
+        """The largest probability (h, w), nan where there is none and outside the area of interest."""
+        probs = self.read_probs(rect)
+        if probs is None:
+            return np.full(rect.shape, np.nan, np.float32)
+        largest: NDArray[np.float32] = probs.max(0)
+        if (outside := self._outside(rect)) is not None:
+            largest[outside] = np.nan
+        return largest
+
+    def _outside(self, rect: Rect) -> NDArray[np.bool_] | None:
+        """True (h, w) outside the area of interest; None where everything counts."""
+        return None if self.aoi is None else ~shown(self.aoi, rect)
 
     def close(self) -> None:
         """Close every file."""

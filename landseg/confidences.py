@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.comparison import Naming, in_order, open_truth, refuse_swapped, shown, strips
 from landseg.errors import ClassError
-from landseg.evaluate import rasters_in, same_name
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Rect
 from landseg.geo.legend import read_class_table
@@ -21,6 +20,7 @@ from landseg.geo.probs import ProbsFile
 from landseg.geo.raster import RasterFile
 from landseg.geo.signature import CLASSES
 from landseg.geo.truth import Truth
+from landseg.pairing import files_in, same_name
 from landseg.tiling.progress import Progress
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ def open_judged(
     Raises:
         LandsegError: a file cannot be opened, holds no probabilities, or does not fit the others.
     """
-    ours, theirs = rasters_in(probs), rasters_in(target)
+    ours, theirs = files_in(probs), files_in(target)
     given = None if naming.classes is None else read_class_table(naming.classes)
     opened: list[Judged] = []
     try:

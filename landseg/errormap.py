@@ -1,7 +1,9 @@
-"""A raster of where a prediction is right and where it is wrong."""
+"""Rasters of where predictions are right and where they are wrong."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -10,9 +12,12 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.comparison import Pair
+from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs
+from landseg.geo.store import disk_errors
+from landseg.options import is_folder
 from landseg.tally import Labels
 
 WHERE = ClassMap((LandClass(1, "right", (171, 217, 171)), LandClass(2, "wrong", (178, 24, 43))))
@@ -55,3 +60,55 @@ class ErrorMap:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._outputs.__exit__(kind, error, trace)
+
+
+class ErrorMaps:
+    """The error maps of several pairs: one file for one pair, or a folder with one file each, named as they are.
+
+    They appear once everything is counted. A folder is made where there is none, and removed if it stays empty.
+
+    Raises:
+        OutputError: one file for several pairs, two pairs of one name, or as ErrorMap.
+    """
+
+    def __init__(self, path: str, pairs: Sequence[Pair], *, overwrite: bool) -> None:
+        self._folder = Path(path) if is_folder(path) else None
+        if self._folder is None and len(pairs) > 1:
+            raise OutputError(f"--errors {path}: with several predictions this is a folder; write {path}/")
+        stems = [Path(pair.prediction.paths[0]).stem for pair in pairs]
+        twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+        if twice is not None:
+            raise OutputError(f"two predictions are named {twice}: evaluate them one by one, or rename one")
+        self._paths = [Path(path)] if self._folder is None else [self._folder / f"{stem}.tif" for stem in stems]
+        self._pairs, self._overwrite = pairs, overwrite
+        self._stack, self._maps = ExitStack(), list[ErrorMap]()
+
+    def add(self, number: int, core: Rect, truth: Labels, predicted: Labels) -> None:
+        """Put the pixels of a core of one pair."""
+        self._maps[number].add(core, truth, predicted)
+
+    def finish(self) -> None:
+        """Write every file."""
+        for one in self._maps:
+            one.finish()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            if self._folder is not None and not self._folder.is_dir():
+                with disk_errors(self._folder):
+                    self._folder.mkdir()
+                stack.callback(_remove_empty, self._folder)
+            for path, pair in zip(self._paths, self._pairs, strict=True):
+                self._maps.append(stack.enter_context(ErrorMap(path, pair, overwrite=self._overwrite)))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # it holds something
+        folder.rmdir()

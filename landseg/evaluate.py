@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.comparison import Pair, Seen, open_pair, tally
-from landseg.errormap import ErrorMap
-from landseg.errors import ClassError, OutputError, RasterError
+from landseg.errormap import ErrorMaps
+from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
 from landseg.geo.address import label
 from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
-from landseg.geo.source import open_source
+from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, write_csv
-from landseg.summary import EvaluateOptions, summary
+from landseg.summary import EvaluateOptions, common_metres, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.tiling.progress import Progress
 
-_ENDINGS = ("labels", "label", "mask", "truth", "gt", "probs")
-_STEMS = tuple(between + ending for ending in _ENDINGS for between in "_-")
-_RASTERS = (".tif", ".tiff", ".png", ".vrt")
+Images = Sequence[Sequence[str]]
+"""The imagery of each pair; empty lists where there is none."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +30,16 @@ class Products:
     Attributes:
         csv: the table of classes.
         report: one HTML file to look at.
-        image: for the report's map, the imagery that was predicted.
-        errors: a class raster of where the prediction is wrong.
+        image: for the report's map, the imagery that was predicted; for several predictions a folder, or several,
+            named as the predictions are.
+        errors: a class raster of where the prediction is wrong, or a folder with one for each.
         overwrite: replace files that exist.
     """
 
     csv: Path | None = None
     report: Path | None = None
-    image: str | None = None
-    errors: Path | None = None
+    image: str | Sequence[str] | None = None
+    errors: str | Path | None = None
     overwrite: bool = False
 
 
@@ -67,13 +67,12 @@ def evaluate(
     _check(products)
     pairs = open_pairs(prediction, target, options)
     try:
-        if len(pairs) > 1 and (products.report or products.errors):
-            raise OutputError("a report and an error raster go with one prediction; evaluate them one by one")
+        images = _images(pairs, products)
         found = _evaluated(pairs, options, products, names=(named(prediction), named(target)), quiet=quiet)
+        if products.report is not None:
+            _write_report(pairs, found, images, products)
         if products.csv is not None:
             write_csv(found, products.csv, overwrite=products.overwrite)
-        if products.report is not None:
-            _write_report(pairs[0], found, products)
     finally:
         for pair in pairs:
             pair.close()
@@ -117,12 +116,9 @@ def _evaluated(
 ) -> Evaluation:
     if products.errors is None:
         return summary(pairs, count(pairs, options, names=names, quiet=quiet), options, names=names)
-    with ErrorMap(products.errors, pairs[0], overwrite=products.overwrite) as errors:
-
-        def seen(_: int, core: Rect, truth: Labels, predicted: Labels) -> None:
-            errors.add(core, truth, predicted)
-
-        found = summary(pairs, count(pairs, options, names=names, quiet=quiet, seen=seen), options, names=names)
+    with ErrorMaps(str(products.errors), pairs, overwrite=products.overwrite) as errors:
+        counted = count(pairs, options, names=names, quiet=quiet, seen=errors.add)
+        found = summary(pairs, counted, options, names=names)
         errors.finish()
     return found
 
@@ -137,30 +133,35 @@ def _check(products: Products) -> None:
 
     if products.report is not None:
         check_report_path(products.report, overwrite=products.overwrite)
-    elif products.image is not None:
+    elif products.image:
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
     if products.csv is not None:
         check_csv_path(products.csv, overwrite=products.overwrite)
 
 
-def _write_report(pair: Pair, found: Evaluation, products: Products) -> None:
+def _images(pairs: Sequence[Pair], products: Products) -> Images:
+    """The imagery of each pair, known to fit."""
+    found = beside(
+        [pair.prediction.paths[0] for pair in pairs], products.image or None, option="--image", endings=IMAGES
+    )
+    if products.image:
+        from landseg.scenes import check_images
+
+        check_images(pairs, found)
+    return found
+
+
+def _write_report(pairs: Sequence[Pair], found: Evaluation, images: Images, products: Products) -> None:
     from landseg.report.html import write_report
-    from landseg.report.overviews import by_majority, read_layers
+    from landseg.scenes import SceneMaps
 
     assert products.report is not None
-    image = None if products.image is None else open_source(products.image)
-    try:
-        layers = read_layers(
-            pair.grid,
-            prediction=by_majority(lambda rect: pair.read(rect)[1]),
-            truth=by_majority(lambda rect: pair.read(rect)[0]),
-            image=image,
-            worst=[one.rect for one in found.worst],
-        )
-    finally:
-        if image is not None:
-            image.close()
-    write_report(products.report, found, layers, overwrite=products.overwrite)
+    maps = SceneMaps(pairs, found, images)
+    if len(maps) < len(pairs):
+        shown = "1 scene" if len(maps) == 1 else f"{len(maps)} scenes"
+        left_out = f"the map has the {shown} with the worst windows; the figures are over all {len(pairs)}"
+        found = replace(found, notes=(*found.notes, left_out))
+    write_report(products.report, found, maps, overwrite=products.overwrite)
 
 
 def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], options: EvaluateOptions) -> list[Pair]:
@@ -172,14 +173,13 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
     Raises:
         LandsegError: a file cannot be opened, or a prediction has no truth.
     """
-    ours, theirs = rasters_in(prediction), rasters_in(target)
-    if options.probs is not None and len(ours) > 1:
-        raise OutputError("--probs goes with one prediction; evaluate them one by one")
+    ours, theirs = files_in(prediction), files_in(target)
+    probs = beside(ours, options.probs or None, option="--probs", endings=PROBS, most=1)
     pairs: list[Pair] = []
     try:
-        for path in ours:
+        for path, own in zip(ours, probs, strict=True):
             chosen = theirs if len(theirs) == 1 else same_name(path, theirs)
-            pairs.append(open_pair(path, chosen or theirs, options.naming, probs=options.probs))
+            pairs.append(open_pair(path, chosen or theirs, options.naming, probs=own[0] if own else None))
             if pairs[-1].prediction.classes != pairs[0].prediction.classes:
                 raise ClassError(f"{label(path)} has other classes than {label(ours[0])}; evaluate them one by one")
     except BaseException:
@@ -191,9 +191,17 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
 
 def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     grid = pairs[0].grid
-    metres = grid.resolution_m
+    metres = common_metres(pairs)
     tolerance = options.tolerance
     spacing = (1.0, 1.0) if metres is None else (metres, metres)
+    if (
+        metres is None
+        and len(pairs) > 1
+        and any(d and d.metres for d in (options.boundary, tolerance, options.block))
+    ):
+        raise GridError(
+            "distances in metres need scenes whose pixels are of one size; give them in pixels, such as 3px"
+        )
     if tolerance is not None:
         tolerance.pixels(grid)  # refuses metres where there are none
     borders = Borders.read(pairs[0].tags, grid.shape) if len(pairs) == 1 else None
@@ -206,39 +214,3 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
         borders=(borders.rows, borders.columns) if borders else None,
         confidences=any(pair.probs is not None for pair in pairs),
     )
-
-
-def rasters_in(paths: str | Sequence[str]) -> list[str]:
-    """Files as named, or the rasters in a folder."""
-    many = [paths] if isinstance(paths, str) else list(paths)
-    found: list[str] = []
-    for path in many:
-        folder = Path(path)
-        if not folder.is_dir():
-            found.append(path)
-            continue
-        rasters = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in _RASTERS)
-        if not rasters:
-            raise RasterError(f"{path} holds no rasters; expected files that end in .tif, .png or .vrt")
-        found += rasters
-    if not found:
-        raise RasterError("no raster given: name at least one")
-    return found
-
-
-def same_name(path: str, others: Sequence[str]) -> list[str]:
-    """Those of the same stem, endings such as _labels aside."""
-
-    def stem(name: str) -> str:
-        plain = Path(name).stem
-        for ending in _STEMS:
-            plain = plain.removesuffix(ending)
-        return plain
-
-    return [other for other in others if stem(other) == stem(path)]
-
-
-def named(paths: str | Sequence[str]) -> str:
-    """One file's name, or the first one's and how many more there are."""
-    many = [paths] if isinstance(paths, str) else list(paths)
-    return label(many[0]) + (f" and {len(many) - 1} more" if len(many) > 1 else "")

@@ -83,11 +83,13 @@ class WorstWindow(NamedTuple):
         rect: in pixels of the prediction.
         pixels: labelled ones in it.
         error_rate: share of them that is wrong.
+        scene: which of ``Evaluation.scenes`` it lies in, from 0.
     """
 
     rect: Rect
     pixels: int
     error_rate: float
+    scene: int = 0
 
 
 @dataclass(frozen=True)
@@ -112,12 +114,14 @@ class Evaluation:
         boundary_distance_px: width of the bands that the boundary IoU compares.
         boundary_distance_m: the same on the ground.
         mean_boundary_iou: over the classes that have an outline.
-        surface_tolerance_m: distance within which outlines agree for the surface Dice.
+        surface_tolerance_px: distance within which outlines agree for the surface Dice.
+        surface_tolerance_m: the same on the ground; None without georeference.
         mean_surface_dice: over the classes that have an outline.
         reliability: how far confidences can be believed; None without probabilities.
         border: errors by distance to the windows' borders; None when the windows are not known.
         seam: the error rate near those borders against that elsewhere.
-        worst: windows with the most errors, worst first.
+        worst: windows with the most errors, worst first, over all scenes.
+        scenes: names of the predicted rasters, in the order in which they were counted.
         notes: what the reader has to know: how the grids were aligned, what void was, what was left out.
     """
 
@@ -137,12 +141,14 @@ class Evaluation:
     boundary_distance_px: int | None = None
     boundary_distance_m: float | None = None
     mean_boundary_iou: float | None = None
+    surface_tolerance_px: float | None = None
     surface_tolerance_m: float | None = None
     mean_surface_dice: float | None = None
     reliability: Reliability | None = None
     border: tuple[BorderBin, ...] | None = None
     seam: Seam | None = None
     worst: tuple[WorstWindow, ...] = ()
+    scenes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

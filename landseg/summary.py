@@ -15,6 +15,7 @@ from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Grid, Rect
 from landseg.metrics import figures
 from landseg.metrics.blocks import intervals
+from landseg.pairing import scene_names
 from landseg.tally import Tally
 
 HEADLINES: dict[str, Callable[..., Any]] = {
@@ -35,7 +36,8 @@ class EvaluateOptions:
 
     Attributes:
         naming: classes, ignored values, the area that counts.
-        probs: the probability raster of the same run, for calibration.
+        probs: the probability raster of the same run, for calibration and the report's map; for several predictions
+            a folder, or several, named as the predictions are.
         boundary: width of the bands of the boundary IoU; None leaves it out.
         tolerance: of the surface Dice; None leaves it out.
         block: edge of the blocks of the bootstrap.
@@ -45,7 +47,7 @@ class EvaluateOptions:
     """
 
     naming: Naming = field(default_factory=Naming)
-    probs: str | None = None
+    probs: str | Sequence[str] | None = None
     boundary: Distance | None = _FEW
     tolerance: Distance | None = _FEW
     block: Distance = _BLOCK
@@ -57,10 +59,10 @@ class EvaluateOptions:
 def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, names: tuple[str, str]) -> Evaluation:
     """Read all figures off the counts."""
     table = counted.blocks.table()
-    grid, classes = pairs[0].grid, pairs[0].prediction.classes
+    classes = pairs[0].prediction.classes
     best = int(figures.commonest_class(table))
     measured = counted.measures
-    metres = grid.resolution_m
+    metres = common_metres(pairs)
     rows = _class_figures(pairs, counted, options)
     found = Evaluation(
         prediction=names[0],
@@ -74,24 +76,26 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
         averaged_over=int(figures.averaged_over(table)),
         commonest_class_accuracy=float(figures.commonest_class_accuracy(table)),
         commonest_class=classes.names[best],
-        pixel_ha=_pixel_ha(grid),
+        pixel_ha=_pixel_ha(pairs),
         intervals=_intervals(counted, options),
         boundary_distance_px=measured.distance,
         boundary_distance_m=None if measured.distance is None or metres is None else measured.distance * metres,
         mean_boundary_iou=None if counted.boundary is None else counted.boundary.mean(),
+        surface_tolerance_px=None if measured.tolerance is None else measured.tolerance / measured.spacing[0],
         surface_tolerance_m=measured.tolerance if metres is not None else None,
         mean_surface_dice=None if counted.surface is None else counted.surface.mean(),
         reliability=None if counted.calibration is None else counted.calibration.compute(),
         border=_border(counted),
         seam=None if counted.border is None else counted.border.seam(_NEAR, count=options.samples, seed=options.seed),
-        worst=_worst(counted, grid) if len(pairs) == 1 else (),
+        worst=_worst(counted, [pair.grid for pair in pairs]),
+        scenes=scene_names([pair.prediction.paths[0] for pair in pairs]),
     )
     return replace(found, notes=tuple(_notes(pairs, counted, options)))
 
 
 def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[ClassFigures]:
     table, classes = counted.blocks.table(), pairs[0].prediction.classes
-    hectares = _pixel_ha(pairs[0].grid)
+    hectares = _pixel_ha(pairs)
     estimate, mapped = counted.area(), counted.mapped()
     areas = None if hectares is None else estimate.areas(hectares)
     spread = None if hectares is None or estimate.census else estimate.area_intervals(hectares)
@@ -152,16 +156,16 @@ def _intervals(counted: Tally, options: EvaluateOptions) -> dict[str, tuple[floa
     return {name: (float(ends[0]), float(ends[1])) for name, ends in found.items()}
 
 
-def _worst(counted: Tally, grid: Grid) -> tuple[WorstWindow, ...]:
-    """The squares with the largest share of errors among those that are labelled well enough."""
+def _worst(counted: Tally, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
+    """The squares of any scene with the largest share of errors among those that are labelled well enough."""
     edge, rows = counted.blocks.edge, []
-    for (_, row, column), table in counted.blocks.tiles.sums.items():
+    for (scene, row, column), table in counted.blocks.tiles.sums.items():
         pixels = int(table.sum())
         errors = pixels - int(np.trace(table[:, :-1]))
-        rect = Rect(row * edge, column * edge, edge, edge).intersection(grid.rect)
+        rect = Rect(row * edge, column * edge, edge, edge).intersection(grids[scene].rect)
         if rect is not None and errors and pixels >= _FEWEST * rect.area:
-            rows.append(WorstWindow(rect, int(pixels), float(errors / pixels)))
-    rows.sort(key=lambda one: (-one.error_rate, one.rect.top, one.rect.left))
+            rows.append(WorstWindow(rect, int(pixels), float(errors / pixels), int(scene)))
+    rows.sort(key=lambda one: (-one.error_rate, one.scene, one.rect.top, one.rect.left))
     return tuple(rows[:_WORST])
 
 
@@ -176,11 +180,21 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
         blocks, edge = len(counted.blocks), counted.blocks.edge
         few = "; with so few take the intervals for a hint" if blocks < 30 else ""
         notes.append(f"95 % intervals by a bootstrap of {blocks} blocks of {edge} x {edge} px{few}")
+    sizes = [pair.grid.resolution_m for pair in pairs]
+    if common_metres(pairs) is None and None not in sizes:
+        notes.append("scenes have pixels of different sizes, so no areas are given")
     estimate = counted.area()
-    if _pixel_ha(pairs[0].grid) is not None and not estimate.census:
+    if _pixel_ha(pairs) is not None and not estimate.census:
         notes.append("area intervals take the labelled pixels of each mapped class for a random sample")
     return notes
 
 
-def _pixel_ha(grid: Grid) -> float | None:
-    return None if grid.resolution_m is None else grid.resolution_m**2 / 10_000
+def common_metres(pairs: Sequence[Pair]) -> float | None:
+    """The size of a pixel that all scenes share, to a hundredth; None where they do not, or where one has none."""
+    sizes = [size for pair in pairs if (size := pair.grid.resolution_m) is not None]
+    return sizes[0] if len(sizes) == len(pairs) and max(sizes) <= 1.01 * min(sizes) else None
+
+
+def _pixel_ha(pairs: Sequence[Pair]) -> float | None:
+    metres = common_metres(pairs)
+    return None if metres is None else metres**2 / 10_000

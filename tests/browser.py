@@ -189,3 +189,35 @@ def browser(program: str, profile: Path) -> Iterator[Page]:
                 process.kill()
                 process.wait()
             os.close(read)
+
+
+def opened(page: Page, report: Path) -> Page:
+    """A report, opened without a network on a desktop."""
+    page.complaints.clear()
+    page.requests.clear()
+    page.offline()
+    page.size(1200, 900)
+    page.open("about:blank")
+    page.open(report.as_uri())
+    page.wait_for("!!window.landseg")
+    return page
+
+
+def assert_quiet(page: Page) -> None:
+    """Nothing was complained of, and nothing asked for from anywhere."""
+    assert page.complaints == []
+    assert [url for url in page.requests if not url.startswith(("file:", "data:", "about:"))] == []
+
+
+def state(page: Page) -> dict[str, Any]:
+    """What the map of a report shows."""
+    found: dict[str, Any] = json.loads(page.run("JSON.stringify(landseg.state())"))
+    return found
+
+
+def framed(page: Page) -> list[str]:
+    """The numbers of the windows on the map."""
+    found: list[str] = page.run(
+        "Array.from(document.querySelectorAll('.window-number')).map((e) => e.textContent).sort()"
+    )
+    return found

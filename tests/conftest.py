@@ -1,7 +1,7 @@
 """What several test modules share: Hypothesis profiles and small rasters."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from browser import Page, browser, find_chromium
 from hypothesis import HealthCheck, settings
 
 # Deadlines measure the machine, not the code; in CI every run tries the same examples.
@@ -19,6 +20,17 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")
 ROOT = Path(__file__).resolve().parent.parent
 UTM = "EPSG:32633"
 HALF_METRE = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A page of a headless browser, for all tests that look at one."""
+    program = find_chromium()
+    if program is None and not os.environ.get("CI"):
+        pytest.skip("no Chromium: install one (apt-get install chromium), or name it in LANDSEG_CHROMIUM")
+    assert program is not None, "CI has no Chromium: .ci/run installs one"
+    with browser(program, tmp_path_factory.mktemp("browser") / "profile") as page:
+        yield page
 
 
 @pytest.fixture(scope="session")

@@ -76,6 +76,15 @@ def make_picture(rect: Rect, seed: int = 0) -> Picture:
     return Picture(rect, image, truth, np.roll(truth, 1, axis=1), confidence)
 
 
+def make_scenes() -> tuple[Evaluation, list[MapLayers]]:
+    """Two scenes of different sizes, the second twice as coarse; the third worst window lies in the first."""
+    coarse = Grid(CRS.from_epsg(32633), Affine(1, 0, 600_000, 0, -1, 5_500_000), 60, 200)
+    places = ((1, Rect(150, 10, 32, 32)), (1, Rect(0, 0, 32, 32)), (0, WORST))
+    worst = tuple(WorstWindow(rect, 1024, 0.5 - 0.1 * n, scene) for n, (scene, rect) in enumerate(places))
+    second = MapLayers(coarse, make_picture(coarse.rect, 2), tuple(make_picture(r, 3) for s, r in places if s), 1)
+    return make_evaluation(scenes=("town.tif", "<b>village & co.tif"), worst=worst), [make_layers(), second]
+
+
 def make_layers() -> MapLayers:
     """A map of 96 x 128 pixels of half a metre, and one worst window."""
     grid = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), 128, 96)

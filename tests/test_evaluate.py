@@ -32,7 +32,7 @@ def write(
     height, width = values.shape
     with rasterio.open(
         path, "w", driver="GTiff", count=1, dtype="uint8", height=height, width=width, nodata=0,
-        crs="EPSG:32645", transform=Affine(10, 0, 300_000 + left, 0, -10, 3_000_000),
+        crs="EPSG:32645", transform=Affine(pixel, 0, 300_000 + left, 0, -pixel, 3_000_000),
     ) as file:  # fmt: skip
         file.write(values, 1)
         if model:
@@ -117,6 +117,20 @@ def test_several_predictions_and_a_folder(tmp_path: Path) -> None:
         write(labels / f"{name}_labels.tif", np.array([[1, 2], [2, 2]], np.uint8), left=1000 * number)
     found = evaluate(str(maps), str(labels), PLAIN)
     assert found.confusion.sum() == 8 and found.pixel_accuracy == 0.75
+
+
+def test_scenes_with_pixels_of_two_sizes_have_no_areas_in_common(tmp_path: Path) -> None:
+    values = np.array([[1, 2], [2, 1]], np.uint8)
+    files = [write(tmp_path / f"{p}.tif", values, model="m", left=1000 * p, pixel=p) for p in (5, 10)]
+    targets = [write(tmp_path / f"{p}_truth.tif", values, left=1000 * p, pixel=p) for p in (5, 10)]
+    found = evaluate(files, targets, EvaluateOptions(samples=0))
+    assert found.pixel_accuracy == 1 and found.pixel_ha is None and found.classes[0].area_ha is None
+    assert found.surface_tolerance_px == 3 and found.surface_tolerance_m is None
+    assert "scenes have pixels of different sizes, so no areas are given" in found.notes
+    with pytest.raises(GridError, match="need scenes whose pixels are of one size"):
+        evaluate(files, targets, EvaluateOptions(tolerance=Distance(20, True)))
+    same = evaluate(files[:1] * 2, targets[:1], EvaluateOptions(samples=0))
+    assert same.pixel_ha is not None and same.classes[0].area_ha == pytest.approx(4 * same.pixel_ha)
 
 
 def test_swapped_arguments_and_other_misfits_get_a_sentence(small: tuple[str, str], tmp_path: Path) -> None:

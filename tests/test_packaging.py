@@ -20,6 +20,15 @@ import landseg
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())
 LARGEST_MODEL = 12_000_000  # bytes
+REPORT_FILES = (
+    "landseg/report/web/map.js",
+    "landseg/report/web/report.js",
+    "landseg/report/web/view.js",
+    "landseg/report/web/report.css",
+    "landseg/report/vendor/leaflet/leaflet.js",
+    "landseg/report/vendor/leaflet/leaflet.css",
+    "landseg/report/vendor/leaflet/LICENSE",
+)
 
 
 def packages_on_disk(root: Path) -> set[str]:
@@ -118,6 +127,29 @@ def test_shipped_models_are_small() -> None:
         assert weights.stat().st_size <= LARGEST_MODEL, weights
 
 
+def left_behind(package_data: dict[str, list[str]], root: Path) -> list[str]:
+    """Files below the packages, neither Python nor notes for readers of the source, that the wheel would lack."""
+    carried = {
+        file
+        for package, patterns in package_data.items()
+        for pattern in patterns
+        for file in (root / Path(*package.split("."))).glob(pattern)
+    }
+    there = {file for file in (root / "landseg").rglob("*") if file.is_file() and "__pycache__" not in file.parts}
+    return sorted(file.relative_to(root).as_posix() for file in there - carried if file.suffix not in (".py", ".md"))
+
+
+def test_every_file_of_the_packages_is_carried() -> None:
+    """Scripts, styles, the map library with its licence, weights."""
+    assert left_behind(PROJECT["tool"]["setuptools"]["package-data"], ROOT) == []
+    assert all((ROOT / name).is_file() for name in REPORT_FILES)
+
+
+def test_a_licence_left_behind_is_caught() -> None:
+    data = PROJECT["tool"]["setuptools"]["package-data"] | {"landseg.report": ["web/*", "vendor/leaflet/*.*"]}
+    assert left_behind(data, ROOT) == ["landseg/report/vendor/leaflet/LICENSE"]
+
+
 @pytest.mark.slow  # pip asks the package index for setuptools
 def test_wheel_holds_the_command_line_and_the_models(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "site"
@@ -130,6 +162,7 @@ def test_wheel_holds_the_command_line_and_the_models(tmp_path: Path) -> None:
     subprocess.run(build, check=True, timeout=600)
     (wheel,) = tmp_path.glob("landseg-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
+    assert set(REPORT_FILES) - names == set()
     expected = {f"landseg/cli/{file.name}" for file in (source / "cli").glob("*.py")} | {"landseg/py.typed"}
     for pattern in ("*.py", "*.safetensors", "web/*", "vendor/*/*"):
         expected |= {file.relative_to(source).as_posix() for file in (source / "landseg").rglob(pattern)}

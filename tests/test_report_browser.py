@@ -4,65 +4,35 @@ Needs a Chromium on the path, or named by $LANDSEG_CHROMIUM. In CI its absence i
 """
 
 import json
-import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from browser import Page, browser, find_chromium
+from browser import Page, assert_quiet, framed, opened, state
 from PIL import Image
 from report_parts import make_evaluation, make_layers
 
 from landseg.report.html import write_report
 from landseg.report.server import Viewer
 
-CHROMIUM = find_chromium()
 LAYERS = ("image", "confidence", "truth", "prediction", "error")
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None and not os.environ.get("CI"),
-    reason="no Chromium: install one (apt-get install chromium), or name it in LANDSEG_CHROMIUM",
-)
-
 
 @pytest.fixture(scope="module")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    assert CHROMIUM is not None, "CI has no Chromium: .ci/run installs one"
-    with browser(CHROMIUM, tmp_path_factory.mktemp("browser") / "profile") as page:
-        yield page
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> str:
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, make_evaluation(), make_layers())
-    return path.as_uri()
+    write_report(path, make_evaluation(), [make_layers()])
+    return path
 
 
 @pytest.fixture
-def page(chromium: Page, report: str) -> Iterator[Page]:
+def page(chromium: Page, report: Path) -> Iterator[Page]:
     """The report, opened without a network on a desktop; afterwards nothing was complained of or asked for."""
-    chromium.complaints.clear()
-    chromium.requests.clear()
-    chromium.offline()
-    chromium.size(1200, 900)
-    chromium.open("about:blank")
-    chromium.open(report)
-    chromium.wait_for("!!window.landseg")
+    opened(chromium, report)
     yield chromium
     assert_quiet(chromium)
-
-
-def assert_quiet(page: Page) -> None:
-    assert page.complaints == []
-    assert [url for url in page.requests if not url.startswith(("file:", "data:", "about:"))] == []
-
-
-def state(page: Page) -> dict[str, Any]:
-    return json.loads(page.run("JSON.stringify(landseg.state())"))
 
 
 def test_every_layer_is_switched_and_faded(page: Page) -> None:
@@ -204,6 +174,23 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int, tmp_path: Path
 def test_it_prints(page: Page, tmp_path: Path) -> None:
     page.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")
+
+
+def test_one_scene_has_no_chooser(page: Page) -> None:
+    assert not page.run("!!document.querySelector('#scene')") and framed(page) == ["1"]
+
+
+def test_the_map_is_drawn_for_paper_and_back(page: Page) -> None:
+    """On paper the map has another width: the view and both sides of the swipe follow it."""
+    page.click("#compare")
+    before = state(page)
+    page.run("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.run("JSON.stringify(landseg.map.getSize())") == '{"x":680,"y":470}'
+    assert page.run("parseFloat(document.querySelector('#divider').style.left)") == 340
+    paper = state(page)
+    assert paper["zoom"] < before["zoom"] and paper["center"] == pytest.approx([-48, 64], abs=0.5)
+    page.run("window.dispatchEvent(new Event('afterprint'))")
+    assert state(page) == before and page.run("landseg.map.getSize().x") > 680
 
 
 def test_a_complaint_is_seen(chromium: Page) -> None:

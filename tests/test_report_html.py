@@ -24,7 +24,7 @@ from landseg.report.html_page import json_script, page, script, style
 from landseg.report.html_pictures import BUDGET, RIGHT, WRONG, encoded, encoded_layers, shrunk
 from landseg.report.html_tables import _ink
 from landseg.report.imagery import Imagery, reduced
-from landseg.report.overviews import MapLayers, Picture, by_majority, majority, read_layers, reduced_raster
+from landseg.report.overviews import MapLayers, Picture, by_majority, by_mean, majority, read_layers, reduced_raster
 
 VOID = {"meta", "link", "input", "br", "img"}
 NASTY = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "<!--&amp;\u2028]]>")
@@ -88,7 +88,7 @@ def picture_of(url: str) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def text() -> str:
-    return report_html(make_evaluation(), make_layers())
+    return report_html(make_evaluation(), [make_layers()])
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +139,7 @@ def test_the_matrix_has_three_units_and_pixels_without_a_prediction(outline: Out
     first = cells[0]
     assert (first["data-pixels"], first["data-percent"], first["data-hectares"]) == ("500", "83.3 %", "1.25")
     assert [c["data-pixels"] for c in cells[3::4]] == ["7", "0", "0"]
-    plain = Outline(report_html(make_evaluation(pixel_ha=None), None))
+    plain = Outline(report_html(make_evaluation(pixel_ha=None)))
     assert not any("data-hectares" in cell for cell in plain.of("td"))
 
 
@@ -175,7 +175,7 @@ def assert_harmless(names: tuple[str, str, str], text: str) -> None:
     """Names are text wherever they stand: no tag, attribute or script comes from them."""
     outline = Outline(text)
     assert outline.faults == [] and outline.open == []
-    sober = Outline(report_html(make_evaluation(), make_layers()))
+    sober = Outline(report_html(make_evaluation(), [make_layers()]))
     assert [tag for tag, _ in outline.tags] == [tag for tag, _ in sober.tags]
     assert not any("onerror" in attributes for _, attributes in outline.tags)
     for name in names:
@@ -184,11 +184,11 @@ def assert_harmless(names: tuple[str, str, str], text: str) -> None:
 
 def test_names_stay_text() -> None:
     texts = {"prediction": NASTY[1], "target": NASTY[0], "notes": NASTY[:1], "commonest_class": NASTY[0]}
-    assert_harmless(NASTY, report_html(make_evaluation(NASTY, **texts), make_layers()))
+    assert_harmless(NASTY, report_html(make_evaluation(NASTY, **texts), [make_layers()]))
 
 
 def test_a_name_that_is_not_text_is_seen() -> None:
-    text = report_html(make_evaluation(NASTY), make_layers())
+    text = report_html(make_evaluation(NASTY), [make_layers()])
     with pytest.raises(AssertionError):
         assert_harmless(NASTY, text.replace("&lt;/script&gt;", "</script>"))
 
@@ -210,9 +210,10 @@ def test_vendored_files_are_whole() -> None:
 def test_layers_are_painted_in_their_colours(outline: Outline) -> None:
     data, layers = map_of(outline), make_layers()
     assert [layer["id"] for layer in data["layers"]] == ["image", "confidence", "truth", "prediction", "error"]
-    assert data["extent"] == [0, 0, 96, 128] and data["windows"] == [[16, 32, 32, 32]]
-    assert (round(data["metres"], 2), data["crs"]) == (0.5, "EPSG:32633")
-    for picture, shown in zip((layers.overview, *layers.crops), data["pictures"], strict=True):
+    (scene,) = data["scenes"]
+    assert scene["extent"] == [0, 0, 96, 128] and scene["windows"] == [{"number": 1, "rect": [16, 32, 32, 32]}]
+    assert (round(scene["metres"], 2), scene["crs"]) == (0.5, "EPSG:32633")
+    for picture, shown in zip((layers.overview, *layers.crops), scene["pictures"], strict=True):
         assert shown["rect"] == [picture.rect.top, picture.rect.left, picture.rect.height, picture.rect.width]
         painted = picture_of(shown["layers"]["truth"])
         for index, color in enumerate(COLORS):
@@ -236,15 +237,15 @@ def test_errors_follow_the_truth_alone() -> None:
 
 def test_writing_a_file(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_report(path, make_evaluation(), None)
+    write_report(path, make_evaluation())
     assert 'id="map"' not in path.read_text() and [p.name for p in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(OutputError, match="exists: choose another report, or replace it with --overwrite"):
-        write_report(path, make_evaluation(), None)
-    write_report(path, make_evaluation(), make_layers(), overwrite=True)
+        write_report(path, make_evaluation())
+    write_report(path, make_evaluation(), [make_layers()], overwrite=True)
     assert 'id="map"' in path.read_text()
     for wrong, sentence in ((tmp_path / "a.pdf", "end in .html"), (tmp_path / "b/a.html", "no folder")):
         with pytest.raises(OutputError, match=sentence):
-            write_report(wrong, make_evaluation(), None)
+            write_report(wrong, make_evaluation())
 
 
 def test_text_is_read_on_every_ground() -> None:
@@ -301,12 +302,12 @@ def test_a_report_of_ten_thousand_squared_is_below_15_mb(
             prediction=reduced_raster(file, table),
             truth=by_majority(lambda rect: truth[rect.slices]),
             image=source,
-            confidence=sure,
+            confidence=by_mean(lambda rect: sure.read(rect)[0][0] / np.float32(255)),
             worst=worst,
         )
         file.close()
     assert max(layers.overview.truth.shape) == 2048 and len(layers.crops) == 12
-    write_report(tmp_path / "r.html", make_evaluation(), layers)
+    write_report(tmp_path / "r.html", make_evaluation(), [layers])
     assert 2_000_000 < (tmp_path / "r.html").stat().st_size < 15_000_000
 
 

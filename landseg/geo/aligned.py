@@ -35,7 +35,7 @@ class AlignedLabels:
         note: which of these it is, as a sentence.
 
     Raises:
-        GridError: the two do not overlap, or one of them alone has a CRS.
+        GridError: the two do not overlap, one of them alone has a CRS, or both lie nowhere and differ in size.
         BandError: more than one band.
     """
 
@@ -46,6 +46,11 @@ class AlignedLabels:
         self._local = threading.local()
         self._offset = _whole_offset(source.grid, grid)
         self._per_axis = 1
+        if _nowhere(source.grid) and _nowhere(grid) and source.grid.shape != grid.shape:
+            raise GridError(
+                f"{source.name} has {source.grid.width} x {source.grid.height} pixels, the prediction {grid.width} x "
+                f"{grid.height}, and neither says where it lies: expected equal sizes; do they belong together?"
+            )
         if self._offset is not None:
             rect = source.grid.rect.shifted(*self._offset)
             if rect.intersection(grid.rect) is None:
@@ -154,10 +159,13 @@ def _whole_offset(labels: Grid, grid: Grid) -> tuple[int, int] | None:
 
     Two rasters of one size of which one or both lie nowhere match pixel to pixel: there is nothing else to go by.
     """
-    nowhere = any(g.crs is None and g.transform.is_identity for g in (labels, grid))
-    if nowhere and labels.shape == grid.shape:
+    if (_nowhere(labels) or _nowhere(grid)) and labels.shape == grid.shape:
         return 0, 0
     return grid.offset_of(labels)
+
+
+def _nowhere(grid: Grid) -> bool:
+    return grid.crs is None and grid.transform.is_identity
 
 
 def _apart(source: Source, grid: Grid) -> str:

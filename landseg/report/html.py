@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from landseg import __version__
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.geo.store import disk_errors
 from landseg.report.html_charts import border_bars, iou_bars, reliability_chart
-from landseg.report.html_map import MapLayer, controls, data_script, frame, map_data
-from landseg.report.html_numbers import count, percent, share
+from landseg.report.html_numbers import share
 from landseg.report.html_page import page
-from landseg.report.html_pictures import BUDGET, CONFIDENCE, LAYERS, RIGHT, WRONG, encoded_layers
+from landseg.report.html_pictures import BUDGET
+from landseg.report.html_scenes import map_sections
 from landseg.report.html_tables import class_table, confusion_table, headline, notes
 from landseg.report.overviews import MapLayers
 
 _SUFFIXES = (".html", ".htm")
-_OPACITY = {"image": 100, "confidence": 85, "truth": 60, "prediction": 60, "error": 75}  # over imagery
-_NAMES = {
-    "image": "Image",
-    "confidence": "Confidence",
-    "truth": "Truth",
-    "prediction": "Prediction",
-    "error": "Error",
-}
 
 
 def check_report_path(path: Path, *, overwrite: bool = False) -> None:
@@ -47,14 +39,19 @@ def check_report_path(path: Path, *, overwrite: bool = False) -> None:
 
 
 def write_report(
-    path: Path, evaluation: Evaluation, layers: MapLayers | None, *, overwrite: bool = False, budget: int = BUDGET
+    path: Path,
+    evaluation: Evaluation,
+    maps: Sequence[MapLayers] = (),
+    *,
+    overwrite: bool = False,
+    budget: int = BUDGET,
 ) -> None:
     """Writes one HTML file with everything in it; it appears when it is complete.
 
     Args:
         path: of the file.
         evaluation: what is reported.
-        layers: the map; None for a report without one.
+        maps: one for each scene that is shown, asked for one after another; none for a report without a map.
         overwrite: replace a file that exists.
         budget: bytes for all pictures, before base64 makes them a third longer.
 
@@ -62,7 +59,7 @@ def write_report(
         OutputError: the file exists, is no .html or cannot be written.
     """
     check_report_path(path, overwrite=overwrite)
-    text = report_html(evaluation, layers, budget=budget)
+    text = report_html(evaluation, maps, budget=budget)
     part = path.with_name(f".{path.name}.part")
     try:
         with disk_errors(path):
@@ -72,21 +69,22 @@ def write_report(
         part.unlink(missing_ok=True)
 
 
-def report_html(evaluation: Evaluation, layers: MapLayers | None, *, budget: int = BUDGET) -> str:
+def report_html(evaluation: Evaluation, maps: Sequence[MapLayers] = (), *, budget: int = BUDGET) -> str:
     """The report's HTML."""
     name = Path(evaluation.prediction).name or evaluation.prediction
     sections = [("summary", "Summary", headline(evaluation) + notes(evaluation))]
-    if layers is not None:
-        sections += _map_sections(evaluation, layers, budget)
+    if len(maps):
+        sections += map_sections(evaluation, maps, budget)
     sections += _figure_sections(evaluation)
     links = "".join(f'<li><a href="#{mark}">{title}</a></li>' for mark, title, _ in sections)
     parts = "".join(
         f'<section id="{mark}" aria-labelledby="{mark}-head"><h2 id="{mark}-head">{title}</h2>{content}</section>'
         for mark, title, content in sections
     )
+    scenes = f", {len(evaluation.scenes)} scenes" if len(evaluation.scenes) > 1 else ""
     compared = (
         f'<p class="quiet names">Prediction <strong>{escape(evaluation.prediction)}</strong>, '
-        f"truth <strong>{escape(evaluation.target)}</strong></p>"
+        f"truth <strong>{escape(evaluation.target)}</strong>{scenes}</p>"
     )
     body = f"""<a class="skip" href="#summary">To the figures</a>
 <header><h1>How good is {escape(name)}?</h1>{compared}<nav aria-label="Sections"><ul>{links}</ul></nav></header>
@@ -130,73 +128,3 @@ def _figure_sections(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         )
         found.append(("border", "Errors near window borders", text + border_bars(evaluation.border)))
     return found
-
-
-def _map_sections(evaluation: Evaluation, layers: MapLayers, budget: int) -> list[tuple[str, str, str]]:
-    pictures = encoded_layers(layers, [figures.color for figures in evaluation.classes], budget)
-    shown = _layers(evaluation, pictures[0]["layers"])
-    windows = [[*_rect(worst.rect)] for worst in evaluation.worst]
-    data = map_data(layers.grid, shown, extent=_rect(layers.grid.rect), pictures=pictures, windows=windows)
-    content = (
-        f'<div id="map-section">{frame("Map of the prediction")}'
-        f"{controls(shown, windows=bool(windows))}{data_script(data)}</div>"
-    )
-    found = [("map-head-section", "Map", content)]
-    if evaluation.worst:
-        found.append(("worst", "Where it is worst", _worst(evaluation, pictures)))
-    return found
-
-
-def _layers(evaluation: Evaluation, there: dict[str, str]) -> list[MapLayer]:
-    """The layers that the map has, from below to above."""
-    classes = tuple((figures.name, figures.color) for figures in evaluation.classes)
-    keys = {"truth": classes, "prediction": classes, "error": (("right", RIGHT), ("wrong", WRONG))}
-    return [
-        MapLayer(
-            id=name,
-            name=title,
-            crisp=name != "image",
-            shown=name in ("image", "prediction"),
-            opacity=_OPACITY[name] if "image" in there else 100,
-            key=keys.get(name, ()),
-            ramp=CONFIDENCE if name == "confidence" else (),
-        )
-        for name, title in _NAMES.items()
-        if name in there
-    ]
-
-
-def _worst(evaluation: Evaluation, pictures: list[dict[str, Any]]) -> str:
-    """A card a window: its pictures, its error rate, and a button that moves the map there."""
-    crops = {tuple(picture["rect"]): at for at, picture in enumerate(pictures) if at}
-    items = []
-    for number, worst in enumerate(evaluation.worst, start=1):
-        at = crops.get(_rect(worst.rect))
-        figures = "" if at is None else _figures(number, at, pictures[at]["layers"])
-        place = (
-            f"rows {worst.rect.top} to {worst.rect.bottom - 1}, columns {worst.rect.left} to {worst.rect.right - 1}"
-        )
-        items.append(
-            f'<li class="card"><h3>{number}. {percent(worst.error_rate)} wrong</h3>{figures}'
-            f'<p class="quiet">{count(worst.pixels)} labelled px; {place}</p>'
-            f'<button type="button" class="action no-print" data-rect="{list(_rect(worst.rect))}">'
-            f"Show window {number} on the map</button></li>"
-        )
-    return f'<ol class="worst">{"".join(items)}</ol>'
-
-
-def _figures(number: int, at: int, there: dict[str, str]) -> str:
-    shown = [name for name in LAYERS if name in there and name != "confidence"]
-    return (
-        '<div class="pictures">'
-        + "".join(
-            f'<figure><img data-crop="{at}" data-of="{name}" alt="{_NAMES[name]} of window {number}"'
-            f"{'' if name == 'image' else ' class=crisp'}><figcaption>{_NAMES[name]}</figcaption></figure>"
-            for name in shown
-        )
-        + "</div>"
-    )
-
-
-def _rect(rect: Any) -> tuple[int, int, int, int]:
-    return rect.top, rect.left, rect.height, rect.width

@@ -40,20 +40,48 @@ class MapLayer:
     rect: tuple[int, int, int, int] | None = None
 
 
-def map_data(grid: Grid, layers: Sequence[MapLayer], *, extent: tuple[int, ...], **more: Any) -> dict[str, Any]:
-    """What the map's script is told; ``more`` are pictures and windows."""
-    placed = grid.crs is not None
+def map_data(layers: Sequence[MapLayer], scenes: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the map's script is told."""
     return {
-        "extent": list(extent),
-        "metres": grid.resolution_m,
-        "transform": list(grid.transform)[:6] if placed else None,
-        "crs": crs_text(grid.crs) if placed else None,
         "tiles": any(layer.tiles for layer in layers),
         "layers": [
             {"id": layer.id, "crisp": layer.crisp, "tiles": layer.tiles, "rect": layer.rect} for layer in layers
         ],
-        **more,
+        "scenes": list(scenes),
     }
+
+
+def scene_data(
+    grid: Grid,
+    *,
+    extent: tuple[int, ...],
+    name: str = "",
+    pictures: Sequence[dict[str, Any]] = (),
+    windows: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
+    """What the script is told of one raster: its place on the ground, its pictures, and windows to frame."""
+    placed = grid.crs is not None
+    return {
+        "name": name,
+        "extent": list(extent),
+        "metres": grid.resolution_m,
+        "transform": list(grid.transform)[:6] if placed else None,
+        "crs": crs_text(grid.crs) if placed else None,
+        "pictures": list(pictures),
+        "windows": list(windows),
+    }
+
+
+def scene_chooser(scenes: Sequence[dict[str, Any]]) -> str:
+    """A list to choose the scene from, each with the numbers of its worst windows; nothing for a single one."""
+    if len(scenes) < 2:
+        return ""
+    options = []
+    for index, scene in enumerate(scenes):
+        numbers = ", ".join(str(window["number"]) for window in scene["windows"])
+        windows = f" (window{'s' * (len(scene['windows']) > 1)} {numbers})" if numbers else ""
+        options.append(f'<option value="{index}">{escape(scene["name"])}{windows}</option>')
+    return f'<p class="chooser"><label for="scene">Scene</label><select id="scene">{"".join(options)}</select></p>'
 
 
 def frame(name: str) -> str:

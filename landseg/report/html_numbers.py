@@ -41,6 +41,16 @@ def hectares(value: float | None) -> str:
     return count(value) if abs(value) >= 100 else f"{value:.3g}"
 
 
+def length_text(pixels: float | None, metres: float | None) -> str:
+    """A length in pixels, with that on the ground where it is known.
+
+    >>> length_text(3, None), length_text(3.0, 0.4479), length_text(None, None)
+    ('3 px', '3 px (0.448 m)', '–')
+    """
+    ground = "" if metres is None else f" ({metres:.3g} m)"
+    return NONE if pixels is None else f"{pixels:.3g} px{ground}"
+
+
 def interval(ends: tuple[float, float] | None) -> str:
     """An interval of ratios, or nothing.
 

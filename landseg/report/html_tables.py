@@ -9,8 +9,7 @@ from html import escape
 import numpy as np
 
 from landseg.evaluation import ClassFigures, Evaluation
-from landseg.geo.grid import metres_text
-from landseg.report.html_numbers import count, hectares, interval, key, percent, share
+from landseg.report.html_numbers import count, hectares, interval, key, length_text, percent, share
 from landseg.report.html_page import swatch
 
 Column = tuple[str, str, Callable[[ClassFigures], tuple[float | None, str, str]]]
@@ -38,7 +37,7 @@ def headline(evaluation: Evaluation) -> str:
         (
             "mean_surface_dice",
             "Surface Dice",
-            f"outlines that agree to {metres_text(evaluation.surface_tolerance_m)}",
+            f"outlines that agree to {_tolerance(evaluation)}",
         ),
     ):
         if getattr(evaluation, field) is not None:
@@ -135,7 +134,9 @@ def _card(evaluation: Evaluation, field: str, name: str, what: str, more: str = 
     value: float = getattr(evaluation, field)
     show = percent if field == "pixel_accuracy" else share
     ends = evaluation.intervals.get(field)
-    between = f"95 %: {show(ends[0])} to {show(ends[1])}" if ends and all(map(math.isfinite, ends)) else ""
+    between = ""
+    if ends and all(map(math.isfinite, ends)):
+        between = f'95 %: <span class="together">{show(ends[0])} to {show(ends[1])}</span>'
     return (
         f'<div class="card"><p class="what">{name}</p><span class="figure" id="{field}">{show(value)}</span>'
         f'<p class="quiet">{between}{"<br>" if between else ""}{what}</p>{more}</div>'
@@ -143,9 +144,11 @@ def _card(evaluation: Evaluation, field: str, name: str, what: str, more: str = 
 
 
 def _boundary(evaluation: Evaluation) -> str:
-    pixels = f"{evaluation.boundary_distance_px} px"
-    metres = evaluation.boundary_distance_m
-    return pixels if metres is None else f"{pixels} ({metres_text(metres)})"
+    return length_text(evaluation.boundary_distance_px, evaluation.boundary_distance_m)
+
+
+def _tolerance(evaluation: Evaluation) -> str:
+    return length_text(evaluation.surface_tolerance_px, evaluation.surface_tolerance_m)
 
 
 def _columns(evaluation: Evaluation) -> Iterator[Column]:
@@ -162,7 +165,7 @@ def _columns(evaluation: Evaluation) -> Iterator[Column]:
         what = f"IoU of the bands along outlines, within {_boundary(evaluation)}"
         yield "Boundary IoU", what, lambda c: (c.boundary_iou, share(c.boundary_iou), "")
     if any(c.surface_dice is not None for c in classes):
-        what = f"share of the outlines that agree to {metres_text(evaluation.surface_tolerance_m)}"
+        what = f"share of the outlines that agree to {_tolerance(evaluation)}"
         yield "Surface Dice", what, lambda c: (c.surface_dice, share(c.surface_dice), "")
     yield "True px", "labelled pixels of the class in the truth", lambda c: (c.pixels, count(c.pixels), "")
     yield "Predicted px", "labelled pixels called so", lambda c: (c.predicted, count(c.predicted), "")

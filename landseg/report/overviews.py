@@ -14,16 +14,19 @@ from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.raster import RasterFile
 from landseg.geo.source import Source
-from landseg.report.imagery import Imagery, reduced, strips
+from landseg.report.imagery import Imagery, strips
 
 EDGE = 2048  # of the embedded overview, in pixels
 CROP = 512  # of a picture of a worst window
 MOST_CROPS = 12
-_STRIP = 1 << 24  # class indices held at a time
+_STRIP = 1 << 22  # class indices held at a time
+_NUMBERS = 1 << 20  # numbers, each of which may have been made of several bands
 
 Indices = NDArray[np.uint8]
 ReadClasses = Callable[[Rect, tuple[int, int]], Indices]
 """Class indices (h, w) under a rectangle of the map at a shape (h, w); IGNORE_INDEX where there is none."""
+ReadNumbers = Callable[[Rect, tuple[int, int]], NDArray[np.float32]]
+"""Numbers 0..1 (h, w) likewise; nan where there is none."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +74,13 @@ class MapLayers:
         grid: of the prediction, in whose pixels every rectangle is.
         overview: the whole of it.
         crops: the worst windows, worst first, at the prediction's pixels or nearly.
+        scene: the number of its raster in the evaluation, from 0.
     """
 
     grid: Grid
     overview: Picture
     crops: tuple[Picture, ...] = ()
+    scene: int = 0
 
 
 def read_layers(
@@ -84,33 +89,32 @@ def read_layers(
     prediction: ReadClasses,
     truth: ReadClasses,
     image: Source | None = None,
-    confidence: Source | None = None,
+    confidence: ReadNumbers | None = None,
     worst: Sequence[Rect] = (),
     edge: int = EDGE,
+    scene: int = 0,
 ) -> MapLayers:
     """Reads the layers of a report: the whole map at up to ``edge`` pixels a side, and the worst windows.
 
-    ``reduced_raster`` makes a reader of a class raster, ``by_majority`` one of anything that is read pixel by pixel.
+    ``reduced_raster`` makes a reader of a class raster, ``by_majority`` one of any classes that are read pixel by
+    pixel, ``by_mean`` one of numbers.
 
     Args:
         grid: of the prediction.
         prediction: the predicted classes.
         truth: the true ones, on the same grid.
         image: imagery with as many pixels as the grid.
-        confidence: probabilities in band 1, with as many pixels; bytes are taken for 255ths.
+        confidence: the largest probability.
         worst: rectangles of which to keep pictures; more than a dozen are left out.
         edge: of the overview.
+        scene: number of the raster.
 
     Raises:
-        GridError: imagery or confidences of another size.
+        GridError: imagery of another size.
         RasterError: anything cannot be read.
     """
-    for source in (image, confidence):
-        if source is not None and source.grid.shape != grid.shape:
-            raise GridError(
-                f"{source.name} has {source.grid.width} x {source.grid.height} pixels, the map has "
-                f"{grid.width} x {grid.height}: name the raster that it was predicted from"
-            )
+    if image is not None:
+        check_image(image, grid)
     imagery = None if image is None else Imagery(image)
 
     def picture(rect: Rect, longest: int) -> Picture:
@@ -120,11 +124,24 @@ def read_layers(
             None if imagery is None else imagery.colors(rect, shape),
             truth(rect, shape),
             prediction(rect, shape),
-            None if confidence is None else _confidences(confidence, rect, shape),
+            None if confidence is None else confidence(rect, shape),
         )
 
     crops = tuple(picture(rect, CROP) for rect in worst[:MOST_CROPS])
-    return MapLayers(grid, picture(grid.rect, edge), crops)
+    return MapLayers(grid, picture(grid.rect, edge), crops, scene)
+
+
+def check_image(image: Source, grid: Grid) -> None:
+    """Refuses imagery that does not have the pixels of a map.
+
+    Raises:
+        GridError: so it is.
+    """
+    if image.grid.shape != grid.shape:
+        raise GridError(
+            f"{image.name} has {image.grid.width} x {image.grid.height} pixels, the map has "
+            f"{grid.width} x {grid.height}: name the raster that it was predicted from"
+        )
 
 
 def fitted(rect: Rect, longest: int) -> tuple[int, int]:
@@ -166,14 +183,35 @@ def by_majority(read: Callable[[Rect], NDArray[Any]]) -> ReadClasses:
     return reduce
 
 
+def by_mean(read: Callable[[Rect], NDArray[Any]]) -> ReadNumbers:
+    """A reader of the mean of each block of numbers, those that are nan left out; in bounded memory."""
+
+    def reduce(rect: Rect, shape: tuple[int, int]) -> NDArray[np.float32]:
+        if rect.shape == shape:
+            return np.asarray(read(rect), np.float32)
+        sums, known = np.zeros(shape), np.zeros(shape, np.int64)
+        columns = _starts(rect.width, shape[1])
+        rows = np.searchsorted(_starts(rect.height, shape[0]), np.arange(rect.height), "right") - 1
+        step = max(1, _NUMBERS // rect.width)
+        for top in range(0, rect.height, step):
+            at = rows[top : top + step]
+            values = np.asarray(read(Rect(rect.top + top, rect.left, len(at), rect.width)), np.float32)
+            there = np.isfinite(values)
+            numbers = np.where(there, values, np.float32(0))
+            np.add.at(sums, at, np.add.reduceat(numbers, columns, axis=1, dtype=np.float64))
+            np.add.at(known, at, np.add.reduceat(there, columns, axis=1, dtype=np.int64))
+        return np.where(known > 0, sums / np.maximum(known, 1), np.nan).astype(np.float32)
+
+    return reduce
+
+
 def majority(indices: Indices, shape: tuple[int, int]) -> Indices:
     """The commonest class index of each of ``shape`` (h, w) blocks of a larger array; IGNORE_INDEX is none.
 
     >>> majority(np.array([[0, 1, 1, 255], [1, 2, 255, 255]], np.uint8), (1, 2)).tolist()
     [[1, 1]]
     """
-    rows = np.arange(shape[0]) * indices.shape[0] // shape[0]
-    columns = np.arange(shape[1]) * indices.shape[1] // shape[1]
+    rows, columns = _starts(indices.shape[0], shape[0]), _starts(indices.shape[1], shape[1])
     found = np.full(shape, IGNORE_INDEX, np.uint8)
     most = np.zeros(shape, np.int64)
     for index in np.flatnonzero(np.bincount(indices.ravel(), minlength=256)[:IGNORE_INDEX]):
@@ -183,8 +221,6 @@ def majority(indices: Indices, shape: tuple[int, int]) -> Indices:
     return found
 
 
-def _confidences(source: Source, rect: Rect, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """Band 1 as 0..1, nan where it has no data."""
-    pixels, valid = reduced(source, rect, shape, [0])
-    scale = 255.0 if np.dtype(source.dtype).kind == "u" else 1.0
-    return np.where(valid, pixels[0] / np.float32(scale), np.float32(np.nan)).astype(np.float32)
+def _starts(size: int, blocks: int) -> NDArray[np.int64]:
+    """The first of ``size`` pixels in each of ``blocks`` blocks."""
+    return np.arange(blocks, dtype=np.int64) * size // blocks

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import LandsegError, OutputError
-from landseg.report.html_map import MapLayer, controls, data_script, frame, map_data
+from landseg.report.html_map import MapLayer, controls, data_script, frame, map_data, scene_data
 from landseg.report.html_page import page
 from landseg.report.viewed import HIGHEST, LOWEST, ViewedRaster, open_viewed
 
@@ -166,9 +166,8 @@ def viewer_html(rasters: Sequence[ViewedRaster], *, token: str) -> str:
     for raster in rasters:
         extent = extent.union(raster.rect)
     grid = rasters[0].grid
-    data = map_data(
-        grid, layers, extent=(extent.top, extent.left, extent.height, extent.width), pictures=[], windows=[]
-    )
+    scene = scene_data(grid, extent=(extent.top, extent.left, extent.height, extent.width))
+    data = map_data(layers, [scene])
     title = rasters[0].name if len(rasters) == 1 else f"{rasters[0].name} and {len(rasters) - 1} more"
     body = f"""<main><div id="map-section"><div class="stage">{frame(f"Map of {title}")}</div>
 <aside><h1 class="names">{escape(title)}</h1><p class="quiet names">{escape(grid.describe())}</p>

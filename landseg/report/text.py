@@ -10,6 +10,7 @@ from pathlib import Path
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.metrics.border import Seam
+from landseg.report.html_numbers import length_text
 
 _COLUMNS = (
     "value", "name", "iou", "precision", "recall", "f1", "pixels", "predicted", "missed", "area_ha", "mapped_ha",
@@ -19,7 +20,8 @@ _COLUMNS = (
 
 def evaluation_lines(found: Evaluation) -> Iterator[str]:
     """The figures of an evaluation, one line each, and a table of the classes."""
-    yield f"{found.prediction} against {found.target}"
+    scenes = f" ({len(found.scenes)} scenes)" if len(found.scenes) > 1 else ""
+    yield f"{found.prediction} against {found.target}{scenes}"
     titles = {
         "pixel_accuracy": "pixel accuracy",
         "mean_iou": f"mean IoU ({found.averaged_over} of {len(found.classes)} classes)",
@@ -32,11 +34,11 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
             everything = f"all called {found.commonest_class}"
             yield f"  {everything:<30} {_number(found.commonest_class_accuracy)}   pixel accuracy of that map"
     if found.mean_boundary_iou is not None:
-        title = f"boundary IoU, {found.boundary_distance_px} px"
+        title = f"boundary IoU, {length_text(found.boundary_distance_px, found.boundary_distance_m)}"
         yield f"  {title:<30} {_number(found.mean_boundary_iou)}"
     if found.mean_surface_dice is not None:
-        metres = "" if found.surface_tolerance_m is None else f", {found.surface_tolerance_m:.3g} m"
-        yield f"  {'surface Dice' + metres:<30} {_number(found.mean_surface_dice)}"
+        title = f"surface Dice, {length_text(found.surface_tolerance_px, found.surface_tolerance_m)}"
+        yield f"  {title:<30} {_number(found.mean_surface_dice)}"
     if found.reliability is not None:
         yield f"  {'expected calibration error':<30} {_number(found.reliability.ece)}"
     if found.seam is not None:

@@ -37,11 +37,11 @@ document.addEventListener("DOMContentLoaded", () => {
   if (!document.querySelector("#map")) return;
   const landseg = window.landsegMap(document.querySelector("#map-section"));
   window.landseg = landseg;
-  const pictures = JSON.parse(document.querySelector("#map-data").textContent).pictures;
   all("img[data-crop]").forEach((image) => {
-    image.src = pictures[Number(image.dataset.crop)].layers[image.dataset.of];
+    const scene = landseg.scenes[Number(image.dataset.scene)];
+    image.src = scene.pictures[Number(image.dataset.crop)].layers[image.dataset.of];
   });
   all("button[data-rect]").forEach((button) => button.addEventListener("click", () => {
-    landseg.goTo(JSON.parse(button.dataset.rect));
+    landseg.goTo(JSON.parse(button.dataset.rect), Number(button.dataset.scene));
   }));
 });

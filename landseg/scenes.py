@@ -1,0 +1,81 @@
+"""SceneMaps: what the map of a report shows of each evaluated raster, read one after another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import overload
+
+from landseg.comparison import Pair
+from landseg.evaluation import Evaluation
+from landseg.geo.source import open_source
+from landseg.report.overviews import EDGE, MapLayers, by_majority, by_mean, check_image, read_layers
+
+MOST_SCENES = 24  # on one map; of more, those with the worst windows
+_LEAST = 512  # edge of an overview among many
+
+
+class SceneMaps(Sequence[MapLayers]):
+    """The layers of some scenes; each is read when it is asked for, so that memory holds one at a time.
+
+    Args:
+        pairs: all that were evaluated.
+        found: their evaluation.
+        images: of every pair, the imagery that was predicted; an empty list where there is none.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], found: Evaluation, images: Sequence[Sequence[str]]) -> None:
+        self._pairs, self._images, self._worst = pairs, images, found.worst
+        self.numbers = shown_scenes(found)
+        self._edge = EDGE if len(self.numbers) <= 2 else max(_LEAST, round(EDGE * math.sqrt(2 / len(self.numbers))))
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @overload
+    def __getitem__(self, index: int) -> MapLayers: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[MapLayers]: ...
+
+    def __getitem__(self, index: int | slice) -> MapLayers | list[MapLayers]:
+        if isinstance(index, slice):
+            return [self._read(number) for number in self.numbers[index]]
+        return self._read(self.numbers[index])
+
+    def _read(self, number: int) -> MapLayers:
+        pair, files = self._pairs[number], list(self._images[number])
+        image = open_source(files) if files else None
+        try:
+            return read_layers(
+                pair.grid,
+                prediction=by_majority(lambda rect: pair.read(rect)[1]),
+                truth=by_majority(lambda rect: pair.read(rect)[0]),
+                image=image,
+                confidence=None if pair.probs is None else by_mean(pair.read_confidence),
+                worst=[one.rect for one in self._worst if one.scene == number],
+                edge=self._edge,
+                scene=number,
+            )
+        finally:
+            if image is not None:
+                image.close()
+
+
+def shown_scenes(found: Evaluation) -> tuple[int, ...]:
+    """The numbers of the scenes that a report has a map of: all, or of very many those with the worst windows."""
+    if len(found.scenes) <= MOST_SCENES:
+        return tuple(range(len(found.scenes)))
+    return tuple(sorted({one.scene for one in found.worst})) or tuple(range(MOST_SCENES))
+
+
+def check_images(pairs: Sequence[Pair], images: Sequence[Sequence[str]]) -> None:
+    """Refuses, before any work, imagery that cannot be opened or does not have its prediction's pixels.
+
+    Raises:
+        LandsegError: so it is.
+    """
+    for pair, files in zip(pairs, images, strict=True):
+        if files:
+            with open_source(list(files)) as source:
+                check_image(source, pair.grid)
