@@ -8,6 +8,7 @@ from rasterio.crs import CRS
 
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Grid, Rect
+from landseg.metrics.border import Seam
 from landseg.metrics.calibration import Reliability, ReliabilityBin
 from landseg.report.overviews import MapLayers, Picture
 
@@ -59,6 +60,7 @@ def make_evaluation(names: tuple[str, str, str] = ("roof", "water", "road"), **c
             (ReliabilityBin(0.0, 0.5, 0, NAN, NAN), ReliabilityBin(0.5, 1.0, 900, 0.8, 0.7)), 0.1
         ),
         "border": (BorderBin(0, 7, 100, 0.25), BorderBin(8, None, 800, 0.2)),
+        "seam": Seam(0.25, 0.2, 1.25, 1.05, 1.4, 8),
         "worst": (WorstWindow(WORST, 1024, 0.5),),
         "notes": ("Truth and prediction lie on one grid.",),
     }

@@ -129,6 +129,7 @@ def test_the_numbers_are_there(text: str, outline: Outline) -> None:
         "expected calibration error" in outline.text["reliability"].lower() and "0.100" in outline.text["reliability"]
     )
     assert "8 px and more" in outline.text["border"] and "25.00 %" in outline.text["border"]
+    assert "1.25 times as many (95 %: 1.05 to 1.40), a sign of a seam" in outline.text["border"]
     assert 'data-value=""' in text  # the class that is nowhere has no IoU: a dash, sorted last
     assert "nan" not in re.sub(r"(?s)<script.*?</script>|<style.*?</style>", "", text).lower()
 

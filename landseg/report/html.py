@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Sequence
 from html import escape
@@ -12,7 +13,7 @@ from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.geo.store import disk_errors
 from landseg.report.html_charts import border_bars, iou_bars, reliability_chart
-from landseg.report.html_numbers import share
+from landseg.report.html_numbers import percent, share
 from landseg.report.html_page import page
 from landseg.report.html_pictures import BUDGET
 from landseg.report.html_scenes import map_sections
@@ -124,7 +125,20 @@ def _figure_sections(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     if evaluation.border:
         text = (
             '<p class="quiet">Share of wrong pixels by their distance to the nearest border between windows. A map '
-            "without seams has the same everywhere, but for chance.</p>"
+            f"without seams has the same everywhere, but for chance.</p>{_seam(evaluation)}"
         )
         found.append(("border", "Errors near window borders", text + border_bars(evaluation.border)))
     return found
+
+
+def _seam(evaluation: Evaluation) -> str:
+    """The error rate near the borders beside that elsewhere, and what their ratio says."""
+    seam = evaluation.seam
+    if seam is None or math.isnan(seam.ratio):
+        return ""
+    ends = "" if math.isnan(seam.low) else f" (95 %: {seam.low:.2f} to {seam.high:.2f})"
+    verdict = "a sign of a seam" if seam.low > 1 else "no sign of a seam"
+    return (
+        f"<p>Within {seam.distance} px of a border {percent(seam.near)} are wrong, elsewhere {percent(seam.far)}: "
+        f"{seam.ratio:.2f} times as many{ends}, <strong>{verdict}</strong>.</p>"
+    )
