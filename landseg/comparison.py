@@ -185,7 +185,10 @@ def tally(
         (number, pair, core)
         for number, pair in enumerate(pairs)
         for core in strips(
-            pair.grid.rect if pair.aoi is None else pair.aoi.rect, halo=total.halo, edge=measures.block
+            pair.grid.rect if pair.aoi is None else pair.aoi.rect,
+            halo=total.halo,
+            edge=measures.block,
+            layers=1 if pair.probs is None else measures.classes,  # probabilities are the bulk of what is held
         )
     )
 
