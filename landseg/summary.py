@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Grid, Rect
 from landseg.metrics import figures
 from landseg.metrics.blocks import intervals
+from landseg.metrics.boundary import BoundaryIoU
+from landseg.metrics.surface import SurfaceDice
 from landseg.pairing import scene_names
 from landseg.tally import Tally
 
@@ -80,10 +82,10 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
         intervals=_intervals(counted, options),
         boundary_distance_px=measured.distance,
         boundary_distance_m=None if measured.distance is None or metres is None else measured.distance * metres,
-        mean_boundary_iou=None if counted.boundary is None else counted.boundary.mean(),
+        mean_boundary_iou=None if (bands := _judged(counted.boundary)) is None else bands.mean(),
         surface_tolerance_px=None if measured.tolerance is None else measured.tolerance / measured.spacing[0],
         surface_tolerance_m=measured.tolerance if metres is not None else None,
-        mean_surface_dice=None if counted.surface is None else counted.surface.mean(),
+        mean_surface_dice=None if (outlines := _judged(counted.surface)) is None else outlines.mean(),
         reliability=None if counted.calibration is None else counted.calibration.compute(),
         border=_border(counted),
         seam=None if counted.border is None else counted.border.seam(_NEAR, count=options.samples, seed=options.seed),
@@ -110,8 +112,10 @@ def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptio
         if options.samples
         else {}
     )
-    boundary = None if counted.boundary is None else counted.boundary.compute()
-    surface = None if counted.surface is None else counted.surface.compute()
+    boundary, surface = (
+        None if measure is None else measure.compute()
+        for measure in (_judged(counted.boundary), _judged(counted.surface))
+    )
     rows = []
     for index, entry in enumerate(classes.classes):
         rows.append(
@@ -176,6 +180,8 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
     if missed:
         without = "no prediction" if not options.naming.ignore else "no prediction, or an ignored one"
         notes.append(f"{missed} labelled pixels have {without}; they count as errors")
+    if any(measure is not None and not measure.judged for measure in (counted.boundary, counted.surface)):
+        notes.append("outlines are not judged: nowhere in the truth do two classes meet")
     if options.samples:
         blocks, edge = len(counted.blocks), counted.blocks.edge
         few = "; with so few take the intervals for a hint" if blocks < 30 else ""
@@ -193,6 +199,14 @@ def common_metres(pairs: Sequence[Pair]) -> float | None:
     """The size of a pixel that all scenes share, to a hundredth; None where they do not, or where one has none."""
     sizes = [size for pair in pairs if (size := pair.grid.resolution_m) is not None]
     return sizes[0] if len(sizes) == len(pairs) and max(sizes) <= 1.01 * min(sizes) else None
+
+
+Outlines = TypeVar("Outlines", BoundaryIoU, SurfaceDice)
+
+
+def _judged(measure: Outlines | None) -> Outlines | None:
+    """A measure of outlines, unless the truth has none: samples with nothing known around them."""
+    return measure if measure is not None and measure.judged else None
 
 
 def _pixel_ha(pairs: Sequence[Pair]) -> float | None:

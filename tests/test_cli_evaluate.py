@@ -47,7 +47,7 @@ def test_words(pair: tuple[str, str]) -> None:
     code, out, err = run("evaluate", *pair)
     assert code == 0 and "100.0 %" in err
     lines = {line.strip().rpartition("  ")[0].strip(): line for line in out.splitlines()}
-    assert any(name.startswith("surface Dice, 3 px (30 m)") for name in lines)
+    assert any(name.startswith("boundary IoU, 3 px (30 m)") for name in lines)
     assert "0.571" in next(line for line in out.splitlines() if "pixel accuracy" in line)
     assert "mean IoU (2 of 3 classes)      0.425" in out and "all called water" in out
     assert "1 labelled pixels have no prediction; they count as errors" in out
@@ -144,7 +144,7 @@ def test_rasters_that_lie_nowhere(tmp_path: Path) -> None:
     ours = plain(tmp_path / "map.tif", OURS, LANDSEG_MODEL="m", LANDSEG_CLASSES=class_tag(CLASSES))
     code, out, _ = run("evaluate", ours, plain(tmp_path / "truth.png", TRUE))
     assert code == 0 and "pixel accuracy                 0.571" in out
-    assert "surface Dice, 3 px   " in out and "unknown resolution" not in out and "hectares" not in out
+    assert "boundary IoU, 3 px   " in out and "unknown resolution" not in out and "hectares" not in out
     said = refused(tmp_path, ours, plain(tmp_path / "small.png", TRUE[:1]))
     assert "small.png has 4 x 1 pixels, the prediction 4 x 2" in said and "expected equal sizes" in said
 

@@ -18,6 +18,7 @@ from landseg.distance import Distance
 from landseg.errors import ClassError, GridError, LandsegError, OutputError
 from landseg.evaluate import Products, evaluate
 from landseg.geo.legend import class_tag
+from landseg.report.text import evaluation_lines
 from landseg.summary import EvaluateOptions
 
 CLASSES = ClassMap(
@@ -59,6 +60,20 @@ def test_figures_by_hand(small: tuple[str, str]) -> None:
     assert water.area_ha is not None and water.area_ha == pytest.approx(0.05, rel=2e-3)
     assert any("1 labelled pixels have no prediction" in note for note in found.notes)
     assert found.to_json()["classes"][2]["iou"] is None
+
+
+def test_samples_with_nothing_known_around_them_judge_no_outlines(tmp_path: Path) -> None:
+    apart = np.zeros((9, 9), np.uint8)
+    apart[:3, :3], apart[6:, 6:] = 1, 2
+    ours, truth = write(tmp_path / "ours.tif", apart.clip(1), model="m"), write(tmp_path / "truth.tif", apart)
+    found = evaluate(ours, truth)
+    assert found.mean_boundary_iou is found.mean_surface_dice is found.classes[0].boundary_iou is None
+    assert any("nowhere in the truth do two classes meet" in note for note in found.notes)
+    apart[3:6] = 2  # twin: now they do
+    found = evaluate(ours, write(tmp_path / "meeting.tif", apart))
+    assert found.mean_boundary_iou is not None and found.mean_surface_dice is not None
+    assert any(line.startswith("  surface Dice, 3 px (30 m)") for line in evaluation_lines(found))
+    assert not any("two classes meet" in note for note in found.notes)
 
 
 def test_any_strips_and_workers_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

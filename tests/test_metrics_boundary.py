@@ -157,6 +157,30 @@ def test_void_follows_the_truth_only() -> None:
     assert (found.intersection[1], found.union[1]) == (0, 9)  # no data where the truth has an outline: missed
 
 
+def test_what_the_prediction_draws_in_void_makes_no_band() -> None:
+    truth = np.array([[0, 0, 0, 1, 1, 1, 255, 255]], np.uint8)
+    inside = np.array([[0, 0, 0, 1, 1, 1, 1, 1]], np.uint8)
+    beyond = np.array([[0, 0, 0, 1, 1, 1, 0, 2]], np.uint8)  # an outline where nobody knows of one
+    for predicted in (inside, beyond):
+        found = BoundaryIoU(3, 1)
+        found.update(truth, predicted)
+        assert found.judged and found.compute()[:2].tolist() == [1.0, 1.0]
+    twin = BoundaryIoU(3, 1)
+    twin.update(np.where(truth == 255, np.uint8(1), truth), beyond)  # were the void known, it would be wrong
+    assert twin.compute()[1] < 1
+
+
+def test_a_truth_without_outlines_judges_none() -> None:
+    samples = np.array([[0, 0, 255, 1, 1]], np.uint8)
+    found = BoundaryIoU(2, 1)
+    found.update(samples, np.array([[0, 1, 1, 1, 1]], np.uint8))
+    assert not found.judged
+    other = BoundaryIoU(2, 1)
+    other.update(np.array([[0, 1]], np.uint8), np.array([[0, 0]], np.uint8))
+    other.merge(found)
+    assert other.judged
+
+
 def test_refusals() -> None:
     with pytest.raises(ValueError, match="at least 1 pixel"):
         BoundaryIoU(2, 0)

@@ -18,7 +18,9 @@ class BoundaryIoU:
     The band of a class is its pixels within ``distance`` pixels (chessboard distance) of a pixel of another class.
     Unlike in the paper's code the raster's edge and pixels without a label are no other class: there an outline would
     be of the survey's making. ``border=True`` counts them as the paper's code does. Pixels that the truth ignores are
-    not counted either way. The distance is fixed, where the paper takes 2 % of an image's diagonal.
+    not counted either way, and without a border they are void of the prediction too: what it draws there, nobody can
+    judge, so no band begins there on either side. The distance is fixed, where the paper takes 2 % of an image's
+    diagonal.
 
     Args:
         classes: K.
@@ -33,6 +35,12 @@ class BoundaryIoU:
         self.border = border
         self.intersection = np.zeros(classes, dtype=np.int64)
         self.union = np.zeros(classes, dtype=np.int64)
+        self.true = np.zeros(classes, dtype=np.int64)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the truth has any outline: without one there is nothing to compare with."""
+        return bool(self.true.any())
 
     def update(
         self,
@@ -46,7 +54,10 @@ class BoundaryIoU:
         The arrays of a window reach at least ``distance`` pixels beyond its core, but not beyond the raster. Then
         cores that partition a raster count what the whole does.
         """
-        counted = target[core] != IGNORE_INDEX
+        known = target != IGNORE_INDEX
+        counted = known[core]
+        if not self.border:
+            predicted = np.where(known, predicted, IGNORE_INDEX)
         sides = []
         for labels in (target, predicted):
             band = outline(labels, self.distance, border=self.border)[core] & counted
@@ -54,7 +65,9 @@ class BoundaryIoU:
         (true_labels, true_band), (our_labels, our_band) = sides
         both = self._by_class(true_labels[true_band & our_band & (true_labels == our_labels)])
         self.intersection += both
-        self.union += self._by_class(true_labels[true_band]) + self._by_class(our_labels[our_band]) - both
+        true = self._by_class(true_labels[true_band])
+        self.true += true
+        self.union += true + self._by_class(our_labels[our_band]) - both
 
     def merge(self, other: BoundaryIoU) -> None:
         """Take over what another has counted.
@@ -66,6 +79,7 @@ class BoundaryIoU:
             raise ValueError("merged boundary IoUs need one distance and one rule for the border")
         self.intersection += other.intersection
         self.union += other.union
+        self.true += other.true
 
     def compute(self) -> NDArray[np.float64]:
         """Return the boundary IoU of each class, (K,); nan for a class without an outline on either side."""

@@ -53,6 +53,11 @@ class SurfaceDice:
         disc = list(_disc(self.tolerance, self.spacing))
         return disc[-1][0] + 1, disc[0][1] + 1
 
+    @property
+    def judged(self) -> bool:
+        """Whether the truth has any outline: without one there is nothing to compare with."""
+        return bool(self.pieces[0].any())
+
     def update(
         self,
         target: NDArray[np.integer[Any]],
