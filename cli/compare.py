@@ -1,5 +1,6 @@
 """`landseg compare`: which of several class rasters is better."""
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,4 +50,6 @@ def _lines(found: "Compared") -> Iterator[str]:
 
 
 def _above(one: "Difference") -> str:
-    return f"{one.difference:+.3f} ({one.low:+.3f} to {one.high:+.3f})"
+    if math.isnan(one.difference):
+        return "-"
+    return f"{one.difference:+.3f}" + ("" if math.isnan(one.low) else f" ({one.low:+.3f} to {one.high:+.3f})")

@@ -41,6 +41,15 @@ def test_words_and_json(tmp_path: Path, truth: NDArray[np.uint8]) -> None:
     assert difference["mean_iou"]["low"] is None and good["mean_iou"] > bad["mean_iou"] + 0.2
 
 
+def test_without_intervals_none_are_printed(tmp_path: Path, truth: NDArray[np.uint8]) -> None:
+    truth = np.tile(truth, (2, 2))  # of several blocks
+    target = write(tmp_path / "truth.tif", truth)
+    files = [write(tmp_path / f"{share}.tif", worse(truth, share), model="m") for share in (0.3, 0.1)]
+    code, out, _ = run("compare", target, *files, "--samples", 0)
+    assert code == 0 and "nan" not in out and " to " not in out
+    assert " to " in run("compare", target, *files)[1]  # twin: with intervals they are
+
+
 def test_predictions_on_other_grids_are_brought_to_the_first(tmp_path: Path, truth: NDArray[np.uint8]) -> None:
     """The same map at half the pixels, and one shifted by three of them, where it lies."""
     target = write(tmp_path / "truth.tif", truth)

@@ -19,6 +19,7 @@ from landseg.errors import ClassError, GridError, OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.raster import RasterFile
 from landseg.geo.source import open_source
+from landseg.metrics.border import Seam
 from landseg.report.html import report_html, write_report
 from landseg.report.html_page import json_script, page, script, style
 from landseg.report.html_pictures import BUDGET, RIGHT, WRONG, encoded, encoded_layers, shrunk
@@ -117,6 +118,16 @@ def test_the_page_is_well_formed_and_has_every_part(outline: Outline) -> None:
 
 def test_a_missing_end_is_seen() -> None:
     assert Outline("<p><b>x</p>").faults
+
+
+def test_a_ratio_without_an_interval_proves_nothing() -> None:
+    for low, high, verdict in (
+        (float("nan"), float("nan"), "without an interval nothing tells a seam from chance"),
+        (0.9, 1.4, "no sign of a seam"),
+        (1.05, 1.4, "a sign of a seam"),
+    ):
+        found = Outline(report_html(make_evaluation(seam=Seam(0.25, 0.2, 1.25, low, high, 8)))).text["border"]
+        assert verdict in found and ("no sign" in found) is (verdict == "no sign of a seam")
 
 
 def test_the_numbers_are_there(text: str, outline: Outline) -> None:

@@ -136,8 +136,11 @@ def _seam(evaluation: Evaluation) -> str:
     seam = evaluation.seam
     if seam is None or math.isnan(seam.ratio):
         return ""
-    ends = "" if math.isnan(seam.low) else f" (95 %: {seam.low:.2f} to {seam.high:.2f})"
-    verdict = "a sign of a seam" if seam.low > 1 else "no sign of a seam"
+    if math.isnan(seam.low):  # of one block, or not asked for
+        ends, verdict = "", "without an interval nothing tells a seam from chance"
+    else:
+        ends = f" (95 %: {seam.low:.2f} to {seam.high:.2f})"
+        verdict = "a sign of a seam" if seam.low > 1 else "no sign of a seam"
     return (
         f"<p>Within {seam.distance} px of a border {percent(seam.near)} are wrong, elsewhere {percent(seam.far)}: "
         f"{seam.ratio:.2f} times as many{ends}, <strong>{verdict}</strong>.</p>"
