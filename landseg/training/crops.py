@@ -43,9 +43,7 @@ def read_crop(scene: Scene, rect: Rect, *, factor: float = 1.0) -> Crop:
     """
     height, width = (scaled_size(size, factor) for size in scene.shape)
     shown = rect.intersection(Rect(0, 0, height, width))
-    name = f"{scene.name}, {rect.height} x {rect.width} px from row {rect.top}, column {rect.left}"
-    if factor != 1:
-        name += f" at 1/{factor:.3g} of its size" if factor > 1 else f" at {1 / factor:.3g} times its size"
+    name = f"{scene.name} at {_whereabouts(rect, factor)}"
     if shown is None:
         empty = np.zeros((scene.channels, 0, 0), np.float32), np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.uint8)
         return _padded(empty, Rect(rect.top, rect.left, 0, 0), rect, name)
@@ -53,23 +51,31 @@ def read_crop(scene: Scene, rect: Rect, *, factor: float = 1.0) -> Crop:
     return _padded(example, shown, rect, name)
 
 
+def _whereabouts(rect: Rect, factor: float) -> str:
+    """A rectangle in the scene's own pixels, for people."""
+    top, left, bottom, right = (round(v * factor) for v in (rect.top, rect.left, rect.bottom, rect.right))
+    return f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
+
+
 def _scaled(scene: Scene, rect: Rect, factor: float) -> Example:
     spans = ((rect.top, rect.bottom), (rect.left, rect.right))
     rows, columns = (axis_taps(*span, factor=factor, size=n) for span, n in zip(spans, scene.shape, strict=True))
     needed = Rect(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
     pixels, valid, target = scene.read(needed)
-    boxes = [box_taps(*span, factor=factor, size=n) for span, n in zip(spans, scene.shape, strict=True)]
-    labels = resample_labels(
-        target, rows=_from(boxes[0], rows.start), columns=_from(boxes[1], columns.start), void=IGNORE_INDEX
-    )
+    boxes = [
+        _inside(box_taps(*span, factor=factor, size=n), taps)
+        for span, n, taps in zip(spans, scene.shape, (rows, columns), strict=True)
+    ]
+    labels = resample_labels(target, rows=boxes[0], columns=boxes[1], void=IGNORE_INDEX)
     pixels, valid = resample(pixels, valid, rows=rows, columns=columns)
     labels[~valid] = IGNORE_INDEX
     return pixels, valid, labels
 
 
-def _from(taps: Taps, start: int) -> Taps:
-    """The same taps, counted from another pixel."""
-    return Taps(start, taps.stop, taps.index + (taps.start - start), taps.weight)
+def _inside(boxes: Taps, taps: Taps) -> Taps:
+    """Boxes in terms of the pixels that were read for other taps; only those without weight reach beyond them."""
+    index = np.clip(boxes.index + (boxes.start - taps.start), 0, taps.stop - taps.start - 1)
+    return Taps(taps.start, taps.stop, index, boxes.weight)
 
 
 def _padded(example: Example, shown: Rect, rect: Rect, name: str) -> Crop:
