@@ -270,7 +270,8 @@ def in_memory(scenes: Sequence[Scene], budget_mib: float) -> list[Scene]:
     Raises:
         RasterError: one of them cannot be read.
     """
-    left = budget_mib * 2**20 - sum(_bytes(scene) for scene in scenes if isinstance(scene, ArrayScene))
+    held = [scene for scene in scenes if isinstance(scene, ArrayScene)]
+    left = budget_mib * 2**20 - sum(s.pixels.nbytes + s.valid.nbytes + s.target.nbytes for s in held)
     chosen: set[int] = set()
     on_disk = [(scene.bytes, number) for number, scene in enumerate(scenes) if isinstance(scene, RasterScene)]
     for size, number in sorted(on_disk):
@@ -282,10 +283,6 @@ def in_memory(scenes: Sequence[Scene], budget_mib: float) -> list[Scene]:
         scene.in_memory() if isinstance(scene, RasterScene) and number in chosen else scene
         for number, scene in enumerate(scenes)
     ]
-
-
-def _bytes(scene: ArrayScene) -> int:
-    return scene.pixels.nbytes + scene.valid.nbytes + scene.target.nbytes
 
 
 def parts(shape: tuple[int, int]) -> Iterator[Rect]:
