@@ -40,7 +40,7 @@ from landseg.models.build import build_network
 from landseg.models.upsample import AlignedUpsample
 from landseg.training.fit import Scaling, fit
 from landseg.training.recipe import Recipe, read_recipe
-from landseg.training.scenes import Scene
+from landseg.training.scene import Scene
 from landseg.training.sources import load_scenes
 
 ARMS = ("aligned", "smp", "corners")
@@ -126,12 +126,12 @@ def measure(network: nn.Module, scenes: list[Scene], scaling: Scaling, classes: 
         confusion = Confusion(classes)
         outlines = [BoundaryIoU(classes, width) for width in WIDTHS]
         for scene in scenes:
-            pixels = torch.from_numpy(scene.pixels.astype(np.float32))[None]
-            inputs = scaling.apply(pixels, torch.from_numpy(scene.valid)[None])
+            pixels, valid, target = scene.read(scene.rect)
+            inputs = scaling.apply(torch.from_numpy(pixels.astype(np.float32))[None], torch.from_numpy(valid)[None])
             with torch.inference_mode():
                 logits = logits_of(network, inputs.contiguous(memory_format=torch.channels_last), windows=windows)
             predicted = logits.argmax(0).to(torch.uint8).numpy()
-            truth: NDArray[np.uint8] = np.where(scene.target < classes, scene.target, np.uint8(IGNORE_INDEX))
+            truth: NDArray[np.uint8] = np.where(target < classes, target, np.uint8(IGNORE_INDEX))
             confusion.update(truth, predicted)
             for outline in outlines:
                 outline.update(truth, predicted)

@@ -25,7 +25,7 @@ from landseg.training.evaluate import predict_scene
 from landseg.training.fit import Scaling, fit
 from landseg.training.network import check_network
 from landseg.training.recipe import Recipe, read_recipe
-from landseg.training.scenes import Scene
+from landseg.training.scene import Scene
 from landseg.training.sources import find_images, fingerprint, load_scenes
 
 
@@ -152,7 +152,8 @@ def _measure(
     """Figures over whole kept-out scenes; only labels that name one class are measured against."""
     confusion = Confusion(len(recipe.classes))
     for scene in scenes:
-        truth = np.where(scene.target < len(recipe.classes), scene.target, np.uint8(IGNORE_INDEX))
+        _, _, target = scene.read(scene.rect)
+        truth = np.where(target < len(recipe.classes), target, np.uint8(IGNORE_INDEX))
         confusion.update(truth, predict_scene(network, scene, scaling))
     overall = {
         "mean_iou": confusion.mean_iou(),

@@ -205,7 +205,7 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         (_with("crop = 64", "crops = 64"), "FitOptions has no crops"),
         (_with("ignore = [0]", "ignored = [0]"), "unknown entries: ignored"),
         (_with("scenes/*.tif", "scenes/*.png"), "no file matches scenes/.*png"),
-        (_with("{stem}_labels", "{stem}"), "has no labels"),
+        (_with("{stem}_labels", "{stem}"), "2 of 2 images have no labels"),
         (_with('partial_class = "bright"', 'partial_class = "shiny"'), "'shiny' names no class"),
         (_with('partial_class = "bright"', 'class_field = "kind"'), "has no column 'kind'"),
         (
@@ -218,7 +218,7 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         ),
         (_with('polygons = "bright.gpkg"\n', ""), "needs one of labels, polygons, ndvi and greenness"),
         (_with("ignore = [0]", "ignore = []"), None),  # 0 is nodata anyway where no class uses it
-        (_with("value = 6", "value = 5"), r"values without a class: 6 \(3024 px\)"),
+        (_with("value = 6", "value = 5"), r"a_labels\.tif, .*b_labels\.tif: values without a class: 6 \(6048 px\)"),
     ],
 )
 def test_bad_recipes_and_data_get_a_sentence(data: Path, change: Any, message: str | None) -> None:

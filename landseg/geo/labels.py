@@ -15,7 +15,8 @@ from landseg.errors import ClassError, GridError, VectorError
 from landseg.geo.grid import Grid
 from landseg.geo.source import FileSource
 
-_VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".gml", ".kml")
+_PARQUET = (".parquet", ".geoparquet")
+_VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", *_PARQUET, ".gml", ".kml")
 
 
 def is_vector(path: Path) -> bool:
@@ -47,25 +48,39 @@ def read_label_raster(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.u
     return indices
 
 
+def read_vector(path: Path) -> Any:
+    """Return a vector file as a GeoDataFrame.
+
+    Raises:
+        VectorError: when it cannot be read.
+    """
+    import geopandas
+
+    try:
+        if path.suffix.lower() not in _PARQUET:
+            return geopandas.read_file(path)
+        return geopandas.read_parquet(path)
+    except ImportError as error:
+        raise VectorError(f"{path}: GeoParquet is read by pyarrow; install it (pip install pyarrow)") from error
+    except Exception as error:  # pyogrio, pyarrow and the file system each have their own
+        raise VectorError(f"{path} cannot be read as a vector file: {error}") from error
+
+
 class PolygonLabels:
-    """Polygons burnt onto any grid: a pixel is inside when its centre is.
+    """Polygons burnt onto any grid: a pixel is inside when its centre is. May be pickled for other processes.
 
     Args:
         path: any vector file.
         field: the column with the polygons' class names, for ``names`` and ``burn_names``.
+        all_touched: every pixel that a polygon touches is inside.
 
     Raises:
         VectorError: when the file cannot be read, holds no polygon or has no such column.
     """
 
-    def __init__(self, path: Path, field: str | None = None) -> None:
-        import geopandas
-
-        self.path = path
-        try:
-            self._frame = geopandas.read_file(path)
-        except Exception as error:
-            raise VectorError(f"{path} cannot be read as a vector file: {error}") from error
+    def __init__(self, path: Path, field: str | None = None, *, all_touched: bool = False) -> None:
+        self.path, self.all_touched = path, all_touched
+        self._frame = read_vector(path)
         if not len(self._frame):
             raise VectorError(f"{path} holds no polygon; expected at least one")
         if field is not None and field not in self._frame:
@@ -74,6 +89,12 @@ class PolygonLabels:
         self._field = field
         self._moved: dict[Any, Any] = {}  # by CRS
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None, "_moved": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     @property
     def names(self) -> list[str]:
@@ -107,7 +128,13 @@ class PolygonLabels:
             return np.full(grid.shape, outside, dtype=np.uint8)
         return np.asarray(
             rasterize(
-                shapes(near), grid.shape, transform=grid.map_transform, fill=outside, default_value=1, dtype="uint8"
+                shapes(near),
+                grid.shape,
+                transform=grid.map_transform,
+                fill=outside,
+                default_value=1,
+                dtype="uint8",
+                all_touched=self.all_touched,
             )
         )
 
@@ -117,7 +144,9 @@ class PolygonLabels:
             if grid.crs not in self._moved:
                 frame = self._frame
                 if grid.crs is not None and frame.crs is not None and frame.crs != grid.crs:
-                    frame = frame.to_crs(grid.crs)
+                    left, bottom, right, top = frame.total_bounds
+                    step = max(right - left, top - bottom) / 100  # straight lines are not straight in the other CRS
+                    frame = frame.set_geometry(frame.geometry.segmentize(step)).to_crs(grid.crs)
                 self._moved[grid.crs] = frame
             frame = self._moved[grid.crs]
             return frame.iloc[np.sort(frame.sindex.query(_outline(grid), predicate="intersects"))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import queue
 import threading
 import time
@@ -18,9 +19,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from landseg.errors import TrainingError
-from landseg.training.augment import augment
+from landseg.training.batches import Batches
 from landseg.training.losses import LabelSets, partial_cross_entropy
-from landseg.training.scenes import CropSampler, Scene
+from landseg.training.sampler import CropSampler, SamplingOptions
+from landseg.training.scene import Scene
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def fit(
     """Train ``network`` in place and return the moving average of its weights, in eval mode.
 
     ``folder`` gets ``log.csv`` and, every five minutes, ``last.pt`` to resume from; the checkpoint holds tensors
-    and numbers only. A resumed run goes on where the checkpoint was with newly drawn crops.
+    and numbers only. A resumed run goes on where the checkpoint was, with the crops that would have come next.
 
     Raises:
         TrainingError: when the loss is no number (the last checkpoint stays), or there is nothing to resume.
@@ -114,8 +116,9 @@ def fit(
     optimizer = torch.optim.AdamW(_parameter_groups(network, options), weight_decay=options.weight_decay)
     progress = _load(folder, network, average, optimizer) if resume else Progress()
     before, begin, saved = progress.seconds, time.monotonic(), time.monotonic()
-    sampler = CropSampler(scenes, size=options.crop, seed=options.seed + progress.step, classes=sets.allowed.shape[1])
-    with _batches(sampler, options, progress.step) as batches:
+    sampling = SamplingOptions(crop=options.crop, batch=options.batch)
+    sampler = CropSampler(scenes, sampling, seed=options.seed, sets=sets)
+    with _batches(sampler, progress.step) as batches:
         for pixels, valid, target in batches:
             done = progress.done(options)
             if done >= 1:
@@ -172,24 +175,19 @@ def _step(
 
 
 @contextmanager
-def _batches(
-    sampler: CropSampler, options: FitOptions, step: int
-) -> Iterator[Iterator[tuple[Tensor, Tensor, Tensor]]]:
+def _batches(sampler: CropSampler, step: int) -> Iterator[Iterator[tuple[Tensor, Tensor, Tensor]]]:
     """Batches (pixels, valid, target) made one ahead by a thread; its exceptions come out here."""
     ready: queue.Queue[tuple[Tensor, Tensor, Tensor] | BaseException] = queue.Queue(maxsize=2)
     stop = threading.Event()
-    rng = np.random.default_rng((options.seed, step))
+    batches = Batches(sampler, steps=1 << 40)
 
     def produce() -> None:
         try:
-            while not stop.is_set():
-                crops = [augment(sampler.draw(), rng) for _ in range(options.batch)]
-                batch = (
-                    torch.stack([c.pixels for c in crops]),
-                    torch.stack([c.valid for c in crops]),
-                    torch.stack([c.target for c in crops]),
-                )
-                _put(ready, batch, stop)
+            for number in itertools.count(step):
+                batch = batches[number]
+                _put(ready, (batch.pixels, batch.valid, batch.target), stop)
+                if stop.is_set():
+                    break
         except BaseException as error:
             _put(ready, error, stop)
 

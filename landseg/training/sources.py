@@ -3,102 +3,55 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
-from landseg.geo.grid import Grid
-from landseg.geo.labels import PolygonLabels, read_label_raster
-from landseg.geo.source import FileSource
+from landseg.geo.labels import PolygonLabels
+from landseg.training.kinds import Kinds
+from landseg.training.labelling import Burnt, Labels, Legend, Opener, check_fit
 from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe, SourceSpec
-from landseg.training.scenes import Scene
+from landseg.training.scene import RasterScene, Scene, in_memory
+from landseg.training.targets import IndexTargets, Targets, listed, refuse_strange
 
-Labeller = Callable[[Path, Grid, NDArray[Any]], NDArray[np.uint8]]
-"""(image, its grid, its pixels) -> targets (H, W)."""
-Index = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Pixels (C, H, W) -> (H, W)."""
+MEMORY_MIB = 2048
 
 
-class Kinds:
-    """What target values mean: the classes by index, then every "only NAME" and "not NAME" in the order of first use.
-
-    "only NAME" is that class, said by a source that knows no other.
-    """
-
-    def __init__(self, classes: ClassMap) -> None:
-        self._classes = classes
-        self._partial: list[str] = []
-
-    def index(self, text: str) -> int:
-        """The target value of "NAME", "only NAME", "not NAME" or "ignore".
-
-        Raises:
-            TrainingError: a name that is no class.
-        """
-        if text == "ignore":
-            return IGNORE_INDEX
-        name = text.removeprefix("not ").removeprefix("only ")
-        if name not in self._classes.names:
-            raise TrainingError(f"{name!r} names no class; use one of {', '.join(self._classes.names)}")
-        if name == text:
-            return self._classes.names.index(name)
-        if text not in self._partial:
-            self._partial.append(text)
-        return len(self._classes) + self._partial.index(text)
-
-    def sets(self) -> LabelSets:
-        """The classes that each target value admits."""
-        names = self._classes.names
-        wanted = [
-            (text.startswith("only "), text.removeprefix("not ").removeprefix("only ")) for text in self._partial
-        ]
-        members = [[k for k, name in enumerate(names) if (name == one) == only] for only, one in wanted]
-        return LabelSets.of(len(names), members)
-
-
-def load_scenes(recipe: Recipe, data: Path) -> tuple[list[Scene], LabelSets]:
-    """Return every scene of the recipe, in memory, and what their target values mean.
+def load_scenes(recipe: Recipe, data: Path, *, memory_mib: float = MEMORY_MIB) -> tuple[list[Scene], LabelSets]:
+    """Return every scene of the recipe, and what their target values mean.
 
     Sources of the same images make one scene of each. Weight, zoom and bands are the first source's; where it says
-    nothing the next one's labels hold, and a class that is known holds before one that is only excluded.
+    nothing the next one's labels hold, and a class that is known holds before one that is only excluded. Scenes that
+    fit into ``memory_mib`` together are read at once, the others when they are asked for.
 
     Raises:
-        TrainingError: a glob that matches nothing, an image without labels, a class that does not exist.
+        TrainingError: a glob that matches nothing, images without labels or of another size than theirs, a class
+            that does not exist.
+        ClassError: values of labels without a class, in what is read at once.
     """
-    scenes: list[Scene] = []
+    scenes: list[RasterScene] = []
     kinds = Kinds(recipe.classes)
     for specs in _by_images(recipe.sources):
-        spec = specs[0]
-        labels = [_labeller(one, data, recipe, kinds, alone=len(specs) == 1) for one in specs]
-        for image in find_images(spec, data):
-            with FileSource(image, spec.bands or range(1, len(recipe.bands) + 1)) as source:
-                pixels, valid = source.read(source.grid.rect)
-                target = _joined([label(image, source.grid, pixels) for label in labels], len(recipe.classes))
-            target[~valid] = IGNORE_INDEX
-            scenes.append(Scene(image.stem, pixels[: len(recipe.bands)], valid, target, spec.weight, spec.zoom))
-    return scenes, kinds.sets()
-
-
-def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
-    together: dict[str, list[SourceSpec]] = {}
-    for spec in sources:
-        together.setdefault(spec.images, []).append(spec)
-    return list(together.values())
-
-
-def _joined(targets: Sequence[NDArray[np.uint8]], classes: int) -> NDArray[np.uint8]:
-    """One target of several: the first that says something, and classes before exclusions."""
-    joined = targets[0].copy()
-    for later in targets[1:]:
-        better = (joined == IGNORE_INDEX) | ((joined >= classes) & (later < classes))
-        joined[better] = later[better]
-    return joined
+        images = find_images(specs[0], data)
+        alone = len(specs) == 1
+        labels = [_labels(spec, images, data, recipe, kinds, alone=alone) for spec in specs]
+        bands = specs[0].bands or tuple(range(1, len(recipe.bands) + 1))
+        openers = [
+            Opener(image, bands, tuple(each), len(recipe.classes))
+            for image, each in zip(images, zip(*labels, strict=True), strict=True)
+        ]
+        check_fit(openers)
+        scenes += [
+            RasterScene(one.image.stem, one, channels=len(recipe.bands), weight=specs[0].weight, zoom=specs[0].zoom)
+            for one in openers
+        ]
+    loaded = in_memory(scenes, memory_mib)
+    refuse_strange([one for scene in loaded for one in scene.strange()])
+    return loaded, kinds.sets()
 
 
 def find_images(spec: SourceSpec, data: Path) -> list[Path]:
@@ -117,31 +70,54 @@ def fingerprint(paths: Sequence[Path]) -> str:
     """Return one SHA-256 over the files' own digests, in the given order."""
     total = hashlib.sha256()
     for path in paths:
-        total.update(hashlib.sha256(path.read_bytes()).digest())
+        with path.open("rb") as file:
+            total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
 
 
-def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds, *, alone: bool) -> Labeller:
-    """How the targets of a source's images are made.
+def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
+    together: dict[str, list[SourceSpec]] = {}
+    for spec in sources:
+        together.setdefault(spec.images, []).append(spec)
+    return list(together.values())
+
+
+def _labels(
+    spec: SourceSpec, images: Sequence[Path], data: Path, recipe: Recipe, kinds: Kinds, *, alone: bool
+) -> Sequence[Labels | Burnt | Targets]:
+    """What the targets of each of a source's images are made from.
 
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
     """
     if spec.labels is not None:
-        return _by_raster(spec, data, _values(spec, recipe, kinds))
+        legend = _legend(spec, recipe, kinds)
+        return [Labels(path, *legend) for path in _label_rasters(spec, images, data)]
     if spec.polygons is not None:
         polygons = PolygonLabels(_find_vector(spec.polygons, data, recipe.folder), spec.class_field)
         if spec.class_field is not None:
-            targets = {name: kinds.index(name) for name in polygons.names}
-            return lambda image, grid, pixels: polygons.burn_names(grid, targets, IGNORE_INDEX)
+            values = {name: kinds.index(name) for name in polygons.names}
+            return [Burnt(polygons, IGNORE_INDEX, values)] * len(images)
     assert spec.partial_class is not None, "whatever is not labels comes with a partial_class"
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
-        return _by_index(_ndvi, spec.ndvi, yes, no)
+        return [IndexTargets("ndvi", spec.ndvi, yes, no)] * len(images)
     if spec.greenness is not None:
-        return _by_index(_excess_green, spec.greenness, yes, no)
+        return [IndexTargets("greenness", spec.greenness, yes, no)] * len(images)
     assert spec.polygons is not None, "nothing else is left"
-    return lambda image, grid, pixels: np.where(polygons.burn(grid), yes, no).astype(np.uint8)
+    return [Burnt(polygons, no, None, yes)] * len(images)
+
+
+def _label_rasters(spec: SourceSpec, images: Sequence[Path], data: Path) -> list[Path]:
+    assert spec.labels is not None, "the source is labelled by rasters"
+    paths = [data / spec.labels.format(stem=image.stem.removesuffix(spec.suffix)) for image in images]
+    if bare := [str(image) for image, path in zip(images, paths, strict=True) if not path.exists()]:
+        first = next(path for path in paths if not path.exists())
+        raise TrainingError(
+            f"source {spec.name!r}: {len(bare)} of {len(images)} images have no labels: {listed(bare)}; expected "
+            f"{first}; add it or narrow the images"
+        )
+    return paths
 
 
 def _find_vector(name: str, data: Path, beside: Path) -> Path:
@@ -149,7 +125,7 @@ def _find_vector(name: str, data: Path, beside: Path) -> Path:
     return next((path for path in (data / name, beside / name) if path.exists()), data / name)
 
 
-def _values(spec: SourceSpec, recipe: Recipe, kinds: Kinds) -> tuple[ClassMap, NDArray[np.uint8]]:
+def _legend(spec: SourceSpec, recipe: Recipe, kinds: Kinds) -> Legend:
     """The class table to read a label raster with, and the target value of each of its indices (256,)."""
     table = np.full(256, IGNORE_INDEX, np.uint8)
     if spec.values is None:
@@ -161,43 +137,3 @@ def _values(spec: SourceSpec, recipe: Recipe, kinds: Kinds) -> tuple[ClassMap, N
     ignored = tuple(int(value) for value, text in spec.values.items() if text == "ignore")
     table[: len(known)] = [kinds.index(text) for text in known.values()]
     return ClassMap.from_json({"classes": [{"value": v, "name": str(v)} for v in known], "ignore": ignored}), table
-
-
-def _by_raster(spec: SourceSpec, data: Path, values: tuple[ClassMap, NDArray[np.uint8]]) -> Labeller:
-    classes, table = values
-    pattern = spec.labels
-    assert pattern is not None, "the source is labelled by rasters"
-
-    def label(image: Path, grid: Grid, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        path = data / pattern.format(stem=image.stem.removesuffix(spec.suffix))
-        if not path.exists():
-            raise TrainingError(f"{image} has no labels: expected {path}; add it or narrow the images")
-        return table[read_label_raster(path, classes, grid)]
-
-    return label
-
-
-def _by_index(index: Index, limits: tuple[float, float], yes: int, no: int) -> Labeller:
-    """The class from the second limit on, not the class up to the first, nothing known between them or for NaN."""
-
-    def label(image: Path, grid: Grid, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        values = index(pixels.astype(np.float32))
-        target = np.full(values.shape, IGNORE_INDEX, np.uint8)
-        target[values >= limits[1]] = yes
-        target[values <= limits[0]] = no
-        return target
-
-    return label
-
-
-def _ndvi(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    red, infrared = pixels[0], pixels[-1]
-    ratio: NDArray[np.float32] = (infrared - red) / np.maximum(infrared + red, 1)
-    return ratio
-
-
-def _excess_green(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    red, green, blue = pixels[:3]
-    total = red + green + blue
-    excess: NDArray[np.float32] = np.where(total < 90, np.nan, (2 * green - red - blue) / np.maximum(total, 1))
-    return excess
