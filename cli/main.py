@@ -11,7 +11,7 @@ import typer
 
 from landseg import __version__
 
-from . import compare, console, evaluate, info, models, predict, refine, train, verify, view
+from . import compare, console, data, evaluate, info, models, predict, refine, train, verify, view
 from .run import Commands
 
 app = typer.Typer(
@@ -50,6 +50,7 @@ app.command("refine")(refine.command)
 app.command("verify")(verify.command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
+app.command("data")(data.command)
 app.command("train")(train.command)
 app.command("info")(info.command)
 app.command("models")(models.command)

@@ -270,8 +270,9 @@ def test_a_pattern_groups_frames() -> None:
     assert len({name[:7] for name in names_of(found.kept)}) == 1 and len(found.kept) == 3
     with pytest.raises(TrainingError, match="no regular expression"):
         grouped(["a"], "(")
-    with pytest.raises(TrainingError, match="matches nothing in 1 of 2 names, such as 'b'"):
-        grouped(["a1", "b"], r"\d")
+    with pytest.raises(TrainingError, match="matches nothing in any of 2 names, such as a1"):
+        grouped(["a1", "b"], r"z\d")
+    assert grouped(["a1", "b", "c1"], r"\d") == ["1", "b", "1"], "what does not match is alone"
 
 
 def test_frames_that_differ_in_numbers_are_told() -> None:

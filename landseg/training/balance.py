@@ -13,7 +13,7 @@ Choice = NDArray[np.bool_]
 _ALL = 12  # groups of which every choice is tried
 _SWAPS = 160  # groups among which exchanges are tried as well
 _MOVES = 400  # improvements at most, after every group was looked at once
-_STEP = 0.005  # of the squared distance from the share: choices that are as near as this are equally good
+_STEP = 0.002  # of the squared distance from the share: choices that are as near as this are equally good
 _MISSING = 10.0  # what a class that one side lacks weighs
 
 
@@ -53,7 +53,7 @@ class _Cost:
         one_sided = (kept.sum(-1) <= 0) | (kept.sum(-1) >= self.totals.sum())
         shares = kept[..., self.present] / self.totals[self.present]
         whole = kept.sum(-1) / self.totals.sum()
-        near = (whole - self.share) ** 2 + 0.25 * ((shares - self.share) ** 2).mean(-1)
+        near = (whole - self.share) ** 2 + 0.5 * ((shares - self.share) ** 2).mean(-1)
         cost: NDArray[np.float64] = near + _MISSING * missing.sum(-1) + _MISSING * len(self.totals) * one_sided
         return cost
 

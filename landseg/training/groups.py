@@ -14,12 +14,12 @@ _NUMBER = re.compile(r"\d+")
 def grouped(names: Sequence[str], pattern: str | None) -> list[str]:
     """Return the group of each name.
 
-    With a ``pattern`` that is what its first group matches (all of the match where it has none); with an empty one
-    every name is its own group. Without one, names that say that they are parts ("tile8_part1") are of the group of
+    With a ``pattern`` that is what its first group matches (all of the match where it has none); a name that it does
+    not match is its own group, and with an empty pattern every name is. Without one, names that say that they are parts ("tile8_part1") are of the group of
     what they are parts of. Numbers alone say nothing: grouping by them would make one group of most folders.
 
     Raises:
-        TrainingError: no regular expression, or one that some names do not match.
+        TrainingError: no regular expression, or one that matches no name.
 
     >>> grouped(["tile1_part1", "tile1_part2", "lake"], None)
     ['tile1', 'tile1', 'lake']
@@ -34,15 +34,14 @@ def grouped(names: Sequence[str], pattern: str | None) -> list[str]:
     try:
         searched = [re.search(pattern, name) for name in names]
     except re.error as error:
-        raise TrainingError(f"--group {pattern!r} is no regular expression ({error}); try 'tile\\d+'") from error
-    groups = [None if found is None else (found[1] if found.re.groups else found[0]) for found in searched]
-    missing = [name for name, group in zip(names, groups, strict=True) if group is None]
-    if missing:
+        raise TrainingError(f"--group '{pattern}' is no regular expression ({error}); try 'tile\\d+'") from error
+    if not any(searched):
         raise TrainingError(
-            f"--group {pattern!r} matches nothing in {len(missing)} of {len(names)} names, such as {missing[0]!r}; "
-            "let it match the part that frames of one place share"
+            f"--group '{pattern}' matches nothing in any of {len(names)} names, such as {names[0]}: let it match the "
+            "part that frames of one place share"
         )
-    return [group for group in groups if group is not None]
+    pairs = zip(names, searched, strict=True)
+    return [name if found is None else (found[1] if found.re.groups else found[0]) or name for name, found in pairs]
 
 
 def numbered_alike(one: str, two: str) -> bool:

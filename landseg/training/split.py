@@ -129,7 +129,7 @@ def split(
     kept = _side(ordered, [part.kept for part in parts], counts)
     _refuse_empty(learned[1], kept[1], options)
     notes += leaks(ordered, parts, digests, by_area=options.by == "aoi", grouped_by=options.group)
-    notes += missing_classes(learned[1], kept[1], classes) + _about_way(options, learned[1], kept[1])
+    notes += missing_classes(learned[1], kept[1], classes) + _about_way(options, blocks, learned[1], kept[1])
     totals = (tuple(side[1][: len(classes)].tolist()) for side in (learned, kept))
     return Split(learned[0], kept[0], tuple(notes), *totals)
 
@@ -201,7 +201,9 @@ def _by_file(
             "an area or a column, or say which belong together with a pattern"
         )
     if len(places) < len(scenes):
-        notes.append(f"{len(scenes)} files in {len(places)} groups that are learned or kept together")
+        alone = sum(group == name for group, name in zip(groups, names, strict=True)) if options.group else 0
+        more = f"; {alone} names match no pattern and are alone" if alone else ""
+        notes.append(f"{len(scenes)} files in {len(places)} groups that are learned or kept together{more}")
     totals = np.zeros((len(places), counts[0].shape[1]), np.int64)
     for first, of_blocks in zip(firsts, counts, strict=True):
         totals[places.index(first)] += of_blocks.sum(0)
@@ -286,9 +288,13 @@ def _refuse_empty(learned: NDArray[np.int64], kept: NDArray[np.int64], options: 
         )
 
 
-def _about_way(options: SplitOptions, learned: NDArray[np.int64], kept: NDArray[np.int64]) -> list[str]:
+def _about_way(
+    options: SplitOptions, blocks: Sequence[Blocks], learned: NDArray[np.int64], kept: NDArray[np.int64]
+) -> list[str]:
     share = kept.sum() / (kept.sum() + learned.sum())
-    notes = []
+    notes: list[str] = []
+    if options.by == "block" and max(len(cut) for cut in blocks) == 1:
+        notes.append("no raster is larger than a block, so whole files are learned or kept: use smaller blocks")
     if options.by == "random":
         notes.append(
             "a random split: kept squares lie beside learned ones and are correlated with them, so the figures will "
