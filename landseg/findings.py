@@ -59,6 +59,10 @@ def about_files(files: Sequence[Surveyed]) -> list[Finding]:
     empty = [one.name for one in files if not one.valid_px]
     if empty:
         found.append(Finding("nodata", f"{len(empty)} images hold no data: {some(empty)}"))
+    if odd := [one for one in files if one.odd_alpha is not None]:
+        text = f"band {odd[0].odd_alpha} is called alpha and holds many values in {len(odd)} images: "
+        more = "; if it is near infrared, name the bands to train on, else it is read as what has data"
+        found.append(Finding("bands", text + some([one.name for one in odd]) + more))
     found += _unlike(files, "bands", [(len(one.dtypes), one.dtypes[0]) for one in files], "{0[0]} bands of {0[1]}")
     found += _unlike(files, "bands", [_plain(one.band_names) for one in files], "bands called {0}")
     found += _unlike(files, "crs", [crs_text(one.grid.crs) for one in files], "{0}")

@@ -25,6 +25,8 @@ from landseg.training.scene import Scene
 
 _PIECE = 2048  # pixels along the edge of what is read at a time
 
+_OPACITIES = 32  # values of an alpha band that may be opacity: more are something else
+
 Statistics = dict[tuple[int, str], BandStatistics]
 """By band number and dtype."""
 LabelsOf = Callable[[Grid], LabelValues | None]
@@ -40,6 +42,7 @@ class Surveyed:
         values: labelled pixels with data, by value.
         label_fault: why the labels could not be read; None where they could, or where there are none.
         digest: equal for equal pixels.
+        odd_alpha: an alpha band, 1-based, that holds more values than opacity does; it is read as no band.
         thumb: values (h, w) and where they are known, for a small picture.
     """
 
@@ -54,6 +57,7 @@ class Surveyed:
     label_fault: str | None = None
     label_note: str | None = None
     digest: str | None = None
+    odd_alpha: int | None = None
     thumb: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
 
     @property
@@ -108,6 +112,7 @@ def survey(
     with FileSource(path) as source:
         found = Surveyed(name, path, labels, source.grid, source.dtypes, source.band_names)
         own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, source.dtypes, strict=True)}
+        found.odd_alpha = _odd_alpha(source)
         opened = _opened(open_labels, found)
         thumb = _Thumb(source.grid.shape) if picture else None
         hashed = PixelHash(source.grid.shape)
@@ -128,6 +133,20 @@ def survey(
     for key, one in own.items():
         statistics.setdefault(key, BandStatistics(one.dtype)).merge(one)
     return found
+
+
+def _odd_alpha(source: FileSource) -> int | None:
+    """An alpha band that holds many values in the raster's middle, as near infrared does under that name."""
+    colors = source.file.info.colorinterp
+    if "alpha" not in colors:
+        return None
+    number = colors.index("alpha") + 1
+    if number in source.band_numbers:
+        return None
+    height, width = source.grid.shape
+    middle = Rect(max(0, height // 2 - 128), max(0, width // 2 - 128), min(height, 256), min(width, 256))
+    values = source.file.read([number], middle, source.file.info.dtypes[number - 1])
+    return number if len(np.unique(values)) > _OPACITIES else None
 
 
 def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:

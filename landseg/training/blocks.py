@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.geo.grid import Rect
+from landseg.errors import GridError, TrainingError
+from landseg.geo.grid import Grid, Rect
 
 Mask = Callable[[Rect], NDArray[np.bool_]]
 """Boolean pixels (h, w) of any rectangle of a scene."""
@@ -110,6 +112,26 @@ class InArea:
         found = self.inside(rect)
         inside = np.ones(rect.shape, bool) if found is None else found
         return inside if self.wanted else ~inside
+
+
+def parts_by_area(name: str, grid: Grid | None, path: str) -> Parts:
+    """What a raster gives to either side where what lies inside the polygons of a vector file is kept.
+
+    Raises:
+        TrainingError: the file does not exist, or the raster does not say where it lies.
+        VectorError: the file cannot be read.
+    """
+    from landseg.geo.aoi import read_aoi
+
+    if grid is None:
+        raise TrainingError(f"{name} does not say where it lies, so an area means nothing; split by file")
+    if not Path(path).exists():
+        raise TrainingError(f"{path} does not exist: name a vector file with the area to keep")
+    try:
+        area = read_aoi(path, grid)
+    except GridError:  # it lies elsewhere
+        return Parts(True, False)
+    return Parts(InArea(area.inside, False), InArea(area.inside, True))
 
 
 def _start(index: int, size: int, blocks: int) -> int:

@@ -15,8 +15,9 @@ def grouped(names: Sequence[str], pattern: str | None) -> list[str]:
     """Return the group of each name.
 
     With a ``pattern`` that is what its first group matches (all of the match where it has none); a name that it does
-    not match is its own group, and with an empty pattern every name is. Without one, names that say that they are parts ("tile8_part1") are of the group of
-    what they are parts of. Numbers alone say nothing: grouping by them would make one group of most folders.
+    not match is its own group, and with an empty pattern every name is. Without one, names that say that they are
+    parts ("tile8_part1") are of the group of what they are parts of. Numbers alone say nothing: grouping by them
+    would make one group of most folders.
 
     Raises:
         TrainingError: no regular expression, or one that matches no name.

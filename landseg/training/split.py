@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
-from landseg.errors import GridError, TrainingError
+from landseg.errors import TrainingError
 from landseg.training.balance import choose
-from landseg.training.blocks import Blocks, InArea, KeptBlocks, LearnedBlocks, Mask, Parts
+from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
 from landseg.training.files import Item
 from landseg.training.groups import grouped
 from landseg.training.leaks import leaks, missing_classes
@@ -122,7 +121,7 @@ def split(
     elif options.by == "column":
         parts = _by_column(ordered, [None if items is None else items[i].split for i in order], notes)
     elif options.by == "aoi":
-        parts = [_area_of(scene, str(options.aoi)) for scene in ordered]
+        parts = [parts_by_area(scene.name, scene.grid, str(options.aoi)) for scene in ordered]
     else:
         parts = _by_block(blocks, counts, options)
     learned = _side(ordered, [part.learned for part in parts], counts)
@@ -228,20 +227,6 @@ def _by_column(scenes: Sequence[Scene], said: Sequence[str | None], notes: list[
     if left_out := words.count("test"):
         notes.append(f"{left_out} images of the split test are neither learned nor measured on")
     return [Parts(word in _LEARNED, word in _KEPT) for word in words]
-
-
-def _area_of(scene: Scene, path: str) -> Parts:
-    from landseg.geo.aoi import read_aoi
-
-    if scene.grid is None:
-        raise TrainingError(f"{scene.name} does not say where it lies, so an area means nothing; split by file")
-    if not Path(path).exists():
-        raise TrainingError(f"{path} does not exist: name a vector file with the area to keep")
-    try:
-        area = read_aoi(path, scene.grid)
-    except GridError:  # it lies elsewhere
-        return Parts(True, False)
-    return Parts(InArea(area.inside, False), InArea(area.inside, True))
 
 
 def _by_block(blocks: Sequence[Blocks], counts: Sequence[NDArray[np.int64]], options: SplitOptions) -> list[Parts]:
