@@ -8,6 +8,8 @@ from glob import glob
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.findings import ClassShare, Finding, about_classes, about_files, about_ground, some
@@ -18,6 +20,7 @@ from landseg.geo.statistics import PERCENTILES
 from landseg.meaning import Legend, drawn_in, opener, understood, with_ignored
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
+from landseg.report.thumbnail import EMPTY
 from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.training.files import Item, find_images, pair, scene_names
 from landseg.training.split import Split, SplitOptions, split
@@ -106,13 +109,15 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     names = scene_names([item.image for item in items])
     statistics: Statistics = {}
     files: list[Surveyed] = []
-    opens: dict[str, LabelsOf] = {}
+    opens: dict[Path, LabelsOf] = {}
     legend = Legend()
     for number, (name, item) in enumerate(zip(names, items, strict=True)):
-        opens[name] = opener(item, drawn, legend)
+        opens[item.image] = opener(item, drawn, legend)
         labelled_by = str(item.labels) if item.labels else labels if drawn else None
         try:
-            files.append(survey(name, item.image, labelled_by, opens[name], statistics, picture=number in shown))
+            files.append(
+                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=number in shown)
+            )
         except LandsegError as error:
             findings.append(Finding("unreadable", str(error)))
     if not files:
@@ -121,7 +126,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     meaning = understood(values, table, drawn, legend, ignore=options.ignore)
     classes = _shares(files, meaning)
     findings += about_files(files) + about_ground(files) + about_classes(files, meaning, classes, drawn)
-    said = {name: item.split for name, item in zip(names, items, strict=True)}
+    said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:
         _draw(files, classes, meaning, options.sheet, parts)
@@ -160,7 +165,7 @@ def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -
             findings.append(Finding("unpaired", text))
     if labels is None and not any(item.labels for item in items):
         findings.append(Finding("unlabelled", "no labels were named, so only the images were looked at"))
-    if labels is not None and Path(labels).is_dir():
+    if labels is not None and all(Path(name).is_dir() for name in (labels, *images)):  # a glob names some on purpose
         taken = {path.resolve() for item in items for path in (item.image, item.labels) if path is not None}
         kinds = {item.labels.suffix.lower() for item in items if item.labels is not None}
         others = [p for p in sorted(Path(labels).iterdir()) if p.suffix.lower() in kinds and p.resolve() not in taken]
@@ -207,8 +212,8 @@ def _bands(statistics: Statistics) -> list[dict[str, Any]]:
 
 def _split(
     files: Sequence[Surveyed],
-    said: dict[str, str | None],
-    opens: dict[str, LabelsOf],
+    said: dict[Path, str | None],
+    opens: dict[Path, LabelsOf],
     meaning: Meaning | None,
     options: InspectOptions,
     findings: list[Finding],
@@ -220,8 +225,8 @@ def _split(
     if meaning is None or not usable:
         findings.append(Finding("split", "nothing is labelled, so there is nothing to split"))
         return None
-    scenes = [SurveyedScene(one, opens[one.name], meaning) for one in usable]
-    items = [Item(one.path, None, said[one.name]) for one in usable]
+    scenes = [SurveyedScene(one, opens[one.path], meaning) for one in usable]
+    items = [Item(one.path, None, said[one.path]) for one in usable]
     try:
         parts = split(scenes, options.split, classes=meaning.classes.names, items=items)
     except TrainingError as error:
@@ -242,7 +247,8 @@ def _draw(
     for number in picked(len(files), MOST):
         one = files[number]
         with FileSource(one.path) as source:
-            colors = Imagery(source).colors(source.grid.rect, fitted(source.grid.shape))[..., :3]
+            colors = Imagery(source).colors(source.grid.rect, fitted(source.grid.shape))
+        colors = np.where(colors[..., 3:] > 0, colors[..., :3], np.array(EMPTY, np.uint8))
         labels = None if one.thumb is None or meaning is None else meaning.indices(*one.thumb)
         sides = " and ".join(word for word, side in (("learned", learned), ("kept", kept)) if one.name in side)
         detail = f"{one.grid.width} x {one.grid.height}, {one.grid.resolution_text}" + (f", {sides}" if sides else "")

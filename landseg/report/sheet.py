@@ -12,12 +12,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.report.pictures import save_picture
+from landseg.report.thumbnail import EMPTY
 
 CELL = 280  # edge of a scene's picture
 MOST = 30  # scenes on a sheet
 _COLUMNS, _SPACE, _LINE = 6, 14, 20
 _TINT, _EDGE = 0.4, 0.9  # how much of the class's colour covers the imagery, inside and on borders
-_PAPER, _INK, _QUIET, _EMPTY = (255, 255, 255), (28, 30, 33), (110, 114, 118), (233, 233, 230)
+_PAPER, _INK, _QUIET = (255, 255, 255), (28, 30, 33), (110, 114, 118)
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
@@ -121,7 +122,7 @@ def _place(
 ) -> None:
     """One scene's picture in the middle of its square, its name and detail below."""
     x, y = at
-    draw.rectangle((x, y, x + CELL - 1, y + CELL - 1), fill=_EMPTY)
+    draw.rectangle((x, y, x + CELL - 1, y + CELL - 1), fill=EMPTY)
     labelled = cell.labels is not None and classes is not None and (cell.labels != IGNORE_INDEX).any()
     if labelled:
         assert cell.labels is not None and classes is not None
