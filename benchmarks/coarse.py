@@ -241,7 +241,9 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     thirds = read_patches(options.data / "landcover_chesapeake")
-    for seed, trial, arm in itertools.product(range(options.seeds), itertools.permutations(range(3), 2), options.arms):
+    for seed, trial, arm in itertools.product(
+        range(options.seeds), itertools.permutations(range(3), 2), options.arms
+    ):
         run(arm, trial, seed, thirds, options)
     found = [json.loads(path.read_text()) for path in sorted(options.out.glob("*.json"))]
     lines = table([f for f in found if f["steps"] == options.steps])

@@ -35,7 +35,9 @@ NETWORKS = [
 Take = Callable[..., Transfer]
 
 
-def describe(arch: str, encoder: str, options: dict[str, Any], *, classes: Sequence[str], bands: Sequence[str]) -> Card:
+def describe(
+    arch: str, encoder: str, options: dict[str, Any], *, classes: Sequence[str], bands: Sequence[str]
+) -> Card:
     table = ClassMap.from_json([{"value": i + 1, "name": name} for i, name in enumerate(classes)])
     made = tuple(Band(name, name, 100.0, 50.0) for name in bands)
     return make_card(arch=arch, encoder=encoder, options=options, classes=table, bands=made)
@@ -238,7 +240,9 @@ def test_dice_are_left_alone() -> None:
 
 def test_everything_is_said() -> None:
     old = model(describe("deeplab-v2", "resnet18", {"hidden": 16}, classes=OLD, bands=RGB))
-    card = describe("deeplab-v2", "resnet18", {"hidden": 16, "rates": (2, 4, 6, 8)}, classes=NEW, bands=("red", "nir"))
+    card = describe(
+        "deeplab-v2", "resnet18", {"hidden": 16, "rates": (2, 4, 6, 8)}, classes=NEW, bands=("red", "nir")
+    )
     card = replace(card, bands=(replace(card.bands[0], mean=90.0), card.bands[1]))
     said = transferred(old, build(card, 2), card=card).sentences()
     assert said == [

@@ -102,7 +102,9 @@ class CoarseLoss:
 
     def __init__(self, fine: Loss, statistics: JointStatistics, *, share: float = SHARE) -> None:
         if not 0 <= share <= 1:
-            raise TrainingError(f"the share of the coarse labels' loss is 0 to 1, got {share:g}; the paper's is 0.025")
+            raise TrainingError(
+                f"the share of the coarse labels' loss is 0 to 1, got {share:g}; the paper's is 0.025"
+            )
         self.fine, self.statistics, self.share = fine, statistics, share
 
     def __call__(self, logits: Tensor, batch: Labelled) -> Tensor:

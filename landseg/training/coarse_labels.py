@@ -35,17 +35,18 @@ class CoarseLabels:
     Attributes:
         classes: the coarse classes, in the order of the joint statistics' rows.
         shape: (H, W) of the image.
-        side: how many of the image's pixels a coarse pixel is wide, at least 1.
+        side: how many of the image's pixels a coarse pixel is wide, at least 1; from the two grids, if not given (a
+            raster that somebody brought onto finer pixels does not show it).
         note: how it is read, as a sentence.
 
     Raises:
         GridError: the raster does not overlap the image, or one of them alone has a CRS.
     """
 
-    def __init__(self, paths: Paths, grid: Grid, classes: ClassMap) -> None:
+    def __init__(self, paths: Paths, grid: Grid, classes: ClassMap, *, side: int | None = None) -> None:
         labels = open_labels(paths, grid)
         self.classes, self.shape, self.note = classes, grid.shape, labels.note
-        self.side = max(1, round(1 / pixel_ratio(labels.source.grid, grid)))
+        self.side = side or max(1, round(1 / pixel_ratio(labels.source.grid, grid)))
         self._name = labels.source.name
         self._truth = ClassRaster(labels, classes)
 
@@ -76,8 +77,11 @@ def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,)) -> ClassMap:
         TrainingError: a value that is not a whole number, or none but ignored ones.
     """
     first = paths if isinstance(paths, str | PathLike) else paths[0]
-    with RasterFile(str(first)) as file:
+    file = RasterFile(first)
+    try:
         named = read_legend(file)
+    finally:
+        file.close()
     if named is not None:
         return named
     found: set[float] = set()

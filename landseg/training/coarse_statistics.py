@@ -78,7 +78,9 @@ class JointStatistics:
         mean[(mean == 0) & spoken & (mean.sum(0) > 0)] = _NEVER
         for value in values:
             if value not in self.coarse.values:
-                raise TrainingError(f"{value} is no coarse class; use some of {', '.join(map(str, self.coarse.values))}")
+                raise TrainingError(
+                    f"{value} is no coarse class; use some of {', '.join(map(str, self.coarse.values))}"
+                )
             mean[self.coarse.values.index(value), column] += by
         mean = np.divide(mean, mean.sum(1, keepdims=True), out=np.zeros_like(mean), where=spoken)
         return replace(self, mean=mean)
