@@ -2,19 +2,20 @@
 
     python benchmarks/coarse.py --data DIR --out DIR [--steps N] [--seeds N] [--arms ...] [--write PAGE]
 
-DIR holds `landcover_chesapeake/`: 12 patches of 256 x 256 pixels at 1 m in West Virginia, with fine labels (`_lc.png`) and
-NLCD's 30 m classes on the same pixels (`_nlcd.png`). Sorted by their share of low vegetation the patches are dealt out
-into three thirds. Each ordered pair of thirds is one trial: the fine labels of the first are known, the second is kept
-out and measured on, of the remaining one the imagery is known and, depending on the arm, its labels:
+DIR holds `landcover_chesapeake/`: 12 patches of 256 x 256 pixels at 1 m in West Virginia, with fine labels
+(`_lc.png`) and NLCD's 30 m classes on the same pixels (`_nlcd.png`). Sorted by their share of low vegetation the
+patches are dealt out into three thirds. Each ordered pair of thirds is one trial: the fine labels of the first are
+known, the second is kept out and measured on, of the remaining one the imagery is known and, depending on the arm,
+its labels:
 
 - `third`: none; the network learns from the first third alone;
 - `coarse`: NLCD on both, by the super-resolution loss, the joint statistics being estimated from the first third;
-- `published`: the same with the statistics that Robinson et al. published, not tuned (their tuning raises impervious);
+- `published`: the same with the statistics that Robinson et al. published, not tuned (which raises impervious);
 - `both`: the fine labels of both thirds: what the coarse ones would have to replace.
 
-A step takes four crops of the first third in every arm, and four of the remaining one in all but `third`: what is learnt
-from fine labels is the same, and the rest comes on top. A run that has left its figures in the output folder is not
-repeated.
+A step takes four crops of the first third in every arm, and four of the remaining one in all but `third`: what is
+learnt from fine labels is the same, and the rest comes on top. A run that has left its figures in the output folder
+is not repeated.
 """
 
 from __future__ import annotations
@@ -204,13 +205,14 @@ def figures_of(counts: NDArray[np.int64]) -> dict[str, float]:
 def table(found: list[dict[str, Any]]) -> list[str]:
     """Figures over all kept-out pixels of a seed's six trials; mean and deviation over seeds, and paired wins."""
     arms = [arm for arm in ARMS if any(f["arm"] == arm for f in found)]
-    seeds = sorted({f["seed"] for f in found})
+    seeds = sorted(set.intersection(*({f["seed"] for f in found if f["arm"] == arm} for arm in arms)))
+    found = [f for f in found if f["seed"] in seeds]
 
     def of(arm: str, **which: Any) -> dict[str, float]:
         rows = [f for f in found if f["arm"] == arm and all(f[k] == v for k, v in which.items())]
         return figures_of(np.sum([f["counts"] for f in rows], axis=0))
 
-    lines = [f"| {len(seeds)} seeds x 6 trials | " + " | ".join(arms) + " |", "|---" * (len(arms) + 1) + "|"]
+    lines = [f"| {len(seeds)} seed{'s' * (len(seeds) > 1)} of 6 trials | " + " | ".join(arms) + " |", "|---" * (len(arms) + 1) + "|"]
     for name in of(arms[0], seed=seeds[0]):
         cells = []
         for arm in arms:

@@ -142,8 +142,8 @@ def _plain(value: Any) -> Any:
 
 def _misfit(model: Model, what: str, options: Sequence[str]) -> NoReturn:
     raise ModelError(
-        f"the weights of {model.path} do not fit the network to train: {'; '.join(options) or what}; give it the model's "
-        "options, or start without --init"
+        f"the weights of {model.path} do not fit the network to train: {'; '.join(options) or what}; give it the "
+        "model's options, or start without --init"
     )
 
 

@@ -1,7 +1,7 @@
 """Learning from coarse labels: the super-resolution loss of Robinson et al. 2019.
 
-A coarse label does not say what a pixel is. It says, by what is known of its class (`JointStatistics`), which share of
-each fine class its pixels have; the loss asks the shares that are predicted to be those.
+A coarse label does not say what a pixel is. It says, by what is known of its class (`JointStatistics`), which shares
+of the fine classes its pixels have; the loss asks the shares that are predicted to be those.
 """
 
 from __future__ import annotations
@@ -126,8 +126,8 @@ def used(target: Tensor, mask: Tensor) -> Tensor:
 def _check(probs: Tensor, coarse: Tensor, statistics: JointStatistics) -> None:
     if probs.ndim != 4 or coarse.shape != probs[:, 0].shape:
         raise TrainingError(
-            f"logits {tuple(probs.shape)} and coarse labels {tuple(coarse.shape)} differ in size; bring the labels to "
-            "the logits' grid"
+            f"logits {tuple(probs.shape)} and coarse labels {tuple(coarse.shape)} differ in size; bring the labels "
+            "to the logits' grid"
         )
     rows, classes = statistics.mean.shape
     if probs.shape[1] != classes:

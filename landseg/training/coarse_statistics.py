@@ -57,8 +57,8 @@ class JointStatistics:
         for land, row, weight in zip(self.coarse.classes, self.mean.sum(1), self.weights, strict=True):
             if abs(row - 1) > _ROUNDED and (row > 0 or weight > 0):
                 raise TrainingError(
-                    f"the shares in coarse class {land.value} ({land.name}) add up to {row:.3g} instead of 1; correct "
-                    "them, or make them all 0 with weight 0"
+                    f"the shares in coarse class {land.value} ({land.name}) add up to {row:.3g} instead of 1; "
+                    "correct them, or make them all 0 with weight 0"
                 )
 
     @property
@@ -98,8 +98,8 @@ class JointStatistics:
         """
         if sorted(classes) != sorted(self.classes):
             raise TrainingError(
-                f"the joint statistics are of {', '.join(self.classes)}, the model's classes are {', '.join(classes)}; "
-                "give a table with one column for each of these"
+                f"the joint statistics are of {', '.join(self.classes)}, the model's classes are {', '.join(classes)}"
+                "; give a table with one column for each of these"
             )
         order = [self.classes.index(name) for name in classes]
         return replace(self, classes=tuple(classes), mean=self.mean[:, order], spread=self.spread[:, order])
@@ -142,8 +142,8 @@ def read_statistics(path: Path) -> JointStatistics:
     """Return the statistics of a table.
 
     In TOML: ``classes`` (names), ``ignore`` (values of the coarse raster that are no class) and for each coarse class
-    a ``[[coarse]]`` with ``value``, ``name``, ``weight`` (1 if left out), ``mean`` and ``spread`` (one number a class). In
-    CSV: the columns ``value``, ``name``, ``weight`` and, for each class, ``mean NAME`` and ``spread NAME``.
+    a ``[[coarse]]`` with ``value``, ``name``, ``weight`` (1 if left out), ``mean`` and ``spread`` (a number a class).
+    In CSV: the columns ``value``, ``name``, ``weight`` and, for each class, ``mean NAME`` and ``spread NAME``.
 
     Raises:
         TrainingError: a file that is missing or holds no such table.
@@ -190,8 +190,8 @@ class StatisticsCounter:
     which share of them each fine class has. The mean of a share is the mean over regions weighted by their pixels,
     which is the share of all pixels; its spread is the standard deviation of the regions' shares about it, under
     the same weights, with one full square more whose share is off by a half. Without that a class that a handful
-    of regions lack would get a spread of 0, and a loss of hundreds wherever it is predicted: what was seen in n squares
-    is known to ``0.5 / sqrt(n)`` at best.
+    of regions lack would get a spread of 0, and a loss of hundreds wherever it is predicted: what was seen in n
+    squares is known to ``0.5 / sqrt(n)`` at best.
 
     Blocks should begin on multiples of ``side`` in their raster, so that however it is cut the squares are the same:
     then counting in any order, and merging counts, gives the same statistics.

@@ -49,8 +49,8 @@ class HardOptions:
 def hard_pixels(losses: Tensor, labelled: Tensor, *, threshold: float, share: float) -> Tensor:
     """Return which pixels are hard, a boolean tensor of the same shape.
 
-    Kept are labelled pixels with a loss above ``threshold``; where these are fewer than ``share`` of the labelled ones
-    (rounded up), the hardest that make up that share, and all that equal the last of them.
+    Kept are labelled pixels with a loss above ``threshold``; where these are fewer than ``share`` of the labelled
+    ones (rounded up), the hardest that make up that share, and all that equal the last of them.
 
     >>> losses = torch.tensor([0.1, 0.4, 0.2, 9.0])
     >>> labelled = torch.tensor([True, True, True, False])
