@@ -212,7 +212,8 @@ def table(found: list[dict[str, Any]]) -> list[str]:
         rows = [f for f in found if f["arm"] == arm and all(f[k] == v for k, v in which.items())]
         return figures_of(np.sum([f["counts"] for f in rows], axis=0))
 
-    lines = [f"| {len(seeds)} seed{'s' * (len(seeds) > 1)} of 6 trials | " + " | ".join(arms) + " |", "|---" * (len(arms) + 1) + "|"]
+    head = f"{len(seeds)} seed{'s' * (len(seeds) > 1)} of 6 trials"
+    lines = [f"| {head} | " + " | ".join(arms) + " |", "|---" * (len(arms) + 1) + "|"]
     for name in of(arms[0], seed=seeds[0]):
         cells = []
         for arm in arms:
