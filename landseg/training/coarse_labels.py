@@ -1,0 +1,116 @@
+"""Coarse labels beside a scene: a raster of low-resolution classes, read on the image's own grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
+from landseg.errors import TrainingError
+from landseg.geo.aligned import open_labels
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.legend import read_legend
+from landseg.geo.positions import pixel_ratio
+from landseg.geo.raster import RasterFile
+from landseg.geo.source import open_source
+from landseg.geo.truth import ClassRaster
+
+Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+
+_ROWS = 256
+
+
+class CoarseLabels:
+    """Class indices of a coarse raster under rectangles of an image; safe to read from several threads.
+
+    Each pixel takes the label under its centre, whatever the raster's own grid and CRS: coarse labels are laid over
+    the image, never interpolated.
+
+    Attributes:
+        classes: the coarse classes, in the order of the joint statistics' rows.
+        shape: (H, W) of the image.
+        side: how many of the image's pixels a coarse pixel is wide, at least 1; from the two grids, if not given (a
+            raster that somebody brought onto finer pixels does not show it).
+        note: how it is read, as a sentence.
+
+    Raises:
+        GridError: the raster does not overlap the image, or one of them alone has a CRS.
+    """
+
+    def __init__(self, paths: Paths, grid: Grid, classes: ClassMap, *, side: int | None = None) -> None:
+        labels = open_labels(paths, grid)
+        self.classes, self.shape, self.note = classes, grid.shape, labels.note
+        self.side = side or max(1, round(1 / pixel_ratio(labels.source.grid, grid)))
+        self._name = labels.source.name
+        self._truth = ClassRaster(labels, classes)
+
+    def read(self, rect: Rect) -> NDArray[np.uint8]:
+        """Class indices (h, w) under a rectangle inside the image; IGNORE_INDEX where there is no coarse label.
+
+        Raises:
+            ClassError: values that are neither a class nor ignored, with their pixel counts.
+        """
+        indices = self._truth.read(rect)
+        if strange := self._truth.strange():
+            raise TrainingError(f"coarse labels {self._name}: {strange}")
+        return indices
+
+    def close(self) -> None:
+        """Close the raster."""
+        self._truth.close()
+
+
+def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,)) -> ClassMap:
+    """Return the classes of a coarse raster: those that it names, or every value that occurs, by size.
+
+    Args:
+        paths: the raster, or those of a mosaic.
+        ignore: values that are no class, such as NLCD's 0; nodata is none anyway.
+
+    Raises:
+        TrainingError: a value that is not a whole number, or none but ignored ones.
+    """
+    first = paths if isinstance(paths, str | PathLike) else paths[0]
+    file = RasterFile(first)
+    try:
+        named = read_legend(file)
+    finally:
+        file.close()
+    if named is not None:
+        return named
+    found: set[float] = set()
+    with open_source(paths, bands=[1]) as source:
+        grid = source.grid
+        for top in range(0, grid.height, _ROWS):
+            values, valid = source.read(Rect(top, 0, min(_ROWS, grid.height - top), grid.width))
+            found.update(np.unique(values[0][valid]).tolist())
+    left = sorted(found - set(ignore))
+    if not left or any(value != int(value) for value in left):
+        raise TrainingError(
+            f"{first} holds no coarse classes: expected whole numbers, got {', '.join(f'{v:g}' for v in left[:5])}"
+        )
+    classes = [LandClass(int(value), str(int(value)), (128, 128, 128)) for value in left]
+    return ClassMap(tuple(classes), tuple(v for v in ignore if v not in left))
+
+
+def read_coarse(labels: CoarseLabels | None, rect: Rect, size: int) -> Tensor:
+    """Return the coarse target (size, size) uint8 of a crop: the labels under ``rect``, which may reach outside.
+
+    IGNORE_INDEX outside the scene, and everywhere without labels. A crop of another size than ``size`` is brought
+    to it by the label under each pixel's centre: coarse classes are blocks of many pixels.
+    """
+    target = np.full(rect.shape, IGNORE_INDEX, np.uint8)
+    if labels is not None:
+        shown = rect.intersection(Rect(0, 0, *labels.shape))
+        if shown is not None:
+            target[shown.relative_to(rect).slices] = labels.read(shown)
+    made = torch.from_numpy(target)
+    if rect.shape == (size, size):
+        return made
+    return F.interpolate(made[None, None].float(), (size, size), mode="nearest-exact")[0, 0].to(torch.uint8)
