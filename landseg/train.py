@@ -21,8 +21,10 @@ from landseg.models.bundle import load_model, read_card, save_model
 from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
 from landseg.models.shipped import SUFFIX
 from landseg.tiling.receptive import receptive_field
+from landseg.training.drawn import DrawnBatch, DrawnBatches
 from landseg.training.evaluate import predict_scene
 from landseg.training.fit import Scaling, fit
+from landseg.training.losses import partial_cross_entropy
 from landseg.training.network import check_network
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.scenes import Scene
@@ -91,7 +93,12 @@ def train(
     learned, kept = _split(scenes, keep_out)
     report(f"{len(learned)} scenes to learn from, {len(kept)} kept out")
     scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
-    network = fit(network, learned, sets, scaling, options=options, folder=folder, resume=resume, report=report)
+    batches = DrawnBatches(learned, sets, options)
+
+    def loss(logits: torch.Tensor, batch: DrawnBatch) -> torch.Tensor:
+        return partial_cross_entropy(logits, batch.target, sets)
+
+    network = fit(network, batches, loss, scaling, options=options, folder=folder, resume=resume)
     if kept:
         measured_on = f"{len(kept)} scenes kept out of training: {', '.join(keep_out)}"
         figures = _measure(network, kept, scaling, recipe, measured_on)
