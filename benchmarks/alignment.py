@@ -146,7 +146,9 @@ def measure(network: nn.Module, scenes: list[Scene], scaling: Scaling, classes: 
     return found
 
 
-def run(arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: LabelSets, options: argparse.Namespace) -> None:
+def run(
+    arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: LabelSets, options: argparse.Namespace
+) -> None:
     """Train one arm with one seed, and leave its figures."""
     path = options.out / f"{arm}-{seed}.json"
     if path.exists():

@@ -62,7 +62,8 @@ class Checkpoint:
         Raises:
             OutputError: it cannot be written; an older one is still there.
         """
-        save({field.name: getattr(self, field.name) for field in fields(self)} | {"state": asdict(self.state)}, folder)
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        save(content | {"state": asdict(self.state)}, folder)
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint | None:

@@ -75,7 +75,7 @@ def fit(
         quiet: show no progress.
 
     Raises:
-        TrainingError: a loss or a gradient that is no number (the last checkpoint stays), a checkpoint of another
+        TrainingError: a loss or a gradient that is no number (the step before it is kept), a checkpoint of another
             run, or fewer batches than steps.
         OutputError: the run folder cannot be written.
         KeyboardInterrupt: stopped by hand after a whole step; ``resume=True`` continues.
@@ -85,8 +85,9 @@ def fit(
         first = run.state.step * options.accumulate
         last = len(batches) if run.budget.steps is None else run.budget.steps * options.accumulate
         if last > len(batches):
-            raise TrainingError(f"{last} batches are needed and {len(batches)} are there; draw more, or take fewer steps")
-        loader = Loader(batches, first, last, place=(run.place.rank, run.place.world), workers=run.place.workers(options))
+            raise TrainingError(f"expected {last} batches or more, got {len(batches)}; take fewer steps")
+        place = run.place
+        loader = Loader(batches, first, last, place=(place.rank, place.world), workers=place.workers(options))
         _learn(run, network, loader, (loss, scaling), (validate, samples, quiet))
     if options.keep == "best" and (folder / BEST).exists():
         with fitting(folder / BEST):
@@ -153,13 +154,13 @@ def _learn(
 def _way_out(folder: Path) -> str:
     advice = "look at imagery and labels there, or lower the learning rate, and"
     if (folder / LAST).exists():
-        return f"the last checkpoint is kept in {folder}; {advice} go on with --resume"
+        return f"the step before is kept in {folder}; {advice} go on with --resume"
     return f"there is no checkpoint yet; {advice} start again"
 
 
 def _trainer(run: Run, watch: Any) -> Trainer:
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch import Trainer
-    from lightning.pytorch.plugins.environments import LightningEnvironment
 
     place = run.place
     if place.accelerator == "cuda" and place.world == 1 and torch.cuda.device_count() > 1:

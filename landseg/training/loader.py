@@ -13,7 +13,7 @@ from landseg.training.parts import BatchesLike, BatchLike, part_of
 
 
 class _Range(Dataset[Any]):
-    """The batches from ``first`` to ``last``, of each the part of one process; an error in place of one that failed."""
+    """The batches from ``first`` to ``last``, of each one process's part; an error in place of what raised it."""
 
     def __init__(self, batches: BatchesLike, first: int, last: int, place: tuple[int, int]) -> None:
         self._batches, self._first, self._last, self._place = batches, first, last, place
@@ -65,7 +65,7 @@ class Loader:
             if "DataLoader worker" not in str(error) or "exited" not in str(error):
                 raise
             raise TrainingError(
-                "a process that makes batches died, most often for want of memory: use fewer workers, or smaller scenes"
+                "a process that makes batches died, most often for want of memory; use fewer workers or smaller crops"
             ) from error
 
 

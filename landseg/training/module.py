@@ -37,6 +37,7 @@ class Learner(LightningModule):
         self.step_number = 0  # of the step that is being made, from 1
         self.seen: list[tuple[Tensor, tuple[str, ...]]] = []  # loss and names of the step's batches
         self.step_loss, self.step_norm = math.nan, math.nan
+        self.updating = False  # while weights and their average belong to different steps
 
     def train(self, mode: bool = True) -> Learner:
         """Switch to training, but for batch norms that keep their statistics."""
@@ -90,6 +91,7 @@ class Learner(LightningModule):
             names = [name for (_, names), is_bad in zip(self.seen, bad, strict=True) if is_bad or not any(bad)
                      for name in names]  # fmt: skip
             raise NoNumber(self._sentence(losses, bad, overflown, names))
+        self.updating = True
 
     def _sentence(self, losses: list[float], bad: list[bool], overflown: bool, names: list[str]) -> str:
         if any(bad):
@@ -106,7 +108,7 @@ class NoNumber(TrainingError):
 
 
 def parameter_groups(network: nn.Module, options: FitOptions) -> list[dict[str, Any]]:
-    """Two groups: the (pretrained) encoder learns more slowly than the head. Weights that are fixed are in neither."""
+    """Two groups: the (pretrained) encoder learns more slowly than the head. Fixed weights are in neither."""
     encoder = getattr(network, "encoder", None)
     inside = {id(p) for p in encoder.parameters()} if isinstance(encoder, nn.Module) else set()
     rates = (options.learning_rate * options.encoder_rate, options.learning_rate)

@@ -16,7 +16,7 @@ _CHOICES = {
     "precision": ("auto", "fp32", "bf16", "fp16"),
     "keep": ("last", "best"),
 }
-_POSITIVE = ("minutes", "steps", "epochs", "crop", "batch", "accumulate", "learning_rate", "power")
+_POSITIVE: tuple[str, ...] = ("minutes", "steps", "epochs", "crop", "batch", "accumulate", "learning_rate", "power")
 _POSITIVE += ("validate_every", "patience", "checkpoint_minutes")
 _SHARES = ("momentum", "warmup", "ema")
 _UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
@@ -41,7 +41,7 @@ class FitOptions:
         warmup: Share of the budget over which the rate rises from 0.
         power: Of the poly schedule, ``(1 - share done) ** power`` (DeepLab).
         clip: Largest norm of the gradient; 0 for any.
-        ema: Decay a step of the moving average of the weights, which is what is kept; 0 keeps the weights as they are.
+        ema: Decay a step of the moving average of the weights, which is what is kept; 0 for none.
         frozen_batch_norm: Whose batch norms keep their statistics: "none", "encoder" or "all".
         precision: "auto" (the fastest that the device computes itself), "fp32", "bf16" or "fp16", these two mixed.
         validate_every: Steps between validations; None = ten over the budget.

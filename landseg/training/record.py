@@ -39,7 +39,7 @@ class Record:
             if self._steps.tell() == 0:
                 csv.writer(self._steps).writerow(_COLUMNS)
             purge = step + 1 if step else None
-            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)  # type: ignore[no-untyped-call]
+            self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=purge)
 
     def step(self, row: Mapping[str, float]) -> None:
         """Write the figures of one step."""
@@ -65,12 +65,12 @@ class Record:
     def close(self) -> None:
         """Close the files."""
         self._steps.close()
-        self._board.close()  # type: ignore[no-untyped-call]
+        self._board.close()
 
     def _show(self, group: str, row: Mapping[str, Any]) -> None:
         for name, value in row.items():
             if name not in ("step", "seconds"):
-                self._board.add_scalar(f"{group}/{name}", value, int(row["step"]))  # type: ignore[no-untyped-call]
+                self._board.add_scalar(f"{group}/{name}", value, int(row["step"]))
 
 
 def _header(path: Path) -> list[str]:

@@ -32,7 +32,13 @@ class SamplePictures:
     """
 
     def __init__(
-        self, batch: BatchLike, classes: ClassMap, scaling: Scaling, *, bands: tuple[int, ...] = (0, 1, 2), most: int = 6
+        self,
+        batch: BatchLike,
+        classes: ClassMap,
+        scaling: Scaling,
+        *,
+        bands: tuple[int, ...] = (0, 1, 2),
+        most: int = 6,
     ) -> None:
         self._batch, self._scaling, self._most = batch, scaling, most
         channels = batch.pixels.shape[1]
@@ -66,7 +72,7 @@ class SamplePictures:
     def draw(self, network: nn.Module) -> list[tuple[Colors, ...]]:
         """Return (image, gap, truth, gap, prediction), each (s, s, 3) but for the gaps, for each crop."""
         device = next(network.parameters()).device
-        made = []
+        made: list[tuple[Colors, ...]] = []
         for index in range(min(self._most, self._batch.pixels.shape[0])):
             pixels, valid = self._batch.pixels[index : index + 1], self._batch.valid[index : index + 1]
             with torch.no_grad():
@@ -86,6 +92,8 @@ class SamplePictures:
         low, high = np.percentile(bands[:, known], _LIMITS, axis=1) if known.any() else (np.zeros(len(bands)),) * 2
         scale = np.where(high > low, high - low, 1.0)
         stretched = ((bands - low[:, None, None]) / scale[:, None, None]).clip(0, 1) * 255
-        colors = np.rint(np.broadcast_to(stretched, (3, *known.shape))).astype(np.uint8).transpose(1, 2, 0).copy()
+        colors: Colors = (
+            np.rint(np.broadcast_to(stretched, (3, *known.shape))).astype(np.uint8).transpose(1, 2, 0).copy()
+        )
         colors[~known] = _EMPTY
         return colors

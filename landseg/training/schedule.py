@@ -26,7 +26,9 @@ class Budget:
             TrainingError: epochs that were not counted in steps.
         """
         if options.epochs is not None and options.steps is None:
-            raise TrainingError(f"{options.epochs:g} epochs of how many pixels? Count them by FitOptions.resolved first")
+            raise TrainingError(
+                f"{options.epochs:g} epochs of unknown length; count them by FitOptions.resolved first"
+            )
         return cls(options.steps, 60 * options.minutes)
 
     def done(self, step: int, seconds: float) -> float:

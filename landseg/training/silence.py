@@ -22,7 +22,7 @@ def silence() -> Iterator[None]:
             for module in ("lightning", "tensorboard", r"torch\.utils\.tensorboard"):
                 warnings.filterwarnings("ignore", module=rf"{module}(\.|$)")
             # Batches are made by forked processes, which touch none of the threads that they leave behind.
-            warnings.filterwarnings("ignore", message="This process .* is multi-threaded", category=DeprecationWarning)
+            warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
             from lightning.fabric.utilities.warnings import PossibleUserWarning
 
             warnings.simplefilter("ignore", PossibleUserWarning)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from landseg.errors import LandsegError
 from landseg.training.checkpoint import BEST, LAST, Checkpoint, fitting, save
@@ -33,7 +34,13 @@ class Watch(Callback):
     """
 
     def __init__(
-        self, run: Run, interrupt: Interrupt, *, validate: Validate | None, samples: SamplePictures | None, quiet: bool
+        self,
+        run: Run,
+        interrupt: Interrupt,
+        *,
+        validate: Validate | None,
+        samples: SamplePictures | None,
+        quiet: bool,
     ) -> None:
         self.run = run
         self.error: BaseException | None = None
@@ -41,7 +48,7 @@ class Watch(Callback):
         self._first = run.place.rank == 0
         self._progress = TrainingProgress(run.budget.steps, done=run.done, quiet=quiet or not self._first)
         self._record: Record | None = None
-        self._whole = False  # between steps
+        self._before_step: list[Tensor] = []  # the network's buffers, which forward passes change
         self._saved = run.state.step
         self._began = self._saved_at = self._drawn_at = 0.0
         self._pixels = run.options.batch * run.options.accumulate * run.options.crop**2
@@ -58,13 +65,12 @@ class Watch(Callback):
             self._record = Record(run.folder, run.state.step)
         self._saved_at = self._drawn_at = time.monotonic()
         self._began = self._saved_at - run.state.seconds
-        self._whole = True
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % self.run.options.accumulate:
             return
-        self._whole = False
         assert isinstance(pl_module, Learner)
+        self._before_step = [buffer.clone() for buffer in pl_module.network.buffers()]
         pl_module.seen.clear()
         pl_module.step_number = self.run.state.step + 1
         factor = rate(self.run.done, self.run.options)
@@ -82,13 +88,14 @@ class Watch(Callback):
         seconds, asked = agreed([time.monotonic() - self._began, float(self._interrupt.asked)], pl_module.device)
         self._interrupt.asked = bool(asked)
         state.step, state.seconds = state.step + 1, seconds
-        self._whole = True
+        pl_module.updating = False
+        self._before_step = []
         self._show(trainer, pl_module)
         if not self._interrupt.asked and run.done < 1 and self._is_due(before):
             self._look(trainer)
         if self._interrupt.asked or run.ended:
             trainer.should_stop = True
-        elif agreed([float(time.monotonic() - self._saved_at > 60 * run.options.checkpoint_minutes)], pl_module.device)[0]:
+        elif time.monotonic() - self._saved_at > 60 * run.options.checkpoint_minutes:
             self._save(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,7 +109,9 @@ class Watch(Callback):
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         self.error = exception
         with suppress(LandsegError):  # the first error is the one to be told
-            if self._whole and self.run.state.step > self._saved:
+            if self.run.state.step > self._saved and isinstance(pl_module, Learner) and not pl_module.updating:
+                for now, before in zip(pl_module.network.buffers(), self._before_step, strict=False):
+                    now.copy_(before)  # as if the step had not begun; its batches will be worked on again
                 self._save(trainer)
         self._close()
 
