@@ -132,22 +132,25 @@ def test_other_options_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert "resumed with learning_rate 0.001 in place of 0.01" in caplog.text
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["once", "twice"])
-def test_ctrl_c_keeps_what_is_learned(tmp_path: Path, again: bool) -> None:
+@pytest.mark.parametrize(
+    ("number", "times", "steps"),
+    [(signal.SIGINT, 1, 7), (signal.SIGINT, 2, 6), (signal.SIGTERM, 1, 7)],
+    ids=["Ctrl-C", "Ctrl-C twice", "SIGTERM"],
+)
+def test_a_signal_keeps_what_is_learned(tmp_path: Path, number: signal.Signals, times: int, steps: int) -> None:
     whole = train(tmp_path / "whole")
 
-    def interrupt(number: int, batch: Batch) -> Batch:
-        if number == 6:
-            for _ in range(1 + again):
-                os.kill(os.getpid(), signal.SIGINT)
+    def interrupt(at: int, batch: Batch) -> Batch:
+        for _ in range(times if at == 6 else 0):
+            os.kill(os.getpid(), number)
         return batch
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "resumed", batches=Batches(spoil=interrupt))
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
     checkpoint = Checkpoint.load(tmp_path / "resumed")
-    assert checkpoint is not None and checkpoint.state.step == (6 if again else 7)
+    assert checkpoint is not None and checkpoint.state.step == steps
     assert same(whole, train(tmp_path / "resumed", resume=True))
 
 

@@ -78,7 +78,7 @@ def fit(
         TrainingError: a loss or a gradient that is no number (the step before it is kept), a checkpoint of another
             run, or fewer batches than steps.
         OutputError: the run folder cannot be written.
-        KeyboardInterrupt: stopped by hand after a whole step; ``resume=True`` continues.
+        KeyboardInterrupt: stopped by SIGINT or SIGTERM, after a whole step; ``resume=True`` continues.
     """
     run = _opened(network, options, folder, resume=resume)
     if not run.ended:
@@ -143,10 +143,8 @@ def _learn(
             _trainer(run, watch).fit(learner, train_dataloaders=loader)
         except NoNumber as error:
             raise TrainingError(f"{error}: {_way_out(run.folder)}") from error
-        except SystemExit:
-            if isinstance(watch.error, KeyboardInterrupt):  # which Lightning turns into an exit
-                raise KeyboardInterrupt from None
-            raise
+        except SystemExit as error:  # what Lightning makes of Ctrl-C and of SIGTERM, with exit status 1 and 0
+            raise KeyboardInterrupt from error
         if interrupt.asked:
             raise KeyboardInterrupt
 

@@ -43,7 +43,6 @@ class Watch(Callback):
         quiet: bool,
     ) -> None:
         self.run = run
-        self.error: BaseException | None = None
         self._interrupt, self._validate, self._samples = interrupt, validate, samples
         self._first = run.place.rank == 0
         self._progress = TrainingProgress(run.budget.steps, done=run.done, quiet=quiet or not self._first)
@@ -107,7 +106,6 @@ class Watch(Callback):
             draw_curves(self.run.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        self.error = exception
         with suppress(LandsegError):  # the first error is the one to be told
             if self.run.state.step > self._saved and isinstance(pl_module, Learner) and not pl_module.updating:
                 for now, before in zip(pl_module.network.buffers(), self._before_step, strict=False):
