@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import sys
 from collections.abc import Callable
@@ -91,6 +92,24 @@ def same(one: nn.Module, other: nn.Module) -> bool:
     """Whether all weights and buffers are equal to the bit."""
     first, second = one.state_dict(), other.state_dict()
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def rows(path: Path) -> list[dict[str, float]]:
+    return [
+        {name: float(value) for name, value in row.items()} for row in csv.DictReader(path.read_text().splitlines())
+    ]
+
+
+class Judge:
+    """Validates by a list of figures, and remembers the weights that it saw."""
+
+    def __init__(self, *figures: float) -> None:
+        self.figures, self.seen = list(figures), []  # type: ignore[var-annotated]
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        assert not network.training and not torch.is_grad_enabled()
+        self.seen.append({name: value.clone() for name, value in network.state_dict().items()})
+        return {"mean_iou": self.figures[len(self.seen) - 1], "pixel_accuracy": 0.5}
 
 
 def main() -> None:
