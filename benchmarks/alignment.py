@@ -38,8 +38,11 @@ from landseg.metrics.confusion import Confusion
 from landseg.models.backbones import load_encoder_weights
 from landseg.models.build import build_network
 from landseg.models.upsample import AlignedUpsample
+from landseg.training.batches import Batch, Batches
 from landseg.training.fit import Scaling, fit
+from landseg.training.losses import LabelSets, partial_cross_entropy
 from landseg.training.recipe import Recipe, read_recipe
+from landseg.training.sampler import CropSampler
 from landseg.training.scene import Scene
 from landseg.training.sources import load_scenes
 
@@ -144,7 +147,9 @@ def measure(network: nn.Module, scenes: list[Scene], scaling: Scaling, classes: 
     return found
 
 
-def run(arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: object, options: argparse.Namespace) -> None:
+def run(
+    arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: LabelSets, options: argparse.Namespace
+) -> None:
     """Train one arm with one seed, and leave its figures."""
     path = options.out / f"{arm}-{seed}.json"
     if path.exists():
@@ -158,10 +163,12 @@ def run(arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: object, 
     fitting = replace(recipe.fit, steps=options.steps, seed=seed)
     folder = options.out / f"{arm}-{seed}.run"
     begin = time.monotonic()
-    trained = fit(
-        network, learned, sets, scaling, options=fitting, folder=folder, resume=True,
-        report=lambda line: print(line, flush=True),
-    )  # fmt: skip
+    batches = Batches(CropSampler(learned, recipe.sampling, seed=seed, sets=sets))
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return partial_cross_entropy(logits, batch.target, sets)
+
+    trained = fit(network, batches, loss, scaling, options=fitting, folder=folder, resume=True)
     minutes = (time.monotonic() - begin) / 60
     figures = {"arm": arm, "seed": seed, "steps": options.steps, "minutes": minutes}
     figures["parameters"] = sum(p.numel() for p in network.parameters())

@@ -42,6 +42,7 @@ decoder_channels = 16
 image_pooling = true
 [fit]
 steps = 2
+[sampling]
 crop = 32
 batch = 2
 [[classes]]

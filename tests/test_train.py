@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ arch = "fcn32s"
 encoder = "resnet18"
 [fit]
 minutes = 0.1
+[sampling]
 crop = 64
 batch = 2
 [[classes]]
@@ -154,11 +156,11 @@ def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
     assert card.classes.values == (4, 6) and [b.mean for b in card.bands] == [100.0]
     assert card.training is not None and [s.name for s in card.training.sources] == ["by raster", "by polygon"]
     assert lines[0] == "2 scenes to learn from, 1 kept out"
+    recipe = read_recipe(data / "recipe.toml")
     everything = train(
-        data / "recipe.toml",
+        replace(recipe, fit=replace(recipe.fit, minutes=0.01)),
         data / "all.safetensors",
         data=data,
-        minutes=0.01,
         metrics_from=output,
         report=lines.append,
     )
@@ -201,22 +203,22 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         (lambda data: (data / "recipe.toml").unlink(), "recipe.toml cannot be read"),
         (_with("[about]", "[about"), "is not valid TOML"),
         (_without("arch"), "has no entry 'arch'"),
-        (_without("licence"), "incomplete"),
-        (_with("crop = 64", "crops = 64"), "FitOptions has no crops"),
+        (_without("images"), "incomplete"),
+        (_with("crop = 64", "crops = 64"), "SamplingOptions has no crops"),
         (_with("ignore = [0]", "ignored = [0]"), "unknown entries: ignored"),
-        (_with("scenes/*.tif", "scenes/*.png"), "no file matches scenes/.*png"),
+        (_with("scenes/*.tif", "scenes/*.png"), r"scenes/\*\.png: no such file or folder, and no file matches it"),
         (_with("{stem}_labels", "{stem}"), "2 of 2 images have no labels"),
         (_with('partial_class = "bright"', 'partial_class = "shiny"'), "'shiny' names no class"),
         (_with('partial_class = "bright"', 'class_field = "kind"'), "has no column 'kind'"),
         (
             _with('polygons = "bright.gpkg"', 'ndvi = [0, 1]\nclass_field = "kind"'),
-            "class_field is a column of polygons",
+            "goes? with polygons",
         ),
         (
             _with('partial_class = "bright"', 'partial_class = "bright"\nclass_field = "k"'),
-            "everything but labels and",
+            "goes with polygons of one class or an index",
         ),
-        (_with('polygons = "bright.gpkg"\n', ""), "needs one of labels, polygons, ndvi and greenness"),
+        (_with('polygons = "bright.gpkg"\n', ""), "goes with polygons of one class or an index"),
         (_with("ignore = [0]", "ignore = []"), None),  # 0 is nodata anyway where no class uses it
         (_with("value = 6", "value = 5"), r"a_labels\.tif, .*b_labels\.tif: values without a class: 6 \(6048 px\)"),
     ],
@@ -240,7 +242,7 @@ def test_the_command_prints_one_json_object(data: Path) -> None:
     from landseg.cli.main import app
 
     arguments = ["train", str(data / "recipe.toml"), "-o", str(data / "o.safetensors"), "--data", str(data)]
-    result = CliRunner().invoke(app, [*arguments, "--keep-out", "b", "--minutes", "0.02", "--json"])
+    result = CliRunner().invoke(app, [*arguments, "--keep-out", "b", "--time-budget", "2s", "--json"])
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["kept_out"] == 1
     again = CliRunner().invoke(app, arguments)

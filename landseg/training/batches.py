@@ -13,6 +13,8 @@ from landseg.training.augment import AugmentOptions, augment
 from landseg.training.crops import Crop
 from landseg.training.sampler import CropSampler
 
+ENDLESS = 2**31
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -49,11 +51,11 @@ class Batches(Dataset[Batch]):
 
     Args:
         sampler: draws the crops.
-        steps: how many batches there are.
+        steps: how many batches there are; by default as many as any budget in time can use.
         options: of augmentation; None: the usual.
     """
 
-    def __init__(self, sampler: CropSampler, *, steps: int, options: AugmentOptions | None = None) -> None:
+    def __init__(self, sampler: CropSampler, *, steps: int = ENDLESS, options: AugmentOptions | None = None) -> None:
         self.sampler, self.steps, self.options = sampler, steps, options
 
     def __len__(self) -> int:

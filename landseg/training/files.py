@@ -46,7 +46,7 @@ def find_images(images: str | Sequence[str]) -> list[Path]:
     Raises:
         TrainingError: something named that is not there, or holds no images.
     """
-    return [item.image for item in _items(images)]
+    return [item.image for item in items_of(images)]
 
 
 def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None) -> list[Item]:
@@ -61,7 +61,7 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
     Raises:
         TrainingError: images without labels, or with several; all of them in one sentence.
     """
-    items = _items(images)
+    items = items_of(images)
     if labels is None:
         if bare := [str(item.image) for item in items if item.labels is None]:
             raise TrainingError(
@@ -94,7 +94,7 @@ def scene_names(images: Sequence[Path]) -> list[str]:
     return [f"{image.parent.name}/{image.stem}" if image.stem in twice else image.stem for image in images]
 
 
-def _items(images: str | Sequence[str]) -> list[Item]:
+def items_of(images: str | Sequence[str]) -> list[Item]:
     named = [images] if isinstance(images, str) else list(images)
     found: dict[Path, Item] = {}
     for name in named:

@@ -65,8 +65,8 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
             All of one kind are listed together.
     """
     kinds = Kinds(options.classes)
-    polygons = None if options.vector is None else _burnt(options.vector, options, kinds)
-    meaning = _legend(options, kinds) if polygons is None else polygons
+    polygons = None if options.vector is None else burnt(options.vector, options, kinds)
+    meaning = legend(options, kinds) if polygons is None else polygons
     openers = [_opener(item, options, meaning) for item in items]
     check_fit(openers)
     if polygons is not None:
@@ -203,7 +203,7 @@ def _opener(item: Item, options: LabelOptions, meaning: Burnt | Legend) -> Opene
     return Opener(item.image, options.bands, (Labels(item.labels, *meaning),), len(options.classes))
 
 
-def _legend(options: LabelOptions, kinds: Kinds) -> Legend:
+def legend(options: LabelOptions, kinds: Kinds) -> Legend:
     """How label rasters are read: their classes, and the target value of each index.
 
     "Others" are the pixels that hold the value of no class; ignored values and those without data stay unknown.
@@ -220,7 +220,7 @@ def _legend(options: LabelOptions, kinds: Kinds) -> Legend:
     return ClassMap((*classes.classes, LandClass(classes.nodata, "none of these", (0, 0, 0))), classes.ignore), table
 
 
-def _burnt(path: Path, options: LabelOptions, kinds: Kinds) -> Burnt:
+def burnt(path: Path, options: LabelOptions, kinds: Kinds) -> Burnt:
     names = options.classes.names
     polygons = PolygonLabels(path, options.field, all_touched=options.all_touched)
     if options.background is not None and options.background not in names:

@@ -163,17 +163,15 @@ def read_options(texts: Sequence[str]) -> dict[str, Any]:
             raise TrainingError(f"--option takes KEY=VALUE such as output_stride=16, got {text!r}")
         if key in options:
             raise TrainingError(f"--option {key} is given twice; give it once")
-        options[key] = _value(text, value)
+        options[key] = read_value(text, value)
     return options
 
 
-def _value(text: str, value: str) -> Any:
+def read_value(text: str, value: str) -> Any:
     if value.isidentifier() and value not in ("true", "false"):
         return value
     try:
         (parsed,) = tomllib.loads(f"value = {value}").values()
     except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise TrainingError(
-            f"--option {text!r}: the value is no TOML ({error}); write 16, true, [6, 12] or a word"
-        ) from error
+        raise TrainingError(f"{text!r}: the value is no TOML ({error}); write 16, true, [6, 12] or a word") from error
     return tuple(parsed) if isinstance(parsed, list) else parsed

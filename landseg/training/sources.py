@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,59 +12,111 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.labels import PolygonLabels
+from landseg.training import files
+from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
-from landseg.training.labelling import Burnt, Labels, Legend, Opener, check_fit
+from landseg.training.labelling import Burnt, LabelOptions, Labels, Legend, Opener, burnt, check_fit, legend
 from landseg.training.losses import LabelSets
-from landseg.training.recipe import Recipe, SourceSpec
+from landseg.training.recipe import Recipe
 from landseg.training.scene import RasterScene, Scene, in_memory
+from landseg.training.source_spec import SourceSpec
 from landseg.training.targets import IndexTargets, Targets, listed, refuse_strange
 
 MEMORY_MIB = 2048
 
 
-def load_scenes(recipe: Recipe, data: Path, *, memory_mib: float = MEMORY_MIB) -> tuple[list[Scene], LabelSets]:
+@dataclass(frozen=True)
+class Labelled:
+    """What a recipe learns from and is measured on.
+
+    Attributes:
+        scenes: every labelled raster, to be read when asked.
+        items: their files, in the same order.
+        bands: of each, 1-based.
+        sets: what target values mean.
+    """
+
+    scenes: list[Scene]
+    items: list[Item]
+    bands: list[tuple[int, ...]]
+    sets: LabelSets
+
+
+def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     """Return every scene of the recipe, and what their target values mean.
 
     Sources of the same images make one scene of each. Weight, zoom and bands are the first source's; where it says
-    nothing the next one's labels hold, and a class that is known holds before one that is only excluded. Scenes that
-    fit into ``memory_mib`` together are read at once, the others when they are asked for.
+    nothing the next one's labels hold, and a class that is known holds before one that is only excluded.
 
     Raises:
-        TrainingError: a glob that matches nothing, images without labels or of another size than theirs, a class
-            that does not exist.
-        ClassError: values of labels without a class, in what is read at once.
+        TrainingError: names that match nothing, images without labels or of another size than theirs, a class that
+            does not exist.
     """
-    scenes: list[RasterScene] = []
+    openers: list[Opener] = []
+    items: list[Item] = []
+    settings: list[SourceSpec] = []
     kinds = Kinds(recipe.classes)
     for specs in _by_images(recipe.sources):
-        images = find_images(specs[0], data)
+        found = find_items(specs[0], data)
         alone = len(specs) == 1
-        labels = [_labels(spec, images, data, recipe, kinds, alone=alone) for spec in specs]
+        labels = [_labels(spec, found, data, recipe, kinds, alone=alone) for spec in specs]
         bands = specs[0].bands or tuple(range(1, len(recipe.bands) + 1))
-        openers = [
-            Opener(image, bands, tuple(each), len(recipe.classes))
-            for image, each in zip(images, zip(*labels, strict=True), strict=True)
+        fresh = [
+            Opener(item.image, bands, tuple(each), len(recipe.classes))
+            for item, each in zip(found, zip(*labels, strict=True), strict=True)
         ]
-        check_fit(openers)
-        scenes += [
-            RasterScene(one.image.stem, one, channels=len(recipe.bands), weight=specs[0].weight, zoom=specs[0].zoom)
-            for one in openers
-        ]
-    loaded = in_memory(scenes, memory_mib)
-    refuse_strange([one for scene in loaded for one in scene.strange()])
-    return loaded, kinds.sets()
+        check_fit(fresh)
+        openers += fresh
+        items += found
+        settings += [specs[0]] * len(found)
+    names = scene_names([item.image for item in items])
+    scenes: list[Scene] = [
+        RasterScene(name, one, channels=len(recipe.bands), weight=spec.weight, zoom=spec.zoom)
+        for name, one, spec in zip(names, openers, settings, strict=True)
+    ]
+    return Labelled(scenes, items, [one.bands or () for one in openers], kinds.sets())
 
 
-def find_images(spec: SourceSpec, data: Path) -> list[Path]:
-    """Return the images of a source, by name.
+def load_scenes(recipe: Recipe, data: Path, *, memory_mib: float = MEMORY_MIB) -> tuple[list[Scene], LabelSets]:
+    """Return the scenes of `open_scenes`, those read at once that fit into ``memory_mib`` together.
 
     Raises:
-        TrainingError: when there is none.
+        TrainingError: as `open_scenes`.
+        ClassError: values of labels without a class, in what is read at once.
     """
-    images = sorted(data.glob(spec.images))
-    if not images:
-        raise TrainingError(f"source {spec.name!r}: no file matches {spec.images} below {data}; check --data")
-    return images
+    opened = open_scenes(recipe, data)
+    loaded = in_memory(opened.scenes, memory_mib)
+    refuse_strange([one for scene in loaded for one in scene.strange()])
+    return loaded, opened.sets
+
+
+def find_items(spec: SourceSpec, data: Path) -> list[Item]:
+    """Return the images of a source, each with its label raster where it has one of its own.
+
+    Raises:
+        TrainingError: names that match nothing, or images without labels.
+    """
+    images, labels = [str(data / name) for name in spec.paths], spec.labels
+    try:
+        if spec.polygons or spec.ndvi or spec.greenness:
+            return [replace(item, labels=None) for item in files.items_of(images)]
+        if isinstance(labels, str) and "{stem}" in labels:
+            return _by_pattern(files.items_of(images), labels, spec.suffix, data)
+        named = (labels,) if isinstance(labels, str) else labels
+        return files.pair(images, None if named is None else [str(data / name) for name in named])
+    except TrainingError as error:
+        raise TrainingError(f"source {spec.name!r}: {error}") from error
+
+
+def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) -> list[Item]:
+    """Each image with the label raster that a pattern names for its stem."""
+    found = [replace(item, labels=data / pattern.format(stem=item.image.stem.removesuffix(suffix))) for item in items]
+    if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
+        raise TrainingError(
+            f"{len(bare)} of {len(items)} images have no labels: {listed([str(item.image) for item in bare])}; "
+            f"expected {bare[0].labels}; add it or narrow the images"
+        )
+    return found
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
@@ -76,48 +129,42 @@ def fingerprint(paths: Sequence[Path]) -> str:
 
 
 def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
-    together: dict[str, list[SourceSpec]] = {}
+    together: dict[tuple[str, ...], list[SourceSpec]] = {}
     for spec in sources:
-        together.setdefault(spec.images, []).append(spec)
+        together.setdefault(spec.paths, []).append(spec)
     return list(together.values())
 
 
 def _labels(
-    spec: SourceSpec, images: Sequence[Path], data: Path, recipe: Recipe, kinds: Kinds, *, alone: bool
+    spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: Kinds, *, alone: bool
 ) -> Sequence[Labels | Burnt | Targets]:
     """What the targets of each of a source's images are made from.
 
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
     """
-    if spec.labels is not None:
-        legend = _legend(spec, recipe, kinds)
-        return [Labels(path, *legend) for path in _label_rasters(spec, images, data)]
-    if spec.polygons is not None:
-        polygons = PolygonLabels(_find_vector(spec.polygons, data, recipe.folder), spec.class_field)
-        if spec.class_field is not None:
-            values = {name: kinds.index(name) for name in polygons.names}
-            return [Burnt(polygons, IGNORE_INDEX, values)] * len(images)
-    assert spec.partial_class is not None, "whatever is not labels comes with a partial_class"
+    if spec.partial_class is None:
+        options = LabelOptions(
+            recipe.classes,
+            vector=None if spec.polygons is None else _find_vector(spec.polygons, data, recipe.folder),
+            field=spec.class_field,
+            background=spec.background,
+            partial=spec.partial,
+            known=spec.known,
+            all_touched=spec.all_touched,
+        )
+        if options.vector is not None:
+            return [burnt(options.vector, options, kinds)] * len(items)
+        meaning = legend(options, kinds) if spec.values is None else _legend(spec, kinds)
+        return [Labels(item.labels, *meaning) for item in items if item.labels is not None]
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
-        return [IndexTargets("ndvi", spec.ndvi, yes, no)] * len(images)
+        return [IndexTargets("ndvi", spec.ndvi, yes, no)] * len(items)
     if spec.greenness is not None:
-        return [IndexTargets("greenness", spec.greenness, yes, no)] * len(images)
+        return [IndexTargets("greenness", spec.greenness, yes, no)] * len(items)
     assert spec.polygons is not None, "nothing else is left"
-    return [Burnt(polygons, no, None, yes)] * len(images)
-
-
-def _label_rasters(spec: SourceSpec, images: Sequence[Path], data: Path) -> list[Path]:
-    assert spec.labels is not None, "the source is labelled by rasters"
-    paths = [data / spec.labels.format(stem=image.stem.removesuffix(spec.suffix)) for image in images]
-    if bare := [str(image) for image, path in zip(images, paths, strict=True) if not path.exists()]:
-        first = next(path for path in paths if not path.exists())
-        raise TrainingError(
-            f"source {spec.name!r}: {len(bare)} of {len(images)} images have no labels: {listed(bare)}; expected "
-            f"{first}; add it or narrow the images"
-        )
-    return paths
+    polygons = PolygonLabels(_find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched)
+    return [Burnt(polygons, no, None, yes)] * len(items)
 
 
 def _find_vector(name: str, data: Path, beside: Path) -> Path:
@@ -125,12 +172,10 @@ def _find_vector(name: str, data: Path, beside: Path) -> Path:
     return next((path for path in (data / name, beside / name) if path.exists()), data / name)
 
 
-def _legend(spec: SourceSpec, recipe: Recipe, kinds: Kinds) -> Legend:
+def _legend(spec: SourceSpec, kinds: Kinds) -> Legend:
     """The class table to read a label raster with, and the target value of each of its indices (256,)."""
+    assert spec.values is not None
     table = np.full(256, IGNORE_INDEX, np.uint8)
-    if spec.values is None:
-        table[: len(recipe.classes)] = np.arange(len(recipe.classes))
-        return recipe.classes, table
     if not all(value.isdecimal() for value in spec.values):
         raise TrainingError(f"source {spec.name!r}: values are whole numbers, not {', '.join(spec.values)}")
     known = {int(value): text for value, text in spec.values.items() if text != "ignore"}

@@ -1,0 +1,179 @@
+"""From images and labels to a recipe: what a user does not say is read off the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from landseg.classes import ClassMap
+from landseg.errors import ClassError, TrainingError
+from landseg.geo.grid import Rect
+from landseg.geo.labels import is_vector
+from landseg.geo.legend import read_class_table
+from landseg.geo.source import FileSource
+from landseg.geo.statistics import BandStatistics
+from landseg.training.files import Item, items_of, pair
+from landseg.training.legends import classes_of
+
+_WINDOWS, _EDGE = 64, 512  # what band statistics are taken from
+_PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
+_COMMON = {
+    "red": "red", "green": "green", "blue": "blue", "nir": "nir", "near infrared": "nir", "rededge": "rededge",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlainData:
+    """Images and labels as a user names them.
+
+    Attributes:
+        images: folders, globs, files, or a list.
+        labels: label rasters, or one vector file; None: the list names them.
+        classes: a class table's file; None: what the labels say.
+        ignore: further values of label rasters that mean "not known".
+        class_field: column of the vector file.
+        background: class of all that lies outside its polygons.
+        all_touched: burn every pixel that a polygon touches.
+        partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
+        bands: of the images, 1-based; None: all but alpha.
+    """
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    classes: Path | None = None
+    ignore: tuple[int, ...] = ()
+    class_field: str | None = None
+    background: str | None = None
+    all_touched: bool = False
+    partial: str | None = None
+    bands: tuple[int, ...] | None = None
+
+    @property
+    def vector(self) -> str | None:
+        """The vector file that labels all images; None where label rasters do."""
+        named = self.labels or ()
+        return named[0] if len(named) == 1 and is_vector(Path(named[0])) else None
+
+
+def completed(table: Mapping[str, Any], data: PlainData, *, name: str) -> dict[str, Any]:
+    """Return the tables of a recipe: those that were given, and what is missing in them read off the files.
+
+    Raises:
+        TrainingError: sources in both places, images of several kinds.
+        ClassError: nothing says what the classes are.
+    """
+    if "sources" in table:
+        raise TrainingError("the file names its sources itself: leave out IMAGES and LABELS, or its [[sources]]")
+    items = items_of(data.images) if data.vector else pair(data.images, data.labels)
+    classes = _classes(items, data)
+    bands, dtype = _bands(items, data.bands)
+    full = {"about": {}, "split": {"by": _way(items)}, **table}
+    full["about"] = {"name": name, "dtypes": [dtype], "trained_at_m": _resolutions(items), **full["about"]}
+    full.setdefault("bands", bands)
+    if "classes" not in table:
+        full |= classes.to_json()
+    full["sources"] = [_source(data)]
+    return full
+
+
+def _way(items: Sequence[Item]) -> str:
+    """How to split where nobody says: as the list does, else by file, else, of a single file, by block."""
+    if any(item.split for item in items):
+        return "column"
+    return "file" if len(items) > 1 else "block"
+
+
+def _source(data: PlainData) -> dict[str, Any]:
+    source: dict[str, Any] = {"images": list(data.images), "all_touched": data.all_touched}
+    source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
+    said = {"class_field": data.class_field, "background": data.background, "partial": data.partial}
+    source |= said | {"bands": None if data.bands is None else list(data.bands)}
+    return {key: value for key, value in source.items() if value is not None}
+
+
+def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
+    if data.classes is not None:
+        table = read_class_table(data.classes)
+    elif data.vector and data.class_field is None:
+        table = _one_class(Path(data.vector), data.background, data.partial)
+    elif data.vector:
+        table = classes_of(data.vector, data.class_field)
+        if data.background is not None and data.background not in table.names:
+            rows = [*table.to_json()["classes"], {"value": max(table.values) + 1, "name": data.background}]
+            table = ClassMap.from_json({"classes": rows, "ignore": list(table.ignore)})
+    else:
+        table = classes_of(items)
+    more = [value for value in data.ignore if value not in table.ignore]
+    kept = tuple(entry for entry in table.classes if entry.value not in data.ignore)
+    return ClassMap(kept, (*table.ignore, *more))
+
+
+def _one_class(vector: Path, background: str | None, partial: str | None) -> ClassMap:
+    """The class that all polygons of a file are of, called as the file is, and what lies outside them."""
+    if background is None:
+        raise ClassError(
+            f"{vector} is a vector file: say which column names the class of each polygon, --class-field NAME; "
+            "or, if all are of one class and complete, what lies outside them, --background NAME"
+        )
+    return ClassMap.from_json([{"value": 1, "name": vector.stem}, {"value": 2, "name": background}])
+
+
+def _bands(items: Sequence[Item], chosen: tuple[int, ...] | None) -> tuple[list[dict[str, Any]], str]:
+    """The bands of the images with their scaling, and their dtype."""
+    with FileSource(items[0].image, chosen) as source:
+        names = _names(source)
+        dtype = source.dtype
+    if dtype == "uint8":
+        return [{**one, **_PICTURE} for one in names], dtype
+    statistics = [BandStatistics(dtype) for _ in names]
+    each = max(1, _WINDOWS // len(items))
+    for item in items[:: max(1, len(items) // _WINDOWS)]:
+        with FileSource(item.image, chosen) as source:
+            if source.count != len(names) or source.dtype != dtype:
+                raise TrainingError(
+                    f"{item.image} has {source.count} bands of {source.dtype}, {items[0].image} {len(names)} of "
+                    f"{dtype}: expected one kind (choose bands, or convert them)"
+                )
+            for rect in _windows(source.grid.shape, each):
+                pixels, valid = source.read(rect)
+                for band, one in enumerate(statistics):
+                    one.update(pixels[band][valid])
+    if not statistics[0].count:
+        raise TrainingError(f"no pixel of {len(items)} images holds data: check the images and their nodata")
+    scaled = [{"mean": round(s.mean, 6), "std": round(s.std, 6) or 1.0} for s in statistics]
+    return [{**one, **scale} for one, scale in zip(names, scaled, strict=True)], dtype
+
+
+def _names(source: FileSource) -> list[dict[str, Any]]:
+    """What the bands are called, and their common names where these are known."""
+    found, taken = [], set[str]()
+    if source.count == 3 and set(source.colorinterp) <= {"undefined", "gray"} and not any(source.band_names):
+        return [{"name": color, "common_name": color} for color in ("red", "green", "blue")]
+    for number, own, color in zip(source.band_numbers, source.band_names, source.colorinterp, strict=True):
+        name = (own or "").strip() or (color if color in _COMMON else f"band {number}")
+        name = name if name not in taken else f"{name} {number}"
+        taken.add(name)
+        common = _COMMON.get(name.lower()) or _COMMON.get(color)
+        found.append({"name": name} | ({"common_name": common} if common else {}))
+    return found
+
+
+def _windows(shape: tuple[int, int], count: int) -> list[Rect]:
+    """Up to ``count`` windows spread over a raster."""
+    height, width = (min(length, _EDGE) for length in shape)
+    steps = max(1, round(count**0.5))
+    tops = {round(i * (shape[0] - height) / max(1, steps - 1)) for i in range(steps)}
+    lefts = {round(i * (shape[1] - width) / max(1, steps - 1)) for i in range(steps)}
+    return [Rect(top, left, height, width) for top in sorted(tops) for left in sorted(lefts)][:count]
+
+
+def _resolutions(items: Sequence[Item]) -> list[float]:
+    """The resolutions of the images where they are known, each once, to two digits."""
+    found = set()
+    for item in items:
+        with FileSource(item.image) as source:
+            if source.grid.resolution_m is not None:
+                found.add(float(f"{source.grid.resolution_m:.2g}"))
+    return sorted(found)
