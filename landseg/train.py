@@ -20,6 +20,7 @@ from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
 from landseg.models.shipped import SUFFIX
 from landseg.models.transfer import transferred
 from landseg.tiling.receptive import receptive_field
+from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.census import SceneCensus, remarks, take_census
 from landseg.training.fit import Scaling, fit
@@ -135,6 +136,7 @@ def _fitted(
     learned = in_memory(made.learned, sampling.memory_mib)
     sampler = CropSampler(learned, sampling, seed=options.seed, sets=opened.sets, census=census)
     batches = Batches(sampler, options=recipe.augment)
+    shown = Batches(CropSampler(made.kept or learned, sampling, seed=options.seed, sets=opened.sets), options=NONE)
     glimpse = Glimpse(made.kept, recipe.classes.names, scaling)
     folder.mkdir(parents=True, exist_ok=True)
     recipe.write(folder / "train.toml")
@@ -146,7 +148,7 @@ def _fitted(
         options=options,
         folder=folder,
         validate=glimpse if glimpse else None,
-        samples=SamplePictures(batches[0], recipe.classes, scaling),
+        samples=SamplePictures(shown[0], recipe.classes, scaling),
         resume=resume,
         quiet=quiet,
     )
@@ -172,15 +174,19 @@ def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Ca
             report(f"note: {note}")
         share = f"{100 * made.share:.0f} % of the labelled pixels, split by {recipe.split.by}"
         report(f"{len(made.learned)} scenes to learn from, {len(made.kept)} kept out ({share})")
-        return _Parts(made.learned, made.kept, f"{len(made.kept)} scenes kept out of training: {share}")
+        return _Parts(made.learned, made.kept, f"{_scenes(len(made.kept))} kept out of training: {share}")
     for pattern in keep_out:
         if not any(fnmatch.fnmatch(scene.name, pattern) for scene in scenes):
             raise TrainingError(f"no scene is called like {pattern!r}; the first is {scenes[0].name!r}")
     kept = [scene for scene in scenes if any(fnmatch.fnmatch(scene.name, pattern) for pattern in keep_out)]
     names = {scene.name for scene in kept}
     report(f"{len(scenes) - len(kept)} scenes to learn from, {len(kept)} kept out")
-    how = f"{len(kept)} scenes kept out of training: {', '.join(keep_out)}"
+    how = f"{_scenes(len(kept))} kept out of training: {', '.join(keep_out)}"
     return _Parts([scene for scene in scenes if scene.name not in names], kept, how)
+
+
+def _scenes(count: int) -> str:
+    return f"{count} scene{'' if count == 1 else 's'}"
 
 
 def _file_of(scene: Scene, opened: Labelled) -> tuple[Path, tuple[int, ...]]:

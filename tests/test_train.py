@@ -151,7 +151,7 @@ def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
     card = load_model(output).card
     assert (trained.scenes, trained.kept_out) == (2, 1)
     assert card.metrics is not None and card.metrics == trained.metrics
-    assert card.metrics.measured_on == "1 scenes kept out of training: b"
+    assert card.metrics.measured_on == "1 scene kept out of training: b"
     assert card.metrics.overall["commonest_class_accuracy"] == pytest.approx(0.5)
     assert card.classes.values == (4, 6) and [b.mean for b in card.bands] == [100.0]
     assert card.training is not None and [s.name for s in card.training.sources] == ["by raster", "by polygon"]
@@ -212,7 +212,7 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         (_with('partial_class = "bright"', 'class_field = "kind"'), "has no column 'kind'"),
         (
             _with('polygons = "bright.gpkg"', 'ndvi = [0, 1]\nclass_field = "kind"'),
-            "goes? with polygons",
+            "go with polygons; name the file|goes with polygons of one class",
         ),
         (
             _with('partial_class = "bright"', 'partial_class = "bright"\nclass_field = "k"'),

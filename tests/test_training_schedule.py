@@ -78,7 +78,7 @@ def test_what_is_no_time_gets_a_sentence(text: str) -> None:
         minutes_of(text)
 
 
-@pytest.mark.parametrize("name", ["minutes", "steps", "epochs", "crop", "batch", "accumulate", "learning_rate"])
+@pytest.mark.parametrize("name", ["minutes", "steps", "epochs", "accumulate", "learning_rate"])
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
 def test_options_must_be_positive(name: str, value: float) -> None:
     with pytest.raises(TrainingError, match=f"{name} must be above 0, got {value}"):
