@@ -1,12 +1,16 @@
-"""The floor that landseg's training has to clear: the plain recipe, with segmentation_models_pytorch.
+"""landseg's training beside the plain recipe with segmentation_models_pytorch, for the same time on the same scenes.
 
-    python benchmarks/floor.py --data DIR --out DIR [--minutes 15 | --steps N] [--seeds 3] [--write PAGE]
+    python benchmarks/floor.py --data DIR --out DIR [--arms smp landseg] [--minutes 15] [--seeds 3] [--write PAGE]
 
-DIR holds `landcover_dubai/`. smp's DeepLabV3Plus, as it is, on the encoder of the shipped model with the same
-ImageNet weights; crops anywhere in the scenes at their own pixels, mirrored at random; cross-entropy; AdamW with
-the poly schedule over the time; bfloat16 and channels-last, as landseg trains on a CPU. Tile 8 is kept out; it is
-measured whole, scene by scene, in one pass each. A run that has left its figures is not repeated. `--steps` makes the
-run of so many minutes on a quiet machine again on a busy one; `--time` prints how many steps that is.
+DIR holds `landcover_dubai/`; tile 8 is kept out and measured whole. The arms have encoder and ImageNet weights in
+common:
+
+- `smp`: smp's DeepLabV3Plus as it is; crops of 384 anywhere in the scenes at their own pixels, mirrored at random;
+  cross-entropy; AdamW with the poly schedule; bfloat16 and channels-last, as landseg trains on a CPU;
+- `landseg`: `landseg train` with landcover_rgb.toml, of its sources Dubai alone.
+
+A run that has left its figures is not repeated. `--steps` makes the smp run of so many minutes on a quiet machine again
+on a busy one; `--time` prints how many steps that is.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,10 +36,12 @@ from landseg.classes import IGNORE_INDEX
 from landseg.metrics.confusion import Confusion
 from landseg.models.backbones import load_encoder_weights
 from landseg.models.build import build_network
+from landseg.train import train as landseg_train
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.scene import Scene
 from landseg.training.sources import load_scenes
 
+ARMS = ("smp", "landseg")
 KEPT_OUT = "tile8_"
 BEGIN = "<!-- table: python benchmarks/floor.py -->"
 CROP, BATCH, RATE, DECAY, POWER = 384, 8, 5e-4, 0.01, 0.9
@@ -112,10 +119,9 @@ def measure(network: nn.Module, scenes: Sequence[Scene], classes: int) -> Confus
     return confusion
 
 
-def run(seed: int, recipe: Recipe, scenes: Sequence[Scene], options: argparse.Namespace) -> None:
-    path = options.out / f"smp-{seed}.json"
-    if path.exists():
-        return
+def run_smp(seed: int, recipe: Recipe, options: argparse.Namespace) -> dict[str, Any]:
+    """Train and measure the plain recipe."""
+    scenes, _ = load_scenes(recipe, options.data)
     torch.manual_seed(seed)
     network = network_of(recipe)
     kept = [scene for scene in scenes if scene.name.startswith(KEPT_OUT)]
@@ -123,35 +129,65 @@ def run(seed: int, recipe: Recipe, scenes: Sequence[Scene], options: argparse.Na
     print(f"seed {seed}: {len(learned)} scenes to learn from, {len(kept)} kept out", flush=True)
     steps = train(network, learned, minutes=options.minutes, most=options.steps, seed=seed)
     found = measure(network, kept, len(recipe.classes))
-    figures = {
-        "seed": seed,
+    return {
         "minutes": options.minutes,
         "steps": steps,
         "mean_iou": found.mean_iou(),
         "pixel_accuracy": found.pixel_accuracy(),
         "iou": dict(zip(recipe.classes.names, found.iou().tolist(), strict=True)),
     }
-    path.write_text(json.dumps(figures, indent=1))
-    print(json.dumps(figures), flush=True)
+
+
+def run_landseg(seed: int, recipe: Recipe, options: argparse.Namespace) -> dict[str, Any]:
+    """Train and measure as `landseg train` does."""
+    chosen = replace(recipe, fit=replace(recipe.fit, minutes=options.minutes, steps=None, seed=seed))
+    path = options.out / f"landseg-{seed}.safetensors"
+    made = landseg_train(chosen, path, data=options.data, keep_out=[f"{KEPT_OUT}*"], overwrite=True, quiet=False)
+    assert made.metrics is not None
+    with (path.with_suffix(".run") / "log.csv").open() as log:
+        steps = sum(1 for _ in log) - 1
+    return {
+        "minutes": options.minutes,
+        "steps": steps,
+        "mean_iou": made.metrics.overall["mean_iou"],
+        "pixel_accuracy": made.metrics.overall["pixel_accuracy"],
+        "iou": {name: values["iou"] for name, values in made.metrics.per_class.items()},
+    }
 
 
 def table(folder: Path) -> list[str]:
-    """One row a run, and their mean."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("smp-*.json"))]
-    names = list(found[0]["iou"])
-    lines = [f"| seed | steps | mean IoU | pixel accuracy | {' | '.join(names)} |", "|---" * (4 + len(names)) + "|"]
-    for one in found:
-        cells = [one["mean_iou"], one["pixel_accuracy"], *one["iou"].values()]
-        lines.append(f"| {one['seed']} | {one['steps']} | " + " | ".join(f"{cell:.3f}" for cell in cells) + " |")
-    columns = np.array([[one["mean_iou"], one["pixel_accuracy"], *one["iou"].values()] for one in found])
-    lines.append("| mean | | " + " | ".join(f"{value:.3f}" for value in columns.mean(0)) + " |")
+    """One row a run, and the mean of each arm."""
+    lines: list[str] = []
+    for arm in ARMS:
+        found = [json.loads(path.read_text()) for path in sorted(folder.glob(f"{arm}-*.json"))]
+        if not found:
+            continue
+        names = list(found[0]["iou"])
+        if not lines:
+            lines.append(f"| arm, seed | steps | mean IoU | pixel accuracy | {' | '.join(names)} |")
+            lines.append("|---" * (4 + len(names)) + "|")
+        columns = np.array([[one["mean_iou"], one["pixel_accuracy"], *one["iou"].values()] for one in found])
+        for one, cells in zip(found, columns, strict=True):
+            lines.append(f"| {arm}, {one['seed']} | {one['steps']} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
+        lines.append(f"| **{arm}, mean** | | {' | '.join(f'**{value:.3f}**' for value in columns.mean(0))} |")
     return lines
+
+
+def time_of(recipe: Recipe, options: argparse.Namespace) -> str:
+    """How long a step of the plain recipe takes, and how many fit into the time."""
+    scenes, _ = load_scenes(recipe, options.data)
+    train(network_of(recipe), scenes, minutes=options.minutes, most=2, seed=0)  # kernels are chosen
+    network, began = network_of(recipe), time.monotonic()
+    train(network, scenes, minutes=options.minutes, most=12, seed=0)
+    each = (time.monotonic() - began) / 12
+    return f"{each:.2f} s a step: {60 * options.minutes / each:.0f} steps in {options.minutes:g} minutes"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--minutes", type=float, default=15)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--time", action="store_true", help="time 12 steps, and do no more")
@@ -161,18 +197,17 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     recipe = read_recipe(Path(__file__).with_name("landcover_rgb.toml"))
     dubai = tuple(source for source in recipe.sources if source.images.startswith("landcover_dubai"))
-    scenes, _ = load_scenes(replace(recipe, sources=dubai), options.data)
+    recipe = replace(recipe, sources=dubai)
     if options.time:
-        train(
-            network_of(recipe), scenes, minutes=options.minutes, most=2, seed=0
-        )  # memory is touched, kernels chosen
-        network, began = network_of(recipe), time.monotonic()
-        train(network, scenes, minutes=options.minutes, most=12, seed=0)
-        each = (time.monotonic() - began) / 12
-        print(f"{each:.2f} s a step: {60 * options.minutes / each:.0f} steps in {options.minutes:g} minutes")
+        print(time_of(recipe, options))
         return
     for seed in range(options.seeds):
-        run(seed, recipe, scenes, options)
+        for arm in options.arms:
+            path = options.out / f"{arm}-{seed}.json"
+            if not path.exists():
+                found = {"seed": seed} | {"smp": run_smp, "landseg": run_landseg}[arm](seed, recipe, options)
+                path.write_text(json.dumps(found, indent=1))
+                print(json.dumps(found), flush=True)
     lines = table(options.out)
     print("\n".join(lines))
     if options.write:

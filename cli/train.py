@@ -149,6 +149,7 @@ def command(
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
     from landseg.train import train
+    from landseg.training.device import first_process
     from landseg.training.network import read_options
     from landseg.training.options import minutes_of
     from landseg.training.plain import PlainData
@@ -189,9 +190,10 @@ def command(
             resume=resume,
             overwrite=overwrite,
             quiet=False,
-            report=lambda line: typer.echo(line, err=True),
+            report=(lambda line: typer.echo(line, err=True)) if first_process() else (lambda line: None),
         )
-    console.show(trained.to_json(), as_json=as_json, text=_lines(trained))
+    if first_process():
+        console.show(trained.to_json(), as_json=as_json, text=_lines(trained))
 
 
 def _lines(trained: "Trained") -> Iterator[str]:

@@ -23,6 +23,7 @@ from landseg.tiling.receptive import receptive_field
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.census import SceneCensus, remarks, take_census
+from landseg.training.device import first_process
 from landseg.training.fit import Scaling, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
@@ -110,6 +111,8 @@ def train(
     for line in remarks(made.learned, census, recipe.classes.names):
         report(f"note: {line}")
     network = _fitted(network, recipe, opened, made, census, (folder, resume, quiet))
+    if not first_process():  # under torchrun one process measures and writes
+        return Trained(output, len(made.learned), len(made.kept), None)
     card = _card(recipe, network, Path(data), keep_out, figures)
     if made.kept:
         report(f"predicting {len(made.kept)} kept-out scenes")
@@ -139,7 +142,8 @@ def _fitted(
     shown = Batches(CropSampler(made.kept or learned, sampling, seed=options.seed, sets=opened.sets), options=NONE)
     glimpse = Glimpse(made.kept, recipe.classes.names, scaling)
     folder.mkdir(parents=True, exist_ok=True)
-    recipe.write(folder / "train.toml")
+    if first_process():
+        recipe.write(folder / "train.toml")
     return fit(
         network,
         batches,

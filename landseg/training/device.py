@@ -69,6 +69,11 @@ class Place:
         return min(2 if self.accelerator == "cpu" else 8, cores)
 
 
+def first_process() -> bool:
+    """Whether this is the process of a run that writes what is to be kept: the only one, but under torchrun."""
+    return not all(name in os.environ for name in _ELASTIC) or os.environ["RANK"] == "0"
+
+
 def _accelerator() -> str:
     if torch.cuda.is_available():
         return "cuda"
