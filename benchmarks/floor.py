@@ -9,8 +9,8 @@ common:
   cross-entropy; AdamW with the poly schedule; bfloat16 and channels-last, as landseg trains on a CPU;
 - `landseg`: `landseg train` with landcover_rgb.toml, of its sources Dubai alone.
 
-A run that has left its figures is not repeated. `--steps` makes the smp run of so many minutes on a quiet machine again
-on a busy one; `--time` prints how many steps that is.
+A run that has left its figures is not repeated. `--steps` makes the smp run of so many minutes on a quiet machine
+again on a busy one; `--time` prints how many steps that is.
 """
 
 from __future__ import annotations

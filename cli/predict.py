@@ -51,6 +51,10 @@ def command(
         float | None,
         typer.Option("--resolution", metavar="METRES", help="Run the network at this ground sampling distance."),
     ] = None,
+    source_resolution: Annotated[
+        float | None,
+        typer.Option("--source-resolution", metavar="METRES", help="Of rasters without a coordinate system."),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Threads that read.")] = 2,
     memory: Memory = 3072,
     aoi: Annotated[
@@ -86,6 +90,7 @@ def command(
             device=device,
             precision=precision,
             resolution=resolution,
+            source_resolution=source_resolution,
             workers=workers,
             memory=memory,
             aoi=aoi,

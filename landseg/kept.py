@@ -50,7 +50,15 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
-        predict(one.image, made, model=model, bands=one.bands, overwrite=True, quiet=True)
+        predict(
+            one.image,
+            made,
+            model=model,
+            bands=one.bands,
+            source_resolution=_said(one.scene),
+            overwrite=True,
+            quiet=True,
+        )
         with FileSource(made, [1]) as source:
             for rect in parts(one.scene.shape):
                 _, _, target = one.scene.read(rect)
@@ -72,3 +80,8 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
         name: {figure: float(found[index]) for figure, found in by_name.items()} for index, name in enumerate(names)
     }
     return Metrics(measured_on, overall, per_class)
+
+
+def _said(scene: Scene) -> float | None:
+    """The resolution that a user stated, where the raster itself does not."""
+    return scene.said_m if scene.grid is None or scene.grid.resolution_m is None else None

@@ -140,7 +140,7 @@ def _fitted(
     sampler = CropSampler(learned, sampling, seed=options.seed, sets=opened.sets, census=census)
     batches = Batches(sampler, options=recipe.augment)
     shown = Batches(CropSampler(made.kept or learned, sampling, seed=options.seed, sets=opened.sets), options=NONE)
-    glimpse = Glimpse(made.kept, recipe.classes.names, scaling)
+    glimpse = Glimpse(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
     folder.mkdir(parents=True, exist_ok=True)
     if first_process():
         recipe.write(folder / "train.toml")

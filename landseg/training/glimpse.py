@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from landseg.classes import IGNORE_INDEX
-from landseg.geo.grid import Rect
+from landseg.geo.grid import Rect, scaled_size
 from landseg.metrics.confusion import Confusion
 from landseg.tiling.infer import choose_precision
+from landseg.training.crops import Crop, read_crop
+from landseg.training.sampler import base_zoom
 from landseg.training.scaling import Scaling
 from landseg.training.scene import Scene
 
@@ -20,7 +22,7 @@ MOST = 8  # windows: some 5 million pixels
 
 
 class Glimpse:
-    """Figures of a network on up to `MOST` windows in the middle of kept-out scenes, at their own pixels.
+    """Figures of a network on up to `MOST` windows in the middle of kept-out scenes, at the training resolution.
 
     What a finished model is worth says `landseg.kept`: whole scenes, as users predict them. This is to see where a
     run is going, and to choose the best weights, at the price of a few seconds.
@@ -29,19 +31,18 @@ class Glimpse:
         scenes: kept out.
         names: of the classes.
         scaling: of the network.
+        resolution_m: that scenes which know theirs are brought to; None: their own.
     """
 
-    def __init__(self, scenes: Sequence[Scene], names: Sequence[str], scaling: Scaling) -> None:
+    def __init__(
+        self, scenes: Sequence[Scene], names: Sequence[str], scaling: Scaling, *, resolution_m: float | None = None
+    ) -> None:
         self._names, self._windows = tuple(names), []
         for scene in _spread(scenes):
-            pixels, valid, target = scene.read(_middle(scene))
-            if (target < len(names)).any():
-                inputs = scaling.apply(
-                    torch.from_numpy(pixels.astype(np.float32))[None],
-                    torch.from_numpy(np.ascontiguousarray(valid))[None],
-                )
-                truth = np.where(target < len(names), target, np.uint8(IGNORE_INDEX))
-                self._windows.append((inputs, truth))
+            crop = _middle(scene, 1 / base_zoom(scene, resolution_m))
+            truth = np.where(crop.target < len(names), crop.target, np.uint8(IGNORE_INDEX))
+            if (truth != IGNORE_INDEX).any():
+                self._windows.append((scaling.apply(crop.pixels[None].float(), crop.valid[None]), truth))
 
     def __bool__(self) -> bool:
         """Whether there is anything to look at."""
@@ -66,9 +67,10 @@ def _spread(scenes: Sequence[Scene]) -> list[Scene]:
     return list(scenes[::step])
 
 
-def _middle(scene: Scene) -> Rect:
-    height, width = (min(length, EDGE) for length in scene.shape)
-    return Rect((scene.shape[0] - height) // 2, (scene.shape[1] - width) // 2, height, width)
+def _middle(scene: Scene, factor: float) -> Crop:
+    sizes = [scaled_size(length, factor) for length in scene.shape]
+    height, width = (min(length, EDGE) for length in sizes)
+    return read_crop(scene, Rect((sizes[0] - height) // 2, (sizes[1] - width) // 2, height, width), factor=factor)
 
 
 def _fast(device: torch.device) -> bool:

@@ -83,8 +83,14 @@ class Scene(ABC):
 
     @property
     def resolution_m(self) -> float | None:
-        """Metres a pixel; None where nobody knows."""
-        return None if self.grid is None else self.grid.resolution_m
+        """Metres a pixel: as the raster says, else as its user does; None where nobody knows."""
+        own = None if self.grid is None else self.grid.resolution_m
+        return self.said_m if own is None else own
+
+    @property
+    def said_m(self) -> float | None:
+        """Metres a pixel as a user said, of a raster that does not say so itself."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,7 @@ class ArrayScene(Scene):
     zoom: tuple[float, float] = (1.0, 1.0)
     grid: Grid | None = None
     met: tuple[Strange, ...] = field(default=(), repr=False)
+    said: float | None = None
 
     def __post_init__(self) -> None:
         if not self.pixels.shape[1:] == self.valid.shape == self.target.shape:
@@ -112,6 +119,10 @@ class ArrayScene(Scene):
     @property
     def channels(self) -> int:
         return len(self.pixels)
+
+    @property
+    def said_m(self) -> float | None:
+        return self.said
 
     def read(self, rect: Rect) -> Example:
         rows, columns = rect.slices
@@ -146,6 +157,7 @@ class RasterScene(Scene):
         opener: opens the files; to be pickled with the scene.
         channels: the first bands of the source that are the scene's pixels; None: all. Targets see every band.
         weight, zoom: see Scene.
+        said_m: metres a pixel, where the raster itself does not know.
     """
 
     def __init__(
@@ -156,9 +168,11 @@ class RasterScene(Scene):
         channels: int | None = None,
         weight: float = 1.0,
         zoom: tuple[float, float] = (1.0, 1.0),
+        said_m: float | None = None,
     ) -> None:
         self.name, self.weight, self.zoom = name, weight, zoom
         self._opener, self._key = opener, object()
+        self._said_m = said_m
         self._strange: list[Strange] = []
         with POOL.using(self._key, opener) as opened:
             self._grid = opened.source.grid
@@ -176,6 +190,10 @@ class RasterScene(Scene):
     @property
     def grid(self) -> Grid | None:
         return self._grid
+
+    @property
+    def said_m(self) -> float | None:
+        return self._said_m
 
     @property
     def bytes(self) -> int:
@@ -212,7 +230,7 @@ class RasterScene(Scene):
             opened.close()
         if opened.source.count > self._channels:
             pixels = pixels.copy()  # a view would keep the other bands
-        return ArrayScene(self.name, pixels, valid, target, self.weight, self.zoom, self._grid, met)
+        return ArrayScene(self.name, pixels, valid, target, self.weight, self.zoom, self._grid, met, self._said_m)
 
     def strange(self) -> list[Strange]:
         return self._strange
@@ -244,6 +262,10 @@ class Masked(Scene):
     @property
     def channels(self) -> int:
         return self.scene.channels
+
+    @property
+    def said_m(self) -> float | None:
+        return self.scene.said_m
 
     @property
     def grid(self) -> Grid | None:

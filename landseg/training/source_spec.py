@@ -42,6 +42,7 @@ class SourceSpec:
         weight: How much oftener than its area says crops are drawn from it.
         zoom: Range of magnification of its crops.
         bands: 1-based; None = the first that the model needs.
+        resolution_m: Metres a pixel of images that do not say so themselves.
     """
 
     images: str | tuple[str, ...]
@@ -63,6 +64,7 @@ class SourceSpec:
     weight: float = 1.0
     zoom: tuple[float, float] = (1.0, 1.0)
     bands: tuple[int, ...] | None = None
+    resolution_m: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name:

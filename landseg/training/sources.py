@@ -71,7 +71,9 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
         settings += [specs[0]] * len(found)
     names = scene_names([item.image for item in items])
     scenes: list[Scene] = [
-        RasterScene(name, one, channels=len(recipe.bands), weight=spec.weight, zoom=spec.zoom)
+        RasterScene(
+            name, one, channels=len(recipe.bands), weight=spec.weight, zoom=spec.zoom, said_m=spec.resolution_m
+        )
         for name, one, spec in zip(names, openers, settings, strict=True)
     ]
     return Labelled(scenes, items, [one.bands or () for one in openers], kinds.sets())
