@@ -106,6 +106,7 @@ def train(
     figures = None if metrics_from is None else read_card(metrics_from).metrics
     network = _network(recipe, report)
     opened = open_scenes(recipe, Path(data))
+    opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
     made = _split(opened, recipe, keep_out, report)
     census = take_census(made.learned, seed=recipe.fit.seed)
     for line in remarks(made.learned, census, recipe.classes.names):
@@ -136,10 +137,11 @@ def _fitted(
     sampling = recipe.sampling
     scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
     options = recipe.fit.resolved(sum(one.labelled for one in census), batch_pixels=sampling.batch * sampling.crop**2)
-    learned = in_memory(made.learned, sampling.memory_mib)
-    sampler = CropSampler(learned, sampling, seed=options.seed, sets=opened.sets, census=census)
+    sampler = CropSampler(made.learned, sampling, seed=options.seed, sets=opened.sets, census=census)
     batches = Batches(sampler, options=recipe.augment)
-    shown = Batches(CropSampler(made.kept or learned, sampling, seed=options.seed, sets=opened.sets), options=NONE)
+    shown = Batches(
+        CropSampler(made.kept or made.learned, sampling, seed=options.seed, sets=opened.sets), options=NONE
+    )
     glimpse = Glimpse(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
     folder.mkdir(parents=True, exist_ok=True)
     if first_process():
