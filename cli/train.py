@@ -28,7 +28,10 @@ def command(
         Path | None, typer.Option("--config", metavar="TOML", help="Options for IMAGES LABELS, as in a recipe.")
     ] = None,
     data: Annotated[
-        Path, typer.Option("--data", help="The folder that a recipe's names start from.", rich_help_panel=_DATA)
+        Path,
+        typer.Option(
+            "--data", help="The folder that the names of images and labels start from.", rich_help_panel=_DATA
+        ),
     ] = Path("."),
     classes: options.Classes = None,
     ignore: options.Ignore = None,
@@ -180,6 +183,7 @@ def command(
             all_touched=all_touched,
             partial=partial,
             bands=options.numbers(bands, "--bands", int),
+            folder=data,
         )
         trained = train(
             settings.recipe(named, config, name=output.stem),

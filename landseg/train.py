@@ -13,6 +13,7 @@ from torch import nn
 
 from landseg import __version__
 from landseg.errors import OutputError, TrainingError
+from landseg.geo.store import disk_errors
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
@@ -23,6 +24,7 @@ from landseg.tiling.receptive import receptive_field
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.census import SceneCensus, remarks, take_census
+from landseg.training.checkpoint import LAST
 from landseg.training.device import first_process
 from landseg.training.fit import Scaling, fit
 from landseg.training.glimpse import Glimpse
@@ -32,8 +34,10 @@ from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.samples import SamplePictures
 from landseg.training.scene import Masked, Scene, in_memory
-from landseg.training.sources import Labelled, find_items, fingerprint, open_scenes
+from landseg.training.sources import Labelled, find_items, fingerprint, open_scenes, settled
 from landseg.training.split import split
+
+RECIPE = "train.toml"  # in the run folder
 
 
 @dataclass(frozen=True)
@@ -100,11 +104,14 @@ def train(
         OutputError: the output exists, has no folder, or a name that is no model file's.
         KeyboardInterrupt: stopped by hand; ``resume=True`` continues.
     """
-    recipe, output = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(output)
+    recipe = settled(recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(data))
+    output = Path(output)
     folder = output.with_suffix(".run")
     _refuse_existing(output, folder, resume=resume, overwrite=overwrite)
     figures = None if metrics_from is None else read_card(metrics_from).metrics
+    recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
+    sources = _sources(recipe, Path(data))  # hours before the card needs them: they read every file
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
     made = _split(opened, recipe, keep_out, report)
@@ -114,9 +121,9 @@ def train(
     network = _fitted(network, recipe, opened, made, census, (folder, resume, quiet))
     if not first_process():  # under torchrun one process measures and writes
         return Trained(output, len(made.learned), len(made.kept), None)
-    card = _card(recipe, network, Path(data), keep_out, figures)
+    card = _card(recipe, network, sources, keep_out, figures)
     if made.kept:
-        report(f"predicting {len(made.kept)} kept-out scenes")
+        report(f"predicting {_scenes(len(made.kept))} kept out")
         kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
         figures = measure(Model(network, card, output, ""), kept, folder / "kept", measured_on=made.how)
         card = replace(card, metrics=figures)
@@ -143,10 +150,11 @@ def _fitted(
         CropSampler(made.kept or made.learned, sampling, seed=options.seed, sets=opened.sets), options=NONE
     )
     glimpse = Glimpse(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
-    folder.mkdir(parents=True, exist_ok=True)
-    if first_process():
-        recipe.write(folder / "train.toml")
-    return fit(
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if first_process() and not (resume and (folder / LAST).exists()):
+        recipe.write(folder / RECIPE)  # until it is done, a run that goes on is the one that was started
+    trained = fit(
         network,
         batches,
         objective(recipe.loss, opened.sets, census),
@@ -158,6 +166,8 @@ def _fitted(
         resume=resume,
         quiet=quiet,
     )
+    recipe.write(folder / RECIPE)
+    return trained
 
 
 def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -167,26 +177,34 @@ def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: boo
         raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
     if output.exists() and not overwrite:
         raise OutputError(f"{output} exists; pass --overwrite to replace it or choose another name")
-    if (folder / "last.pt").exists() and not (resume or overwrite):
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is to be the run's folder, but is a file: move it or choose another output")
+    if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
         raise TrainingError(f"{folder} holds an earlier run; pass --resume to go on or --overwrite to start again")
 
 
 def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Callable[[str], None]) -> _Parts:
     """The scenes to learn from and those kept out."""
     scenes = opened.scenes
-    if not keep_out and recipe.split is not None:
-        made = split(scenes, recipe.split, classes=recipe.classes.names, items=opened.items)
+    if recipe.split is not None:
+        try:
+            made = split(scenes, recipe.split, classes=recipe.classes.names, items=opened.items)
+        except TrainingError:
+            take_census(scenes)  # labels that mean nothing are the better reason
+            raise
         for note in made.notes:
             report(f"note: {note}")
         share = f"{100 * made.share:.0f} % of the labelled pixels, split by {recipe.split.by}"
-        report(f"{len(made.learned)} scenes to learn from, {len(made.kept)} kept out ({share})")
+        report(f"{_scenes(len(made.learned))} to learn from, {len(made.kept)} kept out ({share})")
         return _Parts(made.learned, made.kept, f"{_scenes(len(made.kept))} kept out of training: {share}")
     for pattern in keep_out:
         if not any(fnmatch.fnmatch(scene.name, pattern) for scene in scenes):
             raise TrainingError(f"no scene is called like {pattern!r}; the first is {scenes[0].name!r}")
     kept = [scene for scene in scenes if any(fnmatch.fnmatch(scene.name, pattern) for pattern in keep_out)]
     names = {scene.name for scene in kept}
-    report(f"{len(scenes) - len(kept)} scenes to learn from, {len(kept)} kept out")
+    if len(kept) == len(scenes):
+        raise TrainingError(f"all {len(scenes)} scenes are kept out and none is left to learn from: keep fewer out")
+    report(f"{_scenes(len(scenes) - len(kept))} to learn from, {len(kept)} kept out")
     how = f"{_scenes(len(kept))} kept out of training: {', '.join(keep_out)}"
     return _Parts([scene for scene in scenes if scene.name not in names], kept, how)
 
@@ -200,7 +218,7 @@ def _file_of(scene: Scene, opened: Labelled) -> tuple[Path, tuple[int, ...]]:
     while isinstance(scene, Masked):
         scene = scene.scene
     number = next(number for number, one in enumerate(opened.scenes) if one is scene)
-    return opened.items[number].image, opened.bands[number]
+    return opened.items[number].image, opened.bands[number][: scene.channels]  # labels may look at more
 
 
 def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
@@ -220,11 +238,20 @@ def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
     return network
 
 
-def _card(recipe: Recipe, network: nn.Module, data: Path, keep_out: Sequence[str], figures: Metrics | None) -> Card:
-    sources = tuple(
+def _sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
+    return tuple(
         DataSource(spec.name, spec.licence, spec.credit, fingerprint([item.image for item in find_items(spec, data)]))
         for spec in recipe.sources
     )
+
+
+def _card(
+    recipe: Recipe,
+    network: nn.Module,
+    sources: tuple[DataSource, ...],
+    keep_out: Sequence[str],
+    figures: Metrics | None,
+) -> Card:
     table = recipe.table()
     made_with: dict[str, Any] = {
         name: table[name] for name in ("fit", "sampling", "augment", "loss", "split") if name in table

@@ -204,7 +204,7 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         (_with("[about]", "[about"), "is not valid TOML"),
         (_without("arch"), "has no entry 'arch'"),
         (_without("images"), "incomplete"),
-        (_with("crop = 64", "crops = 64"), "SamplingOptions has no crops"),
+        (_with("crop = 64", "crops = 64"), r"\[sampling\] has no crops"),
         (_with("ignore = [0]", "ignored = [0]"), "unknown entries: ignored"),
         (_with("scenes/*.tif", "scenes/*.png"), r"scenes/\*\.png: no such file or folder, and no file matches it"),
         (_with("{stem}_labels", "{stem}"), "2 of 2 images have no labels"),

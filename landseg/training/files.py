@@ -64,9 +64,14 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
     items = items_of(images)
     if labels is None:
         if bare := [str(item.image) for item in items if item.labels is None]:
+            named = [images] if isinstance(images, str) else images
+            if any(Path(name).suffix.lower() in _TABLES for name in named):
+                where, fill = " in their list", ", or fill in the column labels"
+            else:
+                where, fill = "", ""
             raise TrainingError(
-                f"{len(bare)} of {len(items)} images have no labels in their list: {listed(bare)}; name a folder of "
-                "label rasters or a vector file, or fill in the column labels"
+                f"{len(bare)} of {len(items)} images have no labels{where}: {listed(bare)}; name a folder of "
+                f"label rasters or a vector file after the images{fill}"
             )
         return items
     named = [labels] if isinstance(labels, str) else list(labels)

@@ -153,7 +153,7 @@ def _way_out(folder: Path) -> str:
     advice = "look at imagery and labels there, or lower the learning rate, and"
     if (folder / LAST).exists():
         return f"the step before is kept in {folder}; {advice} go on with --resume"
-    return f"there is no checkpoint yet; {advice} start again"
+    return f"there is no checkpoint yet; {advice} start again with --overwrite"
 
 
 def _trainer(run: Run, watch: Any) -> Trainer:

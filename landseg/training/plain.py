@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
-from landseg.errors import ClassError, TrainingError
+from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.labels import is_vector
 from landseg.geo.legend import read_class_table
@@ -16,9 +16,11 @@ from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
 from landseg.training.files import Item, items_of, pair
 from landseg.training.legends import classes_of
+from landseg.training.targets import listed
 
 _WINDOWS, _EDGE = 64, 512  # what band statistics are taken from
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
+_OF_POLYGONS = ("--class-field", "--background", "--all-touched")
 _COMMON = {
     "red": "red", "green": "green", "blue": "blue", "nir": "nir", "near infrared": "nir", "rededge": "rededge",
 }  # fmt: skip
@@ -38,6 +40,7 @@ class PlainData:
         all_touched: burn every pixel that a polygon touches.
         partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
         bands: of the images, 1-based; None: all but alpha.
+        folder: what the names of images and labels start from.
     """
 
     images: tuple[str, ...]
@@ -49,6 +52,27 @@ class PlainData:
     all_touched: bool = False
     partial: str | None = None
     bands: tuple[int, ...] | None = None
+    folder: Path = Path()
+
+    def said(self) -> list[str]:
+        """The options that only images and labels take, as far as they were given."""
+        given = {
+            "--classes": self.classes, "--ignore": self.ignore, "--class-field": self.class_field,
+            "--background": self.background, "--all-touched": self.all_touched, "--partial": self.partial,
+            "--bands": self.bands,
+        }  # fmt: skip
+        return [option for option, value in given.items() if value]
+
+    def items(self) -> list[Item]:
+        """The images, each with its label raster where it has one.
+
+        Raises:
+            TrainingError: names that match nothing, images without labels.
+        """
+        images = [str(self.folder / name) for name in self.images]
+        if self.vector is not None:
+            return items_of(images)
+        return pair(images, None if self.labels is None else [str(self.folder / name) for name in self.labels])
 
     @property
     def vector(self) -> str | None:
@@ -57,8 +81,14 @@ class PlainData:
         return named[0] if len(named) == 1 and is_vector(Path(named[0])) else None
 
 
-def completed(table: Mapping[str, Any], data: PlainData, *, name: str) -> dict[str, Any]:
+def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: bool = False) -> dict[str, Any]:
     """Return the tables of a recipe: those that were given, and what is missing in them read off the files.
+
+    Args:
+        table: what was given.
+        data: images and labels.
+        name: of the model.
+        skip: read nothing off images that cannot be opened, in place of stopping.
 
     Raises:
         TrainingError: sources in both places, images of several kinds.
@@ -66,16 +96,36 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str) -> dict[s
     """
     if "sources" in table:
         raise TrainingError("the file names its sources itself: leave out IMAGES and LABELS, or its [[sources]]")
-    items = items_of(data.images) if data.vector else pair(data.images, data.labels)
+    if data.vector is None and (strays := [one for one in data.said() if one in _OF_POLYGONS]):
+        raise TrainingError(
+            f"{', '.join(strays)}: only for labels in a vector file; leave out, or name one as LABELS"
+        )
+    items = [item for item in data.items() if not skip or _opens(item)]
+    if not items:
+        raise TrainingError("none of the images can be opened; leave out skip_corrupt to see why")
     classes = _classes(items, data)
-    bands, dtype = _bands(items, data.bands)
-    full = {"about": {}, "split": {"by": _way(items)}, **table}
-    full["about"] = {"name": name, "dtypes": [dtype], "trained_at_m": _resolutions(items), **full["about"]}
-    full.setdefault("bands", bands)
+    names, dtype, resolutions = _looked_at(items, data.bands)
+    full = dict(table)
+    known = {"name": name, "dtypes": [dtype], "trained_at_m": resolutions}
+    for section, said in (("about", known), ("split", {"by": _way(items)})):
+        given = full.get(section, {})
+        full[section] = {**said, **given} if isinstance(given, Mapping) else given
+    if "bands" not in table:
+        full["bands"] = _scaled(names, dtype, items, data.bands)
     if "classes" not in table:
         full |= classes.to_json()
     full["sources"] = [_source(data)]
     return full
+
+
+def _opens(item: Item) -> bool:
+    try:
+        for path in (item.image, item.labels):
+            if path is not None:
+                FileSource(path).close()
+    except RasterError:  # who opens the scenes says so
+        return False
+    return True
 
 
 def _way(items: Sequence[Item]) -> str:
@@ -97,9 +147,9 @@ def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
     if data.classes is not None:
         table = read_class_table(data.classes)
     elif data.vector and data.class_field is None:
-        table = _one_class(Path(data.vector), data.background, data.partial)
+        table = _one_class(Path(data.vector), data.background)
     elif data.vector:
-        table = classes_of(data.vector, data.class_field)
+        table = classes_of(data.folder / data.vector, data.class_field)
         if data.background is not None and data.background not in table.names:
             rows = [*table.to_json()["classes"], {"value": max(table.values) + 1, "name": data.background}]
             table = ClassMap.from_json({"classes": rows, "ignore": list(table.ignore)})
@@ -110,7 +160,7 @@ def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
     return ClassMap(kept, (*table.ignore, *more))
 
 
-def _one_class(vector: Path, background: str | None, partial: str | None) -> ClassMap:
+def _one_class(vector: Path, background: str | None) -> ClassMap:
     """The class that all polygons of a file are of, called as the file is, and what lies outside them."""
     if background is None:
         raise ClassError(
@@ -120,30 +170,45 @@ def _one_class(vector: Path, background: str | None, partial: str | None) -> Cla
     return ClassMap.from_json([{"value": 1, "name": vector.stem}, {"value": 2, "name": background}])
 
 
-def _bands(items: Sequence[Item], chosen: tuple[int, ...] | None) -> tuple[list[dict[str, Any]], str]:
-    """The bands of the images with their scaling, and their dtype."""
+def _looked_at(
+    items: Sequence[Item], chosen: tuple[int, ...] | None
+) -> tuple[list[dict[str, Any]], str, list[float]]:
+    """The bands of the images by name, their dtype, and their resolutions where known, each once to two digits."""
     with FileSource(items[0].image, chosen) as source:
-        names = _names(source)
-        dtype = source.dtype
+        names, dtype = _names(source), source.dtype
+    odd, found = [], set()
+    for item in items:
+        with FileSource(item.image, chosen) as source:
+            if (source.count, source.dtype) != (len(names), dtype):
+                odd.append(f"{item.image} ({source.count} of {source.dtype})")
+            if source.grid.resolution_m is not None:
+                found.add(float(f"{source.grid.resolution_m:.2g}"))
+    if odd:
+        raise TrainingError(
+            f"{items[0].image} has {len(names)} bands of {dtype}, others have not, and a model reads one kind (choose "
+            f"bands, or convert them): {listed(odd)}"
+        )
+    return names, dtype, sorted(found)
+
+
+def _scaled(
+    names: Sequence[dict[str, Any]], dtype: str, items: Sequence[Item], chosen: tuple[int, ...] | None
+) -> list[dict[str, Any]]:
+    """The bands with their scaling: measured on the images where these are not of 8 bits."""
     if dtype == "uint8":
-        return [{**one, **_PICTURE} for one in names], dtype
+        return [{**one, **_PICTURE} for one in names]
     statistics = [BandStatistics(dtype) for _ in names]
     each = max(1, _WINDOWS // len(items))
     for item in items[:: max(1, len(items) // _WINDOWS)]:
         with FileSource(item.image, chosen) as source:
-            if source.count != len(names) or source.dtype != dtype:
-                raise TrainingError(
-                    f"{item.image} has {source.count} bands of {source.dtype}, {items[0].image} {len(names)} of "
-                    f"{dtype}: expected one kind (choose bands, or convert them)"
-                )
             for rect in _windows(source.grid.shape, each):
                 pixels, valid = source.read(rect)
                 for band, one in enumerate(statistics):
                     one.update(pixels[band][valid])
     if not statistics[0].count:
         raise TrainingError(f"no pixel of {len(items)} images holds data: check the images and their nodata")
-    scaled = [{"mean": round(s.mean, 6), "std": round(s.std, 6) or 1.0} for s in statistics]
-    return [{**one, **scale} for one, scale in zip(names, scaled, strict=True)], dtype
+    scales = [{"mean": round(s.mean, 6), "std": round(s.std, 6) or 1.0} for s in statistics]
+    return [{**one, **scale} for one, scale in zip(names, scales, strict=True)]
 
 
 def _names(source: FileSource) -> list[dict[str, Any]]:
@@ -167,13 +232,3 @@ def _windows(shape: tuple[int, int], count: int) -> list[Rect]:
     tops = {round(i * (shape[0] - height) / max(1, steps - 1)) for i in range(steps)}
     lefts = {round(i * (shape[1] - width) / max(1, steps - 1)) for i in range(steps)}
     return [Rect(top, left, height, width) for top in sorted(tops) for left in sorted(lefts)][:count]
-
-
-def _resolutions(items: Sequence[Item]) -> list[float]:
-    """The resolutions of the images where they are known, each once, to two digits."""
-    found = set()
-    for item in items:
-        with FileSource(item.image) as source:
-            if source.grid.resolution_m is not None:
-                found.add(float(f"{source.grid.resolution_m:.2g}"))
-    return sorted(found)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import OutputError, TrainingError
 from landseg.training.augment import AugmentOptions
-from landseg.training.hard import HardOptions
 from landseg.training.objective import LossOptions
 from landseg.training.options import FitOptions
 from landseg.training.sampler import SamplingOptions
 from landseg.training.source_spec import UNSTATED, SourceSpec
 from landseg.training.split import SplitOptions
+from landseg.training.typed import filled, shown
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 
@@ -32,6 +32,7 @@ MODEL: dict[str, Any] = {
     "decoder_channels": 128,
 }
 """The network of a recipe that names none: that of the shipped model."""
+_ABOUT = ("name", "description", "licence", "limitations", "trained_at_m", "dtypes")
 _SECTIONS: dict[str, Any] = {
     "fit": FitOptions,
     "sampling": SamplingOptions,
@@ -49,6 +50,10 @@ class BandSpec:
     mean: float
     std: float
     common_name: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.std > 0:
+            raise TrainingError(f"band {self.name!r}: std is what its values are divided by, above 0, got {self.std}")
 
 
 @dataclass(frozen=True)
@@ -95,8 +100,7 @@ class Recipe:
         weights = RANDOM if self.encoder_weights is None else self.encoder_weights
         model = {"arch": self.arch, "encoder": self.encoder, "encoder_weights": weights, **self.options}
         model["init"] = self.init
-        about = {name: getattr(self, name) for name in ("name", "description", "licence", "limitations")}
-        about |= {"trained_at_m": self.trained_at_m, "dtypes": self.dtypes}
+        about = {name: getattr(self, name) for name in _ABOUT}
         table: dict[str, Any] = {"about": about, "model": model}
         table |= {name: asdict(part) for name in _SECTIONS if (part := getattr(self, name)) is not None}
         table |= self.classes.to_json()
@@ -155,52 +159,61 @@ def recipe_of(table: Mapping[str, Any], folder: Path, *, where: str = "the recip
         ClassError: a class table that contradicts itself.
     """
     left = dict(table)
-    model = dict(left.pop("model", MODEL))
+    model, about = _table_of(left.pop("model", MODEL), "[model]", where), left.pop("about", None)
     try:
+        if about is None:
+            raise KeyError("about")
         entries = dict(
-            left.pop("about"),
+            _about(_table_of(about, "[about]", where), where),
             arch=model.pop("arch"),
             encoder=model.pop("encoder"),
             encoder_weights=_weights(model.pop("encoder_weights", RANDOM)),
             init=model.pop("init", None),
             options={name: tuple(v) if isinstance(v, list) else v for name, v in model.items()},
             classes=ClassMap.from_json({"classes": left.pop("classes"), "ignore": left.pop("ignore", [])}),
-            bands=tuple(_make(BandSpec, band) for band in left.pop("bands")),
-            sources=tuple(_make(SourceSpec, source) for source in left.pop("sources")),
+            bands=_each(BandSpec, left.pop("bands"), "[[bands]]", where),
+            sources=_each(SourceSpec, left.pop("sources"), "[[sources]]", where),
             folder=folder,
         )
     except KeyError as error:
         raise TrainingError(f"{where} has no entry {error}; add it") from error
     for name, kind in _SECTIONS.items():
         if name in left:
-            entries[name] = _section(kind, left.pop(name))
+            entries[name] = filled(kind, _over_crop(name, left.pop(name), entries), f"{where}, [{name}]")
     if left:
-        raise TrainingError(f"{where} has unknown entries: {', '.join(left)}")
-    recipe: Recipe = _make(Recipe, entries)
+        known = ", ".join(("about", "model", *_SECTIONS, "classes", "ignore", "bands", "sources"))
+        raise TrainingError(f"{where} has unknown entries: {', '.join(left)}; it knows {known}")
+    recipe: Recipe = filled(Recipe, entries, where)
     return recipe
 
 
-def _section(kind: Any, entries: Mapping[str, Any]) -> Any:
-    if kind is LossOptions and isinstance(entries.get("hard"), Mapping):
-        entries = {**entries, "hard": _make(HardOptions, entries["hard"])}
-    return _make(kind, entries)
+def _over_crop(name: str, section: Any, entries: Mapping[str, Any]) -> Any:
+    """A split's blocks are as large as the crops unless it says otherwise."""
+    if name == "split" and isinstance(section, Mapping) and isinstance(entries.get("sampling"), SamplingOptions):
+        return {"crop": entries["sampling"].crop, **section}
+    return section
 
 
-def _weights(text: str) -> str | None:
+def _table_of(value: Any, place: str, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TrainingError(f"{where}: {place} is a table of entries, got {shown(value)}")
+    return dict(value)
+
+
+def _about(entries: dict[str, Any], where: str) -> dict[str, Any]:
+    if unknown := sorted(set(entries) - set(_ABOUT)):
+        raise TrainingError(f"{where}, [about] has no {', '.join(unknown)}; it knows {', '.join(_ABOUT)}")
+    return entries
+
+
+def _each(kind: type[Any], rows: Any, place: str, where: str) -> tuple[Any, ...]:
+    if not isinstance(rows, list | tuple) or not rows:
+        raise TrainingError(f"{where}: {place} is a list of one table or more, got {shown(rows)}")
+    return tuple(filled(kind, row, f"{where}, {place} {number}") for number, row in enumerate(rows, start=1))
+
+
+def _weights(text: Any) -> Any:
     return None if text == RANDOM else text
-
-
-def _make(kind: Any, entries: Mapping[str, Any]) -> Any:
-    known = {f.name for f in fields(kind)}
-    if unknown := sorted(set(entries) - known):
-        raise TrainingError(
-            f"a recipe's {kind.__name__} has no {', '.join(unknown)}; it knows {', '.join(sorted(known))}"
-        )
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise TrainingError(f"a recipe's {kind.__name__} is incomplete or mistyped: {error}") from error
 
 
 def _plain(value: Any) -> Any:

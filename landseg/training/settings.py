@@ -11,6 +11,7 @@ from landseg.errors import TrainingError
 from landseg.training.network import NetworkChoice, read_value
 from landseg.training.plain import PlainData, completed
 from landseg.training.recipe import MODEL, RANDOM, Recipe, read_table, recipe_of
+from landseg.training.typed import shown
 
 _BUDGETS = ("minutes", "steps", "epochs")
 
@@ -46,14 +47,19 @@ class Settings:
             ModelError: a network that does not exist.
         """
         first = Path(data.images[0])
-        if data.labels is None and first.suffix.lower() == ".toml":
+        if first.suffix.lower() == ".toml":
             if config is not None:
                 raise TrainingError(f"{first} is a recipe already: leave out --config")
+            if beside := [*data.images[1:], *(data.labels or ()), *data.said()]:
+                raise TrainingError(
+                    f"{first} is a recipe, which says what the data are: leave out {', '.join(beside)}"
+                )
             table, folder, where = read_table(first), first.parent, f"recipe {first}"
         else:
             given = {} if config is None else read_table(config)
             given.setdefault("model", MODEL)
-            table = completed(given, data, name=name)
+            skip = _section(self.over(given), "sampling").get("skip_corrupt") is True
+            table = completed(given, data, name=name, skip=skip)
             folder, where = Path(), str(config or "the recipe")
         recipe = recipe_of(self.over(table), folder, where=where)
         said = {key: value for key, value in self.model.items() if value is not None and key != "init"}
@@ -68,23 +74,31 @@ class Settings:
         full = {**table}
         fit = _said(self.fit)
         if any(name in fit for name in _BUDGETS):  # one budget in place of another
-            full["fit"] = {key: value for key, value in full.get("fit", {}).items() if key not in _BUDGETS}
+            full["fit"] = {key: value for key, value in _section(full, "fit").items() if key not in _BUDGETS}
         split = _said(self.split)
         if split.get("by") == RANDOM:
             full.pop("split", None)
             split = {}
         for name, said in (("fit", fit), ("sampling", _said(self.sampling)), ("split", split)):
             if said:
-                full[name] = {**full.get(name, {}), **said}
+                full[name] = {**_section(full, name), **said}
         if self.model.get("init") is not None:
-            full["model"] = {**full.get("model", MODEL), "init": self.model["init"]}
+            full["model"] = {**_section(full, "model", MODEL), "init": self.model["init"]}
         for text in self.more:
             place, equals, value = text.partition("=")
             section, dot, key = place.strip().partition(".")
-            if not (equals and dot and key.isidentifier()):
+            if not (equals and value.strip() and section.isidentifier() and dot and key.isidentifier()):
                 raise TrainingError(f"--set takes SECTION.KEY=VALUE such as fit.optimizer=sgd, got {text!r}")
-            full[section] = {**full.get(section, {}), key: read_value(text, value.strip())}
+            there = _section(full, section, MODEL if section == "model" else {})
+            full[section] = {**there, key: read_value(text, value.strip())}
         return full
+
+
+def _section(tables: Mapping[str, Any], name: str, otherwise: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    section = tables.get(name, otherwise or {})
+    if not isinstance(section, Mapping):
+        raise TrainingError(f"{name} is no section of single entries: it holds {shown(section)}")
+    return section
 
 
 def _said(entries: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,6 +67,8 @@ class SourceSpec:
     resolution_m: float | None = None
 
     def __post_init__(self) -> None:
+        if not self.paths or not all(self.paths):
+            raise TrainingError(f"source {self.name!r} names no images: name a folder, a glob, files or a list")
         if not self.name:
             first = self.images if isinstance(self.images, str) else self.images[0]
             object.__setattr__(self, "name", first.rstrip("/").rpartition("/")[2] or first)
@@ -83,6 +85,13 @@ class SourceSpec:
             raise TrainingError(f"source {self.name!r}: a partial_class goes with polygons of one class or an index")
         if self.partial not in (None, "unknown", "others"):
             raise TrainingError(f"source {self.name!r}: partial is unknown or others, got {self.partial!r}")
+        if not self.weight > 0 or not 0 < self.zoom[0] <= self.zoom[1]:
+            raise TrainingError(
+                f"source {self.name!r}: weight is above 0 and zoom a range such as [0.5, 2], got {self.weight} and "
+                f"{list(self.zoom)}"
+            )
+        if self.bands is not None and (not self.bands or min(self.bands) < 1):
+            raise TrainingError(f"source {self.name!r}: bands count from 1, got {list(self.bands)}")
 
     @property
     def paths(self) -> tuple[str, ...]:

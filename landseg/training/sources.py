@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.errors import TrainingError
+from landseg.errors import RasterError, TrainingError
 from landseg.geo.labels import PolygonLabels
 from landseg.training import files
 from landseg.training.files import Item, scene_names
@@ -18,11 +19,13 @@ from landseg.training.kinds import Kinds
 from landseg.training.labelling import Burnt, LabelOptions, Labels, Legend, Opener, burnt, check_fit, legend
 from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe
-from landseg.training.scene import RasterScene, Scene, in_memory
+from landseg.training.scene import RasterScene, Scene, in_memory, parts
 from landseg.training.source_spec import SourceSpec
 from landseg.training.targets import IndexTargets, Targets, listed, refuse_strange
 
 MEMORY_MIB = 2048
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -65,10 +68,15 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
             Opener(item.image, bands, tuple(each), len(recipe.classes))
             for item, each in zip(found, zip(*labels, strict=True), strict=True)
         ]
+        if recipe.sampling.skip_corrupt:
+            whole = [number for number, one in enumerate(fresh) if _is_whole(one)]
+            fresh, found = [fresh[number] for number in whole], [found[number] for number in whole]
         check_fit(fresh)
         openers += fresh
         items += found
         settings += [specs[0]] * len(found)
+    if not openers:
+        raise TrainingError("none of the images can be read whole; leave out skip_corrupt to see why")
     names = scene_names([item.image for item in items])
     scenes: list[Scene] = [
         RasterScene(
@@ -121,12 +129,28 @@ def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) ->
     return found
 
 
+def settled(recipe: Recipe, data: Path) -> Recipe:
+    """Return the recipe with labels that lie beside it named in full: written elsewhere it still finds them."""
+    sources = tuple(
+        spec if spec.polygons is None else replace(spec, polygons=_full_name(spec.polygons, data, recipe.folder))
+        for spec in recipe.sources
+    )
+    return replace(recipe, sources=sources)
+
+
 def fingerprint(paths: Sequence[Path]) -> str:
-    """Return one SHA-256 over the files' own digests, in the given order."""
+    """Return one SHA-256 over the files' own digests, in the given order.
+
+    Raises:
+        RasterError: a file that cannot be read.
+    """
     total = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            total.update(hashlib.file_digest(file, "sha256").digest())
+        try:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise RasterError(f"{path} cannot be read: {error.strerror or error}") from error
     return total.hexdigest()
 
 
@@ -172,6 +196,27 @@ def _labels(
 def _find_vector(name: str, data: Path, beside: Path) -> Path:
     """Below the data folder, or else beside the recipe: labels drawn for one model belong to its recipe."""
     return next((path for path in (data / name, beside / name) if path.exists()), data / name)
+
+
+def _full_name(name: str, data: Path, beside: Path) -> str:
+    found = _find_vector(name, data, beside)
+    return name if found == data / name else str(found.resolve())
+
+
+def _is_whole(opener: Opener) -> bool:
+    """Whether every pixel and label of a scene can be read; says what is left out."""
+    try:
+        opened = opener()
+        try:
+            for part in parts(opened.source.grid.shape):
+                pixels, _ = opened.source.read(part)
+                opened.targets.read(part, pixels)
+        finally:
+            opened.close()
+    except RasterError as error:
+        _log.warning("left out: %s", error)
+        return False
+    return True
 
 
 def _legend(spec: SourceSpec, kinds: Kinds) -> Legend:
