@@ -23,6 +23,10 @@ from landseg.tiling.receptive import receptive_field
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.census import SceneCensus, remarks, take_census
+from landseg.training.coarse_options import CoarseOptions
+from landseg.training.coarse_sources import card_entry, counted
+from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.derived import in_memory, whole
 from landseg.training.fit import Scaling, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
@@ -30,9 +34,10 @@ from landseg.training.objective import objective
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.samples import SamplePictures
-from landseg.training.scene import Masked, Scene, in_memory
+from landseg.training.scene import Scene
 from landseg.training.sources import Labelled, find_items, fingerprint, open_scenes
 from landseg.training.split import split
+from landseg.training.targets import listed
 
 
 @dataclass(frozen=True)
@@ -109,8 +114,9 @@ def train(
     census = take_census(made.learned, seed=recipe.fit.seed)
     for line in remarks(made.learned, census, recipe.classes.names):
         report(f"note: {line}")
-    network = _fitted(network, recipe, opened, made, census, (folder, resume, quiet))
-    card = _card(recipe, network, Path(data), keep_out, figures)
+    statistics = _statistics(opened, recipe, made, report)
+    network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
+    card = _card(recipe, network, Path(data), keep_out, figures, statistics)
     if made.kept:
         report(f"predicting {len(made.kept)} kept-out scenes")
         kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
@@ -125,25 +131,26 @@ def _fitted(
     recipe: Recipe,
     opened: Labelled,
     made: _Parts,
-    census: Sequence[SceneCensus],
+    found: tuple[Sequence[SceneCensus], JointStatistics | None],
     run: tuple[Path, bool, bool],
 ) -> nn.Module:
     """The trained network."""
-    folder, resume, quiet = run
+    (folder, resume, quiet), (census, statistics) = run, found
     sampling = recipe.sampling
     scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
-    options = recipe.fit.resolved(sum(one.labelled for one in census), batch_pixels=sampling.batch * sampling.crop**2)
+    options = recipe.fit.resolved(sum(one.known for one in census), batch_pixels=sampling.batch * sampling.crop**2)
     learned = in_memory(made.learned, sampling.memory_mib)
     sampler = CropSampler(learned, sampling, seed=options.seed, sets=opened.sets, census=census)
     batches = Batches(sampler, options=recipe.augment)
     shown = Batches(CropSampler(made.kept or learned, sampling, seed=options.seed, sets=opened.sets), options=NONE)
+    coarse = None if statistics is None else (statistics, (recipe.coarse or CoarseOptions()).share)
     glimpse = Glimpse(made.kept, recipe.classes.names, scaling)
     folder.mkdir(parents=True, exist_ok=True)
     recipe.write(folder / "train.toml")
     return fit(
         network,
         batches,
-        objective(recipe.loss, opened.sets, census),
+        objective(recipe.loss, opened.sets, census, coarse),
         scaling,
         options=options,
         folder=folder,
@@ -191,9 +198,7 @@ def _scenes(count: int) -> str:
 
 def _file_of(scene: Scene, opened: Labelled) -> tuple[Path, tuple[int, ...]]:
     """The image of a scene, or of the scene that it is part of, and its bands."""
-    while isinstance(scene, Masked):
-        scene = scene.scene
-    number = next(number for number, one in enumerate(opened.scenes) if one is scene)
+    number = next(number for number, one in enumerate(opened.scenes) if one is whole(scene))
     return opened.items[number].image, opened.bands[number]
 
 
@@ -214,7 +219,38 @@ def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
     return network
 
 
-def _card(recipe: Recipe, network: nn.Module, data: Path, keep_out: Sequence[str], figures: Metrics | None) -> Card:
+def _statistics(
+    opened: Labelled, recipe: Recipe, made: _Parts, report: Callable[[str], None]
+) -> JointStatistics | None:
+    """What coarse labels say of the classes, as the recipe's table has it or as counted in what is learned."""
+    if opened.coarse is None:
+        return None
+    if not any(scene.coarse_side for scene in made.learned):
+        raise TrainingError(
+            "no scene that is learned has coarse labels: keep out others, or leave out the coarse labels"
+        )
+    statistics = opened.statistics
+    if statistics is None:
+        statistics = counted(made.learned, opened.coarse, recipe.classes.names)
+        if any(source.sampled for source in recipe.sources):
+            report(
+                "note: the joint statistics are counted from labels of some classes or places only; give "
+                "--coarse-table if these are not what the ground is made of"
+            )
+    report(f"coarse labels: joint statistics {statistics.note}")
+    if statistics.silent:
+        report(f"note: coarse classes that teach nothing: {listed(statistics.silent)}")
+    return statistics
+
+
+def _card(
+    recipe: Recipe,
+    network: nn.Module,
+    data: Path,
+    keep_out: Sequence[str],
+    figures: Metrics | None,
+    statistics: JointStatistics | None,
+) -> Card:
     sources = tuple(
         DataSource(spec.name, spec.licence, spec.credit, fingerprint([item.image for item in find_items(spec, data)]))
         for spec in recipe.sources
@@ -223,6 +259,8 @@ def _card(recipe: Recipe, network: nn.Module, data: Path, keep_out: Sequence[str
     made_with: dict[str, Any] = {
         name: table[name] for name in ("fit", "sampling", "augment", "loss", "split") if name in table
     }
+    if statistics is not None:
+        made_with["coarse"] = card_entry(recipe.sources, recipe.coarse or CoarseOptions(), statistics)
     weights = recipe.encoder_weights if recipe.init is None else recipe.init
     started_from = None if weights is None else Path(weights).name  # a card travels: folders stay at home
     return Card(

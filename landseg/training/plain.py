@@ -14,7 +14,7 @@ from landseg.geo.labels import is_vector
 from landseg.geo.legend import read_class_table
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
-from landseg.training.files import Item, items_of, pair
+from landseg.training.files import Item, items_of, pair, paired_where_possible
 from landseg.training.legends import classes_of
 
 _WINDOWS, _EDGE = 64, 512  # what band statistics are taken from
@@ -38,6 +38,8 @@ class PlainData:
         all_touched: burn every pixel that a polygon touches.
         partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
         bands: of the images, 1-based; None: all but alpha.
+        coarse: coarse labels: a raster or the files of a mosaic, or a folder with one for each image. Images without
+            other labels are then learned from these alone.
     """
 
     images: tuple[str, ...]
@@ -49,6 +51,7 @@ class PlainData:
     all_touched: bool = False
     partial: str | None = None
     bands: tuple[int, ...] | None = None
+    coarse: tuple[str, ...] | None = None
 
     @property
     def vector(self) -> str | None:
@@ -66,16 +69,26 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str) -> dict[s
     """
     if "sources" in table:
         raise TrainingError("the file names its sources itself: leave out IMAGES and LABELS, or its [[sources]]")
-    items = items_of(data.images) if data.vector else pair(data.images, data.labels)
+    items = _items(data)
     classes = _classes(items, data)
     bands, dtype = _bands(items, data.bands)
-    full = {"about": {}, "split": {"by": _way(items)}, **table}
+    labelled = items if data.vector else [item for item in items if item.labels is not None]
+    full = {"about": {}, **({"split": {"by": _way(labelled)}} if labelled else {}), **table}
     full["about"] = {"name": name, "dtypes": [dtype], "trained_at_m": _resolutions(items), **full["about"]}
     full.setdefault("bands", bands)
     if "classes" not in table:
         full |= classes.to_json()
     full["sources"] = [_source(data)]
     return full
+
+
+def _items(data: PlainData) -> list[Item]:
+    if data.vector:
+        return items_of(data.images)
+    if data.coarse is None:
+        return pair(data.images, data.labels)
+    items = items_of(data.images)
+    return items if data.labels is None else paired_where_possible(items, data.labels)
 
 
 def _way(items: Sequence[Item]) -> str:
@@ -88,6 +101,7 @@ def _way(items: Sequence[Item]) -> str:
 def _source(data: PlainData) -> dict[str, Any]:
     source: dict[str, Any] = {"images": list(data.images), "all_touched": data.all_touched}
     source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
+    source["coarse"] = data.coarse and list(data.coarse)
     said = {"class_field": data.class_field, "background": data.background, "partial": data.partial}
     source |= said | {"bands": None if data.bands is None else list(data.bands)}
     return {key: value for key, value in source.items() if value is not None}
