@@ -49,7 +49,7 @@ class JointStatistics:
     def __post_init__(self) -> None:
         shape = (len(self.coarse), len(self.classes))
         for name, wanted in (("mean", shape), ("spread", shape), ("weights", shape[:1])):
-            table = np.asarray(getattr(self, name), np.float64)
+            table = np.ascontiguousarray(getattr(self, name), np.float64)
             if table.shape != wanted or not np.isfinite(table).all() or (table < 0).any():
                 raise TrainingError(f"the {name} of joint statistics should be {wanted} numbers of 0 or more")
             object.__setattr__(self, name, table)
