@@ -24,7 +24,7 @@ from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.census import SceneCensus, remarks, take_census
 from landseg.training.coarse_options import CoarseOptions
-from landseg.training.coarse_sources import card_entry, counted
+from landseg.training.coarse_sources import card_entry, settled
 from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.derived import in_memory, whole
 from landseg.training.fit import Scaling, fit
@@ -37,7 +37,6 @@ from landseg.training.samples import SamplePictures
 from landseg.training.scene import Scene
 from landseg.training.sources import Labelled, find_items, fingerprint, open_scenes
 from landseg.training.split import split
-from landseg.training.targets import listed
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,14 @@ def train(
     census = take_census(made.learned, seed=recipe.fit.seed)
     for line in remarks(made.learned, census, recipe.classes.names):
         report(f"note: {line}")
-    statistics = _statistics(opened, recipe, made, report)
+    statistics = settled(
+        made.learned,
+        opened.coarse,
+        opened.statistics,
+        specs=recipe.sources,
+        classes=recipe.classes.names,
+        report=report,
+    )
     network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     card = _card(recipe, network, Path(data), keep_out, figures, statistics)
     if made.kept:
@@ -217,30 +223,6 @@ def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
         for line in transferred(load_model(recipe.init), network, card=recipe).sentences():
             report(line)
     return network
-
-
-def _statistics(
-    opened: Labelled, recipe: Recipe, made: _Parts, report: Callable[[str], None]
-) -> JointStatistics | None:
-    """What coarse labels say of the classes, as the recipe's table has it or as counted in what is learned."""
-    if opened.coarse is None:
-        return None
-    if not any(scene.coarse_side for scene in made.learned):
-        raise TrainingError(
-            "no scene that is learned has coarse labels: keep out others, or leave out the coarse labels"
-        )
-    statistics = opened.statistics
-    if statistics is None:
-        statistics = counted(made.learned, opened.coarse, recipe.classes.names)
-        if any(source.sampled for source in recipe.sources):
-            report(
-                "note: the joint statistics are counted from labels of some classes or places only; give "
-                "--coarse-table if these are not what the ground is made of"
-            )
-    report(f"coarse labels: joint statistics {statistics.note}")
-    if statistics.silent:
-        report(f"note: coarse classes that teach nothing: {listed(statistics.silent)}")
-    return statistics
 
 
 def _card(

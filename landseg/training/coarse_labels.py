@@ -43,7 +43,8 @@ class CoarseLabels:
     def __init__(self, paths: Paths, grid: Grid, classes: ClassMap, *, side: int | None = None) -> None:
         labels = open_labels(paths, grid)
         self.classes, self.shape, self.note = classes, grid.shape, labels.note
-        self.side = side or max(1, round(1 / pixel_ratio(labels.source.grid, grid)))
+        nowhere = None in (labels.source.grid.crs, grid.crs) and labels.source.grid.crs != grid.crs
+        self.side = side or (1 if nowhere else max(1, round(1 / pixel_ratio(labels.source.grid, grid))))
         self._name = labels.source.name
         self._truth = ClassRaster(labels, classes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +76,52 @@ def coarse_rasters(
     if classes is None:
         return [None] * len(items)
     return [None if one is None else CoarseRaster(one, classes, options.side) for one in paths]
+
+
+def settled(
+    scenes: Sequence[Scene],
+    coarse: ClassMap | None,
+    given: JointStatistics | None,
+    *,
+    specs: Sequence[SourceSpec],
+    classes: Sequence[str],
+    report: Callable[[str], None],
+) -> JointStatistics | None:
+    """Return what coarse labels say of the classes: as a table has it, or as counted in what is learned.
+
+    Args:
+        scenes: that are learned.
+        coarse: what their coarse values mean; None: they have none, and neither has anything else.
+        given: a table's statistics, if there is one.
+        specs: the sources of all scenes.
+        classes: names of the model's classes.
+        report: gets what a user should know, a line each.
+
+    Raises:
+        TrainingError: no scene that is learned has coarse labels, or none has both kinds and no table was given.
+    """
+    if coarse is None:
+        return None
+    sides = [scene.coarse_side for scene in scenes if scene.coarse_side is not None]
+    if not sides:
+        raise TrainingError(
+            "no scene that is learned has coarse labels: keep out others, or leave out the coarse labels"
+        )
+    statistics = counted(scenes, coarse, classes) if given is None else given
+    if given is None and any(spec.sampled for spec in specs):
+        report(
+            "note: the joint statistics are counted from labels of some classes or places only; give --coarse-table "
+            "if these are not what the ground is made of"
+        )
+    if given is None and 1 in sides:
+        report(
+            "note: coarse labels are as fine as the imagery, as far as their raster says; if they were brought onto "
+            "its pixels, say how many of them a label is wide (--set coarse.side=30)"
+        )
+    report(f"coarse labels: joint statistics {statistics.note}")
+    if statistics.silent:
+        report(f"note: coarse classes that teach nothing: {listed(statistics.silent)}")
+    return statistics
 
 
 def counted(scenes: Sequence[Scene], coarse: ClassMap, classes: Sequence[str]) -> JointStatistics:
