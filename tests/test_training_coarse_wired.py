@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from torch import nn
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
-from landseg.geo.grid import Rect
+from landseg.geo.grid import Grid, Rect
 from landseg.training import augment as augmentation
 from landseg.training.augment import NONE, AugmentOptions, augment
 from landseg.training.batches import Batch, Batches
@@ -32,6 +34,7 @@ from landseg.training.sampler import CropSampler, SamplingOptions
 from landseg.training.scene import ArrayScene, Scene
 from landseg.training.split import SplitOptions, split
 from tests.coarse_parts import BLOCK, patchwork
+from tests.conftest import HALF_METRE, UTM
 
 COARSE = ClassMap.from_json([{"value": 21, "name": "mostly dark"}, {"value": 24, "name": "mostly bright"}])
 NAMES = ("dark", "bright")
@@ -135,6 +138,26 @@ def test_a_split_scene_does_not_tell_coarse_labels_of_what_is_kept() -> None:
     assert not kept_ground_is_unseen(telling, made.kept[0])
     (held,) = in_memory(made.learned[:1], 1)
     assert kept_ground_is_unseen(held, made.kept[0])
+
+
+def learned_beside(*, placed: bool) -> set[str]:
+    """Of two pairs of scenes on one ground, each with one that has coarse labels alone: what is learned by file."""
+    scenes: list[Scene] = []
+    for number, place in enumerate("ab"):
+        grid = Grid(CRS.from_user_input(UTM), HALF_METRE @ Affine.translation(500 * number, 0), 96, 96)
+        fine, coarse = patchwork(number)
+        one = replace(scene_of(fine, None, f"{place}_fine"), grid=grid if placed else None)
+        unknown = np.full_like(fine, IGNORE_INDEX)
+        other = replace(one, name=f"{place}_coarse", pixels=one.pixels + 1, target=unknown, coarse=coarse)
+        scenes += [one, other]
+    made = split(scenes, SplitOptions(by="file", share=0.5), classes=NAMES)
+    (kept,) = made.kept
+    return {"kept ground" if scene.name[0] == kept.name[0] else "other" for scene in made.learned}
+
+
+def test_coarse_labels_of_a_file_that_is_kept_are_not_learned() -> None:
+    assert learned_beside(placed=True) == {"other"}
+    assert learned_beside(placed=False) == {"kept ground", "other"}  # the twin: nobody can know that it is one place
 
 
 # ---- what they teach -----------------------------------------------------------------------------------------------
