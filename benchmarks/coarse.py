@@ -15,7 +15,7 @@ its labels:
 
 A step takes four crops of the first third in every arm, and four of the remaining one in all but `third`: what is
 learnt from fine labels is the same, and the rest comes on top. A run that has left its figures in the output folder
-is not repeated.
+is not repeated. Crops, augmentation, loss and loop are those of `landseg train`.
 """
 
 from __future__ import annotations
@@ -33,8 +33,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -43,9 +41,15 @@ from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.geo.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.build import build_network
-from landseg.training.coarse import SHARE, CoarseLoss
-from landseg.training.coarse_statistics import JointStatistics, StatisticsCounter, read_statistics
-from landseg.training.losses_dense import softmax_cross_entropy
+from landseg.training.batches import Batch, Batches
+from landseg.training.coarse import SHARE
+from landseg.training.coarse_sources import counted
+from landseg.training.coarse_statistics import JointStatistics, read_statistics
+from landseg.training.fit import FitOptions, Scaling, fit
+from landseg.training.losses import LabelSets
+from landseg.training.objective import LossOptions, objective
+from landseg.training.sampler import CropSampler, SamplingOptions
+from landseg.training.scene import ArrayScene
 
 ARMS = ("third", "coarse", "published", "both")
 NAMES = ("tree canopy", "low vegetation", "impervious")
@@ -65,14 +69,12 @@ class Patch:
     target: NDArray[np.uint8]
     nlcd: NDArray[np.uint8]
 
-
-@dataclass(frozen=True)
-class Batch:
-    """What CoarseLoss asks for, with its pixels."""
-
-    pixels: Tensor
-    target: Tensor
-    coarse: Tensor | None
+    def scene(self, coarse: ClassMap | None, *, fine: bool) -> ArrayScene:
+        """The patch to be learned from, with either kind of labels, both or none."""
+        target = self.target if fine else np.full_like(self.target, IGNORE_INDEX)
+        blocks = None if coarse is None else coarse.to_indices(self.nlcd)
+        valid = np.ones(target.shape, np.bool_)
+        return ArrayScene(self.name, self.pixels, valid, target, coarse=blocks, side=NLCD_SIDE)
 
 
 def read_patches(folder: Path) -> list[list[Patch]]:
@@ -100,56 +102,25 @@ def statistics_of(arm: str, known: list[Patch], values: list[int]) -> JointStati
         mean[weights == 0] = 0
         return JointStatistics(read.coarse, NAMES, mean, read.spread[:, keep], weights, read.note)
     classes = ClassMap(tuple(LandClass(value, f"NLCD {value}", (128, 128, 128)) for value in values))
-    counter = StatisticsCounter(classes, NAMES, side=NLCD_SIDE)
-    for patch in known:
-        counter.update(patch.target, classes.to_indices(patch.nlcd))
-    return counter.compute()
+    return counted([patch.scene(classes, fine=True) for patch in known], classes, NAMES)
 
 
-def draw(groups: list[list[Patch]], fine: set[str], coarse: ClassMap | None, rng: np.random.Generator) -> Batch:
-    """As many crops of each group, its patches taking turns; fine targets of the patches in ``fine`` alone."""
-    crops: list[tuple[NDArray[Any], ...]] = []
-    for patch in (group[i % len(group)] for group in groups for i in range(BATCH)):
-        top, left = rng.integers(0, patch.target.shape[0] - CROP + 1, 2)
-        here = (..., slice(top, top + CROP), slice(left, left + CROP))
-        target = patch.target[here] if patch.name in fine else np.full((CROP, CROP), IGNORE_INDEX, np.uint8)
-        blocks = np.zeros((CROP, CROP), np.uint8) if coarse is None else coarse.to_indices(patch.nlcd[here])
-        turns, mirrored = int(rng.integers(4)), bool(rng.integers(2))
-        light = rng.uniform(0.8, 1.25) * rng.normal(1, 0.05, (4, 1, 1))
-        arrays = ((patch.pixels[here] * light).astype(np.float32), target, blocks)
-        turned = [np.rot90(a, turns, axes=(-2, -1)) for a in arrays]
-        crops.append(tuple((a[..., ::-1] if mirrored else a).copy() for a in turned))
-    pixels, target, blocks = (torch.from_numpy(np.stack(kind)) for kind in zip(*crops, strict=True))
-    return Batch(pixels, target, None if coarse is None else blocks)
+class Groups:
+    """As many crops of each group of scenes in every batch."""
 
+    def __init__(self, groups: list[list[ArrayScene]], seed: int) -> None:
+        sampling = SamplingOptions(crop=CROP, batch=BATCH, balanced=0)
+        self._parts = [Batches(CropSampler(group, sampling, seed=seed + n)) for n, group in enumerate(groups)]
 
-def learn(
-    network: nn.Module, groups: list[list[Patch]], fine: set[str], statistics: JointStatistics | None, scale: Any, *,
-    steps: int, share: float, seed: int,
-) -> nn.Module:  # fmt: skip
-    """Train in place; the moving average of the weights, in eval mode."""
-    rng = np.random.default_rng(seed)
-    loss = softmax_cross_entropy if statistics is None else CoarseLoss(softmax_cross_entropy, statistics, share=share)
-    encoder = list(network.get_submodule("encoder").parameters())
-    inside = {id(p) for p in encoder}
-    rates = [(encoder, 0.4 * RATE), ([p for p in network.parameters() if id(p) not in inside], RATE)]
-    optimizer = torch.optim.AdamW([{"params": p, "lr": rate, "peak": rate} for p, rate in rates], weight_decay=0.02)
-    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
-    network.train()
-    for step in range(steps):
-        for group in optimizer.param_groups:
-            group["lr"] = group["peak"] * min(1.0, (step + 1) / (0.05 * steps)) * (1 - step / steps) ** 0.9
-        batch = draw(groups, fine, statistics and statistics.coarse, rng)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            logits = network(scale(batch.pixels).contiguous(memory_format=torch.channels_last))
-        value = loss(logits, batch) if isinstance(loss, CoarseLoss) else loss(logits, batch.target)
-        optimizer.zero_grad(set_to_none=True)
-        value.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-        optimizer.step()
-        average.update_parameters(network)
-    trained: nn.Module = average.module
-    return trained.eval()
+    def __len__(self) -> int:
+        return len(self._parts[0])
+
+    def __getitem__(self, number: int) -> Batch:
+        parts = [part[number] for part in self._parts]
+        pixels, valid, target = (torch.cat([getattr(p, k) for p in parts]) for k in ("pixels", "valid", "target"))
+        unknown = torch.full_like(parts[0].target, IGNORE_INDEX)
+        coarse = torch.cat([unknown if part.coarse is None else part.coarse for part in parts])
+        return Batch(pixels, valid, target, tuple(name for part in parts for name in part.names), coarse)
 
 
 def run(arm: str, trial: tuple[int, int], seed: int, thirds: list[list[Patch]], options: argparse.Namespace) -> None:
@@ -165,23 +136,27 @@ def run(arm: str, trial: tuple[int, int], seed: int, thirds: list[list[Patch]], 
         decoder_channels=64,
     )  # fmt: skip
     everything = np.concatenate([p.pixels.reshape(len(p.pixels), -1) for p in known + rest], axis=1)
-    mean, std = (torch.from_numpy(f(everything, axis=1)).view(1, 4, 1, 1) for f in (np.mean, np.std))
-
-    def scale(pixels: Tensor) -> Tensor:
-        return (pixels - mean) / std
-
-    groups = [known] if arm == "third" else [known, rest]
-    fine = {p.name for p in (known + rest if arm == "both" else known)}
+    scaling = Scaling(tuple(everything.mean(1).tolist()), tuple(everything.std(1).tolist()))
     values = sorted({int(v) for third in thirds for p in third for v in np.unique(p.nlcd)})
     statistics = statistics_of(arm, known, values) if arm in ("coarse", "published") else None
-    begin = time.monotonic()
-    trained = learn(
-        network, groups, fine, statistics, scale, steps=options.steps, share=options.share, seed=seed
+    coarse = None if statistics is None else statistics.coarse
+    groups = [[p.scene(coarse, fine=True) for p in known]]
+    if arm != "third":
+        groups.append([p.scene(coarse, fine=arm == "both") for p in rest])
+    fitting = FitOptions(
+        steps=options.steps, learning_rate=RATE, warmup=0.05, ema=0.9, precision="bf16", workers=0, seed=seed
     )  # fmt: skip
+    learned = None if statistics is None else (statistics, options.share)
+    loss = objective(LossOptions(), LabelSets.of(len(NAMES)), (), learned)
+    begin = time.monotonic()
+    trained = fit(
+        network, Groups(groups, seed), loss, scaling, options=fitting, folder=options.out / f"{path.stem}.run"
+    ).eval()  # fmt: skip
     confusion = Confusion(len(NAMES))
     for patch in kept:
+        pixels = torch.from_numpy(patch.pixels)[None]
         with torch.inference_mode():
-            logits = trained(scale(torch.from_numpy(patch.pixels)[None]))
+            logits = trained(scaling.apply(pixels, torch.ones(pixels[:, 0].shape, dtype=torch.bool)))
         confusion.update(patch.target, logits[0].argmax(0).numpy().astype(np.uint8))
     figures = {
         "arm": arm, "trial": trial, "seed": seed, "steps": options.steps, "seconds": time.monotonic() - begin,

@@ -52,6 +52,30 @@ def command(
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="1,2,3", help="Of the images.", rich_help_panel=_DATA)
     ] = None,
+    coarse: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--coarse",
+            metavar="RASTER|FOLDER",
+            help="Coarse labels: a raster (or several, a mosaic), or a folder with one for each image.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    coarse_table: Annotated[
+        str | None,
+        typer.Option(
+            "--coarse-table",
+            metavar="FILE",
+            help="Shares of the classes in each coarse class, CSV or TOML; else counted where both are known.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    coarse_share: Annotated[
+        str | None,
+        typer.Option(
+            "--coarse-share", metavar="1/40", help="Of coarse labels in what is minimised.", rich_help_panel=_DATA
+        ),
+    ] = None,
     keep_out: Annotated[
         list[str] | None,
         typer.Option(
@@ -152,6 +176,7 @@ def command(
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
     from landseg.train import train
+    from landseg.training.coarse_options import share_of
     from landseg.training.device import first_process
     from landseg.training.network import read_options
     from landseg.training.options import minutes_of
@@ -171,6 +196,10 @@ def command(
                 "scale": options.numbers(scale, "--scale", float),
             },
             split={"by": split, "share": share, "aoi": aoi},
+            coarse={
+                "table": coarse_table,
+                "share": None if coarse_share is None else share_of(coarse_share),
+            },
             more=tuple(setting or ()),
         )
         named = PlainData(
@@ -184,6 +213,7 @@ def command(
             partial=partial,
             bands=options.numbers(bands, "--bands", int),
             folder=data,
+            coarse=tuple(coarse) if coarse else None,
         )
         trained = train(
             settings.recipe(named, config, name=output.stem),

@@ -11,20 +11,23 @@ from typing import Any
 import torch
 from torch import nn
 
-from landseg import __version__
 from landseg.errors import OutputError, TrainingError
 from landseg.geo.store import disk_errors
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
-from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
+from landseg.models.card import Metrics
 from landseg.models.shipped import SUFFIX
 from landseg.models.transfer import transferred
-from landseg.tiling.receptive import receptive_field
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
+from landseg.training.card_of import card_of, data_sources
 from landseg.training.census import SceneCensus, remarks, take_census
 from landseg.training.checkpoint import LAST
+from landseg.training.coarse_options import CoarseOptions
+from landseg.training.coarse_sources import settled
+from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
 from landseg.training.fit import Scaling, fit
 from landseg.training.glimpse import Glimpse
@@ -33,8 +36,8 @@ from landseg.training.objective import objective
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.samples import SamplePictures
-from landseg.training.scene import Masked, Scene, in_memory
-from landseg.training.sources import Labelled, find_items, fingerprint, open_scenes, settled
+from landseg.training.scene import Scene
+from landseg.training.sources import Labelled, fully_named, open_scenes
 from landseg.training.split import split
 
 RECIPE = "train.toml"  # in the run folder
@@ -104,24 +107,32 @@ def train(
         OutputError: the output exists, has no folder, or a name that is no model file's.
         KeyboardInterrupt: stopped by hand; ``resume=True`` continues.
     """
-    recipe = settled(recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(data))
+    recipe = fully_named(recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(data))
     output = Path(output)
     folder = output.with_suffix(".run")
     _refuse_existing(output, folder, resume=resume, overwrite=overwrite)
     figures = None if metrics_from is None else read_card(metrics_from).metrics
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
-    sources = _sources(recipe, Path(data))  # hours before the card needs them: they read every file
+    sources = data_sources(recipe, Path(data))  # hours before the card needs them: they read every file
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
     made = _split(opened, recipe, keep_out, report)
     census = take_census(made.learned, seed=recipe.fit.seed)
     for line in remarks(made.learned, census, recipe.classes.names):
         report(f"note: {line}")
-    network = _fitted(network, recipe, opened, made, census, (folder, resume, quiet))
+    statistics = settled(
+        made.learned,
+        opened.coarse,
+        opened.statistics,
+        specs=recipe.sources,
+        classes=recipe.classes.names,
+        report=report,
+    )
+    network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     if not first_process():  # under torchrun one process measures and writes
         return Trained(output, len(made.learned), len(made.kept), None)
-    card = _card(recipe, network, sources, keep_out, figures)
+    card = card_of(recipe, network, sources, keep_out=keep_out, figures=figures, statistics=statistics)
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
@@ -136,20 +147,21 @@ def _fitted(
     recipe: Recipe,
     opened: Labelled,
     made: _Parts,
-    census: Sequence[SceneCensus],
+    found: tuple[Sequence[SceneCensus], JointStatistics | None],
     run: tuple[Path, bool, bool],
 ) -> nn.Module:
     """The trained network."""
-    folder, resume, quiet = run
+    (folder, resume, quiet), (census, statistics) = run, found
     sampling = recipe.sampling
     scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
-    options = recipe.fit.resolved(sum(one.labelled for one in census), batch_pixels=sampling.batch * sampling.crop**2)
+    options = recipe.fit.resolved(sum(one.known for one in census), batch_pixels=sampling.batch * sampling.crop**2)
     sampler = CropSampler(made.learned, sampling, seed=options.seed, sets=opened.sets, census=census)
     batches = Batches(sampler, options=recipe.augment)
     shown = Batches(
         CropSampler(made.kept or made.learned, sampling, seed=options.seed, sets=opened.sets), options=NONE
     )
     glimpse = Glimpse(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
+    coarse = None if statistics is None else (statistics, (recipe.coarse or CoarseOptions()).share)
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if first_process() and not (resume and (folder / LAST).exists()):
@@ -157,7 +169,7 @@ def _fitted(
     trained = fit(
         network,
         batches,
-        objective(recipe.loss, opened.sets, census),
+        objective(recipe.loss, opened.sets, census, coarse),
         scaling,
         options=options,
         folder=folder,
@@ -215,9 +227,7 @@ def _scenes(count: int) -> str:
 
 def _file_of(scene: Scene, opened: Labelled) -> tuple[Path, tuple[int, ...]]:
     """The image of a scene, or of the scene that it is part of, and its bands."""
-    while isinstance(scene, Masked):
-        scene = scene.scene
-    number = next(number for number, one in enumerate(opened.scenes) if one is scene)
+    number = next(number for number, one in enumerate(opened.scenes) if one is whole(scene))
     return opened.items[number].image, opened.bands[number][: scene.channels]  # labels may look at more
 
 
@@ -236,44 +246,3 @@ def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
         for line in transferred(load_model(recipe.init), network, card=recipe).sentences():
             report(line)
     return network
-
-
-def _sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
-    return tuple(
-        DataSource(spec.name, spec.licence, spec.credit, fingerprint([item.image for item in find_items(spec, data)]))
-        for spec in recipe.sources
-    )
-
-
-def _card(
-    recipe: Recipe,
-    network: nn.Module,
-    sources: tuple[DataSource, ...],
-    keep_out: Sequence[str],
-    figures: Metrics | None,
-) -> Card:
-    table = recipe.table()
-    made_with: dict[str, Any] = {
-        name: table[name] for name in ("fit", "sampling", "augment", "loss", "split") if name in table
-    }
-    weights = recipe.encoder_weights if recipe.init is None else recipe.init
-    started_from = None if weights is None else Path(weights).name  # a card travels: folders stay at home
-    return Card(
-        name=recipe.name,
-        description=recipe.description,
-        arch=recipe.arch,
-        encoder=recipe.encoder,
-        options=dict(recipe.options),
-        bands=tuple(Band(b.name, b.common_name, b.mean, b.std) for b in recipe.bands),
-        classes=recipe.classes,
-        receptive_field=Field.of(receptive_field(network)),
-        parameters=sum(p.numel() for p in network.parameters()),
-        licence=recipe.licence,
-        dtypes=recipe.dtypes,
-        resolution_m=recipe.sampling.resolution_m,
-        trained_at_m=recipe.trained_at_m,
-        training=Training(sources, {**made_with, "keep_out": list(keep_out)}, started_from),
-        metrics=figures,
-        limitations=recipe.limitations,
-        created_by=f"landseg {__version__}",
-    )

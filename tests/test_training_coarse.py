@@ -22,7 +22,7 @@ from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.source import FileSource
 from landseg.training.coarse import CoarseLoss, mismatch, super_resolution_loss, used
-from landseg.training.coarse_labels import CoarseLabels, coarse_classes, read_coarse
+from landseg.training.coarse_labels import CoarseLabels, coarse_classes
 from landseg.training.coarse_statistics import FLOOR, JointStatistics, StatisticsCounter, read_statistics
 from landseg.training.losses_dense import softmax_cross_entropy
 
@@ -300,11 +300,31 @@ def test_a_coarse_class_that_was_never_seen_teaches_nothing() -> None:
 
 def test_counters_of_other_kinds_do_not_mix() -> None:
     with pytest.raises(TrainingError, match="merge counters that were made alike"):
-        StatisticsCounter(classes(5), ("a",), side=2).merge(StatisticsCounter(classes(5), ("a",), side=3))
+        StatisticsCounter(classes(5), ("a",), side=2).merge(StatisticsCounter(classes(6), ("a",), side=2))
     with pytest.raises(TrainingError, match="differ in size"):
         StatisticsCounter(classes(5), ("a",), side=2).update(np.zeros((2, 2), int), np.zeros((2, 3), int))
     with pytest.raises(TrainingError, match="1 or more pixels wide"):
         StatisticsCounter(classes(5), ("a",), side=0)
+
+
+def twice_and(second: StatisticsCounter, times: int) -> tuple[JointStatistics, JointStatistics]:
+    """A scene counted twice, and once more with pixels ``times`` smaller by another counter."""
+    rng = np.random.default_rng(3)
+    fine, coarse = rng.integers(0, 2, (12, 12)), rng.integers(0, 2, (12, 12))
+    first, both = (StatisticsCounter(classes(5, 6), ("a", "b"), side=4) for _ in range(2))
+    for counter in (first, both, both):
+        counter.update(fine, coarse)
+    second.update(*(labels.repeat(times, 0).repeat(times, 1) for labels in (fine, coarse)))
+    first.merge(second)
+    return first.compute(), both.compute()
+
+
+def test_imagery_of_another_resolution_counts_by_its_squares() -> None:
+    merged, both = twice_and(StatisticsCounter(classes(5, 6), ("a", "b"), side=8), 2)
+    assert np.allclose(merged.mean, both.mean) and np.allclose(merged.spread, both.spread)
+    assert merged.note == "estimated from 720 pixels with both labels, in squares of 4 or 8 pixels"
+    merged, both = twice_and(StatisticsCounter(classes(5, 6), ("a", "b"), side=4), 2)  # the twin: by its pixels
+    assert not np.allclose(merged.spread, both.spread)
 
 
 def test_tables_are_read_and_ordered(tmp_path: Path) -> None:
@@ -382,11 +402,6 @@ def test_a_coarse_raster_is_laid_over_the_image(write_raster: Callable[..., Path
     assert (read.read(Rect(35, 50, 40, 60)) == whole[35:75, 50:110]).all()
     with pytest.raises(AssertionError):  # the twin: another place is another crop
         assert (read.read(Rect(35, 50, 40, 60)) == whole[36:76, 50:110]).all()
-    crop = read_coarse(read, Rect(-10, 50, 40, 40), 40)
-    assert (crop[:10] == IGNORE_INDEX).all() and (crop[10:].numpy() == whole[:30, 50:90]).all()
-    half = read_coarse(read, Rect(0, 50, 40, 40), 20)
-    assert half.shape == (20, 20) and half.dtype == torch.uint8 and set(half.unique().tolist()) <= {0, 1}
-    assert (read_coarse(None, Rect(0, 0, 8, 8), 8) == IGNORE_INDEX).all()
     read.close()
 
 

@@ -25,10 +25,11 @@ from landseg.geo.majority import resample_labels
 from landseg.geo.resample import box_taps
 from landseg.geo.source import FileSource
 from landseg.training.crops import Crop, read_crop
+from landseg.training.derived import Masked, in_memory
 from landseg.training.files import Item
 from landseg.training.labelling import LabelOptions, open_items
 from landseg.training.pool import Pool
-from landseg.training.scene import ArrayScene, Example, Masked, RasterScene, Scene, in_memory, parts
+from landseg.training.scene import ArrayScene, Example, RasterScene, Scene, parts
 from tests.conftest import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json([{"value": 1, "name": "land"}, {"value": 2, "name": "water"}])

@@ -20,10 +20,11 @@ from landseg.geo.grid import Grid, Rect
 from landseg.training import split as module
 from landseg.training.balance import choose
 from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks
+from landseg.training.derived import Masked
 from landseg.training.files import Item
 from landseg.training.groups import grouped
 from landseg.training.overlap import overlaps
-from landseg.training.scene import Masked, Scene
+from landseg.training.scene import Scene
 from landseg.training.split import Split, SplitOptions, split
 
 NAMES = ("a", "b", "c")

@@ -51,8 +51,9 @@ def augment(crop: Crop, rng: np.random.Generator, options: AugmentOptions | None
     """Return the crop turned or mirrored, with other light, contrast, colour balance, haze and noise, as float32.
 
     Geometry is one of the eight symmetries of the square, by torchvision's kernels, applied to pixels, validity and
-    target alike: it moves whole pixels only. The light changes are in units of the crop's own brightness, hold for
-    any number of bands and are computed from valid pixels alone; what invalid pixels hold afterwards means nothing.
+    both kinds of labels alike: it moves whole pixels only. The light changes are in units of the crop's own
+    brightness, hold for any number of bands and are computed from valid pixels alone; what invalid pixels hold
+    afterwards means nothing.
     """
     options = options or AugmentOptions()
     angle = 90 * int(rng.integers(4)) * options.turns
@@ -62,14 +63,16 @@ def augment(crop: Crop, rng: np.random.Generator, options: AugmentOptions | None
 
 
 def _turned(crop: Crop, angle: int, mirrored: bool) -> Crop:
-    pixels, valid, target = crop.pixels, crop.valid[None], crop.target[None]
+    pixels = crop.pixels
+    masks = [part[None] for part in (crop.valid, crop.target, crop.coarse) if part is not None]
     if angle:
         pixels = kernels.rotate_image(pixels, angle)
-        valid, target = (kernels.rotate_mask(part, angle) for part in (valid, target))
+        masks = [kernels.rotate_mask(part, angle) for part in masks]
     if mirrored:
         pixels = kernels.horizontal_flip_image(pixels)
-        valid, target = (kernels.horizontal_flip_mask(part) for part in (valid, target))
-    return Crop(pixels, valid[0], target[0], crop.name)
+        masks = [kernels.horizontal_flip_mask(part) for part in masks]
+    valid, target, *coarse = (part[0] for part in masks)
+    return Crop(pixels, valid, target, crop.name, *coarse)
 
 
 def _light(pixels: Tensor, valid: Tensor, rng: np.random.Generator, options: AugmentOptions) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from landseg.classes import IGNORE_INDEX
 from landseg.training.augment import AugmentOptions, augment
 from landseg.training.crops import Crop
 from landseg.training.sampler import CropSampler
@@ -25,23 +27,26 @@ class Batch:
         valid: (N, s, s) bool.
         target: (N, s, s) uint8, indices into LabelSets, IGNORE_INDEX where unknown.
         names: of each crop's scene, and where in it the crop lies.
+        coarse: (N, s, s) uint8, coarse classes, IGNORE_INDEX where there are none; None where no scene has any.
     """
 
     pixels: Tensor
     valid: Tensor
     target: Tensor
     names: tuple[str, ...]
+    coarse: Tensor | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The same on a device."""
-        pixels, valid, target = (
-            x.to(device, non_blocking=non_blocking) for x in (self.pixels, self.valid, self.target)
-        )
-        return Batch(pixels, valid, target, self.names)
+        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
         """The same in page-locked memory; a DataLoader asks for it."""
-        return Batch(self.pixels.pin_memory(), self.valid.pin_memory(), self.target.pin_memory(), self.names)
+        return self._mapped(lambda tensor: tensor.pin_memory())
+
+    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        coarse = None if self.coarse is None else change(self.coarse)
+        return Batch(change(self.pixels), change(self.valid), change(self.target), self.names, coarse)
 
 
 class Batches(Dataset[Batch]):
@@ -70,8 +75,14 @@ class Batches(Dataset[Batch]):
             torch.stack([crop.valid for crop in crops]),
             torch.stack([crop.target for crop in crops]),
             tuple(crop.name for crop in crops),
+            torch.stack([_coarse(crop) for crop in crops]) if self.sampler.coarse else None,
         )
 
     def _crop(self, step: int, index: int) -> Crop:
         dice = np.random.default_rng((self.sampler.seed, step, index, 0xA06))  # other dice than the sampler's
         return augment(self.sampler.draw(step, index), dice, self.options)
+
+
+def _coarse(crop: Crop) -> Tensor:
+    """The coarse classes of a crop (s, s), also where its scene has none."""
+    return torch.full_like(crop.target, IGNORE_INDEX) if crop.coarse is None else crop.coarse

@@ -25,17 +25,24 @@ class SceneCensus:
     Attributes:
         counts: (256,) pixels of each target value; the last is IGNORE_INDEX.
         spots: for target values that occur, (n, 2) rows of (y, x) drawn evenly from their pixels, with repeats.
-        cells: (m, 2) rows and columns of the cells of CELL x CELL pixels that hold any label.
+        cells: (m, 2) rows and columns of the cells of CELL x CELL pixels that hold any label, fine or coarse.
+        coarse_alone: pixels with a coarse label and no other.
     """
 
     counts: NDArray[np.int64]
     spots: dict[int, NDArray[np.int64]]
     cells: NDArray[np.int64]
+    coarse_alone: int = 0
 
     @property
     def labelled(self) -> int:
         """Pixels with a label."""
         return int(self.counts[:IGNORE_INDEX].sum())
+
+    @property
+    def known(self) -> int:
+        """Pixels with a label of either kind."""
+        return self.labelled + self.coarse_alone
 
 
 def take_census(scenes: Sequence[Scene], *, seed: int = 0, spots: int = SPOTS) -> list[SceneCensus]:
@@ -45,12 +52,12 @@ def take_census(scenes: Sequence[Scene], *, seed: int = 0, spots: int = SPOTS) -
 
     Raises:
         ClassError: values of labels without a class, over all files in one sentence.
-        TrainingError: no scene has a labelled pixel.
+        TrainingError: no scene has a labelled pixel, not even a coarse one; a value that is no coarse class.
     """
     each = max(16, spots // max(1, len(scenes)))
     found = [_census(scene, np.random.default_rng((seed, n, 0xCE)), each) for n, scene in enumerate(scenes)]
     refuse_strange([one for scene in scenes for one in scene.strange()])
-    if not any(one.labelled for one in found):
+    if not any(one.known for one in found):
         raise TrainingError(f"none of the {len(scenes)} scenes has a labelled pixel; check the labels")
     return found
 
@@ -64,11 +71,13 @@ def remarks(scenes: Sequence[Scene], census: Sequence[SceneCensus], names: Seque
         names: of the classes, by index.
     """
     said = []
-    if empty := [scene.name for scene, one in zip(scenes, census, strict=True) if not one.labelled]:
+    if empty := [scene.name for scene, one in zip(scenes, census, strict=True) if not one.known]:
         said.append(
             f"{len(empty)} of {len(scenes)} scenes have no labelled pixel and teach nothing: {listed(empty)}; "
             "check their labels or leave them out"
         )
+    if alone := [scene.name for scene, one in zip(scenes, census, strict=True) if one.known and not one.labelled]:
+        said.append(f"{len(alone)} of {len(scenes)} scenes are learned from coarse labels alone: {listed(alone)}")
     total = np.sum([one.counts for one in census], axis=0)
     if absent := [name for index, name in enumerate(names) if not total[index]]:
         said.append(
@@ -82,6 +91,7 @@ def _census(scene: Scene, rng: np.random.Generator, each: int) -> SceneCensus:
     counts = np.zeros(256, np.int64)
     spots: dict[int, NDArray[np.int64]] = {}
     cells: list[NDArray[np.int64]] = []
+    alone = 0
     for part, target in scene.survey():
         here = np.bincount(target.ravel(), minlength=256)
         for label in np.flatnonzero(here[:IGNORE_INDEX]).tolist():
@@ -92,9 +102,14 @@ def _census(scene: Scene, rng: np.random.Generator, each: int) -> SceneCensus:
             if fresh.size:
                 slots[fresh] = _positions(target == label, part, rng, fresh.size)
         counts[IGNORE_INDEX] += here[IGNORE_INDEX]
-        if here[:IGNORE_INDEX].any():
-            cells.append(_cells(target != IGNORE_INDEX, part))
-    return SceneCensus(counts, spots, np.concatenate(cells) if cells else np.zeros((0, 2), np.int64))
+        labelled = target != IGNORE_INDEX
+        if scene.coarse_side is not None:
+            both = labelled | (scene.read_coarse(part) != IGNORE_INDEX)
+            alone += int(both.sum() - labelled.sum())
+            labelled = both
+        if labelled.any():
+            cells.append(_cells(labelled, part))
+    return SceneCensus(counts, spots, np.concatenate(cells) if cells else np.zeros((0, 2), np.int64), alone)
 
 
 def _positions(mine: NDArray[np.bool_], part: Rect, rng: np.random.Generator, count: int) -> NDArray[np.int64]:

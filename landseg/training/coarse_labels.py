@@ -6,17 +6,14 @@ from collections.abc import Sequence
 from os import PathLike
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
-from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
+from landseg.classes import ClassMap, LandClass
 from landseg.errors import TrainingError
 from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.legend import read_legend
-from landseg.geo.positions import pixel_ratio
+from landseg.geo.positions import mover, needed_for, pixel_ratio
 from landseg.geo.raster import RasterFile
 from landseg.geo.source import open_source
 from landseg.geo.truth import ClassRaster
@@ -46,7 +43,8 @@ class CoarseLabels:
     def __init__(self, paths: Paths, grid: Grid, classes: ClassMap, *, side: int | None = None) -> None:
         labels = open_labels(paths, grid)
         self.classes, self.shape, self.note = classes, grid.shape, labels.note
-        self.side = side or max(1, round(1 / pixel_ratio(labels.source.grid, grid)))
+        nowhere = None in (labels.source.grid.crs, grid.crs) and labels.source.grid.crs != grid.crs
+        self.side = side or (1 if nowhere else max(1, round(1 / pixel_ratio(labels.source.grid, grid))))
         self._name = labels.source.name
         self._truth = ClassRaster(labels, classes)
 
@@ -54,7 +52,7 @@ class CoarseLabels:
         """Class indices (h, w) under a rectangle inside the image; IGNORE_INDEX where there is no coarse label.
 
         Raises:
-            ClassError: values that are neither a class nor ignored, with their pixel counts.
+            TrainingError: values that are neither a class nor ignored, with their pixel counts.
         """
         indices = self._truth.read(rect)
         if strange := self._truth.strange():
@@ -66,12 +64,13 @@ class CoarseLabels:
         self._truth.close()
 
 
-def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,)) -> ClassMap:
+def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,), *, grids: Sequence[Grid] | None = None) -> ClassMap:
     """Return the classes of a coarse raster: those that it names, or every value that occurs, by size.
 
     Args:
         paths: the raster, or those of a mosaic.
         ignore: values that are no class, such as NLCD's 0; nodata is none anyway.
+        grids: of the images that it lies under; what lies elsewhere is then not read. None: everything is.
 
     Raises:
         TrainingError: a value that is not a whole number, or none but ignored ones.
@@ -83,13 +82,15 @@ def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,)) -> ClassMap:
     finally:
         file.close()
     if named is not None:
-        return named
+        kept = tuple(land for land in named.classes if land.value not in ignore)
+        return ClassMap(kept, (*named.ignore, *(v for v in ignore if v not in named.ignore)))
     found: set[float] = set()
     with open_source(paths, bands=[1]) as source:
-        grid = source.grid
-        for top in range(0, grid.height, _ROWS):
-            values, valid = source.read(Rect(top, 0, min(_ROWS, grid.height - top), grid.width))
-            found.update(np.unique(values[0][valid]).tolist())
+        rects = [source.grid.rect] if grids is None else [_under(grid, source.grid) for grid in grids]
+        for rect in rects:
+            for top in range(rect.top, rect.bottom, _ROWS):
+                values, valid = source.read(Rect(top, rect.left, min(_ROWS, rect.bottom - top), rect.width))
+                found.update(np.unique(values[0][valid]).tolist())
     left = sorted(found - set(ignore))
     if not left or any(value != int(value) for value in left):
         raise TrainingError(
@@ -99,18 +100,21 @@ def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,)) -> ClassMap:
     return ClassMap(tuple(classes), tuple(v for v in ignore if v not in left))
 
 
-def read_coarse(labels: CoarseLabels | None, rect: Rect, size: int) -> Tensor:
-    """Return the coarse target (size, size) uint8 of a crop: the labels under ``rect``, which may reach outside.
+def joined_classes(tables: Sequence[ClassMap]) -> ClassMap:
+    """Return the classes of several coarse rasters as one table, by value; the first name of a value holds.
 
-    IGNORE_INDEX outside the scene, and everywhere without labels. A crop of another size than ``size`` is brought
-    to it by the label under each pixel's centre: coarse classes are blocks of many pixels.
+    >>> one, two = (ClassMap((LandClass(v, f"c{v}", (0, 0, 0)),)) for v in (41, 22))
+    >>> joined_classes([one, two]).values
+    (22, 41)
     """
-    target = np.full(rect.shape, IGNORE_INDEX, np.uint8)
-    if labels is not None:
-        shown = rect.intersection(Rect(0, 0, *labels.shape))
-        if shown is not None:
-            target[shown.relative_to(rect).slices] = labels.read(shown)
-    made = torch.from_numpy(target)
-    if rect.shape == (size, size):
-        return made
-    return F.interpolate(made[None, None].float(), (size, size), mode="nearest-exact")[0, 0].to(torch.uint8)
+    classes = {land.value: land for table in reversed(tables) for land in table.classes}
+    ignored = {value for table in tables for value in table.ignore} - set(classes)
+    return ClassMap(tuple(classes[value] for value in sorted(classes)), tuple(sorted(ignored)))
+
+
+def _under(grid: Grid, coarse: Grid) -> Rect:
+    """The pixels of a coarse raster that an image lies on, and a few beside them."""
+    if grid.shape == coarse.shape and None in (grid.crs, coarse.crs):
+        return coarse.rect
+    x, y = mover(grid, coarse)(*np.meshgrid(np.linspace(0, grid.width, 65), np.linspace(0, grid.height, 65)))
+    return needed_for(x.ravel(), y.ravel(), coarse.rect) or coarse.rect

@@ -49,7 +49,7 @@ class JointStatistics:
     def __post_init__(self) -> None:
         shape = (len(self.coarse), len(self.classes))
         for name, wanted in (("mean", shape), ("spread", shape), ("weights", shape[:1])):
-            table = np.asarray(getattr(self, name), np.float64)
+            table = np.ascontiguousarray(getattr(self, name), np.float64)
             if table.shape != wanted or not np.isfinite(table).all() or (table < 0).any():
                 raise TrainingError(f"the {name} of joint statistics should be {wanted} numbers of 0 or more")
             object.__setattr__(self, name, table)
@@ -207,6 +207,7 @@ class StatisticsCounter:
             raise TrainingError(f"a coarse pixel is 1 or more pixels wide, got {side}")
         self.coarse, self.classes, self.side = coarse, tuple(classes), side
         shape = (len(coarse), len(self.classes))
+        self._seen, self._sides = 0, {side}
         self._pixels = np.zeros(shape[0])
         self._sums, self._squares = np.zeros(shape), np.zeros(shape)
 
@@ -218,6 +219,7 @@ class StatisticsCounter:
         rows, columns = np.indices(target.shape) // self.side
         square = rows * (-(-target.shape[1] // self.side)) + columns
         both = (target < k) & (coarse < c)
+        self._seen += int(both.sum())
         region = square[both].astype(np.int64) * c + coarse[both]
         found, region = np.unique(region, return_inverse=True)
         counts = np.bincount(region * k + target[both], minlength=len(found) * k).reshape(-1, k).astype(np.float64)
@@ -229,12 +231,18 @@ class StatisticsCounter:
             self._squares[row] += (counts[here] ** 2 / pixels[here, None]).sum(0)
 
     def merge(self, other: StatisticsCounter) -> None:
-        """Add another counter's counts, of the same classes and squares."""
-        if (self.coarse, self.classes, self.side) != (other.coarse, other.classes, other.side):
-            raise TrainingError("these count other classes or squares; merge counters that were made alike")
-        self._pixels += other._pixels
-        self._sums += other._sums
-        self._squares += other._squares
+        """Add another counter's counts of the same classes.
+
+        Where its squares are of another size, as in imagery of another resolution, a square counts as a square.
+        """
+        if (self.coarse, self.classes) != (other.coarse, other.classes):
+            raise TrainingError("these count other classes; merge counters that were made alike")
+        share = (self.side / other.side) ** 2
+        self._pixels += share * other._pixels
+        self._sums += share * other._sums
+        self._squares += share * other._squares
+        self._seen += other._seen
+        self._sides |= other._sides
 
     def compute(self) -> JointStatistics:
         """Return the statistics; a coarse class that was never seen beside a fine label has weight 0.
@@ -253,5 +261,6 @@ class StatisticsCounter:
         square = self.side**2
         spread = np.sqrt((apart + square * _UNKNOWN**2) / (self._pixels[:, None] + square))
         seen = self._pixels > 0
-        note = f"estimated from {int(self._pixels.sum())} pixels with both labels, in squares of {self.side} pixels"
+        sides = " or ".join(map(str, sorted(self._sides)))
+        note = f"estimated from {self._seen} pixels with both labels, in squares of {sides} pixels"
         return JointStatistics(self.coarse, self.classes, mean, spread, seen.astype(np.float64), note)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,28 +14,33 @@ from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.majority import resample_labels
 from landseg.geo.resample import Taps, axis_taps, box_taps, resample
-from landseg.training.scene import Example, Scene
+from landseg.training.scene import Scene
+
+_Read = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8], NDArray[np.uint8] | None]
+"""Pixels (C, h, w), validity, target and coarse classes (h, w), these if the scene has any."""
 
 
 @dataclass(frozen=True)
 class Crop:
     """A training example: ``pixels`` (C, s, s) in raw units, ``valid`` (s, s) bool and ``target`` (s, s) uint8.
 
-    ``name`` says which part of which scene it is.
+    ``name`` says which part of which scene it is; ``coarse`` (s, s) uint8 are coarse classes, None where the scene
+    has none.
     """
 
     pixels: Tensor
     valid: Tensor
     target: Tensor
     name: str = ""
+    coarse: Tensor | None = None
 
 
 def read_crop(scene: Scene, rect: Rect, *, factor: float = 1.0) -> Crop:
     """Return a crop of the scene as it looks with pixels ``factor`` times as large.
 
     Imagery is resampled as predict resamples it, to the bit: see `Source.at_scale`. A target pixel takes the label
-    that covers most of it, "unknown" being one. What lies outside the scene is invalid and unknown. Only the scene's
-    pixels that this takes are read.
+    that covers most of it, "unknown" being one, and so does a coarse one. What lies outside the scene is invalid and
+    unknown. Only the scene's pixels that this takes are read.
 
     Args:
         scene: to read from.
@@ -45,10 +51,18 @@ def read_crop(scene: Scene, rect: Rect, *, factor: float = 1.0) -> Crop:
     shown = rect.intersection(Rect(0, 0, height, width))
     name = f"{scene.name} at {_whereabouts(rect, factor)}"
     if shown is None:
-        empty = np.zeros((scene.channels, 0, 0), np.float32), np.zeros((0, 0), np.bool_), np.zeros((0, 0), np.uint8)
+        none = np.zeros((0, 0), np.uint8)
+        coarse = None if scene.coarse_side is None else none
+        empty = np.zeros((scene.channels, 0, 0), np.float32), np.zeros((0, 0), np.bool_), none, coarse
         return _padded(empty, Rect(rect.top, rect.left, 0, 0), rect, name)
-    example = scene.read(shown) if factor == 1 else _scaled(scene, shown, factor)
-    return _padded(example, shown, rect, name)
+    return _padded(_read(scene, shown) if factor == 1 else _scaled(scene, shown, factor), shown, rect, name)
+
+
+def _read(scene: Scene, rect: Rect) -> _Read:
+    pixels, valid, target = scene.read(rect)
+    if scene.coarse_side is None:
+        return pixels, valid, target, None
+    return pixels, valid, target, np.where(valid, scene.read_coarse(rect), np.uint8(IGNORE_INDEX))
 
 
 def _whereabouts(rect: Rect, factor: float) -> str:
@@ -57,19 +71,29 @@ def _whereabouts(rect: Rect, factor: float) -> str:
     return f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
 
 
-def _scaled(scene: Scene, rect: Rect, factor: float) -> Example:
+def _scaled(scene: Scene, rect: Rect, factor: float) -> _Read:
     spans = ((rect.top, rect.bottom), (rect.left, rect.right))
     rows, columns = (axis_taps(*span, factor=factor, size=n) for span, n in zip(spans, scene.shape, strict=True))
     needed = Rect(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-    pixels, valid, target = scene.read(needed)
+    pixels, valid, *labels = _read(scene, needed)
     boxes = [
         _inside(box_taps(*span, factor=factor, size=n), taps)
         for span, n, taps in zip(spans, scene.shape, (rows, columns), strict=True)
     ]
-    labels = resample_labels(target, rows=boxes[0], columns=boxes[1], void=IGNORE_INDEX)
     pixels, valid = resample(pixels, valid, rows=rows, columns=columns)
-    labels[~valid] = IGNORE_INDEX
-    return pixels, valid, labels
+    target, coarse = (_commonest(part, valid, boxes) for part in labels)
+    assert target is not None, "every scene has targets"
+    return pixels, valid, target, coarse
+
+
+def _commonest(
+    labels: NDArray[np.uint8] | None, valid: NDArray[np.bool_], boxes: list[Taps]
+) -> NDArray[np.uint8] | None:
+    if labels is None:
+        return None
+    found = resample_labels(labels, rows=boxes[0], columns=boxes[1], void=IGNORE_INDEX)
+    found[~valid] = IGNORE_INDEX
+    return found
 
 
 def _inside(boxes: Taps, taps: Taps) -> Taps:
@@ -78,23 +102,23 @@ def _inside(boxes: Taps, taps: Taps) -> Taps:
     return Taps(taps.start, taps.stop, index, boxes.weight)
 
 
-def _padded(example: Example, shown: Rect, rect: Rect, name: str) -> Crop:
-    pixels, valid, target = example
+def _padded(read: _Read, shown: Rect, rect: Rect, name: str) -> Crop:
+    pixels, valid, target, coarse = read
     if pixels.dtype not in (np.uint8, np.int16, np.float32):
         pixels = pixels.astype(np.float32)  # what torch does not know, and what no loss needs
-    if shown == rect:
-        return Crop(_tensor(pixels), _tensor(valid), _tensor(target), name)
-    here = (..., *shown.relative_to(rect).slices)
-    whole = (
-        np.zeros((pixels.shape[0], *rect.shape), pixels.dtype),
-        np.zeros(rect.shape, np.bool_),
-        np.full(rect.shape, IGNORE_INDEX, np.uint8),
+    return Crop(
+        _placed(pixels, shown, rect, 0),
+        _placed(valid, shown, rect, 0),
+        _placed(target, shown, rect, IGNORE_INDEX),
+        name,
+        None if coarse is None else _placed(coarse, shown, rect, IGNORE_INDEX),
     )
-    for out, part in zip(whole, example, strict=True):
-        out[here] = part
-    return Crop(torch.from_numpy(whole[0]), torch.from_numpy(whole[1]), torch.from_numpy(whole[2]), name)
 
 
-def _tensor(array: NDArray[np.generic]) -> Tensor:
-    """A tensor of its own memory: the scene's must not change with the crop."""
-    return torch.from_numpy(array.copy())
+def _placed(part: NDArray[Any], shown: Rect, rect: Rect, fill: int) -> Tensor:
+    """What lies at ``shown``, as a tensor of ``rect`` in its own memory: the scene must not change with the crop."""
+    if shown == rect:
+        return torch.from_numpy(part.copy())
+    whole = np.full((*part.shape[:-2], *rect.shape), fill, part.dtype)
+    whole[(..., *shown.relative_to(rect).slices)] = part
+    return torch.from_numpy(whole)

@@ -80,6 +80,29 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
     return _paired(items, [path for one in named for path in _files(one)], listed(named))
 
 
+def paired_where_possible(items: Sequence[Item], labels: str | Sequence[str]) -> list[Item]:
+    """Return every item with the raster of its image's name among some (see `pair`), or without one.
+
+    Raises:
+        TrainingError: images with several.
+    """
+    named = [labels] if isinstance(labels, str) else list(labels)
+    rasters = [path for one in named for path in _files(one)]
+    by_stem = _by_stem(rasters)
+    found = [item for item in items if _labels_of(item.image, by_stem)]
+    paired = {item.image: item for item in (_paired(found, rasters, listed(named)) if found else [])}
+    return [paired.get(item.image, replace(item, labels=None)) for item in items]
+
+
+def find_rasters(name: str) -> list[Path]:
+    """Return the rasters that a folder, a glob or the name of a file means, sorted.
+
+    Raises:
+        TrainingError: there are none.
+    """
+    return _files(name)
+
+
 def plain_stem(path: Path, endings: Sequence[str] = LABELS) -> str:
     """The stem of a file without the endings that labels have.
 
@@ -182,9 +205,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 
 def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[Item]:
-    by_stem: dict[str, list[Path]] = {}
-    for raster in rasters:
-        by_stem.setdefault(plain_stem(raster), []).append(raster)
+    by_stem = _by_stem(rasters)
     paired, bare, torn = [], [], []
     for item in items:
         found = _labels_of(item.image, by_stem)
@@ -212,6 +233,13 @@ def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[
             "list with the columns image and labels"
         )
     return paired
+
+
+def _by_stem(rasters: Sequence[Path]) -> dict[str, list[Path]]:
+    by_stem: dict[str, list[Path]] = {}
+    for raster in rasters:
+        by_stem.setdefault(plain_stem(raster), []).append(raster)
+    return by_stem
 
 
 def _labels_of(image: Path, by_stem: dict[str, list[Path]]) -> list[Path]:

@@ -18,6 +18,7 @@ from landseg.geo.grid import Grid, crs_text
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.source import FileSource
 from landseg.geo.truth import class_indices
+from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
 from landseg.training.losses import LabelSets
@@ -96,6 +97,16 @@ class Burnt:
 
 
 @dataclass(frozen=True)
+class CoarseRaster:
+    """Coarse labels of one image: the files of a raster or mosaic, its classes, and how wide a label is if not as the
+    files say (see `CoarseLabels`)."""
+
+    paths: tuple[Path, ...]
+    classes: ClassMap
+    side: int | None = None
+
+
+@dataclass(frozen=True)
 class Opener:
     """Opens an image and what it is labelled by; can be pickled."""
 
@@ -103,6 +114,7 @@ class Opener:
     bands: tuple[int, ...] | None
     labels: tuple[Labels | Burnt | Targets, ...]
     classes: int
+    coarse: CoarseRaster | None = None
 
     def __call__(self) -> Opened:
         """The files, open.
@@ -115,12 +127,17 @@ class Opener:
         try:
             for one in self.labels:
                 opened.append(_targets(one, source.grid))
+            coarse = None if self.coarse is None else _coarse(self.coarse, source.grid)
         except BaseException:
             source.close()
             for targets in opened:
                 targets.close()
             raise
-        return Opened(source, opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes))
+        return Opened(source, opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes), coarse)
+
+
+def _coarse(raster: CoarseRaster, grid: Grid) -> CoarseLabels:
+    return CoarseLabels(raster.paths, grid, raster.classes, side=raster.side)
 
 
 def _targets(labels: Labels | Burnt | Targets, grid: Grid) -> Targets:

@@ -13,9 +13,14 @@ from torch import Tensor
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.training.census import SceneCensus
+from landseg.training.coarse import CoarseLoss
+from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.hard import HardOptions, hard_partial_cross_entropy
 from landseg.training.losses import LabelSets, balanced_weights, combined, partial_cross_entropy
-from landseg.training.parts import BatchLike, Loss
+from landseg.training.losses import Loss as TargetLoss
+from landseg.training.parts import Loss
+
+Coarse = tuple[JointStatistics, float]
 
 PARTIAL = "softmax"
 """The one loss that also learns from labels that know some classes only."""
@@ -48,26 +53,36 @@ class LossOptions:
             )
 
 
-def objective(options: LossOptions, sets: LabelSets, census: Sequence[SceneCensus]) -> Loss:
+def objective(
+    options: LossOptions, sets: LabelSets, census: Sequence[SceneCensus], coarse: Coarse | None = None
+) -> Loss:
     """Return the loss of (logits (N, K, H, W), batch), a scalar.
 
     Args:
         options: what is minimised.
         sets: what target values mean.
         census: of what is learned, for class weights.
+        coarse: the joint statistics of coarse labels and the share of their loss; None: there are none.
     """
+    fine = _fine(options, sets, census)
+    if coarse is not None:
+        statistics, share = coarse
+        return CoarseLoss(fine, statistics, share=share)
+    return lambda logits, batch: fine(logits, batch.target)
+
+
+def _fine(options: LossOptions, sets: LabelSets, census: Sequence[SceneCensus]) -> TargetLoss:
     if options.hard is not None:
-        hard = hard_partial_cross_entropy(sets, options.hard)
-        return lambda logits, batch: hard(logits, batch.target)
+        return hard_partial_cross_entropy(sets, options.hard)
     weights = balanced_weights(pixel_counts(census, sets.classes)) if options.balanced else None
     plain = dict(options.terms)
     share = plain.pop(PARTIAL, 0.0) if weights is None else 0.0
     whole = combined(plain, weights=weights, gamma=options.gamma) if plain else None
 
-    def loss(logits: Tensor, batch: BatchLike) -> Tensor:
-        total = share * partial_cross_entropy(logits, batch.target, sets) if share else logits.new_zeros(())
+    def loss(logits: Tensor, target: Tensor) -> Tensor:
+        total = share * partial_cross_entropy(logits, target, sets) if share else logits.new_zeros(())
         if whole is not None:
-            total = total + whole(logits, torch.where(batch.target < sets.classes, batch.target, IGNORE_INDEX))
+            total = total + whole(logits, torch.where(target < sets.classes, target, IGNORE_INDEX))
         return total
 
     return loss

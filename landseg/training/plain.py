@@ -14,7 +14,7 @@ from landseg.geo.labels import is_vector
 from landseg.geo.legend import read_class_table
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
-from landseg.training.files import Item, items_of, pair
+from landseg.training.files import Item, items_of, pair, paired_where_possible
 from landseg.training.legends import classes_of
 from landseg.training.targets import listed
 
@@ -41,6 +41,8 @@ class PlainData:
         partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
         bands: of the images, 1-based; None: all but alpha.
         folder: what the names of images and labels start from.
+        coarse: coarse labels: a raster or the files of a mosaic, or a folder with one for each image. Images without
+            other labels are then learned from these alone.
     """
 
     images: tuple[str, ...]
@@ -53,6 +55,7 @@ class PlainData:
     partial: str | None = None
     bands: tuple[int, ...] | None = None
     folder: Path = Path()
+    coarse: tuple[str, ...] | None = None
 
     def said(self) -> list[str]:
         """The options that only images and labels take, as far as they were given."""
@@ -70,9 +73,12 @@ class PlainData:
             TrainingError: names that match nothing, images without labels.
         """
         images = [str(self.folder / name) for name in self.images]
-        if self.vector is not None:
+        labels = None if self.labels is None else [str(self.folder / name) for name in self.labels]
+        if self.vector is not None or (self.coarse is not None and labels is None):
             return items_of(images)
-        return pair(images, None if self.labels is None else [str(self.folder / name) for name in self.labels])
+        if self.coarse is not None and labels is not None:
+            return paired_where_possible(items_of(images), labels)
+        return pair(images, labels)
 
     @property
     def vector(self) -> str | None:
@@ -106,8 +112,12 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: boo
     classes = _classes(items, data)
     names, dtype, resolutions = _looked_at(items, data.bands)
     full = dict(table)
+    labelled = items if data.vector else [item for item in items if item.labels is not None]
+    split = {"by": _way(labelled)} if labelled else None
     known = {"name": name, "dtypes": [dtype], "trained_at_m": resolutions}
-    for section, said in (("about", known), ("split", {"by": _way(items)})):
+    for section, said in (("about", known), ("split", split)):
+        if said is None:  # no labels to measure on
+            continue
         given = full.get(section, {})
         full[section] = {**said, **given} if isinstance(given, Mapping) else given
     if "bands" not in table:
@@ -138,6 +148,7 @@ def _way(items: Sequence[Item]) -> str:
 def _source(data: PlainData) -> dict[str, Any]:
     source: dict[str, Any] = {"images": list(data.images), "all_touched": data.all_touched}
     source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
+    source["coarse"] = data.coarse and list(data.coarse)
     said = {"class_field": data.class_field, "background": data.background, "partial": data.partial}
     source |= said | {"bands": None if data.bands is None else list(data.bands)}
     return {key: value for key, value in source.items() if value is not None}

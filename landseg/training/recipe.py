@@ -11,6 +11,7 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import OutputError, TrainingError
 from landseg.training.augment import AugmentOptions
+from landseg.training.coarse_options import CoarseOptions
 from landseg.training.objective import LossOptions
 from landseg.training.options import FitOptions
 from landseg.training.sampler import SamplingOptions
@@ -39,6 +40,7 @@ _SECTIONS: dict[str, Any] = {
     "augment": AugmentOptions,
     "loss": LossOptions,
     "split": SplitOptions,
+    "coarse": CoarseOptions,
 }
 
 
@@ -69,6 +71,7 @@ class Recipe:
         dtypes: of rasters that it reads.
         fit, sampling, augment, loss: how it learns.
         split: what is kept out to be measured on; None: nothing, or what is named besides.
+        coarse: how coarse labels are learned from; None: as usual, where sources have any.
         init: a model, by file or shipped name, that learning goes on from, in place of the encoder's weights.
         folder: what labels that belong to the recipe lie in.
         trained_at_m: resolutions of the data, for the card.
@@ -91,9 +94,17 @@ class Recipe:
     augment: AugmentOptions = field(default_factory=AugmentOptions)
     loss: LossOptions = field(default_factory=LossOptions)
     split: SplitOptions | None = None
+    coarse: CoarseOptions | None = None
     init: str | None = None
     folder: Path = Path()
     trained_at_m: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.coarse is not None and not any(source.coarse for source in self.sources):
+            raise TrainingError(
+                "a table or a share of coarse labels was given, but no source has any: name them by --coarse, or by "
+                "coarse in a source"
+            )
 
     def table(self) -> dict[str, Any]:
         """The recipe as tables of a TOML file, with everything that was left out; `recipe_of` reads them."""

@@ -59,10 +59,11 @@ class SamplingOptions:
 
 
 class CropSampler:
-    """Draws crops: some anywhere that has labels, some around a pixel of a class drawn evenly.
+    """Draws crops: some anywhere that has labels, fine or coarse, some around a pixel of a class drawn evenly.
 
     The even ones keep rare classes in sight; labels that admit several classes ("not building") are common and are
-    left to the others. Positions are not tied to a grid. Whole scenes are counted once, in the beginning.
+    left to the others, and so are coarse ones. Positions are not tied to a grid. Whole scenes are counted once, in
+    the beginning.
 
     Args:
         scenes: to draw from.
@@ -70,6 +71,9 @@ class CropSampler:
         seed: of everything that is drawn.
         sets: what targets mean; None: each is a class of its own.
         census: of the scenes, where it was taken already.
+
+    Attributes:
+        coarse: whether any scene has coarse labels.
 
     Raises:
         ClassError: labels without a class.
@@ -86,6 +90,7 @@ class CropSampler:
         census: Sequence[SceneCensus] | None = None,
     ) -> None:
         self.scenes, self.options, self.seed = list(scenes), options, seed
+        self.coarse = any(scene.coarse_side is not None for scene in self.scenes)
         self.census = list(take_census(scenes, seed=seed) if census is None else census)
         self._factors = [1 / base_zoom(scene, options.resolution_m) for scene in self.scenes]
         _tell_unplaced(self.scenes, options.resolution_m)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.source import Source
+from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.pool import POOL
 from landseg.training.targets import Strange, Targets
 
@@ -36,6 +37,7 @@ class Scene(ABC):
         zoom: the range of magnification that crops are drawn with, relative to the training resolution; 2 shows
             half as much ground in either direction.
         grid: where it lies; None where nobody knows.
+        coarse_side: how many pixels a coarse label is wide; None where no coarse labels lie on it.
     """
 
     name: str
@@ -77,6 +79,19 @@ class Scene(ABC):
         return []
 
     @property
+    def coarse_side(self) -> int | None:
+        return None
+
+    def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
+        """Coarse classes (h, w) under a rectangle inside the scene, as `read` gives targets: rows of the run's joint
+        statistics, IGNORE_INDEX where there is none. Pixels without data may have one.
+
+        Raises:
+            TrainingError: values that are no coarse class.
+        """
+        return np.full(rect.shape, IGNORE_INDEX, np.uint8)
+
+    @property
     def rect(self) -> Rect:
         """Every pixel."""
         return Rect(0, 0, *self.shape)
@@ -95,7 +110,10 @@ class Scene(ABC):
 
 @dataclass(frozen=True)
 class ArrayScene(Scene):
-    """A scene in memory: ``pixels`` (C, H, W) in the raster's own dtype, ``valid`` and ``target`` (H, W)."""
+    """A scene in memory: ``pixels`` (C, H, W) in the raster's own dtype, ``valid`` and ``target`` (H, W).
+
+    ``coarse`` (H, W) are the coarse classes, if there are any, each ``side`` pixels wide.
+    """
 
     name: str
     pixels: NDArray[Any]
@@ -105,6 +123,8 @@ class ArrayScene(Scene):
     zoom: tuple[float, float] = (1.0, 1.0)
     grid: Grid | None = None
     met: tuple[Strange, ...] = field(default=(), repr=False)
+    coarse: NDArray[np.uint8] | None = None
+    side: int = 1
     said: float | None = None
 
     def __post_init__(self) -> None:
@@ -135,6 +155,13 @@ class ArrayScene(Scene):
     def strange(self) -> list[Strange]:
         return list(self.met)
 
+    @property
+    def coarse_side(self) -> int | None:
+        return None if self.coarse is None else self.side
+
+    def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
+        return super().read_coarse(rect) if self.coarse is None else self.coarse[rect.slices]
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -142,11 +169,14 @@ class Opened:
 
     source: Source
     targets: Targets
+    coarse: CoarseLabels | None = None
 
     def close(self) -> None:
         """Close all of them."""
         self.source.close()
         self.targets.close()
+        if self.coarse is not None:
+            self.coarse.close()
 
 
 class RasterScene(Scene):
@@ -177,7 +207,10 @@ class RasterScene(Scene):
         with POOL.using(self._key, opener) as opened:
             self._grid = opened.source.grid
             self._channels = opened.source.count if channels is None else channels
-            self._pixel_bytes = self._channels * np.dtype(opened.source.dtype).itemsize + 2
+            self._coarse_side = None if opened.coarse is None else opened.coarse.side
+            self._pixel_bytes = (
+                self._channels * np.dtype(opened.source.dtype).itemsize + 2 + (opened.coarse is not None)
+            )
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -216,6 +249,14 @@ class RasterScene(Scene):
         finally:
             opened.close()
 
+    @property
+    def coarse_side(self) -> int | None:
+        return self._coarse_side
+
+    def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
+        with POOL.using(self._key, self._opener) as opened:
+            return super().read_coarse(rect) if opened.coarse is None else opened.coarse.read(rect)
+
     def in_memory(self) -> ArrayScene:
         """The same scene, read once.
 
@@ -226,11 +267,15 @@ class RasterScene(Scene):
         try:
             pixels, valid, target = self._example(opened, self.rect)
             met = tuple(opened.targets.strange())
+            coarse = None if opened.coarse is None else opened.coarse.read(self.rect)
         finally:
             opened.close()
         if opened.source.count > self._channels:
             pixels = pixels.copy()  # a view would keep the other bands
-        return ArrayScene(self.name, pixels, valid, target, self.weight, self.zoom, self._grid, met, self._said_m)
+        side = self._coarse_side or 1
+        return ArrayScene(
+            self.name, pixels, valid, target, self.weight, self.zoom, self._grid, met, coarse, side, self._said_m
+        )
 
     def strange(self) -> list[Strange]:
         return self._strange
@@ -240,71 +285,6 @@ class RasterScene(Scene):
         target = opened.targets.read(rect, pixels)
         target[~valid] = IGNORE_INDEX
         return pixels[: self._channels], valid, target
-
-
-class Masked(Scene):
-    """Part of another scene: outside a mask nothing is known.
-
-    Args:
-        scene: the whole.
-        mask: (h, w) for any rectangle of it, True where the target holds.
-        name: in place of the whole's.
-    """
-
-    def __init__(self, scene: Scene, mask: Callable[[Rect], NDArray[np.bool_]], *, name: str | None = None) -> None:
-        self.scene, self.mask = scene, mask
-        self.name, self.weight, self.zoom = name or scene.name, scene.weight, scene.zoom
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return self.scene.shape
-
-    @property
-    def channels(self) -> int:
-        return self.scene.channels
-
-    @property
-    def said_m(self) -> float | None:
-        return self.scene.said_m
-
-    @property
-    def grid(self) -> Grid | None:
-        return self.scene.grid
-
-    def read(self, rect: Rect) -> Example:
-        pixels, valid, target = self.scene.read(rect)
-        return pixels, valid, self._masked(rect, target)
-
-    def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
-        for part, target in self.scene.survey():
-            yield part, self._masked(part, target)
-
-    def strange(self) -> list[Strange]:
-        return self.scene.strange()
-
-    def _masked(self, rect: Rect, target: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        return np.where(self.mask(rect), target, np.uint8(IGNORE_INDEX))
-
-
-def in_memory(scenes: Sequence[Scene], budget_mib: float) -> list[Scene]:
-    """The scenes in their order, those in memory that fit into a budget together, the smallest first.
-
-    Raises:
-        RasterError: one of them cannot be read.
-    """
-    held = [scene for scene in scenes if isinstance(scene, ArrayScene)]
-    left = budget_mib * 2**20 - sum(s.pixels.nbytes + s.valid.nbytes + s.target.nbytes for s in held)
-    chosen: set[int] = set()
-    on_disk = [(scene.bytes, number) for number, scene in enumerate(scenes) if isinstance(scene, RasterScene)]
-    for size, number in sorted(on_disk):
-        if size > left:
-            break
-        left -= size
-        chosen.add(number)
-    return [
-        scene.in_memory() if isinstance(scene, RasterScene) and number in chosen else scene
-        for number, scene in enumerate(scenes)
-    ]
 
 
 def parts(shape: tuple[int, int]) -> Iterator[Rect]:

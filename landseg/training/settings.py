@@ -23,7 +23,7 @@ class Settings:
     Attributes:
         model: arch, encoder, encoder_weights and init.
         options: of the architecture.
-        fit, sampling, split: of these sections.
+        fit, sampling, split, coarse: of these sections.
         more: texts SECTION.KEY=VALUE for any section.
     """
 
@@ -32,6 +32,7 @@ class Settings:
     fit: Mapping[str, Any] = field(default_factory=dict)
     sampling: Mapping[str, Any] = field(default_factory=dict)
     split: Mapping[str, Any] = field(default_factory=dict)
+    coarse: Mapping[str, Any] = field(default_factory=dict)
     more: tuple[str, ...] = ()
 
     def recipe(self, data: PlainData, config: Path | None, *, name: str) -> Recipe:
@@ -55,13 +56,17 @@ class Settings:
                     f"{first} is a recipe, which says what the data are: leave out {', '.join(beside)}"
                 )
             table, folder, where = read_table(first), first.parent, f"recipe {first}"
+            table = _with_coarse(table, data.coarse)
         else:
             given = {} if config is None else read_table(config)
             given.setdefault("model", MODEL)
             skip = _section(self.over(given), "sampling").get("skip_corrupt") is True
             table = completed(given, data, name=name, skip=skip)
             folder, where = Path(), str(config or "the recipe")
-        recipe = recipe_of(self.over(table), folder, where=where)
+        full = self.over(table)
+        if self.coarse.get("table") is not None:  # it lies where the user is, whatever folder holds the data
+            full["coarse"]["table"] = str(Path(self.coarse["table"]).absolute())
+        recipe = recipe_of(full, folder, where=where)
         said = {key: value for key, value in self.model.items() if value is not None and key != "init"}
         return NetworkChoice(**said, options=self.options).in_place_of(recipe)
 
@@ -79,7 +84,8 @@ class Settings:
         if split.get("by") == RANDOM:
             full.pop("split", None)
             split = {}
-        for name, said in (("fit", fit), ("sampling", _said(self.sampling)), ("split", split)):
+        others = {"sampling": _said(self.sampling), "coarse": _said(self.coarse)}
+        for name, said in {"fit": fit, "split": split, **others}.items():
             if said:
                 full[name] = {**_section(full, name), **said}
         if self.model.get("init") is not None:
@@ -103,3 +109,11 @@ def _section(tables: Mapping[str, Any], name: str, otherwise: Mapping[str, Any] 
 
 def _said(entries: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entries.items() if value is not None}
+
+
+def _with_coarse(table: dict[str, Any], coarse: tuple[str, ...] | None) -> dict[str, Any]:
+    """A recipe's tables with coarse labels for its sources that name none; these lie where the user is."""
+    if coarse is None:
+        return table
+    here = [str(Path(name).absolute()) for name in coarse]
+    return {**table, "sources": [{"coarse": here, **source} for source in table.get("sources", [])]}

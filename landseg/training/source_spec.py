@@ -39,6 +39,9 @@ class SourceSpec:
             three bands; pixels darker than 30 on average are left unknown.
         partial_class: A class name; a pixel is known to be of that class, or *not* to be of it, no more.
             Where no other source labels the same images, it teaches the one logit of that class and no other.
+        coarse: Coarse labels, beside the others or in place of them: one raster under all images (a file, or several
+            or a glob that make a mosaic), or one for each image, paired by name: a folder, or a pattern with
+            ``{stem}``. Images without any are learned from their other labels alone, and the other way round.
         weight: How much oftener than its area says crops are drawn from it.
         zoom: Range of magnification of its crops.
         bands: 1-based; None = the first that the model needs.
@@ -61,6 +64,7 @@ class SourceSpec:
     ndvi: tuple[float, float] | None = None
     greenness: tuple[float, float] | None = None
     partial_class: str | None = None
+    coarse: str | tuple[str, ...] | None = None
     weight: float = 1.0
     zoom: tuple[float, float] = (1.0, 1.0)
     bands: tuple[int, ...] | None = None
@@ -92,6 +96,17 @@ class SourceSpec:
             )
         if self.bands is not None and (not self.bands or min(self.bands) < 1):
             raise TrainingError(f"source {self.name!r}: bands count from 1, got {list(self.bands)}")
+
+    @property
+    def only_coarse(self) -> bool:
+        """Whether there are no labels but coarse ones and those that a list of images names."""
+        return self.coarse is not None and not (self.labels or self.polygons or self.ndvi or self.greenness)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether its labels are of some classes or places only, so that they do not tell how common a class is."""
+        places = self.polygons is not None and self.background is None
+        return bool(places or self.partial or self.partial_class or self.known)
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -14,14 +14,18 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.labels import PolygonLabels
 from landseg.training import files
+from landseg.training.coarse_options import CoarseOptions
+from landseg.training.coarse_sources import Paths, coarse_paths, coarse_rasters
+from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.derived import in_memory
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
 from landseg.training.labelling import Burnt, LabelOptions, Labels, Legend, Opener, burnt, check_fit, legend
 from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe
-from landseg.training.scene import RasterScene, Scene, in_memory, parts
+from landseg.training.scene import RasterScene, Scene, parts
 from landseg.training.source_spec import SourceSpec
-from landseg.training.targets import IndexTargets, Targets, listed, refuse_strange
+from landseg.training.targets import IndexTargets, Targets, UnknownTargets, listed, refuse_strange
 
 MEMORY_MIB = 2048
 
@@ -37,12 +41,16 @@ class Labelled:
         items: their files, in the same order.
         bands: of each, 1-based.
         sets: what target values mean.
+        coarse: what coarse values mean; None where there are none.
+        statistics: of the recipe's table of joint statistics, where it names one.
     """
 
     scenes: list[Scene]
     items: list[Item]
     bands: list[tuple[int, ...]]
     sets: LabelSets
+    coarse: ClassMap | None = None
+    statistics: JointStatistics | None = None
 
 
 def open_scenes(recipe: Recipe, data: Path) -> Labelled:
@@ -58,6 +66,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     openers: list[Opener] = []
     items: list[Item] = []
     settings: list[SourceSpec] = []
+    coarse: list[Paths | None] = []
     kinds = Kinds(recipe.classes)
     for specs in _by_images(recipe.sources):
         found = find_items(specs[0], data)
@@ -72,11 +81,16 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
             whole = [number for number, one in enumerate(fresh) if _is_whole(one)]
             fresh, found = [fresh[number] for number in whole], [found[number] for number in whole]
         check_fit(fresh)
+        coarse += coarse_paths(specs, found, data)
         openers += fresh
         items += found
         settings += [specs[0]] * len(found)
     if not openers:
         raise TrainingError("none of the images can be read whole; leave out skip_corrupt to see why")
+    options = recipe.coarse or CoarseOptions()
+    statistics = options.statistics((data, recipe.folder), recipe.classes.names)
+    rasters = coarse_rasters(coarse, items, options, None if statistics is None else statistics.coarse)
+    openers = [replace(one, coarse=raster) for one, raster in zip(openers, rasters, strict=True)]
     names = scene_names([item.image for item in items])
     scenes: list[Scene] = [
         RasterScene(
@@ -84,7 +98,8 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
         )
         for name, one, spec in zip(names, openers, settings, strict=True)
     ]
-    return Labelled(scenes, items, [one.bands or () for one in openers], kinds.sets())
+    classes = next((raster.classes for raster in rasters if raster is not None), None)
+    return Labelled(scenes, items, [one.bands or () for one in openers], kinds.sets(), classes, statistics)
 
 
 def load_scenes(recipe: Recipe, data: Path, *, memory_mib: float = MEMORY_MIB) -> tuple[list[Scene], LabelSets]:
@@ -110,10 +125,15 @@ def find_items(spec: SourceSpec, data: Path) -> list[Item]:
     try:
         if spec.polygons or spec.ndvi or spec.greenness:
             return [replace(item, labels=None) for item in files.items_of(images)]
+        if spec.only_coarse:
+            return files.items_of(images)
         if isinstance(labels, str) and "{stem}" in labels:
             return _by_pattern(files.items_of(images), labels, spec.suffix, data)
         named = (labels,) if isinstance(labels, str) else labels
-        return files.pair(images, None if named is None else [str(data / name) for name in named])
+        places = None if named is None else [str(data / name) for name in named]
+        if spec.coarse is not None and places is not None:  # images without fine labels have those
+            return files.paired_where_possible(files.items_of(images), places)
+        return files.pair(images, places)
     except TrainingError as error:
         raise TrainingError(f"source {spec.name!r}: {error}") from error
 
@@ -129,7 +149,7 @@ def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) ->
     return found
 
 
-def settled(recipe: Recipe, data: Path) -> Recipe:
+def fully_named(recipe: Recipe, data: Path) -> Recipe:
     """Return the recipe with labels that lie beside it named in full: written elsewhere it still finds them."""
     sources = tuple(
         spec if spec.polygons is None else replace(spec, polygons=_full_name(spec.polygons, data, recipe.folder))
@@ -181,7 +201,7 @@ def _labels(
         if options.vector is not None:
             return [burnt(options.vector, options, kinds)] * len(items)
         meaning = legend(options, kinds) if spec.values is None else _legend(spec, kinds)
-        return [Labels(item.labels, *meaning) for item in items if item.labels is not None]
+        return [UnknownTargets() if item.labels is None else Labels(item.labels, *meaning) for item in items]
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:

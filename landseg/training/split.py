@@ -12,11 +12,12 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.training.balance import choose
 from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
+from landseg.training.derived import Masked
 from landseg.training.files import Item
 from landseg.training.groups import grouped
 from landseg.training.leaks import leaks, missing_classes
 from landseg.training.overlap import PixelHash, identical, joined, overlaps
-from landseg.training.scene import Masked, Scene
+from landseg.training.scene import Scene
 
 WAYS = ("file", "block", "column", "aoi", "random")
 _PIECE = 2048  # pixels along the edge of what is read at a time
@@ -124,7 +125,7 @@ def split(
         parts = [parts_by_area(scene.name, scene.grid, str(options.aoi)) for scene in ordered]
     else:
         parts = _by_block(blocks, counts, options)
-    learned = _side(ordered, [part.learned for part in parts], counts)
+    learned = _side(ordered, [part.learned for part in parts], counts, coarse=True)
     kept = _side(ordered, [part.kept for part in parts], counts)
     _refuse_empty(learned[1], kept[1], options)
     notes += leaks(ordered, parts, digests, by_area=options.by == "aoi", grouped_by=options.group)
@@ -246,9 +247,13 @@ def _by_block(blocks: Sequence[Blocks], counts: Sequence[NDArray[np.int64]], opt
 
 
 def _side(
-    scenes: Sequence[Scene], parts: Sequence[Mask | bool], counts: Sequence[NDArray[np.int64]]
+    scenes: Sequence[Scene],
+    parts: Sequence[Mask | bool],
+    counts: Sequence[NDArray[np.int64]],
+    *,
+    coarse: bool = False,
 ) -> tuple[list[Scene], NDArray[np.int64]]:
-    """The scenes of one side that have labels there, and its labelled pixels by class, as counted."""
+    """The scenes of one side that have labels (``coarse``: or coarse ones), and its labelled pixels by class."""
     found: list[Scene] = []
     total = np.zeros(counts[0].shape[1], np.int64)
     for scene, part, of_blocks in zip(scenes, parts, counts, strict=True):
@@ -258,7 +263,7 @@ def _side(
         pixels = of_blocks.sum(0)
         if part is not True:
             pixels = _survey(one, Blocks.of(one.shape, _PIECE), len(total) - 1)[0].sum(0)
-        if pixels.sum():
+        if pixels.sum() or (coarse and one.coarse_side is not None):
             found.append(one)
             total += pixels
     return found, total

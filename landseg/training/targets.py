@@ -58,6 +58,13 @@ class Targets(ABC):
         return None
 
 
+class UnknownTargets(Targets):
+    """Of an image that has coarse labels only."""
+
+    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+        return np.full(rect.shape, IGNORE_INDEX, np.uint8)
+
+
 class RasterTargets(Targets):
     """A label raster, brought onto the image's grid where its own is another; ``table`` (256,) says what each class
     of its class map means as a target."""
