@@ -78,7 +78,7 @@ def spotted() -> Any:
         (lambda d: [label(d, n, np.full((48, 64), 8, np.uint8)) for n in "abc"], ["without a class: 8 (9216 px)"]),
         (lambda d: corrupt(d / "images/b.tif"), ["b.tif"]),
         (lambda d: (d / "images/b.tif").write_text("no raster"), ["b.tif"]),
-        (lambda d: write(d / "images/b.tif", image(1, bands=1), at=place(1)), ["others have not", "b.tif (1 of uint8)"]),
+        (lambda d: write(d / "images/b.tif", image(1, bands=1), at=place(1)), ["others have not", "(1 of uint8)"]),
         (lambda d: write(d / "images/b.tif", image(dtype="uint16"), at=place(1)), ["b.tif (3 of uint16)"]),
         (lambda d: (d / "m.run").write_text("a file"), ["m.run is to be the run's folder, but is a file"]),
         (lambda d: (d / "m.safetensors").write_text("a model"), ["m.safetensors exists; pass --overwrite"]),

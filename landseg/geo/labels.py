@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.errors import ClassError, GridError, VectorError
+from landseg.errors import VectorError
 from landseg.geo.grid import Grid
-from landseg.geo.source import FileSource
 
 _PARQUET = (".parquet", ".geoparquet")
 _VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", *_PARQUET, ".gml", ".kml")
@@ -22,30 +20,6 @@ _VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", *_PARQUET, ".g
 def is_vector(path: Path) -> bool:
     """Whether a name is that of a vector file, by its suffix."""
     return path.suffix.lower() in _VECTORS
-
-
-def read_label_raster(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.uint8]:
-    """Return class indices (H, W) of a label raster that covers ``grid`` pixel by pixel.
-
-    IGNORE_INDEX stands where the table says ignore and where the label raster has no data.
-
-    Raises:
-        GridError: when the sizes differ.
-        ClassError: values that the table does not know, with their pixel counts and the file's name.
-    """
-    with FileSource(path, [1]) as source:
-        if source.grid.shape != grid.shape:
-            raise GridError(
-                f"{path} has {source.grid.width} x {source.grid.height} pixels, its image has "
-                f"{grid.width} x {grid.height}; labels must cover the image pixel by pixel"
-            )
-        values, valid = source.read(source.grid.rect)
-    try:
-        indices = classes.to_indices(values[0])
-    except ClassError as error:
-        raise ClassError(f"{path}: {error}") from error
-    indices[~valid] = IGNORE_INDEX
-    return indices
 
 
 def read_vector(path: Path) -> Any:

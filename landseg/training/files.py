@@ -10,13 +10,10 @@ from pathlib import Path
 
 from landseg.errors import TrainingError
 from landseg.geo.labels import is_vector, read_vector
+from landseg.pairing import IMAGES, LABELS, plain_stem
 from landseg.training.targets import listed
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
-LABELS = ("_labels", "-labels", "_label", "-label", "_mask", "-mask", "_truth", "-truth", "_gt", "-gt")
-"""Ends of a label raster's stem that its image's has not."""
-IMAGES = ("_image", "-image", "_img", "-img", "_rgb", "-rgb")
-"""Ends of an image's stem that its label raster's has not."""
 _TABLES = (".csv", ".parquet", ".geoparquet")
 _IMAGE_COLUMNS = ("image", "path", "images")
 _LABEL_COLUMNS = ("labels", "label", "mask")
@@ -101,18 +98,6 @@ def find_rasters(name: str) -> list[Path]:
         TrainingError: there are none.
     """
     return _files(name)
-
-
-def plain_stem(path: Path, endings: Sequence[str] = LABELS) -> str:
-    """The stem of a file without the endings that labels have.
-
-    >>> plain_stem(Path("a/tile_7-mask.png")), plain_stem(Path("tile_7.tif"))
-    ('tile_7', 'tile_7')
-    """
-    plain = path.stem
-    for ending in endings:
-        plain = plain.removesuffix(ending)
-    return plain
 
 
 def scene_names(images: Sequence[Path]) -> list[str]:

@@ -196,8 +196,8 @@ def _looked_at(
                 found.add(float(f"{source.grid.resolution_m:.2g}"))
     if odd:
         raise TrainingError(
-            f"{items[0].image} has {len(names)} bands of {dtype}, others have not, and a model reads one kind (choose "
-            f"bands, or convert them): {listed(odd)}"
+            f"{items[0].image} has {len(names)} bands of {dtype}, others have not, and a model reads one kind "
+            f"(choose bands, or convert them): {listed(odd)}"
         )
     return names, dtype, sorted(found)
 
