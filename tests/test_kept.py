@@ -18,7 +18,8 @@ from landseg.kept import Kept, measure
 from landseg.models.bundle import Model
 from landseg.models.card import Band, Card, Field, Metrics
 from landseg.tiling.receptive import receptive_field
-from landseg.training.scene import ArrayScene, Masked
+from landseg.training.derived import Masked
+from landseg.training.scene import ArrayScene
 
 CLASSES = ClassMap.from_json(
     {"classes": [{"value": 4, "name": "dark"}, {"value": 6, "name": "bright"}], "ignore": [9]}
