@@ -22,6 +22,7 @@ from landseg.training.recipe import read_recipe
 from landseg.training.sources import load_scenes
 from tests.conftest import HALF_METRE, UTM
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
 ROOT = Path(__file__).resolve().parent.parent
 
 RECIPE = """
