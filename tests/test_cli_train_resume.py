@@ -42,8 +42,8 @@ def start(data: Path, folder: str, *arguments: object) -> subprocess.Popen[str]:
     paths = os.pathsep.join([*filter(None, [os.environ.get("PYTHONPATH")]), str(ROOT)])
     return subprocess.Popen(
         [sys.executable, "-c", PROGRAM, *map(str, (*command, *NETWORK, *FIT, *arguments))],
-        env={**os.environ, "PYTHONPATH": paths}, cwd=data, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": paths}, cwd=data, text=True, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
@@ -88,8 +88,8 @@ def test_killed_and_resumed_is_the_undisturbed_run(tmp_path: Path, workers: int)
     logs = [(tmp_path / name / "m.run/log.csv").read_text().splitlines() for name in ("whole", "killed")]
     without_seconds = [[(line.split(",")[0], *line.split(",")[2:]) for line in log] for log in logs]
     assert without_seconds[0] == without_seconds[1] and len(logs[0]) == STEPS + 1
-    for name in ("train.toml",):
-        assert (tmp_path / "whole/m.run" / name).read_bytes() == (tmp_path / "killed/m.run" / name).read_bytes()
+    recipes = [(tmp_path / name / "m.run/train.toml").read_bytes() for name in ("whole", "killed")]
+    assert recipes[0] == recipes[1]
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from landseg.training.recipe import read_recipe
 from landseg.training.sources import load_scenes
 from tests.conftest import HALF_METRE, UTM
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
 ROOT = Path(__file__).resolve().parent.parent
 
 RECIPE = """
@@ -35,7 +36,7 @@ limitations = "Everything real."
 arch = "fcn32s"
 encoder = "resnet18"
 [fit]
-minutes = 0.1
+minutes = 0.02
 [sampling]
 crop = 64
 batch = 2
@@ -231,6 +232,38 @@ def test_bad_recipes_and_data_get_a_sentence(data: Path, change: Any, message: s
     with pytest.raises(LandsegError, match=message):
         load_scenes(read_recipe(data / "recipe.toml"), data)
     assert not list(data.glob("*.safetensors"))
+
+
+def test_a_kept_out_scene_is_predicted_with_the_bands_of_the_model(
+    data: Path, write_raster: Callable[..., Path]
+) -> None:
+    """Its labels may look at more: here at four, the last of which is near infrared."""
+    image = np.full((4, 64, 96), 60, np.uint8)
+    image[3, :, 48:] = 200
+    write_raster(image, "more/c.tif")
+    _with('polygons = "bright.gpkg"', "ndvi = [0.0, 0.1]\nbands = [1, 2, 3, 4]")(data)
+    trained = train(data / "recipe.toml", data / "m.safetensors", data=data, keep_out=["c"], report=lambda line: None)
+    assert trained.kept_out == 1 and (data / "m.run" / "kept" / "c.tif").exists()
+
+
+def test_a_run_folder_names_labels_that_lie_beside_its_recipe_in_full(data: Path) -> None:
+    (data / "beside").mkdir()
+    for name in ("recipe.toml", "bright.gpkg"):
+        (data / name).rename(data / "beside" / name)
+    recipe = read_recipe(data / "beside" / "recipe.toml")
+    train(recipe, data / "m.safetensors", data=data, keep_out=["b"], report=lambda line: None)
+    written = read_recipe(data / "m.run" / "train.toml")
+    assert written.sources[1].polygons == str(data / "beside" / "bright.gpkg")
+    assert len(load_scenes(written, data)[0]) == 3 and recipe.sources[1].polygons == "bright.gpkg"
+
+
+def test_values_without_a_class_in_kept_out_scenes_are_refused_before_learning(
+    data: Path, write_raster: Callable[..., Path]
+) -> None:
+    write_raster(np.full((64, 96), 77, np.uint8), "labels/b_labels.tif")
+    with pytest.raises(LandsegError, match=r"b_labels\.tif: values without a class: 77 \(6144 px\)"):
+        train(data / "recipe.toml", data / "m.safetensors", data=data, keep_out=["b"], report=lambda line: None)
+    assert not (data / "m.run").exists() and not (data / "m.safetensors").exists()
 
 
 def test_keep_out_must_match_a_scene(data: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
@@ -28,8 +28,8 @@ LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0], [0.0, 0.0, 3.0], [1.0,
 @dataclass(frozen=True)
 class Batch:
     target: Tensor
-    pixels: Tensor = torch.zeros(0)
-    valid: Tensor = torch.zeros(0)
+    pixels: Tensor = field(default_factory=lambda: torch.zeros(0))
+    valid: Tensor = field(default_factory=lambda: torch.zeros(0))
     names: tuple[str, ...] = ()
 
 

@@ -60,7 +60,8 @@ sources = st.one_of(
               labels=st.none() | names, bands=st.none() | st.just((3, 1)), weight=numbers,
               values=st.none() | st.just({"1": "a", "7": "not b"})),
     st.builds(SourceSpec, images=names, ndvi=st.just((0.0, 0.2)), partial_class=st.just("a")),
-    st.builds(SourceSpec, images=names, polygons=names, background=st.sampled_from([None, "a"]), all_touched=st.booleans()),
+    st.builds(SourceSpec, images=names, polygons=names, all_touched=st.booleans(),
+              background=st.sampled_from([None, "a"])),
 )  # fmt: skip
 recipes = st.builds(
     Recipe,
