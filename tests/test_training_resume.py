@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,11 +133,20 @@ def test_other_options_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture
     assert "resumed with learning_rate 0.001 in place of 0.01" in caplog.text
 
 
+@pytest.fixture
+def hears_ctrl_c() -> Iterator[None]:
+    """A shell starts what runs in the background deaf to Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(
     ("number", "times", "steps"),
     [(signal.SIGINT, 1, 7), (signal.SIGINT, 2, 6), (signal.SIGTERM, 1, 7)],
     ids=["Ctrl-C", "Ctrl-C twice", "SIGTERM"],
 )
+@pytest.mark.usefixtures("hears_ctrl_c")
 def test_a_signal_keeps_what_is_learned(tmp_path: Path, number: signal.Signals, times: int, steps: int) -> None:
     whole = train(tmp_path / "whole")
 
