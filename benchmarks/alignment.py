@@ -38,9 +38,12 @@ from landseg.metrics.confusion import Confusion
 from landseg.models.backbones import load_encoder_weights
 from landseg.models.build import build_network
 from landseg.models.upsample import AlignedUpsample
+from landseg.training.batches import Batch, Batches
 from landseg.training.fit import Scaling, fit
+from landseg.training.losses import LabelSets, partial_cross_entropy
 from landseg.training.recipe import Recipe, read_recipe
-from landseg.training.scenes import Scene
+from landseg.training.sampler import CropSampler
+from landseg.training.scene import Scene
 from landseg.training.sources import load_scenes
 
 ARMS = ("aligned", "smp", "corners")
@@ -126,12 +129,12 @@ def measure(network: nn.Module, scenes: list[Scene], scaling: Scaling, classes: 
         confusion = Confusion(classes)
         outlines = [BoundaryIoU(classes, width) for width in WIDTHS]
         for scene in scenes:
-            pixels = torch.from_numpy(scene.pixels.astype(np.float32))[None]
-            inputs = scaling.apply(pixels, torch.from_numpy(scene.valid)[None])
+            pixels, valid, target = scene.read(scene.rect)
+            inputs = scaling.apply(torch.from_numpy(pixels.astype(np.float32))[None], torch.from_numpy(valid)[None])
             with torch.inference_mode():
                 logits = logits_of(network, inputs.contiguous(memory_format=torch.channels_last), windows=windows)
             predicted = logits.argmax(0).to(torch.uint8).numpy()
-            truth: NDArray[np.uint8] = np.where(scene.target < classes, scene.target, np.uint8(IGNORE_INDEX))
+            truth: NDArray[np.uint8] = np.where(target < classes, target, np.uint8(IGNORE_INDEX))
             confusion.update(truth, predicted)
             for outline in outlines:
                 outline.update(truth, predicted)
@@ -144,7 +147,9 @@ def measure(network: nn.Module, scenes: list[Scene], scaling: Scaling, classes: 
     return found
 
 
-def run(arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: object, options: argparse.Namespace) -> None:
+def run(
+    arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: LabelSets, options: argparse.Namespace
+) -> None:
     """Train one arm with one seed, and leave its figures."""
     path = options.out / f"{arm}-{seed}.json"
     if path.exists():
@@ -158,10 +163,12 @@ def run(arm: str, seed: int, recipe: Recipe, scenes: list[Scene], sets: object, 
     fitting = replace(recipe.fit, steps=options.steps, seed=seed)
     folder = options.out / f"{arm}-{seed}.run"
     begin = time.monotonic()
-    trained = fit(
-        network, learned, sets, scaling, options=fitting, folder=folder, resume=True,
-        report=lambda line: print(line, flush=True),
-    )  # fmt: skip
+    batches = Batches(CropSampler(learned, recipe.sampling, seed=seed, sets=sets))
+
+    def loss(logits: Tensor, batch: Batch) -> Tensor:
+        return partial_cross_entropy(logits, batch.target, sets)
+
+    trained = fit(network, batches, loss, scaling, options=fitting, folder=folder, resume=True)
     minutes = (time.monotonic() - begin) / 60
     figures = {"arm": arm, "seed": seed, "steps": options.steps, "minutes": minutes}
     figures["parameters"] = sum(p.numel() for p in network.parameters())

@@ -11,7 +11,7 @@ import typer
 
 from landseg import __version__
 
-from . import calibrate, compare, console, evaluate, info, models, predict, refine, train, verify, view
+from . import calibrate, compare, console, data, evaluate, info, models, predict, refine, train, verify, view
 from .run import Commands
 
 app = typer.Typer(
@@ -51,6 +51,7 @@ app.command("verify")(verify.command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)
 app.command("calibrate")(calibrate.command)
+app.command("data")(data.command)
 app.command("train")(train.command)
 app.command("info")(info.command)
 app.command("models")(models.command)

@@ -1,9 +1,11 @@
 """Options that several commands share, so that they look and mean the same everywhere."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
+
+T = TypeVar("T", int, float)
 
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")
@@ -32,3 +34,20 @@ Background = Annotated[
 AoiText = Annotated[
     str | None, typer.Option("--aoi", metavar="FILE|BOX", help="What counts: polygons, or left,bottom,right,top.")
 ]
+
+
+def numbers(text: str | None, option: str, kind: type[T]) -> tuple[T, ...] | None:
+    """The numbers in a text such as "3,2,1"; None for None.
+
+    Raises:
+        BandError: anything else.
+    """
+    from landseg.errors import BandError
+
+    if text is None:
+        return None
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        shown = "3,2,1" if kind is int else "0.5,2"
+        raise BandError(f"{option} {text}: expected numbers such as {shown}") from None

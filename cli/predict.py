@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Overwrite, Precision, Resume, Sources
+from .options import Device, Json, Memory, Model, Overwrite, Precision, Resume, Sources, numbers
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg")
 
@@ -51,6 +51,10 @@ def command(
         float | None,
         typer.Option("--resolution", metavar="METRES", help="Run the network at this ground sampling distance."),
     ] = None,
+    source_resolution: Annotated[
+        float | None,
+        typer.Option("--source-resolution", metavar="METRES", help="Of rasters without a coordinate system."),
+    ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Threads that read.")] = 2,
     memory: Memory = 3072,
     aoi: Annotated[
@@ -72,7 +76,7 @@ def command(
             expand(sources),
             output,
             model=model,
-            bands=None if bands is None else numbers(bands),
+            bands=numbers(bands, "--bands", int),
             probs=probs,
             probs_dtype=probs_dtype,
             confidence=confidence,
@@ -86,6 +90,7 @@ def command(
             device=device,
             precision=precision,
             resolution=resolution,
+            source_resolution=source_resolution,
             workers=workers,
             memory=memory,
             aoi=aoi,
@@ -117,13 +122,3 @@ def expand(sources: list[str]) -> list[str]:
         else:
             found.append(source)
     return found
-
-
-def numbers(text: str) -> list[int]:
-    """The band numbers in a text such as "3,2,1"."""
-    from landseg.errors import BandError
-
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise BandError(f"--bands {text}: expected numbers such as 3,2,1") from None

@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Json, Memory, Overwrite, Resume
-from .predict import expand, numbers
+from .options import Json, Memory, Overwrite, Resume, numbers
+from .predict import expand
 
 
 def command(
@@ -70,7 +70,7 @@ def command(
             output,
             probs=probs,
             probs_dtype=probs_dtype,
-            bands=None if bands is None else numbers(bands),
+            bands=numbers(bands, "--bands", int),
             model=model,
             preset=preset,
             iterations=iterations,

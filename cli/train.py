@@ -1,4 +1,4 @@
-"""`landseg train`: a model from labelled scenes."""
+"""`landseg train`: a model from labelled imagery."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,36 +11,161 @@ from . import console, options
 if TYPE_CHECKING:
     from landseg.train import Trained
 
+_DATA, _NET, _FIT = "Data", "Network", "Learning"
+
 
 def command(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="What to learn, from what and how.")],
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGES LABELS | RECIPE.toml",
+            help="Folders, globs, files or a CSV list of images, then their label rasters or one vector file; or a "
+            "recipe that names them.",
+        ),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write, .safetensors.")],
-    data: Annotated[Path, typer.Option("--data", help="The folder that the recipe's sources are in.")],
+    config: Annotated[
+        Path | None, typer.Option("--config", metavar="TOML", help="Options for IMAGES LABELS, as in a recipe.")
+    ] = None,
+    data: Annotated[
+        Path,
+        typer.Option(
+            "--data", help="The folder that the names of images and labels start from.", rich_help_panel=_DATA
+        ),
+    ] = Path("."),
+    classes: options.Classes = None,
+    ignore: options.Ignore = None,
+    class_field: options.ClassField = None,
+    background: options.Background = None,
+    all_touched: Annotated[
+        bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches.", rich_help_panel=_DATA)
+    ] = False,
+    partial: Annotated[
+        str | None,
+        typer.Option(
+            "--partial",
+            metavar="unknown|others",
+            help="The labels know only some classes; what lies outside them.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    bands: Annotated[
+        str | None, typer.Option("--bands", metavar="1,2,3", help="Of the images.", rich_help_panel=_DATA)
+    ] = None,
+    coarse: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--coarse",
+            metavar="RASTER|FOLDER",
+            help="Coarse labels: a raster (or several, a mosaic), or a folder with one for each image.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    coarse_table: Annotated[
+        str | None,
+        typer.Option(
+            "--coarse-table",
+            metavar="FILE",
+            help="Shares of the classes in each coarse class, CSV or TOML; else counted where both are known.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    coarse_share: Annotated[
+        str | None,
+        typer.Option(
+            "--coarse-share", metavar="1/40", help="Of coarse labels in what is minimised.", rich_help_panel=_DATA
+        ),
+    ] = None,
     keep_out: Annotated[
         list[str] | None,
         typer.Option(
-            "--keep-out", metavar="GLOB", help="Scenes to measure on and never learn from; may be repeated."
+            "--keep-out",
+            metavar="GLOB",
+            help="Scenes to measure on and never learn from, in place of a split; may be repeated.",
+            rich_help_panel=_DATA,
         ),
+    ] = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            "--split",
+            metavar="file|block|column|aoi|random|none",
+            help="What is kept out to measure on; file for IMAGES LABELS.",
+            rich_help_panel=_DATA,
+        ),
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option("--share", help="Of the labelled pixels that is kept out.", rich_help_panel=_DATA)
+    ] = None,
+    aoi: Annotated[
+        str | None, typer.Option("--aoi", metavar="FILE", help="For --split aoi.", rich_help_panel=_DATA)
+    ] = None,
+    resolution: Annotated[
+        float | None,
+        typer.Option("--resolution", metavar="M", help="Resolution to learn at.", rich_help_panel=_DATA),
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option("--scale", metavar="0.5,2", help="Range of magnification of crops.", rich_help_panel=_DATA),
     ] = None,
     arch: Annotated[
         str | None,
-        typer.Option(
-            "--arch", metavar="NAME", help="The architecture, in place of the recipe's; see models --networks."
-        ),
+        typer.Option("--arch", metavar="NAME", help="The architecture; see models --networks.", rich_help_panel=_NET),
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option("--encoder", metavar="NAME", help="The encoder, in place of the recipe's.")
+        str | None, typer.Option("--encoder", metavar="NAME", help="The encoder.", rich_help_panel=_NET)
     ] = None,
     encoder_weights: Annotated[
         str | None,
-        typer.Option("--encoder-weights", metavar="none|imagenet|FILE", help="What the encoder starts from."),
+        typer.Option(
+            "--encoder-weights",
+            metavar="none|imagenet|FILE",
+            help="What the encoder starts from.",
+            rich_help_panel=_NET,
+        ),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option("--option", metavar="KEY=VALUE", help="An option of the architecture; may be repeated."),
+        typer.Option(
+            "--option",
+            metavar="KEY=VALUE",
+            help="An option of the architecture; may be repeated.",
+            rich_help_panel=_NET,
+        ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option("--minutes", help="Time budget, in place of the recipe's.")] = None,
-    init: Annotated[Path | None, typer.Option("--init", help="A model of the same network to go on from.")] = None,
+    init: Annotated[
+        str | None,
+        typer.Option(
+            "--init",
+            metavar="MODEL",
+            help="A model to go on from, also onto other classes or bands.",
+            rich_help_panel=_NET,
+        ),
+    ] = None,
+    time_budget: Annotated[
+        str | None, typer.Option("--time-budget", metavar="45m", help="How long to learn.", rich_help_panel=_FIT)
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option("--epochs", help="As many pixels as there are, so often.", rich_help_panel=_FIT)
+    ] = None,
+    steps: Annotated[int | None, typer.Option("--steps", help="Steps to learn for.", rich_help_panel=_FIT)] = None,
+    crop: Annotated[int | None, typer.Option("--crop", help="Side of a crop, px.", rich_help_panel=_FIT)] = None,
+    batch: Annotated[int | None, typer.Option("--batch", help="Crops a step.", rich_help_panel=_FIT)] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option("--learning-rate", help="Of the head at its peak.", rich_help_panel=_FIT)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Of everything that is drawn.", rich_help_panel=_FIT)
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Any other entry of a recipe, such as fit.optimizer=sgd or loss.balanced=true; may be repeated.",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
     metrics_from: Annotated[
         Path | None,
         typer.Option("--metrics-from", help="A model of the same recipe whose kept-out figures the card quotes."),
@@ -49,32 +174,66 @@ def command(
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
-    """Train a network on labelled scenes and write one model file that predict takes."""
+    """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
     from landseg.train import train
-    from landseg.training.network import NetworkChoice, read_options
-    from landseg.training.recipe import read_recipe
+    from landseg.training.coarse_options import share_of
+    from landseg.training.device import first_process
+    from landseg.training.network import read_options
+    from landseg.training.options import minutes_of
+    from landseg.training.plain import PlainData
+    from landseg.training.settings import Settings
 
     with console.working():
-        choice = NetworkChoice(arch, encoder, encoder_weights, read_options(option or ()))
+        settings = Settings(
+            model={"arch": arch, "encoder": encoder, "encoder_weights": encoder_weights, "init": init},
+            options=read_options(option or ()),
+            fit={"minutes": None if time_budget is None else minutes_of(time_budget)}
+            | {"epochs": epochs, "steps": steps, "learning_rate": learning_rate, "seed": seed},
+            sampling={
+                "crop": crop,
+                "batch": batch,
+                "resolution_m": resolution,
+                "scale": options.numbers(scale, "--scale", float),
+            },
+            split={"by": split, "share": share, "aoi": aoi},
+            coarse={
+                "table": coarse_table,
+                "share": None if coarse_share is None else share_of(coarse_share),
+            },
+            more=tuple(setting or ()),
+        )
+        named = PlainData(
+            tuple(paths[:-1] or paths),
+            tuple(paths[-1:]) if len(paths) > 1 else None,
+            classes=classes,
+            ignore=tuple(ignore or ()),
+            class_field=class_field,
+            background=background,
+            all_touched=all_touched,
+            partial=partial,
+            bands=options.numbers(bands, "--bands", int),
+            folder=data,
+            coarse=tuple(coarse) if coarse else None,
+        )
         trained = train(
-            choice.in_place_of(read_recipe(recipe)),
+            settings.recipe(named, config, name=output.stem),
             output,
             data=data,
             keep_out=keep_out or (),
-            minutes=minutes,
-            init=init,
             metrics_from=metrics_from,
             resume=resume,
             overwrite=overwrite,
-            report=lambda line: typer.echo(line, err=True),
+            quiet=False,
+            report=(lambda line: typer.echo(line, err=True)) if first_process() else (lambda line: None),
         )
-    console.show(trained.to_json(), as_json=as_json, text=_lines(trained))
+    if first_process():
+        console.show(trained.to_json(), as_json=as_json, text=_lines(trained))
 
 
 def _lines(trained: "Trained") -> Iterator[str]:
     yield f"{trained.output}: learned from {trained.scenes} scenes"
     if trained.metrics is None:
-        yield "no scenes were kept out, so there are no figures; use --keep-out for honest ones"
+        yield "no scenes were kept out, so there are no figures; use --split or --keep-out for honest ones"
         return
     yield f"  measured on {trained.metrics.measured_on}"
     for name, value in trained.metrics.overall.items():

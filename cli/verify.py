@@ -5,8 +5,8 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Sources
-from .predict import expand, numbers
+from .options import Device, Json, Memory, Model, Sources, numbers
+from .predict import expand
 
 
 def command(
@@ -35,7 +35,7 @@ def command(
         result = verify(
             expand(sources),
             model=model,
-            bands=None if bands is None else numbers(bands),
+            bands=numbers(bands, "--bands", int),
             size=None if size is None else _size(size),
             window=window,
             engine=engine,

@@ -40,13 +40,19 @@ class Matched:
 
 
 def match(
-    paths: Paths, card: Card, *, bands: Sequence[int] | None = None, resolution_m: float | None = None
+    paths: Paths,
+    card: Card,
+    *,
+    bands: Sequence[int] | None = None,
+    resolution_m: float | None = None,
+    source_resolution_m: float | None = None,
 ) -> Matched:
     """The raster or mosaic with the model's bands in the model's order, and where the network's pixels lie on it.
 
     Without `bands`, a model of red, green and blue takes the raster's true colours, and any model takes bands
     that carry its names; otherwise the raster must have exactly the model's bands. The network runs at
-    `resolution_m`, else at the card's resolution where that is named, else at the raster's pixels.
+    `resolution_m`, else at the card's resolution where that is named, else at the raster's pixels. Pixels of a raster
+    that does not say how large they are, are `source_resolution_m` wide.
 
     Raises:
         BandError: number, dtype or order of bands.
@@ -69,11 +75,12 @@ def match(
                 f"{source.name} holds palette indices, model {card.name} reads red, green and blue: "
                 "convert it first (gdal_translate -expand rgb)"
             )
-        known = source.grid.resolution_m if resolution_m is None else None
+        own = _resolution(source, source_resolution_m)
+        known = own if resolution_m is None else None
         problem = misfit(card, bands=source.count, dtype=source.dtype, resolution_m=known)
         if problem is not None:
             raise type(problem)(f"{source.name}: {problem}")
-        factor = _factor(source, card, resolution_m)
+        factor = _factor(source, card, own, resolution_m)
     except BaseException:
         source.close()
         raise
@@ -94,24 +101,41 @@ def _plain(name: Any) -> str:
     return str(name or "").strip().lower()
 
 
-def _factor(source: Source, card: Card, resolution_m: float | None) -> float:
+def _resolution(source: Source, said: float | None) -> float | None:
+    """How wide a pixel is, in metres: as the raster says, or as its user does where it does not."""
+    own = source.grid.resolution_m
+    if said is None:
+        return own
+    if not (math.isfinite(said) and said > 0):
+        raise GridError(f"--source-resolution {said}: expected a positive number of metres, such as 0.5")
+    if own is not None:
+        raise GridError(
+            f"{source.name} says itself that its pixels are {own:.4g} m wide: leave out --source-resolution"
+        )
+    return said
+
+
+def _factor(source: Source, card: Card, have: float | None, resolution_m: float | None) -> float:
     """Source pixels per network pixel; 1.0 where nothing is resampled."""
     if resolution_m is not None and not (math.isfinite(resolution_m) and resolution_m > 0):
         raise GridError(f"--resolution {resolution_m}: expected a positive number of metres, such as 0.5")
-    have, want = source.grid.resolution_m, card.resolution_m if resolution_m is None else resolution_m
+    want = card.resolution_m if resolution_m is None else resolution_m
     if want is None:
         return 1.0
     if have is None:
         if resolution_m is None:
             _log.warning(
                 "%s: the %.3g m a pixel of model %s were not applied, because the raster's resolution is unknown; "
-                "the network runs at the raster's own pixels",
+                "the network runs at the raster's own pixels; say how wide they are with --source-resolution",
                 source.name,
                 want,
                 card.name,
             )
             return 1.0
-        raise GridError(f"{source.name} has no coordinate system, so --resolution means nothing: leave it out")
+        raise GridError(
+            f"{source.name} has no coordinate system, so --resolution means nothing: leave it out, or say how wide "
+            "its pixels are with --source-resolution"
+        )
     factor = want / have
     nearly = NEARLY if resolution_m is None else 1e-3
     return 1.0 if abs(factor - 1) <= nearly else factor

@@ -37,6 +37,7 @@ class Options:
         device: auto, cpu, cuda or mps.
         precision: auto, fp32, bf16 or fp16.
         resolution: metres a pixel for the network; None follows the card.
+        source_resolution: metres a pixel of rasters that do not say so themselves.
         workers: threads that read.
         memory: MiB that the process may take.
         aoi: "left,bottom,right,top", those four numbers, or a vector file.
@@ -60,6 +61,7 @@ class Options:
     device: str = "auto"
     precision: str = "auto"
     resolution: float | None = None
+    source_resolution: float | None = None
     workers: int = 2
     memory: int = 3072
     aoi: File | Sequence[float] = None

@@ -12,8 +12,9 @@ from landseg.geo.address import label
 RASTERS = (".tif", ".tiff", ".png", ".vrt")
 IMAGERY = (*RASTERS, ".jp2", ".img", ".jpg", ".jpeg")
 LABELS = ("_labels", "-labels", "_label", "-label", "_mask", "-mask", "_truth", "-truth", "_gt", "-gt")
+"""Ends of a label raster's stem that its image's has not; then those of others."""
 PROBS = ("_probs", "-probs", "_probabilities", "-probabilities")
-IMAGES = ("_image", "-image", "_rgb", "-rgb")
+IMAGES = ("_image", "-image", "_img", "-img", "_rgb", "-rgb")
 Paths = str | Sequence[str]
 
 
@@ -44,9 +45,21 @@ def same_name(path: str, others: Sequence[str], endings: Sequence[str] = LABELS)
     >>> same_name("maps/a.tif", ["a.tif", "a_labels.tif", "b_labels.tif"]), same_name("a.tif", ["x/a.png"])
     (['a_labels.tif'], ['x/a.png'])
     """
-    wanted = _plain(path, (*LABELS, *PROBS))
-    found = [other for other in others if wanted in (_plain(other, endings), Path(other).stem)]
-    return [other for other in found if Path(other).stem != _plain(other, endings)] or found
+    wanted = plain_stem(label(path), (*LABELS, *PROBS))
+    found = [other for other in others if wanted in (plain_stem(label(other), endings), Path(other).stem)]
+    return [other for other in found if Path(other).stem != plain_stem(label(other), endings)] or found
+
+
+def plain_stem(path: str | Path, endings: Sequence[str] = LABELS) -> str:
+    """The stem of a file without some endings.
+
+    >>> plain_stem("a/tile_7-mask.png"), plain_stem(Path("tile_7.tif"))
+    ('tile_7', 'tile_7')
+    """
+    plain = Path(path).stem
+    for ending in endings:
+        plain = plain.removesuffix(ending)
+    return plain
 
 
 def beside(
@@ -104,10 +117,3 @@ def named(paths: Paths) -> str:
 
 def _several(paths: Paths) -> list[str]:
     return [paths] if isinstance(paths, str) else list(paths)
-
-
-def _plain(path: str, endings: Sequence[str]) -> str:
-    plain = Path(label(path)).stem
-    for ending in endings:
-        plain = plain.removesuffix(ending)
-    return plain

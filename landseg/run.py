@@ -69,6 +69,7 @@ class Run:
             card,
             bands=options.bands,
             resolution_m=options.resolution,
+            source_resolution_m=options.source_resolution,
         ) as matched:
             inputs = self._inputs(matched)
             check_targets(self._layers(), self._extras(), inputs, folders=self.folders)

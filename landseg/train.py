@@ -4,29 +4,43 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from landseg import __version__
-from landseg.classes import IGNORE_INDEX
 from landseg.errors import OutputError, TrainingError
-from landseg.metrics.confusion import Confusion
+from landseg.geo.store import disk_errors
+from landseg.kept import Kept, measure
 from landseg.models.build import build_network
-from landseg.models.bundle import load_model, read_card, save_model
-from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
+from landseg.models.bundle import Model, load_model, read_card, save_model
+from landseg.models.card import Metrics
 from landseg.models.shipped import SUFFIX
-from landseg.tiling.receptive import receptive_field
-from landseg.training.evaluate import predict_scene
+from landseg.models.transfer import transferred
+from landseg.training.augment import NONE
+from landseg.training.batches import Batches
+from landseg.training.card_of import card_of, data_sources
+from landseg.training.census import SceneCensus, remarks, take_census
+from landseg.training.checkpoint import LAST
+from landseg.training.coarse_options import CoarseOptions
+from landseg.training.coarse_sources import settled
+from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.derived import in_memory, whole
+from landseg.training.device import first_process
 from landseg.training.fit import Scaling, fit
+from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
+from landseg.training.objective import objective
 from landseg.training.recipe import Recipe, read_recipe
-from landseg.training.scenes import Scene
-from landseg.training.sources import find_images, fingerprint, load_scenes
+from landseg.training.sampler import CropSampler
+from landseg.training.samples import SamplePictures
+from landseg.training.scene import Scene
+from landseg.training.sources import Labelled, fully_named, open_scenes
+from landseg.training.split import split
+
+RECIPE = "train.toml"  # in the run folder
 
 
 @dataclass(frozen=True)
@@ -48,59 +62,124 @@ class Trained:
         }
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What is learned, what is kept out and how, in words."""
+
+    learned: list[Scene]
+    kept: list[Scene]
+    how: str
+
+
 def train(
     recipe: str | Path | Recipe,
     output: str | Path,
     *,
-    data: str | Path,
+    data: str | Path = ".",
     keep_out: Sequence[str] = (),
-    minutes: float | None = None,
-    init: str | Path | None = None,
     metrics_from: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    quiet: bool = True,
     report: Callable[[str], None] = print,
 ) -> Trained:
-    """Train the recipe's network on the scenes below ``data`` and write one model file.
+    """Train the recipe's network on its scenes and write one model file.
+
+    The run folder, ``<output stem>.run`` beside the model, gets the resolved recipe (``train.toml``), checkpoints,
+    logs, curves, sample predictions, and in ``kept/`` the class rasters of the scenes that were kept out.
 
     Args:
         recipe: a TOML file, see ``landseg.training.recipe``, or what was read from one and changed.
-        output: the model file to write (``.safetensors``); the run folder is ``<output stem>.run`` beside it.
-        data: the folder that the recipe's globs start from.
-        keep_out: globs over scene names; these scenes are not trained on but measured at the end.
-        minutes: a time budget in place of the recipe's, be that in minutes or in steps.
-        init: a model of the same network to go on from, in place of the recipe's encoder weights.
+        output: the model file to write (``.safetensors``).
+        data: the folder that the recipe's names start from.
+        keep_out: globs over scene names, in place of the recipe's split; these scenes are not trained on but
+            measured.
         metrics_from: a model of the same recipe whose kept-out figures go into the card, for weights trained
             on everything.
         resume: go on from the run folder's last checkpoint.
         overwrite: replace an existing output and start a new run.
+        quiet: show no progress on standard error.
         report: gets one line of text at a time.
 
     Raises:
         TrainingError: nothing to learn from, a run folder that exists, a loss that is no number.
         ModelError: a network that cannot be built, or weights for it that are not to be had; before data is read.
         OutputError: the output exists, has no folder, or a name that is no model file's.
+        KeyboardInterrupt: stopped by hand; ``resume=True`` continues.
     """
-    recipe, output = recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(output)
+    recipe = fully_named(recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(data))
+    output = Path(output)
     folder = output.with_suffix(".run")
     _refuse_existing(output, folder, resume=resume, overwrite=overwrite)
-    options = recipe.fit if minutes is None else replace(recipe.fit, minutes=minutes, steps=None)
     figures = None if metrics_from is None else read_card(metrics_from).metrics
-    network = _network(recipe, init)
-    scenes, sets = load_scenes(recipe, Path(data))
-    learned, kept = _split(scenes, keep_out)
-    report(f"{len(learned)} scenes to learn from, {len(kept)} kept out")
-    scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
-    network = fit(network, learned, sets, scaling, options=options, folder=folder, resume=resume, report=report)
-    if kept:
-        measured_on = f"{len(kept)} scenes kept out of training: {', '.join(keep_out)}"
-        figures = _measure(network, kept, scaling, recipe, measured_on)
-    made_with = {**asdict(options), "keep_out": list(keep_out)}
-    weights = recipe.encoder_weights if init is None else init
-    started_from = None if weights is None else Path(weights).name  # a card travels: folders stay at home
-    card = _card(recipe, network, Path(data), Training((), made_with, started_from), figures)
+    recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
+    network = _network(recipe, report)
+    sources = data_sources(recipe, Path(data))  # hours before the card needs them: they read every file
+    opened = open_scenes(recipe, Path(data))
+    opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
+    made = _split(opened, recipe, keep_out, report)
+    census = take_census(made.learned, seed=recipe.fit.seed)
+    for line in remarks(made.learned, census, recipe.classes.names):
+        report(f"note: {line}")
+    statistics = settled(
+        made.learned,
+        opened.coarse,
+        opened.statistics,
+        specs=recipe.sources,
+        classes=recipe.classes.names,
+        report=report,
+    )
+    network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
+    if not first_process():  # under torchrun one process measures and writes
+        return Trained(output, len(made.learned), len(made.kept), None)
+    card = card_of(recipe, network, sources, keep_out=keep_out, figures=figures, statistics=statistics)
+    if made.kept:
+        report(f"predicting {_scenes(len(made.kept))} kept out")
+        kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
+        figures = measure(Model(network, card, output, ""), kept, folder / "kept", measured_on=made.how)
+        card = replace(card, metrics=figures)
     save_model(output, network, card, overwrite=overwrite)
-    return Trained(output, len(learned), len(kept), figures)
+    return Trained(output, len(made.learned), len(made.kept), figures)
+
+
+def _fitted(
+    network: nn.Module,
+    recipe: Recipe,
+    opened: Labelled,
+    made: _Parts,
+    found: tuple[Sequence[SceneCensus], JointStatistics | None],
+    run: tuple[Path, bool, bool],
+) -> nn.Module:
+    """The trained network."""
+    (folder, resume, quiet), (census, statistics) = run, found
+    sampling = recipe.sampling
+    scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
+    options = recipe.fit.resolved(sum(one.known for one in census), batch_pixels=sampling.batch * sampling.crop**2)
+    sampler = CropSampler(made.learned, sampling, seed=options.seed, sets=opened.sets, census=census)
+    batches = Batches(sampler, options=recipe.augment)
+    shown = Batches(
+        CropSampler(made.kept or made.learned, sampling, seed=options.seed, sets=opened.sets), options=NONE
+    )
+    glimpse = Glimpse(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
+    coarse = None if statistics is None else (statistics, (recipe.coarse or CoarseOptions()).share)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if first_process() and not (resume and (folder / LAST).exists()):
+        recipe.write(folder / RECIPE)  # until it is done, a run that goes on is the one that was started
+    trained = fit(
+        network,
+        batches,
+        objective(recipe.loss, opened.sets, census, coarse),
+        scaling,
+        options=options,
+        folder=folder,
+        validate=glimpse if glimpse else None,
+        samples=SamplePictures(shown[0], recipe.classes, scaling),
+        resume=resume,
+        quiet=quiet,
+    )
+    recipe.write(folder / RECIPE)
+    return trained
 
 
 def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
@@ -110,24 +189,49 @@ def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: boo
         raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
     if output.exists() and not overwrite:
         raise OutputError(f"{output} exists; pass --overwrite to replace it or choose another name")
-    if (folder / "last.pt").exists() and not (resume or overwrite):
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is to be the run's folder, but is a file: move it or choose another output")
+    if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
         raise TrainingError(f"{folder} holds an earlier run; pass --resume to go on or --overwrite to start again")
 
 
-def _split(scenes: Sequence[Scene], keep_out: Sequence[str]) -> tuple[list[Scene], list[Scene]]:
-    """The scenes to learn from and those kept out, by whole scenes only."""
+def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Callable[[str], None]) -> _Parts:
+    """The scenes to learn from and those kept out."""
+    scenes = opened.scenes
+    if recipe.split is not None:
+        try:
+            made = split(scenes, recipe.split, classes=recipe.classes.names, items=opened.items)
+        except TrainingError:
+            take_census(scenes)  # labels that mean nothing are the better reason
+            raise
+        for note in made.notes:
+            report(f"note: {note}")
+        share = f"{100 * made.share:.0f} % of the labelled pixels, split by {recipe.split.by}"
+        report(f"{_scenes(len(made.learned))} to learn from, {len(made.kept)} kept out ({share})")
+        return _Parts(made.learned, made.kept, f"{_scenes(len(made.kept))} kept out of training: {share}")
     for pattern in keep_out:
         if not any(fnmatch.fnmatch(scene.name, pattern) for scene in scenes):
             raise TrainingError(f"no scene is called like {pattern!r}; the first is {scenes[0].name!r}")
-    learned: list[Scene] = []
-    kept: list[Scene] = []
-    for scene in scenes:
-        out = any(fnmatch.fnmatch(scene.name, pattern) for pattern in keep_out)
-        (kept if out else learned).append(scene)
-    return learned, kept
+    kept = [scene for scene in scenes if any(fnmatch.fnmatch(scene.name, pattern) for pattern in keep_out)]
+    names = {scene.name for scene in kept}
+    if len(kept) == len(scenes):
+        raise TrainingError(f"all {len(scenes)} scenes are kept out and none is left to learn from: keep fewer out")
+    report(f"{_scenes(len(scenes) - len(kept))} to learn from, {len(kept)} kept out")
+    how = f"{_scenes(len(kept))} kept out of training: {', '.join(keep_out)}"
+    return _Parts([scene for scene in scenes if scene.name not in names], kept, how)
 
 
-def _network(recipe: Recipe, init: str | Path | None) -> nn.Module:
+def _scenes(count: int) -> str:
+    return f"{count} scene{'' if count == 1 else 's'}"
+
+
+def _file_of(scene: Scene, opened: Labelled) -> tuple[Path, tuple[int, ...]]:
+    """The image of a scene, or of the scene that it is part of, and its bands."""
+    number = next(number for number, one in enumerate(opened.scenes) if one is whole(scene))
+    return opened.items[number].image, opened.bands[number][: scene.channels]  # labels may look at more
+
+
+def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
     check_network(recipe)
     torch.manual_seed(recipe.fit.seed)  # of the initial weights; the loop's dice are thrown by themselves
     network = build_network(
@@ -135,54 +239,10 @@ def _network(recipe: Recipe, init: str | Path | None) -> nn.Module:
         encoder=recipe.encoder,
         bands=len(recipe.bands),
         classes=len(recipe.classes),
-        encoder_weights=recipe.encoder_weights if init is None else None,
+        encoder_weights=recipe.encoder_weights if recipe.init is None else None,
         **recipe.options,
     )
-    if init is not None:
-        state = load_model(init).network.state_dict()
-        if {k: v.shape for k, v in state.items()} != {k: v.shape for k, v in network.state_dict().items()}:
-            raise TrainingError(f"{init} holds another network than the recipe's {recipe.arch}; start without --init")
-        network.load_state_dict(state)
+    if recipe.init is not None:
+        for line in transferred(load_model(recipe.init), network, card=recipe).sentences():
+            report(line)
     return network
-
-
-def _measure(
-    network: nn.Module, scenes: Sequence[Scene], scaling: Scaling, recipe: Recipe, measured_on: str
-) -> Metrics:
-    """Figures over whole kept-out scenes; only labels that name one class are measured against."""
-    confusion = Confusion(len(recipe.classes))
-    for scene in scenes:
-        truth = np.where(scene.target < len(recipe.classes), scene.target, np.uint8(IGNORE_INDEX))
-        confusion.update(truth, predict_scene(network, scene, scaling))
-    overall = {
-        "mean_iou": confusion.mean_iou(),
-        "pixel_accuracy": confusion.pixel_accuracy(),
-        "commonest_class_accuracy": confusion.commonest_class_accuracy(),
-    }
-    iou = [float(value) for value in confusion.iou()]
-    per_class = {name: {"iou": value} for name, value in zip(recipe.classes.names, iou, strict=True)}
-    return Metrics(measured_on, overall, per_class)
-
-
-def _card(recipe: Recipe, network: nn.Module, data: Path, training: Training, figures: Metrics | None) -> Card:
-    sources = tuple(
-        DataSource(spec.name, spec.licence, spec.credit, fingerprint(find_images(spec, data)))
-        for spec in recipe.sources
-    )
-    return Card(
-        name=recipe.name,
-        description=recipe.description,
-        arch=recipe.arch,
-        encoder=recipe.encoder,
-        options=dict(recipe.options),
-        bands=tuple(Band(b.name, b.common_name, b.mean, b.std) for b in recipe.bands),
-        classes=recipe.classes,
-        receptive_field=Field.of(receptive_field(network)),
-        parameters=sum(p.numel() for p in network.parameters()),
-        licence=recipe.licence,
-        trained_at_m=recipe.trained_at_m,
-        training=replace(training, sources=sources),
-        metrics=figures,
-        limitations=recipe.limitations,
-        created_by=f"landseg {__version__}",
-    )

@@ -115,7 +115,13 @@ def verify(
     """
     wanted = Options.of(**{"precision": "fp32", **options})
     loaded = model if isinstance(model, Model) else load_model(None if model is None else fspath(model))
-    with match(sources, loaded.card, bands=wanted.bands, resolution_m=wanted.resolution) as matched:
+    with match(
+        sources,
+        loaded.card,
+        bands=wanted.bands,
+        resolution_m=wanted.resolution,
+        source_resolution_m=wanted.source_resolution,
+    ) as matched:
         engine = Engine(loaded, device=wanted.device, precision=wanted.precision)
         shape = matched.network.grid.shape
         window = _window(engine, wanted)

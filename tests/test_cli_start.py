@@ -17,6 +17,8 @@ HEAVY = (
     "geopandas",
     "pyogrio",
     "pandas",
+    "lightning",
+    "tensorboard",
     "matplotlib",
     "PIL",
 )

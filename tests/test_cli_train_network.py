@@ -42,6 +42,7 @@ decoder_channels = 16
 image_pooling = true
 [fit]
 steps = 2
+[sampling]
 crop = 32
 batch = 2
 [[classes]]
@@ -210,9 +211,9 @@ def test_options_are_written_as_in_toml() -> None:
 
 def test_minutes_stand_in_for_steps(data: Path) -> None:
     _with("steps = 2", "steps = 100000")(data)
-    assert train(data, "--minutes", "0.005").exit_code == 0
+    assert train(data, "--time-budget", "0.005").exit_code == 0
     card = load_model(data / "m.safetensors").card
-    assert card.training is not None and card.training.options["steps"] is None
+    assert card.training is not None and "steps" not in card.training.options["fit"]
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

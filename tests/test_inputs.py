@@ -42,3 +42,18 @@ def test_a_resolution_that_is_not_applied_is_spoken_of(
 def test_a_resolution_is_positive(metres: float, write_raster: Write) -> None:
     with pytest.raises(GridError, match=r"--resolution .*: expected a positive number of metres"):
         match(write_raster(noise(20, 30)), small_model().card, resolution_m=metres)
+
+
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # from writing the raster
+def test_a_user_may_say_how_wide_the_pixels_are_where_the_raster_does_not(write_raster: Write) -> None:
+    card = small_model(resolution_m=0.25).card
+    with match(write_raster(noise(20, 30), crs=None), card, source_resolution_m=0.125) as matched:
+        assert matched.placement.factor == pytest.approx(2.0) and matched.network.grid.shape == (10, 15)
+    with match(write_raster(noise(20, 30), crs=None), card, source_resolution_m=0.25) as matched:
+        assert matched.placement.factor == 1.0
+    with pytest.raises(GridError, match="says itself that its pixels are"):
+        match(write_raster(noise(20, 30)), card, source_resolution_m=0.125)
+    with pytest.raises(GridError, match="--source-resolution 0: expected a positive number of metres"):
+        match(write_raster(noise(20, 30), crs=None), card, source_resolution_m=0)
+    with pytest.raises(GridError, match="resolution"):  # twin: it is checked as one that the raster knows
+        match(write_raster(noise(20, 30), crs=None), card, source_resolution_m=50)

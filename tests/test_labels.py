@@ -1,4 +1,4 @@
-"""Labels on a grid: rasters pixel by pixel, polygons by the pixel's centre."""
+"""Polygons on a grid, by the pixel's centre."""
 
 from __future__ import annotations
 
@@ -10,32 +10,13 @@ import numpy as np
 import pytest
 from shapely.geometry import box
 
-from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
-from landseg.errors import ClassError, GridError, VectorError
-from landseg.geo.labels import PolygonLabels, read_label_raster
+from landseg.classes import ClassMap, LandClass
+from landseg.errors import VectorError
+from landseg.geo.labels import PolygonLabels
 from landseg.geo.source import FileSource
 from tests.conftest import HALF_METRE, UTM
 
 CLASSES = ClassMap((LandClass(3, "a", (1, 1, 1)), LandClass(7, "b", (2, 2, 2))), ignore=(9,))
-
-
-def test_raster_labels_become_indices(write_raster: Callable[..., Path]) -> None:
-    image = write_raster(np.zeros((3, 2, 3), np.uint8), "i.tif")
-    path = write_raster(np.array([[3, 7, 9], [0, 7, 3]], np.uint8), "l.tif")
-    with FileSource(image) as source:
-        assert read_label_raster(path, CLASSES, source.grid).tolist() == [
-            [0, 1, IGNORE_INDEX],
-            [IGNORE_INDEX, 1, 0],
-        ]
-
-
-def test_labels_of_another_size_or_with_unknown_values_are_refused(write_raster: Callable[..., Path]) -> None:
-    with FileSource(write_raster(np.zeros((3, 2, 3), np.uint8), "i.tif")) as source:
-        grid = source.grid
-    with pytest.raises(GridError, match="4 x 2 pixels, its image has 3 x 2"):
-        read_label_raster(write_raster(np.full((2, 4), 3, np.uint8), "wide.tif"), CLASSES, grid)
-    with pytest.raises(ClassError, match=r"odd.tif: .*5 \(2 px\)"):
-        read_label_raster(write_raster(np.array([[3, 5, 5], [3, 3, 3]], np.uint8), "odd.tif"), CLASSES, grid)
 
 
 def _polygons(tmp_path: Path, crs: str) -> Path:

@@ -9,7 +9,7 @@ import pytest
 import rasterio
 
 from landseg.classes import ClassMap
-from landseg.geo.labels import PolygonLabels, read_label_raster
+from landseg.geo.labels import PolygonLabels
 from landseg.geo.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.bundle import load_model
@@ -108,7 +108,7 @@ def test_it_maps_the_drone_scene(sample_tiles: Path, tmp_path: Path) -> None:
 
 
 def _count(confusion: Confusion, labels: Path, predicted: Path, classes: ClassMap) -> None:
-    with FileSource(predicted) as found:
-        values, _ = found.read(found.grid.rect)
-        truth = read_label_raster(labels, classes, found.grid)
-    confusion.update(truth, classes.to_indices(values[0]))
+    with FileSource(predicted) as found, FileSource(labels) as known:
+        assert found.grid.shape == known.grid.shape
+        truth, made = (classes.to_indices(source.read(source.grid.rect)[0][0]) for source in (known, found))
+    confusion.update(truth, made)

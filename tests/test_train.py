@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from landseg.training.recipe import read_recipe
 from landseg.training.sources import load_scenes
 from tests.conftest import HALF_METRE, UTM
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
 ROOT = Path(__file__).resolve().parent.parent
 
 RECIPE = """
@@ -34,7 +36,8 @@ limitations = "Everything real."
 arch = "fcn32s"
 encoder = "resnet18"
 [fit]
-minutes = 0.1
+minutes = 0.02
+[sampling]
 crop = 64
 batch = 2
 [[classes]]
@@ -149,16 +152,16 @@ def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
     card = load_model(output).card
     assert (trained.scenes, trained.kept_out) == (2, 1)
     assert card.metrics is not None and card.metrics == trained.metrics
-    assert card.metrics.measured_on == "1 scenes kept out of training: b"
+    assert card.metrics.measured_on == "1 scene kept out of training: b"
     assert card.metrics.overall["commonest_class_accuracy"] == pytest.approx(0.5)
     assert card.classes.values == (4, 6) and [b.mean for b in card.bands] == [100.0]
     assert card.training is not None and [s.name for s in card.training.sources] == ["by raster", "by polygon"]
     assert lines[0] == "2 scenes to learn from, 1 kept out"
+    recipe = read_recipe(data / "recipe.toml")
     everything = train(
-        data / "recipe.toml",
+        replace(recipe, fit=replace(recipe.fit, minutes=0.01)),
         data / "all.safetensors",
         data=data,
-        minutes=0.01,
         metrics_from=output,
         report=lines.append,
     )
@@ -201,24 +204,24 @@ def _with(old: str, new: str) -> Callable[[Path], None]:
         (lambda data: (data / "recipe.toml").unlink(), "recipe.toml cannot be read"),
         (_with("[about]", "[about"), "is not valid TOML"),
         (_without("arch"), "has no entry 'arch'"),
-        (_without("licence"), "incomplete"),
-        (_with("crop = 64", "crops = 64"), "FitOptions has no crops"),
+        (_without("images"), "incomplete"),
+        (_with("crop = 64", "crops = 64"), r"\[sampling\] has no crops"),
         (_with("ignore = [0]", "ignored = [0]"), "unknown entries: ignored"),
-        (_with("scenes/*.tif", "scenes/*.png"), "no file matches scenes/.*png"),
-        (_with("{stem}_labels", "{stem}"), "has no labels"),
+        (_with("scenes/*.tif", "scenes/*.png"), r"scenes/\*\.png: no such file or folder, and no file matches it"),
+        (_with("{stem}_labels", "{stem}"), "2 of 2 images have no labels"),
         (_with('partial_class = "bright"', 'partial_class = "shiny"'), "'shiny' names no class"),
         (_with('partial_class = "bright"', 'class_field = "kind"'), "has no column 'kind'"),
         (
             _with('polygons = "bright.gpkg"', 'ndvi = [0, 1]\nclass_field = "kind"'),
-            "class_field is a column of polygons",
+            "go with polygons; name the file|goes with polygons of one class",
         ),
         (
             _with('partial_class = "bright"', 'partial_class = "bright"\nclass_field = "k"'),
-            "everything but labels and",
+            "goes with polygons of one class or an index",
         ),
-        (_with('polygons = "bright.gpkg"\n', ""), "needs one of labels, polygons, ndvi and greenness"),
+        (_with('polygons = "bright.gpkg"\n', ""), "goes with polygons of one class or an index"),
         (_with("ignore = [0]", "ignore = []"), None),  # 0 is nodata anyway where no class uses it
-        (_with("value = 6", "value = 5"), r"values without a class: 6 \(3024 px\)"),
+        (_with("value = 6", "value = 5"), r"a_labels\.tif, .*b_labels\.tif: values without a class: 6 \(6048 px\)"),
     ],
 )
 def test_bad_recipes_and_data_get_a_sentence(data: Path, change: Any, message: str | None) -> None:
@@ -231,6 +234,38 @@ def test_bad_recipes_and_data_get_a_sentence(data: Path, change: Any, message: s
     assert not list(data.glob("*.safetensors"))
 
 
+def test_a_kept_out_scene_is_predicted_with_the_bands_of_the_model(
+    data: Path, write_raster: Callable[..., Path]
+) -> None:
+    """Its labels may look at more: here at four, the last of which is near infrared."""
+    image = np.full((4, 64, 96), 60, np.uint8)
+    image[3, :, 48:] = 200
+    write_raster(image, "more/c.tif")
+    _with('polygons = "bright.gpkg"', "ndvi = [0.0, 0.1]\nbands = [1, 2, 3, 4]")(data)
+    trained = train(data / "recipe.toml", data / "m.safetensors", data=data, keep_out=["c"], report=lambda line: None)
+    assert trained.kept_out == 1 and (data / "m.run" / "kept" / "c.tif").exists()
+
+
+def test_a_run_folder_names_labels_that_lie_beside_its_recipe_in_full(data: Path) -> None:
+    (data / "beside").mkdir()
+    for name in ("recipe.toml", "bright.gpkg"):
+        (data / name).rename(data / "beside" / name)
+    recipe = read_recipe(data / "beside" / "recipe.toml")
+    train(recipe, data / "m.safetensors", data=data, keep_out=["b"], report=lambda line: None)
+    written = read_recipe(data / "m.run" / "train.toml")
+    assert written.sources[1].polygons == str(data / "beside" / "bright.gpkg")
+    assert len(load_scenes(written, data)[0]) == 3 and recipe.sources[1].polygons == "bright.gpkg"
+
+
+def test_values_without_a_class_in_kept_out_scenes_are_refused_before_learning(
+    data: Path, write_raster: Callable[..., Path]
+) -> None:
+    write_raster(np.full((64, 96), 77, np.uint8), "labels/b_labels.tif")
+    with pytest.raises(LandsegError, match=r"b_labels\.tif: values without a class: 77 \(6144 px\)"):
+        train(data / "recipe.toml", data / "m.safetensors", data=data, keep_out=["b"], report=lambda line: None)
+    assert not (data / "m.run").exists() and not (data / "m.safetensors").exists()
+
+
 def test_keep_out_must_match_a_scene(data: Path) -> None:
     with pytest.raises(TrainingError, match="no scene is called like 'z'"):
         train(data / "recipe.toml", data / "o.safetensors", data=data, keep_out=["z"])
@@ -240,7 +275,7 @@ def test_the_command_prints_one_json_object(data: Path) -> None:
     from landseg.cli.main import app
 
     arguments = ["train", str(data / "recipe.toml"), "-o", str(data / "o.safetensors"), "--data", str(data)]
-    result = CliRunner().invoke(app, [*arguments, "--keep-out", "b", "--minutes", "0.02", "--json"])
+    result = CliRunner().invoke(app, [*arguments, "--keep-out", "b", "--time-budget", "2s", "--json"])
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["kept_out"] == 1
     again = CliRunner().invoke(app, arguments)

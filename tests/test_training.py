@@ -1,28 +1,16 @@
-"""Losses, crops, augmentation and the loop: each on arrays small enough to check by hand."""
+"""Losses and scaling: each on arrays small enough to check by hand."""
 
 from __future__ import annotations
-
-import csv
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor, nn
 
 from landseg.classes import IGNORE_INDEX
-from landseg.errors import TrainingError
-from landseg.geo.grid import Rect
-from landseg.training import fit as fit_module
-from landseg.training.augment import augment
-from landseg.training.evaluate import predict_scene
-from landseg.training.fit import FitOptions, Progress, Scaling, fit
+from landseg.training.fit import Scaling
 from landseg.training.losses import LabelSets, partial_cross_entropy
-from landseg.training.scenes import Crop, CropSampler, Scene, read_crop
+from landseg.training.scene import ArrayScene
 
 
 def test_single_labels_give_softmax_cross_entropy() -> None:
@@ -62,186 +50,15 @@ def test_only_ignored_pixels_give_zero_and_no_nan_gradient() -> None:
     assert loss == 0 and logits.grad is not None and (logits.grad == 0).all()
 
 
-def _scene(height: int = 40, width: int = 60, **options: object) -> Scene:
+def _scene(height: int = 40, width: int = 60, **options: object) -> ArrayScene:
     """Pixels that name their place, and a target that is 1 in the right third."""
     rows, columns = np.mgrid[0:height, 0:width]
     target = (columns >= width * 2 // 3).astype(np.uint8)
     pixels = np.stack([rows, columns, rows + columns]).astype(np.uint8)
-    return Scene("s", pixels, np.ones(target.shape, bool), target, **options)  # type: ignore[arg-type]
-
-
-@given(top=st.integers(-10, 35), left=st.integers(-10, 55), size=st.integers(1, 30))
-def test_a_crop_shows_its_place_and_ignores_what_lies_outside(top: int, left: int, size: int) -> None:
-    scene = _scene()
-    crop = read_crop(scene, Rect(top, left, size, size), size)
-    for y in range(0, size, 7):
-        for x in range(0, size, 7):
-            inside = 0 <= top + y < 40 and 0 <= left + x < 60
-            assert bool(crop.valid[y, x]) == inside
-            expected = scene.target[top + y, left + x] if inside else IGNORE_INDEX
-            assert crop.target[y, x] == expected
-            assert not inside or crop.pixels[:2, y, x].tolist() == [top + y, left + x]
-
-
-def test_shrunk_labels_take_the_commonest_and_stay_in_place() -> None:
-    target = np.zeros((8, 8), np.uint8)
-    target[:, 4:] = 1
-    target[0, 0] = 2  # one pixel of sixteen
-    scene = Scene("s", np.zeros((1, 8, 8), np.uint8), np.ones((8, 8), bool), target)
-    assert read_crop(scene, Rect(0, 0, 8, 8), 2).target.tolist() == [[0, 1], [0, 1]]
-
-
-def _check_resized_ramp(resize: object) -> None:
-    scene = _scene()
-    crop = read_crop(scene, Rect(4, 8, 32, 32), 16)
-    columns = crop.pixels[1, 8] if resize is None else resize(scene)  # type: ignore[operator]
-    # Pixel x of the crop covers source columns 8 + 2x and 9 + 2x, whose mean is 8.5 + 2x.
-    assert torch.allclose(columns[3:-3], 8.5 + 2.0 * torch.arange(16)[3:-3], atol=0.02)
-
-
-def test_resized_imagery_does_not_shift() -> None:
-    _check_resized_ramp(None)
-
-
-def test_twin_biased_nearest_resizing_shifts() -> None:
-    def nearest(scene: Scene) -> Tensor:
-        part = torch.from_numpy(scene.pixels[1:2, 4:36, 8:40].astype(np.float32))
-        return F.interpolate(part[None], (16, 16), mode="nearest")[0, 0, 8]
-
-    with pytest.raises(AssertionError):
-        _check_resized_ramp(nearest)
-
-
-def test_rare_labels_are_drawn_about_as_often_as_common_ones() -> None:
-    scene = _scene(200, 200)
-    scene.target[:] = 0
-    scene.target[90:96, 90:96] = 1
-    sampler = CropSampler([scene], size=8, seed=0)
-    seen = sum(bool((sampler.draw().target == 1).any()) for _ in range(200))
-    assert 30 <= seen <= 120  # a quarter of the draws aim at it; by area alone it would be about one
-
-
-def test_same_seed_same_crops_and_no_label_is_an_error() -> None:
-    first, second = (CropSampler([_scene(zoom=(0.5, 2.0))], size=16, seed=5) for _ in range(2))
-    for _ in range(5):
-        a, b = first.draw(), second.draw()
-        assert torch.equal(a.pixels, b.pixels) and torch.equal(a.target, b.target)
-    unlabelled = _scene()
-    unlabelled.target[:] = IGNORE_INDEX
-    with pytest.raises(TrainingError, match="labelled pixel"):
-        CropSampler([unlabelled], size=8, seed=0)
-
-
-@pytest.mark.parametrize("seed", range(8))
-def test_augmentation_moves_pixels_validity_and_target_together(seed: int) -> None:
-    mark = torch.zeros(16, 16)
-    mark[2, 5] = 1
-    crop = Crop(mark[None].repeat(3, 1, 1) * 200, mark == 0, (mark * 7).to(torch.uint8))
-    out = augment(crop, np.random.default_rng(seed))
-    spot = int(out.pixels.sum(0).argmax())
-    assert out.target.flatten()[spot] == 7 and not out.valid.flatten()[spot]
-    assert torch.isfinite(out.pixels).all()
-
-
-def _two_tones() -> Scene:
-    scene = _scene()
-    return Scene("two tones", np.stack([scene.target * 60 + 20] * 3), scene.valid, scene.target)
-
-
-class _Tiny(nn.Module):
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoder = nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU())
-        self.head = nn.Conv2d(8, 2, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.head(self.encoder(x))
-        return y
-
-
-QUICK = FitOptions(minutes=0.05, crop=16, batch=2, learning_rate=1e-2, ema=0.9)
-SCALING = Scaling((20.0, 30.0, 50.0), (12.0, 17.0, 20.0))
-
-
-def test_a_short_run_learns_a_simple_scene_and_leaves_log_and_checkpoint(tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    scenes, sets = [_two_tones()], LabelSets.of(2)
-    network = fit(_Tiny(), scenes, sets, SCALING, options=QUICK, folder=tmp_path, report=lambda _: None)
-    assert not network.training
-    with (tmp_path / "log.csv").open() as file:
-        assert len([float(row["loss"]) for row in csv.DictReader(file)]) > 10
-    assert (predict_scene(network, scenes[0], SCALING) == scenes[0].target).mean() > 0.9
-    resumed = fit(
-        _Tiny(), scenes, sets, SCALING,
-        options=QUICK, folder=tmp_path, resume=True, report=lambda _: None,
-    )  # fmt: skip
-    for a, b in zip(network.state_dict().values(), resumed.state_dict().values(), strict=True):
-        assert torch.equal(a, b)  # the budget is used up: nothing is left to do
-
-
-def _steps(folder: Path, monkeypatch: pytest.MonkeyPatch, **changes: float) -> tuple[dict[str, Tensor], list[float]]:
-    """The weights after a run with a budget in steps, and the head's learning rate at each of them."""
-    rates: list[float] = []
-
-    def step(network: nn.Module, optimizer: torch.optim.Optimizer, *rest: object) -> float:
-        rates.append(optimizer.param_groups[1]["lr"])
-        return one_step(network, optimizer, *rest)  # type: ignore[arg-type]
-
-    one_step = fit_module._step
-    with monkeypatch.context() as patch:
-        patch.setattr(fit_module, "_step", step)
-        torch.manual_seed(0)
-        options = replace(QUICK, **{"steps": 12, "warmup": 0.25, **changes})  # type: ignore[arg-type]
-        sets = LabelSets.of(2)
-        made = fit(_Tiny(), [_two_tones()], sets, SCALING, options=options, folder=folder, report=lambda _: None)
-    with (folder / "log.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == len(rates)
-    return made.state_dict(), rates
-
-
-def test_a_budget_in_steps_makes_the_same_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (first, rates), (second, _) = (_steps(tmp_path / name, monkeypatch) for name in "ab")
-    assert len(rates) == 12 and all(torch.equal(first[name], second[name]) for name in first)
-    for twin in ({"seed": 1}, {"steps": 11}):
-        other, _ = _steps(tmp_path / str(twin), monkeypatch, **twin)
-        assert any(not torch.equal(first[name], other[name]) for name in first), twin
-
-
-def test_the_rate_rises_and_falls_to_nothing_over_the_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _, rates = _steps(tmp_path, monkeypatch)
-    peak = rates.index(max(rates))
-    assert peak == 3 and rates[:4] == sorted(rates[:4]) and rates[3:] == sorted(rates[3:], reverse=True)
-    assert rates[-1] == pytest.approx(1e-2 * (1 / 12) ** 0.9)
-    optimizer = torch.optim.AdamW(_Tiny().parameters())
-    optimizer.param_groups[0]["peak"] = 1e-2
-    for budget, falls in (
-        (replace(QUICK, steps=12), True),
-        (QUICK, False),
-    ):  # twin: of time, none is used
-        fit_module._set_rate(optimizer, budget, Progress(step=12).done(budget))
-        assert (optimizer.param_groups[0]["lr"] == 0) is falls
-
-
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
-    network = _Tiny()
-    nn.init.constant_(network.head.weight, float("nan"))
-    with pytest.raises(TrainingError, match="the loss became nan at step 1"):
-        fit(network, [_scene()], LabelSets.of(2), SCALING, options=QUICK, folder=tmp_path, report=lambda _: None)
-
-
-def test_an_error_while_drawing_crops_surfaces(tmp_path: Path) -> None:
-    broken = Scene("b", np.zeros((3, 4, 4), np.uint8), np.ones((4, 4), bool), np.zeros((40, 40), np.uint8))
-    with pytest.raises(ValueError, match="broadcast"):
-        fit(_Tiny(), [broken], LabelSets.of(2), SCALING, options=QUICK, folder=tmp_path, report=lambda _: None)
+    return ArrayScene("s", pixels, np.ones(target.shape, bool), target, **options)  # type: ignore[arg-type]
 
 
 def test_no_data_is_the_mean_to_the_network() -> None:
     pixels = torch.full((1, 1, 1, 2), 9.0)
     scaled = Scaling((5.0,), (2.0,)).apply(pixels, torch.tensor([[[True, False]]]))
     assert scaled.flatten().tolist() == [2.0, 0.0]
-
-
-@pytest.mark.parametrize("name", ["minutes", "steps", "crop", "batch", "learning_rate"])
-def test_options_must_be_positive(name: str) -> None:
-    with pytest.raises(TrainingError, match=f"{name} must be above 0"):
-        FitOptions(**{name: 0})  # type: ignore[arg-type]

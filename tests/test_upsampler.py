@@ -175,7 +175,7 @@ def test_the_command_says_so_once(tmp_path: Path, write_raster: Callable[..., Pa
         (tmp_path / "recipe.toml").write_text(text.replace("{}", f'upsampler = "{kind}"'))
         output = tmp_path / f"{kind}.safetensors"
         arguments = ["train", str(tmp_path / "recipe.toml"), "-o", str(output), "--data", str(tmp_path)]
-        result = CliRunner().invoke(app, [*arguments, "--minutes", "0.001", "--json"])
+        result = CliRunner().invoke(app, [*arguments, "--time-budget", "0.001", "--json"])
         assert result.exit_code == 0, result.stderr
         said[kind] = [line for line in result.stderr.splitlines() if "covers pixels" in line]
         info = CliRunner().invoke(app, ["info", str(output), "--receptive-field"])

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.errors import ClassError, GridError, VectorError
+from landseg.errors import VectorError
 from landseg.geo.grid import Grid
-from landseg.geo.source import FileSource
 
-_VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", ".parquet", ".gml", ".kml")
+_PARQUET = (".parquet", ".geoparquet")
+_VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", *_PARQUET, ".gml", ".kml")
 
 
 def is_vector(path: Path) -> bool:
@@ -23,49 +22,39 @@ def is_vector(path: Path) -> bool:
     return path.suffix.lower() in _VECTORS
 
 
-def read_label_raster(path: Path, classes: ClassMap, grid: Grid) -> NDArray[np.uint8]:
-    """Return class indices (H, W) of a label raster that covers ``grid`` pixel by pixel.
-
-    IGNORE_INDEX stands where the table says ignore and where the label raster has no data.
+def read_vector(path: Path) -> Any:
+    """Return a vector file as a GeoDataFrame.
 
     Raises:
-        GridError: when the sizes differ.
-        ClassError: values that the table does not know, with their pixel counts and the file's name.
+        VectorError: when it cannot be read.
     """
-    with FileSource(path, [1]) as source:
-        if source.grid.shape != grid.shape:
-            raise GridError(
-                f"{path} has {source.grid.width} x {source.grid.height} pixels, its image has "
-                f"{grid.width} x {grid.height}; labels must cover the image pixel by pixel"
-            )
-        values, valid = source.read(source.grid.rect)
+    import geopandas
+
     try:
-        indices = classes.to_indices(values[0])
-    except ClassError as error:
-        raise ClassError(f"{path}: {error}") from error
-    indices[~valid] = IGNORE_INDEX
-    return indices
+        if path.suffix.lower() not in _PARQUET:
+            return geopandas.read_file(path)
+        return geopandas.read_parquet(path)
+    except ImportError as error:
+        raise VectorError(f"{path}: GeoParquet is read by pyarrow; install it (pip install pyarrow)") from error
+    except Exception as error:  # pyogrio, pyarrow and the file system each have their own
+        raise VectorError(f"{path} cannot be read as a vector file: {error}") from error
 
 
 class PolygonLabels:
-    """Polygons burnt onto any grid: a pixel is inside when its centre is.
+    """Polygons burnt onto any grid: a pixel is inside when its centre is. May be pickled for other processes.
 
     Args:
         path: any vector file.
         field: the column with the polygons' class names, for ``names`` and ``burn_names``.
+        all_touched: every pixel that a polygon touches is inside.
 
     Raises:
         VectorError: when the file cannot be read, holds no polygon or has no such column.
     """
 
-    def __init__(self, path: Path, field: str | None = None) -> None:
-        import geopandas
-
-        self.path = path
-        try:
-            self._frame = geopandas.read_file(path)
-        except Exception as error:
-            raise VectorError(f"{path} cannot be read as a vector file: {error}") from error
+    def __init__(self, path: Path, field: str | None = None, *, all_touched: bool = False) -> None:
+        self.path, self.all_touched = path, all_touched
+        self._frame = read_vector(path)
         if not len(self._frame):
             raise VectorError(f"{path} holds no polygon; expected at least one")
         if field is not None and field not in self._frame:
@@ -74,6 +63,12 @@ class PolygonLabels:
         self._field = field
         self._moved: dict[Any, Any] = {}  # by CRS
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None, "_moved": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     @property
     def names(self) -> list[str]:
@@ -107,7 +102,13 @@ class PolygonLabels:
             return np.full(grid.shape, outside, dtype=np.uint8)
         return np.asarray(
             rasterize(
-                shapes(near), grid.shape, transform=grid.map_transform, fill=outside, default_value=1, dtype="uint8"
+                shapes(near),
+                grid.shape,
+                transform=grid.map_transform,
+                fill=outside,
+                default_value=1,
+                dtype="uint8",
+                all_touched=self.all_touched,
             )
         )
 
@@ -117,7 +118,9 @@ class PolygonLabels:
             if grid.crs not in self._moved:
                 frame = self._frame
                 if grid.crs is not None and frame.crs is not None and frame.crs != grid.crs:
-                    frame = frame.to_crs(grid.crs)
+                    left, bottom, right, top = frame.total_bounds
+                    step = max(right - left, top - bottom) / 100  # straight lines are not straight in the other CRS
+                    frame = frame.set_geometry(frame.geometry.segmentize(step)).to_crs(grid.crs)
                 self._moved[grid.crs] = frame
             frame = self._moved[grid.crs]
             return frame.iloc[np.sort(frame.sindex.query(_outline(grid), predicate="intersects"))]

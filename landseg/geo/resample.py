@@ -51,14 +51,26 @@ def axis_taps(first: int, last: int, *, factor: float, size: int) -> Taps:
     """
     out = np.arange(first, last)[:, None]
     if factor >= 1:
-        low, high = out * factor, np.minimum((out + 1) * factor, size)
-        # The extra tap is for boxes that straddle one more pixel than they are wide.
-        index = np.floor(low).astype(np.int64) + np.arange(math.ceil(factor) + 1)
-        weight = np.clip(np.minimum(index + 1, high) - np.maximum(index, low), 0, None)
-    else:
-        centre = (out + 0.5) * factor - 0.5
-        index = np.floor(centre).astype(np.int64) + np.arange(2)
-        weight = 1 - np.abs(centre - index)
+        return box_taps(first, last, factor=factor, size=size)
+    centre = (out + 0.5) * factor - 0.5
+    index = np.floor(centre).astype(np.int64) + np.arange(2)
+    return _taps(index, 1 - np.abs(centre - index), size)
+
+
+def box_taps(first: int, last: int, *, factor: float, size: int) -> Taps:
+    """The taps of the same output pixels, weighted by the part that each covers, however narrow they are.
+
+    >>> box_taps(0, 3, factor=2 / 3, size=2).weight.round(2).tolist()
+    [[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]]
+    """
+    out = np.arange(first, last)[:, None]
+    low, high = out * factor, np.minimum((out + 1) * factor, size)
+    # The extra tap is for boxes that straddle one more pixel than they are wide.
+    index = np.floor(low).astype(np.int64) + np.arange(math.ceil(factor) + 1)
+    return _taps(index, np.clip(np.minimum(index + 1, high) - np.maximum(index, low), 0, None), size)
+
+
+def _taps(index: NDArray[np.int64], weight: NDArray[np.float64], size: int) -> Taps:
     index = np.clip(index, 0, size - 1)
     weight = weight / weight.sum(axis=1, keepdims=True)
     start, stop = int(index.min()), int(index.max()) + 1

@@ -94,7 +94,7 @@ class Polygons(Truth):
         self._polygons = PolygonLabels(path, field)
         if not self._polygons.touches(grid):
             raise GridError(f"no polygon of {path} lies on the prediction; check that they belong together")
-        self._values = _values_of(self._polygons.counts(), classes, f"{path}, column {field!r}")
+        self._values = class_indices(self._polygons.counts(), classes, f"{path}, column {field!r}")
         if background is not None and background not in classes.names:
             raise ClassError(f"--background {background!r} is no class; use one of {', '.join(classes.names)}")
         self._outside = IGNORE_INDEX if background is None else classes.names.index(background)
@@ -105,8 +105,12 @@ class Polygons(Truth):
         return self._polygons.burn_names(self.grid.crop(rect), self._values, self._outside)
 
 
-def _values_of(counts: dict[str, int], classes: ClassMap, where: str) -> dict[str, int]:
-    """The class index of each entry of a column: a class name, or a class value."""
+def class_indices(counts: dict[str, int], classes: ClassMap, where: str) -> dict[str, int]:
+    """Return the class index of each entry of a column: a class name, or a class value.
+
+    Raises:
+        ClassError: entries that are neither, each with its number of polygons.
+    """
     by_text = {str(value): index for index, value in enumerate(classes.values)}
     by_text |= {name: index for index, name in enumerate(classes.names)}
     found = {text: by_text.get(text, by_text.get(text.removesuffix(".0"))) for text in counts}

@@ -124,7 +124,15 @@ def _fit_bands(weight: Tensor, wanted: Tensor) -> Tensor:
     bands = wanted.shape[1] if wanted.ndim == 4 else 0
     if weight.ndim != 4 or weight.shape[1] != 3 or bands in (0, 3):
         return weight
-    return torch.einsum("ockl,cb->obkl", weight, _shares(bands).to(weight.dtype))
+    return mix_bands(weight, _shares(bands))
+
+
+def mix_bands(weight: Tensor, shares: Tensor) -> Tensor:
+    """Return a first layer's filters (O, B, k, k) for other bands (O, B', k, k), each taking shares of the old ones'.
+
+    Where every row of ``shares`` (B, B') sums to 1 the filters answer a grey picture as they did.
+    """
+    return torch.einsum("ockl,cb->obkl", weight, shares.to(weight.dtype))
 
 
 def _shares(bands: int) -> Tensor:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from landseg.training.fit import Scaling
-from landseg.training.scenes import Scene
+from landseg.training.scene import Scene
 
 
 def predict_scene(network: nn.Module, scene: Scene, scaling: Scaling) -> NDArray[np.uint8]:
@@ -17,9 +17,9 @@ def predict_scene(network: nn.Module, scene: Scene, scaling: Scaling) -> NDArray
     This is what exact tiling reproduces, so it is what users get from ``predict``.
     """
     network.eval()
-    pixels = torch.from_numpy(scene.pixels.astype(np.float32))[None]
+    pixels, valid, _ = scene.read(scene.rect)
     with torch.inference_mode():
-        inputs = scaling.apply(pixels, torch.from_numpy(scene.valid)[None])
+        inputs = scaling.apply(torch.from_numpy(pixels.astype(np.float32))[None], torch.from_numpy(valid)[None])
         logits = network(inputs.contiguous(memory_format=torch.channels_last))
     classes: NDArray[np.uint8] = logits[0].argmax(dim=0).to(torch.uint8).numpy()
     return classes

@@ -1,262 +1,185 @@
-"""The training loop: crops in, weights out, within a budget of time."""
+"""The training loop: batches in, weights out, within a budget of steps or time."""
 
 from __future__ import annotations
 
-import csv
-import queue
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+import logging
+import shutil
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch import nn
 
 from landseg.errors import TrainingError
-from landseg.training.augment import augment
-from landseg.training.losses import LabelSets, partial_cross_entropy
-from landseg.training.scenes import CropSampler, Scene
+from landseg.geo.store import disk_errors
+from landseg.training.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
+from landseg.training.device import Place
+from landseg.training.ema import Average
+from landseg.training.interrupt import Interrupt
+from landseg.training.loader import Loader
+from landseg.training.options import FitOptions
+from landseg.training.parts import BatchesLike, Loss
+from landseg.training.run import Run, Validate
+from landseg.training.samples import SamplePictures
+from landseg.training.scaling import Scaling
+from landseg.training.schedule import Budget
+from landseg.training.silence import silence
 
+if TYPE_CHECKING:
+    from lightning.pytorch import Trainer
 
-@dataclass(frozen=True)
-class FitOptions:
-    """How to train; a run is a function of these, the scenes and the machine's speed.
+__all__ = ["FitOptions", "Scaling", "fit"]
 
-    Attributes:
-        minutes: The time budget; the learning rate falls to 0 over it.
-        steps: A budget in steps in place of the time: the same run on a machine of any speed.
-        crop: Side of a training crop, in pixels.
-        batch: Crops a step.
-        learning_rate: AdamW's, for the head; the encoder takes ``encoder_rate`` times as much.
-        weight_decay: AdamW's.
-        warmup: Share of the budget over which the rate rises from 0.
-        power: Of the poly schedule, ``(1 - share done) ** power`` (DeepLab).
-        ema: Decay a step of the moving average of the weights, which is what is kept.
-        seed: Of crops, augmentation and initial weights.
-    """
-
-    minutes: float = 40.0
-    steps: int | None = None
-    crop: int = 384
-    batch: int = 8
-    learning_rate: float = 1e-3
-    encoder_rate: float = 0.4
-    weight_decay: float = 0.02
-    warmup: float = 0.03
-    power: float = 0.9
-    ema: float = 0.98
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("minutes", "steps", "crop", "batch", "learning_rate"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise TrainingError(f"{name} must be above 0, got {value}")
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """The network sees ``(raw - mean) / std`` by band, and 0 where there is no data."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def apply(self, pixels: Tensor, valid: Tensor) -> Tensor:
-        """Scale (N, C, H, W) raw pixels; ``valid`` is (N, H, W)."""
-        shape = (1, -1, 1, 1)
-        scaled = (pixels - torch.tensor(self.mean).view(shape)) / torch.tensor(self.std).view(shape)
-        return torch.where(valid[:, None], scaled, 0.0)
-
-
-@dataclass
-class Progress:
-    """Where a run stands; what a checkpoint holds besides the weights."""
-
-    step: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    def done(self, options: FitOptions) -> float:
-        """The share of the budget that is used."""
-        if options.steps is not None:
-            return self.step / options.steps
-        return self.seconds / (60 * options.minutes)
+_log = logging.getLogger(__name__)
+_LEAVINGS = (LAST, BEST, "log.csv", "validation.csv", "curves.png", "samples.png")
+_HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
 
 def fit(
     network: nn.Module,
-    scenes: Sequence[Scene],
-    sets: LabelSets,
+    batches: BatchesLike,
+    loss: Loss,
     scaling: Scaling,
     *,
     options: FitOptions,
     folder: Path,
+    validate: Validate | None = None,
+    samples: SamplePictures | None = None,
     resume: bool = False,
-    report: Callable[[str], None] = print,
+    quiet: bool = False,
 ) -> nn.Module:
-    """Train ``network`` in place and return the moving average of its weights, in eval mode.
+    """Train ``network`` in place and return the moving average of its weights, in eval mode on the CPU.
 
-    ``folder`` gets ``log.csv`` and, every five minutes, ``last.pt`` to resume from; the checkpoint holds tensors
-    and numbers only. A resumed run goes on where the checkpoint was with newly drawn crops.
+    Batch ``n`` is ``batches[n]``; step ``s`` takes the ``accumulate`` batches from ``s * accumulate`` on, and
+    dropout's dice hang on the seed and the batch. So a run with a budget in steps that was killed and resumed has, on
+    the same machine, the weights of one that was not, to the bit. With a budget in time the rate follows the clock,
+    and no two runs are equal; the seconds that were used are in the checkpoint.
+
+    ``folder`` gets ``log.csv``, ``validation.csv``, ``tensorboard/``, ``curves.png``, ``samples.png``, ``best.pt``
+    and ``last.pt`` to resume from. Files with weights hold tensors, numbers and text only, and are read as such.
+
+    Where torchrun started several processes each works on a part of every batch; the loss is averaged over the
+    processes, so one that divides by the number of labelled pixels weighs parts with few of them as high as others.
+
+    Args:
+        network: with an ``encoder``, which learns at a rate of its own.
+        batches: as many as the budget in steps needs; with a budget in time the run ends when they do.
+        loss: (logits, batch) -> scalar; the logits are those of the network, in the precision that it computed in.
+        scaling: of the raw pixels.
+        options: of the run.
+        folder: is made; its parent exists.
+        validate: gets the averaged network in eval mode and returns figures; ``mean_iou`` decides what is best.
+        samples: crops that are drawn after each validation.
+        resume: go on from ``last.pt``, where there is one.
+        quiet: show no progress.
 
     Raises:
-        TrainingError: when the loss is no number (the last checkpoint stays), or there is nothing to resume.
+        TrainingError: a loss or a gradient that is no number (the step before it is kept), a checkpoint of another
+            run, or fewer batches than steps.
+        OutputError: the run folder cannot be written.
+        KeyboardInterrupt: stopped by SIGINT or SIGTERM, after a whole step; ``resume=True`` continues.
     """
-    torch.manual_seed(options.seed)
+    run = _opened(network, options, folder, resume=resume)
+    if not run.ended:
+        first = run.state.step * options.accumulate
+        last = len(batches) if run.budget.steps is None else run.budget.steps * options.accumulate
+        if last > len(batches):
+            raise TrainingError(f"expected {last} batches or more, got {len(batches)}; take fewer steps")
+        place = run.place
+        loader = Loader(batches, first, last, place=(place.rank, place.world), workers=place.workers(options))
+        _learn(run, network, loader, (loss, scaling), (validate, samples, quiet))
+    if options.keep == "best" and (folder / BEST).exists():
+        with fitting(folder / BEST):
+            best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
+            run.average.model.cpu().load_state_dict(best["average"])
+    return run.average.network.cpu()
+
+
+def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bool) -> Run:
+    """A new run in an empty folder, or the one that ``last.pt`` holds."""
+    budget, place = Budget.of(options), Place.of(options)
     network.train().to(memory_format=torch.channels_last)
-    average_fn = get_ema_multi_avg_fn(options.ema)  # type: ignore[no-untyped-call]
-    average = AveragedModel(network, multi_avg_fn=average_fn, use_buffers=True)
-    optimizer = torch.optim.AdamW(_parameter_groups(network, options), weight_decay=options.weight_decay)
-    progress = _load(folder, network, average, optimizer) if resume else Progress()
-    before, begin, saved = progress.seconds, time.monotonic(), time.monotonic()
-    sampler = CropSampler(scenes, size=options.crop, seed=options.seed + progress.step, classes=sets.allowed.shape[1])
-    with _batches(sampler, options, progress.step) as batches:
-        for pixels, valid, target in batches:
-            done = progress.done(options)
-            if done >= 1:
-                break
-            _set_rate(optimizer, options, done)
-            loss = _step(network, optimizer, scaling.apply(pixels, valid), target, sets)
-            if not np.isfinite(loss):
-                raise TrainingError(
-                    f"the loss became {loss} at step {progress.step + 1}; the last checkpoint is kept in {folder}: "
-                    "lower the learning rate and go on with --resume"
-                )
-            average.update_parameters(network)
-            progress.step += 1
-            progress.seconds = before + time.monotonic() - begin
-            progress.history.append({"step": progress.step, "seconds": progress.seconds, "loss": loss})
-            if progress.step % 20 == 0:
-                report(_line(progress, options))
-            if time.monotonic() - saved > 300:
-                _save(folder, network, average, optimizer, progress)
-                saved = time.monotonic()
-    _save(folder, network, average, optimizer, progress)
-    trained: nn.Module = average.module
-    return trained.eval()
+    average = Average(network, options.ema)
+    with disk_errors(folder):
+        folder.mkdir(exist_ok=True, parents=True)
+    checkpoint = Checkpoint.load(folder) if resume else None
+    if checkpoint is None:
+        if place.rank == 0:
+            with disk_errors(folder):
+                for name in _LEAVINGS:
+                    (folder / name).unlink(missing_ok=True)
+                shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+        return Run(options, budget, place, folder, RunState(), average, None)
+    with fitting(folder / LAST):
+        network.load_state_dict(checkpoint.network)
+        average.model.load_state_dict(checkpoint.average)
+    _say_changes(checkpoint.options, options)
+    return Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
 
 
-def _parameter_groups(network: nn.Module, options: FitOptions) -> list[dict[str, Any]]:
-    """Two groups: the (pretrained) encoder learns more slowly than the head."""
-    inside = {id(p) for p in network.get_submodule("encoder").parameters()}
-    rates = (options.learning_rate * options.encoder_rate, options.learning_rate)
-    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
-    for parameter in network.parameters():
-        groups[id(parameter) not in inside].append(parameter)
-    return [{"params": g, "lr": r, "peak": r} for g, r in zip(groups, rates, strict=True)]
+def _say_changes(before: Any, options: FitOptions) -> None:
+    """A run may go on with other options; it is then another run than the undisturbed one, and says so."""
+    now = asdict(options)
+    for name in sorted(set(before) & set(now) - _HARMLESS):
+        if before[name] != now[name]:
+            _log.warning("resumed with %s %s in place of %s", name, now[name], before[name])
 
 
-def _set_rate(optimizer: torch.optim.Optimizer, options: FitOptions, done: float) -> None:
-    """Linear warm-up, then the poly schedule, over the share of the budget that is used."""
-    factor = min(1.0, (done + 1e-4) / options.warmup) * (1 - done) ** options.power
-    for group in optimizer.param_groups:
-        group["lr"] = group["peak"] * factor
-
-
-def _step(
-    network: nn.Module, optimizer: torch.optim.Optimizer, inputs: Tensor, target: Tensor, sets: LabelSets
-) -> float:
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = network(inputs.contiguous(memory_format=torch.channels_last))
-    loss = partial_cross_entropy(logits, target, sets)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(network.parameters(), 5.0)
-    optimizer.step()
-    return float(loss.detach())
-
-
-@contextmanager
-def _batches(
-    sampler: CropSampler, options: FitOptions, step: int
-) -> Iterator[Iterator[tuple[Tensor, Tensor, Tensor]]]:
-    """Batches (pixels, valid, target) made one ahead by a thread; its exceptions come out here."""
-    ready: queue.Queue[tuple[Tensor, Tensor, Tensor] | BaseException] = queue.Queue(maxsize=2)
-    stop = threading.Event()
-    rng = np.random.default_rng((options.seed, step))
-
-    def produce() -> None:
-        try:
-            while not stop.is_set():
-                crops = [augment(sampler.draw(), rng) for _ in range(options.batch)]
-                batch = (
-                    torch.stack([c.pixels for c in crops]),
-                    torch.stack([c.valid for c in crops]),
-                    torch.stack([c.target for c in crops]),
-                )
-                _put(ready, batch, stop)
-        except BaseException as error:
-            _put(ready, error, stop)
-
-    def consume() -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        while True:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-
-    thread = threading.Thread(target=produce, daemon=True, name="crops")
-    thread.start()
-    try:
-        yield consume()
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _put(ready: queue.Queue[Any], item: Any, stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            return ready.put(item, timeout=0.2)
-        except queue.Full:
-            continue
-
-
-def _save(
-    folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
+def _learn(
+    run: Run, network: nn.Module, loader: Loader, learned: tuple[Loss, Scaling], shown: tuple[Any, Any, bool]
 ) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    state = {
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "progress": asdict(progress),
-    }
-    torch.save(state, folder / "last.pt.part")
-    (folder / "last.pt.part").replace(folder / "last.pt")
-    with (folder / "log.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["step", "seconds", "loss"])
-        writer.writeheader()
-        writer.writerows(progress.history)
+    """All steps that are left."""
+    (loss, scaling), (validate, samples, quiet) = learned, shown
+    with silence(), Interrupt() as interrupt, torch.random.fork_rng(devices=[]):
+        from landseg.training.module import Learner, NoNumber
+        from landseg.training.watch import Watch
+
+        watch = Watch(run, interrupt, validate=validate, samples=samples, quiet=quiet)
+        first = run.state.step * run.options.accumulate
+        learner = Learner(network, loss, scaling, options=run.options, first=first)
+        learner.train()
+        try:
+            _trainer(run, watch).fit(learner, train_dataloaders=loader)
+        except NoNumber as error:
+            raise TrainingError(f"{error}: {_way_out(run.folder)}") from error
+        except SystemExit as error:  # what Lightning makes of Ctrl-C and of SIGTERM, with exit status 1 and 0
+            raise KeyboardInterrupt from error
+        if interrupt.asked:
+            raise KeyboardInterrupt
 
 
-def _load(folder: Path, network: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    path = folder / "last.pt"
-    if not path.exists():
-        return Progress()
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        return Progress(**state["progress"])
-    except Exception as error:
-        raise TrainingError(
-            f"{path} does not fit this run ({error}); resume with the same options or start afresh"
-        ) from error
+def _way_out(folder: Path) -> str:
+    advice = "look at imagery and labels there, or lower the learning rate, and"
+    if (folder / LAST).exists():
+        return f"the step before is kept in {folder}; {advice} go on with --resume"
+    return f"there is no checkpoint yet; {advice} start again with --overwrite"
 
 
-def _line(progress: Progress, options: FitOptions) -> str:
-    recent = [h["loss"] for h in progress.history[-20:]]
-    done = progress.done(options)
-    left = max(0.0, progress.seconds * (1 - done) / done)
-    speed = progress.step * options.batch * options.crop**2 / 1e6 / max(progress.seconds, 1e-9)
-    return (
-        f"step {progress.step}  loss {np.mean(recent):.3f}  {speed:.2f} Mpx/s  "
-        f"{int(left // 60)}:{int(left % 60):02d} left"
+def _trainer(run: Run, watch: Any) -> Trainer:
+    from lightning.fabric.plugins.environments.lightning import LightningEnvironment
+    from lightning.pytorch import Trainer
+
+    place = run.place
+    if place.accelerator == "cuda" and place.world == 1 and torch.cuda.device_count() > 1:
+        _log.info("one of %d GPUs is used; torchrun uses all of them", torch.cuda.device_count())
+    return Trainer(
+        accelerator=place.accelerator,
+        devices=place.local,
+        num_nodes=place.nodes,
+        strategy="ddp" if place.world > 1 else "auto",
+        precision=place.lightning_precision,  # type: ignore[arg-type]
+        plugins=[LightningEnvironment()] if place.world == 1 else None,  # no guesses from a cluster's variables
+        sync_batchnorm=place.world > 1 and place.accelerator == "cuda",
+        accumulate_grad_batches=run.options.accumulate,
+        callbacks=[watch],
+        default_root_dir=run.folder,
+        max_epochs=1,  # the whole run: what is left of it is one pass over the loader
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
     )

@@ -62,13 +62,21 @@ class LabelSets:
 
 
 def partial_cross_entropy(logits: Tensor, target: Tensor, sets: LabelSets) -> Tensor:
-    """Return the mean of ``-log P(pixel belongs to its label's set)`` over labelled pixels, a scalar.
+    """Return the mean of `partial_pixel_losses` over labelled pixels, a scalar.
+
+    A batch without a labelled pixel gives 0 with zero gradient.
+    """
+    labelled = target != IGNORE_INDEX
+    return partial_pixel_losses(logits, target, sets).sum() / labelled.sum().clamp(min=1)
+
+
+def partial_pixel_losses(logits: Tensor, target: Tensor, sets: LabelSets) -> Tensor:
+    """Return ``-log P(pixel belongs to its label's set)`` of each pixel, (N, H, W); 0 at IGNORE_INDEX.
 
     For targets that name one class this is softmax cross-entropy; for a set it is the cross-entropy of the sum
     of its classes' probabilities, so that "not building" teaches without saying what else. A partial label moves
     the logit of the one class that it knows and no other: any gradient on the others, in proportion to their own
     probabilities, would make the one win that happens to lead, or to lag, wherever only such labels reach.
-    Pixels at IGNORE_INDEX count for nothing; a batch without a labelled pixel gives 0 with zero gradient.
 
     Args:
         logits: (N, K, H, W), any float type; computed in float32.
@@ -84,8 +92,7 @@ def partial_cross_entropy(logits: Tensor, target: Tensor, sets: LabelSets) -> Te
     several, partial = allowed.sum(dim=1) > 1, labelled & (target >= sets.classes)
     inside = torch.where(partial & several, inside.detach(), inside)
     outside = torch.where(partial & ~several, outside.detach(), outside)
-    loss = F.softplus(outside - inside)
-    return torch.where(labelled, loss, 0.0).sum() / labelled.sum().clamp(min=1)
+    return torch.where(labelled, F.softplus(outside - inside), 0.0)
 
 
 def combined(terms: Mapping[str, float], *, weights: Tensor | None = None, gamma: float = 2.0) -> Loss:

@@ -13,6 +13,7 @@ from landseg.errors import ModelError, TrainingError
 from landseg.models.backbones import check_encoder
 from landseg.models.build import ARCHITECTURES, architecture
 from landseg.training.recipe import RANDOM, Recipe
+from landseg.training.typed import shown
 
 _log = logging.getLogger(__name__)
 
@@ -126,25 +127,11 @@ def _check_type(name: str, value: Any, default: Any) -> None:
         tuple: ("a list of whole numbers", _whole_numbers(value)),
     }[type(default)]
     if not known:
-        shown = list(default) if isinstance(default, tuple) else default
-        raise ModelError(f"option {name} is {wanted} such as {_toml(shown)}, got {_toml(value)}")
+        raise ModelError(f"option {name} is {wanted} such as {shown(default)}, got {shown(value)}")
 
 
 def _whole_numbers(value: Any) -> bool:
     return isinstance(value, Sequence) and all(type(item) is int for item in value)
-
-
-def _toml(value: Any) -> str:
-    """A value as it is written in a recipe.
-
-    >>> _toml((True, 6, "batch"))
-    '[true, 6, "batch"]'
-    """
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_toml(item) for item in value)}]"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 def read_options(texts: Sequence[str]) -> dict[str, Any]:
@@ -163,17 +150,15 @@ def read_options(texts: Sequence[str]) -> dict[str, Any]:
             raise TrainingError(f"--option takes KEY=VALUE such as output_stride=16, got {text!r}")
         if key in options:
             raise TrainingError(f"--option {key} is given twice; give it once")
-        options[key] = _value(text, value)
+        options[key] = read_value(text, value)
     return options
 
 
-def _value(text: str, value: str) -> Any:
-    if value.isidentifier() and value not in ("true", "false"):
-        return value
+def read_value(text: str, value: str) -> Any:
+    if value[:1].isalpha() and value not in ("true", "false", "inf", "nan") and not set(value) & set("[]{}\"'"):
+        return value  # a word, or a path
     try:
         (parsed,) = tomllib.loads(f"value = {value}").values()
     except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise TrainingError(
-            f"--option {text!r}: the value is no TOML ({error}); write 16, true, [6, 12] or a word"
-        ) from error
+        raise TrainingError(f"{text!r}: the value is no TOML ({error}); write 16, true, [6, 12] or a word") from error
     return tuple(parsed) if isinstance(parsed, list) else parsed

@@ -4,70 +4,44 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
-from landseg.errors import TrainingError
-from landseg.training.fit import FitOptions
+from landseg.errors import OutputError, TrainingError
+from landseg.training.augment import AugmentOptions
+from landseg.training.coarse_options import CoarseOptions
+from landseg.training.objective import LossOptions
+from landseg.training.options import FitOptions
+from landseg.training.sampler import SamplingOptions
+from landseg.training.source_spec import UNSTATED, SourceSpec
+from landseg.training.split import SplitOptions
+from landseg.training.typed import filled, shown
+
+__all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 
 RANDOM = "none"
 """What an encoder without weights starts from."""
-
-
-@dataclass(frozen=True)
-class SourceSpec:
-    """One data set of a recipe.
-
-    Attributes:
-        images: Glob below the data folder. Sources with the same glob label the same scenes together.
-        labels: Pattern of the label raster, ``{stem}`` standing for the image's stem; or None.
-        suffix: End of the images' stems that ``{stem}`` leaves out.
-        values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
-            class name, "only NAME" (from a source that knows no other class), "not NAME" or "ignore".
-        polygons: Vector file, below the data folder or beside the recipe; or None. With ``partial_class`` its
-            polygons are all there is of that class; with ``class_field`` they are samples, and nothing is known
-            outside them.
-        class_field: Column of ``polygons`` that holds each one's class name.
-        ndvi: In place of labels: at or above the second number a pixel is ``partial_class``, at or below the first
-            it is not, between them nothing is known. From the first (red) and the last (near infrared) band.
-        greenness: The same by excess green (Woebbecke et al. 1995), ``(2 g - r - b) / (r + g + b)`` of the first
-            three bands; pixels darker than 30 on average are left unknown.
-        partial_class: A class name; a pixel is known to be of that class, or *not* to be of it, no more.
-            Where no other source labels the same images, it teaches the one logit of that class and no other.
-        weight: How much oftener than its area says crops are drawn from it.
-        zoom: Range of magnification of its crops.
-        bands: 1-based; None = the first that the model needs.
-        name, licence, credit: For the model's card.
-    """
-
-    images: str
-    name: str
-    licence: str
-    credit: str
-    labels: str | None = None
-    suffix: str = ""
-    values: Mapping[str, str] | None = None
-    polygons: str | None = None
-    class_field: str | None = None
-    ndvi: tuple[float, float] | None = None
-    greenness: tuple[float, float] | None = None
-    partial_class: str | None = None
-    weight: float = 1.0
-    zoom: tuple[float, float] = (1.0, 1.0)
-    bands: tuple[int, ...] | None = None
-
-    def __post_init__(self) -> None:
-        if sum(kind is not None for kind in (self.labels, self.polygons, self.ndvi, self.greenness)) != 1:
-            raise TrainingError(f"source {self.name!r} needs one of labels, polygons, ndvi and greenness")
-        if self.class_field is not None and self.polygons is None:
-            raise TrainingError(f"source {self.name!r}: class_field is a column of polygons; name the file")
-        tells_class = self.labels is not None or self.class_field is not None
-        if tells_class == (self.partial_class is not None):
-            raise TrainingError(
-                f"source {self.name!r}: a partial_class goes with everything but labels and a class_field"
-            )
+MODEL: dict[str, Any] = {
+    "arch": "deeplab-v3plus",
+    "encoder": "efficientnet-lite0",
+    "encoder_weights": "imagenet",
+    "output_stride": 16,
+    "rates": [6, 12, 18],
+    "image_pooling": False,
+    "decoder_channels": 128,
+}
+"""The network of a recipe that names none: that of the shipped model."""
+_ABOUT = ("name", "description", "licence", "limitations", "trained_at_m", "dtypes")
+_SECTIONS: dict[str, Any] = {
+    "fit": FitOptions,
+    "sampling": SamplingOptions,
+    "augment": AugmentOptions,
+    "loss": LossOptions,
+    "split": SplitOptions,
+    "coarse": CoarseOptions,
+}
 
 
 @dataclass(frozen=True)
@@ -79,15 +53,31 @@ class BandSpec:
     std: float
     common_name: str | None = None
 
+    def __post_init__(self) -> None:
+        if not self.std > 0:
+            raise TrainingError(f"band {self.name!r}: std is what its values are divided by, above 0, got {self.std}")
+
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides what a model becomes, but the data folder and what is kept out."""
+    """Everything that decides what a model becomes, but the data folder.
+
+    Attributes:
+        name, description, licence, limitations: for the card.
+        arch, encoder, encoder_weights, options: see `build_network`.
+        classes: of the model.
+        bands: that it reads, in their order.
+        sources: what it learns from.
+        dtypes: of rasters that it reads.
+        fit, sampling, augment, loss: how it learns.
+        split: what is kept out to be measured on; None: nothing, or what is named besides.
+        coarse: how coarse labels are learned from; None: as usual, where sources have any.
+        init: a model, by file or shipped name, that learning goes on from, in place of the encoder's weights.
+        folder: what labels that belong to the recipe lie in.
+        trained_at_m: resolutions of the data, for the card.
+    """
 
     name: str
-    description: str
-    licence: str
-    limitations: str
     arch: str
     encoder: str
     encoder_weights: str | None
@@ -95,9 +85,66 @@ class Recipe:
     classes: ClassMap
     bands: tuple[BandSpec, ...]
     sources: tuple[SourceSpec, ...]
-    fit: FitOptions
-    folder: Path
+    description: str = ""
+    licence: str = UNSTATED
+    limitations: str = ""
+    dtypes: tuple[str, ...] = ("uint8",)
+    fit: FitOptions = field(default_factory=FitOptions)
+    sampling: SamplingOptions = field(default_factory=SamplingOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
+    loss: LossOptions = field(default_factory=LossOptions)
+    split: SplitOptions | None = None
+    coarse: CoarseOptions | None = None
+    init: str | None = None
+    folder: Path = Path()
     trained_at_m: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.coarse is not None and not any(source.coarse for source in self.sources):
+            raise TrainingError(
+                "a table or a share of coarse labels was given, but no source has any: name them by --coarse, or by "
+                "coarse in a source"
+            )
+
+    def table(self) -> dict[str, Any]:
+        """The recipe as tables of a TOML file, with everything that was left out; `recipe_of` reads them."""
+        weights = RANDOM if self.encoder_weights is None else self.encoder_weights
+        model = {"arch": self.arch, "encoder": self.encoder, "encoder_weights": weights, **self.options}
+        model["init"] = self.init
+        about = {name: getattr(self, name) for name in _ABOUT}
+        table: dict[str, Any] = {"about": about, "model": model}
+        table |= {name: asdict(part) for name in _SECTIONS if (part := getattr(self, name)) is not None}
+        table |= self.classes.to_json()
+        table |= {"bands": [asdict(band) for band in self.bands], "sources": [asdict(one) for one in self.sources]}
+        plain: dict[str, Any] = _plain(table)
+        return plain
+
+    def write(self, path: Path) -> None:
+        """Write the recipe as a TOML file.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        import tomli_w
+
+        try:
+            path.write_text(tomli_w.dumps(self.table()), encoding="utf-8")
+        except OSError as error:
+            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Return the tables of a TOML file.
+
+    Raises:
+        TrainingError: a file that is missing or no TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -107,46 +154,85 @@ def read_recipe(path: Path) -> Recipe:
         TrainingError: a file that is missing or no TOML, or an entry that is missing, unknown or mistyped.
         ClassError: a class table that contradicts itself.
     """
+    return recipe_of(read_table(path), path.parent, where=f"recipe {path}")
+
+
+def recipe_of(table: Mapping[str, Any], folder: Path, *, where: str = "the recipe") -> Recipe:
+    """Return the recipe that tables of a TOML file say.
+
+    Args:
+        table: by section; sections that may be left out have their defaults.
+        folder: of labels that belong to the recipe.
+        where: what the tables were read from, for sentences.
+
+    Raises:
+        TrainingError: an entry that is missing, unknown or mistyped.
+        ClassError: a class table that contradicts itself.
+    """
+    left = dict(table)
+    model, about = _table_of(left.pop("model", MODEL), "[model]", where), left.pop("about", None)
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error
-    try:
-        model = dict(table.pop("model"))
+        if about is None:
+            raise KeyError("about")
         entries = dict(
-            table.pop("about"),
+            _about(_table_of(about, "[about]", where), where),
             arch=model.pop("arch"),
             encoder=model.pop("encoder"),
             encoder_weights=_weights(model.pop("encoder_weights", RANDOM)),
-            options=model,
-            classes=ClassMap.from_json({"classes": table.pop("classes"), "ignore": table.pop("ignore", [])}),
-            bands=tuple(_make(BandSpec, band) for band in table.pop("bands")),
-            sources=tuple(_make(SourceSpec, source) for source in table.pop("sources")),
-            fit=_make(FitOptions, table.pop("fit", {})),
-            folder=path.parent,
+            init=model.pop("init", None),
+            options={name: tuple(v) if isinstance(v, list) else v for name, v in model.items()},
+            classes=ClassMap.from_json({"classes": left.pop("classes"), "ignore": left.pop("ignore", [])}),
+            bands=_each(BandSpec, left.pop("bands"), "[[bands]]", where),
+            sources=_each(SourceSpec, left.pop("sources"), "[[sources]]", where),
+            folder=folder,
         )
     except KeyError as error:
-        raise TrainingError(f"recipe {path} has no entry {error}; add it") from error
-    if table:
-        raise TrainingError(f"recipe {path} has unknown entries: {', '.join(table)}")
-    recipe: Recipe = _make(Recipe, entries)
+        raise TrainingError(f"{where} has no entry {error}; add it") from error
+    for name, kind in _SECTIONS.items():
+        if name in left:
+            entries[name] = filled(kind, _over_crop(name, left.pop(name), entries), f"{where}, [{name}]")
+    if left:
+        known = ", ".join(("about", "model", *_SECTIONS, "classes", "ignore", "bands", "sources"))
+        raise TrainingError(f"{where} has unknown entries: {', '.join(left)}; it knows {known}")
+    recipe: Recipe = filled(Recipe, entries, where)
     return recipe
 
 
-def _weights(text: str) -> str | None:
+def _over_crop(name: str, section: Any, entries: Mapping[str, Any]) -> Any:
+    """A split's blocks are as large as the crops unless it says otherwise."""
+    if name == "split" and isinstance(section, Mapping) and isinstance(entries.get("sampling"), SamplingOptions):
+        return {"crop": entries["sampling"].crop, **section}
+    return section
+
+
+def _table_of(value: Any, place: str, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TrainingError(f"{where}: {place} is a table of entries, got {shown(value)}")
+    return dict(value)
+
+
+def _about(entries: dict[str, Any], where: str) -> dict[str, Any]:
+    if unknown := sorted(set(entries) - set(_ABOUT)):
+        raise TrainingError(f"{where}, [about] has no {', '.join(unknown)}; it knows {', '.join(_ABOUT)}")
+    return entries
+
+
+def _each(kind: type[Any], rows: Any, place: str, where: str) -> tuple[Any, ...]:
+    if not isinstance(rows, list | tuple) or not rows:
+        raise TrainingError(f"{where}: {place} is a list of one table or more, got {shown(rows)}")
+    return tuple(filled(kind, row, f"{where}, {place} {number}") for number, row in enumerate(rows, start=1))
+
+
+def _weights(text: Any) -> Any:
     return None if text == RANDOM else text
 
 
-def _make(kind: Any, entries: Mapping[str, Any]) -> Any:
-    known = {f.name for f in fields(kind)}
-    if unknown := sorted(set(entries) - known):
-        raise TrainingError(
-            f"a recipe's {kind.__name__} has no {', '.join(unknown)}; it knows {', '.join(sorted(known))}"
-        )
-    values = {key: tuple(v) if isinstance(v, list) else v for key, v in entries.items()}
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise TrainingError(f"a recipe's {kind.__name__} is incomplete: {error}") from error
+def _plain(value: Any) -> Any:
+    """Values as TOML has them: nothing stands for None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(entry) for key, entry in value.items() if entry is not None}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, Path) else value

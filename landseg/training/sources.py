@@ -3,145 +3,214 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.errors import TrainingError
-from landseg.geo.grid import Grid
-from landseg.geo.labels import PolygonLabels, read_label_raster
-from landseg.geo.source import FileSource
+from landseg.errors import RasterError, TrainingError
+from landseg.geo.labels import PolygonLabels
+from landseg.training import files
+from landseg.training.coarse_options import CoarseOptions
+from landseg.training.coarse_sources import Paths, coarse_paths, coarse_rasters
+from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.derived import in_memory
+from landseg.training.files import Item, scene_names
+from landseg.training.kinds import Kinds
+from landseg.training.labelling import Burnt, LabelOptions, Labels, Legend, Opener, burnt, check_fit, legend
 from landseg.training.losses import LabelSets
-from landseg.training.recipe import Recipe, SourceSpec
-from landseg.training.scenes import Scene
+from landseg.training.recipe import Recipe
+from landseg.training.scene import RasterScene, Scene, parts
+from landseg.training.source_spec import SourceSpec
+from landseg.training.targets import IndexTargets, Targets, UnknownTargets, listed, refuse_strange
 
-Labeller = Callable[[Path, Grid, NDArray[Any]], NDArray[np.uint8]]
-"""(image, its grid, its pixels) -> targets (H, W)."""
-Index = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Pixels (C, H, W) -> (H, W)."""
+MEMORY_MIB = 2048
+
+_log = logging.getLogger(__name__)
 
 
-class Kinds:
-    """What target values mean: the classes by index, then every "only NAME" and "not NAME" in the order of first use.
+@dataclass(frozen=True)
+class Labelled:
+    """What a recipe learns from and is measured on.
 
-    "only NAME" is that class, said by a source that knows no other.
+    Attributes:
+        scenes: every labelled raster, to be read when asked.
+        items: their files, in the same order.
+        bands: of each, 1-based.
+        sets: what target values mean.
+        coarse: what coarse values mean; None where there are none.
+        statistics: of the recipe's table of joint statistics, where it names one.
     """
 
-    def __init__(self, classes: ClassMap) -> None:
-        self._classes = classes
-        self._partial: list[str] = []
-
-    def index(self, text: str) -> int:
-        """The target value of "NAME", "only NAME", "not NAME" or "ignore".
-
-        Raises:
-            TrainingError: a name that is no class.
-        """
-        if text == "ignore":
-            return IGNORE_INDEX
-        name = text.removeprefix("not ").removeprefix("only ")
-        if name not in self._classes.names:
-            raise TrainingError(f"{name!r} names no class; use one of {', '.join(self._classes.names)}")
-        if name == text:
-            return self._classes.names.index(name)
-        if text not in self._partial:
-            self._partial.append(text)
-        return len(self._classes) + self._partial.index(text)
-
-    def sets(self) -> LabelSets:
-        """The classes that each target value admits."""
-        names = self._classes.names
-        wanted = [
-            (text.startswith("only "), text.removeprefix("not ").removeprefix("only ")) for text in self._partial
-        ]
-        members = [[k for k, name in enumerate(names) if (name == one) == only] for only, one in wanted]
-        return LabelSets.of(len(names), members)
+    scenes: list[Scene]
+    items: list[Item]
+    bands: list[tuple[int, ...]]
+    sets: LabelSets
+    coarse: ClassMap | None = None
+    statistics: JointStatistics | None = None
 
 
-def load_scenes(recipe: Recipe, data: Path) -> tuple[list[Scene], LabelSets]:
-    """Return every scene of the recipe, in memory, and what their target values mean.
+def open_scenes(recipe: Recipe, data: Path) -> Labelled:
+    """Return every scene of the recipe, and what their target values mean.
 
     Sources of the same images make one scene of each. Weight, zoom and bands are the first source's; where it says
     nothing the next one's labels hold, and a class that is known holds before one that is only excluded.
 
     Raises:
-        TrainingError: a glob that matches nothing, an image without labels, a class that does not exist.
+        TrainingError: names that match nothing, images without labels or of another size than theirs, a class that
+            does not exist.
     """
-    scenes: list[Scene] = []
+    openers: list[Opener] = []
+    items: list[Item] = []
+    settings: list[SourceSpec] = []
+    coarse: list[Paths | None] = []
     kinds = Kinds(recipe.classes)
     for specs in _by_images(recipe.sources):
-        spec = specs[0]
-        labels = [_labeller(one, data, recipe, kinds, alone=len(specs) == 1) for one in specs]
-        for image in find_images(spec, data):
-            with FileSource(image, spec.bands or range(1, len(recipe.bands) + 1)) as source:
-                pixels, valid = source.read(source.grid.rect)
-                target = _joined([label(image, source.grid, pixels) for label in labels], len(recipe.classes))
-            target[~valid] = IGNORE_INDEX
-            scenes.append(Scene(image.stem, pixels[: len(recipe.bands)], valid, target, spec.weight, spec.zoom))
-    return scenes, kinds.sets()
+        found = find_items(specs[0], data)
+        alone = len(specs) == 1
+        labels = [_labels(spec, found, data, recipe, kinds, alone=alone) for spec in specs]
+        bands = specs[0].bands or tuple(range(1, len(recipe.bands) + 1))
+        fresh = [
+            Opener(item.image, bands, tuple(each), len(recipe.classes))
+            for item, each in zip(found, zip(*labels, strict=True), strict=True)
+        ]
+        if recipe.sampling.skip_corrupt:
+            whole = [number for number, one in enumerate(fresh) if _is_whole(one)]
+            fresh, found = [fresh[number] for number in whole], [found[number] for number in whole]
+        check_fit(fresh)
+        coarse += coarse_paths(specs, found, data)
+        openers += fresh
+        items += found
+        settings += [specs[0]] * len(found)
+    if not openers:
+        raise TrainingError("none of the images can be read whole; leave out skip_corrupt to see why")
+    options = recipe.coarse or CoarseOptions()
+    statistics = options.statistics((data, recipe.folder), recipe.classes.names)
+    rasters = coarse_rasters(coarse, items, options, None if statistics is None else statistics.coarse)
+    openers = [replace(one, coarse=raster) for one, raster in zip(openers, rasters, strict=True)]
+    names = scene_names([item.image for item in items])
+    scenes: list[Scene] = [
+        RasterScene(
+            name, one, channels=len(recipe.bands), weight=spec.weight, zoom=spec.zoom, said_m=spec.resolution_m
+        )
+        for name, one, spec in zip(names, openers, settings, strict=True)
+    ]
+    classes = next((raster.classes for raster in rasters if raster is not None), None)
+    return Labelled(scenes, items, [one.bands or () for one in openers], kinds.sets(), classes, statistics)
 
 
-def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
-    together: dict[str, list[SourceSpec]] = {}
-    for spec in sources:
-        together.setdefault(spec.images, []).append(spec)
-    return list(together.values())
-
-
-def _joined(targets: Sequence[NDArray[np.uint8]], classes: int) -> NDArray[np.uint8]:
-    """One target of several: the first that says something, and classes before exclusions."""
-    joined = targets[0].copy()
-    for later in targets[1:]:
-        better = (joined == IGNORE_INDEX) | ((joined >= classes) & (later < classes))
-        joined[better] = later[better]
-    return joined
-
-
-def find_images(spec: SourceSpec, data: Path) -> list[Path]:
-    """Return the images of a source, by name.
+def load_scenes(recipe: Recipe, data: Path, *, memory_mib: float = MEMORY_MIB) -> tuple[list[Scene], LabelSets]:
+    """Return the scenes of `open_scenes`, those read at once that fit into ``memory_mib`` together.
 
     Raises:
-        TrainingError: when there is none.
+        TrainingError: as `open_scenes`.
+        ClassError: values of labels without a class, in what is read at once.
     """
-    images = sorted(data.glob(spec.images))
-    if not images:
-        raise TrainingError(f"source {spec.name!r}: no file matches {spec.images} below {data}; check --data")
-    return images
+    opened = open_scenes(recipe, data)
+    loaded = in_memory(opened.scenes, memory_mib)
+    refuse_strange([one for scene in loaded for one in scene.strange()])
+    return loaded, opened.sets
+
+
+def find_items(spec: SourceSpec, data: Path) -> list[Item]:
+    """Return the images of a source, each with its label raster where it has one of its own.
+
+    Raises:
+        TrainingError: names that match nothing, or images without labels.
+    """
+    images, labels = [str(data / name) for name in spec.paths], spec.labels
+    try:
+        if spec.polygons or spec.ndvi or spec.greenness:
+            return [replace(item, labels=None) for item in files.items_of(images)]
+        if spec.only_coarse:
+            return files.items_of(images)
+        if isinstance(labels, str) and "{stem}" in labels:
+            return _by_pattern(files.items_of(images), labels, spec.suffix, data)
+        named = (labels,) if isinstance(labels, str) else labels
+        places = None if named is None else [str(data / name) for name in named]
+        if spec.coarse is not None and places is not None:  # images without fine labels have those
+            return files.paired_where_possible(files.items_of(images), places)
+        return files.pair(images, places)
+    except TrainingError as error:
+        raise TrainingError(f"source {spec.name!r}: {error}") from error
+
+
+def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) -> list[Item]:
+    """Each image with the label raster that a pattern names for its stem."""
+    found = [replace(item, labels=data / pattern.format(stem=item.image.stem.removesuffix(suffix))) for item in items]
+    if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
+        raise TrainingError(
+            f"{len(bare)} of {len(items)} images have no labels: {listed([str(item.image) for item in bare])}; "
+            f"expected {bare[0].labels}; add it or narrow the images"
+        )
+    return found
+
+
+def fully_named(recipe: Recipe, data: Path) -> Recipe:
+    """Return the recipe with labels that lie beside it named in full: written elsewhere it still finds them."""
+    sources = tuple(
+        spec if spec.polygons is None else replace(spec, polygons=_full_name(spec.polygons, data, recipe.folder))
+        for spec in recipe.sources
+    )
+    return replace(recipe, sources=sources)
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
-    """Return one SHA-256 over the files' own digests, in the given order."""
+    """Return one SHA-256 over the files' own digests, in the given order.
+
+    Raises:
+        RasterError: a file that cannot be read.
+    """
     total = hashlib.sha256()
     for path in paths:
-        total.update(hashlib.sha256(path.read_bytes()).digest())
+        try:
+            with path.open("rb") as file:
+                total.update(hashlib.file_digest(file, "sha256").digest())
+        except OSError as error:
+            raise RasterError(f"{path} cannot be read: {error.strerror or error}") from error
     return total.hexdigest()
 
 
-def _labeller(spec: SourceSpec, data: Path, recipe: Recipe, kinds: Kinds, *, alone: bool) -> Labeller:
-    """How the targets of a source's images are made.
+def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
+    together: dict[tuple[str, ...], list[SourceSpec]] = {}
+    for spec in sources:
+        together.setdefault(spec.paths, []).append(spec)
+    return list(together.values())
+
+
+def _labels(
+    spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: Kinds, *, alone: bool
+) -> Sequence[Labels | Burnt | Targets]:
+    """What the targets of each of a source's images are made from.
 
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
     """
-    if spec.labels is not None:
-        return _by_raster(spec, data, _values(spec, recipe, kinds))
-    if spec.polygons is not None:
-        polygons = PolygonLabels(_find_vector(spec.polygons, data, recipe.folder), spec.class_field)
-        if spec.class_field is not None:
-            targets = {name: kinds.index(name) for name in polygons.names}
-            return lambda image, grid, pixels: polygons.burn_names(grid, targets, IGNORE_INDEX)
-    assert spec.partial_class is not None, "whatever is not labels comes with a partial_class"
+    if spec.partial_class is None:
+        options = LabelOptions(
+            recipe.classes,
+            vector=None if spec.polygons is None else _find_vector(spec.polygons, data, recipe.folder),
+            field=spec.class_field,
+            background=spec.background,
+            partial=spec.partial,
+            known=spec.known,
+            all_touched=spec.all_touched,
+        )
+        if options.vector is not None:
+            return [burnt(options.vector, options, kinds)] * len(items)
+        meaning = legend(options, kinds) if spec.values is None else _legend(spec, kinds)
+        return [UnknownTargets() if item.labels is None else Labels(item.labels, *meaning) for item in items]
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
-        return _by_index(_ndvi, spec.ndvi, yes, no)
+        return [IndexTargets("ndvi", spec.ndvi, yes, no)] * len(items)
     if spec.greenness is not None:
-        return _by_index(_excess_green, spec.greenness, yes, no)
+        return [IndexTargets("greenness", spec.greenness, yes, no)] * len(items)
     assert spec.polygons is not None, "nothing else is left"
-    return lambda image, grid, pixels: np.where(polygons.burn(grid), yes, no).astype(np.uint8)
+    polygons = PolygonLabels(_find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched)
+    return [Burnt(polygons, no, None, yes)] * len(items)
 
 
 def _find_vector(name: str, data: Path, beside: Path) -> Path:
@@ -149,55 +218,34 @@ def _find_vector(name: str, data: Path, beside: Path) -> Path:
     return next((path for path in (data / name, beside / name) if path.exists()), data / name)
 
 
-def _values(spec: SourceSpec, recipe: Recipe, kinds: Kinds) -> tuple[ClassMap, NDArray[np.uint8]]:
+def _full_name(name: str, data: Path, beside: Path) -> str:
+    found = _find_vector(name, data, beside)
+    return name if found == data / name else str(found.resolve())
+
+
+def _is_whole(opener: Opener) -> bool:
+    """Whether every pixel and label of a scene can be read; says what is left out."""
+    try:
+        opened = opener()
+        try:
+            for part in parts(opened.source.grid.shape):
+                pixels, _ = opened.source.read(part)
+                opened.targets.read(part, pixels)
+        finally:
+            opened.close()
+    except RasterError as error:
+        _log.warning("left out: %s", error)
+        return False
+    return True
+
+
+def _legend(spec: SourceSpec, kinds: Kinds) -> Legend:
     """The class table to read a label raster with, and the target value of each of its indices (256,)."""
+    assert spec.values is not None
     table = np.full(256, IGNORE_INDEX, np.uint8)
-    if spec.values is None:
-        table[: len(recipe.classes)] = np.arange(len(recipe.classes))
-        return recipe.classes, table
     if not all(value.isdecimal() for value in spec.values):
         raise TrainingError(f"source {spec.name!r}: values are whole numbers, not {', '.join(spec.values)}")
     known = {int(value): text for value, text in spec.values.items() if text != "ignore"}
     ignored = tuple(int(value) for value, text in spec.values.items() if text == "ignore")
     table[: len(known)] = [kinds.index(text) for text in known.values()]
     return ClassMap.from_json({"classes": [{"value": v, "name": str(v)} for v in known], "ignore": ignored}), table
-
-
-def _by_raster(spec: SourceSpec, data: Path, values: tuple[ClassMap, NDArray[np.uint8]]) -> Labeller:
-    classes, table = values
-    pattern = spec.labels
-    assert pattern is not None, "the source is labelled by rasters"
-
-    def label(image: Path, grid: Grid, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        path = data / pattern.format(stem=image.stem.removesuffix(spec.suffix))
-        if not path.exists():
-            raise TrainingError(f"{image} has no labels: expected {path}; add it or narrow the images")
-        return table[read_label_raster(path, classes, grid)]
-
-    return label
-
-
-def _by_index(index: Index, limits: tuple[float, float], yes: int, no: int) -> Labeller:
-    """The class from the second limit on, not the class up to the first, nothing known between them or for NaN."""
-
-    def label(image: Path, grid: Grid, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        values = index(pixels.astype(np.float32))
-        target = np.full(values.shape, IGNORE_INDEX, np.uint8)
-        target[values >= limits[1]] = yes
-        target[values <= limits[0]] = no
-        return target
-
-    return label
-
-
-def _ndvi(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    red, infrared = pixels[0], pixels[-1]
-    ratio: NDArray[np.float32] = (infrared - red) / np.maximum(infrared + red, 1)
-    return ratio
-
-
-def _excess_green(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    red, green, blue = pixels[:3]
-    total = red + green + blue
-    excess: NDArray[np.float32] = np.where(total < 90, np.nan, (2 * green - red - blue) / np.maximum(total, 1))
-    return excess

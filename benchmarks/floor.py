@@ -1,0 +1,220 @@
+"""landseg's training beside the plain recipe with segmentation_models_pytorch, for the same time on the same scenes.
+
+    python benchmarks/floor.py --data DIR --out DIR [--arms smp landseg] [--minutes 15] [--seeds 3] [--write PAGE]
+
+DIR holds `landcover_dubai/`; tile 8 is kept out and measured whole. The arms have encoder and ImageNet weights in
+common:
+
+- `smp`: smp's DeepLabV3Plus as it is; crops of 384 anywhere in the scenes at their own pixels, mirrored at random;
+  cross-entropy; AdamW with the poly schedule; bfloat16 and channels-last, as landseg trains on a CPU;
+- `landseg`: `landseg train` with landcover_rgb.toml, of its sources Dubai alone, at 0.7 to 1.5 times its size.
+
+A run that has left its figures is not repeated. `--steps` makes the smp run of so many minutes on a quiet machine
+again on a busy one; `--time` prints how many steps that is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.pages import write_table
+from landseg.classes import IGNORE_INDEX
+from landseg.metrics.confusion import Confusion
+from landseg.models.backbones import load_encoder_weights
+from landseg.models.build import build_network
+from landseg.train import train as landseg_train
+from landseg.training.recipe import Recipe, read_recipe
+from landseg.training.scene import Scene
+from landseg.training.sources import load_scenes
+
+ARMS = ("smp", "landseg")
+KEPT_OUT = "tile8_"
+BEGIN = "<!-- table: python benchmarks/floor.py -->"
+ZOOM = (0.7, 1.5)
+CROP, BATCH, RATE, DECAY, POWER = 384, 8, 5e-4, 0.01, 0.9
+
+
+def network_of(recipe: Recipe) -> nn.Module:
+    """smp's DeepLabV3Plus with the recipe's encoder and its ImageNet weights."""
+    import segmentation_models_pytorch as smp
+
+    ours = build_network("deeplab-v3plus", encoder=recipe.encoder, bands=3, classes=len(recipe.classes))
+    encoder = ours.get_submodule("encoder")
+    load_encoder_weights(encoder, recipe.encoder, "imagenet")
+    theirs = smp.DeepLabV3Plus("tu-efficientnet_lite0", encoder_weights=None, classes=len(recipe.classes))
+    theirs.encoder.load_state_dict(encoder.get_submodule("body").state_dict())
+    return theirs
+
+
+def scaled(pixels: Tensor) -> Tensor:
+    """As the encoder's weights were trained: (raw - 127) / 128."""
+    return ((pixels.float() - 127) / 128).contiguous(memory_format=torch.channels_last)
+
+
+def draw(scenes: Sequence[Scene], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """A batch of crops (N, 3, s, s) and targets (N, s, s), from anywhere, mirrored at random."""
+    areas = np.array([scene.rect.area for scene in scenes], float)
+    images, targets = [], []
+    for number in rng.choice(len(scenes), BATCH, p=areas / areas.sum()):
+        height, width = scenes[number].shape
+        top, left = (int(rng.integers(max(1, length - CROP + 1))) for length in (height, width))
+        pixels, _, target = scenes[number].read(scenes[number].rect)
+        here = slice(top, top + CROP), slice(left, left + CROP)
+        image, label = pixels[(slice(None), *here)], target[here]
+        for axis in (-1, -2):
+            if rng.random() < 0.5:
+                image, label = np.flip(image, axis), np.flip(label, axis)
+        images.append(torch.from_numpy(np.ascontiguousarray(image)))
+        targets.append(torch.from_numpy(np.ascontiguousarray(label)))
+    return torch.stack(images), torch.stack(targets).long()
+
+
+def train(network: nn.Module, scenes: Sequence[Scene], *, minutes: float, most: int | None, seed: int) -> int:
+    """Train in place for a time, or for so many steps; the number of steps."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    network.train().to(memory_format=torch.channels_last)
+    rng, began, steps = np.random.default_rng(seed), time.monotonic(), 0
+    while (done := steps / most if most else (time.monotonic() - began) / (60 * minutes)) < 1:
+        for group in optimizer.param_groups:
+            group["lr"] = RATE * (1 - done) ** POWER
+        images, targets = draw(scenes, rng)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = network(scaled(images))
+        loss = F.cross_entropy(logits.float(), targets, ignore_index=IGNORE_INDEX)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        steps += 1
+        if steps % 20 == 0:
+            print(f"{steps} steps, {100 * done:.0f} %, loss {float(loss.detach()):.3f}", flush=True)
+    return steps
+
+
+def measure(network: nn.Module, scenes: Sequence[Scene], classes: int) -> Confusion:
+    """The confusion matrix of whole scenes; smp wants multiples of 16, so zeros are added at bottom and right."""
+    network.eval()
+    confusion = Confusion(classes)
+    for scene in scenes:
+        pixels, _, target = scene.read(scene.rect)
+        height, width = scene.shape
+        inputs = F.pad(
+            scaled(torch.from_numpy(np.ascontiguousarray(pixels))[None]), (0, -width % 16, 0, -height % 16)
+        )
+        with torch.inference_mode():
+            logits = network(inputs.contiguous(memory_format=torch.channels_last))[0, :, :height, :width]
+        confusion.update(target, logits.argmax(0).to(torch.uint8).numpy())
+    return confusion
+
+
+def run_smp(seed: int, recipe: Recipe, options: argparse.Namespace) -> dict[str, Any]:
+    """Train and measure the plain recipe."""
+    scenes, _ = load_scenes(recipe, options.data)
+    torch.manual_seed(seed)
+    network = network_of(recipe)
+    kept = [scene for scene in scenes if scene.name.startswith(KEPT_OUT)]
+    learned = [scene for scene in scenes if not scene.name.startswith(KEPT_OUT)]
+    print(f"seed {seed}: {len(learned)} scenes to learn from, {len(kept)} kept out", flush=True)
+    steps = train(network, learned, minutes=options.minutes, most=options.steps, seed=seed)
+    found = measure(network, kept, len(recipe.classes))
+    return {
+        "minutes": options.minutes,
+        "steps": steps,
+        "mean_iou": found.mean_iou(),
+        "pixel_accuracy": found.pixel_accuracy(),
+        "iou": dict(zip(recipe.classes.names, found.iou().tolist(), strict=True)),
+    }
+
+
+def run_landseg(seed: int, recipe: Recipe, options: argparse.Namespace) -> dict[str, Any]:
+    """Train and measure as `landseg train` does."""
+    chosen = replace(recipe, fit=replace(recipe.fit, minutes=options.minutes, steps=None, seed=seed))
+    path = options.out / f"landseg-{seed}.safetensors"
+    made = landseg_train(chosen, path, data=options.data, keep_out=[f"{KEPT_OUT}*"], overwrite=True, quiet=False)
+    assert made.metrics is not None
+    with (path.with_suffix(".run") / "log.csv").open() as log:
+        steps = sum(1 for _ in log) - 1
+    return {
+        "minutes": options.minutes,
+        "steps": steps,
+        "mean_iou": made.metrics.overall["mean_iou"],
+        "pixel_accuracy": made.metrics.overall["pixel_accuracy"],
+        "iou": {name: values["iou"] for name, values in made.metrics.per_class.items()},
+    }
+
+
+def table(folder: Path) -> list[str]:
+    """One row a run, and the mean of each arm."""
+    lines: list[str] = []
+    for arm in ARMS:
+        found = [json.loads(path.read_text()) for path in sorted(folder.glob(f"{arm}-*.json"))]
+        if not found:
+            continue
+        names = list(found[0]["iou"])
+        if not lines:
+            lines.append(f"| arm, seed | steps | mean IoU | pixel accuracy | {' | '.join(names)} |")
+            lines.append("|---" * (4 + len(names)) + "|")
+        columns = np.array([[one["mean_iou"], one["pixel_accuracy"], *one["iou"].values()] for one in found])
+        for one, cells in zip(found, columns, strict=True):
+            lines.append(f"| {arm}, {one['seed']} | {one['steps']} | {' | '.join(f'{cell:.3f}' for cell in cells)} |")
+        lines.append(f"| **{arm}, mean** | | {' | '.join(f'**{value:.3f}**' for value in columns.mean(0))} |")
+    return lines
+
+
+def time_of(recipe: Recipe, options: argparse.Namespace) -> str:
+    """How long a step of the plain recipe takes, and how many fit into the time."""
+    scenes, _ = load_scenes(recipe, options.data)
+    train(network_of(recipe), scenes, minutes=options.minutes, most=2, seed=0)  # kernels are chosen
+    network, began = network_of(recipe), time.monotonic()
+    train(network, scenes, minutes=options.minutes, most=12, seed=0)
+    each = (time.monotonic() - began) / 12
+    return f"{each:.2f} s a step: {60 * options.minutes / each:.0f} steps in {options.minutes:g} minutes"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
+    parser.add_argument("--minutes", type=float, default=15)
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--time", action="store_true", help="time 12 steps, and do no more")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--write", type=Path)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    recipe = read_recipe(Path(__file__).with_name("landcover_rgb.toml"))
+    dubai = tuple(source for source in recipe.sources if source.images.startswith("landcover_dubai"))
+    # At its own pixels: the shipped model has to know the same things larger, which costs it here.
+    recipe = replace(recipe, sources=tuple(replace(source, zoom=ZOOM) for source in dubai))
+    if options.time:
+        print(time_of(recipe, options))
+        return
+    for seed in range(options.seeds):
+        for arm in options.arms:
+            path = options.out / f"{arm}-{seed}.json"
+            if not path.exists():
+                found = {"seed": seed} | {"smp": run_smp, "landseg": run_landseg}[arm](seed, recipe, options)
+                path.write_text(json.dumps(found, indent=1))
+                print(json.dumps(found), flush=True)
+    lines = table(options.out)
+    print("\n".join(lines))
+    if options.write:
+        write_table(options.write, BEGIN, lines)
+
+
+if __name__ == "__main__":
+    main()

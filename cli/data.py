@@ -1,0 +1,152 @@
+"""`landseg data`: what there is to learn from."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from . import console, options
+
+if TYPE_CHECKING:
+    from landseg.inspection import Inspection
+    from landseg.training.split import SplitOptions
+
+
+def command(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IMAGES... [LABELS]",
+            help="Folders, globs, files or a list; last the labels, a folder of rasters or a vector file. "
+            "A single path is a list that names labels, or images without any.",
+        ),
+    ],
+    classes: options.Classes = None,
+    ignore: options.Ignore = None,
+    class_field: options.ClassField = None,
+    background: options.Background = None,
+    split: Annotated[
+        str | None,
+        typer.Option("--split", metavar="file|block|column|aoi|random", help="Also split, and look for leaks."),
+    ] = None,
+    share: Annotated[float, typer.Option("--share", help="Of the labels that is kept to measure on.")] = 0.2,
+    group: Annotated[
+        str | None,
+        typer.Option(
+            "--group", metavar="REGEX", help="Of --split file: what names of one place share; '': each file alone."
+        ),
+    ] = None,
+    block: Annotated[
+        str | None, typer.Option("--block", metavar="512px|100m", help="Of --split block: its edge.")
+    ] = None,
+    gap: Annotated[int, typer.Option("--gap", metavar="PX", min=0, help="Left out around kept blocks.")] = 0,
+    aoi: Annotated[
+        str | None, typer.Option("--aoi", metavar="FILE", help="Of --split aoi: polygons of what is kept.")
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="PNG", help="Draw scenes with their labels over them.")
+    ] = None,
+    overwrite: options.Overwrite = False,
+    as_json: options.Json = False,
+) -> None:
+    """Look at images and labels before training: what they hold, what is wrong, what a split would leak."""
+    from landseg.inspection import InspectOptions, inspect
+
+    with console.working():
+        wanted = None if split is None else _split_options(split, share, group, block, gap, aoi, seed)
+        if wanted is None and (group is not None or block or gap or aoi):
+            raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
+        how = InspectOptions(classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite)
+        images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], paths[-1])
+        found = inspect(images, labels, how)
+    console.show(found.to_json(), as_json=as_json, text=_lines(found))
+
+
+def _split_options(
+    by: str, share: float, group: str | None, block: str | None, gap: int, aoi: str | None, seed: int
+) -> "SplitOptions":
+    from landseg.distance import Distance
+    from landseg.training.split import SplitOptions
+
+    edge = None if block is None else Distance.of(block)
+    return SplitOptions(
+        by=by,
+        share=share,
+        group=group,
+        block_px=None if edge is None or edge.metres else round(edge.value),
+        block_m=edge.value if edge is not None and edge.metres else None,
+        gap_px=gap,
+        aoi=aoi,
+        seed=seed,
+    )
+
+
+def _lines(found: "Inspection") -> Iterator[str]:
+    facts = found.to_json()
+    yield f"{facts['images']} images, {facts['labelled']} of them labelled, {facts['pixels'] / 1e6:,.4g} Mpx"
+    yield from _about_images(found)
+    yield f"  without data   {facts['nodata_share']:.2%}"
+    yield ""
+    yield f"  {'band':<16} {'min':>8} {'mean':>8} {'std':>8} {'max':>8}   " + " ".join(
+        f"{name:>7}" for name in ("2 %", "25 %", "50 %", "75 %", "98 %")
+    )
+    for row in found.bands:
+        figures = " ".join(f"{row[name]:>8.5g}" for name in ("min", "mean", "std", "max"))
+        parts = " ".join(f"{value:>7.5g}" for value in row["percentiles"].values())
+        name = f"{row['band']} ({row['dtype']})"
+        yield f"  {name:<16} {figures}   {parts}"
+    if found.classes:
+        yield ""
+        yield from _about_classes(found)
+    if found.split is not None:
+        learned, kept = len(found.split.learned), len(found.split.kept)
+        yield ""
+        yield f"  split: {learned} scenes learned, {kept} kept with {found.split.share:.1%} of the labelled pixels"
+        names = [scene.name for scene in found.split.kept]
+        yield "  kept: " + ", ".join(names[:12]) + (f" and {kept - 12} more" if kept > 12 else "")
+    yield ""
+    if not found.findings:
+        yield "nothing is wrong with them"
+    yield from (f"{one.kind}: {one.text}" for one in found.findings)
+    if found.sheet is not None:
+        yield f"{found.sheet}: the scenes with their labels"
+
+
+def _about_images(found: "Inspection") -> Iterator[str]:
+    from landseg.geo.grid import crs_text
+
+    grids = [one.grid for one in found.files]
+    sizes = sorted({grid.shape for grid in grids}, key=lambda shape: (shape[0] * shape[1], shape))
+    small, large = (f"{width} x {height}" for height, width in (sizes[0], sizes[-1]))
+    yield f"  size           {small} px" + ("" if len(sizes) == 1 else f" to {large} px, {len(sizes)} sizes")
+    yield f"  place          {_counted([crs_text(grid.crs) for grid in grids])}"
+    yield f"  resolution     {_counted([grid.resolution_text for grid in grids])}"
+    yield f"  bands          {_counted([f'{len(one.dtypes)} of {one.dtypes[0]}' for one in found.files])}"
+
+
+def _counted(facts: list[str]) -> str:
+    """Each fact with its number of files, the commonest first."""
+    kinds = sorted(set(facts), key=lambda fact: (-facts.count(fact), fact))
+    if len(kinds) == 1:
+        return kinds[0]
+    more = f", {len(kinds) - 4} more" if len(kinds) > 4 else ""
+    return ", ".join(f"{kind} ({facts.count(kind)})" for kind in kinds[:4]) + more
+
+
+def _about_classes(found: "Inspection") -> Iterator[str]:
+    areas = found.classes[0].hectares is not None
+    parts = "" if found.split is None else f" {'learned':>13} {'kept':>13}"
+    width = max(5, *(len(one.name) for one in found.classes))
+    yield (
+        f"  {'class':<{width}} {'pixels':>14} {'share':>7} {'files':>6}"
+        + (f" {'hectares':>10}" if areas else "")
+        + parts
+    )
+    for number, one in enumerate(found.classes):
+        line = f"  {one.name:<{width}} {one.pixels:>14,} {one.share:>7.2%} {one.files:>6}"
+        line += f" {one.hectares:>10.4g}" if one.hectares is not None else ""
+        if found.split is not None:
+            line += f" {found.split.learned_px[number]:>13,} {found.split.kept_px[number]:>13,}"
+        yield line

@@ -1,0 +1,147 @@
+"""What is wrong with data to learn from, as sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+from landseg.classes import IGNORE_INDEX
+from landseg.geo.grid import crs_text, metres_text
+from landseg.geo.labelvalues import Drawn, Meaning
+from landseg.surveyed import Surveyed
+from landseg.training.overlap import identical, overlaps
+
+_TOLD = 5
+_ALIKE = 1.05  # resolutions that differ by less are one
+_MANY = 64  # values: more are no classes
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong or worth knowing: its kind, for programs, and a sentence."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class ClassShare:
+    """One class of the labels: how much of it there is; hectares where all files say where they lie."""
+
+    value: int
+    name: str
+    pixels: int
+    share: float
+    files: int
+    hectares: float | None
+
+
+def some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are.
+
+    >>> some(list("abcdefg"))
+    'a, b, c, d, e and 2 more'
+    """
+    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+    return ", ".join(names[:_TOLD]) + more
+
+
+def about_files(files: Sequence[Surveyed]) -> list[Finding]:
+    """What is wrong with images and with their labels, file by file and among them."""
+    found = [Finding("labels", f"{one.name}: {one.label_fault}") for one in files if one.label_fault is not None]
+    noted: dict[str, list[str]] = {}
+    for one in files:
+        if one.label_note is not None:
+            _, _, how = one.label_note.partition(" ")
+            noted.setdefault(f"labels of other grids than their images: one {how}", []).append(one.name)
+    found += [Finding("grid", f"{len(names)} {text}: {some(names)}") for text, names in noted.items()]
+    empty = [one.name for one in files if not one.valid_px]
+    if empty:
+        found.append(Finding("nodata", f"{len(empty)} images hold no data: {some(empty)}"))
+    if odd := [one for one in files if one.odd_alpha is not None]:
+        text = f"band {odd[0].odd_alpha} is called alpha and holds many values in {len(odd)} images: "
+        more = "; if it is near infrared, name the bands to train on, else it is read as what has data"
+        found.append(Finding("bands", text + some([one.name for one in odd]) + more))
+    found += _unlike(files, "bands", [(len(one.dtypes), one.dtypes[0]) for one in files], "{0[0]} bands of {0[1]}")
+    found += _unlike(files, "bands", [_plain(one.band_names) for one in files], "bands called {0}")
+    found += _unlike(files, "crs", [crs_text(one.grid.crs) for one in files], "{0}")
+    known = [one.grid.resolution_m for one in files if one.grid.resolution_m is not None]
+    if known and max(known) / min(known) > _ALIKE:
+        text = f"resolutions from {metres_text(min(known))} to {metres_text(max(known))} are mixed"
+        found.append(Finding("resolution", f"{text}: say at which one to train"))
+    return found
+
+
+def about_ground(files: Sequence[Surveyed]) -> list[Finding]:
+    """Files that show the same ground."""
+    found = []
+    for many in identical([one.digest for one in files]):
+        names = some([files[i].name for i in many])
+        found.append(Finding("duplicate", f"{len(many)} files hold the same pixels: {names}"))
+    pairs = overlaps([one.grid for one in files])
+    if pairs:
+        told = [f"{files[p.first].name} and {files[p.second].name} by {p.share:.0%}" for p in pairs]
+        text = f"{len(pairs)} pairs of images overlap (of the smaller footprint): {some(told)}"
+        found.append(Finding("overlap", f"{text}; a split by file keeps them together"))
+    return found
+
+
+def about_classes(
+    files: Sequence[Surveyed], meaning: Meaning | None, classes: Sequence[ClassShare], drawn: Drawn | None
+) -> list[Finding]:
+    """What is wrong with labels and their values."""
+    if meaning is None:
+        labelled = any(one.labels for one in files)
+        return [Finding("unlabelled", "no label could be read, or all are unknown")] if labelled else []
+    found = []
+    if meaning.guessed and drawn is None:
+        text = "nothing says what the values of the labels mean, so each stands for itself"
+        found.append(Finding("classes", f"{text}: name them with --classes"))
+        if len(classes) > _MANY:
+            found.append(Finding("classes", f"{len(classes)} values are many for classes: are the labels imagery?"))
+    found += _strangers(files, meaning, drawn)
+    bare = [one.name for one in files if one.labels and one.label_fault is None and not _known(one, meaning)]
+    if bare:
+        found.append(Finding("unlabelled", f"{len(bare)} images have labels that are all unknown: {some(bare)}"))
+    missing = [one.name for one in classes if not one.pixels]
+    if missing:
+        found.append(Finding("classes", f"no pixel is {', '.join(missing)}"))
+    once = [one.name for one in classes if one.files == 1]
+    if once and sum(bool(one.values) for one in files) > 1:
+        text = f"{', '.join(once)} occurs in one file only: a split by file cannot learn and measure it"
+        found.append(Finding("classes", text))
+    return found
+
+
+def _strangers(files: Sequence[Surveyed], meaning: Meaning, drawn: Drawn | None) -> list[Finding]:
+    """Values that have no class, with their pixels."""
+    counts: Counter[float] = Counter()
+    holders: list[str] = []
+    for one in files:
+        strange = {value: count for value, count in one.values.items() if meaning.index(value) is None}
+        counts.update(strange)
+        holders += [one.name] if strange else []
+    if not counts:
+        return []
+    told = [f"{meaning.text(value)} ({counts[value]:,} px)" for value in sorted(counts)]
+    known = ", ".join(meaning.classes.names if drawn is not None else map(str, meaning.classes.values))
+    text = f"values without a class in {len(holders)} files: {some(told)}; the table has {known}"
+    return [Finding("values", f"{text}: add them to it, or ignore them")]
+
+
+def _known(one: Surveyed, meaning: Meaning) -> bool:
+    return any(meaning.index(value) not in (None, IGNORE_INDEX) for value in one.values)
+
+
+def _unlike(files: Sequence[Surveyed], kind: str, facts: Sequence[Hashable], form: str) -> list[Finding]:
+    """A sentence about the files that are not like most."""
+    usual, count = Counter(facts).most_common(1)[0]
+    if count == len(files):
+        return []
+    others = [f"{one.name} ({form.format(fact)})" for one, fact in zip(files, facts, strict=True) if fact != usual]
+    return [Finding(kind, f"{count} of {len(files)} images have {form.format(usual)}, others not: {some(others)}")]
+
+
+def _plain(names: Sequence[str | None]) -> str:
+    return ", ".join(str(name or "").strip().lower() for name in names).strip(", ") or "nothing"

@@ -1,0 +1,171 @@
+"""What labels say under an image, before anybody knows what it means: raster values, or entries of a column."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX, MAX_CLASSES, ClassMap
+from landseg.errors import ClassError, GridError
+from landseg.geo.aligned import AlignedLabels
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.labels import PolygonLabels
+from landseg.geo.legend import read_legend
+from landseg.geo.source import FileSource
+
+Known = tuple[NDArray[Any], NDArray[np.bool_]]
+"""Values (h, w), and where there is one."""
+
+
+class LabelValues(ABC):
+    """Values on an image's grid.
+
+    Attributes:
+        note: how they were brought onto it, where that is not pixel by pixel; else None.
+    """
+
+    note: str | None = None
+
+    @abstractmethod
+    def read(self, rect: Rect) -> Known:
+        """The values under a rectangle of the image."""
+
+    def close(self) -> None:
+        """Close every file."""
+        return None
+
+
+class RasterValues(LabelValues):
+    """A label raster's values.
+
+    Raises:
+        RasterError: it cannot be opened.
+        ClassError: it has several bands.
+        GridError: it is elsewhere, or of another size without saying where it lies.
+    """
+
+    def __init__(self, path: Path, grid: Grid) -> None:
+        source = FileSource(path)
+        try:
+            if source.count != 1:
+                raise ClassError(f"{path.name} has {source.count} bands: expected a class raster with one")
+            theirs = source.grid
+            if grid.shape != theirs.shape and (_nowhere(grid) or _nowhere(theirs)):
+                raise GridError(
+                    f"{path.name} has {theirs.width} x {theirs.height} px, its image {grid.width} x {grid.height}; "
+                    "without georeference they have to be of one size"
+                )
+            self._labels = AlignedLabels(source, grid)
+        except BaseException:
+            source.close()
+            raise
+        self.note = None if theirs.same_as(grid) or _nowhere(grid) or _nowhere(theirs) else self._labels.note
+        self.legend = read_legend(source.file)
+        palette = source.file.palette(1) or {}
+        self.palette = {value: color[:3] for value, color in palette.items()}
+
+    def read(self, rect: Rect) -> Known:
+        return self._labels.read(rect)
+
+    def close(self) -> None:
+        self._labels.source.close()
+
+
+class Drawn:
+    """The polygons of a vector file that label all images, as codes.
+
+    Attributes:
+        texts: by code: the column's entries, in order, then the class of all that lies outside, where it is named.
+            Without a column all polygons are one entry.
+        polygons: how many there are of each entry.
+
+    Raises:
+        VectorError: the file cannot be read, or has no such column.
+        ClassError: too many entries.
+    """
+
+    def __init__(self, path: Path, field: str | None, *, only: str | None = None, outside: str | None = None) -> None:
+        self._drawn = PolygonLabels(path, field)
+        self._field = field
+        self.polygons = {} if field is None else self._drawn.counts()
+        names = sorted(self.polygons) if field is not None else [only or path.stem]
+        if len(names) > MAX_CLASSES - 1:
+            raise ClassError(
+                f"column {field!r} of {path} has {len(names)} entries, expected {MAX_CLASSES - 1} classes at most: "
+                "name the column with the class"
+            )
+        self._codes = {name: code for code, name in enumerate(names)}
+        inside = self._codes.get(outside or "", len(names))
+        self.texts = names + ([outside] if outside is not None and inside == len(names) else [])
+        self._outside = IGNORE_INDEX if outside is None else inside
+
+    def on(self, grid: Grid) -> LabelValues:
+        """Their codes on an image's grid.
+
+        Raises:
+            GridError: none lies on it.
+        """
+        if not self._drawn.touches(grid):
+            raise GridError("no polygon lies on it")
+        return _Burnt(self, grid)
+
+    def burn(self, grid: Grid) -> NDArray[np.uint8]:
+        """Codes (H, W); IGNORE_INDEX where nobody knows."""
+        if self._field is not None:
+            return self._drawn.burn_names(grid, self._codes, self._outside)
+        return np.where(self._drawn.burn(grid), np.uint8(0), np.uint8(self._outside))
+
+
+class _Burnt(LabelValues):
+    def __init__(self, drawn: Drawn, grid: Grid) -> None:
+        self._drawn, self._grid = drawn, grid
+
+    def read(self, rect: Rect) -> Known:
+        codes = self._drawn.burn(self._grid.crop(rect))
+        return codes, codes != IGNORE_INDEX
+
+
+class Meaning:
+    """Which class each value is of.
+
+    Attributes:
+        classes: by index.
+        guessed: no table said what values mean: each stands for itself.
+    """
+
+    def __init__(self, classes: ClassMap, texts: dict[float, str], *, guessed: bool = False) -> None:
+        self.classes, self.guessed = classes, guessed
+        self._texts = texts
+        self._by_text = {str(value): index for index, value in enumerate(classes.values)}
+        self._by_text |= {name: index for index, name in enumerate(classes.names)}
+
+    def text(self, value: float) -> str:
+        """The value for a sentence: a number, or an entry of a column."""
+        return self._texts.get(value, f"{value:g}")
+
+    def index(self, value: float) -> int | None:
+        """The class index of a value, IGNORE_INDEX where it means unknown, None where it has no class."""
+        if self._texts:
+            text = self.text(value)
+            return self._by_text.get(text, self._by_text.get(text.removesuffix(".0")))
+        if value in self.classes.values:
+            return self.classes.values.index(int(value))
+        unknown = value in self.classes.ignore or value == self.classes.nodata
+        return IGNORE_INDEX if unknown else None
+
+    def indices(self, values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
+        """Class indices (h, w); IGNORE_INDEX where unknown, or of no class."""
+        found = np.full(values.shape, IGNORE_INDEX, np.uint8)
+        for value in np.unique(values[known]).tolist():
+            index = self.index(value)
+            if index is not None:
+                found[known & (values == value)] = index
+        return found
+
+
+def _nowhere(grid: Grid) -> bool:
+    return grid.crs is None and grid.transform.is_identity

@@ -1,0 +1,269 @@
+"""The use case behind ``landseg data``: what there is to learn from, and what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from glob import glob
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landseg.classes import IGNORE_INDEX
+from landseg.errors import LandsegError, OutputError, TrainingError
+from landseg.findings import ClassShare, Finding, about_classes, about_files, about_ground, some
+from landseg.geo.labelvalues import Meaning
+from landseg.geo.legend import read_class_table
+from landseg.geo.source import FileSource
+from landseg.geo.statistics import PERCENTILES
+from landseg.meaning import Legend, drawn_in, opener, understood, with_ignored
+from landseg.report.imagery import Imagery
+from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
+from landseg.report.thumbnail import EMPTY
+from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
+from landseg.training.files import Item, find_images, pair, scene_names
+from landseg.training.split import Split, SplitOptions, split
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """What is inspected, and how labels are understood.
+
+    Attributes:
+        classes: class table, TOML or JSON; None: that of the labels, else every value stands for itself.
+        ignore: further values that mean unknown.
+        class_field: column of a vector file; None: all its polygons are of one class.
+        background: class of all that lies outside polygons.
+        split: also split, and look for leaks.
+        sheet: PNG to write with the scenes and their labels.
+        overwrite: replace it where it exists.
+    """
+
+    classes: Path | None = None
+    ignore: tuple[int, ...] = ()
+    class_field: str | None = None
+    background: str | None = None
+    split: SplitOptions | None = None
+    sheet: Path | None = None
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        files: every image that could be read.
+        bands: a row of figures for each band and dtype.
+        classes: how much there is of each.
+        findings: what is wrong or worth knowing, as sentences.
+        split: who is learned and kept, where that was asked for.
+        sheet: the picture, where one was.
+    """
+
+    files: list[Surveyed]
+    bands: list[dict[str, Any]]
+    classes: list[ClassShare]
+    findings: list[Finding]
+    meaning: Meaning | None = field(repr=False)
+    split: Split | None = None
+    sheet: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The whole of it as plain JSON values."""
+        return {
+            "images": len(self.files),
+            "labelled": sum(bool(one.values) for one in self.files),
+            "pixels": sum(one.pixels for one in self.files),
+            "nodata_share": 1 - sum(one.valid_px for one in self.files) / sum(one.pixels for one in self.files),
+            "files": [one.to_json(self.meaning) for one in self.files],
+            "bands": self.bands,
+            "classes": [vars(one) for one in self.classes],
+            "findings": [vars(one) for one in self.findings],
+            "split": None if self.split is None else _split_json(self.split, self.classes),
+            "sheet": None if self.sheet is None else str(self.sheet),
+        }
+
+
+def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) -> Inspection:
+    """Read every image and its labels once, in bounded memory, and say what is in them and what is wrong.
+
+    Files that cannot be read, images without labels and the like are findings.
+
+    Args:
+        images: folders, globs, files or lists.
+        labels: a folder of label rasters, or a vector file; None: what a list says, if it does.
+        options: how labels are understood, and what else to make.
+
+    Raises:
+        TrainingError: no image at all, or none that can be read.
+        LandsegError: a class table, vector file, split or picture that cannot be had as asked for.
+    """
+    _check_sheet(options)
+    findings: list[Finding] = []
+    items = _items(images, labels, findings)
+    table = None if options.classes is None else with_ignored(read_class_table(options.classes), options.ignore)
+    drawn = drawn_in(labels, table, field=options.class_field, background=options.background)
+    shown = set(picked(len(items))) if options.sheet is not None else set()
+    names = scene_names([item.image for item in items])
+    statistics: Statistics = {}
+    files: list[Surveyed] = []
+    opens: dict[Path, LabelsOf] = {}
+    legend = Legend()
+    for number, (name, item) in enumerate(zip(names, items, strict=True)):
+        opens[item.image] = opener(item, drawn, legend)
+        labelled_by = str(item.labels) if item.labels else labels if drawn else None
+        try:
+            files.append(
+                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=number in shown)
+            )
+        except LandsegError as error:
+            findings.append(Finding("unreadable", str(error)))
+    if not files:
+        raise TrainingError(f"none of the {len(items)} images can be read; the first: {findings[-len(items)].text}")
+    values = sorted({value for one in files for value in one.values})
+    meaning = understood(values, table, drawn, legend, ignore=options.ignore)
+    classes = _shares(files, meaning)
+    findings += about_files(files) + about_ground(files) + about_classes(files, meaning, classes, drawn)
+    said = {item.image: item.split for item in items}
+    parts = _split(files, said, opens, meaning, options, findings)
+    if options.sheet is not None:
+        _draw(files, classes, meaning, options.sheet, parts)
+    return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet)
+
+
+def _check_sheet(options: InspectOptions) -> None:
+    path = options.sheet
+    if path is None:
+        return
+    if path.suffix.lower() != ".png":
+        raise OutputError(f"a contact sheet is a PNG, got {path.name!r}: use {path.stem}.png")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another name")
+    if path.exists() and not options.overwrite:
+        raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
+
+
+def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -> list[Item]:
+    """Every image with its labels; those without are told."""
+    found = find_images(images)
+    if labels is not None and not Path(labels).exists() and not glob(labels):
+        raise TrainingError(f"{labels} does not exist: expected a folder of label rasters or a vector file")
+    try:
+        items = pair(images, labels)
+    except TrainingError:
+        items = []
+        for path in found:
+            try:
+                items += pair([str(path)], labels)
+            except TrainingError:
+                items.append(Item(path))
+        if labels is not None:
+            bare = [item.image.name for item in items if item.labels is None]
+            text = f"{len(bare)} of {len(found)} images have no labels in {labels}: {some(bare)}"
+            findings.append(Finding("unpaired", text))
+    if labels is None and not any(item.labels for item in items):
+        findings.append(Finding("unlabelled", "no labels were named, so only the images were looked at"))
+    if labels is not None and all(Path(name).is_dir() for name in (labels, *images)):  # a glob names some on purpose
+        taken = {path.resolve() for item in items for path in (item.image, item.labels) if path is not None}
+        kinds = {item.labels.suffix.lower() for item in items if item.labels is not None}
+        others = [p for p in sorted(Path(labels).iterdir()) if p.suffix.lower() in kinds and p.resolve() not in taken]
+        if others:
+            text = f"{len(others)} label rasters belong to no image: {some([path.name for path in others])}"
+            findings.append(Finding("unpaired", text))
+    return items
+
+
+def _shares(files: Sequence[Surveyed], meaning: Meaning | None) -> list[ClassShare]:
+    if meaning is None:
+        return []
+    pixels, of_files, hectares = ([0.0] * len(meaning.classes) for _ in range(3))
+    placed = all(one.pixel_ha is not None for one in files)
+    for one in files:
+        for value, count in one.values.items():
+            index = meaning.index(value)
+            if index is not None and index != IGNORE_INDEX:
+                pixels[index] += count
+                of_files[index] += 1
+                hectares[index] += count * (one.pixel_ha or 0)
+    total = sum(pixels) or 1
+    return [
+        ClassShare(entry.value, entry.name, int(px), px / total, int(n), ha if placed else None)
+        for entry, px, n, ha in zip(meaning.classes.classes, pixels, of_files, hectares, strict=True)
+    ]
+
+
+def _bands(statistics: Statistics) -> list[dict[str, Any]]:
+    return [
+        {
+            "band": number,
+            "dtype": dtype,
+            "valid_pixels": one.count,
+            "min": one.minimum,
+            "mean": one.mean,
+            "std": one.std,
+            "max": one.maximum,
+            "percentiles": dict(zip((f"p{p}" for p in PERCENTILES), one.percentiles(), strict=True)),
+        }
+        for (number, dtype), one in sorted(statistics.items())
+    ]
+
+
+def _split(
+    files: Sequence[Surveyed],
+    said: dict[Path, str | None],
+    opens: dict[Path, LabelsOf],
+    meaning: Meaning | None,
+    options: InspectOptions,
+    findings: list[Finding],
+) -> Split | None:
+    """The split that was asked for; one that is impossible is a finding."""
+    if options.split is None:
+        return None
+    usable = [one for one in files if one.values and one.label_fault is None]
+    if meaning is None or not usable:
+        findings.append(Finding("split", "nothing is labelled, so there is nothing to split"))
+        return None
+    scenes = [SurveyedScene(one, opens[one.path], meaning) for one in usable]
+    items = [Item(one.path, None, said[one.path]) for one in usable]
+    try:
+        parts = split(scenes, options.split, classes=meaning.classes.names, items=items)
+    except TrainingError as error:
+        findings.append(Finding("split", str(error)))
+        return None
+    kinds = ((note, "leak" if note.startswith("leak: ") else "split") for note in parts.notes)
+    findings += [Finding(kind, note.removeprefix("leak: ")) for note, kind in kinds]
+    return parts
+
+
+def _draw(
+    files: Sequence[Surveyed], classes: Sequence[ClassShare], meaning: Meaning | None, path: Path, parts: Split | None
+) -> None:
+    kept, learned = (
+        {scene.name for scene in side} for side in ((parts.kept, parts.learned) if parts is not None else ((), ()))
+    )
+    cells = []
+    for number in picked(len(files), MOST):
+        one = files[number]
+        with FileSource(one.path) as source:
+            colors = Imagery(source).colors(source.grid.rect, fitted(source.grid.shape))
+        colors = np.where(colors[..., 3:] > 0, colors[..., :3], np.array(EMPTY, np.uint8))
+        labels = None if one.thumb is None or meaning is None else meaning.indices(*one.thumb)
+        sides = " and ".join(word for word, side in (("learned", learned), ("kept", kept)) if one.name in side)
+        detail = f"{one.grid.width} x {one.grid.height}, {one.grid.resolution_text}" + (f", {sides}" if sides else "")
+        cells.append(Cell(one.name, detail, colors, labels))
+    title = f"{len(cells)} of {len(files)} scenes" if len(cells) < len(files) else f"{len(files)} scenes"
+    told = [f"{one.share:.1%}" for one in classes]
+    draw_sheet(path, cells, title=title, classes=None if meaning is None else meaning.classes, told=told)
+
+
+def _split_json(parts: Split, classes: Sequence[ClassShare]) -> dict[str, Any]:
+    names = [one.name for one in classes]
+    return {
+        "kept_share": parts.share,
+        "learned": [scene.name for scene in parts.learned],
+        "kept": [scene.name for scene in parts.kept],
+        "learned_pixels": dict(zip(names, parts.learned_px, strict=True)),
+        "kept_pixels": dict(zip(names, parts.kept_px, strict=True)),
+    }

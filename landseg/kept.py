@@ -1,0 +1,87 @@
+"""Honest figures of a new model: whole kept-out scenes, predicted as users predict them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from landseg.classes import IGNORE_INDEX
+from landseg.geo.source import FileSource
+from landseg.geo.store import disk_errors
+from landseg.metrics import figures
+from landseg.metrics.blocks import Blocks, intervals
+from landseg.models.bundle import Model
+from landseg.models.card import Metrics
+from landseg.predict import predict
+from landseg.training.scene import Scene, parts
+
+BLOCK = 256  # of the bootstrap
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One kept-out scene, and the bands of its file that the model reads."""
+
+    scene: Scene
+    image: Path
+    bands: tuple[int, ...]
+
+
+def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: str) -> Metrics:
+    """Predict kept-out scenes as `landseg predict` does, and compare them with their labels.
+
+    Only labels that name one class count. The class rasters stay in ``folder``, one for each scene.
+
+    Args:
+        model: to be measured.
+        kept: the scenes; parts of one file are measured where they are kept out.
+        folder: is made.
+        measured_on: for the card, in words.
+
+    Raises:
+        LandsegError: a scene that cannot be read, or a folder that cannot be written.
+    """
+    names, classes = model.card.classes.names, model.card.classes
+    blocks = Blocks(len(names), BLOCK)
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for number, one in enumerate(kept):
+        made = folder / f"{one.scene.name.replace('/', '_')}.tif"
+        predict(
+            one.image,
+            made,
+            model=model,
+            bands=one.bands,
+            source_resolution=_said(one.scene),
+            overwrite=True,
+            quiet=True,
+        )
+        with FileSource(made, [1]) as source:
+            for rect in parts(one.scene.shape):
+                _, _, target = one.scene.read(rect)
+                values, valid = source.read(rect)
+                predicted, _ = classes.sort_out(values[0], valid)
+                truth = np.where(target < len(names), target, np.uint8(IGNORE_INDEX))
+                blocks.update(truth, predicted, top=rect.top, left=rect.left, raster=number)
+    table = blocks.table()
+    overall = {
+        "mean_iou": float(figures.mean_iou(table)),
+        "pixel_accuracy": float(figures.pixel_accuracy(table)),
+        "commonest_class_accuracy": float(figures.commonest_class_accuracy(table)),
+    }
+    if len(blocks) > 1:
+        low, high = intervals(blocks, {"mean_iou": figures.mean_iou})["mean_iou"]
+        overall |= {"mean_iou_low": float(low), "mean_iou_high": float(high)}
+    by_name = {"iou": figures.iou(table), "precision": figures.precision(table), "recall": figures.recall(table)}
+    per_class = {
+        name: {figure: float(found[index]) for figure, found in by_name.items()} for index, name in enumerate(names)
+    }
+    return Metrics(measured_on, overall, per_class)
+
+
+def _said(scene: Scene) -> float | None:
+    """The resolution that a user stated, where the raster itself does not."""
+    return scene.said_m if scene.grid is None or scene.grid.resolution_m is None else None

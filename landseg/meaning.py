@@ -1,0 +1,95 @@
+"""From labels that are named to values that mean something."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
+from landseg.errors import TrainingError
+from landseg.geo.grid import Grid
+from landseg.geo.labels import is_vector
+from landseg.geo.labelvalues import Drawn, LabelValues, Meaning, RasterValues
+from landseg.surveyed import LabelsOf
+from landseg.training.files import Item
+
+
+class Legend:
+    """What label rasters themselves say of their values: the first that says something."""
+
+    def __init__(self) -> None:
+        self.classes: ClassMap | None = None
+        self.palette: dict[int, tuple[int, ...]] = {}
+
+    def learn(self, labels: RasterValues) -> None:
+        """Take what a label raster says, where none did before."""
+        self.classes = self.classes or labels.legend
+        self.palette = self.palette or dict(labels.palette)
+
+
+def opener(item: Item, drawn: Drawn | None, legend: Legend) -> LabelsOf:
+    """What opens the labels of an image, telling the legend of what they say."""
+
+    def opened(grid: Grid) -> LabelValues | None:
+        if drawn is not None:
+            return drawn.on(grid)
+        if item.labels is None:
+            return None
+        values = RasterValues(item.labels, grid)
+        legend.learn(values)
+        return values
+
+    return opened
+
+
+def with_ignored(table: ClassMap, ignore: Sequence[int]) -> ClassMap:
+    """The table without the classes whose values are to be ignored."""
+    kept = tuple(entry for entry in table.classes if entry.value not in ignore)
+    return ClassMap(kept, tuple(dict.fromkeys((*table.ignore, *ignore))))
+
+
+def drawn_in(
+    labels: str | None, table: ClassMap | None, *, field: str | None = None, background: str | None = None
+) -> Drawn | None:
+    """The polygons that label all images; None where the labels are rasters.
+
+    Without a ``field`` they are all of the table's one class that is not ``background``.
+
+    Raises:
+        TrainingError: a field or a background of rasters.
+        VectorError: the file cannot be read, or has no such column.
+    """
+    if labels is None or not is_vector(Path(labels)):
+        if field is not None or background is not None:
+            option = "--class-field" if field is not None else "--background"
+            raise TrainingError(f"{option} goes with a vector file, and the labels are none: leave it out")
+        return None
+    others = [name for name in (table.names if table else ()) if name != background]
+    return Drawn(Path(labels), field, only=others[0] if len(others) == 1 else None, outside=background)
+
+
+def understood(
+    found: Sequence[float],
+    table: ClassMap | None,
+    drawn: Drawn | None,
+    legend: Legend,
+    *,
+    ignore: Sequence[int] = (),
+) -> Meaning | None:
+    """What values mean: by the table, else the labels' own, else each stands for itself; None without any."""
+    if drawn is not None:
+        texts = {float(code): text for code, text in enumerate(drawn.texts)}
+        rows = [{"value": code, "name": text} for code, text in enumerate(drawn.texts, start=1)]
+        return Meaning(table or ClassMap.from_json(rows), texts, guessed=table is None)
+    if table is None and legend.classes is not None:
+        table = with_ignored(legend.classes, ignore)
+    if table is not None:
+        return Meaning(table, {})
+    wanted = [value for value in found if value not in ignore and 0 <= value <= MAX_VALUE and value == int(value)]
+    if not wanted:
+        return None
+    rows = [
+        {"value": int(value), "name": f"value {value:g}", "color": list(legend.palette.get(int(value), ())) or None}
+        for value in wanted[:MAX_CLASSES]
+    ]
+    return Meaning(ClassMap.from_json({"classes": rows, "ignore": list(ignore)}), {}, guessed=True)

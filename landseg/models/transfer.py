@@ -1,0 +1,289 @@
+"""The weights of a trained model in a network for other classes or other bands: where fine-tuning begins.
+
+What depends on the classes, and what on the bands, is found by building the network for one more of each and seeing
+which tensors grow; so this holds for every architecture and upsampler.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from landseg.classes import ClassMap
+from landseg.errors import ModelError
+from landseg.models.build import architecture, build_network
+from landseg.models.bundle import Model
+from landseg.models.pretrained import mix_bands
+
+Shape = tuple[int, ...]
+
+
+class NamedBand(Protocol):
+    """A band as cards and recipes describe it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def common_name(self) -> str | None: ...
+    @property
+    def mean(self) -> float: ...
+    @property
+    def std(self) -> float: ...
+
+
+class Described(Protocol):
+    """What a card or a recipe says of its network."""
+
+    @property
+    def arch(self) -> str: ...
+    @property
+    def encoder(self) -> str: ...
+    @property
+    def options(self) -> Mapping[str, Any]: ...
+    @property
+    def bands(self) -> Sequence[NamedBand]: ...
+    @property
+    def classes(self) -> ClassMap: ...
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a network took from a model, by name; "left" is what the model had and the network has no place for."""
+
+    classes: tuple[str, ...]
+    new_classes: tuple[str, ...]
+    left_classes: tuple[str, ...]
+    bands: tuple[str, ...]
+    new_bands: tuple[str, ...]
+    left_bands: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def sentences(self) -> list[str]:
+        """The transfer in sentences, nothing left out."""
+        lines = []
+        for what, taken, new, left in (
+            ("classes", self.classes, self.new_classes, self.left_classes),
+            ("bands", self.bands, self.new_bands, self.left_bands),
+        ):
+            parts = [f"{what} taken: {', '.join(taken) or 'none'}"]
+            parts += [f"new: {', '.join(new)}"] if new else []
+            parts += [f"of the model's left behind: {', '.join(left)}"] if left else []
+            lines.append("; ".join(parts))
+        return lines + list(self.notes)
+
+    def to_json(self) -> dict[str, list[str]]:
+        """The transfer as plain values."""
+        return {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
+
+
+def transferred(model: Model, network: nn.Module, *, card: Described) -> Transfer:
+    """Fill ``network``, newly built as ``card`` says, with the weights of ``model``, and return what was taken.
+
+    Classes are matched by name: their rows of every layer that has one row a class are taken, in the new order, and a
+    new class keeps its random start. Between a class that was taken and one that is new no weight is left, so that
+    the logits of the taken ones are the model's; unless its upsampler mixes classes and one of them is left behind.
+
+    Bands are matched by common name, or by name where one of the two has no common name. With b bands, n of them
+    new, a new band's filters are the model's summed and divided by b: their mean, at the size that leaves the
+    response what it was. A matched band keeps its own, times ``1 - n / b``; filters of bands that are gone are shared
+    among all b. So every filter answers a grey picture, on which all bands agree, as it did. (This is what
+    encoders' weights for three bands do too. Other libraries repeat the three filters in turn and scale them all.)
+
+    Raises:
+        ModelError: another architecture or encoder, or options with which the weights do not fit.
+    """
+    old, state = model.card, model.network.state_dict()
+    options = _check_same(model, card)
+    old_names, new_names = old.classes.names, card.classes.names
+    rows = [old_names.index(name) if name in old_names else None for name in new_names]
+    sources = _matched_bands(old.bands, card.bands)
+    wanted = network.state_dict()
+    shapes = _shapes(old, len(old.bands), len(old_names))
+    by_band = _growing(shapes, _shapes(old, len(old.bands) + 1, len(old_names)))
+    by_class = _growing(shapes, _shapes(old, len(old.bands), len(old_names) + 1))
+    filled: dict[str, Tensor] = {}
+    for name, start in wanted.items():
+        given = _given(state, name, model, options)
+        if name in by_band:
+            given = _for_bands(given, name, by_band[name], sources, model)
+        if name in by_class:
+            given = _for_classes(given, start, by_class[name], rows, len(old_names))
+        if given.shape != start.shape:
+            _misfit(model, f"{name} is {tuple(given.shape)} there and {tuple(start.shape)} here", options)
+        filled[name] = given
+    if extra := sorted(set(state) - set(wanted)):
+        _misfit(model, f"it has {extra[0]}, which is not here", options)
+    network.load_state_dict(filled)
+    mixing = any(len(axes) > 1 for axes in by_class.values())
+    return _report(old, card, rows, sources, _notes(old, card, sources, options, mixing=mixing))
+
+
+def _check_same(model: Model, card: Described) -> list[str]:
+    """The options in which both differ, as texts; refuses another architecture or encoder."""
+    old = model.card
+    if (old.arch, old.encoder) != (card.arch, card.encoder):
+        raise ModelError(
+            f"{model.path} is a {old.arch} on {old.encoder}, the network to train a {card.arch} on {card.encoder}: "
+            f"their weights do not fit; train with --arch {old.arch} --encoder {old.encoder}, or without --init"
+        )
+    defaults = architecture(card.arch, card.encoder).options
+    here, there = ({**defaults, **described.options} for described in (card, old))
+    names = sorted(name for name in {*here, *there} if _plain(here.get(name)) != _plain(there.get(name)))
+    return [f"{name} is {_plain(there.get(name))} there and {_plain(here.get(name))} here" for name in names]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _misfit(model: Model, what: str, options: Sequence[str]) -> NoReturn:
+    raise ModelError(
+        f"the weights of {model.path} do not fit the network to train: {'; '.join(options) or what}; give it the "
+        "model's options, or start without --init"
+    )
+
+
+def _given(state: Mapping[str, Tensor], name: str, model: Model, options: Sequence[str]) -> Tensor:
+    if name not in state:
+        _misfit(model, f"it has no {name}", options)
+    return state[name]
+
+
+def _shapes(card: Described, bands: int, classes: int) -> dict[str, Shape]:
+    """The shapes of the network's tensors; nothing is stored, and nobody's dice are moved."""
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        network = build_network(
+            card.arch, encoder=card.encoder, bands=bands, classes=classes, warn=False, **card.options
+        )
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+
+
+def _growing(shapes: Mapping[str, Shape], larger: Mapping[str, Shape]) -> dict[str, dict[int, int]]:
+    """For every tensor that grows: by how much, along which axes."""
+    grown = {
+        name: {axis: b - a for axis, (a, b) in enumerate(zip(shape, larger[name], strict=True)) if a != b}
+        for name, shape in shapes.items()
+    }
+    return {name: axes for name, axes in grown.items() if axes}
+
+
+def _matched_bands(old: Sequence[NamedBand], new: Sequence[NamedBand]) -> list[int | None]:
+    """For each new band the old one that it is, or None; no old one twice."""
+    found: list[int | None] = [None] * len(new)
+
+    def same(a: NamedBand, b: NamedBand, *, named: bool, common: bool) -> bool:
+        known = a.common_name is not None and b.common_name is not None
+        if common and not (known and a.common_name == b.common_name):
+            return False
+        return (not named or a.name == b.name) and (common or not known)
+
+    for how in ({"named": True, "common": True}, {"named": False, "common": True}, {"named": True, "common": False}):
+        for i, band in enumerate(new):
+            if found[i] is None:
+                free = (j for j, other in enumerate(old) if j not in found and same(band, other, **how))
+                found[i] = next(free, None)
+    return found
+
+
+def _band_shares(sources: Sequence[int | None], old: int) -> Tensor:
+    """Which share of each old band's filters a new band takes, (old, new); every row sums to 1.
+
+    >>> _band_shares([0, 1, 2, None], 3)
+    tensor([[0.7500, 0.0000, 0.0000, 0.2500],
+            [0.0000, 0.7500, 0.0000, 0.2500],
+            [0.0000, 0.0000, 0.7500, 0.2500]])
+    >>> _band_shares([1, 0], 3)
+    tensor([[0.0000, 1.0000],
+            [1.0000, 0.0000],
+            [0.5000, 0.5000]])
+    """
+    count = len(sources)
+    shares = torch.full((old, count), 1 / count)
+    new = [i for i, source in enumerate(sources) if source is None]
+    for i, source in enumerate(sources):
+        if source is not None:
+            shares[source] = 0
+            shares[source, new] = 1 / count
+            shares[source, i] = 1 - len(new) / count
+    return shares
+
+
+def _for_bands(
+    given: Tensor, name: str, axes: Mapping[int, int], sources: Sequence[int | None], model: Model
+) -> Tensor:
+    old = len(model.card.bands)
+    if list(sources) == list(range(old)):
+        return given
+    if dict(axes) != {1: 1} or given.ndim != 4:
+        raise ModelError(
+            f"{model.path}: {name} mixes the bands in a way that landseg cannot take apart; keep the model's bands, "
+            f"{', '.join(band.name for band in model.card.bands)}, or start without --init"
+        )
+    return mix_bands(given, _band_shares(sources, old))
+
+
+def _for_classes(
+    given: Tensor, start: Tensor, axes: Mapping[int, int], rows: Sequence[int | None], old: int
+) -> Tensor:
+    """The given rows of classes that were known, the network's own of new ones, and nothing between the two."""
+    if list(rows) == list(range(old)):
+        return given
+    made = start.clone()
+    taken = [i for i, row in enumerate(rows) if row is not None]
+    new = [i for i, row in enumerate(rows) if row is None]
+    if len(axes) > 1:
+        first, second = list(axes)[:2]
+        for a, b in ((taken, new), (new, taken)):
+            made[_at(made.ndim, {first: _spread(a, axes[first]), second: _spread(b, axes[second])})] = 0
+    here = {axis: _spread(taken, each) for axis, each in axes.items()}
+    there = {axis: _spread([row for row in rows if row is not None], each) for axis, each in axes.items()}
+    made[_at(made.ndim, here)] = given[_at(given.ndim, there)].to(made.dtype)
+    return made
+
+
+def _spread(classes: Sequence[int], each: int) -> Tensor:
+    """Positions along an axis on which every class has so many in a row."""
+    return torch.tensor([c * each + i for c in classes for i in range(each)], dtype=torch.long)
+
+
+def _at(ndim: int, axes: Mapping[int, Tensor]) -> tuple[Any, ...]:
+    """An index that picks the outer product of positions along some axes, and all of the others."""
+    order = list(axes)
+    return tuple(
+        axes[axis].view([-1 if other == axis else 1 for other in order]) if axis in axes else slice(None)
+        for axis in range(ndim)
+    )
+
+
+def _notes(
+    old: Described, new: Described, sources: Sequence[int | None], options: Sequence[str], *, mixing: bool
+) -> tuple[str, ...]:
+    notes = [f"{text}: the weights fit, but were learnt otherwise" for text in options]
+    for band, source in zip(new.bands, sources, strict=True):
+        if source is not None and (was := old.bands[source]) and (was.mean, was.std) != (band.mean, band.std):
+            notes.append(
+                f"band {band.name} is scaled with mean {band.mean:g} and std {band.std:g}, the model knows it with "
+                f"{was.mean:g} and {was.std:g}: take these unless the imagery is of another kind"
+            )
+    if mixing and (left := [name for name in old.classes.names if name not in new.classes.names]):
+        notes.append(f"the upsampler mixes classes, and misses what it took from {', '.join(left)}")
+    return tuple(notes)
+
+
+def _report(
+    old: Described, new: Described, rows: Sequence[int | None], sources: Sequence[int | None], notes: tuple[str, ...]
+) -> Transfer:
+    names, bands = new.classes.names, [band.name for band in new.bands]
+    return Transfer(
+        classes=tuple(name for name, row in zip(names, rows, strict=True) if row is not None),
+        new_classes=tuple(name for name, row in zip(names, rows, strict=True) if row is None),
+        left_classes=tuple(name for name in old.classes.names if name not in names),
+        bands=tuple(name for name, source in zip(bands, sources, strict=True) if source is not None),
+        new_bands=tuple(name for name, source in zip(bands, sources, strict=True) if source is None),
+        left_bands=tuple(band.name for j, band in enumerate(old.bands) if j not in sources),
+        notes=notes,
+    )

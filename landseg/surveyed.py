@@ -1,0 +1,228 @@
+"""One image and its labels, read once from end to end: what is in them, and a small picture of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX
+from landseg.errors import LandsegError
+from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.labelvalues import LabelValues, Meaning
+from landseg.geo.source import FileSource
+from landseg.geo.statistics import BandStatistics
+from landseg.report.imagery import nearest
+from landseg.report.sheet import fitted
+from landseg.training.blocks import Blocks
+from landseg.training.overlap import PixelHash
+from landseg.training.scene import Scene
+
+_PIECE = 2048  # pixels along the edge of what is read at a time
+
+_OPACITIES = 32  # values of an alpha band that may be opacity: more are something else
+
+Statistics = dict[tuple[int, str], BandStatistics]
+"""By band number and dtype."""
+LabelsOf = Callable[[Grid], LabelValues | None]
+"""Opens what labels an image of this grid; None: nothing does."""
+
+
+@dataclass
+class Surveyed:
+    """What is in one image and its labels.
+
+    Attributes:
+        valid_px: pixels with data.
+        values: labelled pixels with data, by value.
+        label_fault: why the labels could not be read; None where they could, or where there are none.
+        digest: equal for equal pixels.
+        odd_alpha: an alpha band, 1-based, that holds more values than opacity does; it is read as no band.
+        thumb: values (h, w) and where they are known, for a small picture.
+    """
+
+    name: str
+    path: Path
+    labels: str | None
+    grid: Grid
+    dtypes: tuple[str, ...]
+    band_names: tuple[str | None, ...]
+    valid_px: int = 0
+    values: Counter[float] = field(default_factory=Counter)
+    label_fault: str | None = None
+    label_note: str | None = None
+    digest: str | None = None
+    odd_alpha: int | None = None
+    thumb: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
+
+    @property
+    def pixels(self) -> int:
+        """All of them."""
+        return self.grid.width * self.grid.height
+
+    @property
+    def pixel_ha(self) -> float | None:
+        """Hectares of a pixel; None where its place is not known."""
+        return None if self.grid.resolution_m is None else self.grid.resolution_m**2 / 10_000
+
+    def to_json(self, meaning: Meaning | None) -> dict[str, Any]:
+        """The facts as plain JSON values."""
+        by_class: dict[str, int] = {}
+        for value, count in sorted(self.values.items()):
+            index = None if meaning is None else meaning.index(value)
+            if meaning is not None and index is not None and index != IGNORE_INDEX:
+                name = meaning.classes.names[index]
+                by_class[name] = by_class.get(name, 0) + count
+        return {
+            "name": self.name,
+            "image": str(self.path),
+            "labels": self.labels,
+            "width": self.grid.width,
+            "height": self.grid.height,
+            "crs": None if self.grid.crs is None else crs_text(self.grid.crs),
+            "resolution_m": self.grid.resolution_m,
+            "bands": len(self.dtypes),
+            "dtypes": sorted(set(self.dtypes)),
+            "nodata_share": 1 - self.valid_px / self.pixels,
+            "pixels_by_class": by_class,
+        }
+
+
+def survey(
+    name: str, path: Path, labels: str | None, open_labels: LabelsOf, statistics: Statistics, *, picture: bool
+) -> Surveyed:
+    """Read an image and its labels once, in pieces, and add its values to the statistics of all.
+
+    Args:
+        name: of the scene.
+        path: of the image.
+        labels: what it is labelled by, for reports.
+        open_labels: see LabelsOf; a LandsegError of it or of reading is the label's fault, and kept.
+        statistics: of all images; changed only if the whole image can be read.
+        picture: keep labels for a small picture.
+
+    Raises:
+        LandsegError: the image cannot be read.
+    """
+    with FileSource(path) as source:
+        found = Surveyed(name, path, labels, source.grid, source.dtypes, source.band_names)
+        own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, source.dtypes, strict=True)}
+        found.odd_alpha = _odd_alpha(source)
+        opened = _opened(open_labels, found)
+        thumb = _Thumb(source.grid.shape) if picture else None
+        hashed = PixelHash(source.grid.shape)
+        try:
+            for rect in Blocks.of(source.grid.shape, _PIECE):
+                pixels, valid = source.read(rect)
+                hashed.update(pixels, valid)
+                found.valid_px += int(valid.sum())
+                for band, one in zip(pixels, own.values(), strict=True):
+                    one.update(band[valid].astype(one.dtype, copy=False))
+                if opened is not None and found.label_fault is None:
+                    _count(found, opened, rect, valid, thumb)
+        finally:
+            if opened is not None:
+                opened.close()
+    found.digest = hashed.digest()
+    found.thumb = None if thumb is None or opened is None or found.label_fault else (thumb.values, thumb.known)
+    for key, one in own.items():
+        statistics.setdefault(key, BandStatistics(one.dtype)).merge(one)
+    return found
+
+
+def _odd_alpha(source: FileSource) -> int | None:
+    """An alpha band that holds many values in the raster's middle, as near infrared does under that name."""
+    colors = source.file.info.colorinterp
+    if "alpha" not in colors:
+        return None
+    number = colors.index("alpha") + 1
+    if number in source.band_numbers:
+        return None
+    height, width = source.grid.shape
+    middle = Rect(max(0, height // 2 - 128), max(0, width // 2 - 128), min(height, 256), min(width, 256))
+    values = source.file.read([number], middle, source.file.info.dtypes[number - 1])
+    return number if len(np.unique(values)) > _OPACITIES else None
+
+
+def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:
+    try:
+        opened = open_labels(found.grid)
+    except LandsegError as error:
+        found.label_fault = str(error)
+        return None
+    found.label_note = None if opened is None else opened.note
+    return opened
+
+
+def _count(found: Surveyed, labels: LabelValues, rect: Rect, valid: NDArray[np.bool_], thumb: _Thumb | None) -> None:
+    try:
+        values, known = labels.read(rect)
+    except LandsegError as error:
+        found.label_fault, found.values = str(error), Counter()
+        return
+    known = known & valid
+    if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
+        counts = np.bincount(values[known])
+        found.values.update({int(value): int(counts[value]) for value in np.flatnonzero(counts)})
+    else:
+        kinds, numbers = np.unique(values[known], return_counts=True)
+        found.values.update(dict(zip(kinds.tolist(), numbers.tolist(), strict=True)))
+    if thumb is not None:
+        thumb.add(rect, values, known)
+
+
+class _Thumb:
+    """Labels at the centres of a small picture's pixels."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        small = fitted(shape)
+        self._rows, self._columns = nearest(shape[0], small[0]), nearest(shape[1], small[1])
+        self.values: NDArray[Any] = np.zeros(small, np.float64)
+        self.known: NDArray[np.bool_] = np.zeros(small, np.bool_)
+
+    def add(self, rect: Rect, values: NDArray[Any], known: NDArray[np.bool_]) -> None:
+        """Take what lies under a rectangle."""
+        rows = slice(*np.searchsorted(self._rows, (rect.top, rect.bottom)).tolist())
+        columns = slice(*np.searchsorted(self._columns, (rect.left, rect.right)).tolist())
+        at = np.ix_(self._rows[rows] - rect.top, self._columns[columns] - rect.left)
+        self.values[rows, columns], self.known[rows, columns] = values[at], known[at]
+
+
+class SurveyedScene(Scene):
+    """A surveyed image as a scene to split; its files are opened for every reading."""
+
+    def __init__(self, found: Surveyed, open_labels: LabelsOf, meaning: Meaning) -> None:
+        self.name, self.weight, self.zoom = found.name, 1.0, (1.0, 1.0)
+        self._found, self._open_labels, self._meaning = found, open_labels, meaning
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._found.grid.shape
+
+    @property
+    def channels(self) -> int:
+        return len(self._found.dtypes)
+
+    @property
+    def grid(self) -> Grid | None:
+        return self._found.grid
+
+    def read(self, rect: Rect) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]:
+        with FileSource(self._found.path) as source:
+            pixels, valid = source.read(rect)
+        labels = self._open_labels(self._found.grid)
+        assert labels is not None, "only labelled images are split"
+        try:
+            values, known = labels.read(rect)
+        finally:
+            labels.close()
+        return pixels, valid, self._meaning.indices(values, known & valid)
+
+    def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
+        for rect in Blocks.of(self.shape, _PIECE):
+            yield rect, self.read(rect)[2]

@@ -1,0 +1,125 @@
+"""What there is to learn: labels counted in one pass, and where to find each, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX
+from landseg.errors import TrainingError
+from landseg.geo.grid import Rect
+from landseg.training.scene import CELL, Scene
+from landseg.training.targets import listed, refuse_strange
+
+SPOTS = 1 << 16
+"""Pixels of each label that are remembered, over all scenes."""
+
+
+@dataclass(frozen=True)
+class SceneCensus:
+    """One scene's labels.
+
+    Attributes:
+        counts: (256,) pixels of each target value; the last is IGNORE_INDEX.
+        spots: for target values that occur, (n, 2) rows of (y, x) drawn evenly from their pixels, with repeats.
+        cells: (m, 2) rows and columns of the cells of CELL x CELL pixels that hold any label, fine or coarse.
+        coarse_alone: pixels with a coarse label and no other.
+    """
+
+    counts: NDArray[np.int64]
+    spots: dict[int, NDArray[np.int64]]
+    cells: NDArray[np.int64]
+    coarse_alone: int = 0
+
+    @property
+    def labelled(self) -> int:
+        """Pixels with a label."""
+        return int(self.counts[:IGNORE_INDEX].sum())
+
+    @property
+    def known(self) -> int:
+        """Pixels with a label of either kind."""
+        return self.labelled + self.coarse_alone
+
+
+def take_census(scenes: Sequence[Scene], *, seed: int = 0, spots: int = SPOTS) -> list[SceneCensus]:
+    """Count the labels of every scene and remember where some are, in one pass over them; the same for a seed.
+
+    Memory is that of a few million pixels and of ``spots`` places a label, whatever the size of the rasters.
+
+    Raises:
+        ClassError: values of labels without a class, over all files in one sentence.
+        TrainingError: no scene has a labelled pixel, not even a coarse one; a value that is no coarse class.
+    """
+    each = max(16, spots // max(1, len(scenes)))
+    found = [_census(scene, np.random.default_rng((seed, n, 0xCE)), each) for n, scene in enumerate(scenes)]
+    refuse_strange([one for scene in scenes for one in scene.strange()])
+    if not any(one.known for one in found):
+        raise TrainingError(f"none of the {len(scenes)} scenes has a labelled pixel; check the labels")
+    return found
+
+
+def remarks(scenes: Sequence[Scene], census: Sequence[SceneCensus], names: Sequence[str]) -> list[str]:
+    """What a user should know: scenes without any label and classes without a pixel, a sentence each.
+
+    Args:
+        scenes: of the census.
+        census: of the scenes.
+        names: of the classes, by index.
+    """
+    said = []
+    if empty := [scene.name for scene, one in zip(scenes, census, strict=True) if not one.known]:
+        said.append(
+            f"{len(empty)} of {len(scenes)} scenes have no labelled pixel and teach nothing: {listed(empty)}; "
+            "check their labels or leave them out"
+        )
+    if alone := [scene.name for scene, one in zip(scenes, census, strict=True) if one.known and not one.labelled]:
+        said.append(f"{len(alone)} of {len(scenes)} scenes are learned from coarse labels alone: {listed(alone)}")
+    total = np.sum([one.counts for one in census], axis=0)
+    if absent := [name for index, name in enumerate(names) if not total[index]]:
+        said.append(
+            f"no pixel is labelled {listed(absent)}: a model cannot learn what it is never shown; "
+            "add labels or take it out of the class table"
+        )
+    return said
+
+
+def _census(scene: Scene, rng: np.random.Generator, each: int) -> SceneCensus:
+    counts = np.zeros(256, np.int64)
+    spots: dict[int, NDArray[np.int64]] = {}
+    cells: list[NDArray[np.int64]] = []
+    alone = 0
+    for part, target in scene.survey():
+        here = np.bincount(target.ravel(), minlength=256)
+        for label in np.flatnonzero(here[:IGNORE_INDEX]).tolist():
+            counts[label] += here[label]
+            slots = spots.setdefault(label, np.zeros((each, 2), np.int64))
+            # Every slot keeps one of all pixels so far, each with the same chance: no count is needed in advance.
+            fresh = np.flatnonzero(rng.random(each) < here[label] / counts[label])
+            if fresh.size:
+                slots[fresh] = _positions(target == label, part, rng, fresh.size)
+        counts[IGNORE_INDEX] += here[IGNORE_INDEX]
+        labelled = target != IGNORE_INDEX
+        if scene.coarse_side is not None:
+            both = labelled | (scene.read_coarse(part) != IGNORE_INDEX)
+            alone += int(both.sum() - labelled.sum())
+            labelled = both
+        if labelled.any():
+            cells.append(_cells(labelled, part))
+    return SceneCensus(counts, spots, np.concatenate(cells) if cells else np.zeros((0, 2), np.int64), alone)
+
+
+def _positions(mine: NDArray[np.bool_], part: Rect, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
+    flat = np.flatnonzero(mine)
+    y, x = np.divmod(flat[rng.integers(len(flat), size=count)], part.width)
+    return np.stack([y + part.top, x + part.left], axis=1)
+
+
+def _cells(labelled: NDArray[np.bool_], part: Rect) -> NDArray[np.int64]:
+    """(m, 2) rows and columns of cells with any label."""
+    rows = np.logical_or.reduceat(labelled, np.arange(0, part.height, CELL), axis=0)
+    found = np.argwhere(np.logical_or.reduceat(rows, np.arange(0, part.width, CELL), axis=1))
+    return found.astype(np.int64) + np.array([part.top // CELL, part.left // CELL], np.int64)

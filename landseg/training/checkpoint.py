@@ -1,0 +1,115 @@
+"""What a run needs to go on: files that appear when they are complete, with tensors, numbers and text only."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from landseg.errors import LandsegError, TrainingError
+from landseg.geo.store import disk_errors
+
+LAST, BEST = "last.pt", "best.pt"
+
+
+@dataclass
+class RunState:
+    """Where a run stands.
+
+    Attributes:
+        step: steps that are done.
+        seconds: time that they took, with what was between them.
+        best: the best mean IoU that was validated; -1 before the first.
+        waited: validations since then.
+        validated: the step of the last validation.
+        stopped: whether the run ended before its budget, for want of progress.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    best: float = -1.0
+    waited: int = 0
+    validated: int = 0
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A run after a whole step.
+
+    Attributes:
+        network, average, optimizer: state dicts.
+        scaler: of the loss, where fp16 needs one; or empty.
+        state: where the run stands.
+        options: that the run was started with, by name.
+    """
+
+    network: Mapping[str, Any]
+    average: Mapping[str, Any]
+    optimizer: Mapping[str, Any]
+    scaler: Mapping[str, Any]
+    state: RunState
+    options: Mapping[str, Any]
+
+    def save(self, folder: Path) -> None:
+        """Write ``last.pt``, in place of an older one.
+
+        Raises:
+            OutputError: it cannot be written; an older one is still there.
+        """
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        save(content | {"state": asdict(self.state)}, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> Checkpoint | None:
+        """Return what ``last.pt`` holds, on the CPU; None where there is none.
+
+        Raises:
+            TrainingError: a file that is no checkpoint of a run.
+        """
+        path = folder / LAST
+        if not path.exists():
+            return None
+        with fitting(path):
+            read = torch.load(path, map_location="cpu", weights_only=True)
+            return cls(**{**read, "state": RunState(**read["state"])})
+
+
+def save(content: Mapping[str, Any], folder: Path, name: str = LAST) -> None:
+    """Write tensors, numbers and text to a file of the run folder, under another name until it is whole.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    path = folder / name
+    part = folder / f"{name}.part"
+    try:
+        with disk_errors(path):
+            torch.save(dict(content), part)
+            os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def fitting(path: Path) -> Iterator[None]:
+    """While inside, whatever goes wrong is that the checkpoint does not fit the run.
+
+    Raises:
+        TrainingError: in place of any other exception.
+    """
+    try:
+        yield
+    except LandsegError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        said = said if len(said) < 200 else f"{said[:200]} ..."
+        raise TrainingError(
+            f"{path} does not fit this run ({said}); resume with the same options or start afresh"
+        ) from error

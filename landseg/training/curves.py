@@ -1,0 +1,86 @@
+"""The course of a run as a picture: loss, learning rate and validated figures by step."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.geo.store import disk_errors
+from landseg.training.record import STEPS, VALIDATIONS
+
+_POINTS = 1000  # of a curve: longer runs are averaged down to these
+_FIGURES = 6  # of a validation that are drawn, mean_iou first
+
+Rows = NDArray[np.float64]
+
+
+def draw_curves(folder: Path, name: str = "curves.png") -> Path | None:
+    """Draw what the run folder's CSV files hold, and return the picture; None where there is no step yet.
+
+    Raises:
+        OutputError: the picture cannot be written.
+    """
+    columns, rows = read_rows(folder / STEPS)
+    if not len(rows):
+        return None
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    named, validations = read_rows(folder / VALIDATIONS)
+    figure = Figure(figsize=(9, 3 * (3 if len(validations) else 2)), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(3 if len(validations) else 2, 1, sharex=True)
+    panels[0].plot(rows[:, 0], rows[:, columns.index("loss")], color="#3566a8", linewidth=1)
+    panels[0].set_ylabel("loss")
+    panels[1].plot(rows[:, 0], rows[:, columns.index("learning_rate")], color="#7a7a7a", linewidth=1)
+    panels[1].set_ylabel("learning rate")
+    if len(validations):
+        shown = [column for column in named if column not in ("step", "seconds", "mean_iou")]
+        for column in (["mean_iou"] if "mean_iou" in named else []) + shown[: _FIGURES - 1]:
+            values = validations[:, named.index(column)]
+            width = 2 if column == "mean_iou" else 1
+            panels[2].plot(validations[:, 0], values, marker=".", linewidth=width, label=column.replace("_", " "))
+        panels[2].set_ylabel("validation")
+        panels[2].legend(fontsize="small")
+    panels[-1].set_xlabel("step")
+    for panel in panels:
+        panel.grid(alpha=0.25)
+    path, part = folder / name, folder / f".{name}.part.png"
+    with disk_errors(path):
+        figure.savefig(part, dpi=110)
+        os.replace(part, path)
+    return path
+
+
+def read_rows(path: Path, points: int = _POINTS) -> tuple[list[str], Rows]:
+    """Return the columns of a CSV file of numbers and its rows, of long files averages of neighbours.
+
+    The file is read twice and never held: memory does not grow with the run.
+    """
+    if not path.exists():
+        return [], np.empty((0, 0))
+    with path.open(newline="") as file:
+        columns, rows = next(csv.reader(file), []), sum(1 for _ in file)
+    each = max(1, -(-rows // points))
+    with path.open(newline="") as file:
+        next(file, None)
+        made = list(_averages(csv.reader(file), each, len(columns)))
+    return columns, np.array(made).reshape(-1, len(columns))
+
+
+def _averages(rows: Iterator[list[str]], each: int, width: int) -> Iterator[Rows]:
+    group: list[Rows] = []
+    for row in rows:
+        if len(row) != width:  # the last one, cut short by a kill
+            continue
+        group.append(np.array([float(value) for value in row]))
+        if len(group) == each:
+            yield np.mean(group, axis=0)
+            group = []
+    if group:
+        yield np.mean(group, axis=0)

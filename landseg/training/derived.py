@@ -1,0 +1,105 @@
+"""Scenes made of scenes: parts of one, and copies in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX
+from landseg.geo.grid import Grid, Rect
+from landseg.training.scene import ArrayScene, Example, RasterScene, Scene
+from landseg.training.targets import Strange
+
+
+class Masked(Scene):
+    """Part of another scene: outside a mask nothing is known, neither by fine labels nor by coarse ones.
+
+    Args:
+        scene: the whole.
+        mask: (h, w) for any rectangle of it, True where the target holds.
+        name: in place of the whole's.
+    """
+
+    def __init__(self, scene: Scene, mask: Callable[[Rect], NDArray[np.bool_]], *, name: str | None = None) -> None:
+        self.scene, self.mask = scene, mask
+        self.name, self.weight, self.zoom = name or scene.name, scene.weight, scene.zoom
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.scene.shape
+
+    @property
+    def channels(self) -> int:
+        return self.scene.channels
+
+    @property
+    def said_m(self) -> float | None:
+        return self.scene.said_m
+
+    @property
+    def grid(self) -> Grid | None:
+        return self.scene.grid
+
+    def read(self, rect: Rect) -> Example:
+        pixels, valid, target = self.scene.read(rect)
+        return pixels, valid, self._masked(rect, target)
+
+    def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
+        for part, target in self.scene.survey():
+            yield part, self._masked(part, target)
+
+    def strange(self) -> list[Strange]:
+        return self.scene.strange()
+
+    @property
+    def coarse_side(self) -> int | None:
+        return self.scene.coarse_side
+
+    def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
+        return self._masked(rect, self.scene.read_coarse(rect))
+
+    def _masked(self, rect: Rect, target: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return np.where(self.mask(rect), target, np.uint8(IGNORE_INDEX))
+
+
+def in_memory(scenes: Sequence[Scene], budget_mib: float) -> list[Scene]:
+    """The scenes in their order, those in memory that fit into a budget together, the smallest first.
+
+    Of a scene in part, the whole is held.
+
+    Raises:
+        RasterError: one of them cannot be read.
+    """
+    left = budget_mib * 2**20 - sum(_held(scene) for scene in map(whole, scenes))
+    on_disk = [(one.bytes, n) for n, one in enumerate(map(whole, scenes)) if isinstance(one, RasterScene)]
+    loaded = list(scenes)
+    for size, number in sorted(on_disk):
+        if size > left:
+            break
+        left -= size
+        loaded[number] = _loaded(scenes[number])
+    return loaded
+
+
+def whole(scene: Scene) -> Scene:
+    """The scene that another is part of, or itself."""
+    while isinstance(scene, Masked):
+        scene = scene.scene
+    return scene
+
+
+def _loaded(scene: Scene) -> Scene:
+    if isinstance(scene, Masked):
+        return Masked(_loaded(scene.scene), scene.mask, name=scene.name)
+    assert isinstance(scene, RasterScene), "nothing else lies on disk"
+    return scene.in_memory()
+
+
+def _held(scene: Scene) -> int:
+    """Bytes of a scene that is in memory already."""
+    if not isinstance(scene, ArrayScene):
+        return 0
+    arrays = (scene.pixels, scene.valid, scene.target, scene.coarse)
+    return sum(array.nbytes for array in arrays if array is not None)

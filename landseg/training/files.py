@@ -1,0 +1,236 @@
+"""Which images there are to learn from, and which labels belong to each."""
+
+from __future__ import annotations
+
+import csv
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from landseg.errors import TrainingError
+from landseg.geo.labels import is_vector, read_vector
+from landseg.pairing import IMAGES, LABELS, plain_stem
+from landseg.training.targets import listed
+
+IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
+_TABLES = (".csv", ".parquet", ".geoparquet")
+_IMAGE_COLUMNS = ("image", "path", "images")
+_LABEL_COLUMNS = ("labels", "label", "mask")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image to learn from.
+
+    Attributes:
+        image: its file.
+        labels: its own label raster; None where all images are labelled by one vector file.
+        split: what a list says of the part it belongs to, such as "train"; None where nothing does.
+    """
+
+    image: Path
+    labels: Path | None = None
+    split: str | None = None
+
+
+def find_images(images: str | Sequence[str]) -> list[Path]:
+    """Return the images that were named: folders, globs, files, or a CSV or GeoParquet list, each image once.
+
+    A folder means the rasters directly in it; of these, and of a glob's, label rasters beside their image are left
+    out.
+
+    Raises:
+        TrainingError: something named that is not there, or holds no images.
+    """
+    return [item.image for item in items_of(images)]
+
+
+def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None) -> list[Item]:
+    """Return every image with its label raster.
+
+    Args:
+        images: see `find_images`.
+        labels: label rasters, as a folder, a glob or files: the one with the image's stem is the image's, endings
+            such as _labels or -mask aside. A vector file: it labels all images, and no item has labels of its own.
+            None: what a list of images says.
+
+    Raises:
+        TrainingError: images without labels, or with several; all of them in one sentence.
+    """
+    items = items_of(images)
+    if labels is None:
+        if bare := [str(item.image) for item in items if item.labels is None]:
+            named = [images] if isinstance(images, str) else images
+            if any(Path(name).suffix.lower() in _TABLES for name in named):
+                where, fill = " in their list", ", or fill in the column labels"
+            else:
+                where, fill = "", ""
+            raise TrainingError(
+                f"{len(bare)} of {len(items)} images have no labels{where}: {listed(bare)}; name a folder of "
+                f"label rasters or a vector file after the images{fill}"
+            )
+        return items
+    named = [labels] if isinstance(labels, str) else list(labels)
+    if len(named) == 1 and is_vector(Path(named[0])):
+        return [replace(item, labels=None) for item in items]
+    return _paired(items, [path for one in named for path in _files(one)], listed(named))
+
+
+def paired_where_possible(items: Sequence[Item], labels: str | Sequence[str]) -> list[Item]:
+    """Return every item with the raster of its image's name among some (see `pair`), or without one.
+
+    Raises:
+        TrainingError: images with several.
+    """
+    named = [labels] if isinstance(labels, str) else list(labels)
+    rasters = [path for one in named for path in _files(one)]
+    by_stem = _by_stem(rasters)
+    found = [item for item in items if _labels_of(item.image, by_stem)]
+    paired = {item.image: item for item in (_paired(found, rasters, listed(named)) if found else [])}
+    return [paired.get(item.image, replace(item, labels=None)) for item in items]
+
+
+def find_rasters(name: str) -> list[Path]:
+    """Return the rasters that a folder, a glob or the name of a file means, sorted.
+
+    Raises:
+        TrainingError: there are none.
+    """
+    return _files(name)
+
+
+def scene_names(images: Sequence[Path]) -> list[str]:
+    """A name for each image: its stem, and its folder's as well where two images have one stem."""
+    stems = [image.stem for image in images]
+    twice = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
+    return [f"{image.parent.name}/{image.stem}" if image.stem in twice else image.stem for image in images]
+
+
+def items_of(images: str | Sequence[str]) -> list[Item]:
+    named = [images] if isinstance(images, str) else list(images)
+    found: dict[Path, Item] = {}
+    for name in named:
+        if Path(name).suffix.lower() in _TABLES:
+            fresh = _listed(Path(name))
+        else:
+            files = _files(name)
+            chosen = files if Path(name).is_file() else _without_labels(files)
+            fresh = [Item(file) for file in chosen]
+        for item in fresh:
+            found.setdefault(item.image, item)
+    if not found:
+        raise TrainingError("no image given: name a folder, a glob, files or a CSV list")
+    return list(found.values())
+
+
+def _files(name: str) -> list[Path]:
+    """The rasters that a folder, a glob or the name of a file means, sorted."""
+    path = Path(name)
+    if path.is_dir():
+        files = [file for file in path.iterdir() if file.suffix.lower() in IMAGERY and not file.name.startswith(".")]
+        if not files:
+            kinds = ", ".join(IMAGERY)
+            raise TrainingError(
+                f"{name} holds no rasters ({kinds}); for those in folders below write '{name}/**/*.tif'"
+            )
+        return sorted(files)
+    if path.exists():
+        return [path]
+    found = [Path(file) for file in glob.glob(name, recursive=True)]
+    if not found:
+        raise TrainingError(f"{name}: no such file or folder, and no file matches it; check the path")
+    return sorted(file for file in found if file.is_file())
+
+
+def _without_labels(files: Sequence[Path]) -> list[Path]:
+    """All but the label rasters whose image is there too."""
+    there = {(file.parent, file.stem) for file in files}
+    there |= {(file.parent, plain_stem(file, IMAGES)) for file in files}
+    return [f for f in files if plain_stem(f) == f.stem or (f.parent, plain_stem(f)) not in there]
+
+
+def _listed(path: Path) -> list[Item]:
+    """The rows of a list; what they name is looked for beside it."""
+    rows = _rows(path)
+    columns = list(rows[0]) if rows else []
+    images = next((name for name in _IMAGE_COLUMNS if name in columns), None)
+    if images is None:
+        raise TrainingError(f"{path} has the columns {listed(columns) or 'none'}; expected one called image or path")
+    labels = next((name for name in _LABEL_COLUMNS if name in columns), None)
+    items = [
+        Item(
+            path.parent / row[images],
+            path.parent / row[labels] if labels and row[labels] else None,
+            row.get("split") or None,
+        )
+        for row in rows
+        if row[images]
+    ]
+    files = [file for item in items for file in (item.image, item.labels) if file is not None]
+    if absent := [str(file) for file in files if not file.exists()]:
+        raise TrainingError(
+            f"{path} lists {len(absent)} files that are not there: {listed(absent)}; correct the paths"
+        )
+    return items
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if path.suffix.lower() != ".csv":
+        frame = read_vector(path)
+        table = frame.drop(columns=frame.geometry.name).astype(object).where(lambda t: t.notna(), "")
+        return [{str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")]
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return [{k: (v or "").strip() for k, v in row.items() if k is not None} for row in csv.DictReader(file)]
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise TrainingError(f"{path} is no CSV list: {error}") from error
+
+
+def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[Item]:
+    by_stem = _by_stem(rasters)
+    paired, bare, torn = [], [], []
+    for item in items:
+        found = _labels_of(item.image, by_stem)
+        if len(found) == 1:
+            paired.append(replace(item, labels=found[0]))
+        elif found:
+            torn.append(f"{item.image} ({listed([str(file) for file in found], 3)})")
+        else:
+            bare.append(str(item.image))
+    if bare:
+        first = Path(bare[0])
+        raise TrainingError(
+            f"{len(bare)} of {len(items)} images have no labels in {named}: {listed(bare)}; expected "
+            f"{first.stem}{LABELS[0]}{first.suffix}, {first.stem}.png or the like"
+        )
+    if torn:
+        raise TrainingError(f"{len(torn)} images have several label rasters: {listed(torn)}; keep one for each")
+    users: dict[Path, list[str]] = {}
+    for item in paired:
+        assert item.labels is not None
+        users.setdefault(item.labels, []).append(str(item.image))
+    if shared := [f"{file} ({listed(users[file], 3)})" for file in users if len(users[file]) > 1]:
+        raise TrainingError(
+            f"{len(shared)} label rasters belong to several images of one name: {listed(shared)}; pair them in a CSV "
+            "list with the columns image and labels"
+        )
+    return paired
+
+
+def _by_stem(rasters: Sequence[Path]) -> dict[str, list[Path]]:
+    by_stem: dict[str, list[Path]] = {}
+    for raster in rasters:
+        by_stem.setdefault(plain_stem(raster), []).append(raster)
+    return by_stem
+
+
+def _labels_of(image: Path, by_stem: dict[str, list[Path]]) -> list[Path]:
+    """Label rasters of an image's name, the image itself aside; those with an ending go before those without."""
+    for stem in dict.fromkeys((image.stem, plain_stem(image, IMAGES))):
+        found = [file for file in by_stem.get(stem, []) if file.resolve() != image.resolve()]
+        if found:
+            return [file for file in found if plain_stem(file) != file.stem] or found
+    return []

@@ -1,0 +1,39 @@
+"""Ctrl-C during a run: the first asks for an end after the step that is being made, the second ends at once."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from types import FrameType, TracebackType
+from typing import Self
+
+
+class Interrupt:
+    """While inside, the first SIGINT sets ``asked``; afterwards it means what it meant before.
+
+    Half a step cannot be stored: weights that are half updated are nobody's. Signals reach the main thread only, so
+    elsewhere nothing is changed.
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._ours = threading.current_thread() is threading.main_thread()
+
+    def __enter__(self) -> Self:
+        if self._ours:
+            self._before = signal.getsignal(signal.SIGINT)
+            if self._before is signal.default_int_handler:
+                signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._ours and self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nending after this step; interrupt again to end at once", file=sys.stderr, flush=True)

@@ -1,0 +1,263 @@
+"""From images and their labels to labelled scenes: every misfit found before anything is learned."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
+from landseg.errors import ClassError, GridError, TrainingError
+from landseg.geo.aligned import AlignedLabels
+from landseg.geo.grid import Grid, crs_text
+from landseg.geo.labels import PolygonLabels
+from landseg.geo.source import FileSource
+from landseg.geo.truth import class_indices
+from landseg.training.coarse_labels import CoarseLabels
+from landseg.training.files import Item, scene_names
+from landseg.training.kinds import Kinds
+from landseg.training.losses import LabelSets
+from landseg.training.scene import Opened, RasterScene, Scene
+from landseg.training.targets import JoinedTargets, PolygonTargets, RasterTargets, Targets, listed
+
+Legend = tuple[ClassMap, NDArray[np.uint8]]
+"""The class table of a label raster, and the target value of each of its indices (256,)."""
+
+
+@dataclass(frozen=True)
+class LabelOptions:
+    """How labels are understood.
+
+    Attributes:
+        classes: those of the model, by index.
+        vector: labels of all images, in place of their label rasters.
+        field: its column with each polygon's class name or value; None: all polygons are of the one class that is
+            not ``background``.
+        background: the class, by name, of all that lies outside the polygons; None: nobody knows it.
+        partial: the labels know only some of the classes, namely those that they show. Outside them a pixel is
+            "unknown", or, where they are complete, known to be none of them ("others"). None: they know every class.
+        known: the classes, by name, that a partial raster knows; None: all of the table's.
+        all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
+        bands: of the images, 1-based; None: every band but alpha.
+    """
+
+    classes: ClassMap
+    vector: Path | None = None
+    field: str | None = None
+    background: str | None = None
+    partial: Literal["unknown", "others"] | None = None
+    known: tuple[str, ...] | None = None
+    all_touched: bool = False
+    bands: tuple[int, ...] | None = None
+
+
+def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene], LabelSets]:
+    """Return a scene for every image, to be read when asked, and what target values mean.
+
+    Raises:
+        RasterError, VectorError: a file that cannot be opened.
+        ClassError: polygons without a class.
+        TrainingError: images whose bands differ; labels that do not lie on their image; polygons that lie on none.
+            All of one kind are listed together.
+    """
+    kinds = Kinds(options.classes)
+    polygons = None if options.vector is None else burnt(options.vector, options, kinds)
+    meaning = legend(options, kinds) if polygons is None else polygons
+    openers = [_opener(item, options, meaning) for item in items]
+    check_fit(openers)
+    if polygons is not None:
+        _check_touching(polygons.polygons, openers)
+    names = scene_names([item.image for item in items])
+    scenes: list[Scene] = [RasterScene(name, one) for name, one in zip(names, openers, strict=True)]
+    return scenes, kinds.sets()
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A label raster of one image: its class table, and the target value of each index (256,)."""
+
+    path: Path
+    classes: ClassMap
+    table: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Burnt:
+    """Polygons for all images: see `PolygonTargets`."""
+
+    polygons: PolygonLabels
+    outside: int
+    values: dict[str, int] | None = None
+    inside: int = IGNORE_INDEX
+
+
+@dataclass(frozen=True)
+class CoarseRaster:
+    """Coarse labels of one image: the files of a raster or mosaic, its classes, and how wide a label is if not as the
+    files say (see `CoarseLabels`)."""
+
+    paths: tuple[Path, ...]
+    classes: ClassMap
+    side: int | None = None
+
+
+@dataclass(frozen=True)
+class Opener:
+    """Opens an image and what it is labelled by; can be pickled."""
+
+    image: Path
+    bands: tuple[int, ...] | None
+    labels: tuple[Labels | Burnt | Targets, ...]
+    classes: int
+    coarse: CoarseRaster | None = None
+
+    def __call__(self) -> Opened:
+        """The files, open.
+
+        Raises:
+            RasterError, GridError, BandError: one of them cannot be, or does not fit the other.
+        """
+        source = FileSource(self.image, self.bands)
+        opened: list[Targets] = []
+        try:
+            for one in self.labels:
+                opened.append(_targets(one, source.grid))
+            coarse = None if self.coarse is None else _coarse(self.coarse, source.grid)
+        except BaseException:
+            source.close()
+            for targets in opened:
+                targets.close()
+            raise
+        return Opened(source, opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes), coarse)
+
+
+def _coarse(raster: CoarseRaster, grid: Grid) -> CoarseLabels:
+    return CoarseLabels(raster.paths, grid, raster.classes, side=raster.side)
+
+
+def _targets(labels: Labels | Burnt | Targets, grid: Grid) -> Targets:
+    if isinstance(labels, Targets):
+        return labels
+    if isinstance(labels, Burnt):
+        return PolygonTargets(labels.polygons, grid, labels.outside, labels.values, labels.inside)
+    source = FileSource(labels.path, [1])
+    try:
+        return RasterTargets(AlignedLabels(source, grid), labels.classes, labels.table)
+    except BaseException:
+        source.close()
+        raise
+
+
+def check_fit(openers: Sequence[Opener]) -> None:
+    """Nothing, where all images have the same bands and each fits its labels.
+
+    Raises:
+        TrainingError: all that do not, by what is wrong with them.
+    """
+    wrong: dict[str, list[str]] = {}
+    bands: Counter[tuple[int, str]] = Counter()
+    seen: list[tuple[Path, tuple[int, str]]] = []
+    for opener in openers:
+        with FileSource(opener.image, opener.bands) as source:
+            grid, kind = source.grid, (source.count, source.dtype)
+        bands[kind] += 1
+        seen.append((opener.image, kind))
+        for labels in opener.labels:
+            if isinstance(labels, Labels) and (fault := _fault(labels.path, opener.image, grid)) is not None:
+                wrong.setdefault(fault[0], []).append(fault[1])
+    usual = max(bands, key=lambda kind: (bands[kind], kind), default=(0, ""))
+    if odd := [f"{path} ({count} of {dtype})" for path, (count, dtype) in seen if (count, dtype) != usual]:
+        what = f"most images have {usual[0]} bands of {usual[1]}, these have others"
+        wrong[f"{what}, and a model reads one kind (choose bands, or convert them)"] = odd
+    if wrong:
+        raise TrainingError("; ".join(f"{what}: {listed(cases)}" for what, cases in wrong.items()))
+
+
+def _fault(labels: Path, image: Path, grid: Grid) -> tuple[str, str] | None:
+    """What is wrong with a label raster on an image's grid, in general and in this case."""
+    with FileSource(labels, [1]) as source:
+        mine = source.grid
+        if _nowhere(mine) and _nowhere(grid) and mine.shape != grid.shape:
+            sizes = f"{labels} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
+            return (
+                "labels without georeference cover their image pixel by pixel (export them at its size)",
+                sizes,
+            )
+        try:
+            AlignedLabels(source, grid)
+        except GridError:
+            case = f"{labels} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
+            if (mine.crs is None) != (grid.crs is None):
+                return "expected image and labels both to have a CRS or neither (assign it by gdal_edit -a_srs)", case
+            return "labels that do not overlap their image (check that they belong together)", case
+    return None
+
+
+def _nowhere(grid: Grid) -> bool:
+    return grid.crs is None and grid.transform.is_identity
+
+
+def _check_touching(polygons: PolygonLabels, openers: Sequence[Opener]) -> None:
+    for opener in openers:
+        with FileSource(opener.image, opener.bands) as source:
+            if polygons.touches(source.grid):
+                return
+    raise TrainingError(
+        f"no polygon of {polygons.path} lies on any of the {len(openers)} images; check that they belong together"
+    )
+
+
+def _opener(item: Item, options: LabelOptions, meaning: Burnt | Legend) -> Opener:
+    if isinstance(meaning, Burnt):
+        return Opener(item.image, options.bands, (meaning,), len(options.classes))
+    if item.labels is None:
+        raise TrainingError(f"{item.image} has no labels; name its label raster or a vector file")
+    return Opener(item.image, options.bands, (Labels(item.labels, *meaning),), len(options.classes))
+
+
+def legend(options: LabelOptions, kinds: Kinds) -> Legend:
+    """How label rasters are read: their classes, and the target value of each index.
+
+    "Others" are the pixels that hold the value of no class; ignored values and those without data stay unknown.
+    """
+    classes, table = options.classes, np.full(256, IGNORE_INDEX, np.uint8)
+    known = classes.names if options.known is None else options.known
+    alone = options.partial is not None and len(known) == 1
+    for name in known:
+        kind = kinds.index(f"only {name}" if alone else name)
+        table[classes.names.index(name)] = kind
+    if options.partial != "others" or classes.nodata in classes.ignore:
+        return classes, table
+    table[len(classes)] = kinds.excluding(known)
+    return ClassMap((*classes.classes, LandClass(classes.nodata, "none of these", (0, 0, 0))), classes.ignore), table
+
+
+def burnt(path: Path, options: LabelOptions, kinds: Kinds) -> Burnt:
+    names = options.classes.names
+    polygons = PolygonLabels(path, options.field, all_touched=options.all_touched)
+    if options.background is not None and options.background not in names:
+        raise ClassError(f"background {options.background!r} is no class; use one of {', '.join(names)}")
+    if options.background is not None and options.partial is not None:
+        raise TrainingError("partial labels do not know what lies outside them: leave out either of the two")
+    if options.field is None:
+        shown = [name for name in names if name != options.background] if options.known is None else [*options.known]
+        if len(shown) != 1:
+            columns = f"the column of {path} that names the class of each polygon"
+            raise ClassError(f"{', '.join(shown)} could all be meant by a polygon: name {columns}, or a single class")
+        indices = None
+    else:
+        indices = class_indices(polygons.counts(), options.classes, f"{path}, column {options.field!r}")
+        shown = [name for index, name in enumerate(names) if index in indices.values()]
+    alone = options.partial is not None and len(shown) == 1
+    said = {name: kinds.index(f"only {name}" if alone else name) for name in shown}
+    outside = IGNORE_INDEX if options.background is None else kinds.index(options.background)
+    if options.partial == "others":
+        outside = kinds.excluding(shown)
+    if indices is None:
+        return Burnt(polygons, outside, None, said[shown[0]])
+    return Burnt(polygons, outside, {text: said[names[index]] for text, index in indices.items()})

@@ -1,0 +1,103 @@
+"""The classes that labels themselves name: the legend of their rasters, or the values of a column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
+from landseg.errors import ClassError
+from landseg.geo.labels import PolygonLabels
+from landseg.geo.legend import read_legend
+from landseg.geo.raster import RasterFile
+from landseg.geo.source import FileSource
+from landseg.training.files import Item
+from landseg.training.scene import parts
+from landseg.training.targets import listed
+
+
+def classes_of(labels: Sequence[Item] | str | Path, field: str | None = None) -> ClassMap:
+    """Return the class table that labels carry.
+
+    Of rasters it is the one that they name their values in; where they have a palette alone, every value that
+    occurs is a class by that number, in its colour. Of a vector file it is what its column holds: whole numbers are
+    the classes' values, names get values from 1 on in alphabetical order.
+
+    Args:
+        labels: items with label rasters, or a vector file.
+        field: the vector file's column.
+
+    Raises:
+        ClassError: nothing names the classes, or two rasters name others.
+        VectorError: the vector file cannot be read, or has no such column.
+    """
+    if isinstance(labels, str | Path):
+        return _of_column(Path(labels), field)
+    rasters = [item.labels for item in labels if item.labels is not None]
+    found = {path: _of_raster(path) for path in rasters}
+    tables = [table for table in found.values() if table is not None]
+    if bare := [str(path) for path, table in found.items() if table is None]:
+        if tables:
+            raise ClassError(f"{len(bare)} of {len(rasters)} label rasters name no class: {listed(bare)}; {_ADVICE}")
+        return _of_palettes(rasters)
+    if not tables:
+        raise ClassError(f"there are no label rasters to name the classes; {_ADVICE}")
+    if odd := [str(path) for path, table in found.items() if table != tables[0]]:
+        raise ClassError(f"{listed(odd)} name other classes than {rasters[0]}; {_ADVICE}")
+    return tables[0]
+
+
+_ADVICE = "name a class table with --classes classes.toml (value, name, color)"
+
+
+def _of_raster(path: Path) -> ClassMap | None:
+    file = RasterFile(path)
+    try:
+        return read_legend(file)
+    finally:
+        file.close()
+
+
+def _of_palettes(rasters: Sequence[Path]) -> ClassMap:
+    colors: dict[int, tuple[int, ...]] = {}
+    for path in rasters:
+        file = RasterFile(path)
+        try:
+            palette = file.palette(1)
+        finally:
+            file.close()
+        if palette is None:
+            raise ClassError(f"{path} has neither names nor a palette that say what its values mean; {_ADVICE}")
+        colors = {value: color for value, color in palette.items() if color[3]} | colors
+    values = sorted(set().union(*(_values(path) for path in rasters)) & set(colors))
+    return _table([{"value": value, "name": str(value), "color": list(colors[value][:3])} for value in values])
+
+
+def _values(path: Path) -> set[int]:
+    """Values of a raster's pixels with data, read part by part."""
+    seen: set[int] = set()
+    with FileSource(path, [1]) as source:
+        for part in parts(source.grid.shape):
+            pixels, valid = source.read(part)
+            seen.update(np.unique(pixels[0][valid]).tolist())
+    return seen
+
+
+def _of_column(path: Path, field: str | None) -> ClassMap:
+    if field is None:
+        raise ClassError(f"{path} is a vector file: say which column names the class (--class-field), or {_ADVICE}")
+    texts = [text for text in PolygonLabels(path, field).names if text not in ("None", "nan", "<NA>")]
+    if not texts:
+        raise ClassError(f"{path}: its column {field!r} is empty; {_ADVICE}")
+    if all(text.removesuffix(".0").isdecimal() and float(text) <= MAX_VALUE for text in texts):
+        numbers = sorted(int(text.removesuffix(".0")) for text in texts)
+        return _table([{"value": number, "name": str(number)} for number in numbers])
+    return _table([{"value": value, "name": text} for value, text in enumerate(texts, start=1)])
+
+
+def _table(rows: Sequence[dict[str, object]]) -> ClassMap:
+    if len(rows) > MAX_CLASSES:
+        raise ClassError(f"{len(rows)} different values, but at most {MAX_CLASSES} classes; {_ADVICE}")
+    return ClassMap.from_json(list(rows))

@@ -1,0 +1,160 @@
+"""A network that learns, in Lightning's terms. This module imports Lightning: import it when a run starts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from landseg.errors import TrainingError
+from landseg.training.options import FitOptions
+from landseg.training.parts import BatchLike, Loss, moved
+from landseg.training.scaling import Scaling
+
+
+class Learner(LightningModule):
+    """Forward, loss, gradient, and the optimizer: one step of the options' ``accumulate`` batches.
+
+    Args:
+        network: learns in place.
+        loss: of its logits.
+        scaling: of raw pixels.
+        options: of the run.
+        first: the number of the first batch of this session, which dropout's dice depend on.
+    """
+
+    def __init__(
+        self, network: nn.Module, loss: Loss, scaling: Scaling, *, options: FitOptions, first: int = 0
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self.loss, self.scaling, self.options, self.first = loss, scaling, options, first
+        self.step_number = 0  # of the step that is being made, from 1
+        self.seen: list[tuple[Tensor, tuple[str, ...]]] = []  # loss and names of the step's batches
+        self.step_loss, self.step_norm = math.nan, math.nan
+        self.updating = False  # while weights and their average belong to different steps
+
+    def train(self, mode: bool = True) -> Learner:
+        """Switch to training, but for batch norms that keep their statistics."""
+        super().train(mode)
+        if mode:
+            freeze_batch_norm(self.network, self.options.frozen_batch_norm)
+        return self
+
+    def transfer_batch_to_device(self, batch: BatchLike, device: torch.device, dataloader_idx: int) -> BatchLike:
+        """Lightning moves no frozen dataclass."""
+        return moved(batch, device)
+
+    def training_step(self, batch: BatchLike, batch_idx: int) -> Tensor:
+        """The loss of one batch; dropout is a function of the seed, the batch and the process."""
+        torch.manual_seed(dice(self.options.seed, self.first + batch_idx, self.global_rank))
+        inputs = self.scaling.apply(batch.pixels, batch.valid).contiguous(memory_format=torch.channels_last)
+        logits = self.network(inputs)
+        with torch.autocast(inputs.device.type, enabled=False):
+            loss = self.loss(logits, batch)
+        self.seen.append((loss.detach(), batch.names))
+        return loss
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW or SGD; the schedule is set by whoever knows the budget."""
+        groups, options = parameter_groups(self.network, self.options), self.options
+        if options.optimizer == "sgd":
+            return torch.optim.SGD(
+                groups, lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay,
+                nesterov=options.momentum > 0,
+            )  # fmt: skip
+        return torch.optim.AdamW(groups, lr=options.learning_rate, weight_decay=options.weight_decay)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradient of a step; one that is no number stops the run before it touches a weight.
+
+        Raises:
+            TrainingError: a loss or a gradient that is no number.
+        """
+        limit = self.options.clip or math.inf
+        norm = nn.utils.clip_grad_norm_([p for p in self.network.parameters() if p.grad is not None], limit)
+        *losses, self.step_norm = torch.stack([*(loss.float() for loss, _ in self.seen), norm.float()]).tolist()
+        self.step_loss = sum(losses) / max(1, len(losses))
+        bad = [not math.isfinite(loss) for loss in losses]
+        overflown = self.trainer.precision != "16-mixed" and not math.isfinite(self.step_norm)
+        if any(agreed([float(any(bad) or overflown)], self.device)):
+            names = [name for (_, names), is_bad in zip(self.seen, bad, strict=True) if is_bad or not any(bad)
+                     for name in names]  # fmt: skip
+            raise NoNumber(self._sentence(losses, bad, overflown, names))
+        self.updating = True
+
+    def _sentence(self, losses: list[float], bad: list[bool], overflown: bool, names: list[str]) -> str:
+        if any(bad):
+            what = f"the loss became {losses[bad.index(True)]}"
+        elif overflown:
+            what = f"the gradient became {self.step_norm}"
+        else:
+            what = "the loss or the gradient of another process became no number"
+        return f"{what} at step {self.step_number}, on the crops {listed(names)}"
+
+
+class NoNumber(TrainingError):
+    """A loss or a gradient that is no number; the step was not taken."""
+
+
+def parameter_groups(network: nn.Module, options: FitOptions) -> list[dict[str, Any]]:
+    """Two groups: the (pretrained) encoder learns more slowly than the head. Fixed weights are in neither."""
+    encoder = getattr(network, "encoder", None)
+    inside = {id(p) for p in encoder.parameters()} if isinstance(encoder, nn.Module) else set()
+    rates = (options.learning_rate * options.encoder_rate, options.learning_rate)
+    groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            groups[id(parameter) not in inside].append(parameter)
+    return [{"params": g, "lr": r, "peak": r} for g, r in zip(groups, rates, strict=True)]
+
+
+def freeze_batch_norm(network: nn.Module, which: str) -> None:
+    """Let batch norms of the "encoder" or "all" keep their statistics; scale and shift are learned all the same."""
+    root = {"none": None, "encoder": getattr(network, "encoder", None), "all": network}[which]
+    for module in root.modules() if isinstance(root, nn.Module) else ():
+        if isinstance(module, _BatchNorm):
+            module.eval()
+
+
+def dice(seed: int, batch: int, rank: int) -> int:
+    """A 63-bit seed of its own for each batch and process.
+
+    >>> dice(0, 0, 0) != dice(0, 1, 0) != dice(0, 0, 1) != dice(1, 0, 0)
+    True
+    """
+    mixed = 0
+    for value in (seed, batch, rank):  # the finalizer of SplitMix64, which leaves no pattern
+        mixed = (mixed + value + 0x9E3779B97F4A7C15) & (2**64 - 1)
+        mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+        mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+        mixed ^= mixed >> 31
+    return mixed >> 1
+
+
+def agreed(values: Iterable[float], device: torch.device) -> list[float]:
+    """The largest of each value over all processes of the run: what all of them act on."""
+    mine = list(values)
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return mine
+    kind = torch.float64 if device.type != "mps" else torch.float32
+    tensor = torch.tensor(mine, dtype=kind, device=device)
+    torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)
+    found: list[float] = tensor.tolist()
+    return found
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for a sentence: the first few, each once."""
+    unique = list(dict.fromkeys(names))
+    return ", ".join(unique[:8]) + (f" and {len(unique) - 8} more" if len(unique) > 8 else "")

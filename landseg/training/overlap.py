@@ -1,0 +1,116 @@
+"""Rasters that show the same ground: by their footprints where they say where they lie, else by their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from landseg.geo.grid import Grid
+
+TOUCHING = 0.01  # of the smaller footprint: neighbouring tiles may share a row or two
+_SIDES = 8  # points an edge of a footprint, which is not straight in another CRS
+
+
+@dataclass(frozen=True)
+class Overlap:
+    """Two rasters, by position, and what part of the smaller one's footprint they share."""
+
+    first: int
+    second: int
+    share: float
+
+
+def overlaps(grids: Sequence[Grid | None]) -> list[Overlap]:
+    """Return the pairs whose footprints share more than TOUCHING, in order; rasters without a CRS have none.
+
+    Compared in the CRS of all of them, or in longitude and latitude where they differ. A footprint is that of the
+    pixel grid: corners without data belong to it.
+    """
+    placed = [(index, grid) for index, grid in enumerate(grids) if grid is not None and grid.crs is not None]
+    if len(placed) < 2:
+        return []
+    common = len({grid.crs for _, grid in placed}) == 1
+    shapes = np.array([_footprint(grid, move=not common) for _, grid in placed], dtype=object)
+    pairs = shapely.STRtree(shapes).query(shapes, predicate="intersects").T
+    found = []
+    for one, two in sorted((int(a), int(b)) for a, b in pairs if a < b):
+        smaller = min(shapely.area(shapes[one]), shapely.area(shapes[two]))
+        share = float(shapely.area(shapely.intersection(shapes[one], shapes[two])) / smaller) if smaller else 0.0
+        if share > TOUCHING:
+            found.append(Overlap(placed[one][0], placed[two][0], min(share, 1.0)))
+    return found
+
+
+class PixelHash:
+    """What identifies pixels whatever file they lie in, a rectangle at a time, in any fixed order."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self._hash = hashlib.blake2b(repr(shape).encode(), digest_size=16)
+        self._low: Any = None
+        self._high: Any = None
+
+    def update(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> None:
+        """Take in (C, h, w) and their validity."""
+        self._hash.update(np.ascontiguousarray(pixels).data)
+        self._hash.update(np.packbits(valid).data)
+        if valid.any():
+            low, high = pixels[:, valid].min(), pixels[:, valid].max()
+            self._low = low if self._low is None else min(low, self._low)
+            self._high = high if self._high is None else max(high, self._high)
+
+    def digest(self) -> str | None:
+        """Equal for equal pixels; None where they are all of one value, since empty images are equal by chance."""
+        return None if self._low is None or self._low == self._high else self._hash.hexdigest()
+
+
+def identical(digests: Sequence[str | None]) -> list[tuple[int, ...]]:
+    """Return the positions of rasters with the same digest, two or more each."""
+    found: dict[str, list[int]] = {}
+    for index, digest in enumerate(digests):
+        if digest is not None:
+            found.setdefault(digest, []).append(index)
+    return [tuple(many) for many in found.values() if len(many) > 1]
+
+
+def joined(count: int, ties: Iterable[Sequence[int]]) -> list[int]:
+    """Return for each of ``count`` things the first of those that it is tied to, directly or through others.
+
+    >>> joined(5, [(0, 3), (3, 4)])
+    [0, 1, 2, 0, 0]
+    """
+    first = list(range(count))
+
+    def root(index: int) -> int:
+        while first[index] != index:
+            first[index] = first[first[index]]
+            index = first[index]
+        return index
+
+    for tie in ties:
+        roots = sorted({root(index) for index in tie})
+        for other in roots[1:]:
+            first[other] = roots[0]
+    return [root(index) for index in range(count)]
+
+
+def _footprint(grid: Grid, *, move: bool) -> shapely.Geometry:
+    import pyproj
+
+    steps = np.arange(_SIDES) / _SIDES
+    w, h = grid.width, grid.height
+    x = np.concatenate([steps * w, np.full(_SIDES, w), (1 - steps) * w, np.zeros(_SIDES)])
+    y = np.concatenate([np.zeros(_SIDES), steps * h, np.full(_SIDES, h), (1 - steps) * h])
+    a, b, c, d, e, f = tuple(grid.transform)[:6]
+    xs, ys = a * x + b * y + c, d * x + e * y + f
+    if move:
+        crs = pyproj.CRS.from_user_input(grid.crs)
+        xs, ys = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(xs, ys)
+        if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
+            return shapely.Polygon()
+    return shapely.Polygon(np.stack([xs, ys], axis=1))

@@ -1,0 +1,245 @@
+"""From images and labels to a recipe: what a user does not say is read off the files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from landseg.classes import ClassMap
+from landseg.errors import ClassError, RasterError, TrainingError
+from landseg.geo.grid import Rect
+from landseg.geo.labels import is_vector
+from landseg.geo.legend import read_class_table
+from landseg.geo.source import FileSource
+from landseg.geo.statistics import BandStatistics
+from landseg.training.files import Item, items_of, pair, paired_where_possible
+from landseg.training.legends import classes_of
+from landseg.training.targets import listed
+
+_WINDOWS, _EDGE = 64, 512  # what band statistics are taken from
+_PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
+_OF_POLYGONS = ("--class-field", "--background", "--all-touched")
+_COMMON = {
+    "red": "red", "green": "green", "blue": "blue", "nir": "nir", "near infrared": "nir", "rededge": "rededge",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PlainData:
+    """Images and labels as a user names them.
+
+    Attributes:
+        images: folders, globs, files, or a list.
+        labels: label rasters, or one vector file; None: the list names them.
+        classes: a class table's file; None: what the labels say.
+        ignore: further values of label rasters that mean "not known".
+        class_field: column of the vector file.
+        background: class of all that lies outside its polygons.
+        all_touched: burn every pixel that a polygon touches.
+        partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
+        bands: of the images, 1-based; None: all but alpha.
+        folder: what the names of images and labels start from.
+        coarse: coarse labels: a raster or the files of a mosaic, or a folder with one for each image. Images without
+            other labels are then learned from these alone.
+    """
+
+    images: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    classes: Path | None = None
+    ignore: tuple[int, ...] = ()
+    class_field: str | None = None
+    background: str | None = None
+    all_touched: bool = False
+    partial: str | None = None
+    bands: tuple[int, ...] | None = None
+    folder: Path = Path()
+    coarse: tuple[str, ...] | None = None
+
+    def said(self) -> list[str]:
+        """The options that only images and labels take, as far as they were given."""
+        given = {
+            "--classes": self.classes, "--ignore": self.ignore, "--class-field": self.class_field,
+            "--background": self.background, "--all-touched": self.all_touched, "--partial": self.partial,
+            "--bands": self.bands,
+        }  # fmt: skip
+        return [option for option, value in given.items() if value]
+
+    def items(self) -> list[Item]:
+        """The images, each with its label raster where it has one.
+
+        Raises:
+            TrainingError: names that match nothing, images without labels.
+        """
+        images = [str(self.folder / name) for name in self.images]
+        labels = None if self.labels is None else [str(self.folder / name) for name in self.labels]
+        if self.vector is not None or (self.coarse is not None and labels is None):
+            return items_of(images)
+        if self.coarse is not None and labels is not None:
+            return paired_where_possible(items_of(images), labels)
+        return pair(images, labels)
+
+    @property
+    def vector(self) -> str | None:
+        """The vector file that labels all images; None where label rasters do."""
+        named = self.labels or ()
+        return named[0] if len(named) == 1 and is_vector(Path(named[0])) else None
+
+
+def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: bool = False) -> dict[str, Any]:
+    """Return the tables of a recipe: those that were given, and what is missing in them read off the files.
+
+    Args:
+        table: what was given.
+        data: images and labels.
+        name: of the model.
+        skip: read nothing off images that cannot be opened, in place of stopping.
+
+    Raises:
+        TrainingError: sources in both places, images of several kinds.
+        ClassError: nothing says what the classes are.
+    """
+    if "sources" in table:
+        raise TrainingError("the file names its sources itself: leave out IMAGES and LABELS, or its [[sources]]")
+    if data.vector is None and (strays := [one for one in data.said() if one in _OF_POLYGONS]):
+        raise TrainingError(
+            f"{', '.join(strays)}: only for labels in a vector file; leave out, or name one as LABELS"
+        )
+    items = [item for item in data.items() if not skip or _opens(item)]
+    if not items:
+        raise TrainingError("none of the images can be opened; leave out skip_corrupt to see why")
+    classes = _classes(items, data)
+    names, dtype, resolutions = _looked_at(items, data.bands)
+    full = dict(table)
+    labelled = items if data.vector else [item for item in items if item.labels is not None]
+    split = {"by": _way(labelled)} if labelled else None
+    known = {"name": name, "dtypes": [dtype], "trained_at_m": resolutions}
+    for section, said in (("about", known), ("split", split)):
+        if said is None:  # no labels to measure on
+            continue
+        given = full.get(section, {})
+        full[section] = {**said, **given} if isinstance(given, Mapping) else given
+    if "bands" not in table:
+        full["bands"] = _scaled(names, dtype, items, data.bands)
+    if "classes" not in table:
+        full |= classes.to_json()
+    full["sources"] = [_source(data)]
+    return full
+
+
+def _opens(item: Item) -> bool:
+    try:
+        for path in (item.image, item.labels):
+            if path is not None:
+                FileSource(path).close()
+    except RasterError:  # who opens the scenes says so
+        return False
+    return True
+
+
+def _way(items: Sequence[Item]) -> str:
+    """How to split where nobody says: as the list does, else by file, else, of a single file, by block."""
+    if any(item.split for item in items):
+        return "column"
+    return "file" if len(items) > 1 else "block"
+
+
+def _source(data: PlainData) -> dict[str, Any]:
+    source: dict[str, Any] = {"images": list(data.images), "all_touched": data.all_touched}
+    source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
+    source["coarse"] = data.coarse and list(data.coarse)
+    said = {"class_field": data.class_field, "background": data.background, "partial": data.partial}
+    source |= said | {"bands": None if data.bands is None else list(data.bands)}
+    return {key: value for key, value in source.items() if value is not None}
+
+
+def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
+    if data.classes is not None:
+        table = read_class_table(data.classes)
+    elif data.vector and data.class_field is None:
+        table = _one_class(Path(data.vector), data.background)
+    elif data.vector:
+        table = classes_of(data.folder / data.vector, data.class_field)
+        if data.background is not None and data.background not in table.names:
+            rows = [*table.to_json()["classes"], {"value": max(table.values) + 1, "name": data.background}]
+            table = ClassMap.from_json({"classes": rows, "ignore": list(table.ignore)})
+    else:
+        table = classes_of(items)
+    more = [value for value in data.ignore if value not in table.ignore]
+    kept = tuple(entry for entry in table.classes if entry.value not in data.ignore)
+    return ClassMap(kept, (*table.ignore, *more))
+
+
+def _one_class(vector: Path, background: str | None) -> ClassMap:
+    """The class that all polygons of a file are of, called as the file is, and what lies outside them."""
+    if background is None:
+        raise ClassError(
+            f"{vector} is a vector file: say which column names the class of each polygon, --class-field NAME; "
+            "or, if all are of one class and complete, what lies outside them, --background NAME"
+        )
+    return ClassMap.from_json([{"value": 1, "name": vector.stem}, {"value": 2, "name": background}])
+
+
+def _looked_at(
+    items: Sequence[Item], chosen: tuple[int, ...] | None
+) -> tuple[list[dict[str, Any]], str, list[float]]:
+    """The bands of the images by name, their dtype, and their resolutions where known, each once to two digits."""
+    with FileSource(items[0].image, chosen) as source:
+        names, dtype = _names(source), source.dtype
+    odd, found = [], set()
+    for item in items:
+        with FileSource(item.image, chosen) as source:
+            if (source.count, source.dtype) != (len(names), dtype):
+                odd.append(f"{item.image} ({source.count} of {source.dtype})")
+            if source.grid.resolution_m is not None:
+                found.add(float(f"{source.grid.resolution_m:.2g}"))
+    if odd:
+        raise TrainingError(
+            f"{items[0].image} has {len(names)} bands of {dtype}, others have not, and a model reads one kind "
+            f"(choose bands, or convert them): {listed(odd)}"
+        )
+    return names, dtype, sorted(found)
+
+
+def _scaled(
+    names: Sequence[dict[str, Any]], dtype: str, items: Sequence[Item], chosen: tuple[int, ...] | None
+) -> list[dict[str, Any]]:
+    """The bands with their scaling: measured on the images where these are not of 8 bits."""
+    if dtype == "uint8":
+        return [{**one, **_PICTURE} for one in names]
+    statistics = [BandStatistics(dtype) for _ in names]
+    each = max(1, _WINDOWS // len(items))
+    for item in items[:: max(1, len(items) // _WINDOWS)]:
+        with FileSource(item.image, chosen) as source:
+            for rect in _windows(source.grid.shape, each):
+                pixels, valid = source.read(rect)
+                for band, one in enumerate(statistics):
+                    one.update(pixels[band][valid])
+    if not statistics[0].count:
+        raise TrainingError(f"no pixel of {len(items)} images holds data: check the images and their nodata")
+    scales = [{"mean": round(s.mean, 6), "std": round(s.std, 6) or 1.0} for s in statistics]
+    return [{**one, **scale} for one, scale in zip(names, scales, strict=True)]
+
+
+def _names(source: FileSource) -> list[dict[str, Any]]:
+    """What the bands are called, and their common names where these are known."""
+    found, taken = [], set[str]()
+    if source.count == 3 and set(source.colorinterp) <= {"undefined", "gray"} and not any(source.band_names):
+        return [{"name": color, "common_name": color} for color in ("red", "green", "blue")]
+    for number, own, color in zip(source.band_numbers, source.band_names, source.colorinterp, strict=True):
+        name = (own or "").strip() or (color if color in _COMMON else f"band {number}")
+        name = name if name not in taken else f"{name} {number}"
+        taken.add(name)
+        common = _COMMON.get(name.lower()) or _COMMON.get(color)
+        found.append({"name": name} | ({"common_name": common} if common else {}))
+    return found
+
+
+def _windows(shape: tuple[int, int], count: int) -> list[Rect]:
+    """Up to ``count`` windows spread over a raster."""
+    height, width = (min(length, _EDGE) for length in shape)
+    steps = max(1, round(count**0.5))
+    tops = {round(i * (shape[0] - height) / max(1, steps - 1)) for i in range(steps)}
+    lefts = {round(i * (shape[1] - width) / max(1, steps - 1)) for i in range(steps)}
+    return [Rect(top, left, height, width) for top in sorted(tops) for left in sorted(lefts)][:count]

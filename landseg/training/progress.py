@@ -1,0 +1,70 @@
+"""How far a training run is: one line on standard error."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import TextIO
+
+from landseg.tiling.progress import duration
+
+_REDRAW_S = 0.2  # on a terminal
+_SHARE = 0.05  # elsewhere: a line for each twentieth of the budget
+_MEMORY = 0.95  # of the loss that is shown: about the last twenty steps
+
+
+class TrainingProgress:
+    """Shows step, loss, mIoU of the last validation, speed and time left.
+
+    On a terminal one line is redrawn; elsewhere (a log file) there is a line for each twentieth of the budget.
+
+    Args:
+        steps: the budget in steps, or None where it is time.
+        done: the share that an earlier session used.
+        stream: where to write; None is standard error as it is now.
+        quiet: show nothing.
+    """
+
+    def __init__(
+        self, steps: int | None, *, done: float = 0.0, stream: TextIO | None = None, quiet: bool = False
+    ) -> None:
+        self._steps, self._shown_share = steps, done
+        self._stream = stream or sys.stderr
+        self._quiet, self._live = quiet, not quiet and self._stream.isatty()
+        self._shown_at, self._drawn = 0.0, False
+        self._loss, self._mean_iou = math.nan, math.nan
+
+    def step(self, step: int, *, seconds: float, done: float, loss: float, pixels: float) -> None:
+        """Take in one step, ``seconds`` and ``pixels`` from the start of the run."""
+        self._loss = loss if math.isnan(self._loss) else _MEMORY * self._loss + (1 - _MEMORY) * loss
+        if self._quiet:
+            return
+        now = time.monotonic()
+        if self._live and (now - self._shown_at > _REDRAW_S or done >= 1):
+            self._shown_at, self._drawn = now, True
+            print(f"\r{self.line(step, seconds, done, pixels)}\033[K", end="", file=self._stream, flush=True)
+        elif not self._live and (done - self._shown_share >= _SHARE or done >= 1 > self._shown_share):
+            self._shown_share = done
+            print(self.line(step, seconds, done, pixels), file=self._stream, flush=True)
+
+    def validated(self, mean_iou: float) -> None:
+        """Take in a validation."""
+        self._mean_iou = mean_iou
+
+    def line(self, step: int, seconds: float, done: float, pixels: float) -> str:
+        """What is shown: parts that are not known are left out."""
+        parts = [f"step {step}" if self._steps is None else f"step {step}/{self._steps}", f"loss {self._loss:.3f}"]
+        if not math.isnan(self._mean_iou):
+            parts.append(f"mIoU {self._mean_iou:.3f}")
+        if seconds > 0:
+            parts.append(f"{pixels / 1e6 / seconds:.2f} Mpx/s")
+        if done > 0:
+            parts.append(f"{duration(max(0.0, seconds * (1 - done) / done))} left")
+        return "  ".join(parts)
+
+    def close(self) -> None:
+        """End the line that is being redrawn."""
+        if self._drawn:
+            print(file=self._stream, flush=True)
+            self._drawn = False

@@ -1,0 +1,46 @@
+"""One training run: what it consists of besides the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from landseg.training.checkpoint import Checkpoint, RunState
+from landseg.training.device import Place
+from landseg.training.ema import Average
+from landseg.training.options import FitOptions
+from landseg.training.schedule import Budget
+
+Validate = Callable[[nn.Module], Mapping[str, float]]
+"""(network in eval mode) -> figures, ``mean_iou`` among them."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """Options, budget and place of a run, its folder, and where it stands.
+
+    Attributes:
+        average: the weights that are kept.
+        checkpoint: what it goes on from; None for a new run.
+    """
+
+    options: FitOptions
+    budget: Budget
+    place: Place
+    folder: Path
+    state: RunState
+    average: Average
+    checkpoint: Checkpoint | None
+
+    @property
+    def done(self) -> float:
+        """The share of the budget that is used."""
+        return self.budget.done(self.state.step, self.state.seconds)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.done >= 1 or self.state.stopped

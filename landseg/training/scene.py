@@ -1,0 +1,301 @@
+"""Labelled scenes: pixels and targets under any rectangle, read when they are asked for or held in memory."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX
+from landseg.errors import TrainingError
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.source import Source
+from landseg.training.coarse_labels import CoarseLabels
+from landseg.training.pool import POOL
+from landseg.training.targets import Strange, Targets
+
+Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
+"""Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""
+
+PART = 2048  # a survey's rectangles: as high and wide as this, or of whole rows where these are short
+CELL = 256
+"""A survey's rectangles begin at multiples of this."""
+
+
+class Scene(ABC):
+    """One labelled raster.
+
+    Attributes:
+        name: for messages and splits.
+        shape: (height, width).
+        channels: C.
+        weight: how much oftener than its area says crops are drawn here.
+        zoom: the range of magnification that crops are drawn with, relative to the training resolution; 2 shows
+            half as much ground in either direction.
+        grid: where it lies; None where nobody knows.
+        coarse_side: how many pixels a coarse label is wide; None where no coarse labels lie on it.
+    """
+
+    name: str
+    weight: float
+    zoom: tuple[float, float]
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    @abstractmethod
+    def channels(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def grid(self) -> Grid | None: ...
+
+    @abstractmethod
+    def read(self, rect: Rect) -> Example:
+        """What lies under a rectangle inside the scene, from several threads at once if need be and after a fork.
+
+        Targets are indices into the run's LabelSets, IGNORE_INDEX where unknown or without data.
+
+        Raises:
+            RasterError: any part of it cannot be read.
+        """
+
+    @abstractmethod
+    def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
+        """Every target once: rectangles that partition the scene, and the target (h, w) under each.
+
+        Rectangles begin at multiples of CELL and hold a few million pixels. Imagery is only read where targets are
+        made from it, so pixels without data may have a target here.
+        """
+
+    def strange(self) -> list[Strange]:
+        """Values of the labels that have no class, as far as a survey or reading into memory has met them."""
+        return []
+
+    @property
+    def coarse_side(self) -> int | None:
+        return None
+
+    def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
+        """Coarse classes (h, w) under a rectangle inside the scene, as `read` gives targets: rows of the run's joint
+        statistics, IGNORE_INDEX where there is none. Pixels without data may have one.
+
+        Raises:
+            TrainingError: values that are no coarse class.
+        """
+        return np.full(rect.shape, IGNORE_INDEX, np.uint8)
+
+    @property
+    def rect(self) -> Rect:
+        """Every pixel."""
+        return Rect(0, 0, *self.shape)
+
+    @property
+    def resolution_m(self) -> float | None:
+        """Metres a pixel: as the raster says, else as its user does; None where nobody knows."""
+        own = None if self.grid is None else self.grid.resolution_m
+        return self.said_m if own is None else own
+
+    @property
+    def said_m(self) -> float | None:
+        """Metres a pixel as a user said, of a raster that does not say so itself."""
+        return None
+
+
+@dataclass(frozen=True)
+class ArrayScene(Scene):
+    """A scene in memory: ``pixels`` (C, H, W) in the raster's own dtype, ``valid`` and ``target`` (H, W).
+
+    ``coarse`` (H, W) are the coarse classes, if there are any, each ``side`` pixels wide.
+    """
+
+    name: str
+    pixels: NDArray[Any]
+    valid: NDArray[np.bool_]
+    target: NDArray[np.uint8]
+    weight: float = 1.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    grid: Grid | None = None
+    met: tuple[Strange, ...] = field(default=(), repr=False)
+    coarse: NDArray[np.uint8] | None = None
+    side: int = 1
+    said: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.pixels.shape[1:] == self.valid.shape == self.target.shape:
+            sizes = f"{self.pixels.shape[1:]}, {self.valid.shape} and {self.target.shape}"
+            raise TrainingError(f"{self.name}: expected pixels, validity and target of one size, got {sizes}")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.target.shape[0], self.target.shape[1]
+
+    @property
+    def channels(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def said_m(self) -> float | None:
+        return self.said
+
+    def read(self, rect: Rect) -> Example:
+        rows, columns = rect.slices
+        return self.pixels[:, rows, columns], self.valid[rows, columns], self.target[rows, columns]
+
+    def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
+        for part in parts(self.shape):
+            yield part, self.target[part.slices]
+
+    def strange(self) -> list[Strange]:
+        return list(self.met)
+
+    @property
+    def coarse_side(self) -> int | None:
+        return None if self.coarse is None else self.side
+
+    def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
+        return super().read_coarse(rect) if self.coarse is None else self.coarse[rect.slices]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """The files of one scene: the imagery and what its targets are made from, on one grid."""
+
+    source: Source
+    targets: Targets
+    coarse: CoarseLabels | None = None
+
+    def close(self) -> None:
+        """Close all of them."""
+        self.source.close()
+        self.targets.close()
+        if self.coarse is not None:
+            self.coarse.close()
+
+
+class RasterScene(Scene):
+    """A scene on disk, of which only what is asked for is read; its files are opened when they are needed.
+
+    Args:
+        name: for messages and splits.
+        opener: opens the files; to be pickled with the scene.
+        channels: the first bands of the source that are the scene's pixels; None: all. Targets see every band.
+        weight, zoom: see Scene.
+        said_m: metres a pixel, where the raster itself does not know.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        opener: Callable[[], Opened],
+        *,
+        channels: int | None = None,
+        weight: float = 1.0,
+        zoom: tuple[float, float] = (1.0, 1.0),
+        said_m: float | None = None,
+    ) -> None:
+        self.name, self.weight, self.zoom = name, weight, zoom
+        self._opener, self._key = opener, object()
+        self._said_m = said_m
+        self._strange: list[Strange] = []
+        with POOL.using(self._key, opener) as opened:
+            self._grid = opened.source.grid
+            self._channels = opened.source.count if channels is None else channels
+            self._coarse_side = None if opened.coarse is None else opened.coarse.side
+            self._pixel_bytes = (
+                self._channels * np.dtype(opened.source.dtype).itemsize + 2 + (opened.coarse is not None)
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._grid.shape
+
+    @property
+    def channels(self) -> int:
+        return self._channels
+
+    @property
+    def grid(self) -> Grid | None:
+        return self._grid
+
+    @property
+    def said_m(self) -> float | None:
+        return self._said_m
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in memory."""
+        return self._pixel_bytes * self.rect.area
+
+    def read(self, rect: Rect) -> Example:
+        with POOL.using(self._key, self._opener) as opened:
+            return self._example(opened, rect)
+
+    def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
+        opened = self._opener()  # its own: what is strange is to be counted once
+        try:
+            for part in parts(self.shape):
+                if opened.targets.needs_pixels:
+                    yield part, self._example(opened, part)[2]
+                else:
+                    yield part, opened.targets.read(part, None)
+            self._strange = opened.targets.strange()
+        finally:
+            opened.close()
+
+    @property
+    def coarse_side(self) -> int | None:
+        return self._coarse_side
+
+    def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
+        with POOL.using(self._key, self._opener) as opened:
+            return super().read_coarse(rect) if opened.coarse is None else opened.coarse.read(rect)
+
+    def in_memory(self) -> ArrayScene:
+        """The same scene, read once.
+
+        Raises:
+            RasterError: it cannot be read.
+        """
+        opened = self._opener()
+        try:
+            pixels, valid, target = self._example(opened, self.rect)
+            met = tuple(opened.targets.strange())
+            coarse = None if opened.coarse is None else opened.coarse.read(self.rect)
+        finally:
+            opened.close()
+        if opened.source.count > self._channels:
+            pixels = pixels.copy()  # a view would keep the other bands
+        side = self._coarse_side or 1
+        return ArrayScene(
+            self.name, pixels, valid, target, self.weight, self.zoom, self._grid, met, coarse, side, self._said_m
+        )
+
+    def strange(self) -> list[Strange]:
+        return self._strange
+
+    def _example(self, opened: Opened, rect: Rect) -> Example:
+        pixels, valid = opened.source.read(rect)
+        target = opened.targets.read(rect, pixels)
+        target[~valid] = IGNORE_INDEX
+        return pixels[: self._channels], valid, target
+
+
+def parts(shape: tuple[int, int]) -> Iterator[Rect]:
+    """Rectangles of up to PART ** 2 pixels that partition a raster and begin at multiples of CELL.
+
+    >>> list(parts((600, 5000)))
+    [Rect(top=0, left=0, height=600, width=5000)]
+    """
+    height, width = shape
+    wide = width if width <= 4 * PART else PART
+    high = max(CELL, PART * PART // wide // CELL * CELL)
+    for top in range(0, height, high):
+        for left in range(0, width, wide):
+            yield Rect(top, left, min(high, height - top), min(wide, width - left))

@@ -1,0 +1,119 @@
+"""What a user asks for on the command line, laid over what a recipe says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from landseg.errors import TrainingError
+from landseg.training.network import NetworkChoice, read_value
+from landseg.training.plain import PlainData, completed
+from landseg.training.recipe import MODEL, RANDOM, Recipe, read_table, recipe_of
+from landseg.training.typed import shown
+
+_BUDGETS = ("minutes", "steps", "epochs")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Entries by section; None stands for what was not said.
+
+    Attributes:
+        model: arch, encoder, encoder_weights and init.
+        options: of the architecture.
+        fit, sampling, split, coarse: of these sections.
+        more: texts SECTION.KEY=VALUE for any section.
+    """
+
+    model: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    fit: Mapping[str, Any] = field(default_factory=dict)
+    sampling: Mapping[str, Any] = field(default_factory=dict)
+    split: Mapping[str, Any] = field(default_factory=dict)
+    coarse: Mapping[str, Any] = field(default_factory=dict)
+    more: tuple[str, ...] = ()
+
+    def recipe(self, data: PlainData, config: Path | None, *, name: str) -> Recipe:
+        """Return the recipe of images and labels, or of the recipe file that stands in their place.
+
+        Args:
+            data: as named; a single TOML file is a recipe.
+            config: sections for images and labels.
+            name: of the model.
+
+        Raises:
+            TrainingError: entries that do not exist or do not go together.
+            ModelError: a network that does not exist.
+        """
+        first = Path(data.images[0])
+        if first.suffix.lower() == ".toml":
+            if config is not None:
+                raise TrainingError(f"{first} is a recipe already: leave out --config")
+            if beside := [*data.images[1:], *(data.labels or ()), *data.said()]:
+                raise TrainingError(
+                    f"{first} is a recipe, which says what the data are: leave out {', '.join(beside)}"
+                )
+            table, folder, where = read_table(first), first.parent, f"recipe {first}"
+            table = _with_coarse(table, data.coarse)
+        else:
+            given = {} if config is None else read_table(config)
+            given.setdefault("model", MODEL)
+            skip = _section(self.over(given), "sampling").get("skip_corrupt") is True
+            table = completed(given, data, name=name, skip=skip)
+            folder, where = Path(), str(config or "the recipe")
+        full = self.over(table)
+        if self.coarse.get("table") is not None:  # it lies where the user is, whatever folder holds the data
+            full["coarse"]["table"] = str(Path(self.coarse["table"]).absolute())
+        recipe = recipe_of(full, folder, where=where)
+        said = {key: value for key, value in self.model.items() if value is not None and key != "init"}
+        return NetworkChoice(**said, options=self.options).in_place_of(recipe)
+
+    def over(self, table: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the tables with these settings in place of theirs.
+
+        Raises:
+            TrainingError: a text of another form.
+        """
+        full = {**table}
+        fit = _said(self.fit)
+        if any(name in fit for name in _BUDGETS):  # one budget in place of another
+            full["fit"] = {key: value for key, value in _section(full, "fit").items() if key not in _BUDGETS}
+        split = _said(self.split)
+        if split.get("by") == RANDOM:
+            full.pop("split", None)
+            split = {}
+        others = {"sampling": _said(self.sampling), "coarse": _said(self.coarse)}
+        for name, said in {"fit": fit, "split": split, **others}.items():
+            if said:
+                full[name] = {**_section(full, name), **said}
+        if self.model.get("init") is not None:
+            full["model"] = {**_section(full, "model", MODEL), "init": self.model["init"]}
+        for text in self.more:
+            place, equals, value = text.partition("=")
+            section, dot, key = place.strip().partition(".")
+            if not (equals and value.strip() and section.isidentifier() and dot and key.isidentifier()):
+                raise TrainingError(f"--set takes SECTION.KEY=VALUE such as fit.optimizer=sgd, got {text!r}")
+            there = _section(full, section, MODEL if section == "model" else {})
+            full[section] = {**there, key: read_value(text, value.strip())}
+        return full
+
+
+def _section(tables: Mapping[str, Any], name: str, otherwise: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    section = tables.get(name, otherwise or {})
+    if not isinstance(section, Mapping):
+        raise TrainingError(f"{name} is no section of single entries: it holds {shown(section)}")
+    return section
+
+
+def _said(entries: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in entries.items() if value is not None}
+
+
+def _with_coarse(table: dict[str, Any], coarse: tuple[str, ...] | None) -> dict[str, Any]:
+    """A recipe's tables with coarse labels for its sources that name none; these lie where the user is."""
+    if coarse is None:
+        return table
+    here = [str(Path(name).absolute()) for name in coarse]
+    return {**table, "sources": [{"coarse": here, **source} for source in table.get("sources", [])]}

@@ -1,0 +1,114 @@
+"""One data set of a recipe: its images, what labels them, and what the labels know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from landseg.errors import TrainingError
+
+UNSTATED = "unstated"
+"""Where nobody says under which licence the data are."""
+
+
+@dataclass(frozen=True)
+class SourceSpec:
+    """One data set of a recipe.
+
+    Attributes:
+        images: A folder, a glob, a file or a list (CSV, GeoParquet), or several, below the data folder. Sources with
+            the same images label the same scenes together.
+        name, licence, credit: For the model's card.
+        labels: Label rasters: a folder, a glob or a file, paired with the images by name; or a pattern in which
+            ``{stem}`` stands for the image's stem. None with a list that names them.
+        suffix: End of the images' stems that ``{stem}`` leaves out.
+        values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
+            class name, "only NAME" (from a source that knows no other class), "not NAME" or "ignore".
+        polygons: Vector file, below the data folder or beside the recipe; or None. With ``partial_class`` its
+            polygons are all there is of that class; otherwise nothing is known outside them but by ``background``.
+        class_field: Column of ``polygons`` that holds each one's class name or value.
+        background: Class of all that lies outside the polygons.
+        all_touched: Burn every pixel that a polygon touches, not those alone whose centre it covers.
+        partial: The labels know only some classes, those that they show (or ``known``): outside them a pixel is
+            "unknown", or "others": none of them.
+        known: The classes that a partial label raster knows; None: all.
+        ndvi: In place of labels: at or above the second number a pixel is ``partial_class``, at or below the first
+            it is not, between them nothing is known. From the first (red) and the last (near infrared) band.
+        greenness: The same by excess green (Woebbecke et al. 1995), ``(2 g - r - b) / (r + g + b)`` of the first
+            three bands; pixels darker than 30 on average are left unknown.
+        partial_class: A class name; a pixel is known to be of that class, or *not* to be of it, no more.
+            Where no other source labels the same images, it teaches the one logit of that class and no other.
+        coarse: Coarse labels, beside the others or in place of them: one raster under all images (a file, or several
+            or a glob that make a mosaic), or one for each image, paired by name: a folder, or a pattern with
+            ``{stem}``. Images without any are learned from their other labels alone, and the other way round.
+        weight: How much oftener than its area says crops are drawn from it.
+        zoom: Range of magnification of its crops.
+        bands: 1-based; None = the first that the model needs.
+        resolution_m: Metres a pixel of images that do not say so themselves.
+    """
+
+    images: str | tuple[str, ...]
+    name: str = ""
+    licence: str = UNSTATED
+    credit: str = ""
+    labels: str | tuple[str, ...] | None = None
+    suffix: str = ""
+    values: Mapping[str, str] | None = None
+    polygons: str | None = None
+    class_field: str | None = None
+    background: str | None = None
+    all_touched: bool = False
+    partial: Literal["unknown", "others"] | None = None
+    known: tuple[str, ...] | None = None
+    ndvi: tuple[float, float] | None = None
+    greenness: tuple[float, float] | None = None
+    partial_class: str | None = None
+    coarse: str | tuple[str, ...] | None = None
+    weight: float = 1.0
+    zoom: tuple[float, float] = (1.0, 1.0)
+    bands: tuple[int, ...] | None = None
+    resolution_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.paths or not all(self.paths):
+            raise TrainingError(f"source {self.name!r} names no images: name a folder, a glob, files or a list")
+        if not self.name:
+            first = self.images if isinstance(self.images, str) else self.images[0]
+            object.__setattr__(self, "name", first.rstrip("/").rpartition("/")[2] or first)
+        if sum(kind is not None for kind in (self.labels, self.polygons, self.ndvi, self.greenness)) > 1:
+            raise TrainingError(f"source {self.name!r} needs one of labels, polygons, ndvi and greenness")
+        if (self.ndvi or self.greenness) and self.partial_class is None:
+            raise TrainingError(f"source {self.name!r}: an index tells one class; name it as partial_class")
+        if self.polygons is None and (self.class_field or self.background or self.all_touched):
+            raise TrainingError(
+                f"source {self.name!r}: class_field, background and all_touched go with polygons; name the file"
+            )
+        told = self.polygons or self.ndvi or self.greenness
+        if self.partial_class is not None and (not told or self.class_field or self.labels or self.partial):
+            raise TrainingError(f"source {self.name!r}: a partial_class goes with polygons of one class or an index")
+        if self.partial not in (None, "unknown", "others"):
+            raise TrainingError(f"source {self.name!r}: partial is unknown or others, got {self.partial!r}")
+        if not self.weight > 0 or not 0 < self.zoom[0] <= self.zoom[1]:
+            raise TrainingError(
+                f"source {self.name!r}: weight is above 0 and zoom a range such as [0.5, 2], got {self.weight} and "
+                f"{list(self.zoom)}"
+            )
+        if self.bands is not None and (not self.bands or min(self.bands) < 1):
+            raise TrainingError(f"source {self.name!r}: bands count from 1, got {list(self.bands)}")
+
+    @property
+    def only_coarse(self) -> bool:
+        """Whether there are no labels but coarse ones and those that a list of images names."""
+        return self.coarse is not None and not (self.labels or self.polygons or self.ndvi or self.greenness)
+
+    @property
+    def sampled(self) -> bool:
+        """Whether its labels are of some classes or places only, so that they do not tell how common a class is."""
+        places = self.polygons is not None and self.background is None
+        return bool(places or self.partial or self.partial_class or self.known)
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The images as they were named."""
+        return (self.images,) if isinstance(self.images, str) else self.images

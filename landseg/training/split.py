@@ -1,0 +1,295 @@
+"""Which labelled pixels are learned and which are kept to measure on: by whole places, unless asked otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX
+from landseg.errors import TrainingError
+from landseg.training.balance import choose
+from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
+from landseg.training.derived import Masked
+from landseg.training.files import Item
+from landseg.training.groups import grouped
+from landseg.training.leaks import leaks, missing_classes
+from landseg.training.overlap import PixelHash, identical, joined, overlaps
+from landseg.training.scene import Scene
+
+WAYS = ("file", "block", "column", "aoi", "random")
+_PIECE = 2048  # pixels along the edge of what is read at a time
+_LEARNED = ("train", "training", "learn", "learned")
+_KEPT = ("val", "valid", "validation", "keep", "kept")
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """How labelled pixels are split.
+
+    Attributes:
+        by: "file" (groups of files), "block" (squares of each raster), "column" (the list says train or val), "aoi"
+            (inside is kept) or "random" (squares as small as a crop, which are correlated).
+        share: of the labelled pixels that is to be kept.
+        group: for "file": regular expression whose match names a file's group; "": every file by itself; None: parts
+            of one scene by their names, rasters that overlap, and equal ones, are together.
+        block_px, block_m: edge of a block; by default a sixth of the raster's shorter edge, and not below ``crop``.
+        gap_px: for blocks: labels of learned pixels this near to a kept block are left out; at most a block's edge.
+        aoi: a vector file.
+        crop: edge of a crop in pixels.
+        seed: of the choice.
+
+    Raises:
+        TrainingError: options that do not go together.
+    """
+
+    by: str = "file"
+    share: float = 0.2
+    group: str | None = None
+    block_px: int | None = None
+    block_m: float | None = None
+    gap_px: int = 0
+    aoi: str | None = None
+    crop: int = 384
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.by not in WAYS:
+            raise TrainingError(f"split by {self.by!r}: expected {', '.join(WAYS)}")
+        if not 0 < self.share < 1:
+            raise TrainingError(f"a kept share of {self.share}: expected a part between 0 and 1, such as 0.2")
+        if (self.by == "aoi") != (self.aoi is not None):
+            raise TrainingError("a split by aoi needs a vector file, and no other split takes one")
+        edges = [edge for edge in (self.block_px, self.block_m) if edge is not None]
+        if len(edges) > 1 or any(edge <= 0 for edge in edges) or self.gap_px < 0:
+            raise TrainingError("a block has one edge above 0, in pixels or in metres, and its gap is not below 0")
+        if (edges or self.gap_px) and self.by != "block":
+            raise TrainingError(f"a block's edge and gap go with a split by block, not by {self.by}")
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is learned and what is kept; a scene that is in both is ``Masked`` in both.
+
+    Attributes:
+        notes: what to know about it, and what is wrong with it, as sentences.
+        learned_px, kept_px: labelled pixels of each class.
+    """
+
+    learned: list[Scene]
+    kept: list[Scene]
+    notes: tuple[str, ...]
+    learned_px: tuple[int, ...]
+    kept_px: tuple[int, ...]
+
+    @property
+    def share(self) -> float:
+        """The part of the labelled pixels that is kept; without those in gaps."""
+        return sum(self.kept_px) / max(1, sum(self.kept_px) + sum(self.learned_px))
+
+
+def split(
+    scenes: Sequence[Scene],
+    options: SplitOptions,
+    *,
+    classes: Sequence[str],
+    items: Sequence[Item] | None = None,
+) -> Split:
+    """Split labelled scenes; the same for the same scenes in any order.
+
+    Every labelled pixel is learned, kept or in a gap. The scenes' labels are read once, and once more where blocks
+    have gaps or an area is kept.
+
+    Args:
+        scenes: all of them.
+        options: how.
+        classes: names by index; only these are balanced and missed.
+        items: of the scenes, in their order; needed for "column".
+
+    Raises:
+        TrainingError: nothing can be learned or kept that way.
+    """
+    order = sorted(range(len(scenes)), key=lambda i: (scenes[i].name, "" if items is None else str(items[i].image)))
+    ordered = [scenes[i] for i in order]
+    blocks = [_blocks_of(scene, options) for scene in ordered]
+    read = [_survey(scene, cut, len(classes)) for scene, cut in zip(ordered, blocks, strict=True)]
+    counts, digests = [counts for counts, _ in read], [digest for _, digest in read]
+    notes: list[str] = []
+    if options.by == "file":
+        parts = _by_file(ordered, counts, digests, options, notes)
+    elif options.by == "column":
+        parts = _by_column(ordered, [None if items is None else items[i].split for i in order], notes)
+    elif options.by == "aoi":
+        parts = [parts_by_area(scene.name, scene.grid, str(options.aoi)) for scene in ordered]
+    else:
+        parts = _by_block(blocks, counts, options)
+    learned = _side(ordered, [part.learned for part in parts], counts, coarse=True)
+    kept = _side(ordered, [part.kept for part in parts], counts)
+    _refuse_empty(learned[1], kept[1], options)
+    notes += leaks(ordered, parts, digests, by_area=options.by == "aoi", grouped_by=options.group)
+    notes += missing_classes(learned[1], kept[1], classes) + _about_way(options, blocks, learned[1], kept[1])
+    totals = (tuple(side[1][: len(classes)].tolist()) for side in (learned, kept))
+    return Split(learned[0], kept[0], tuple(notes), *totals)
+
+
+def _blocks_of(scene: Scene, options: SplitOptions) -> Blocks:
+    """The blocks of which each is read and counted by itself: those of the split, or of reading."""
+    if options.by not in ("block", "random"):
+        return Blocks.of(scene.shape, _PIECE)
+    edge: float = options.crop
+    if options.by == "block":
+        edge = options.block_px or max(options.crop, min(scene.shape) // 6)
+        if options.block_m is not None:
+            resolution = None if scene.grid is None else scene.grid.resolution_m
+            if resolution is None:
+                raise TrainingError(
+                    f"{scene.name} does not know its resolution, so a block of {options.block_m:g} m means nothing; "
+                    "give its edge in pixels"
+                )
+            edge = options.block_m / resolution
+    blocks = Blocks.of(scene.shape, max(1, round(edge)))
+    if options.gap_px > blocks.smallest:
+        raise TrainingError(
+            f"a gap of {options.gap_px} px is wider than a block of {scene.name} ({blocks.smallest} px): "
+            "use larger blocks or a smaller gap"
+        )
+    return blocks
+
+
+def _survey(scene: Scene, blocks: Blocks, classes: int) -> tuple[NDArray[np.int64], str | None]:
+    """Labelled pixels (blocks, classes + 1), the last of what is no single class; and the hash of all pixels."""
+    hashed = PixelHash(scene.shape)
+    rows = []
+    for block in blocks:
+        found = np.zeros(classes + 1, np.int64)
+        for piece in Blocks.of(block.shape, _PIECE):
+            pixels, valid, target = scene.read(piece.shifted(block.top, block.left))
+            hashed.update(pixels, valid)
+            found += _count(target, classes)
+        rows.append(found)
+    return np.array(rows), hashed.digest()
+
+
+def _count(target: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
+    counts = np.bincount(target.ravel(), minlength=256)
+    rest = counts[classes:].sum() - counts[IGNORE_INDEX]
+    return np.append(counts[:classes], rest).astype(np.int64)
+
+
+def _by_file(
+    scenes: Sequence[Scene],
+    counts: Sequence[NDArray[np.int64]],
+    digests: Sequence[str | None],
+    options: SplitOptions,
+    notes: list[str],
+) -> list[Parts]:
+    names = [scene.name for scene in scenes]
+    groups = grouped(names, options.group)
+    together: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        together.setdefault(group, []).append(index)
+    ties: list[Sequence[int]] = [*together.values(), *identical(digests)]
+    if options.group is None:
+        ties += [(pair.first, pair.second) for pair in overlaps([scene.grid for scene in scenes])]
+    firsts = joined(len(scenes), ties)
+    places = sorted(set(firsts))
+    if len(places) < 2:
+        raise TrainingError(
+            f"all {len(scenes)} files are one group (parts of one scene, overlapping or equal): split by block, by "
+            "an area or a column, or say which belong together with a pattern"
+        )
+    if len(places) < len(scenes):
+        alone = sum(group == name for group, name in zip(groups, names, strict=True)) if options.group else 0
+        more = f"; {alone} names match no pattern and are alone" if alone else ""
+        notes.append(f"{len(scenes)} files in {len(places)} groups that are learned or kept together{more}")
+    totals = np.zeros((len(places), counts[0].shape[1]), np.int64)
+    for first, of_blocks in zip(firsts, counts, strict=True):
+        totals[places.index(first)] += of_blocks.sum(0)
+    kept = {
+        first for first, chosen in zip(places, choose(totals, options.share, options.seed), strict=True) if chosen
+    }
+    return [Parts(first not in kept, first in kept) for first in firsts]
+
+
+def _by_column(scenes: Sequence[Scene], said: Sequence[str | None], notes: list[str]) -> list[Parts]:
+    words = [(text or "").strip().lower() for text in said]
+    strange = [
+        (scene.name, text)
+        for scene, text, word in zip(scenes, said, words, strict=True)
+        if word not in (*_LEARNED, *_KEPT, "test")
+    ]
+    if strange:
+        raise TrainingError(
+            f"{len(strange)} of {len(scenes)} images have no split of train, val or test in the list, such as "
+            f"{strange[0][0]} ({strange[0][1] or 'nothing'}); fill the column or split in another way"
+        )
+    if left_out := words.count("test"):
+        notes.append(f"{left_out} images of the split test are neither learned nor measured on")
+    return [Parts(word in _LEARNED, word in _KEPT) for word in words]
+
+
+def _by_block(blocks: Sequence[Blocks], counts: Sequence[NDArray[np.int64]], options: SplitOptions) -> list[Parts]:
+    if sum(int((found.sum(1) > 0).sum()) for found in counts) < 2:
+        raise TrainingError("fewer than two blocks hold labels, so none can be kept: use smaller blocks")
+    chosen = choose(np.concatenate(list(counts)), options.share, options.seed)
+    parts, start = [], 0
+    for cut in blocks:
+        table = chosen[start : start + len(cut)].reshape(cut.rows, cut.columns)
+        start += len(cut)
+        if table.all() or not table.any():
+            parts.append(Parts(not table.any(), bool(table.all())))
+            continue
+        kept = KeptBlocks(cut, table)
+        parts.append(Parts(LearnedBlocks(kept, options.gap_px), kept))
+    return parts
+
+
+def _side(
+    scenes: Sequence[Scene],
+    parts: Sequence[Mask | bool],
+    counts: Sequence[NDArray[np.int64]],
+    *,
+    coarse: bool = False,
+) -> tuple[list[Scene], NDArray[np.int64]]:
+    """The scenes of one side that have labels (``coarse``: or coarse ones), and its labelled pixels by class."""
+    found: list[Scene] = []
+    total = np.zeros(counts[0].shape[1], np.int64)
+    for scene, part, of_blocks in zip(scenes, parts, counts, strict=True):
+        if part is False:
+            continue
+        one: Scene = scene if part is True else Masked(scene, part)
+        pixels = of_blocks.sum(0)
+        if part is not True:
+            pixels = _survey(one, Blocks.of(one.shape, _PIECE), len(total) - 1)[0].sum(0)
+        if pixels.sum() or (coarse and one.coarse_side is not None):
+            found.append(one)
+            total += pixels
+    return found, total
+
+
+def _refuse_empty(learned: NDArray[np.int64], kept: NDArray[np.int64], options: SplitOptions) -> None:
+    if not learned.sum() or not kept.sum():
+        side = "learned" if not learned.sum() else "kept"
+        raise TrainingError(
+            f"split by {options.by}: no labelled pixel is {side}; there are {learned.sum() + kept.sum():,} in all: "
+            "check the labels, or split in another way"
+        )
+
+
+def _about_way(
+    options: SplitOptions, blocks: Sequence[Blocks], learned: NDArray[np.int64], kept: NDArray[np.int64]
+) -> list[str]:
+    share = kept.sum() / (kept.sum() + learned.sum())
+    notes: list[str] = []
+    if options.by == "block" and max(len(cut) for cut in blocks) == 1:
+        notes.append("no raster is larger than a block, so whole files are learned or kept: use smaller blocks")
+    if options.by == "random":
+        notes.append(
+            "a random split: kept squares lie beside learned ones and are correlated with them, so the figures will "
+            "flatter; split by file or by larger blocks for honest ones"
+        )
+    if options.by in ("file", "block", "random") and abs(share - options.share) > max(0.05, 0.5 * options.share):
+        notes.append(f"{share:.0%} of the labelled pixels are kept, {options.share:.0%} were asked for")
+    return notes

@@ -1,0 +1,194 @@
+"""Targets on an image's grid: label rasters, polygons and indices of the imagery, as indices into LabelSets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.errors import ClassError
+from landseg.geo.aligned import AlignedLabels
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.labels import PolygonLabels
+from landseg.geo.truth import ClassRaster
+
+Target = NDArray[np.uint8]
+Pixels = NDArray[Any]
+
+
+@dataclass
+class Strange:
+    """Values of a label raster that have no class, with their numbers of pixels."""
+
+    name: str
+    classes: ClassMap
+    counts: Counter[float] = field(default_factory=Counter)
+
+
+class Targets(ABC):
+    """What is known of the classes under any rectangle of one image.
+
+    Attributes:
+        needs_pixels: whether `read` looks at the imagery.
+    """
+
+    needs_pixels = False
+
+    @abstractmethod
+    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+        """Target values (h, w), which the caller may write to; IGNORE_INDEX where nothing is known.
+
+        Args:
+            rect: of the image's pixels.
+            pixels: (C, h, w) under it; may be None where they are not needed.
+        """
+
+    def strange(self) -> list[Strange]:
+        """The values without a class among what was read."""
+        return []
+
+    def close(self) -> None:
+        """Close every file."""
+        return None
+
+
+class UnknownTargets(Targets):
+    """Of an image that has coarse labels only."""
+
+    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+        return np.full(rect.shape, IGNORE_INDEX, np.uint8)
+
+
+class RasterTargets(Targets):
+    """A label raster, brought onto the image's grid where its own is another; ``table`` (256,) says what each class
+    of its class map means as a target."""
+
+    def __init__(self, labels: AlignedLabels, classes: ClassMap, table: NDArray[np.uint8]) -> None:
+        self._truth = ClassRaster(labels, classes)
+        self._table = table
+
+    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+        target: Target = self._table[self._truth.read(rect)]
+        return target
+
+    def strange(self) -> list[Strange]:
+        found = self._truth
+        return [Strange(found.paths[0], found.classes, found.unknown.copy())] if found.unknown else []
+
+    def close(self) -> None:
+        self._truth.close()
+
+
+@dataclass(frozen=True)
+class PolygonTargets(Targets):
+    """Polygons burnt where they cover a pixel's centre: ``values`` by name, ``outside`` where there is none.
+
+    ``values`` None: every polygon means ``inside``.
+    """
+
+    polygons: PolygonLabels
+    grid: Grid
+    outside: int
+    values: Mapping[str, int] | None = None
+    inside: int = IGNORE_INDEX
+
+    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+        grid = self.grid.crop(rect)
+        if self.values is not None:
+            return self.polygons.burn_names(grid, self.values, self.outside)
+        return np.where(self.polygons.burn(grid), np.uint8(self.inside), np.uint8(self.outside))
+
+
+@dataclass(frozen=True)
+class IndexTargets(Targets):
+    """An index of the imagery: ``yes`` from the second limit on, ``no`` up to the first, nothing known between them.
+
+    ``kind`` is "ndvi", of the first (red) and the last (near infrared) band, or "greenness", the excess green of the
+    first three (Woebbecke et al. 1995), which leaves pixels darker than 30 on average unknown.
+    """
+
+    kind: str
+    limits: tuple[float, float]
+    yes: int
+    no: int
+    needs_pixels = True
+
+    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+        assert pixels is not None, "an index is computed from pixels"
+        values = (_ndvi if self.kind == "ndvi" else _excess_green)(pixels.astype(np.float32))
+        target = np.full(values.shape, IGNORE_INDEX, np.uint8)
+        target[values >= self.limits[1]] = self.yes
+        target[values <= self.limits[0]] = self.no
+        return target
+
+
+class JoinedTargets(Targets):
+    """One target of several: the first that says something, and a class before what is only excluded."""
+
+    def __init__(self, parts: Sequence[Targets], classes: int) -> None:
+        self._parts, self._classes = parts, classes
+        self.needs_pixels = any(part.needs_pixels for part in parts)
+
+    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+        joined = self._parts[0].read(rect, pixels)
+        for part in self._parts[1:]:
+            later = part.read(rect, pixels)
+            better = (joined == IGNORE_INDEX) | ((joined >= self._classes) & (later < self._classes))
+            joined[better] = later[better]
+        return joined
+
+    def strange(self) -> list[Strange]:
+        return [one for part in self._parts for one in part.strange()]
+
+    def close(self) -> None:
+        for part in self._parts:
+            part.close()
+
+
+def refuse_strange(found: Sequence[Strange]) -> None:
+    """Nothing, where every value had a class.
+
+    Raises:
+        ClassError: values without one, over all files in one sentence, with their numbers of pixels.
+    """
+    tables: list[ClassMap] = []
+    for one in found:
+        if one.counts and one.classes not in tables:
+            tables.append(one.classes)
+    sentences = []
+    for classes in tables:
+        mine = [one for one in found if one.classes == classes and one.counts]
+        total = sum((one.counts for one in mine), Counter[float]())
+        files = listed(sorted({one.name for one in mine}))
+        sentences.append(f"{files}: {classes.strangers(total)}")
+    if sentences:
+        raise ClassError("; ".join(sentences))
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """The first names, and how many more there are.
+
+    >>> listed(["a", "b", "c"], 2)
+    'a, b and 1 more'
+    """
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _ndvi(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    red, infrared = pixels[0], pixels[-1]
+    ratio: NDArray[np.float32] = (infrared - red) / np.maximum(infrared + red, 1)
+    return ratio
+
+
+def _excess_green(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
+    red, green, blue = pixels[:3]
+    total = red + green + blue
+    excess: NDArray[np.float32] = np.where(total < 90, np.nan, (2 * green - red - blue) / np.maximum(total, 1))
+    return excess

@@ -1,0 +1,75 @@
+"""Batches: the same for a step whoever asks, and ready for a loader."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, Sampler
+
+from landseg.training.augment import NONE, AugmentOptions
+from landseg.training.batches import Batch, Batches
+from landseg.training.sampler import CropSampler, SamplingOptions
+from landseg.training.scene import ArrayScene
+
+
+def scenes() -> list[ArrayScene]:
+    rng = np.random.default_rng(0)
+    made = []
+    for name in "ab":
+        pixels = rng.integers(0, 255, (3, 90, 120)).astype(np.uint8)
+        target = (pixels[0] > 127).astype(np.uint8)
+        made.append(ArrayScene(name, pixels, np.ones((90, 120), bool), target, zoom=(0.7, 2.0)))
+    return made
+
+
+def batches(seed: int = 3, options: AugmentOptions | None = None) -> Batches:
+    return Batches(CropSampler(scenes(), SamplingOptions(crop=24, batch=4), seed=seed), steps=6, options=options)
+
+
+def same(one: Batch, other: Batch) -> bool:
+    pairs = ((one.pixels, other.pixels), (one.valid, other.valid), (one.target, other.target))
+    return all(torch.equal(a, b) for a, b in pairs) and one.names == other.names
+
+
+def test_shapes_and_names() -> None:
+    batch = batches()[2]
+    assert batch.pixels.shape == (4, 3, 24, 24) and batch.pixels.dtype == torch.float32
+    assert batch.valid.shape == (4, 24, 24) and batch.valid.dtype == torch.bool
+    assert batch.target.shape == (4, 24, 24) and batch.target.dtype == torch.uint8
+    assert len(batch.names) == 4 and all(name[0] in "ab" and "at rows " in name for name in batch.names)
+    assert same(batch.to("cpu"), batch) and len(batches()) == 6
+    for step in (-1, 6):
+        with pytest.raises(IndexError, match=f"step {step} of 6"):
+            batches()[step]
+
+
+def test_a_batch_is_a_function_of_seed_and_step() -> None:
+    one, other = batches(), batches()
+    for step in range(6):
+        other[5 - step]  # asked in another order, and before
+        assert same(one[step], other[step])
+    assert not same(one[0], one[1]) and not same(one[0], batches(seed=4)[0])  # twins
+    plain = batches(options=NONE)[0]
+    assert plain.names == one[0].names and not torch.equal(
+        plain.pixels, one[0].pixels
+    )  # augmentation has its own dice
+    assert torch.equal(plain.pixels, plain.pixels.round())
+
+
+class From(Sampler[int]):
+    def __init__(self, first: int) -> None:
+        self.first = first
+
+    def __iter__(self):  # type: ignore[no-untyped-def]
+        return iter(range(self.first, 6))
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded, use of fork:DeprecationWarning")
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_loader_that_starts_in_the_middle_goes_on_as_if_undisturbed(workers: int) -> None:
+    data = batches()
+    undisturbed = [data[step] for step in range(6)]
+    resumed = list(DataLoader(data, batch_size=None, sampler=From(3), num_workers=workers))
+    assert len(resumed) == 3 and all(same(a, b) for a, b in zip(undisturbed[3:], resumed, strict=True))
+    assert not same(resumed[0], undisturbed[0])
