@@ -177,7 +177,7 @@ class Runner:
         2048 x 2048 pixels run as fast each as 512 x 512. It holds for the whole process.
         """
         if self.device.type == "cpu":
-            _keep_freed_memory()
+            keep_freed_memory()
 
     def bytes_per_pixel(self) -> float:
         """Memory that a forward pass needs for each input pixel, safety included.
@@ -236,7 +236,15 @@ def _has_bf16() -> bool:
     return False
 
 
-def _keep_freed_memory() -> None:
+def give_back_freed_memory() -> None:
+    """Free what Python holds in cycles only, and let glibc give free pages back to the system."""
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def keep_freed_memory() -> None:
     """Let glibc keep what is freed for the next layer instead of giving every page back and fetching it anew."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
@@ -245,11 +253,3 @@ def _keep_freed_memory() -> None:
     mallopt(mmap_threshold, 2**31 - 1)
     mallopt(trim_threshold, 2**31 - 1)
     mallopt(top_pad, 64 << 20)
-
-
-def give_back_freed_memory() -> None:
-    """Free what Python holds in cycles only, and let glibc give free pages back to the system."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
