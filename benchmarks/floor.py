@@ -9,15 +9,18 @@ common:
   cross-entropy; AdamW with the poly schedule; bfloat16 and channels-last, as landseg trains on a CPU;
 - `landseg`: `landseg train` with landcover_rgb.toml, of its sources Dubai alone, at 0.7 to 1.5 times its size.
 
-A run that has left its figures is not repeated. `--steps` makes the smp run of so many minutes on a quiet machine
-again on a busy one; `--time` prints how many steps that is.
+A run that has left its figures is not repeated. `--time` prints how many steps each arm makes in the time, on a quiet
+machine; `--steps`, one number for each of the arms, makes those runs again on a busy one.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -45,6 +48,7 @@ ARMS = ("smp", "landseg")
 KEPT_OUT = "tile8_"
 BEGIN = "<!-- table: python benchmarks/floor.py -->"
 ZOOM = (0.7, 1.5)
+TIMED, VALIDATIONS = 12, 10
 CROP, BATCH, RATE, DECAY, POWER = 384, 8, 5e-4, 0.01, 0.9
 
 
@@ -128,7 +132,7 @@ def run_smp(seed: int, recipe: Recipe, options: argparse.Namespace) -> dict[str,
     kept = [scene for scene in scenes if scene.name.startswith(KEPT_OUT)]
     learned = [scene for scene in scenes if not scene.name.startswith(KEPT_OUT)]
     print(f"seed {seed}: {len(learned)} scenes to learn from, {len(kept)} kept out", flush=True)
-    steps = train(network, learned, minutes=options.minutes, most=options.steps, seed=seed)
+    steps = train(network, learned, minutes=options.minutes, most=options.steps.get("smp"), seed=seed)
     found = measure(network, kept, len(recipe.classes))
     return {
         "minutes": options.minutes,
@@ -141,7 +145,8 @@ def run_smp(seed: int, recipe: Recipe, options: argparse.Namespace) -> dict[str,
 
 def run_landseg(seed: int, recipe: Recipe, options: argparse.Namespace) -> dict[str, Any]:
     """Train and measure as `landseg train` does."""
-    chosen = replace(recipe, fit=replace(recipe.fit, minutes=options.minutes, steps=None, seed=seed))
+    fit = replace(recipe.fit, minutes=options.minutes, steps=options.steps.get("landseg"), seed=seed)
+    chosen = replace(recipe, fit=fit)
     path = options.out / f"landseg-{seed}.safetensors"
     made = landseg_train(chosen, path, data=options.data, keep_out=[f"{KEPT_OUT}*"], overwrite=True, quiet=False)
     assert made.metrics is not None
@@ -174,14 +179,26 @@ def table(folder: Path) -> list[str]:
     return lines
 
 
-def time_of(recipe: Recipe, options: argparse.Namespace) -> str:
-    """How long a step of the plain recipe takes, and how many fit into the time."""
+def times_of(recipe: Recipe, options: argparse.Namespace) -> list[str]:
+    """How many steps each arm makes in the time, from a few of them."""
     scenes, _ = load_scenes(recipe, options.data)
     train(network_of(recipe), scenes, minutes=options.minutes, most=2, seed=0)  # kernels are chosen
     network, began = network_of(recipe), time.monotonic()
-    train(network, scenes, minutes=options.minutes, most=12, seed=0)
-    each = (time.monotonic() - began) / 12
-    return f"{each:.2f} s a step: {60 * options.minutes / each:.0f} steps in {options.minutes:g} minutes"
+    train(network, scenes, minutes=options.minutes, most=TIMED, seed=0)
+    each = {"smp": (time.monotonic() - began) / TIMED}
+    fit = replace(recipe.fit, minutes=options.minutes, steps=2 * TIMED, validate_every=TIMED, keep="last")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "timed.safetensors"
+        landseg_train(replace(recipe, fit=fit), path, data=options.data, keep_out=[f"{KEPT_OUT}*"], quiet=True)
+        with (path.with_suffix(".run") / "log.csv").open() as log:
+            ends = [float(row["seconds"]) for row in csv.DictReader(log)]
+    validation = ends[TIMED] - ends[TIMED - 1]
+    each["landseg"] = statistics.median(np.diff(ends))
+    counts = {"smp": 60 * options.minutes / each["smp"]}
+    counts["landseg"] = (60 * options.minutes - VALIDATIONS * validation) / each["landseg"]
+    return [
+        f"{arm}: {each[arm]:.2f} s a step, {counts[arm]:.0f} steps in {options.minutes:g} minutes" for arm in each
+    ]
 
 
 def main() -> None:
@@ -190,18 +207,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS))
     parser.add_argument("--minutes", type=float, default=15)
-    parser.add_argument("--steps", type=int)
-    parser.add_argument("--time", action="store_true", help="time 12 steps, and do no more")
+    parser.add_argument("--steps", nargs="+", type=int, default=[])
+    parser.add_argument("--time", action="store_true", help="time some steps, and do no more")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
+    options.steps = dict(zip(options.arms, options.steps, strict=False))
     options.out.mkdir(parents=True, exist_ok=True)
     recipe = read_recipe(Path(__file__).with_name("landcover_rgb.toml"))
     dubai = tuple(source for source in recipe.sources if source.images.startswith("landcover_dubai"))
     # At its own pixels: the shipped model has to know the same things larger, which costs it here.
     recipe = replace(recipe, sources=tuple(replace(source, zoom=ZOOM) for source in dubai))
     if options.time:
-        print(time_of(recipe, options))
+        print("\n".join(times_of(recipe, options)))
         return
     for seed in range(options.seeds):
         for arm in options.arms:
