@@ -7,7 +7,8 @@ The network is that of landcover_rgb.toml, a batch 8 crops of 384 x 384. The fir
 drawn, augmented and made ahead by loader workers; Lightning; the average of the weights; the log) with forward pass,
 backward pass and step of the optimizer on one batch in memory, in turns, and takes the medians. DIR holds
 `landcover_dubai/`; without it scenes of noise are as large as those of Dubai. The second tries memory formats,
-precisions, threads, optimizers and the allocator's settings, each in a process of its own.
+precisions, threads, gradients of depthwise convolutions, the allocator's settings and optimizers, each in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
 from landseg.models.build import build_network
+from landseg.tiling.infer import keep_freed_memory
 from landseg.training.batches import Batch, Batches
+from landseg.training.depthwise import quick_depthwise
 from landseg.training.device import Place
 from landseg.training.fit import FitOptions, Scaling, fit
 from landseg.training.losses import LabelSets, partial_cross_entropy
@@ -85,7 +88,7 @@ def bare(
     network: nn.Module, inputs: Tensor, target: Tensor, sets: LabelSets, *, settings: dict[str, Any] | None = None
 ) -> Callable[[], None]:
     """One forward pass, backward pass and step of the optimizer on a batch in memory, as a function."""
-    chosen = {"precision": "bf16", "channels_last": True, "fused": False, **(settings or {})}
+    chosen = {"precision": "bf16", "channels_last": True, "fused": False, "quick": True, **(settings or {})}
     order = torch.channels_last if chosen["channels_last"] else torch.contiguous_format
     network.train().to(memory_format=order)
     inputs = inputs.contiguous(memory_format=order)
@@ -101,7 +104,11 @@ def bare(
         nn.utils.clip_grad_norm_(network.parameters(), 5.0)
         optimizer.step()
 
-    return step
+    def quick_step() -> None:
+        with quick_depthwise(network):
+            step()
+
+    return quick_step if chosen["quick"] else step
 
 
 def timed(step: Callable[[], None], count: int) -> list[float]:
@@ -136,6 +143,7 @@ def cost(options: argparse.Namespace) -> list[str]:
     inputs = scaling_of(recipe).apply(batch.pixels, batch.valid)
     precision = Place.of(recipe.fit).precision
     found: dict[str, list[float]] = {"bare": [], "run": []}
+    keep_freed_memory()  # as a run does
     for _ in range(options.rounds):  # in turns: the machine's mood is the same for both
         step = bare(network_of(recipe), inputs, batch.target, sets, settings={"precision": precision})
         found["bare"] += timed(step, options.steps)
@@ -155,21 +163,21 @@ def cost(options: argparse.Namespace) -> list[str]:
 
 def combinations() -> Iterator[dict[str, Any]]:
     cores = len(os.sched_getaffinity(0))
+    plain = {"fused": False, "keep": False, "quick": False}
     for threads, precision, last in itertools.product(sorted({1, cores}), ("fp32", "bf16"), (False, True)):
-        yield {"threads": threads, "precision": precision, "channels_last": last, "fused": False, "keep": False}
-    best = {"threads": cores, "precision": "bf16", "channels_last": True}
-    yield {**best, "fused": True, "keep": False}
-    yield {**best, "fused": False, "keep": True}
-    yield {**best, "fused": True, "keep": True}
+        yield {"threads": threads, "precision": precision, "channels_last": last, **plain}
+    for precision in ("fp32", "bf16"):
+        yield {"threads": cores, "precision": precision, "channels_last": True, **plain, "quick": True}
+    best = {"threads": cores, "precision": "bf16", "channels_last": True, "quick": True}
+    for fused, keep in ((False, True), (True, True)):
+        yield {**best, "fused": fused, "keep": keep}
 
 
 def measure(settings: dict[str, Any], repeats: int) -> float:
     """Median seconds of a bare step with these settings, in this process."""
-    from landseg.tiling.infer import _keep_freed_memory
-
     torch.set_num_threads(settings["threads"])
     if settings["keep"]:
-        _keep_freed_memory()
+        keep_freed_memory()
     recipe = read_recipe(Path(__file__).with_name("landcover_rgb.toml"))
     sets = LabelSets.of(len(recipe.classes))
     inputs = torch.randn(recipe.sampling.batch, 3, recipe.sampling.crop, recipe.sampling.crop)
@@ -189,11 +197,11 @@ def settings_table(options: argparse.Namespace) -> list[str]:
         rows.append((float(done.stdout), settings))
         print(f"{rows[-1][0]:.2f} s  {settings}", file=sys.stderr, flush=True)
     lines = [
-        "| threads | precision | channels last | fused AdamW | freed memory kept | s a step |",
-        "|---|" + "---|" * 5,
+        "| threads | precision | channels last | landseg's gradients | freed memory kept | fused AdamW | s a step |",
+        "|---|" + "---|" * 6,
     ]
     for seconds, settings in sorted(rows, key=lambda row: row[0]):
-        said = ["yes" if settings[name] else "no" for name in ("channels_last", "fused", "keep")]
+        said = ["yes" if settings[name] else "no" for name in ("channels_last", "quick", "keep", "fused")]
         lines.append(f"| {settings['threads']} | {settings['precision']} | {' | '.join(said)} | {seconds:.2f} |")
     return lines
 
