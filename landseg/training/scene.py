@@ -22,8 +22,7 @@ Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
 """Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""
 
 PART = 2048  # a survey's rectangles: as high and wide as this, or of whole rows where these are short
-CELL = 256
-"""A survey's rectangles begin at multiples of this."""
+CELL = 256  # they begin at multiples of this
 
 
 class Scene(ABC):
