@@ -1,7 +1,7 @@
 """Make sample_tiles/ from the full sets: python benchmarks/make_sample_tiles.py DATA [sample_tiles].
 
-DATA holds the folders buildings_banepa, landcover_dubai, parcels_iowa and trees_socal, whose sources
-sample_tiles/README.md names. Files are copied as they are where that is possible. The exceptions: the demo
+DATA holds the folders buildings_banepa, landcover_dubai, landcover_india_s2, parcels_iowa and trees_socal, whose
+sources sample_tiles/README.md names. Files are copied as they are where that is possible. The exceptions: the demo
 scene is merged from 16 tiles and its hole masked, building polygons are cut to the chosen tiles, and the
 fourth band of the trees, which is near infrared, loses its wrong declaration as alpha. Prints what merging
 cost in pixel values.
@@ -24,6 +24,7 @@ from shapely.geometry import box
 
 LANDCOVER = {"train": ("tile1_part9", "tile2_part5", "tile3_part3", "tile6_part4"), "val": ("tile8_part4",)}
 BUILDING_TILES = [(x, y) for x in (386691, 386692, 386693, 386694) for y in (220244, 220245)]
+SENTINEL2 = "s2_086"
 PARCELS = ("field_02", "field_16")
 TREES = {
     "train": (
@@ -123,6 +124,8 @@ def main(data: Path, target: Path) -> None:
     for split, names in LANDCOVER.items():
         files = [data / "landcover_dubai" / (n + end) for n in names for end in (".jpg", "_labels.png")]
         copy(files, target / "landcover" / split)
+    sentinel2 = [data / "landcover_india_s2" / f"{SENTINEL2}{end}" for end in (".jpg", "_labels.png")]
+    copy(sentinel2, target / "sentinel2")
     make_buildings(data / "buildings_banepa", target / "buildings")
     parcels = [data / "parcels_iowa" / (name + end) for name in PARCELS for end in (".tif", ".gpkg")]
     copy(parcels, target / "parcels")

@@ -45,16 +45,17 @@ def test_samples_lie_on_the_scene_and_name_its_classes(sample_tiles: Path) -> No
     assert all((burnt[valid] == number).sum() > 20_000 for number in range(len(table)))
 
 
-@pytest.mark.parametrize("folder", ["landcover", "buildings", "parcels"])
+@pytest.mark.parametrize("folder", ["landcover", "sentinel2", "buildings", "parcels"])
 def test_class_tables(sample_tiles: Path, folder: str) -> None:
     table = ClassMap.from_json(tomllib.loads((sample_tiles / folder / "classes.toml").read_text()))
     assert len(table) >= 2
 
 
-def test_landcover_labels_fit(sample_tiles: Path) -> None:
-    table = ClassMap.from_json(tomllib.loads((sample_tiles / "landcover" / "classes.toml").read_text()))
-    images = sorted((sample_tiles / "landcover").rglob("*.jpg"))
-    assert len(images) == 5
+@pytest.mark.parametrize(("folder", "count"), [("landcover", 5), ("sentinel2", 1)])
+def test_label_rasters_fit(sample_tiles: Path, folder: str, count: int) -> None:
+    table = ClassMap.from_json(tomllib.loads((sample_tiles / folder / "classes.toml").read_text()))
+    images = sorted((sample_tiles / folder).rglob("*.jpg"))
+    assert len(images) == count
     for image in images:
         with Image.open(image) as pixels, Image.open(image.with_name(f"{image.stem}_labels.png")) as labels:
             assert pixels.size == labels.size
