@@ -1,6 +1,6 @@
 """How well a model finds the mapped buildings of Banepa, by default on the column of tiles that was kept out.
 
-    python benchmarks/banepa_buildings.py --data DIR [--model M] [--tiles '386690_*']
+    python benchmarks/banepa_buildings.py --data DIR [--model M] [--tiles '386691_*']
 
 DIR holds `buildings_banepa/`. Everything outside the polygons counts as no building: they are complete.
 """
@@ -40,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--model")
-    parser.add_argument("--tiles", default="386690_*")
+    parser.add_argument("--tiles", default="386691_*")
     options = parser.parse_args()
     folder = options.data / "buildings_banepa"
     tiles = sorted((folder / "tiles").glob(f"{options.tiles}.tif"))
