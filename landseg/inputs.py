@@ -16,6 +16,7 @@ from landseg.models.fit import misfit, reads_rgb
 from landseg.tiling.place import Placement
 
 _log = logging.getLogger(__name__)
+_told: set[str] = set()  # rasters of unknown resolution that were already spoken of
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -88,6 +89,13 @@ def match(
     return Matched(source, network, Placement(source.grid.shape, network.grid.shape, factor))
 
 
+def told(path: str | PathLike[str]) -> bool:
+    """Whether it was said before that a raster's resolution is unknown; from now on it was."""
+    before = str(path) in _told
+    _told.add(str(path))
+    return before
+
+
 def _bands(source: Source, card: Card) -> tuple[int, ...] | None:
     """The raster's bands for the card's, None where only their number can decide."""
     numbers = dict(zip((_plain(name) for name in source.band_names), source.band_numbers, strict=True))
@@ -121,6 +129,8 @@ def _factor(source: Source, card: Card, have: float | None, resolution_m: float 
         raise GridError(f"--resolution {resolution_m}: expected a positive number of metres, such as 0.5")
     want = card.resolution_m if resolution_m is None else resolution_m
     if want is None:
+        if have is None and not told(source.paths[0]):
+            _log.warning("%s has no usable coordinate system: its resolution is unknown", source.name)
         return 1.0
     if have is None:
         if resolution_m is None:

@@ -11,6 +11,7 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.source import FileSource
 from landseg.geo.store import disk_errors
+from landseg.inputs import told
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, intervals
 from landseg.models.bundle import Model
@@ -50,6 +51,7 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
+        told(one.image)  # that its pixels are of unknown size is no news: it was learned from like that
         predict(
             one.image,
             made,

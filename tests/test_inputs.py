@@ -38,6 +38,26 @@ def test_a_resolution_that_is_not_applied_is_spoken_of(
     assert ("0.25 m a pixel of model small were not applied" in caplog.text) == told
 
 
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")  # from writing the raster
+def test_an_unknown_resolution_is_spoken_of_once_and_not_where_it_was_said(
+    write_raster: Write, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING, "landseg")
+    log = logging.getLogger("landseg")
+    before, log.propagate = log.propagate, True
+    path, card = write_raster(noise(20, 30), crs=None), small_model().card
+    try:
+        match(path, card, source_resolution_m=0.5).close()
+        assert not caplog.records
+        for _ in range(2):
+            match(path, card).close()
+    finally:
+        log.propagate = before
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path.name} has no usable coordinate system: its resolution is unknown"
+    ]
+
+
 @pytest.mark.parametrize("metres", [math.inf, math.nan, 0.0, -2.0])
 def test_a_resolution_is_positive(metres: float, write_raster: Write) -> None:
     with pytest.raises(GridError, match=r"--resolution .*: expected a positive number of metres"):

@@ -1,6 +1,5 @@
 """Source: pixels and their validity, from one raster or several, at its own resolution or another."""
 
-import logging
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,9 +19,6 @@ STRIP_BYTES = 64 << 20
 
 Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
 """(C, h, w) in the source's dtype, and (h, w): True where the pixel holds data."""
-
-_log = logging.getLogger(__name__)
-_told: set[str] = set()  # rasters without a CRS that were already spoken of
 
 
 class Source(ABC):
@@ -230,7 +226,4 @@ def open_source(
     if not many:
         raise GridError("no raster given: name at least one")
     source: Source = FileSource(many[0], bands) if len(many) == 1 else MosaicSource(many, bands)
-    if source.grid.resolution_m is None and source.paths[0] not in _told:
-        _told.add(source.paths[0])
-        _log.warning("%s has no usable coordinate system: its resolution is unknown", source.name)
     return source.at_scale(resolution_factor)
