@@ -13,6 +13,7 @@ from landseg.geo.labels import PolygonLabels
 from landseg.geo.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.bundle import load_model
+from landseg.models.shipped import names, resolve
 from landseg.predict import predict
 from landseg.tiling.receptive import receptive_field
 from landseg.verify import verify
@@ -76,6 +77,30 @@ def test_it_maps_a_scene_of_dubai(sample_tiles: Path, tmp_path: Path) -> None:
         _count(confusion, image.with_name(f"{image.stem}_labels.png"), tmp_path / f"{image.stem}.tif", classes)
     # A sanity check, mostly on scenes that it has seen (0.51 when it was shipped); honest figures are in its card.
     assert confusion.mean_iou() > 0.45
+
+
+def test_the_other_one_maps_a_town_from_sentinel_2(sample_tiles: Path, tmp_path: Path) -> None:
+    model, scene = load_model("landcover-s2"), sample_tiles / "sentinel2" / "s2_086.jpg"
+    assert model.card.resolution_m == 10.0
+    predict(scene, tmp_path / "map.tif", model=model, source_resolution=5.0, quiet=True, device="cpu")
+    confusion = Confusion(len(model.card.classes))
+    _count(confusion, scene.with_name("s2_086_labels.png"), tmp_path / "map.tif", model.card.classes)
+    # A sanity check on a scene that the shipped weights have seen (0.81); honest figures are in its card.
+    assert confusion.mean_iou() > 0.7
+    # The twin: at the pixels of the file it is run at a scale that it does not know.
+    predict(scene, tmp_path / "fine.tif", model=model, source_resolution=10.0, quiet=True, device="cpu")
+    fine = Confusion(len(model.card.classes))
+    _count(fine, scene.with_name("s2_086_labels.png"), tmp_path / "fine.tif", model.card.classes)
+    assert fine.mean_iou() < confusion.mean_iou()
+
+
+@pytest.mark.parametrize("name", names())
+def test_what_ships_is_small_and_says_what_it_is(name: str) -> None:
+    path = resolve(name)
+    card = load_model(path).card
+    assert path.stat().st_size <= 12e6 and card.name == name
+    assert card.metrics is not None and set(card.metrics.per_class) == set(card.classes.names)
+    assert card.limitations and card.licence == "CC-BY-4.0" and "kept out" in card.metrics.measured_on
 
 
 def test_it_finds_the_buildings_of_banepa(sample_tiles: Path, tmp_path: Path) -> None:
