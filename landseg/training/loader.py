@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from landseg.errors import LandsegError, TrainingError
 from landseg.training.parts import BatchesLike, BatchLike, part_of
+
+_NICE = 10  # of 19
 
 
 class _Range(Dataset[Any]):
@@ -50,6 +53,7 @@ class Loader:
         self._loader = DataLoader(
             self._range, batch_size=None, shuffle=False, num_workers=workers, collate_fn=_as_it_is,
             multiprocessing_context="fork" if workers and sys.platform == "linux" else None,
+            worker_init_fn=_stand_back,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -67,6 +71,12 @@ class Loader:
             raise TrainingError(
                 "a process that makes batches died, most often for want of memory; use fewer workers or smaller crops"
             ) from error
+
+
+def _stand_back(worker: int) -> None:
+    """Batches are made in what the step leaves of the processor: a step waits for the slowest of its threads."""
+    if hasattr(os, "nice"):
+        os.nice(_NICE)
 
 
 def _as_it_is(item: Any) -> Any:
