@@ -20,6 +20,7 @@ from shapely.geometry import box
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
+from landseg.geo import majority
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.majority import resample_labels
 from landseg.geo.resample import box_taps
@@ -201,6 +202,18 @@ def test_labels_go_to_the_one_that_covers_most(seed: int, factor: float, kinds: 
             under = labels[rows.start :][rows.index[y]][:, columns.start + columns.index[x]]
             shares = {int(kind): cover[under == kind].sum() for kind in np.unique(under)}
             assert shares[int(found[y, x])] >= max(shares.values()) - 0.01
+
+
+@pytest.mark.parametrize("ballots", [1, 50, 1000])
+def test_votes_are_counted_in_parts(ballots: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    labels = np.random.default_rng(5).integers(0, 3, (40, 30)).astype(np.uint8)
+    taps = [box_taps(0, scaled_size(size, 2.6), factor=2.6, size=size) for size in labels.shape]
+    whole = resample_labels(labels, rows=taps[0], columns=taps[1], void=IGNORE_INDEX)
+    monkeypatch.setattr(majority, "_BALLOTS", ballots)
+    assert np.array_equal(resample_labels(labels, rows=taps[0], columns=taps[1], void=IGNORE_INDEX), whole)
+    # The twin: where only the first pixel under each is asked, others win.
+    monkeypatch.setattr(majority, "_whole", lambda weight: (np.arange(weight.shape[1]) == 0) + 0 * weight.astype(int))
+    assert not np.array_equal(resample_labels(labels, rows=taps[0], columns=taps[1], void=IGNORE_INDEX), whole)
 
 
 def test_unknown_is_a_label_that_has_to_be_outvoted() -> None:

@@ -9,7 +9,8 @@ from landseg.geo.resample import Taps
 
 _SHARE = 240
 """What the weights along one axis are counted in: halves, thirds, quarters, fifths, sixths and eighths are whole."""
-_LANES = 4  # labels whose votes share 64 bits, 16 each: 240 * 240 < 2 ** 16
+
+_BALLOTS = 1 << 20  # votes that are counted at a time
 
 
 def resample_labels(labels: NDArray[np.uint8], *, rows: Taps, columns: Taps, void: int) -> NDArray[np.uint8]:
@@ -23,39 +24,38 @@ def resample_labels(labels: NDArray[np.uint8], *, rows: Taps, columns: Taps, voi
         rows, columns: of `box_taps`.
         void: the label that means unknown.
     """
-    shape = (rows.size, columns.size)
-    seen = np.zeros(256, bool)
-    seen[labels] = True
-    kinds = [kind for kind in np.flatnonzero(seen).tolist() if kind != void]
-    if not kinds or (len(kinds) == 1 and not seen[void]):
-        return np.full(shape, kinds[0] if kinds else void, np.uint8)
-    listed = [void, *kinds] if seen[void] else kinds
-    best, chosen = np.zeros(shape, np.uint64), np.full(shape, void, np.uint8)
-    for first in range(0, len(listed), _LANES):
-        part = listed[first : first + _LANES]
-        votes = _votes(labels, part, rows, columns)
-        for lane, kind in enumerate(part):
-            mine = (votes >> np.uint64(16 * lane)) & np.uint64(0xFFFF)
-            wins = mine > best
-            if kind != void:
-                wins |= (mine == best) & (chosen == void) & (mine > 0)
-            best[wins], chosen[wins] = mine[wins], kind
+    low, high = (_along(_along(labels, rows, 0, least), columns, 1, least) for least in (np.minimum, np.maximum))
+    mixed = np.argwhere(low != high)  # borders: most pixels lie within one label
+    many = max(1, _BALLOTS // (rows.index.shape[1] * columns.index.shape[1]))
+    for first in range(0, len(mixed), many):
+        y, x = mixed[first : first + many].T
+        low[y, x] = _elected(labels, rows.part_at(y), columns.part_at(x), void)
+    return low
+
+
+def _along(labels: NDArray[np.uint8], taps: Taps, axis: int, least: np.ufunc) -> NDArray[np.uint8]:
+    """The least (or greatest) of the labels that have weight."""
+    index = np.where(taps.weight > 0, taps.index, taps.index[np.arange(taps.size), taps.weight.argmax(1)][:, None])
+    found: NDArray[np.uint8] = np.take(labels, index[:, 0], axis=axis)
+    for tap in range(1, index.shape[1]):
+        least(found, np.take(labels, index[:, tap], axis=axis), out=found)
+    return found
+
+
+def _elected(labels: NDArray[np.uint8], rows: Taps, columns: Taps, void: int) -> NDArray[np.uint8]:
+    """The labels (k,) of k output pixels, each with taps of its own in both directions."""
+    own = labels[rows.index[:, :, None], columns.index[:, None, :]]
+    share = _whole(rows.weight)[:, :, None] * _whole(columns.weight)[:, None, :]
+    best, chosen = np.zeros(len(own), np.int64), np.full(len(own), void, np.uint8)
+    seen = np.unique(own).tolist()
+    for kind in sorted(seen, key=lambda kind: (kind != void, kind)):
+        votes = np.where(own == kind, share, 0).sum((1, 2))
+        wins = votes > best
+        if kind != void:
+            wins |= (votes == best) & (chosen == void) & (votes > 0)
+        best[wins], chosen[wins] = votes[wins], kind
     return chosen
 
 
-def _votes(labels: NDArray[np.uint8], kinds: list[int], rows: Taps, columns: Taps) -> NDArray[np.uint64]:
-    """(n, m) with the weight of each kind in 16 bits of its own: one sum counts up to four of them."""
-    lanes = np.zeros(256, np.uint64)
-    lanes[kinds] = [1 << (16 * lane) for lane in range(len(kinds))]
-    return _along(_along(lanes[labels], rows, 0), columns, 1)
-
-
-def _along(stack: NDArray[np.uint64], taps: Taps, axis: int) -> NDArray[np.uint64]:
-    weights = np.rint(taps.weight * _SHARE).astype(np.uint64)
-    total: NDArray[np.uint64] | None = None
-    for tap in range(taps.index.shape[1]):
-        part = np.take(stack, taps.index[:, tap], axis=axis)
-        part *= weights[:, tap].reshape((-1, 1) if axis == 0 else (1, -1))
-        total = part if total is None else np.add(total, part, out=total)
-    assert total is not None, "taps hold at least two columns"
-    return total
+def _whole(weight: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.rint(weight * _SHARE).astype(np.int64)

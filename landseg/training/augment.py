@@ -59,7 +59,8 @@ def augment(crop: Crop, rng: np.random.Generator, options: AugmentOptions | None
     angle = 90 * int(rng.integers(4)) * options.turns
     mirrored = bool(rng.integers(2)) and options.flips
     crop = _turned(crop, angle, mirrored)
-    return replace(crop, pixels=_light(crop.pixels.to(torch.float32), crop.valid, rng, options))
+    pixels = crop.pixels.to(torch.float32, memory_format=torch.contiguous_format)  # turned ones are views
+    return replace(crop, pixels=_light(pixels, crop.valid, rng, options))
 
 
 def _turned(crop: Crop, angle: int, mirrored: bool) -> Crop:
