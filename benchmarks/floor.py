@@ -214,7 +214,9 @@ def main() -> None:
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
-    options.steps = dict(zip(options.arms, options.steps, strict=False))
+    if options.steps and len(options.steps) != len(options.arms):
+        parser.error(f"--steps takes one number for each of {' '.join(options.arms)}, got {len(options.steps)}")
+    options.steps = dict(zip(options.arms, options.steps, strict=False))  # none: by the clock
     options.out.mkdir(parents=True, exist_ok=True)
     recipe = read_recipe(Path(__file__).with_name("landcover_rgb.toml"))
     dubai = tuple(source for source in recipe.sources if source.images.startswith("landcover_dubai"))

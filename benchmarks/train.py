@@ -3,7 +3,7 @@
     python benchmarks/train.py [--data DIR] [--steps 12] [--rounds 3] [--workers 2] [--write docs/performance.md]
     python benchmarks/train.py --settings [--repeats 3] [--write docs/performance.md]
 
-The network is that of landcover_rgb.toml, a batch 8 crops of 384 x 384. The first compares a run of `fit` (crops
+The network is that of landcover_rgb.toml, with its crops. The first compares a run of `fit` (crops
 drawn, augmented and made ahead by loader workers; Lightning; the average of the weights; the log) with forward pass,
 backward pass and step of the optimizer on one batch in memory, in turns, and takes the medians. DIR holds
 `landcover_dubai/`; without it scenes of noise are as large as those of Dubai. The second tries memory formats,
