@@ -1,5 +1,6 @@
 """What several test modules share: Hypothesis profiles and small rasters."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,6 +44,17 @@ def sample_tiles() -> Path:
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are not forced onto the disk: that is for when the power fails, and takes longer than a small run."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    """What landseg's log says, from warnings up, whether or not a command that ran before keeps it to itself."""
+    said: list[str] = []
+    handler, log = logging.Handler(logging.WARNING), logging.getLogger("landseg")
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    log.addHandler(handler)
+    yield said
+    log.removeHandler(handler)
 
 
 @pytest.fixture

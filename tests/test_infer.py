@@ -97,8 +97,8 @@ def test_freed_memory_that_is_kept_can_be_given_back() -> None:
     code = """
 import torch
 from landseg.engine import resident_bytes
-from landseg.tiling.infer import _keep_freed_memory, give_back_freed_memory
-_keep_freed_memory()
+from landseg.tiling.infer import keep_freed_memory, give_back_freed_memory
+keep_freed_memory()
 taken = [torch.ones(1 << 20) for _ in range(256)]
 taken.append(taken)  # a cycle, as traced networks have them
 del taken
