@@ -55,8 +55,8 @@ class Format:
         return path.name[len(self.stem(path)) :]
 
     def stale_files(self, path: Path) -> list[Path]:
-        """Files beside ``path`` that belong to what it replaces, if they exist."""
-        names = (path.name + s if s.startswith("-") else self.stem(path) + s for s in self.stale)
+        """Files that, if they exist, belong to what ``path`` replaces: a .prj that stayed would lie."""
+        names = (path.name + s if s.startswith("-") else self.stem(path) + s for s in self.companions + self.stale)
         return [path.with_name(name) for name in names]
 
     def qml_path(self, path: Path) -> Path | None:
