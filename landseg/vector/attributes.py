@@ -140,4 +140,4 @@ def _radians(crs: pyproj.CRS, base: pyproj.CRS) -> Callable[[Floats], Floats]:
 
 
 def _sums(index: NDArray[np.int64], values: Floats, count: int) -> Floats:
-    return np.bincount(index, values, minlength=count)
+    return np.asarray(np.bincount(index, values, minlength=count), np.float64)

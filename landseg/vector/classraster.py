@@ -78,8 +78,6 @@ class ClassRaster:
         """
         known = () if self.table is None else self.table.classes
         known = tuple(entry for entry in known if self._wanted is None or entry.value in self._wanted)
-        if self.table is not None and not known and self._wanted is None:
-            known = self.table.classes
         have = {entry.value for entry in known}
         strangers = [int(value) for value in np.flatnonzero(self._seen) if value not in have]
         colors = self.file.palette(1) or {}
@@ -273,7 +271,7 @@ def read_confidence(file: RasterFile, rect: Rect) -> NDArray[np.float32]:
         BandError: the numbers are no confidences.
     """
     raw = file.read([1], rect, file.info.dtypes[0])[0]
-    values = raw.astype(np.float32) / (255 if raw.dtype == np.uint8 else 1)
+    values: NDArray[np.float32] = raw.astype(np.float32) / (255 if raw.dtype == np.uint8 else 1)
     values[~file.read_mask(1, rect)] = np.nan
     wrong = (values < 0) | (values > 1)
     if wrong.any():

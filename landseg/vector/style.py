@@ -34,16 +34,18 @@ def joined_qml(existing: str, classes: Sequence[LandClass], *, kind: str = "Poly
     """A style that is there with ours added, as a raster and polygons of one name share it; None: leave it alone.
 
     A raster's part (``pipe``) and a vector layer's (``renderer-v2``) do not meet in QGIS: each reads its own.
-    A vector's part that is there is somebody's, and stays unless `replace`; so does what is no style at all.
+    A vector's part that is there is somebody's, and stays unless `replace` or equal to ours; so does what is no
+    style at all.
     """
     try:
         root = Xml.fromstring(existing)
     except Xml.ParseError:
         return None
-    drawn = root.find("renderer-v2") is not None
-    if root.tag != "qgis" or (drawn and not replace):
+    if root.tag != "qgis":
         return None
-    return _text(_with_renderer(root, classes, kind))
+    drawn = root.find("renderer-v2") is not None
+    text = _text(_with_renderer(root, classes, kind))
+    return text if replace or not drawn or text == existing else None
 
 
 def write_qml(path: Path, classes: Sequence[LandClass], *, kind: str = "Polygon", replace: bool) -> bool:

@@ -1,0 +1,52 @@
+"""`landseg export`: a class raster as polygons."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import console
+from .options import Json, Overwrite
+
+
+def command(
+    raster: Annotated[str, typer.Argument(metavar="CLASSES.tif", help="The class raster, anything GDAL opens.")],
+    output: Annotated[
+        Path, typer.Argument(metavar="OUT", help=".gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet: the format.")
+    ],
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            "--classes", metavar="NAME,...|FILE", help="Classes that are wanted, by name or value; or a class table."
+        ),
+    ] = None,
+    aoi: Annotated[
+        str | None, typer.Option("--aoi", metavar="FILE|BOX", help="The part: polygons, or left,bottom,right,top.")
+    ] = None,
+    crs: Annotated[str | None, typer.Option("--crs", metavar="EPSG:N", help="Of the output. [the raster's]")] = None,
+    dissolve: Annotated[bool, typer.Option("--dissolve", help="One feature a class.")] = False,
+    by_class_files: Annotated[
+        bool, typer.Option("--by-class-files", help="A file for each class, OUT_class.suffix.")
+    ] = False,
+    geodesic: Annotated[
+        bool, typer.Option("--geodesic", help="Areas and lengths on the ellipsoid in projected systems too.")
+    ] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Turn a class raster into polygons, with areas, names and colours."""
+    from landseg.export import export
+
+    with console.working():
+        result = export(
+            raster,
+            output,
+            classes=classes,
+            aoi=aoi,
+            crs=crs,
+            dissolve=dissolve,
+            by_class_files=by_class_files,
+            geodesic=geodesic,
+            overwrite=overwrite,
+        )
+    console.show(result.to_json(), as_json=as_json, text=result.lines())

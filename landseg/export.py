@@ -1,0 +1,245 @@
+"""The use case after the map: a class raster as clean vector land cover."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from landseg.classes import ClassMap
+from landseg.errors import GridError, VectorError
+from landseg.exported import ClassTotal, ExportOptions, ExportSummary
+from landseg.geo.store import disk_errors, work_folder
+from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
+from landseg.tiling.progress import Progress
+from landseg.vector.attributes import Ruler, field_types, map_crs, to_map
+from landseg.vector.classraster import ClassRaster
+from landseg.vector.dissolve import Dissolver
+from landseg.vector.files import Files, add_styles, claimed, class_files
+from landseg.vector.formats import GEOJSON, vector_format
+from landseg.vector.outlines import Outlines, outlines
+from landseg.vector.writer import Move, publish
+
+__all__ = ["ExportOptions", "ExportSummary", "export", "polygonize"]
+
+_log = logging.getLogger(__name__)
+_MANY = 200_000  # features whose file takes long enough to say so
+File = str | PathLike[str]
+Chunk = tuple[dict[str, NDArray[Any]], NDArray[np.object_]]
+
+
+def export(raster: File, out: File, options: ExportOptions | None = None, **more: Any) -> ExportSummary:
+    """A class raster as polygons at `out`, in the format that its suffix names.
+
+    One polygon for each connected piece of a class; its corners are pixel corners, exactly. The files appear when
+    they are complete, or not at all. Memory is bounded by a strip of the raster and the largest polygon.
+
+    Args:
+        raster: a class raster, anything GDAL opens.
+        out: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet.
+        options: see `ExportOptions`; or its fields by name.
+
+    Raises:
+        LandsegError: one sentence: what was expected, what was found, what to do.
+    """
+    start, wanted, target = time.perf_counter(), options or ExportOptions.of(**more), Path(out)
+    vector_format(target)
+    area = wanted.area_of_interest
+    with ExitStack() as stack:
+        source = stack.enter_context(ClassRaster(fspath(raster), classes=wanted.classes, aoi=area))
+        _check_files(target, source, wanted)
+        run = _Run(source, target, wanted, crs=_output_crs(target, source, wanted.crs))
+        try:
+            with claimed(target) as work:
+                moves = run.made(work)
+                publish(moves)
+        except Exception as error:
+            refuse_promise(error)
+            raise
+        for stayed in add_styles(run.paths, source.classes, replace=wanted.overwrite):
+            _log.warning("%s is there and stays as it is: replace it with --overwrite", stayed)
+        return run.summary(time.perf_counter() - start)
+
+
+def polygonize(raster: Path, out: Path, classes: ClassMap, *, called: Path | None = None) -> int:
+    """The number of polygons that a class raster was written as, to replace `out`, for a run that publishes itself.
+
+    Where `out` is not the name that people know, `called` is. No .qml is written.
+
+    Raises:
+        LandsegError: see `export`.
+    """
+    with ClassRaster(raster, table=classes) as source:
+        run = _Run(source, out, ExportOptions(quiet=True), crs=map_crs(source.grid), called=called)
+        with disk_errors(called or out):
+            work_folder(out).mkdir(exist_ok=True)
+        with claimed(out) as work:
+            publish(run.made(work))
+    return sum(run.counts.values())
+
+
+@dataclass
+class _Run:
+    """One class raster on its way to one set of files."""
+
+    source: ClassRaster
+    out: Path
+    options: ExportOptions
+    crs: pyproj.CRS | None
+    called: Path | None = None
+    counts: Counter[int] = field(default_factory=Counter)
+    areas: Counter[int] = field(default_factory=Counter)
+    paths: tuple[Path, ...] = ()
+
+    def made(self, work: Path) -> list[Move]:
+        """Writes every feature and completes the files; the renames that publish them."""
+        source, options = self.source, self.options
+        if source.grid.crs is None:
+            _log.warning("%s has no coordinate system: sizes are in pixels (area_px)", source.file.label)
+        files = Files(
+            self.out,
+            field_types(located=source.grid.crs is not None, confidence=options.confidence is not None),
+            crs=self.crs,
+            kind="MultiPolygon" if options.dissolve else "Polygon",
+            work=work,
+            classes=source.classes if options.by_class_files else None,
+            called=self.called,
+            overwrite=options.overwrite,
+        )
+        for columns, shapes in self._dissolved(work) if options.dissolve else self._features():
+            for value, area in zip(columns["value"].tolist(), columns[self._area].tolist(), strict=True):
+                self.counts[value] += 1
+                self.areas[value] += area
+            files.write(columns, self._moved(shapes))
+        if files.count > _MANY:
+            _log.info("writing %d features", files.count)
+        self.paths = files.paths
+        return files.finish(source.classes)
+
+    def summary(self, seconds: float) -> ExportSummary:
+        """What was written, by class."""
+        located = self.source.grid.crs is not None
+        totals = []
+        for entry in self.source.classes:
+            area = round(float(self.areas[entry.value]), 3)
+            sizes = {"area_m2": area} if located else {"area_px": area}
+            totals.append(ClassTotal(entry.value, entry.name, self.counts[entry.value], **sizes))
+        form, crs = vector_format(self.out), self.crs
+        name = None if crs is None else "OGC:CRS84" if form is GEOJSON else _crs_name(crs)
+        features = sum(self.counts.values())
+        return ExportSummary(self.out, self.paths, form.name, features, tuple(totals), name, round(seconds, 3))
+
+    @property
+    def _area(self) -> str:
+        return "area_m2" if self.source.grid.crs is not None else "area_px"
+
+    def _features(self) -> Iterator[Chunk]:
+        for part in self._outlines():
+            yield self._attributed(part)
+
+    def _dissolved(self, work: Path) -> Iterator[Chunk]:
+        folder = work / "classes"
+        with disk_errors(self.out):
+            folder.mkdir()
+        pile = Dissolver(folder)
+        for part in self._outlines():
+            columns, shapes = self._attributed(part)
+            pile.add(columns, shapes, part.pixels)
+        yield from pile.features()
+
+    def _outlines(self) -> Iterator[Outlines]:
+        """The regions, with progress: half of it when they are read, half when they are outlined."""
+        source, area = self.source, self.source.rect.area
+        outlined = 0
+        with Progress(area, quiet=self.options.quiet) as progress:
+            strips = source.strips(lambda pixels: progress.add(pixels // 2))
+            for part in outlines(strips, width=source.rect.width, nodata=source.nodata):
+                yield part
+                outlined += (more := int(part.pixels.sum()) // 2)
+                progress.add(more)
+            progress.add(area - area // 2 - outlined)
+
+    def _attributed(self, part: Outlines) -> Chunk:
+        """Map shapes with their columns."""
+        source = self.source
+        shapes = to_map(part.shapes, source.grid)
+        ruler = Ruler.of(source.grid, geodesic=self.options.geodesic)
+        areas, lengths = ruler.measure(shapes)
+        names = {entry.value: entry.name for entry in source.classes}
+        values, which = np.unique(part.value, return_inverse=True)
+        texts = np.array([names[int(value)] for value in values], dtype=object)[which]
+        data: list[NDArray[Any]] = [source.first_in_whole(part.first) + 1, part.value, texts, areas, lengths]
+        if part.confidence is not None:
+            data += list(part.confidence.T)
+        fields = field_types(located=source.grid.crs is not None, confidence=part.confidence is not None)
+        return dict(zip(fields, data, strict=True)), shapes
+
+    def _moved(self, shapes: NDArray[Any]) -> NDArray[Any]:
+        """The shapes in the CRS of the output."""
+        own = map_crs(self.source.grid)
+        if own is None or self.crs is None or own == self.crs:
+            return shapes
+        move = pyproj.Transformer.from_crs(own, self.crs, always_xy=True)
+        moved = shapely.transform(shapes, lambda points: np.stack(move.transform(*points.T), axis=1))
+        if not np.isfinite(shapely.get_coordinates(moved)).all():
+            raise GridError(f"parts of the raster have no place in {_crs_name(self.crs)}: choose another --crs")
+        return np.asarray(moved)
+
+
+def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None:
+    """What can be refused before any work."""
+    if source.grid.crs is None and options.geodesic:
+        raise GridError(f"{source.file.label} has no coordinate system: leave --geodesic out, or assign one")
+    also = [Path(str(file)) for file in (options.aoi, options.confidence) if isinstance(file, (str, PathLike))]
+    inputs = [Path(source.file.path), *also, *files_behind(list(source.file.info.files))]
+    targets = list(class_files(out, source.classes).values()) if options.by_class_files else [out]
+    check_targets((), targets or [out], inputs)
+    if not options.overwrite:
+        check_absent((), targets)
+
+
+def _output_crs(out: Path, source: ClassRaster, text: str | None) -> pyproj.CRS | None:
+    """The CRS to write in.
+
+    Raises:
+        GridError: none of that name, or a raster that lies nowhere.
+        VectorError: GeoJSON in anything but WGS 84.
+    """
+    own = map_crs(source.grid)
+    if text is None:
+        if own is None and vector_format(out) is GEOJSON:
+            _log.warning("%s will be in pixel coordinates, which is no GeoJSON to others", out.name)
+        return own
+    try:
+        crs = pyproj.CRS.from_user_input(int(text) if text.isdigit() else text)
+    except pyproj.exceptions.CRSError as error:
+        raise GridError(f"--crs {text}: expected a coordinate system such as EPSG:32633") from error
+    if own is None:
+        raise GridError(
+            f"{source.file.label} has no coordinate system to turn into {text}: assign one (gdal_edit -a_srs)"
+        )
+    if not (crs.is_projected or crs.is_geographic):
+        raise GridError(f"--crs {text} is no map: expected a projected or geographic system such as EPSG:32633")
+    if vector_format(out) is GEOJSON:
+        if not crs.is_exact_same(pyproj.CRS.from_epsg(4326)) and crs != pyproj.CRS.from_user_input("OGC:CRS84"):
+            raise VectorError(
+                f"{out.name}: GeoJSON is in WGS 84 by its definition; leave --crs out, or write a .gpkg"
+            )
+        return own  # what writes it turns it, and cuts it at the date line
+    return crs
+
+
+def _crs_name(crs: pyproj.CRS) -> str:
+    authority = crs.to_authority()
+    return ":".join(authority) if authority else str(crs.name)
