@@ -161,14 +161,18 @@ class _Run:
     def _outlines(self) -> Iterator[Outlines]:
         """The regions, with progress: half of it when they are read, half when they are outlined."""
         source, area = self.source, self.source.rect.area
-        outlined = 0
+        told = 0
         with Progress(area, quiet=self.options.quiet) as progress:
-            strips = source.strips(lambda pixels: progress.add(pixels // 2))
-            for part in outlines(strips, width=source.rect.width, nodata=source.nodata):
+
+            def tell(pixels: int) -> None:
+                nonlocal told
+                told += pixels // 2
+                progress.add(pixels // 2)
+
+            for part in outlines(source.strips(tell), width=source.rect.width, nodata=source.nodata):
                 yield part
-                outlined += (more := int(part.pixels.sum()) // 2)
-                progress.add(more)
-            progress.add(area - area // 2 - outlined)
+                tell(int(part.pixels.sum()))
+            progress.add(area - told)  # what had no class
 
     def _attributed(self, part: Outlines) -> Chunk:
         """Map shapes with their columns."""
