@@ -14,13 +14,12 @@ import shapely
 
 from landseg.vector.spool import GEOMETRY, Spool
 
-ROWS = 65_536  # of a row group, at most; a batch of the spool is at least one
 _BOX = ("xmin", "ymin", "xmax", "ymax")
 _BOX_TYPE = pa.struct([(side, pa.float64()) for side in _BOX])
 
 
 def write_geoparquet(spool: Spool, path: Path, *, crs: pyproj.CRS | None, kind: str) -> None:
-    """Writes a spool's features; one batch is in memory. Column ``bbox`` holds the box of each."""
+    """Writes a spool's features, a row group a batch; one batch is in memory. Column ``bbox`` holds the box of each."""
     reader = spool.batches()
     schema = pa.schema([*list(reader.schema)[:-1], pa.field("bbox", _BOX_TYPE), pa.field(GEOMETRY, pa.binary())])
     schema = schema.with_metadata({"geo": json.dumps(metadata(spool, crs=crs, kind=kind))})
@@ -30,7 +29,7 @@ def write_geoparquet(spool: Spool, path: Path, *, crs: pyproj.CRS | None, kind: 
             boxes = shapely.bounds(shapely.from_wkb(wkb.to_numpy(zero_copy_only=False))).T
             box = pa.StructArray.from_arrays([pa.array(np.ascontiguousarray(side)) for side in boxes], list(_BOX))
             columns = [*batch.columns[:-1], box, wkb.cast(pa.binary())]
-            writer.write_batch(pa.record_batch(columns, schema=schema), row_group_size=ROWS)
+            writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def metadata(spool: Spool, *, crs: pyproj.CRS | None, kind: str) -> dict[str, Any]:
