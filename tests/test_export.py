@@ -1,7 +1,6 @@
-"""Polygons: what is traced is what was there, however it was cut; areas on the ground; areas of interest."""
+"""From a class raster to files: what is in them is what was in the raster, and nothing half-written is seen."""
 
-import itertools
-from collections.abc import Callable
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,328 +9,395 @@ import numpy as np
 import pyogrio
 import pyproj
 import pytest
+import rasterio
 import shapely
 from affine import Affine
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
-from rasterio.crs import CRS
 from rasterio.features import rasterize
+from vector_parts import CLASSES, GRIDS, SUFFIXES, blocky, read, write_classes
 
-import landseg.geo.vector
 from landseg.classes import ClassMap, LandClass
-from landseg.errors import GridError, OutputError, VectorError
-from landseg.geo.grid import ControlPoint, Grid, Rect
-from landseg.geo.layer import Layer
-from landseg.geo.sink import Outputs
-from landseg.geo.trace import trace
-from landseg.geo.vector import areas_m2, polygonize, read_aoi, vector_driver
+from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
+from landseg.export import ExportOptions, export, polygonize
+from landseg.geo.grid import Grid
+from landseg.vector import classraster, outlines
+from landseg.vector.dissolve import Dissolver
 
-CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(2, "road", (90, 90, 90))))
-UTM = CRS.from_epsg(32633)
-NORTH_UP = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
-small = arrays("uint8", st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.integers(0, 2))
+QUIET: dict[str, Any] = {"quiet": True}
 
 
-def burnt(regions: Any, shape: tuple[int, int]) -> Any:
-    shapes = [(polygon, value) for value, polygon in regions]
-    return rasterize(shapes, shape, dtype="uint8") if shapes else np.zeros(shape, "uint8")
+@pytest.fixture
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlines, "CHUNK", 37)
+    monkeypatch.setattr(classraster, "STRIP_PIXELS", 31 * 7)
 
 
-def cut(image: Any, rows: list[int]) -> list[Any]:
-    edges = sorted({0, image.shape[0], *(row for row in rows if row < image.shape[0])})
-    return [image[top:bottom] for top, bottom in itertools.pairwise(edges)]
+def assert_same_map(out: Path, grid: Grid, values: Any) -> None:
+    """Rasterising the file gives the raster back, and its columns say what there is."""
+    frame = read(out)
+    if out.suffix == ".geojson" and grid.crs is not None:
+        frame = frame.to_crs(grid.crs.to_wkt())
+    shapes = list(zip(frame.geometry, frame.value, strict=True))
+    burnt = rasterize(shapes, grid.shape, transform=grid.map_transform, dtype="uint8")
+    assert np.array_equal(burnt, values)
+    assert set(zip(frame.value, frame.name, strict=True)) == {(1, "building"), (2, "road")}
+    assert frame.id.is_unique
+    rows, columns = np.divmod(frame.id.to_numpy() - 1, grid.width)
+    assert np.array_equal(values[rows, columns], frame.value)
+    if grid.crs is None:
+        assert frame.area_px.sum() == pytest.approx((values > 0).sum())
+        return
+    if out.suffix != ".geojson":
+        assert frame.crs == pyproj.CRS.from_user_input(grid.crs)
+    pixel = abs(grid.transform.determinant)
+    if grid.crs.to_epsg() in (4326, 3857):
+        assert grid.resolution_m is not None
+        pixel = grid.resolution_m**2
+    assert frame.area_m2.sum() == pytest.approx((values > 0).sum() * pixel, rel=1e-5)
 
 
-def same_regions(image: Any, strips: list[Any], tracer: Callable[..., Any] = trace) -> None:
-    """Rasterising the polygons gives the raster back, and they do not depend on the strips."""
-    whole, parts = list(trace([image], nodata=0)), list(tracer(strips, nodata=0))
-    assert np.array_equal(burnt(parts, image.shape), image)
-    assert len(parts) == len(whole)
-
-    def order(region: Any) -> Any:
-        return region[0], shapely.normalize(region[1]).bounds, region[1].area
-
-    for (value, polygon), (other, joined) in zip(sorted(whole, key=order), sorted(parts, key=order), strict=True):
-        assert value == other
-        assert joined.geom_type == "Polygon" and joined.is_valid
-        assert joined.equals(polygon)
-        assert len(shapely.get_coordinates(joined)) == len(shapely.get_coordinates(polygon))
-
-
-@given(image=small, rows=st.lists(st.integers(1, 12), max_size=4))
-def test_polygons_do_not_depend_on_the_cut(image: Any, rows: list[int]) -> None:
-    same_regions(image, cut(image, rows))
-
-
-def test_twin_polygons_cut_at_the_strips_are_caught() -> None:
-    def cut_trace(strips: list[Any], *, nodata: int) -> Any:
-        top = 0
-        for strip in strips:
-            for value, polygon in trace([strip], nodata=nodata):
-                yield value, shapely.transform(polygon, lambda points, top=top: points + np.array([0, top]))
-            top += len(strip)
-
-    image = np.ones((4, 3), "uint8")
-    same_regions(image, [image[:2], image[2:]])
-    with pytest.raises(AssertionError):
-        same_regions(image, [image[:2], image[2:]], cut_trace)
-
-
-def test_twin_polygons_half_a_pixel_off_are_caught() -> None:
-    def shifted(strips: list[Any], *, nodata: int) -> Any:
-        for value, polygon in trace(strips, nodata=nodata):
-            yield value, shapely.transform(polygon, lambda points: points + 0.6)
-
-    image = np.pad(np.ones((4, 3), "uint8"), 2)
-    with pytest.raises(AssertionError):
-        same_regions(image, [image], shifted)
-
-
-def test_a_ring_across_strips_keeps_its_hole() -> None:
-    image = np.ones((6, 6), "uint8")
-    image[2:4, 2:4] = 2
-    regions = dict(trace([image[:3], image[3:]], nodata=0))
-    assert regions[1].equals(shapely.box(0, 0, 6, 6) - shapely.box(2, 2, 4, 4))
-    assert regions[2].equals(shapely.box(2, 2, 4, 4))
-    assert len(shapely.get_coordinates(regions[1])) == 10
-
-
-GRIDS = {
-    "north-up": Grid(UTM, NORTH_UP, 31, 23),
-    "south-up": Grid(UTM, Affine(0.5, 0, 500_000, 0, 0.5, 5_400_000), 31, 23),
-    "rotated": Grid(UTM, Affine(0.5, 0.25, 500_000, 0.25, -0.5, 5_400_000), 31, 23),
-    "geographic": Grid(CRS.from_epsg(4326), Affine(2**-17, 0, 10, 0, -(2**-17), 50), 31, 23),
-    "mercator": Grid(CRS.from_epsg(3857), Affine(0.5, 0, 1_000_000, 0, -0.5, 6_000_000), 31, 23),
-    "control points": Grid.from_control_points(
-        UTM,
-        tuple(
-            ControlPoint(row, col, 5e5 + 2 * col + 0.5 * row, 54e5 - 2 * row) for row in (0, 23) for col in (0, 31)
-        ),
-        width=31,
-        height=23,
-    ),
-    "no CRS": Grid(None, Affine.identity(), 31, 23),
-}
-
-
-def write_classes(path: Path, grid: Grid, values: Any) -> Path:
-    with Outputs.begin([Layer.of_classes("classes", path, CLASSES)], grid, signature={}) as outputs:
-        outputs.write("classes", grid.rect, values)
-        outputs.finish()
-    return path
-
-
-@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".geojson", ".fgb"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("name", GRIDS)
-def test_rasterising_the_file_gives_the_raster_back(
-    tmp_path: Path, rng: Any, monkeypatch: pytest.MonkeyPatch, name: str, suffix: str
-) -> None:
-    monkeypatch.setattr(landseg.geo.vector, "CHUNK", 37)  # several chunks
-    monkeypatch.setattr(landseg.geo.vector, "STRIP_PIXELS", 31 * 7)  # several strips
+@pytest.mark.usefixtures("small_steps")
+def test_rasterising_the_file_gives_the_raster_back(tmp_path: Path, rng: Any, name: str, suffix: str) -> None:
     grid = GRIDS[name]
-    values = np.kron(rng.integers(0, 3, (8, 11)), np.ones((3, 3)))[:23, :31].astype("uint8")
-    values[:5] = rng.integers(0, 3, (5, 31))
+    values = blocky(rng, grid)
     raster = write_classes(tmp_path / "map.tif", grid, values)
     out = tmp_path / f"polygons{suffix}"
-    count = polygonize(raster, out, CLASSES)
-    frame = geopandas.read_file(out)
-    assert len(frame) == count > 37
-    shapes = zip(frame.geometry, frame.value, strict=True)
-    assert np.array_equal(rasterize(shapes, grid.shape, transform=grid.map_transform, dtype="uint8"), values)
-    assert set(zip(frame.value, frame.name, strict=True)) == {(1, "building"), (2, "road")}
-    if grid.crs is not None:
-        assert frame.crs == pyproj.CRS.from_user_input(grid.crs)
-        pixel = grid.resolution_m**2 if name in ("geographic", "mercator") else abs(grid.transform.determinant)  # type: ignore[operator]
-        assert frame.area_m2.sum() == pytest.approx((values > 0).sum() * pixel, rel=1e-5)
+    done = export(raster, out, quiet=True)
+    assert_same_map(out, grid, values)
+    assert done.features == len(read(out)) > 37
     assert not [entry for entry in tmp_path.iterdir() if entry.name.startswith(".")]
 
 
-@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".geojson", ".fgb"])
-def test_no_data_gives_a_file_without_polygons(tmp_path: Path, suffix: str) -> None:
+def test_twin_another_map_is_caught(tmp_path: Path, rng: Any) -> None:
+    grid = GRIDS["north-up"]
+    values = blocky(rng, grid)
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    export(raster, tmp_path / "p.gpkg", **QUIET)
+    assert_same_map(tmp_path / "p.gpkg", grid, values)
+    shifted = Grid(grid.crs, grid.transform @ Affine.translation(0.6, 0), grid.width, grid.height)
+    with pytest.raises(AssertionError):
+        assert_same_map(tmp_path / "p.gpkg", shifted, values)
+    values[7, 7] = 3 - values[7, 7]
+    with pytest.raises(AssertionError):
+        assert_same_map(tmp_path / "p.gpkg", grid, values)
+
+
+def test_the_summary_counts_what_the_file_holds(tmp_path: Path, rng: Any) -> None:
+    grid = GRIDS["mercator"]
+    values = blocky(rng, grid)
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    done = export(raster, tmp_path / "p.gpkg", ExportOptions(quiet=True))
+    record = json.loads(json.dumps(done.to_json()))
+    frame = read(tmp_path / "p.gpkg")
+    assert record["features"] == len(frame) and record["output"] == str(tmp_path / "p.gpkg")
+    assert record["files"] == [record["output"]] and record["crs"] == "EPSG:3857"
+    for total in record["classes"]:
+        mine = frame[frame.value == total["value"]]
+        assert (total["name"], total["count"]) == (mine.name.iloc[0], len(mine))
+        assert total["area_m2"] == pytest.approx(mine.area_m2.sum(), abs=1e-3)
+    assert "building" in "\n".join(done.lines()) and "EPSG:3857" in done.lines()[-1]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_no_data_gives_an_empty_file_that_is_valid(tmp_path: Path, suffix: str) -> None:
     grid = GRIDS["north-up"]
     raster = write_classes(tmp_path / "map.tif", grid, np.zeros(grid.shape, "uint8"))
     out = tmp_path / f"empty{suffix}"
-    assert polygonize(raster, out, CLASSES) == 0
-    assert len(geopandas.read_file(out)) == 0
-    if suffix != ".geojson":  # which has no columns without features
-        assert list(pyogrio.read_info(out)["fields"]) == ["value", "name", "area_m2"]
+    done = export(raster, out, **QUIET)
+    assert done.features == 0 and [(c.name, c.count, c.area_m2) for c in done.classes] == [
+        ("building", 0, 0),
+        ("road", 0, 0),
+    ]
+    frame = read(out)
+    assert len(frame) == 0
+    if suffix != ".geojson":  # which has no columns without features, and a CRS by definition
+        assert frame.crs == pyproj.CRS.from_user_input(grid.crs)
+        assert list(frame.columns)[:4] == ["id", "value", "name", "area_m2"]
 
 
-@pytest.mark.parametrize("suffix", [".gpkg", ".shp"])
-def test_equal_rasters_give_equal_bytes(tmp_path: Path, rng: Any, suffix: str) -> None:
+def test_without_a_crs_sizes_are_in_pixels_and_that_is_said_once(tmp_path: Path, caplog: Any) -> None:
+    grid = Grid(None, Affine(0.25, 0, 3, 0, -0.25, 9), 31, 23)
+    raster = write_classes(tmp_path / "map.tif", grid, np.ones(grid.shape, "uint8"))
+    with caplog.at_level("WARNING", "landseg"):
+        done = export(raster, tmp_path / "p.gpkg", **QUIET)
+    assert [record.message for record in caplog.records if "coordinate system" in record.message] == [
+        f"{raster} has no coordinate system: sizes are in pixels (area_px)"
+    ]
+    frame = read(tmp_path / "p.gpkg")
+    assert (frame.area_px[0], frame.perimeter_px[0]) == (31 * 23, 2 * (31 + 23))
+    assert "area_m2" not in frame.columns
+    assert done.to_json()["classes"][0]["area_px"] == 31 * 23 and done.crs is None
+    assert " px" in "\n".join(done.lines())
+
+
+def test_another_crs_and_geodesic_areas(tmp_path: Path, rng: Any) -> None:
     grid = GRIDS["north-up"]
-    raster = write_classes(tmp_path / "map.tif", grid, rng.integers(0, 3, grid.shape).astype("uint8"))
-    once, twice = tmp_path / "1" / f"p{suffix}", tmp_path / "2" / f"p{suffix}"
-    for out in (once, twice):
-        out.parent.mkdir()
-        polygonize(raster, out, CLASSES)
-    for file in once.parent.iterdir():
-        assert file.read_bytes() == (twice.parent / file.name).read_bytes(), file.name
+    values = blocky(rng, grid)
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    export(raster, tmp_path / "own.gpkg", **QUIET)
+    export(raster, tmp_path / "far.gpkg", crs="EPSG:4326", geodesic=True, **QUIET)
+    own, far = read(tmp_path / "own.gpkg"), read(tmp_path / "far.gpkg")
+    assert far.crs == pyproj.CRS.from_epsg(4326) and far.id.tolist() == own.id.tolist()
+    back = far.to_crs(own.crs)
+    assert max(a.hausdorff_distance(b) for a, b in zip(back.geometry, own.geometry, strict=True)) < 1e-6
+    ratio = far.area_m2 / own.area_m2
+    assert ratio.to_numpy() == pytest.approx(1 / 0.9996**2, rel=1e-5)
 
 
-@pytest.mark.parametrize("epsg", [4326, 3857])
-@pytest.mark.parametrize("latitude", [0, 52, -70])
-def test_areas_on_the_ground_agree_with_geodesics(epsg: int, latitude: float) -> None:
-    crs = pyproj.CRS.from_epsg(epsg)
-    x, y = pyproj.Transformer.from_crs(4326, crs, always_xy=True).transform(179.9, latitude)
-    pixel = 1e-5 if epsg == 4326 else 1.0
-    grid = Grid(CRS.from_epsg(epsg), Affine(pixel, 0, x, 0, -pixel, y), 40, 40)
-    west, north = x + 3 * pixel, y - 2 * pixel
-    shape = shapely.box(west, north - 25 * pixel, west + 30 * pixel, north) - shapely.box(
-        west + 5 * pixel, north - 9 * pixel, west + 8 * pixel, north - 5 * pixel
+@pytest.mark.parametrize(
+    ("wanted", "names"), [("road", {"road"}), ("2", {"road"}), ("building,2", {"building", "road"})]
+)
+def test_classes_are_picked_by_name_or_value(tmp_path: Path, rng: Any, wanted: str, names: set[str]) -> None:
+    grid = GRIDS["north-up"]
+    raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))
+    done = export(raster, tmp_path / "p.gpkg", classes=wanted, **QUIET)
+    assert set(read(tmp_path / "p.gpkg").name) == names == {total.name for total in done.classes}
+
+
+def test_an_aoi_crops_and_does_not_rename(tmp_path: Path, rng: Any) -> None:
+    grid = GRIDS["north-up"]
+    values = blocky(rng, grid)
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    export(raster, tmp_path / "all.gpkg", **QUIET)
+    x, y = 500_000, 5_400_000
+    export(raster, tmp_path / "box.gpkg", aoi=(x + 2, y - 9, x + 12, y - 1), **QUIET)
+    every, part = read(tmp_path / "all.gpkg"), read(tmp_path / "box.gpkg")
+    assert part.geometry.union_all().within(shapely.box(x + 2, y - 9, x + 12, y - 1))
+    inside = every[every.within(shapely.box(x + 2.5, y - 8.5, x + 11.5, y - 1.5))]
+    assert len(inside) > 2
+    for row in inside.itertuples():  # the same pieces have the same ids
+        (same,) = part[part.id == row.id].geometry
+        assert same.equals(row.geometry)
+    triangle = shapely.Polygon([(x, y), (x + 15, y), (x, y - 11)])
+    geopandas.GeoDataFrame(geometry=[triangle], crs=32633).to_file(tmp_path / "aoi.fgb")
+    export(raster, tmp_path / "cut.gpkg", aoi=tmp_path / "aoi.fgb", **QUIET)
+    burnt = rasterize(
+        list(zip(read(tmp_path / "cut.gpkg").geometry, read(tmp_path / "cut.gpkg").value, strict=True)),
+        grid.shape,
+        transform=grid.transform,
+        dtype="uint8",
     )
-    back = pyproj.Transformer.from_crs(crs, 4326, always_xy=True)
-    degrees = shapely.transform(shape, lambda points: np.stack(back.transform(*points.T), axis=1))
-    geodesic = abs(pyproj.Geod(ellps="WGS84").geometry_area_perimeter(degrees)[0])
-    assert areas_m2(np.array([shape]), grid)[0] == pytest.approx(geodesic, rel=1e-6)
+    inside_triangle = rasterize([triangle], grid.shape, transform=grid.transform, dtype="uint8") > 0
+    assert np.array_equal(burnt, np.where(inside_triangle, values, 0))
 
 
-def test_areas_beyond_the_date_line_are_not_torn() -> None:
-    grid = Grid(CRS.from_epsg(4326), Affine(0.001, 0, 179.9, 0, -0.001, 10), 200, 100)
-    inside, across = shapely.box(179.91, 9.95, 179.93, 9.96), shapely.box(179.99, 9.95, 180.01, 9.96)
-    one, other = areas_m2(np.array([inside, across]), grid)
-    assert one == pytest.approx(other, rel=1e-9)
+def assert_dissolved(dissolved: Any, every: Any) -> None:
+    assert dissolved.value.tolist() == [1, 2] and dissolved.geometry.is_valid.all()
+    for row in dissolved.itertuples():
+        mine = every[every.value == row.value]
+        assert row.geometry.equals(mine.geometry.union_all())
+        assert row.id == mine.id.min()
+        assert row.area_m2 == pytest.approx(mine.area_m2.sum())
+        assert row.perimeter_m == pytest.approx(mine.perimeter_m.sum())
 
 
-def test_areas_in_feet_are_metres_and_unknown_is_nan() -> None:
-    square = np.array([shapely.box(0, 0, 10, 10)])
-    feet = Grid(CRS.from_epsg(2263), Affine(1, 0, 980_000, 0, -1, 200_000), 10, 10)
-    assert areas_m2(square, feet)[0] == pytest.approx(100 * 0.3048006096**2, rel=1e-9)
-    assert np.isnan(areas_m2(square, GRIDS["no CRS"])).all()
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("suffix", [".gpkg", ".fgb", ".parquet"])
+def test_dissolved_there_is_one_feature_a_class(tmp_path: Path, rng: Any, suffix: str) -> None:
+    grid = GRIDS["north-up"]
+    raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))
+    export(raster, tmp_path / "every.gpkg", **QUIET)
+    done = export(raster, tmp_path / f"one{suffix}", dissolve=True, **QUIET)
+    dissolved, every = read(tmp_path / f"one{suffix}").sort_values("value"), read(tmp_path / "every.gpkg")
+    assert done.features == 2
+    assert_dissolved(dissolved, every)
+    with pytest.raises(AssertionError):
+        assert_dissolved(dissolved, every[1:])
 
 
-def test_targets_that_cannot_be(tmp_path: Path) -> None:
+def test_dissolved_confidences_are_weighed_by_pixels(tmp_path: Path) -> None:
+    pile = Dissolver(tmp_path)
+    squares = shapely.box(np.arange(3) * 2, 0, np.arange(3) * 2 + 1, 1)
+    for part in (slice(0, 2), slice(2, 3)):
+        columns = {
+            "id": np.array([9, 4, 7])[part],
+            "value": np.array([1, 1, 1])[part],
+            "name": np.array(["a", "a", "a"], dtype=object)[part],
+            "confidence_mean": np.array([0.5, np.nan, 0.8])[part],
+            "confidence_min": np.array([0.4, np.nan, 0.3])[part],
+        }
+        pile.add(columns, squares[part], np.array([1, 5, 3])[part])
+    ((columns, (shape,)),) = pile.features()
+    assert shape.equals(shapely.MultiPolygon(list(squares)))
+    assert [columns[name][0] for name in ("id", "value", "name", "confidence_min")] == [4, 1, "a", 0.3]
+    assert columns["confidence_mean"][0] == pytest.approx((0.5 * 1 + 0.8 * 3) / 4)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".shp.zip"])
+def test_a_file_for_each_class(tmp_path: Path, rng: Any, suffix: str) -> None:
+    grid = GRIDS["north-up"]
+    table = ClassMap((*CLASSES.classes, LandClass(5, "bare soil / rock", (1, 2, 3))))
+    raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid), table)
+    done = export(raster, tmp_path / f"p{suffix}", by_class_files=True, **QUIET)
+    names = [f"p_building{suffix}", f"p_road{suffix}", f"p_bare_soil_rock{suffix}"]
+    assert [file.name for file in done.files] == names
+    for file, value in zip(done.files, (1, 2, 5), strict=True):
+        frame = read(file)
+        assert set(frame.value) == ({value} if value != 5 else set())
+    assert not (tmp_path / f"p{suffix}").exists()
+    with pytest.raises(OutputError, match=r"p_building.* exists.*--overwrite"):
+        export(raster, tmp_path / f"p{suffix}", by_class_files=True, **QUIET)
+
+
+def test_equal_rasters_give_equal_bytes(tmp_path: Path, rng: Any) -> None:
+    grid = GRIDS["north-up"]
+    raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))
+    for suffix in SUFFIXES:
+        found = []
+        for folder in ("1", "2"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            export(raster, tmp_path / folder / f"p{suffix}", overwrite=True, **QUIET)
+            found.append({file.name: file.read_bytes() for file in (tmp_path / folder).iterdir()})
+        assert found[0] == found[1], suffix
+
+
+def test_the_style_lies_beside_and_the_rasters_own_stays(tmp_path: Path, rng: Any, caplog: Any) -> None:
+    grid = GRIDS["north-up"]
+    raster = write_classes(tmp_path / "town.tif", grid, blocky(rng, grid))
+    palette = (tmp_path / "town.qml").read_text()
+    assert "paletted" in palette and "renderer-v2" not in palette
+    export(raster, tmp_path / "town.fgb", **QUIET)
+    both = (tmp_path / "town.qml").read_text()
+    assert "paletted" in both and "renderer-v2" in both and "200,30,30" in both
+    export(raster, tmp_path / "town.geojson", **QUIET)
+    assert (tmp_path / "town.qml").read_text() == both and not caplog.records
+    mine = both.replace("200,30,30", "1,1,1")
+    (tmp_path / "town.qml").write_text(mine)
+    export(raster, tmp_path / "town.parquet", **QUIET)
+    assert (tmp_path / "town.qml").read_text() == mine
+    assert "town.qml is there and stays as it is" in caplog.text
+
+
+def test_polygons_of_a_run_replace_and_leave_no_style(tmp_path: Path, rng: Any) -> None:
+    grid = GRIDS["north-up"]
+    values = blocky(rng, grid)
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    (tmp_path / "p.fgb").write_text("old")
+    assert polygonize(raster, tmp_path / "p.fgb", CLASSES) == len(read(tmp_path / "p.fgb"))
+    assert_same_map(tmp_path / "p.fgb", grid, values)
+    assert not (tmp_path / "p.qml").exists()
+
+
+def refused(raster: Path, out: Path, error: type[LandsegError], text: str, **options: Any) -> None:
+    """A sentence, and nothing else is there than before."""
+    before = {path: path.read_bytes() for path in out.parent.rglob("*") if path.is_file()}
+    with pytest.raises(error, match=text) as caught:
+        export(raster, out, quiet=True, **options)
+    assert "\n" not in str(caught.value) and ".landseg" not in str(caught.value)
+    assert before == {path: path.read_bytes() for path in out.parent.rglob("*") if path.is_file()}
+
+
+REFUSED: dict[str, tuple[str, dict[str, Any], type[LandsegError], str]] = {
+    "suffix": ("p.xyz", {}, VectorError, r"not written with this suffix; use one of \.gpkg"),
+    "no folder": ("no/p.gpkg", {}, OutputError, "has no folder: make"),
+    "is there": ("there.gpkg", {}, OutputError, r"there\.gpkg exists: .*--overwrite"),
+    "a part is there": ("part.shp", {}, OutputError, r"part\.dbf exists"),
+    "no class": ("p.gpkg", {"classes": "raod"}, ClassError, "no class 'raod': did you mean road?"),
+    "no value": ("p.gpkg", {"classes": "x,1"}, ClassError, "no class 'x': expected 1 building, 2 road"),
+    "nodata": ("p.gpkg", {"classes": "0"}, ClassError, "no class '0'"),
+    "aoi": ("p.gpkg", {"aoi": "0,0,1,1"}, GridError, "lies outside the raster"),
+    "crs": ("p.gpkg", {"crs": "utm somewhere"}, GridError, "--crs utm somewhere: expected .* EPSG:32633"),
+    "crs of heights": ("p.gpkg", {"crs": "EPSG:5773"}, GridError, "is no map"),
+    "geojson": ("p.geojson", {"crs": "EPSG:3857"}, VectorError, "GeoJSON is in WGS 84 by its definition"),
+    "option": ("p.gpkg", {"crss": 1}, LandsegError, "export has no option 'crss': did you mean crs"),
+    "table": ("p.gpkg", {"classes": "none.toml"}, ClassError, "class table none.toml cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_is_refused_in_a_sentence(tmp_path: Path, name: str) -> None:
     raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
-    with pytest.raises(VectorError, match=r"not written with this suffix; use one of .gpkg"):
-        polygonize(raster, tmp_path / "p.xyz", CLASSES)
-    with pytest.raises(OutputError, match="has no folder"):
-        polygonize(raster, tmp_path / "no" / "p.gpkg", CLASSES)
-    (tmp_path / "p.gpkg").write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"p.gpkg exists.*--overwrite"):
-        polygonize(raster, tmp_path / "p.gpkg", CLASSES)
-    assert (tmp_path / "p.gpkg").read_bytes() == b"mine"
-    assert polygonize(raster, tmp_path / "p.gpkg", CLASSES, overwrite=True) == 1
-    assert len(geopandas.read_file(tmp_path / "p.gpkg")) == 1
+    (tmp_path / "there.gpkg").write_bytes(b"mine")
+    (tmp_path / "part.dbf").write_bytes(b"mine")
+    out, options, error, text = REFUSED[name]
+    refused(raster, tmp_path / out, error, text, **options)
 
 
-def test_parquet_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(VectorError, match="pip install pyarrow"):
-        vector_driver(Path("p.parquet"))
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
-    assert vector_driver(Path("p.parquet")) == "Parquet"
-
-
-@pytest.mark.parametrize("suffix", [".csv", ".dxf", ".dbf", ".gpx", ".kml", ""])
-def test_formats_that_hold_no_polygons_with_columns_are_refused_at_once(suffix: str) -> None:
-    with pytest.raises(VectorError, match=r"not written with this suffix; use one of \.gpkg"):
-        vector_driver(Path(f"p{suffix}"))
-
-
-def test_json_is_geojson(tmp_path: Path) -> None:
+def test_inputs_are_not_written(tmp_path: Path) -> None:
     raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
-    assert polygonize(raster, tmp_path / "p.json", CLASSES) == 1
-    assert list(geopandas.read_file(tmp_path / "p.json").value) == [1]
+    box = geopandas.GeoDataFrame(geometry=[shapely.box(5e5, 54e5 - 5, 5e5 + 9, 54e5)], crs=32633)
+    box.to_file(tmp_path / "aoi.gpkg")
+    options = {"aoi": tmp_path / "aoi.gpkg", "overwrite": True}
+    refused(raster, tmp_path / "aoi.gpkg", OutputError, "is an input of this run", **options)
 
 
-def test_a_late_failure_names_the_target_and_not_where_it_was_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
-    hidden, target = tmp_path / ".p.fgb.landseg" / "p.fgb", tmp_path / "p.fgb"
-    hidden.parent.mkdir()
-
-    def fail(_: Any, out: Path, **__: Any) -> None:
-        raise pyogrio.errors.DataLayerError(f"{out}: 'refused'")
-
-    monkeypatch.setattr(pyogrio, "write_arrow", fail)
-    with pytest.raises(VectorError) as caught:
-        polygonize(raster, hidden, CLASSES, called=target)
-    assert str(caught.value).startswith(f"{target} cannot hold the polygons: {target}: 'refused'")
-    assert ".landseg" not in str(caught.value)
+def test_what_lies_nowhere_cannot_be_placed(tmp_path: Path) -> None:
+    grid = GRIDS["no CRS"]
+    raster = write_classes(tmp_path / "map.tif", grid, np.ones(grid.shape, "uint8"))
+    refused(raster, tmp_path / "p.gpkg", GridError, "no coordinate system to turn into EPSG:4326", crs="EPSG:4326")
+    refused(raster, tmp_path / "p.gpkg", GridError, "leave --geodesic out", geodesic=True)
 
 
-def test_the_parts_of_another_shapefile_are_not_replaced(tmp_path: Path) -> None:
-    raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
-    (tmp_path / "p.dbf").write_bytes(b"mine")
-    with pytest.raises(OutputError, match=r"p\.dbf exists"):
-        polygonize(raster, tmp_path / "p.shp", CLASSES)
-    assert (tmp_path / "p.dbf").read_bytes() == b"mine"
+def test_overwriting_replaces_every_part(tmp_path: Path, rng: Any) -> None:
+    grid = GRIDS["north-up"]
+    values = blocky(rng, grid)
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    for suffix in (".shp", ".gpkg"):
+        out = tmp_path / f"p{suffix}"
+        export(raster, out, classes="road", **QUIET)
+        export(raster, out, overwrite=True, **QUIET)
+        assert_same_map(out, grid, values)
 
 
 def test_a_failure_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
-    before = sorted(tmp_path.iterdir())
 
     def fail(*_: Any, **__: Any) -> None:
         raise pyogrio.errors.DataSourceError("no")
 
     monkeypatch.setattr(pyogrio, "write_arrow", fail)
-    with pytest.raises(VectorError, match="cannot hold the polygons: no"):
-        polygonize(raster, tmp_path / "p.shp", CLASSES)
+    refused(raster, tmp_path / "p.shp", VectorError, "cannot hold the polygons: no")
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pyogrio, "write_arrow", stop)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(KeyboardInterrupt):
+        export(raster, tmp_path / "p.shp", **QUIET)
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_an_aoi_box_snaps_outwards_to_pixels() -> None:
-    grid = GRIDS["north-up"]
-    aoi = read_aoi("500001.2,5399995,500004,5399999.4", grid)
-    assert aoi.rect == Rect(1, 2, 9, 6)
-    assert aoi.inside(aoi.rect) is None
-    left, bottom, right, top = grid.bounds
-    assert read_aoi(f"{left},{bottom},{right},{top}", grid).rect == grid.rect
-    assert read_aoi(f"{left - 9},{bottom - 9},{right + 9},{top + 9}", grid).rect == grid.rect
-    assert read_aoi(f"{left}, {top - 0.1}, {left + 0.1}, {top}", grid).rect == Rect(0, 0, 1, 1)
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
+    made = Path.mkdir
+
+    def mkdir(path: Path, *args: Any, **kwargs: Any) -> None:
+        if path.name.endswith(".landseg"):
+            raise PermissionError(13, "Permission denied")
+        made(path, *args, **kwargs)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    text = r"cannot write .*p\.gpkg \(Permission denied\): choose a folder that you may write to"
+    refused(raster, tmp_path / "p.gpkg", OutputError, text)
 
 
-@given(top=st.integers(0, 21), left=st.integers(0, 29), height=st.integers(1, 23), width=st.integers(1, 31))
-def test_an_aoi_on_pixel_edges_is_exactly_those_pixels(top: int, left: int, height: int, width: int) -> None:
-    for name in ("north-up", "south-up", "geographic", "mercator"):
-        grid = GRIDS[name]
-        wanted = Rect(top, left, height, width).intersection(grid.rect)
-        assert wanted is not None
-        assert read_aoi(",".join(map(repr, grid.crop(wanted).bounds)), grid).rect == wanted
+def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
+    from landseg.vector.files import claimed
+
+    raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
+    with claimed(tmp_path / "p.gpkg"), pytest.raises(OutputError, match="another run is writing"):
+        export(raster, tmp_path / "p.gpkg", **QUIET)
+    (tmp_path / ".p.gpkg.landseg").mkdir()
+    (tmp_path / ".p.gpkg.landseg" / "left").write_text("by a run that was killed")
+    export(raster, tmp_path / "p.gpkg", **QUIET)
+    assert not (tmp_path / ".p.gpkg.landseg").exists()
 
 
-def test_an_aoi_polygon_is_reprojected_and_rasterised_by_pixel_centres(tmp_path: Path) -> None:
-    grid = GRIDS["north-up"]
-    triangle = shapely.Polygon([(500_002, 5_399_998), (500_010, 5_399_998), (500_002, 5_399_990)])
-    frame = geopandas.GeoDataFrame(geometry=[triangle], crs=32633)
-    frame.to_crs(4326).to_file(tmp_path / "aoi.geojson")
-    aoi = read_aoi(tmp_path / "aoi.geojson", grid)
-    assert aoi.rect == Rect(4, 4, 16, 16)
-    whole = aoi.inside(grid.rect)
-    rows, columns = np.mgrid[0:23, 0:31]
-    wanted = (rows >= 4) & (columns >= 4) & (rows - 4 + columns - 4 + 1 < 16)
-    assert whole is not None
-    differ = whole != wanted
-    assert (rows[differ] + columns[differ] == 23).all()  # the pixels that the slanting edge cuts through the centre
-    part = aoi.inside(Rect(6, 3, 5, 9))
-    assert np.array_equal(part, whole[6:11, 3:12])
-    nothing = aoi.inside(Rect(21, 25, 2, 2))
-    assert nothing is not None and not nothing.any()
-
-
-def test_aois_that_cannot_be(tmp_path: Path) -> None:
-    grid = GRIDS["north-up"]
-    with pytest.raises(GridError, match=r"outside the raster: expected something within 500000, .*got 0, 0, 1, 1"):
-        read_aoi("0,0,1,1", grid)
-    with pytest.raises(GridError, match="growing order"):
-        read_aoi("500004,5399995,500001,5399999", grid)
-    with pytest.raises(GridError, match="four numbers"):
-        read_aoi("1,2,3", grid)
-    with pytest.raises(VectorError, match="cannot be read as a vector file"):
-        read_aoi(tmp_path / "missing.gpkg", grid)
-    points = geopandas.GeoDataFrame(geometry=[shapely.Point(500_001, 5_399_999)], crs=32633)
-    points.to_file(tmp_path / "points.gpkg")
-    with pytest.raises(VectorError, match="expected polygons, found Point"):
-        read_aoi(tmp_path / "points.gpkg", grid)
-
-
-def test_a_box_on_a_rotated_raster_is_not_its_rectangle() -> None:
-    grid = GRIDS["rotated"]
-    left, bottom, right, top = grid.bounds
-    centre_x, centre_y = (left + right) / 2, (bottom + top) / 2
-    aoi = read_aoi(f"{centre_x - 2},{centre_y - 2},{centre_x + 2},{centre_y + 2}", grid)
-    inside = aoi.inside(aoi.rect)
-    assert inside is not None and inside.any() and not inside.all()
+def test_a_rotated_degenerate_raster_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "flat.tif"
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=4,
+        height=3,
+        count=1,
+        dtype="uint8",
+        crs=32633,
+        transform=Affine(1, 1, 5, 1, 1, 9),
+    ) as file:
+        file.write(np.ones((1, 3, 4), "uint8"))
+    refused(path, tmp_path / "p.gpkg", GridError, "has no inverse: georeference it anew")

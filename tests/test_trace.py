@@ -79,5 +79,3 @@ def test_a_ring_across_strips_keeps_its_hole() -> None:
     assert regions[1].equals(shapely.box(0, 0, 6, 6) - shapely.box(2, 2, 4, 4))
     assert regions[2].equals(shapely.box(2, 2, 4, 4))
     assert len(shapely.get_coordinates(regions[1])) == 10
-
-

@@ -40,7 +40,8 @@ def test_every_class_has_its_colour_and_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "symbol", "number"), [("MultiPolygon", "fill", "2"), ("LineString", "line", "1"), ("Point", "marker", "0")]
+    ("kind", "symbol", "number"),
+    [("MultiPolygon", "fill", "2"), ("LineString", "line", "1"), ("Point", "marker", "0")],
 )
 def test_each_kind_of_shape_has_its_symbol(kind: str, symbol: str, number: str) -> None:
     root = Xml.fromstring(qml_text(CLASSES.classes, kind=kind))

@@ -148,8 +148,13 @@ def test_without_a_crs_coordinates_are_as_they_are(tmp_path: Path, suffix: str) 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_shapes_of_several_parts_and_lines_and_points(tmp_path: Path, suffix: str) -> None:
     columns, shapes = features(4)
-    pairs = np.array([shapely.MultiPolygon([a, b]) for a, b in zip(shapes[:2], shapes[2:], strict=True)], dtype=object)
-    given = {name: np.append(column[:2], column[2:3]) for name, column in columns.items()}, np.append(pairs, shapes[3:])
+    pairs = np.array(
+        [shapely.MultiPolygon([a, b]) for a, b in zip(shapes[:2], shapes[2:], strict=True)], dtype=object
+    )
+    given = (
+        {name: np.append(column[:2], column[2:3]) for name, column in columns.items()},
+        np.append(pairs, shapes[3:]),
+    )
     out = tmp_path / f"multi{suffix}"
     write(out, given, kind="MultiPolygon")
     assert_read_back(out, given, kind="MultiPolygon")

@@ -63,7 +63,8 @@ class Dissolver:
 def _summed(row: Row | None, columns: dict[str, NDArray[Any]], pixels: NDArray[np.int64]) -> Row:
     """The columns of several features as one row, with those of an earlier row."""
     before = {name: [] if row is None else [row[name]] for name in (*columns, "pixels")}
-    weights = np.array([*before["pixels"], *pixels], np.float64)
+    sure = np.isfinite(columns["confidence_mean"]) if "confidence_mean" in columns else np.ones(len(pixels), bool)
+    weights = np.array([*before["pixels"], *np.where(sure, pixels, 0)], np.float64)
     made: Row = {"pixels": weights.sum()}
     for name, column in columns.items():
         every = [*before[name], *column.tolist()]
@@ -72,7 +73,7 @@ def _summed(row: Row | None, columns: dict[str, NDArray[Any]], pixels: NDArray[n
         elif name == "id":
             made[name] = min(every)
         elif name == "confidence_mean":
-            known = np.isfinite(every)
+            known = weights > 0
             made[name] = float(np.average(np.array(every)[known], weights=weights[known])) if known.any() else np.nan
         elif name == "confidence_min":
             made[name] = float(np.fmin.reduce(every))
