@@ -320,5 +320,5 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(spool.Spool, "_append", fail)
-    with pytest.raises((OutputError, VectorError), match="No space left|is full"):
+    with pytest.raises((OutputError, VectorError), match=r"No space left|is full"):
         write(tmp_path / "p.fgb", features())

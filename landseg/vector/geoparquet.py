@@ -19,7 +19,7 @@ _BOX_TYPE = pa.struct([(side, pa.float64()) for side in _BOX])
 
 
 def write_geoparquet(spool: Spool, path: Path, *, crs: pyproj.CRS | None, kind: str) -> None:
-    """Writes a spool's features, a row group a batch; one batch is in memory. Column ``bbox`` holds the box of each."""
+    """Writes a spool's features, a row group a batch; one is in memory. Column ``bbox`` holds the box of each."""
     reader = spool.batches()
     schema = pa.schema([*list(reader.schema)[:-1], pa.field("bbox", _BOX_TYPE), pa.field(GEOMETRY, pa.binary())])
     schema = schema.with_metadata({"geo": json.dumps(metadata(spool, crs=crs, kind=kind))})
