@@ -45,10 +45,10 @@ class _Corners:
 
 
 def lines(block: Block, starts: NDArray[np.bool_], same: NDArray[np.bool_]) -> Lines:
-    """The lines of a block, with the larger value on the left; see `Pieces` for `starts`, `pieces` for `same`."""
+    """The lines of a block, with the larger value (no data is least) on the left; see `Pieces` for `starts`, `pieces` for `same`."""
     width = block.values.shape[1]
     corners = _corners(starts.reshape(-1, width)[:, 1:], ~same.reshape(-1, width))
-    begin, end, left, right = _segments(block.values.ravel(), corners, width)
+    begin, end, left, right = _segments(block.values.ravel(), corners, width, block.nodata)
     leaving = np.empty(len(corners.x), np.int64)
     leaving[begin] = np.arange(len(begin))
     ends = corners.node | corners.cut
@@ -91,7 +91,7 @@ def _corners(vertical: NDArray[np.bool_], horizontal: NDArray[np.bool_]) -> _Cor
     )
 
 
-def _segments(flat: NDArray[Any], corners: _Corners, width: int) -> tuple[Ints, Ints, Ints, Ints]:
+def _segments(flat: NDArray[Any], corners: _Corners, width: int, nodata: Any) -> tuple[Ints, Ints, Ints, Ints]:
     """Straight pieces of border from corner to corner, and the pixels on their left and right."""
     column = corners.x.astype(np.uint16) if width <= 1 << 16 else corners.x  # 16 bits are sorted in linear time
     downwards = np.argsort(column, kind="stable")
@@ -102,10 +102,10 @@ def _segments(flat: NDArray[Any], corners: _Corners, width: int) -> tuple[Ints, 
     other = np.concatenate([across + 1, beneath[down]])
     south_east = (corners.y[one] + 1) * width + corners.x[one] + 1
     beside = south_east - np.repeat([width, 1], [len(across), len(down)])
-    # Eastwards the left is the north, southwards it is the east.
-    ahead = flat[beside] > flat[south_east]
-    ahead[len(across) :] ^= True
-    larger = np.maximum(flat[beside], flat[south_east]) == flat[beside]
+    there, here = flat[beside], flat[south_east]
+    larger = (there != nodata) & ((here == nodata) | (there > here))
+    ahead = larger.copy()  # eastwards the left is the north,
+    ahead[len(across) :] ^= True  # southwards it is the east
     left, right = np.where(larger, beside, south_east), np.where(larger, south_east, beside)
     return np.where(ahead, one, other), np.where(ahead, other, one), left, right
 
@@ -122,7 +122,8 @@ def _from_the_first(chains: Chains, begin: Ints) -> Ints:
     least = np.minimum.reduceat(corner, starts)
     first = np.flatnonzero(corner == np.repeat(least, counts[rings])) - starts
     step = np.arange(len(inside)) - np.repeat(starts - first, counts[rings])
-    step = np.where(step >= np.repeat(counts[rings], counts[rings]), step - np.repeat(counts[rings], counts[rings]), step)
+    around = np.repeat(counts[rings], counts[rings])
+    step = np.where(step >= around, step - around, step)
     order = chains.order.copy()
     order[inside] = chains.order[np.repeat(chains.offsets[rings], counts[rings]) + step]
     return order

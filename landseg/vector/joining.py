@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,11 @@ from landseg.vector.chains import Ints, batches, follow, spans
 
 
 class PointStore:
-    """Points gathered piece by piece: in memory, or in a file of the folder ``work``."""
+    """Points gathered piece by piece: in memory, or in a new file of the folder ``work``."""
 
-    def __init__(self, work: Path | None, name: str) -> None:
-        self._path = None if work is None else work / name
+    def __init__(self, work: Path | None) -> None:
         self._parts: list[NDArray[Any]] = []
-        self._file = None if self._path is None else self._path.open("wb")
+        self._file = None if work is None else tempfile.NamedTemporaryFile(dir=work, suffix=".points", delete=False)
         self._count = 0
 
     def add(self, points: NDArray[Any]) -> None:
@@ -28,16 +28,16 @@ class PointStore:
         if self._file is None:
             self._parts.append(points)
         else:
-            points.tofile(self._file)
+            self._file.write(np.ascontiguousarray(points, np.int32).data)
 
     def finished(self) -> NDArray[Any]:
         """All of them ``(P, 2)``; a memory map where they are in a file."""
-        if self._file is None or self._path is None:
+        if self._file is None:
             return np.concatenate(self._parts) if self._parts else np.zeros((0, 2), np.int32)
         self._file.close()
         if self._count == 0:
             return np.zeros((0, 2), np.int32)
-        return np.memmap(self._path, np.int32, "r", shape=(self._count, 2))
+        return np.memmap(self._file.name, np.int32, "r", shape=(self._count, 2))
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def join(lines: Arcs, onward: NDArray[Any], work: Path | None = None) -> Arcs:
     count = (ends - shares.arcs)[order]
     index = spans(shares.arcs[order], count)
     begin, taken = shares.begin[index], (shares.stop - shares.begin)[index]
-    store = PointStore(work, "arcs.i4")
+    store = PointStore(work)
     for part in batches(taken, POINTS):
         store.add(np.asarray(lines.points[spans(begin[part], taken[part])]))
     sums = np.append(0, np.cumsum(taken))

@@ -67,7 +67,7 @@ class _Gathered:
     def __init__(self, work: Path | None) -> None:
         self._work = work
         self._parts, self._lines = _Parts(), [[], [], [], [], []]  # type: tuple[_Parts, list[list[Ints]]]
-        self._points = PointStore(work, "lines.i4")
+        self._points = PointStore(work)
         self._same: list[Ints] = []  # (2, n): parts of one region in two blocks
         self._count = 0
         self._last: Ints | None = None  # the part of each pixel of the last row
