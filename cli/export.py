@@ -28,6 +28,15 @@ def command(
     by_class_files: Annotated[
         bool, typer.Option("--by-class-files", help="A file for each class, OUT_class.suffix.")
     ] = False,
+    connectivity: Annotated[
+        int, typer.Option("--connectivity", metavar="4|8", help="8: pixels that touch by a corner are one piece.")
+    ] = 4,
+    min_area: Annotated[
+        float, typer.Option("--min-area", metavar="M2", help="Smaller pieces go into their longest neighbour.")
+    ] = 0.0,
+    confidence: Annotated[
+        str | None, typer.Option("--confidence", metavar="RASTER", help="Its mean and minimum become columns.")
+    ] = None,
     geodesic: Annotated[
         bool, typer.Option("--geodesic", help="Areas and lengths on the ellipsoid in projected systems too.")
     ] = False,
@@ -46,6 +55,9 @@ def command(
             crs=crs,
             dissolve=dissolve,
             by_class_files=by_class_files,
+            connectivity=connectivity,
+            min_area=min_area,
+            confidence=confidence,
             geodesic=geodesic,
             overwrite=overwrite,
         )

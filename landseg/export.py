@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,16 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap
 from landseg.errors import GridError, VectorError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
+from landseg.geo.raster import RasterFile
 from landseg.geo.store import disk_errors, work_folder
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.tiling.progress import Progress
-from landseg.vector.attributes import Ruler, field_types, map_crs, to_map
-from landseg.vector.classraster import ClassRaster
+from landseg.vector.attributes import Ruler, field_types, map_crs
+from landseg.vector.classraster import ClassRaster, open_confidence, read_confidence
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.files import Files, add_styles, claimed, class_files
 from landseg.vector.formats import GEOJSON, vector_format
-from landseg.vector.outlines import Outlines, outlines
+from landseg.vector.outlines import Outlines, Shaping, outlines
 from landseg.vector.writer import Move, publish
 
 __all__ = ["ExportOptions", "ExportSummary", "export", "polygonize"]
@@ -59,7 +61,11 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     with ExitStack() as stack:
         source = stack.enter_context(ClassRaster(fspath(raster), classes=wanted.classes, aoi=area))
         _check_files(target, source, wanted)
-        run = _Run(source, target, wanted, crs=_output_crs(target, source, wanted.crs))
+        confidence = None
+        if wanted.confidence is not None:
+            confidence = open_confidence(wanted.confidence, source)
+            stack.callback(confidence.close)
+        run = _Run(source, target, wanted, crs=_output_crs(target, source, wanted.crs), confidence=confidence)
         try:
             with claimed(target) as work:
                 moves = run.made(work)
@@ -97,27 +103,34 @@ class _Run:
     out: Path
     options: ExportOptions
     crs: pyproj.CRS | None
+    confidence: RasterFile | None = None
     called: Path | None = None
     counts: Counter[int] = field(default_factory=Counter)
     areas: Counter[int] = field(default_factory=Counter)
     paths: tuple[Path, ...] = ()
 
+    @cached_property
+    def ruler(self) -> Ruler:
+        """What measures areas and lengths."""
+        return Ruler.of(self.source.grid, geodesic=self.options.geodesic)
+
     def made(self, work: Path) -> list[Move]:
         """Writes every feature and completes the files; the renames that publish them."""
         source, options = self.source, self.options
         if source.grid.crs is None:
-            _log.warning("%s has no coordinate system: sizes are in pixels (area_px)", source.file.label)
+            also = "sizes" if options.min_area == 0 else "sizes and --min-area"
+            _log.warning("%s has no coordinate system: %s are in pixels (area_px)", source.file.label, also)
         files = Files(
             self.out,
             field_types(located=source.grid.crs is not None, confidence=options.confidence is not None),
             crs=self.crs,
-            kind="MultiPolygon" if options.dissolve else "Polygon",
+            kind="MultiPolygon" if options.dissolve or options.connectivity == 8 else "Polygon",
             work=work,
             classes=source.classes if options.by_class_files else None,
             called=self.called,
             overwrite=options.overwrite,
         )
-        for columns, shapes in self._dissolved(work) if options.dissolve else self._features():
+        for columns, shapes in self._dissolved(work) if options.dissolve else self._features(work):
             for value, area in zip(columns["value"].tolist(), columns[self._area].tolist(), strict=True):
                 self.counts[value] += 1
                 self.areas[value] += area
@@ -144,8 +157,8 @@ class _Run:
     def _area(self) -> str:
         return "area_m2" if self.source.grid.crs is not None else "area_px"
 
-    def _features(self) -> Iterator[Chunk]:
-        for part in self._outlines():
+    def _features(self, work: Path) -> Iterator[Chunk]:
+        for part in self._outlines(work):
             yield self._attributed(part)
 
     def _dissolved(self, work: Path) -> Iterator[Chunk]:
@@ -153,15 +166,18 @@ class _Run:
         with disk_errors(self.out):
             folder.mkdir()
         pile = Dissolver(folder)
-        for part in self._outlines():
+        for part in self._outlines(work):
             columns, shapes = self._attributed(part)
             pile.add(columns, shapes, part.pixels)
         yield from pile.features()
 
-    def _outlines(self) -> Iterator[Outlines]:
+    def _outlines(self, work: Path) -> Iterator[Outlines]:
         """The regions, with progress: half of it when they are read, half when they are outlined."""
-        source, area = self.source, self.source.rect.area
+        source, area, options = self.source, self.source.rect.area, self.options
         told = 0
+        folder = work / "arcs"
+        with disk_errors(self.called or self.out):
+            folder.mkdir()
         with Progress(area, quiet=self.options.quiet) as progress:
 
             def tell(pixels: int) -> None:
@@ -169,17 +185,28 @@ class _Run:
                 told += pixels // 2
                 progress.add(pixels // 2)
 
-            for part in outlines(source.strips(tell), width=source.rect.width, nodata=source.nodata):
+            regions = outlines(
+                source.strips(tell),
+                source.grid,
+                nodata=source.nodata,
+                shaping=Shaping(options.connectivity, options.min_area),
+                ruler=self.ruler,
+                work=folder,
+                confidence=self._confidences(),
+            )
+            for part in regions:
                 yield part
                 tell(int(part.pixels.sum()))
             progress.add(area - told)  # what had no class
 
+    def _confidences(self) -> Iterator[NDArray[np.float32]] | None:
+        file = self.confidence
+        return None if file is None else (read_confidence(file, rect) for rect in self.source.rects())
+
     def _attributed(self, part: Outlines) -> Chunk:
         """Map shapes with their columns."""
         source = self.source
-        shapes = to_map(part.shapes, source.grid)
-        ruler = Ruler.of(source.grid, geodesic=self.options.geodesic)
-        areas, lengths = ruler.measure(shapes)
+        areas, lengths = self.ruler.measure(part.shapes)
         names = {entry.value: entry.name for entry in source.classes}
         values, which = np.unique(part.value, return_inverse=True)
         texts = np.array([names[int(value)] for value in values], dtype=object)[which]
@@ -187,7 +214,7 @@ class _Run:
         if part.confidence is not None:
             data += list(part.confidence.T)
         fields = field_types(located=source.grid.crs is not None, confidence=part.confidence is not None)
-        return dict(zip(fields, data, strict=True)), shapes
+        return dict(zip(fields, data, strict=True)), part.shapes
 
     def _moved(self, shapes: NDArray[Any]) -> NDArray[Any]:
         """The shapes in the CRS of the output."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from landseg.errors import VectorError
 from landseg.options import refuse_unknown
 from landseg.tiling.progress import duration
 
@@ -25,6 +27,8 @@ class ExportOptions:
         crs: of the output, in any of PROJ's words; None is the raster's.
         dissolve: one feature a class.
         by_class_files: a file for each class, OUT_class.suffix.
+        connectivity: 4, or 8: pixels that touch by a corner are of one piece too, and pieces are multipolygons.
+        min_area: square metres (pixels without a CRS); smaller pieces go into the neighbour with the longest border.
         confidence: a raster on the same grid; its mean and minimum become columns.
         geodesic: measure on the ellipsoid whatever the CRS.
         overwrite: replace files that exist.
@@ -36,6 +40,8 @@ class ExportOptions:
     crs: str | None = None
     dissolve: bool = False
     by_class_files: bool = False
+    connectivity: int = 4
+    min_area: float = 0.0
     confidence: File = None
     geodesic: bool = False
     overwrite: bool = False
@@ -46,10 +52,17 @@ class ExportOptions:
         """The options by name.
 
         Raises:
-            LandsegError: an unknown name.
+            LandsegError: an unknown name, or a value that means nothing.
         """
         refuse_unknown(options, [field.name for field in fields(cls)], of="export")
-        return cls(**options)
+        made = cls(**options)
+        if made.connectivity not in (4, 8):
+            raise VectorError(
+                f"--connectivity {made.connectivity}: expected 4, or 8 to join pixels that touch by a corner"
+            )
+        if not (math.isfinite(made.min_area) and made.min_area >= 0):
+            raise VectorError(f"--min-area {made.min_area}: expected square metres, 0 or more")
+        return made
 
     @property
     def area_of_interest(self) -> str | None:

@@ -10,6 +10,8 @@ import pytest
 from test_cli_predict import run
 from vector_parts import GRIDS, blocky, read, write_classes
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 Write = Callable[..., Path]
 
 

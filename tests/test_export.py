@@ -1,6 +1,7 @@
 """From a class raster to files: what is in them is what was in the raster, and nothing half-written is seen."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,17 @@ from landseg.classes import ClassMap, LandClass
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
 from landseg.export import ExportOptions, export, polygonize
 from landseg.geo.grid import Grid
-from landseg.vector import classraster, outlines
+from landseg.vector import classraster, outlines, rings
 from landseg.vector.dissolve import Dissolver
+
+pytestmark = pytest.mark.usefixtures("quick_disk")
 
 QUIET: dict[str, Any] = {"quiet": True}
 
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlines, "CHUNK", 37)
+    monkeypatch.setattr(outlines, "polygons", partial(rings.polygons, chunk=370))
     monkeypatch.setattr(classraster, "STRIP_PIXELS", 31 * 7)
 
 
@@ -241,16 +244,22 @@ def test_a_file_for_each_class(tmp_path: Path, rng: Any, suffix: str) -> None:
         export(raster, tmp_path / f"p{suffix}", by_class_files=True, **QUIET)
 
 
-def test_equal_rasters_give_equal_bytes(tmp_path: Path, rng: Any) -> None:
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_equal_rasters_give_equal_bytes_however_they_are_cut(
+    tmp_path: Path, rng: Any, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
     grid = GRIDS["north-up"]
     raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))
-    for suffix in SUFFIXES:
-        found = []
-        for folder in ("1", "2"):
-            (tmp_path / folder).mkdir(exist_ok=True)
-            export(raster, tmp_path / folder / f"p{suffix}", overwrite=True, **QUIET)
-            found.append({file.name: file.read_bytes() for file in (tmp_path / folder).iterdir()})
-        assert found[0] == found[1], suffix
+    found = []
+    for rows in (1000, 1000, 3, 8):
+        monkeypatch.setattr(classraster, "STRIP_PIXELS", 31 * rows)
+        folder = tmp_path / str(len(found))
+        folder.mkdir()
+        export(raster, folder / f"p{suffix}", min_area=1, **QUIET)
+        found.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert found[0] == found[1] == found[2] == found[3]
+    export(raster, tmp_path / f"p{suffix}", **QUIET)
+    assert (tmp_path / f"p{suffix}").read_bytes() != found[0][f"p{suffix}"]
 
 
 def test_the_style_lies_beside_and_the_rasters_own_stays(tmp_path: Path, rng: Any, caplog: Any) -> None:
@@ -401,3 +410,71 @@ def test_a_rotated_degenerate_raster_is_refused(tmp_path: Path) -> None:
     ) as file:
         file.write(np.ones((1, 3, 4), "uint8"))
     refused(path, tmp_path / "p.gpkg", GridError, "has no inverse: georeference it anew")
+
+
+def test_pixels_that_touch_by_a_corner_are_one_piece_if_asked_for(tmp_path: Path) -> None:
+    grid = GRIDS["north-up"]
+    values = np.zeros(grid.shape, "uint8")
+    values[3, 3] = values[4, 4] = values[5, 5] = 2
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    for suffix in SUFFIXES:
+        four, eight = tmp_path / f"four{suffix}", tmp_path / f"eight{suffix}"
+        export(raster, four, **QUIET)
+        export(raster, eight, connectivity=8, **QUIET)
+        apart, (whole,) = read(four), read(eight).geometry
+        assert len(apart) == 3 and whole.geom_type == "MultiPolygon" and whole.is_valid
+        assert len(whole.geoms) == 3 and read(eight).id.tolist() == [3 * 31 + 3 + 1]
+    with pytest.raises(VectorError, match="--connectivity 6: expected 4, or 8"):
+        export(raster, tmp_path / "p.gpkg", connectivity=6, **QUIET)
+
+
+@pytest.mark.parametrize("name", ["north-up", "geographic", "mercator", "no CRS"])
+def test_small_pieces_go_into_their_longest_neighbour(tmp_path: Path, name: str) -> None:
+    grid = GRIDS[name]
+    values = np.ones(grid.shape, "uint8")
+    values[:, 20:] = 2
+    values[5:8, 5:8] = 2  # nine pixels
+    values[10, 10:13] = 2  # three
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    pixel = 1.0 if grid.crs is None else float((grid.resolution_m or 0) ** 2)
+    export(raster, tmp_path / "p.gpkg", min_area=9.5 * pixel, **QUIET)
+    export(raster, tmp_path / "q.gpkg", min_area=8.5 * pixel, **QUIET)
+    sizes = {"p": [1, 2], "q": [1, 2, 2]}
+    for out, wanted in sizes.items():
+        frame = read(tmp_path / f"{out}.gpkg")
+        assert sorted(frame.value) == wanted
+        column = frame["area_px" if grid.crs is None else "area_m2"]
+        assert column.min() > 8.5 * pixel and column.sum() == pytest.approx(23 * 31 * pixel, rel=1e-3)
+    with pytest.raises(VectorError, match="--min-area -1: expected square metres"):
+        export(raster, tmp_path / "r.gpkg", min_area=-1, **QUIET)
+
+
+def assert_confidences(frame: Any, values: Any, part: Any, grid: Grid) -> None:
+    for row in frame.itertuples():
+        burnt = rasterize([row.geometry], grid.shape, transform=grid.transform, dtype="uint8") > 0
+        known = part[burnt][np.isfinite(part[burnt])]
+        if not known.size:
+            assert np.isnan(row.confidence_mean) and np.isnan(row.confidence_min)
+            continue
+        assert row.confidence_mean == pytest.approx(known.mean(), abs=1e-6)
+        assert row.confidence_min == pytest.approx(known.min(), abs=1e-6)
+
+
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("min_area", [0, 1.1])
+def test_confidences_are_those_of_the_pixels(tmp_path: Path, rng: Any, write_raster: Any, min_area: float) -> None:
+    grid = GRIDS["north-up"]
+    values = blocky(rng, grid)
+    raster = write_classes(tmp_path / "map.tif", grid, values)
+    part = np.rint(rng.uniform(0, 255, grid.shape)).astype("uint8")
+    valid = rng.random(grid.shape) < 0.8
+    sure = write_raster(part, "sure.tif", transform=grid.transform, valid=valid)
+    export(raster, tmp_path / "p.gpkg", confidence=sure, min_area=min_area, **QUIET)
+    frame = read(tmp_path / "p.gpkg")
+    wanted = np.where(valid, part / 255, np.nan)
+    assert_confidences(frame, values, wanted, grid)
+    with pytest.raises(AssertionError):
+        assert_confidences(frame, values, np.where(wanted > 0.5, wanted, wanted + 0.01), grid)
+    box = (500_002, 5_399_990, 500_010, 5_399_998)
+    export(raster, tmp_path / "box.gpkg", confidence=sure, aoi=box, **QUIET)
+    assert_confidences(read(tmp_path / "box.gpkg"), values, wanted, grid)

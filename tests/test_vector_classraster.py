@@ -13,6 +13,8 @@ from landseg.errors import BandError, ClassError, GridError, LandsegError
 from landseg.vector import classraster
 from landseg.vector.classraster import ClassRaster, open_confidence, read_confidence
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 Write = Callable[..., Path]
 
 

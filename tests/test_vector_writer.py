@@ -21,6 +21,8 @@ from landseg.vector.attributes import field_types
 from landseg.vector.formats import vector_format
 from landseg.vector.writer import Writer, publish
 
+pytestmark = pytest.mark.usefixtures("quick_disk")
+
 FIELDS = field_types(located=True, confidence=True)
 UTM = pyproj.CRS.from_epsg(32633)
 Features = tuple[dict[str, Any], Any]

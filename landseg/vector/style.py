@@ -73,6 +73,7 @@ def add_default_style(
     """Makes the classes' colours the default style of a layer, in the table where QGIS looks for it."""
     database = sqlite3.connect(geopackage)
     try:
+        database.execute("PRAGMA synchronous = OFF")  # the file is synced as a whole
         database.execute(_TABLE)
         database.execute(
             "INSERT INTO gpkg_contents (table_name, data_type, identifier, description, last_change) "
