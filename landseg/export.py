@@ -15,11 +15,10 @@ from typing import Any
 
 import numpy as np
 import pyproj
-import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
-from landseg.errors import GridError, VectorError
+from landseg.errors import GridError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.geo.raster import RasterFile
 from landseg.geo.store import disk_errors, work_folder
@@ -31,6 +30,7 @@ from landseg.vector.dissolve import Dissolver
 from landseg.vector.files import Files, add_styles, claimed, class_files
 from landseg.vector.formats import GEOJSON, vector_format
 from landseg.vector.outlines import Outlines, Shaping, outlines
+from landseg.vector.place import crs_name, moved, output_crs
 from landseg.vector.writer import Move, publish
 
 __all__ = ["ExportOptions", "ExportSummary", "export", "polygonize"]
@@ -56,16 +56,17 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
     start, wanted, target = time.perf_counter(), options or ExportOptions.of(**more), Path(out)
-    vector_format(target)
+    form = vector_format(target)
     area = wanted.area_of_interest
     with ExitStack() as stack:
         source = stack.enter_context(ClassRaster(fspath(raster), classes=wanted.classes, aoi=area))
         _check_files(target, source, wanted)
+        crs = output_crs(form, source.grid, wanted.crs, name=source.file.label)
         confidence = None
         if wanted.confidence is not None:
             confidence = open_confidence(wanted.confidence, source)
             stack.callback(confidence.close)
-        run = _Run(source, target, wanted, crs=_output_crs(target, source, wanted.crs), confidence=confidence)
+        run = _Run(source, target, wanted, crs=crs, confidence=confidence)
         try:
             with claimed(target) as work:
                 moves = run.made(work)
@@ -134,7 +135,7 @@ class _Run:
             for value, area in zip(columns["value"].tolist(), columns[self._area].tolist(), strict=True):
                 self.counts[value] += 1
                 self.areas[value] += area
-            files.write(columns, self._moved(shapes))
+            files.write(columns, moved(shapes, map_crs(source.grid), self.crs))
         if files.count > _MANY:
             _log.info("writing %d features", files.count)
         self.paths = files.paths
@@ -149,7 +150,7 @@ class _Run:
             sizes = {"area_m2": area} if located else {"area_px": area}
             totals.append(ClassTotal(entry.value, entry.name, self.counts[entry.value], **sizes))
         form, crs = vector_format(self.out), self.crs
-        name = None if crs is None else "OGC:CRS84" if form is GEOJSON else _crs_name(crs)
+        name = None if crs is None else "OGC:CRS84" if form is GEOJSON else crs_name(crs)
         features = sum(self.counts.values())
         return ExportSummary(self.out, self.paths, form.name, features, tuple(totals), name, round(seconds, 3))
 
@@ -216,17 +217,6 @@ class _Run:
         fields = field_types(located=source.grid.crs is not None, confidence=part.confidence is not None)
         return dict(zip(fields, data, strict=True)), part.shapes
 
-    def _moved(self, shapes: NDArray[Any]) -> NDArray[Any]:
-        """The shapes in the CRS of the output."""
-        own = map_crs(self.source.grid)
-        if own is None or self.crs is None or own == self.crs:
-            return shapes
-        move = pyproj.Transformer.from_crs(own, self.crs, always_xy=True)
-        moved = shapely.transform(shapes, lambda points: np.stack(move.transform(*points.T), axis=1))
-        if not np.isfinite(shapely.get_coordinates(moved)).all():
-            raise GridError(f"parts of the raster have no place in {_crs_name(self.crs)}: choose another --crs")
-        return np.asarray(moved)
-
 
 def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None:
     """What can be refused before any work."""
@@ -238,39 +228,3 @@ def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None
     check_targets((), targets or [out], inputs)
     if not options.overwrite:
         check_absent((), targets)
-
-
-def _output_crs(out: Path, source: ClassRaster, text: str | None) -> pyproj.CRS | None:
-    """The CRS to write in.
-
-    Raises:
-        GridError: none of that name, or a raster that lies nowhere.
-        VectorError: GeoJSON in anything but WGS 84.
-    """
-    own = map_crs(source.grid)
-    if text is None:
-        if own is None and vector_format(out) is GEOJSON:
-            _log.warning("%s will be in pixel coordinates, which is no GeoJSON to others", out.name)
-        return own
-    try:
-        crs = pyproj.CRS.from_user_input(int(text) if text.isdigit() else text)
-    except pyproj.exceptions.CRSError as error:
-        raise GridError(f"--crs {text}: expected a coordinate system such as EPSG:32633") from error
-    if own is None:
-        raise GridError(
-            f"{source.file.label} has no coordinate system to turn into {text}: assign one (gdal_edit -a_srs)"
-        )
-    if not (crs.is_projected or crs.is_geographic):
-        raise GridError(f"--crs {text} is no map: expected a projected or geographic system such as EPSG:32633")
-    if vector_format(out) is GEOJSON:
-        if not crs.is_exact_same(pyproj.CRS.from_epsg(4326)) and crs != pyproj.CRS.from_user_input("OGC:CRS84"):
-            raise VectorError(
-                f"{out.name}: GeoJSON is in WGS 84 by its definition; leave --crs out, or write a .gpkg"
-            )
-        return own  # what writes it turns it, and cuts it at the date line
-    return crs
-
-
-def _crs_name(crs: pyproj.CRS) -> str:
-    authority = crs.to_authority()
-    return ":".join(authority) if authority else str(crs.name)

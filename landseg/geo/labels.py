@@ -30,9 +30,11 @@ def read_vector(path: Path) -> Any:
     """
     import geopandas
 
+    from landseg.geo.layers import read_layers
+
     try:
         if path.suffix.lower() not in _PARQUET:
-            return geopandas.read_file(path)
+            return read_layers(path)
         return geopandas.read_parquet(path)
     except ImportError as error:
         raise VectorError(f"{path}: GeoParquet is read by pyarrow; install it (pip install pyarrow)") from error
