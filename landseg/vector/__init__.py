@@ -1,0 +1,1 @@
+"""Class rasters as polygons, lines and points, and polygons as class rasters."""
