@@ -12,9 +12,8 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from rasterio.features import rasterize
+from rasterio.features import rasterize, shapes
 
-from landseg.geo.trace import trace
 from landseg.vector.metres import metres_per_unit
 from landseg.vector.regularize import regularize
 
@@ -47,10 +46,10 @@ def pixels_of(polygons: list[shapely.Polygon], pixel: float = 0.5) -> Geometries
     place = Affine(pixel, 0, left - 2 * pixel, 0, -pixel, top + 2 * pixel)
     numbers = rasterize(list(zip(polygons, range(1, 99), strict=False)), shape, transform=place, dtype="int32")
     best: dict[int, shapely.Polygon] = {}
-    for number, piece in trace([numbers], nodata=0):
+    for geometry, number in shapes(numbers, mask=numbers > 0, transform=place):
+        piece = shapely.geometry.shape(geometry)
         best[number] = max(piece, best.get(number, piece), key=lambda one: one.area)
-    found = np.array([best[number] for number in sorted(best)], dtype=object)
-    return np.asarray(shapely.transform(found, lambda points: np.stack(place @ points.T, axis=1)))
+    return np.array([best[number] for number in sorted(best)], dtype=object)
 
 
 def turned(polygon: shapely.Polygon, degrees: float) -> shapely.Polygon:

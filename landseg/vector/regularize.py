@@ -144,7 +144,9 @@ def _corners(lines: list[Line], shortest: float) -> list[Corner]:
         lengths = [abs(offsets[(i + 1) % count] - offsets[i - 1]) for i in range(count)]
         least = min(lengths)
         if least >= shortest or (count == 4 and least > 0):
-            return [(offsets[i - 1], offsets[i]) if i % 2 == 0 else (offsets[i], offsets[i - 1]) for i in range(count)]
+            return [
+                (offsets[i - 1], offsets[i]) if i % 2 == 0 else (offsets[i], offsets[i - 1]) for i in range(count)
+            ]
         _give_way(lines, lengths.index(least))
     return []
 
