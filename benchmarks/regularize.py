@@ -72,7 +72,7 @@ def traced(numbers: NDArray[np.int32], place: Affine) -> list[tuple[int, shapely
 
 
 def burnt(truth: Geometries, pixel: float) -> tuple[Geometries, Geometries]:
-    """True buildings as a map that is right would show them, along pixels, each apart; and those of which any is left."""
+    """True buildings as a map that is right would show them, along pixels, each apart; and those buildings."""
     left, bottom, right, top = shapely.total_bounds(truth).tolist()
     shape = (int((top - bottom) / pixel) + 1, int((right - left) / pixel) + 1)
     place = Affine(pixel, 0, left, 0, -pixel, top)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from affine import Affine
+from numpy.typing import NDArray
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
@@ -128,7 +129,7 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
     tags = {"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"}
     outputs = Outputs.begin([layer], grid, signature=signature, tags=tags, overwrite=wanted.overwrite, inputs=inputs)
     with outputs:
-        counts = _burn(placed, grid, values, outputs, table, quiet=wanted.quiet)
+        counts = _burn(placed, grid, values, outputs, table=table, quiet=wanted.quiet)
         outputs.finish()
     return RasterizeSummary(
         Path(output),
@@ -154,10 +155,10 @@ def _burn(
     grid: Grid,
     values: dict[str, int] | None,
     outputs: Outputs,
-    table: ClassMap,
     *,
+    table: ClassMap,
     quiet: bool,
-) -> Any:
+) -> NDArray[np.int64]:
     """Write the output strip by strip; pixels by class index (256,)."""
     counts, pixels = np.zeros(256, np.int64), pixel_grid(grid)
     rows = max(1, STRIP_PIXELS // grid.width)
@@ -203,8 +204,8 @@ def _grid(labels: PolygonLabels, options: RasterizeOptions) -> tuple[Grid, Class
         raise GridError(f"resolution {across:g},{down:g}: expected numbers above 0, in units of the CRS")
     crs = _crs(labels, options.crs)
     left, bottom, right, top = _bounds(labels, crs, options)
-    size = {"width": scaled_size(1, across / (right - left)), "height": scaled_size(1, down / (top - bottom))}
-    return Grid(crs, Affine(across, 0, left, 0, -down, top), **size), None
+    width, height = scaled_size(1, across / (right - left)), scaled_size(1, down / (top - bottom))
+    return Grid(crs, Affine(across, 0, left, 0, -down, top), width, height), None
 
 
 def _crs(labels: PolygonLabels, text: str | None) -> CRS | None:
