@@ -1,1 +1,1 @@
-"""Class rasters as polygons, lines and points, and polygons as class rasters."""
+"""Land cover as polygons: regions, the arcs between them, and what is made of both."""
