@@ -34,6 +34,21 @@ def command(
     min_area: Annotated[
         float, typer.Option("--min-area", metavar="M2", help="Smaller pieces go into their longest neighbour.")
     ] = 0.0,
+    majority: Annotated[
+        int, typer.Option("--majority", metavar="N", help="First give each pixel the commonest class of N x N.")
+    ] = 0,
+    sieve: Annotated[
+        int, typer.Option("--sieve", metavar="PIXELS", help="First let pieces of fewer pixels go into a neighbour.")
+    ] = 0,
+    regularize: Annotated[
+        str | None, typer.Option("--regularize", metavar="CLASS,...", help="Right-angled outlines, for buildings.")
+    ] = None,
+    centerlines: Annotated[
+        str | None, typer.Option("--centerlines", metavar="CLASS,...", help="Lines too, in OUT_class_lines.suffix.")
+    ] = None,
+    centroids: Annotated[
+        str | None, typer.Option("--centroids", metavar="CLASS,...", help="Points too, in OUT_class_points.suffix.")
+    ] = None,
     confidence: Annotated[
         str | None, typer.Option("--confidence", metavar="RASTER", help="Its mean and minimum become columns.")
     ] = None,
@@ -57,6 +72,11 @@ def command(
             by_class_files=by_class_files,
             connectivity=connectivity,
             min_area=min_area,
+            majority=majority,
+            sieve=sieve,
+            regularize=regularize,
+            centerlines=centerlines,
+            centroids=centroids,
             confidence=confidence,
             geodesic=geodesic,
             overwrite=overwrite,

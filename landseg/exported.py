@@ -12,6 +12,7 @@ from typing import Any
 from landseg.errors import VectorError
 from landseg.options import refuse_unknown
 from landseg.tiling.progress import duration
+from landseg.vector.further import FurtherFile
 
 File = str | PathLike[str] | None
 
@@ -28,7 +29,12 @@ class ExportOptions:
         dissolve: one feature a class.
         by_class_files: a file for each class, OUT_class.suffix.
         connectivity: 4, or 8: pixels that touch by a corner are of one piece too, and pieces are multipolygons.
+        majority: side of a square window, odd; each pixel first takes the commonest class in it. 0: it keeps its own.
+        sieve: pieces of fewer pixels go into a neighbour before anything else.
         min_area: square metres (pixels without a CRS); smaller pieces go into the neighbour with the longest border.
+        regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
+        centerlines: of classes that are also drawn as lines, in OUT_class_lines.suffix.
+        centroids: of classes that also become points, in OUT_class_points.suffix.
         confidence: a raster on the same grid; its mean and minimum become columns.
         geodesic: measure on the ellipsoid whatever the CRS.
         overwrite: replace files that exist.
@@ -41,7 +47,12 @@ class ExportOptions:
     dissolve: bool = False
     by_class_files: bool = False
     connectivity: int = 4
+    majority: int = 0
+    sieve: int = 0
     min_area: float = 0.0
+    regularize: str | Sequence[str | int] | None = None
+    centerlines: str | Sequence[str | int] | None = None
+    centroids: str | Sequence[str | int] | None = None
     confidence: File = None
     geodesic: bool = False
     overwrite: bool = False
@@ -55,14 +66,19 @@ class ExportOptions:
             LandsegError: an unknown name, or a value that means nothing.
         """
         refuse_unknown(options, [field.name for field in fields(cls)], of="export")
-        made = cls(**options)
-        if made.connectivity not in (4, 8):
+        return cls(**options)
+
+    def __post_init__(self) -> None:
+        if self.connectivity not in (4, 8):
             raise VectorError(
-                f"--connectivity {made.connectivity}: expected 4, or 8 to join pixels that touch by a corner"
+                f"--connectivity {self.connectivity}: expected 4, or 8 to join pixels that touch by a corner"
             )
-        if not (math.isfinite(made.min_area) and made.min_area >= 0):
-            raise VectorError(f"--min-area {made.min_area}: expected square metres, 0 or more")
-        return made
+        if not (math.isfinite(self.min_area) and self.min_area >= 0):
+            raise VectorError(f"--min-area {self.min_area}: expected square metres, 0 or more")
+        if self.majority and not (self.majority % 2 and 3 <= self.majority <= 255):
+            raise VectorError(f"--majority {self.majority}: expected an odd number of pixels, 3 to 255")
+        if self.sieve < 0:
+            raise VectorError(f"--sieve {self.sieve}: expected a number of pixels")
 
     @property
     def area_of_interest(self) -> str | None:
@@ -93,6 +109,7 @@ class ExportSummary:
         format: of them.
         features: their number.
         classes: what there is of each class; those of the table that do not occur too.
+        further: files of lines and points.
         crs: of the output; None where the raster has none.
         seconds: of the whole run.
     """
@@ -103,6 +120,7 @@ class ExportSummary:
     features: int
     classes: tuple[ClassTotal, ...]
     crs: str | None
+    further: tuple[FurtherFile, ...] = ()
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -113,6 +131,8 @@ class ExportSummary:
             {name: item for name, item in total.items() if name != "area_px" or item is not None}
             for total in values["classes"]
         ]
+        for entry in values["further"]:
+            entry["output"] = str(entry["output"])
         return values
 
     def lines(self) -> list[str]:
@@ -125,5 +145,7 @@ class ExportSummary:
             unit = "m²" if total.area_m2 is not None else "px"
             share = f"{area / every:6.1%}" if every else ""
             lines.append(f"{total.name:{longest}}  {total.count:>9,}  {area:>16,.1f} {unit} {share}".rstrip())
+        for entry in self.further:
+            lines.append(f"{entry.output}: {entry.count:,} {'lines' if entry.kind == 'LineString' else 'points'}")
         where = self.crs or "pixel coordinates"
         return [*lines, f"{self.features:,} features, {self.format}, {where}, in {duration(self.seconds)}"]

@@ -129,7 +129,7 @@ class Run:
             self._further(outputs, matched, engine)
             outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
             if (polygons := options.path("polygons")) is not None:
-                add_styles([polygons], card.classes.classes, replace=options.overwrite)
+                add_styles([(polygons, card.classes.classes, "Polygon")], replace=options.overwrite)
         return made
 
     def _skipped(self, region: Rect) -> Prediction:

@@ -125,7 +125,7 @@ def test_without_a_crs_sizes_are_in_pixels_and_that_is_said_once(tmp_path: Path,
     with caplog.at_level("WARNING", "landseg"):
         done = export(raster, tmp_path / "p.gpkg", **QUIET)
     assert [record.message for record in caplog.records if "coordinate system" in record.message] == [
-        f"{raster} has no coordinate system: sizes are in pixels (area_px)"
+        f"{raster} has no coordinate system: sizes are in pixels"
     ]
     frame = read(tmp_path / "p.gpkg")
     assert (frame.area_px[0], frame.perimeter_px[0]) == (31 * 23, 2 * (31 + 23))

@@ -84,6 +84,22 @@ class ClassRaster:
         rows = [{"value": v, "name": str(v), "color": colors[v][:3] if v in colors else None} for v in strangers]
         return known + (ClassMap.from_json(rows).classes if rows else ())
 
+    def chosen(self, names: str | Sequence[str | int] | None, option: str) -> tuple[LandClass, ...]:
+        """The classes that an option names, by name or value.
+
+        Raises:
+            ClassError: one that there is not, or that is not wanted.
+        """
+        if names is None:
+            return ()
+        parts = names.split(",") if isinstance(names, str) else names
+        values = _values([str(part).strip() for part in parts], self.table, self.file.label)
+        unwanted = values - self._wanted if self._wanted is not None else frozenset()
+        if unwanted:
+            raise ClassError(f"{option} {','.join(map(str, sorted(unwanted)))} is not among --classes: add it there")
+        known = {entry.value: entry for entry in self.classes}
+        return tuple(known.get(value, LandClass(value, str(value), (128, 128, 128))) for value in sorted(values))
+
     def first_in_whole(self, first: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions (row * width + column) in the rectangle as positions in the whole raster."""
         row, column = np.divmod(first, self.rect.width)

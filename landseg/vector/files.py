@@ -22,6 +22,9 @@ from landseg.vector.spool import Columns
 from landseg.vector.style import write_qml
 from landseg.vector.writer import Move, Writer
 
+Style = tuple[Path, Sequence[LandClass], str]
+"""A vector file, the classes that are in it, and the kind of its shapes."""
+
 
 def class_file(out: Path, entry: LandClass) -> Path:
     """Where a class goes when each has a file of its own.
@@ -105,11 +108,11 @@ class Files:
 
     def finish(self, classes: Sequence[LandClass]) -> list[Move]:
         """Completes every file, with the colours of its classes; the renames that publish them."""
-        moves: list[Move] = []
-        for value, writer in self._writers.items():
-            mine = classes if value is None else [entry for entry in classes if entry.value == value]
-            moves += writer.finish(mine)
-        return moves
+        return [move for value, writer in self._writers.items() for move in writer.finish(_of(classes, value))]
+
+    def styles(self, classes: Sequence[LandClass]) -> list[Style]:
+        """Each file with the classes that are in it."""
+        return [(writer.out, _of(classes, value), self._kind) for value, writer in self._writers.items()]
 
     def _open(self, entry: LandClass | None) -> None:
         file = self._out if entry is None else class_file(self._out, entry)
@@ -124,12 +127,14 @@ class Files:
         )
 
 
-def add_styles(
-    paths: Sequence[Path], classes: Sequence[LandClass], *, kind: str = "Polygon", replace: bool
-) -> list[Path]:
+def _of(classes: Sequence[LandClass], value: int | None) -> Sequence[LandClass]:
+    return classes if value is None else [entry for entry in classes if entry.value == value]
+
+
+def add_styles(styles: Sequence[Style], *, replace: bool) -> list[Path]:
     """Writes the .qml beside each file whose format has one; those that are somebody's and stayed."""
     stayed = []
-    for path in paths:
+    for path, classes, kind in styles:
         qml = vector_format(path).qml_path(path)
         if qml is not None and not write_qml(qml, classes, kind=kind, replace=replace):
             stayed.append(qml)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.geo.grid import Grid
 from landseg.vector.arcs import Arcs
 from landseg.vector.attributes import Ruler
+from landseg.vector.clean import majority, sieve
 from landseg.vector.lattice import trace
 from landseg.vector.merge import merge_small
 from landseg.vector.regions import Regions
@@ -25,11 +27,24 @@ class Shaping:
 
     Attributes:
         connectivity: 4, or 8: pixels that touch by a corner are of one region too.
+        majority: side of the window whose commonest value each pixel takes first; 0: it keeps its own.
+        sieve: regions of fewer pixels go into a neighbour before anything else.
         min_area_m2: smaller regions go into a neighbour.
     """
 
     connectivity: int = 4
+    majority: int = 0
+    sieve: int = 0
     min_area_m2: float = 0.0
+
+    def cleaned(self, strips: Iterable[NDArray[Any]], *, nodata: int, work: Path) -> Iterator[NDArray[Any]]:
+        """The strips after the majority filter and the sieve; their rows may be others."""
+        cleaned = iter(strips)
+        if self.majority:
+            cleaned = majority(cleaned, self.majority, nodata=nodata)
+        if self.sieve > 1:
+            cleaned = sieve(cleaned, self.sieve, nodata=nodata, connectivity=self.connectivity, work=work)
+        return cleaned
 
 
 @dataclass(frozen=True)
@@ -50,6 +65,23 @@ class Outlines:
     shapes: NDArray[np.object_]
     confidence: NDArray[np.float64] | None = None
 
+    def chosen(self, which: NDArray[np.bool_]) -> Outlines:
+        """Those for which ``which`` is true."""
+        sure = None if self.confidence is None else self.confidence[which]
+        return Outlines(self.value[which], self.first[which], self.pixels[which], self.shapes[which], sure)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Outlines]) -> Outlines:
+        """All of several."""
+        sure = [part.confidence for part in parts if part.confidence is not None]
+        return cls(
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([part.first for part in parts]),
+            np.concatenate([part.pixels for part in parts]),
+            np.concatenate([part.shapes for part in parts]),
+            np.concatenate(sure) if sure else None,
+        )
+
 
 def outlines(
     strips: Iterable[NDArray[Any]],
@@ -59,13 +91,16 @@ def outlines(
     shaping: Shaping,
     ruler: Ruler,
     work: Path,
-    confidence: Iterable[NDArray[np.float32]] | None = None,
+    confidence: Callable[[int, int], NDArray[np.float32]] | None = None,
 ) -> Iterator[Outlines]:
     """The regions of a raster on ``grid`` that comes in strips (h, w) from the top down, sorted by `first`.
 
-    ``confidence`` comes in strips of the same rows. What is on disk lies in the folder ``work``.
+    ``confidence(top, rows)`` reads a second raster. What is on disk lies in the folder ``work``.
     """
-    regions, arcs = trace(strips, nodata=nodata, connectivity=shaping.connectivity, work=work, measured=confidence)
+    heights: deque[int] = deque()
+    cleaned = _noted(shaping.cleaned(strips, nodata=nodata, work=work), heights)
+    measured = None if confidence is None else _alike(confidence, heights)
+    regions, arcs = trace(cleaned, nodata=nodata, connectivity=shaping.connectivity, work=work, measured=measured)
     if shaping.min_area_m2 > 0:
         areas = region_areas(regions, arcs, grid, ruler)
         units, connectivity = pixel_units(grid), shaping.connectivity
@@ -82,6 +117,21 @@ def outlines(
             shapes,
             None if sure is None else sure[part],
         )
+
+
+def _noted(strips: Iterable[NDArray[Any]], heights: deque[int]) -> Iterator[NDArray[Any]]:
+    for strip in strips:
+        heights.append(len(strip))
+        yield strip
+
+
+def _alike(read: Callable[[int, int], NDArray[np.float32]], heights: deque[int]) -> Iterator[NDArray[np.float32]]:
+    """Strips of a second raster with the rows of those that were noted, each when it is."""
+    top = 0
+    while heights:
+        rows = heights.popleft()
+        yield read(top, rows)
+        top += rows
 
 
 def region_areas(regions: Regions, arcs: Arcs, grid: Grid, ruler: Ruler) -> NDArray[np.float64]:
