@@ -32,7 +32,7 @@ def polygons(
     Memory: about 150 bytes an arc, and the chunk. Points of the arcs may lie on disk.
     """
     nests = nest(arcs)
-    for part in batches(_points_of(arcs, nests, len(regions)), chunk):
+    for part in batches(points_of(arcs, nests, len(regions)), chunk):
         yield part, geometries(arcs, nests, part, transform)
 
 
@@ -52,11 +52,22 @@ class Nests:
     polygons: Ints
     region: Ints
 
+    def chosen(self, regions: Ints) -> Nests:
+        """Those of some regions (ascending), which are numbered from 0."""
+        kept = np.flatnonzero(np.isin(self.region, regions))
+        counts = np.diff(self.polygons)[kept]
+        ring = spans(self.polygons[kept], counts)
+        lengths = np.diff(self.rings)[ring]
+        halves = self.halves[spans(self.rings[ring], lengths)]
+        number = np.searchsorted(regions, self.region[kept])
+        rings, polygons = (np.append(0, np.cumsum(many)).astype(np.int64) for many in (lengths, counts))
+        return Nests(halves, rings, polygons, number)
+
 
 def nest(arcs: Arcs) -> Nests:
     """The rings of all regions, every hole with the outer ring that it is in."""
     walks = walk(arcs)
-    area = areas(arcs, walks)
+    area = areas(arcs, walks.order, walks.offsets)
     wanted = np.flatnonzero(walks.region >= 0)
     wanted = wanted[np.lexsort((area[wanted] < 0, walks.region[wanted]))]
     return nested(arcs, walks, wanted, area[wanted])
@@ -99,7 +110,7 @@ def _owners(arcs: Arcs, walks: Walks, rings: Ints, area: NDArray[np.float64], un
     counts = np.diff(walks.offsets)[rings[shells]]
     for part in batches(_lengths(arcs, walks.order, walks.offsets, rings[shells]), CHUNK):
         halves = walks.order[spans(walks.offsets[rings[shells[part]]], counts[part])]
-        points, ends = _outline(arcs, halves, np.append(0, np.cumsum(counts[part])))
+        points, ends = outline(arcs, halves, np.append(0, np.cumsum(counts[part])))
         made = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (ends, np.arange(len(ends))))
         shell, hole = tree.query(made, predicate="contains")
         shell = shells[part][shell]
@@ -119,7 +130,7 @@ def geometries(arcs: Arcs, nests: Nests, part: slice, transform: Affine | None =
     first, last = np.searchsorted(nests.region, [part.start, part.stop])
     rings = slice(int(nests.polygons[first]), int(nests.polygons[last]))
     begins = nests.rings[rings.start : rings.stop + 1]
-    points, ends = _outline(arcs, nests.halves[begins[0] : begins[-1]], begins - begins[0])
+    points, ends = outline(arcs, nests.halves[begins[0] : begins[-1]], begins - begins[0])
     if transform is not None:
         x, y = points.T
         t = transform
@@ -137,7 +148,7 @@ def geometries(arcs: Arcs, nests: Nests, part: slice, transform: Affine | None =
     return found
 
 
-def _outline(arcs: Arcs, halves: Ints, begins: Ints) -> tuple[NDArray[np.float64], Ints]:
+def outline(arcs: Arcs, halves: Ints, begins: Ints) -> tuple[NDArray[np.float64], Ints]:
     """Closed rings of points ``(n, 2)`` and where each starts, from half-arcs and where each ring starts in them."""
     arc, backward = halves >> 1, (halves & 1).astype(bool)
     counts = arcs.offsets[arc + 1] - arcs.offsets[arc] - 1  # the last point is the next one's first
@@ -151,8 +162,8 @@ def _outline(arcs: Arcs, halves: Ints, begins: Ints) -> tuple[NDArray[np.float64
     return np.asarray(arcs.points[closing], np.float64), ends + np.arange(len(ends))
 
 
-def _points_of(arcs: Arcs, nests: Nests, count: int) -> Ints:
-    """Points of each of `count` regions."""
+def points_of(arcs: Arcs, nests: Nests, count: int) -> Ints:
+    """How many points the rings of each of `count` regions have ``(count,)``."""
     lengths = np.diff(arcs.offsets)[nests.halves >> 1] - 1
     rings = np.add.reduceat(lengths, nests.rings[:-1]) + 1 if len(lengths) else lengths
     found = np.add.reduceat(rings, nests.polygons[:-1]) if len(lengths) else lengths

@@ -86,8 +86,11 @@ def _part_pinched(onward: Ints, chains: Chains, fan: Ints, crossings: Ints) -> b
     return pinched
 
 
-def areas(arcs: Arcs, walks: Walks) -> NDArray[np.float64]:
-    """The area within each ring ``(rings,)``: positive for outer rings, negative for holes."""
+def areas(arcs: Arcs, halves: Ints, rings: Ints) -> NDArray[np.float64]:
+    """The area within each ring ``(rings,)``: positive for outer rings, negative for holes.
+
+    ``halves`` are half-arcs, ring by ring; ``rings`` says where each begins, and where the last one ends.
+    """
     double = np.zeros(len(arcs), np.float64)
     for part in batches(np.diff(arcs.offsets), POINTS):
         begin, stop = arcs.offsets[part.start], arcs.offsets[part.stop]
@@ -95,9 +98,9 @@ def areas(arcs: Arcs, walks: Walks) -> NDArray[np.float64]:
         cross = np.append(x[1:] * y[:-1] - x[:-1] * y[1:], 0)  # y is down: counter-clockwise is positive
         cross[arcs.offsets[part.start + 1 : part.stop + 1] - begin - 1] = 0  # from one arc to the next
         double[part] = np.add.reduceat(cross, arcs.offsets[part] - begin)
-    signed = np.stack([double, -double], axis=1).ravel()[walks.order]
-    rings: NDArray[np.float64] = np.add.reduceat(signed, walks.offsets[:-1]) / 2 if len(signed) else np.zeros(0)
-    return rings
+    signed = np.stack([double, -double], axis=1).ravel()[halves]
+    found: NDArray[np.float64] = np.add.reduceat(signed, rings[:-1]) / 2 if len(signed) else np.zeros(0)
+    return found
 
 
 def _exact(points: NDArray[Any]) -> NDArray[Any]:
