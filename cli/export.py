@@ -40,6 +40,12 @@ def command(
     sieve: Annotated[
         int, typer.Option("--sieve", metavar="PIXELS", help="First let pieces of fewer pixels go into a neighbour.")
     ] = 0,
+    simplify: Annotated[
+        float, typer.Option("--simplify", metavar="METRES", help="Fewer corners; borders stay shared.")
+    ] = 0.0,
+    smooth: Annotated[
+        bool, typer.Option("--smooth", help="Round the staircase of pixels; borders stay shared.")
+    ] = False,
     regularize: Annotated[
         str | None, typer.Option("--regularize", metavar="CLASS,...", help="Right-angled outlines, for buildings.")
     ] = None,
@@ -74,6 +80,8 @@ def command(
             min_area=min_area,
             majority=majority,
             sieve=sieve,
+            simplify=simplify,
+            smooth=smooth,
             regularize=regularize,
             centerlines=centerlines,
             centroids=centroids,

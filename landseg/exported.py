@@ -32,6 +32,8 @@ class ExportOptions:
         majority: side of a square window, odd; each pixel first takes the commonest class in it. 0: it keeps its own.
         sieve: pieces of fewer pixels go into a neighbour before anything else.
         min_area: square metres (pixels without a CRS); smaller pieces go into the neighbour with the longest border.
+        simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared.
+        smooth: round the staircase of pixels; borders stay shared.
         regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
         centerlines: of classes that are also drawn as lines, in OUT_class_lines.suffix.
         centroids: of classes that also become points, in OUT_class_points.suffix.
@@ -50,6 +52,8 @@ class ExportOptions:
     majority: int = 0
     sieve: int = 0
     min_area: float = 0.0
+    simplify: float = 0.0
+    smooth: bool = False
     regularize: str | Sequence[str | int] | None = None
     centerlines: str | Sequence[str | int] | None = None
     centroids: str | Sequence[str | int] | None = None
@@ -75,6 +79,8 @@ class ExportOptions:
             )
         if not (math.isfinite(self.min_area) and self.min_area >= 0):
             raise VectorError(f"--min-area {self.min_area}: expected square metres, 0 or more")
+        if not (math.isfinite(self.simplify) and self.simplify >= 0):
+            raise VectorError(f"--simplify {self.simplify}: expected metres, 0 or more")
         if self.majority and not (self.majority % 2 and 3 <= self.majority <= 255):
             raise VectorError(f"--majority {self.majority}: expected an odd number of pixels, 3 to 255")
         if self.sieve < 0:

@@ -74,7 +74,8 @@ class ExportRun:
     def shaping(self) -> Shaping:
         """What becomes of regions before they are polygons."""
         options = self.options
-        return Shaping(options.connectivity, options.majority, options.sieve, options.min_area)
+        sizes = {"min_area_m2": options.min_area, "simplify_m": options.simplify}
+        return Shaping(options.connectivity, options.majority, options.sieve, smooth=options.smooth, **sizes)
 
     def made(self, work: Path) -> list[Move]:
         """Writes every feature and completes the files; the renames that publish them.

@@ -83,5 +83,7 @@ def test_bad_rasters_are_refused(write_raster: Write, tmp_path: Path) -> None:
 def test_help_shows_every_option() -> None:
     code, out, _ = run("export", "--help")
     assert code == 0
-    for option in ("classes", "aoi", "crs", "dissolve", "by-class-files", "geodesic", "overwrite", "json"):
+    words = "classes aoi crs dissolve by-class-files connectivity majority sieve min-area simplify smooth"
+    words += " regularize centerlines centroids confidence geodesic overwrite json"
+    for option in words.split():
         assert f"--{option}" in out

@@ -146,3 +146,65 @@ def test_what_is_made_beside_is_checked_before(tmp_path: Path) -> None:
             export(raster, tmp_path / "t.gpkg", **options, **QUIET)
     assert sorted(path.name for path in tmp_path.glob("t*")) == ["t_road_lines.gpkg"]
     assert CLASSES.names == ("building", "road")
+
+
+def assert_coverage(frame: Any) -> None:
+    """No gaps, no overlaps, borders with the same corners on either side."""
+    shapes = frame.geometry.to_numpy()
+    assert shapely.is_valid(shapes).all()
+    assert shapely.coverage_is_valid(shapes)
+    whole = shapely.unary_union(shapes)
+    assert whole.area == pytest.approx(shapely.area(shapes).sum(), rel=1e-9)
+
+
+SHAPED: dict[str, dict[str, Any]] = {
+    "as traced": {},
+    "simplified": {"simplify": 1.0},
+    "smooth": {"smooth": True},
+    "both": {"simplify": 1.0, "smooth": True},
+    "merged": {"min_area": 3.0, "simplify": 0.8},
+    "elsewhere": {"simplify": 1.0, "crs": "EPSG:3035"},
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+@pytest.mark.parametrize("full", [True, False])
+def test_borders_stay_shared(tmp_path: Path, rng: Any, name: str, full: bool) -> None:
+    values = blocky(rng, GRID) + np.uint8(full)
+    values[values > 2] = 1
+    raster = write_classes(tmp_path / "map.tif", GRID, values)
+    export(raster, tmp_path / "plain.fgb", min_area=SHAPED[name].get("min_area", 0), **QUIET)
+    done = export(raster, tmp_path / "p.fgb", **SHAPED[name], **QUIET)
+    plain, shaped = read(tmp_path / "plain.fgb"), read(tmp_path / "p.fgb")
+    assert_coverage(shaped)
+    assert sorted(shaped.id) == sorted(plain.id)
+    if name in ("as traced", "elsewhere"):
+        return
+    corners = [len(shapely.get_coordinates(frame.geometry.to_numpy())) for frame in (plain, shaped)]
+    assert shapely.total_bounds(shaped.geometry.to_numpy()).tolist() == pytest.approx(GRID.bounds, abs=1)
+    assert corners[0] != corners[1] and ("smooth" in SHAPED[name] or corners[1] < corners[0])
+    if full:
+        assert sum(total.area_m2 or 0 for total in done.classes) == pytest.approx(plain.area_m2.sum(), rel=1e-2)
+
+
+def test_twin_polygons_simplified_one_by_one_are_caught(tmp_path: Path, rng: Any) -> None:
+    raster = write_classes(tmp_path / "map.tif", GRID, blocky(rng, GRID))
+    export(raster, tmp_path / "p.fgb", **QUIET)
+    frame = read(tmp_path / "p.fgb")
+    assert_coverage(frame)
+    frame["geometry"] = frame.geometry.simplify(1.0)
+    with pytest.raises(AssertionError):
+        assert_coverage(frame)
+
+
+def test_metres_are_metres_in_every_system(tmp_path: Path, rng: Any) -> None:
+    """The same pixels in degrees and in metres keep about as many corners."""
+    counts = []
+    for name in ("north-up", "geographic"):
+        grid = Grid(GRIDS[name].crs, GRIDS[name].transform, 60, 50)
+        raster = write_classes(tmp_path / f"{name}.tif", grid, town())
+        export(raster, tmp_path / f"{name}.fgb", simplify=1.5 * (grid.resolution_m or 0), **QUIET)
+        counts.append(len(shapely.get_coordinates(read(tmp_path / f"{name}.fgb").geometry.to_numpy())))
+    assert abs(counts[0] - counts[1]) <= 4
+    with pytest.raises(VectorError, match="--simplify -1: expected metres"):
+        export(raster, tmp_path / "q.fgb", simplify=-1, **QUIET)

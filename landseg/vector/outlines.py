@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid
@@ -19,6 +20,7 @@ from landseg.vector.lattice import trace
 from landseg.vector.merge import merge_small
 from landseg.vector.regions import Regions
 from landseg.vector.rings import polygons
+from landseg.vector.simplify import simplify, smooth
 
 
 @dataclass(frozen=True)
@@ -30,12 +32,16 @@ class Shaping:
         majority: side of the window whose commonest value each pixel takes first; 0: it keeps its own.
         sieve: regions of fewer pixels go into a neighbour before anything else.
         min_area_m2: smaller regions go into a neighbour.
+        simplify_m: borders are drawn with fewer corners, none of which was further away than this; 0: as they are.
+        smooth: borders lose their staircase and sharp corners.
     """
 
     connectivity: int = 4
     majority: int = 0
     sieve: int = 0
     min_area_m2: float = 0.0
+    simplify_m: float = 0.0
+    smooth: bool = False
 
     def cleaned(self, strips: Iterable[NDArray[Any]], *, nodata: int, work: Path) -> Iterator[NDArray[Any]]:
         """The strips after the majority filter and the sieve; their rows may be others."""
@@ -107,6 +113,10 @@ def outlines(
         regions, arcs = merge_small(
             regions, arcs, areas, shaping.min_area_m2, units=units, connectivity=connectivity, work=work
         )
+    if shaping.simplify_m > 0:
+        arcs = simplify(arcs, shaping.simplify_m, metric=Affine.scale(*pixel_units(grid)))
+    if shaping.smooth:
+        arcs = smooth(arcs)
     figures = regions.statistics
     sure = None if figures is None else np.stack([figures.mean, figures.minimum], axis=1)
     for part, shapes in polygons(regions, arcs, grid.map_transform):
