@@ -17,6 +17,7 @@ RANKS = {
     "models": 2,
     "metrics": 2,
     "crf": 2,
+    "vector": 2,
     "pairing": 2,  # names of files that belong together, for training and for use cases
     "training": 3,
     "dense": 3,

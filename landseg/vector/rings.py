@@ -87,7 +87,10 @@ def nested(arcs: Arcs, walks: Walks, rings: Ints, area: NDArray[np.float64]) -> 
     halves = walks.order[spans(walks.offsets[rings], counts)]
     starts = np.flatnonzero(outer)
     return Nests(
-        halves, np.append(0, np.cumsum(counts)), np.append(starts, len(rings)).astype(np.int64), walks.region[rings[starts]]
+        halves,
+        np.append(0, np.cumsum(counts)),
+        np.append(starts, len(rings)).astype(np.int64),
+        walks.region[rings[starts]],
     )
 
 
