@@ -1,6 +1,6 @@
 """What polygons cost: regions, arcs and rings into one file, against rasterio's shapes into the same file.
 
-    python benchmarks/export.py [--sizes 5000 10000] [--classes labels|fields] [--format .gpkg] [--out DIR] [--reference]
+    python benchmarks/export.py [--sizes 5000 10000] [--classes labels|fields] [--format .gpkg] [--reference]
 
 Rasters are square, of `labels` (the land cover of sample_tiles, mirrored and tiled) or `fields` (the largest of six
 random fields with detail at scales from 1 to 256 pixels: many more and more ragged regions). Each measurement is a
@@ -32,12 +32,12 @@ import shapely
 from numpy.typing import NDArray
 from PIL import Image
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.vector.lattice import trace
 from landseg.vector.rings import polygons
 
+ROOT = Path(__file__).resolve().parent.parent
 DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".shp": "ESRI Shapefile"}
 CRS = "EPSG:32645"
 STRIP = 512

@@ -21,8 +21,9 @@ class Arcs:
     travelling along the points on the picture: of a line that runs east, north. So every region's outer ring,
     with the region on the left, runs counter-clockwise on the picture, and its holes clockwise.
 
-    Traced arcs run with the larger value on the left, and no data always on the right; closed ones without a node begin at their first point in
-    reading order; all are sorted by their first point in reading order, then east, south, west, north of it.
+    Traced arcs run with the larger value on the left, and no data always on the right; closed ones without a
+    node begin at their first point in reading order; all are sorted by their first point in reading order, then
+    east, south, west, north of it.
 
     Attributes:
         points: ``(P, 2)``, x and y: where the line turns, and its ends; int32, or float64 once simplified.

@@ -21,9 +21,9 @@ PAIRS = 50_000  # lines whose neighbours are looked at at a time
 def settle(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
     """The arcs redrawn as freely as a valid coverage allows, points float64; ends stay.
 
-    ``redraw(some, which, level)`` draws some arcs, whose numbers are `which`, at the level of each: 0 is what is wanted, each further one is closer
-    to the arcs as they were, and at `levels` an arc is left as it was. Arcs that spoil a face go up a level until
-    none does.
+    ``redraw(some, which, level)`` draws some arcs, whose numbers are `which`, at the level of each: 0 is what is
+    wanted, each further one is closer to the arcs as they were, and at `levels` an arc is left as it was. Arcs
+    that spoil a face go up a level until none does.
 
     Why faces suffice: an arc counts once each way round the two faces beside it, so the winding numbers
     of all faces' rings at any place add up to that of the frame round them all, which is 1. Where every face is a

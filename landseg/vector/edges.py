@@ -45,7 +45,10 @@ class _Corners:
 
 
 def lines(block: Block, starts: NDArray[np.bool_], same: NDArray[np.bool_]) -> Lines:
-    """The lines of a block, with the larger value (no data is least) on the left; see `Pieces` for `starts`, `pieces` for `same`."""
+    """The lines of a block, the larger value on their left (no data is least).
+
+    For ``starts`` see `Pieces`, for ``same`` the function `pieces`.
+    """
     width = block.values.shape[1]
     corners = _corners(starts.reshape(-1, width)[:, 1:], ~same.reshape(-1, width))
     begin, end, left, right = _segments(block.values.ravel(), corners, width, block.nodata)

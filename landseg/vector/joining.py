@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,10 @@ class PointStore:
 
     def __init__(self, work: Path | None) -> None:
         self._parts: list[NDArray[Any]] = []
-        self._file = None if work is None else tempfile.NamedTemporaryFile(dir=work, suffix=".points", delete=False)
+        self._file: IO[bytes] | None = None
+        if work is not None:
+            handle, self._name = tempfile.mkstemp(dir=work, suffix=".points")
+            self._file = os.fdopen(handle, "wb")
         self._count = 0
 
     def add(self, points: NDArray[Any]) -> None:
@@ -37,7 +41,7 @@ class PointStore:
         self._file.close()
         if self._count == 0:
             return np.zeros((0, 2), np.int32)
-        return np.memmap(self._file.name, np.int32, "r", shape=(self._count, 2))
+        return np.memmap(self._name, np.int32, "r", shape=(self._count, 2))
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ def trace(
 
     >>> regions, arcs = trace([np.array([[7, 7], [5, 7]])], nodata=0)
     >>> regions.value.tolist(), regions.pixels.tolist(), list(zip(arcs.left.tolist(), arcs.right.tolist()))
-    ([7, 5], [3, 1], [(0, -1), (0, 1), (1, -1)])
+    ([7, 5], [3, 1], [(0, 1), (1, -1), (0, -1)])
     """
     if connectivity not in (4, 8):
         raise ValueError(f"connectivity is 4 or 8, not {connectivity}")
