@@ -478,3 +478,14 @@ def test_confidences_are_those_of_the_pixels(tmp_path: Path, rng: Any, write_ras
     box = (500_002, 5_399_990, 500_010, 5_399_998)
     export(raster, tmp_path / "box.gpkg", confidence=sure, aoi=box, **QUIET)
     assert_confidences(read(tmp_path / "box.gpkg"), values, wanted, grid)
+
+
+def test_a_geopackage_with_its_styles_is_read_as_an_area_and_as_labels(tmp_path: Path, rng: Any) -> None:
+    from landseg.geo.labels import read_vector
+
+    grid = GRIDS["north-up"]
+    raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))
+    export(raster, tmp_path / "road.gpkg", classes="road", **QUIET)
+    export(raster, tmp_path / "on_roads.fgb", aoi=tmp_path / "road.gpkg", **QUIET)
+    assert set(read(tmp_path / "on_roads.fgb").name) == {"road"}
+    assert len(read_vector(tmp_path / "road.gpkg")) == len(read(tmp_path / "road.gpkg"))
