@@ -39,12 +39,13 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     Args:
         raster: a class raster, anything GDAL opens.
         out: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet.
-        options: see `ExportOptions`; or its fields by name.
+        options: see `ExportOptions`; its fields by name go before it.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
-    start, wanted, target = time.perf_counter(), options or ExportOptions.of(**more), Path(out)
+    start, target = time.perf_counter(), Path(out)
+    wanted = ExportOptions.of(**{**vars(options or ExportOptions()), **more})
     form = vector_format(target)
     area = wanted.area_of_interest
     with ExitStack() as stack:

@@ -134,7 +134,7 @@ def test_what_is_made_beside_is_checked_before(tmp_path: Path) -> None:
     (tmp_path / "t_road_lines.gpkg").write_bytes(b"mine")
     with pytest.raises(OutputError, match=r"t_road_lines\.gpkg exists: .*--overwrite"):
         export(raster, tmp_path / "t.gpkg", centerlines="road", **QUIET)
-    with pytest.raises(ClassError, match="no class 'rod': did you mean road?"):
+    with pytest.raises(ClassError, match=r"no class 'rod': did you mean road"):
         export(raster, tmp_path / "t.gpkg", regularize="rod", **QUIET)
     with pytest.raises(ClassError, match="--centroids 1 is not among --classes"):
         export(raster, tmp_path / "t.gpkg", classes="road", centroids="building", **QUIET)
