@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from rasterio.features import shapes
 
 from landseg.vector import walks
@@ -19,6 +22,7 @@ from tests.topology import (
     without_straight,
 )
 
+SAMPLE = Path(__file__).resolve().parent.parent / "sample_tiles/landcover/train/tile1_part9_labels.png"
 # A region that touches itself across a corner, from within and from without.
 PINCHED = np.array([[1, 1, 1, 1], [1, 2, 1, 1], [1, 1, 2, 1], [1, 1, 1, 3], [1, 1, 3, 1]], np.uint8)
 
@@ -43,6 +47,13 @@ def test_rasterised_polygons_are_the_raster(classes: np.ndarray, connectivity: i
 def test_the_same_on_a_larger_raster(connectivity: int) -> None:
     check_polygons(noise(1, height=150, width=130), connectivity)
     check_polygons(PINCHED, connectivity)
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_the_same_on_real_land_cover(connectivity: int) -> None:
+    with Image.open(SAMPLE) as picture:
+        classes = np.asarray(picture)[100:400, 50:450]
+    check_polygons(classes, connectivity)
 
 
 @pytest.mark.parametrize("connectivity", [4, 8])

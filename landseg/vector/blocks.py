@@ -116,7 +116,8 @@ def _diagonals(
     apart = ~same
     beside = starts[width:] if side < 0 else np.append(starts[width + 1 :], True)
     pixel = np.flatnonzero(apart & beside) + width
-    return pixel[flat[pixel] == flat[pixel - width + side]]
+    equal: NDArray[np.int64] = pixel[flat[pixel] == flat[pixel - width + side]]
+    return equal
 
 
 def measure(block: Block, found: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:

@@ -145,7 +145,8 @@ def spans(begin: NDArray[Any], count: NDArray[Any]) -> Ints:
     """
     ends = np.cumsum(count)
     index = np.arange(ends[-1] if len(ends) else 0, dtype=np.int64)
-    return index + np.repeat(np.asarray(begin, np.int64) - (ends - count), count)
+    index += np.repeat(np.asarray(begin, np.int64) - (ends - count), count)
+    return index
 
 
 def batches(count: NDArray[Any], limit: int) -> Iterator[slice]:

@@ -38,7 +38,7 @@ def settle(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
     level = np.zeros(len(framed), np.int64)
     level[-1] = levels  # the frame
     drawn = _drawn(framed, _floats(framed), np.arange(len(arcs)), level, redraw, levels)
-    suspects = np.arange(int(nests.region[-1]) + 1)
+    suspects = _beside(framed, _moved(drawn, framed))
     while True:
         spoilt = _turned(drawn, nests, turns)
         if not len(spoilt):
@@ -49,8 +49,7 @@ def settle(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
         spoilt = spoilt[level[spoilt] < levels]
         level[spoilt] += 1
         drawn = _drawn(framed, drawn, spoilt, level, redraw, levels)
-        beside = np.concatenate([suspects, framed.left[spoilt], framed.right[spoilt]])
-        suspects = np.unique(beside[beside >= 0])
+        suspects = np.union1d(suspects, _beside(framed, spoilt))
     last = int(drawn.offsets[-2])
     return Arcs(drawn.points[:last], drawn.offsets[:-1], arcs.left, arcs.right)
 
@@ -80,6 +79,17 @@ def _drawn(framed: Arcs, drawn: Arcs, changed: Ints, level: Ints, redraw: Redraw
     counts[back], begin[back] = np.diff(old.offsets), old.offsets[:-1] + len(drawn.points) + len(new.points)
     offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
     return Arcs(points[spans(begin, counts)], offsets, framed.left, framed.right)
+
+
+def _moved(drawn: Arcs, framed: Arcs) -> Ints:
+    """The arcs that are not as they were."""
+    return np.flatnonzero(np.diff(drawn.offsets) != np.diff(framed.offsets))
+
+
+def _beside(framed: Arcs, arcs: Ints) -> Ints:
+    """The faces beside some arcs, each once."""
+    faces = np.unique(np.append(framed.left[arcs], framed.right[arcs]))
+    return faces[faces >= 0]
 
 
 def _turned(drawn: Arcs, nests: Nests, turns: NDArray[Any]) -> Ints:
@@ -112,7 +122,7 @@ def _invalid(drawn: Arcs, nests: Nests, count: int) -> NDArray[np.bool_]:
 def _blamed(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints, free: NDArray[np.bool_]) -> Ints:
     """Arcs, of those that are ``free``, that make some ``faces`` invalid; at least one of each face's."""
     arcs = np.unique(nests.chosen(faces).halves >> 1)
-    blamed = _crossing(drawn, arcs)
+    blamed = _crossing(drawn, arcs, _moved(drawn, framed))
     blamed = blamed[free[blamed]]
     for find in (_sweeping, _bordering):
         faces = np.setdiff1d(faces, np.append(framed.left[blamed], framed.right[blamed]))
@@ -122,16 +132,20 @@ def _blamed(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints, free: NDArray[
     return np.unique(blamed)
 
 
-def _crossing(drawn: Arcs, arcs: Ints) -> Ints:
-    """Those of the ``arcs`` that cross or touch themselves or another elsewhere than at their ends."""
+def _crossing(drawn: Arcs, arcs: Ints, moved: Ints) -> Ints:
+    """Those of the ``arcs`` that cross or touch themselves or another elsewhere than at their ends.
+
+    Of two arcs that do, one at least is among those that have ``moved``.
+    """
     lines, index = _halved(drawn, arcs)
     owner = arcs[index]
+    new = np.isin(owner, moved)
     tree = shapely.STRtree(lines)
     found = [owner[~shapely.is_simple(lines)]]
     for begin in range(0, len(lines), PAIRS):
         one, other = tree.query(lines[begin : begin + PAIRS])
         one += begin
-        ahead = one < other
+        ahead = (one < other) & (new[one] | new[other])
         one, other = one[ahead], other[ahead]
         bad = ~shapely.relate_pattern(lines[one], lines[other], "FF*F*****")
         found += [owner[one[bad]], owner[other[bad]]]

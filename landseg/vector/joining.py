@@ -137,4 +137,5 @@ def _sort_key(points: NDArray[Any], begin: Ints) -> Ints:
     one, other = np.asarray(points[begin], np.int64), np.asarray(points[begin + 1], np.int64)
     x, y = np.sign(other - one).T
     heading = np.where(x != 0, 1 - x, 2 - y)  # 0, 2 along x; 1, 3 along y
-    return (one[:, 1] << 33) + (one[:, 0] << 2) + heading
+    key: Ints = (one[:, 1] << 33) + (one[:, 0] << 2) + heading
+    return key

@@ -174,4 +174,5 @@ def points_of(arcs: Arcs, nests: Nests, count: int) -> Ints:
 
 def _lengths(arcs: Arcs, order: Ints, offsets: Ints, rings: Ints) -> Ints:
     lengths = np.append(0, np.cumsum(np.diff(arcs.offsets)[order >> 1]))
-    return lengths[offsets[rings + 1]] - lengths[offsets[rings]]
+    found: Ints = lengths[offsets[rings + 1]] - lengths[offsets[rings]]
+    return found

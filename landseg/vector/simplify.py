@@ -28,10 +28,11 @@ def simplify(arcs: Arcs, tolerance: float, *, metric: Affine | None = None) -> A
     three corners of a polygon, are drawn with half the tolerance, a quarter, ... and at last as they were.
     The result does not depend on how the raster was cut. Memory: see `settle`.
     """
+    assert arcs.points.dtype.kind == "i", "simplified arcs are not simplified again"
     to = metric or Affine.identity()
 
     def redraw(some: Arcs, which: Ints, level: Ints) -> Arcs:
-        return _reduced(some, tolerance / 2.0**level, to)
+        return _reduced(some, tolerance * _halves(level), to)
 
     return settle(arcs, redraw, HALVINGS + 1)
 
@@ -52,7 +53,7 @@ def smooth(arcs: Arcs) -> Arcs:
 
     def redraw(some: Arcs, which: Ints, level: Ints) -> Arcs:
         for _ in range(ROUNDS):
-            some = _cut(some, lone[which], 2.0**-level)
+            some = _cut(some, lone[which], _halves(level))
         return some
 
     return settle(arcs, redraw, HALVINGS)
@@ -91,6 +92,10 @@ def _reduced(arcs: Arcs, tolerance: NDArray[np.float64], metric: Affine) -> Arcs
         kept.append(np.rint(shapely.get_coordinates(made) @ back))  # lattice points they are, exactly
     points = np.concatenate(kept) if kept else np.zeros((0, 2))
     return Arcs(points, np.append(0, np.cumsum(counts)), arcs.left, arcs.right)
+
+
+def _halves(level: Ints) -> NDArray[np.float64]:
+    return np.ldexp(1.0, -level)
 
 
 def _linear(metric: Affine) -> NDArray[np.float64]:
