@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -24,6 +25,7 @@ class PointStore:
         if work is not None:
             handle, self._name = tempfile.mkstemp(dir=work, suffix=".points")
             self._file = os.fdopen(handle, "wb")
+            weakref.finalize(self, self._file.close)  # of a run that fails before `finished`
         self._count = 0
 
     def add(self, points: NDArray[Any]) -> None:
