@@ -182,7 +182,7 @@ def main() -> None:
         f"**a map that is right, pixels of {args.pixel:g} m**", *burnt(truth, args.pixel / scale), crs, scale
     )
     lines.append(row("**drawn by hand** (the truth)", truth, truth, truth, 0))
-    print("\n".join(lines))
+    print("\n".join(lines), flush=True)
     if args.write:
         write_table(args.write, BEGIN, lines)
 

@@ -43,7 +43,7 @@ def regularize(
     """Outlines whose corners are right angles, close to the given ones, none of which overlaps another.
 
     Of each outline, simplified within the tolerance, the main direction is the mean of its edges' modulo a right
-    angle, weighted by length; the direction of its smallest rectangle is tried as well, and the better fit is taken.
+    angle, long ones counting most; the direction of its smallest rectangle is tried as well, and the better fit is taken.
     Edges that follow each other along the same axis become one line, at the mean of the outline there; the shortest
     line gives way, and its neighbours become one, until every line is as long as the tolerance. Holes are treated
     alike, in the direction of their building. Where two buildings come to overlap, the smaller is cut, at the angle
@@ -107,7 +107,9 @@ def _edge_directions(polygons: Geometries, simple: Geometries) -> NDArray[np.flo
     yy = mean(y * y + dy * dy / 12) - mean(y) ** 2
     xy = mean(x * y + dx * dy / 12) - mean(x) * mean(y)
     spread = np.hypot(xx - yy, 2 * xy)
-    return _mean_direction(np.arctan2(2 * xy, xx - yy) / 2, xx + yy + spread, owner[:-1][inside][first], len(polygons))
+    return _mean_direction(
+        np.arctan2(2 * xy, xx - yy) / 2, xx + yy + spread, owner[:-1][inside][first], len(polygons)
+    )
 
 
 def _keys(points: NDArray[np.float64], owner: NDArray[np.intp]) -> NDArray[np.void]:
