@@ -43,11 +43,11 @@ def regularize(
     """Outlines whose corners are right angles, close to the given ones, none of which overlaps another.
 
     Of each outline, simplified within the tolerance, the main direction is the mean of its edges' modulo a right
-    angle, long ones counting most; the direction of its smallest rectangle is tried as well, and the better fit is taken.
-    Edges that follow each other along the same axis become one line, at the mean of the outline there; the shortest
-    line gives way, and its neighbours become one, until every line is as long as the tolerance. Holes are treated
-    alike, in the direction of their building. Where two buildings come to overlap, the smaller is cut, at the angle
-    of the other; where nothing good is left of it, it keeps its own outline.
+    angle, long ones counting most; the direction of its smallest rectangle is tried as well, and what fits better
+    is taken. Edges that follow each other along the same axis become one line, at the mean of the outline there; the
+    shortest line gives way, and its neighbours become one, until every line is as long as the tolerance. Holes are
+    treated alike, in the direction of their building. Where two buildings come to overlap, the smaller is cut, at
+    the angle of the other; where nothing good is left of it, it keeps its own outline.
 
     The order of the polygons does not matter. Buildings that are round, or of wings at other angles, mostly keep
     their outlines: that is what `min_iou` is for. Neighbours of other classes are not looked at: between a building
