@@ -1,4 +1,4 @@
-"""Skeletons keep what hangs together; lines lie in the middle, meet, lose their spurs, and do not depend on the cut."""
+"""Skeletons keep what hangs together; lines lie in the middle, meet, and do not depend on the cut."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def by_strip(mask: Mask, height: int | None) -> Centerlines:
     parts = []
     for top in range(0, len(mask), height or len(mask)):
         made = lines_of(mask[top : top + (height or len(mask))])
-        parts += shapely.transform(made.lines, lambda points, top=top: points + [0, top]).tolist()
+        parts += shapely.transform(made.lines, lambda points, top=top: points + np.array([0, top])).tolist()
     return Centerlines(np.array(parts, dtype=object), shapely.length(parts))
 
 

@@ -36,7 +36,8 @@ def majority(strips: Strips, window: int = 3, *, nodata: float | None) -> Iterat
     Raises:
         ValueError: another window.
 
-    >>> next(majority([np.array([[1, 1, 1], [1, 2, 1], [1, 1, 0]])], nodata=0)).tolist()
+    >>> strips = majority([np.array([[1, 1, 1], [1, 2, 1], [1, 1, 0]])], nodata=0)
+    >>> np.concatenate(list(strips)).tolist()
     [[1, 1, 1], [1, 1, 1], [1, 1, 0]]
     """
     if window % 2 == 0 or not 3 <= window <= _WIDEST:

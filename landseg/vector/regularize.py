@@ -43,11 +43,11 @@ def regularize(
     """Outlines whose corners are right angles, close to the given ones, none of which overlaps another.
 
     Of each outline, simplified within the tolerance, the main direction is the mean of its edges' modulo a right
-    angle, weighted by length; the direction of its smallest rectangle is tried as well, and the better fit is taken.
-    Edges that follow each other along the same axis become one line, at the mean of the outline there; the shortest
-    line gives way, and its neighbours become one, until every line is as long as the tolerance. Holes are treated
-    alike, in the direction of their building. Where two buildings come to overlap, the smaller is cut, at the angle
-    of the other; where nothing good is left of it, it keeps its own outline.
+    angle, long ones counting most; the direction of its smallest rectangle is tried as well, and what fits better
+    is taken. Edges that follow each other along the same axis become one line, at the mean of the outline there; the
+    shortest line gives way, and its neighbours become one, until every line is as long as the tolerance. Holes are
+    treated alike, in the direction of their building. Where two buildings come to overlap, the smaller is cut, at
+    the angle of the other; where nothing good is left of it, it keeps its own outline.
 
     The order of the polygons does not matter. Buildings that are round, or of wings at other angles, mostly keep
     their outlines: that is what `min_iou` is for. Neighbours of other classes are not looked at: between a building
@@ -68,7 +68,7 @@ def regularize(
     flat = _moved(polygons, lambda points, at: (points - centres[at]) * scale[at])
     simple = shapely.simplify(flat, tolerance_m)
     best, iou = flat.copy(), np.zeros(len(flat))
-    for directions in (_main_directions(simple), _rectangle_directions(simple)):
+    for directions in (_edge_directions(flat, simple), _rectangle_directions(simple)):
         made = _along(flat, simple, directions, tolerance_m)
         found = _iou(made, flat)
         better = found > iou + 1e-9
@@ -84,22 +84,54 @@ def _moved(polygons: Geometries, place: Any) -> Geometries:
     return np.asarray(shapely.set_coordinates(polygons.copy(), place(points, owner)))
 
 
-def _main_directions(polygons: Geometries) -> NDArray[np.float64]:
-    """(N,) angles in radians: the mean of an outline's edges modulo a right angle, weighted by length."""
-    shells = shapely.get_exterior_ring(polygons)
-    points, owner = shapely.get_coordinates(shells, return_index=True)
-    edges = np.diff(points, axis=0)
-    own = owner[1:] == owner[:-1]
-    edges, owner = edges[own], owner[1:][own]
-    lengths, angles = np.hypot(*edges.T), np.arctan2(edges[:, 1], edges[:, 0])
-    # Four times an angle is the same for all four directions of a rectangle's edges.
-    x, y = (np.bincount(owner, lengths * f(4 * angles), len(polygons)) for f in (np.cos, np.sin))
-    return np.asarray(np.arctan2(y, x) / 4)
+def _edge_directions(polygons: Geometries, simple: Geometries) -> NDArray[np.float64]:
+    """(N,) angles in radians: the mean of an outline's edges modulo a right angle, weighted by length squared.
+
+    An edge is what lies between two points of the outline that the simplified one keeps; its direction is that in
+    which the outline there extends most, which is far less rough than from point to point.
+    """
+    points, owner = shapely.get_coordinates(shapely.get_exterior_ring(polygons), return_index=True)
+    kept, keeper = shapely.get_coordinates(shapely.get_exterior_ring(simple), return_index=True)
+    starts = np.isin(_keys(points, owner), _keys(kept, keeper))
+    starts[1:] |= owner[1:] != owner[:-1]
+    starts[0], inside = True, owner[1:] == owner[:-1]
+    _, first, edge = np.unique(np.cumsum(starts)[:-1][inside], return_index=True, return_inverse=True)
+    step, middle = np.diff(points, axis=0)[inside], ((points[1:] + points[:-1]) / 2)[inside]
+    weight = np.hypot(*step.T)
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.bincount(edge, weight * values) / np.maximum(np.bincount(edge, weight), 1e-12))
+
+    (x, y), (dx, dy) = middle.T, step.T
+    xx = mean(x * x + dx * dx / 12) - mean(x) ** 2
+    yy = mean(y * y + dy * dy / 12) - mean(y) ** 2
+    xy = mean(x * y + dx * dy / 12) - mean(x) * mean(y)
+    spread = np.hypot(xx - yy, 2 * xy)
+    return _mean_direction(
+        np.arctan2(2 * xy, xx - yy) / 2, xx + yy + spread, owner[:-1][inside][first], len(polygons)
+    )
+
+
+def _keys(points: NDArray[np.float64], owner: NDArray[np.intp]) -> NDArray[np.void]:
+    """Something that is equal for equal points of the same owner only."""
+    return np.column_stack([owner, points]).view("V24").ravel()
 
 
 def _rectangle_directions(polygons: Geometries) -> NDArray[np.float64]:
     """(N,) angles in radians of the smallest rectangles around the polygons."""
-    return _main_directions(shapely.oriented_envelope(polygons))
+    points, owner = shapely.get_coordinates(shapely.oriented_envelope(polygons), return_index=True)
+    inside = owner[1:] == owner[:-1]
+    edges = np.diff(points, axis=0)[inside]
+    angles = np.arctan2(edges[:, 1], edges[:, 0])
+    return _mean_direction(angles, np.hypot(*edges.T), owner[1:][inside], len(polygons))
+
+
+def _mean_direction(
+    angles: NDArray[np.float64], weights: NDArray[np.float64], owner: NDArray[np.intp], count: int
+) -> NDArray[np.float64]:
+    """(count,) means modulo a right angle: four times an angle is the same for all four sides of a rectangle."""
+    x, y = (np.bincount(owner, weights * f(4 * angles), count) for f in (np.cos, np.sin))
+    return np.asarray(np.arctan2(y, x) / 4)
 
 
 def _iou(ones: Geometries, others: Geometries) -> NDArray[np.float64]:

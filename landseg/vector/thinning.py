@@ -1,4 +1,4 @@
-"""Regions thinned to lines one pixel wide, in place, at a price that goes with their area and not with the raster's."""
+"""Regions thinned to lines one pixel wide, in place, at a price that goes with their area."""
 
 from __future__ import annotations
 
