@@ -11,7 +11,22 @@ import typer
 
 from landseg import __version__
 
-from . import calibrate, compare, console, data, evaluate, info, models, predict, refine, train, verify, view
+from . import (
+    calibrate,
+    compare,
+    console,
+    data,
+    evaluate,
+    export,
+    info,
+    models,
+    predict,
+    rasterize,
+    refine,
+    train,
+    verify,
+    view,
+)
 from .run import Commands
 
 app = typer.Typer(
@@ -47,6 +62,8 @@ def landseg(
 
 app.command("predict")(predict.command)
 app.command("refine")(refine.command)
+app.command("export")(export.command)
+app.command("rasterize")(rasterize.command)
 app.command("verify")(verify.command)
 app.command("evaluate")(evaluate.command)
 app.command("compare")(compare.command)

@@ -14,6 +14,7 @@ from typing import Any
 from landseg import __version__
 from landseg.engine import Engine
 from landseg.errors import OutputError
+from landseg.export import polygonize
 from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.borders import BORDERS, Borders
@@ -23,12 +24,13 @@ from landseg.geo.legend import class_tag
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
-from landseg.geo.vector import polygonize, vector_driver
 from landseg.inputs import Matched, match
 from landseg.models.bundle import Model
 from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.tiling.encode import Encoder
+from landseg.vector.files import add_styles
+from landseg.vector.formats import vector_format
 from landseg.walks import Walk, choose_walk, walk_again
 
 _log = logging.getLogger(__name__)
@@ -126,6 +128,8 @@ class Run:
             walk.run(outputs, aoi=aoi, encode=encoder.encode)
             self._further(outputs, matched, engine)
             outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
+            if (polygons := options.path("polygons")) is not None:
+                add_styles([(polygons, card.classes.classes, "Polygon")], replace=options.overwrite)
         return made
 
     def _skipped(self, region: Rect) -> Prediction:
@@ -168,7 +172,7 @@ class Run:
         """What can be refused before anything is opened."""
         polygons, picture = self.options.path("polygons"), self.options.path("preview")
         if polygons is not None:
-            vector_driver(polygons)
+            vector_format(polygons)
         if picture is not None and picture.suffix.lower() != ".png":
             raise OutputError(f"{picture} will be a PNG: let its name end in .png")
         layers, extras = self._layers(), self._extras()

@@ -130,6 +130,20 @@ def test_whatever_is_wrong_with_one_source_the_rest_go_on(
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.parametrize("name", ["o.fgb", "o.shp.zip", "p.geojson"])
+def test_polygons_of_a_run_come_with_their_colours_and_the_raster_keeps_its_own(
+    write_raster: Callable[..., Path], tmp_path: Path, name: str
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    predict(write_raster(noise(40, 40)), out / "o.tif", model=MODEL, polygons=out / name, **QUICK)
+    style = out / f"{name.rpartition('.')[0]}.qml"
+    assert "renderer-v2" in style.read_text()
+    assert "paletted" in (out / "o.qml").read_text()
+    assert ("renderer-v2" in (out / "o.qml").read_text()) == (style.name == "o.qml")
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
 def test_polygons_in_a_table_are_refused_before_any_work(
     write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,7 @@ from rasterio.features import rasterize
 
 from landseg.errors import GridError, VectorError
 from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.layers import read_layers
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
@@ -85,7 +86,7 @@ def _read_polygons(path: Path, grid: Grid) -> list[shapely.Geometry]:
     if not path.exists() and "," in str(path):
         raise GridError(f"AOI {path}: expected a vector file or four numbers left,bottom,right,top")
     try:
-        frame = geopandas.read_file(path)
+        frame = read_layers(path)
     except Exception as error:  # pyogrio, fiona and the file system each have their own
         raise VectorError(f"AOI {path} cannot be read as a vector file: {error}") from error
     shapes = frame.geometry if isinstance(frame, geopandas.GeoDataFrame) else geopandas.GeoSeries([])

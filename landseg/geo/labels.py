@@ -30,9 +30,11 @@ def read_vector(path: Path) -> Any:
     """
     import geopandas
 
+    from landseg.geo.layers import read_layers
+
     try:
         if path.suffix.lower() not in _PARQUET:
-            return geopandas.read_file(path)
+            return read_layers(path)
         return geopandas.read_parquet(path)
     except ImportError as error:
         raise VectorError(f"{path}: GeoParquet is read by pyarrow; install it (pip install pyarrow)") from error
@@ -69,6 +71,27 @@ class PolygonLabels:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+    @property
+    def frame(self) -> Any:
+        """The polygons and their columns, as a GeoDataFrame in the file's own CRS; not to be changed."""
+        return self._frame
+
+    def in_pixels(self, grid: Grid) -> PolygonLabels:
+        """Return those on a grid in its own pixels (x = column, y = -row), for grids such as `pixel_grid` makes.
+
+        Parts of a large raster are cut from that without rounding, so that what is burnt does not depend on the cut.
+        """
+        back = ~grid.map_transform
+
+        def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
+            return np.stack(back @ points.T, axis=1) * [1, -1]
+
+        near = self._on(grid)
+        moved = near.set_geometry(near.geometry.transform(place), crs=None)
+        placed = object.__new__(PolygonLabels)
+        placed.__setstate__({**self.__getstate__(), "_frame": moved.set_crs(None, allow_override=True)})
+        return placed
 
     @property
     def names(self) -> list[str]:
@@ -124,6 +147,13 @@ class PolygonLabels:
                 self._moved[grid.crs] = frame
             frame = self._moved[grid.crs]
             return frame.iloc[np.sort(frame.sindex.query(_outline(grid), predicate="intersects"))]
+
+
+def pixel_grid(grid: Grid) -> Grid:
+    """Return the grid in the coordinates of its own pixels, for polygons of `PolygonLabels.in_pixels`."""
+    from affine import Affine
+
+    return Grid(None, Affine.scale(1, -1), grid.width, grid.height)
 
 
 def _outline(grid: Grid) -> object:

@@ -1,0 +1,98 @@
+"""The use case after the map: a class raster as clean vector land cover."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+from landseg.classes import ClassMap
+from landseg.errors import GridError
+from landseg.exported import ClassTotal, ExportOptions, ExportSummary
+from landseg.exporting import ExportRun
+from landseg.geo.store import disk_errors, work_folder
+from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
+from landseg.vector.attributes import map_crs
+from landseg.vector.classraster import ClassRaster, open_confidence
+from landseg.vector.files import add_styles, claimed, class_files
+from landseg.vector.formats import vector_format
+from landseg.vector.further import further_file
+from landseg.vector.place import output_crs
+from landseg.vector.writer import publish
+
+__all__ = ["ClassTotal", "ExportOptions", "ExportSummary", "export", "polygonize"]
+
+_log = logging.getLogger(__name__)
+File = str | PathLike[str]
+
+
+def export(raster: File, out: File, options: ExportOptions | None = None, **more: Any) -> ExportSummary:
+    """A class raster as polygons at `out`, in the format that its suffix names.
+
+    One polygon for each connected piece of a class; its corners are pixel corners, exactly, unless more is asked
+    for. The files appear when they are complete, or not at all. Memory is bounded by a strip of the raster, by the
+    number of pieces, and by the largest polygon.
+
+    Args:
+        raster: a class raster, anything GDAL opens.
+        out: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet.
+        options: see `ExportOptions`; its fields by name go before it.
+
+    Raises:
+        LandsegError: one sentence: what was expected, what was found, what to do.
+    """
+    start, target = time.perf_counter(), Path(out)
+    wanted = ExportOptions.of(**{**vars(options or ExportOptions()), **more})
+    form = vector_format(target)
+    area = wanted.area_of_interest
+    with ExitStack() as stack:
+        source = stack.enter_context(ClassRaster(fspath(raster), classes=wanted.classes, aoi=area))
+        _check_files(target, source, wanted)
+        run = ExportRun(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
+        if wanted.confidence is not None:
+            run.confidence = open_confidence(wanted.confidence, source)
+            stack.callback(run.confidence.close)
+        try:
+            with claimed(target) as work:
+                publish(run.made(work))
+        except Exception as error:
+            refuse_promise(error)
+            raise
+        for stayed in add_styles(run.styles, replace=wanted.overwrite):
+            _log.warning("%s is there and stays as it is: replace it with --overwrite", stayed)
+        return run.summary(time.perf_counter() - start)
+
+
+def polygonize(raster: Path, out: Path, classes: ClassMap, *, called: Path | None = None) -> int:
+    """The number of polygons that a class raster was written as, to replace `out`, for a run that publishes itself.
+
+    Where `out` is not the name that people know, `called` is. No .qml is written.
+
+    Raises:
+        LandsegError: see `export`.
+    """
+    with ClassRaster(raster, table=classes) as source:
+        run = ExportRun(source, out, ExportOptions(quiet=True), map_crs(source.grid), called=called)
+        with disk_errors(called or out):
+            work_folder(out).mkdir(exist_ok=True)
+        with claimed(out) as work:
+            publish(run.made(work))
+    return int(run.counts.sum())
+
+
+def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None:
+    """What can be refused before any work."""
+    if source.grid.crs is None and options.geodesic:
+        raise GridError(f"{source.file.label} has no coordinate system: leave --geodesic out, or assign one")
+    also = [Path(str(file)) for file in (options.aoi, options.confidence) if isinstance(file, (str, PathLike))]
+    inputs = [Path(source.file.path), *also, *files_behind(list(source.file.info.files))]
+    targets = list(class_files(out, source.classes).values()) if options.by_class_files else [out]
+    targets += [further_file(out, e, "LineString") for e in source.chosen(options.centerlines, "--centerlines")]
+    targets += [further_file(out, e, "Point") for e in source.chosen(options.centroids, "--centroids")]
+    source.chosen(options.regularize, "--regularize")
+    check_targets((), targets or [out], inputs)
+    if not options.overwrite:
+        check_absent((), targets)

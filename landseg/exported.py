@@ -1,0 +1,157 @@
+"""How to export, the same from Python as on the command line, and what an export returns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from landseg.errors import VectorError
+from landseg.options import refuse_unknown
+from landseg.tiling.progress import duration
+from landseg.vector.further import FurtherFile
+
+File = str | PathLike[str] | None
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What of a class raster becomes which polygons.
+
+    Attributes:
+        classes: names or values that are wanted, or "name,name"; or the file of a class table, TOML or JSON, for a
+            raster that carries none. None: all.
+        aoi: "left,bottom,right,top", those four numbers, or a vector file; pixels whose centre lies inside count.
+        crs: of the output, in any of PROJ's words; None is the raster's.
+        dissolve: one feature a class.
+        by_class_files: a file for each class, OUT_class.suffix.
+        connectivity: 4, or 8: pixels that touch by a corner are of one piece too, and pieces are multipolygons.
+        majority: side of a square window, odd; each pixel first takes the commonest class in it. 0: it keeps its own.
+        sieve: pieces of fewer pixels go into a neighbour before anything else.
+        min_area: square metres (pixels without a CRS); smaller pieces go into the neighbour with the longest border.
+        simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared.
+        smooth: round the staircase of pixels; borders stay shared.
+        regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
+        centerlines: of classes that are also drawn as lines, in OUT_class_lines.suffix.
+        centroids: of classes that also become points, in OUT_class_points.suffix.
+        confidence: a raster on the same grid; its mean and minimum become columns.
+        geodesic: measure on the ellipsoid whatever the CRS.
+        overwrite: replace files that exist.
+        quiet: show no progress.
+    """
+
+    classes: str | Sequence[str | int] | None = None
+    aoi: File | Sequence[float] = None
+    crs: str | None = None
+    dissolve: bool = False
+    by_class_files: bool = False
+    connectivity: int = 4
+    majority: int = 0
+    sieve: int = 0
+    min_area: float = 0.0
+    simplify: float = 0.0
+    smooth: bool = False
+    regularize: str | Sequence[str | int] | None = None
+    centerlines: str | Sequence[str | int] | None = None
+    centroids: str | Sequence[str | int] | None = None
+    confidence: File = None
+    geodesic: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+    @classmethod
+    def of(cls, **options: Any) -> ExportOptions:
+        """The options by name.
+
+        Raises:
+            LandsegError: an unknown name, or a value that means nothing.
+        """
+        refuse_unknown(options, [field.name for field in fields(cls)], of="export")
+        return cls(**options)
+
+    def __post_init__(self) -> None:
+        if self.connectivity not in (4, 8):
+            raise VectorError(
+                f"--connectivity {self.connectivity}: expected 4, or 8 to join pixels that touch by a corner"
+            )
+        if not (math.isfinite(self.min_area) and self.min_area >= 0):
+            raise VectorError(f"--min-area {self.min_area}: expected square metres, 0 or more")
+        if not (math.isfinite(self.simplify) and self.simplify >= 0):
+            raise VectorError(f"--simplify {self.simplify}: expected metres, 0 or more")
+        if self.majority and not (self.majority % 2 and 3 <= self.majority <= 255):
+            raise VectorError(f"--majority {self.majority}: expected an odd number of pixels, 3 to 255")
+        if self.sieve < 0:
+            raise VectorError(f"--sieve {self.sieve}: expected a number of pixels")
+
+    @property
+    def area_of_interest(self) -> str | None:
+        """The area as the text that `read_aoi` takes."""
+        if isinstance(self.aoi, (tuple, list)):
+            return ",".join(repr(float(part)) for part in self.aoi)
+        return None if self.aoi is None else str(self.aoi)
+
+
+@dataclass(frozen=True)
+class ClassTotal:
+    """What was exported of one class; `area_m2` is None without a CRS, `area_px` with one."""
+
+    value: int
+    name: str
+    count: int
+    area_m2: float | None = None
+    area_px: float | None = None
+
+
+@dataclass(frozen=True)
+class ExportSummary:
+    """One finished export.
+
+    Attributes:
+        output: the file that was asked for; with a file for each class, the name that theirs begin with.
+        files: every file that was written, without its companions.
+        format: of them.
+        features: their number.
+        classes: what there is of each class; those of the table that do not occur too.
+        further: files of lines and points.
+        crs: of the output; None where the raster has none.
+        seconds: of the whole run.
+    """
+
+    output: Path
+    files: tuple[Path, ...]
+    format: str
+    features: int
+    classes: tuple[ClassTotal, ...]
+    crs: str | None
+    further: tuple[FurtherFile, ...] = ()
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """The export in JSON values."""
+        values = asdict(self)
+        values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
+        values["classes"] = [
+            {name: item for name, item in total.items() if name != "area_px" or item is not None}
+            for total in values["classes"]
+        ]
+        for entry in values["further"]:
+            entry["output"] = str(entry["output"])
+        return values
+
+    def lines(self) -> list[str]:
+        """The export in words."""
+        every = sum(total.area_m2 or total.area_px or 0 for total in self.classes)
+        longest = max((len(total.name) for total in self.classes), default=0)
+        lines = [str(path) for path in self.files]
+        for total in self.classes:
+            area = total.area_m2 if total.area_m2 is not None else total.area_px or 0.0
+            unit = "m²" if total.area_m2 is not None else "px"
+            share = f"{area / every:6.1%}" if every else ""
+            lines.append(f"{total.name:{longest}}  {total.count:>9,}  {area:>16,.1f} {unit} {share}".rstrip())
+        for entry in self.further:
+            lines.append(f"{entry.output}: {entry.count:,} {'lines' if entry.kind == 'LineString' else 'points'}")
+        where = self.crs or "pixel coordinates"
+        return [*lines, f"{self.features:,} features, {self.format}, {where}, in {duration(self.seconds)}"]

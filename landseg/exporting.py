@@ -1,0 +1,221 @@
+"""One class raster on its way to one set of vector files: what `export` and `predict --polygons` do with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+
+from landseg.classes import MAX_VALUE
+from landseg.exported import ClassTotal, ExportOptions, ExportSummary
+from landseg.geo.grid import Rect
+from landseg.geo.raster import RasterFile
+from landseg.geo.store import disk_errors
+from landseg.tiling.progress import Progress
+from landseg.vector.attributes import Ruler, field_types, map_crs
+from landseg.vector.classraster import ClassRaster, read_confidence
+from landseg.vector.dissolve import Dissolver
+from landseg.vector.files import Files, Style
+from landseg.vector.formats import GEOJSON, vector_format
+from landseg.vector.further import Further, FurtherFile
+from landseg.vector.outlines import Outlines, Shaping, outlines
+from landseg.vector.place import crs_name, moved
+from landseg.vector.regularize import regularize
+from landseg.vector.spool import Columns
+from landseg.vector.writer import Move
+
+_log = logging.getLogger(__name__)
+_MANY = 200_000  # features whose file takes long enough to say so
+_EDGE_M, _EDGE_PIXELS = 1.0, 2.0  # the longer of both: the shortest edge of a right-angled outline
+
+Chunk = tuple[dict[str, NDArray[Any]], NDArray[np.int64], NDArray[np.object_]]
+"""Columns, numbers of pixels and shapes of some features."""
+
+
+@dataclass
+class ExportRun:
+    """One class raster on its way to one set of files.
+
+    Attributes:
+        crs: that the shapes are written in.
+        confidence: a raster on the same grid.
+        called: how sentences name the output, where `out` is not the name that people know.
+        counts: features so far, by class value.
+        areas: their areas.
+        further: files of lines and points, once made.
+        styles: what each file is to be painted by, once made.
+    """
+
+    source: ClassRaster
+    out: Path
+    options: ExportOptions
+    crs: pyproj.CRS | None
+    confidence: RasterFile | None = None
+    called: Path | None = None
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1, np.int64))
+    areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1))
+    further: list[FurtherFile] = field(default_factory=list)
+    styles: list[Style] = field(default_factory=list)
+    _paths: tuple[Path, ...] = ()
+
+    @cached_property
+    def ruler(self) -> Ruler:
+        """What measures areas and lengths."""
+        return Ruler.of(self.source.grid, geodesic=self.options.geodesic)
+
+    @property
+    def shaping(self) -> Shaping:
+        """What becomes of regions before they are polygons."""
+        options = self.options
+        sizes = {"min_area_m2": options.min_area, "simplify_m": options.simplify}
+        return Shaping(options.connectivity, options.majority, options.sieve, smooth=options.smooth, **sizes)
+
+    def made(self, work: Path) -> list[Move]:
+        """Writes every feature and completes the files; the renames that publish them.
+
+        Raises:
+            LandsegError: see `export`.
+        """
+        source = self.source
+        if source.grid.crs is None:
+            note = "; so is the GeoJSON, which others take for degrees" if vector_format(self.out) is GEOJSON else ""
+            _log.warning("%s has no coordinate system: sizes are in pixels%s", source.file.label, note)
+        files, further = self._files(work), self._further(work)
+        features = self._features(work, further)
+        for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
+            self._count(columns)
+            files.write(columns, moved(shapes, map_crs(source.grid), self.crs))
+        further.draw_lines(lambda: self.shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
+        if files.count > _MANY:
+            _log.info("writing %d features", files.count)
+        moves, self.further = further.finish()
+        self.styles = [*files.styles(source.classes), *further.styles]
+        self._paths = files.paths
+        return moves + files.finish(source.classes)
+
+    def summary(self, seconds: float) -> ExportSummary:
+        """What was written, by class."""
+        located = self.source.grid.crs is not None
+        totals = []
+        for entry in self.source.classes:
+            area = round(float(self.areas[entry.value]), 3)
+            sizes = {"area_m2": area} if located else {"area_px": area}
+            totals.append(ClassTotal(entry.value, entry.name, int(self.counts[entry.value]), **sizes))
+        form = vector_format(self.out)
+        crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_name(self.crs)
+        count = int(self.counts.sum())
+        return ExportSummary(
+            self.out, self._paths, form.name, count, tuple(totals), crs, tuple(self.further), round(seconds, 3)
+        )
+
+    def _files(self, work: Path) -> Files:
+        options, located = self.options, self.source.grid.crs is not None
+        return Files(
+            self.out,
+            field_types(located=located, confidence=self.confidence is not None),
+            crs=self.crs,
+            kind="MultiPolygon" if options.dissolve or options.connectivity == 8 else "Polygon",
+            work=work,
+            classes=self.source.classes if options.by_class_files else None,
+            called=self.called,
+            overwrite=options.overwrite,
+        )
+
+    def _further(self, work: Path) -> Further:
+        return Further(
+            self.out,
+            self.source.grid,
+            crs=self.crs,
+            lines=self.source.chosen(self.options.centerlines, "--centerlines"),
+            points=self.source.chosen(self.options.centroids, "--centroids"),
+            work=work,
+            confidence=self.confidence is not None,
+        )
+
+    def _count(self, columns: Columns) -> None:
+        area = columns["area_m2" if "area_m2" in columns else "area_px"]
+        self.counts += np.bincount(columns["value"], minlength=MAX_VALUE + 1)
+        self.areas += np.bincount(columns["value"], area, minlength=MAX_VALUE + 1)
+
+    def _features(self, work: Path, further: Further) -> Iterator[Chunk]:
+        """Polygons with their columns; those that get right angles come last, and all at once."""
+        square = [entry.value for entry in self.source.chosen(self.options.regularize, "--regularize")]
+        waiting: list[Outlines] = []
+        for part in self._outlines(work):
+            columns = self._columns(part)
+            further.add_points(columns, part.shapes)
+            now = ~np.isin(part.value, square)
+            if not now.all():
+                waiting.append(part.chosen(~now))
+                columns = {name: column[now] for name, column in columns.items()}
+            yield columns, part.pixels[now], part.shapes[now]
+        if waiting:
+            part = Outlines.joined(waiting)
+            grid = self.source.grid
+            pixel = abs(grid.map_transform.determinant) ** 0.5
+            shortest = _EDGE_PIXELS * pixel if grid.crs is None else max(_EDGE_M, 2 * (grid.resolution_m or 0))
+            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=shortest)
+            _log.info("%d of %d outlines have right angles", int(done.right_angled.sum()), len(done.polygons))
+            part = replace(part, shapes=done.polygons)
+            yield self._columns(part), part.pixels, part.shapes
+
+    def _dissolved(self, features: Iterator[Chunk], work: Path) -> Iterator[Chunk]:
+        folder = work / "classes"
+        with disk_errors(self.out):
+            folder.mkdir()
+        pile = Dissolver(folder)
+        for columns, pixels, shapes in features:
+            pile.add(columns, shapes, pixels)
+        for columns, shapes in pile.features():
+            yield columns, np.zeros(len(shapes), np.int64), shapes
+
+    def _outlines(self, work: Path) -> Iterator[Outlines]:
+        """The regions, with progress: half of it when they are read, half when they are outlined."""
+        source, area, told = self.source, self.source.rect.area, 0
+        folder = work / "arcs"
+        with disk_errors(self.called or self.out):
+            folder.mkdir()
+        with Progress(area, quiet=self.options.quiet) as progress:
+
+            def tell(pixels: int) -> None:
+                nonlocal told
+                told += pixels // 2
+                progress.add(pixels // 2)
+
+            for part in outlines(
+                source.strips(tell),
+                source.grid,
+                nodata=source.nodata,
+                shaping=self.shaping,
+                ruler=self.ruler,
+                work=folder,
+                confidence=None if self.confidence is None else self._confidence,
+            ):
+                yield part
+                tell(int(part.pixels.sum()))
+            progress.add(area - told)  # what had no class
+
+    def _confidence(self, top: int, rows: int) -> NDArray[np.float32]:
+        assert self.confidence is not None
+        rect = self.source.rect
+        return read_confidence(self.confidence, Rect(rect.top + top, rect.left, rows, rect.width))
+
+    def _columns(self, part: Outlines) -> dict[str, NDArray[Any]]:
+        """What is known of some outlines."""
+        source = self.source
+        areas, lengths = self.ruler.measure(part.shapes)
+        names = {entry.value: entry.name for entry in source.classes}
+        values, which = np.unique(part.value, return_inverse=True)
+        texts = np.array([names[int(value)] for value in values], dtype=object)[which]
+        data: list[NDArray[Any]] = [source.first_in_whole(part.first) + 1, part.value, texts, areas, lengths]
+        if part.confidence is not None:
+            data += list(part.confidence.T)
+        fields = field_types(located=source.grid.crs is not None, confidence=part.confidence is not None)
+        return dict(zip(fields, data, strict=True))

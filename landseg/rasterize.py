@@ -1,0 +1,280 @@
+"""The use case that goes back: polygons burnt onto a grid, as a class raster."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.errors import CRSError
+
+from landseg import __version__
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.errors import ClassError, GridError, VectorError
+from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
+from landseg.geo.labels import PolygonLabels, pixel_grid
+from landseg.geo.layer import Layer
+from landseg.geo.legend import class_tag, read_class_table, read_legend
+from landseg.geo.raster import RasterFile
+from landseg.geo.signature import CLASSES
+from landseg.geo.sink import Outputs
+from landseg.geo.targets import check_absent, check_targets, files_behind
+from landseg.geo.truth import class_indices
+from landseg.tiling.progress import Progress, duration
+
+File = str | PathLike[str]
+_RULES = ("a pixel is of the last polygon that covers its centre", "a pixel is of the last polygon that touches it")
+STRIP_PIXELS = 1 << 22  # that are burnt at a time
+
+
+@dataclass(frozen=True)
+class RasterizeOptions:
+    """How to burn, and onto which grid: that of `like`, or one of `resolution`.
+
+    Attributes:
+        like: a raster whose grid the output gets, and whose class table where it has one that fits.
+        resolution: (width, height) of a pixel in units of the CRS.
+        bounds: (left, bottom, right, top) in the CRS; None: of the polygons, outwards to whole pixels.
+        crs: anything that rasterio understands; None: that of the polygons.
+        class_field: the column with class names or values; None: ``value`` where there is also a ``name``, as landseg
+            writes polygons; without these all polygons are of one class.
+        classes: a class table, TOML or JSON; None: that of `like`, or one made from the column.
+        all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
+        overwrite: replace an output that exists.
+        quiet: show no progress.
+    """
+
+    like: File | None = None
+    resolution: tuple[float, float] | None = None
+    bounds: tuple[float, float, float, float] | None = None
+    crs: str | None = None
+    class_field: str | None = None
+    classes: File | None = None
+    all_touched: bool = False
+    overwrite: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True)
+class RasterizeSummary:
+    """One finished raster.
+
+    Attributes:
+        output: the class raster.
+        width, height: in pixels.
+        polygons: those that lie on the grid.
+        classes: by name: value and pixels.
+        empty: pixels that no polygon has.
+        rule: which pixels a polygon has, as a sentence.
+        seconds: of the whole run.
+    """
+
+    output: Path
+    width: int
+    height: int
+    polygons: int
+    classes: dict[str, dict[str, int]]
+    empty: int
+    rule: str
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The run in JSON values."""
+        return {**vars(self), "output": str(self.output)}
+
+    def lines(self) -> list[str]:
+        """The run in words."""
+        shown = [
+            f"{name:<13} {entry['pixels']:,} px of value {entry['value']}" for name, entry in self.classes.items()
+        ]
+        size = f"{self.width} x {self.height} px in {duration(self.seconds)}"
+        first = [str(self.output), f"polygons      {self.polygons:,} on {size}", f"rule          {self.rule}"]
+        return [*first, *shown, f"no data       {self.empty:,} px"]
+
+
+def rasterize(polygons: File, output: File, options: RasterizeOptions | None = None) -> RasterizeSummary:
+    """A class raster at `output` of the polygons of a vector file; it appears when it is complete, or not at all.
+
+    A pixel gets the class of the polygon that covers its centre, of the later one in the file's order where several
+    do, and no data where none does; `RasterizeOptions.all_touched` also takes pixels that a polygon merely touches.
+    Polygons are reprojected where the CRS differs. What is in memory is the polygons and one strip of the raster;
+    where it is cut makes no difference.
+
+    Raises:
+        VectorError: a file that cannot be read, holds other things than polygons, or has no such column.
+        ClassError: polygons without a class, or a class table that makes no sense.
+        GridError: a grid that is not told, or on which no polygon lies.
+        OutputError: the output exists, equals an input, or cannot be written.
+    """
+    wanted, start, source = options or RasterizeOptions(), time.perf_counter(), Path(polygons)
+    named = [file for file in (wanted.like, wanted.classes) if file is not None]
+    inputs = [source, *map(Path, named), *files_behind([fspath(source)])]
+    _refuse_early(Path(output), inputs, overwrite=wanted.overwrite)
+    labels, field = _polygons(source, wanted)
+    grid, legend = _grid(labels, wanted)
+    table, values = _classes(labels, field, wanted, legend)
+    placed = labels.in_pixels(grid)
+    if not len(placed.frame):
+        raise GridError(f"no polygon of {source} lies on the grid ({grid.describe()}): check bounds and CRS")
+    layer = Layer.of_classes("classes", Path(output), table)
+    signature = {"landseg": __version__, "source": {"files": []}, "classes": table.to_json()}
+    tags = {"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"}
+    outputs = Outputs.begin([layer], grid, signature=signature, tags=tags, overwrite=wanted.overwrite, inputs=inputs)
+    with outputs:
+        counts = _burn(placed, grid, values, outputs, table=table, quiet=wanted.quiet)
+        outputs.finish()
+    return RasterizeSummary(
+        Path(output),
+        grid.width,
+        grid.height,
+        len(placed.frame),
+        {c.name: {"value": c.value, "pixels": int(counts[i])} for i, c in enumerate(table.classes)},
+        int(counts[IGNORE_INDEX]),
+        _RULES[wanted.all_touched],
+        round(time.perf_counter() - start, 3),
+    )
+
+
+def _refuse_early(output: Path, inputs: Sequence[Path], *, overwrite: bool) -> None:
+    """What can be refused before the polygons are read."""
+    check_targets([Layer("classes", output, "uint8")], (), inputs)
+    if not overwrite:
+        check_absent([], [output])
+
+
+def _burn(
+    placed: PolygonLabels,
+    grid: Grid,
+    values: dict[str, int] | None,
+    outputs: Outputs,
+    *,
+    table: ClassMap,
+    quiet: bool,
+) -> NDArray[np.int64]:
+    """Write the output strip by strip; pixels by class index (256,)."""
+    counts, pixels = np.zeros(256, np.int64), pixel_grid(grid)
+    rows = max(1, STRIP_PIXELS // grid.width)
+    with Progress(grid.rect.area, quiet=quiet) as progress:
+        for top in range(0, grid.height, rows):
+            rect = Rect(top, 0, min(rows, grid.height - top), grid.width)
+            if values is None:
+                indices = np.where(placed.burn(pixels.crop(rect)), np.uint8(0), np.uint8(IGNORE_INDEX))
+            else:
+                indices = placed.burn_names(pixels.crop(rect), values, IGNORE_INDEX)
+            counts += np.bincount(indices.ravel(), minlength=256)
+            outputs.write("classes", rect, table.to_values(indices))
+            progress.add(rect.area)
+    return counts
+
+
+def _polygons(path: Path, options: RasterizeOptions) -> tuple[PolygonLabels, str | None]:
+    """The polygons, and the column that names the class of each; None where all are of one."""
+    labels = PolygonLabels(path, options.class_field, all_touched=options.all_touched)
+    frame = labels.frame
+    if strange := sorted({str(kind) for kind in frame.geometry.geom_type.dropna()} - {"Polygon", "MultiPolygon"}):
+        raise VectorError(f"{path}: expected polygons, found {', '.join(strange)}; buffer or remove them")
+    if options.class_field is None and {"value", "name"} <= set(frame.columns):
+        return PolygonLabels(path, "value", all_touched=options.all_touched), "value"
+    return labels, options.class_field
+
+
+def _grid(labels: PolygonLabels, options: RasterizeOptions) -> tuple[Grid, ClassMap | None]:
+    """The grid to burn onto, and the classes of the raster that it was taken from."""
+    own = (options.resolution, options.bounds, options.crs)
+    if options.like is not None:
+        if own != (None, None, None):
+            raise GridError("--like tells the whole grid: leave out --resolution, --bounds and --crs, or --like")
+        file = RasterFile(fspath(options.like))
+        try:
+            return file.info.grid, read_legend(file)
+        finally:
+            file.close()
+    if options.resolution is None:
+        raise GridError("no grid to burn onto: name a raster by --like, or --resolution in units of the CRS")
+    across, down = options.resolution
+    if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
+        raise GridError(f"resolution {across:g},{down:g}: expected numbers above 0, in units of the CRS")
+    crs = _crs(labels, options.crs)
+    left, bottom, right, top = _bounds(labels, crs, options)
+    width, height = scaled_size(1, across / (right - left)), scaled_size(1, down / (top - bottom))
+    return Grid(crs, Affine(across, 0, left, 0, -down, top), width, height), None
+
+
+def _crs(labels: PolygonLabels, text: str | None) -> CRS | None:
+    own = labels.frame.crs
+    try:
+        if text is None:
+            return None if own is None else CRS.from_wkt(own.to_wkt())
+        crs = CRS.from_user_input(text)
+    except CRSError as error:
+        raise GridError(f"CRS {text or own.name!r} is not known: expected one such as EPSG:32632") from error
+    if own is None:
+        raise GridError(f"{labels.path} has no CRS and cannot be brought into {crs_text(crs)}: assign it first")
+    return crs
+
+
+def _bounds(labels: PolygonLabels, crs: CRS | None, options: RasterizeOptions) -> tuple[float, float, float, float]:
+    assert options.resolution is not None
+    if options.bounds is not None:
+        left, bottom, right, top = options.bounds
+        if not (left < right and bottom < top) or not all(map(math.isfinite, options.bounds)):
+            shown = ",".join(f"{value:g}" for value in options.bounds)
+            raise GridError(f"bounds {shown} have no area: expected left,bottom,right,top in growing order")
+        return options.bounds
+    shapes = labels.frame.geometry
+    moved = shapes if crs is None or shapes.crs == crs else shapes.to_crs(crs)
+    if not np.isfinite(moved.total_bounds).all():
+        raise GridError(f"{labels.path} has no place in {crs_text(crs)}: choose another --crs")
+    across, down = options.resolution
+    left, bottom, right, top = moved.total_bounds.tolist()
+    wide, high = (left // across, -(-right // across)), (bottom // down, -(-top // down))
+    return wide[0] * across, high[0] * down, max(wide[1], wide[0] + 1) * across, max(high[1], high[0] + 1) * down
+
+
+def _classes(
+    labels: PolygonLabels, field: str | None, options: RasterizeOptions, legend: ClassMap | None
+) -> tuple[ClassMap, dict[str, int] | None]:
+    """The class table, and the index of each entry of the column; None where all polygons are of one class."""
+    told = None if options.classes is None else read_class_table(Path(options.classes))
+    if field is None:
+        table = told or ClassMap.from_json([{"value": 1, "name": labels.path.stem}])
+        if len(table) > 1:
+            raise ClassError(f"{', '.join(table.names)} could all be meant by a polygon: name their --class-field")
+        return table, None
+    counts, where = labels.counts(), f"{labels.path}, column {field!r}"
+    if told is None and legend is not None:
+        try:
+            return legend, class_indices(counts, legend, where)
+        except ClassError:
+            pass  # a class raster of something else
+    table = told or _made(labels, field)
+    return table, class_indices(counts, table, where)
+
+
+def _made(labels: PolygonLabels, field: str) -> ClassMap:
+    """A class table for a column: its values, named by the column ``name`` if there is one; or 1, 2, ... by name."""
+    column = labels.frame[field]
+    if (missing := int(column.isna().sum())) > 0:
+        raise ClassError(
+            f"{labels.path}: {missing} polygons have nothing in {field!r}: give them a class, or remove them"
+        )
+    if column.dtype.kind not in "iuf":
+        names = sorted(labels.counts())
+        return ClassMap.from_json([{"value": value, "name": name} for value, name in enumerate(names, 1)])
+    values = sorted(column.unique().tolist())
+    if not all(value == int(value) for value in values):
+        raise ClassError(f"{labels.path}, column {field!r}: expected whole numbers or names; --classes tells a table")
+    names_of = labels.frame["name"] if "name" in labels.frame.columns and field != "name" else None
+    rows = []
+    for value in values:
+        known = [] if names_of is None else names_of[column == value].dropna().unique().tolist()
+        rows.append({"value": int(value), "name": str(known[0]) if len(known) == 1 else str(int(value))})
+    return ClassMap.from_json(rows)

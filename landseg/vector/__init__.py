@@ -1,0 +1,1 @@
+"""Class rasters as vector land cover: regions, the arcs between them, polygons, and the files that hold these."""

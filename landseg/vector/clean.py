@@ -1,0 +1,177 @@
+"""Class rasters cleaned as rasters: a majority filter, and small regions that give way, strip by strip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.geo.grid import Rect
+from landseg.vector.arcs import POINTS, Arcs
+from landseg.vector.chains import batches, spans
+from landseg.vector.lattice import trace
+from landseg.vector.merge import merge_small
+from landseg.vector.regions import Regions
+
+Strips = Iterable[NDArray[Any]]
+STRIP_PIXELS = 1 << 21  # that the sieve yields at a time
+_WIDEST = 255  # of windows: their pixels are counted in 16 bits
+
+
+def majority(strips: Strips, window: int = 3, *, nodata: float | None) -> Iterator[NDArray[Any]]:
+    """The most frequent value in the window around each pixel; a tie leaves the pixel as it is.
+
+    Pixels of ``nodata`` neither change nor vote; what lies beyond the raster has no votes either. All pixels change
+    at once, each by what was there before. What comes out are all rows in strips of other heights, and does not
+    depend on how the raster was cut. In memory: a strip, ``window`` rows more, and about 15 bytes a pixel of these.
+    The time goes with the number of values in a strip.
+
+    Args:
+        strips: rows ``(h, w)`` from the top down.
+        window: side of the square, odd, 3 to 255.
+
+    Raises:
+        ValueError: another window.
+
+    >>> strips = majority([np.array([[1, 1, 1], [1, 2, 1], [1, 1, 0]])], nodata=0)
+    >>> np.concatenate(list(strips)).tolist()
+    [[1, 1, 1], [1, 1, 1], [1, 1, 0]]
+    """
+    if window % 2 == 0 or not 3 <= window <= _WIDEST:
+        raise ValueError(f"window {window}: expected an odd number, 3 to {_WIDEST}")
+    return _filtered(strips, window // 2, nodata)
+
+
+def _filtered(strips: Strips, reach: int, nodata: float | None) -> Iterator[NDArray[Any]]:
+    above = waiting = None  # rows that are done but still looked at; rows that need to look further down
+    for strip in strips:
+        waiting = strip if waiting is None else np.concatenate([waiting, strip])
+        if len(waiting) <= reach:
+            continue
+        yield _votes(above, waiting, len(waiting) - reach, reach, nodata)
+        seen = waiting if above is None else np.concatenate([above, waiting])
+        above, waiting = seen[-2 * reach : -reach], waiting[-reach:]
+    if waiting is not None and len(waiting):
+        yield _votes(above, waiting, len(waiting), reach, nodata)
+
+
+def _votes(
+    above: NDArray[Any] | None, rows: NDArray[Any], count: int, reach: int, nodata: float | None
+) -> NDArray[Any]:
+    """The first ``count`` of ``rows``, filtered; ``above`` are the rows that come before them."""
+    top = 0 if above is None else len(above)
+    seen = rows if above is None else np.concatenate([above, rows])
+    own = rows[:count]
+    best, own_votes = np.zeros(own.shape, np.uint16), np.zeros(own.shape, np.uint16)
+    result, tied = own.copy(), np.zeros(own.shape, bool)
+    values = np.unique(seen)
+    for value in values[(values != nodata) & (values == values)]:
+        votes = _windows(seen == value, reach)[top : top + count]
+        np.copyto(own_votes, votes, where=own == value)
+        tied &= votes <= best
+        tied |= (votes == best) & (votes > 0)
+        more = votes > best
+        result[more], best[more] = value, votes[more]
+    keep = tied | (own_votes == best) | (own != own)
+    if nodata is not None:
+        keep |= own == nodata
+    return np.where(keep, own, result)
+
+
+def _windows(mask: NDArray[np.bool_], reach: int) -> NDArray[np.uint16]:
+    """How many pixels of the mask lie in the window around each pixel."""
+    counts = mask.astype(np.uint16)
+    for axis in (0, 1):
+        size = counts.shape[axis]
+        # Sums may run over, differences of theirs are right all the same.
+        sums = np.cumsum(counts, axis=axis, dtype=np.uint16)
+        sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
+        place = np.arange(size)
+        counts = sums.take(np.minimum(place + reach + 1, size), axis) - sums.take(np.maximum(place - reach, 0), axis)
+    return counts
+
+
+def sieve(
+    strips: Strips, pixels: int, *, nodata: float | None, connectivity: int = 4, work: Path | None = None
+) -> Iterator[NDArray[Any]]:
+    """The raster whose regions of fewer than ``pixels`` pixels have the value of a neighbour.
+
+    They go one by one, as `merge_small` says: the smallest first, into the neighbour with the longest shared border,
+    which from then on is as large as both. A small region that has only no data around it stays, and no data stays.
+    The strips that come out have rows of their own number; neither they nor the values depend on how the raster was
+    cut. Memory is that of `trace`: bounded by a block of the raster, and by its regions and arcs.
+
+    Args:
+        strips: rows ``(h, w)`` from the top down.
+        connectivity: 4, or 8: pixels that touch by a corner are of one region too.
+        work: a folder for what is kept on disk.
+
+    >>> strips = sieve([np.array([[1, 1, 1, 3], [1, 2, 1, 3]])], 3, nodata=0)
+    >>> np.concatenate(list(strips)).tolist()
+    [[1, 1, 1, 1], [1, 1, 1, 1]]
+    """
+    shape, dtype = [0, 0], np.dtype(np.uint8)
+
+    def counted() -> Iterator[NDArray[Any]]:
+        nonlocal dtype
+        for strip in strips:
+            shape[0], shape[1], dtype = shape[0] + strip.shape[0], strip.shape[1], strip.dtype
+            yield strip
+
+    regions, arcs = trace(counted(), nodata=nodata, connectivity=connectivity, work=work)
+    areas = np.asarray(regions.pixels, np.float64)
+    merged = merge_small(regions, arcs, areas, float(pixels), connectivity=connectivity, work=work)
+    yield from fill(*merged, shape=(shape[0], shape[1]), nodata=nodata, dtype=dtype)
+
+
+def fill(
+    regions: Regions, arcs: Arcs, *, shape: tuple[int, int], nodata: float | None, dtype: np.dtype[Any]
+) -> Iterator[NDArray[Any]]:
+    """The raster of regions and arcs as traced, in strips: what `trace` took apart, put together again.
+
+    Args:
+        shape: (height, width) of the raster.
+        nodata: the value of what belongs to no region.
+    """
+    height, width = shape
+    values = np.append(regions.value.astype(dtype), np.asarray(0 if nodata is None else nodata, dtype))
+    lowest, highest = _reaches(arcs)
+    rows = max(1, STRIP_PIXELS // max(1, width))
+    for top in range(0, height, rows):
+        rect = Rect(top, 0, min(rows, height - top), width)
+        wanted = np.flatnonzero((lowest < rect.bottom) & (highest > rect.top))
+        yield _filled(arcs.chosen(wanted), rect, values)
+
+
+def _reaches(arcs: Arcs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The least and the greatest y of each arc (A,)."""
+    lowest, highest = np.zeros(len(arcs), np.int64), np.zeros(len(arcs), np.int64)
+    for part in batches(np.diff(arcs.offsets), POINTS):
+        begin = arcs.offsets[part.start]
+        y = np.asarray(arcs.points[begin : arcs.offsets[part.stop], 1])
+        lowest[part] = np.minimum.reduceat(y, arcs.offsets[part] - begin)
+        highest[part] = np.maximum.reduceat(y, arcs.offsets[part] - begin)
+    return lowest, highest
+
+
+def _filled(arcs: Arcs, rect: Rect, values: NDArray[Any]) -> NDArray[Any]:
+    """The rows of a rectangle as wide as the raster: from each upright piece of an arc on, what lies east of it."""
+    points = np.asarray(arcs.points, np.int64)
+    owner = np.repeat(np.arange(len(arcs)), np.diff(arcs.offsets))
+    upright = (owner[1:] == owner[:-1]) & (points[1:, 0] == points[:-1, 0])
+    begin, end, owner = points[:-1][upright], points[1:][upright], owner[1:][upright]
+    south = end[:, 1] > begin[:, 1]  # on the left of one that goes south is what lies east of it
+    east = np.where(south, arcs.left[owner], arcs.right[owner])
+    first = np.maximum(np.minimum(begin[:, 1], end[:, 1]), rect.top)
+    last = np.minimum(np.maximum(begin[:, 1], end[:, 1]), rect.bottom)
+    inside = (last > first) & (begin[:, 0] < rect.width)
+    count = (last - first)[inside]
+    place = (spans(first[inside], count) - rect.top) * rect.width + np.repeat(begin[inside, 0], count)
+    starts = np.arange(rect.height) * rect.width  # where rows begin there is nothing, unless an arc says so
+    place, east = np.append(starts, place), np.append(np.full(rect.height, -1), np.repeat(east[inside], count))
+    order = np.argsort(place, kind="stable")
+    lengths = np.diff(place[order], append=rect.area)
+    return np.repeat(values[east[order]], lengths).reshape(rect.shape)

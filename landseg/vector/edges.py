@@ -1,0 +1,132 @@
+"""The borders within a block of a class raster, followed from corner to corner."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.vector.blocks import Block
+from landseg.vector.chains import Chains, Ints, follow, spans
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Lines between nodes, or the seams with the blocks above and below, or closed.
+
+    Attributes:
+        points: ``(P, 2)`` int32, x and y on the raster's lattice.
+        counts: points of each line ``(L,)``.
+        left, right: flat index in the block of a pixel on either side ``(L,)``.
+        begin, end: row × (width + 1) + column of the lattice corner where the line goes on in another block
+            ``(L,)``; -1 where it does not.
+    """
+
+    points: NDArray[np.int32]
+    counts: Ints
+    left: Ints
+    right: Ints
+    begin: Ints
+    end: Ints
+
+
+@dataclass(frozen=True)
+class _Corners:
+    """Lattice corners of a block where lines turn, meet or are cut, in reading order."""
+
+    x: Ints
+    y: Ints  # 0 is the block's upper edge
+    south: NDArray[np.bool_]  # whether a line leaves that way
+    east: NDArray[np.bool_]
+    node: NDArray[np.bool_]
+    cut: NDArray[np.bool_]
+
+
+def lines(block: Block, starts: NDArray[np.bool_], same: NDArray[np.bool_]) -> Lines:
+    """The lines of a block, the larger value on their left (no data is least).
+
+    For ``starts`` see `Pieces`, for ``same`` the function `pieces`.
+    """
+    width = block.values.shape[1]
+    corners = _corners(starts.reshape(-1, width)[:, 1:], ~same.reshape(-1, width))
+    begin, end, left, right = _segments(block.values.ravel(), corners, width, block.nodata)
+    leaving = np.empty(len(corners.x), np.int64)
+    leaving[begin] = np.arange(len(begin))
+    ends = corners.node | corners.cut
+    chains = follow(np.where(ends[end], -1, leaving[end]))
+    order = _from_the_first(chains, begin)
+    heads, tails = order[chains.offsets[:-1]], order[chains.offsets[1:] - 1]
+    counts = np.diff(chains.offsets) + 1
+    place = np.arange(len(order)) + np.repeat(np.arange(len(heads)), counts - 1)
+    corner = np.empty(len(order) + len(heads), np.int64)
+    corner[place] = begin[order]
+    corner[np.cumsum(counts) - 1] = end[tails]
+    points = np.stack([corners.x[corner], corners.y[corner] + block.top], axis=1).astype(np.int32)
+    key = np.where(corners.cut, (corners.y + block.top) * (width - 1) + corners.x, -1)
+    return Lines(points, counts, left[heads], right[heads], key[begin[heads]], key[end[tails]])
+
+
+def _corners(vertical: NDArray[np.bool_], horizontal: NDArray[np.bool_]) -> _Corners:
+    """Where borders do not go straight on, from those between columns ``(h + 1, w + 1)`` and rows ``(h, w + 2)``."""
+    north, south, west, east = vertical[:-1], vertical[1:], horizontal[:, :-1], horizontal[:, 1:]
+    kept = north ^ south
+    kept |= west ^ east
+    kept |= north & west  # with as many on the other sides: all four
+    kept[0] |= north[0]  # what comes from above is cut there
+    height, columns = kept.shape
+    flat = np.flatnonzero(kept)
+    y = flat // columns
+    x = flat - y * columns
+    arms = [side.ravel()[flat] for side in (vertical[:-1], vertical[1:])]
+    arms += [horizontal.ravel()[flat + y], horizontal.ravel()[flat + y + 1]]
+    node = np.sum(arms, axis=0, dtype=np.uint8) > 2
+    below = np.flatnonzero(vertical[-1])
+    none, all_ = np.zeros(len(below), bool), np.ones(len(below), bool)
+    return _Corners(
+        np.append(x, below),
+        np.append(y, np.full(len(below), height)),
+        np.append(arms[1], none),
+        np.append(arms[3], none),
+        np.append(node, none),
+        np.append((y == 0) & arms[0] & ~node, all_),
+    )
+
+
+def _segments(flat: NDArray[Any], corners: _Corners, width: int, nodata: Any) -> tuple[Ints, Ints, Ints, Ints]:
+    """Straight pieces of border from corner to corner, and the pixels on their left and right."""
+    column = corners.x.astype(np.uint16) if width <= 1 << 16 else corners.x  # 16 bits are sorted in linear time
+    downwards = np.argsort(column, kind="stable")
+    beneath = np.empty_like(downwards)
+    beneath[downwards[:-1]] = downwards[1:]
+    across, down = np.flatnonzero(corners.east), np.flatnonzero(corners.south)
+    one = np.concatenate([across, down])
+    other = np.concatenate([across + 1, beneath[down]])
+    south_east = (corners.y[one] + 1) * width + corners.x[one] + 1
+    beside = south_east - np.repeat([width, 1], [len(across), len(down)])
+    there, here = flat[beside], flat[south_east]
+    larger = (there != nodata) & ((here == nodata) | (there > here))
+    ahead = larger.copy()  # eastwards the left is the north,
+    ahead[len(across) :] ^= True  # southwards it is the east
+    left, right = np.where(larger, beside, south_east), np.where(larger, south_east, beside)
+    return np.where(ahead, one, other), np.where(ahead, other, one), left, right
+
+
+def _from_the_first(chains: Chains, begin: Ints) -> Ints:
+    """The order of the chains, closed ones turned until they begin at their first corner in reading order."""
+    if not chains.closed.any():
+        return chains.order
+    counts = np.diff(chains.offsets)
+    rings = np.flatnonzero(chains.closed)
+    inside = spans(chains.offsets[rings], counts[rings])
+    corner = begin[chains.order[inside]]
+    starts = np.cumsum(counts[rings]) - counts[rings]
+    least = np.minimum.reduceat(corner, starts)
+    first = np.flatnonzero(corner == np.repeat(least, counts[rings])) - starts
+    step = np.arange(len(inside)) - np.repeat(starts - first, counts[rings])
+    around = np.repeat(counts[rings], counts[rings])
+    step = np.where(step >= around, step - around, step)
+    order = chains.order.copy()
+    order[inside] = chains.order[np.repeat(chains.offsets[rings], counts[rings]) + step]
+    return order

@@ -1,0 +1,168 @@
+"""Files: one vector file, or one for each class, that appear together when all are complete."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+from numpy.typing import NDArray
+
+from landseg.classes import LandClass
+from landseg.errors import OutputError
+from landseg.geo.store import Journal, disk_errors, empty_folder, work_folder
+from landseg.geo.targets import check_absent
+from landseg.vector.formats import vector_format
+from landseg.vector.spool import Columns
+from landseg.vector.style import write_qml
+from landseg.vector.writer import Move, Writer
+
+Style = tuple[Path, Sequence[LandClass], str]
+"""A vector file, the classes that are in it, and the kind of its shapes."""
+
+
+def class_file(out: Path, entry: LandClass) -> Path:
+    """Where a class goes when each has a file of its own.
+
+    >>> class_file(Path("maps/town.shp.zip"), LandClass(3, "bare soil / rock", (0, 0, 0))).name
+    'town_bare_soil_rock.shp.zip'
+    """
+    form = vector_format(out)
+    word = re.sub(r"\W+", "_", entry.name).strip("_") or str(entry.value)
+    return out.with_name(f"{form.stem(out)}_{word}{form.suffix(out)}")
+
+
+def class_files(out: Path, classes: Sequence[LandClass]) -> dict[int, Path]:
+    """The file of each class by its value.
+
+    Raises:
+        OutputError: two classes would share one.
+    """
+    files: dict[int, Path] = {}
+    for entry in classes:
+        file = class_file(out, entry)
+        if any(str(file).lower() == str(other).lower() for other in files.values()):
+            raise OutputError(f"two classes would be written to {file}: rename one, or leave --by-class-files out")
+        files[entry.value] = file
+    return files
+
+
+class Files:
+    """The vector files of one export.
+
+    Args:
+        out: the file; with `classes`, what theirs are named after.
+        fields: see `Writer`, as are `crs` and `kind`.
+        work: a folder of one's own, which exists.
+        classes: every class gets a file; others get one when they come. None: one file for all.
+        overwrite: whether files that exist may be replaced; those of `classes` are checked before.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        fields: Mapping[str, str],
+        *,
+        crs: pyproj.CRS | None,
+        kind: str,
+        work: Path,
+        classes: Sequence[LandClass] | None = None,
+        called: Path | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        self._out, self._fields, self._crs, self._kind = out, fields, crs, kind
+        self._work, self._called, self._overwrite = work, called, overwrite
+        self._writers: dict[int | None, Writer] = {}
+        for entry in classes or ():
+            self._open(entry)
+        if classes is None:
+            self._open(None)
+        self._each = classes is not None
+
+    @property
+    def count(self) -> int:
+        """Features so far."""
+        return sum(writer.count for writer in self._writers.values())
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files, by class value."""
+        return tuple(self._writers[key].out for key in sorted(self._writers, key=lambda key: key or 0))
+
+    def write(self, columns: Columns, shapes: NDArray[Any]) -> None:
+        """Takes features into the file or files where they belong."""
+        if not self._each:
+            self._writers[None].write(columns, shapes)
+            return
+        for value in np.unique(columns["value"]).tolist():
+            mine = columns["value"] == value
+            if value not in self._writers:
+                name = str(columns["name"][mine][0])
+                self._open(LandClass(value, name, (0, 0, 0)))
+            self._writers[value].write({key: column[mine] for key, column in columns.items()}, shapes[mine])
+
+    def finish(self, classes: Sequence[LandClass]) -> list[Move]:
+        """Completes every file, with the colours of its classes; the renames that publish them."""
+        return [move for value, writer in self._writers.items() for move in writer.finish(_of(classes, value))]
+
+    def styles(self, classes: Sequence[LandClass]) -> list[Style]:
+        """Each file with the classes that are in it."""
+        return [(writer.out, _of(classes, value), self._kind) for value, writer in self._writers.items()]
+
+    def _open(self, entry: LandClass | None) -> None:
+        file = self._out if entry is None else class_file(self._out, entry)
+        work = self._work / ("all" if entry is None else str(entry.value))
+        if entry is not None and not self._overwrite:
+            check_absent([], [file])
+        with disk_errors(self._called or file):
+            work.mkdir()
+        key = None if entry is None else entry.value
+        self._writers[key] = Writer(
+            file, self._fields, crs=self._crs, kind=self._kind, work=work, called=self._called
+        )
+
+
+def _of(classes: Sequence[LandClass], value: int | None) -> Sequence[LandClass]:
+    return classes if value is None else [entry for entry in classes if entry.value == value]
+
+
+def add_styles(styles: Sequence[Style], *, replace: bool) -> list[Path]:
+    """Writes the .qml beside each file whose format has one; those that are somebody's and stayed."""
+    stayed = []
+    for path, classes, kind in styles:
+        qml = vector_format(path).qml_path(path)
+        if qml is not None and not write_qml(qml, classes, kind=kind, replace=replace):
+            stayed.append(qml)
+    return stayed
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[Path]:
+    """A hidden folder beside ``out`` that is this run's alone, empty, and gone afterwards.
+
+    Raises:
+        OutputError: another run has it, or the folder cannot be written.
+    """
+    folder = work_folder(out)
+    with disk_errors(out):
+        folder.mkdir(exist_ok=True)
+    lock = Journal(folder / "journal")
+    try:
+        _empty(folder, keep=lock.path)
+        yield folder
+    finally:
+        _empty(folder, keep=lock.path)
+        lock.path.unlink(missing_ok=True)
+        lock.close()
+        if folder.exists() and not os.listdir(folder):
+            folder.rmdir()
+
+
+def _empty(folder: Path, *, keep: Path) -> None:
+    with disk_errors(folder):
+        empty_folder(folder, keep=keep)

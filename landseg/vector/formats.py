@@ -1,0 +1,168 @@
+"""The vector formats that landseg writes: which suffix means which, and what each cannot hold."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyogrio
+import shapely
+from numpy.typing import NDArray
+
+from landseg.errors import VectorError
+
+SHAPEFILE_BYTES = (1 << 31) - 1
+"""What each file of a shapefile may hold: sizes beyond it are read wrong by much of what reads shapefiles."""
+
+_NAME = 10  # characters of a shapefile's field names
+_STALE = (".qix", ".sbn", ".sbx", ".shp.xml")  # indices of another shapefile would hide features of this one
+
+
+@dataclass(frozen=True)
+class Format:
+    """A vector format.
+
+    Attributes:
+        name: as people say it.
+        driver: OGR's name; "Parquet" is written without OGR.
+        suffixes: the first is the one to recommend.
+        companions: suffixes of further files that are published with the named one.
+        stale: suffixes of files that must not stay when the file is replaced; "-..." goes after the whole name.
+        qml: whether QGIS takes the style from a .qml file beside it.
+    """
+
+    name: str
+    driver: str
+    suffixes: tuple[str, ...]
+    companions: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    qml: bool = True
+
+    def stem(self, path: Path) -> str:
+        """The file's name without the suffix: the name of its layer.
+
+        >>> vector_format(Path("maps/town.shp.zip")).stem(Path("maps/town.shp.zip"))
+        'town'
+        """
+        longest = max((s for s in self.suffixes if path.name.lower().endswith(s)), key=len)
+        return path.name[: -len(longest)]
+
+    def suffix(self, path: Path) -> str:
+        """What `stem` leaves out, as the file's name has it."""
+        return path.name[len(self.stem(path)) :]
+
+    def stale_files(self, path: Path) -> list[Path]:
+        """Files that, if they exist, belong to what ``path`` replaces: a .prj that stayed would lie."""
+        names = (path.name + s if s.startswith("-") else self.stem(path) + s for s in self.companions + self.stale)
+        return [path.with_name(name) for name in names]
+
+    def qml_path(self, path: Path) -> Path | None:
+        """Where QGIS looks for the style of ``path``; None where the file itself carries it.
+
+        >>> vector_format(Path("town.shp.zip")).qml_path(Path("town.shp.zip")).name
+        'town.shp.qml'
+        """
+        return path.with_suffix(".qml") if self.qml else None
+
+    def field_names(self, names: Iterable[str]) -> dict[str, str]:
+        """What each column is called in a file of this format."""
+        return short_names(names) if self.driver == "ESRI Shapefile" else {name: name for name in names}
+
+
+SHAPEFILE = Format("shapefile", "ESRI Shapefile", (".shp",), (".shx", ".dbf", ".prj", ".cpg"), _STALE)
+ZIPPED = Format("zipped shapefile", "ESRI Shapefile", (".shp.zip",))
+GEOPACKAGE = Format("GeoPackage", "GPKG", (".gpkg",), stale=("-wal", "-shm", "-journal"), qml=False)
+FLATGEOBUF = Format("FlatGeobuf", "FlatGeobuf", (".fgb",))
+GEOJSON = Format("GeoJSON", "GeoJSON", (".geojson", ".json"))
+GEOPARQUET = Format("GeoParquet", "Parquet", (".parquet", ".geoparquet"))
+FORMATS = (ZIPPED, SHAPEFILE, GEOPACKAGE, FLATGEOBUF, GEOJSON, GEOPARQUET)
+
+
+def vector_format(path: Path) -> Format:
+    """The format that a file's name asks for; call it before any work is done.
+
+    Raises:
+        VectorError: no format that landseg writes has this suffix, or what writes it is not installed.
+    """
+    known = ", ".join(kind.suffixes[0] for kind in (GEOPACKAGE, SHAPEFILE, ZIPPED, FLATGEOBUF, GEOJSON, GEOPARQUET))
+    found = next((kind for kind in FORMATS if path.name.lower().endswith(kind.suffixes)), None)
+    if found is None or not found.stem(path):
+        raise VectorError(f"{path.name}: polygons are not written with this suffix; use one of {known}")
+    if importlib.util.find_spec("pyarrow") is None:
+        raise VectorError(f"{path.name}: writing polygons needs pyarrow; install it (pip install pyarrow)")
+    if found is not GEOPARQUET and "w" not in pyogrio.list_drivers().get(found.driver, ""):
+        others = ", ".join(kind.suffixes[0] for kind in FORMATS if kind is GEOPARQUET or _writable(kind))
+        raise VectorError(f"{path.name}: this installation cannot write {found.driver}; use one of {others}")
+    return found
+
+
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Names of ten characters at most, for the columns of a shapefile.
+
+    A longer name keeps its last word, which is the unit or the statistic, and as much of its beginning as fits;
+    where two would then be equal, the later one ends in a number.
+
+    >>> list(short_names(["area_m2", "perimeter_m", "confidence_mean", "confidence_min"]).values())
+    ['area_m2', 'perimete_m', 'confi_mean', 'confid_min']
+    >>> list(short_names(["confidence_one", "confidence_two_one"]).values())
+    ['confid_one', 'confid_o_1']
+    """
+    short: dict[str, str] = {}
+    for name in names:
+        made = name
+        if len(name) > _NAME:
+            front, _, last = name.rpartition("_")
+            last = f"_{last}" if front and len(last) < _NAME - 1 else ""
+            made = (front if last else name)[: _NAME - len(last)].rstrip("_") + last
+        plain, number = made, 0
+        while made.lower() in (taken.lower() for taken in short.values()):
+            number += 1
+            made = f"{plain[: _NAME - 1 - len(str(number))].rstrip('_')}_{number}"
+        short[name] = made
+    return short
+
+
+class ShapefileSize:
+    """How large the files of a shapefile will be, counted while its shapes come in.
+
+    Args:
+        name: of the file, for the sentence.
+        record_bytes: of one row of its table.
+    """
+
+    def __init__(self, name: str, *, record_bytes: int) -> None:
+        self.name, self.shp, self.dbf = name, 100, record_bytes
+        self._record = record_bytes
+
+    def add(self, shapes: NDArray[np.object_]) -> None:
+        """Counts more shapes.
+
+        Raises:
+            VectorError: a file would grow beyond what a shapefile may hold.
+        """
+        parts, points = _parts(shapes), int(shapely.get_num_coordinates(shapes).sum())
+        if shapes.size and shapely.get_dimensions(shapes[0]) == 0:
+            self.shp += 28 * shapes.size
+        else:
+            self.shp += 52 * shapes.size + 4 * parts + 16 * points
+        self.dbf += self._record * shapes.size
+        for size, what in ((self.shp, "shapes"), (self.dbf, "table")):
+            if size > SHAPEFILE_BYTES:
+                raise VectorError(
+                    f"{self.name}: a shapefile's {what} may take 2 GB at most, and these take more; write a .gpkg or "
+                    ".fgb, a file for each class (--by-class-files), or a part of the map (--aoi, --classes)"
+                )
+
+
+def _parts(shapes: NDArray[np.object_]) -> int:
+    """Rings or lines, as a shapefile counts its parts."""
+    pieces = shapely.get_parts(shapes)
+    polygons = shapely.get_dimensions(pieces) == 2
+    return int(shapely.get_num_interior_rings(pieces[polygons]).sum()) + len(pieces)
+
+
+def _writable(kind: Format) -> bool:
+    return "w" in pyogrio.list_drivers().get(kind.driver, "")

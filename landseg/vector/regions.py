@@ -1,0 +1,80 @@
+"""What is known of each region of a class raster, but for its shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Figures of a second raster over the pixels of each region; pixels that are not a number are left out.
+
+    Attributes:
+        counted: pixels with a number ``(R,)`` int64.
+        total: the sum of their numbers ``(R,)`` float64.
+        least: the least of them ``(R,)`` float64; inf where there is none.
+    """
+
+    counted: NDArray[np.int64]
+    total: NDArray[np.float64]
+    least: NDArray[np.float64]
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """nan where no pixel has a number."""
+        mean: NDArray[np.float64] = np.divide(
+            self.total, self.counted, out=np.full(len(self.total), np.nan), where=self.counted > 0
+        )
+        return mean
+
+    @property
+    def minimum(self) -> NDArray[np.float64]:
+        """nan where no pixel has a number."""
+        return np.where(self.counted > 0, self.least, np.nan)
+
+    def gathered(self, number: NDArray[Any], count: int) -> Statistics:
+        """Those of `count` new regions, of which ``number`` ``(R,)`` says which one each region went into."""
+        counted, total, least = np.zeros(count, np.int64), np.zeros(count), np.full(count, np.inf)
+        np.add.at(counted, number, self.counted)
+        np.add.at(total, number, self.total)
+        np.minimum.at(least, number, self.least)
+        return Statistics(counted, total, least)
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The regions of a class raster, sorted by `first`; region `r` is row `r` of every array.
+
+    Attributes:
+        value: of the raster ``(R,)``, in its dtype.
+        pixels: how many ``(R,)`` int64.
+        first: the first pixel in reading order, as row × width + column ``(R,)`` int64. ``first + 1`` is a stable
+            id: the same however the raster was cut, and whatever changes elsewhere in it.
+        statistics: of a second raster, where one was given.
+    """
+
+    value: NDArray[Any]
+    pixels: NDArray[np.int64]
+    first: NDArray[np.int64]
+    statistics: Statistics | None = None
+
+    def __len__(self) -> int:
+        return len(self.value)
+
+    def gathered(self, number: NDArray[Any]) -> Regions:
+        """Fewer regions: ``number`` ``(R,)`` says which one each went into, and counts up in order of `first`.
+
+        The value is that of the region that comes first; whoever merges regions of several values sets it after.
+        """
+        count = int(number.max()) + 1 if len(number) else 0
+        pixels, first = np.zeros(count, np.int64), np.full(count, np.iinfo(np.int64).max)
+        np.add.at(pixels, number, self.pixels)
+        np.minimum.at(first, number, self.first)
+        value = np.empty(count, self.value.dtype)
+        value[number[::-1]] = self.value[::-1]
+        statistics = None if self.statistics is None else self.statistics.gathered(number, count)
+        return Regions(value, pixels, first, statistics)

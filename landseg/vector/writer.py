@@ -1,0 +1,218 @@
+"""Writer: shapes come in chunks, and a finished vector file comes out, in any of the formats."""
+
+from __future__ import annotations
+
+import shutil
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyogrio
+import pyproj
+import shapely
+from numpy.typing import NDArray
+
+from landseg.classes import LandClass
+from landseg.errors import VectorError
+from landseg.geo.store import disk_errors, full_disk, sync_file
+from landseg.vector.formats import GEOJSON, GEOPACKAGE, GEOPARQUET, SHAPEFILE, ZIPPED, ShapefileSize, vector_format
+from landseg.vector.geoparquet import write_geoparquet
+from landseg.vector.spool import GEOMETRY, Columns, Spool, renamed
+from landseg.vector.style import add_default_style
+
+Move = tuple[Path, Path]
+"""A finished file in its work folder, and the name that it will get."""
+
+_WIDTHS = {"int64": 18, "int32": 9, "float64": 24, "string": 80}  # of a shapefile's columns, as GDAL makes them
+_TEXT = 254  # bytes that a shapefile's column of text can hold
+_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file knows
+
+
+class Writer:
+    """Features of one kind on their way into one vector file.
+
+    `write` takes them in chunks, in any number; `finish` makes the file in the work folder and returns the renames
+    that publish it. Memory is bounded by a chunk and the largest shape. Equal features give equal bytes.
+
+    Args:
+        out: the file; its suffix says which format.
+        fields: name and type ("int32", "int64", "float64", "string") of each column.
+        crs: of the shapes; GeoJSON is turned into WGS 84 where there is one.
+        kind: "Polygon", "LineString", "Point" or one of their Multi forms, to which shapes are promoted.
+        work: a folder of one's own on the same disk, which exists.
+        called: how sentences name the file, where `out` is not the name that people know.
+
+    Raises:
+        VectorError: the format is unknown or cannot be written here.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        fields: Mapping[str, str],
+        *,
+        crs: pyproj.CRS | None,
+        work: Path,
+        kind: str = "Polygon",
+        called: Path | None = None,
+    ) -> None:
+        self.out, self.format, self.crs, self.kind = out, vector_format(out), crs, kind
+        self._called, self._work, self._fields = called or out, work, dict(fields)
+        self._spool = Spool(work / "features.arrow", self._fields)
+        self._size = None
+        if self.format.driver == "ESRI Shapefile":
+            record = 1 + sum(_WIDTHS[kind] for kind in self._fields.values())
+            self._size = ShapefileSize(self._called.name, record_bytes=record)
+
+    @property
+    def count(self) -> int:
+        """Features so far."""
+        return self._spool.count
+
+    def write(self, columns: Columns, shapes: NDArray[Any]) -> None:
+        """Takes the next features: a value a shape for each column.
+
+        Raises:
+            VectorError: the format cannot hold them.
+            OutputError: the disk is full.
+        """
+        if not len(shapes):
+            return
+        if self.kind.endswith("Polygon"):
+            shapes = shapely.orient_polygons(shapes)
+        if self.kind.startswith("Multi"):
+            shapes = _promoted(shapes, self.kind)
+        if self._size is not None:
+            self._size.add(shapes)
+            self._check_texts(columns)
+        with _sentences(self._called, self._work):
+            self._spool.add(columns, shapes)
+
+    def finish(self, classes: Sequence[LandClass]) -> list[Move]:
+        """Makes the file, durable, with the classes' colours where it can carry them; the renames, its own last.
+
+        Raises:
+            VectorError: the format cannot hold the features.
+            OutputError: the disk is full.
+        """
+        folder = self._work / "made"
+        with disk_errors(self._called):
+            folder.mkdir()
+        made = folder / self.out.name
+        with _sentences(self._called, folder):
+            self._spool.close()
+            if self.format is GEOPARQUET:
+                write_geoparquet(self._spool, made, crs=self.crs, kind=self.kind)
+            elif self.format is ZIPPED:
+                inner = folder / f"{self.format.stem(self.out)}.shp"
+                self._write_ogr(inner)
+                _pack([inner, *(inner.with_suffix(suffix) for suffix in SHAPEFILE.companions)], made)
+            else:
+                self._write_ogr(made)
+            if self.format is GEOPACKAGE:
+                add_default_style(made, made.stem, classes, kind=self.kind)
+        with disk_errors(self._called):
+            self._spool.path.unlink()
+        beside = [made.with_suffix(suffix) for suffix in self.format.companions]
+        files = [file for file in beside if file.exists()] + [made]
+        for file in files:
+            sync_file(file)
+        return [(file, self.out.with_name(file.name)) for file in files]
+
+    def _write_ogr(self, path: Path) -> None:
+        """Streams the spool through an OGR driver."""
+        options: dict[str, str] = {
+            "ESRI Shapefile": {"ENCODING": "UTF-8", "DBF_DATE_LAST_UPDATE": "2000-01-01"},
+            "GPKG": {"GEOMETRY_NAME": "geom"},
+            "FlatGeobuf": {"TEMPORARY_DIR": str(path.parent)},
+            "GeoJSON": {"COORDINATE_PRECISION": "7"} if self.crs is None else {"RFC7946": "YES"},
+        }[self.format.driver]
+        pyogrio.write_arrow(
+            renamed(self._spool.batches(), self.format.field_names(self._fields)),
+            path,
+            driver=self.format.driver,
+            layer=path.name.removesuffix(self.format.suffix(path)) if self.format is not ZIPPED else path.stem,
+            geometry_name=GEOMETRY,
+            geometry_type=self.kind if self.format is not GEOJSON else "Unknown",
+            crs=None if self.crs is None else self.crs.to_wkt(),
+            layer_options=options,
+        )
+
+    def _check_texts(self, columns: Columns) -> None:
+        for name, kind in self._fields.items():
+            texts = set(columns[name].tolist()) if kind == "string" else ()
+            long = next((text for text in texts if len(text.encode()) > _TEXT), None)
+            if long is not None:
+                raise VectorError(
+                    f"{self._called.name}: a shapefile's text holds {_TEXT} bytes and {long[:40]!r}... has "
+                    f"{len(long.encode())}; write a .gpkg, or shorten the name"
+                )
+
+
+def publish(moves: Sequence[Move]) -> None:
+    """Renames finished files into place, in order, after removing what belongs to those that they replace."""
+    targets = {target for _, target in moves}
+    for target in targets:
+        for stale in vector_format(target).stale_files(target) if _is_vector(target) else ():
+            if stale not in targets:
+                with disk_errors(stale):
+                    stale.unlink(missing_ok=True)
+    for source, target in moves:
+        with disk_errors(target):
+            source.replace(target)
+
+
+def _is_vector(path: Path) -> bool:
+    try:
+        vector_format(path)
+    except VectorError:
+        return False
+    return True
+
+
+def _promoted(shapes: NDArray[Any], kind: str) -> NDArray[Any]:
+    """The shapes, single ones as collections of one."""
+    make = {"MultiPolygon": shapely.multipolygons, "MultiLineString": shapely.multilinestrings}
+    build = make.get(kind, shapely.multipoints)
+    single = ~np.char.startswith(np.array([shape.geom_type for shape in shapes]), "Multi")
+    out = shapes.copy()
+    if single.any():
+        out[single] = build(shapes[single], indices=np.arange(int(single.sum())))
+    return out
+
+
+def _pack(files: Sequence[Path], path: Path) -> None:
+    """One zip file of several files, without their dates; the files go."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in files:
+            if not file.exists():
+                continue  # a .prj of nothing
+            entry = zipfile.ZipInfo(file.name, _DATE)
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            entry.file_size = file.stat().st_size
+            with file.open("rb") as source, archive.open(entry, "w") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+            file.unlink()
+
+
+@contextmanager
+def _sentences(path: Path, work: Path) -> Iterator[None]:
+    """Errors of the libraries as sentences about `path`, not `work`; no time of day: equal rasters, equal bytes."""
+    # What is written is synced when it is complete: no need to do so at every step.
+    options = {"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z", "OGR_SQLITE_SYNCHRONOUS": "OFF"}
+    pyogrio.set_gdal_config_options(options)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")  # a raster without one has none to give
+            yield
+    except (RuntimeError, ValueError, ImportError, OSError) as error:  # pyogrio's are RuntimeErrors, Arrow's any
+        if shutil.disk_usage(work).free < 1 << 20:
+            raise full_disk(path) from error
+        text = " ".join(str(error).replace(str(work), str(path.parent)).split())
+        raise VectorError(f"{path} cannot hold the polygons: {text}; try a .gpkg") from error
+    finally:
+        pyogrio.set_gdal_config_options(dict.fromkeys(options))

@@ -1,0 +1,88 @@
+import doctest
+import importlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from landseg.vector import chains
+
+
+@pytest.mark.parametrize("module", ["chains", "lattice"])
+def test_examples_in_docstrings_are_true(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"landseg.vector.{module}"))
+    assert result.attempted
+    assert not result.failed
+
+
+@st.composite
+def successors(draw: st.DrawFn) -> np.ndarray:
+    """Chains, open and closed, of scattered items."""
+    sizes = draw(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=12))
+    items = np.array(draw(st.permutations(range(sum(size for size, _ in sizes)))), int)
+    found, begin = np.full(len(items), -1), 0
+    for size, closed in sizes:
+        chain = items[begin : begin + size]
+        found[chain[:-1]] = chain[1:]
+        found[chain[-1]] = chain[0] if closed else -1
+        begin += size
+    return found
+
+
+def check_chains(found: chains.Chains, successor: np.ndarray) -> None:
+    assert sorted(found.order.tolist()) == list(range(len(successor)))
+    for begin, end, closed in zip(found.offsets[:-1], found.offsets[1:], found.closed, strict=True):
+        chain = found.order[begin:end]
+        assert np.array_equal(successor[chain[:-1]], chain[1:])
+        assert successor[chain[-1]] == (chain[0] if closed else -1)
+        if not closed:
+            assert chain[0] not in successor
+
+
+@given(successors())
+def test_items_follow_one_another(successor: np.ndarray) -> None:
+    check_chains(chains.follow(successor), successor)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 1000, 30_000])
+def test_long_chains_in_order_and_against_it(count: int) -> None:
+    up = np.append(np.arange(1, count), -1)
+    down = np.arange(-1, count - 1)
+    for successor in (up, down, np.roll(np.arange(count), -1), np.roll(np.arange(count), 1)):
+        check_chains(chains.follow(successor), successor)
+
+
+def test_twin_other_chains_are_noticed() -> None:
+    successor = np.array([1, 2, -1, 4, 3])
+    with pytest.raises(AssertionError):
+        check_chains(chains.follow(np.array([1, 2, 0, 4, 3])), successor)
+    with pytest.raises(AssertionError):
+        check_chains(chains.follow(np.array([1, -1, -1, 4, 3])), successor)
+
+
+def naive_components(n: int, edges: list[tuple[int, int]]) -> list[int]:
+    least = list(range(n))
+    for _ in range(n):
+        for one, other in edges:
+            least[one] = least[other] = min(least[one], least[other])
+    return least
+
+
+@given(st.lists(st.tuples(st.integers(0, 14), st.integers(0, 14)), max_size=25))
+def test_components_are_named_by_their_least_member(edges: list[tuple[int, int]]) -> None:
+    one, other = np.array(edges, int).reshape(-1, 2).T
+    assert chains.components(15, one, other).tolist() == naive_components(15, edges)
+
+
+def test_twin_an_edge_less_makes_other_components() -> None:
+    edges = [(3, 1), (4, 3), (9, 4)]
+    one, other = np.array(edges[:-1]).T
+    assert chains.components(15, one, other).tolist() != naive_components(15, edges)
+
+
+@given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 12))
+def test_batches_partition_and_stay_below_the_limit(counts: list[int], limit: int) -> None:
+    parts = list(chains.batches(np.array(counts, int), limit))
+    assert [index for part in parts for index in range(part.start, part.stop)] == list(range(len(counts)))
+    assert all(sum(counts[part]) <= limit or part.stop - part.start == 1 for part in parts)

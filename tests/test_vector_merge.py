@@ -1,0 +1,149 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rasterio.features import rasterize
+
+from landseg.vector import merge
+from landseg.vector.merge import merge_small
+from landseg.vector.regions import Regions
+from tests.topology import assert_same, noise, rasters, shapes_of, strips, traced
+
+
+def numbered(classes: np.ndarray, connectivity: int) -> tuple[Regions, np.ndarray]:
+    """Regions, and the number of each pixel's; -1 without data."""
+    regions, arcs = traced(classes, connectivity=connectivity)
+    found = np.full(classes.shape, -1)
+    for number, shape in enumerate(shapes_of(regions, arcs)):
+        found[rasterize([shape], out_shape=found.shape, dtype="uint8") == 1] = number
+    return regions, found
+
+
+def borders(number: np.ndarray, region: int) -> dict[int, int]:
+    """Length of the border with each neighbour."""
+    found: dict[int, int] = {}
+    for one, other in ((number[:, :-1], number[:, 1:]), (number[:-1], number[1:])):
+        for here, there in ((one, other), (other, one)):
+            for neighbour in there[(here == region) & (there != region) & (there >= 0)].tolist():
+                found[neighbour] = found.get(neighbour, 0) + 1
+    return found
+
+
+def one_by_one(
+    classes: np.ndarray, least: int, connectivity: int, *, smallest: int = 1, longest: int = 1
+) -> np.ndarray:
+    """The merged raster, by the rule as it is said; -1 turns a part of it round."""
+    regions, number = numbered(classes, connectivity)
+    order, area, alone = merge._scrambled(regions.first), regions.pixels.astype(float), set()
+    while True:
+        small = [r for r in np.unique(number).tolist() if r >= 0 and area[r] < least and r not in alone]
+        if not small:
+            return np.where(number >= 0, np.append(regions.value, 0)[number], 0).astype(np.uint8)
+        region = min(small, key=lambda r: (smallest * area[r], order[r]))
+        found = borders(number, region)
+        if not found:
+            alone.add(region)
+            continue
+        taker = min(found, key=lambda other: (-longest * found[other], other))
+        number[number == region] = taker
+        area[taker] += area[region]
+
+
+@settings(max_examples=60, deadline=None)
+@given(rasters(10), st.sampled_from([4, 8]), st.integers(1, 8))
+def test_rounds_lead_where_one_by_one_does(classes: np.ndarray, connectivity: int, least: int) -> None:
+    regions, arcs = traced(classes, connectivity=connectivity)
+    merged = merge_small(regions, arcs, regions.pixels.astype(float), least, connectivity=connectivity)
+    assert_same(merged, traced(one_by_one(classes, least, connectivity), connectivity=connectivity))
+
+
+@pytest.mark.parametrize("connectivity", [4, 8])
+def test_the_same_on_a_larger_raster(connectivity: int, tmp_path: Path) -> None:
+    classes = noise(1)
+    regions, arcs = traced(classes, connectivity=connectivity, work=tmp_path)
+    merged = merge_small(regions, arcs, regions.pixels * 1.0, 12, connectivity=connectivity, work=tmp_path)
+    assert_same(merged, traced(one_by_one(classes, 12, connectivity), connectivity=connectivity))
+    assert len(merged[0]) < len(regions) / 2
+    assert merged[0].pixels.min() >= 12 or (classes == 0).any()
+
+
+def test_one_at_a_time_leads_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    def single(graph: merge._Graph, area: np.ndarray, order: np.ndarray, least: float) -> tuple:
+        going, taker = several(graph, area, order, least)
+        return going[:1], taker[:1]
+
+    several = merge._round
+    regions, arcs = traced(noise(1))
+    wanted = merge_small(regions, arcs, regions.pixels * 1.0, 12)
+    monkeypatch.setattr(merge, "_round", single)
+    assert_same(merge_small(regions, arcs, regions.pixels * 1.0, 12), wanted)
+
+
+@pytest.mark.parametrize("rule", [{"longest": -1}, {"smallest": -1}])
+def test_twin_other_rules_lead_elsewhere(rule: dict[str, int]) -> None:
+    classes = noise(1)
+    regions, arcs = traced(classes)
+    with pytest.raises(AssertionError):
+        assert_same(merge_small(regions, arcs, regions.pixels * 1.0, 12), traced(one_by_one(classes, 12, 4, **rule)))
+
+
+def test_borders_are_measured_in_the_pixels_shape() -> None:
+    classes = np.array([[1, 1, 1], [2, 3, 4], [5, 5, 5]], np.uint8)
+    classes = classes.repeat(3, axis=1)[:, 2:7]  # 3 is three pixels wide, one high
+    regions, arcs = traced(classes)
+    areas = np.where(regions.value == 3, 1.0, 9.0)
+    for units, value in (((1.0, 1.0), 1), ((1.0, 4.0), 2)):
+        merged, _ = merge_small(regions, arcs, areas, 2, units=units)
+        assert merged.pixels[merged.value == value] == regions.pixels[regions.value == value] + 3
+
+
+def test_holes_go_and_no_data_takes_nothing() -> None:
+    classes = np.zeros((7, 9), np.uint8)
+    classes[1:6, 1:6] = 1
+    classes[3, 3] = 2  # a hole
+    classes[3, 7] = 3  # alone in no data
+    regions, arcs = traced(classes)
+    merged, left = merge_small(regions, arcs, regions.pixels * 1.0, 4)
+    assert merged.value.tolist() == [1, 3]
+    assert merged.pixels.tolist() == [25, 1]
+    assert len(left) == 2
+
+
+def test_what_grows_is_looked_at_again() -> None:
+    classes = np.array([[1, 2, 3, 4, 4, 4]], np.uint8)
+    regions, arcs = traced(classes)
+    merged, _ = merge_small(regions, arcs, np.array([1.0, 2.0, 2.5, 9.0]), 3)
+    assert merged.value.tolist() == [2, 4]  # 1 into 2, which is then as large as it must be; 3 into 2 or 4
+    assert merged.pixels.tolist() in ([3, 3], [2, 4])
+
+
+def test_regions_that_come_to_touch_are_one() -> None:
+    classes = np.array([[1, 1, 2, 1, 1]], np.uint8)
+    regions, arcs = traced(classes)
+    merged, left = merge_small(regions, arcs, regions.pixels * 1.0, 2)
+    assert merged.pixels.tolist() == [5]
+    assert len(left) == 1
+
+
+@pytest.mark.parametrize("height", [1, 3, 11])
+def test_any_strip_height_gives_the_same(height: int) -> None:
+    classes = noise(2)
+    measured = np.random.default_rng(2).integers(0, 100, classes.shape)
+    results = []
+    for cut in (height, 1000):
+        regions, arcs = traced(classes, cut, measured=strips(measured, cut))
+        results.append(merge_small(regions, arcs, regions.pixels * 0.1, 1.0))
+    assert_same(*results)
+    statistics = results[0][0].statistics
+    assert statistics is not None
+    assert statistics.total.sum() == measured[classes > 0].sum()
+    assert np.array_equal(statistics.counted, results[0][0].pixels)
+
+
+def test_nothing_small_nothing_changed() -> None:
+    whole = traced(noise(3))
+    assert_same(merge_small(*whole, whole[0].pixels * 1.0, 0.0), whole)
+    empty = traced(np.zeros((2, 2), np.uint8))
+    assert_same(merge_small(*empty, np.zeros(0), 5.0), empty)
