@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -53,8 +53,7 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
         _check_files(target, source, wanted)
         run = ExportRun(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
         if wanted.confidence is not None:
-            run.confidence = open_confidence(wanted.confidence, source)
-            stack.callback(run.confidence.close)
+            run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
         try:
             with claimed(target) as work:
                 publish(run.made(work))
@@ -66,16 +65,22 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
         return run.summary(time.perf_counter() - start)
 
 
-def polygonize(raster: Path, out: Path, classes: ClassMap, *, called: Path | None = None) -> int:
+def polygonize(
+    raster: Path, out: Path, classes: ClassMap, *, called: Path | None = None, confidence: Path | None = None
+) -> int:
     """The number of polygons that a class raster was written as, to replace `out`, for a run that publishes itself.
 
-    Where `out` is not the name that people know, `called` is. No .qml is written.
+    Where `out` is not the name that people know, `called` is. No .qml is written. ``confidence`` is a raster on
+    the same grid, whose mean and minimum become columns.
 
     Raises:
         LandsegError: see `export`.
     """
-    with ClassRaster(raster, table=classes) as source:
+    with ExitStack() as stack:
+        source = stack.enter_context(ClassRaster(raster, table=classes))
         run = ExportRun(source, out, ExportOptions(quiet=True), map_crs(source.grid), called=called)
+        if confidence is not None:
+            run.confidence = stack.enter_context(closing(open_confidence(confidence, source)))
         with disk_errors(called or out):
             work_folder(out).mkdir(exist_ok=True)
         with claimed(out) as work:
