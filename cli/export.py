@@ -52,6 +52,10 @@ def command(
     centerlines: Annotated[
         str | None, typer.Option("--centerlines", metavar="CLASS,...", help="Lines too, in OUT_class_lines.suffix.")
     ] = None,
+    spur: Annotated[
+        float | None,
+        typer.Option("--spur", metavar="METRES", help="Shorter lines with a free end go. [5 m, or ten pixels]"),
+    ] = None,
     centroids: Annotated[
         str | None, typer.Option("--centroids", metavar="CLASS,...", help="Points too, in OUT_class_points.suffix.")
     ] = None,
@@ -84,6 +88,7 @@ def command(
             smooth=smooth,
             regularize=regularize,
             centerlines=centerlines,
+            spur=spur,
             centroids=centroids,
             confidence=confidence,
             geodesic=geodesic,

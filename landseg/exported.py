@@ -36,6 +36,7 @@ class ExportOptions:
         smooth: round the staircase of pixels; borders stay shared.
         regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
         centerlines: of classes that are also drawn as lines, in OUT_class_lines.suffix.
+        spur: metres (pixels without a CRS); lines that end free and are shorter go. None: 5 m, or ten pixels if longer.
         centroids: of classes that also become points, in OUT_class_points.suffix.
         confidence: a raster on the same grid; its mean and minimum become columns.
         geodesic: measure on the ellipsoid whatever the CRS.
@@ -56,6 +57,7 @@ class ExportOptions:
     smooth: bool = False
     regularize: str | Sequence[str | int] | None = None
     centerlines: str | Sequence[str | int] | None = None
+    spur: float | None = None
     centroids: str | Sequence[str | int] | None = None
     confidence: File = None
     geodesic: bool = False
@@ -81,6 +83,10 @@ class ExportOptions:
             raise VectorError(f"--min-area {self.min_area}: expected square metres, 0 or more")
         if not (math.isfinite(self.simplify) and self.simplify >= 0):
             raise VectorError(f"--simplify {self.simplify}: expected metres, 0 or more")
+        if self.spur is not None and not (math.isfinite(self.spur) and self.spur > 0):
+            raise VectorError(f"--spur {self.spur}: expected metres, more than 0")
+        if self.spur is not None and self.centerlines is None:
+            raise VectorError(f"--spur {self.spur} is for lines: name their classes with --centerlines, or leave it out")
         if self.majority and not (self.majority % 2 and 3 <= self.majority <= 255):
             raise VectorError(f"--majority {self.majority}: expected an odd number of pixels, 3 to 255")
         if self.sieve < 0:

@@ -137,6 +137,7 @@ class ExportRun:
             points=self.source.chosen(self.options.centroids, "--centroids"),
             work=work,
             confidence=self.confidence is not None,
+            spur=self.options.spur,
         )
 
     def _count(self, columns: Columns) -> None:
