@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
-from landseg.errors import GridError
+from landseg.errors import GridError, OutputError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
 from landseg.geo.store import disk_errors, work_folder
@@ -46,6 +47,8 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     """
     start, target = time.perf_counter(), Path(out)
     wanted = ExportOptions.of(**{**vars(options or ExportOptions()), **more})
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder: name a file in it, such as {target / 'landcover.gpkg'}")
     form = vector_format(target)
     area = wanted.area_of_interest
     with ExitStack() as stack:
@@ -55,7 +58,7 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
         if wanted.confidence is not None:
             run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
         try:
-            with claimed(target) as work:
+            with claimed(target) as work, _sentences(target):
                 publish(run.made(work))
         except Exception as error:
             refuse_promise(error)
@@ -83,9 +86,21 @@ def polygonize(
             run.confidence = stack.enter_context(closing(open_confidence(confidence, source)))
         with disk_errors(called or out):
             work_folder(out).mkdir(exist_ok=True)
-        with claimed(out) as work:
+        with claimed(out) as work, _sentences(called or out):
             publish(run.made(work))
     return int(run.counts.sum())
+
+
+@contextmanager
+def _sentences(out: Path) -> Iterator[None]:
+    """What the disk refuses in the work folder, as a sentence about ``out``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # of a raster that is read
+            raise
+        with disk_errors(out):
+            raise
 
 
 def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None:

@@ -36,7 +36,8 @@ class ExportOptions:
         smooth: round the staircase of pixels; borders stay shared.
         regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
         centerlines: of classes that are also drawn as lines, in OUT_class_lines.suffix.
-        spur: metres (pixels without a CRS); lines that end free and are shorter go. None: 5 m, or ten pixels if longer.
+        spur: metres (pixels without a CRS); lines with a free end that are shorter go. None: 5 m, or ten pixels if
+            they are longer.
         centroids: of classes that also become points, in OUT_class_points.suffix.
         confidence: a raster on the same grid; its mean and minimum become columns.
         geodesic: measure on the ellipsoid whatever the CRS.
@@ -86,7 +87,9 @@ class ExportOptions:
         if self.spur is not None and not (math.isfinite(self.spur) and self.spur > 0):
             raise VectorError(f"--spur {self.spur}: expected metres, more than 0")
         if self.spur is not None and self.centerlines is None:
-            raise VectorError(f"--spur {self.spur} is for lines: name their classes with --centerlines, or leave it out")
+            raise VectorError(
+                f"--spur {self.spur} is for lines: name their classes with --centerlines, or leave it out"
+            )
         if self.majority and not (self.majority % 2 and 3 <= self.majority <= 255):
             raise VectorError(f"--majority {self.majority}: expected an odd number of pixels, 3 to 255")
         if self.sieve < 0:

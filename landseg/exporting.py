@@ -93,6 +93,7 @@ class ExportRun:
             self._count(columns)
             files.write(columns, moved(shapes, map_crs(source.grid), self.crs))
         further.draw_lines(lambda: self.shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
+        self._tell_absent()
         if files.count > _MANY:
             _log.info("writing %d features", files.count)
         moves, self.further = further.finish()
@@ -114,6 +115,17 @@ class ExportRun:
         return ExportSummary(
             self.out, self._paths, form.name, count, tuple(totals), crs, tuple(self.further), round(seconds, 3)
         )
+
+    def _tell_absent(self) -> None:
+        """Says which classes an option names that do not occur, and that there is no class to make a file of."""
+        options, label = self.options, self.source.file.label
+        for option in ("regularize", "centerlines", "centroids"):
+            entries = self.source.chosen(getattr(options, option), f"--{option}")
+            names = [entry.name for entry in entries if not self.counts[entry.value]]
+            if names:
+                _log.warning("%s has no pieces of %s, which --%s names", label, ", ".join(names), option)
+        if options.by_class_files and not self.source.classes:
+            _log.warning("%s names no class and holds none: there is no file to write", label)
 
     def _files(self, work: Path) -> Files:
         options, located = self.options, self.source.grid.crs is not None

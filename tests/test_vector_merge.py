@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -10,6 +11,7 @@ from rasterio.features import rasterize
 
 from landseg.vector import merge
 from landseg.vector.arcs import Arcs
+from landseg.vector.clean import sieve
 from landseg.vector.merge import merge_small
 from landseg.vector.regions import Regions
 from tests.topology import assert_same, noise, rasters, shapes_of, strips, traced
@@ -81,24 +83,24 @@ def rising(count: int) -> tuple[Regions, Arcs, np.ndarray]:
     return regions, arcs, np.arange(1.0, count + 1)
 
 
+def looks(count: int) -> int:
+    """How many borders the rounds look at, in a row of so many pieces that all become one."""
+    regions, arcs, areas = rising(count)
+    seen, real = [], merge._round
+
+    def looked(graph: merge._Graph, *rest: Any) -> Any:
+        seen.append(len(graph.one))
+        return real(graph, *rest)
+
+    with mock.patch.object(merge, "_round", looked):
+        merged, _ = merge_small(regions, arcs, areas, areas.sum())
+    assert merged.pixels.tolist() == [count]
+    return sum(seen)
+
+
 def check_effort(count: int) -> None:
-    """Four times the pieces cost about four times the looks at borders."""
-    looks = []
-    for number in (count, 4 * count):
-        regions, arcs, areas = rising(number)
-        seen = 0
-
-        def looked(graph: merge._Graph, *rest: Any) -> Any:
-            nonlocal seen
-            seen += len(graph.one)
-            return _round(graph, *rest)
-
-        _round = merge._round
-        with mock.patch.object(merge, "_round", looked):
-            merged, _ = merge_small(regions, arcs, areas, areas.sum())
-        assert merged.pixels.tolist() == [number]
-        looks.append(seen)
-    assert looks[1] < 5 * looks[0]
+    """Four times the pieces cost about four times the looks."""
+    assert looks(4 * count) < 5 * looks(count)
 
 
 def test_a_long_row_of_rising_areas() -> None:
@@ -178,19 +180,37 @@ def test_regions_that_come_to_touch_are_one() -> None:
     assert len(left) == 1
 
 
+def check_any_height(way: Callable[[np.ndarray, int], tuple[Regions, Arcs]], height: int) -> tuple[Regions, Arcs]:
+    found, whole = way(noise(2), height), way(noise(2), 1000)
+    assert_same(found, whole)
+    return whole
+
+
+MEASURED = np.random.default_rng(2).integers(0, 100, noise(2).shape)
+
+
+def merged_in_strips(classes: np.ndarray, height: int) -> tuple[Regions, Arcs]:
+    regions, arcs = traced(classes, height, measured=strips(MEASURED, height))
+    return merge_small(regions, arcs, regions.pixels * 0.1, 1.0)
+
+
 @pytest.mark.parametrize("height", [1, 3, 11])
 def test_any_strip_height_gives_the_same(height: int) -> None:
-    classes = noise(2)
-    measured = np.random.default_rng(2).integers(0, 100, classes.shape)
-    results = []
-    for cut in (height, 1000):
-        regions, arcs = traced(classes, cut, measured=strips(measured, cut))
-        results.append(merge_small(regions, arcs, regions.pixels * 0.1, 1.0))
-    assert_same(*results)
-    statistics = results[0][0].statistics
+    regions, _ = check_any_height(merged_in_strips, height)
+    statistics = regions.statistics
     assert statistics is not None
-    assert statistics.total.sum() == measured[classes > 0].sum()
-    assert np.array_equal(statistics.counted, results[0][0].pixels)
+    assert statistics.total.sum() == MEASURED[noise(2) > 0].sum()
+    assert np.array_equal(statistics.counted, regions.pixels)
+
+
+def test_twin_strips_that_are_merged_one_by_one_do_not() -> None:
+    def apart(classes: np.ndarray, height: int) -> tuple[Regions, Arcs]:
+        merged = [np.concatenate(list(sieve([strip], 10, nodata=0))) for strip in strips(classes, height)]
+        return traced(np.concatenate(merged))
+
+    for height in (3, 11):
+        with pytest.raises(AssertionError):
+            check_any_height(apart, height)
 
 
 def test_nothing_small_nothing_changed() -> None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from unittest import mock
 
 import numpy as np
@@ -132,14 +133,32 @@ def test_no_data_is_not_covered_either() -> None:
     assert not shapes[0].intersects(shapes[1])
 
 
-@pytest.mark.parametrize("draw", [lambda arcs: simplify.simplify(arcs, 1.5), simplify.smooth])
-def test_any_strip_height_gives_the_same(draw: object) -> None:
+Draw = Callable[[Arcs], Arcs]
+DRAWN: list[Draw] = [lambda arcs: simplify.simplify(arcs, 1.5), simplify.smooth]
+
+
+def check_any_height(draw: Callable[[Arcs, int], Arcs]) -> None:
     classes = blotches(5)
     results = []
     for height in (3, 1000):
         regions, arcs = traced(classes, height)
-        results.append((regions, draw(arcs)))  # type: ignore[operator]
+        results.append((regions, draw(arcs, height)))
     assert_same(*results)
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_any_strip_height_gives_the_same(draw: Draw) -> None:
+    check_any_height(lambda arcs, height: draw(arcs))
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_twin_arcs_that_are_held_where_strips_meet_do_not(draw: Draw) -> None:
+    def held(arcs: Arcs, height: int) -> Arcs:
+        with mock.patch.object(simplify, "LENGTH", height + 2):
+            return draw(arcs)
+
+    with pytest.raises(AssertionError):
+        check_any_height(held)
 
 
 def test_nothing_is_further_than_the_tolerance_from_what_is_left() -> None:

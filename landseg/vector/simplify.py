@@ -27,8 +27,8 @@ def simplify(arcs: Arcs, tolerance: float, *, metric: Affine | None = None) -> A
     that ``metric`` maps the lattice to, such as metres, whatever shape its pixels have. The ends of arcs stay,
     and the first point of closed ones. Arcs that would cross, touch or jump over others, or leave less than
     three corners of a polygon, are drawn with half the tolerance, a quarter, ... and at last as they were.
-    Of long arcs every 4,096th traced point stays too, whatever the raster's strips were, so that the time goes with the
-    number of points. The result does not depend on how the raster was cut. Memory: see `settle`.
+    Of long arcs every 4,095th traced point stays too, so that the time goes with the number of points. The result
+    does not depend on how the raster was cut. Memory: see `settle`.
     """
     assert arcs.points.dtype.kind == "i", "simplified arcs are not simplified again"
     to = metric or Affine.identity()
