@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
 from rasterio.crs import CRS
 from vector_parts import GRIDS, UTM, blocky, write_classes
 
@@ -15,14 +16,12 @@ from landseg.vector.outlines import Shaping, outlines
 from landseg.vector.pixelareas import PixelAreas
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
-WIDE = Grid(UTM, GRIDS["north-up"].transform @ GRIDS["north-up"].transform.scale(8), 150, 90)
-WORLD = Grid(
-    CRS.from_epsg(4326), GRIDS["north-up"].transform.translation(-80, 81) @ WIDE.transform.scale(1, -1.8), 160, 90
-)
+WIDE = Grid(UTM, Affine(4, 0, 500_000, 0, -4, 5_400_000), 150, 90)
+WORLD = Grid(CRS.from_epsg(4326), Affine(2, 0, -20, 0, -2, 70), 24, 30)
 CASES = {name: (grid, False) for name, grid in GRIDS.items()} | {
     "on the ellipsoid": (GRIDS["rotated"], True),
     "wide, on the ellipsoid": (WIDE, True),
-    "half the world": (WORLD, False),
+    "a continent": (WORLD, False),
 }
 
 
