@@ -18,7 +18,8 @@ from vector_parts import UTM, read, write_classes
 from landseg.classes import ClassMap
 from landseg.export import ExportSummary, export
 from landseg.geo.grid import Grid
-from landseg.geo.legend import read_class_table
+from landseg.geo.legend import read_class_table, read_legend
+from landseg.geo.raster import RasterFile
 from landseg.predict import predict
 from landseg.vector import classraster
 from landseg.vector.lattice import trace
@@ -142,19 +143,20 @@ def check_changes(before: ExportSummary, after: ExportSummary) -> None:
     assert any(abs(total.area_change or 0) > 1 for total in after.classes)
 
 
-@pytest.mark.parametrize("options", [{"simplify": 0.5}, {"min_area": 10, "simplify": 0.5, "smooth": True}])
+@pytest.mark.parametrize("options", [{"simplify": 0.5}, {"simplify": 0.5, "smooth": True}])
 @pytest.mark.parametrize("name", SCENES)
 def test_a_real_scene_stays_a_coverage(scene: Scene, tmp_path: Path, name: str, options: dict[str, Any]) -> None:
+    """Without the smallest pieces: GEOS takes minutes for the 15,000 of the demo, most of them holes in one."""
     values, transform = values_of(scene(name))
     area = (values > 0).sum() * abs(transform.determinant)
-    before = export(scene(name), tmp_path / "before.fgb", **QUIET)
-    after = export(scene(name), tmp_path / "after.fgb", **options, **QUIET)
+    export(scene(name), tmp_path / "before.fgb", min_area=10, **QUIET)
+    after = export(scene(name), tmp_path / "after.fgb", min_area=10, **options, **QUIET)
+    check_changes(export(scene(name), tmp_path / "traced.fgb", **QUIET), after)
     plain, simple = read(tmp_path / "before.fgb"), read(tmp_path / "after.fgb")
     check_coverage(plain, area)
     outer = shapely.length(shapely.union_all(plain.geometry.to_numpy()))
     check_coverage(simple, area, moved=0.2 * outer)
     assert rings(simple) == rings(plain)
-    check_changes(before, after)
     corners = [len(shapely.get_coordinates(frame.geometry.to_numpy())) for frame in (plain, simple)]
     assert corners[1] < corners[0] * (0.8 if "smooth" in options else 0.5)
     plain["geometry"] = plain.geometry.simplify(0.5)
@@ -196,10 +198,11 @@ def check_legend(path: Path, table: ClassMap, crs: pyproj.CRS) -> None:
 
 
 @pytest.mark.parametrize("name", SCENES)
-def test_a_shapefile_of_a_real_scene_is_ready_for_a_legend(
-    scene: Scene, sample_tiles: Path, tmp_path: Path, name: str
-) -> None:
-    table = read_class_table(sample_tiles / "landcover" / "classes.toml")
+def test_a_shapefile_of_a_real_scene_is_ready_for_a_legend(scene: Scene, tmp_path: Path, name: str) -> None:
+    raster = RasterFile(scene(name))
+    table = read_legend(raster)
+    raster.close()
+    assert table is not None and table.names == ("building", "land", "road", "vegetation", "water")
     with rasterio.open(scene(name)) as file:
         crs = pyproj.CRS.from_wkt(file.crs.to_wkt())
     out = tmp_path / "town.shp"
