@@ -9,7 +9,7 @@ import pyproj
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
@@ -68,6 +68,7 @@ def check_restored(way: Callable[[Geometries], Geometries], real: shapely.Polygo
     assert iou(made[0], real) >= max(0.9, iou(outline[0], real) - 0.01)
 
 
+@settings(max_examples=50)
 @given(st.floats(-45, 45), st.booleans())
 def test_corners_come_back(degrees: float, angled: bool) -> None:
     real = L_SHAPE if angled else shapely.box(0, 0, 22, 13)
@@ -93,6 +94,7 @@ def check_apart(way: Callable[[Geometries], Geometries], outlines: Geometries) -
     assert overlap(way(outlines)) < 1e-4
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(-20, 20), min_size=2, max_size=5))
 def test_houses_do_not_overlap(degrees: list[float]) -> None:
     outlines = row_of_houses(degrees)
