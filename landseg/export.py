@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
-from landseg.errors import GridError
+from landseg.errors import GridError, OutputError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
 from landseg.geo.store import disk_errors, work_folder
@@ -46,17 +47,20 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     """
     start, target = time.perf_counter(), Path(out)
     wanted = ExportOptions.of(**{**vars(options or ExportOptions()), **more})
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder: name a file in it, such as {target / 'landcover.gpkg'}")
     form = vector_format(target)
     area = wanted.area_of_interest
     with ExitStack() as stack:
-        source = stack.enter_context(ClassRaster(fspath(raster), classes=wanted.classes, aoi=area))
+        source = stack.enter_context(
+            ClassRaster(fspath(raster), classes=wanted.classes, aoi=area, neighbours=wanted.looks_around)
+        )
         _check_files(target, source, wanted)
         run = ExportRun(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
         if wanted.confidence is not None:
-            run.confidence = open_confidence(wanted.confidence, source)
-            stack.callback(run.confidence.close)
+            run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
         try:
-            with claimed(target) as work:
+            with claimed(target) as work, _sentences(target):
                 publish(run.made(work))
         except Exception as error:
             refuse_promise(error)
@@ -66,21 +70,39 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
         return run.summary(time.perf_counter() - start)
 
 
-def polygonize(raster: Path, out: Path, classes: ClassMap, *, called: Path | None = None) -> int:
+def polygonize(
+    raster: Path, out: Path, classes: ClassMap, *, called: Path | None = None, confidence: Path | None = None
+) -> int:
     """The number of polygons that a class raster was written as, to replace `out`, for a run that publishes itself.
 
-    Where `out` is not the name that people know, `called` is. No .qml is written.
+    Where `out` is not the name that people know, `called` is. No .qml is written. ``confidence`` is a raster on
+    the same grid, whose mean and minimum become columns.
 
     Raises:
         LandsegError: see `export`.
     """
-    with ClassRaster(raster, table=classes) as source:
+    with ExitStack() as stack:
+        source = stack.enter_context(ClassRaster(raster, table=classes))
         run = ExportRun(source, out, ExportOptions(quiet=True), map_crs(source.grid), called=called)
+        if confidence is not None:
+            run.confidence = stack.enter_context(closing(open_confidence(confidence, source)))
         with disk_errors(called or out):
             work_folder(out).mkdir(exist_ok=True)
-        with claimed(out) as work:
+        with claimed(out) as work, _sentences(called or out):
             publish(run.made(work))
     return int(run.counts.sum())
+
+
+@contextmanager
+def _sentences(out: Path) -> Iterator[None]:
+    """What the disk refuses in the work folder, as a sentence about ``out``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # of a raster that is read
+            raise
+        with disk_errors(out):
+            raise
 
 
 def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None:

@@ -16,6 +16,8 @@ from landseg.vector.further import FurtherFile
 
 File = str | PathLike[str] | None
 
+_AT_TIMES = ("area_px", "area_change_m2", "area_change_px")  # in the JSON where there is a number
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -35,7 +37,11 @@ class ExportOptions:
         simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared.
         smooth: round the staircase of pixels; borders stay shared.
         regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
+        right_angle_tolerance: metres (pixels without a CRS): the shortest edge of such an outline; none moves by more
+            than three times that. None: 1 m, or two pixels if they are longer.
         centerlines: of classes that are also drawn as lines, in OUT_class_lines.suffix.
+        spur: metres (pixels without a CRS); lines with a free end that are shorter go. None: 5 m, or ten pixels if
+            they are longer.
         centroids: of classes that also become points, in OUT_class_points.suffix.
         confidence: a raster on the same grid; its mean and minimum become columns.
         geodesic: measure on the ellipsoid whatever the CRS.
@@ -55,7 +61,9 @@ class ExportOptions:
     simplify: float = 0.0
     smooth: bool = False
     regularize: str | Sequence[str | int] | None = None
+    right_angle_tolerance: float | None = None
     centerlines: str | Sequence[str | int] | None = None
+    spur: float | None = None
     centroids: str | Sequence[str | int] | None = None
     confidence: File = None
     geodesic: bool = False
@@ -81,10 +89,29 @@ class ExportOptions:
             raise VectorError(f"--min-area {self.min_area}: expected square metres, 0 or more")
         if not (math.isfinite(self.simplify) and self.simplify >= 0):
             raise VectorError(f"--simplify {self.simplify}: expected metres, 0 or more")
+        tolerance = self.right_angle_tolerance
+        if tolerance is not None and not (math.isfinite(tolerance) and tolerance > 0):
+            raise VectorError(f"--right-angle-tolerance {tolerance}: expected metres, more than 0")
+        if tolerance is not None and self.regularize is None:
+            raise VectorError(
+                f"--right-angle-tolerance {tolerance} is for right-angled outlines: name their classes with "
+                "--regularize, or leave it out"
+            )
+        if self.spur is not None and not (math.isfinite(self.spur) and self.spur > 0):
+            raise VectorError(f"--spur {self.spur}: expected metres, more than 0")
+        if self.spur is not None and self.centerlines is None:
+            raise VectorError(
+                f"--spur {self.spur} is for lines: name their classes with --centerlines, or leave it out"
+            )
         if self.majority and not (self.majority % 2 and 3 <= self.majority <= 255):
             raise VectorError(f"--majority {self.majority}: expected an odd number of pixels, 3 to 255")
         if self.sieve < 0:
             raise VectorError(f"--sieve {self.sieve}: expected a number of pixels")
+
+    @property
+    def looks_around(self) -> bool:
+        """Whether what becomes of a piece depends on the classes beside it."""
+        return bool(self.majority or self.sieve > 1 or self.min_area or self.simplify or self.smooth)
 
     @property
     def area_of_interest(self) -> str | None:
@@ -96,13 +123,30 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ClassTotal:
-    """What was exported of one class; `area_m2` is None without a CRS, `area_px` with one."""
+    """What was exported of one class; what is in square metres is None without a CRS, what is in pixels with one.
+
+    Attributes:
+        area_change_m2: `area_m2` less what the class's pixels cover in the raster; None where every outline is
+            that of its pixels. `area_change_px` likewise.
+    """
 
     value: int
     name: str
     count: int
     area_m2: float | None = None
     area_px: float | None = None
+    area_change_m2: float | None = None
+    area_change_px: float | None = None
+
+    @property
+    def area(self) -> float:
+        """In whichever unit it is."""
+        return (self.area_m2 if self.area_m2 is not None else self.area_px) or 0.0
+
+    @property
+    def area_change(self) -> float | None:
+        """In whichever unit it is."""
+        return self.area_change_m2 if self.area_change_m2 is not None else self.area_change_px
 
 
 @dataclass(frozen=True)
@@ -134,7 +178,7 @@ class ExportSummary:
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["classes"] = [
-            {name: item for name, item in total.items() if name != "area_px" or item is not None}
+            {name: item for name, item in total.items() if name not in _AT_TIMES or item is not None}
             for total in values["classes"]
         ]
         for entry in values["further"]:
@@ -143,15 +187,24 @@ class ExportSummary:
 
     def lines(self) -> list[str]:
         """The export in words."""
-        every = sum(total.area_m2 or total.area_px or 0 for total in self.classes)
+        every = sum(total.area for total in self.classes)
         longest = max((len(total.name) for total in self.classes), default=0)
         lines = [str(path) for path in self.files]
         for total in self.classes:
-            area = total.area_m2 if total.area_m2 is not None else total.area_px or 0.0
             unit = "m²" if total.area_m2 is not None else "px"
-            share = f"{area / every:6.1%}" if every else ""
-            lines.append(f"{total.name:{longest}}  {total.count:>9,}  {area:>16,.1f} {unit} {share}".rstrip())
+            share = f"{total.area / every:6.1%}" if every else ""
+            lines.append(f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}".rstrip())
+        changes = [_changed(total) for total in self.classes if total.area_change is not None]
+        if changes:
+            lines.append(f"area against the raster's pixels: {', '.join(changes)}")
         for entry in self.further:
             lines.append(f"{entry.output}: {entry.count:,} {'lines' if entry.kind == 'LineString' else 'points'}")
         where = self.crs or "pixel coordinates"
         return [*lines, f"{self.features:,} features, {self.format}, {where}, in {duration(self.seconds)}"]
+
+
+def _changed(total: ClassTotal) -> str:
+    """A class's change of area, in words."""
+    change = total.area_change or 0.0
+    before = total.area - change
+    return f"{total.name} {change / before:+.2%}" if before else f"{total.name} {change:+.1f}"

@@ -26,6 +26,7 @@ from landseg.vector.files import Files, Style
 from landseg.vector.formats import GEOJSON, vector_format
 from landseg.vector.further import Further, FurtherFile
 from landseg.vector.outlines import Outlines, Shaping, outlines
+from landseg.vector.pixelareas import PixelAreas
 from landseg.vector.place import crs_name, moved
 from landseg.vector.regularize import regularize
 from landseg.vector.spool import Columns
@@ -49,6 +50,7 @@ class ExportRun:
         called: how sentences name the output, where `out` is not the name that people know.
         counts: features so far, by class value.
         areas: their areas.
+        pixel_areas: what the classes' pixels cover in the raster, where outlines are not those of pixels.
         further: files of lines and points, once made.
         styles: what each file is to be painted by, once made.
     """
@@ -61,6 +63,7 @@ class ExportRun:
     called: Path | None = None
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1, np.int64))
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1))
+    pixel_areas: PixelAreas | None = None
     further: list[FurtherFile] = field(default_factory=list)
     styles: list[Style] = field(default_factory=list)
     _paths: tuple[Path, ...] = ()
@@ -93,6 +96,7 @@ class ExportRun:
             self._count(columns)
             files.write(columns, moved(shapes, map_crs(source.grid), self.crs))
         further.draw_lines(lambda: self.shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
+        self._tell_absent()
         if files.count > _MANY:
             _log.info("writing %d features", files.count)
         moves, self.further = further.finish()
@@ -103,10 +107,12 @@ class ExportRun:
     def summary(self, seconds: float) -> ExportSummary:
         """What was written, by class."""
         located = self.source.grid.crs is not None
-        totals = []
+        totals, unit = [], "m2" if located else "px"
         for entry in self.source.classes:
-            area = round(float(self.areas[entry.value]), 3)
-            sizes = {"area_m2": area} if located else {"area_px": area}
+            area = float(self.areas[entry.value])
+            sizes = {f"area_{unit}": round(area, 3)}
+            if self.pixel_areas is not None:
+                sizes[f"area_change_{unit}"] = round(area - float(self.pixel_areas.areas[entry.value]), 3)
             totals.append(ClassTotal(entry.value, entry.name, int(self.counts[entry.value]), **sizes))
         form = vector_format(self.out)
         crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_name(self.crs)
@@ -114,6 +120,17 @@ class ExportRun:
         return ExportSummary(
             self.out, self._paths, form.name, count, tuple(totals), crs, tuple(self.further), round(seconds, 3)
         )
+
+    def _tell_absent(self) -> None:
+        """Says which classes an option names that do not occur, and that there is no class to make a file of."""
+        options, label = self.options, self.source.file.label
+        for option in ("regularize", "centerlines", "centroids"):
+            entries = self.source.chosen(getattr(options, option), f"--{option}")
+            names = [entry.name for entry in entries if not self.counts[entry.value]]
+            if names:
+                _log.warning("%s has no pieces of %s, which --%s names", label, ", ".join(names), option)
+        if options.by_class_files and not self.source.classes:
+            _log.warning("%s names no class and holds none: there is no file to write", label)
 
     def _files(self, work: Path) -> Files:
         options, located = self.options, self.source.grid.crs is not None
@@ -137,6 +154,7 @@ class ExportRun:
             points=self.source.chosen(self.options.centroids, "--centroids"),
             work=work,
             confidence=self.confidence is not None,
+            spur=self.options.spur,
         )
 
     def _count(self, columns: Columns) -> None:
@@ -161,8 +179,10 @@ class ExportRun:
             grid = self.source.grid
             pixel = abs(grid.map_transform.determinant) ** 0.5
             shortest = _EDGE_PIXELS * pixel if grid.crs is None else max(_EDGE_M, 2 * (grid.resolution_m or 0))
-            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=shortest)
-            _log.info("%d of %d outlines have right angles", int(done.right_angled.sum()), len(done.polygons))
+            tolerance = self.options.right_angle_tolerance or shortest
+            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance)
+            squared = int(done.right_angled.sum())
+            _log.info("%d of %d outlines have right angles now, the others are kept", squared, len(done.polygons))
             part = replace(part, shapes=done.polygons)
             yield self._columns(part), part.pixels, part.shapes
 
@@ -178,7 +198,7 @@ class ExportRun:
 
     def _outlines(self, work: Path) -> Iterator[Outlines]:
         """The regions, with progress: half of it when they are read, half when they are outlined."""
-        source, area, told = self.source, self.source.rect.area, 0
+        source, area, told, small = self.source, self.source.rect.area, 0, 0
         folder = work / "arcs"
         with disk_errors(self.called or self.out):
             folder.mkdir()
@@ -190,7 +210,7 @@ class ExportRun:
                 progress.add(pixels // 2)
 
             for part in outlines(
-                source.strips(tell),
+                self._noted(source.strips(tell)),
                 source.grid,
                 nodata=source.nodata,
                 shaping=self.shaping,
@@ -198,9 +218,34 @@ class ExportRun:
                 work=folder,
                 confidence=None if self.confidence is None else self._confidence,
             ):
-                yield part
+                mine = part.chosen(source.wants(part.value))
+                small += self._too_small(mine)
+                yield mine
                 tell(int(part.pixels.sum()))
             progress.add(area - told)  # what had no class
+        if small:
+            many = ("", "s", "it") if small == 1 else ("s", "", "them")
+            sentence = "%d piece%s smaller than --min-area stay%s: no other class is beside %s"
+            _log.warning(sentence, small, *many)
+
+    def _too_small(self, part: Outlines) -> int:
+        """How many pieces are below the minimum, because nothing is beside them that they could go into."""
+        least, ruler = self.options.min_area, self.ruler
+        if not least or not len(part.value):
+            return 0
+        pixel = abs(self.source.grid.map_transform.determinant) * ruler.factor**2
+        areas = ruler.measure(part.shapes)[0] if ruler.ground else part.pixels * pixel
+        return int((areas < least * (1 - 1e-9)).sum())
+
+    def _noted(self, strips: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+        """The same strips; what their classes cover is kept if outlines are going to change."""
+        if self.shaping.keeps_pixels and not self.options.regularize:
+            yield from strips
+            return
+        self.pixel_areas = PixelAreas(self.source.grid, self.ruler, nodata=self.source.nodata)
+        for strip in strips:
+            self.pixel_areas.add(strip)
+            yield strip
 
     def _confidence(self, top: int, rows: int) -> NDArray[np.float32]:
         assert self.confidence is not None

@@ -27,7 +27,7 @@ class Options:
         probs_dtype: "uint8" (steps of 1/255) or "float32".
         confidence: file for the top probability.
         logits: file for float32 logits, a band a class.
-        polygons: vector file, its format by suffix.
+        polygons: vector file, its format by suffix; with `confidence`, the mean and minimum of it are columns.
         preview: PNG file.
         engine: "stream" (rows in one pass), "windows", or "auto": rows wherever the network allows it and nothing
             that concerns windows is asked for.

@@ -145,7 +145,8 @@ class Run:
         polygons, picture = self.options.path("polygons"), self.options.path("preview")
         if polygons is not None:
             place = outputs.extra(polygons)
-            polygonize(outputs.layer_reader("classes"), place, classes, called=polygons)
+            sure = None if self.options.confidence is None else outputs.layer_reader("confidence")
+            polygonize(outputs.layer_reader("classes"), place, classes, called=polygons, confidence=sure)
         if picture is not None:
             from landseg.report.preview import preview
 

@@ -121,6 +121,36 @@ def test_roads_are_lines_and_buildings_points_beside_the_polygons(tmp_path: Path
         assert row.geometry.within(mine)
 
 
+def lengths_with(raster: Path, out: Path, **options: Any) -> Any:
+    export(raster, out, centerlines="road", overwrite=True, **options, **QUIET)
+    frame = read(out.with_name(f"{out.stem}_road_lines{out.suffix}"))
+    return np.sort(frame["length_m" if "length_m" in frame else "length_px"].to_numpy())
+
+
+@pytest.mark.parametrize("name", ["north-up", "geographic", "no CRS"])
+def test_the_length_of_spurs_is_the_users(tmp_path: Path, name: str) -> None:
+    grid = Grid(GRIDS[name].crs, GRIDS[name].transform, 60, 50)
+    values = np.zeros(grid.shape, "uint8")
+    values[20:23, 5:55], values[8:20, 30] = 2, 2  # a road with an arm of 13 pixels
+    raster, out = write_classes(tmp_path / "map.tif", grid, values), tmp_path / "t.fgb"
+    pixel = grid.resolution_m or 1.0
+    longer, shorter = (lengths_with(raster, out, spur=spur * pixel) for spur in (18.0, 8.0))
+    assert len(longer) == 1 and len(shorter) == 3
+    assert shorter[0] == pytest.approx(13 * pixel, rel=0.35)
+    plain = lengths_with(raster, out)  # 5 m, of half a metre, are ten pixels
+    assert np.array_equal(plain, shorter) and not np.array_equal(plain, longer)
+
+
+@pytest.mark.parametrize("spur", [0, -1.5, float("nan"), float("inf")])
+def test_spurs_without_a_length_or_without_lines_are_refused(tmp_path: Path, spur: float) -> None:
+    raster = write_classes(tmp_path / "map.tif", GRID, town())
+    with pytest.raises(VectorError, match=f"--spur {spur}: expected metres, more than 0"):
+        export(raster, tmp_path / "t.fgb", centerlines="road", spur=spur, **QUIET)
+    with pytest.raises(VectorError, match=r"--spur 4\.5 is for lines: name their classes with --centerlines"):
+        export(raster, tmp_path / "t.fgb", spur=4.5, **QUIET)
+    assert [path.name for path in tmp_path.glob("t*")] == []
+
+
 def test_an_aoi_and_another_crs_move_lines_too(tmp_path: Path) -> None:
     raster = write_classes(tmp_path / "map.tif", GRID, town())
     box = (500_000, 5_399_980, 500_020, 5_399_995)

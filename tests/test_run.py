@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import geopandas
+import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
 import shapely
+from pandas.testing import assert_frame_equal
 from test_predict import MODEL, QUICK, noise, one
+from vector_parts import read
 
 from landseg.errors import OutputError, ResumeError, VectorError
+from landseg.export import export, polygonize
 from landseg.geo.targets import files_behind
 from landseg.options import Options
 from landseg.predict import Predictions, predict
@@ -142,6 +146,48 @@ def test_polygons_of_a_run_come_with_their_colours_and_the_raster_keeps_its_own(
     assert "paletted" in (out / "o.qml").read_text()
     assert ("renderer-v2" in (out / "o.qml").read_text()) == (style.name == "o.qml")
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def assert_exported(found: Path, raster: Path, confidence: Path) -> None:
+    """The polygons of a run are those of `landseg export` of its two rasters, column by column."""
+    again = found.with_name(f"again{found.suffix}")
+    export(raster, again, confidence=confidence, overwrite=True, quiet=True)
+    mine, exported = read(found), read(again)
+    assert "confi" in " ".join(mine.columns) and len(mine) > 20
+    assert_frame_equal(mine.drop(columns="geometry"), exported.drop(columns="geometry"))
+    assert mine.geom_equals(exported).all() and mine.crs == exported.crs
+
+
+@pytest.mark.parametrize("name", ["p.gpkg", "p.shp", "p.fgb"])
+def test_polygons_of_a_run_carry_its_confidence(
+    write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    valid = np.ones((70, 80), bool)
+    valid[20:30, 10:40] = False
+    raster, output, sure = write_raster(noise(70, 80), valid=valid), tmp_path / "o.tif", tmp_path / "c.tif"
+    options = {"polygons": tmp_path / name, "model": MODEL, "window": 64, **QUICK}
+    predict(raster, output, confidence=sure, aoi=(500_002, 5_399_970, 500_037, 5_399_999), **options)
+    assert_exported(tmp_path / name, output, sure)
+    least = "confid_min" if name.endswith(".shp") else "confidence_min"
+    assert read(tmp_path / name)[least].between(0.01, 1).all()
+
+    def elsewhere(raster: Path, out: Path, classes: Any, *, confidence: Path, **more: Any) -> int:
+        """The twin: the columns come from another raster."""
+        with rasterio.open(confidence) as file:
+            other = write_raster(255 - file.read(1), "other.tif", crs=file.crs, transform=file.transform)
+        return polygonize(raster, out, classes, confidence=other, **more)
+
+    monkeypatch.setattr("landseg.run.polygonize", elsewhere)
+    predict(raster, output, confidence=sure, overwrite=True, **options)
+    with pytest.raises(AssertionError):
+        assert_exported(tmp_path / name, output, sure)
+
+
+def test_without_a_confidence_polygons_of_a_run_have_no_such_columns(write_raster: Write, tmp_path: Path) -> None:
+    options = {"probs": tmp_path / "p.tif", "polygons": tmp_path / "o.fgb", **QUICK}
+    predict(write_raster(noise(40, 40)), tmp_path / "o.tif", model=MODEL, **options)
+    columns = ["id", "value", "name", "area_m2", "perimeter_m", "geometry"]
+    assert sorted(read(tmp_path / "o.fgb").columns) == sorted(columns)
 
 
 def test_polygons_in_a_table_are_refused_before_any_work(

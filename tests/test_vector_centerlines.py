@@ -20,6 +20,8 @@ import landseg.vector.centerlines
 import landseg.vector.thinning
 from landseg.vector.centerlines import Centerlines, centerlines
 from landseg.vector.centroids import centroids
+from landseg.vector.lattice import trace
+from landseg.vector.rings import polygons
 from landseg.vector.thinning import _GOES, thin
 
 Mask = NDArray[np.uint8]
@@ -207,6 +209,32 @@ def test_points_lie_inside() -> None:
     assert found.diameter_m[0] == pytest.approx(4 * 2 / np.sqrt(np.pi))
     with pytest.raises(AssertionError):
         check_inside(shapely.centroid(polygons), polygons)
+
+
+def check_points_of(mask: Mask, place: Callable[[Any], Any]) -> None:
+    """Every region of a raster, and every no data in it, has its point inside."""
+    regions, arcs = trace([mask + np.uint8(1)], nodata=0)
+    made = np.concatenate([shapes for _, shapes in polygons(regions, arcs)])
+    points = place(made)
+    check_inside(points, made)
+    columns, rows = np.floor(shapely.get_coordinates(points)).astype(int).T
+    on_edge = (shapely.get_coordinates(points) % 1 == 0).any(axis=1)
+    assert (mask[rows, columns] + 1 == regions.value)[~on_edge].all()
+
+
+@settings(max_examples=60)
+@given(masks)
+def test_points_of_any_region_lie_in_it(mask: Mask) -> None:
+    check_points_of(mask, lambda shapes: centroids(shapes).points)
+
+
+def test_twin_plain_centroids_and_other_regions_do_not() -> None:
+    ring = canvas((10, 10, 50, 60))
+    ring[16:44, 16:54] = 0
+    check_points_of(ring, lambda shapes: centroids(shapes).points)
+    for broken in (shapely.centroid, lambda shapes: centroids(shapes[::-1]).points):
+        with pytest.raises(AssertionError):
+            check_points_of(ring, broken)
 
 
 def test_sizes_on_the_ground() -> None:

@@ -1,5 +1,8 @@
 import doctest
 import importlib
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -81,8 +84,49 @@ def test_twin_an_edge_less_makes_other_components() -> None:
     assert chains.components(15, one, other).tolist() != naive_components(15, edges)
 
 
-@given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 12))
-def test_batches_partition_and_stay_below_the_limit(counts: list[int], limit: int) -> None:
-    parts = list(chains.batches(np.array(counts, int), limit))
+def check_batches(way: Callable[..., Iterator[slice]], counts: list[int], limit: int) -> None:
+    parts = list(way(np.array(counts, int), limit))
     assert [index for part in parts for index in range(part.start, part.stop)] == list(range(len(counts)))
     assert all(sum(counts[part]) <= limit or part.stop - part.start == 1 for part in parts)
+
+
+@given(st.lists(st.integers(0, 9), max_size=20), st.integers(1, 12))
+def test_batches_partition_and_stay_below_the_limit(counts: list[int], limit: int) -> None:
+    check_batches(chains.batches, counts, limit)
+
+
+def test_twin_batches_that_overlap_or_are_too_large() -> None:
+    for broken in (
+        lambda count, limit: (slice(part.start, part.stop + 1) for part in chains.batches(count, limit)),
+        lambda count, limit: chains.batches(count, limit + 1),
+    ):
+        with pytest.raises(AssertionError):
+            check_batches(broken, [3, 3, 4, 1, 5], 5)
+
+
+def check_cut(way: Callable[..., Any], counts: list[int], longest: int) -> None:
+    """Pieces of a line follow one another, each from the last point of the one before, and none is longer."""
+    offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
+    begins, lengths, lines = way(offsets, longest)
+    assert (lengths <= longest).all() and (lengths >= 2).all()
+    for line, count in enumerate(counts):
+        mine = np.flatnonzero(lines == line)
+        points = [list(range(begins[i], begins[i] + lengths[i])) for i in mine]
+        assert all(one[-1] == other[0] for one, other in pairwise(points))
+        assert [point for part in points for point in part[:-1]] == list(
+            range(offsets[line], offsets[line] + count - 1)
+        )
+
+
+@given(st.lists(st.integers(2, 20), max_size=9), st.integers(2, 8))
+def test_pieces_of_lines(counts: list[int], longest: int) -> None:
+    check_cut(chains.cut, counts, longest)
+
+
+def test_twin_pieces_that_do_not_share_a_point() -> None:
+    def apart(offsets: np.ndarray, longest: int) -> Any:
+        begins, lengths, lines = chains.cut(offsets, longest)
+        return begins, np.maximum(lengths - 1, 2), lines
+
+    with pytest.raises(AssertionError):
+        check_cut(apart, [9], 4)

@@ -145,12 +145,25 @@ def test_gdal_takes_the_largest_ours_the_longest_border() -> None:
     assert sieved([values], 2)[1, 3] == 2
 
 
-@settings(max_examples=40)
-@given(rasters, st.sampled_from([4, 8]))
-def test_fill_is_the_reverse_of_trace(values: Array, connectivity: int) -> None:
+def check_fill(way: Callable[..., Iterator[Array]], values: Array, connectivity: int) -> None:
     traced = trace([values], nodata=0, connectivity=connectivity)
     for pixels in (1, 20, 1 << 21):
         with mock.patch.object(landseg.vector.clean, "STRIP_PIXELS", pixels):
-            strips = list(fill(*traced, shape=values.shape, nodata=0, dtype=values.dtype))
+            strips = list(way(*traced, shape=values.shape, nodata=0, dtype=values.dtype))
         assert np.array_equal(np.concatenate(strips), values)
         assert all(strip.dtype == values.dtype for strip in strips)
+
+
+@settings(max_examples=40)
+@given(rasters, st.sampled_from([4, 8]))
+def test_fill_is_the_reverse_of_trace(values: Array, connectivity: int) -> None:
+    check_fill(fill, values, connectivity)
+
+
+def test_twin_the_first_strip_alone_is_not() -> None:
+    def first(*traced: Any, **more: Any) -> Iterator[Array]:
+        strips = list(fill(*traced, **more))
+        yield from (strips[0][:1] if len(strips) > 1 else strip for strip in strips)
+
+    with pytest.raises(AssertionError):
+        check_fill(first, STRIPED, 4)

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from landseg.vector import blocks
+from landseg.vector import blocks, lattice
 from landseg.vector.arcs import Arcs
 from landseg.vector.lattice import trace
 from landseg.vector.regions import Regions
@@ -23,12 +24,23 @@ def test_any_strip_height_gives_the_same(classes: np.ndarray, connectivity: int,
     assert_same(traced(classes, height, connectivity=connectivity), whole)
 
 
-def test_blocks_and_files_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def check_blocks(monkeypatch: pytest.MonkeyPatch, joined: Callable[..., np.ndarray] = lattice.components) -> None:
     classes = noise(1, height=90, width=70)
     whole = traced(classes)
-    assert_same(traced(classes, 7, work=tmp_path), whole)
     monkeypatch.setattr(blocks, "BLOCK", 300)
+    monkeypatch.setattr(lattice, "components", joined)
     assert_same(traced(classes), whole)
+
+
+def test_blocks_and_files_make_no_difference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classes = noise(1, height=90, width=70)
+    assert_same(traced(classes, 7, work=tmp_path), traced(classes))
+    check_blocks(monkeypatch)
+
+
+def test_twin_blocks_whose_parts_are_not_joined_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(AssertionError):
+        check_blocks(monkeypatch, lambda count, one, other: np.arange(count))
 
 
 def test_twin_strips_that_are_not_joined_are_not_the_same() -> None:
@@ -98,14 +110,31 @@ def test_pixels_that_touch_across() -> None:
     assert traced(TOUCHING, connectivity=8)[0].pixels.tolist() == [2, 2]
 
 
-def test_ids_do_not_change_with_what_happens_elsewhere() -> None:
+def check_ids(ids: Callable[[Regions], np.ndarray]) -> None:
+    """Regions that end above row 25 have the ids that they had, whatever becomes of the rows from 30 and up to 5."""
     classes = noise(4)
     before = traced(classes)[0]
-    classes[30:] = noise(5)[30:]
-    after = traced(classes)[0]
-    above = before.first[before.first < 25 * 50]
-    assert np.array_equal(above, after.first[: len(above)])
-    assert not np.array_equal(before.first[-5:], after.first[-5:])
+    for rows in (slice(30, None), slice(0, 5)):
+        changed = classes.copy()
+        changed[rows] = noise(5)[rows]
+        after = traced(changed)[0]
+        assert not np.array_equal(before.first, after.first)
+        own = {}
+        for regions in (before, after):
+            inside = (regions.first >= 10 * 50) & (regions.first < 25 * 50)
+            own[len(own)] = dict(zip(regions.first[inside].tolist(), ids(regions)[inside].tolist(), strict=True))
+        common = own[0].keys() & own[1].keys()
+        assert len(common) > 20
+        assert all(own[0][first] == own[1][first] for first in common)
+
+
+def test_ids_do_not_change_with_what_happens_elsewhere() -> None:
+    check_ids(lambda regions: regions.first + 1)
+
+
+def test_twin_numbers_in_order_do_change() -> None:
+    with pytest.raises(AssertionError):
+        check_ids(lambda regions: np.arange(len(regions)))
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "int32", "int64", "float32"])
@@ -146,7 +175,7 @@ def test_another_connectivity_is_refused() -> None:
 confidences = arrays(np.float32, (9, 8), elements=st.floats(0, 1, width=32) | st.just(np.nan))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(arrays(np.uint8, (9, 8), elements=st.integers(0, 2)), confidences, st.integers(1, 5))
 def test_statistics(classes: np.ndarray, confidence: np.ndarray, height: int) -> None:
     whole = trace([classes], nodata=0, measured=[confidence])

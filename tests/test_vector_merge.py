@@ -1,4 +1,7 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -7,9 +10,13 @@ from hypothesis import strategies as st
 from rasterio.features import rasterize
 
 from landseg.vector import merge
+from landseg.vector.arcs import Arcs
+from landseg.vector.clean import sieve
 from landseg.vector.merge import merge_small
 from landseg.vector.regions import Regions
 from tests.topology import assert_same, noise, rasters, shapes_of, strips, traced
+
+ROUNDS = 1 << 40  # so many borders for a region that goes there are not: never one by one
 
 
 def numbered(classes: np.ndarray, connectivity: int) -> tuple[Regions, np.ndarray]:
@@ -52,10 +59,11 @@ def one_by_one(
 
 
 @settings(max_examples=60, deadline=None)
-@given(rasters(10), st.sampled_from([4, 8]), st.integers(1, 8))
-def test_rounds_lead_where_one_by_one_does(classes: np.ndarray, connectivity: int, least: int) -> None:
+@given(rasters(10), st.sampled_from([4, 8]), st.integers(1, 8), st.sampled_from([0, 4, ROUNDS]))
+def test_rounds_lead_where_one_by_one_does(classes: np.ndarray, connectivity: int, least: int, few: int) -> None:
     regions, arcs = traced(classes, connectivity=connectivity)
-    merged = merge_small(regions, arcs, regions.pixels.astype(float), least, connectivity=connectivity)
+    with mock.patch.object(merge, "FEW", few):
+        merged = merge_small(regions, arcs, regions.pixels.astype(float), least, connectivity=connectivity)
     assert_same(merged, traced(one_by_one(classes, least, connectivity), connectivity=connectivity))
 
 
@@ -69,12 +77,57 @@ def test_the_same_on_a_larger_raster(connectivity: int, tmp_path: Path) -> None:
     assert merged[0].pixels.min() >= 12 or (classes == 0).any()
 
 
+def rising(count: int) -> tuple[Regions, Arcs, np.ndarray]:
+    """Pieces in a row, each larger than the one before: in each round, one of them goes."""
+    regions, arcs = traced((np.arange(count) % 250 + 1).astype(np.uint8)[None])
+    return regions, arcs, np.arange(1.0, count + 1)
+
+
+def looks(count: int) -> int:
+    """How many borders the rounds look at, in a row of so many pieces that all become one."""
+    regions, arcs, areas = rising(count)
+    seen, real = [], merge._round
+
+    def looked(graph: merge._Graph, *rest: Any) -> Any:
+        seen.append(len(graph.one))
+        return real(graph, *rest)
+
+    with mock.patch.object(merge, "_round", looked):
+        merged, _ = merge_small(regions, arcs, areas, areas.sum())
+    assert merged.pixels.tolist() == [count]
+    return sum(seen)
+
+
+def check_effort(count: int) -> None:
+    """Four times the pieces cost about four times the looks."""
+    assert looks(4 * count) < 5 * looks(count)
+
+
+def test_a_long_row_of_rising_areas() -> None:
+    check_effort(5_000)
+
+
+def test_twin_in_rounds_alone_it_takes_the_square(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merge, "FEW", ROUNDS)
+    with pytest.raises(AssertionError):
+        check_effort(200)
+
+
+def test_a_row_goes_where_one_by_one_does() -> None:
+    regions, arcs, areas = rising(40)
+    with mock.patch.object(merge, "FEW", ROUNDS):
+        wanted = merge_small(regions, arcs, areas, 30.0)
+    assert_same(merge_small(regions, arcs, areas, 30.0), wanted)
+    assert 5 < len(wanted[0]) < 30
+
+
 def test_one_at_a_time_leads_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
     def single(graph: merge._Graph, area: np.ndarray, order: np.ndarray, least: float) -> tuple:
         going, taker = several(graph, area, order, least)
         return going[:1], taker[:1]
 
     several = merge._round
+    monkeypatch.setattr(merge, "FEW", ROUNDS)
     regions, arcs = traced(noise(1))
     wanted = merge_small(regions, arcs, regions.pixels * 1.0, 12)
     monkeypatch.setattr(merge, "_round", single)
@@ -127,19 +180,37 @@ def test_regions_that_come_to_touch_are_one() -> None:
     assert len(left) == 1
 
 
+def check_any_height(way: Callable[[np.ndarray, int], tuple[Regions, Arcs]], height: int) -> tuple[Regions, Arcs]:
+    found, whole = way(noise(2), height), way(noise(2), 1000)
+    assert_same(found, whole)
+    return whole
+
+
+MEASURED = np.random.default_rng(2).integers(0, 100, noise(2).shape)
+
+
+def merged_in_strips(classes: np.ndarray, height: int) -> tuple[Regions, Arcs]:
+    regions, arcs = traced(classes, height, measured=strips(MEASURED, height))
+    return merge_small(regions, arcs, regions.pixels * 0.1, 1.0)
+
+
 @pytest.mark.parametrize("height", [1, 3, 11])
 def test_any_strip_height_gives_the_same(height: int) -> None:
-    classes = noise(2)
-    measured = np.random.default_rng(2).integers(0, 100, classes.shape)
-    results = []
-    for cut in (height, 1000):
-        regions, arcs = traced(classes, cut, measured=strips(measured, cut))
-        results.append(merge_small(regions, arcs, regions.pixels * 0.1, 1.0))
-    assert_same(*results)
-    statistics = results[0][0].statistics
+    regions, _ = check_any_height(merged_in_strips, height)
+    statistics = regions.statistics
     assert statistics is not None
-    assert statistics.total.sum() == measured[classes > 0].sum()
-    assert np.array_equal(statistics.counted, results[0][0].pixels)
+    assert statistics.total.sum() == MEASURED[noise(2) > 0].sum()
+    assert np.array_equal(statistics.counted, regions.pixels)
+
+
+def test_twin_strips_that_are_merged_one_by_one_do_not() -> None:
+    def apart(classes: np.ndarray, height: int) -> tuple[Regions, Arcs]:
+        merged = [np.concatenate(list(sieve([strip], 10, nodata=0))) for strip in strips(classes, height)]
+        return traced(np.concatenate(merged))
+
+    for height in (3, 11):
+        with pytest.raises(AssertionError):
+            check_any_height(apart, height)
 
 
 def test_nothing_small_nothing_changed() -> None:

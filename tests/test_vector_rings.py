@@ -1,4 +1,6 @@
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from rasterio.features import shapes
 
 from landseg.vector import walks
 from landseg.vector.arcs import Arcs
+from landseg.vector.regions import Regions
 from landseg.vector.rings import polygons
 from tests.topology import (
     assert_covers,
@@ -135,7 +138,34 @@ def test_rings_on_a_map_run_as_they_should() -> None:
     assert not shape.interiors[0].is_ccw
 
 
-def test_chunks_are_small_and_cut_nothing() -> None:
+def check_chunks(make: Callable[..., Any]) -> None:
+    """Chunks follow one another, are small but for one large region, and hold what is made at once."""
     regions, arcs = traced(noise(4))
-    whole = shapes_of(regions, arcs, chunk=1 << 20)
-    assert shapely.equals_exact(shapes_of(regions, arcs, chunk=10), whole).all()
+    [(_, whole)] = list(make(regions, arcs, chunk=1 << 20))
+    parts = list(make(regions, arcs, chunk=100))
+    assert [part.start for part, _ in parts[1:]] == [part.stop for part, _ in parts[:-1]]
+    assert (parts[0][0].start, parts[-1][0].stop) == (0, len(regions))
+    assert len(parts) > 10
+    assert all(len(made) == 1 or shapely.get_num_coordinates(made).sum() <= 100 for _, made in parts)
+    assert shapely.equals_exact(np.concatenate([made for _, made in parts]), whole).all()
+
+
+def test_chunks_are_small_and_cut_nothing() -> None:
+    check_chunks(polygons)
+
+
+def late(regions: Regions, arcs: Arcs, *, chunk: int) -> Iterator[tuple[slice, Any]]:
+    """Broken on purpose: each chunk but the first loses its first region to none."""
+    for part, made in polygons(regions, arcs, chunk=chunk):
+        yield (part, made) if part.start == 0 else (slice(part.start + 1, part.stop), made[1:])
+
+
+def swapped(regions: Regions, arcs: Arcs, *, chunk: int) -> Iterator[tuple[slice, Any]]:
+    """Broken on purpose: the shapes of a chunk in another order."""
+    yield from ((part, made[::-1]) for part, made in polygons(regions, arcs, chunk=chunk))
+
+
+@pytest.mark.parametrize("broken", [late, swapped, lambda *some, chunk: polygons(*some, chunk=1 << 20)])
+def test_twin_chunks_that_lose_or_swap_or_grow(broken: Callable[..., Any]) -> None:
+    with pytest.raises(AssertionError):
+        check_chunks(broken)

@@ -1,3 +1,6 @@
+from collections.abc import Callable
+from unittest import mock
+
 import numpy as np
 import pytest
 import shapely
@@ -6,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from landseg.vector import coverage, simplify
+from landseg.vector import chains, coverage, simplify
 from landseg.vector.arcs import Arcs
 from landseg.vector.regions import Regions
 from landseg.vector.rings import polygons
@@ -52,9 +55,47 @@ def test_the_same_on_larger_rasters(seed: int, connectivity: int) -> None:
 def test_twin_without_the_check_it_is_no_coverage(monkeypatch: pytest.MonkeyPatch) -> None:
     regions, arcs = traced(blotches(0))
     check_drawn(regions, arcs, simplify.simplify(arcs, 2.0))
-    monkeypatch.setattr(coverage, "_invalid", lambda drawn, nests, count: np.zeros(count, bool))
+    monkeypatch.setattr(coverage, "_invalid", lambda drawn, framed, nests, count: np.zeros(count, bool))
     with pytest.raises(AssertionError):
         check_drawn(regions, arcs, simplify.simplify(arcs, 2.0))
+
+
+def check_heavy(classes: np.ndarray, connectivity: int) -> None:
+    """Faces with many rings are looked at in another way, which finds the same."""
+    _, arcs = traced(classes, connectivity=connectivity)
+    for draw in (lambda arcs: simplify.simplify(arcs, 3.0), simplify.smooth):
+        with mock.patch.object(coverage, "HEAVY", 0), mock.patch.object(coverage, "PIECE", 3):
+            found = draw(arcs)
+        wanted = draw(arcs)
+        assert np.array_equal(found.offsets, wanted.offsets) and np.array_equal(found.points, wanted.points)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rasters(16), st.sampled_from([4, 8]))
+def test_many_holes_are_checked_as_well_as_few(classes: np.ndarray, connectivity: int) -> None:
+    check_heavy(classes, connectivity)
+
+
+def test_twin_holes_that_are_not_looked_for_get_out() -> None:
+    check_heavy(island(), 4)
+    none = lambda arcs, nests: (np.zeros(len(nests.halves)), np.zeros(len(nests.halves)))  # noqa: E731
+    with mock.patch.object(coverage, "_depths", none), pytest.raises(AssertionError):
+        check_heavy(island(), 4)
+
+
+def test_long_arcs_are_reduced_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    regions, arcs = traced(blotches(6))
+    plain = simplify.simplify(arcs, 2.0)
+    monkeypatch.setattr(simplify, "LENGTH", 9)
+    pieces = simplify.simplify(arcs, 2.0)
+    check_drawn(regions, arcs, pieces)
+    check_distance(arcs, pieces, 2.0)
+    assert len(plain.points) < len(pieces.points) < len(arcs.points)
+    begins, _, _ = chains.cut(arcs.offsets, 9)
+    assert set(map(tuple, arcs.points[begins].tolist())) <= set(map(tuple, pieces.points.tolist()))
+    for height in (3, 1000):
+        again = simplify.simplify(traced(blotches(6), height)[1], 2.0)
+        assert np.array_equal(again.points, pieces.points)
 
 
 def island() -> np.ndarray:
@@ -92,14 +133,32 @@ def test_no_data_is_not_covered_either() -> None:
     assert not shapes[0].intersects(shapes[1])
 
 
-@pytest.mark.parametrize("draw", [lambda arcs: simplify.simplify(arcs, 1.5), simplify.smooth])
-def test_any_strip_height_gives_the_same(draw: object) -> None:
+Draw = Callable[[Arcs], Arcs]
+DRAWN: list[Draw] = [lambda arcs: simplify.simplify(arcs, 1.5), simplify.smooth]
+
+
+def check_any_height(draw: Callable[[Arcs, int], Arcs]) -> None:
     classes = blotches(5)
     results = []
     for height in (3, 1000):
         regions, arcs = traced(classes, height)
-        results.append((regions, draw(arcs)))  # type: ignore[operator]
+        results.append((regions, draw(arcs, height)))
     assert_same(*results)
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_any_strip_height_gives_the_same(draw: Draw) -> None:
+    check_any_height(lambda arcs, height: draw(arcs))
+
+
+@pytest.mark.parametrize("draw", DRAWN)
+def test_twin_arcs_that_are_held_where_strips_meet_do_not(draw: Draw) -> None:
+    def held(arcs: Arcs, height: int) -> Arcs:
+        with mock.patch.object(simplify, "LENGTH", height + 2):
+            return draw(arcs)
+
+    with pytest.raises(AssertionError):
+        check_any_height(held)
 
 
 def test_nothing_is_further_than_the_tolerance_from_what_is_left() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def centerlines(
         if work is None:
             mask: NDArray[np.uint8] = np.zeros(size, np.uint8)
         else:
-            mask = np.memmap(Path(folder) / "mask", np.uint8, "w+", shape=size)
+            mask = np.memmap(_reserved(Path(folder) / "mask", size[0] * size[1]), np.uint8, "r+", shape=size)
         top = 1
         for strip in strips:
             mask[top : top + len(strip), 1:-1] = strip == value
@@ -82,6 +83,15 @@ def centerlines(
     lines = shapely.simplify(lines, tolerance_m) if tolerance_m > 0 else lines
     lengths = np.asarray(shapely.length(lines))
     return Centerlines(np.asarray(shapely.transform(lines, lambda points: points / scale)), lengths)
+
+
+def _reserved(path: Path, size: int) -> Path:
+    """A new file whose bytes are on the disk: one that fills up later would end the process, without a sentence."""
+    with path.open("wb") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        file.truncate(size)
+    return path
 
 
 def _segments(mask: NDArray[np.uint8]) -> NDArray[np.float64]:

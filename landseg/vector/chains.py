@@ -161,3 +161,19 @@ def batches(count: NDArray[Any], limit: int) -> Iterator[slice]:
         stop = max(begin + 1, int(np.searchsorted(ends, done + limit, side="right")))
         yield slice(begin, stop)
         begin, done = stop, int(ends[stop - 1])
+
+
+def cut(offsets: Ints, longest: int) -> tuple[Ints, Ints, Ints]:
+    """Where pieces of lines begin, how many points each has, and which line it is of.
+
+    Line `i` is ``offsets[i]:offsets[i + 1]``; one of more than `longest` points is cut at every ``longest - 1``th,
+    which is the last of one piece and the first of the next.
+
+    >>> [array.tolist() for array in cut(np.array([0, 2, 7]), 3)]
+    [[0, 2, 4], [2, 3, 3], [0, 1, 1]]
+    """
+    steps = np.diff(offsets) - 1
+    parts = -(-steps // (longest - 1))
+    line = np.repeat(np.arange(len(steps)), parts)
+    done = spans(np.zeros(len(parts), np.int64), parts) * (longest - 1)
+    return offsets[line] + done, np.minimum(steps[line] - done, longest - 1) + 1, line

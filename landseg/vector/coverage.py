@@ -10,12 +10,14 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.vector.arcs import Arcs
-from landseg.vector.chains import Ints, batches, spans
+from landseg.vector.chains import Ints, batches, cut, spans
 from landseg.vector.rings import CHUNK, Nests, geometries, nest, outline, points_of
 from landseg.vector.walks import areas
 
 Redraw = Callable[[Arcs, Ints, Ints], Arcs]
 PAIRS = 50_000  # lines whose neighbours are looked at at a time
+PIECE = 128  # points of a line that is looked at whole
+HEAVY = 10_000_000  # rings times points of a face, for which GEOS would look for every ring in every other
 
 
 def settle(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
@@ -30,7 +32,9 @@ def settle(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
     valid polygon whose rings turn as they did, each number is 1 inside a face and 0 outside: one face, and no
     more, holds each place. No data is a face, and what lies outside the raster, up to a frame, belongs to it.
 
-    Memory: about 250 bytes an arc and 50 a point; the polygons of one chunk, but those of the largest face whole.
+    Work grows with the points, but for a few more rounds where there are more arcs, also in one face of any size
+    with any number of holes. Memory: about 400 bytes an arc and 60 a point; the polygons of one chunk, and of the
+    largest face all lines, which are 500 bytes each.
     """
     framed = _framed(arcs)
     nests = nest(framed)
@@ -38,16 +42,20 @@ def settle(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
     level = np.zeros(len(framed), np.int64)
     level[-1] = levels  # the frame
     drawn = _drawn(framed, _floats(framed), np.arange(len(arcs)), level, redraw, levels)
-    suspects = _beside(framed, _moved(drawn, framed))
+    new = np.zeros(len(framed), bool)  # since crossings were last looked for
+    new[_moved(drawn, framed)] = True
+    suspects = _beside(framed, np.flatnonzero(new))
     while True:
         spoilt = _turned(drawn, nests, turns)
         if not len(spoilt):
-            suspects = suspects[_invalid(drawn, nests.chosen(suspects), len(suspects))]
+            suspects = suspects[_invalid(drawn, framed, nests.chosen(suspects), len(suspects))]
             if not len(suspects):
                 break
-            spoilt = _blamed(drawn, framed, nests, suspects, level < levels)
+            spoilt = _blamed(drawn, framed, nests, suspects, (level < levels, new))
+            new[:] = False
         spoilt = spoilt[level[spoilt] < levels]
         level[spoilt] += 1
+        new[spoilt] = True
         drawn = _drawn(framed, drawn, spoilt, level, redraw, levels)
         suspects = np.union1d(suspects, _beside(framed, spoilt))
     last = int(drawn.offsets[-2])
@@ -101,28 +109,45 @@ def _turned(drawn: Arcs, nests: Nests, turns: NDArray[Any]) -> Ints:
     return np.unique(nests.halves[spans(nests.rings[ring], np.diff(nests.rings)[ring])] >> 1)
 
 
-def _invalid(drawn: Arcs, nests: Nests, count: int) -> NDArray[np.bool_]:
+def _invalid(drawn: Arcs, framed: Arcs, nests: Nests, count: int) -> NDArray[np.bool_]:
     """Which of `count` faces are not valid polygons, or have rings that touch elsewhere than at nodes."""
     wrong = np.zeros(count, bool)
-    for part in batches(points_of(drawn, nests, count), CHUNK):
-        wrong[part] = ~shapely.is_valid(geometries(drawn, nests, part))
-    rings = np.bincount(_faces_of_rings(nests), minlength=count)
+    points, rings = points_of(drawn, nests, count), np.bincount(_faces_of_rings(nests), minlength=count)
+    heavy = (rings > 1) & (rings * points > HEAVY)
+    light = np.flatnonzero(~heavy)
+    own = nests.chosen(light)
+    for part in batches(points[light], CHUNK):
+        wrong[light[part]] = ~shapely.is_valid(geometries(drawn, own, part))
     several = np.flatnonzero((rings > 1) & ~wrong)
     nests = nests.chosen(several)
-    for part in batches(points_of(drawn, nests, len(several)), CHUNK):
+    for part in batches(points[several], CHUNK):
         own = nests.chosen(np.arange(part.start, part.stop))
         face = np.repeat(_faces_of_rings(own), np.diff(own.rings))
-        lines, index = _halved(drawn, own.halves >> 1)
+        lines, index = _pieces(drawn, own.halves >> 1, None)
         order = np.argsort(face[index], kind="stable")
         made = shapely.multilinestrings(lines[order], indices=face[index][order])
         wrong[several[part]] = ~shapely.is_simple(made)
+    heavy = heavy[several] & ~wrong[several]
+    if (
+        heavy.any()
+    ):  # lines that meet at nodes only are valid polygons if none is in more rings, or in less, than it was
+        own = nests.chosen(np.flatnonzero(heavy))
+        changed = _depths(drawn, own)[1] != _depths(framed, own)[1]
+        face = np.repeat(_faces_of_rings(own), np.diff(own.rings))
+        wrong[several[heavy]] = np.bincount(face, changed, minlength=int(heavy.sum())) > 0
     return wrong
 
 
-def _blamed(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints, free: NDArray[np.bool_]) -> Ints:
-    """Arcs, of those that are ``free``, that make some ``faces`` invalid; at least one of each face's."""
+def _blamed(
+    drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints, states: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+) -> Ints:
+    """Arcs, of those that are free, that make some ``faces`` invalid; at least one of each face's.
+
+    ``states`` ``(A,)``: which arcs are free, and which are new since crossings were looked for.
+    """
+    free, new = states
     arcs = np.unique(nests.chosen(faces).halves >> 1)
-    blamed = _crossing(drawn, arcs, _moved(drawn, framed))
+    blamed = _crossing(drawn, arcs, new)
     blamed = blamed[free[blamed]]
     for find in (_sweeping, _bordering):
         faces = np.setdiff1d(faces, np.append(framed.left[blamed], framed.right[blamed]))
@@ -132,47 +157,56 @@ def _blamed(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints, free: NDArray[
     return np.unique(blamed)
 
 
-def _crossing(drawn: Arcs, arcs: Ints, moved: Ints) -> Ints:
+def _crossing(drawn: Arcs, arcs: Ints, new: NDArray[np.bool_]) -> Ints:
     """Those of the ``arcs`` that cross or touch themselves or another elsewhere than at their ends.
 
-    Of two arcs that do, one at least is among those that have ``moved``.
+    Of two arcs that do, one at least is ``new``.
     """
-    lines, index = _halved(drawn, arcs)
+    lines, index = _pieces(drawn, arcs, PIECE)
     owner = arcs[index]
-    new = np.isin(owner, moved)
+    fresh = np.flatnonzero(new[owner])
     tree = shapely.STRtree(lines)
-    found = [owner[~shapely.is_simple(lines)]]
-    for begin in range(0, len(lines), PAIRS):
-        one, other = tree.query(lines[begin : begin + PAIRS])
-        one += begin
-        ahead = (one < other) & (new[one] | new[other])
-        one, other = one[ahead], other[ahead]
+    found = [owner[fresh[~shapely.is_simple(lines[fresh])]]]
+    for begin in range(0, len(fresh), PAIRS):
+        one, other = tree.query(lines[fresh[begin : begin + PAIRS]])
+        one = fresh[begin + one]
+        once = (one < other) | (~new[owner[other]])
+        one, other = one[once], other[once]
         bad = ~shapely.relate_pattern(lines[one], lines[other], "FF*F*****")
         found += [owner[one[bad]], owner[other[bad]]]
     return np.unique(np.concatenate(found))
 
 
-def _halved(drawn: Arcs, arcs: Ints) -> tuple[NDArray[Any], Ints]:
-    """Lines that do not close, and where in ``arcs`` each is: a closed arc is two, so that its ends are ends."""
+def _pieces(drawn: Arcs, arcs: Ints, longest: int | None) -> tuple[NDArray[Any], Ints]:
+    """Lines that do not close, and where in ``arcs`` each is: a closed arc is two, so that its ends are ends.
+
+    Lines of more than `longest` points are cut. No point of an arc is one of another but at nodes, so that
+    lines which touch are not missed where they are cut.
+    """
     counts = np.diff(drawn.offsets)[arcs]
     begin = drawn.offsets[arcs]
     closed = (drawn.points[begin] == drawn.points[begin + counts - 1]).all(axis=1)
     half = np.where(closed, counts // 2, counts - 1)
+    index = np.append(np.arange(len(arcs)), np.flatnonzero(closed))
     begin = np.append(begin, (begin + half)[closed])
-    many = np.append(half + 1, (counts - half)[closed])
-    offsets = np.append(0, np.cumsum(many))
-    points = drawn.points[spans(begin, many)]
+    counts = np.append(half + 1, (counts - half)[closed])
+    offsets = np.append(0, np.cumsum(counts))
+    points = drawn.points[spans(begin, counts)]
+    if longest is not None:
+        begin, counts, line = cut(offsets, longest)
+        index, offsets, points = index[line], np.append(0, np.cumsum(counts)), points[spans(begin, counts)]
     lines = shapely.from_ragged_array(shapely.GeometryType.LINESTRING, points, (offsets,))
-    return lines, np.append(np.arange(len(arcs)), np.flatnonzero(closed))
+    return lines, index
 
 
 def _sweeping(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints) -> Ints:
-    """Arcs that may have swept over a ring, of the same one of ``faces``, that was on their other side."""
+    """Arcs that may have swept over a line, of the same one of ``faces``, that was on their other side."""
     places, depth = _depths(drawn, nests)
     wrong = np.flatnonzero(depth != _depths(framed, nests)[1])
     arcs = np.unique(nests.halves >> 1)
     arc, place = shapely.STRtree(places[wrong]).query(shapely.box(*_boxes(framed, arcs).T), predicate="intersects")
-    arc, face = arcs[arc], faces[_faces_of_rings(nests)[wrong[place]]]
+    face = np.repeat(_faces_of_rings(nests), np.diff(nests.rings))
+    arc, face = arcs[arc], faces[face[wrong[place]]]
     return np.unique(arc[(framed.left[arc] == face) | (framed.right[arc] == face)])
 
 
@@ -182,13 +216,22 @@ def _bordering(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints) -> Ints:
 
 
 def _depths(arcs: Arcs, nests: Nests) -> tuple[NDArray[Any], Ints]:
-    """A place on each ring, and how many other rings of the same face are round it."""
+    """A place on each half-arc of the rings, and how many other rings of the same face are round it."""
     points, ends = outline(arcs, nests.halves, nests.rings)
     disks = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (ends, np.arange(len(ends))))
-    places = shapely.points((points[ends[:-1]] + points[ends[:-1] + 1]) / 2)  # no other ring passes there
-    ring, disk = shapely.STRtree(disks).query(places, predicate="within")
+    one = arcs.offsets[nests.halves >> 1]
+    # The middle of an arc's first straight piece: no other line passes there.
+    places = shapely.points((np.asarray(arcs.points[one], np.float64) + arcs.points[one + 1]) / 2)
+    ring = np.repeat(np.arange(len(nests.rings) - 1), np.diff(nests.rings))
     face = _faces_of_rings(nests)
-    return places, np.bincount(ring[(ring != disk) & (face[ring] == face[disk])], minlength=len(places))
+    depth = np.zeros(len(places), np.int64)
+    tree = shapely.STRtree(places)
+    for part in batches(np.diff(ends, append=len(points)), CHUNK):
+        disk, place = tree.query(disks[part], predicate="contains_properly")
+        disk += part.start
+        own = (ring[place] != disk) & (face[ring[place]] == face[disk])
+        depth += np.bincount(place[own], minlength=len(places))
+    return places, depth
 
 
 def _faces_of_rings(nests: Nests) -> Ints:

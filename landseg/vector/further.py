@@ -69,6 +69,8 @@ class Further:
         lines: classes that become lines.
         points: classes that become points.
         work: a folder of one's own, which exists.
+        confidence: whether polygons have it.
+        spur: metres, or pixels without a CRS: see `centerlines`. None: 5 m, or ten pixels if they are longer.
     """
 
     def __init__(
@@ -81,7 +83,9 @@ class Further:
         points: Iterable[LandClass],
         work: Path,
         confidence: bool = False,
+        spur: float | None = None,
     ) -> None:
+        self._spur = spur
         self._grid, self._crs, self._own, self._work = grid, crs, map_crs(grid), work
         self._lines, self._points = list(lines), list(points)
         self._writers: dict[tuple[str, int], Writer] = {}
@@ -111,7 +115,7 @@ class Further:
         """Reads the raster once more for each class that becomes lines, and draws them."""
         height_m, width_m = self._grid.pixel_size_m or (1.0, 1.0)
         pixel = (height_m * width_m) ** 0.5
-        spur = max(SPUR_PIXELS * pixel, SPUR_M if self._grid.crs is not None else 0.0)
+        spur = self._spur or max(SPUR_PIXELS * pixel, SPUR_M if self._grid.crs is not None else 0.0)
         for entry in self._lines:
             found = centerlines(
                 strips(),

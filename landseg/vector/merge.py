@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from landseg.vector.regions import Regions
 from landseg.vector.walks import fans
 
 Floats = NDArray[np.float64]
+FEW = 64  # borders for each region that goes: with more, a round takes longer than one by one
 
 
 def merge_small(
@@ -38,7 +40,10 @@ def merge_small(
     `connectivity`) would find in the merged raster. Statistics are those of all pixels that a region has then.
 
     Done in rounds: all small regions that are smaller than their neighbours go at once, which is what one by one
-    would lead to. Memory: about 300 bytes an arc; the points in a file of the folder ``work``, if there is one.
+    would lead to. Where too few do, as along a row of ever larger ones, the rest does go one by one. A region that
+    goes is the smallest, so what it is in is twice as large after: time goes with the borders, times a logarithm.
+    Memory: about 300 bytes an arc, and 500 for each border that is left one by one; the points in a file of the
+    folder ``work``, if there is one.
     """
     host = _hosts(regions, arcs, np.asarray(areas_m2, np.float64), min_area_m2, units)
     value = regions.value[host]
@@ -88,6 +93,9 @@ def _hosts(regions: Regions, arcs: Arcs, area: Floats, least: float, units: tupl
         if not len(graph.one):
             break
         going, taker = _round(graph, area, order, least)
+        if len(going) * FEW < len(graph.one):
+            _one_by_one(graph, area, order, least, host)
+            break
         host[going] = taker
         np.add.at(area, taker, area[going])
         graph = _Graph(host[graph.one], host[graph.other], graph.length).united(count)
@@ -109,6 +117,31 @@ def _round(graph: _Graph, area: Floats, order: NDArray[Any], least: float) -> tu
     ahead, behind = ahead[best], behind[best]
     new = np.append(True, ahead[1:] != ahead[:-1])
     return ahead[new], behind[new]
+
+
+def _one_by_one(graph: _Graph, area: Floats, order: NDArray[Any], least: float, host: Ints) -> None:
+    """Writes into ``host`` where the small regions go, each after what is smaller."""
+    near: dict[int, dict[int, float]] = {}
+    for one, other, length in zip(graph.one.tolist(), graph.other.tolist(), graph.length.tolist(), strict=True):
+        near.setdefault(one, {})[other] = near.setdefault(other, {})[one] = length
+    size = {region: float(area[region]) for region in near}
+    waiting = [(size[region], int(order[region]), region) for region in near if size[region] < least]
+    heapq.heapify(waiting)
+    while waiting:
+        then, _, region = heapq.heappop(waiting)
+        found = near.get(region)
+        if not found or size[region] != then:
+            continue  # it went, has grown since, or has nowhere to go
+        _, taker = min((-length, other) for other, length in found.items())
+        host[region] = taker
+        size[taker] += size[region]
+        del near[region], near[taker][region]
+        for other, length in found.items():
+            if other != taker:
+                del near[other][region]
+                near[other][taker] = near[taker][other] = near[taker].get(other, 0.0) + length
+        if size[taker] < least:
+            heapq.heappush(waiting, (size[taker], int(order[taker]), taker))
 
 
 def _scrambled(first: Ints) -> NDArray[np.uint64]:
