@@ -16,6 +16,8 @@ from landseg.vector.further import FurtherFile
 
 File = str | PathLike[str] | None
 
+_AT_TIMES = ("area_px", "area_change_m2", "area_change_px")  # in the JSON where there is a number
+
 
 @dataclass(frozen=True)
 class ExportOptions:
@@ -105,13 +107,30 @@ class ExportOptions:
 
 @dataclass(frozen=True)
 class ClassTotal:
-    """What was exported of one class; `area_m2` is None without a CRS, `area_px` with one."""
+    """What was exported of one class; what is in square metres is None without a CRS, what is in pixels with one.
+
+    Attributes:
+        area_change_m2: `area_m2` less what the class's pixels cover in the raster; None where every outline is
+            that of its pixels. `area_change_px` likewise.
+    """
 
     value: int
     name: str
     count: int
     area_m2: float | None = None
     area_px: float | None = None
+    area_change_m2: float | None = None
+    area_change_px: float | None = None
+
+    @property
+    def area(self) -> float:
+        """In whichever unit it is."""
+        return (self.area_m2 if self.area_m2 is not None else self.area_px) or 0.0
+
+    @property
+    def area_change(self) -> float | None:
+        """In whichever unit it is."""
+        return self.area_change_m2 if self.area_change_m2 is not None else self.area_change_px
 
 
 @dataclass(frozen=True)
@@ -143,7 +162,7 @@ class ExportSummary:
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["classes"] = [
-            {name: item for name, item in total.items() if name != "area_px" or item is not None}
+            {name: item for name, item in total.items() if name not in _AT_TIMES or item is not None}
             for total in values["classes"]
         ]
         for entry in values["further"]:
@@ -152,15 +171,24 @@ class ExportSummary:
 
     def lines(self) -> list[str]:
         """The export in words."""
-        every = sum(total.area_m2 or total.area_px or 0 for total in self.classes)
+        every = sum(total.area for total in self.classes)
         longest = max((len(total.name) for total in self.classes), default=0)
         lines = [str(path) for path in self.files]
         for total in self.classes:
-            area = total.area_m2 if total.area_m2 is not None else total.area_px or 0.0
             unit = "m²" if total.area_m2 is not None else "px"
-            share = f"{area / every:6.1%}" if every else ""
-            lines.append(f"{total.name:{longest}}  {total.count:>9,}  {area:>16,.1f} {unit} {share}".rstrip())
+            share = f"{total.area / every:6.1%}" if every else ""
+            lines.append(f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}".rstrip())
+        changes = [_changed(total) for total in self.classes if total.area_change is not None]
+        if changes:
+            lines.append(f"area against the raster's pixels: {', '.join(changes)}")
         for entry in self.further:
             lines.append(f"{entry.output}: {entry.count:,} {'lines' if entry.kind == 'LineString' else 'points'}")
         where = self.crs or "pixel coordinates"
         return [*lines, f"{self.features:,} features, {self.format}, {where}, in {duration(self.seconds)}"]
+
+
+def _changed(total: ClassTotal) -> str:
+    """A class's change of area, in words."""
+    change = total.area_change or 0.0
+    before = total.area - change
+    return f"{total.name} {change / before:+.2%}" if before else f"{total.name} {change:+.1f}"

@@ -26,6 +26,7 @@ from landseg.vector.files import Files, Style
 from landseg.vector.formats import GEOJSON, vector_format
 from landseg.vector.further import Further, FurtherFile
 from landseg.vector.outlines import Outlines, Shaping, outlines
+from landseg.vector.pixelareas import PixelAreas
 from landseg.vector.place import crs_name, moved
 from landseg.vector.regularize import regularize
 from landseg.vector.spool import Columns
@@ -49,6 +50,7 @@ class ExportRun:
         called: how sentences name the output, where `out` is not the name that people know.
         counts: features so far, by class value.
         areas: their areas.
+        pixel_areas: what the classes' pixels cover in the raster, where outlines are not those of pixels.
         further: files of lines and points, once made.
         styles: what each file is to be painted by, once made.
     """
@@ -61,6 +63,7 @@ class ExportRun:
     called: Path | None = None
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1, np.int64))
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1))
+    pixel_areas: PixelAreas | None = None
     further: list[FurtherFile] = field(default_factory=list)
     styles: list[Style] = field(default_factory=list)
     _paths: tuple[Path, ...] = ()
@@ -104,10 +107,12 @@ class ExportRun:
     def summary(self, seconds: float) -> ExportSummary:
         """What was written, by class."""
         located = self.source.grid.crs is not None
-        totals = []
+        totals, unit = [], "m2" if located else "px"
         for entry in self.source.classes:
-            area = round(float(self.areas[entry.value]), 3)
-            sizes = {"area_m2": area} if located else {"area_px": area}
+            area = float(self.areas[entry.value])
+            sizes = {f"area_{unit}": round(area, 3)}
+            if self.pixel_areas is not None:
+                sizes[f"area_change_{unit}"] = round(area - float(self.pixel_areas.areas[entry.value]), 3)
             totals.append(ClassTotal(entry.value, entry.name, int(self.counts[entry.value]), **sizes))
         form = vector_format(self.out)
         crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_name(self.crs)
@@ -203,7 +208,7 @@ class ExportRun:
                 progress.add(pixels // 2)
 
             for part in outlines(
-                source.strips(tell),
+                self._noted(source.strips(tell)),
                 source.grid,
                 nodata=source.nodata,
                 shaping=self.shaping,
@@ -214,6 +219,16 @@ class ExportRun:
                 yield part
                 tell(int(part.pixels.sum()))
             progress.add(area - told)  # what had no class
+
+    def _noted(self, strips: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+        """The same strips; what their classes cover is kept if outlines are going to change."""
+        if self.shaping.keeps_pixels and not self.options.regularize:
+            yield from strips
+            return
+        self.pixel_areas = PixelAreas(self.source.grid, self.ruler, nodata=self.source.nodata)
+        for strip in strips:
+            self.pixel_areas.add(strip)
+            yield strip
 
     def _confidence(self, top: int, rows: int) -> NDArray[np.float32]:
         assert self.confidence is not None

@@ -43,6 +43,11 @@ class Shaping:
     simplify_m: float = 0.0
     smooth: bool = False
 
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether every class covers its pixels and nothing else."""
+        return not (self.majority or self.sieve > 1 or self.min_area_m2 or self.simplify_m or self.smooth)
+
     def cleaned(self, strips: Iterable[NDArray[Any]], *, nodata: int, work: Path) -> Iterator[NDArray[Any]]:
         """The strips after the majority filter and the sieve; their rows may be others."""
         cleaned = iter(strips)
