@@ -49,6 +49,12 @@ def command(
     regularize: Annotated[
         str | None, typer.Option("--regularize", metavar="CLASS,...", help="Right-angled outlines, for buildings.")
     ] = None,
+    right_angle_tolerance: Annotated[
+        float | None,
+        typer.Option(
+            "--right-angle-tolerance", metavar="METRES", help="Shortest edge of such an outline. [1 m, or two pixels]"
+        ),
+    ] = None,
     centerlines: Annotated[
         str | None, typer.Option("--centerlines", metavar="CLASS,...", help="Lines too, in OUT_class_lines.suffix.")
     ] = None,
@@ -87,6 +93,7 @@ def command(
             simplify=simplify,
             smooth=smooth,
             regularize=regularize,
+            right_angle_tolerance=right_angle_tolerance,
             centerlines=centerlines,
             spur=spur,
             centroids=centroids,

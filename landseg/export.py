@@ -52,7 +52,9 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     form = vector_format(target)
     area = wanted.area_of_interest
     with ExitStack() as stack:
-        source = stack.enter_context(ClassRaster(fspath(raster), classes=wanted.classes, aoi=area))
+        source = stack.enter_context(
+            ClassRaster(fspath(raster), classes=wanted.classes, aoi=area, neighbours=wanted.looks_around)
+        )
         _check_files(target, source, wanted)
         run = ExportRun(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
         if wanted.confidence is not None:

@@ -37,6 +37,8 @@ class ExportOptions:
         simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared.
         smooth: round the staircase of pixels; borders stay shared.
         regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
+        right_angle_tolerance: metres (pixels without a CRS): the shortest edge of such an outline; none moves by more
+            than three times that. None: 1 m, or two pixels if they are longer.
         centerlines: of classes that are also drawn as lines, in OUT_class_lines.suffix.
         spur: metres (pixels without a CRS); lines with a free end that are shorter go. None: 5 m, or ten pixels if
             they are longer.
@@ -59,6 +61,7 @@ class ExportOptions:
     simplify: float = 0.0
     smooth: bool = False
     regularize: str | Sequence[str | int] | None = None
+    right_angle_tolerance: float | None = None
     centerlines: str | Sequence[str | int] | None = None
     spur: float | None = None
     centroids: str | Sequence[str | int] | None = None
@@ -86,6 +89,14 @@ class ExportOptions:
             raise VectorError(f"--min-area {self.min_area}: expected square metres, 0 or more")
         if not (math.isfinite(self.simplify) and self.simplify >= 0):
             raise VectorError(f"--simplify {self.simplify}: expected metres, 0 or more")
+        tolerance = self.right_angle_tolerance
+        if tolerance is not None and not (math.isfinite(tolerance) and tolerance > 0):
+            raise VectorError(f"--right-angle-tolerance {tolerance}: expected metres, more than 0")
+        if tolerance is not None and self.regularize is None:
+            raise VectorError(
+                f"--right-angle-tolerance {tolerance} is for right-angled outlines: name their classes with "
+                "--regularize, or leave it out"
+            )
         if self.spur is not None and not (math.isfinite(self.spur) and self.spur > 0):
             raise VectorError(f"--spur {self.spur}: expected metres, more than 0")
         if self.spur is not None and self.centerlines is None:
@@ -96,6 +107,11 @@ class ExportOptions:
             raise VectorError(f"--majority {self.majority}: expected an odd number of pixels, 3 to 255")
         if self.sieve < 0:
             raise VectorError(f"--sieve {self.sieve}: expected a number of pixels")
+
+    @property
+    def looks_around(self) -> bool:
+        """Whether what becomes of a piece depends on the classes beside it."""
+        return bool(self.majority or self.sieve > 1 or self.min_area or self.simplify or self.smooth)
 
     @property
     def area_of_interest(self) -> str | None:

@@ -180,8 +180,10 @@ class ExportRun:
             grid = self.source.grid
             pixel = abs(grid.map_transform.determinant) ** 0.5
             shortest = _EDGE_PIXELS * pixel if grid.crs is None else max(_EDGE_M, 2 * (grid.resolution_m or 0))
-            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=shortest)
-            _log.info("%d of %d outlines have right angles", int(done.right_angled.sum()), len(done.polygons))
+            tolerance = self.options.right_angle_tolerance or shortest
+            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance)
+            squared = int(done.right_angled.sum())
+            _log.info("%d of %d outlines have right angles now, the others are kept", squared, len(done.polygons))
             part = replace(part, shapes=done.polygons)
             yield self._columns(part), part.pixels, part.shapes
 
@@ -197,7 +199,7 @@ class ExportRun:
 
     def _outlines(self, work: Path) -> Iterator[Outlines]:
         """The regions, with progress: half of it when they are read, half when they are outlined."""
-        source, area, told = self.source, self.source.rect.area, 0
+        source, area, told, small = self.source, self.source.rect.area, 0, 0
         folder = work / "arcs"
         with disk_errors(self.called or self.out):
             folder.mkdir()
@@ -217,9 +219,24 @@ class ExportRun:
                 work=folder,
                 confidence=None if self.confidence is None else self._confidence,
             ):
-                yield part
+                mine = part.chosen(source.wants(part.value))
+                small += self._too_small(mine)
+                yield mine
                 tell(int(part.pixels.sum()))
             progress.add(area - told)  # what had no class
+        if small:
+            many = ("", "s", "it") if small == 1 else ("s", "", "them")
+            sentence = "%d piece%s smaller than --min-area stay%s: no other class is beside %s"
+            _log.warning(sentence, small, *many)
+
+    def _too_small(self, part: Outlines) -> int:
+        """How many pieces are below the minimum, because nothing is beside them that they could go into."""
+        least, ruler = self.options.min_area, self.ruler
+        if not least or not len(part.value):
+            return 0
+        pixel = abs(self.source.grid.map_transform.determinant) * ruler.factor**2
+        areas = ruler.measure(part.shapes)[0] if ruler.ground else part.pixels * pixel
+        return int((areas < least * (1 - 1e-9)).sum())
 
     def _noted(self, strips: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         """The same strips; what their classes cover is kept if outlines are going to change."""

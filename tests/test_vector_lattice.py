@@ -175,7 +175,7 @@ def test_another_connectivity_is_refused() -> None:
 confidences = arrays(np.float32, (9, 8), elements=st.floats(0, 1, width=32) | st.just(np.nan))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(arrays(np.uint8, (9, 8), elements=st.integers(0, 2)), confidences, st.integers(1, 5))
 def test_statistics(classes: np.ndarray, confidence: np.ndarray, height: int) -> None:
     whole = trace([classes], nodata=0, measured=[confidence])

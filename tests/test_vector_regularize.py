@@ -9,7 +9,7 @@ import pyproj
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
@@ -68,6 +68,7 @@ def check_restored(way: Callable[[Geometries], Geometries], real: shapely.Polygo
     assert iou(made[0], real) >= max(0.9, iou(outline[0], real) - 0.01)
 
 
+@settings(max_examples=50)
 @given(st.floats(-45, 45), st.booleans())
 def test_corners_come_back(degrees: float, angled: bool) -> None:
     real = L_SHAPE if angled else shapely.box(0, 0, 22, 13)
@@ -93,6 +94,7 @@ def check_apart(way: Callable[[Geometries], Geometries], outlines: Geometries) -
     assert overlap(way(outlines)) < 1e-4
 
 
+@settings(max_examples=40)
 @given(st.lists(st.floats(-20, 20), min_size=2, max_size=5))
 def test_houses_do_not_overlap(degrees: list[float]) -> None:
     outlines = row_of_houses(degrees)
@@ -134,8 +136,19 @@ def test_round_building_keeps_its_outline() -> None:
     outline = pixels_of([shapely.Point(0, 0).buffer(10)])
     made = regularize(outline, min_iou=0.95)
     assert not made.right_angled[0] and made.polygons[0].equals(outline[0]) and made.iou[0] == 1
-    forced = regularize(outline, min_iou=0)
+    forced = regularize(outline, min_iou=0, max_shift=math.inf)
     assert forced.right_angled[0] and forced.iou[0] < 0.95 and np.abs(cosines(forced.polygons)).max() < 1e-6
+
+
+def test_no_outline_moves_further_than_is_said() -> None:
+    """A long house with a short wing at an angle of 45 degrees, which right angles would cut off or widen."""
+    wing = shapely.affinity.rotate(shapely.box(60, -3, 78, 3), 45, origin=(60, 0))
+    outline = pixels_of([shapely.box(0, 0, 60, 40) | wing])
+    free = regularize(outline, max_shift=math.inf)
+    assert free.right_angled[0] and free.iou[0] > 0.9
+    assert shapely.hausdorff_distance(free.polygons[0], outline[0]) > 3.0  # what an IoU does not see
+    made = regularize(outline)
+    assert not made.right_angled[0] and made.polygons[0].equals(outline[0])
 
 
 def test_courtyard_stays() -> None:
@@ -160,7 +173,7 @@ def check_right_on_ground(crs: Any) -> None:
     real = shapely.affinity.translate(turned(L_SHAPE, 27), east, 6_700_000)
     degrees = shapely.transform(real, lambda points: np.stack(onto.transform(*points.T), axis=1))
     tolerance = 1.0 if crs else 1e-5
-    made = regularize(np.array([degrees], dtype=object), crs=crs, tolerance_m=tolerance).polygons
+    made = regularize(np.array([degrees], dtype=object), crs=crs, tolerance_m=tolerance, max_shift=math.inf).polygons
     back = pyproj.Transformer.from_crs(4326, 32632, always_xy=True)
     ground = shapely.transform(made, lambda points: np.stack(back.transform(*points.T), axis=1))
     assert shapely.get_num_coordinates(ground[0]) == shapely.get_num_coordinates(real)

@@ -4,6 +4,7 @@ import json
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import geopandas
@@ -16,6 +17,7 @@ import shapely
 from vector_parts import CLASSES, SUFFIXES, read
 
 from landseg.errors import OutputError, VectorError
+from landseg.geo.store import full_disk
 from landseg.vector import formats, spool
 from landseg.vector.attributes import field_types
 from landseg.vector.formats import vector_format
@@ -324,3 +326,33 @@ def test_a_full_disk_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(spool.Spool, "_append", fail)
     with pytest.raises((OutputError, VectorError), match=r"No space left|is full"):
         write(tmp_path / "p.fgb", features())
+
+
+@pytest.mark.parametrize(
+    ("text", "free", "full"),
+    [
+        ("sqlite3_exec(COMMIT) failed: database or disk is full", 1 << 40, True),
+        ("Unexpected I/O failure: writing feature", 1000, True),
+        ("Unexpected I/O failure: writing feature", 1 << 20, True),
+        ("Unexpected I/O failure: writing feature", 1 << 40, False),
+        ("no such field", 1 << 20, False),
+    ],
+)
+def test_a_disk_that_filled_up_is_told_from_what_a_format_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, free: int, full: bool
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        (tmp_path / "work" / "written").write_bytes(bytes(2 << 20))
+        monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
+        raise pyogrio.errors.DataLayerError(text)
+
+    monkeypatch.setattr(pyogrio, "write_arrow", fail)
+    with pytest.raises((OutputError, VectorError)) as caught:
+        write(tmp_path / "p.fgb", features())
+    assert isinstance(caught.value, OutputError) == full
+    assert (f"the disk of {tmp_path} is full" in str(caught.value)) == full
+
+
+def test_a_full_disk_is_named_as_people_know_it(tmp_path: Path) -> None:
+    for path in (tmp_path / "p.gpkg", tmp_path / ".p.gpkg.landseg" / "all" / "features.arrow"):
+        assert str(full_disk(path)).startswith(f"the disk of {tmp_path} is full")

@@ -58,8 +58,9 @@ def disk_errors(path: Path) -> Iterator[None]:
 
 def full_disk(path: Path) -> OutputError:
     """The error for a disk that filled up while ``path`` was written; what is finished stays for a resume."""
-    folder = path.parent
-    while folder.name.endswith(".landseg") or not folder.exists():
+    hidden = [part for part in path.parents if part.name.endswith(".landseg")]
+    folder = hidden[-1].parent if hidden else path.parent
+    while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 2**20
     return OutputError(

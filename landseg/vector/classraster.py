@@ -33,7 +33,7 @@ class ClassRaster:
         whole: its grid.
         rect: the rectangle that `strips` cover, which is that of the area of interest.
         grid: of that rectangle.
-        nodata: what pixels without a wanted class have in the strips.
+        nodata: what pixels without a class have in the strips.
         table: the class table; None where neither the raster nor anybody else has one.
 
     Raises:
@@ -47,7 +47,9 @@ class ClassRaster:
         table: ClassMap | None = None,
         classes: str | Sequence[str | int] | None = None,
         aoi: str | None = None,
+        neighbours: bool = False,
     ) -> None:
+        """``neighbours``: the strips hold unwanted classes too, for what looks at what is beside."""
         self.file = RasterFile(path)
         try:
             bands = [name for name in self.file.info.colorinterp if name != "alpha"]
@@ -63,7 +65,7 @@ class ClassRaster:
                 table, picked, self._strict = read_class_table(picked), None, True
             self.table = table or read_legend(self.file)
             self._wanted = None if picked is None else _values(picked, self.table, self.file.label)
-            self._codes = _Codes(self.file.info.nodata[0], self.table, self._wanted)
+            self._codes = _Codes(self.file.info.nodata[0], self.table, None if neighbours else self._wanted)
         except BaseException:
             self.file.close()
             raise
@@ -99,6 +101,10 @@ class ClassRaster:
             raise ClassError(f"{option} {','.join(map(str, sorted(unwanted)))} is not among --classes: add it there")
         known = {entry.value: entry for entry in self.classes}
         return tuple(known.get(value, LandClass(value, str(value), (128, 128, 128))) for value in sorted(values))
+
+    def wants(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which class values (N,) are wanted."""
+        return np.ones(len(values), bool) if self._wanted is None else np.isin(values, list(self._wanted))
 
     def first_in_whole(self, first: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions (row * width + column) in the rectangle as positions in the whole raster."""
@@ -153,6 +159,8 @@ class ClassRaster:
         here[values.ravel()] = True  # -1 is the last
         if 0 <= self.nodata <= MAX_VALUE:
             here[self.nodata] = False
+        if self._wanted is not None:
+            here &= np.isin(np.arange(len(here)), list(self._wanted))
         new = here[: MAX_VALUE + 1] & ~self._seen
         if not new.any():
             return

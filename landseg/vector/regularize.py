@@ -19,6 +19,7 @@ Corner = tuple[float, float]
 Line = tuple[float, float]
 """Of a level or upright line the sum of its edges' offset times extent, and of their extents."""
 
+MAX_SHIFT = 3.0
 _ROUNDING = 1e-7  # of a building's area: what two outlines may share, since cuts are rounded too
 
 
@@ -38,7 +39,12 @@ class Regularized:
 
 
 def regularize(
-    polygons: Geometries, *, crs: Any = None, tolerance_m: float = 1.0, min_iou: float = 0.7
+    polygons: Geometries,
+    *,
+    crs: Any = None,
+    tolerance_m: float = 1.0,
+    min_iou: float = 0.7,
+    max_shift: float = MAX_SHIFT,
 ) -> Regularized:
     """Outlines whose corners are right angles, close to the given ones, none of which overlaps another.
 
@@ -50,14 +56,15 @@ def regularize(
     the angle of the other; where nothing good is left of it, it keeps its own outline.
 
     The order of the polygons does not matter. Buildings that are round, or of wings at other angles, mostly keep
-    their outlines: that is what `min_iou` is for. Neighbours of other classes are not looked at: between a building
-    and the land around it there are gaps and overlaps of about the tolerance.
+    their outlines: that is what `min_iou` and `max_shift` are for. Neighbours of other classes are not looked at:
+    between a building and the land around it there are gaps and overlaps, `max_shift` tolerances wide at most.
 
     Args:
         polygons: (N,) valid shapely polygons that do not overlap, all of those that could meet at once.
         crs: what pyproj understands, so that right angles are those on the ground; None: units are metres.
         tolerance_m: how far an edge may move, about, and the shortest edge; about two pixels or more.
         min_iou: a building whose new outline agrees less with its own keeps that.
+        max_shift: in tolerances: so does one that would move further, its holes apart.
     """
     polygons = np.asarray(polygons, dtype=object)
     if not len(polygons):
@@ -74,6 +81,8 @@ def regularize(
         better = found > iou + 1e-9
         best[better], iou[better] = made[better], found[better]
     done = iou >= min_iou
+    # Blocks of many wings share most of their area with an outline that cuts across a street between them.
+    done[done] = _shift(best[done], simple[done]) <= (max_shift - 1) * tolerance_m
     back = _moved(best, lambda points, at: points / scale[at] + centres[at])
     return _apart(polygons, np.where(done, back, polygons), done, min_iou)
 
@@ -141,6 +150,11 @@ def _iou(ones: Geometries, others: Geometries) -> NDArray[np.float64]:
     shared[good] = shapely.area(shapely.intersection(ones[good], others[good]))
     whole = shapely.area(ones) + shapely.area(others) - shared
     return np.asarray(np.divide(shared, whole, out=np.zeros(len(ones)), where=good & (whole > 0)))
+
+
+def _shift(ones: Geometries, others: Geometries) -> NDArray[np.float64]:
+    """(N,) how far a corner of one of a pair is from the other's outline at most; holes do not count."""
+    return np.asarray(shapely.hausdorff_distance(*map(shapely.get_exterior_ring, (ones, others))))
 
 
 def _along(polygons: Geometries, simple: Geometries, directions: NDArray[np.float64], shortest: float) -> Geometries:

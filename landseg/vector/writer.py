@@ -228,8 +228,18 @@ def _sentences(path: Path, work: Path) -> Iterator[None]:
             warnings.filterwarnings("ignore", "'crs' was not provided")  # a raster without one has none to give
             yield
     except (RuntimeError, ValueError, ImportError, OSError) as error:  # pyogrio's are RuntimeErrors, Arrow's any
-        if shutil.disk_usage(work).free < 1 << 20:
+        if _is_full(str(error).lower(), work):
             raise full_disk(path) from error
         raise VectorError(f"{path} cannot hold the polygons: {_reason(error, path, work)}; try a .gpkg") from error
     finally:
         pyogrio.set_gdal_config_options(dict.fromkeys(options))
+
+
+def _is_full(text: str, work: Path) -> bool:
+    """Whether a library's error comes of a full disk, which may have got room again since: SQLite rolls back."""
+    free = shutil.disk_usage(work).free
+    if free < 1 << 20 or "disk is full" in text or "no space left" in text:
+        return True
+    own = work.parent if work.name == "made" else work
+    held = sum(file.stat().st_size for file in own.rglob("*") if file.is_file())
+    return free < held and any(word in text for word in ("i/o", "write", "writing"))
