@@ -123,7 +123,12 @@ class ExportRun:
         )
 
     def _tell_absent(self) -> None:
-        """Says which classes an option names that do not occur, and that there is no class to make a file of."""
+        """Says which classes an option names that do not occur, and that there is no class to make a file of.
+
+        Raises:
+            ClassError: --classes names what is no class.
+        """
+        self.source.tell_absent()
         options, label = self.options, self.source.file.label
         for option in ("regularize", "centerlines", "centroids"):
             entries = self.source.chosen(getattr(options, option), f"--{option}")

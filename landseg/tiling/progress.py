@@ -66,9 +66,11 @@ class Progress:
 def duration(seconds: float) -> str:
     """A time span in the two units that matter.
 
-    >>> duration(7.4), duration(131), duration(7322)
-    ('7 s', '2 min 11 s', '2 h 02 min')
+    >>> duration(0), duration(0.043), duration(7.4), duration(131), duration(7322)
+    ('0 s', '0.04 s', '7 s', '2 min 11 s', '2 h 02 min')
     """
+    if 0 < seconds < 0.995:
+        return f"{max(seconds, 0.01):.2g} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
