@@ -70,7 +70,7 @@ def duration(seconds: float) -> str:
     ('0 s', '0.04 s', '7 s', '2 min 11 s', '2 h 02 min')
     """
     if 0 < seconds < 0.995:
-        return f"{max(seconds, 0.01):.2g} s"
+        return f"{max(seconds, 0.01):.2f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
