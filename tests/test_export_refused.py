@@ -22,7 +22,7 @@ from landseg.geo.legend import class_tag, is_class_raster, own_legend
 from landseg.geo.raster import RasterFile
 from landseg.geo.signature import CLASSES as CLASSES_TAG
 from landseg.predict import predict
-from landseg.tiling.progress import duration
+from landseg.tiling.progress import Progress, duration
 from landseg.vector.classraster import ClassRaster
 from landseg.vector.codes import whole_numbers
 
@@ -233,3 +233,9 @@ def test_short_times_are_told(town: Path, tmp_path: Path) -> None:
     assert not lines[-1].endswith("in 0 s") and lines[-1].endswith(" s")
     shown = [duration(seconds) for seconds in (1e-9, 0.994, 0.995, 1.4, 59.4)]
     assert shown == ["0.01 s", "0.99 s", "1 s", "1 s", "59 s"]
+
+
+def test_a_guess_of_time_has_no_decimals() -> None:
+    progress = Progress(10**9, quiet=True)
+    progress.add(10**9 - 1)
+    assert progress.line().endswith("  0 s left")

@@ -50,7 +50,7 @@ class Progress:
         """Percent, speed and time left."""
         seconds = max(1e-9, time.monotonic() - self._start)
         speed = (self._now - self._before) / seconds
-        left = duration((self._total - self._now) / speed) if speed > 0 else "?"
+        left = duration(round((self._total - self._now) / speed)) if speed > 0 else "?"
         return f"{100 * self._now / max(1, self._total):5.1f} %  {speed / 1e6:.2f} Mpx/s  {left} left"
 
     def __enter__(self) -> Self:
