@@ -89,7 +89,8 @@ class ExportRun:
         source = self.source
         if source.grid.crs is None:
             note = "; so is the GeoJSON, which others take for degrees" if vector_format(self.out) is GEOJSON else ""
-            _log.warning("%s has no coordinate system: sizes are in pixels%s", source.file.label, note)
+            name = source.file.label if self.called is None else self.called
+            _log.warning("%s has no coordinate system: sizes are in pixels%s", name, note)
         files, further = self._files(work), self._further(work)
         features = self._features(work, further)
         for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
@@ -122,7 +123,12 @@ class ExportRun:
         )
 
     def _tell_absent(self) -> None:
-        """Says which classes an option names that do not occur, and that there is no class to make a file of."""
+        """Says which classes an option names that do not occur, and that there is no class to make a file of.
+
+        Raises:
+            ClassError: --classes names what is no class.
+        """
+        self.source.tell_absent()
         options, label = self.options, self.source.file.label
         for option in ("regularize", "centerlines", "centroids"):
             entries = self.source.chosen(getattr(options, option), f"--{option}")
@@ -188,7 +194,7 @@ class ExportRun:
 
     def _dissolved(self, features: Iterator[Chunk], work: Path) -> Iterator[Chunk]:
         folder = work / "classes"
-        with disk_errors(self.out):
+        with disk_errors(self.called or self.out):
             folder.mkdir()
         pile = Dissolver(folder)
         for columns, pixels, shapes in features:

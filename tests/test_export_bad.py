@@ -212,4 +212,4 @@ def test_without_a_crs_it_is_said_once(tmp_path: Path, rng: Any, heard: list[str
     raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))
     export(raster, tmp_path / "p.fgb", **EVERYTHING, **QUIET)
     said = [f"{raster} has no coordinate system: sizes are in pixels"] if name == "no CRS" else []
-    assert heard == said
+    assert [text for text in heard if "coordinate" in text] == said

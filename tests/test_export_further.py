@@ -166,7 +166,7 @@ def test_what_is_made_beside_is_checked_before(tmp_path: Path) -> None:
         export(raster, tmp_path / "t.gpkg", centerlines="road", **QUIET)
     with pytest.raises(ClassError, match=r"no class 'rod': did you mean road"):
         export(raster, tmp_path / "t.gpkg", regularize="rod", **QUIET)
-    with pytest.raises(ClassError, match="--centroids 1 is not among --classes"):
+    with pytest.raises(ClassError, match="--centroids building is not among --classes"):
         export(raster, tmp_path / "t.gpkg", classes="road", centroids="building", **QUIET)
     for options, text in (
         ({"majority": 4}, "--majority 4: expected an odd"),

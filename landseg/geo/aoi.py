@@ -14,7 +14,9 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
+from rasterio.errors import CRSError
 from rasterio.features import rasterize
+from rasterio.warp import transform_bounds
 
 from landseg.errors import GridError, VectorError
 from landseg.geo.grid import Grid, Rect, crs_text
@@ -73,7 +75,8 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
             raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
         corners = shapely.box(left, bottom, right, top)
         pixels = _to_pixels([corners], grid)
-        rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top))
+        hint = _degrees_hint((left, bottom, right, top), grid)
+        rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top), hint)
         straight = grid.transform.is_rectilinear  # of a rotated raster a box is a lozenge of pixels
         return Aoi(rect) if straight else Aoi(rect, tuple(pixels))
     outlines = _read_polygons(Path(text_or_path), grid)
@@ -114,14 +117,32 @@ def _to_pixels(outlines: list[shapely.Geometry], grid: Grid) -> list[shapely.Geo
     return list(shapely.transform(np.array(outlines, dtype=object), place))
 
 
-def _covering(pixels: list[shapely.Geometry], grid: Grid, name: str, bounds: tuple[float, ...]) -> Rect:
+def _degrees_hint(box: tuple[float, float, float, float], grid: Grid) -> str:
+    """What to do about a box in degrees of a raster in metres; nothing where it is none."""
+    left, bottom, right, top = box
+    degrees = max(-left, right) <= 180 and max(-bottom, top) <= 90
+    if grid.crs is None or not grid.crs.is_projected or not degrees:
+        return ""
+    try:
+        moved = transform_bounds("OGC:CRS84", grid.crs, *box)
+    except CRSError:
+        moved = (math.inf,) * 4
+    near = shapely.box(*moved).intersects(shapely.box(*grid.bounds)) if all(map(math.isfinite, moved)) else False
+    there = f"; here these are {','.join(f'{part:.8g}' for part in moved)}" if near else ""
+    return f"these look like degrees: give left,bottom,right,top in the raster's CRS{there}"
+
+
+def _covering(
+    pixels: list[shapely.Geometry], grid: Grid, name: str, bounds: tuple[float, ...], hint: str = ""
+) -> Rect:
     left, top, right, bottom = shapely.total_bounds(np.array(pixels, dtype=object)).tolist()
     overlap = max(left, 0) < min(right, grid.width) and max(top, 0) < min(bottom, grid.height)
     if not overlap:
         shown, raster = (", ".join(f"{v:.8g}" for v in box) for box in (bounds, grid.bounds))
+        hint = hint or "check the AOI's CRS and the order left,bottom,right,top"
         raise GridError(
             f"{name} lies outside the raster: expected something within {raster} ({crs_text(grid.crs)}), "
-            f"got {shown}; check the AOI's CRS and the order left,bottom,right,top"
+            f"got {shown}; {hint}"
         )
     first_row, first_col = max(0, math.floor(top + _SLACK)), max(0, math.floor(left + _SLACK))
     end_row = max(first_row + 1, min(grid.height, math.ceil(bottom - _SLACK)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import tomllib
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -12,6 +13,8 @@ from landseg.errors import ClassError
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import aux_path
 from landseg.geo.signature import CLASSES
+
+_log = logging.getLogger(__name__)
 
 
 def class_tag(classes: ClassMap) -> str:
@@ -23,25 +26,44 @@ def read_legend(file: RasterFile) -> ClassMap | None:
     """Return the classes of a class raster: landseg's own tag, else the names that GDAL knows with its colours.
 
     Names without a colour get one, and values that have a name alone count: the 256 entries of most colour
-    tables name nothing. Empty names, "nodata" and the nodata value are no classes. None where there are none.
+    tables name nothing. Empty names, "nodata" and the nodata value are no classes. A name that several values
+    have is numbered from the second on. None where there are none.
     """
-    tag = file.info.tags.get(CLASSES)
-    if tag is not None:
-        try:
-            return ClassMap.from_json(json.loads(tag))
-        except (ValueError, ClassError):
-            pass  # changed by hand: what else the raster says may still be right
+    if (own := own_legend(file)) is not None:
+        return own
     names = _category_names(aux_path(Path(file.path)))
     nodata = file.info.nodata[0]
     named = {value: name for value, name in names.items() if name and name != "nodata" and value != nodata}
     if not named:
         return None
+    ignore = [value for value, name in names.items() if name == "nodata" and value != nodata]
     colors = file.palette(1) or {}
-    rows = [{"value": v, "name": n, "color": list(colors[v][:3]) if v in colors else None} for v, n in named.items()]
+    rows = [
+        {"value": value, "name": name, "color": list(colors[value][:3]) if value in colors else None}
+        for value, name in zip(named, _numbered(list(named.values())), strict=True)
+    ]
     try:
-        return ClassMap.from_json(rows)
-    except ClassError:
+        return ClassMap.from_json({"classes": rows, "ignore": ignore})
+    except ClassError as error:
+        _log.warning("%s: its names of classes are left aside (%s)", file.label, error)
         return None
+
+
+def own_legend(file: RasterFile) -> ClassMap | None:
+    """The class table in landseg's own tag; None where there is none, or none that can be read."""
+    try:
+        return ClassMap.from_json(json.loads(file.info.tags[CLASSES]))
+    except (KeyError, ValueError, ClassError):
+        return None  # changed by hand: what else the raster says may still be right
+
+
+def is_class_raster(file: RasterFile) -> bool:
+    """Whether a raster of one band says that it holds classes: by names, or by landseg's table with its colours.
+
+    The table alone does not: every raster of a run carries it, that of the confidence too.
+    """
+    named = any(_category_names(aux_path(Path(file.path))).values())
+    return named or (CLASSES in file.info.tags and file.palette(1) is not None)
 
 
 def read_class_table(path: Path) -> ClassMap:
@@ -61,6 +83,22 @@ def read_class_table(path: Path) -> ClassMap:
         return ClassMap.from_json(table)
     except ClassError as error:
         raise ClassError(f"class table {path}: {error}") from error
+
+
+def _numbered(names: list[str]) -> list[str]:
+    """The names, where one comes again with a number.
+
+    >>> _numbered(["forest", "water", "forest", "forest", "forest (2)"])
+    ['forest', 'water', 'forest (3)', 'forest (4)', 'forest (2)']
+    """
+    taken, made = set(names), []
+    for name in names:
+        new, number = name, 1
+        while new in made or (number > 1 and new in taken):
+            number += 1
+            new = f"{name} ({number})"
+        made.append(new)
+    return made
 
 
 def _category_names(path: Path) -> dict[int, str]:

@@ -40,10 +40,13 @@ def beside(target: Layer | Path) -> list[Path]:
 
     >>> [path.name for path in beside(Path("roofs.shp"))]
     ['roofs.shx', 'roofs.dbf', 'roofs.prj', 'roofs.cpg']
+    >>> beside(Path("ROOFS.SHP"))[0].name
+    'ROOFS.SHX'
     """
     if isinstance(target, Layer):
         return [*read_with(target.path), *([qml_path(target.path)] if target.classes else [])]
-    return [target.with_suffix(suffix) for suffix in _SHAPEFILE] if target.suffix.lower() == ".shp" else []
+    parts = _SHAPEFILE if target.suffix.lower() == ".shp" else ()
+    return [target.with_suffix(suffix.upper() if target.suffix.isupper() else suffix) for suffix in parts]
 
 
 def aux_text(classes: ClassMap) -> str:

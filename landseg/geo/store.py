@@ -92,9 +92,9 @@ def sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def sync_file(path: Path) -> None:
-    """Makes the bytes of a closed file durable."""
-    with disk_errors(path), path.open("r+b") as file:
+def sync_file(path: Path, *, called: Path | None = None) -> None:
+    """Makes the bytes of a closed file durable; sentences are about ``called`` where people don't know ``path``."""
+    with disk_errors(called or path), path.open("r+b") as file:
         os.fsync(file.fileno())
 
 

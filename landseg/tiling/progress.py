@@ -50,7 +50,7 @@ class Progress:
         """Percent, speed and time left."""
         seconds = max(1e-9, time.monotonic() - self._start)
         speed = (self._now - self._before) / seconds
-        left = duration((self._total - self._now) / speed) if speed > 0 else "?"
+        left = duration(round((self._total - self._now) / speed)) if speed > 0 else "?"
         return f"{100 * self._now / max(1, self._total):5.1f} %  {speed / 1e6:.2f} Mpx/s  {left} left"
 
     def __enter__(self) -> Self:
@@ -66,9 +66,11 @@ class Progress:
 def duration(seconds: float) -> str:
     """A time span in the two units that matter.
 
-    >>> duration(7.4), duration(131), duration(7322)
-    ('7 s', '2 min 11 s', '2 h 02 min')
+    >>> duration(0), duration(0.043), duration(7.4), duration(131), duration(7322)
+    ('0 s', '0.04 s', '7 s', '2 min 11 s', '2 h 02 min')
     """
+    if 0 < seconds < 0.995:
+        return f"{max(seconds, 0.01):.2f} s"
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"

@@ -60,7 +60,7 @@ class TrainingProgress:
         if seconds > 0:
             parts.append(f"{pixels / 1e6 / seconds:.2f} Mpx/s")
         if done > 0:
-            parts.append(f"{duration(max(0.0, seconds * (1 - done) / done))} left")
+            parts.append(f"{duration(round(max(0.0, seconds * (1 - done) / done)))} left")
         return "  ".join(parts)
 
     def close(self) -> None:

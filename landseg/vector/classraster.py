@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from os import PathLike
@@ -17,9 +16,12 @@ from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.legend import read_class_table, read_legend
+from landseg.geo.legend import is_class_raster, own_legend, read_class_table, read_legend
 from landseg.geo.raster import RasterFile
+from landseg.vector.codes import Codes, whole_numbers
+from landseg.vector.wanted import named_parts, picked, unknown, values_of
 
+_CONFIDENCES = "confidences, bytes or numbers 0..1, as `landseg predict --confidence` writes them"
 STRIP_PIXELS = 1 << 22  # of the raster that are read at a time
 
 _log = logging.getLogger(__name__)
@@ -60,12 +62,14 @@ class ClassRaster:
             self.rect = self.whole.rect if self.aoi is None else self.aoi.rect
             self.grid: Grid = self.whole.crop(self.rect)
             self._strict = table is not None
-            picked = _picked(classes)
-            if isinstance(picked, Path):
-                table, picked, self._strict = read_class_table(picked), None, True
-            self.table = table or read_legend(self.file)
-            self._wanted = None if picked is None else _values(picked, self.table, self.file.label)
-            self._codes = _Codes(self.file.info.nodata[0], self.table, None if neighbours else self._wanted)
+            parts = picked(classes)
+            if isinstance(parts, Path):
+                table, parts, self._strict = read_class_table(parts), None, True
+            told = table or own_legend(self.file)  # what says which values are classes, and not names alone
+            self.table, self._complete = told or read_legend(self.file), told is not None
+            self._wanted = None if parts is None else self._values(parts)
+            empty = [self.file.info.nodata[0], None if told is None else told.nodata]
+            self._codes = Codes(empty, self.table, None if neighbours else self._wanted)
         except BaseException:
             self.file.close()
             raise
@@ -94,13 +98,31 @@ class ClassRaster:
         """
         if names is None:
             return ()
-        parts = names.split(",") if isinstance(names, str) else names
-        values = _values([str(part).strip() for part in parts], self.table, self.file.label)
+        values = self._values(named_parts(names, option))
         unwanted = values - self._wanted if self._wanted is not None else frozenset()
         if unwanted:
-            raise ClassError(f"{option} {','.join(map(str, sorted(unwanted)))} is not among --classes: add it there")
+            called = {} if self.table is None else dict(zip(self.table.values, self.table.names, strict=True))
+            listed = ",".join(str(called.get(value, value)) for value in sorted(unwanted))
+            raise ClassError(f"{option} {listed} is not among --classes: add it there")
         known = {entry.value: entry for entry in self.classes}
         return tuple(known.get(value, LandClass(value, str(value), (128, 128, 128))) for value in sorted(values))
+
+    def _values(self, parts: list[str]) -> frozenset[int]:
+        return values_of(parts, self.table, self.file.label, complete=self._complete)
+
+    def tell_absent(self) -> None:
+        """Once the strips were read: speaks of numbers that --classes has, no table names and no pixel has.
+
+        Raises:
+            ClassError: the raster names its classes, and was read as a whole.
+        """
+        named = () if self.table is None else self.table.values
+        absent = [v for v in sorted(self._wanted or ()) if v not in named and not self._seen[v]]
+        if absent and self.table is not None and self.aoi is None:
+            raise unknown(str(absent[0]), self.table, self.file.label)
+        if absent:
+            listed = ", ".join(map(str, absent))
+            _log.warning("%s has no pixels of %s, which --classes names", self.file.label, listed)
 
     def wants(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Which class values (N,) are wanted."""
@@ -132,7 +154,7 @@ class ClassRaster:
         info = self.file.info
         raw = self.file.read([1], rect, info.dtypes[0])[0]
         valid = self._valid(rect, raw)
-        codes = raw if raw.dtype in (np.uint8, np.uint16) else _whole_numbers(raw, valid, self.file.label)
+        codes = raw if raw.dtype in (np.uint8, np.uint16) else whole_numbers(raw, valid, self.file.label)
         values = self._codes.wanted(codes)
         inside = None if self.aoi is None else self.aoi.inside(rect)
         for part in (valid, inside):
@@ -177,7 +199,12 @@ class ClassRaster:
             )
         if strangers and self.table is not None:
             shown = ", ".join(map(str, strangers[:8])) + (" ..." if len(strangers) > 8 else "")
-            _log.warning("%s: values without a class (%s) are called by their numbers", self.file.label, shown)
+            _log.warning(
+                "%s: values without a class (%s) are called by their numbers; leave them out with --classes, or "
+                "declare the one that is no data (gdal_edit.py -a_nodata)",
+                self.file.label,
+                shown,
+            )
 
     def close(self) -> None:
         """Closes the file."""
@@ -192,80 +219,6 @@ class ClassRaster:
         self.close()
 
 
-class _Codes:
-    """Which raster values stay: a table of 65,536, and the value that stands for none."""
-
-    def __init__(self, nodata: float | None, table: ClassMap | None, wanted: frozenset[int] | None) -> None:
-        keep = np.ones(MAX_VALUE + 1, bool)
-        if nodata is not None and 0 <= nodata <= MAX_VALUE and nodata == int(nodata):
-            keep[int(nodata)] = False
-        if table is not None:
-            keep[[table.nodata, *(value for value in table.ignore if 0 <= value <= MAX_VALUE)]] = False
-        if wanted is not None:
-            keep &= np.isin(np.arange(MAX_VALUE + 1), list(wanted))
-        dropped = np.flatnonzero(~keep[:256])
-        dropped = dropped if dropped.size else np.flatnonzero(~keep)
-        self.nodata = int(dropped[0]) if dropped.size else -1
-        self._table = np.where(keep, np.arange(MAX_VALUE + 1), self.nodata)
-
-    def wanted(self, codes: NDArray[Any]) -> NDArray[Any]:
-        """Values (h, w) with the unwanted ones set to nodata, in a dtype that holds both."""
-        narrow = codes.dtype == np.uint8 and 0 <= self.nodata <= 255
-        dtype = np.uint8 if narrow else np.int32 if self.nodata < 0 else np.uint16
-        part = self._table[: 256 if codes.dtype == np.uint8 else None].astype(dtype)
-        return np.asarray(part[codes])
-
-
-def _whole_numbers(raw: NDArray[Any], valid: NDArray[np.bool_] | None, name: str) -> NDArray[np.uint16]:
-    """Other dtypes as class values.
-
-    Raises:
-        ClassError: fractions, negative or larger numbers.
-    """
-    fits = (raw >= 0) & (raw <= MAX_VALUE)
-    if raw.dtype.kind == "f":
-        fits &= raw == np.rint(raw)
-    wrong = ~fits if valid is None else valid & ~fits
-    if wrong.any():
-        found = raw[wrong][0].item()
-        raise ClassError(
-            f"{name} holds {found:g}: expected a class raster of whole numbers 0..{MAX_VALUE}; classify it first "
-            "(landseg predict), or convert it"
-        )
-    return np.where(fits, raw, 0).astype(np.uint16)
-
-
-def _picked(classes: str | Sequence[str | int] | None) -> list[str] | Path | None:
-    """What --classes means: names and values, or a class table."""
-    if classes is None:
-        return None
-    if isinstance(classes, (str, PathLike)):
-        text = str(classes)
-        if text.lower().endswith((".toml", ".json")):
-            return Path(text)
-        classes = text.split(",")
-    return [str(part).strip() for part in classes]
-
-
-def _values(picked: list[str], table: ClassMap | None, name: str) -> frozenset[int]:
-    """The values of classes by name or number.
-
-    Raises:
-        ClassError: a class that the raster does not know.
-    """
-    by_name = {} if table is None else dict(zip(table.names, table.values, strict=True))
-    found = set()
-    for part in picked:
-        value = by_name.get(part, int(part) if part.isdigit() else -1)
-        if not 0 <= value <= MAX_VALUE or (table is not None and value in (table.nodata, *table.ignore)):
-            near = difflib.get_close_matches(part, by_name, 1)
-            known = ", ".join(f"{value} {text}" for text, value in by_name.items()) or "values such as 1,2,5"
-            hint = f"did you mean {near[0]}?" if near else f"expected {known}"
-            raise ClassError(f"{name} has no class {part!r}: {hint}")
-        found.add(int(value))
-    return frozenset(found)
-
-
 def open_confidence(path: str | PathLike[str], raster: ClassRaster) -> RasterFile:
     """A raster of confidences that lies on the class raster's grid.
 
@@ -277,6 +230,8 @@ def open_confidence(path: str | PathLike[str], raster: ClassRaster) -> RasterFil
         bands = [name for name in file.info.colorinterp if name != "alpha"]
         if len(bands) != 1:
             raise BandError(f"{file.label} has {len(bands)} bands: expected one, the confidence")
+        if is_class_raster(file) or _same_file(file.path, raster.file.path):
+            raise BandError(f"{file.label} holds classes: expected {_CONFIDENCES}")
         if not file.info.grid.same_as(raster.whole):
             raise GridError(
                 f"{file.label} is {file.info.grid.describe()}: expected the grid of {raster.file.label}, "
@@ -299,8 +254,12 @@ def read_confidence(file: RasterFile, rect: Rect) -> NDArray[np.float32]:
     values[~file.read_mask(1, rect)] = np.nan
     wrong = (values < 0) | (values > 1)
     if wrong.any():
-        raise BandError(
-            f"{file.label} holds {values[wrong][0]:g}: expected confidences, bytes or numbers 0..1, as "
-            "`landseg predict --confidence` writes them"
-        )
+        raise BandError(f"{file.label} holds {values[wrong][0]:g}: expected {_CONFIDENCES}")
     return values
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return Path(one).samefile(other)
+    except (OSError, ValueError):  # an address, or a whole document
+        return one == other

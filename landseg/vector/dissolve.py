@@ -12,8 +12,6 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from landseg.geo.store import disk_errors
-
 Row = dict[str, Any]
 
 
@@ -43,7 +41,7 @@ class Dissolver:
             mine = columns["value"] == value
             pile = self._piles.setdefault(value, _Pile(self._folder / f"class_{value}.wkb"))
             parts = shapely.get_parts(shapes[mine])
-            with disk_errors(pile.path), pile.path.open("ab") as file:
+            with pile.path.open("ab") as file:
                 file.writelines(shapely.to_wkb(parts, byte_order=1))
             pile.parts += len(parts)
             pile.row = _summed(pile.row, {name: column[mine] for name, column in columns.items()}, pixels[mine])

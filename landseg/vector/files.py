@@ -22,6 +22,8 @@ from landseg.vector.spool import Columns
 from landseg.vector.style import write_qml
 from landseg.vector.writer import Move, Writer
 
+_WORD = 100  # bytes of a file's name that are its class's: names have 255, and drivers put more behind them
+
 Style = tuple[Path, Sequence[LandClass], str]
 """A vector file, the classes that are in it, and the kind of its shapes."""
 
@@ -29,11 +31,16 @@ Style = tuple[Path, Sequence[LandClass], str]
 def class_file(out: Path, entry: LandClass) -> Path:
     """Where a class goes when each has a file of its own.
 
+    A long name is cut and ends in the value, which no other class has.
+
     >>> class_file(Path("maps/town.shp.zip"), LandClass(3, "bare soil / rock", (0, 0, 0))).name
     'town_bare_soil_rock.shp.zip'
     """
     form = vector_format(out)
     word = re.sub(r"\W+", "_", entry.name).strip("_") or str(entry.value)
+    if len(word.encode()) > _WORD:
+        ending = f"_{entry.value}"
+        word = word.encode()[: _WORD - len(ending)].decode(errors="ignore").rstrip("_") + ending
     return out.with_name(f"{form.stem(out)}_{word}{form.suffix(out)}")
 
 
@@ -153,16 +160,13 @@ def claimed(out: Path) -> Iterator[Path]:
         folder.mkdir(exist_ok=True)
     lock = Journal(folder / "journal")
     try:
-        _empty(folder, keep=lock.path)
+        with disk_errors(out):
+            empty_folder(folder, keep=lock.path)
         yield folder
     finally:
-        _empty(folder, keep=lock.path)
+        with disk_errors(out):
+            empty_folder(folder, keep=lock.path)
         lock.path.unlink(missing_ok=True)
         lock.close()
         if folder.exists() and not os.listdir(folder):
             folder.rmdir()
-
-
-def _empty(folder: Path, *, keep: Path) -> None:
-    with disk_errors(folder):
-        empty_folder(folder, keep=keep)

@@ -54,10 +54,22 @@ class Format:
         """What `stem` leaves out, as the file's name has it."""
         return path.name[len(self.stem(path)) :]
 
+    def companion(self, path: Path, suffix: str) -> Path:
+        """A companion of ``path``, in capitals where its suffix is: roofs.shp and ROOFS.SHP may lie in one folder.
+
+        >>> SHAPEFILE.companion(Path("ROOFS.SHP"), ".dbf").name
+        'ROOFS.DBF'
+        """
+        return path.with_name(self.stem(path) + (suffix.upper() if self.suffix(path).isupper() else suffix))
+
     def stale_files(self, path: Path) -> list[Path]:
         """Files that, if they exist, belong to what ``path`` replaces: a .prj that stayed would lie."""
-        names = (path.name + s if s.startswith("-") else self.stem(path) + s for s in self.companions + self.stale)
-        return [path.with_name(name) for name in names]
+        suffixes = self.companions + self.stale
+        files = [path.with_name(path.name + s) if s.startswith("-") else self.companion(path, s) for s in suffixes]
+        small = path.with_name(self.stem(path) + self.suffix(path).lower())
+        if self.suffix(path).isupper() and not small.exists():  # GDAL names the index of ROOFS.SHP ROOFS.qix
+            files += [path.with_name(self.stem(path) + s) for s in suffixes if not s.startswith("-")]
+        return files
 
     def qml_path(self, path: Path) -> Path | None:
         """Where QGIS looks for the style of ``path``; None where the file itself carries it.

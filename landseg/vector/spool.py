@@ -28,18 +28,20 @@ class Spool:
     Memory is that of one batch. Some formats can only be written in one go, none needs to know how many features
     come, and what is written only when all are there cannot be half-written.
 
+    Sentences about the disk name the file ``called``, where `path` is not one that people know.
+
     Attributes:
         bounds: (left, bottom, right, top) of all of them; nan while there are none.
     """
 
-    def __init__(self, path: Path, fields: Mapping[str, str]) -> None:
-        self.path, self._written = path, 0
+    def __init__(self, path: Path, fields: Mapping[str, str], *, called: Path | None = None) -> None:
+        self.path, self._called, self._written = path, called or path, 0
         self._waiting: tuple[dict[str, NDArray[Any]], NDArray[np.object_]] | None = None
         self.bounds = np.array([np.nan] * 4)
         extension = {"ARROW:extension:name": "geoarrow.wkb"}
         columns = [pa.field(name, pa.type_for_alias(kind)) for name, kind in fields.items()]
         self.schema = pa.schema([*columns, pa.field(GEOMETRY, pa.binary(), metadata=extension)])
-        with disk_errors(path):
+        with disk_errors(self._called):
             self._sink = pa.OSFile(str(path), "wb")
         self._stream: Any = pa.ipc.new_stream(self._sink, self.schema)
 
@@ -76,7 +78,7 @@ class Spool:
             self._append(*self._waiting)
         self._waiting = None
         self._stream.close()
-        with disk_errors(self.path):
+        with disk_errors(self._called):
             self._sink.close()
 
     def batches(self) -> Any:
@@ -93,7 +95,7 @@ class Spool:
         kinds = {name: self.schema.field(name).type for name in self.schema.names[:-1]}
         arrays = [pa.array(columns[name], kind, from_pandas=True) for name, kind in kinds.items()]  # nan: null
         batch = pa.record_batch([*arrays, pa.array(encoded, pa.binary())], schema=self.schema)
-        with disk_errors(self.path):
+        with disk_errors(self._called):
             self._stream.write_batch(batch)
         self._written += len(shapes)
         every = np.stack([self.bounds, shapely.total_bounds(shapes)])

@@ -30,6 +30,7 @@ Move = tuple[Path, Path]
 _WIDTHS = {"int64": 18, "int32": 9, "float64": 24, "string": 80}  # of a shapefile's columns, as GDAL makes them
 _TEXT = 254  # bytes that a shapefile's column of text can hold
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file knows
+_REASON = 200  # characters of what a driver says, which may be all of its SQL
 
 
 class Writer:
@@ -62,7 +63,7 @@ class Writer:
     ) -> None:
         self.out, self.format, self.crs, self.kind = out, vector_format(out), crs, kind
         self._called, self._work, self._fields = called or out, work, dict(fields)
-        self._spool = Spool(work / "features.arrow", self._fields)
+        self._spool = Spool(work / "features.arrow", self._fields, called=self._called)
         self._size = None
         if self.format.driver == "ESRI Shapefile":
             record = 1 + sum(_WIDTHS[kind] for kind in self._fields.values())
@@ -111,17 +112,27 @@ class Writer:
                 inner = folder / f"{self.format.stem(self.out)}.shp"
                 self._write_ogr(inner)
                 _pack([inner, *(inner.with_suffix(suffix) for suffix in SHAPEFILE.companions)], made)
+            elif self.format is SHAPEFILE:
+                self._write_ogr(made.with_suffix(".shp"))  # as OGR calls it, however it was asked for
             else:
                 self._write_ogr(made)
             if self.format is GEOPACKAGE:
                 add_default_style(made, made.stem, classes, kind=self.kind)
         with disk_errors(self._called):
             self._spool.path.unlink()
-        beside = [made.with_suffix(suffix) for suffix in self.format.companions]
-        files = [file for file in beside if file.exists()] + [made]
-        for file in files:
-            sync_file(file)
-        return [(file, self.out.with_name(file.name)) for file in files]
+        moves = self._moves(made)
+        for file, _ in moves:
+            sync_file(file, called=self._called)
+        return moves
+
+    def _moves(self, made: Path) -> list[Move]:
+        """The renames of a file that was made and of what lies beside it."""
+        if self.format is not SHAPEFILE:
+            return [(made, self.out)]
+        beside = [
+            (made.with_suffix(suffix), self.format.companion(self.out, suffix)) for suffix in self.format.companions
+        ]
+        return [move for move in beside if move[0].exists()] + [(made.with_suffix(".shp"), self.out)]
 
     def _write_ogr(self, path: Path) -> None:
         """Streams the spool through an OGR driver."""
@@ -199,6 +210,13 @@ def _pack(files: Sequence[Path], path: Path) -> None:
             file.unlink()
 
 
+def _reason(error: Exception, path: Path, work: Path) -> str:
+    """The first line of what a library says, not too long, about ``path`` in place of what lies in ``work``."""
+    text = str(error).strip().partition("\n")[0].replace(str(work / path.name), str(path))
+    text = " ".join(text.replace(str(work), str(path.parent)).split())
+    return text if len(text) <= _REASON else f"{text[:_REASON].rstrip()} ..."
+
+
 @contextmanager
 def _sentences(path: Path, work: Path) -> Iterator[None]:
     """Errors of the libraries as sentences about `path`, not `work`; no time of day: equal rasters, equal bytes."""
@@ -212,8 +230,7 @@ def _sentences(path: Path, work: Path) -> Iterator[None]:
     except (RuntimeError, ValueError, ImportError, OSError) as error:  # pyogrio's are RuntimeErrors, Arrow's any
         if _is_full(str(error).lower(), work):
             raise full_disk(path) from error
-        text = " ".join(str(error).replace(str(work), str(path.parent)).split())
-        raise VectorError(f"{path} cannot hold the polygons: {text}; try a .gpkg") from error
+        raise VectorError(f"{path} cannot hold the polygons: {_reason(error, path, work)}; try a .gpkg") from error
     finally:
         pyogrio.set_gdal_config_options(dict.fromkeys(options))
 

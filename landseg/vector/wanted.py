@@ -1,0 +1,75 @@
+"""Which classes an option names: by name or number, or in the file of a class table."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+from landseg.classes import MAX_VALUE, ClassMap
+from landseg.errors import ClassError
+
+
+def named_parts(classes: str | Sequence[str | int], option: str) -> list[str]:
+    """The names and numbers that an option holds, without empty ones, such as after a comma at the end.
+
+    >>> named_parts(" building,road,", "--classes")
+    ['building', 'road']
+
+    Raises:
+        ClassError: there are none.
+    """
+    parts = classes.split(",") if isinstance(classes, str) else classes
+    named = [text for part in parts if (text := str(part).strip())]
+    if not named:
+        raise ClassError(f"{option} names no class: expected names or values, such as 1,2,5, or leave it out")
+    return named
+
+
+def picked(classes: str | Sequence[str | int] | None) -> list[str] | Path | None:
+    """What --classes means: names and values, or a class table.
+
+    Raises:
+        ClassError: it names nothing.
+    """
+    if classes is None:
+        return None
+    if isinstance(classes, (str, PathLike)):
+        text = str(classes)
+        if text.lower().endswith((".toml", ".json")):
+            return Path(text)
+        classes = text
+    return named_parts(classes, "--classes")
+
+
+def values_of(parts: list[str], table: ClassMap | None, name: str, *, complete: bool) -> frozenset[int]:
+    """The values of classes by name or number.
+
+    Args:
+        parts: names and numbers.
+        table: the raster's; None where it has none.
+        name: of the raster, for the sentence.
+        complete: whether the table holds every class that the raster may have; else numbers need not be in it.
+
+    Raises:
+        ClassError: a class that the raster does not know.
+    """
+    by_name = {} if table is None else dict(zip(table.names, table.values, strict=True))
+    found = set()
+    for part in parts:
+        value = by_name.get(part, int(part) if part.isdecimal() else -1)
+        ignored = table is not None and value in table.ignore
+        if not 0 <= value <= MAX_VALUE or ignored or (complete and value not in by_name.values()):
+            raise unknown(part, table, name)
+        found.add(int(value))
+    return frozenset(found)
+
+
+def unknown(part: str, table: ClassMap | None, name: str) -> ClassError:
+    """The error of a class that a raster does not have."""
+    by_name = {} if table is None else dict(zip(table.names, table.values, strict=True))
+    near = difflib.get_close_matches(part, by_name, 1)
+    known = ", ".join(f"{value} {text}" for text, value in by_name.items()) or "values such as 1,2,5"
+    hint = f"did you mean {near[0]}?" if near else f"expected {known}"
+    return ClassError(f"{name} has no class {part!r}: {hint}")
