@@ -1,4 +1,4 @@
-"""The picture of a report in the README: the shipped model's map of the scene that was kept out, in a real browser.
+"""The picture of a report in the README: the shipped model's map of a scene of Dubai, in a real browser.
 
     python benchmarks/report_picture.py [--output docs/images/report.jpg] [--width 1280] [--height 1745]
 
