@@ -104,7 +104,27 @@ def test_prepared_network_runs_in_its_precision() -> None:
     network = build_network("fcn32s", encoder="resnet18", bands=3, classes=3)
     ready = prepare_for_inference(network, device=torch.device("cpu"), dtype=torch.bfloat16)
     with torch.inference_mode():
-        assert ready(torch.zeros(1, 3, 8, 8, dtype=torch.bfloat16)).dtype == torch.bfloat16
+        logits = ready(torch.rand(1, 3, 40, 40).bfloat16())
+    assert {value.dtype for value in ready.parameters()} == {torch.bfloat16}
+    assert logits.dtype == torch.float32 and logits.shape == (1, 3, 40, 40)
+
+
+def test_logits_are_brought_to_pixels_in_float32() -> None:
+    """Between two units they change from pixel to pixel; rounded to bfloat16 afterwards, in steps of several."""
+    network = _trained_looking(build_network("fcn32s", encoder="resnet18", bands=3, classes=3))
+    ready = prepare_for_inference(network, device=torch.device("cpu"), dtype=torch.bfloat16)
+    with torch.inference_mode():
+        logits = ready(torch.rand(1, 3, 128, 128).bfloat16())
+    check_steps(logits)
+    with pytest.raises(AssertionError):
+        check_steps(logits.bfloat16().float())
+
+
+def check_steps(logits: torch.Tensor) -> None:
+    """Within a cell of the units, steps from pixel to pixel are equal."""
+    steps = logits[..., 1:32].diff(dim=-1)
+    mean = steps.mean(-1, keepdim=True)
+    assert torch.allclose(steps, mean.expand_as(steps), rtol=1e-2, atol=1e-6)
 
 
 def test_imagenet_weights_are_the_packages_own() -> None:

@@ -9,6 +9,7 @@ from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from landseg.models.trace import trace
+from landseg.models.upsample import AlignedUpsample
 
 
 def fold_batch_norm(network: nn.Module) -> fx.GraphModule:
@@ -66,6 +67,14 @@ def _replace(traced: fx.GraphModule, node: fx.Node, layer: nn.Module | None) -> 
 
 
 def prepare_for_inference(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> fx.GraphModule:
-    """Return the folded network on a device, in a precision and in channels-last layout."""
+    """Return the folded network on a device, in a precision and in channels-last layout.
+
+    Where its last layer is an AlignedUpsample, that takes the logits to pixels in float32 whatever the precision.
+    """
     folded = fold_batch_norm(network)
+    (result,) = (node.args[0] for node in folded.graph.nodes if node.op == "output")
+    if isinstance(result, fx.Node) and result.op == "call_module":
+        last = folded.get_submodule(str(result.target))
+        if isinstance(last, AlignedUpsample):
+            last.full = True
     return folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

@@ -29,6 +29,11 @@ class AlignedUpsample(nn.Module):
         shift: where unit 0 sits, in output pixels: 0.0 (odd kernels, the default) or ``(factor - 1) / 2``
             (even pools).
 
+    Attributes:
+        full: whether values in half precision are brought to float32 first, and the result is in it. For logits:
+            rounded to bfloat16 after they were interpolated, two classes are equal, or change places, from pixel to
+            pixel along a border. `prepare_for_inference` sets it.
+
     Raises:
         ModelError: for a factor below 1 or a shift that is neither of the two.
     """
@@ -41,9 +46,11 @@ class AlignedUpsample(nn.Module):
             raise ModelError(f"shift {shift} fits no unit grid of factor {factor}; use 0.0 or {(factor - 1) / 2}")
         self.factor = factor
         self.shift = shift
+        self.full = False
 
     def forward(self, x: Tensor, like: Tensor | None = None) -> Tensor:
         height, width = self.size(x, like)
+        x = in_full(x) if self.full else x
         if self.factor == 1:
             return x[..., :height, :width]
         if self.shift:
@@ -63,3 +70,8 @@ class AlignedUpsample(nn.Module):
 
     def extra_repr(self) -> str:
         return f"factor={self.factor}, shift={self.shift}"
+
+
+def in_full(x: Tensor) -> Tensor:
+    """``x`` in float32 at least."""
+    return x.float() if x.dtype.itemsize < torch.float32.itemsize else x

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landseg.models.fused import FusedConv
+from landseg.models.upsample import in_full
 from landseg.tiling.geometry import Axis, Part, Reach, Spread, Stretch, Window
 
 _IDENTITY = Window()
@@ -188,11 +189,11 @@ class Upsample(Operator):
     """AlignedUpsample: its result is as large as the tensor that lends its size."""
 
     def __init__(self, layer: Any) -> None:
-        self.factor, self.shifted = layer.factor, bool(layer.shift)
+        self.factor, self.shifted, self.full = layer.factor, bool(layer.shift), layer.full
         self.rows = self.columns = Window() if layer.factor == 1 else Stretch(layer.factor, Fraction(layer.shift))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
-        x, factor = inputs[0], self.factor
+        x, factor = in_full(inputs[0]) if self.full else inputs[0], self.factor
         if factor == 1:
             return x
         if self.shifted:  # beyond its ends interpolation holds the last unit: only ever a true edge here
