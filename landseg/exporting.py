@@ -25,7 +25,7 @@ from landseg.vector.dissolve import Dissolver
 from landseg.vector.files import Files, Style
 from landseg.vector.formats import GEOJSON, vector_format
 from landseg.vector.further import Further, FurtherFile
-from landseg.vector.outlines import Outlines, Shaping, outlines
+from landseg.vector.outlines import Outlines, Shaping, outlines, pixel_units
 from landseg.vector.pixelareas import PixelAreas
 from landseg.vector.place import crs_name, moved
 from landseg.vector.regularize import regularize
@@ -73,6 +73,14 @@ class ExportRun:
         """What measures areas and lengths."""
         return Ruler.of(self.source.grid, geodesic=self.options.geodesic)
 
+    @cached_property
+    def pixel_area(self) -> float:
+        """Of the pixel in the middle, as `ruler` measures."""
+        if self.ruler.ground:
+            width, height = pixel_units(self.source.grid)
+            return width * height
+        return float(abs(self.source.grid.map_transform.determinant) * self.ruler.factor**2)
+
     @property
     def shaping(self) -> Shaping:
         """What becomes of regions before they are polygons."""
@@ -96,7 +104,8 @@ class ExportRun:
         for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
             self._count(columns)
             files.write(columns, moved(shapes, map_crs(source.grid), self.crs))
-        further.draw_lines(lambda: self.shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
+        shaping = self.shaping.by_pixels(self.pixel_area)
+        further.draw_lines(lambda: shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
         self._tell_absent()
         if files.count > _MANY:
             _log.info("writing %d features", files.count)
@@ -239,8 +248,7 @@ class ExportRun:
         least, ruler = self.options.min_area, self.ruler
         if not least or not len(part.value):
             return 0
-        pixel = abs(self.source.grid.map_transform.determinant) * ruler.factor**2
-        areas = ruler.measure(part.shapes)[0] if ruler.ground else part.pixels * pixel
+        areas = ruler.measure(part.shapes)[0] if ruler.ground else part.pixels * self.pixel_area
         return int((areas < least * (1 - 1e-9)).sum())
 
     def _noted(self, strips: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:

@@ -103,3 +103,22 @@ def test_tolerances_of_right_angles(tmp_path: Path) -> None:
         house = read(tmp_path / "p.gpkg").query("name == 'building'").geometry.values[0]
         corners.append(shapely.get_num_coordinates(house) - 1)
     assert corners == [8, 4]
+
+
+def check_lines(raster: Path, folder: Path, **options: Any) -> None:
+    """A speck in a road gives no loop around it."""
+    export(raster, folder / "r.gpkg", centerlines="road", quiet=True, overwrite=True, **options)
+    lines = read(folder / "r_road_lines.gpkg").geometry
+    assert len(lines) == 1 and not lines[0].is_ring
+
+
+def test_lines_are_of_what_min_area_leaves(tmp_path: Path) -> None:
+    grid = GRIDS["north-up"]
+    values = np.zeros(grid.shape, "uint8")
+    values[8:15, 1:30] = 2
+    values[11, 15] = 1
+    raster, pixel = write_classes(tmp_path / "map.tif", grid, values), abs(grid.transform.determinant)
+    check_lines(raster, tmp_path, min_area=1.5 * pixel)
+    for too_little in ({}, {"min_area": pixel}):
+        with pytest.raises(AssertionError):
+            check_lines(raster, tmp_path, **too_little)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,10 @@ class Shaping:
     def keeps_pixels(self) -> bool:
         """Whether every class covers its pixels and nothing else."""
         return not (self.majority or self.sieve > 1 or self.min_area_m2 or self.simplify_m or self.smooth)
+
+    def by_pixels(self, pixel_area: float) -> Shaping:
+        """The same for what is drawn from pixels, not from regions: the sieve takes what is below the least area."""
+        return replace(self, sieve=max(self.sieve, math.ceil(self.min_area_m2 / pixel_area - 1e-9)))
 
     def cleaned(self, strips: Iterable[NDArray[Any]], *, nodata: int, work: Path) -> Iterator[NDArray[Any]]:
         """The strips after the majority filter and the sieve; their rows may be others."""
