@@ -53,7 +53,7 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     area = wanted.area_of_interest
     with ExitStack() as stack:
         source = stack.enter_context(
-            ClassRaster(fspath(raster), classes=wanted.classes, aoi=area, neighbours=wanted.looks_around)
+            ClassRaster(fspath(raster), classes=wanted.classes, aoi=area, neighbours=not wanted.shaping.keeps_pixels)
         )
         _check_files(target, source, wanted)
         run = ExportRun(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))

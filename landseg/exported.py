@@ -13,6 +13,7 @@ from landseg.errors import VectorError
 from landseg.options import refuse_unknown
 from landseg.tiling.progress import duration
 from landseg.vector.further import FurtherFile
+from landseg.vector.outlines import Shaping
 
 File = str | PathLike[str] | None
 
@@ -109,9 +110,10 @@ class ExportOptions:
             raise VectorError(f"--sieve {self.sieve}: expected a number of pixels")
 
     @property
-    def looks_around(self) -> bool:
-        """Whether what becomes of a piece depends on the classes beside it."""
-        return bool(self.majority or self.sieve > 1 or self.min_area or self.simplify or self.smooth)
+    def shaping(self) -> Shaping:
+        """What becomes of regions before they are polygons."""
+        sizes = {"min_area_m2": self.min_area, "simplify_m": self.simplify}
+        return Shaping(self.connectivity, self.majority, self.sieve, smooth=self.smooth, **sizes)
 
     @property
     def area_of_interest(self) -> str | None:

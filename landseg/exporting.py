@@ -25,7 +25,7 @@ from landseg.vector.dissolve import Dissolver
 from landseg.vector.files import Files, Style
 from landseg.vector.formats import GEOJSON, vector_format
 from landseg.vector.further import Further, FurtherFile
-from landseg.vector.outlines import Outlines, Shaping, outlines, pixel_units
+from landseg.vector.outlines import Outlines, outlines, pixel_area
 from landseg.vector.pixelareas import PixelAreas
 from landseg.vector.place import crs_name, moved
 from landseg.vector.regularize import regularize
@@ -73,21 +73,6 @@ class ExportRun:
         """What measures areas and lengths."""
         return Ruler.of(self.source.grid, geodesic=self.options.geodesic)
 
-    @cached_property
-    def pixel_area(self) -> float:
-        """Of the pixel in the middle, as `ruler` measures."""
-        if self.ruler.ground:
-            width, height = pixel_units(self.source.grid)
-            return width * height
-        return float(abs(self.source.grid.map_transform.determinant) * self.ruler.factor**2)
-
-    @property
-    def shaping(self) -> Shaping:
-        """What becomes of regions before they are polygons."""
-        options = self.options
-        sizes = {"min_area_m2": options.min_area, "simplify_m": options.simplify}
-        return Shaping(options.connectivity, options.majority, options.sieve, smooth=options.smooth, **sizes)
-
     def made(self, work: Path) -> list[Move]:
         """Writes every feature and completes the files; the renames that publish them.
 
@@ -104,7 +89,7 @@ class ExportRun:
         for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
             self._count(columns)
             files.write(columns, moved(shapes, map_crs(source.grid), self.crs))
-        shaping = self.shaping.by_pixels(self.pixel_area)
+        shaping = self.options.shaping.by_pixels(pixel_area(source.grid, self.ruler))
         further.draw_lines(lambda: shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
         self._tell_absent()
         if files.count > _MANY:
@@ -228,14 +213,14 @@ class ExportRun:
                 self._noted(source.strips(tell)),
                 source.grid,
                 nodata=source.nodata,
-                shaping=self.shaping,
+                shaping=self.options.shaping,
                 ruler=self.ruler,
                 work=folder,
                 confidence=None if self.confidence is None else self._confidence,
+                wanted=source.wants,
             ):
-                mine = part.chosen(source.wants(part.value))
-                small += self._too_small(mine)
-                yield mine
+                small += self._too_small(part)
+                yield part
                 tell(int(part.pixels.sum()))
             progress.add(area - told)  # what had no class
         if small:
@@ -248,12 +233,12 @@ class ExportRun:
         least, ruler = self.options.min_area, self.ruler
         if not least or not len(part.value):
             return 0
-        areas = ruler.measure(part.shapes)[0] if ruler.ground else part.pixels * self.pixel_area
+        areas = ruler.measure(part.shapes)[0] if ruler.ground else part.pixels * pixel_area(self.source.grid, ruler)
         return int((areas < least * (1 - 1e-9)).sum())
 
     def _noted(self, strips: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
         """The same strips; what their classes cover is kept if outlines are going to change."""
-        if self.shaping.keeps_pixels and not self.options.regularize:
+        if self.options.shaping.keeps_pixels and not self.options.regularize:
             yield from strips
             return
         self.pixel_areas = PixelAreas(self.source.grid, self.ruler, nodata=self.source.nodata)

@@ -69,12 +69,13 @@ def _replace(traced: fx.GraphModule, node: fx.Node, layer: nn.Module | None) -> 
 def prepare_for_inference(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> fx.GraphModule:
     """Return the folded network on a device, in a precision and in channels-last layout.
 
-    Where its last layer is an AlignedUpsample, that takes the logits to pixels in float32 whatever the precision.
+    Where its last layer is an AlignedUpsample (and no kind of it, which cuts or resizes by other factors), that takes
+    the logits to pixels in float32 whatever the precision.
     """
     folded = fold_batch_norm(network)
     (result,) = (node.args[0] for node in folded.graph.nodes if node.op == "output")
     if isinstance(result, fx.Node) and result.op == "call_module":
         last = folded.get_submodule(str(result.target))
-        if isinstance(last, AlignedUpsample):
+        if type(last) is AlignedUpsample:
             last.full = True
     return folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

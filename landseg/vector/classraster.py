@@ -75,6 +75,8 @@ class ClassRaster:
             raise
         self.nodata = self._codes.nodata
         self._seen = np.zeros(MAX_VALUE + 1, bool)
+        self._wants = np.full(MAX_VALUE + 1, self._wanted is None)
+        self._wants[list(self._wanted or ())] = True
 
     @property
     def classes(self) -> tuple[LandClass, ...]:
@@ -126,7 +128,7 @@ class ClassRaster:
 
     def wants(self, values: NDArray[Any]) -> NDArray[np.bool_]:
         """Which class values (N,) are wanted."""
-        return np.ones(len(values), bool) if self._wanted is None else np.isin(values, list(self._wanted))
+        return np.asarray(self._wants[values])
 
     def first_in_whole(self, first: NDArray[np.int64]) -> NDArray[np.int64]:
         """Positions (row * width + column) in the rectangle as positions in the whole raster."""
@@ -181,9 +183,7 @@ class ClassRaster:
         here[values.ravel()] = True  # -1 is the last
         if 0 <= self.nodata <= MAX_VALUE:
             here[self.nodata] = False
-        if self._wanted is not None:
-            here &= np.isin(np.arange(len(here)), list(self._wanted))
-        new = here[: MAX_VALUE + 1] & ~self._seen
+        new = here[: MAX_VALUE + 1] & self._wants & ~self._seen
         if not new.any():
             return
         self._seen |= new

@@ -128,9 +128,7 @@ def _invalid(drawn: Arcs, framed: Arcs, nests: Nests, count: int) -> NDArray[np.
         made = shapely.multilinestrings(lines[order], indices=face[index][order])
         wrong[several[part]] = ~shapely.is_simple(made)
     heavy = heavy[several] & ~wrong[several]
-    if (
-        heavy.any()
-    ):  # lines that meet at nodes only are valid polygons if none is in more rings, or in less, than it was
+    if heavy.any():  # lines that meet at nodes only are valid polygons if each is in as many rings as it was
         own = nests.chosen(np.flatnonzero(heavy))
         changed = _depths(drawn, own)[1] != _depths(framed, own)[1]
         face = np.repeat(_faces_of_rings(own), np.diff(own.rings))

@@ -108,10 +108,12 @@ def outlines(
     ruler: Ruler,
     work: Path,
     confidence: Callable[[int, int], NDArray[np.float32]] | None = None,
+    wanted: Callable[[NDArray[Any]], NDArray[np.bool_]] | None = None,
 ) -> Iterator[Outlines]:
     """The regions of a raster on ``grid`` that comes in strips (h, w) from the top down, sorted by `first`.
 
-    ``confidence(top, rows)`` reads a second raster. What is on disk lies in the folder ``work``.
+    ``confidence(top, rows)`` reads a second raster. What is on disk lies in the folder ``work``. Of which values
+    outlines come is for ``wanted`` to say (all, where there is none); the others shape them all the same.
     """
     heights: deque[int] = deque()
     cleaned = _noted(shaping.cleaned(strips, nodata=nodata, work=work), heights)
@@ -129,13 +131,15 @@ def outlines(
         arcs = smooth(arcs)
     figures = regions.statistics
     sure = None if figures is None else np.stack([figures.mean, figures.minimum], axis=1)
-    for part, shapes in polygons(regions, arcs, grid.map_transform):
+    only = None if wanted is None else np.flatnonzero(wanted(regions.value))
+    for part, shapes in polygons(regions, arcs, grid.map_transform, only=only):
+        own = part if only is None else only[part]
         yield Outlines(
-            regions.value[part].astype(np.int32),
-            regions.first[part],
-            regions.pixels[part],
+            regions.value[own].astype(np.int32),
+            regions.first[own],
+            regions.pixels[own],
             shapes,
-            None if sure is None else sure[part],
+            None if sure is None else sure[own],
         )
 
 
@@ -157,12 +161,19 @@ def _alike(read: Callable[[int, int], NDArray[np.float32]], heights: deque[int])
 def region_areas(regions: Regions, arcs: Arcs, grid: Grid, ruler: Ruler) -> NDArray[np.float64]:
     """Ground areas of regions as the ruler measures them: pixel by pixel alike on a plane, else by their outlines."""
     if not ruler.ground:
-        pixel = abs(grid.map_transform.determinant) * ruler.factor**2
-        return np.asarray(regions.pixels * pixel, np.float64)
+        return np.asarray(regions.pixels * pixel_area(grid, ruler), np.float64)
     areas = np.zeros(len(regions))
     for part, shapes in polygons(regions, arcs, grid.map_transform):
         areas[part] = ruler.measure(shapes)[0]
     return areas
+
+
+def pixel_area(grid: Grid, ruler: Ruler) -> float:
+    """Of the pixel at the raster's centre, as the ruler measures; on a plane all are as large."""
+    if ruler.ground:
+        width, height = pixel_units(grid)
+        return width * height
+    return float(abs(grid.map_transform.determinant) * ruler.factor**2)
 
 
 def pixel_units(grid: Grid) -> tuple[float, float]:

@@ -20,10 +20,16 @@ CHUNK = 1 << 20  # points of polygons that are made at a time
 
 
 def polygons(
-    regions: Regions, arcs: Arcs, transform: Affine | None = None, *, chunk: int = CHUNK
+    regions: Regions,
+    arcs: Arcs,
+    transform: Affine | None = None,
+    *,
+    only: Ints | None = None,
+    chunk: int = CHUNK,
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
     """(region numbers, their geometries), in order, about `chunk` points at a time.
 
+    Of some regions ``only``, ascending, if they are given; the numbers are then places in that list.
     A region is a Polygon; an 8-connected one whose pixels meet in a corner only is a MultiPolygon. Coordinates are
     the lattice's, or ``transform`` of them. Each node is a vertex of every polygon that it touches, so that
     the polygons are a valid coverage. Seen on the picture outer rings run counter-clockwise, holes clockwise: so
@@ -31,8 +37,10 @@ def polygons(
 
     Memory: about 150 bytes an arc, and the chunk. Points of the arcs may lie on disk.
     """
-    nests = nest(arcs)
-    for part in batches(points_of(arcs, nests, len(regions)), chunk):
+    nests, count = nest(arcs), len(regions)
+    if only is not None and len(only) < count:
+        nests, count = nests.chosen(only), len(only)
+    for part in batches(points_of(arcs, nests, count), chunk):
         yield part, geometries(arcs, nests, part, transform)
 
 

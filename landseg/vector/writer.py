@@ -189,7 +189,7 @@ def _promoted(shapes: NDArray[Any], kind: str) -> NDArray[Any]:
     """The shapes, single ones as collections of one."""
     make = {"MultiPolygon": shapely.multipolygons, "MultiLineString": shapely.multilinestrings}
     build = make.get(kind, shapely.multipoints)
-    single = ~np.char.startswith(np.array([shape.geom_type for shape in shapes]), "Multi")
+    single = shapely.get_type_id(shapes) <= shapely.GeometryType.POLYGON
     out = shapes.copy()
     if single.any():
         out[single] = build(shapes[single], indices=np.arange(int(single.sum())))
