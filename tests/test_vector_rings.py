@@ -46,6 +46,29 @@ def test_rasterised_polygons_are_the_raster(classes: np.ndarray, connectivity: i
     check_polygons(classes, connectivity)
 
 
+def check_some(classes: np.ndarray, connectivity: int, only: np.ndarray, chunk: int) -> None:
+    """Polygons of some regions are those that all regions have there, whatever the chunks."""
+    regions, arcs = traced(classes, connectivity=connectivity)
+    every = shapes_of(regions, arcs)
+    made = [(part, shapes) for part, shapes in polygons(regions, arcs, only=only, chunk=chunk)]
+    assert [number for part, _ in made for number in range(part.start, part.stop)] == list(range(len(only)))
+    found = np.concatenate([np.zeros(0, object), *(shapes for _, shapes in made)])
+    assert np.array_equal(shapely.to_wkb(found), shapely.to_wkb(every[np.flatnonzero(regions.value == 1)]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(rasters(), st.sampled_from([4, 8]), st.sampled_from([1, 40, 10_000]))
+def test_some_polygons_are_those_of_the_whole(classes: np.ndarray, connectivity: int, chunk: int) -> None:
+    regions, _ = traced(classes, connectivity=connectivity)
+    check_some(classes, connectivity, np.flatnonzero(regions.value == 1), chunk)
+
+
+def test_others_are_not() -> None:
+    regions, _ = traced(PINCHED, connectivity=4)
+    with pytest.raises(AssertionError):
+        check_some(PINCHED, 4, np.flatnonzero(regions.value == 2), 40)
+
+
 @pytest.mark.parametrize("connectivity", [4, 8])
 def test_the_same_on_a_larger_raster(connectivity: int) -> None:
     check_polygons(noise(1, height=150, width=130), connectivity)
