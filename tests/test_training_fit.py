@@ -107,17 +107,45 @@ def test_batches_accumulated_are_one_larger_batch(tmp_path: Path) -> None:
 
 def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
     network = nn.Linear(1, 1, bias=False)
-    average, expected = Average(network, 0.75), None
-    for value in (1.0, 3.0, 2.0):
+    average, expected = Average(network, 0.2), None
+    for updates, value in enumerate((1.0, 3.0, 2.0, 5.0)):
         nn.init.constant_(network.weight, value)
         average.update(network)
-        expected = value if expected is None else 0.75 * expected + 0.25 * value
+        share = min(0.2, (1 + updates) / (10 + updates))  # 2/11, then 0.2 from the third update on
+        expected = value if expected is None else share * expected + (1 - share) * value
     assert average.network.get_parameter("weight").item() == pytest.approx(expected)
     trained = Tiny()
     kept = train(tmp_path, network=trained, ema=0.5)
     assert not same(kept, trained)
     twin = Tiny()
     assert same(train(tmp_path / "twin", network=twin, ema=0.0), twin)
+
+
+@pytest.mark.parametrize("steps", [6, 20, 60])
+def test_a_short_run_does_not_end_with_the_weights_that_it_started_from(steps: int, monkeypatch: Any) -> None:
+    """A weight that rises by 1 a step from 0: the average lags a short run by a fifth of it, not by nearly all."""
+
+    def lag() -> float:
+        network = nn.Linear(1, 1, bias=False)
+        average = Average(network, 0.98)
+        for value in range(steps + 1):
+            nn.init.constant_(network.weight, float(value))
+            average.update(network)
+        return 1 - average.network.get_parameter("weight").item() / steps
+
+    assert lag() < 0.2
+    monkeypatch.setattr("landseg.training.ema.decay_after", lambda updates, decay: decay)
+    assert lag() > 0.35  # as it was
+
+
+def test_counters_of_batch_norms_are_copied_not_averaged() -> None:
+    network = nn.BatchNorm1d(1)
+    average = Average(network, 0.98)
+    for count in (4, 9):
+        assert network.num_batches_tracked is not None
+        network.num_batches_tracked.fill_(count)
+        average.update(network)
+    assert average.network.get_buffer("num_batches_tracked").item() == 9
 
 
 def test_frozen_batch_norms_keep_their_statistics(tmp_path: Path) -> None:
