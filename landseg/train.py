@@ -138,8 +138,22 @@ def train(
         kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
         figures = measure(Model(network, card, output, ""), kept, folder / "kept", measured_on=made.how)
         card = replace(card, metrics=figures)
+        if (warning := worse_than_commonest(figures)) is not None:
+            report(f"warning: {warning}")
     save_model(output, network, card, overwrite=overwrite)
     return Trained(output, len(made.learned), len(made.kept), figures)
+
+
+def worse_than_commonest(metrics: Metrics) -> str | None:
+    """Return a sentence where a model is no better than one that always answers the commonest class, else None."""
+    accuracy, commonest = (metrics.overall[name] for name in ("pixel_accuracy", "commonest_class_accuracy"))
+    if not accuracy <= commonest:
+        return None
+    return (
+        f"the model has not learned what one needs: on what was kept out {accuracy:.1%} of the pixels are right, and "
+        f"{commonest:.1%} would be if all were of the commonest class; train longer, and look at the labels "
+        "(landseg data --sheet)"
+    )
 
 
 def _fitted(

@@ -17,7 +17,8 @@ from typer.testing import CliRunner
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.bundle import load_model
-from landseg.train import train
+from landseg.models.card import Metrics
+from landseg.train import train, worse_than_commonest
 from landseg.training.recipe import read_recipe
 from landseg.training.sources import load_scenes
 from tests.conftest import HALF_METRE, UTM
@@ -285,3 +286,25 @@ def test_the_command_prints_one_json_object(data: Path) -> None:
 def test_the_shipped_recipe_is_valid() -> None:
     recipe = read_recipe(ROOT / "benchmarks" / "landcover_rgb.toml")
     assert recipe.classes.values == (1, 2, 3, 4, 5) and recipe.classes.nodata == 0
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "commonest", "warned"), [(0.043, 0.678, True), (0.5, 0.5, True), (0.7, 0.678, False)]
+)
+def test_a_model_that_is_no_better_than_the_commonest_class_is_warned_of(
+    accuracy: float, commonest: float, warned: bool
+) -> None:
+    figures = Metrics("x", {"pixel_accuracy": accuracy, "commonest_class_accuracy": commonest})
+    sentence = worse_than_commonest(figures)
+    assert (sentence is not None) == warned
+    assert sentence is None or f"{accuracy:.1%} of the pixels are right, and {commonest:.1%} would be" in sentence
+
+
+def test_a_run_that_learned_nothing_warns(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr("landseg.train.measure", lambda *args, **more: Metrics("x", WORSE))
+    train(data / "recipe.toml", data / "m.safetensors", data=data, keep_out=["b"], report=lines.append)
+    assert [line for line in lines if line.startswith("warning: the model has not learned what one needs")]
+
+
+WORSE = {"mean_iou": 0.02, "pixel_accuracy": 0.043, "commonest_class_accuracy": 0.678}

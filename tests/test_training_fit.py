@@ -273,3 +273,22 @@ def test_the_options_load_without_lightning() -> None:
     code = "import sys, landseg.training.fit; print({'lightning', 'matplotlib', 'tensorboard'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
+
+
+def test_a_run_of_few_steps_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: Any) -> None:
+    train(tmp_path / "a")
+    assert "12 steps are few, the model has hardly learned: give it 100 or more" in caplog.text
+    caplog.clear()
+    monkeypatch.setattr("landseg.training.fit.FEW_STEPS", 12)
+    train(tmp_path / "b")
+    assert "few" not in caplog.text
+
+
+def test_a_time_budget_says_how_many_steps_it_will_give(tmp_path: Path, capsys: Any) -> None:
+    train(tmp_path / "a", steps=None, minutes=0.05, quiet=False)
+    line = next(line for line in capsys.readouterr().err.splitlines() if "fit into the time budget" in line)
+    promised = int(line.split()[1])
+    made = len(rows(tmp_path / "a" / "log.csv"))
+    assert promised == pytest.approx(made, rel=0.5) and "s a step" in line
+    train(tmp_path / "b", quiet=False)  # a budget in steps needs no guess
+    assert "fit into" not in capsys.readouterr().err

@@ -16,6 +16,7 @@ from torch import nn
 from landseg.errors import TrainingError
 from landseg.geo.store import disk_errors
 from landseg.tiling.infer import keep_freed_memory
+from landseg.tiling.progress import duration
 from landseg.training.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
 from landseg.training.depthwise import quick_depthwise
 from landseg.training.device import Place
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["FitOptions", "Scaling", "fit"]
 
 _log = logging.getLogger(__name__)
+FEW_STEPS = 100  # below this a network that starts from an ImageNet encoder has hardly begun
 _LEAVINGS = (LAST, BEST, "log.csv", "validation.csv", "curves.png", "samples.png")
 _HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
@@ -93,6 +95,7 @@ def fit(
         place = run.place
         loader = Loader(batches, first, last, place=(place.rank, place.world), workers=place.workers(options))
         _learn(run, network, loader, (loss, scaling), (validate, samples, quiet))
+        _warn_of_few_steps(run)
     if options.keep == "best" and (folder / BEST).exists():
         with fitting(folder / BEST):
             best = torch.load(folder / BEST, map_location="cpu", weights_only=True)
@@ -128,6 +131,21 @@ def _say_changes(before: Any, options: FitOptions) -> None:
     for name in sorted(set(before) & set(now) - _HARMLESS):
         if before[name] != now[name]:
             _log.warning("resumed with %s %s in place of %s", name, now[name], before[name])
+
+
+def _warn_of_few_steps(run: Run) -> None:
+    """Log a warning where a run made so few steps that its model has hardly learned."""
+    steps = run.state.step
+    if steps < FEW_STEPS:
+        pace = "" if run.budget.steps is not None else f" in {duration(run.state.seconds)} on this machine"
+        _log.warning(
+            "%d step%s%s %s few, the model has hardly learned: give it %d or more (a longer --time-budget, or --steps)",
+            steps,
+            "" if steps == 1 else "s",
+            pace,
+            "is" if steps == 1 else "are",
+            FEW_STEPS,
+        )
 
 
 def _learn(

@@ -48,6 +48,18 @@ class TrainingProgress:
             self._shown_share = done
             print(self.line(step, seconds, done, pixels), file=self._stream, flush=True)
 
+    def expected(self, steps: int, seconds: float) -> None:
+        """Print how many steps a budget in time will give, at the speed of the first ones.
+
+        Args:
+            steps: of the whole run, as far as one can tell.
+            seconds: that one takes.
+        """
+        if not self._quiet:
+            self.close()
+            text = f"about {steps} steps fit into the time budget ({seconds:.2g} s a step)"
+            print(text, file=self._stream, flush=True)
+
     def validated(self, mean_iou: float) -> None:
         """Take in a validation."""
         self._mean_iou = mean_iou

@@ -24,6 +24,7 @@ from landseg.training.samples import SamplePictures
 from landseg.training.schedule import rate
 
 _VALIDATIONS = 10  # over the budget, where nobody says otherwise
+_PACE_AFTER = 6  # steps, of which the first is slower than the others
 _REDRAW_S = 60  # between two drawings of the curves, which take a good part of a second
 
 
@@ -50,6 +51,7 @@ class Watch(Callback):
         self._before_step: list[Tensor] = []  # the network's buffers, which forward passes change
         self._saved = run.state.step
         self._began = self._saved_at = self._drawn_at = 0.0
+        self._first_step = (run.state.step, run.state.seconds)  # of this session: number and time when it ended
         self._pixels = 0  # of a batch, over all processes
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -91,6 +93,7 @@ class Watch(Callback):
         pl_module.updating = False
         self._before_step = []
         self._show(trainer, pl_module)
+        self._say_pace()
         if not self._interrupt.asked and run.done < 1 and self._is_due(before):
             self._look(trainer)
         if self._interrupt.asked or run.ended:
@@ -131,6 +134,16 @@ class Watch(Callback):
         self._progress.step(
             state.step, seconds=state.seconds, done=self.run.done, loss=learner.step_loss, pixels=pixels
         )
+
+    def _say_pace(self) -> None:
+        """Print after the first steps of a session how many a budget in time will give."""
+        run, (start, began) = self.run, self._first_step
+        if run.state.step == start + 1:
+            self._first_step = start, run.state.seconds
+        if run.budget.steps is None and run.state.step == start + _PACE_AFTER:
+            pace = (run.state.seconds - began) / (_PACE_AFTER - 1)
+            left = max(0.0, run.budget.seconds - run.state.seconds)
+            self._progress.expected(run.state.step + round(left / max(pace, 1e-6)), pace)
 
     def _look(self, trainer: Trainer) -> None:
         """Validate the averaged weights, keep them where they are the best so far, and draw."""
