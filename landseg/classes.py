@@ -1,6 +1,5 @@
 """ClassMap: the class table that ties raster values to class indices, names and colours."""
 
-import colorsys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.class_colors import colors_of
 from landseg.errors import ClassError
 
 IGNORE_INDEX = 255
@@ -201,7 +201,8 @@ class ClassMap:
     def from_json(cls, obj: Any) -> "ClassMap":
         """The class table in `obj`: what `to_json` wrote, or a bare list of {value, name[, color]}.
 
-        A colour is [red, green, blue] or "#rrggbb"; a class without one is given one.
+        A colour is [red, green, blue] or "#rrggbb"; a class without one is given what people expect of its name, or
+        a distinct one (`landseg.class_colors`).
 
         Raises:
             ClassError: anything else.
@@ -211,25 +212,33 @@ class ClassMap:
             raise ClassError("expected a list of {value, name, color}, or {classes: [...], ignore: [...]}")
         if not all(_is_int(value) for value in ignore):
             raise ClassError(f"ignored class values are whole numbers, not {list(ignore)!r}")
-        return cls(tuple(_class_from(row, index) for index, row in enumerate(rows)), tuple(ignore))
+        named = [(_checked_row(row, index), _color_in(row)) for index, row in enumerate(rows)]
+        missing = [row["name"] for row, color in named if color is None]
+        given = iter(colors_of([str(name) for name in missing], [color for _, color in named if color is not None]))
+        classes = [LandClass(row["value"], row["name"], next(given) if color is None else color) for row, color in named]
+        return cls(tuple(classes), tuple(ignore))
 
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _class_from(row: Any, index: int) -> LandClass:
+def _checked_row(row: Any, index: int) -> Mapping[str, Any]:
     if not isinstance(row, Mapping) or not {"value", "name"} <= set(row):
         raise ClassError(f"class {index + 1} of the table is {row!r}: expected {{value, name, color}}")
+    return row
+
+
+def _color_in(row: Mapping[str, Any]) -> tuple[int, int, int] | None:
+    """Return the colour that a row of a class table names, None where it names none."""
     color = row.get("color")
-    if color is None:
-        red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.65, 0.9)
-        color = (round(red * 255), round(green * 255), round(blue * 255))
-    elif isinstance(color, str):
+    if isinstance(color, str):
         try:
             color = tuple(bytes.fromhex(color.removeprefix("#")))
         except ValueError as error:
             raise ClassError(f"colour {color!r} of class {row['name']!r}: expected #rrggbb") from error
-    elif not isinstance(color, list | tuple):
+    if color is None:
+        return None
+    if not isinstance(color, list | tuple) or len(color) != 3 or not all(_is_int(p) and 0 <= p <= 255 for p in color):
         raise ClassError(f"colour {color!r} of class {row['name']!r}: expected three numbers 0..255")
-    return LandClass(row["value"], row["name"], tuple(color))
+    return color[0], color[1], color[2]

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RANKS = {
     "errors": 0,
     "classes": 0,
+    "class_colors": 0,
     "geo": 1,
     "tiling": 2,
     "models": 2,

@@ -139,7 +139,7 @@ def _warn_of_few_steps(run: Run) -> None:
     if steps < FEW_STEPS:
         pace = "" if run.budget.steps is not None else f" in {duration(run.state.seconds)} on this machine"
         _log.warning(
-            "%d step%s%s %s few, the model has hardly learned: give it %d or more (a longer --time-budget, or --steps)",
+            "%d step%s%s %s few, the model has hardly learned: give it %d or more (--steps, a longer --time-budget)",
             steps,
             "" if steps == 1 else "s",
             pace,
