@@ -215,7 +215,7 @@ class ClassMap:
         named = [(_checked_row(row, index), _color_in(row)) for index, row in enumerate(rows)]
         missing = [row["name"] for row, color in named if color is None]
         given = iter(colors_of([str(name) for name in missing], [color for _, color in named if color is not None]))
-        classes = [LandClass(row["value"], row["name"], next(given) if color is None else color) for row, color in named]
+        classes = (LandClass(row["value"], row["name"], color or next(given)) for row, color in named)
         return cls(tuple(classes), tuple(ignore))
 
 

@@ -37,7 +37,8 @@ def nearest(colors: list[tuple[int, int, int]], blindness: str) -> float:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        *(("water", "blue"), ("Rivers", "blue"), ("lake/pond", "blue"), ("WATER_BODY", "blue"), ("open water", "blue")),
+        *(("water", "blue"), ("Rivers", "blue"), ("lake/pond", "blue"), ("WATER_BODY", "blue")),
+        ("open water", "blue"),
         *(("forest", "green"), ("Tree canopy", "green"), ("low vegetation", "green"), ("Grassland", "green")),
         *(("building", "red"), ("built-up", "red"), ("Buildings", "red"), ("urban", "red"), ("roofs", "red")),
         *(("bare soil", "red"), ("agriculture", "red"), ("croplands", "red")),  # browns and ochres are reddest
@@ -48,7 +49,7 @@ def test_names_have_the_colours_that_people_expect(name: str, expected: str) -> 
     assert color is not None and hue(color) == expected
 
 
-@pytest.mark.parametrize("name", ["", "7", "carpet", "iceland", "landfill", "class 3", "non-forest", "not water", "x"])
+@pytest.mark.parametrize("name", ["", "7", "carpet", "iceland", "landfill", "class 3", "non-forest", "not water"])
 def test_other_names_have_none(name: str) -> None:
     assert expected_color(name) is None
 
@@ -67,7 +68,8 @@ def test_two_names_of_one_meaning_get_two_shades() -> None:
 @pytest.mark.parametrize("blindness", list(_BLIND))
 def test_up_to_seven_names_without_a_meaning_are_told_apart_by_the_colour_blind(blindness: str) -> None:
     assert nearest(colors_of([f"class {number}" for number in range(7)]), blindness) > 35
-    hues = [colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.65, 0.9) for number in range(7)]  # as classes had them before
+    # As classes had them before:
+    hues = [colorsys.hsv_to_rgb(number * 0.618034 % 1, 0.65, 0.9) for number in range(7)]
     twin = [(round(255 * red), round(255 * green), round(255 * blue)) for red, green, blue in hues]
     assert nearest(twin, blindness) < 35
 

@@ -95,3 +95,19 @@ def test_samples_show_image_truth_and_prediction(tmp_path: Path) -> None:
     assert (twin[0][4][1:] != twin[0][2][1:]).any()
     train(tmp_path, samples=SamplePictures(batch, CLASSES, SCALING), steps=2)
     assert size_of(tmp_path / "samples.png") == (3 * 16 + 2 * 6, 22 + 2 * (16 + 6))
+
+
+def test_every_class_of_a_validation_is_drawn() -> None:
+    from matplotlib.figure import Figure
+
+    from landseg.training.curves import _draw_validations
+
+    names = ["step", "seconds", "pixel_accuracy", "mean_iou", *(f"iou_{number}" for number in range(30))]
+    panel = Figure().subplots()
+    rows = np.arange(2 * len(names), dtype=np.float64).reshape(2, -1)
+    _draw_validations(panel, names, rows)
+    texts = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert texts[:2] == ["mean iou", "pixel accuracy"] and texts[2:] == [f"iou {number}" for number in range(30)]
+    assert len(panel.lines) == 32 and panel.lines[-1].get_ydata().tolist() == rows[:, -1].tolist()
+    looks = {(line.get_color(), line.get_linestyle()) for line in panel.lines}
+    assert len(looks) == 32

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from landseg.geo.store import disk_errors
 from landseg.training.record import STEPS, VALIDATIONS
 
 _POINTS = 1000  # of a curve: longer runs are averaged down to these
-_FIGURES = 6  # of a validation that are drawn, mean_iou first
+_LEGEND_ROWS = 14  # of a column of the legend beside the validation's panel
 
 Rows = NDArray[np.float64]
 
@@ -40,13 +41,7 @@ def draw_curves(folder: Path, name: str = "curves.png") -> Path | None:
     panels[1].plot(rows[:, 0], rows[:, columns.index("learning_rate")], color="#7a7a7a", linewidth=1)
     panels[1].set_ylabel("learning rate")
     if len(validations):
-        shown = [column for column in named if column not in ("step", "seconds", "mean_iou")]
-        for column in (["mean_iou"] if "mean_iou" in named else []) + shown[: _FIGURES - 1]:
-            values = validations[:, named.index(column)]
-            width = 2 if column == "mean_iou" else 1
-            panels[2].plot(validations[:, 0], values, marker=".", linewidth=width, label=column.replace("_", " "))
-        panels[2].set_ylabel("validation")
-        panels[2].legend(fontsize="small")
+        _draw_validations(panels[2], named, validations)
     panels[-1].set_xlabel("step")
     for panel in panels:
         panel.grid(alpha=0.25)
@@ -55,6 +50,26 @@ def draw_curves(folder: Path, name: str = "curves.png") -> Path | None:
         figure.savefig(part, dpi=110)
         os.replace(part, path)
     return path
+
+
+def _draw_validations(panel: Any, columns: Sequence[str], rows: Rows) -> None:
+    """Draw every figure of the validations, the mean IoU first and thicker, with a legend beside the panel."""
+    from matplotlib import colormaps
+
+    shown = sorted((name for name in columns if name not in ("step", "seconds")), key=lambda name: name != "mean_iou")
+    for number, name in enumerate(shown):
+        panel.plot(
+            rows[:, 0],
+            rows[:, columns.index(name)],
+            marker=".",
+            linewidth=2 if name == "mean_iou" else 1,
+            color=colormaps["tab20"](number % 20),
+            linestyle=("-", "--", ":", "-.")[number // 20 % 4],
+            label=name.replace("_", " "),
+        )
+    panel.set_ylabel("validation")
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "borderaxespad": 0.0}
+    panel.legend(fontsize="x-small", ncols=-(-len(shown) // _LEGEND_ROWS), **beside)
 
 
 def read_rows(path: Path, points: int = _POINTS) -> tuple[list[str], Rows]:

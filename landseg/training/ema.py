@@ -41,8 +41,8 @@ class Average:
 def decay_after(updates: int, decay: float) -> float:
     """Return the share of the average that stays when it is updated for the ``updates + 1``-th time.
 
-    It rises from near 0 as ``(1 + updates) / (10 + updates)`` up to ``decay``: an average of the last tenth or so of a
-    run that is still short (the schedule of TensorFlow's ``ExponentialMovingAverage(num_updates=...)``).
+    It rises from near 0 as ``(1 + updates) / (10 + updates)`` up to ``decay``: an average of the last tenth or so of
+    a run that is still short (the schedule of TensorFlow's ``ExponentialMovingAverage(num_updates=...)``).
 
     >>> [round(decay_after(n, 0.98), 3) for n in (0, 1, 20, 60, 441, 2000)]
     [0.1, 0.182, 0.7, 0.871, 0.98, 0.98]
