@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 import re
 from collections.abc import Iterable, Sequence
 
@@ -104,7 +105,7 @@ def _free(wanted: Iterable[Color], used: Sequence[Color]) -> Color:
 
 
 def _distance(one: Color, other: Color) -> float:
-    return sum((a - b) ** 2 for a, b in zip(one, other, strict=True)) ** 0.5
+    return math.dist(one, other)
 
 
 def _shaded(color: Color, factor: float) -> Color:
