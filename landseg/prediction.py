@@ -27,7 +27,9 @@ class Prediction:
         pixels: of the output.
         seconds: of the whole run; of a dry run the estimate.
         overlap_cost: pixels computed over pixels kept.
-        disagreement: share of pixels whose class differs from exact inference; None where none was measured.
+        disagreement: share of sampled pixels whose class differs from that of a longer halo (`disagreement_note` says
+            which); None where none was measured.
+        disagreement_interval: (low, high): the 95 % interval of that share over all pixels with data.
         disagreement_note: what was compared, or why nothing was.
         engine: "stream" (rows in one pass; `window` is then (strip, columns)) or "windows".
         precision: fp32, bf16 or fp16.
@@ -50,6 +52,7 @@ class Prediction:
     seconds: float = 0.0
     overlap_cost: float = 0.0
     disagreement: float | None = None
+    disagreement_interval: tuple[float, float] | None = None
     disagreement_note: str | None = None
     engine: str = "windows"
     precision: str = ""
@@ -64,6 +67,8 @@ class Prediction:
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["window"] = list(self.window)
+        if self.disagreement_interval is not None:
+            values["disagreement_interval"] = list(self.disagreement_interval)
         return values
 
     def lines(self) -> list[str]:

@@ -14,6 +14,7 @@ from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
 from landseg.options import Options, refuse_unknown
 from landseg.tiling.progress import duration
+from landseg.tiling.sampling import interval_text, read_interval
 
 # Widths of bands are grey levels of 8-bit imagery here; `Evidence.widths` makes them those of other imagery.
 PRESETS = {
@@ -138,6 +139,7 @@ class Refinement:
         changed: share of the pixels with data whose class is another than before; None where none has data.
         unseen: share of the pixels with data that the imagery does not show; they keep what they had.
         disagreement: share of sampled pixels whose class an exact halo would change; None where none was measured.
+        disagreement_interval: (low, high): the 95 % interval of that share over all pixels with data.
         disagreement_note: what was compared, or why nothing was.
         crf: the CRF's options; widths of place in `units`, of bands in the imagery's numbers.
         units: "pixels" or "metres".
@@ -159,6 +161,7 @@ class Refinement:
     changed: float | None = None
     unseen: float | None = None
     disagreement: float | None = None
+    disagreement_interval: tuple[float, float] | None = None
     disagreement_note: str | None = None
     crf: CrfOptions | None = None
     units: str = "pixels"
@@ -171,6 +174,8 @@ class Refinement:
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["window"], values["exact"] = list(self.window), self.mode == "exact"
+        if self.disagreement_interval is not None:
+            values["disagreement_interval"] = list(self.disagreement_interval)
         return values
 
     def lines(self) -> list[str]:
@@ -210,6 +215,8 @@ class Refinement:
         }
         if self.disagreement_note:
             tags |= {"disagreement": _share(self.disagreement), "disagreement_note": self.disagreement_note}
+        if self.disagreement_interval is not None:
+            tags["disagreement_interval"] = interval_text(self.disagreement_interval)
         return tags
 
     def with_facts(self, tags: dict[str, str]) -> Refinement:
@@ -218,6 +225,7 @@ class Refinement:
             **dict.fromkeys(("mode", "disagreement_note"), str),
             **dict.fromkeys(("halo", "exact_halo", "windows"), int),
             **dict.fromkeys(("overlap_cost", "changed", "unseen", "disagreement"), float),
+            "disagreement_interval": read_interval,
         }
         facts: dict[str, Any] = {}
         for name, kind in kinds.items():

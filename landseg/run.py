@@ -29,6 +29,7 @@ from landseg.models.bundle import Model
 from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.tiling.encode import Encoder
+from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.files import add_styles
 from landseg.vector.formats import vector_format
 from landseg.walks import Walk, choose_walk, walk_again
@@ -122,10 +123,10 @@ class Run:
                 outputs.note("plan", walk.note())
             made = walk.planned(self.output, 0)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
-            made = walk.measured(made, outputs)
             card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
             encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
             walk.run(outputs, aoi=aoi, encode=encoder.encode)
+            made = walk.measured(made, outputs)
             self._further(outputs, matched, engine)
             outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
             if (polygons := options.path("polygons")) is not None:
@@ -234,6 +235,8 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
     if made.disagreement_note:
         tags["disagreement"] = "unknown" if made.disagreement is None else f"{made.disagreement:.6f}"
         tags["disagreement_note"] = made.disagreement_note
+        if made.disagreement_interval is not None:
+            tags["disagreement_interval"] = interval_text(made.disagreement_interval)
     return tags
 
 
@@ -244,6 +247,7 @@ def _facts(tags: dict[str, str]) -> dict[str, Any]:
         **dict.fromkeys(("halo", "batch", "windows"), int),
         "overlap_cost": float,
         "disagreement": float,
+        "disagreement_interval": read_interval,
         "window": lambda text: (int(text.split("x")[0]), int(text.split("x")[1])),
     }
     facts = {}

@@ -170,14 +170,17 @@ class Runner:
         array: NDArray[np.float32] = logits.numpy()
         return array
 
-    def keep_memory(self) -> None:
-        """From now on keep what a layer frees for the next, where the C library can: faster, and takes more memory.
+    def keep_memory(self, keep: bool = True) -> None:
+        """Keep what a layer frees for the next from now on, where the C library can: faster, and takes more memory.
 
-        Fresh pages for every layer of every window cost up to as much time as the convolutions; with them kept,
-        2048 x 2048 pixels run as fast each as 512 x 512. It holds for the whole process.
+        False gives it back, now and later. Fresh pages for every layer of every window cost up to as much time as the
+        convolutions; with them kept, 2048 x 2048 pixels run as fast each as 512 x 512. It holds for the whole
+        process.
         """
         if self.device.type == "cpu":
-            keep_freed_memory()
+            keep_freed_memory(keep)
+            if not keep:
+                give_back_freed_memory()
 
     def bytes_per_pixel(self) -> float:
         """Memory that a forward pass needs for each input pixel, safety included.
@@ -244,12 +247,15 @@ def give_back_freed_memory() -> None:
         trim(0)
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next layer instead of giving every page back and fetching it anew."""
+def keep_freed_memory(keep: bool = True) -> None:
+    """Let glibc keep what is freed for the next layer instead of giving every page back and fetching it anew.
+
+    False sets the limits that glibc itself grows to.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # <malloc.h>
-    mallopt(mmap_threshold, 2**31 - 1)
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 64 << 20)
+    mallopt(mmap_threshold, 2**31 - 1 if keep else 32 << 20)
+    mallopt(trim_threshold, 2**31 - 1 if keep else 64 << 20)
+    mallopt(top_pad, 64 << 20 if keep else 128 << 10)
