@@ -33,6 +33,8 @@ class Prediction:
         disagreement_note: what was compared, or why nothing was.
         engine: "stream" (rows in one pass; `window` is then (strip, columns)) or "windows".
         precision: fp32, bf16 or fp16.
+        precision_note: that it was chosen for this processor and that another may give another map; None where it was
+            asked for.
         device: cpu, cuda or mps.
         memory_mib: what the plan expects the process to take at most.
         disk_mib: what the outputs take at most while they are written.
@@ -56,6 +58,7 @@ class Prediction:
     disagreement_note: str | None = None
     engine: str = "windows"
     precision: str = ""
+    precision_note: str | None = None
     device: str = ""
     memory_mib: float = 0.0
     disk_mib: float = 0.0
@@ -87,6 +90,8 @@ class Prediction:
             f"overlap       {self.overlap_cost:.2f} pixels computed for each that is kept",
             f"network       {self.precision}, {self.device}, {self.engine}",
         ]
+        if self.precision_note:
+            plan.append(f"precision     {self.precision_note}")
         if self.disagreement_note:
             plan.append(f"disagreement  {self.disagreement_note}")
         if self.dry_run:
@@ -138,6 +143,7 @@ def planned(tiling: Any, region: Rect, runner: Any, output: Path, disk: int) -> 
         pixels=region.area,
         overlap_cost=tiling.windows.overlap_cost,
         precision=runner.precision,
+        precision_note=runner.precision_note,
         device=runner.device.type,
         memory_mib=round(tiling.memory / MIB, 1),
         disk_mib=round(disk / MIB, 3),

@@ -39,8 +39,10 @@ from landseg.tiling.sampling import Disagreement, Sample, disagreement
 __all__ = ["RefineOptions", "Refinement", "refine"]
 
 _log = logging.getLogger(__name__)
-# Who made the probabilities, and how sure they are.
-_KEPT = tuple(f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "DEVICE", "TEMPERATURE"))
+# Who made the probabilities, with what, and how sure they are.
+_KEPT = tuple(
+    f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "PRECISION_NOTE", "DEVICE", "TEMPERATURE")
+)
 File = str | PathLike[str]
 
 

@@ -216,8 +216,9 @@ class Run:
             "model_hash": self.engine.model.hash,
             CLASSES: class_tag(card.classes),
             "precision": engine.runner.precision,
+            **({} if (note := engine.runner.precision_note) is None else {"precision_note": note}),
             "device": engine.runner.device.type,
-            "command": _command(self.sources, self.engine.model, self.options),
+            "command": _command(self.sources, self.engine.model, self.options, engine.runner.precision),
             **({} if card.temperature == 1 else {"temperature": repr(card.temperature)}),
         }
 
@@ -243,7 +244,7 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
 def _facts(tags: dict[str, str]) -> dict[str, Any]:
     """What `_plan_tags` and `Run._tags` left; nothing that is missing there or was changed by hand."""
     kinds: dict[str, Callable[[str], Any]] = {
-        **dict.fromkeys(("mode", "engine", "precision", "device", "disagreement_note"), str),
+        **dict.fromkeys(("mode", "engine", "precision", "precision_note", "device", "disagreement_note"), str),
         **dict.fromkeys(("halo", "batch", "windows"), int),
         "overlap_cost": float,
         "disagreement": float,
@@ -264,14 +265,14 @@ def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
     return {"rect": [rect.top, rect.left, rect.height, rect.width], "outline": digest}
 
 
-def _command(sources: list[str], model: Model, options: Options) -> str:
-    """The command that gives these pixels: without the names of outputs, which are not theirs to keep."""
+def _command(sources: list[str], model: Model, options: Options, precision: str) -> str:
+    """The command that gives these pixels, on another processor too: without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
     words.append(f"--model {model.card.name}")
     standard = Options()
     for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):
-        value = getattr(options, name)
+        value = precision if name == "precision" else getattr(options, name)
         if value != getattr(standard, name):
             text = ",".join(map(str, value)) if name == "bands" else label(str(value))
             text = "x".join(map(str, value)) if isinstance(value, tuple) and name == "window" else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
 import time
 import weakref
@@ -18,7 +19,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from landseg.errors import PlanError
 from landseg.models.fold import prepare_for_inference
+from landseg.models.fused import fused_convolution
 
+_log = logging.getLogger(__name__)
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _STORED = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.float16}  # NumPy knows no bfloat16
 _BAND = 1 << 16  # pixels prepared at a time
@@ -62,7 +65,7 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name == "auto":
         if device.type == "cuda":
             return "fp16"
-        return "bf16" if device.type == "cpu" and _has_bf16() else "fp32"
+        return "bf16" if device.type == "cpu" and has_bf16() else "fp32"
     if name not in _DTYPES:
         raise PlanError(f"precision {name!r} is unknown; use auto, {', '.join(_DTYPES)}")
     if name == "fp16" and device.type == "cpu":
@@ -82,6 +85,9 @@ class Runner:
         fill: scaled value where a pixel is not valid.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32, bf16 or fp16.
+
+    Attributes:
+        chosen: whether the precision was left to this processor ("auto").
     """
 
     def __init__(
@@ -96,12 +102,29 @@ class Runner:
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
+        self.chosen = precision == "auto"
+        if self.precision == "bf16" and self.device.type == "cpu" and not has_bf16():
+            _log.warning(
+                "this processor does not compute in bfloat16 itself: --precision bf16 is emulated here, several "
+                "times slower than --precision fp32"
+            )
         self.bands = len(mean)
         self.dtype = _DTYPES[self.precision]
         self._scale = (1.0 / np.asarray(std, np.float64)).astype(np.float32)
         self._shift = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
         self._fill = np.float32(fill)
         self.network = prepare_for_inference(network.eval(), device=self.device, dtype=self.dtype)
+
+    @property
+    def precision_note(self) -> str | None:
+        """That another processor may give another map, in a sentence; None where the precision was asked for."""
+        if not self.chosen:
+            return None
+        where = "GPU" if self.device.type == "cuda" else "processor"
+        return (
+            f"--precision auto chose {self.precision} for this {where}; another may choose otherwise and give "
+            "another map, --precision fp32 keeps them alike"
+        )
 
     @property
     def item_bytes(self) -> int:
@@ -230,13 +253,16 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._now -= size
 
 
-def _has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 itself; emulation is slower than float32."""
-    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
-        supported = getattr(torch.cpu, name, None)
-        if supported is not None and supported():
-            return True
-    return False
+def has_bf16() -> bool:
+    """Return whether this CPU multiplies bfloat16 itself, in all that is used here; emulation is slower than float32.
+
+    Its own word is not enough: the library that convolves may be kept from the instructions (ONEDNN_MAX_CPU_ISA), or
+    not know the processor.
+    """
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    if not any((supported := getattr(torch.cpu, name, None)) is not None and supported() for name in names):
+        return False
+    return fused_convolution(torch.float32) is None or fused_convolution(torch.bfloat16) is not None
 
 
 def give_back_freed_memory() -> None:
