@@ -35,18 +35,17 @@ def command(
 ) -> None:
     """Describe a raster (and whether a model can read it) or a model, and what it sees."""
     from landseg.describe import describe, is_model
-    from landseg.sight import Sight, sight
 
     pixel = _pixel(at, draw=draw, over=over)
     with console.working():
-        seen: Sight | None = None
+        facts, found = describe(file, model=model), {}
         if receptive_field or draw is not None:
             if not is_model(file):
                 raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")
-            seen = sight(file, draw=draw, over=over, at=pixel, overwrite=overwrite)
-        facts = describe(file, model=model)
+            from landseg.sight import sight
+
+            found = sight(file, draw=draw, over=over, at=pixel, overwrite=overwrite).to_json()
     lines = model_lines(facts) if facts["kind"] == "model" else raster_lines(facts)
-    found = {} if seen is None else seen.to_json()
     console.show({**facts, **found}, as_json=as_json, text=[*lines, *sight_lines(found)])
 
 

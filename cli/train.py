@@ -175,15 +175,33 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
-    from landseg.train import train
-    from landseg.training.coarse_options import share_of
-    from landseg.training.device import first_process
-    from landseg.training.network import read_options
-    from landseg.training.options import minutes_of
     from landseg.training.plain import PlainData
-    from landseg.training.settings import Settings
+    from landseg.training.ready import refuse_existing, refuse_missing
 
     with console.working():
+        named = PlainData(
+            tuple(paths[:-1] or paths),
+            tuple(paths[-1:]) if len(paths) > 1 else None,
+            classes=classes,
+            ignore=tuple(ignore or ()),
+            class_field=class_field,
+            background=background,
+            all_touched=all_touched,
+            partial=partial,
+            bands=options.numbers(bands, "--bands", int),
+            folder=data,
+            coarse=tuple(coarse) if coarse else None,
+        )
+        refuse_existing(output, output.with_suffix(".run"), resume=resume, overwrite=overwrite)
+        refuse_missing(named, config=config, init=init)
+
+        from landseg.train import train  # only now: torch takes seconds
+        from landseg.training.coarse_options import share_of
+        from landseg.training.device import first_process
+        from landseg.training.network import read_options
+        from landseg.training.options import minutes_of
+        from landseg.training.settings import Settings
+
         settings = Settings(
             model={"arch": arch, "encoder": encoder, "encoder_weights": encoder_weights, "init": init},
             options=read_options(option or ()),
@@ -201,19 +219,6 @@ def command(
                 "share": None if coarse_share is None else share_of(coarse_share),
             },
             more=tuple(setting or ()),
-        )
-        named = PlainData(
-            tuple(paths[:-1] or paths),
-            tuple(paths[-1:]) if len(paths) > 1 else None,
-            classes=classes,
-            ignore=tuple(ignore or ()),
-            class_field=class_field,
-            background=background,
-            all_touched=all_touched,
-            partial=partial,
-            bands=options.numbers(bands, "--bands", int),
-            folder=data,
-            coarse=tuple(coarse) if coarse else None,
         )
         trained = train(
             settings.recipe(named, config, name=output.stem),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError
+from landseg.tiling.named import check_device, check_precision
 
 File = str | PathLike[str] | None
 _FILES = ("probs", "confidence", "logits", "polygons", "preview")
@@ -85,6 +86,8 @@ class Options:
             raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")
         if made.engine not in ("auto", "stream", "windows"):
             raise PlanError(f"engine {made.engine!r}: expected auto, stream or windows")
+        check_device(str(made.device))
+        check_precision(str(made.precision))
         if made.probs_dtype not in ("uint8", "float32"):
             raise OutputError(f"probabilities in {made.probs_dtype!r}: expected uint8 or float32")
         if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):

@@ -9,10 +9,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
-from landseg.engine import Engine
 from landseg.errors import OutputError
 from landseg.export import polygonize
 from landseg.geo.address import label
@@ -25,14 +24,17 @@ from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.inputs import Matched, match
-from landseg.models.bundle import Model
+from landseg.models.named import NamedModel
 from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.tiling.encode import Encoder
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.files import add_styles
 from landseg.vector.formats import vector_format
-from landseg.walks import Walk, choose_walk, walk_again
+
+if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
+    from landseg.engine import Engine
+    from landseg.walks import Walk
 
 _log = logging.getLogger(__name__)
 
@@ -40,14 +42,16 @@ _log = logging.getLogger(__name__)
 class Lazy:
     """An engine that is built when first used: what can be refused is refused before that."""
 
-    def __init__(self, model: Model, options: Options) -> None:
+    def __init__(self, model: NamedModel, options: Options) -> None:
         self.model, self._options = model, options
         self._engine: Engine | None = None
 
     def get(self) -> Engine:
         """The engine, built at the first call."""
         if self._engine is None:
-            self._engine = Engine(self.model, device=self._options.device, precision=self._options.precision)
+            from landseg.engine import Engine
+
+            self._engine = Engine(self.model.load(), device=self._options.device, precision=self._options.precision)
         return self._engine
 
 
@@ -84,6 +88,8 @@ class Run:
                 return self._skipped(region)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
+            from landseg.walks import choose_walk
+
             engine = self.engine.get()
             walk = choose_walk(engine, matched, options, region)
             plan = walk.planned(self.output, disk_bytes(self._layers(), grid))
@@ -103,6 +109,8 @@ class Run:
         signature: dict[str, Any],
         inputs: list[Path],
     ) -> Prediction:
+        from landseg.walks import walk_again
+
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
         outputs = Outputs.begin(
@@ -265,7 +273,7 @@ def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
     return {"rect": [rect.top, rect.left, rect.height, rect.width], "outline": digest}
 
 
-def _command(sources: list[str], model: Model, options: Options, precision: str) -> str:
+def _command(sources: list[str], model: NamedModel, options: Options, precision: str) -> str:
     """The command that gives these pixels, on another processor too: without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []

@@ -11,13 +11,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from landseg.errors import OutputError, TrainingError
+from landseg.errors import TrainingError
 from landseg.geo.store import disk_errors
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Metrics
-from landseg.models.shipped import SUFFIX
 from landseg.models.transfer import transferred
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
@@ -33,6 +32,7 @@ from landseg.training.fit import Scaling, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
 from landseg.training.objective import objective
+from landseg.training.ready import refuse_existing
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.samples import SamplePictures
@@ -110,7 +110,7 @@ def train(
     recipe = fully_named(recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(data))
     output = Path(output)
     folder = output.with_suffix(".run")
-    _refuse_existing(output, folder, resume=resume, overwrite=overwrite)
+    refuse_existing(output, folder, resume=resume, overwrite=overwrite)
     figures = None if metrics_from is None else read_card(metrics_from).metrics
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
@@ -180,19 +180,6 @@ def _fitted(
     )
     recipe.write(folder / RECIPE)
     return trained
-
-
-def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
-    if output.suffix != SUFFIX:  # all that saving would refuse is refused before the hours of learning
-        raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists; pass --overwrite to replace it or choose another name")
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is to be the run's folder, but is a file: move it or choose another output")
-    if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
-        raise TrainingError(f"{folder} holds an earlier run; pass --resume to go on or --overwrite to start again")
 
 
 def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Callable[[str], None]) -> _Parts:

@@ -20,6 +20,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from landseg.errors import PlanError
 from landseg.models.fold import prepare_for_inference
 from landseg.models.fused import fused_convolution
+from landseg.tiling.named import check_device, check_precision
 
 _log = logging.getLogger(__name__)
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -45,10 +46,9 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    check_device(name)
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind = name.partition(":")[0]
-    if kind not in here:
-        raise PlanError(f"device {name!r} is unknown; use auto, cpu, cuda or mps")
     if not here[kind]:
         raise PlanError(f"this computer has no {kind} device that torch can use; use --device auto or cpu")
     return torch.device(name)
@@ -66,8 +66,7 @@ def choose_precision(name: str, device: torch.device) -> str:
         if device.type == "cuda":
             return "fp16"
         return "bf16" if device.type == "cpu" and has_bf16() else "fp32"
-    if name not in _DTYPES:
-        raise PlanError(f"precision {name!r} is unknown; use auto, {', '.join(_DTYPES)}")
+    check_precision(name)
     if name == "fp16" and device.type == "cpu":
         raise PlanError("fp16 is slower than fp32 on a CPU; use --precision auto, fp32 or bf16")
     return name

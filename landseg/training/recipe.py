@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from landseg.training.augment import AugmentOptions
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.objective import LossOptions
 from landseg.training.options import FitOptions
+from landseg.training.ready import read_table
 from landseg.training.sampler import SamplingOptions
 from landseg.training.source_spec import UNSTATED, SourceSpec
 from landseg.training.split import SplitOptions
@@ -131,20 +131,6 @@ class Recipe:
             path.write_text(tomli_w.dumps(self.table()), encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def read_table(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file.
-
-    Raises:
-        TrainingError: a file that is missing or no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error
 
 
 def read_recipe(path: Path) -> Recipe:
