@@ -202,12 +202,7 @@ class _Run:
             outputs.note("disagreement", noted)
         found = Disagreement.from_json(noted)
         _log.info("disagreement: %s", found.sentence)
-        return replace(
-            made,
-            disagreement=found.share,
-            disagreement_interval=found.interval,
-            disagreement_note=found.sentence,
-        )
+        return replace(made, **found.facts)
 
     def _skipped(self, layers: list[Layer], rect: Rect) -> Refinement:
         """The facts of a run that was finished before, as far as its output tells."""

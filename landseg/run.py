@@ -273,7 +273,7 @@ def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
     return {"rect": [rect.top, rect.left, rect.height, rect.width], "outline": digest}
 
 
-def _command(sources: list[str], model: NamedModel, options: Options, precision: str) -> str:
+def _command(sources: list[str], model: NamedModel, options: Options, precision: str = "auto") -> str:
     """The command that gives these pixels, on another processor too: without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []

@@ -157,12 +157,7 @@ class WindowWalk:
             outputs.note("disagreement", noted)
         found = Disagreement.from_json(noted)
         _log.info("disagreement: %s", found.sentence)
-        return replace(
-            made,
-            disagreement=found.share,
-            disagreement_interval=found.interval,
-            disagreement_note=found.sentence,
-        )
+        return replace(made, **found.facts)
 
     def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
         engine, matched, tiling, region = self.engine, self.matched, self.tiling, self.region

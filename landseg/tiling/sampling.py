@@ -85,6 +85,12 @@ class Disagreement:
         """The figure in JSON values."""
         return asdict(self)
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The figure by the names that it has among a run's facts."""
+        names = ("disagreement", "disagreement_interval", "disagreement_note")
+        return dict(zip(names, (self.share, self.interval, self.sentence), strict=True))
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Disagreement:
         """Return the figure that `to_json` gave."""
