@@ -24,7 +24,9 @@ def command(
     ],
     classes: options.Classes = None,
     ignore: options.Ignore = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
+    buffer: options.Buffer = None,
     background: options.Background = None,
     split: Annotated[
         str | None,
@@ -52,14 +54,17 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Look at images and labels before training: what they hold, what is wrong, what a split would leak."""
+    from landseg.geo.vectorname import with_layer
     from landseg.inspection import InspectOptions, inspect
 
     with console.working():
         wanted = None if split is None else _split_options(split, share, group, block, gap, aoi, seed)
         if wanted is None and (group is not None or block or gap or aoi):
             raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
-        how = InspectOptions(classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite)
-        images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], paths[-1])
+        how = InspectOptions(classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite, buffer)
+        images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], with_layer(paths[-1], layer))
+        if labels is None and layer is not None:
+            raise typer.BadParameter("--layer goes with a vector file of labels")
         found = inspect(images, labels, how)
     console.show(found.to_json(), as_json=as_json, text=_lines(found))
 
