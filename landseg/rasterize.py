@@ -133,7 +133,7 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
     placed = labels.in_pixels(grid)
     if not len(placed):
         raise GridError(f"no polygon of {source} lies on the grid ({grid.describe()}): check bounds and CRS")
-    coverage = Coverage(labels)
+    coverage = Coverage(labels, what="raster")
     coverage.add(str(output), grid)
     layer = Layer.of_classes("classes", Path(output), table)
     signature = {"landseg": __version__, "source": {"files": []}, "classes": table.to_json()}

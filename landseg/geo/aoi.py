@@ -93,7 +93,7 @@ def _read_polygons(name: str | Path, grid: Grid) -> list[shapely.Geometry]:
     if "," in str(name) and not is_there(name):
         raise GridError(f"AOI {name}: expected a vector file or four numbers left,bottom,right,top")
     try:
-        read = read_polygons(name)
+        read = read_polygons(name, advice="remove them, or make areas of lines and points (a buffer)")
     except VectorError as error:
         raise VectorError(f"AOI {error}") from error
     for note in read.notes:

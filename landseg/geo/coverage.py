@@ -23,10 +23,11 @@ class Coverage:
     Args:
         polygons: the labels of all rasters.
         outside: the class of all that lies outside the polygons; None: nobody knows it.
+        what: a raster is called in sentences.
     """
 
-    def __init__(self, polygons: PolygonLabels, *, outside: str | None = None) -> None:
-        self._polygons, self._outside = polygons, outside
+    def __init__(self, polygons: PolygonLabels, *, outside: str | None = None, what: str = "image") -> None:
+        self._polygons, self._outside, self._what = polygons, outside, what
         self._lying, self._burning = np.zeros((2, len(polygons)), bool)
         self._rasters = 0
         self._bare: list[str] = []
@@ -55,19 +56,24 @@ class Coverage:
         """Whether any polygon lies on any raster."""
         return bool(self._lying.any())
 
-    def nowhere(self, what: str = "images") -> str:
+    def nowhere(self) -> str:
         """The sentence that refuses labels of which none lies on any raster."""
         path = self._polygons.path
-        said = f"no polygon of {path} lies on any of the {self._rasters} {what}"
+        said = f"no polygon of {path} lies on any of the {self._rasters} {self._what}s"
         frame = self._polygons.frame
         bounds = ", ".join(f"{value:.8g}" for value in frame.total_bounds)
-        place = f"{'no CRS' if frame.crs is None else crs_text(frame.crs)}, bounds {bounds}"
-        first = "" if self._first is None else f", the first of these at {self._first.describe()}"
+        place = f"bounds {bounds} ({'no CRS' if frame.crs is None else crs_text(frame.crs)})"
+        first = "" if self._first is None else f", the first {self._what} is {self._first.describe()}"
         fix = "assign its CRS (ogr2ogr -a_srs EPSG:...)" if frame.crs is None else "check the CRS of both"
-        return f"{said}; check that they belong together: it is at {place}{first}; {fix}"
+        return f"{said}; check that they belong together: it has {place}{first}; {fix}"
 
-    def sentences(self, *, bare: bool = True) -> list[str]:
-        """What to say of rasters without a polygon (if ``bare``), of polygons on no raster or that burn no pixel."""
+    def sentences(self, *, bare: bool = True, away: bool = True) -> list[str]:
+        """What to say of rasters without a polygon, of polygons on no raster, and of those that burn no pixel.
+
+        Args:
+            bare: speak of the first.
+            away: speak of the second.
+        """
         path, count = self._polygons.path, len(self._polygons)
         said = list(self._placed)
         if self._bare and bare:
@@ -75,9 +81,10 @@ class Coverage:
             more = f" and {len(self._bare) - _NAMES} more" if len(self._bare) > _NAMES else ""
             then = "nothing is known there" if self._outside is None else f"all there is {self._outside}"
             verb = "have" if len(self._bare) > 1 else "has"
-            said.append(f"{len(self._bare)} of {self._rasters} images {verb} no polygon: {names}{more}; {then}")
-        if away := count - int(self._lying.sum()):
-            said.append(f"{away:,} of {count:,} polygons of {path} lie on none of the images")
+            bare_ones = f"{len(self._bare)} of {self._rasters} {self._what}s {verb} no polygon"
+            said.append(f"{bare_ones}: {names}{more}; {then}")
+        if away and (elsewhere := count - int(self._lying.sum())):
+            said.append(f"{elsewhere:,} of {count:,} polygons of {path} lie on no {self._what}")
         if thin := int((self._lying & ~self._burning).sum()):
             said.append(
                 f"{thin:,} of {count:,} polygons of {path} cover no pixel's centre, so nothing is burnt for them: "

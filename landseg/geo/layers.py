@@ -7,6 +7,8 @@ import os
 import re
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from landseg.errors import VectorError
@@ -16,6 +18,7 @@ _STYLES = "layer_styles"  # where QGIS and landseg keep the colours of a GeoPack
 _SINGLE = (".shp", ".geojson", ".fgb")  # formats of one layer, which need no look at how many there are
 _IDLE = re.compile("Specify layer|is not consistent with type")  # warnings about what is decided here, or harmless
 _MOST = 12
+_ARC, _DEGREES = "OGR_ARC_STEPSIZE", "0.5"
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +36,8 @@ def read_layer(name: Name) -> Any:
     try:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")
-            frame = _read(file, layer)
+            with _fine_arcs():
+                frame = _read(file, layer)
     except VectorError:
         raise
     except ImportError as error:
@@ -46,6 +50,19 @@ def read_layer(name: Name) -> Any:
     if not hasattr(frame, "geometry"):
         raise VectorError(f"{name} holds no geometry: expected polygons")
     return frame
+
+
+@contextmanager
+def _fine_arcs() -> Iterator[None]:
+    """While inside, curves become chords that stray by a hundred-thousandth of the radius, not by 60 of these."""
+    import pyogrio
+
+    before = pyogrio.get_gdal_config_option(_ARC)
+    pyogrio.set_gdal_config_options({_ARC: _DEGREES if before is None else before})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({_ARC: before})
 
 
 def layers_of(file: str) -> dict[str, str]:

@@ -15,6 +15,8 @@ from landseg.geo.buffering import buffered
 from landseg.geo.layers import read_layer
 from landseg.geo.vectorname import Name
 
+BUFFER = "remove them, or burn what lies near lines and points: --buffer METRES"
+"""What to do about lines and points where there is an option for it."""
 _POLYGONS = ("Polygon", "MultiPolygon")
 
 
@@ -32,7 +34,7 @@ class PolygonFile:
     notes: tuple[str, ...] = ()
 
 
-def read_polygons(name: Name, *, buffer_m: float | None = None) -> PolygonFile:
+def read_polygons(name: Name, *, buffer_m: float | None = None, advice: str = BUFFER) -> PolygonFile:
     """Return the polygons of a layer.
 
     Features without a geometry are left out. Collections of polygons alone count as their polygons. Lines, points
@@ -42,6 +44,7 @@ def read_polygons(name: Name, *, buffer_m: float | None = None) -> PolygonFile:
     Args:
         name: a file, or one of its layers, ``FILE:LAYER``.
         buffer_m: metres around lines and points; polygons stay as they are.
+        advice: what to do about lines and points, for the sentence that refuses them.
 
     Raises:
         VectorError: the file cannot be read, holds no polygon, or lines or points, or metres mean nothing in it.
@@ -57,7 +60,7 @@ def read_polygons(name: Name, *, buffer_m: float | None = None) -> PolygonFile:
     frame, shapes = frame[there], shapes[there]
     if len(shapes):
         shapes = _of_collections(shapes)
-        shapes, note = _areas(shapes, frame.crs, name=name, buffer_m=buffer_m, whole=whole)
+        shapes, note = _areas(shapes, frame.crs, name=name, buffer_m=buffer_m, advice=advice)
         notes += note
         shapes, note = _valid(shapes, name=name)
         notes += note
@@ -88,7 +91,7 @@ def _parts(shape: shapely.Geometry) -> list[shapely.Geometry]:
 
 
 def _areas(
-    shapes: NDArray[Any], crs: Any, *, name: Name, buffer_m: float | None, whole: int
+    shapes: NDArray[Any], crs: Any, *, name: Name, buffer_m: float | None, advice: str
 ) -> tuple[NDArray[Any], list[str]]:
     """Polygons for everything, or a refusal of what is none."""
     kinds = np.array([shape.geom_type for shape in shapes])
@@ -98,10 +101,7 @@ def _areas(
     found, counts = np.unique(kinds[other], return_counts=True)
     told = ", ".join(f"{kind} ({count})" for kind, count in zip(found.tolist(), counts.tolist(), strict=True))
     if buffer_m is None:
-        raise VectorError(
-            f"{name}: expected polygons, found {told} among {whole} features; remove them, or burn what lies near "
-            "lines and points: --buffer METRES"
-        )
+        raise VectorError(f"{name}: expected polygons, found {told} among {len(shapes)} features; {advice}")
     if odd := set(found.tolist()) - _BUFFERED:
         raise VectorError(f"{name}: expected polygons, lines and points, found {', '.join(sorted(odd))}; remove them")
     made = shapes.copy()

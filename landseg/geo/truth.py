@@ -112,7 +112,7 @@ class Polygons(Truth):
         coverage = Coverage(polygons, outside=background)
         coverage.add(path.name, grid)
         rule = f"{path.name}: a pixel has the class of the polygon that covers its centre; outside, {outside}"
-        self.note = "; ".join((rule, *polygons.notes, *coverage.sentences()))
+        self.note = "; ".join((rule, *polygons.notes, *coverage.sentences(away=False)))
 
     def read(self, rect: Rect) -> NDArray[np.uint8]:
         return self._placed.burn_names(self._pixels.crop(rect), self._values, self._outside)
