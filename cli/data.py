@@ -44,7 +44,7 @@ def command(
     ] = None,
     gap: Annotated[int, typer.Option("--gap", metavar="PX", min=0, help="Left out around kept blocks.")] = 0,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE", help="Of --split aoi: polygons of what is kept.")
+        str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="Of --split aoi: polygons of what is kept.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
     sheet: Annotated[

@@ -100,7 +100,7 @@ def command(
         float | None, typer.Option("--share", help="Of the labelled pixels that is kept out.", rich_help_panel=_DATA)
     ] = None,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE", help="For --split aoi.", rich_help_panel=_DATA)
+        str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="For --split aoi.", rich_help_panel=_DATA)
     ] = None,
     resolution: Annotated[
         float | None,

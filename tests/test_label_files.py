@@ -40,8 +40,9 @@ from landseg.geo.vectorname import is_vector, split_layer, stem_of, with_layer
 from landseg.inspection import Inspection, InspectOptions, inspect
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.training.plain import PlainData
+from landseg.training.recipe import read_recipe, recipe_of
 from landseg.training.settings import Settings
-from landseg.training.sources import open_scenes
+from landseg.training.sources import fully_named, open_scenes
 from tests.conftest import UTM
 from tests.labelled import landseg
 
@@ -369,6 +370,38 @@ def test_the_command_line_takes_layers_and_buffers(image: Path, tmp_path: Path) 
     assert only.exit_code == 2 and "--layer goes with a vector file" in only.stderr
 
 
+def test_a_recipe_names_layers_and_buffers(image: Path, tmp_path: Path) -> None:
+    with_layers(tmp_path / "layers.gpkg")
+    line = LineString([at(5, 5), at(5, 60)])
+    geopandas.GeoDataFrame({"kind": ["roof"]}, geometry=[line], crs=UTM).to_file(
+        tmp_path / "layers.gpkg", layer="roads"
+    )
+    recipe = tmp_path / "recipe.toml"
+    text = """
+about = {name = "m"}
+classes = [{value = 1, name = "roof"}, {value = 2, name = "land"}]
+bands = [{name = "r", mean = 1, std = 1}, {name = "g", mean = 1, std = 1}, {name = "b", mean = 1, std = 1}]
+sources = [{images = "image.tif", polygons = "layers.gpkg:LAYER", class_field = "kind", background = "land"MORE}]
+"""
+    (tmp_path / "below").mkdir()
+    for layer, more, low, high in (("roofs", "", 900, 900), ("roads", ", buffer_m = 1.0", 220, 236)):
+        recipe.write_text(text.replace("LAYER", layer).replace("MORE", more))
+        read = fully_named(read_recipe(recipe), image.parent)
+        scene = open_scenes(read, image.parent).scenes[0]
+        assert low <= int((scene.read(scene.rect)[2] == 0).sum()) <= high
+        again = recipe_of(read.table(), tmp_path)
+        assert again.sources[0].buffer_m == (1.0 if more else None)
+    # beside the recipe, and not below the data folder
+    image.rename(tmp_path / "below" / image.name)
+    full = fully_named(read_recipe(recipe), tmp_path / "below")
+    assert full.sources[0].polygons == f"{(tmp_path / 'layers.gpkg').resolve()}:roads"
+    assert open_scenes(full, tmp_path / "below").scenes
+    recipe.write_text(text.replace('polygons = "layers.gpkg:LAYER", class_field = "kind", background = "land"MORE',
+                                   'labels = "x", buffer_m = 1.0'))  # fmt: skip
+    with pytest.raises(TrainingError, match="buffer_m go with polygons"):
+        read_recipe(recipe)
+
+
 # --- what lies nowhere -------------------------------------------------------------------------------------------
 
 
@@ -589,3 +622,13 @@ def test_labels_go_to_other_processes(tmp_path: Path) -> None:
     placed = pickle.loads(pickle.dumps(labels.in_pixels(grid)))
     pixels = pixel_grid(grid)
     assert np.array_equal(placed.burn(pixels), labels.in_pixels(grid).burn(pixels)) and placed.counts()
+
+
+def test_an_output_never_replaces_the_file_of_a_layer_that_is_read(image: Path, tmp_path: Path) -> None:
+    path = with_layers(tmp_path / "layers.gpkg")
+    before = path.read_bytes()
+    write(tmp_path / "one.gpkg", [SQUARE])
+    burn = ("--like", image, "--class-field", "kind", "--overwrite")
+    assert landseg("rasterize", f"{path}:roofs", tmp_path / "c.tif", *burn).exit_code == 0
+    refused = landseg("export", tmp_path / "c.tif", path, "--aoi", f"{path}:roofs", "--overwrite")
+    assert refused.exit_code == 1 and "input" in refused.stderr and path.read_bytes() == before

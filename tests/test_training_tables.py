@@ -1,4 +1,4 @@
-"""CSV as spreadsheets write it: what parts columns, how names are written and what stands before them do not matter."""
+"""CSV as spreadsheets write it: what parts columns, how names are written and what precedes them do not matter."""
 
 from __future__ import annotations
 
