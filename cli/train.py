@@ -35,7 +35,9 @@ def command(
     ] = Path("."),
     classes: options.Classes = None,
     ignore: options.Ignore = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
+    buffer: options.Buffer = None,
     background: options.Background = None,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches.", rich_help_panel=_DATA)
@@ -98,7 +100,7 @@ def command(
         float | None, typer.Option("--share", help="Of the labelled pixels that is kept out.", rich_help_panel=_DATA)
     ] = None,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE", help="For --split aoi.", rich_help_panel=_DATA)
+        str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="For --split aoi.", rich_help_panel=_DATA)
     ] = None,
     resolution: Annotated[
         float | None,
@@ -175,13 +177,17 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
+    from landseg.geo.vectorname import with_layer
     from landseg.training.plain import PlainData
     from landseg.training.ready import refuse_existing, refuse_missing
 
     with console.working():
+        if layer is not None and len(paths) < 2:
+            raise typer.BadParameter("--layer goes with a vector file as LABELS; in a recipe write FILE:LAYER")
+        labels = (with_layer(paths[-1], layer),) if len(paths) > 1 else None
         named = PlainData(
             tuple(paths[:-1] or paths),
-            tuple(paths[-1:]) if len(paths) > 1 else None,
+            labels,
             classes=classes,
             ignore=tuple(ignore or ()),
             class_field=class_field,
@@ -191,6 +197,7 @@ def command(
             bands=options.numbers(bands, "--bands", int),
             folder=data,
             coarse=tuple(coarse) if coarse else None,
+            buffer_m=buffer,
         )
         refuse_existing(output, output.with_suffix(".run"), resume=resume, overwrite=overwrite)
         refuse_missing(named, config=config, init=init)

@@ -9,14 +9,13 @@ from typing import Any
 from landseg.errors import OutputError, TrainingError
 from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
-from landseg.training.files import items_of
 from landseg.training.plain import PlainData
 
 RECIPE_SUFFIX = ".toml"
 
 
 def refuse_missing(data: PlainData, *, config: Path | None = None, init: str | None = None) -> None:
-    """Refuse images, a recipe, a configuration or a model to go on from that are not there.
+    """Refuse images, label rasters, a recipe, a configuration or a model to go on from that are not there.
 
     Raises:
         TrainingError: a file that is missing, or no TOML.
@@ -25,7 +24,7 @@ def refuse_missing(data: PlainData, *, config: Path | None = None, init: str | N
     if Path(data.images[0]).suffix.lower() == RECIPE_SUFFIX:
         read_table(Path(data.images[0]))
     else:
-        items_of([str(data.folder / name) for name in data.images])
+        data.items()
     if config is not None:
         read_table(config)
     if init is not None:
