@@ -36,7 +36,8 @@ def tried(commands: list[list[str]], folder: Path) -> list[tuple[int, str, list[
 def folder(tmp_path: Path, write_raster: Any) -> Path:
     write_raster(np.full((3, 40, 50), 90, np.uint8), "scene.tif")
     write_raster(np.full((2, 40, 50), 90, np.uint8), "two.tif")
-    write_raster(np.full((40, 50), 1, np.uint8), "there.tif")
+    for name in ("there.tif", "scene_labels.tif"):
+        write_raster(np.full((40, 50), 1, np.uint8), name)
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
     (tmp_path / "there.safetensors").write_bytes(b"nothing")
     (tmp_path / "bad.toml").write_text("[model")
@@ -77,11 +78,11 @@ REFUSED: dict[str, str] = {
     "train missing there.tif -o m.safetensors": "missing: no such file or folder",
     "train missing.toml -o m.safetensors": "recipe missing.toml cannot be read",
     "train bad.toml -o m.safetensors": "recipe bad.toml is not valid TOML",
-    "train scene.tif there.tif -o m.safetensors --config missing.toml": "recipe missing.toml cannot be read",
-    "train scene.tif there.tif -o m.safetensors --init missing.safetensors": "no model 'missing.safetensors'",
-    "train scene.tif there.tif -o there.safetensors": "there.safetensors exists",
-    "train scene.tif there.tif -o m.tif": "a model file ends in .safetensors",
-    "train scene.tif there.tif -o nowhere/m.safetensors": "nowhere/m.safetensors has no folder",
+    "train scene.tif scene_labels.tif -o m.safetensors --config missing.toml": "recipe missing.toml cannot be read",
+    "train scene.tif scene_labels.tif -o m.safetensors --init missing.safetensors": "no model 'missing.safetensors'",
+    "train scene.tif scene_labels.tif -o there.safetensors": "there.safetensors exists",
+    "train scene.tif scene_labels.tif -o m.tif": "a model file ends in .safetensors",
+    "train scene.tif scene_labels.tif -o nowhere/m.safetensors": "nowhere/m.safetensors has no folder",
 }
 
 
