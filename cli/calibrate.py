@@ -23,6 +23,7 @@ def command(
     class_field: options.ClassField = None,
     background: options.Background = None,
     aoi: options.AoiText = None,
+    label_colors: options.LabelColors = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -36,7 +37,7 @@ def command(
         found = calibrate(
             rasters[:-1],
             rasters[-1],
-            Naming(classes, tuple(ignore or ()), class_field, background, aoi),
+            Naming(classes, tuple(ignore or ()), class_field, background, aoi, label_colors),
             model=model,
             output=output,
             overwrite=overwrite,

@@ -17,6 +17,7 @@ def command(
     class_field: options.ClassField = None,
     background: options.Background = None,
     aoi: options.AoiText = None,
+    label_colors: options.LabelColors = False,
     probs: Annotated[
         list[str] | None, typer.Option("--probs", metavar="TIF|DIR", help="Its probabilities: calibration.")
     ] = None,
@@ -51,7 +52,7 @@ def command(
         raise typer.BadParameter("name the prediction, then the truth")
     with console.working():
         wanted = EvaluateOptions(
-            naming=Naming(classes, tuple(ignore or ()), class_field, background, aoi),
+            naming=Naming(classes, tuple(ignore or ()), class_field, background, aoi, label_colors),
             probs=probs,
             boundary=None if boundary == "none" else Distance.of(boundary),
             tolerance=None if tolerance == "none" else Distance.of(tolerance),

@@ -37,6 +37,7 @@ def command(
     ignore: options.Ignore = None,
     class_field: options.ClassField = None,
     background: options.Background = None,
+    label_colors: options.LabelColors = False,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches.", rich_help_panel=_DATA)
     ] = False,
@@ -210,6 +211,7 @@ def command(
             class_field=class_field,
             background=background,
             all_touched=all_touched,
+            label_colors=label_colors,
             partial=partial,
             bands=options.numbers(bands, "--bands", int),
             folder=data,

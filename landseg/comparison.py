@@ -17,7 +17,9 @@ from landseg.geo.address import label
 from landseg.geo.aligned import open_labels
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.labelcolors import colors_of
 from landseg.geo.labels import is_vector
+from landseg.geo.leftout import LeftOut, parts_of
 from landseg.geo.legend import read_class_table, read_legend
 from landseg.geo.raster import RasterFile
 from landseg.geo.source import Source, open_source
@@ -39,6 +41,7 @@ class Naming:
         class_field: column of a vector file.
         background: class of all that lies outside its polygons.
         aoi: what is evaluated: a vector file, or left,bottom,right,top.
+        label_colors: the truth is a picture in the colours of the class table.
     """
 
     classes: Path | None = None
@@ -46,6 +49,7 @@ class Naming:
     class_field: str | None = None
     background: str | None = None
     aoi: str | None = None
+    label_colors: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,19 @@ class Pair:
 
     def read(self, rect: Rect) -> tuple[Labels, Labels]:
         """Truth and prediction (h, w) under a rectangle; neither says anything outside the area of interest."""
-        truth, predicted = self.truth.read(rect), self.prediction.read(rect)
-        if (outside := self._outside(rect)) is not None:
-            truth[outside] = predicted[outside] = IGNORE_INDEX
+        truth, predicted, _ = self.read_counted(rect, rect)
         return truth, predicted
+
+    def read_counted(self, rect: Rect, core: Rect) -> tuple[Labels, Labels, LeftOut]:
+        """Truth and prediction as `read` returns them, and what does not count of the pixels of ``core`` inside."""
+        truth, why = self.truth.read_reasons(rect, core)
+        predicted, _ = self.prediction.read_reasons(rect, core)
+        inside = None if self.aoi is None else shown(self.aoi, rect)
+        left_out = LeftOut()
+        left_out.add_masks(parts_of(why, core.relative_to(rect).slices, inside))
+        if inside is not None:
+            truth[~inside] = predicted[~inside] = IGNORE_INDEX
+        return truth, predicted, left_out
 
     def read_probs(self, rect: Rect) -> NDArray[np.float32] | None:
         """Probabilities (K, h, w), nan where there are none; None where none were named."""
@@ -127,14 +140,15 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
     try:
         grid, tags = file.info.grid, file.info.tags
         refuse_swapped(prediction, tags, target)
-        classes = class_table(file, target, naming)
+        named = class_table(file, target, naming)
+        classes = named.ignoring(naming.ignore)
     finally:
         file.close()
     opened: list[Any] = []
     try:
-        ours = ClassRaster(open_labels(prediction, grid), classes)
+        ours = ClassRaster(open_labels(prediction, grid, truth=False), classes)
         opened.append(ours)
-        truth = open_truth(target, classes, naming, grid)
+        truth = open_truth(target, classes, naming, grid, named=named)
         opened.append(truth)
         aoi = None if naming.aoi is None else read_aoi(naming.aoi, grid)
         source = None if probs is None else _open_probs(probs, grid, len(classes))
@@ -146,7 +160,7 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
 
 
 def class_table(file: RasterFile, target: Sequence[str], naming: Naming) -> ClassMap:
-    """The classes: those of a file, else the prediction's, else the truth's, else its values as far as they tell.
+    """The classes: those of a file, else the prediction's, else the truth's; ignored values are still among them.
 
     Raises:
         ClassError: nobody names any.
@@ -165,11 +179,7 @@ def class_table(file: RasterFile, target: Sequence[str], naming: Naming) -> Clas
             f"neither {label(file.path)} nor {', '.join(label(t) for t in target[:2])} says what its values mean: "
             "name a class table with --classes classes.toml (value, name, color)"
         )
-    more = tuple(value for value in naming.ignore if value not in found.ignore)
-    for value in more:
-        if value in found.values:
-            found = ClassMap(tuple(c for c in found.classes if c.value != value), found.ignore)
-    return ClassMap(found.classes, (*found.ignore, *more))
+    return found
 
 
 def tally(
@@ -196,7 +206,7 @@ def tally(
         number, pair, core = job
         part = Tally(measures)
         rect = grown(core, part.halo, pair.grid)
-        truth, predicted = pair.read(rect)
+        truth, predicted, part.left_out = pair.read_counted(rect, core)
         part.update(truth, predicted, rect, core, raster=number, probs=pair.read_probs(core))
         inside = core.relative_to(rect).slices
         return part, (number, core, truth[inside], predicted[inside])
@@ -248,19 +258,31 @@ def in_order(pool: ThreadPoolExecutor, work: Any, jobs: Iterable[Any], *, ahead:
             future.cancel()
 
 
-def open_truth(target: Sequence[str], classes: ClassMap, naming: Naming, grid: Grid) -> Truth:
+def open_truth(
+    target: Sequence[str], classes: ClassMap, naming: Naming, grid: Grid, *, named: ClassMap | None = None
+) -> Truth:
     """Open what is known of the truth, a vector file or label rasters, on a grid.
+
+    Args:
+        target: its files.
+        classes: that count.
+        naming: how they are told apart.
+        grid: of the prediction.
+        named: the classes with those that are ignored, which have colours too; None: the same.
 
     Raises:
         LandsegError: it cannot be opened, lies elsewhere, or the class column is missing or one too many.
     """
+    if naming.label_colors and any(is_vector(Path(path)) for path in target):
+        raise ClassError(f"--label-colors is for label rasters; {label(target[0])} is a vector file: leave it out")
     if len(target) == 1 and is_vector(Path(target[0])):
         if naming.class_field is None:
             raise ClassError(f"{label(target[0])} is a vector file: say which column names the class, --class-field")
         return Polygons(Path(target[0]), naming.class_field, classes, grid, background=naming.background)
     if naming.class_field is not None:
         raise ClassError(f"--class-field is a column of a vector file; {label(target[0])} is a raster: leave it out")
-    return ClassRaster(open_labels(list(target), grid), classes)
+    colors = colors_of(named or classes) if naming.label_colors else None
+    return ClassRaster(open_labels(list(target), grid, table=named or classes, colors=colors), classes)
 
 
 def _open_probs(path: str, grid: Grid, classes: int) -> Source:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
-from landseg.classes import IGNORE_INDEX
+from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.labelvalues import Drawn, Meaning
 from landseg.surveyed import Surveyed
@@ -127,7 +127,9 @@ def _strangers(files: Sequence[Surveyed], meaning: Meaning, drawn: Drawn | None)
     told = [f"{meaning.text(value)} ({counts[value]:,} px)" for value in sorted(counts)]
     known = ", ".join(meaning.classes.names if drawn is not None else map(str, meaning.classes.values))
     text = f"values without a class in {len(holders)} files: {some(told)}; the table has {known}"
-    return [Finding("values", f"{text}: add them to it, or ignore them")]
+    few = drawn is None and len(counts) <= 3 and all(value > COLOR and float(value).is_integer() for value in counts)
+    how = " (" + " ".join(f"--ignore {int(value)}" for value in sorted(counts)) + ")" if few else ""
+    return [Finding("values", f"{text}: add them to it, or ignore them{how}")]
 
 
 def _known(one: Surveyed, meaning: Meaning) -> bool:

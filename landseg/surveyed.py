@@ -15,6 +15,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labelvalues import LabelValues, Meaning
+from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
 from landseg.report.imagery import nearest
@@ -41,6 +42,7 @@ class Surveyed:
         valid_px: pixels with data.
         values: labelled pixels with data, by value.
         label_fault: why the labels could not be read; None where they could, or where there are none.
+        left_out: pixels without a label or without imagery, by reason; those of ignored values are among ``values``.
         digest: equal for equal pixels.
         odd_alpha: an alpha band, 1-based, that holds more values than opacity does; it is read as no band.
         thumb: values (h, w) and where they are known, for a small picture.
@@ -56,6 +58,7 @@ class Surveyed:
     values: Counter[float] = field(default_factory=Counter)
     label_fault: str | None = None
     label_note: str | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
     digest: str | None = None
     odd_alpha: int | None = None
     thumb: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
@@ -69,6 +72,14 @@ class Surveyed:
     def pixel_ha(self) -> float | None:
         """Hectares of a pixel; None where its place is not known."""
         return None if self.grid.resolution_m is None else self.grid.resolution_m**2 / 10_000
+
+    def left_out_by(self, meaning: Meaning | None) -> LeftOut:
+        """All pixels that do not count, by reason."""
+        total = LeftOut(self.left_out.pixels.copy())
+        for value, count in self.values.items():
+            if meaning is not None and meaning.index(value) == IGNORE_INDEX:
+                total.add(Reason.IGNORED, count)
+        return total
 
     def to_json(self, meaning: Meaning | None) -> dict[str, Any]:
         """The facts as plain JSON values."""
@@ -90,6 +101,7 @@ class Surveyed:
             "dtypes": sorted(set(self.dtypes)),
             "nodata_share": 1 - self.valid_px / self.pixels,
             "pixels_by_class": by_class,
+            "left_out": self.left_out_by(meaning).to_json(),
         }
 
 
@@ -161,11 +173,14 @@ def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:
 
 def _count(found: Surveyed, labels: LabelValues, rect: Rect, valid: NDArray[np.bool_], thumb: _Thumb | None) -> None:
     try:
-        values, known = labels.read(rect)
+        values, why = labels.read_reasons(rect)
     except LandsegError as error:
-        found.label_fault, found.values = str(error), Counter()
+        found.label_fault, found.values, found.left_out = str(error), Counter(), LeftOut()
         return
-    known = known & valid
+    labelled = ~np.logical_or.reduce(list(why.values()))
+    known = labelled & valid
+    found.left_out.add_masks(why)
+    found.left_out.add(Reason.NO_IMAGERY, int(labelled.sum()) - int(known.sum()))
     if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         counts = np.bincount(values[known])
         found.values.update({int(value): int(counts[value]) for value in np.flatnonzero(counts)})

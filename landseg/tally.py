@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
+from landseg.geo.leftout import LeftOut
 from landseg.metrics.area import AreaEstimate, stratified
 from landseg.metrics.blocks import Blocks
 from landseg.metrics.border import BorderErrors
@@ -49,12 +50,14 @@ class Tally:
     Attributes:
         blocks: confusion matrices by spatial block.
         unlabelled: (K,) pixels that the map gives each class where the truth says nothing.
+        left_out: pixels that do not count, by reason.
     """
 
     def __init__(self, measures: Measures) -> None:
         self.measures = m = measures
         self.blocks = Blocks(m.classes, m.block)
         self.unlabelled = np.zeros(m.classes, np.int64)
+        self.left_out = LeftOut()
         self.boundary = None if m.distance is None else BoundaryIoU(m.classes, m.distance)
         self.surface = None if m.tolerance is None else SurfaceDice(m.classes, m.tolerance, m.spacing)
         self.border = None if m.borders is None else BorderErrors(*m.borders)
@@ -102,6 +105,7 @@ class Tally:
         """Take over what another has counted."""
         self.blocks.merge(other.blocks)
         self.unlabelled += other.unlabelled
+        self.left_out.merge(other.left_out)
         for name in ("boundary", "surface", "border", "calibration"):
             mine = getattr(self, name)
             if mine is not None:
