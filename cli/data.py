@@ -59,7 +59,9 @@ def command(
         wanted = None if split is None else _split_options(split, share, group, block, gap, aoi, seed)
         if wanted is None and (group is not None or block or gap or aoi):
             raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
-        how = InspectOptions(classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite, label_colors)
+        how = InspectOptions(
+            classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite, label_colors
+        )
         images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], paths[-1])
         found = inspect(images, labels, how)
     console.show(found.to_json(), as_json=as_json, text=_lines(found))

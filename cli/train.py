@@ -233,7 +233,11 @@ def command(
 
 
 def _lines(trained: "Trained") -> Iterator[str]:
+    from landseg.geo.leftout import left_out_line
+
     yield f"{trained.output}: learned from {trained.scenes} scenes"
+    if (left_out := left_out_line(trained.left_out)) is not None:
+        yield f"  {left_out}"
     if trained.metrics is None:
         yield "no scenes were kept out, so there are no figures; use --split or --keep-out for honest ones"
         return

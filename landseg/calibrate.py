@@ -11,6 +11,7 @@ from landseg.comparison import Naming
 from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
 from landseg.geo.leftout import LeftOut, left_out_line
+from landseg.geo.probs import normalized
 from landseg.metrics.calibration import Calibration, Reliability, Temperature, tempered
 from landseg.models import peek, shipped
 from landseg.models.card import Card
@@ -137,7 +138,9 @@ def calibrate(
     )
 
 
-def _fitted(judged: Sequence[Judged], left_out: LeftOut, *, workers: int, quiet: bool) -> tuple[Temperature, Calibration]:
+def _fitted(
+    judged: Sequence[Judged], left_out: LeftOut, *, workers: int, quiet: bool
+) -> tuple[Temperature, Calibration]:
     """The fit, and the reliability before it; ``left_out`` gets the pixels that do not count."""
     classes = len(judged[0].probs.classes)
     fit, before = Temperature(classes), Calibration(classes)
@@ -145,7 +148,7 @@ def _fitted(judged: Sequence[Judged], left_out: LeftOut, *, workers: int, quiet:
     def count(one: Judged, probs: Probs, truth: Labels) -> tuple[Temperature, Calibration]:
         part = Temperature(classes), Calibration(classes)
         part[0].update(probs, truth, rounded=one.rounded)
-        part[1].update(probs / probs.sum(0), truth)  # steps of 1/255 do not sum to 1
+        part[1].update(normalized(probs), truth)
         return part
 
     for mine, seen in each_strip(judged, count, workers=workers, quiet=quiet, left_out=left_out):

@@ -91,7 +91,7 @@ class ClassMap:
 
     @property
     def nodata(self) -> int:
-        """The value that landseg writes where there is no data: 0 if no class uses it, else 255, else the largest free.
+        """The value that landseg writes for no data: 0 if no class uses it, else 255, else the largest that is free.
 
         It says nothing about rasters of others: what is no data in these, they declare themselves.
         """
@@ -166,7 +166,7 @@ class ClassMap:
         if np.array_equal(moved[~strangers], table[~strangers]):
             indices = values - shift  # far faster than a table: 0 - 1 is 255
             doubtful = indices >= len(self)
-            if not strangers[shift - np.uint8(1)]:  # the value that becomes IGNORE_INDEX is ignored
+            if not strangers[int(shift) - 1]:  # the value that becomes IGNORE_INDEX is ignored
                 doubtful &= indices != IGNORE_INDEX
         else:
             indices = table[values]

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.errors import BandError, ClassError, GridError, LandsegError
+from landseg.errors import ClassError, GridError, LandsegError
 from landseg.geo.address import label
 from landseg.geo.aligned import open_labels
 from landseg.geo.aoi import Aoi, read_aoi
@@ -21,8 +21,8 @@ from landseg.geo.labelcolors import colors_of
 from landseg.geo.labels import is_vector
 from landseg.geo.leftout import LeftOut, parts_of
 from landseg.geo.legend import read_class_table, read_legend
+from landseg.geo.probs import ProbsFile
 from landseg.geo.raster import RasterFile
-from landseg.geo.source import Source, open_source
 from landseg.geo.truth import ClassRaster, Polygons, Truth
 from landseg.tally import Labels, Measures, Tally
 
@@ -61,16 +61,18 @@ class Pair:
         prediction: class indices; IGNORE_INDEX where nothing is predicted.
         truth: class indices; IGNORE_INDEX where nothing is known.
         aoi: the part that counts; None: all of it.
-        probs: (K bands) on the same grid, or None.
+        probs: of the same run, on the same grid, or None.
         tags: of the prediction.
+        bands: positions in ``probs`` of the classes in their order, then of classes that are ignored.
     """
 
     grid: Grid
     prediction: ClassRaster
     truth: Truth
     aoi: Aoi | None = None
-    probs: Source | None = None
+    probs: ProbsFile | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    bands: tuple[int, ...] = ()
 
     def read(self, rect: Rect) -> tuple[Labels, Labels]:
         """Truth and prediction (h, w) under a rectangle; neither says anything outside the area of interest."""
@@ -88,14 +90,16 @@ class Pair:
             truth[~inside] = predicted[~inside] = IGNORE_INDEX
         return truth, predicted, left_out
 
-    def read_probs(self, rect: Rect) -> NDArray[np.float32] | None:
-        """Probabilities (K, h, w), nan where there are none; None where none were named."""
+    def read_probs(self, rect: Rect) -> NDArray[np.float64] | None:
+        """Return probabilities (bands, h, w) in the order of ``bands``, nan where there are none; None without any.
+
+        Raises:
+            BandError: what is stored is no probabilities.
+        """
         if self.probs is None:
             return None
-        values, valid = self.probs.read(rect)
-        probs = values.astype(np.float32)
-        if values.dtype == np.uint8:
-            probs /= probs.sum(0, keepdims=True).clip(1)  # steps of 1/255 do not sum to 1
+        probs, valid = self.probs.read_normalized(rect)
+        probs = probs[list(self.bands)]
         probs[:, ~valid] = np.nan
         return probs
 
@@ -104,7 +108,7 @@ class Pair:
         probs = self.read_probs(rect)
         if probs is None:
             return np.full(rect.shape, np.nan, np.float32)
-        largest: NDArray[np.float32] = probs.max(0)
+        largest: NDArray[np.float32] = probs.max(0).astype(np.float32)
         if (outside := self._outside(rect)) is not None:
             largest[outside] = np.nan
         return largest
@@ -151,8 +155,13 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
         truth = open_truth(target, classes, naming, grid, named=named)
         opened.append(truth)
         aoi = None if naming.aoi is None else read_aoi(naming.aoi, grid)
-        source = None if probs is None else _open_probs(probs, grid, len(classes))
-        return Pair(grid, ours, truth, aoi, source, tags)
+        if probs is None:
+            return Pair(grid, ours, truth, aoi, None, tags)
+        found = _open_probs(probs, grid, named)
+        order = found.classes.values
+        bands = [order.index(value) for value in classes.values]
+        bands += [band for band in range(len(order)) if band not in bands]
+        return Pair(grid, ours, truth, aoi, found, tags, tuple(bands))
     except BaseException:
         for one in opened:
             one.close()
@@ -198,7 +207,7 @@ def tally(
             pair.grid.rect if pair.aoi is None else pair.aoi.rect,
             halo=total.halo,
             edge=measures.block,
-            layers=1 if pair.probs is None else measures.classes,  # probabilities are the bulk of what is held
+            layers=1 if pair.probs is None else 2 * len(pair.bands),  # probabilities are the bulk of what is held
         )
     )
 
@@ -285,17 +294,19 @@ def open_truth(
     return ClassRaster(open_labels(list(target), grid, table=named or classes, colors=colors), classes)
 
 
-def _open_probs(path: str, grid: Grid, classes: int) -> Source:
-    source = open_source(path)
+def _open_probs(path: str, grid: Grid, classes: ClassMap) -> ProbsFile:
+    """The probabilities of a prediction on its grid, with one band for each class."""
+    probs = ProbsFile(path, classes)
     try:
-        if source.count != classes:
-            raise BandError(f"{source.name} has {source.count} bands for {classes} classes; expected one for each")
-        if grid.offset_of(source.grid) != (0, 0) or source.grid.shape != grid.shape:
-            raise GridError(f"{source.name} lies on another grid than the prediction; name the one of the same run")
+        if set(probs.classes.values) != set(classes.values):
+            theirs, ours = (", ".join(map(str, table.values)) for table in (probs.classes, classes))
+            raise ClassError(f"{probs.name} has the classes {theirs}, the prediction {ours}; name the one of its run")
+        if grid.offset_of(probs.grid) != (0, 0) or probs.grid.shape != grid.shape:
+            raise GridError(f"{probs.name} lies on another grid than the prediction; name the one of the same run")
     except LandsegError:
-        source.close()
+        probs.close()
         raise
-    return source
+    return probs
 
 
 def refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str]) -> None:

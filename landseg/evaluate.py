@@ -216,4 +216,5 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
         spacing=spacing,
         borders=(borders.rows, borders.columns) if borders else None,
         confidences=any(pair.probs is not None for pair in pairs),
+        bands=next((len(pair.bands) for pair in pairs if pair.bands), None),
     )

@@ -183,6 +183,9 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
     if missed:
         without = "no prediction" if not options.naming.ignore else "no prediction, or an ignored one"
         notes.append(f"{missed} labelled pixels have {without}; they count as errors")
+    if counted.unjudged:
+        without = f"{counted.unjudged} labelled pixels have no probabilities"
+        notes.append(f"{without}; the calibration error is that of the others")
     if any(measure is not None and not measure.judged for measure in (counted.boundary, counted.surface)):
         notes.append("outlines are not judged: nowhere in the truth do two classes meet")
     if options.samples:

@@ -122,7 +122,7 @@ class AlignedLabels:
         values, valid, inside = (
             part.reshape(h, n, w, n).transpose(0, 2, 1, 3).reshape(h, w, n * n) for part in (values, valid, inside)
         )
-        return *_commonest(values, valid), inside.any(-1)
+        return *_commonest(values, valid), np.logical_or.reduce(inside, axis=-1)
 
     def _nearest(
         self, x: NDArray[np.float64], y: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Label rasters that are pictures: the colours of the class table as class values, and who is refused for being one."""
+"""Label rasters, as one band of class values: stored as such, or as a picture in the colours of the class table."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def colors_of(classes: ClassMap, ignored: Sequence[Color] = ()) -> dict[Color, i
         if entry.color in found:
             other = classes.names[classes.values.index(found[entry.color])]
             raise ClassError(
-                f"the classes {other} and {entry.name} have one colour, {color_text(entry.color)}: to be told apart in "
-                "a picture every class needs its own (color in the class table)"
+                f"the classes {other} and {entry.name} have one colour, {color_text(entry.color)}: to be told apart "
+                "in a picture every class needs its own (color in the class table)"
             )
         found[entry.color] = entry.value
     for color in ignored:
         if found.setdefault(color, IGNORED) != IGNORED:
-            raise ClassError(f"the colour {color_text(color)} is ignored and that of a class: leave out either of both")
+            raise ClassError(f"the colour {color_text(color)} is ignored and that of a class: leave out one of both")
     return found
 
 
@@ -139,9 +139,9 @@ def _is_palette(source: Source, colors: Colors) -> bool:
         meant = colors.get(color[:3])
         if value in values and meant is not None and meant not in (value, IGNORED):
             raise ClassError(
-                f"{source.name} is a palette image whose colours and values name different classes: value {value} has "
-                f"the colour of {meant}, {color_text(color[:3])}; convert it to be read by its colours (gdal_translate "
-                "-expand rgb), or leave out --label-colors to read its values"
+                f"{source.name} is a palette image whose colours and values name different classes: value {value} "
+                f"has the colour of {meant}, {color_text(color[:3])}; convert it to be read by its colours "
+                "(gdal_translate -expand rgb), or leave out --label-colors to read its values"
             )
     return True
 
@@ -171,8 +171,8 @@ def _several_bands(source: Source, table: ClassMap | None, *, truth: bool) -> st
             "--label-colors"
         )
     return (
-        f"{what}; if it is a picture of classes, give each its colour in the class table (color = [255, 0, 0]) and name "
-        "--label-colors"
+        f"{what}; if it is a picture of classes, give each its colour in the class table (color = [255, 0, 0]) and "
+        "name --label-colors"
     )
 
 

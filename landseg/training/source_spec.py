@@ -39,9 +39,9 @@ class SourceSpec:
             it is not, between them nothing is known. ``(nir - red) / (nir + red)`` of the first (red) and the last
             (near infrared) band, in whatever unit; 0 where both are 0, unknown where their sum is below.
         greenness: The same by excess green (Woebbecke et al. 1995), ``(2 g - r - b) / (r + g + b)`` of the first
-            three bands; pixels darker on average than 30/255 of the imagery's scale are left unknown. The scale is 255
-            for 8-bit imagery, otherwise mean + std of the recipe's first three bands (which is 255 for the 127 and 128
-            of 8 bits), whatever unit they are in.
+            three bands; pixels darker on average than 30/255 of the imagery's scale are left unknown. The scale is
+            255 for 8-bit imagery, otherwise mean + std of the recipe's first three bands (which is 255 for the 127
+            and 128 of 8 bits), whatever unit they are in.
         partial_class: A class name; a pixel is known to be of that class, or *not* to be of it, no more.
             Where no other source labels the same images, it teaches the one logit of that class and no other.
         coarse: Coarse labels, beside the others or in place of them: one raster under all images (a file, or several
@@ -96,11 +96,11 @@ class SourceSpec:
             raise TrainingError(f"source {self.name!r}: a partial_class goes with polygons of one class or an index")
         if self.label_colors and (self.values or not (self.labels or self._lists_labels)):
             raise TrainingError(
-                f"source {self.name!r}: label_colors goes with label rasters of the classes' own colours, not with values, "
-                "polygons or an index: leave it out"
+                f"source {self.name!r}: label_colors goes with label rasters in the classes' own colours, not with "
+                "values, polygons or an index: leave it out"
             )
         if self.ignored_colors and not self.label_colors:
-            raise TrainingError(f"source {self.name!r}: ignored_colors goes with label_colors: set it, or leave both out")
+            raise TrainingError(f"source {self.name!r}: ignored_colors goes with label_colors: set that too")
         if self.partial not in (None, "unknown", "others"):
             raise TrainingError(f"source {self.name!r}: partial is unknown or others, got {self.partial!r}")
         if not self.weight > 0 or not 0 < self.zoom[0] <= self.zoom[1]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,8 +33,8 @@ class Strange:
     counts: Counter[float] = field(default_factory=Counter)
 
 
-class Targets(ABC):
-    """What is known of the classes under any rectangle of one image.
+class Targets:
+    """What is known of the classes under any rectangle of one image; a kind of them defines one of the two readers.
 
     Attributes:
         needs_pixels: whether `read` looks at the imagery.
@@ -52,9 +51,10 @@ class Targets(ABC):
         """
         return self.read_reasons(rect, pixels)[0]
 
-    @abstractmethod
     def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
         """Return target values (h, w) as `read` does, and where and why nothing is known."""
+        target = self.read(rect, pixels)
+        return target, {Reason.OUTSIDE_LABELS: target == IGNORE_INDEX}
 
     def strange(self) -> list[Strange]:
         """The values without a class among what was read."""
@@ -122,7 +122,7 @@ class IndexTargets(Targets):
     """An index of the imagery: ``yes`` from the second limit on, ``no`` up to the first, nothing known between them.
 
     ``kind`` is "ndvi", of the first (red) and the last (near infrared) band, or "greenness", the excess green of the
-    first three (Woebbecke et al. 1995), which leaves pixels unknown whose mean is below 30/255 of the imagery's scale.
+    first three (Woebbecke et al. 1995), which leaves pixels unknown whose mean is below 30/255 of the scale.
     Both are ratios, the same in any unit.
 
     Attributes:

@@ -188,7 +188,8 @@ class ClassRaster:
         if not any(values.any() for values in self._reasons.values()):
             return
         counted = [part for part in (valid, inside) if part is not None and not part.all()]
-        seen = np.bincount((codes[np.logical_and.reduce(counted)] if counted else codes).ravel(), minlength=MAX_VALUE + 1)
+        pixels = codes[np.logical_and.reduce(counted)] if counted else codes.ravel()
+        seen = np.bincount(pixels, minlength=MAX_VALUE + 1)
         for reason, values in self._reasons.items():
             left_out.add(reason, int(seen[values].sum()))
 
