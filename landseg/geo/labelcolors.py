@@ -166,8 +166,8 @@ def _several_bands(source: Source, table: ClassMap | None, *, truth: bool) -> st
     if all(code % 0x10101 == 0 for code in looked_at):
         values = ", ".join(str(code // 0x10101) for code in sorted(looked_at)[:8])
         return (
-            f"{what}; its bands are all equal, with the values {values}: keep one (gdal_translate -b 1 {source.name} "
-            "ONE.tif), which needs these values in the class table; or give the classes these colours there and name "
+            f"{what}; its bands are all equal, with the values {values}: keep one (gdal_translate -b 1 IN "
+            "OUT.tif), which needs these values in the class table; or give the classes these colours there and name "
             "--label-colors"
         )
     return (

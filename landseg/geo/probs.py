@@ -95,7 +95,7 @@ class ProbsFile:
         return np.clip(probs, 0.0, 1.0), valid
 
     def read_normalized(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return probabilities (K, h, w) whose sum is 1 wherever there is data, to judge confidences by, and validity.
+        """Return probabilities (K, h, w) whose sum is 1 wherever there is data, to be judged, and validity (h, w).
 
         What is stored is rounded, most of all in steps of 1/255, so that its sum is not quite 1.
 

@@ -184,7 +184,7 @@ def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
     try:
         source = label_source(path, table=labels.classes, colors=labels.colors)
     except BandError as error:
-        return "label rasters are not of the kind that was expected", str(error)
+        return f"a label raster {str(error).removeprefix(f'{path.name} ')}", str(path)
     with source:
         mine = source.grid
         if _nowhere(mine) and _nowhere(grid) and mine.shape != grid.shape:
