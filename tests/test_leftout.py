@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from labelled import NETWORK, QUICK, place, write
 from typer.testing import CliRunner
 
 import landseg.comparison
-from labelled import NETWORK, QUICK, place, write
 from landseg.cli.main import app
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import LeftOut, Reason, left_out_line, parts_of
