@@ -140,17 +140,17 @@ def judged_by_evaluate(tmp_path: Path, *files: str, naming: Naming | None = None
 def test_bytes_on_a_bins_limit_are_in_the_bin_that_calibrate_puts_them_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Steps of 17/255 are the limits of the 15 bins; every other bin is all right, the rest all wrong."""
+    """Steps of 17/255 are the limits of the 15 bins; what lies on one is wrong here, the rest is right."""
     rng = np.random.default_rng(5)
-    first = rng.integers(8, 15, (60, 80)) * 17
+    first = rng.integers(8, 14, (60, 80)) * 17 + rng.choice([0, 0, 5, 12], (60, 80))
     stored = np.stack([first, (255 - first) // 2, 255 - first - (255 - first) // 2]).astype(np.float32) / 255
-    truth = (first // 17 % 2).astype(np.uint8)
+    truth = (first % 17 == 0).astype(np.uint8)
     files = write_probs(tmp_path / "p.tif", stored, dtype="uint8"), write_truth(tmp_path / "t.tif", truth)
     exact = calibrate(*files).before.ece
     assert judged_by_evaluate(tmp_path, *files) == exact
     by_hand = np.zeros((15, 3))
-    for confidence, hit in zip((first / 17).astype(int).ravel(), (truth == 0).ravel(), strict=True):
-        by_hand[confidence - 1] += (1, confidence / 15, hit)  # a bin holds its upper end
+    for confidence, hit in zip(first.ravel(), (truth == 0).ravel(), strict=True):
+        by_hand[-(-confidence // 17) - 1] += (1, confidence / 255, hit)  # a bin holds its upper end
     assert exact == pytest.approx(np.abs(by_hand[:, 2] - by_hand[:, 1]).sum() / truth.size, abs=1e-12)
 
     def single(self: ProbsFile, rect: Rect) -> tuple[NDArray[Any], NDArray[np.bool_]]:
