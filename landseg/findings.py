@@ -10,6 +10,7 @@ from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.labelvalues import Drawn, Meaning
 from landseg.surveyed import Surveyed
+from landseg.training.lookalikes import lookalikes
 from landseg.training.overlap import identical, overlaps
 
 _TOLD = 5
@@ -79,6 +80,11 @@ def about_ground(files: Sequence[Surveyed]) -> list[Finding]:
     for many in identical([one.digest for one in files]):
         names = some([files[i].name for i in many])
         found.append(Finding("duplicate", f"{len(many)} files hold the same pixels: {names}"))
+    alike = lookalikes(*zip(*[(one.sketch, one.grid, one.digest) for one in files], strict=True)) if files else []
+    if alike:
+        told = [f"{files[pair.first].name} and {files[pair.second].name} ({pair.how})" for pair in alike]
+        text = f"{len(alike)} pairs of images are nearly the same picture: {some(told)}"
+        found.append(Finding("duplicate", f"{text}; a split by file keeps them together"))
     pairs = overlaps([one.grid for one in files])
     if pairs:
         told = [f"{files[p.first].name} and {files[p.second].name} by {p.share:.0%}" for p in pairs]

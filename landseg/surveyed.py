@@ -21,6 +21,7 @@ from landseg.geo.statistics import BandStatistics
 from landseg.report.imagery import nearest
 from landseg.report.sheet import fitted
 from landseg.training.blocks import Blocks
+from landseg.training.lookalikes import Sketch, Sketcher
 from landseg.training.overlap import PixelHash
 from landseg.training.scene import Scene
 
@@ -44,6 +45,7 @@ class Surveyed:
         label_fault: why the labels could not be read; None where they could, or where there are none.
         left_out: pixels without a label or without imagery, by reason; those of ignored values are among ``values``.
         digest: equal for equal pixels.
+        sketch: of its middle, by which nearly equal pictures are found.
         odd_alpha: an alpha band, 1-based, that holds more values than opacity does; it is read as no band.
         thumb: values (h, w) and where they are known, for a small picture.
     """
@@ -60,6 +62,7 @@ class Surveyed:
     label_note: str | None = None
     left_out: LeftOut = field(default_factory=LeftOut)
     digest: str | None = None
+    sketch: Sketch | None = field(default=None, repr=False)
     odd_alpha: int | None = None
     thumb: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
 
@@ -127,11 +130,12 @@ def survey(
         found.odd_alpha = _odd_alpha(source)
         opened = _opened(open_labels, found)
         thumb = _Thumb(source.grid.shape) if picture else None
-        hashed = PixelHash(source.grid.shape)
+        hashed, sketcher = PixelHash(source.grid.shape), Sketcher(source.grid.shape)
         try:
             for rect in Blocks.of(source.grid.shape, _PIECE):
                 pixels, valid = source.read(rect)
                 hashed.update(pixels, valid)
+                sketcher.update(rect, pixels, valid)
                 found.valid_px += int(valid.sum())
                 for band, one in zip(pixels, own.values(), strict=True):
                     one.update(band[valid].astype(one.dtype, copy=False))
@@ -140,7 +144,7 @@ def survey(
         finally:
             if opened is not None:
                 opened.close()
-    found.digest = hashed.digest()
+    found.digest, found.sketch = hashed.digest(), sketcher.sketch()
     found.thumb = None if thumb is None or opened is None or found.label_fault else (thumb.values, thumb.known)
     for key, one in own.items():
         statistics.setdefault(key, BandStatistics(one.dtype)).merge(one)
