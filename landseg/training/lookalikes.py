@@ -136,9 +136,9 @@ def _same_picture(one: Sketch, two: Sketch) -> str | None:
         product = np.fft.irfft2(spectrum * np.fft.rfft2(template, area.shape).conj(), area.shape)
         score = product[: energy.shape[0], : energy.shape[1]]
         score = score / np.sqrt(np.maximum(energy * float((template**2).sum()), 1e-6))
-        row, column = np.unravel_index(int(score.argmax()), score.shape)
+        row, column = divmod(int(score.argmax()), score.shape[1])
         if score[row, column] > best:
-            best, place = float(score[row, column]), (way, int(row), int(column))
+            best, place = float(score[row, column]), (way, row, column)
     if place is None:
         return None
     way, row, column = place

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.aoi import Aoi, read_aoi
+from landseg.geo.bands import band_table
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.legend import is_class_raster, own_legend, read_class_table, read_legend
@@ -60,6 +61,7 @@ class ClassRaster:
             if len(bands) != 1:
                 raise BandError(f"{self.file.label} has {len(bands)} bands: expected a class raster with one")
             self.whole = self.file.info.grid
+            self._band = band_table(self.file, [1])
             self.aoi: Aoi | None = None if aoi is None else read_aoi(aoi, self.whole)
             self.rect = self.whole.rect if self.aoi is None else self.aoi.rect
             self.grid: Grid = self.whole.crop(self.rect)
@@ -202,8 +204,7 @@ class ClassRaster:
                 return np.isfinite(raw) if raw.dtype.kind == "f" else None
             if raw.dtype in (np.uint8, np.uint16):
                 return None
-        valid = self.file.read_mask(1, rect)
-        return valid & np.isfinite(raw) if raw.dtype.kind == "f" else valid
+        return self.file.read_mask(1, rect) & self._band.has_data(raw[None])
 
     def _look(self, values: NDArray[Any]) -> None:
         """Notes which values occur, and refuses what a class raster does not have."""
