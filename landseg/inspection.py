@@ -12,14 +12,14 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
-from landseg.findings import ClassShare, Finding, about_classes, about_files, about_ground, some
+from landseg.findings import ClassShare, Finding, about_classes, about_drawn, about_files, about_ground, some
 from landseg.geo.labelcolors import Colors, colors_of
-from landseg.geo.labels import is_vector
 from landseg.geo.labelvalues import Meaning
 from landseg.geo.leftout import LeftOut
 from landseg.geo.legend import read_class_table
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import PERCENTILES
+from landseg.geo.vectorname import is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
@@ -41,6 +41,7 @@ class InspectOptions:
         split: also split, and look for leaks.
         sheet: PNG to write with the scenes and their labels.
         overwrite: replace it where it exists.
+        buffer_m: metres around lines and points of a vector file that count as theirs; None: these are refused.
         label_colors: label rasters are pictures in the colours of the class table.
     """
 
@@ -51,6 +52,7 @@ class InspectOptions:
     split: SplitOptions | None = None
     sheet: Path | None = None
     overwrite: bool = False
+    buffer_m: float | None = None
     label_colors: bool = False
 
 
@@ -114,7 +116,11 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     named = None if options.classes is None else read_class_table(options.classes)
     table = None if named is None else named.ignoring(options.ignore)
     colors = _colors(named, labels) if options.label_colors else None
-    drawn = drawn_in(labels, table, field=options.class_field, background=options.background)
+    drawn = drawn_in(
+        labels, table, field=options.class_field, background=options.background, buffer_m=options.buffer_m
+    )
+    if drawn is not None:
+        findings += about_drawn(drawn, [item.image for item in items])
     shown = set(picked(len(items))) if options.sheet is not None else set()
     names = scene_names([item.image for item in items])
     statistics: Statistics = {}
@@ -151,7 +157,7 @@ def _colors(table: ClassMap | None, labels: str | None) -> Colors:
     Raises:
         ClassError: no table says so, or the labels are no rasters.
     """
-    if labels is not None and is_vector(Path(labels)):
+    if labels is not None and is_vector(labels):
         raise ClassError(f"--label-colors is for label rasters; {labels} is a vector file: leave it out")
     if table is None:
         raise ClassError("--label-colors needs the colours of the classes: name their table with --classes")
@@ -173,7 +179,7 @@ def _check_sheet(options: InspectOptions) -> None:
 def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -> list[Item]:
     """Every image with its labels; those without are told."""
     found = find_images(images)
-    if labels is not None and not Path(labels).exists() and not glob(labels):
+    if labels is not None and not is_there(labels) and not glob(labels):
         raise TrainingError(f"{labels} does not exist: expected a folder of label rasters or a vector file")
     try:
         items = pair(images, labels)
