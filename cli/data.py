@@ -28,6 +28,7 @@ def command(
     class_field: options.ClassField = None,
     buffer: options.Buffer = None,
     background: options.Background = None,
+    label_colors: options.LabelColors = False,
     split: Annotated[
         str | None,
         typer.Option("--split", metavar="file|block|column|aoi|random", help="Also split, and look for leaks."),
@@ -61,7 +62,9 @@ def command(
         wanted = None if split is None else _split_options(split, share, group, block, gap, aoi, seed)
         if wanted is None and (group is not None or block or gap or aoi):
             raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
-        how = InspectOptions(classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite, buffer)
+        how = InspectOptions(
+            classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite, buffer, label_colors
+        )
         images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], with_layer(paths[-1], layer))
         if labels is None and layer is not None:
             raise typer.BadParameter("--layer goes with a vector file of labels")
@@ -105,6 +108,8 @@ def _lines(found: "Inspection") -> Iterator[str]:
     if found.classes:
         yield ""
         yield from _about_classes(found)
+    if (left_out := found.left_out.line()) is not None:
+        yield f"  {left_out}"
     if found.split is not None:
         learned, kept = len(found.split.learned), len(found.split.kept)
         yield ""

@@ -28,6 +28,9 @@ Ignore = Annotated[
     list[int] | None,
     typer.Option("--ignore", metavar="VALUE", help="A further value that means unknown."),
 ]
+LabelColors = Annotated[
+    bool, typer.Option("--label-colors", help="Label rasters are pictures in the colours of the class table.")
+]
 ClassField = Annotated[
     str | None, typer.Option("--class-field", metavar="COLUMN", help="Of a vector file: the column with the class.")
 ]

@@ -39,6 +39,7 @@ def command(
     class_field: options.ClassField = None,
     buffer: options.Buffer = None,
     background: options.Background = None,
+    label_colors: options.LabelColors = False,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches.", rich_help_panel=_DATA)
     ] = False,
@@ -193,6 +194,7 @@ def command(
             class_field=class_field,
             background=background,
             all_touched=all_touched,
+            label_colors=label_colors,
             partial=partial,
             bands=options.numbers(bands, "--bands", int),
             folder=data,
@@ -243,7 +245,11 @@ def command(
 
 
 def _lines(trained: "Trained") -> Iterator[str]:
+    from landseg.geo.leftout import left_out_line
+
     yield f"{trained.output}: learned from {trained.scenes} scenes"
+    if (left_out := left_out_line(trained.left_out)) is not None:
+        yield f"  {left_out}"
     if trained.metrics is None:
         yield "no scenes were kept out, so there are no figures; use --split or --keep-out for honest ones"
         return

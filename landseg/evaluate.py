@@ -13,6 +13,7 @@ from landseg.evaluation import Evaluation
 from landseg.geo.address import label
 from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
+from landseg.geo.leftout import Reason
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, write_csv
 from landseg.summary import EvaluateOptions, common_metres, summary
@@ -101,6 +102,8 @@ def count(
             progress.add(core.area)
 
         counted, strange = tally(pairs, _measures(pairs, options), workers=options.workers, seen=strip)
+    beyond = sum(pair.grid.rect.area for pair in pairs) - sum(region.area for region in regions)
+    counted.left_out.add(Reason.OUTSIDE_AOI, beyond)
     if strange:
         raise ClassError("; ".join(strange))
     if not counted.blocks.table().any():
@@ -213,4 +216,5 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
         spacing=spacing,
         borders=(borders.rows, borders.columns) if borders else None,
         confidences=any(pair.probs is not None for pair in pairs),
+        bands=next((len(pair.bands) for pair in pairs if pair.bands), None),
     )

@@ -122,6 +122,7 @@ class Evaluation:
         seam: the error rate near those borders against that elsewhere.
         worst: windows with the most errors, worst first, over all scenes.
         scenes: names of the predicted rasters, in the order in which they were counted.
+        left_out: pixels that did not count, by reason (see `landseg.geo.leftout.Reason`).
         notes: what the reader has to know: how the grids were aligned, what void was, what was left out.
     """
 
@@ -149,6 +150,7 @@ class Evaluation:
     seam: Seam | None = None
     worst: tuple[WorstWindow, ...] = ()
     scenes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

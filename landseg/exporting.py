@@ -113,7 +113,15 @@ class ExportRun:
         crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_name(self.crs)
         count = int(self.counts.sum())
         return ExportSummary(
-            self.out, self._paths, form.name, count, tuple(totals), crs, tuple(self.further), round(seconds, 3)
+            self.out,
+            self._paths,
+            form.name,
+            count,
+            tuple(totals),
+            crs,
+            tuple(self.further),
+            round(seconds, 3),
+            self.source.left_out.to_json(),
         )
 
     def _tell_absent(self) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from landseg.classes import IGNORE_INDEX
+from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.labelvalues import Drawn, Meaning
 from landseg.geo.source import FileSource
 from landseg.surveyed import Surveyed
+from landseg.training.lookalikes import lookalikes
 from landseg.training.overlap import identical, overlaps
 
 _TOLD = 5
@@ -94,6 +95,11 @@ def about_ground(files: Sequence[Surveyed]) -> list[Finding]:
     for many in identical([one.digest for one in files]):
         names = some([files[i].name for i in many])
         found.append(Finding("duplicate", f"{len(many)} files hold the same pixels: {names}"))
+    alike = lookalikes(*zip(*[(one.sketch, one.grid, one.digest) for one in files], strict=True)) if files else []
+    if alike:
+        told = [f"{files[pair.first].name} and {files[pair.second].name} ({pair.how})" for pair in alike]
+        text = f"{len(alike)} pairs of images are nearly the same picture: {some(told)}"
+        found.append(Finding("duplicate", f"{text}; a split by file keeps them together"))
     pairs = overlaps([one.grid for one in files])
     if pairs:
         told = [f"{files[p.first].name} and {files[p.second].name} by {p.share:.0%}" for p in pairs]
@@ -142,7 +148,9 @@ def _strangers(files: Sequence[Surveyed], meaning: Meaning, drawn: Drawn | None)
     told = [f"{meaning.text(value)} ({counts[value]:,} px)" for value in sorted(counts)]
     known = ", ".join(meaning.classes.names if drawn is not None else map(str, meaning.classes.values))
     text = f"values without a class in {len(holders)} files: {some(told)}; the table has {known}"
-    return [Finding("values", f"{text}: add them to it, or ignore them")]
+    few = drawn is None and len(counts) <= 3 and all(value > COLOR and float(value).is_integer() for value in counts)
+    how = " (" + " ".join(f"--ignore {int(value)}" for value in sorted(counts)) + ")" if few else ""
+    return [Finding("values", f"{text}: add them to it, or ignore them{how}")]
 
 
 def _known(one: Surveyed, meaning: Meaning) -> bool:

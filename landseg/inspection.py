@@ -10,15 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from landseg.classes import IGNORE_INDEX
-from landseg.errors import LandsegError, OutputError, TrainingError
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
 from landseg.findings import ClassShare, Finding, about_classes, about_drawn, about_files, about_ground, some
+from landseg.geo.labelcolors import Colors, colors_of
 from landseg.geo.labelvalues import Meaning
+from landseg.geo.leftout import LeftOut
 from landseg.geo.legend import read_class_table
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import PERCENTILES
-from landseg.geo.vectorname import is_there
-from landseg.meaning import Legend, drawn_in, opener, understood, with_ignored
+from landseg.geo.vectorname import is_there, is_vector
+from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
 from landseg.report.thumbnail import EMPTY
@@ -40,6 +42,7 @@ class InspectOptions:
         sheet: PNG to write with the scenes and their labels.
         overwrite: replace it where it exists.
         buffer_m: metres around lines and points of a vector file that count as theirs; None: these are refused.
+        label_colors: label rasters are pictures in the colours of the class table.
     """
 
     classes: Path | None = None
@@ -50,6 +53,7 @@ class InspectOptions:
     sheet: Path | None = None
     overwrite: bool = False
     buffer_m: float | None = None
+    label_colors: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Inspection:
         findings: what is wrong or worth knowing, as sentences.
         split: who is learned and kept, where that was asked for.
         sheet: the picture, where one was.
+        left_out: pixels of labelled images that do not count, by reason.
     """
 
     files: list[Surveyed]
@@ -72,6 +77,7 @@ class Inspection:
     meaning: Meaning | None = field(repr=False)
     split: Split | None = None
     sheet: Path | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def to_json(self) -> dict[str, Any]:
         """The whole of it as plain JSON values."""
@@ -86,6 +92,7 @@ class Inspection:
             "findings": [vars(one) for one in self.findings],
             "split": None if self.split is None else _split_json(self.split, self.classes),
             "sheet": None if self.sheet is None else str(self.sheet),
+            "left_out": self.left_out.to_json(),
         }
 
 
@@ -106,7 +113,9 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     _check_sheet(options)
     findings: list[Finding] = []
     items = _items(images, labels, findings)
-    table = None if options.classes is None else with_ignored(read_class_table(options.classes), options.ignore)
+    named = None if options.classes is None else read_class_table(options.classes)
+    table = None if named is None else named.ignoring(options.ignore)
+    colors = _colors(named, labels) if options.label_colors else None
     drawn = drawn_in(
         labels, table, field=options.class_field, background=options.background, buffer_m=options.buffer_m
     )
@@ -119,7 +128,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     opens: dict[Path, LabelsOf] = {}
     legend = Legend()
     for number, (name, item) in enumerate(zip(names, items, strict=True)):
-        opens[item.image] = opener(item, drawn, legend)
+        opens[item.image] = opener(item, drawn, legend, table=named, colors=colors)
         labelled_by = str(item.labels) if item.labels else labels if drawn else None
         try:
             files.append(
@@ -131,13 +140,28 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         raise TrainingError(f"none of the {len(items)} images can be read; the first: {findings[-len(items)].text}")
     values = sorted({value for one in files for value in one.values})
     meaning = understood(values, table, drawn, legend, ignore=options.ignore)
-    classes = _shares(files, meaning)
+    classes, left_out = _shares(files, meaning), LeftOut()
+    for one in files:
+        left_out.merge(one.left_out_by(meaning))
     findings += about_files(files) + about_ground(files) + about_classes(files, meaning, classes, drawn)
     said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:
         _draw(files, classes, meaning, options.sheet, parts)
-    return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet)
+    return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet, left_out)
+
+
+def _colors(table: ClassMap | None, labels: str | None) -> Colors:
+    """What the colours of label rasters mean.
+
+    Raises:
+        ClassError: no table says so, or the labels are no rasters.
+    """
+    if labels is not None and is_vector(labels):
+        raise ClassError(f"--label-colors is for label rasters; {labels} is a vector file: leave it out")
+    if table is None:
+        raise ClassError("--label-colors needs the colours of the classes: name their table with --classes")
+    return colors_of(table)
 
 
 def _check_sheet(options: InspectOptions) -> None:

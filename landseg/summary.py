@@ -91,6 +91,7 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
         seam=None if counted.border is None else counted.border.seam(_NEAR, count=options.samples, seed=options.seed),
         worst=_worst(counted, [pair.grid for pair in pairs]),
         scenes=scene_names([pair.prediction.paths[0] for pair in pairs]),
+        left_out=counted.left_out.to_json(),
     )
     return replace(found, notes=tuple(_notes(pairs, counted, options)))
 
@@ -176,10 +177,15 @@ def _worst(counted: Tally, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
 def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[str]:
     """What has to be known to read the figures."""
     notes = list(dict.fromkeys(pair.truth.note for pair in pairs))[:8]
+    if (left_out := counted.left_out.line()) is not None:
+        notes.append(left_out)
     missed = int(counted.blocks.table()[:, -1].sum())
     if missed:
         without = "no prediction" if not options.naming.ignore else "no prediction, or an ignored one"
         notes.append(f"{missed} labelled pixels have {without}; they count as errors")
+    if counted.unjudged:
+        without = f"{counted.unjudged} labelled pixels have no probabilities"
+        notes.append(f"{without}; the calibration error is that of the others")
     if any(measure is not None and not measure.judged for measure in (counted.boundary, counted.surface)):
         notes.append("outlines are not judged: nowhere in the truth do two classes meet")
     if options.samples:

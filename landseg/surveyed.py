@@ -15,11 +15,13 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labelvalues import LabelValues, Meaning
+from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
 from landseg.report.imagery import nearest
 from landseg.report.sheet import fitted
 from landseg.training.blocks import Blocks
+from landseg.training.lookalikes import Sketch, Sketcher
 from landseg.training.overlap import PixelHash
 from landseg.training.scene import Scene
 
@@ -41,7 +43,9 @@ class Surveyed:
         valid_px: pixels with data.
         values: labelled pixels with data, by value.
         label_fault: why the labels could not be read; None where they could, or where there are none.
+        left_out: pixels without a label or without imagery, by reason; those of ignored values are among ``values``.
         digest: equal for equal pixels.
+        sketch: of its middle, by which nearly equal pictures are found.
         odd_alpha: an alpha band, 1-based, that holds more values than opacity does; it is read as no band.
         thumb: values (h, w) and where they are known, for a small picture.
     """
@@ -56,7 +60,9 @@ class Surveyed:
     values: Counter[float] = field(default_factory=Counter)
     label_fault: str | None = None
     label_note: str | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
     digest: str | None = None
+    sketch: Sketch | None = field(default=None, repr=False)
     odd_alpha: int | None = None
     thumb: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
 
@@ -69,6 +75,14 @@ class Surveyed:
     def pixel_ha(self) -> float | None:
         """Hectares of a pixel; None where its place is not known."""
         return None if self.grid.resolution_m is None else self.grid.resolution_m**2 / 10_000
+
+    def left_out_by(self, meaning: Meaning | None) -> LeftOut:
+        """All pixels that do not count, by reason."""
+        total = LeftOut(self.left_out.pixels.copy())
+        for value, count in self.values.items():
+            if meaning is not None and meaning.index(value) == IGNORE_INDEX:
+                total.add(Reason.IGNORED, count)
+        return total
 
     def to_json(self, meaning: Meaning | None) -> dict[str, Any]:
         """The facts as plain JSON values."""
@@ -90,6 +104,7 @@ class Surveyed:
             "dtypes": sorted(set(self.dtypes)),
             "nodata_share": 1 - self.valid_px / self.pixels,
             "pixels_by_class": by_class,
+            "left_out": self.left_out_by(meaning).to_json(),
         }
 
 
@@ -115,11 +130,12 @@ def survey(
         found.odd_alpha = _odd_alpha(source)
         opened = _opened(open_labels, found)
         thumb = _Thumb(source.grid.shape) if picture else None
-        hashed = PixelHash(source.grid.shape)
+        hashed, sketcher = PixelHash(source.grid.shape), Sketcher(source.grid.shape)
         try:
             for rect in Blocks.of(source.grid.shape, _PIECE):
                 pixels, valid = source.read(rect)
                 hashed.update(pixels, valid)
+                sketcher.update(rect, pixels, valid)
                 found.valid_px += int(valid.sum())
                 for band, one in zip(pixels, own.values(), strict=True):
                     one.update(band[valid].astype(one.dtype, copy=False))
@@ -128,7 +144,7 @@ def survey(
         finally:
             if opened is not None:
                 opened.close()
-    found.digest = hashed.digest()
+    found.digest, found.sketch = hashed.digest(), sketcher.sketch()
     found.thumb = None if thumb is None or opened is None or found.label_fault else (thumb.values, thumb.known)
     for key, one in own.items():
         statistics.setdefault(key, BandStatistics(one.dtype)).merge(one)
@@ -161,11 +177,14 @@ def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:
 
 def _count(found: Surveyed, labels: LabelValues, rect: Rect, valid: NDArray[np.bool_], thumb: _Thumb | None) -> None:
     try:
-        values, known = labels.read(rect)
+        values, why = labels.read_reasons(rect)
     except LandsegError as error:
-        found.label_fault, found.values = str(error), Counter()
+        found.label_fault, found.values, found.left_out = str(error), Counter(), LeftOut()
         return
-    known = known & valid
+    labelled = ~np.logical_or.reduce(list(why.values()))
+    known = labelled & valid
+    found.left_out.add_masks(why)
+    found.left_out.add(Reason.NO_IMAGERY, int(labelled.sum()) - int(known.sum()))
     if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         counts = np.bincount(values[known])
         found.values.update({int(value): int(counts[value]) for value in np.flatnonzero(counts)})

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
+from landseg.geo.leftout import LeftOut
 from landseg.metrics.area import AreaEstimate, stratified
 from landseg.metrics.blocks import Blocks
 from landseg.metrics.border import BorderErrors
@@ -32,6 +33,7 @@ class Measures:
         spacing: (row, column) distance between pixels.
         borders: rows and columns where windows meet; None where they are not known.
         confidences: whether there are probabilities to judge.
+        bands: of these; None: one for each class. The first are those of the classes.
     """
 
     classes: int
@@ -41,6 +43,7 @@ class Measures:
     spacing: tuple[float, float] = (1.0, 1.0)
     borders: tuple[Sequence[int], Sequence[int]] | None = None
     confidences: bool = False
+    bands: int | None = None
 
 
 class Tally:
@@ -49,16 +52,20 @@ class Tally:
     Attributes:
         blocks: confusion matrices by spatial block.
         unlabelled: (K,) pixels that the map gives each class where the truth says nothing.
+        left_out: pixels that do not count, by reason.
+        unjudged: labelled pixels without probabilities, where there are any of others.
     """
 
     def __init__(self, measures: Measures) -> None:
         self.measures = m = measures
         self.blocks = Blocks(m.classes, m.block)
         self.unlabelled = np.zeros(m.classes, np.int64)
+        self.left_out = LeftOut()
+        self.unjudged = 0
         self.boundary = None if m.distance is None else BoundaryIoU(m.classes, m.distance)
         self.surface = None if m.tolerance is None else SurfaceDice(m.classes, m.tolerance, m.spacing)
         self.border = None if m.borders is None else BorderErrors(*m.borders)
-        self.calibration = Calibration(m.classes) if m.confidences else None
+        self.calibration = Calibration(m.bands or m.classes) if m.confidences else None
 
     @property
     def halo(self) -> int:
@@ -83,7 +90,7 @@ class Tally:
             rect: of the raster's pixels.
             core: inside it.
             raster: number of the raster, from 0.
-            probs: (K, h, w) of the core alone.
+            probs: (bands, h, w) of the core alone.
         """
         part = core.relative_to(rect).slices
         true, ours = truth[part], predicted[part]
@@ -97,11 +104,14 @@ class Tally:
             self.border.update(true, ours, top=core.top, left=core.left)
         if probs is not None and self.calibration is not None:
             self.calibration.update(probs, true)
+            self.unjudged += int((np.isnan(probs[0]) & (true < self.measures.classes)).sum())
 
     def merge(self, other: Tally) -> None:
         """Take over what another has counted."""
         self.blocks.merge(other.blocks)
         self.unlabelled += other.unlabelled
+        self.left_out.merge(other.left_out)
+        self.unjudged += other.unjudged
         for name in ("boundary", "surface", "border", "calibration"):
             mine = getattr(self, name)
             if mine is not None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from landseg.errors import TrainingError
+from landseg.geo.leftout import LeftOut
 from landseg.geo.store import disk_errors
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
@@ -45,12 +46,16 @@ RECIPE = "train.toml"  # in the run folder
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run made: the model file and its figures on the scenes that were kept out."""
+    """What a training run made: the model file and its figures on the scenes that were kept out.
+
+    ``left_out`` are the pixels of the scenes that were learned from that taught nothing, by reason.
+    """
 
     output: Path
     scenes: int
     kept_out: int
     metrics: Metrics | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
@@ -59,6 +64,7 @@ class Trained:
             "scenes": self.scenes,
             "kept_out": self.kept_out,
             "metrics": None if self.metrics is None else self.metrics.to_json(),
+            "left_out": dict(self.left_out),
         }
 
 
@@ -121,6 +127,11 @@ def train(
     census = take_census(made.learned, seed=recipe.fit.seed)
     for line in remarks(made.learned, census, recipe.classes.names):
         report(f"note: {line}")
+    left_out = LeftOut()
+    for scene in made.learned:
+        left_out.merge(scene.left_out)
+    if left_out:
+        report(f"note: {left_out.line()}")
     statistics = settled(
         made.learned,
         opened.coarse,
@@ -131,7 +142,7 @@ def train(
     )
     network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     if not first_process():  # under torchrun one process measures and writes
-        return Trained(output, len(made.learned), len(made.kept), None)
+        return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json())
     card = card_of(recipe, network, sources, keep_out=keep_out, figures=figures, statistics=statistics)
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
@@ -139,7 +150,7 @@ def train(
         figures = measure(Model(network, card, output, ""), kept, folder / "kept", measured_on=made.how)
         card = replace(card, metrics=figures)
     save_model(output, network, card, overwrite=overwrite)
-    return Trained(output, len(made.learned), len(made.kept), figures)
+    return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json())
 
 
 def _fitted(

@@ -24,6 +24,7 @@ from landseg.geo.address import gdal_path, is_remote, label, without_queries
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
+from landseg.geo.tiffnodata import integer_nodata
 from landseg.geo.vrt import missing_member
 
 CACHE_MIB = 256
@@ -235,7 +236,7 @@ class RasterFile:
             grid=_grid(dataset, georeferenced, self.label),
             driver=dataset.driver,
             dtypes=tuple(dataset.dtypes),
-            nodata=tuple(dataset.nodatavals),
+            nodata=_nodata(dataset, self.path),
             colorinterp=tuple(entry.name for entry in dataset.colorinterp),
             names=tuple(dataset.descriptions),
             masked="dataset" if all(shared) else "band" if any(own) else "none",
@@ -251,6 +252,13 @@ class RasterFile:
         return RasterError(
             f"{self.label}: cannot read {where} ({_reason(error)}); it is damaged or incomplete: {again}"
         )
+
+
+def _nodata(dataset: Any, path: str) -> tuple[float | None, ...]:
+    wide = dataset.driver == "GTiff" and {"int64", "uint64"} & set(dataset.dtypes)
+    if not wide or set(dataset.nodatavals) == {None}:
+        return tuple(dataset.nodatavals)
+    return tuple(integer_nodata(path, value) for value in dataset.nodatavals)
 
 
 def _grid(dataset: Any, georeferenced: bool, name: str) -> Grid:

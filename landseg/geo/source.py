@@ -73,6 +73,11 @@ class Source(ABC):
         values = set(self.bands.nodata)
         return values.pop() if len({str(value) for value in values}) == 1 else None
 
+    @property
+    def may_lack_data(self) -> bool:
+        """Whether a pixel may be invalid; False where the raster has no way to say so."""
+        return True
+
     def default_rgb(self) -> tuple[int, int, int] | None:
         """The 1-based bands of the whole raster that show true colour; None where it has fewer than three."""
         return self.bands.default_rgb
@@ -153,6 +158,12 @@ class FileSource(Source):
 
     def close(self) -> None:
         self.file.close()
+
+    @property
+    def may_lack_data(self) -> bool:
+        floats = np.dtype(self.dtype).kind == "f"
+        declared = any(value is not None for value in self.bands.nodata)
+        return floats or declared or bool(self._alpha) or self.file.info.masked != "none"
 
     def _read(self, rect: Rect) -> Pixels:
         read = self.file.read(self.bands.numbers + self._alpha, rect, self.dtype)

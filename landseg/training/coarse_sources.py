@@ -179,7 +179,7 @@ def _lies_under(paths: Paths, item: Item) -> bool:
     try:
         _check_laid(paths, item)
     except GridError:
-        with FileSource(paths[0], [1]) as source:
+        with FileSource(paths[0]) as source:
             if (source.grid.crs is None) != (_grid_of(item).crs is None):
                 raise
         return False

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
-from landseg.errors import ClassError, GridError, TrainingError
-from landseg.geo.aligned import AlignedLabels
+from landseg.errors import BandError, ClassError, GridError, TrainingError
+from landseg.geo.aligned import AlignedLabels, open_labels
 from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, crs_text
+from landseg.geo.labelcolors import Colors, label_source
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.source import FileSource
 from landseg.geo.truth import class_indices
@@ -84,11 +85,15 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
 
 @dataclass(frozen=True)
 class Labels:
-    """A label raster of one image: its class table, and the target value of each index (256,)."""
+    """A label raster of one image: its class table, and the target value of each index (256,).
+
+    ``colors`` are given where it is a picture in these (see `landseg.geo.labelcolors`).
+    """
 
     path: Path
     classes: ClassMap
     table: NDArray[np.uint8]
+    colors: Colors | None = None
 
 
 @dataclass(frozen=True)
@@ -151,12 +156,7 @@ def _targets(labels: Labels | Burnt | Targets, grid: Grid) -> Targets:
         return labels
     if isinstance(labels, Burnt):
         return PolygonTargets(labels.polygons, grid, labels.outside, labels.values, labels.inside)
-    source = FileSource(labels.path, [1])
-    try:
-        return RasterTargets(AlignedLabels(source, grid), labels.classes, labels.table)
-    except BaseException:
-        source.close()
-        raise
+    return RasterTargets(open_labels(labels.path, grid, colors=labels.colors), labels.classes, labels.table)
 
 
 def check_fit(openers: Sequence[Opener]) -> None:
@@ -174,7 +174,7 @@ def check_fit(openers: Sequence[Opener]) -> None:
         bands[kind] += 1
         seen.append((opener.image, kind))
         for labels in opener.labels:
-            if isinstance(labels, Labels) and (fault := _fault(labels.path, opener.image, grid)) is not None:
+            if isinstance(labels, Labels) and (fault := _fault(labels, opener.image, grid)) is not None:
                 wrong.setdefault(fault[0], []).append(fault[1])
     usual = max(bands, key=lambda kind: (bands[kind], kind), default=(0, ""))
     if odd := [f"{path} ({count} of {dtype})" for path, (count, dtype) in seen if (count, dtype) != usual]:
@@ -184,12 +184,17 @@ def check_fit(openers: Sequence[Opener]) -> None:
         raise TrainingError("; ".join(f"{what}: {listed(cases)}" for what, cases in wrong.items()))
 
 
-def _fault(labels: Path, image: Path, grid: Grid) -> tuple[str, str] | None:
+def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
     """What is wrong with a label raster on an image's grid, in general and in this case."""
-    with FileSource(labels, [1]) as source:
+    path = labels.path
+    try:
+        source = label_source(path, table=labels.classes, colors=labels.colors)
+    except BandError as error:
+        return f"a label raster {str(error).removeprefix(f'{path.name} ')}", str(path)
+    with source:
         mine = source.grid
         if _nowhere(mine) and _nowhere(grid) and mine.shape != grid.shape:
-            sizes = f"{labels} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
+            sizes = f"{path} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
             return (
                 "labels without georeference cover their image pixel by pixel (export them at its size)",
                 sizes,
@@ -197,7 +202,7 @@ def _fault(labels: Path, image: Path, grid: Grid) -> tuple[str, str] | None:
         try:
             AlignedLabels(source, grid)
         except GridError:
-            case = f"{labels} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
+            case = f"{path} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
             if (mine.crs is None) != (grid.crs is None):
                 return "expected image and labels both to have a CRS or neither (assign it by gdal_edit -a_srs)", case
             return "labels that do not overlap their image (check that they belong together)", case

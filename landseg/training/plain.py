@@ -41,6 +41,7 @@ class PlainData:
         partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
         bands: of the images, 1-based; None: all but alpha.
         folder: what the names of images and labels start from.
+        label_colors: label rasters are pictures in the colours of the class table.
         coarse: coarse labels: a raster or the files of a mosaic, or a folder with one for each image. Images without
             other labels are then learned from these alone.
         buffer_m: metres around lines and points of the vector file that count as theirs; None: these are refused.
@@ -56,6 +57,7 @@ class PlainData:
     partial: str | None = None
     bands: tuple[int, ...] | None = None
     folder: Path = Path()
+    label_colors: bool = False
     coarse: tuple[str, ...] | None = None
     buffer_m: float | None = None
 
@@ -64,7 +66,7 @@ class PlainData:
         given = {
             "--classes": self.classes, "--ignore": self.ignore, "--class-field": self.class_field,
             "--background": self.background, "--all-touched": self.all_touched, "--partial": self.partial,
-            "--bands": self.bands, "--buffer": self.buffer_m,
+            "--bands": self.bands, "--label-colors": self.label_colors, "--buffer": self.buffer_m,
         }  # fmt: skip
         return [option for option, value in given.items() if value]
 
@@ -111,7 +113,8 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: boo
     items = [item for item in data.items() if not skip or _opens(item)]
     if not items:
         raise TrainingError("none of the images can be opened; leave out skip_corrupt to see why")
-    classes = _classes(items, data)
+    named = _classes(items, data)
+    classes = named.ignoring(data.ignore)
     names, dtype, resolutions = _looked_at(items, data.bands)
     full = dict(table)
     labelled = items if data.vector else [item for item in items if item.labels is not None]
@@ -126,7 +129,7 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: boo
         full["bands"] = _scaled(names, dtype, items, data.bands)
     if "classes" not in table:
         full |= classes.to_json()
-    full["sources"] = [_source(data)]
+    full["sources"] = [_source(data, named)]
     return full
 
 
@@ -147,16 +150,26 @@ def _way(items: Sequence[Item]) -> str:
     return "file" if len(items) > 1 else "block"
 
 
-def _source(data: PlainData) -> dict[str, Any]:
+def _source(data: PlainData, classes: ClassMap) -> dict[str, Any]:
     source: dict[str, Any] = {"images": list(data.images), "all_touched": data.all_touched}
     source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
     source["coarse"] = data.coarse and list(data.coarse)
     said = {"class_field": data.class_field, "background": data.background, "partial": data.partial}
+    if data.label_colors:
+        ignored = [list(entry.color) for entry in classes.classes if entry.value in data.ignore]
+        source |= {"label_colors": True, **({"ignored_colors": ignored} if ignored else {})}
     source |= said | {"bands": None if data.bands is None else list(data.bands), "buffer_m": data.buffer_m}
     return {key: value for key, value in source.items() if value is not None}
 
 
 def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
+    """The classes that a table or the labels name; ignored values may be among them."""
+    if data.label_colors and (data.vector or data.classes is None):
+        raise ClassError(
+            f"--label-colors is for label rasters; {data.vector} is a vector file: leave it out"
+            if data.vector
+            else "--label-colors needs the colours of the classes: name their table with --classes"
+        )
     if data.classes is not None:
         table = read_class_table(data.classes)
     elif data.vector and data.class_field is None:
@@ -168,9 +181,7 @@ def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
             table = ClassMap.from_json({"classes": rows, "ignore": list(table.ignore)})
     else:
         table = classes_of(items)
-    more = [value for value in data.ignore if value not in table.ignore]
-    kept = tuple(entry for entry in table.classes if entry.value not in data.ignore)
-    return ClassMap(kept, (*table.ignore, *more))
+    return table
 
 
 def _one_class(vector: str, background: str | None) -> ClassMap:

@@ -115,7 +115,7 @@ class Recipe:
         table: dict[str, Any] = {"about": about, "model": model}
         table |= {name: asdict(part) for name in _SECTIONS if (part := getattr(self, name)) is not None}
         table |= self.classes.to_json()
-        table |= {"bands": [asdict(band) for band in self.bands], "sources": [asdict(one) for one in self.sources]}
+        table |= {"bands": [asdict(band) for band in self.bands], "sources": [one.table() for one in self.sources]}
         plain: dict[str, Any] = _plain(table)
         return plain
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
+from landseg.geo.labelcolors import IGNORED, colors_of
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.vectorname import is_there
 from landseg.training import files
@@ -213,14 +214,21 @@ def _labels(
         )
         if options.vector is not None:
             return [burnt(options.vector, options, kinds)] * len(items)
-        meaning = legend(options, kinds) if spec.values is None else _legend(spec, kinds)
-        return [UnknownTargets() if item.labels is None else Labels(item.labels, *meaning) for item in items]
+        classes, table = legend(options, kinds) if spec.values is None else _legend(spec, kinds)
+        colors = None
+        if spec.label_colors:
+            colors = colors_of(recipe.classes, spec.ignored_colors)
+            classes = classes.ignoring([IGNORED] if spec.ignored_colors else [])
+        return [
+            UnknownTargets() if item.labels is None else Labels(item.labels, classes, table, colors) for item in items
+        ]
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
         return [IndexTargets("ndvi", spec.ndvi, yes, no)] * len(items)
     if spec.greenness is not None:
-        return [IndexTargets("greenness", spec.greenness, yes, no)] * len(items)
+        scale = float(np.mean([band.mean + band.std for band in recipe.bands[:3]]))
+        return [IndexTargets("greenness", spec.greenness, yes, no, scale)] * len(items)
     assert spec.polygons is not None, "nothing else is left"
     polygons = PolygonLabels(
         _find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched, buffer_m=spec.buffer_m
