@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError
+from landseg.geo.nodata import can_hold, holds_nodata
 from landseg.geo.raster import RasterFile
 
 _NO_COLOR = frozenset({"undefined", "gray", "alpha"})  # said of any band: near infrared is often called alpha
@@ -61,15 +62,15 @@ class BandTable:
         """Where pixels (C, h, w) hold data by their values alone: boolean (h, w).
 
         NaN and infinity never are. Unsigned integers equal to nodata are not where every band is: 0 in one
-        channel of a dark roof is data. Of other dtypes one band is enough.
+        channel of a dark roof is data. Of other dtypes one band is enough. `holds_nodata` says what is equal.
         """
         result = np.ones(pixels.shape[1:], dtype=np.bool_)
         if pixels.dtype.kind == "f":
             np.isfinite(pixels).all(axis=0, out=result)
         hits = [
-            band == _as_dtype(value, pixels.dtype)
-            for band, value in zip(pixels, self.nodata, strict=True)
-            if value is not None and _fits(value, pixels.dtype)
+            holds_nodata(band, value, dtype)
+            for band, dtype, value in zip(pixels, self.dtypes, self.nodata, strict=True)
+            if value is not None and can_hold(dtype, value)
         ]
         if hits:
             combine = np.logical_and if pixels.dtype.kind == "u" else np.logical_or
@@ -109,14 +110,3 @@ def band_table(file: RasterFile, bands: Sequence[int] | None) -> BandTable:
         (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None,
     )
 
-
-def _fits(value: float, dtype: np.dtype[Any]) -> bool:
-    """Whether a pixel can be equal to `value`: NaN never is, and -9999 does not occur in bytes."""
-    if dtype.kind == "f":
-        return not np.isnan(value)
-    return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
-
-
-def _as_dtype(value: float, dtype: np.dtype[Any]) -> Any:
-    with np.errstate(over="ignore"):
-        return dtype.type(value) if dtype.kind == "f" else dtype.type(int(value))
