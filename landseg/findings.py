@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.labelvalues import Drawn, Meaning
-from landseg.surveyed import Surveyed
+from landseg.surveyed import Statistics, Surveyed
 from landseg.training.overlap import identical, overlaps
 
 _TOLD = 5
@@ -70,6 +70,16 @@ def about_files(files: Sequence[Surveyed]) -> list[Finding]:
     if known and max(known) / min(known) > _ALIKE:
         text = f"resolutions from {metres_text(min(known))} to {metres_text(max(known))} are mixed"
         found.append(Finding("resolution", f"{text}: say at which one to train"))
+    return found
+
+
+def about_values(statistics: Statistics) -> list[Finding]:
+    """Numbers of the imagery that stand for no data and were not declared to."""
+    found = []
+    for (number, dtype), band in sorted(statistics.items()):
+        if (strange := band.beyond_measure) is not None:
+            text = f"band {number} ({dtype}) holds {strange:.6g}, which nothing measures: declare it if it stands for "
+            found.append(Finding("nodata", f"{text}no data (gdal_edit.py -a_nodata {strange!r} FILE)"))
     return found
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError, OutputError, TrainingError
-from landseg.findings import ClassShare, Finding, about_classes, about_files, about_ground, some
+from landseg.findings import ClassShare, Finding, about_classes, about_files, about_ground, about_values, some
 from landseg.geo.labelvalues import Meaning
 from landseg.geo.legend import read_class_table
 from landseg.geo.source import FileSource
@@ -125,7 +125,8 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     values = sorted({value for one in files for value in one.values})
     meaning = understood(values, table, drawn, legend, ignore=options.ignore)
     classes = _shares(files, meaning)
-    findings += about_files(files) + about_ground(files) + about_classes(files, meaning, classes, drawn)
+    findings += about_files(files) + about_values(statistics) + about_ground(files)
+    findings += about_classes(files, meaning, classes, drawn)
     said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:

@@ -2,8 +2,6 @@
 
 import math
 import struct
-import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -153,7 +151,8 @@ def test_a_nodata_beyond_the_dtype_is_none_and_not_warned_of(tmp_path: Path) -> 
     ) as out:  # fmt: skip
         out.write(values)
     band = '<VRTRasterBand dataType="Float32" band="1"><NoDataValue>-1.7976931348623157e+308</NoDataValue>'
-    part = f"<SimpleSource><SourceFilename>{tmp_path / 'a.tif'}</SourceFilename><SourceBand>1</SourceBand></SimpleSource>"
+    name = f"<SourceFilename>{tmp_path / 'a.tif'}</SourceFilename>"
+    part = f"<SimpleSource>{name}<SourceBand>1</SourceBand></SimpleSource>"
     (tmp_path / "a.vrt").write_text(
         f'<VRTDataset rasterXSize="4" rasterYSize="4">{band}{part}</VRTRasterBand></VRTDataset>'
     )

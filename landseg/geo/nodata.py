@@ -29,7 +29,7 @@ def holds_nodata(values: NDArray[Any], nodata: float | None, dtype: str | None =
         return np.asarray(values == int(nodata))
     values = values.astype(kind, copy=False)
     if np.isnan(nodata):
-        return np.isnan(values)
+        return np.asarray(np.isnan(values))
     with np.errstate(over="ignore", invalid="ignore"):
         here = kind.type(nodata)
         if not np.isfinite(here):

@@ -111,6 +111,11 @@ class Source(ABC):
             "nodata": [None if value is None else str(value) for value in self.bands.nodata],
         }
 
+    @property
+    def block(self) -> tuple[int, int]:
+        """(height, width) of the blocks that it is cheaply read by: rows, where no single file says otherwise."""
+        return 1, self.grid.width
+
     @abstractmethod
     def close(self) -> None:
         """Close every file; reading afterwards raises RasterError."""
@@ -150,6 +155,10 @@ class FileSource(Source):
             for number, color in enumerate(info.colorinterp, start=1)
             if color == "alpha" and number not in table.numbers
         )
+
+    @property
+    def block(self) -> tuple[int, int]:
+        return self.file.info.block
 
     def close(self) -> None:
         self.file.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,15 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
-from landseg.geo.grid import Rect
 from landseg.geo.labels import is_vector
 from landseg.geo.legend import read_class_table
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
 from landseg.training.files import Item, items_of, pair, paired_where_possible
 from landseg.training.legends import classes_of
+from landseg.training.sampled import sampled
 from landseg.training.targets import listed
 
-_WINDOWS, _EDGE = 64, 512  # what band statistics are taken from
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
 _OF_POLYGONS = ("--class-field", "--background", "--all-touched")
 _COMMON = {
@@ -208,18 +208,22 @@ def _scaled(
     """The bands with their scaling: measured on the images where these are not of 8 bits."""
     if dtype == "uint8":
         return [{**one, **_PICTURE} for one in names]
-    statistics = [BandStatistics(dtype) for _ in names]
-    each = max(1, _WINDOWS // len(items))
-    for item in items[:: max(1, len(items) // _WINDOWS)]:
-        with FileSource(item.image, chosen) as source:
-            for rect in _windows(source.grid.shape, each):
-                pixels, valid = source.read(rect)
-                for band, one in enumerate(statistics):
-                    one.update(pixels[band][valid])
+    statistics = sampled([item.image for item in items], lambda path: FileSource(path, chosen))
     if not statistics[0].count:
         raise TrainingError(f"no pixel of {len(items)} images holds data: check the images and their nodata")
-    scales = [{"mean": round(s.mean, 6), "std": round(s.std, 6) or 1.0} for s in statistics]
-    return [{**one, **scale} for one, scale in zip(names, scales, strict=True)]
+    for one, band in zip(names, statistics, strict=True):
+        if (strange := band.beyond_measure) is not None:
+            raise TrainingError(
+                f"band {one['name']!r} of the images holds {strange:.6g}, which nothing measures: expected imagery; if "
+                f"it stands for no data, declare it (gdal_edit.py -a_nodata {strange!r} FILE)"
+            )
+    return [{**one, **_scale(band)} for one, band in zip(names, statistics, strict=True)]
+
+
+def _scale(band: BandStatistics) -> dict[str, float]:
+    """Mean and standard deviation to six decimals, or, where all is smaller than that, to as many more as tell them."""
+    more = 0 if not 0 < band.std < 1e-3 else -math.floor(math.log10(band.std))
+    return {"mean": round(band.mean, 6 + more), "std": round(band.std, 6 + more) or 1.0}
 
 
 def _names(source: FileSource) -> list[dict[str, Any]]:
@@ -234,12 +238,3 @@ def _names(source: FileSource) -> list[dict[str, Any]]:
         common = _COMMON.get(name.lower()) or _COMMON.get(color)
         found.append({"name": name} | ({"common_name": common} if common else {}))
     return found
-
-
-def _windows(shape: tuple[int, int], count: int) -> list[Rect]:
-    """Up to ``count`` windows spread over a raster."""
-    height, width = (min(length, _EDGE) for length in shape)
-    steps = max(1, round(count**0.5))
-    tops = {round(i * (shape[0] - height) / max(1, steps - 1)) for i in range(steps)}
-    lefts = {round(i * (shape[1] - width) / max(1, steps - 1)) for i in range(steps)}
-    return [Rect(top, left, height, width) for top in sorted(tops) for left in sorted(lefts)][:count]
