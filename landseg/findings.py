@@ -78,8 +78,8 @@ def about_values(statistics: Statistics) -> list[Finding]:
     found = []
     for (number, dtype), band in sorted(statistics.items()):
         if (strange := band.beyond_measure) is not None:
-            text = f"band {number} ({dtype}) holds {strange:.6g}, which nothing measures: declare it if it stands for "
-            found.append(Finding("nodata", f"{text}no data (gdal_edit.py -a_nodata {strange!r} FILE)"))
+            text = f"band {number} ({dtype}) holds {strange:.6g}, which nothing measures: if it stands for no data, "
+            found.append(Finding("nodata", f"{text}declare it (gdal_edit.py -a_nodata {strange!r} FILE)"))
     return found
 
 

@@ -36,6 +36,7 @@ class Prediction:
         disk_mib: what the outputs take at most while they are written.
         dry_run: True where nothing was written.
         skipped: True where the output was finished before.
+        scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
     """
 
     output: Path
@@ -58,6 +59,7 @@ class Prediction:
     disk_mib: float = 0.0
     dry_run: bool = False
     skipped: bool = False
+    scaling: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
@@ -82,6 +84,8 @@ class Prediction:
             f"overlap       {self.overlap_cost:.2f} pixels computed for each that is kept",
             f"network       {self.precision}, {self.device}, {self.engine}",
         ]
+        if self.scaling:
+            plan.append(f"scaling       {self.scaling}")
         if self.disagreement_note:
             plan.append(f"disagreement  {self.disagreement_note}")
         if self.dry_run:

@@ -11,6 +11,7 @@ from rasterio.enums import ColorInterp
 from landseg.errors import BandError
 from landseg.geo.nodata import can_hold, holds_nodata
 from landseg.geo.raster import RasterFile
+from landseg.geo.valuetags import ValueTags
 
 _NO_COLOR = frozenset({"undefined", "gray", "alpha"})  # said of any band: near infrared is often called alpha
 _COLORS = frozenset(color.name.lower() for color in ColorInterp) - _NO_COLOR
@@ -24,6 +25,8 @@ class BandTable:
         numbers: 1-based, as on disk.
         default_rgb: what shows true colour in the whole raster, by colour interpretation, else its first
             three bands; None below three.
+        indexed: whether any of them holds indices of a colour table, other than one that shows n as the grey n.
+        values: what stored numbers mean, one a band; empty where nothing is declared.
     """
 
     numbers: tuple[int, ...]
@@ -32,6 +35,13 @@ class BandTable:
     dtypes: tuple[str, ...]
     nodata: tuple[float | None, ...]
     default_rgb: tuple[int, int, int] | None
+    indexed: bool = False
+    values: tuple[ValueTags, ...] = ()
+
+    @property
+    def value_tags(self) -> tuple[ValueTags, ...]:
+        """What each chosen band's stored numbers mean."""
+        return self.values or (ValueTags(),) * len(self.numbers)
 
     @property
     def dtype(self) -> str:
@@ -108,5 +118,13 @@ def band_table(file: RasterFile, bands: Sequence[int] | None) -> BandTable:
         pick(info.dtypes),
         pick(info.nodata),
         (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None,
+        any(info.colorinterp[number - 1] == "palette" and not _is_grey(file, number) for number in numbers),
+        pick(info.values),
     )
+
+
+def _is_grey(file: RasterFile, number: int) -> bool:
+    """Whether a band's colour table shows every value n as the grey n, so that its values are brightness."""
+    table = file.palette(number) or {}
+    return bool(table) and all(color[:3] == (value,) * 3 for value, color in table.items())
 

@@ -214,14 +214,14 @@ def _scaled(
     for one, band in zip(names, statistics, strict=True):
         if (strange := band.beyond_measure) is not None:
             raise TrainingError(
-                f"band {one['name']!r} of the images holds {strange:.6g}, which nothing measures: expected imagery; if "
-                f"it stands for no data, declare it (gdal_edit.py -a_nodata {strange!r} FILE)"
+                f"band {one['name']!r} of the images holds {strange:.6g}, which nothing measures: expected imagery; "
+                f"if it stands for no data, declare it (gdal_edit.py -a_nodata {strange!r} FILE)"
             )
     return [{**one, **_scale(band)} for one, band in zip(names, statistics, strict=True)]
 
 
 def _scale(band: BandStatistics) -> dict[str, float]:
-    """Mean and standard deviation to six decimals, or, where all is smaller than that, to as many more as tell them."""
+    """Mean and standard deviation to six decimals, or to as many more as small numbers need."""
     more = 0 if not 0 < band.std < 1e-3 else -math.floor(math.log10(band.std))
     return {"mean": round(band.mean, 6 + more), "std": round(band.std, 6 + more) or 1.0}
 
