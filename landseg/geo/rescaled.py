@@ -16,6 +16,8 @@ from landseg.geo.source import Pixels, Source
 from landseg.geo.valuetags import ValueTags, tags_text
 
 KEEP = "--stored-values takes stored numbers as they are"
+NO_BRIGHTNESS = "which are no brightness"
+"""What indices are to who learns from imagery."""
 
 
 class RescaledSource(Source):

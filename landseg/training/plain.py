@@ -12,8 +12,10 @@ from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.labels import is_vector
 from landseg.geo.legend import read_class_table
-from landseg.geo.source import FileSource
+from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.source import FileSource, Source
 from landseg.geo.statistics import BandStatistics
+from landseg.training.declared import common_tags
 from landseg.training.files import Item, items_of, pair, paired_where_possible
 from landseg.training.legends import classes_of
 from landseg.training.sampled import sampled
@@ -87,7 +89,9 @@ class PlainData:
         return named[0] if len(named) == 1 and is_vector(Path(named[0])) else None
 
 
-def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: bool = False) -> dict[str, Any]:
+def completed(
+    table: Mapping[str, Any], data: PlainData, *, name: str, skip: bool = False, stored_values: bool = False
+) -> dict[str, Any]:
     """Return the tables of a recipe: those that were given, and what is missing in them read off the files.
 
     Args:
@@ -95,6 +99,7 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: boo
         data: images and labels.
         name: of the model.
         skip: read nothing off images that cannot be opened, in place of stopping.
+        stored_values: take the numbers that images store, whatever scale and offset they declare.
 
     Raises:
         TrainingError: sources in both places, images of several kinds.
@@ -121,7 +126,7 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: boo
         given = full.get(section, {})
         full[section] = {**said, **given} if isinstance(given, Mapping) else given
     if "bands" not in table:
-        full["bands"] = _scaled(names, dtype, items, data.bands)
+        full["bands"] = _scaled(names, dtype, items, data.bands, stored_values=stored_values)
     if "classes" not in table:
         full |= classes.to_json()
     full["sources"] = [_source(data)]
@@ -190,6 +195,7 @@ def _looked_at(
     odd, found = [], set()
     for item in items:
         with FileSource(item.image, chosen) as source:
+            refuse_indices(source, NO_BRIGHTNESS)
             if (source.count, source.dtype) != (len(names), dtype):
                 odd.append(f"{item.image} ({source.count} of {source.dtype})")
             if source.grid.resolution_m is not None:
@@ -203,12 +209,29 @@ def _looked_at(
 
 
 def _scaled(
-    names: Sequence[dict[str, Any]], dtype: str, items: Sequence[Item], chosen: tuple[int, ...] | None
+    names: Sequence[dict[str, Any]],
+    dtype: str,
+    items: Sequence[Item],
+    chosen: tuple[int, ...] | None,
+    *,
+    stored_values: bool,
 ) -> list[dict[str, Any]]:
-    """The bands with their scaling: measured on the images where these are not of 8 bits."""
+    """The bands with their scaling: measured on the images where these are not of 8 bits.
+
+    Stored numbers are those of the first image, to whose scale and offset all others are brought over.
+    """
+    paths = [item.image for item in items]
+    tags = None if stored_values else common_tags([(path, chosen) for path in paths])
+    if tags is not None:
+        names = [{**one, **declared.to_json()} for one, declared in zip(names, tags, strict=True)]
     if dtype == "uint8":
         return [{**one, **_PICTURE} for one in names]
-    statistics = sampled([item.image for item in items], lambda path: FileSource(path, chosen))
+
+    def opened(path: Path) -> Source:
+        source = FileSource(path, chosen)
+        return source if tags is None else brought_over(source, tags, like=str(paths[0]))
+
+    statistics = sampled(paths, opened)
     if not statistics[0].count:
         raise TrainingError(f"no pixel of {len(items)} images holds data: check the images and their nodata")
     for one, band in zip(names, statistics, strict=True):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import accumulate, islice
 from pathlib import Path
 
+import numpy as np
+
 from landseg.geo.grid import Rect
 from landseg.geo.source import Source
 from landseg.geo.spread import spread, unit_of
@@ -53,9 +55,8 @@ def sampled(paths: Sequence[Path], opened: Open) -> list[BandStatistics]:
     Raises:
         RasterError: an image that cannot be read.
     """
-    with opened(paths[0]) as source:
-        statistics = [BandStatistics(source.dtype) for _ in range(source.count)]
-    images = _images(paths, opened)
+    images, count, dtype = _images(paths, opened)
+    statistics = [BandStatistics(dtype) for _ in range(count)]
     total = sum(image.shape[0] * image.shape[1] for image in images)
     share = BUDGET / total
     if share >= 1:
@@ -76,13 +77,16 @@ def sampled(paths: Sequence[Path], opened: Open) -> list[BandStatistics]:
         share *= 2
 
 
-def _images(paths: Sequence[Path], opened: Open) -> list[_Image]:
+def _images(paths: Sequence[Path], opened: Open) -> tuple[list[_Image], int, str]:
+    """The images, how many bands they have, and the smallest dtype that holds what is read from all of them."""
     edge = _EDGE if len(paths) <= BUDGET // _EDGE**2 else _SMALL
-    images = []
+    images, dtypes, count = [], set[str](), 0
     for path in paths:
         with opened(path) as source:
+            count = source.count
+            dtypes.add(source.dtype)
             images.append(_Image(path, source.grid.shape, unit_of(source.grid.shape, source.block, edge)))
-    return images
+    return images, count, np.result_type(*dtypes).name
 
 
 def _take(path: Path, opened: Open, rects: Sequence[Rect], statistics: Sequence[BandStatistics]) -> None:
@@ -93,4 +97,4 @@ def _take(path: Path, opened: Open, rects: Sequence[Rect], statistics: Sequence[
         for rect in rects:
             pixels, valid = source.read(rect)
             for band, one in zip(pixels, statistics, strict=True):
-                one.update(band[valid])
+                one.update(band[valid].astype(one.dtype, copy=False))
