@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
 
 
-def describe(
-    target: str | Path, *, model: str | Path | None = None, stored_values: bool = False
-) -> dict[str, Any]:
+def describe(target: str | Path, *, model: str | Path | None = None, stored_values: bool = False) -> dict[str, Any]:
     """Returns the facts about a raster or a model, told apart by "kind".
 
     Args:

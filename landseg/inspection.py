@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -15,8 +16,11 @@ from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.findings import ClassShare, Finding, about_classes, about_files, about_ground, about_values, some
 from landseg.geo.labelvalues import Meaning
 from landseg.geo.legend import read_class_table
+from landseg.geo.members import refuse_mixed_members
+from landseg.geo.rescaled import alike, comparable
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import PERCENTILES
+from landseg.geo.valuetags import ValueTags
 from landseg.meaning import Legend, drawn_in, opener, understood, with_ignored
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
@@ -38,6 +42,7 @@ class InspectOptions:
         split: also split, and look for leaks.
         sheet: PNG to write with the scenes and their labels.
         overwrite: replace it where it exists.
+        stored_values: count the numbers that images store, whatever scale and offset they declare.
     """
 
     classes: Path | None = None
@@ -47,6 +52,7 @@ class InspectOptions:
     split: SplitOptions | None = None
     sheet: Path | None = None
     overwrite: bool = False
+    stored_values: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,13 +117,17 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     files: list[Surveyed] = []
     opens: dict[Path, LabelsOf] = {}
     legend = Legend()
+    tags = None if options.stored_values else _tags(items)
     for number, (name, item) in enumerate(zip(names, items, strict=True)):
         opens[item.image] = opener(item, drawn, legend)
         labelled_by = str(item.labels) if item.labels else labels if drawn else None
         try:
+            shows = number in shown
             files.append(
-                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=number in shown)
+                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=shows, tags=tags)
             )
+            if not options.stored_values:
+                refuse_mixed_members([str(item.image)])
         except LandsegError as error:
             findings.append(Finding("unreadable", str(error)))
     if not files:
@@ -125,13 +135,24 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     values = sorted({value for one in files for value in one.values})
     meaning = understood(values, table, drawn, legend, ignore=options.ignore)
     classes = _shares(files, meaning)
-    findings += about_files(files) + about_values(statistics) + about_ground(files)
-    findings += about_classes(files, meaning, classes, drawn)
+    findings += about_files(files, stored_values=options.stored_values) + about_values(statistics)
+    findings += about_ground(files) + about_classes(files, meaning, classes, drawn)
     said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:
         _draw(files, classes, meaning, options.sheet, parts)
     return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet)
+
+
+def _tags(items: Sequence[Item]) -> tuple[ValueTags, ...] | None:
+    """The first image's scale and offset, where others declare different ones and can be brought over to them."""
+    found = []
+    for item in items:
+        with suppress(LandsegError), FileSource(item.image) as source:  # its survey says what is wrong
+            found.append(source.bands.value_tags)
+    others = [tags for tags in found[1:] if len(tags) == len(found[0])]
+    moved = any(not alike(tags, found[0]) and comparable(tags, found[0]) for tags in others)
+    return found[0] if moved else None
 
 
 def _check_sheet(options: InspectOptions) -> None:

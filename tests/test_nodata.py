@@ -15,6 +15,7 @@ from rasterio.io import MemoryFile
 import landseg.geo.bands
 from landseg.geo.nodata import can_hold, holds_nodata
 from landseg.geo.source import FileSource
+from landseg.inspection import InspectOptions, inspect
 
 PLACE = rasterio.Affine(10, 0, 333000, 0, -10, 3065000)
 LOWEST = float(np.finfo(np.float32).min)
@@ -158,3 +159,20 @@ def test_a_nodata_beyond_the_dtype_is_none_and_not_warned_of(tmp_path: Path) -> 
     )
     with FileSource(tmp_path / "a.vrt") as source:
         assert source.nodata is None and source.read(source.grid.rect)[1].all()
+
+
+def test_data_tells_of_lowest_floats_that_nobody_declared(tmp_path: Path) -> None:
+    values = np.full((1, 40, 40), 0.25, np.float32)
+    values[:, :9] = LOWEST
+    for name, nodata in (("bare.tif", None), ("told.tif", LOWEST)):
+        with rasterio.open(
+            tmp_path / name, "w", driver="GTiff", count=1, height=40, width=40, dtype="float32",
+            crs="EPSG:32633", transform=PLACE, nodata=nodata,
+        ) as out:  # fmt: skip
+            out.write(values)
+        found = inspect([str(tmp_path / name)], None, InspectOptions())
+        said = [one.text for one in found.findings if one.kind == "nodata"]
+        if nodata is None:
+            assert len(said) == 1 and "holds -3.40282e+38" in said[0] and "gdal_edit.py -a_nodata -3.4028" in said[0]
+        else:
+            assert not said and found.bands[0]["mean"] == 0.25

@@ -146,7 +146,7 @@ def open_labels(paths: str | PathLike[str] | Sequence[str | PathLike[str]], grid
         RasterError: a file cannot be opened.
         GridError: see AlignedLabels.
     """
-    source = open_source(paths, bands=[1])
+    source = open_source(paths, bands=[1], stored_values=True)
     try:
         return AlignedLabels(source, grid)
     except BaseException:

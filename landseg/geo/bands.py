@@ -127,4 +127,3 @@ def _is_grey(file: RasterFile, number: int) -> bool:
     """Whether a band's colour table shows every value n as the grey n, so that its values are brightness."""
     table = file.palette(number) or {}
     return bool(table) and all(color[:3] == (value,) * 3 for value, color in table.items())
-

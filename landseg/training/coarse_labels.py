@@ -85,7 +85,7 @@ def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,), *, grids: Sequenc
         kept = tuple(land for land in named.classes if land.value not in ignore)
         return ClassMap(kept, (*named.ignore, *(v for v in ignore if v not in named.ignore)))
     found: set[float] = set()
-    with open_source(paths, bands=[1]) as source:
+    with open_source(paths, bands=[1], stored_values=True) as source:
         rects = [source.grid.rect] if grids is None else [_under(grid, source.grid) for grid in grids]
         for rect in rects:
             for top in range(rect.top, rect.bottom, _ROWS):

@@ -66,7 +66,6 @@ class BandSpec:
         if not self.std > 0:
             raise TrainingError(f"band {self.name!r}: std is what its values are divided by, above 0, got {self.std}")
 
-
     @property
     def tags(self) -> ValueTags:
         """What its raw numbers mean."""
