@@ -114,8 +114,8 @@ def train(
     _refuse_existing(output, folder, resume=resume, overwrite=overwrite)
     figures = None if metrics_from is None else read_card(metrics_from).metrics
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
-    recipe = with_declared_tags(recipe, Path(data), report)
     network = _network(recipe, report)
+    recipe = with_declared_tags(recipe, Path(data), report)
     sources = data_sources(recipe, Path(data))  # hours before the card needs them: they read every file
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
