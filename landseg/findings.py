@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from landseg.classes import IGNORE_INDEX
+from landseg.errors import LandsegError
 from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.labelvalues import Drawn, Meaning
 from landseg.geo.rescaled import alike, comparable
+from landseg.geo.source import FileSource
 from landseg.geo.valuetags import tags_text
 from landseg.surveyed import Statistics, Surveyed
 from landseg.training.overlap import identical, overlaps
@@ -105,6 +108,18 @@ def about_values(statistics: Statistics) -> list[Finding]:
             text = f"band {number} ({dtype}) holds {strange:.6g}, which nothing measures: if it stands for no data, "
             found.append(Finding("nodata", f"{text}declare it (gdal_edit.py -a_nodata {strange!r} FILE)"))
     return found
+
+
+def about_drawn(drawn: Drawn, images: Sequence[Path]) -> list[Finding]:
+    """Return what is wrong with polygons and where they lie, and let them take in where every image lies."""
+    for path in images:
+        try:
+            with FileSource(path) as source:
+                drawn.coverage.add(path.name, source.grid)
+        except LandsegError:  # whoever reads the image says why
+            continue
+    said = drawn.coverage.sentences(bare=drawn.filled) if drawn.coverage.lies else [drawn.coverage.nowhere()]
+    return [Finding("labels", sentence) for sentence in (*drawn.notes, *said)]
 
 
 def about_ground(files: Sequence[Surveyed]) -> list[Finding]:
