@@ -63,6 +63,9 @@ FLOATS = st.one_of(
 @given(nodata=FLOATS)
 @example(nodata=ESRI)
 @example(nodata=-1.79769313486231e308)
+@example(nodata=2.0**103)  # whose sum with the largest float32 overflows by rounding
+@example(nodata=1e-45)
+@example(nodata=0.0)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_floats_are_nodata_where_gdals_mask_says_so(dtype: str, nodata: float) -> None:
     values = around(nodata, dtype)

@@ -51,9 +51,10 @@ def can_hold(dtype: str, nodata: float) -> bool:
 
 
 def _reach(nodata: Any) -> tuple[Any, Any]:
-    """The lowest and highest number that could be nearly equal to a finite float."""
+    """The lowest and highest number that could be nearly equal to a finite float, or whose sum with it overflows."""
     kind = type(nodata)
     size, most = np.abs(nodata), np.finfo(kind).max
-    least = min(size * kind(1 - _WIDE), most - size)  # from there on the sum of both overflows
-    largest = min(size * kind(1 + _WIDE), most) if size <= most / 2 else most
-    return (least, largest) if nodata > 0 else (-largest, -least)
+    overflows = bool(np.isinf(size + most))
+    least = min(size, most - size) if overflows else size
+    low, high = least * kind(1 - _WIDE), most if overflows else size * kind(1 + _WIDE)
+    return (low, high) if nodata > 0 else (-high, -low)
