@@ -45,6 +45,9 @@ Layer = Annotated[
 Background = Annotated[
     str | None, typer.Option("--background", metavar="CLASS", help="What lies outside the polygons of a vector file.")
 ]
+StoredValues = Annotated[
+    bool, typer.Option("--stored-values", help="Take stored numbers as they are, whatever scale and offset say.")
+]
 AoiText = Annotated[
     str | None,
     typer.Option("--aoi", metavar="FILE[:LAYER]|BOX", help="What counts: polygons, or left,bottom,right,top."),

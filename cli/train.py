@@ -55,6 +55,12 @@ def command(
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="1,2,3", help="Of the images.", rich_help_panel=_DATA)
     ] = None,
+    stored_values: Annotated[
+        bool,
+        typer.Option(
+            "--stored-values", help="Learn from stored numbers, whatever scale and offset say.", rich_help_panel=_DATA
+        ),
+    ] = False,
     coarse: Annotated[
         list[str] | None,
         typer.Option(
@@ -221,6 +227,7 @@ def command(
                 "batch": batch,
                 "resolution_m": resolution,
                 "scale": options.numbers(scale, "--scale", float),
+                "stored_values": stored_values or None,
             },
             split={"by": split, "share": share, "aoi": aoi},
             coarse={

@@ -74,7 +74,7 @@ class Engine:
 
     def costs(self, matched: Matched, options: Options) -> Costs:
         """The memory that windows of this raster take."""
-        item = np.dtype(matched.source.dtype).itemsize
+        item = np.dtype(matched.network.dtype).itemsize
         bands, gpu = self.runner.bands, self.runner.device.type == "cuda"
         layers = 4 * self.classes * sum(x is not None for x in (options.probs, options.logits))
         return Costs(
@@ -152,7 +152,7 @@ class Engine:
         def read(piece: Piece) -> tuple[Tensor | None, NDArray[np.bool_]]:
             window, target = piece.window.rect, piece.target
             pixels, valid = matched.network.read(window)
-            if matched.network is matched.source:
+            if matched.placement.factor == 1.0:
                 wanted = valid[target.relative_to(window).slices]
             else:
                 wanted = matched.source.read(target)[1]

@@ -39,6 +39,7 @@ class Options:
         precision: auto, fp32, bf16 or fp16.
         resolution: metres a pixel for the network; None follows the card.
         source_resolution: metres a pixel of rasters that do not say so themselves.
+        stored_values: take the numbers that rasters store, whatever scale and offset they declare.
         workers: threads that read.
         memory: MiB that the process may take.
         aoi: "left,bottom,right,top", those four numbers, or a vector file.
@@ -63,6 +64,7 @@ class Options:
     precision: str = "auto"
     resolution: float | None = None
     source_resolution: float | None = None
+    stored_values: bool = False
     workers: int = 2
     memory: int = 3072
     aoi: File | Sequence[float] = None

@@ -40,6 +40,7 @@ class Prediction:
         disk_mib: what the outputs take at most while they are written.
         dry_run: True where nothing was written.
         skipped: True where the output was finished before.
+        scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
     """
 
     output: Path
@@ -64,6 +65,7 @@ class Prediction:
     disk_mib: float = 0.0
     dry_run: bool = False
     skipped: bool = False
+    scaling: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
@@ -92,6 +94,8 @@ class Prediction:
         ]
         if self.precision_note:
             plan.append(f"precision     {self.precision_note}")
+        if self.scaling:
+            plan.append(f"scaling       {self.scaling}")
         if self.disagreement_note:
             plan.append(f"disagreement  {self.disagreement_note}")
         if self.dry_run:

@@ -86,7 +86,8 @@ class _Run:
             probs = stack.enter_context(ProbsFile(self.probs, table))
             layers = self._layers(probs.classes)
             self._check_files(layers)
-            evidence = stack.enter_context(Evidence(probs, self.images, options.bands))
+            shown = Evidence(probs, self.images, options.bands, stored_values=options.stored_values)
+            evidence = stack.enter_context(shown)
             crf = options.crf(None if options.levels is None else evidence.widths(options.levels))
             tiling = self._tiling(evidence, crf)
             inputs = self._inputs([file["path"] for file in evidence.fingerprint()["files"]])
@@ -113,6 +114,7 @@ class _Run:
             with outputs:
                 made = self._planned(tiling, crf, probs.grid.rect, tuple(layer.path for layer in layers))
                 sample = self._sample(tiling, outputs)
+                made = replace(made, scaling="; ".join(evidence.image.notes) or None)
                 _log.info("%s; %s", crf_text(crf, options.units), tiling.reason)
                 self._write(tiling, evidence, crf, outputs)
                 made = self._measured(made, tiling, sample, evidence, crf, outputs)
@@ -240,6 +242,7 @@ class _Run:
             "window": list(window),
             "halo": tiling.halo,
             "outputs": {layer.name: layer.dtype for layer in layers},
+            **({"stored_values": True} if self.options.stored_values else {}),
         }
 
     def _tags(self, probs: ProbsFile, tiling: CrfTiling) -> dict[str, str]:

@@ -31,6 +31,7 @@ class RefineOptions:
 
     Attributes:
         bands: 1-based bands of the imagery to look at; None takes all but alpha.
+        stored_values: take the numbers that images store, whatever scale and offset they declare.
         model: a model file or shipped name whose class table the probabilities have, where they carry none.
         probs: file for the refined probabilities, a band each.
         probs_dtype: "uint8" (steps of 1/255) or "float32".
@@ -52,6 +53,7 @@ class RefineOptions:
     """
 
     bands: Sequence[int] | None = None
+    stored_values: bool = False
     model: str | PathLike[str] | None = None
     probs: str | PathLike[str] | None = None
     probs_dtype: str = "uint8"
@@ -118,7 +120,7 @@ class RefineOptions:
                 many = isinstance(value, (tuple, list))
                 text = ",".join(f"{part:g}" for part in value) if many else str(value)
                 words.append(f"--{name.replace('_', '-')} {text}")
-        return words
+        return [*words, "--stored-values"] if self.stored_values else words
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ class Refinement:
         memory_mib: what the plan expects the process to take at most.
         seconds: of the whole run.
         skipped: True where the output was finished before.
+        scaling: which images were brought over to the scale and offset of the first; None where none was.
     """
 
     output: Path
@@ -168,6 +171,7 @@ class Refinement:
     memory_mib: float = 0.0
     seconds: float = 0.0
     skipped: bool = False
+    scaling: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
@@ -191,6 +195,8 @@ class Refinement:
         ]
         if self.disagreement_note:
             lines.append(f"disagreement  {self.disagreement_note}")
+        if self.scaling:
+            lines.append(f"scaling       {self.scaling}")
         if self.crf is not None:
             lines.append(f"crf           {crf_text(self.crf, self.units)}")
         if self.changed is not None:
@@ -213,6 +219,8 @@ class Refinement:
             "changed": _share(self.changed),
             "unseen": _share(self.unseen),
         }
+        if self.scaling:
+            tags["scaling"] = self.scaling
         if self.disagreement_note:
             tags |= {"disagreement": _share(self.disagreement), "disagreement_note": self.disagreement_note}
         if self.disagreement_interval is not None:
@@ -222,7 +230,7 @@ class Refinement:
     def with_facts(self, tags: dict[str, str]) -> Refinement:
         """With what `tags` left in a finished output; nothing that is missing there or was changed by hand."""
         kinds: dict[str, Callable[[str], Any]] = {
-            **dict.fromkeys(("mode", "disagreement_note"), str),
+            **dict.fromkeys(("mode", "disagreement_note", "scaling"), str),
             **dict.fromkeys(("halo", "exact_halo", "windows"), int),
             **dict.fromkeys(("overlap_cost", "changed", "unseen", "disagreement"), float),
             "disagreement_interval": read_interval,

@@ -78,6 +78,7 @@ class Run:
             bands=options.bands,
             resolution_m=options.resolution,
             source_resolution_m=options.source_resolution,
+            stored_values=options.stored_values,
         ) as matched:
             inputs = self._inputs(matched)
             check_targets(self._layers(), self._extras(), inputs, folders=self.folders)
@@ -93,7 +94,7 @@ class Run:
 
             engine = self.engine.get()
             walk = choose_walk(engine, matched, options, region)
-            plan = walk.planned(self.output, disk_bytes(self._layers(), grid))
+            plan = replace(walk.planned(self.output, disk_bytes(self._layers(), grid)), scaling=matched.scaling)
             if options.dry_run:
                 return replace(plan, seconds=max(0.001, round(walk.seconds(), 3)), dry_run=True)
             made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature, inputs=inputs)
@@ -130,7 +131,7 @@ class Run:
                 walk = walk_again(engine, matched, options, region, noted)
             else:
                 outputs.note("plan", walk.note())
-            made = walk.planned(self.output, 0)
+            made = replace(walk.planned(self.output, 0), scaling=matched.scaling)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
             card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
             encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
@@ -215,6 +216,7 @@ class Run:
             "device": engine.runner.device.type,
             "aoi": None if aoi is None else _aoi_identity(aoi),
             "outputs": {layer.name: layer.dtype for layer in self._layers()},
+            **({"stored_values": True} if options.stored_values else {}),
         }
 
     def _tags(self, engine: Engine) -> dict[str, str]:
@@ -242,6 +244,8 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
         "windows": str(made.windows),
         "overlap_cost": f"{made.overlap_cost:.6f}",
     }
+    if made.scaling:
+        tags["scaling"] = made.scaling
     if made.disagreement_note:
         tags["disagreement"] = "unknown" if made.disagreement is None else f"{made.disagreement:.6f}"
         tags["disagreement_note"] = made.disagreement_note
@@ -253,7 +257,9 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
 def _facts(tags: dict[str, str]) -> dict[str, Any]:
     """What `_plan_tags` and `Run._tags` left; nothing that is missing there or was changed by hand."""
     kinds: dict[str, Callable[[str], Any]] = {
-        **dict.fromkeys(("mode", "engine", "precision", "precision_note", "device", "disagreement_note"), str),
+        **dict.fromkeys(
+            ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling"), str
+        ),
         **dict.fromkeys(("halo", "batch", "windows"), int),
         "overlap_cost": float,
         "disagreement": float,
@@ -286,4 +292,5 @@ def _command(sources: list[str], model: NamedModel, options: Options, precision:
             text = ",".join(map(str, value)) if name == "bands" else label(str(value))
             text = "x".join(map(str, value)) if isinstance(value, tuple) and name == "window" else text
             words.append(f"--{name} {text}")
+    words += ["--stored-values"] if options.stored_values else []
     return " ".join(words)

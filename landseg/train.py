@@ -27,6 +27,7 @@ from landseg.training.checkpoint import LAST
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import settled
 from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.declared import with_declared_tags
 from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
 from landseg.training.fit import Scaling, fit
@@ -120,6 +121,7 @@ def train(
     figures = None if metrics_from is None else read_card(metrics_from).metrics
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
+    recipe = with_declared_tags(recipe, Path(data), report)
     sources = data_sources(recipe, Path(data))  # hours before the card needs them: they read every file
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
@@ -146,7 +148,8 @@ def train(
     card = card_of(recipe, network, sources, keep_out=keep_out, figures=figures, statistics=statistics)
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
-        kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
+        stored = bool(recipe.sampling.stored_values)
+        kept = [Kept(scene, *_file_of(scene, opened), stored_values=stored) for scene in made.kept]
         figures = measure(Model(network, card, output, ""), kept, folder / "kept", measured_on=made.how)
         card = replace(card, metrics=figures)
     save_model(output, network, card, overwrite=overwrite)

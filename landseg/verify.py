@@ -109,7 +109,8 @@ def verify(
         sources: a raster, or several as one mosaic.
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
-        **options: of `Options`: bands, window, halo, batch, device, precision, resolution, workers, memory.
+        **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
+            memory.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
@@ -122,6 +123,7 @@ def verify(
         bands=wanted.bands,
         resolution_m=wanted.resolution,
         source_resolution_m=wanted.source_resolution,
+        stored_values=wanted.stored_values,
     ) as matched:
         from landseg.engine import Engine, refuse_too_large
 
