@@ -135,7 +135,7 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
         Path(output),
         grid.width,
         grid.height,
-        len(placed.frame),
+        placed.frame.index.nunique(),
         {c.name: {"value": c.value, "pixels": int(counts[i])} for i, c in enumerate(table.classes)},
         int(counts[IGNORE_INDEX]),
         _RULES[wanted.all_touched],
@@ -229,12 +229,10 @@ def _bounds(labels: PolygonLabels, crs: CRS | None, options: RasterizeOptions) -
             shown = ",".join(f"{value:g}" for value in options.bounds)
             raise GridError(f"bounds {shown} have no area: expected left,bottom,right,top in growing order")
         return options.bounds
-    shapes = labels.frame.geometry
-    moved = shapes if crs is None or shapes.crs == crs else shapes.to_crs(crs)
-    if not np.isfinite(moved.total_bounds).all():
+    left, bottom, right, top = labels.placed(crs).bounds
+    if not all(map(math.isfinite, (left, bottom, right, top))):
         raise GridError(f"{labels.path} has no place in {crs_text(crs)}: choose another --crs")
     across, down = options.resolution
-    left, bottom, right, top = moved.total_bounds.tolist()
     wide, high = (left // across, -(-right // across)), (bottom // down, -(-top // down))
     return wide[0] * across, high[0] * down, max(wide[1], wide[0] + 1) * across, max(high[1], high[0] + 1) * down
 

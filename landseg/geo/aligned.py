@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.positions import mover, needed_for, pixel_ratio
+from landseg.geo.positions import mover, needed_for, offset_on, pixel_ratio
 from landseg.geo.source import Pixels, Source, open_source
 
 SAME = 1.25  # where labels are finer than the grid by more than this, the commonest under a pixel is taken
@@ -161,7 +161,7 @@ def _whole_offset(labels: Grid, grid: Grid) -> tuple[int, int] | None:
     """
     if (_nowhere(labels) or _nowhere(grid)) and labels.shape == grid.shape:
         return 0, 0
-    return grid.offset_of(labels)
+    return offset_on(grid, labels)
 
 
 def _nowhere(grid: Grid) -> bool:

@@ -14,12 +14,13 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import CRSError
+from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
-from rasterio.warp import transform_bounds
 
 from landseg.errors import GridError, VectorError
-from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.crs import crs_text, transformer
+from landseg.geo.globe import PlacedShapes
+from landseg.geo.grid import Grid, Rect, map_crs
 from landseg.geo.layers import read_layers
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
@@ -73,8 +74,8 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
         left, bottom, right, top = (float(part) for part in box.groups())
         if not (left < right and bottom < top):
             raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
-        corners = shapely.box(left, bottom, right, top)
-        pixels = _to_pixels([corners], grid)
+        placed = PlacedShapes(np.array([shapely.box(left, bottom, right, top)], dtype=object), grid.crs, grid.crs)
+        pixels = _to_pixels(_lying_on(placed, grid), grid)
         hint = _degrees_hint((left, bottom, right, top), grid)
         rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top), hint)
         straight = grid.transform.is_rectilinear  # of a rotated raster a box is a lozenge of pixels
@@ -97,14 +98,20 @@ def _read_polygons(path: Path, grid: Grid) -> list[shapely.Geometry]:
     if not len(shapes) or not shapes.geom_type.eq("Polygon").all():
         found = ", ".join(sorted(set(shapes.geom_type))) or "nothing"
         raise VectorError(f"AOI {path}: expected polygons, found {found}")
-    if grid.crs is None or shapes.crs is None or shapes.crs == grid.crs:
-        return list(shapes)
-    left, bottom, right, top = shapes.total_bounds
-    step = max(right - left, top - bottom) / 100  # straight lines are not straight in the other CRS
-    moved = shapes.segmentize(step).to_crs(grid.crs.to_wkt(version="WKT2_2019"))
-    if not np.isfinite(moved.total_bounds).all():
+    same = grid.crs is None or shapes.crs is None or shapes.crs == grid.crs
+    placed = PlacedShapes(np.array(shapes, dtype=object), None if same else shapes.crs, grid.crs if same else map_crs(grid))
+    found = _lying_on(placed, grid)
+    if not found:
         raise GridError(f"AOI {path} has no place in the raster's CRS ({crs_text(grid.crs)})")
-    return list(moved)
+    return found
+
+
+def _lying_on(placed: PlacedShapes, grid: Grid) -> list[shapely.Geometry]:
+    """The shapes where the raster lies, in single parts; without any that has no place in its CRS."""
+    index, near = placed.near(grid)
+    if all(shape is placed.shapes[at] for at, shape in zip(index.tolist(), near, strict=True)):
+        near = placed.shapes  # nothing had to be brought here: all of them say how far the area reaches
+    return list(shapely.get_parts(near[~shapely.is_empty(near)]))
 
 
 def _to_pixels(outlines: list[shapely.Geometry], grid: Grid) -> list[shapely.Geometry]:
@@ -124,8 +131,8 @@ def _degrees_hint(box: tuple[float, float, float, float], grid: Grid) -> str:
     if grid.crs is None or not grid.crs.is_projected or not degrees:
         return ""
     try:
-        moved = transform_bounds("OGC:CRS84", grid.crs, *box)
-    except CRSError:
+        moved = transformer("OGC:CRS84", grid.crs).transform_bounds(*box)
+    except (GridError, ProjError):
         moved = (math.inf,) * 4
     near = shapely.box(*moved).intersects(shapely.box(*grid.bounds)) if all(map(math.isfinite, moved)) else False
     there = f"; here these are {','.join(f'{part:.8g}' for part in moved)}" if near else ""

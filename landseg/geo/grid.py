@@ -12,6 +12,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from landseg.errors import GridError
+from landseg.geo.crs import as_pyproj, degree, transformer, unit_m
+from landseg.geo.crs import crs_text as crs_text
 
 SAME_PIXEL = 0.05  # a twentieth of a pixel: below it two grids count as one (rounding in stored transforms)
 
@@ -171,11 +173,10 @@ class Grid:
         """
         if self.crs is None:
             return None
-        crs = pyproj.CRS.from_user_input(self.crs)
-        across, down = self._centre_edges(crs) or (math.nan, math.nan)
-        if not (math.isfinite(across) and math.isfinite(down)):
-            unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info and not crs.is_geographic else 0.0
-            return math.sqrt(abs(self.transform.determinant)) * unit or None
+        edges = self._centre_edges()
+        if edges is None:
+            return math.sqrt(abs(self.transform.determinant)) * self._unit_m or None
+        across, down = edges
         return math.sqrt(across * down) or None
 
     @cached_property
@@ -183,12 +184,11 @@ class Grid:
         """(height, width) of the centre pixel in metres on the ground; None where the CRS cannot say."""
         if self.crs is None:
             return None
-        crs = pyproj.CRS.from_user_input(self.crs)
-        across, down = self._centre_edges(crs) or (math.nan, math.nan)
-        if not (math.isfinite(across) and math.isfinite(down)):
-            unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info and not crs.is_geographic else 0.0
+        edges = self._centre_edges()
+        if edges is None:
             a, b, _, d, e, _ = tuple(self.transform)[:6]
-            across, down = math.hypot(a, d) * unit, math.hypot(b, e) * unit
+            edges = math.hypot(a, d) * self._unit_m, math.hypot(b, e) * self._unit_m
+        across, down = edges
         return (down, across) if across and down else None
 
     @property
@@ -257,19 +257,31 @@ class Grid:
     def _corners(self) -> tuple[tuple[int, int], ...]:
         return (0, 0), (self.width, 0), (0, self.height), (self.width, self.height)
 
-    def _centre_edges(self, crs: pyproj.CRS) -> tuple[float, float] | None:
+    @property
+    def _unit_m(self) -> float:
+        """Metres in a unit of the CRS; 0 where it cannot say."""
+        return unit_m(as_pyproj(self.crs)) or 0.0
+
+    def _centre_edges(self) -> tuple[float, float] | None:
         """Both edges of the centre pixel in metres, or None where the CRS has no place on the globe."""
+        crs = as_pyproj(self.crs)
         base, geod = crs.geodetic_crs, crs.get_geod()
         if base is None or geod is None:
             return None
         col, row = self.width / 2, self.height / 2
         ends = ((col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5))
         xs, ys = np.array([self.transform @ end for end in ends]).T
-        lon, lat = pyproj.Transformer.from_crs(crs, base, always_xy=True).transform(xs, ys)
+        lon, lat = (np.asarray(side) * degree(base) for side in transformer(crs, base).transform(xs, ys))
         if not np.isfinite([*lon, *lat]).all() or np.abs(lat).max() > 90:
             return None
         _, _, edges = geod.inv(lon[[0, 2]], lat[[0, 2]], lon[[1, 3]], lat[[1, 3]])
-        return float(edges[0]), float(edges[1])
+        across, down = float(edges[0]), float(edges[1])
+        return (across, down) if math.isfinite(across) and math.isfinite(down) else None
+
+
+def map_crs(grid: Grid) -> pyproj.CRS | None:
+    """Return the CRS of a grid as pyproj has it, in all its details; None where the grid has none."""
+    return None if grid.crs is None else pyproj.CRS.from_wkt(grid.crs.to_wkt(version="WKT2_2019"))
 
 
 def scaled_size(size: int, factor: float) -> int:
@@ -284,14 +296,6 @@ def metres_text(metres: float | None) -> str:
     ('0.149 m', '30 m', 'unknown resolution')
     """
     return "unknown resolution" if metres is None else f"{metres:.3g} m"
-
-
-def crs_text(crs: CRS | None) -> str:
-    """The short name of a CRS: "EPSG:32633", its own name, or "no CRS"."""
-    if crs is None:
-        return "no CRS"
-    authority = crs.to_authority()
-    return ":".join(authority) if authority else str(pyproj.CRS.from_user_input(crs).name)
 
 
 def _points(gcps: tuple[ControlPoint, ...]) -> list[GroundControlPoint]:

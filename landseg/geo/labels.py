@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import VectorError
+from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid
 
 _PARQUET = (".parquet", ".geoparquet")
@@ -136,17 +137,22 @@ class PolygonLabels:
         )
 
     def _on(self, grid: Grid) -> Any:
-        """The polygons that meet the grid, in its CRS and in the file's order."""
+        """The polygons that meet the grid, in its CRS and in the file's order; twice if they meet it from two sides."""
+        import geopandas as gpd
+
+        frame = self._frame
         with self._lock:
             if grid.crs not in self._moved:
-                frame = self._frame
-                if grid.crs is not None and frame.crs is not None and frame.crs != grid.crs:
-                    left, bottom, right, top = frame.total_bounds
-                    step = max(right - left, top - bottom) / 100  # straight lines are not straight in the other CRS
-                    frame = frame.set_geometry(frame.geometry.segmentize(step)).to_crs(grid.crs)
-                self._moved[grid.crs] = frame
-            frame = self._moved[grid.crs]
-            return frame.iloc[np.sort(frame.sindex.query(_outline(grid), predicate="intersects"))]
+                self._moved[grid.crs] = PlacedShapes(frame.geometry.array, frame.crs, grid.crs)
+            index, shapes = self._moved[grid.crs].near(grid)
+        near = frame.iloc[index]
+        if grid.crs is None or frame.crs is None:
+            return near
+        return near.set_geometry(gpd.GeoSeries(shapes, index=near.index, crs=grid.crs))
+
+    def placed(self, crs: Any) -> PlacedShapes:
+        """Return the polygons as they lie in a CRS."""
+        return PlacedShapes(self._frame.geometry.array, self._frame.crs, crs)
 
 
 def pixel_grid(grid: Grid) -> Grid:
@@ -154,10 +160,3 @@ def pixel_grid(grid: Grid) -> Grid:
     from affine import Affine
 
     return Grid(None, Affine.scale(1, -1), grid.width, grid.height)
-
-
-def _outline(grid: Grid) -> object:
-    from shapely.geometry import Polygon
-
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    return Polygon([grid.map_transform @ corner for corner in corners])
