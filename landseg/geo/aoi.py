@@ -20,7 +20,7 @@ from rasterio.features import rasterize
 from landseg.errors import GridError, VectorError
 from landseg.geo.crs import crs_text, transformer
 from landseg.geo.globe import PlacedShapes
-from landseg.geo.grid import Grid, Rect, map_crs
+from landseg.geo.grid import Grid, Rect, map_crs, placed
 from landseg.geo.layers import read_layers
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
@@ -74,8 +74,8 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
         left, bottom, right, top = (float(part) for part in box.groups())
         if not (left < right and bottom < top):
             raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
-        placed = PlacedShapes(np.array([shapely.box(left, bottom, right, top)], dtype=object), grid.crs, grid.crs)
-        pixels = _to_pixels(_lying_on(placed, grid), grid)
+        corners = np.array([shapely.box(left, bottom, right, top)], dtype=object)
+        pixels = _to_pixels(_lying_on(PlacedShapes(corners, grid.crs, grid.crs), grid), grid)
         hint = _degrees_hint((left, bottom, right, top), grid)
         rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top), hint)
         straight = grid.transform.is_rectilinear  # of a rotated raster a box is a lozenge of pixels
@@ -98,30 +98,25 @@ def _read_polygons(path: Path, grid: Grid) -> list[shapely.Geometry]:
     if not len(shapes) or not shapes.geom_type.eq("Polygon").all():
         found = ", ".join(sorted(set(shapes.geom_type))) or "nothing"
         raise VectorError(f"AOI {path}: expected polygons, found {found}")
-    same = grid.crs is None or shapes.crs is None or shapes.crs == grid.crs
-    placed = PlacedShapes(np.array(shapes, dtype=object), None if same else shapes.crs, grid.crs if same else map_crs(grid))
-    found = _lying_on(placed, grid)
-    if not found:
+    outlines, crs = np.array(shapes, dtype=object), map_crs(grid)
+    same = crs is None or shapes.crs is None or shapes.crs == grid.crs
+    lying = _lying_on(PlacedShapes(outlines, crs if same else shapes.crs, crs), grid)
+    if not lying:
         raise GridError(f"AOI {path} has no place in the raster's CRS ({crs_text(grid.crs)})")
-    return found
+    return lying
 
 
-def _lying_on(placed: PlacedShapes, grid: Grid) -> list[shapely.Geometry]:
+def _lying_on(shapes: PlacedShapes, grid: Grid) -> list[shapely.Geometry]:
     """The shapes where the raster lies, in single parts; without any that has no place in its CRS."""
-    index, near = placed.near(grid)
-    if all(shape is placed.shapes[at] for at, shape in zip(index.tolist(), near, strict=True)):
-        near = placed.shapes  # nothing had to be brought here: all of them say how far the area reaches
+    index, near = shapes.near(grid)
+    if all(shape is shapes.shapes[at] for at, shape in zip(index.tolist(), near, strict=True)):
+        near = shapes.shapes  # nothing had to be brought here: all of them say how far the area reaches
     return list(shapely.get_parts(near[~shapely.is_empty(near)]))
 
 
 def _to_pixels(outlines: list[shapely.Geometry], grid: Grid) -> list[shapely.Geometry]:
     back = ~grid.map_transform
-
-    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = points.T
-        return np.stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f], axis=1)
-
-    return list(shapely.transform(np.array(outlines, dtype=object), place))
+    return list(shapely.transform(np.array(outlines, dtype=object), lambda points: placed(back, points)))
 
 
 def _degrees_hint(box: tuple[float, float, float, float], grid: Grid) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
-from rasterio.crs import CRS
 
 from landseg.errors import GridError
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.geo.crs import Floats, as_pyproj, degree, period, transformer
-from landseg.geo.grid import Grid
+from landseg.geo.grid import Grid, placed
 
 Shapes = NDArray[Any]
 Move = Callable[[Floats], Floats]
@@ -79,24 +80,24 @@ def degrees_of(own: Any, base: Any) -> Move:
     return go
 
 
-def through_poles(shapes: Shapes, own: Any, base: Any) -> Shapes:
-    """Return shapes with a corner at each pole that an edge of theirs runs through; the others as they are."""
-    if as_pyproj(own).is_geographic:
-        return shapes
-    poles = _poles(own, base)
-    if not len(poles):
-        return shapes
+def through_poles(shapes: Shapes, poles: Floats) -> Shapes:
+    """Return shapes with a corner at each of some points (n, 2) that an edge of theirs runs through.
+
+    An edge across a pole leaves it on the opposite meridian, which no straight line between degrees does.
+    """
     found = np.array(shapes, dtype=object)
-    for x, y in poles:
+    for x, y in poles.tolist():
         slack = TINY * max(1.0, abs(x), abs(y))
-        near = shapely.dwithin(found, shapely.Point(x, y), slack)
-        for at in np.flatnonzero(near & (shapely.get_dimensions(found) > 0)).tolist():
-            found[at] = _rebuilt(found[at], lambda ring, x=x, y=y, slack=slack: _with_corner(ring, x, y, slack))
+        near = shapely.dwithin(found, shapely.Point(x, y), slack) & (shapely.get_dimensions(found) > 0)
+        for at in np.flatnonzero(near).tolist():
+            found[at] = rebuilt(found[at], partial(_with_corner, x=x, y=y, slack=slack))
     return found
 
 
-def _poles(own: Any, base: Any) -> Floats:
-    """Where the poles lie in a CRS, (n, 2): those that are one point there and not a line."""
+def pole_points(own: Any, base: Any) -> Floats:
+    """Return where the poles lie in a CRS, (n, 2): those that are one point there and not a line."""
+    if as_pyproj(own).is_geographic:
+        return np.empty((0, 2))
     unit = degree(as_pyproj(base))
     lon, lat = np.meshgrid([-120.0, 0.0, 100.0], [-90.0, 90.0])
     x, y = transformer(base, own).transform(lon / unit, lat / unit)
@@ -108,7 +109,7 @@ def _poles(own: Any, base: Any) -> Floats:
     return np.array(found, np.float64).reshape(-1, 2)
 
 
-def _with_corner(line: Floats, x: float, y: float, slack: float) -> Floats:
+def _with_corner(line: Floats, *, x: float, y: float, slack: float) -> Floats:
     """A line (N, 2) with a corner at (x, y) on each edge that runs through it."""
     start, way = line[:-1], np.diff(line, axis=0)
     long = np.hypot(*way.T)
@@ -119,12 +120,12 @@ def _with_corner(line: Floats, x: float, y: float, slack: float) -> Floats:
     return np.insert(line, hit + 1, np.array([x, y]), axis=0) if len(hit) else line
 
 
-def _rebuilt(shape: shapely.Geometry, change: Move) -> shapely.Geometry:
-    """A shape whose rings or lines are changed."""
+def rebuilt(shape: shapely.Geometry, change: Move) -> shapely.Geometry:
+    """Return a shape whose rings or lines are changed."""
     parts = []
     for part in shapely.get_parts(shape):
-        lines = [change(shapely.get_coordinates(line)) for line in _lines_of(part)]
-        parts.append(shapely.Polygon(lines[0], lines[1:]) if part.geom_type == "Polygon" else shapely.LineString(lines[0]))
+        first, *holes = (change(shapely.get_coordinates(line)) for line in _lines_of(part))
+        parts.append(shapely.Polygon(first, holes) if part.geom_type == "Polygon" else shapely.LineString(first))
     return parts[0] if len(parts) == 1 and shape.geom_type in ("Polygon", "LineString") else _joined(parts)
 
 
@@ -156,7 +157,10 @@ def _cut(shape: shapely.Geometry, drawn: shapely.Geometry, centre: float, *, lit
             parts += shapely.get_parts(_windows(shapely.LineString(line), centre)).tolist()
     kind = shapely.get_dimensions(shape)
     parts = [part for part in parts if shapely.get_dimensions(part) == kind and not part.is_empty]
-    return parts[0] if len(parts) == 1 else _joined(parts)
+    if len(parts) == 1:
+        return parts[0]
+    joined = _joined(parts)
+    return joined if kind < 2 or joined.is_valid else shapely.union_all(parts)  # parts met at the pole, now a line
 
 
 def _joined(parts: list[shapely.Geometry]) -> shapely.Geometry:
@@ -181,7 +185,7 @@ def _region(ring: Floats, *, ccw: bool, literal: bool) -> shapely.Geometry:
     if literal:
         lon, lat = ring.T
         return _valid(shapely.Polygon(np.stack([lon, np.clip(lat, -90, 90)], axis=1)))
-    lon, lat, steps = _over_poles(ring if ccw else ring[::-1])
+    lon, lat, steps = over_poles(ring if ccw else ring[::-1])
     unrolled = lon[0] + np.concatenate([[0.0], np.cumsum(steps)])
     turns = round((unrolled[-1] - unrolled[0]) / 360)
     unrolled[-1] = unrolled[0] + 360 * turns
@@ -192,18 +196,20 @@ def _region(ring: Floats, *, ccw: bool, literal: bool) -> shapely.Geometry:
     return _valid(shapely.Polygon(points))
 
 
-def _over_poles(ring: Floats) -> tuple[Floats, Floats, Floats]:
-    """A ring with what it goes around on its left, without the repeated last point: longitudes, latitudes, and the
-    degrees to the next point.
+def over_poles(ring: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the points of a closed ring of degrees (N, 2) that has on its left what it goes around.
 
-    A corner at a pole has no longitude: it becomes two, where the ring comes from and where it goes.
+    Longitudes, latitudes, and the degrees of longitude to the next point, each once around. A corner at a pole has no
+    longitude: it becomes two, where the ring comes from and where it goes. Degrees that sum to a turn go around a
+    pole: eastwards around the northern one.
     """
     points = ring[:-1]
     polar = np.abs(points[:, 1]) > POLE
     if polar.all():
         return points[:, 0], points[:, 1], np.zeros(len(points))
     if polar.any():  # begin at a corner that is none of these
-        points, polar = (np.roll(some, -int(np.argmin(polar)), axis=0) for some in (points, polar))
+        begin = int(np.argmin(polar))
+        points, polar = np.roll(points, -begin, axis=0), np.roll(polar, -begin)
     lon, lat, steps = [], [], []
     count, at = len(points), 0
     while at < count:
@@ -312,9 +318,8 @@ def footprint(grid: Grid, base: Any) -> shapely.Geometry:
     w, h = grid.width, grid.height
     x = np.concatenate([steps * w, np.full(OUTLINE, w), (1 - steps) * w, np.zeros(OUTLINE)])
     y = np.concatenate([np.zeros(OUTLINE), steps * h, np.full(OUTLINE, h), (1 - steps) * h])
-    t = grid.transform
-    outline = shapely.Polygon(np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=1))
-    drawn = through_poles(np.array([outline], dtype=object), grid.crs, base)
+    outline = shapely.Polygon(placed(grid.transform, np.stack([x, y], axis=1)))
+    drawn = through_poles(np.array([outline], dtype=object), pole_points(grid.crs, base))
     if not np.isfinite(degrees_of(grid.crs, base)(shapely.get_coordinates(drawn))).all():
         return shapely.Polygon()
     return on_globe(drawn, grid.crs, base)[0]
@@ -345,22 +350,22 @@ class PlacedShapes:
         A shape that meets it twice, from both sides of a seam, is there twice.
         """
         outline = _corners(grid)
-        found, placed = [], []
+        found, brought = [], []
         for shift in self._shifts(outline):
             frame = outline if not shift else shapely.transform(outline, lambda p, by=shift: p - [by, 0.0])
             at = np.sort(self._tree.query(frame, predicate="intersects"))
             there = self.shapes[at]
             if shift and len(at):
-                there = shapely.transform(there, lambda points, by=shift: points + [by, 0.0])
+                there = shapely.transform(there, lambda points, by=shift: points - [-by, 0.0])
             found.append(at)
-            placed.append(there)
+            brought.append(there)
         if len(self._far):
             at, there = self._brought(grid, outline)
             found.append(at)
-            placed.append(there)
+            brought.append(there)
         index = np.concatenate(found).astype(np.int64)
         order = np.argsort(index, kind="stable")
-        return index[order], np.concatenate([np.asarray(p, object) for p in placed])[order]
+        return index[order], np.concatenate([np.asarray(p, object) for p in brought])[order]
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -401,7 +406,7 @@ class PlacedShapes:
         if base is None or not torn.any():
             return
         at = np.flatnonzero(torn)
-        dense = through_poles(dense[at], own, base)
+        dense = through_poles(dense[at], pole_points(own, base))
         if crs.is_geographic:
             globe = on_globe(dense, own, base)
             self.shapes[at] = shapely.transform(globe, lambda points: points / degree(base))
@@ -416,6 +421,7 @@ class PlacedShapes:
     def _brought(self, grid: Grid, outline: shapely.Geometry) -> tuple[NDArray[np.int64], Shapes]:
         """Of the shapes that reach to where the CRS has no place, what lies around a raster."""
         base = as_pyproj(self._crs).geodetic_crs
+        assert base is not None, "shapes are set aside for a CRS on the globe"
         ground = footprint(grid, base)
         west, south, east, north = ground.bounds if not ground.is_empty else (0.0,) * 4
         around = shapely.buffer(ground, max(0.01, 0.1 * min(east - west, north - south)))
@@ -477,7 +483,7 @@ def narrowest(left: Floats, right: Floats, turn: float) -> tuple[float, float]:
 
 
 def turns_of(left: Floats, right: Floats, turn: float) -> NDArray[np.int64]:
-    """Return by how many whole turns each stretch is moved so that all lie on the shortest stretch; of the first, 0."""
+    """Return the whole turns by which stretches of a circle are moved to lie close together; of the first, 0."""
     begin = left % turn
     order = np.argsort(begin, kind="stable")
     begins, ends = begin[order], begin[order] + (right - left)[order]

@@ -12,7 +12,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from landseg.errors import GridError
-from landseg.geo.crs import as_pyproj, degree, transformer, unit_m
+from landseg.geo.crs import Floats, as_pyproj, degree, transformer, unit_m
 from landseg.geo.crs import crs_text as crs_text
 
 SAME_PIXEL = 0.05  # a twentieth of a pixel: below it two grids count as one (rounding in stored transforms)
@@ -277,6 +277,17 @@ class Grid:
         _, _, edges = geod.inv(lon[[0, 2]], lat[[0, 2]], lon[[1, 3]], lat[[1, 3]])
         across, down = float(edges[0]), float(edges[1])
         return (across, down) if math.isfinite(across) and math.isfinite(down) else None
+
+
+def placed(transform: Affine, points: Floats) -> Floats:
+    """Return points (N, 2), x and y, through a transform.
+
+    >>> placed(Affine.translation(10, 0), np.array([[1.0, 2.0]])).tolist()
+    [[11.0, 2.0]]
+    """
+    x, y = points.T
+    t = transform
+    return np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=1)
 
 
 def map_crs(grid: Grid) -> pyproj.CRS | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import VectorError
 from landseg.geo.globe import PlacedShapes
-from landseg.geo.grid import Grid
+from landseg.geo.grid import Grid, placed
 
 _PARQUET = (".parquet", ".geoparquet")
 _VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", *_PARQUET, ".gml", ".kml")
@@ -85,14 +85,11 @@ class PolygonLabels:
         """
         back = ~grid.map_transform
 
-        def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.stack(back @ points.T, axis=1) * [1, -1]
-
         near = self._on(grid)
-        moved = near.set_geometry(near.geometry.transform(place), crs=None)
-        placed = object.__new__(PolygonLabels)
-        placed.__setstate__({**self.__getstate__(), "_frame": moved.set_crs(None, allow_override=True)})
-        return placed
+        moved = near.set_geometry(near.geometry.transform(lambda points: placed(back, points) * [1, -1]), crs=None)
+        burnt = object.__new__(PolygonLabels)
+        burnt.__setstate__({**self.__getstate__(), "_frame": moved.set_crs(None, allow_override=True)})
+        return burnt
 
     @property
     def names(self) -> list[str]:
@@ -137,7 +134,7 @@ class PolygonLabels:
         )
 
     def _on(self, grid: Grid) -> Any:
-        """The polygons that meet the grid, in its CRS and in the file's order; twice if they meet it from two sides."""
+        """The polygons that meet the grid, in its CRS and in the file's order; twice if from both sides of a seam."""
         import geopandas as gpd
 
         frame = self._frame

@@ -20,7 +20,7 @@ from landseg.geo.source import FileSource, Pixels, Source
 
 WARP_PIXELS = 1 << 20  # a warped rectangle is worked on in parts of at most so many pixels
 WARP_READ = 1 << 23  # input pixels held for one of them
-_TORN = 0.01  # of a mosaic that is wider than half the globe: with less in it, its members are neighbours on the ground
+_TORN = 0.01  # of a mosaic wider than half the globe: with less in it, its members are neighbours on the ground
 _MOST = (1 << 31) - 1  # rows or columns that a raster can have
 SHRINK = 1.25  # a member whose pixels are smaller than the mosaic's by more than this is averaged first
 
@@ -247,15 +247,15 @@ def _extent(members: Sequence[_Member], first: Source) -> Rect:
         extent, held = extent.union(member.rect), held + member.rect.area
     crs = None if first.grid.crs is None else as_pyproj(first.grid.crs)
     geod, edges = None if crs is None else crs.get_geod(), first.grid.pixel_size_m
-    torn = turn_of(first.grid) is None and geod is not None and edges is not None and held < _TORN * extent.area
-    if torn and max(extent.height * edges[0], extent.width * edges[1]) < math.pi * geod.a:
-        torn = False
+    torn = False
+    if turn_of(first.grid) is None and geod is not None and edges is not None and held < _TORN * extent.area:
+        torn = max(extent.height * edges[0], extent.width * edges[1]) > math.pi * geod.a
     if torn or max(extent.shape) > _MOST:
         size = f"{extent.width:,} x {extent.height:,} pixels"
         raise GridError(
-            f"{first.name} and the others would make a mosaic of {size} in its {crs_text(first.grid.crs)}, nearly all "
-            "of it empty: bring them into a coordinate system in which they are neighbours (gdalwarp -t_srs), or do "
-            "them apart"
+            f"{first.name} and the others would make a mosaic of {size} in its {crs_text(first.grid.crs)}, nearly "
+            "all of it empty: bring them into a coordinate system in which they are neighbours (gdalwarp -t_srs), or "
+            "do them apart"
         )
     return extent
 

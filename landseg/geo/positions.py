@@ -42,7 +42,7 @@ def mover(source: Grid, target: Grid) -> Any:
 
 
 def turn_of(grid: Grid) -> tuple[float, float] | None:
-    """Return how far it is once around the globe, in pixels (x, y) of a grid; None where its CRS does not come round."""
+    """Return how far it is around the globe in pixels (x, y) of a grid; None where its CRS does not come round."""
     around = None if grid.crs is None else period(grid.crs)
     if around is None:
         return None
@@ -64,7 +64,7 @@ def beside(grid: Grid, other: Grid) -> Grid:
 
 
 def offset_on(grid: Grid, other: Grid) -> tuple[int, int] | None:
-    """Return where another grid starts on a grid in whole (rows, columns), a turn of the globe further if it is there.
+    """Return where another grid starts on a grid, in whole (rows, columns), by turns of the globe if need be.
 
     None where its pixels are not the grid's, or where it goes so far around that it meets the grid from both sides:
     then no one offset says where it lies.

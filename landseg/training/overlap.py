@@ -30,9 +30,9 @@ class Overlap:
 def overlaps(grids: Sequence[Grid | None]) -> list[Overlap]:
     """Return the pairs whose footprints share more than TOUCHING, in order; rasters without a CRS have none.
 
-    Compared in the CRS of all of them, or in longitude and latitude where they differ or where the CRS comes round the
-    globe; what has no place on the globe is compared with its own CRS alone. A footprint is that of the
-    pixel grid: corners without data belong to it.
+    Compared in the CRS of all of them, or in longitude and latitude where they differ or where the CRS comes round
+    the globe; what has no place on the globe is compared within its own CRS. A footprint is that of the pixel grid:
+    corners without data belong to it.
     """
     placed = [(index, grid) for index, grid in enumerate(grids) if grid is not None and grid.crs is not None]
     if len(placed) < 2:

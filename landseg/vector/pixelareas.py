@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
 from landseg.geo.grid import Grid
-from landseg.vector.attributes import Floats, Ruler, to_map
+from landseg.geo.ruler import Floats, Ruler, to_map
 
 _BLOCK = 64  # pixels of a side that are taken for equally large where their size changes in both directions
 _ALIKE = 1e-7  # relative difference of pixels of one row that are taken for equally large
