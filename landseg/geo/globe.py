@@ -154,7 +154,7 @@ def _cut(shape: shapely.Geometry, drawn: shapely.Geometry, centre: float, *, lit
             line = shapely.get_coordinates(part)
             if not literal:
                 line = np.stack([_unrolled(line[:, 0]), line[:, 1]], axis=1)
-            parts += shapely.get_parts(_windows(shapely.LineString(line), centre)).tolist()
+            parts += shapely.get_parts(_windows(shapely.LineString(_snapped(line, centre)), centre)).tolist()
     kind = shapely.get_dimensions(shape)
     parts = [part for part in parts if shapely.get_dimensions(part) == kind and not part.is_empty]
     if len(parts) == 1:
@@ -174,26 +174,30 @@ def _cut_polygon(part: Any, own: Any, centre: float, *, literal: bool) -> shapel
     """What a polygon covers within 180 degrees of the centre: its outer ring's region less those of the holes."""
     rings = list(zip(_lines_of(part), _lines_of(own), strict=True))
     whole, *holes = (
-        _windows(_region(shapely.get_coordinates(ring), ccw=shapely.is_ccw(drawn), literal=literal), centre)
+        _windows(_region(shapely.get_coordinates(ring), centre, ccw=shapely.is_ccw(drawn), literal=literal), centre)
         for ring, drawn in rings
     )
     return shapely.difference(whole, shapely.union_all(holes)) if holes else whole
 
 
-def _region(ring: Floats, *, ccw: bool, literal: bool) -> shapely.Geometry:
+def _region(ring: Floats, centre: float, *, ccw: bool, literal: bool) -> shapely.Geometry:
     """What a closed ring of degrees (N, 2) goes around, in longitudes without an end; valid."""
     if literal:
         lon, lat = ring.T
-        return _valid(shapely.Polygon(np.stack([lon, np.clip(lat, -90, 90)], axis=1)))
+        return _valid(shapely.Polygon(_snapped(np.stack([lon, np.clip(lat, -90, 90)], axis=1), centre)))
     lon, lat, steps = over_poles(ring if ccw else ring[::-1])
     unrolled = lon[0] + np.concatenate([[0.0], np.cumsum(steps)])
     turns = round((unrolled[-1] - unrolled[0]) / 360)
     unrolled[-1] = unrolled[0] + 360 * turns
     points = np.stack([unrolled, np.append(lat, lat[0])], axis=1)
     if turns:  # eastwards around the land on its left: that is the north
+        points[:, 0] += 360 * np.round((centre - points[0, 0]) / 360)
+        points = np.concatenate([points + [360.0 * turns * again, 0.0] for again in (-1, 0, 1)])
         pole = math.copysign(90.0, turns)
-        points = np.concatenate([points, [[unrolled[-1], pole], [unrolled[0], pole], points[0]]])
-    return _valid(shapely.Polygon(points))
+        points = np.concatenate([points, [[points[-1, 0], pole], [points[0, 0], pole], points[0]]])
+        once = shapely.box(centre - 180, -90, centre + 180, 90)
+        return shapely.intersection(_valid(shapely.Polygon(_snapped(points, centre))), once)
+    return _valid(shapely.Polygon(_snapped(points, centre)))
 
 
 def over_poles(ring: Floats) -> tuple[Floats, Floats, Floats]:
@@ -251,6 +255,13 @@ def _windows(shape: shapely.Geometry, centre: float) -> shapely.Geometry:
         piece = shapely.intersection(shape, shapely.box(west, -90, west + 360, 90))
         found.append(shapely.transform(piece, lambda points, turn=turn: points - [360.0 * turn, 0.0]))
     return found[0] if len(found) == 1 else shapely.union_all(found)
+
+
+def _snapped(points: Floats, centre: float) -> Floats:
+    """Points whose longitude is within rounding of a cut, on it: slivers beside it are nothing."""
+    turns = (points[:, 0] - centre + 180) / 360
+    near = np.abs(turns - np.round(turns)) * 360 < INSIDE
+    return np.stack([np.where(near, np.round(turns) * 360 + centre - 180, points[:, 0]), points[:, 1]], axis=1)
 
 
 def _valid(shape: shapely.Geometry) -> shapely.Geometry:
@@ -479,7 +490,10 @@ def narrowest(left: Floats, right: Floats, turn: float) -> tuple[float, float]:
     plain = float(left.min()), float(right.max())
     turns = turns_of(left, right, turn)
     short = float((left + turns * turn).min()), float((right + turns * turn).max())
-    return short if short[1] - short[0] < (plain[1] - plain[0]) * (1 - 1e-9) else plain
+    if short[1] - short[0] >= (plain[1] - plain[0]) * (1 - 1e-9):
+        return plain
+    back = math.floor(short[0] / turn + 0.5) * turn  # it begins within half a turn of 0, as coordinates do
+    return short[0] - back, short[1] - back
 
 
 def turns_of(left: Floats, right: Floats, turn: float) -> NDArray[np.int64]:
