@@ -109,7 +109,9 @@ class Evaluation:
         kappa: Cohen's; agreement beyond that of chance.
         commonest_class_accuracy: pixel accuracy of the map that calls everything by the truth's commonest class.
         commonest_class: its name; "" when nothing is labelled.
-        pixel_ha: area of a pixel; None without georeference.
+        pixel_ha: area of a pixel, of the mean one where they differ; None without georeference.
+        confusion_ha: (K, K + 1) hectares by truth and prediction, the last column without one; None where all pixels
+            are equally large.
         intervals: 95 % intervals (low, high) by the names of the fields above, by a bootstrap of spatial blocks.
         boundary_distance_px: width of the bands that the boundary IoU compares.
         boundary_distance_m: the same on the ground.
@@ -150,10 +152,13 @@ class Evaluation:
     worst: tuple[WorstWindow, ...] = ()
     scenes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    confusion_ha: NDArray[np.float64] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: the fields by their names, and null for what is nan, infinite or None."""
         found: dict[str, Any] = _plain(vars(self))
+        if self.confusion_ha is None:
+            del found["confusion_ha"]
         return found
 
 

@@ -31,6 +31,7 @@ from landseg.prediction import Prediction
 from landseg.tiling.encode import Encoder
 from landseg.vector.files import add_styles
 from landseg.vector.formats import vector_format
+from landseg.vector.place import check_way
 from landseg.walks import Walk, choose_walk, walk_again
 
 _log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ class Run:
             aoi = None if options.aoi is None else read_aoi(str(options.aoi), matched.source.grid)
             region = matched.source.grid.rect if aoi is None else aoi.rect
             grid = matched.source.grid if aoi is None else matched.source.grid.crop(region)
+            if (polygons := options.path("polygons")) is not None:
+                check_way(vector_format(polygons), grid)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
                 return self._skipped(region)

@@ -192,7 +192,7 @@ def _region(ring: Floats, centre: float, *, ccw: bool, literal: bool) -> shapely
     points = np.stack([unrolled, np.append(lat, lat[0])], axis=1)
     if turns:  # eastwards around the land on its left: that is the north
         points[:, 0] += 360 * np.round((centre - points[0, 0]) / 360)
-        points = np.concatenate([points + [360.0 * turns * again, 0.0] for again in (-1, 0, 1)])
+        points = np.concatenate([points - [360.0 * turns * again, 0.0] for again in (1, 0, -1)])
         pole = math.copysign(90.0, turns)
         points = np.concatenate([points, [[points[-1, 0], pole], [points[0, 0], pole], points[0]]])
         once = shapely.box(centre - 180, -90, centre + 180, 90)

@@ -125,13 +125,27 @@ class Place:
         return shapes
 
 
+def check_way(form: Format, grid: Grid) -> None:
+    """Refuse, before any work, a format that the shapes of a raster cannot be written in.
+
+    Raises:
+        GridError: GeoJSON of a raster whose CRS has no way to WGS 84.
+    """
+    own = map_crs(grid)
+    if own is not None and form is GEOJSON:
+        _check_way(own, pyproj.CRS.from_user_input(CRS84), form)
+
+
 def _check_way(own: pyproj.CRS, target: pyproj.CRS, form: Format) -> None:
     try:
         transformer(own, target)
     except GridError as error:
         if form is not GEOJSON:
             raise
-        raise GridError(f"{error}; GeoJSON is in WGS 84 by its definition: write a .gpkg") from error
+        raise GridError(
+            f"GeoJSON is in WGS 84 by its definition, and no transformation is known to it from {crs_text(own)}: "
+            "write a .gpkg"
+        ) from error
 
 
 def _net(grid: Grid, own: pyproj.CRS, base: pyproj.CRS) -> Floats:
@@ -261,7 +275,7 @@ def _between(start: Floats, end: Floats, step: int, poles: Floats) -> Floats:
         finer = _FINER if _near((low + high)[None] / 2, poles).any() else 1
         pieces = max(1, math.ceil(abs(way[axis]) / step * finer - _LEVEL))
         found = low + way * (np.arange(1, pieces) / pieces)[:, None]
-    return found[::-1] if turned else found
+    return np.asarray(found[::-1] if turned else found)
 
 
 def _near(points: Floats, poles: Floats) -> NDArray[np.bool_]:
