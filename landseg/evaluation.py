@@ -157,8 +157,6 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: the fields by their names, and null for what is nan, infinite or None."""
         found: dict[str, Any] = _plain(vars(self))
-        if self.confusion_ha is None:
-            del found["confusion_ha"]
         return found
 
 

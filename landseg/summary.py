@@ -231,7 +231,8 @@ def _hectares(pairs: Sequence[Pair], counted: Tally) -> _Hectares | None:
         return None
     pixel = metres**2 / 10_000
     if not counted.measures.areas:
-        return _Hectares(table * pixel, np.asarray(table.sum(1) * pixel), counted.mapped() * pixel, pixel, pixel)
+        labelled, mapped = np.asarray(table.sum(1) * pixel), np.asarray(counted.mapped() * pixel, np.float64)
+        return _Hectares(table * pixel, labelled, mapped, pixel, pixel)
     unit = counted.measures.area_unit / 10_000
     areas = counted.area_table.astype(np.float64) * unit
     mapped = areas[:, :-1].sum(0) + counted.area_unlabelled.astype(np.float64) * unit

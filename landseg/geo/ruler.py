@@ -154,7 +154,7 @@ def _radians(crs: pyproj.CRS, base: pyproj.CRS) -> Callable[[Floats], Floats]:
 def _inside(points: Floats, grid: Grid) -> Floats:
     """Those of some points on the map (N, 2) that lie on a raster or at its edge."""
     x, y = placed(~grid.map_transform, points).T
-    return points[(x >= -1) & (x <= grid.width + 1) & (y >= -1) & (y <= grid.height + 1)]
+    return np.asarray(points[(x >= -1) & (x <= grid.width + 1) & (y >= -1) & (y <= grid.height + 1)])
 
 
 def _sums(index: NDArray[np.int64], values: Floats, count: int) -> Floats:
