@@ -55,11 +55,20 @@ def transformer(here: Any, there: Any) -> pyproj.Transformer:
     try:
         return pyproj.Transformer.from_crs(own, other, always_xy=True)
     except ProjError as error:
+        if _one_site(own, other):
+            return pyproj.Transformer.from_pipeline("+proj=noop")
         names = [_named(one, crs) for one, crs in ((here, own), (there, other))]
         raise GridError(
             f"no transformation is known between {names[0]} and {names[1]}: use data in one coordinate system, or "
             "assign the right one where it is wrong (gdal_edit -a_srs, ogr2ogr -a_srs)"
         ) from error
+
+
+def _one_site(here: pyproj.CRS, there: pyproj.CRS) -> bool:
+    """Whether two local CRSs are one that was written in two formats: of one name and unit."""
+    if not (here.is_engineering and there.is_engineering) or here.name != there.name:
+        return False
+    return unit_m(here) is not None and unit_m(here) == unit_m(there)
 
 
 def connected(here: Any, there: Any) -> bool:

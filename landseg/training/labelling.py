@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import ClassError, GridError, TrainingError
 from landseg.geo.aligned import AlignedLabels
-from landseg.geo.grid import Grid, crs_text
+from landseg.geo.crs import connected, crs_text
+from landseg.geo.grid import Grid
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.source import FileSource
 from landseg.geo.truth import class_indices
@@ -194,6 +195,8 @@ def _fault(labels: Path, image: Path, grid: Grid) -> tuple[str, str] | None:
             case = f"{labels} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
             if (mine.crs is None) != (grid.crs is None):
                 return "expected image and labels both to have a CRS or neither (assign it by gdal_edit -a_srs)", case
+            if grid.crs is not None and not connected(mine.crs, grid.crs):
+                return "no transformation is known between labels and image (use data in one coordinate system)", case
             return "labels that do not overlap their image (check that they belong together)", case
     return None
 
