@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landseg.errors import GridError
-from landseg.geo.grid import Grid, Rect
+from landseg.geo.grid import Grid
 
 _SQUARE = 1e-3
 _ROWS = 33  # of a raster that are looked at
@@ -78,25 +78,22 @@ def row_spacings(grid: Grid) -> tuple[tuple[int, tuple[float, float]], ...]:
     Of each band the row after its last, and what holds in its middle. Bands are of one height, so that within each
     the two change by about a hundredth at most.
     """
-
-    def at(row: int) -> tuple[float, float]:
-        return grid.crop(Rect(row, 0, 1, grid.width)).pixel_size_m or (math.nan, math.nan)
-
-    rows = np.unique(np.linspace(0, grid.height - 1, _ROWS).astype(np.int64)).tolist()
-    sizes = np.array([at(row) for row in rows])
-    if not np.isfinite(sizes).all() or len(rows) < 2:
+    rows = np.unique(np.linspace(0, grid.height - 1, _ROWS).astype(np.int64)) + 0.5
+    sizes = grid.edges_m([grid.width / 2] * len(rows), rows.tolist())
+    if sizes is None or not np.isfinite(sizes).all() or len(rows) < 2:
         return ()
-    sizes = np.maximum(sizes, sizes.max() * _NARROW)
+    narrow = sizes.max() * _NARROW
+    sizes = np.maximum(sizes, narrow)
     change = np.abs(np.diff(np.log(sizes), axis=0)).sum(axis=0).max()
     if change <= _CHANGE:
         return ()
     height = max(1, int(grid.height * _CHANGE / change))
-    bands = []
-    for top in range(0, grid.height, height):
-        end = min(top + height, grid.height)
-        down, across = np.maximum(at((top + end - 1) // 2), sizes.max() * _NARROW).tolist()
-        bands.append((end, (down, across)))
-    return tuple(bands)
+    tops = np.arange(0, grid.height, height)
+    ends = np.minimum(tops + height, grid.height)
+    edges = grid.edges_m([grid.width / 2] * len(tops), ((tops + ends) / 2).tolist())
+    assert edges is not None, "so it has been above"
+    edges = np.maximum(edges, narrow)
+    return tuple((end, (down, across)) for end, (across, down) in zip(ends.tolist(), edges.tolist(), strict=True))
 
 
 def square(edges: tuple[float, float]) -> bool:

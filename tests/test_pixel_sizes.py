@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
@@ -112,6 +112,7 @@ def test_the_estimator_with_equal_sizes_is_the_one_without() -> None:
     assert sized.pixels == plain.pixels and not sized.census
 
 
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.integers(1, 119), unique=True, max_size=6), st.sampled_from([4326, 3413]))
 def test_areas_do_not_depend_on_how_the_raster_is_cut(cuts: list[int], epsg: int) -> None:
     grid = HALVES if epsg == 4326 else Grid(CRS.from_epsg(epsg), Affine(30_000, 0, 0, 0, -30_000, 0), 20, 120)
@@ -204,6 +205,7 @@ def test_the_distance_between_columns_follows_the_latitude(tmp_path: Path) -> No
     assert any("the latitude of each band of rows" in note for note in found.notes)
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(1, 39), unique=True, max_size=4))
 def test_bands_of_rows_do_not_depend_on_how_the_raster_is_cut(cuts: list[int]) -> None:
     rng = np.random.default_rng(7)

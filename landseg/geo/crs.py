@@ -10,6 +10,7 @@ import numpy as np
 import pyproj
 from numpy.typing import NDArray
 from pyproj.exceptions import ProjError
+from rasterio.crs import CRS
 
 from landseg.errors import GridError
 
@@ -25,17 +26,27 @@ def as_pyproj(crs: Any) -> pyproj.CRS:
     Raises:
         GridError: it is none.
     """
+    if isinstance(crs, pyproj.CRS):
+        return crs
     try:
-        return pyproj.CRS.from_user_input(crs)
+        return _parsed(crs.to_wkt() if isinstance(crs, CRS) else crs)
     except ProjError as error:
         raise GridError(f"{crs}: expected a coordinate system such as EPSG:32633") from error
 
 
+@lru_cache(maxsize=256)
+def _parsed(text: Any) -> pyproj.CRS:
+    return pyproj.CRS.from_user_input(text)
+
+
 def crs_text(crs: Any) -> str:
     """The short name of a CRS: "EPSG:32633", its own name, or "no CRS"."""
-    if crs is None:
-        return "no CRS"
-    authority = crs.to_authority()
+    return "no CRS" if crs is None else _text(crs)
+
+
+@lru_cache(maxsize=256)
+def _text(crs: Any) -> str:
+    authority = crs.to_authority()  # PROJ looks through its whole database for a CRS without one
     return ":".join(authority) if authority else str(as_pyproj(crs).name)
 
 

@@ -1,6 +1,7 @@
 """Rect and Grid: pixel rectangles and georeferenced pixel grids. Pure arithmetic, no files."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -264,19 +265,33 @@ class Grid:
 
     def _centre_edges(self) -> tuple[float, float] | None:
         """Both edges of the centre pixel in metres, or None where the CRS has no place on the globe."""
+        edges = self.edges_m([self.width / 2], [self.height / 2])
+        if edges is None or not np.isfinite(edges).all():
+            return None
+        across, down = edges[0].tolist()
+        return across, down
+
+    def edges_m(self, columns: Sequence[float], rows: Sequence[float]) -> Floats | None:
+        """Return the metres on the ground from column to column and from row to row at some positions, (N, 2).
+
+        nan where a position has no place on the globe; None where the CRS has none at all.
+        """
         crs = as_pyproj(self.crs)
         base, geod = crs.geodetic_crs, crs.get_geod()
         if base is None or geod is None:
             return None
-        col, row = self.width / 2, self.height / 2
-        ends = ((col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5))
+        ends = [
+            end
+            for col, row in zip(columns, rows, strict=True)
+            for end in ((col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5))
+        ]
         xs, ys = np.array([self.transform @ end for end in ends]).T
         lon, lat = (np.asarray(side) * degree(base) for side in transformer(crs, base).transform(xs, ys))
-        if not np.isfinite([*lon, *lat]).all() or np.abs(lat).max() > 90:
-            return None
-        _, _, edges = geod.inv(lon[[0, 2]], lat[[0, 2]], lon[[1, 3]], lat[[1, 3]])
-        across, down = float(edges[0]), float(edges[1])
-        return (across, down) if math.isfinite(across) and math.isfinite(down) else None
+        there = np.isfinite(lon) & np.isfinite(lat) & (np.abs(lat) <= 90)
+        lon, lat = np.where(there, lon, np.nan).reshape(-1, 2), np.where(there, lat, np.nan).reshape(-1, 2)
+        found = np.asarray(geod.inv(lon[:, 0], lat[:, 0], lon[:, 1], lat[:, 1])[2], np.float64).reshape(-1, 2)
+        found[~there.reshape(-1, 4).all(axis=1)] = np.nan
+        return found
 
 
 def placed(transform: Affine, points: Floats) -> Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -61,19 +62,20 @@ class PixelAreas:
             found[rows, columns if wide > 1 else slice(None)] = round(size / unit)
         return found
 
-    @property
+    @cached_property
     def unit(self) -> float:
         """A unit of area in which `weights` lose nothing that matters: it fits many times into any pixel."""
-        return float(np.nanmax(self._sample())) / _UNITS
+        return float(np.nanmax(self._sample)) / _UNITS
 
-    @property
+    @cached_property
     def vary(self) -> bool:
         """Whether pixels of the raster differ by more than a ten-thousandth."""
         if not self._ruler.ground:
             return False
-        sizes = self._sample()
+        sizes = self._sample
         return bool(np.isfinite(sizes).all() and np.ptp(sizes) > VARY * sizes.max())
 
+    @cached_property
     def _sample(self) -> Floats:
         rows = np.unique(np.linspace(0, self._grid.height - 1, 17).astype(np.int64))
         columns = np.unique(np.linspace(0, self._grid.width - 1, 17).astype(np.int64))
