@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import shapely
 from affine import Affine
@@ -18,14 +18,18 @@ from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
 
 from landseg.errors import GridError, VectorError
+from landseg.geo.brought import into_pixels
 from landseg.geo.crs import crs_text, transformer
 from landseg.geo.globe import PlacedShapes
-from landseg.geo.grid import Grid, Rect, map_crs, placed
-from landseg.geo.layers import read_layers
+from landseg.geo.grid import Grid, Rect, map_crs
+from landseg.geo.polygonfile import read_polygons
+from landseg.geo.vectorname import is_there
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
 _SLACK = 1e-3  # pixels: an edge this near to a pixel's counts as on it, in spite of rounding
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,11 @@ class Aoi:
 def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
     """The area named by ``left,bottom,right,top`` (in the raster's CRS) or by the polygons of a vector file.
 
-    The file's polygons are reprojected to the raster; without a CRS on either side their coordinates are
-    taken as they are.
+    Which features of the file count is decided by `read_polygons`; a layer of several is named ``FILE:LAYER``. They
+    are reprojected to the raster; without a CRS on either side their coordinates are taken as they are.
 
     Raises:
-        VectorError: the file cannot be read, or holds no polygons.
+        VectorError: the file cannot be read, holds no polygons, or anything else beside them.
         GridError: the area lies outside the raster, or the box has no area.
     """
     box = _BOX.fullmatch(str(text_or_path))
@@ -75,48 +79,45 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
         if not (left < right and bottom < top):
             raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
         corners = np.array([shapely.box(left, bottom, right, top)], dtype=object)
-        pixels = _to_pixels(_lying_on(PlacedShapes(corners, grid.crs, grid.crs), grid), grid)
+        pixels = list(into_pixels(_lying_on(PlacedShapes(corners, grid.crs, grid.crs), grid), grid))
         hint = _degrees_hint((left, bottom, right, top), grid)
         rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top), hint)
         straight = grid.transform.is_rectilinear  # of a rotated raster a box is a lozenge of pixels
         return Aoi(rect) if straight else Aoi(rect, tuple(pixels))
-    outlines = _read_polygons(Path(text_or_path), grid)
-    pixels = _to_pixels(outlines, grid)
+    outlines = _read_polygons(text_or_path, grid)
+    pixels = list(into_pixels(np.array(outlines, dtype=object), grid))
     bounds = tuple(shapely.total_bounds(outlines).tolist())
     return Aoi(_covering(pixels, grid, f"AOI {text_or_path}", bounds), tuple(pixels))
 
 
-def _read_polygons(path: Path, grid: Grid) -> list[shapely.Geometry]:
-    if not path.exists() and "," in str(path):
-        raise GridError(f"AOI {path}: expected a vector file or four numbers left,bottom,right,top")
+def _read_polygons(name: str | Path, grid: Grid) -> list[shapely.Geometry]:
+    if "," in str(name) and not is_there(name):
+        raise GridError(f"AOI {name}: expected a vector file or four numbers left,bottom,right,top")
     try:
-        frame = read_layers(path)
-    except Exception as error:  # pyogrio, fiona and the file system each have their own
-        raise VectorError(f"AOI {path} cannot be read as a vector file: {error}") from error
-    shapes = frame.geometry if isinstance(frame, geopandas.GeoDataFrame) else geopandas.GeoSeries([])
-    shapes = shapes[shapes.notna() & ~shapes.is_empty].explode(index_parts=False)
-    if not len(shapes) or not shapes.geom_type.eq("Polygon").all():
-        found = ", ".join(sorted(set(shapes.geom_type))) or "nothing"
-        raise VectorError(f"AOI {path}: expected polygons, found {found}")
-    outlines, crs = np.array(shapes, dtype=object), map_crs(grid)
-    same = crs is None or shapes.crs is None or shapes.crs == grid.crs
-    lying = _lying_on(PlacedShapes(outlines, crs if same else shapes.crs, crs), grid)
-    if not lying:
-        raise GridError(f"AOI {path} has no place in the raster's CRS ({crs_text(grid.crs)})")
-    return lying
+        read = read_polygons(name, advice="remove them, or make areas of lines and points (a buffer)")
+    except VectorError as error:
+        raise VectorError(f"AOI {error}") from error
+    for note in read.notes:
+        _say(f"AOI {note}")
+    shapes = read.frame.geometry.explode(index_parts=False)
+    lying = _lying_on(PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, map_crs(grid)), grid)
+    if not len(lying):
+        raise GridError(f"AOI {name} has no place in the raster's CRS ({crs_text(grid.crs)})")
+    return list(lying)
 
 
-def _lying_on(shapes: PlacedShapes, grid: Grid) -> list[shapely.Geometry]:
+def _lying_on(shapes: PlacedShapes, grid: Grid) -> NDArray[Any]:
     """The shapes where the raster lies, in single parts; without any that has no place in its CRS."""
     index, near = shapes.near(grid)
     if all(shape is shapes.shapes[at] for at, shape in zip(index.tolist(), near, strict=True)):
         near = shapes.shapes  # nothing had to be brought here: all of them say how far the area reaches
-    return list(shapely.get_parts(near[~shapely.is_empty(near)]))
+    return np.asarray(shapely.get_parts(near[~shapely.is_empty(near)]), dtype=object)
 
 
-def _to_pixels(outlines: list[shapely.Geometry], grid: Grid) -> list[shapely.Geometry]:
-    back = ~grid.map_transform
-    return list(shapely.transform(np.array(outlines, dtype=object), lambda points: placed(back, points)))
+@lru_cache(maxsize=64)
+def _say(text: str) -> None:
+    """Warn of something once: an area is read for every raster that it is laid over."""
+    _log.warning("%s", text)
 
 
 def _degrees_hint(box: tuple[float, float, float, float], grid: Grid) -> str:

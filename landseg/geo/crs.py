@@ -13,6 +13,7 @@ from pyproj.exceptions import ProjError
 from rasterio.crs import CRS
 
 from landseg.errors import GridError
+from landseg.geo.horizontal import horizontal
 
 Floats = NDArray[np.float64]
 
@@ -62,7 +63,7 @@ def transformer(here: Any, there: Any) -> pyproj.Transformer:
     Raises:
         GridError: PROJ knows no way: a local (engineering) CRS, the CRS of another planet.
     """
-    own, other = as_pyproj(here), as_pyproj(there)
+    own, other = horizontal(as_pyproj(here)), horizontal(as_pyproj(there))  # heights move nothing sideways
     try:
         return pyproj.Transformer.from_crs(own, other, always_xy=True)
     except ProjError as error:
@@ -97,20 +98,17 @@ def _named(given: Any, crs: pyproj.CRS) -> str:
     return f"{name} (a {kind} CRS)" if kind else name
 
 
-def horizontal(crs: pyproj.CRS) -> pyproj.CRS:
-    """Return the part of a CRS that places things on the map: without heights, without a bound datum shift."""
-    while True:
-        if crs.is_bound and crs.source_crs is not None:
-            crs = crs.source_crs
-        elif crs.is_compound:
-            crs = crs.sub_crs_list[0]
-        else:
-            return crs
+def unbound(crs: pyproj.CRS) -> pyproj.CRS:
+    """Return the part of a CRS that says what its coordinates are: without heights, without a datum shift."""
+    crs = horizontal(crs)
+    while crs.is_bound and crs.source_crs is not None:
+        crs = horizontal(crs.source_crs)
+    return crs
 
 
 def unit_m(crs: pyproj.CRS) -> float | None:
     """Return the metres in a unit of a projected or local CRS; None of a geographic one and where nothing says."""
-    plane = horizontal(crs)
+    plane = unbound(crs)
     if plane.is_geographic or not plane.axis_info:
         return None
     return float(plane.axis_info[0].unit_conversion_factor) or None
@@ -118,12 +116,12 @@ def unit_m(crs: pyproj.CRS) -> float | None:
 
 def degree(crs: pyproj.CRS) -> float:
     """Return the degrees in a unit of a geographic CRS: 1 for nearly all, 0.9 for grads."""
-    return math.degrees(horizontal(crs).axis_info[0].unit_conversion_factor)
+    return math.degrees(unbound(crs).axis_info[0].unit_conversion_factor)
 
 
 def is_mercator(crs: pyproj.CRS) -> bool:
     """Whether a CRS is one of Mercator's on an upright cylinder: the poles are infinitely far away."""
-    operation = horizontal(crs).coordinate_operation
+    operation = unbound(crs).coordinate_operation
     method = operation.method_name if operation else ""
     return "Mercator" in method and "Transverse" not in method and "Oblique" not in method
 
@@ -141,7 +139,7 @@ def period(crs: Any) -> float | None:
 
 @lru_cache(maxsize=256)
 def _period(text: str) -> float | None:
-    crs = horizontal(pyproj.CRS.from_wkt(text))
+    crs = unbound(pyproj.CRS.from_wkt(text))
     if crs.is_geographic:
         return 360.0 / degree(crs)
     base = crs.geodetic_crs

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from landseg.geo.crs import Floats, as_pyproj, degree, period, transformer
 from landseg.geo.grid import Grid, placed
+from landseg.geo.horizontal import same_place
 
 Shapes = NDArray[Any]
 Move = Callable[[Floats], Floats]
@@ -347,18 +348,19 @@ class PlacedShapes:
         GridError: no transformation is known.
     """
 
-    def __init__(self, shapes: Shapes, own: Any, crs: Any) -> None:
+    def __init__(self, shapes: Shapes, own: Any, crs: Any, *, bent: bool = True) -> None:
+        """``bent``: edges are cut short before, since straight lines are not straight in another CRS."""
         self._crs, self._far, self._far_at = crs, np.empty(0, object), np.empty(0, np.int64)
         self._period = None if crs is None else period(crs)
         self.shapes = np.array(shapes, dtype=object)
-        if own is not None and crs is not None and own != crs and len(self.shapes):
-            self._move(own)
+        if own is not None and crs is not None and not same_place(own, crs) and len(self.shapes):
+            self._move(own, bent=bent)
         self._tree = shapely.STRtree(self.shapes)
 
     def near(self, grid: Grid) -> tuple[NDArray[np.int64], Shapes]:
         """Return the shapes that meet a raster, in their order: the number of each, and it where the raster lies.
 
-        A shape that meets it twice, from both sides of a seam, is there twice.
+        A shape that meets it twice, from both sides of a seam, has parts in both places.
         """
         outline = _corners(grid)
         found, brought = [], []
@@ -375,8 +377,14 @@ class PlacedShapes:
             found.append(at)
             brought.append(there)
         index = np.concatenate(found).astype(np.int64)
-        order = np.argsort(index, kind="stable")
-        return index[order], np.concatenate([np.asarray(p, object) for p in brought])[order]
+        every = np.concatenate([np.asarray(part, object) for part in brought])
+        if len(found) == 1:
+            return index, every
+        numbers, first, which, count = np.unique(index, return_index=True, return_inverse=True, return_counts=True)
+        shapes = every[first]
+        for number in np.flatnonzero(count > 1).tolist():
+            shapes[number] = _joined(shapely.get_parts(every[which == number]).tolist())
+        return numbers, shapes
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:
@@ -402,12 +410,13 @@ class PlacedShapes:
                 if turn:
                     yield turn * self._period
 
-    def _move(self, own: Any) -> None:
+    def _move(self, own: Any, *, bent: bool) -> None:
         crs, base = as_pyproj(self._crs), as_pyproj(self._crs).geodetic_crs
         move = transformer(own, self._crs)
         left, bottom, right, top = shapely.total_bounds(self.shapes).tolist()
-        step = max(right - left, top - bottom) / STEPS  # straight lines are not straight in the other CRS
-        dense = np.asarray(shapely.segmentize(self.shapes, step) if step > 0 else self.shapes, dtype=object)
+        step = max(right - left, top - bottom) / STEPS
+        given = self.shapes
+        dense = np.asarray(shapely.segmentize(given, step) if step > 0 and bent else given, dtype=object)
 
         def go(points: Floats) -> Floats:
             return np.stack(move.transform(points[:, 0], points[:, 1]), axis=1)
@@ -417,7 +426,8 @@ class PlacedShapes:
         if base is None or not torn.any():
             return
         at = np.flatnonzero(torn)
-        dense = through_poles(dense[at], pole_points(own, base))
+        dense = np.asarray(shapely.segmentize(given[at], step) if step > 0 else given[at], dtype=object)
+        dense = through_poles(dense, pole_points(own, base))
         if crs.is_geographic:
             globe = on_globe(dense, own, base)
             self.shapes[at] = shapely.transform(globe, lambda points: points / degree(base))

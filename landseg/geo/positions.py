@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from landseg.geo.crs import as_pyproj, degree, is_mercator, period, transformer
 from landseg.geo.globe import footprint
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.horizontal import same_place
 from landseg.geo.resample import HALF
 
 EDGE_POINTS = 33  # along each edge of a grid, to find its curved outline on another
@@ -55,7 +56,7 @@ def beside(grid: Grid, other: Grid) -> Grid:
 
     Grids of different CRSs, and of CRSs that do not come round, stay where they are.
     """
-    turn = turn_of(grid) if grid.crs == other.crs else None
+    turn = turn_of(grid) if same_place(grid.crs, other.crs) else None
     if turn is None:
         return other
     x, y = (~grid.transform @ other.transform) @ (other.width / 2, other.height / 2)
@@ -102,7 +103,7 @@ def outline_on(grid: Grid, other: Grid) -> tuple[NDArray[np.float64], NDArray[np
     if turn is None:
         return x, y
     long = turn[0] ** 2 + turn[1] ** 2
-    if grid.crs != other.crs:  # in one CRS an outline is where its coordinates say
+    if not same_place(grid.crs, other.crs):  # in one CRS an outline is where its coordinates say
         steps = np.round((np.diff(x) * turn[0] + np.diff(y) * turn[1]) / long)
         turns = np.concatenate([[0.0], np.cumsum(steps)])
         x, y = x - turns * turn[0], y - turns * turn[1]
@@ -134,7 +135,7 @@ def _pole(grid: Grid, other: Grid) -> float | None:
 def _direct(source: Grid, target: Grid) -> Any:
     """Pixel positions of one grid in the other as the coordinates have them."""
     out, into = source.transform, ~target.transform
-    if source.crs == target.crs:
+    if same_place(source.crs, target.crs):
         return lambda x, y: _apply(into @ out, x, y)
     move = transformer(source.crs, target.crs)
     return lambda x, y: _apply(into, *move.transform(*_apply(out, x, y)))

@@ -13,7 +13,7 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.geo.crs import Floats as Floats
-from landseg.geo.crs import horizontal, is_mercator, transformer
+from landseg.geo.crs import is_mercator, transformer, unbound
 from landseg.geo.globe import POLE, over_poles, pole_points, through_poles
 from landseg.geo.grid import Grid, map_crs, placed
 
@@ -58,7 +58,7 @@ class Ruler:
         crs = map_crs(grid)
         if crs is None:
             return cls(False, False, 1 / math.sqrt(abs(grid.map_transform.determinant)))
-        crs = horizontal(crs)
+        crs = unbound(crs)
         geod, base = crs.get_geod(), crs.geodetic_crs
         unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info else 0.0
         if geod is None or base is None or not (crs.is_geographic or is_mercator(crs) or geodesic):

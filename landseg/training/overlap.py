@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.geo.crs import connected, period
 from landseg.geo.globe import footprint
 from landseg.geo.grid import Grid
+from landseg.geo.horizontal import same_place
 
 TOUCHING = 0.01  # of the smaller footprint: neighbouring tiles may share a row or two
 
@@ -37,12 +38,13 @@ def overlaps(grids: Sequence[Grid | None]) -> list[Overlap]:
     placed = [(index, grid) for index, grid in enumerate(grids) if grid is not None and grid.crs is not None]
     if len(placed) < 2:
         return []
-    common = len({grid.crs for _, grid in placed}) == 1 and period(placed[0][1].crs) is None
+    common = all(same_place(grid.crs, placed[0][1].crs) for _, grid in placed[1:])
+    common = common and period(placed[0][1].crs) is None
     globe = [not common and connected(grid.crs, "EPSG:4326") for _, grid in placed]
     planes = [None if known else grid.crs for known, (_, grid) in zip(globe, placed, strict=True)]
     shapes = np.array([_footprint(grid, g) for g, (_, grid) in zip(globe, placed, strict=True)], dtype=object)
     pairs = shapely.STRtree(shapes).query(shapes, predicate="intersects").T
-    pairs = [(int(one), int(two)) for one, two in pairs if planes[one] == planes[two]]
+    pairs = [(int(one), int(two)) for one, two in pairs if same_place(planes[one], planes[two])]
     found = []
     for one, two in sorted((a, b) for a, b in pairs if a < b):
         smaller = min(shapely.area(shapes[one]), shapely.area(shapes[two]))
