@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
-from landseg.geo.grid import Rect
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Rect, map_crs
 from landseg.geo.raster import RasterFile
+from landseg.geo.ruler import Ruler
 from landseg.geo.store import disk_errors
 from landseg.tiling.progress import Progress
-from landseg.vector.attributes import Ruler, field_types, map_crs
+from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, read_confidence
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.files import Files, Style
@@ -27,7 +29,7 @@ from landseg.vector.formats import GEOJSON, vector_format
 from landseg.vector.further import Further, FurtherFile
 from landseg.vector.outlines import Outlines, outlines, pixel_area
 from landseg.vector.pixelareas import PixelAreas
-from landseg.vector.place import crs_name, moved
+from landseg.vector.place import Place
 from landseg.vector.regularize import regularize
 from landseg.vector.spool import Columns
 from landseg.vector.writer import Move
@@ -73,6 +75,12 @@ class ExportRun:
         """What measures areas and lengths."""
         return Ruler.of(self.source.grid, geodesic=self.options.geodesic)
 
+    @cached_property
+    def place(self) -> Place:
+        """Where the shapes go."""
+        form, asked = vector_format(self.out), self.options.crs is not None
+        return Place.of(form, self.source.grid, self.crs, asked=asked)
+
     def made(self, work: Path) -> list[Move]:
         """Writes every feature and completes the files; the renames that publish them.
 
@@ -88,7 +96,7 @@ class ExportRun:
         features = self._features(work, further)
         for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
             self._count(columns)
-            files.write(columns, moved(shapes, map_crs(source.grid), self.crs))
+            files.write(columns, self.place(shapes))
         shaping = self.options.shaping.by_pixels(pixel_area(source.grid, self.ruler))
         further.draw_lines(lambda: shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
         self._tell_absent()
@@ -110,7 +118,7 @@ class ExportRun:
                 sizes[f"area_change_{unit}"] = round(area - float(self.pixel_areas.areas[entry.value]), 3)
             totals.append(ClassTotal(entry.value, entry.name, int(self.counts[entry.value]), **sizes))
         form = vector_format(self.out)
-        crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_name(self.crs)
+        crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_text(self.crs)
         count = int(self.counts.sum())
         return ExportSummary(
             self.out,
@@ -145,8 +153,8 @@ class ExportRun:
         return Files(
             self.out,
             field_types(located=located, confidence=self.confidence is not None),
-            crs=self.crs,
-            kind="MultiPolygon" if options.dissolve or options.connectivity == 8 else "Polygon",
+            crs=self.place.crs,
+            kind=self.place.kind("MultiPolygon" if options.dissolve or options.connectivity == 8 else "Polygon"),
             work=work,
             classes=self.source.classes if options.by_class_files else None,
             called=self.called,
@@ -157,7 +165,7 @@ class ExportRun:
         return Further(
             self.out,
             self.source.grid,
-            crs=self.crs,
+            place=self.place,
             lines=self.source.chosen(self.options.centerlines, "--centerlines"),
             points=self.source.chosen(self.options.centroids, "--centroids"),
             work=work,

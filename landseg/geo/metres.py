@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
-import pyproj
 import shapely
 from numpy.typing import NDArray
+
+from landseg.geo.crs import as_pyproj, degree, transformer, unit_m
 
 
 def metres_per_unit(geometries: NDArray[Any], crs: Any) -> NDArray[np.float64]:
@@ -28,19 +29,20 @@ def metres_per_unit(geometries: NDArray[Any], crs: Any) -> NDArray[np.float64]:
     bounds = shapely.bounds(geometries).reshape(-1, 4)
     if crs is None or not len(bounds):
         return np.ones((len(bounds), 2))
-    crs = pyproj.CRS.from_user_input(crs)
+    crs = as_pyproj(crs)
     base, geod = crs.geodetic_crs, crs.get_geod()
-    unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info and not crs.is_geographic else 1.0
+    unit = unit_m(crs) or 1.0
     if base is None or geod is None:
         return np.full((len(bounds), 2), unit)
     x, y = (bounds[:, 0] + bounds[:, 2]) / 2, (bounds[:, 1] + bounds[:, 3]) / 2
     step = 1e-5 if crs.is_geographic else 1 / unit
-    to_degrees = pyproj.Transformer.from_crs(crs, base, always_xy=True)
+    to_degrees = transformer(crs, base)
     scales = np.full((len(x), 2), math.nan)
     for axis, (dx, dy) in enumerate(((step, 0), (0, step))):
         start, end = to_degrees.transform(x - dx, y - dy), to_degrees.transform(x + dx, y + dy)
         with np.errstate(invalid="ignore"):
-            scales[:, axis] = np.array(geod.inv(*start, *end)[2]) / (2 * step)
+            lengths = geod.inv(*(np.asarray(side) * degree(base) for side in (*start, *end)))[2]
+            scales[:, axis] = np.array(lengths) / (2 * step)
     strange = ~(np.isfinite(scales) & (scales > 0)).all(axis=1)
     scales[strange] = unit
     return scales

@@ -14,8 +14,8 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid
+from landseg.geo.ruler import Ruler
 from landseg.vector.arcs import Arcs
-from landseg.vector.attributes import Ruler
 from landseg.vector.clean import majority, sieve
 from landseg.vector.lattice import trace
 from landseg.vector.merge import merge_small
