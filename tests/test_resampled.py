@@ -120,6 +120,7 @@ class Light(nn.Module):
 
 
 ENGINES = [engine_of(Small()), engine_of(Light())]
+POOLED = engine_of(Small(pooled=True))
 OPTIONS = Options.of(device="cpu", precision="fp32", quiet=True, memory=1 << 20, workers=2)
 
 
@@ -322,3 +323,33 @@ def test_a_few_pixels_at_the_rasters_edge_need_no_full_window() -> None:
     for region in (Rect(0, 0, 3, 3), Rect(197, 298, 3, 2), Rect(0, 100, 4, 8)):
         walk = WindowWalk(engine, matched, options, region, engine.plan(matched, options, region))
         check(walk, engine, matched, region, None, None)
+
+
+def check_blended(shape: Shape, factor: float, region: Rect) -> None:
+    """A blended run that stops after any step goes on to the same pixels."""
+    matched, options = scene(shape, factor), replace(OPTIONS, window=32, halo=0)
+    tiling = replace(POOLED.plan(matched, options, region), sums=1)
+    walk = WindowWalk(POOLED, matched, options, region, tiling)
+    whole = Sink(region.shape)
+    walk.run(whole, aoi=None, encode=encode)  # type: ignore[arg-type]
+    assert tiling.mode == "blend" and (whole.written == 1).all() and np.isfinite(whole.logits).all()
+    for stop in range(len(whole.steps)):
+        sink = Sink(region.shape, stop)
+        with pytest.raises(KeyboardInterrupt):
+            walk.run(sink, aoi=None, encode=encode)  # type: ignore[arg-type]
+        sink.stop = None
+        walk.run(sink, aoi=None, encode=encode)  # type: ignore[arg-type]
+        assert np.array_equal(sink.logits, whole.logits) and np.array_equal(sink.valid, whole.valid)
+
+
+def test_a_blended_run_goes_on_at_a_strip_of_no_source_row() -> None:
+    shape, region = (54, 16), Rect(19, 0, 32, 1)  # the last strip's one row is at source row 51, which is not asked for
+    check_blended(shape, 1 / 3, region)
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(1, 90), st.sampled_from([0.6, 0.7, 1 / 3, 2.0]) | st.floats(0.3, 3.0), SHARES, SHARES)
+def test_blended_runs_go_on(height: int, factor: float, at: tuple[float, float], size: tuple[float, float]) -> None:
+    shape = (height, 30)
+    if max(scaled_size(height, factor), scaled_size(30, factor)) > 32:  # more than one window
+        check_blended(shape, factor, area(shape, "box", at, size)[0])
