@@ -167,8 +167,8 @@ def _measured(model: Model, opened: Labelled, made: _Parts, folder: Path) -> Met
         card = replace(model.card, not_measured=f"{made.how}, which could not be measured: {why}")
         save_model(model.path, model.network, card, overwrite=True)
         raise TrainingError(
-            f"{model.path} is written, but {_scenes(len(made.kept))} kept out could not be measured, as its card says: "
-            f"{why}; once that is mended, the same command with --resume measures it without learning again"
+            f"{model.path} is written, but {_scenes(len(made.kept))} kept out could not be measured, as its card "
+            f"says: {why}; once that is mended, the same command with --resume measures it without learning again"
         ) from error
 
 

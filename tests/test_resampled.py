@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -154,7 +155,7 @@ def rows(engine: Engine, matched: Matched, region: Rect, *, strip: int | None, b
     area, period = matched.placement.to_network(region), engine.flow().period
     cuts = {area.left + area.width * i // blocks // period * period for i in range(1, blocks)}
     edges = sorted({area.left, *(cut for cut in cuts if area.left < cut < area.right), area.right})
-    parts = [Rect(area.top, left, area.height, right - left) for left, right in zip(edges, edges[1:], strict=False)]
+    parts = [Rect(area.top, left, area.height, right - left) for left, right in pairwise(edges)]
     return RowWalk(engine, matched, OPTIONS, region, replace(plan, blocks=tuple(parts)))
 
 
@@ -251,8 +252,8 @@ def test_every_walk_is_the_whole_image(
     shape = sliver(shape, factor, strip) if thin else shape
     engine, matched = ENGINES[number], scene(shape, factor, holes=holes)
     region, aoi = area(shape, kind, at, size)
-    for walk in (rows(engine, matched, region, strip=strip, blocks=blocks), windows(engine, matched, region, side=side)):
-        check(walk, engine, matched, region, aoi, stop)
+    check(rows(engine, matched, region, strip=strip, blocks=blocks), engine, matched, region, aoi, stop)
+    check(windows(engine, matched, region, side=side), engine, matched, region, aoi, stop)
 
 
 def check_strips(shape: Shape, factor: float, strips: range, blocks: int) -> None:
@@ -343,7 +344,7 @@ def check_blended(shape: Shape, factor: float, region: Rect) -> None:
 
 
 def test_a_blended_run_goes_on_at_a_strip_of_no_source_row() -> None:
-    shape, region = (54, 16), Rect(19, 0, 32, 1)  # the last strip's one row is at source row 51, which is not asked for
+    shape, region = (54, 16), Rect(19, 0, 32, 1)  # the last strip holds no row that is asked for
     check_blended(shape, 1 / 3, region)
 
 
