@@ -28,8 +28,8 @@ class Dissolver:
     """Takes features in chunks and gives them back as one a class, a MultiPolygon, by value.
 
     Polygons of one class meet in corners at most, so that together they are the dissolved shape as they are, unless
-    they were ``redrawn`` each by itself: then those that share an edge are made one. They wait on disk; memory is that
-    of the largest class's outline.
+    they were ``redrawn`` each by itself: then those that share an edge are made one. They wait on disk; memory is
+    that of the largest class's outline.
     """
 
     def __init__(self, folder: Path, *, redrawn: bool = False) -> None:

@@ -69,9 +69,7 @@ def _cosines(one: NDArray[np.complex128], other: NDArray[np.complex128]) -> NDAr
     return np.asarray((one * other.conj()).real / (np.abs(one) * np.abs(other)))
 
 
-def _vectors(
-    grid: Grid, *, samples: int = _SAMPLES
-) -> tuple[NDArray[np.complex128], NDArray[np.complex128]] | None:
+def _vectors(grid: Grid, *, samples: int = _SAMPLES) -> tuple[NDArray[np.complex128], NDArray[np.complex128]] | None:
     """Pixel edges across and down, in metres north + i east, spread over a raster; None where no place is known."""
     if grid.crs is None:
         return None

@@ -98,7 +98,7 @@ def regularize(
 
 
 def _joined(whole: Geometries, parts: Geometries, owner: NDArray[np.intp]) -> Geometries:
-    """(N,) geometries of the kinds that ``whole`` are of, made of ``parts`` (P,), which ``owner`` (P,) tells apart."""
+    """Return geometries (N,) of the kinds of ``whole``, made of ``parts`` (P,), each of which has an ``owner``."""
     many = shapely.get_type_id(whole) == shapely.GeometryType.MULTIPOLYGON
     made = np.empty(len(whole), dtype=object)
     single = ~many[owner]

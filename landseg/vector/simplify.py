@@ -28,12 +28,12 @@ def simplify(arcs: Arcs, tolerance: float, *, metric: Affine | None = None, fram
     """Return traced arcs with only the points that Douglas and Peucker's rule keeps, as a valid coverage; float64.
 
     No point of an arc was further than ``tolerance`` from what is left of it. It is in pixels, or in the units
-    that ``metric`` maps the lattice to, such as metres, whatever shape its pixels have. The ends of arcs stay, the
-    first point of closed ones, and every point on the ``frame``, if there is one: so the corners of a raster stay,
-    its sides are straight, and maps of neighbouring rasters meet. Arcs that would cross, touch or jump over others, or
-    leave less than three corners of a polygon, are drawn with half the tolerance, a quarter, ... and at last as they
-    were. Of long arcs every 4,095th traced point stays too, so that the time goes with the number of points. The
-    result does not depend on how the raster was cut. Memory: see `settle`.
+    that ``metric`` maps the lattice to, such as metres, whatever shape its pixels have. The ends of arcs stay,
+    the first point of closed ones, and every point on the ``frame``, if there is one: so the corners of a raster
+    stay, its sides are straight, and maps of neighbouring rasters meet. Arcs that would cross, touch or jump over
+    others, or leave less than three corners of a polygon, are drawn with half the tolerance, a quarter, ... and
+    at last as they were. Of long arcs every 4,095th traced point stays too, so that the time goes with the number
+    of points. The result does not depend on how the raster was cut. Memory: see `settle`.
     """
     assert arcs.points.dtype.kind == "i", "simplified arcs are not simplified again"
     to = metric or Affine.identity()
@@ -137,7 +137,7 @@ def _between(arcs: Arcs, frame: Frame | None) -> tuple[Ints, Ints, Ints]:
 
 
 def _spans_between(arcs: Arcs, stays: NDArray[np.bool_]) -> tuple[Ints, Ints, Ints]:
-    """Where the parts of arcs from one point that ``stays`` to the next begin, their numbers of points, their arcs."""
+    """Where parts of arcs, from one point that ``stays`` to the next, begin, how many points each has, its arc."""
     place = np.flatnonzero(stays)
     arc = np.searchsorted(arcs.offsets, place, side="right") - 1
     inside = arc[1:] == arc[:-1]
