@@ -19,9 +19,9 @@ from rasterio.features import rasterize, shapes
 
 from landseg.export import export
 from landseg.geo.grid import Grid
+from landseg.geo.metres import metres_per_unit
 from landseg.vector.attributes import Ruler
 from landseg.vector.dissolve import Dissolver
-from landseg.vector.metres import metres_per_unit
 from landseg.vector.outlines import Shaping, outlines
 from landseg.vector.regularize import regularize
 from tests.topology import rasters, shapes_of, traced

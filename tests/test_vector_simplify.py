@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from landseg.geo.grid import Grid
+from landseg.geo.metres import longest_steps, pixel_steps
 from landseg.vector import chains, coverage, simplify
 from landseg.vector.arcs import Arcs
-from landseg.vector.metres import longest_steps, pixel_steps
 from landseg.vector.regions import Regions
 from landseg.vector.rings import polygons
 from tests.topology import assert_covers, assert_same, blotches, rasters, shapes_of, traced

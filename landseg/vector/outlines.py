@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid
+from landseg.geo.metres import longest_steps, pixel_steps
 from landseg.vector.arcs import Arcs
 from landseg.vector.attributes import Ruler
 from landseg.vector.clean import majority, sieve
 from landseg.vector.lattice import trace
 from landseg.vector.merge import merge_small
-from landseg.vector.metres import longest_steps, pixel_steps
 from landseg.vector.regions import Regions
 from landseg.vector.rings import polygons
 from landseg.vector.simplify import simplify, smooth
