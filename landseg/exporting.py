@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyproj
+import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
@@ -25,11 +26,11 @@ from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, read_confidence
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.files import Files, Style
-from landseg.vector.formats import GEOJSON, vector_format
+from landseg.vector.formats import GEOJSON, GEOJSON_DIGITS, vector_format
 from landseg.vector.further import Further, FurtherFile
 from landseg.vector.outlines import Outlines, outlines, pixel_area
 from landseg.vector.pixelareas import PixelAreas
-from landseg.vector.place import Place
+from landseg.vector.place import CRS84, Place, moved
 from landseg.vector.regularize import regularize
 from landseg.vector.spool import Columns
 from landseg.vector.writer import Move
@@ -196,17 +197,26 @@ class ExportRun:
             pixel = abs(grid.map_transform.determinant) ** 0.5
             shortest = _EDGE_PIXELS * pixel if grid.crs is None else max(_EDGE_M, 2 * (grid.resolution_m or 0))
             tolerance = self.options.right_angle_tolerance or shortest
-            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance)
+            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance, fits=self._fit)
             squared = int(done.right_angled.sum())
             _log.info("%d of %d outlines have right angles now, the others are kept", squared, len(done.polygons))
             part = replace(part, shapes=done.polygons)
             yield self._columns(part), part.pixels, part.shapes
 
+    def _fit(self, shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Which outlines are valid polygons, here and where they are written; GeoJSON rounds coordinates too."""
+        there = self.place(shapes)
+        if vector_format(self.out) is GEOJSON:
+            if self.place.crs is not None:
+                there = moved(there, self.place.crs, pyproj.CRS.from_user_input(CRS84))
+            there = shapely.transform(there, lambda points: points.round(GEOJSON_DIGITS))
+        return np.asarray(shapely.is_valid(shapes) & shapely.is_valid(there))
+
     def _dissolved(self, features: Iterator[Chunk], work: Path) -> Iterator[Chunk]:
         folder = work / "classes"
         with disk_errors(self.called or self.out):
             folder.mkdir()
-        pile = Dissolver(folder)
+        pile = Dissolver(folder, redrawn=bool(self.options.regularize))
         for columns, pixels, shapes in features:
             pile.add(columns, shapes, pixels)
         for columns, shapes in pile.features():

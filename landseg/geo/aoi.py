@@ -45,9 +45,11 @@ class Aoi:
     polygons: tuple[shapely.Geometry, ...] | None = None
 
     def inside(self, rect: Rect) -> NDArray[np.bool_] | None:
-        """Where in ``rect`` (of the raster's pixels) a pixel's centre lies inside; None where all do."""
+        """Return where in ``rect``, which may be empty, a pixel's centre lies inside: (h, w); None where all do."""
         if self.polygons is None:
             return None
+        if not rect.area:
+            return np.zeros(rect.shape, bool)
         frame = shapely.box(rect.left, rect.top, rect.right, rect.bottom)
         near = [self.polygons[index] for index in self._tree.query(frame, predicate="intersects").tolist()]
         if not near:
