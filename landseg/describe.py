@@ -179,6 +179,8 @@ def _validity(info: RasterInfo) -> str:
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
         means.append("nodata value")
+    if info.gaps:
+        means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
 
 

@@ -1,12 +1,13 @@
 """RasterFile: the one place where landseg opens rasters: a dataset a thread, failures as sentences."""
 
+import logging
 import os
 import threading
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,17 +15,20 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
+from rasterio.dtypes import in_dtype_range
 from rasterio.enums import Resampling
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from landseg.errors import BandError, GridError, RasterError
+from landseg.errors import BandError, GridError, LandsegError, RasterError
 from landseg.geo.address import gdal_path, is_remote, label, without_queries
+from landseg.geo.coverage import Coverage, Footprints, Opened, coverages
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
-from landseg.geo.vrt import missing_member
+from landseg.geo.tileindex import footprints
+from landseg.geo.vrt import missing_member, virtual_at
 
 CACHE_MIB = 256
 """GDAL's block cache for the whole process. Its own default, a twentieth of the machine, is more than a plan
@@ -39,10 +43,13 @@ _OPTIONS = {
     "VSI_CACHE": "TRUE",
 }
 _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # a folder listing is a request, or a hang
+_TILE_INDEX = "GTI"
+_MOSAICS = ("VRT", "STACIT", _TILE_INDEX)  # drivers that say of what members a raster is made
 _SIDECARS = (".aux.xml", ".ovr")  # written by viewers, without changing a pixel
 _ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError)
 
 Read = TypeVar("Read")
+_log = logging.getLogger(__name__)
 _opening = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 if "GDAL_CACHEMAX" not in os.environ:
@@ -68,6 +75,7 @@ class RasterInfo:
         overviews: the first band's, as factors of reduction.
         files: the file and everything that GDAL reads with it, such as a VRT's members.
         tags: the metadata of the whole raster.
+        gaps: whether it is a mosaic that may be empty between its members, and has no nodata value to say where.
     """
 
     grid: Grid
@@ -81,6 +89,7 @@ class RasterInfo:
     overviews: tuple[int, ...]
     files: tuple[str, ...]
     tags: dict[str, str]
+    gaps: bool = False
 
 
 class _Handle:
@@ -96,17 +105,26 @@ class RasterFile:
 
     Every thread gets a dataset of its own, opened at its first read; a forked process opens anew.
 
+    Args:
+        path: anything that GDAL opens.
+        members: look for gaps between the members of a mosaic.
+
     Raises:
         RasterError: the raster cannot be opened.
         BandError: it holds no bands, or complex numbers.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, members: bool = True) -> None:
         self.path = gdal_path(path)
         self.label = label(path)
         self._local = threading.local()
         self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._closed = False
+        self._members = members
+        self._opened: dict[str, Opened | None] = {}
+        self._documents: dict[str, RasterFile] = {}
+        self.coverage: tuple[Coverage | None, ...] = ()
+        """Of each band, where members of a mosaic lie; None where there is no gap."""
         self.info = self._inspect()
 
     def __reduce__(self) -> tuple[type["RasterFile"], tuple[str]]:
@@ -121,12 +139,29 @@ class RasterFile:
         return self._read(rect, lambda data, window: data.read(list(bands), window=window, out_dtype=dtype))
 
     def read_mask(self, band: int, rect: Rect) -> NDArray[np.bool_]:
-        """Where GDAL's mask of a 1-based band is above 0: boolean (h, w).
+        """Return where GDAL's mask of a 1-based band is above 0 and a member of a mosaic lies: boolean (h, w).
 
         Raises:
             RasterError: any part of it cannot be read.
         """
-        return self._read(rect, lambda data, window: data.read_masks(band, window=window) > 0)
+        mask = self._read(rect, lambda data, window: data.read_masks(band, window=window) > 0)
+        return mask & self.read_covered([band], rect) if self.info.gaps else mask
+
+    def read_covered(
+        self, bands: Sequence[int], rect: Rect, shape: tuple[int, int] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return where members of a mosaic lie in all of the 1-based `bands`: boolean (h, w), of `shape` if given.
+
+        Bands with a nodata value are left out: that value fills their gaps. Of several pixels the middle one counts.
+        """
+        height, width = shape or rect.shape
+        rows = rect.top + ((np.arange(height) + 0.5) * rect.height / height).astype(np.int64)
+        columns = rect.left + ((np.arange(width) + 0.5) * rect.width / width).astype(np.int64)
+        found = np.ones((height, width), np.bool_)
+        gappy = [self.coverage[band - 1] for band in bands if _gap(self.coverage[band - 1], self.info, band - 1)]
+        for coverage in dict.fromkeys(gappy):
+            found &= coverage.at(rows, columns) if coverage is not None else True
+        return found
 
     def read_reduced(
         self, bands: Sequence[int], rect: Rect, shape: tuple[int, int], *, resampling: str
@@ -134,14 +169,15 @@ class RasterFile:
         """What lies under `rect` at `shape` (h, w), from overviews where the file has them; and GDAL's mask.
 
         For pictures: (C, h, w) by "average", "mode" or "nearest", and boolean (h, w), True where any band's mask is
-        above 0 at the nearest pixel.
+        above 0 at the nearest pixel, and a member of a mosaic lies.
         """
         numbers, how = list(bands), Resampling[resampling]
 
         size = (len(numbers), *shape)
         pixels = self._read(rect, lambda data, w: data.read(numbers, window=w, out_shape=size, resampling=how))
         masks = self._read(rect, lambda data, w: data.read_masks(numbers, window=w, out_shape=size))
-        return pixels, np.any(masks > 0, axis=0)
+        valid = np.any(masks > 0, axis=0)
+        return pixels, valid & self.read_covered(numbers, rect, shape) if self.info.gaps else valid
 
     def palette(self, band: int) -> dict[int, tuple[int, int, int, int]] | None:
         """The colour table (red, green, blue, alpha) of a 1-based band; None without one."""
@@ -163,6 +199,8 @@ class RasterFile:
     def close(self) -> None:
         """Close every thread's dataset, waiting for reads that are under way."""
         self._closed = True
+        for file in self._documents.values():
+            file.close()
         for handle in list(self._handles):
             with handle.lock:
                 handle.dataset.close()
@@ -207,6 +245,9 @@ class RasterFile:
                 )
             with self._environment():
                 info = self._describe(dataset, georeferenced)
+                if self._members and dataset.driver in _MOSAICS:
+                    written = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
+                    info = self._look_for_gaps(dataset.driver, written, info)
         except _ERRORS as error:
             dataset.close()
             raise RasterError(f"{self.label}: its description cannot be read ({_reason(error)})") from error
@@ -245,12 +286,62 @@ class RasterFile:
             tags=dict(dataset.tags()),
         )
 
+    def _look_for_gaps(self, driver: str, written: str, info: RasterInfo) -> RasterInfo:
+        """Notes where the members of a mosaic lie, and in its description whether that matters.
+
+        Args:
+            driver: GDAL's.
+            written: GDAL's own XML of it.
+            info: its description.
+        """
+        count = len(info.dtypes)
+        if driver == _TILE_INDEX:
+            polygons = footprints(self.path, info.grid)
+            self.coverage = (None if polygons is None else Footprints(polygons),) * count
+        elif (virtual := virtual_at(self.path, written)) is not None:
+            self.coverage = coverages(virtual, count, self._member, self._read_document)
+            silent = info.masked == "none" and "alpha" not in info.colorinterp and info.nodata[0] is None
+            if virtual.warp is not None and not virtual.warp.plain and silent:
+                _log.warning(
+                    "%s is warped in a way that does not say where it has no data, and declares no nodata value: "
+                    "what lies outside its source counts as data; warp it again with -dstalpha or -dstnodata",
+                    self.label,
+                )
+        gaps = any(_gap(coverage, info, band) for band, coverage in enumerate(self.coverage))
+        return replace(info, gaps=gaps)
+
+    def _member(self, name: str) -> Opened | None:
+        """A member's size, and its own gaps; None where it cannot be opened: reading says why."""
+        if name not in self._opened:
+            try:
+                file = RasterFile(name)
+            except LandsegError:
+                self._opened[name] = None
+            else:
+                file.close()
+                size = file.info.grid.width, file.info.grid.height
+                self._opened[name] = Opened(size, file.coverage or (None,) * len(file.info.dtypes))
+        return self._opened[name]
+
+    def _read_document(self, text: str, rect: Rect) -> NDArray[np.bool_]:
+        """Where the one band of a raster that is named by its whole XML is above 0."""
+        if text not in self._documents:
+            self._documents[text] = RasterFile(text, members=False)
+        filled: NDArray[np.bool_] = self._documents[text].read([1], rect, "uint8")[0] > 0
+        return filled
+
     def _unreadable(self, rect: Rect, error: BaseException) -> RasterError:
         where = f"rows {rect.top} to {rect.bottom - 1}, columns {rect.left} to {rect.right - 1}"
         again = "check the connection and try again" if is_remote(self.path) else "copy or download it again"
         return RasterError(
             f"{self.label}: cannot read {where} ({_reason(error)}); it is damaged or incomplete: {again}"
         )
+
+
+def _gap(coverage: Coverage | None, info: RasterInfo, band: int) -> bool:
+    """Whether a band (from 0) may be empty somewhere, and has no nodata value that fills its gaps."""
+    nodata = info.nodata[band]
+    return coverage is not None and (nodata is None or not in_dtype_range(nodata, info.dtypes[band]))
 
 
 def _grid(dataset: Any, georeferenced: bool, name: str) -> Grid:

@@ -131,8 +131,9 @@ class Source(ABC):
 class FileSource(Source):
     """One raster, at its own pixels.
 
-    A pixel is invalid where the raster's mask or its alpha band is 0, or where its values are no data
-    (`BandTable.has_data`). An alpha band that is itself chosen is data: near infrared is often labelled so.
+    A pixel is invalid where the raster's mask or its alpha band is 0, where its values are no data
+    (`BandTable.has_data`), or between the members of a mosaic. An alpha band that is itself chosen is data: near
+    infrared is often labelled so.
     """
 
     def __init__(self, path: str | os.PathLike[str], bands: Sequence[int] | None = None) -> None:
@@ -163,6 +164,8 @@ class FileSource(Source):
         elif self.file.info.masked == "band":
             for number in set(self.bands.numbers):
                 valid &= self.file.read_mask(number, rect)
+        if self.file.info.gaps:
+            valid &= self.file.read_covered(self.bands.numbers, rect)
         return pixels, valid & self.bands.has_data(pixels)
 
     def _files(self) -> list[dict[str, Any]]:
