@@ -104,13 +104,18 @@ def command(
 
 
 def expand(sources: list[str]) -> list[str]:
-    """The rasters that the arguments name: folders by what is in them, patterns by what they match."""
+    """Return the rasters that the arguments name: folders by what is in them, patterns by what they match.
+
+    A folder that GDAL opens as one raster, such as a Zarr store, is that raster.
+    """
     from landseg.errors import RasterError
+    from landseg.geo.address import as_on_disk
+    from landseg.pairing import is_folder_of_rasters, rasters_in
 
     found: list[str] = []
     for source in sources:
-        if os.path.isdir(source) and not source.startswith("/vsi"):
-            inside = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in _RASTERS)
+        if not source.startswith("/vsi") and is_folder_of_rasters(source):
+            inside = rasters_in(as_on_disk(Path(source)), _RASTERS)
             if not inside:
                 raise RasterError(f"the folder {source} holds no raster ({', '.join(_RASTERS)}): name one that does")
             found += [str(path) for path in inside]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landseg.errors import LandsegError, RasterError
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit, reads_rgb
 
@@ -38,7 +37,11 @@ def is_model(target: str | Path) -> bool:
     suffix = Path(target).suffix.lower()
     if str(target) in shipped.names() or suffix == shipped.SUFFIX:
         return True
-    return suffix in header.PICKLE_SUFFIXES and not _is_raster(target)
+    if suffix not in header.PICKLE_SUFFIXES:
+        return False
+    from landseg.geo.raster import opens
+
+    return not opens(target)
 
 
 def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
@@ -139,19 +142,6 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
         }
     finally:
         file.close()
-
-
-def _is_raster(path: str | Path) -> bool:
-    """Whether GDAL opens it, though perhaps not as one that landseg reads."""
-    from landseg.geo.raster import RasterFile
-
-    try:
-        RasterFile(path).close()
-    except RasterError:
-        return False
-    except LandsegError:
-        pass
-    return True
 
 
 def _bands(info: RasterInfo) -> list[dict[str, Any]]:

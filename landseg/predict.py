@@ -14,6 +14,7 @@ from landseg.geo.store import disk_errors
 from landseg.geo.targets import files_behind
 from landseg.models.bundle import Model, load_model
 from landseg.options import Options, is_folder
+from landseg.pairing import named_twice
 from landseg.prediction import Prediction, Predictions
 from landseg.run import Lazy, Run
 
@@ -60,7 +61,7 @@ def predict(
 def _each(sources: list[str], folder: Path, model: Model, options: Options) -> Predictions:
     """One output a source; the model is prepared once."""
     stems = [Path(label(source)).stem for source in sources]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    twice = named_twice(stems)
     if twice is not None:
         raise OutputError(f"two sources are named {twice}: give each its own run, or rename one")
     per_source = [options.in_folder(stem) for stem in stems]

@@ -370,3 +370,50 @@ def test_what_a_source_does_not_give_is_no_data(tile: Tile, tmp_path: Path, how:
     file.close()
     text = source("hole.vrt", box("SrcRect", 0, 0, 50, 50), box("DstRect", 2, 3, 50, 50))
     assert_only_members(vrt(tmp_path / "outer.vrt", 60, 60, text))
+
+
+@pytest.fixture
+def linked(tile: Tile, tmp_path: Path) -> Path:
+    """data/scene.vrt with its tiles below it, links to the file and to the folder, and what lacks a member."""
+    for folder in ("data/tiles", "link"):
+        (tmp_path / folder).mkdir(parents=True)
+    tile("data/tiles/a.tif", (1, 20, 20))
+    vrt(tmp_path / "data/scene.vrt", 30, 20, source("tiles/a.tif"))
+    (tmp_path / "link/scene.vrt").symlink_to("../data/scene.vrt")
+    (tmp_path / "link/twice.vrt").symlink_to("scene.vrt")
+    (tmp_path / "folder").symlink_to("data")
+    vrt(tmp_path / "nested.vrt", 30, 20, source("link/scene.vrt"))
+    return tmp_path
+
+
+def assert_links_are_followed(folder: Path) -> None:
+    for name in ("data/scene.vrt", "link/scene.vrt", "link/twice.vrt", "folder/scene.vrt", "nested.vrt"):
+        assert_only_members(folder / name)
+
+
+def test_members_of_a_link_lie_beside_what_it_leads_to(linked: Path) -> None:
+    assert_links_are_followed(linked)
+
+
+def test_a_look_beside_the_link_would_miss_them(linked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "is_symlink", lambda path: False)
+    with pytest.raises(RasterError, match=r"cannot read its member .*link/tiles/a\.tif"):
+        assert_links_are_followed(linked)
+
+
+def test_what_lacks_a_member_names_it(linked: Path) -> None:
+    with rasterio.open(linked / "data/tiles/a.tif") as raster, WarpedVRT(raster, crs="EPSG:3857") as warped:
+        copy(warped, linked / "warped.vrt", driver="VRT")
+    text = (linked / "warped.vrt").read_text()
+    (linked / "warped.vrt").write_text(text.replace("a.tif", "gone.tif"))
+    vrt(linked / "data/broken.vrt", 30, 20, source("tiles/gone.tif"))
+    vrt(linked / "outer.vrt", 30, 20, source("data/broken.vrt"))
+    (linked / "link/broken.vrt").symlink_to("../data/broken.vrt")
+    for name in ("warped.vrt", "data/broken.vrt", "outer.vrt", "link/broken.vrt"):
+        with pytest.raises(
+            RasterError, match=rf"{Path(name).name}: cannot read its member .*gone\.tif: expected a file"
+        ):
+            RasterFile(linked / name)
+    vrt(linked / "data/upper.vrt", 30, 20, source("tiles/A.TIF"))
+    with pytest.raises(RasterError, match=r"member .*A\.TIF: .* correct its name in the .vrt: there is a\.tif"):
+        RasterFile(linked / "data/upper.vrt")

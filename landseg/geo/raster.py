@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import stat
 import threading
 import warnings
 import weakref
@@ -22,7 +24,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from landseg.errors import BandError, GridError, LandsegError, RasterError
-from landseg.geo.address import gdal_path, is_remote, label, without_queries
+from landseg.geo.address import composed, gdal_path, is_remote, label, siblings, without_queries
 from landseg.geo.coverage import Coverage, Footprints, Opened, coverages
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
@@ -45,6 +47,7 @@ _OPTIONS = {
 _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # a folder listing is a request, or a hang
 _TILE_INDEX = "GTI"
 _MOSAICS = ("VRT", "STACIT", _TILE_INDEX)  # drivers that say of what members a raster is made
+_AXES = ("x", "y", "lat", "lon", "latitude", "longitude", "time", "band", "crs", "spatial_ref")
 _SIDECARS = (".aux.xml", ".ovr")  # written by viewers, without changing a pixel
 _ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError)
 
@@ -232,6 +235,7 @@ class RasterFile:
             try:
                 dataset = rasterio.open(self.path, sharing=False)
             except _ERRORS as error:
+                self._refuse_missing_member()  # of which GDAL may say something else
                 raise RasterError(_open_failure(self.path, self.label, error)) from error
         return dataset, not any(issubclass(entry.category, NotGeoreferencedWarning) for entry in caught)
 
@@ -239,10 +243,8 @@ class RasterFile:
         dataset, georeferenced = self._open()
         handle = _Handle(dataset)
         try:
-            if dataset.driver == "VRT" and (member := missing_member(Path(self.path))) is not None:
-                raise RasterError(
-                    f"{self.label}: cannot read its member {member}: expected a file; put it back there"
-                )
+            if dataset.driver == "VRT":
+                self._refuse_missing_member()
             with self._environment():
                 info = self._describe(dataset, georeferenced)
                 if self._members and dataset.driver in _MOSAICS:
@@ -258,9 +260,19 @@ class RasterFile:
         self._handles.add(handle)
         return info
 
+    def _refuse_missing_member(self) -> None:
+        """Refuses a virtual raster that lacks a member, which GDAL does not always notice."""
+        if (member := missing_member(Path(self.path))) is not None:
+            wanted = composed(member.name).casefold()
+            alike = [path.name for path in siblings(member) if composed(path.name).casefold() == wanted]
+            found = f", or correct its name in the .vrt: there is {alike[0]}" if alike else ""
+            raise RasterError(
+                f"{self.label}: cannot read its member {member}: expected a file; put it back there{found}"
+            )
+
     def _describe(self, dataset: Any, georeferenced: bool) -> RasterInfo:
         if dataset.count == 0:
-            parts = f": name a part, such as {dataset.subdatasets[0]}" if dataset.subdatasets else ""
+            parts = f": name a part, such as {_first_part(dataset.subdatasets)}" if dataset.subdatasets else ""
             raise BandError(f"{self.label} has no bands of its own{parts}")
         wrong = [dtype for dtype in dataset.dtypes if np.dtype(dtype).kind not in "uif"]
         if wrong:
@@ -338,6 +350,17 @@ class RasterFile:
         )
 
 
+def opens(path: str | os.PathLike[str]) -> bool:
+    """Return whether GDAL opens a file or folder as a raster, though perhaps not as one that landseg reads."""
+    try:
+        RasterFile(path, members=False).close()
+    except RasterError:
+        return False
+    except LandsegError:
+        pass
+    return True
+
+
 def _gap(coverage: Coverage | None, info: RasterInfo, band: int) -> bool:
     """Whether a band (from 0) may be empty somewhere, and has no nodata value that fills its gaps."""
     nodata = info.nodata[band]
@@ -357,12 +380,22 @@ def _grid(dataset: Any, georeferenced: bool, name: str) -> Grid:
         raise GridError(f"{name}: {error}") from error
 
 
+def _first_part(subdatasets: Sequence[str]) -> str:
+    """The first part of a file of several that is no axis."""
+    pixels = [name for name in subdatasets if re.split(r"[:/]", name.lower())[-1].strip('"') not in _AXES]
+    return str((pixels or subdatasets)[0])
+
+
 def _file_identity(file: str) -> dict[str, Any]:
     try:
         status = os.stat(file)
     except (OSError, ValueError):
         return {"path": label(file)}
-    return {"path": str(Path(file).resolve()), "size": status.st_size, "changed": status.st_mtime_ns}
+    size, changed = status.st_size, status.st_mtime_ns
+    if stat.S_ISDIR(status.st_mode):  # a raster in many files, of which GDAL names the folder alone
+        inside = [os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(file) for name in names]
+        size, changed = sum(one.st_size for one in inside), max([changed, *(one.st_mtime_ns for one in inside)])
+    return {"path": str(Path(file).resolve()), "size": size, "changed": changed}
 
 
 def _reason(error: BaseException) -> str:
