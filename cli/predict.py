@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Overwrite, Precision, Resume, Sources, numbers
+from .options import Device, Json, Memory, Model, Overwrite, Precision, Resume, Sources, Stack, numbers
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg")
 
@@ -25,6 +25,7 @@ def command(
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
     ] = None,
+    stack: Stack = False,
     probs: Annotated[str | None, typer.Option("--probs", metavar="FILE", help="Class probabilities.")] = None,
     probs_dtype: Annotated[str, typer.Option("--probs-dtype", help="uint8 (steps of 1/255) or float32.")] = "uint8",
     confidence: Annotated[
@@ -77,6 +78,7 @@ def command(
             output,
             model=model,
             bands=numbers(bands, "--bands", int),
+            stack=stack,
             probs=probs,
             probs_dtype=probs_dtype,
             confidence=confidence,

@@ -18,6 +18,10 @@ from landseg.tiling.place import Placement
 _log = logging.getLogger(__name__)
 _told: set[str] = set()  # rasters of unknown resolution that were already spoken of
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
+_APART = (
+    "; bands that lie in a file each are read as one raster with --stack (B02.tif B03.tif ..., in the model's order), "
+    "or through a VRT (gdalbuildvrt -separate)"
+)
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
@@ -47,20 +51,22 @@ def match(
     bands: Sequence[int] | None = None,
     resolution_m: float | None = None,
     source_resolution_m: float | None = None,
+    stack: bool = False,
 ) -> Matched:
     """The raster or mosaic with the model's bands in the model's order, and where the network's pixels lie on it.
 
     Without `bands`, a model of red, green and blue takes the raster's true colours, and any model takes bands
     that carry its names; otherwise the raster must have exactly the model's bands. The network runs at
     `resolution_m`, else at the card's resolution where that is named, else at the raster's pixels. Pixels of a raster
-    that does not say how large they are, are `source_resolution_m` wide.
+    that does not say how large they are, are `source_resolution_m` wide. With `stack`, several rasters are one with the
+    bands of all.
 
     Raises:
         BandError: number, dtype or order of bands.
         GridError: resolutions too far apart, or one that is not known.
         RasterError: a raster cannot be opened.
     """
-    source = open_source(paths, bands=bands)
+    source = open_source(paths, bands=bands, stack=stack)
     try:
         if bands is not None and len(bands) != len(card.bands):
             wanted = ", ".join(band.name for band in card.bands)
@@ -70,7 +76,7 @@ def match(
         chosen = _bands(source, card) if bands is None else None
         if chosen is not None and chosen != source.band_numbers:
             source.close()
-            source = open_source(paths, bands=chosen)
+            source = open_source(paths, bands=chosen, stack=stack)
         if reads_rgb(card) and "palette" in source.colorinterp:
             raise BandError(
                 f"{source.name} holds palette indices, model {card.name} reads red, green and blue: "
@@ -80,13 +86,23 @@ def match(
         known = own if resolution_m is None else None
         problem = misfit(card, bands=source.count, dtype=source.dtype, resolution_m=known)
         if problem is not None:
-            raise type(problem)(f"{source.name}: {problem}")
+            apart = source.count == 1 < len(card.bands) and not stack
+            raise type(problem)(f"{source.name}: {problem}{_APART if apart else ''}")
+        if stack:
+            _tell_stack(source, card)
         factor = _factor(source, card, own, resolution_m)
     except BaseException:
         source.close()
         raise
     network = source.at_scale(factor)
     return Matched(source, network, Placement(source.grid.shape, network.grid.shape, factor))
+
+
+def _tell_stack(source: Source, card: Card) -> None:
+    """Says which of the stacked bands the model reads as which of its own: their order is the user's."""
+    names = [name or f"band {number}" for name, number in zip(source.band_names, source.band_numbers, strict=True)]
+    read = ", ".join(f"{band.name} from {name}" for band, name in zip(card.bands, names, strict=True))
+    _log.info("model %s reads %s", card.name, read)
 
 
 def told(path: str | PathLike[str]) -> bool:

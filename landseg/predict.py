@@ -33,7 +33,7 @@ def predict(
 ) -> Prediction | Predictions:
     """A class raster of one raster, or of several as one mosaic, at `output`, with whatever else was asked for.
 
-    Where `output` is a folder (it exists, or ends in "/") every source gets an output of its own there, named
+    With `stack`, several are one raster with the bands of all. Where `output` is a folder (it exists, or ends in "/") every source gets an output of its own there, named
     after it; a source that fails is reported in the result and the others go on. The files appear when they are
     complete, or not at all.
 
@@ -52,6 +52,8 @@ def predict(
     if not every:
         raise OutputError("no raster given: name at least one")
     loaded = model if isinstance(model, Model) else load_model(None if model is None else fspath(model))
+    if wanted.stack and is_folder(output):
+        raise OutputError(f"{fspath(output)} is a folder, but --stack makes one raster of all sources: name OUT.tif")
     if not is_folder(output):
         engine = Lazy(loaded, wanted)
         return Run(engine, every, Path(output), wanted).result()

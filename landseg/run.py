@@ -72,6 +72,7 @@ class Run:
             bands=options.bands,
             resolution_m=options.resolution,
             source_resolution_m=options.source_resolution,
+            stack=options.stack,
         ) as matched:
             inputs = self._inputs(matched)
             check_targets(self._layers(), self._extras(), inputs, folders=self.folders)
@@ -264,6 +265,7 @@ def _command(sources: list[str], model: Model, options: Options) -> str:
     """The command that gives these pixels: without the names of outputs, which are not theirs to keep."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
+    words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
     standard = Options()
     for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):

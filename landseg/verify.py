@@ -105,10 +105,10 @@ def verify(
     """Tiled and whole-image inference on the raster's centre, compared pixel by pixel.
 
     Args:
-        sources: a raster, or several as one mosaic.
+        sources: a raster, or several as one mosaic or stack.
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
-        **options: of `Options`: bands, window, halo, batch, device, precision, resolution, workers, memory.
+        **options: of `Options`: bands, window, halo, batch, device, precision, resolution, workers, memory, stack.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
@@ -121,6 +121,7 @@ def verify(
         bands=wanted.bands,
         resolution_m=wanted.resolution,
         source_resolution_m=wanted.source_resolution,
+        stack=wanted.stack,
     ) as matched:
         engine = Engine(loaded, device=wanted.device, precision=wanted.precision)
         shape = matched.network.grid.shape

@@ -156,6 +156,11 @@ class FileSource(Source):
         self.file.close()
 
     def _read(self, rect: Rect) -> Pixels:
+        pixels, valid = self.read_masked(rect)
+        return pixels, valid & self.bands.has_data(pixels)
+
+    def read_masked(self, rect: Rect) -> Pixels:
+        """Return pixels and validity as `read` does, whatever the values: masks, alpha and members alone count."""
         read = self.file.read(self.bands.numbers + self._alpha, rect, self.dtype)
         pixels, alpha = read[: self.count], read[self.count :]
         valid: NDArray[np.bool_] = np.all(alpha > 0, axis=0)  # all True where there is no alpha
@@ -166,7 +171,7 @@ class FileSource(Source):
                 valid &= self.file.read_mask(number, rect)
         if self.file.info.gaps:
             valid &= self.file.read_covered(self.bands.numbers, rect)
-        return pixels, valid & self.bands.has_data(pixels)
+        return pixels, valid
 
     def _files(self) -> list[dict[str, Any]]:
         return self.file.fingerprint()
@@ -211,22 +216,27 @@ def open_source(
     *,
     bands: Sequence[int] | None = None,
     resolution_factor: float = 1.0,
+    stack: bool = False,
 ) -> Source:
-    """The pixels of one raster, or of several as one mosaic on the first one's grid.
+    """Return the pixels of one raster, or of several as one mosaic on the first one's grid.
 
-    A path is anything GDAL opens: a file, a VRT, /vsizip/..., the address of a remote GeoTIFF. `bands`
+    With `stack`, several are one raster of all their bands instead. A path is anything GDAL opens: a file, a VRT, /vsizip/..., the address of a remote GeoTIFF. `bands`
     are 1-based, in the order wanted, and may repeat; by default every band but alpha. `resolution_factor` is
     that of `at_scale`.
 
     Raises:
         RasterError: a raster cannot be opened.
         BandError: a band that does not exist, or mosaic members whose bands differ.
-        GridError: mosaic members that cannot be placed on one grid.
+        GridError: mosaic members that cannot be placed on one grid, or a stack's that are not on one.
     """
-    from landseg.geo.mosaic import MosaicSource  # its classes build on the ones above
+    from landseg.geo.mosaic import MosaicSource  # these classes build on the ones above
+    from landseg.geo.stack import StackSource
 
     many = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not many:
         raise GridError("no raster given: name at least one")
-    source: Source = FileSource(many[0], bands) if len(many) == 1 else MosaicSource(many, bands)
+    if stack:
+        source: Source = StackSource(many, bands)
+    else:
+        source = FileSource(many[0], bands) if len(many) == 1 else MosaicSource(many, bands)
     return source.at_scale(resolution_factor)
