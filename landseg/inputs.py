@@ -19,8 +19,8 @@ _log = logging.getLogger(__name__)
 _told: set[str] = set()  # rasters of unknown resolution that were already spoken of
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
 _APART = (
-    "; bands that lie in a file each are read as one raster with --stack (B02.tif B03.tif ..., in the model's order), "
-    "or through a VRT (gdalbuildvrt -separate)"
+    "; bands that lie in a file each are read as one raster with --stack (B02.tif B03.tif ..., in the order of the "
+    "model), or through a VRT (gdalbuildvrt -separate)"
 )
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
@@ -58,8 +58,8 @@ def match(
     Without `bands`, a model of red, green and blue takes the raster's true colours, and any model takes bands
     that carry its names; otherwise the raster must have exactly the model's bands. The network runs at
     `resolution_m`, else at the card's resolution where that is named, else at the raster's pixels. Pixels of a raster
-    that does not say how large they are, are `source_resolution_m` wide. With `stack`, several rasters are one with the
-    bands of all.
+    that does not say how large they are, are `source_resolution_m` wide. With `stack`, several rasters are one with
+    the bands of all.
 
     Raises:
         BandError: number, dtype or order of bands.

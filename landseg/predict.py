@@ -33,9 +33,9 @@ def predict(
 ) -> Prediction | Predictions:
     """A class raster of one raster, or of several as one mosaic, at `output`, with whatever else was asked for.
 
-    With `stack`, several are one raster with the bands of all. Where `output` is a folder (it exists, or ends in "/") every source gets an output of its own there, named
-    after it; a source that fails is reported in the result and the others go on. The files appear when they are
-    complete, or not at all.
+    With `stack`, several are one raster with the bands of all. Where `output` is a folder (it exists, or ends in "/")
+    every source gets an output of its own there, named after it; a source that fails is reported in the result and
+    the others go on. The files appear when they are complete, or not at all.
 
     Args:
         sources: anything GDAL opens.

@@ -78,7 +78,7 @@ def test_a_stack_needs_one_grid(write_raster: Write, monkeypatch: pytest.MonkeyP
 def test_single_bands_for_a_model_of_several_are_told_of_stacks(write_raster: Write) -> None:
     _, files = three(write_raster)
     for given in (files, files[0]):
-        with pytest.raises(BandError, match=r"the raster has 1: .*--stack \(B02.tif B03.tif .*gdalbuildvrt -separate\)"):
+        with pytest.raises(BandError, match=r"the raster has 1: .*--stack \(B02.tif .*gdalbuildvrt -separate\)"):
             match(given, small_model().card)
     with match(files, small_model().card, stack=True) as matched:
         assert matched.source.count == 3

@@ -1,7 +1,7 @@
 """BandTable: the chosen bands of a raster, what they are called, and which of their values are data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -108,11 +108,18 @@ def picked(table: BandTable, bands: Sequence[int] | None, name: str) -> BandTabl
         asked = f"band {wrong[0]}" if wrong else "no band"
         has = f"{count} band{'s' * (count > 1)}"
         raise BandError(f"{name} has {has}, but {asked} was asked for: use 1 to {count}")
-    names, colors, dtypes, nodata = (
-        tuple(values[number - 1] for number in numbers)
-        for values in (table.names, table.colorinterp, table.dtypes, table.nodata)
+
+    def pick(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(values[number - 1] for number in numbers)
+
+    return replace(
+        table,
+        numbers=numbers,
+        names=pick(table.names),
+        colorinterp=pick(table.colorinterp),
+        dtypes=pick(table.dtypes),
+        nodata=pick(table.nodata),
     )
-    return BandTable(numbers, names, colors, dtypes, nodata, table.default_rgb)
 
 
 def _fits(value: float, dtype: np.dtype[Any]) -> bool:

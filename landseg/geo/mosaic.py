@@ -162,7 +162,8 @@ def _check_bands(first: FileSource, other: FileSource) -> None:
     if found is not None:
         mine, its = (", ".join(name or "unnamed" for name in names) for names in found)
         has = f"{other.name} has the bands {its}, but {first.name} has {mine}"
-        raise BandError(f"{has}: a mosaic needs one order in all; {_reordering(first, other, *found)}do them apart{_apart(other)}")
+        way = f"{_reordering(first, other, *found)}do them apart{_apart(other)}"
+        raise BandError(f"{has}: a mosaic needs one order in all; {way}")
 
 
 def _apart(other: FileSource) -> str:

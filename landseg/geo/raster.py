@@ -24,8 +24,9 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from landseg.errors import BandError, GridError, LandsegError, RasterError
-from landseg.geo.address import composed, gdal_path, is_remote, label, siblings, without_queries
+from landseg.geo.address import composed, gdal_path, is_remote, label, siblings
 from landseg.geo.coverage import Coverage, Footprints, Opened, coverages
+from landseg.geo.failures import open_failure, read_failure, reason
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
@@ -197,7 +198,7 @@ class RasterFile:
                 with no_damaged_jpeg():
                     return how(handle.dataset, window)
             except _ERRORS as error:
-                raise self._unreadable(rect, error) from error
+                raise RasterError(read_failure(self.path, self.label, rect, error)) from error
 
     def close(self) -> None:
         """Close every thread's dataset, waiting for reads that are under way."""
@@ -236,7 +237,7 @@ class RasterFile:
                 dataset = rasterio.open(self.path, sharing=False)
             except _ERRORS as error:
                 self._refuse_missing_member()  # of which GDAL may say something else
-                raise RasterError(_open_failure(self.path, self.label, error)) from error
+                raise RasterError(open_failure(self.path, self.label, error)) from error
         return dataset, not any(issubclass(entry.category, NotGeoreferencedWarning) for entry in caught)
 
     def _inspect(self) -> RasterInfo:
@@ -252,7 +253,7 @@ class RasterFile:
                     info = self._look_for_gaps(dataset.driver, written, info)
         except _ERRORS as error:
             dataset.close()
-            raise RasterError(f"{self.label}: its description cannot be read ({_reason(error)})") from error
+            raise RasterError(f"{self.label}: its description cannot be read ({reason(error)})") from error
         except BaseException:
             dataset.close()
             raise
@@ -342,13 +343,6 @@ class RasterFile:
         filled: NDArray[np.bool_] = self._documents[text].read([1], rect, "uint8")[0] > 0
         return filled
 
-    def _unreadable(self, rect: Rect, error: BaseException) -> RasterError:
-        where = f"rows {rect.top} to {rect.bottom - 1}, columns {rect.left} to {rect.right - 1}"
-        again = "check the connection and try again" if is_remote(self.path) else "copy or download it again"
-        return RasterError(
-            f"{self.label}: cannot read {where} ({_reason(error)}); it is damaged or incomplete: {again}"
-        )
-
 
 def opens(path: str | os.PathLike[str]) -> bool:
     """Return whether GDAL opens a file or folder as a raster, though perhaps not as one that landseg reads."""
@@ -396,28 +390,3 @@ def _file_identity(file: str) -> dict[str, Any]:
         inside = [os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(file) for name in names]
         size, changed = sum(one.st_size for one in inside), max([changed, *(one.st_mtime_ns for one in inside)])
     return {"path": str(Path(file).resolve()), "size": size, "changed": changed}
-
-
-def _reason(error: BaseException) -> str:
-    """What GDAL said first: rasterio chains the messages, and the innermost is the one that helps."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = getattr(error, "errmsg", None) or str(error)
-    return without_queries(str(text).strip().rstrip(".").replace("\n", " ")) or type(error).__name__
-
-
-def _open_failure(path: str, name: str, error: BaseException) -> str:
-    if not is_remote(path) and not path.startswith("/vsi") and "\0" not in path:
-        file = Path(path)
-        if file.is_dir():
-            return f"{name} is a folder: expected a raster file; name the files in it"
-        if file.is_file() and not os.access(file, os.R_OK):
-            return f"{name}: no permission to read it; change its permissions"
-        if file.is_file() and file.stat().st_size == 0:
-            return f"{name} is empty (0 bytes): expected a raster; copy or download it again"
-        if not file.exists() and ":" not in path:
-            return f"{name}: no such file; check the path"
-    return (
-        f'{name}: expected a raster that GDAL can open, got "{_reason(error)}"; '
-        "check that the name is right and the file complete"
-    )

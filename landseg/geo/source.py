@@ -220,9 +220,9 @@ def open_source(
 ) -> Source:
     """Return the pixels of one raster, or of several as one mosaic on the first one's grid.
 
-    With `stack`, several are one raster of all their bands instead. A path is anything GDAL opens: a file, a VRT, /vsizip/..., the address of a remote GeoTIFF. `bands`
-    are 1-based, in the order wanted, and may repeat; by default every band but alpha. `resolution_factor` is
-    that of `at_scale`.
+    With `stack`, several are one raster of all their bands instead. A path is anything GDAL opens: a file, a VRT,
+    /vsizip/..., the address of a remote GeoTIFF. `bands` are 1-based, in the order wanted, and may repeat; by default
+    every band but alpha. `resolution_factor` is that of `at_scale`.
 
     Raises:
         RasterError: a raster cannot be opened.
