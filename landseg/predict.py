@@ -14,6 +14,7 @@ from landseg.geo.store import disk_errors
 from landseg.geo.targets import files_behind
 from landseg.models.bundle import Model, load_model
 from landseg.options import Options, is_folder
+from landseg.outputs import check_local
 from landseg.pairing import named_twice
 from landseg.prediction import Prediction, Predictions
 from landseg.run import Lazy, Run
@@ -66,6 +67,8 @@ def _each(sources: list[str], folder: Path, model: Model, options: Options) -> P
     twice = named_twice(stems)
     if twice is not None:
         raise OutputError(f"two sources are named {twice}: give each its own run, or rename one")
+    for path in (folder, *options.folders()):
+        check_local(path)
     per_source = [options.in_folder(stem) for stem in stems]
     folders = (folder, *options.folders())
     for path in () if options.dry_run else folders:

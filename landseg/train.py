@@ -19,6 +19,7 @@ from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Metrics
 from landseg.models.shipped import SUFFIX
 from landseg.models.transfer import transferred
+from landseg.outputs import check_local
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.card_of import card_of, data_sources
@@ -185,6 +186,7 @@ def _fitted(
 def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
     if output.suffix != SUFFIX:  # all that saving would refuse is refused before the hours of learning
         raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
+    check_local(output)
     if not output.parent.is_dir():
         raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
     if output.exists() and not overwrite:

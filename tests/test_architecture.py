@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 RANKS = {
     "errors": 0,
     "classes": 0,
+    "outputs": 0,  # where they may go
     "surroundings": 0,  # runs before anything else is loaded
     "geo": 1,
     "tiling": 2,
