@@ -9,6 +9,7 @@ from pathlib import Path
 from landseg.errors import RasterError
 from landseg.geo.address import as_on_disk, composed, label
 from landseg.geo.raster import opens
+from landseg.geo.vectorname import is_vector
 
 RASTERS = (".tif", ".tiff", ".png", ".vrt")
 IMAGERY = (*RASTERS, ".jp2", ".img", ".jpg", ".jpeg")
@@ -27,7 +28,7 @@ def files_in(paths: Paths, suffixes: Sequence[str] = RASTERS) -> list[str]:
     """
     found: list[str] = []
     for path in _several(paths):
-        if not is_folder_of_rasters(path):
+        if is_vector(path) or not is_folder_of_rasters(path):
             found.append(path)
             continue
         rasters = rasters_in(as_on_disk(Path(path)), suffixes)

@@ -1,304 +1,119 @@
-"""Coverage: where the members of a virtual raster lie; between them it holds nothing, whatever is read there."""
+"""Which polygons lie on which rasters, which burn a pixel there, and what to say of the others."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 
-from landseg.geo.address import is_remote
-from landseg.geo.grid import Grid, Rect
-from landseg.geo.positions import mover
-from landseg.geo.vrt import Box, Member, Virtual, Warp, is_virtual
+from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.labels import PolygonLabels
 
-Bools = NDArray[np.bool_]
-Positions = NDArray[np.int64]
-
-_MOST_CELLS = 1 << 22  # of the mesh in which rectangles are counted, to see whether they leave gaps
-_STRIP = 1 << 22  # pixels that are read at a time to see which of them are taken
-_TOUCHED = 1e-3  # of a pixel that a member has to cover for GDAL to fill it
-_PART = 64  # rows and columns of scattered positions that are looked up in another coverage at a time
-_PLAIN = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bil", ".bsq", ".asc", ".ecw", ".sid", ".webp")
+_WIDE = 0.75  # pixels: a polygon whose area is so much times its outline is wide enough to cover some centre
+_PIXELS = 1 << 22  # that are burnt at a time
+_NAMES = 5
 
 
-class Coverage(ABC):
-    """Where a band of a raster is made of something."""
+class Coverage:
+    """What polygons and rasters have to do with each other; rasters are added one by one.
 
-    @abstractmethod
-    def at(self, rows: Positions, columns: Positions) -> Bools:
-        """Return (R, C), True where a member lies under the pixels of ``rows`` (R,) and ``columns`` (C,).
+    Args:
+        polygons: the labels of all rasters.
+        outside: the class of all that lies outside the polygons; None: nobody knows it.
+        what: a raster is called in sentences.
+    """
 
-        Both ascend; they may leave out any.
+    def __init__(self, polygons: PolygonLabels, *, outside: str | None = None, what: str = "image") -> None:
+        self._polygons, self._outside, self._what = polygons, outside, what
+        self._lying, self._burning = np.zeros((2, len(polygons)), bool)
+        self._rasters = 0
+        self._bare: list[str] = []
+        self._placed: dict[str, None] = {}
+        self._first: Grid | None = None
+
+    def add(self, name: str, grid: Grid) -> None:
+        """Take a raster in."""
+        self._rasters += 1
+        self._first = self._first or grid
+        numbers, shapes = self._polygons.near(grid)
+        inside = shapely.intersects(shapes, shapely.box(1e-6, 1e-6, grid.width - 1e-6, grid.height - 1e-6))
+        numbers, shapes = numbers[inside], shapes[inside]
+        if not len(numbers):
+            self._bare.append(name)
+            return
+        if (taken := self._polygons.placed_by(grid)) is not None:
+            self._placed[taken] = None
+        self._lying[numbers] = True
+        open_ones = np.flatnonzero(~self._burning[numbers])
+        burnt = [index for index in open_ones if self._polygons.all_touched or covers_a_centre(shapes[index], grid)]
+        self._burning[numbers[burnt]] = True
+
+    @property
+    def lies(self) -> bool:
+        """Whether any polygon lies on any raster."""
+        return bool(self._lying.any())
+
+    def nowhere(self) -> str:
+        """The sentence that refuses labels of which none lies on any raster."""
+        path = self._polygons.path
+        said = f"no polygon of {path} lies on any of the {self._rasters} {self._what}s"
+        frame = self._polygons.frame
+        bounds = ", ".join(f"{value:.8g}" for value in frame.total_bounds)
+        place = f"bounds {bounds} ({'no CRS' if frame.crs is None else crs_text(frame.crs)})"
+        first = "" if self._first is None else f", the first {self._what} is {self._first.describe()}"
+        fix = "assign its CRS (ogr2ogr -a_srs EPSG:...)" if frame.crs is None else "check the CRS of both"
+        return f"{said}; check that they belong together: it has {place}{first}; {fix}"
+
+    def sentences(self, *, bare: bool = True, away: bool = True) -> list[str]:
+        """What to say of rasters without a polygon, of polygons on no raster, and of those that burn no pixel.
+
+        Args:
+            bare: speak of the first.
+            away: speak of the second.
         """
+        path, count = self._polygons.path, len(self._polygons)
+        said = list(self._placed)
+        if self._bare and bare:
+            names = ", ".join(self._bare[:_NAMES])
+            more = f" and {len(self._bare) - _NAMES} more" if len(self._bare) > _NAMES else ""
+            then = "nothing is known there" if self._outside is None else f"all there is {self._outside}"
+            verb = "have" if len(self._bare) > 1 else "has"
+            bare_ones = f"{len(self._bare)} of {self._rasters} {self._what}s {verb} no polygon"
+            said.append(f"{bare_ones}: {names}{more}; {then}")
+        if away and (elsewhere := count - int(self._lying.sum())):
+            said.append(f"{elsewhere:,} of {count:,} polygons of {path} lie on no {self._what}")
+        if thin := int((self._lying & ~self._burning).sum()):
+            said.append(
+                f"{thin:,} of {count:,} polygons of {path} cover no pixel's centre, so nothing is burnt for them: "
+                "use --all-touched, or finer imagery"
+            )
+        return said
 
 
-@dataclass(frozen=True)
-class Opened:
-    """What a member's file says of itself: its (width, height), and the coverage of its bands, None without gaps."""
-
-    size: tuple[int, int]
-    bands: tuple[Coverage | None, ...]
-
-
-Opener = Callable[[str], Opened | None]
-"""Opens a member by name; None where it cannot be opened: whoever reads from it says why."""
-
-
-@dataclass(frozen=True)
-class _Placed:
-    """A member in its place: rows and columns of the virtual raster, and the gaps that it has itself."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-    inner: Coverage | None
-
-
-class Members(Coverage):
-    """Where some members lie, in GDAL's rounding: a pixel is of a member that covers a part of it.
-
-    Args:
-        size: (width, height) of the virtual raster.
-        members: of one band.
-        open_member: opens those whose XML does not say how large they are, and virtual ones, once they are needed.
-    """
-
-    def __init__(self, size: tuple[int, int], members: Sequence[Member], open_member: Opener) -> None:
-        self._size, self._members, self._open = size, members, open_member
-        self._placed: dict[int, _Placed | None] = {}
-        boxes = [_pixels(one.target) if one.target else (0, 0, size[1], size[0]) for one in members]
-        self._boxes = np.array(boxes, np.int64).reshape(-1, 4)  # top, left, bottom, right: at most
-
-    def at(self, rows: Positions, columns: Positions) -> Bools:
-        found = np.zeros((len(rows), len(columns)), np.bool_)
-        if not found.size:
-            return found
-        top, left, bottom, right = self._boxes.T
-        near = (top <= rows[-1]) & (bottom > rows[0]) & (left <= columns[-1]) & (right > columns[0])
-        for number in np.flatnonzero(near).tolist():
-            placed = self._place(number)
-            if placed is None:
-                continue
-            ys = slice(*np.searchsorted(rows, (placed.top, placed.bottom)).tolist())
-            xs = slice(*np.searchsorted(columns, (placed.left, placed.right)).tolist())
-            if placed.inner is None or not found[ys, xs].size:
-                found[ys, xs] = True
-            elif not found[ys, xs].all():
-                found[ys, xs] |= self._inner(number, placed.inner, rows[ys], columns[xs])
-        return found
-
-    def full(self) -> bool:
-        """Return whether the members are known to leave no gap, without a look at any of them."""
-        known = [_known(member) for member in self._members]
-        if not all(known):
-            return False
-        width, height = self._size
-        placed = [one for number in range(len(known)) if (one := self._place(number)) is not None]
-        edges = np.array([(p.top, p.left, p.bottom, p.right) for p in placed], np.int64).reshape(-1, 4)
-        edges = np.clip(edges, 0, (height, width, height, width))
-        ys = np.unique(np.append(edges[:, (0, 2)], (0, height)))
-        xs = np.unique(np.append(edges[:, (1, 3)], (0, width)))
-        if len(ys) * len(xs) > _MOST_CELLS:
-            return False
-        mesh = np.zeros((len(ys), len(xs)), np.int64)
-        top, left, bottom, right = (np.searchsorted(ys if n % 2 == 0 else xs, edges[:, n]) for n in range(4))
-        for y, x, step in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
-            np.add.at(mesh, (y, x), step)
-        return bool((mesh.cumsum(0).cumsum(1)[:-1, :-1] > 0).all())
-
-    def _place(self, number: int) -> _Placed | None:
-        if number not in self._placed:
-            self._placed[number] = self._found(self._members[number])
-        return self._placed[number]
-
-    def _found(self, member: Member) -> _Placed | None:
-        """The place of a member; None where nothing of it is in the raster."""
-        opened = None if _known(member) else self._open(member.name)
-        size = opened.size if opened is not None else member.size
-        inner = opened.bands[member.band - 1] if opened is not None and member.band <= len(opened.bands) else None
-        source, target = self._rectangles(member, size)
-        if min(source.width, source.height, target.width, target.height) <= 0:
-            return None
-        width, height = size or (math.inf, math.inf)
-        left, right = max(source.left, 0.0), min(source.left + source.width, width)
-        top, bottom = max(source.top, 0.0), min(source.top + source.height, height)
-        if left >= right or top >= bottom:
-            return None
-        across, down = target.width / source.width, target.height / source.height
-        kept = Box(
-            target.left + (left - source.left) * across,
-            target.top + (top - source.top) * down,
-            (right - left) * across,
-            (bottom - top) * down,
-        )
-        return _Placed(*_pixels(kept), inner)
-
-    def _rectangles(self, member: Member, size: tuple[int, int] | None) -> tuple[Box, Box]:
-        """What is read of a member and where it lies. Without a target GDAL takes the source's pixels as they are."""
-        everything = Box(0.0, 0.0, *(float(side) for side in (size or self._size)))
-        source = member.source or everything
-        return source, member.target or Box(0.0, 0.0, source.width, source.height)
-
-    def _inner(self, number: int, inner: Coverage, rows: Positions, columns: Positions) -> Bools:
-        """What a member's own coverage says under the pixels of ``rows`` and ``columns``."""
-        member = self._members[number]
-        opened = self._open(member.name)
-        assert opened is not None
-        source, target = self._rectangles(member, opened.size)
-
-        def there(pixels: Positions, first: float, length: float, start: float, size: float, most: int) -> Positions:
-            places = (pixels + 0.5 - first) * (length / size) + start
-            found: Positions = np.clip(np.floor(places).astype(np.int64), 0, most - 1)
-            return found
-
-        width, height = opened.size
-        ys = there(rows, target.top, source.height, source.top, target.height, height)
-        xs = there(columns, target.left, source.width, source.left, target.width, width)
-        return inner.at(ys, xs)
-
-
-class Warped(Coverage):
-    """Where the source of a warped raster lies, and is made of something itself.
-
-    Args:
-        warp: how it finds its pixels.
-        size: (width, height) of the source.
-        inner: the coverage of the source's band.
-    """
-
-    def __init__(self, warp: Warp, size: tuple[int, int], inner: Coverage | None) -> None:
-        self._size, self._inner = size, inner
-        here, there = (None, None) if warp.crs is None else (CRS.from_wkt(wkt) for wkt in warp.crs)
-        self._grid = Grid(here, Affine.from_gdal(*warp.out), 1, 1)
-        self._base = Grid(there, ~Affine.from_gdal(*warp.into), *size)
-
-    def at(self, rows: Positions, columns: Positions) -> Bools:
-        width, height = self._size
-        move = mover(self._grid, self._base)  # anew each time: transformers are not shared between threads
-        found = np.zeros((len(rows), len(columns)), np.bool_)
-        step = max(1, len(rows), len(columns)) if self._inner is None else _PART
-        for top in range(0, len(rows), step):
-            for left in range(0, len(columns), step):
-                x, y = move(*np.meshgrid(columns[left : left + step] + 0.5, rows[top : top + step] + 0.5))
-                part = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
-                if self._inner is not None and part.any():
-                    ys, row = np.unique(np.minimum(y[part], height - 1).astype(np.int64), return_inverse=True)
-                    xs, col = np.unique(np.minimum(x[part], width - 1).astype(np.int64), return_inverse=True)
-                    part[part] = self._inner.at(ys, xs)[row, col]
-                found[top : top + step, left : left + step] = part
-        return found
-
-
-class Taken(Coverage):
-    """Where sources give a pixel, as their values and masks decide, and where they lie.
-
-    Args:
-        read: where a band is taken from some source under a rectangle: boolean (h, w).
-        places: where the sources lie; None: everywhere.
-    """
-
-    def __init__(self, read: Callable[[Rect], Bools], places: Coverage | None) -> None:
-        self._read, self._places = read, places
-
-    def at(self, rows: Positions, columns: Positions) -> Bools:
-        if not len(rows) or not len(columns):
-            return np.zeros((len(rows), len(columns)), np.bool_)
-        left, width = int(columns[0]), int(columns[-1] - columns[0]) + 1
-        found = np.empty((len(rows), len(columns)), np.bool_)
-        step = max(1, _STRIP // width)  # rows of the raster at a time
-        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff((rows - rows[0]) // step)) + 1):
-            top, last = int(rows[part[0]]), int(rows[part[-1]])
-            strip = self._read(Rect(top, left, last - top + 1, width))
-            found[part] = strip[np.ix_(rows[part] - top, columns - left)]
-        return found if self._places is None else found & self._places.at(rows, columns)
-
-
-class Footprints(Coverage):
-    """Where polygons lie: a pixel is covered when its centre is inside one, or on its edge.
-
-    Args:
-        polygons: of shapely, in pixels: x is a column and y a row.
-    """
-
-    def __init__(self, polygons: NDArray[Any]) -> None:
-        self._polygons = polygons
-        self._bounds = shapely.bounds(polygons).reshape(-1, 4)
-        self._boxes = shapely.equals(polygons, shapely.envelope(polygons))
-
-    def at(self, rows: Positions, columns: Positions) -> Bools:
-        found = np.zeros((len(rows), len(columns)), np.bool_)
-        if not found.size:
-            return found
-        y, x = rows + 0.5, columns + 0.5
-        left, top, right, bottom = self._bounds.T
-        near = (top <= y[-1]) & (bottom >= y[0]) & (left <= x[-1]) & (right >= x[0])
-        for number in np.flatnonzero(near).tolist():
-            ys = slice(int(np.searchsorted(y, top[number])), int(np.searchsorted(y, bottom[number], "right")))
-            xs = slice(int(np.searchsorted(x, left[number])), int(np.searchsorted(x, right[number], "right")))
-            if self._boxes[number]:
-                found[ys, xs] = True
-            elif not found[ys, xs].all():
-                found[ys, xs] |= shapely.intersects_xy(self._polygons[number], *np.meshgrid(x[xs], y[ys]))
-        return found
-
-
-def coverages(
-    virtual: Virtual, count: int, open_member: Opener, read_document: Callable[[str, Rect], Bools]
-) -> tuple[Coverage | None, ...]:
-    """Return the coverage of each of ``count`` bands; None where there are no gaps, or none that can be seen.
-
-    Args:
-        virtual: what the raster's XML says.
-        count: of bands.
-        open_member: opens a member by name.
-        read_document: where the one band of a raster, which is named by its whole XML, is above 0.
-    """
-    warp = virtual.warp
-    if warp is not None:
-        opened = open_member(warp.name) if warp.plain else None
-        if opened is None:
-            return (None,) * count
-        sources = [warp.bands.get(band, band) - 1 for band in range(1, count + 1)]
-        inner = [opened.bands[n] if n < len(opened.bands) else None for n in sources]
-        made: dict[int, Coverage | None] = {id(one): Warped(warp, opened.size, one) for one in inner}
-        return tuple(made[id(one)] for one in inner)
-    bands: list[Coverage | None] = []
-    shared: dict[tuple[object, ...], Coverage | None] = {}  # bands of the same members, as they mostly are
-    for number in range(1, count + 1):
-        members = virtual.bands.get(number)
-        if members is None:
-            bands.append(None)
-            continue
-        key = tuple((m.size, m.source, m.target, *(() if _known(m) else (m.name, m.band))) for m in members)
-        if key not in shared:
-            found = Members(virtual.size, members, open_member)
-            shared[key] = None if found.full() else found
-        if number in virtual.taken:
-            bands.append(Taken(partial(read_document, virtual.taken[number]), shared[key]))
-        else:
-            bands.append(shared[key])
-    return tuple(bands)
-
-
-def _known(member: Member) -> bool:
-    """Whether the XML says all that there is to know of a member's place."""
-    if not member.name.lower().split("?")[0].endswith(_PLAIN) or is_virtual(member.name):
+def covers_a_centre(shape: Any, grid: Grid) -> bool:
+    """Whether a polygon in a grid's pixels (x = column, y = row) covers the centre of any of them."""
+    left, top, right, bottom = shapely.bounds(shape)
+    columns = max(0, int(np.ceil(left - 0.5))), min(grid.width, int(np.floor(right - 0.5)) + 1)
+    rows = max(0, int(np.ceil(top - 0.5))), min(grid.height, int(np.floor(bottom - 0.5)) + 1)
+    if columns[0] >= columns[1] or rows[0] >= rows[1]:
         return False
-    return member.size is not None or (member.source is not None and is_remote(member.name))
+    within = left >= 0 and top >= 0 and right <= grid.width and bottom <= grid.height
+    if within and shape.area > _WIDE * shape.length:
+        return True
+    step = max(1, _PIXELS // (columns[1] - columns[0]))
+    upwards = shapely.transform(shape, lambda points: points * [1, -1])
+    return any(
+        _burns(upwards, Rect(row, columns[0], min(step, rows[1] - row), columns[1] - columns[0]))
+        for row in range(rows[0], rows[1], step)
+    )
 
 
-def _pixels(box: Box) -> tuple[int, int, int, int]:
-    """Return the pixels (top, left, bottom, right) that GDAL fills for a rectangle with fractions of pixels."""
-    top, left = math.floor(box.top + _TOUCHED), math.floor(box.left + _TOUCHED)
-    bottom, right = math.ceil(box.top + box.height - _TOUCHED), math.ceil(box.left + box.width - _TOUCHED)
-    return top, left, bottom, right
+def _burns(shape: Any, rect: Rect) -> bool:
+    from rasterio.features import rasterize
+
+    place = Affine(1, 0, rect.left, 0, -1, -rect.top)
+    burnt: NDArray[np.uint8] = rasterize([shape], out_shape=rect.shape, transform=place, dtype="uint8")
+    return bool(burnt.any())

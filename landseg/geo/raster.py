@@ -25,8 +25,8 @@ from rasterio.windows import Window
 
 from landseg.errors import BandError, GridError, LandsegError, RasterError
 from landseg.geo.address import composed, gdal_path, is_remote, label, siblings
-from landseg.geo.coverage import Coverage, Footprints, Opened, coverages
 from landseg.geo.failures import open_failure, read_failure, reason
+from landseg.geo.gaps import Footprints, Opened, Presence, presences
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
@@ -127,7 +127,7 @@ class RasterFile:
         self._members = members
         self._opened: dict[str, Opened | None] = {}
         self._documents: dict[str, RasterFile] = {}
-        self.coverage: tuple[Coverage | None, ...] = ()
+        self.presence: tuple[Presence | None, ...] = ()
         """Of each band, where members of a mosaic lie; None where there is no gap."""
         self.info = self._inspect()
 
@@ -162,9 +162,9 @@ class RasterFile:
         rows = rect.top + ((np.arange(height) + 0.5) * rect.height / height).astype(np.int64)
         columns = rect.left + ((np.arange(width) + 0.5) * rect.width / width).astype(np.int64)
         found = np.ones((height, width), np.bool_)
-        gappy = [self.coverage[band - 1] for band in bands if _gap(self.coverage[band - 1], self.info, band - 1)]
-        for coverage in dict.fromkeys(gappy):
-            found &= coverage.at(rows, columns) if coverage is not None else True
+        gappy = [self.presence[band - 1] for band in bands if _gap(self.presence[band - 1], self.info, band - 1)]
+        for presence in dict.fromkeys(gappy):
+            found &= presence.at(rows, columns) if presence is not None else True
         return found
 
     def read_reduced(
@@ -310,9 +310,9 @@ class RasterFile:
         count = len(info.dtypes)
         if driver == _TILE_INDEX:
             polygons = footprints(self.path, info.grid)
-            self.coverage = (None if polygons is None else Footprints(polygons),) * count
+            self.presence = (None if polygons is None else Footprints(polygons),) * count
         elif (virtual := virtual_at(self.path, written)) is not None:
-            self.coverage = coverages(virtual, count, self._member, self._read_document)
+            self.presence = presences(virtual, count, self._member, self._read_document)
             silent = info.masked == "none" and "alpha" not in info.colorinterp and info.nodata[0] is None
             if virtual.warp is not None and not virtual.warp.plain and silent:
                 _log.warning(
@@ -320,7 +320,7 @@ class RasterFile:
                     "what lies outside its source counts as data; warp it again with -dstalpha or -dstnodata",
                     self.label,
                 )
-        gaps = any(_gap(coverage, info, band) for band, coverage in enumerate(self.coverage))
+        gaps = any(_gap(presence, info, band) for band, presence in enumerate(self.presence))
         return replace(info, gaps=gaps)
 
     def _member(self, name: str) -> Opened | None:
@@ -333,7 +333,7 @@ class RasterFile:
             else:
                 file.close()
                 size = file.info.grid.width, file.info.grid.height
-                self._opened[name] = Opened(size, file.coverage or (None,) * len(file.info.dtypes))
+                self._opened[name] = Opened(size, file.presence or (None,) * len(file.info.dtypes))
         return self._opened[name]
 
     def _read_document(self, text: str, rect: Rect) -> NDArray[np.bool_]:
@@ -355,10 +355,10 @@ def opens(path: str | os.PathLike[str]) -> bool:
     return True
 
 
-def _gap(coverage: Coverage | None, info: RasterInfo, band: int) -> bool:
+def _gap(presence: Presence | None, info: RasterInfo, band: int) -> bool:
     """Whether a band (from 0) may be empty somewhere, and has no nodata value that fills its gaps."""
     nodata = info.nodata[band]
-    return coverage is not None and (nodata is None or not in_dtype_range(nodata, info.dtypes[band]))
+    return presence is not None and (nodata is None or not in_dtype_range(nodata, info.dtypes[band]))
 
 
 def _grid(dataset: Any, georeferenced: bool, name: str) -> Grid:

@@ -21,7 +21,7 @@ from rasterio.vrt import WarpedVRT
 import landseg.geo.raster as raster_module
 from landseg.describe import describe_raster
 from landseg.errors import RasterError
-from landseg.geo.coverage import Coverage
+from landseg.geo.gaps import Presence
 from landseg.geo.grid import Rect
 from landseg.geo.raster import RasterFile
 from landseg.geo.source import open_source
@@ -160,7 +160,7 @@ def test_members_without_a_gap_cost_nothing(tile: Tile, tmp_path: Path) -> None:
         for left in range(0, 300, 20)
     )
     file = RasterFile(vrt(tmp_path / "full.vrt", 300, 200, parts))
-    assert file.coverage == (None,) and not file.info.gaps
+    assert file.presence == (None,) and not file.info.gaps
     file.close()
     last = parts.rindex("<SimpleSource>")
     file = RasterFile(vrt(tmp_path / "less.vrt", 300, 200, parts[:last]))
@@ -305,10 +305,10 @@ def test_many_members_are_quick(tile: Tile, tmp_path: Path, monkeypatch: pytest.
         for column in range(50)
     )
     file = RasterFile(vrt(tmp_path / "many.vrt", 1250, 1250, parts))
-    coverage: Any = file.coverage[0]
-    assert isinstance(coverage, Coverage) and not coverage._placed
+    presence: Any = file.presence[0]
+    assert isinstance(presence, Presence) and not presence._placed
     assert file.read_covered([1], Rect(500, 500, 50, 50)).sum() == 4 * 400
-    assert len(coverage._placed) == 4
+    assert len(presence._placed) == 4
     file.close()
 
 
