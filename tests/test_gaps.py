@@ -225,6 +225,17 @@ def test_outside_the_source_of_a_warped_raster(tile: Tile, tmp_path: Path, crs: 
     assert (~valid & (pixels[0] != 0)).sum() < 100  # GDAL rounds in the member's favour along the edge
 
 
+@pytest.mark.parametrize("how", [{"add_alpha": True}, {"nodata": 0}])
+def test_a_warp_that_says_where_it_has_data_is_believed(tile: Tile, tmp_path: Path, how: dict[str, Any]) -> None:
+    path = tile("a.tif", (1, 200, 300), left=200_000)
+    with rasterio.open(path) as raster, WarpedVRT(raster, crs="EPSG:3035", **how) as warped:
+        copy(warped, tmp_path / "warped.vrt", driver="VRT")
+    with open_source(tmp_path / "warped.vrt") as opened:
+        pixels, valid = opened.read(opened.grid.rect)
+        assert not opened.file.info.gaps  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(valid, pixels[0] != 0)
+
+
 def test_a_warped_mosaic_keeps_its_gap(tile: Tile, tmp_path: Path) -> None:
     path = two_with_a_gap(tile, tmp_path)
     with rasterio.open(path) as raster, WarpedVRT(raster, crs="EPSG:4326") as warped:

@@ -307,13 +307,14 @@ class RasterFile:
             written: GDAL's own XML of it.
             info: its description.
         """
-        count = len(info.dtypes)
+        count, trusted = len(info.dtypes), False
         if driver == _TILE_INDEX:
             polygons = footprints(self.path, info.grid)
             self.presence = (None if polygons is None else Footprints(polygons),) * count
         elif (virtual := virtual_at(self.path, written)) is not None:
             self.presence = presences(virtual, count, self._member, self._read_document)
             silent = info.masked == "none" and "alpha" not in info.colorinterp and info.nodata[0] is None
+            trusted = virtual.warp is not None and not silent  # a warp knows best where it put something
             if virtual.warp is not None and not virtual.warp.plain and silent:
                 _log.warning(
                     "%s is warped in a way that does not say where it has no data, and declares no nodata value: "
@@ -321,7 +322,7 @@ class RasterFile:
                     self.label,
                 )
         gaps = any(_gap(presence, info, band) for band, presence in enumerate(self.presence))
-        return replace(info, gaps=gaps)
+        return replace(info, gaps=gaps and not trusted)
 
     def _member(self, name: str) -> Opened | None:
         """A member's size, and its own gaps; None where it cannot be opened: reading says why."""
