@@ -361,6 +361,18 @@ def test_a_tile_index_without_the_look_for_gaps(tile: Tile, tmp_path: Path, blin
         assert_only_members(index)
 
 
+def test_a_tile_index_that_lacks_a_file_is_refused(tile: Tile, tmp_path: Path) -> None:
+    """GDAL reads zeros in its place, and says nothing."""
+    files = [tile("a.tif"), tile("b.tif", left=30, down=7)]
+    index = tile_index(tmp_path / "idx.gti.gpkg", files)
+    RasterFile(index).close()
+    files[1].unlink()
+    with pytest.raises(RasterError, match=r"idx\.gti\.gpkg: cannot read its member .*b\.tif: expected a file"):
+        RasterFile(index)
+    with rasterio.open(index) as raster:
+        assert (raster.read(1, window=((8, 26), (31, 49))) == 0).all()  # what the refusal is for
+
+
 @pytest.mark.parametrize("how", ["nodata", "mask"])
 def test_what_a_source_does_not_give_is_no_data(tile: Tile, tmp_path: Path, how: str) -> None:
     """A source's own nodata value or mask, where the virtual raster declares none."""

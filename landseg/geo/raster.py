@@ -30,7 +30,7 @@ from landseg.geo.gaps import Footprints, Opened, Presence, presences
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
-from landseg.geo.tileindex import footprints
+from landseg.geo.tileindex import read_index
 from landseg.geo.vrt import missing_member, virtual_at
 
 CACHE_MIB = 256
@@ -267,9 +267,12 @@ class RasterFile:
             wanted = composed(member.name).casefold()
             alike = [path.name for path in siblings(member) if composed(path.name).casefold() == wanted]
             found = f", or correct its name in the .vrt: there is {alike[0]}" if alike else ""
-            raise RasterError(
-                f"{self.label}: cannot read its member {member}: expected a file; put it back there{found}"
-            )
+            raise self._lacks(member, found)
+
+    def _lacks(self, member: Path, found: str = "") -> RasterError:
+        return RasterError(
+            f"{self.label}: cannot read its member {member}: expected a file; put it back there{found}"
+        )
 
     def _describe(self, dataset: Any, georeferenced: bool) -> RasterInfo:
         if dataset.count == 0:
@@ -309,8 +312,10 @@ class RasterFile:
         """
         count, trusted = len(info.dtypes), False
         if driver == _TILE_INDEX:
-            polygons = footprints(self.path, info.grid)
-            self.presence = (None if polygons is None else Footprints(polygons),) * count
+            index = read_index(self.path, info.grid)
+            if index is not None and index.missing is not None:
+                raise self._lacks(index.missing)
+            self.presence = (None if index is None else Footprints(index.polygons),) * count
         elif (virtual := virtual_at(self.path, written)) is not None:
             self.presence = presences(virtual, count, self._member, self._read_document)
             silent = info.masked == "none" and "alpha" not in info.colorinterp and info.nodata[0] is None

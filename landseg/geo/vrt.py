@@ -168,6 +168,11 @@ def is_virtual(name: str) -> bool:
     return name.lower().split("?")[0].endswith(".vrt") or name.lstrip().startswith("<VRTDataset")
 
 
+def lies_elsewhere(name: str) -> bool:
+    """Whether a name is no path on this machine: in an archive, an address, a part of a file, a whole document."""
+    return _ELSEWHERE.match(name) is not None
+
+
 def _folder(path: str) -> str:
     """The folder that relative members of a virtual raster lie in: that of the file which a link leads to."""
     if path.lstrip().startswith("<"):
