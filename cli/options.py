@@ -22,6 +22,9 @@ Precision = Annotated[
 ]
 Memory = Annotated[int, typer.Option("--memory", metavar="MIB", help="Memory to stay below, in MiB.")]
 Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
+Stack = Annotated[
+    bool, typer.Option("--stack", help="Sources hold a band each: read them as one raster, in this order.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
 Classes = Annotated[Path | None, typer.Option("--classes", metavar="FILE", help="Class table, TOML or JSON.")]
 Ignore = Annotated[

@@ -18,6 +18,7 @@ from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs
 from landseg.geo.store import disk_errors
 from landseg.options import is_folder
+from landseg.pairing import named_twice
 from landseg.tally import Labels
 
 WHERE = ClassMap((LandClass(1, "right", (171, 217, 171)), LandClass(2, "wrong", (178, 24, 43))))
@@ -76,7 +77,7 @@ class ErrorMaps:
         if self._folder is None and len(pairs) > 1:
             raise OutputError(f"--errors {path}: with several predictions this is a folder; write {path}/")
         stems = [Path(pair.prediction.paths[0]).stem for pair in pairs]
-        twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+        twice = named_twice(stems)
         if twice is not None:
             raise OutputError(f"two predictions are named {twice}: evaluate them one by one, or rename one")
         self._paths = [Path(path)] if self._folder is None else [self._folder / f"{stem}.tif" for stem in stems]

@@ -16,6 +16,7 @@ from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import Reason
 from landseg.geo.pixelareas import PixelAreas
+from landseg.outputs import check_local
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, write_csv
 from landseg.summary import EvaluateOptions, common_metres, summary
@@ -142,6 +143,8 @@ def _check(products: Products) -> None:
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
     if products.csv is not None:
         check_csv_path(products.csv, overwrite=products.overwrite)
+    if products.errors is not None:
+        check_local(products.errors)
 
 
 def _images(pairs: Sequence[Pair], products: Products) -> Images:

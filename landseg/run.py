@@ -80,6 +80,7 @@ class Run:
             resolution_m=options.resolution,
             source_resolution_m=options.source_resolution,
             stored_values=options.stored_values,
+            stack=options.stack,
         ) as matched:
             inputs = self._inputs(matched)
             check_targets(self._layers(), self._extras(), inputs, folders=self.folders)
@@ -287,6 +288,7 @@ def _command(sources: list[str], model: NamedModel, options: Options, precision:
     """The command that gives these pixels, on another processor too: without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
+    words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
     standard = Options()
     for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):

@@ -9,6 +9,7 @@ from typing import Any
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
+from landseg.outputs import check_local
 from landseg.training.plain import PlainData
 
 RECIPE_SUFFIX = ".toml"
@@ -46,6 +47,7 @@ def refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool
     """
     if output.suffix != SUFFIX:
         raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
+    check_local(output)
     if not output.parent.is_dir():
         raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
     if output.exists() and not (overwrite or (resume and _waits(output))):
