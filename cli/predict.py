@@ -106,10 +106,12 @@ def command(
 def expand(sources: list[str]) -> list[str]:
     """The rasters that the arguments name: folders by what is in them, patterns by what they match."""
     from landseg.errors import RasterError
+    from landseg.replacement import refuse_unfinished_in
 
     found: list[str] = []
     for source in sources:
         if os.path.isdir(source) and not source.startswith("/vsi"):
+            refuse_unfinished_in(Path(source), RasterError)
             inside = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in _RASTERS)
             if not inside:
                 raise RasterError(f"the folder {source} holds no raster ({', '.join(_RASTERS)}): name one that does")

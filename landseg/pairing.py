@@ -8,6 +8,7 @@ from pathlib import Path
 
 from landseg.errors import RasterError
 from landseg.geo.address import label
+from landseg.replacement import refuse_unfinished_in
 
 RASTERS = (".tif", ".tiff", ".png", ".vrt")
 IMAGERY = (*RASTERS, ".jp2", ".img", ".jpg", ".jpeg")
@@ -30,6 +31,7 @@ def files_in(paths: Paths, suffixes: Sequence[str] = RASTERS) -> list[str]:
         if not folder.is_dir():
             found.append(path)
             continue
+        refuse_unfinished_in(folder, RasterError)
         rasters = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in suffixes)
         if not rasters:
             raise RasterError(f"{path} holds no rasters; expected files that end in {', '.join(suffixes)}")

@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parent.parent
 RANKS = {
     "errors": 0,
     "classes": 0,
+    "untrusted": 0,  # text that others wrote
+    "disk": 0,
+    "replacement": 0,  # of files, whatever is in them
     "geo": 1,
     "tiling": 2,
     "models": 2,

@@ -21,6 +21,7 @@ from rasterio.warp import transform_bounds
 from landseg.errors import GridError, VectorError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.layers import read_layers
+from landseg.replacement import refuse_unfinished
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
@@ -88,6 +89,7 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
 def _read_polygons(path: Path, grid: Grid) -> list[shapely.Geometry]:
     if not path.exists() and "," in str(path):
         raise GridError(f"AOI {path}: expected a vector file or four numbers left,bottom,right,top")
+    refuse_unfinished(path, VectorError)
     try:
         frame = read_layers(path)
     except Exception as error:  # pyogrio, fiona and the file system each have their own

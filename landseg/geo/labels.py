@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import VectorError
 from landseg.geo.grid import Grid
+from landseg.replacement import refuse_unfinished
 
 _PARQUET = (".parquet", ".geoparquet")
 _VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", *_PARQUET, ".gml", ".kml")
@@ -32,6 +33,7 @@ def read_vector(path: Path) -> Any:
 
     from landseg.geo.layers import read_layers
 
+    refuse_unfinished(path, VectorError)
     try:
         if path.suffix.lower() not in _PARQUET:
             return read_layers(path)

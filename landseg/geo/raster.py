@@ -25,6 +25,7 @@ from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
 from landseg.geo.vrt import missing_member
+from landseg.replacement import refuse_unfinished
 
 CACHE_MIB = 256
 """GDAL's block cache for the whole process. Its own default, a twentieth of the machine, is more than a plan
@@ -107,6 +108,7 @@ class RasterFile:
         self._local = threading.local()
         self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._closed = False
+        refuse_unfinished(self.path, RasterError)
         self.info = self._inspect()
 
     def __reduce__(self) -> tuple[type["RasterFile"], tuple[str]]:
@@ -225,6 +227,7 @@ class RasterFile:
         if wrong:
             raise BandError(f"{self.label} holds {wrong[0]} pixels: expected real numbers; convert it first")
         for file in dataset.files:
+            refuse_unfinished(file, RasterError)
             is_png = dataset.driver == "PNG" or file.lower().endswith(".png")
             if is_png and (damage := png_damage(file)):
                 raise RasterError(f"{label(file)} is damaged ({damage}): copy or download it again")

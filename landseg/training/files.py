@@ -11,6 +11,7 @@ from pathlib import Path
 from landseg.errors import TrainingError
 from landseg.geo.labels import is_vector, read_vector
 from landseg.pairing import IMAGES, LABELS, plain_stem
+from landseg.replacement import refuse_unfinished_in
 from landseg.training.targets import listed
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
@@ -128,6 +129,7 @@ def _files(name: str) -> list[Path]:
     """The rasters that a folder, a glob or the name of a file means, sorted."""
     path = Path(name)
     if path.is_dir():
+        refuse_unfinished_in(path, TrainingError)
         files = [file for file in path.iterdir() if file.suffix.lower() in IMAGERY and not file.name.startswith(".")]
         if not files:
             kinds = ", ".join(IMAGERY)
