@@ -38,8 +38,12 @@ def work_folder(target: Path) -> Path:
 
 
 @contextmanager
-def disk_errors(path: Path) -> Iterator[None]:
-    """Turns the operating system's refusals inside the block into sentences about ``path``.
+def disk_errors(path: Path, *, kept: bool = True) -> Iterator[None]:
+    """Turn the operating system's refusals inside the block into sentences about ``path``.
+
+    Args:
+        path: what people know.
+        kept: whether finished work stays for a run with --resume.
 
     Raises:
         OutputError: the disk is full, or the file cannot be written for another reason.
@@ -48,22 +52,24 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
-            raise full_disk(path) from error
+            raise full_disk(path, kept=kept) from error
         raise OutputError(
             f"cannot write {path} ({error.strerror or error}): choose a folder that you may write to"
         ) from error
 
 
-def full_disk(path: Path) -> OutputError:
-    """The error for a disk that filled up while ``path`` was written; what is finished stays for a resume."""
+def full_disk(path: Path, *, kept: bool = True) -> OutputError:
+    """Return the error for a disk that filled up while ``path`` was written; ``kept``: as for `disk_errors`."""
     hidden = [part for part in path.parents if part.name.endswith(".landseg")]
     folder = hidden[-1].parent if hidden else path.parent
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 2**20
+    full = f"the disk of {folder} is full ({free:.0f} MiB free) or a file may not grow further; "
+    if not kept:
+        return OutputError(f"{full}nothing was kept: make space there and run the same command again")
     return OutputError(
-        f"the disk of {folder} is full ({free:.0f} MiB free) or a file may not grow further; finished "
-        "work is kept: make space there and run the same command again with --resume"
+        f"{full}finished work is kept: make space there and run the same command again with --resume"
     )
 
 

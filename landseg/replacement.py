@@ -321,18 +321,24 @@ def settle(targets: Iterable[Path], *, overwrite: bool) -> None:
 
 
 @contextmanager
-def written(path: Path) -> Iterator[Path]:
+def written(path: Path, *, kept: bool = False) -> Iterator[Path]:
     """Lend a hidden place for one file that takes the place of ``path``, durable, when the block ends well.
+
+    Args:
+        path: the file.
+        kept: whether the run it belongs to can be resumed where the disk is full.
 
     Raises:
         OutputError: it cannot be written, or another run is writing it.
     """
     settle([path], overwrite=True)
-    with claimed(path) as folder, disk_errors(path):
-        yield folder / path.name
-        sync_file(folder / path.name, called=path)
+    with claimed(path) as folder, disk_errors(path, kept=kept):
+        place = folder / path.name
+        yield place
+        with place.open("r+b") as file:
+            os.fsync(file.fileno())
         with _renaming(path):
-            os.replace(folder / path.name, path)
+            os.replace(place, path)
         sync_folder(path.parent)
 
 

@@ -87,7 +87,7 @@ def _cut(path: Path, step: int) -> None:
     if step == 0:
         path.unlink()
         return
-    with written(path) as place, path.open(newline="") as old, place.open("w", newline="") as new:
+    with written(path, kept=True) as place, path.open(newline="") as old, place.open("w", newline="") as new:
         for index, line in enumerate(old):
             if index and not (line.endswith("\n") and int(float(line.split(",", 1)[0])) <= step):
                 break
