@@ -208,7 +208,7 @@ def test_outputs_that_exist_or_are_the_model_are_refused(tmp_path: Path, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr("landseg.replacement.os.fsync", full)
-        with pytest.raises(OutputError, match="is full .* nothing was kept: make space there"):
+        with pytest.raises(OutputError, match=r"is full .* nothing was kept: make space there"):
             calibrate(*files, model=model, output=tmp_path / "d.safetensors")
     assert model.read_bytes() == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["c.safetensors", "m.safetensors", "p.tif", "t.tif"]
