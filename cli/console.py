@@ -13,13 +13,15 @@ from typing import Any, TextIO
 
 import typer
 
+from landseg.untrusted import escaped, printable
+
 
 class _Stderr(logging.Handler):
     """Writes each record as one plain line to whatever standard error is at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        typer.echo(level + self.format(record), err=True)
+        typer.echo(printable(level + self.format(record)), err=True)
 
 
 def start() -> None:
@@ -42,7 +44,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+    typer.echo(printable(f"warning: {' '.join(str(message).split())}"), err=True)
 
 
 @contextmanager
@@ -55,9 +57,9 @@ def working() -> Iterator[None]:
 def show(record: Mapping[str, Any], *, as_json: bool, text: str | Iterable[str]) -> None:
     """Print a command's result: `record` as one JSON object, or else `text`, a string or lines."""
     if as_json:
-        typer.echo(json.dumps(plain(record), ensure_ascii=False, allow_nan=False))
+        typer.echo(escaped(json.dumps(plain(record), ensure_ascii=False, allow_nan=False)))
     else:
-        typer.echo(text if isinstance(text, str) else "\n".join(text))
+        typer.echo(printable(text if isinstance(text, str) else "\n".join(text)))
 
 
 def plain(value: Any) -> Any:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import OutputError
+from landseg.untrusted import read_json
 
 try:
     import fcntl
@@ -175,7 +176,7 @@ def _whole_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
         if not line.endswith(b"\n"):
             break
         try:
-            record = json.loads(line)
+            record = read_json(line, finite=False)  # the nodata of a layer may be NaN
         except ValueError:
             break
         if not isinstance(record, dict):

@@ -17,8 +17,10 @@ _DIGITS = 20  # of a whole number within it, with its sign
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
-def read_json(text: str | bytes) -> Any:
-    """Return the values of a JSON document, every number of which is finite and every key of which is there once.
+def read_json(text: str | bytes, *, finite: bool = True) -> Any:
+    """Return the values of a JSON document, every key of which is there once.
+
+    With ``finite`` every number is; without, NaN and the infinities pass as Python writes them.
 
     >>> read_json('{"a": [1, 2.5]}')
     {'a': [1, 2.5]}
@@ -32,7 +34,11 @@ def read_json(text: str | bytes) -> Any:
     decoded = text.decode("utf-8") if isinstance(text, bytes) else text
     try:
         value = json.loads(
-            decoded, object_pairs_hook=_table, parse_int=_whole, parse_float=_number, parse_constant=_refused
+            decoded,
+            object_pairs_hook=_table,
+            parse_int=_whole,
+            parse_float=_number if finite else float,
+            parse_constant=_refused if finite else float,
         )
     except RecursionError:
         raise _too_deep() from None
@@ -64,6 +70,25 @@ def unsafe_text(value: Any) -> str | None:
     'red \\x1b[31m'
     """
     return next((text for text in _texts(value) if _UNSAFE.search(text)), None)
+
+
+def brief(value: Any) -> str:
+    """Return a value for a sentence, shortened, with escapes in place of what must not reach a terminal.
+
+    >>> brief("a" * 100)
+    "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa..."
+    """
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def escaped(text: str) -> str:
+    """Return JSON whose texts mean the same, with escapes in place of what must not reach a terminal.
+
+    >>> print(escaped('{"name": "red \x9b31m"}'))
+    {"name": "red \\u009b31m"}
+    """
+    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def printable(text: str) -> str:

@@ -348,4 +348,28 @@ def _open_journal(main: Path) -> Journal:
     folder = work_folder(main)
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
-    return Journal(folder / "journal")
+    journal = Journal(folder / "journal")
+    if not _sound(journal.header, journal.records):
+        journal.header, journal.records = None, []
+    return journal
+
+
+def _sound(header: Any, records: Sequence[Any]) -> bool:
+    """Whether a journal says what `Outputs` writes: it may be anybody's. Every record has one of three forms."""
+    if header is None:
+        return True
+    targets = ((header.get("signature") or {}) if isinstance(header.get("signature"), dict) else {}).get("outputs")
+    named = targets.get("targets") if isinstance(targets, dict) else None
+    if not (isinstance(named, list) and all(isinstance(path, str) and "\0" not in path for path in named)):
+        return False
+    tags = header.get("tags")
+    if not (isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())):
+        return False
+    for record in records:
+        pixels, step = record.get("pixels", {}), record.get("done", "")
+        counted = isinstance(pixels, dict) and all(type(count) is int for count in pixels.values())
+        if not (counted and isinstance(step, str) and isinstance(record.get("note", ""), str)):
+            return False
+        if "note" in record and "value" not in record:
+            return False
+    return True

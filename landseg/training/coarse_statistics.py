@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, TrainingError
+from landseg.untrusted import read_toml
 
 FLOOR = 1e-4
 """The smallest spread, as published: a share that never varied is still not known to the last digit."""
@@ -150,7 +150,7 @@ def read_statistics(path: Path) -> JointStatistics:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        table = _from_csv(text) if path.suffix.lower() == ".csv" else tomllib.loads(text)
+        table = _from_csv(text) if path.suffix.lower() == ".csv" else read_toml(text)
         return JointStatistics.from_json({"note": f"from the table {path.name}", **table})
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error

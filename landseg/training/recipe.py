@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from landseg.training.sampler import SamplingOptions
 from landseg.training.source_spec import UNSTATED, SourceSpec
 from landseg.training.split import SplitOptions
 from landseg.training.typed import filled, shown
+from landseg.untrusted import read_toml
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 
@@ -139,10 +139,10 @@ def read_table(path: Path) -> dict[str, Any]:
         TrainingError: a file that is missing or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error
 
 
