@@ -17,7 +17,9 @@ def command(
     predictions: Annotated[list[str], typer.Argument(metavar="PREDICTION...", help="Two class rasters or more.")],
     classes: options.Classes = None,
     ignore: options.Ignore = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
+    buffer: options.Buffer = None,
     background: options.Background = None,
     aoi: options.AoiText = None,
     samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
@@ -26,12 +28,13 @@ def command(
     """Compare several class rasters with one truth, and say how sure their differences are."""
     from landseg.compare import compare
     from landseg.comparison import Naming
+    from landseg.geo.vectorname import with_layer
     from landseg.summary import EvaluateOptions
 
     with console.working():
-        naming = Naming(classes, tuple(ignore or ()), class_field, background, aoi)
+        naming = Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer)
         wanted = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=samples)
-        found = compare(target, predictions, wanted, quiet=False)
+        found = compare(with_layer(target, layer), predictions, wanted, quiet=False)
     console.show(found.to_json(), as_json=as_json, text=_lines(found))
 
 

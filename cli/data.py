@@ -24,7 +24,9 @@ def command(
     ],
     classes: options.Classes = None,
     ignore: options.Ignore = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
+    buffer: options.Buffer = None,
     background: options.Background = None,
     split: Annotated[
         str | None,
@@ -42,7 +44,7 @@ def command(
     ] = None,
     gap: Annotated[int, typer.Option("--gap", metavar="PX", min=0, help="Left out around kept blocks.")] = 0,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE", help="Of --split aoi: polygons of what is kept.")
+        str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="Of --split aoi: polygons of what is kept.")
     ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
     sheet: Annotated[
@@ -52,14 +54,17 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Look at images and labels before training: what they hold, what is wrong, what a split would leak."""
+    from landseg.geo.vectorname import with_layer
     from landseg.inspection import InspectOptions, inspect
 
     with console.working():
         wanted = None if split is None else _split_options(split, share, group, block, gap, aoi, seed)
         if wanted is None and (group is not None or block or gap or aoi):
             raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
-        how = InspectOptions(classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite)
-        images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], paths[-1])
+        how = InspectOptions(classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite, buffer)
+        images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], with_layer(paths[-1], layer))
+        if labels is None and layer is not None:
+            raise typer.BadParameter("--layer goes with a vector file of labels")
         found = inspect(images, labels, how)
     console.show(found.to_json(), as_json=as_json, text=_lines(found))
 

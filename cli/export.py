@@ -21,7 +21,8 @@ def command(
         ),
     ] = None,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE|BOX", help="The part: polygons, or left,bottom,right,top.")
+        str | None,
+        typer.Option("--aoi", metavar="FILE[:LAYER]|BOX", help="The part: polygons, or left,bottom,right,top."),
     ] = None,
     crs: Annotated[str | None, typer.Option("--crs", metavar="EPSG:N", help="Of the output. [the raster's]")] = None,
     dissolve: Annotated[bool, typer.Option("--dissolve", help="One feature a class.")] = False,

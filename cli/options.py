@@ -28,11 +28,20 @@ Ignore = Annotated[
 ClassField = Annotated[
     str | None, typer.Option("--class-field", metavar="COLUMN", help="Of a vector file: the column with the class.")
 ]
+Buffer = Annotated[
+    float | None,
+    typer.Option("--buffer", metavar="METRES", help="Of a vector file: burn what is so near to lines and points."),
+]
+Layer = Annotated[
+    str | None,
+    typer.Option("--layer", metavar="NAME", help="Of a vector file with several; FILE:LAYER says the same."),
+]
 Background = Annotated[
     str | None, typer.Option("--background", metavar="CLASS", help="What lies outside the polygons of a vector file.")
 ]
 AoiText = Annotated[
-    str | None, typer.Option("--aoi", metavar="FILE|BOX", help="What counts: polygons, or left,bottom,right,top.")
+    str | None,
+    typer.Option("--aoi", metavar="FILE[:LAYER]|BOX", help="What counts: polygons, or left,bottom,right,top."),
 ]
 
 

@@ -59,7 +59,7 @@ def command(
     memory: Memory = 3072,
     aoi: Annotated[
         str | None,
-        typer.Option("--aoi", metavar="VECTOR|left,bottom,right,top", help="Only this part of the raster."),
+        typer.Option("--aoi", metavar="VECTOR[:LAYER]|left,bottom,right,top", help="Only this part of the raster."),
     ] = None,
     resume: Resume = False,
     overwrite: Overwrite = False,

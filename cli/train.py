@@ -35,7 +35,9 @@ def command(
     ] = Path("."),
     classes: options.Classes = None,
     ignore: options.Ignore = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
+    buffer: options.Buffer = None,
     background: options.Background = None,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches.", rich_help_panel=_DATA)
@@ -98,7 +100,7 @@ def command(
         float | None, typer.Option("--share", help="Of the labelled pixels that is kept out.", rich_help_panel=_DATA)
     ] = None,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE", help="For --split aoi.", rich_help_panel=_DATA)
+        str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="For --split aoi.", rich_help_panel=_DATA)
     ] = None,
     resolution: Annotated[
         float | None,
@@ -175,6 +177,7 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
+    from landseg.geo.vectorname import with_layer
     from landseg.train import train
     from landseg.training.coarse_options import share_of
     from landseg.training.device import first_process
@@ -202,9 +205,12 @@ def command(
             },
             more=tuple(setting or ()),
         )
+        if layer is not None and len(paths) < 2:
+            raise typer.BadParameter("--layer goes with a vector file as LABELS; in a recipe write FILE:LAYER")
+        labels = (with_layer(paths[-1], layer),) if len(paths) > 1 else None
         named = PlainData(
             tuple(paths[:-1] or paths),
-            tuple(paths[-1:]) if len(paths) > 1 else None,
+            labels,
             classes=classes,
             ignore=tuple(ignore or ()),
             class_field=class_field,
@@ -214,6 +220,7 @@ def command(
             bands=options.numbers(bands, "--bands", int),
             folder=data,
             coarse=tuple(coarse) if coarse else None,
+            buffer_m=buffer,
         )
         trained = train(
             settings.recipe(named, config, name=output.stem),

@@ -17,11 +17,11 @@ from landseg.geo.address import label
 from landseg.geo.aligned import open_labels
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import is_vector
 from landseg.geo.legend import read_class_table, read_legend
 from landseg.geo.raster import RasterFile
 from landseg.geo.source import Source, open_source
 from landseg.geo.truth import ClassRaster, Polygons, Truth
+from landseg.geo.vectorname import is_vector
 from landseg.tally import Labels, Measures, Tally
 
 _PIXELS = 1 << 22  # of a strip
@@ -39,6 +39,7 @@ class Naming:
         class_field: column of a vector file.
         background: class of all that lies outside its polygons.
         aoi: what is evaluated: a vector file, or left,bottom,right,top.
+        buffer_m: metres around lines and points of the truth's vector file that count as theirs; None: refused.
     """
 
     classes: Path | None = None
@@ -46,6 +47,7 @@ class Naming:
     class_field: str | None = None
     background: str | None = None
     aoi: str | None = None
+    buffer_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def class_table(file: RasterFile, target: Sequence[str], naming: Naming) -> Clas
     found = None if naming.classes is None else read_class_table(naming.classes)
     found = found or read_legend(file)
     for path in target:
-        if found is None and not is_vector(Path(path)):
+        if found is None and not is_vector(path):
             other = RasterFile(path)
             try:
                 found = read_legend(other)
@@ -254,12 +256,17 @@ def open_truth(target: Sequence[str], classes: ClassMap, naming: Naming, grid: G
     Raises:
         LandsegError: it cannot be opened, lies elsewhere, or the class column is missing or one too many.
     """
-    if len(target) == 1 and is_vector(Path(target[0])):
+    if len(target) == 1 and is_vector(target[0]):
         if naming.class_field is None:
             raise ClassError(f"{label(target[0])} is a vector file: say which column names the class, --class-field")
-        return Polygons(Path(target[0]), naming.class_field, classes, grid, background=naming.background)
-    if naming.class_field is not None:
-        raise ClassError(f"--class-field is a column of a vector file; {label(target[0])} is a raster: leave it out")
+        path, field, buffer_m = Path(target[0]), naming.class_field, naming.buffer_m
+        return Polygons(path, field, classes, grid, background=naming.background, buffer_m=buffer_m)
+    for what, given in (
+        ("--class-field is a column", naming.class_field),
+        ("--buffer is around lines and points", naming.buffer_m),
+    ):
+        if given is not None:
+            raise ClassError(f"{what} of a vector file; {label(target[0])} is a raster: leave it out")
     return ClassRaster(open_labels(list(target), grid), classes)
 
 
@@ -283,7 +290,7 @@ def refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str])
         ClassError: so it is.
     """
     for path in target:
-        if is_vector(Path(path)):
+        if is_vector(path):
             continue
         file = RasterFile(path)
         made = file.info.tags.get("LANDSEG_MODEL")

@@ -16,6 +16,7 @@ from landseg.errors import GridError, OutputError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
+from landseg.geo.vectorname import file_of
 from landseg.replacement import publish, settle
 from landseg.vector.attributes import map_crs
 from landseg.vector.classraster import ClassRaster, open_confidence
@@ -120,7 +121,7 @@ def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None
     """What can be refused before any work."""
     if source.grid.crs is None and options.geodesic:
         raise GridError(f"{source.file.label} has no coordinate system: leave --geodesic out, or assign one")
-    also = [Path(str(file)) for file in (options.aoi, options.confidence) if isinstance(file, (str, PathLike))]
+    also = [file_of(str(file)) for file in (options.aoi, options.confidence) if isinstance(file, (str, PathLike))]
     inputs = [Path(source.file.path), *also, *files_behind(list(source.file.info.files))]
     targets = list(class_files(out, source.classes).values()) if options.by_class_files else [out]
     targets += [further_file(out, e, "LineString") for e in source.chosen(options.centerlines, "--centerlines")]

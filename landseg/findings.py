@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from landseg.classes import IGNORE_INDEX
+from landseg.errors import LandsegError
 from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.labelvalues import Drawn, Meaning
+from landseg.geo.source import FileSource
 from landseg.surveyed import Surveyed
 from landseg.training.overlap import identical, overlaps
 
@@ -71,6 +74,18 @@ def about_files(files: Sequence[Surveyed]) -> list[Finding]:
         text = f"resolutions from {metres_text(min(known))} to {metres_text(max(known))} are mixed"
         found.append(Finding("resolution", f"{text}: say at which one to train"))
     return found
+
+
+def about_drawn(drawn: Drawn, images: Sequence[Path]) -> list[Finding]:
+    """Return what is wrong with polygons and where they lie, and let them take in where every image lies."""
+    for path in images:
+        try:
+            with FileSource(path) as source:
+                drawn.coverage.add(path.name, source.grid)
+        except LandsegError:  # whoever reads the image says why
+            continue
+    said = drawn.coverage.sentences(bare=drawn.filled) if drawn.coverage.lies else [drawn.coverage.nowhere()]
+    return [Finding("labels", sentence) for sentence in (*drawn.notes, *said)]
 
 
 def about_ground(files: Sequence[Surveyed]) -> list[Finding]:

@@ -12,11 +12,12 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError, OutputError, TrainingError
-from landseg.findings import ClassShare, Finding, about_classes, about_files, about_ground, some
+from landseg.findings import ClassShare, Finding, about_classes, about_drawn, about_files, about_ground, some
 from landseg.geo.labelvalues import Meaning
 from landseg.geo.legend import read_class_table
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import PERCENTILES
+from landseg.geo.vectorname import is_there
 from landseg.meaning import Legend, drawn_in, opener, understood, with_ignored
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
@@ -38,6 +39,7 @@ class InspectOptions:
         split: also split, and look for leaks.
         sheet: PNG to write with the scenes and their labels.
         overwrite: replace it where it exists.
+        buffer_m: metres around lines and points of a vector file that count as theirs; None: these are refused.
     """
 
     classes: Path | None = None
@@ -47,6 +49,7 @@ class InspectOptions:
     split: SplitOptions | None = None
     sheet: Path | None = None
     overwrite: bool = False
+    buffer_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,11 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     findings: list[Finding] = []
     items = _items(images, labels, findings)
     table = None if options.classes is None else with_ignored(read_class_table(options.classes), options.ignore)
-    drawn = drawn_in(labels, table, field=options.class_field, background=options.background)
+    drawn = drawn_in(
+        labels, table, field=options.class_field, background=options.background, buffer_m=options.buffer_m
+    )
+    if drawn is not None:
+        findings += about_drawn(drawn, [item.image for item in items])
     shown = set(picked(len(items))) if options.sheet is not None else set()
     names = scene_names([item.image for item in items])
     statistics: Statistics = {}
@@ -148,7 +155,7 @@ def _check_sheet(options: InspectOptions) -> None:
 def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -> list[Item]:
     """Every image with its labels; those without are told."""
     found = find_images(images)
-    if labels is not None and not Path(labels).exists() and not glob(labels):
+    if labels is not None and not is_there(labels) and not glob(labels):
         raise TrainingError(f"{labels} does not exist: expected a folder of label rasters or a vector file")
     try:
         items = pair(images, labels)

@@ -8,8 +8,8 @@ from pathlib import Path
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid
-from landseg.geo.labels import is_vector
 from landseg.geo.labelvalues import Drawn, LabelValues, Meaning, RasterValues
+from landseg.geo.vectorname import is_vector
 from landseg.surveyed import LabelsOf
 from landseg.training.files import Item
 
@@ -49,23 +49,29 @@ def with_ignored(table: ClassMap, ignore: Sequence[int]) -> ClassMap:
 
 
 def drawn_in(
-    labels: str | None, table: ClassMap | None, *, field: str | None = None, background: str | None = None
+    labels: str | None,
+    table: ClassMap | None,
+    *,
+    field: str | None = None,
+    background: str | None = None,
+    buffer_m: float | None = None,
 ) -> Drawn | None:
     """The polygons that label all images; None where the labels are rasters.
 
     Without a ``field`` they are all of the table's one class that is not ``background``.
 
     Raises:
-        TrainingError: a field or a background of rasters.
+        TrainingError: a field, a background or a buffer of rasters.
         VectorError: the file cannot be read, or has no such column.
     """
-    if labels is None or not is_vector(Path(labels)):
-        if field is not None or background is not None:
-            option = "--class-field" if field is not None else "--background"
+    if labels is None or not is_vector(labels):
+        given = {"--class-field": field, "--background": background, "--buffer": buffer_m}
+        if option := next((option for option, value in given.items() if value is not None), None):
             raise TrainingError(f"{option} goes with a vector file, and the labels are none: leave it out")
         return None
     others = [name for name in (table.names if table else ()) if name != background]
-    return Drawn(Path(labels), field, only=others[0] if len(others) == 1 else None, outside=background)
+    only = others[0] if len(others) == 1 else None
+    return Drawn(Path(labels), field, only=only, outside=background, buffer_m=buffer_m)
 
 
 def understood(

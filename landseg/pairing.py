@@ -8,6 +8,7 @@ from pathlib import Path
 
 from landseg.errors import RasterError
 from landseg.geo.address import label
+from landseg.geo.vectorname import is_vector
 from landseg.replacement import refuse_unfinished_in
 
 RASTERS = (".tif", ".tiff", ".png", ".vrt")
@@ -28,7 +29,7 @@ def files_in(paths: Paths, suffixes: Sequence[str] = RASTERS) -> list[str]:
     found: list[str] = []
     for path in _several(paths):
         folder = Path(path)
-        if not folder.is_dir():
+        if is_vector(path) or not folder.is_dir():
             found.append(path)
             continue
         refuse_unfinished_in(folder, RasterError)

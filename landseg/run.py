@@ -27,6 +27,7 @@ from landseg.geo.sidecars import qml_path, qml_text
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
+from landseg.geo.vectorname import file_of
 from landseg.inputs import Matched, match
 from landseg.models.bundle import Model
 from landseg.options import Options
@@ -200,7 +201,7 @@ class Run:
 
     def _inputs(self, matched: Matched | None = None) -> list[Path]:
         """The files that must not be written: sources, area of interest, and once opened what is behind them."""
-        aoi = [] if self.options.aoi is None else [Path(str(self.options.aoi))]
+        aoi = [] if self.options.aoi is None else [file_of(str(self.options.aoi))]
         files = [] if matched is None else [file["path"] for file in matched.source.fingerprint()["files"]]
         return [*map(Path, self.sources), *aoi, *self.others, *files_behind(files)]
 

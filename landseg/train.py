@@ -29,7 +29,7 @@ from landseg.training.coarse_sources import settled
 from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
-from landseg.training.fit import Scaling, fit
+from landseg.training.fit import KEPT, Scaling, clear, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
 from landseg.training.objective import objective
@@ -136,7 +136,7 @@ def train(
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
-        figures = measure(Model(network, card, output, ""), kept, folder / "kept", measured_on=made.how)
+        figures = measure(Model(network, card, output, ""), kept, folder / KEPT, measured_on=made.how)
         card = replace(card, metrics=figures)
     save_model(output, network, card, overwrite=overwrite)
     return Trained(output, len(made.learned), len(made.kept), figures)
@@ -165,6 +165,7 @@ def _fitted(
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if first_process() and not (resume and (folder / LAST).exists()):
+        clear(folder)  # before the new recipe comes: nobody may go on from the old checkpoint by it
         recipe.write(folder / RECIPE)  # until it is done, a run that goes on is the one that was started
     trained = fit(
         network,

@@ -481,11 +481,11 @@ def test_confidences_are_those_of_the_pixels(tmp_path: Path, rng: Any, write_ras
 
 
 def test_a_geopackage_with_its_styles_is_read_as_an_area_and_as_labels(tmp_path: Path, rng: Any) -> None:
-    from landseg.geo.labels import read_vector
+    from landseg.geo.layers import read_layer
 
     grid = GRIDS["north-up"]
     raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))
     export(raster, tmp_path / "road.gpkg", classes="road", **QUIET)
     export(raster, tmp_path / "on_roads.fgb", aoi=tmp_path / "road.gpkg", **QUIET)
     assert set(read(tmp_path / "on_roads.fgb").name) == {"road"}
-    assert len(read_vector(tmp_path / "road.gpkg")) == len(read(tmp_path / "road.gpkg"))
+    assert len(read_layer(tmp_path / "road.gpkg")) == len(read(tmp_path / "road.gpkg"))

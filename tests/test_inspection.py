@@ -195,7 +195,10 @@ def test_polygons(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pat
     assert [(one.name, one.pixels) for one in found.classes] == [("house", 200), ("pond", 100)]
     assert "labels: scene1x: no polygon lies on it" in told(found)
     found = inspect(images, drawn, InspectOptions(background="land"))
-    assert [(one.name, one.pixels) for one in found.classes] == [("drawn", 300), ("land", 900)]
+    assert [(one.name, one.pixels) for one in found.classes] == [
+        ("drawn", 300),
+        ("land", 2100),
+    ]  # all of scene1x, as train takes it
     found = inspect(images, drawn, InspectOptions(class_field="kind", classes=folders[2]))
     assert "house (200 px), pond (100 px); the table has land, water" in told(found)
     with pytest.raises(LandsegError, match="has no column 'sort'"):

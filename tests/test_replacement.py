@@ -23,11 +23,12 @@ from landseg.errors import LandsegError, OutputError, RasterError, ResumeError, 
 from landseg.evaluate import Products, evaluate
 from landseg.export import export
 from landseg.geo.aoi import read_aoi
-from landseg.geo.labels import is_vector, read_vector
 from landseg.geo.layer import Layer
+from landseg.geo.layers import read_layer
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import qml_path, qml_text
 from landseg.geo.sink import Outputs
+from landseg.geo.vectorname import is_vector
 from landseg.pairing import files_in
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.replacement import (
@@ -193,7 +194,7 @@ def assert_said(folder: Path, named: tuple[str, ...], where: str) -> None:
                 RasterFile(path)
         elif is_vector(path):
             with pytest.raises(VectorError, match=SAID):
-                read_vector(path)
+                read_layer(path)
     with pytest.raises(OutputError, match=SAID):
         refuse_unfinished_in(folder)
     assert where

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.features import rasterize, shapes
 
-from landseg.vector.metres import metres_per_unit
+from landseg.geo.metres import metres_per_unit
 from landseg.vector.regularize import regularize
 
 Geometries = NDArray[Any]

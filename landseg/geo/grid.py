@@ -12,6 +12,7 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from landseg.errors import GridError
+from landseg.geo.horizontal import same_place
 
 SAME_PIXEL = 0.05  # a twentieth of a pixel: below it two grids count as one (rounding in stored transforms)
 
@@ -226,7 +227,7 @@ class Grid:
 
     def offset_of(self, other: "Grid") -> tuple[int, int] | None:
         """Where `other` starts here in whole (rows, cols), or None where its pixels are not this grid's."""
-        if self.crs != other.crs:
+        if not same_place(self.crs, other.crs):
             return None
         into = ~self.transform @ other.transform  # pixels of other -> pixels of this grid
         dx, dy = round(into.c), round(into.f)

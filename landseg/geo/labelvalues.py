@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, MAX_CLASSES, ClassMap
 from landseg.errors import ClassError, GridError
 from landseg.geo.aligned import AlignedLabels
+from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels
+from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.legend import read_legend
 from landseg.geo.source import FileSource
+from landseg.geo.vectorname import stem_of
 
 Known = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values (h, w), and where there is one."""
@@ -82,50 +84,68 @@ class Drawn:
         texts: by code: the column's entries, in order, then the class of all that lies outside, where it is named.
             Without a column all polygons are one entry.
         polygons: how many there are of each entry.
+        coverage: on which images they lie; to be told of every image before any is read.
+        notes: what was left out of the file, and how many polygons the column says nothing of: these are unknown.
 
     Raises:
-        VectorError: the file cannot be read, or has no such column.
+        VectorError: the file cannot be read, holds other things than polygons, or has no such column.
         ClassError: too many entries.
     """
 
-    def __init__(self, path: Path, field: str | None, *, only: str | None = None, outside: str | None = None) -> None:
-        self._drawn = PolygonLabels(path, field)
+    def __init__(
+        self,
+        path: Path,
+        field: str | None,
+        *,
+        only: str | None = None,
+        outside: str | None = None,
+        buffer_m: float | None = None,
+    ) -> None:
+        self._labels = PolygonLabels(path, field, buffer_m=buffer_m)
+        self.coverage = Coverage(self._labels, outside=outside)
+        self.notes = (*self._labels.notes, *filter(None, [self._labels.unnamed]))
         self._field = field
-        self.polygons = {} if field is None else self._drawn.counts()
-        names = sorted(self.polygons) if field is not None else [only or path.stem]
+        self.polygons = self._labels.known_counts()
+        names = sorted(self.polygons) if field is not None else [only or stem_of(path)]
         if len(names) > MAX_CLASSES - 1:
             raise ClassError(
                 f"column {field!r} of {path} has {len(names)} entries, expected {MAX_CLASSES - 1} classes at most: "
                 "name the column with the class"
             )
-        self._codes = {name: code for code, name in enumerate(names)}
-        inside = self._codes.get(outside or "", len(names))
+        self._codes = {name: code for code, name in enumerate(names)} | {"": IGNORE_INDEX}
+        inside = self._codes.get(outside or "", len(names)) if outside else len(names)
         self.texts = names + ([outside] if outside is not None and inside == len(names) else [])
         self._outside = IGNORE_INDEX if outside is None else inside
+
+    @property
+    def filled(self) -> bool:
+        """Whether a class is named for all that lies outside the polygons."""
+        return self._outside != IGNORE_INDEX
 
     def on(self, grid: Grid) -> LabelValues:
         """Their codes on an image's grid.
 
         Raises:
-            GridError: none lies on it.
+            GridError: none lies on it, and nothing says what lies outside; or none lies on any image.
         """
-        if not self._drawn.touches(grid):
+        placed = self._labels.in_pixels(grid)
+        if not len(placed) and not (self.filled and self.coverage.lies):
             raise GridError("no polygon lies on it")
-        return _Burnt(self, grid)
+        return _Burnt(self, placed, grid)
 
-    def burn(self, grid: Grid) -> NDArray[np.uint8]:
-        """Codes (H, W); IGNORE_INDEX where nobody knows."""
+    def burn(self, placed: PolygonLabels, grid: Grid) -> NDArray[np.uint8]:
+        """Codes (H, W) of polygons on a grid that both are in; IGNORE_INDEX where nobody knows."""
         if self._field is not None:
-            return self._drawn.burn_names(grid, self._codes, self._outside)
-        return np.where(self._drawn.burn(grid), np.uint8(0), np.uint8(self._outside))
+            return placed.burn_names(grid, self._codes, self._outside)
+        return np.where(placed.burn(grid), np.uint8(0), np.uint8(self._outside))
 
 
 class _Burnt(LabelValues):
-    def __init__(self, drawn: Drawn, grid: Grid) -> None:
-        self._drawn, self._grid = drawn, grid
+    def __init__(self, drawn: Drawn, placed: PolygonLabels, grid: Grid) -> None:
+        self._drawn, self._placed, self._pixels = drawn, placed, pixel_grid(grid)
 
     def read(self, rect: Rect) -> Known:
-        codes = self._drawn.burn(self._grid.crop(rect))
+        codes = self._drawn.burn(self._placed, self._pixels.crop(rect))
         return codes, codes != IGNORE_INDEX
 
 

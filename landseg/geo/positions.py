@@ -9,15 +9,16 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.horizontal import horizontal, same_place
 from landseg.geo.resample import HALF
 
 
 def mover(source: Grid, target: Grid) -> Any:
     """A function from pixel positions (x, y) of one grid to those of the other; inf where there are none."""
     out, into = source.transform, ~target.transform
-    if source.crs == target.crs:
+    if same_place(source.crs, target.crs):
         return lambda x, y: _apply(into @ out, x, y)
-    here, there = pyproj.CRS.from_user_input(source.crs), pyproj.CRS.from_user_input(target.crs)
+    here, there = horizontal(source.crs), horizontal(target.crs)
     transformer = pyproj.Transformer.from_crs(here, there, always_xy=True)
     return lambda x, y: _apply(into, *transformer.transform(*_apply(out, x, y)))
 

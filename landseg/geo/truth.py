@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
 from landseg.geo.aligned import AlignedLabels
+from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels
+from landseg.geo.labels import PolygonLabels, pixel_grid
 
 
 class Truth(ABC):
@@ -75,11 +76,12 @@ class Polygons(Truth):
     """Polygons of a vector file, burnt where they cover a pixel's centre; outside is void, or one class.
 
     Args:
-        path: of the vector file.
+        path: of the vector file, or of one of its layers, ``FILE:LAYER``.
         field: the column with a class name, or a class value, for every polygon.
         classes: by index.
         grid: of the prediction.
         background: the class of all that lies outside, by name; None: nobody knows.
+        buffer_m: metres around lines and points that count as theirs; None: these are refused.
 
     Raises:
         VectorError: the file cannot be read, or has no such column.
@@ -88,21 +90,32 @@ class Polygons(Truth):
     """
 
     def __init__(
-        self, path: Path, field: str, classes: ClassMap, grid: Grid, *, background: str | None = None
+        self,
+        path: Path,
+        field: str,
+        classes: ClassMap,
+        grid: Grid,
+        *,
+        background: str | None = None,
+        buffer_m: float | None = None,
     ) -> None:
-        self.name, self.grid, self.paths = path.name, grid, (str(path),)
-        self._polygons = PolygonLabels(path, field)
-        if not self._polygons.touches(grid):
+        self.name, self.paths = path.name, (str(path),)
+        polygons = PolygonLabels(path, field, buffer_m=buffer_m)
+        self._pixels, self._placed = pixel_grid(grid), polygons.in_pixels(grid)
+        if not len(self._placed):
             raise GridError(f"no polygon of {path} lies on the prediction; check that they belong together")
-        self._values = class_indices(self._polygons.counts(), classes, f"{path}, column {field!r}")
+        self._values = class_indices(polygons.counts(), classes, f"{path}, column {field!r}")
         if background is not None and background not in classes.names:
             raise ClassError(f"--background {background!r} is no class; use one of {', '.join(classes.names)}")
         self._outside = IGNORE_INDEX if background is None else classes.names.index(background)
         outside = "nobody knows" if background is None else background
-        self.note = f"{path.name}: a pixel has the class of the polygon that covers its centre; outside, {outside}"
+        coverage = Coverage(polygons, outside=background)
+        coverage.add(path.name, grid)
+        rule = f"{path.name}: a pixel has the class of the polygon that covers its centre; outside, {outside}"
+        self.note = "; ".join((rule, *polygons.notes, *coverage.sentences(away=False)))
 
     def read(self, rect: Rect) -> NDArray[np.uint8]:
-        return self._polygons.burn_names(self.grid.crop(rect), self._values, self._outside)
+        return self._placed.burn_names(self._pixels.crop(rect), self._values, self._outside)
 
 
 def class_indices(counts: dict[str, int], classes: ClassMap, where: str) -> dict[str, int]:

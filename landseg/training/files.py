@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 import glob
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.errors import TrainingError
-from landseg.geo.labels import is_vector, read_vector
+from landseg.geo.layers import read_layer
+from landseg.geo.vectorname import is_vector
 from landseg.pairing import IMAGES, LABELS, plain_stem
 from landseg.replacement import refuse_unfinished_in
+from landseg.training.tables import read_csv
 from landseg.training.targets import listed
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
@@ -73,7 +74,7 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
             )
         return items
     named = [labels] if isinstance(labels, str) else list(labels)
-    if len(named) == 1 and is_vector(Path(named[0])):
+    if len(named) == 1 and is_vector(named[0]):
         return [replace(item, labels=None) for item in items]
     return _paired(items, [path for one in named for path in _files(one)], listed(named))
 
@@ -153,9 +154,8 @@ def _without_labels(files: Sequence[Path]) -> list[Path]:
 
 
 def _listed(path: Path) -> list[Item]:
-    """The rows of a list; what they name is looked for beside it."""
-    rows = _rows(path)
-    columns = list(rows[0]) if rows else []
+    """The rows of a list; what they name is looked for beside it, whatever parts its columns."""
+    columns, rows = _rows(path)
     images = next((name for name in _IMAGE_COLUMNS if name in columns), None)
     if images is None:
         raise TrainingError(f"{path} has the columns {listed(columns) or 'none'}; expected one called image or path")
@@ -177,18 +177,15 @@ def _listed(path: Path) -> list[Item]:
     return items
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    if path.suffix.lower() != ".csv":
-        frame = read_vector(path)
-        table = frame.drop(columns=frame.geometry.name).astype(object).where(lambda t: t.notna(), "")
-        return [{str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")]
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return [{k: (v or "").strip() for k, v in row.items() if k is not None} for row in csv.DictReader(file)]
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} is no CSV list: {error}") from error
+def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns of a list in small letters, and its rows by them."""
+    if path.suffix.lower() == ".csv":
+        table = read_csv(path)
+        return [column.lower() for column in table.columns], table.rows
+    frame = read_layer(path)
+    cells = frame.drop(columns=frame.geometry.name).astype(object).where(lambda t: t.notna(), "")
+    rows = [{str(k).strip().lower(): str(v).strip() for k, v in row.items()} for row in cells.to_dict("records")]
+    return [str(column).strip().lower() for column in cells.columns], rows
 
 
 def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[Item]:

@@ -33,9 +33,10 @@ from landseg.training.silence import silence
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-__all__ = ["FitOptions", "Scaling", "fit"]
+__all__ = ["KEPT", "FitOptions", "Scaling", "clear", "fit"]
 
 _log = logging.getLogger(__name__)
+KEPT = "kept"  # in the run folder: the class rasters of the scenes that were kept out
 _LEAVINGS = (LAST, BEST, "log.csv", "validation.csv", "curves.png", "samples.png")
 _HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
@@ -110,16 +111,26 @@ def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bo
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
         if place.rank == 0:
-            with disk_errors(folder):
-                for name in _LEAVINGS:
-                    (folder / name).unlink(missing_ok=True)
-                shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+            clear(folder)
         return Run(options, budget, place, folder, RunState(), average, None)
     with fitting(folder / LAST):
         network.load_state_dict(checkpoint.network)
         average.model.load_state_dict(checkpoint.average)
     _say_changes(checkpoint.options, options)
     return Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier run left in its folder, the checkpoint first: without it nobody goes on from the rest.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    with disk_errors(folder):
+        for name in _LEAVINGS:
+            (folder / name).unlink(missing_ok=True)
+        for name in ("tensorboard", KEPT):
+            shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _say_changes(before: Any, options: FitOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import ClassError, GridError, TrainingError
 from landseg.geo.aligned import AlignedLabels
+from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, crs_text
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.source import FileSource
@@ -25,6 +27,8 @@ from landseg.training.losses import LabelSets
 from landseg.training.scene import Opened, RasterScene, Scene
 from landseg.training.targets import JoinedTargets, PolygonTargets, RasterTargets, Targets, listed
 
+_log = logging.getLogger(__name__)
+
 Legend = tuple[ClassMap, NDArray[np.uint8]]
 """The class table of a label raster, and the target value of each of its indices (256,)."""
 
@@ -35,7 +39,7 @@ class LabelOptions:
 
     Attributes:
         classes: those of the model, by index.
-        vector: labels of all images, in place of their label rasters.
+        vector: labels of all images, in place of their label rasters: a file, or a layer of one, ``FILE:LAYER``.
         field: its column with each polygon's class name or value; None: all polygons are of the one class that is
             not ``background``.
         background: the class, by name, of all that lies outside the polygons; None: nobody knows it.
@@ -44,6 +48,7 @@ class LabelOptions:
         known: the classes, by name, that a partial raster knows; None: all of the table's.
         all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
         bands: of the images, 1-based; None: every band but alpha.
+        buffer_m: metres around lines and points of ``vector`` that count as theirs; None: these are refused.
     """
 
     classes: ClassMap
@@ -54,6 +59,7 @@ class LabelOptions:
     known: tuple[str, ...] | None = None
     all_touched: bool = False
     bands: tuple[int, ...] | None = None
+    buffer_m: float | None = None
 
 
 def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene], LabelSets]:
@@ -70,8 +76,7 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
     meaning = legend(options, kinds) if polygons is None else polygons
     openers = [_opener(item, options, meaning) for item in items]
     check_fit(openers)
-    if polygons is not None:
-        _check_touching(polygons.polygons, openers)
+    check_polygons(openers)
     names = scene_names([item.image for item in items])
     scenes: list[Scene] = [RasterScene(name, one) for name, one in zip(names, openers, strict=True)]
     return scenes, kinds.sets()
@@ -88,12 +93,13 @@ class Labels:
 
 @dataclass(frozen=True)
 class Burnt:
-    """Polygons for all images: see `PolygonTargets`."""
+    """Polygons for all images: see `PolygonTargets`; ``outside_name`` is what lies outside them, for sentences."""
 
     polygons: PolygonLabels
     outside: int
     values: dict[str, int] | None = None
     inside: int = IGNORE_INDEX
+    outside_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -202,14 +208,27 @@ def _nowhere(grid: Grid) -> bool:
     return grid.crs is None and grid.transform.is_identity
 
 
-def _check_touching(polygons: PolygonLabels, openers: Sequence[Opener]) -> None:
+def check_polygons(openers: Sequence[Opener]) -> None:
+    """Say which polygons lie on no image and which images have none; nothing, where no polygons label any.
+
+    Raises:
+        TrainingError: polygons of which none lies on any of their images.
+    """
+    found: dict[int, tuple[Burnt, Coverage]] = {}
     for opener in openers:
+        drawn = [labels for labels in opener.labels if isinstance(labels, Burnt)]
+        if not drawn:
+            continue
         with FileSource(opener.image, opener.bands) as source:
-            if polygons.touches(source.grid):
-                return
-    raise TrainingError(
-        f"no polygon of {polygons.path} lies on any of the {len(openers)} images; check that they belong together"
-    )
+            grid = source.grid
+        for one in drawn:
+            fresh = one, Coverage(one.polygons, outside=one.outside_name)
+            found.setdefault(id(one), fresh)[1].add(opener.image.name, grid)
+    for one, coverage in found.values():
+        if not coverage.lies:
+            raise TrainingError(coverage.nowhere())
+        for sentence in (*one.polygons.notes, *coverage.sentences()):
+            _log.warning("%s", sentence)
 
 
 def _opener(item: Item, options: LabelOptions, meaning: Burnt | Legend) -> Opener:
@@ -239,7 +258,7 @@ def legend(options: LabelOptions, kinds: Kinds) -> Legend:
 
 def burnt(path: Path, options: LabelOptions, kinds: Kinds) -> Burnt:
     names = options.classes.names
-    polygons = PolygonLabels(path, options.field, all_touched=options.all_touched)
+    polygons = PolygonLabels(path, options.field, all_touched=options.all_touched, buffer_m=options.buffer_m)
     if options.background is not None and options.background not in names:
         raise ClassError(f"background {options.background!r} is no class; use one of {', '.join(names)}")
     if options.background is not None and options.partial is not None:
@@ -256,8 +275,10 @@ def burnt(path: Path, options: LabelOptions, kinds: Kinds) -> Burnt:
     alone = options.partial is not None and len(shown) == 1
     said = {name: kinds.index(f"only {name}" if alone else name) for name in shown}
     outside = IGNORE_INDEX if options.background is None else kinds.index(options.background)
+    outside_name = options.background
     if options.partial == "others":
-        outside = kinds.excluding(shown)
+        outside, outside_name = kinds.excluding(shown), f"none of {', '.join(shown)}"
     if indices is None:
-        return Burnt(polygons, outside, None, said[shown[0]])
-    return Burnt(polygons, outside, {text: said[names[index]] for text, index in indices.items()})
+        return Burnt(polygons, outside, None, said[shown[0]], outside_name)
+    values = {text: said[names[index]] for text, index in indices.items()}
+    return Burnt(polygons, outside, values, outside_name=outside_name)

@@ -18,7 +18,9 @@ from landseg.training.scene import parts
 from landseg.training.targets import listed
 
 
-def classes_of(labels: Sequence[Item] | str | Path, field: str | None = None) -> ClassMap:
+def classes_of(
+    labels: Sequence[Item] | str | Path, field: str | None = None, *, buffer_m: float | None = None
+) -> ClassMap:
     """Return the class table that labels carry.
 
     Of rasters it is the one that they name their values in; where they have a palette alone, every value that
@@ -28,13 +30,14 @@ def classes_of(labels: Sequence[Item] | str | Path, field: str | None = None) ->
     Args:
         labels: items with label rasters, or a vector file.
         field: the vector file's column.
+        buffer_m: metres around its lines and points; None: these are refused.
 
     Raises:
-        ClassError: nothing names the classes, or two rasters name others.
+        ClassError: nothing names the classes, the column is empty in places, or two rasters name others.
         VectorError: the vector file cannot be read, or has no such column.
     """
     if isinstance(labels, str | Path):
-        return _of_column(Path(labels), field)
+        return _of_column(Path(labels), field, buffer_m)
     rasters = [item.labels for item in labels if item.labels is not None]
     found = {path: _of_raster(path) for path in rasters}
     tables = [table for table in found.values() if table is not None]
@@ -85,12 +88,10 @@ def _values(path: Path) -> set[int]:
     return seen
 
 
-def _of_column(path: Path, field: str | None) -> ClassMap:
+def _of_column(path: Path, field: str | None, buffer_m: float | None) -> ClassMap:
     if field is None:
         raise ClassError(f"{path} is a vector file: say which column names the class (--class-field), or {_ADVICE}")
-    texts = [text for text in PolygonLabels(path, field).names if text not in ("None", "nan", "<NA>")]
-    if not texts:
-        raise ClassError(f"{path}: its column {field!r} is empty; {_ADVICE}")
+    texts = sorted(PolygonLabels(path, field, buffer_m=buffer_m).counts())
     if all(text.removesuffix(".0").isdecimal() and float(text) <= MAX_VALUE for text in texts):
         numbers = sorted(int(text.removesuffix(".0")) for text in texts)
         return _table([{"value": number, "name": str(number)} for number in numbers])

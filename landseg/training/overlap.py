@@ -12,6 +12,7 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid
+from landseg.geo.horizontal import horizontal, same_place
 
 TOUCHING = 0.01  # of the smaller footprint: neighbouring tiles may share a row or two
 _SIDES = 8  # points an edge of a footprint, which is not straight in another CRS
@@ -35,7 +36,7 @@ def overlaps(grids: Sequence[Grid | None]) -> list[Overlap]:
     placed = [(index, grid) for index, grid in enumerate(grids) if grid is not None and grid.crs is not None]
     if len(placed) < 2:
         return []
-    common = len({grid.crs for _, grid in placed}) == 1
+    common = all(same_place(grid.crs, placed[0][1].crs) for _, grid in placed[1:])
     shapes = np.array([_footprint(grid, move=not common) for _, grid in placed], dtype=object)
     pairs = shapely.STRtree(shapes).query(shapes, predicate="intersects").T
     found = []
@@ -109,8 +110,7 @@ def _footprint(grid: Grid, *, move: bool) -> shapely.Geometry:
     a, b, c, d, e, f = tuple(grid.transform)[:6]
     xs, ys = a * x + b * y + c, d * x + e * y + f
     if move:
-        crs = pyproj.CRS.from_user_input(grid.crs)
-        xs, ys = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True).transform(xs, ys)
+        xs, ys = pyproj.Transformer.from_crs(horizontal(grid.crs), "EPSG:4326", always_xy=True).transform(xs, ys)
         if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
             return shapely.Polygon()
     return shapely.Polygon(np.stack([xs, ys], axis=1))

@@ -10,17 +10,17 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.grid import Rect
-from landseg.geo.labels import is_vector
 from landseg.geo.legend import read_class_table
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
+from landseg.geo.vectorname import is_vector, stem_of
 from landseg.training.files import Item, items_of, pair, paired_where_possible
 from landseg.training.legends import classes_of
 from landseg.training.targets import listed
 
 _WINDOWS, _EDGE = 64, 512  # what band statistics are taken from
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
-_OF_POLYGONS = ("--class-field", "--background", "--all-touched")
+_OF_POLYGONS = ("--class-field", "--background", "--all-touched", "--buffer")
 _COMMON = {
     "red": "red", "green": "green", "blue": "blue", "nir": "nir", "near infrared": "nir", "rededge": "rededge",
 }  # fmt: skip
@@ -32,7 +32,7 @@ class PlainData:
 
     Attributes:
         images: folders, globs, files, or a list.
-        labels: label rasters, or one vector file; None: the list names them.
+        labels: label rasters, or one vector file (or a layer of it, ``FILE:LAYER``); None: the list names them.
         classes: a class table's file; None: what the labels say.
         ignore: further values of label rasters that mean "not known".
         class_field: column of the vector file.
@@ -43,6 +43,7 @@ class PlainData:
         folder: what the names of images and labels start from.
         coarse: coarse labels: a raster or the files of a mosaic, or a folder with one for each image. Images without
             other labels are then learned from these alone.
+        buffer_m: metres around lines and points of the vector file that count as theirs; None: these are refused.
     """
 
     images: tuple[str, ...]
@@ -56,13 +57,14 @@ class PlainData:
     bands: tuple[int, ...] | None = None
     folder: Path = Path()
     coarse: tuple[str, ...] | None = None
+    buffer_m: float | None = None
 
     def said(self) -> list[str]:
         """The options that only images and labels take, as far as they were given."""
         given = {
             "--classes": self.classes, "--ignore": self.ignore, "--class-field": self.class_field,
             "--background": self.background, "--all-touched": self.all_touched, "--partial": self.partial,
-            "--bands": self.bands,
+            "--bands": self.bands, "--buffer": self.buffer_m,
         }  # fmt: skip
         return [option for option, value in given.items() if value]
 
@@ -84,7 +86,7 @@ class PlainData:
     def vector(self) -> str | None:
         """The vector file that labels all images; None where label rasters do."""
         named = self.labels or ()
-        return named[0] if len(named) == 1 and is_vector(Path(named[0])) else None
+        return named[0] if len(named) == 1 and is_vector(named[0]) else None
 
 
 def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: bool = False) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _source(data: PlainData) -> dict[str, Any]:
     source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
     source["coarse"] = data.coarse and list(data.coarse)
     said = {"class_field": data.class_field, "background": data.background, "partial": data.partial}
-    source |= said | {"bands": None if data.bands is None else list(data.bands)}
+    source |= said | {"bands": None if data.bands is None else list(data.bands), "buffer_m": data.buffer_m}
     return {key: value for key, value in source.items() if value is not None}
 
 
@@ -158,9 +160,9 @@ def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
     if data.classes is not None:
         table = read_class_table(data.classes)
     elif data.vector and data.class_field is None:
-        table = _one_class(Path(data.vector), data.background)
+        table = _one_class(data.vector, data.background)
     elif data.vector:
-        table = classes_of(data.folder / data.vector, data.class_field)
+        table = classes_of(data.folder / data.vector, data.class_field, buffer_m=data.buffer_m)
         if data.background is not None and data.background not in table.names:
             rows = [*table.to_json()["classes"], {"value": max(table.values) + 1, "name": data.background}]
             table = ClassMap.from_json({"classes": rows, "ignore": list(table.ignore)})
@@ -171,14 +173,14 @@ def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
     return ClassMap(kept, (*table.ignore, *more))
 
 
-def _one_class(vector: Path, background: str | None) -> ClassMap:
+def _one_class(vector: str, background: str | None) -> ClassMap:
     """The class that all polygons of a file are of, called as the file is, and what lies outside them."""
     if background is None:
         raise ClassError(
             f"{vector} is a vector file: say which column names the class of each polygon, --class-field NAME; "
             "or, if all are of one class and complete, what lies outside them, --background NAME"
         )
-    return ClassMap.from_json([{"value": 1, "name": vector.stem}, {"value": 2, "name": background}])
+    return ClassMap.from_json([{"value": 1, "name": stem_of(vector)}, {"value": 2, "name": background}])
 
 
 def _looked_at(

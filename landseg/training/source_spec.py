@@ -25,11 +25,13 @@ class SourceSpec:
         suffix: End of the images' stems that ``{stem}`` leaves out.
         values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
             class name, "only NAME" (from a source that knows no other class), "not NAME" or "ignore".
-        polygons: Vector file, below the data folder or beside the recipe; or None. With ``partial_class`` its
-            polygons are all there is of that class; otherwise nothing is known outside them but by ``background``.
+        polygons: Vector file, or a layer of one (FILE:LAYER), below the data folder or beside the recipe; or None.
+            With ``partial_class`` its polygons are all there is of that class; otherwise nothing is known outside
+            them but by ``background``.
         class_field: Column of ``polygons`` that holds each one's class name or value.
         background: Class of all that lies outside the polygons.
         all_touched: Burn every pixel that a polygon touches, not those alone whose centre it covers.
+        buffer_m: Metres around lines and points of ``polygons`` that count as theirs; None: these are refused.
         partial: The labels know only some classes, those that they show (or ``known``): outside them a pixel is
             "unknown", or "others": none of them.
         known: The classes that a partial label raster knows; None: all.
@@ -69,6 +71,7 @@ class SourceSpec:
     zoom: tuple[float, float] = (1.0, 1.0)
     bands: tuple[int, ...] | None = None
     resolution_m: float | None = None
+    buffer_m: float | None = None
 
     def __post_init__(self) -> None:
         if not self.paths or not all(self.paths):
@@ -80,9 +83,10 @@ class SourceSpec:
             raise TrainingError(f"source {self.name!r} needs one of labels, polygons, ndvi and greenness")
         if (self.ndvi or self.greenness) and self.partial_class is None:
             raise TrainingError(f"source {self.name!r}: an index tells one class; name it as partial_class")
-        if self.polygons is None and (self.class_field or self.background or self.all_touched):
+        if self.polygons is None and (self.class_field or self.background or self.all_touched or self.buffer_m):
             raise TrainingError(
-                f"source {self.name!r}: class_field, background and all_touched go with polygons; name the file"
+                f"source {self.name!r}: class_field, background, all_touched and buffer_m go with polygons; name the "
+                "file"
             )
         told = self.polygons or self.ndvi or self.greenness
         if self.partial_class is not None and (not told or self.class_field or self.labels or self.partial):

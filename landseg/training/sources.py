@@ -13,6 +13,7 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.labels import PolygonLabels
+from landseg.geo.vectorname import is_there
 from landseg.training import files
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import Paths, coarse_paths, coarse_rasters
@@ -20,7 +21,17 @@ from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.derived import in_memory
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
-from landseg.training.labelling import Burnt, LabelOptions, Labels, Legend, Opener, burnt, check_fit, legend
+from landseg.training.labelling import (
+    Burnt,
+    LabelOptions,
+    Labels,
+    Legend,
+    Opener,
+    burnt,
+    check_fit,
+    check_polygons,
+    legend,
+)
 from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe
 from landseg.training.scene import RasterScene, Scene, parts
@@ -60,8 +71,8 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     nothing the next one's labels hold, and a class that is known holds before one that is only excluded.
 
     Raises:
-        TrainingError: names that match nothing, images without labels or of another size than theirs, a class that
-            does not exist.
+        TrainingError: names that match nothing, images without labels or of another size than theirs, polygons that
+            lie on none of their images, a class that does not exist.
     """
     openers: list[Opener] = []
     items: list[Item] = []
@@ -81,6 +92,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
             whole = [number for number, one in enumerate(fresh) if _is_whole(one)]
             fresh, found = [fresh[number] for number in whole], [found[number] for number in whole]
         check_fit(fresh)
+        check_polygons(fresh)
         coarse += coarse_paths(specs, found, data)
         openers += fresh
         items += found
@@ -197,6 +209,7 @@ def _labels(
             partial=spec.partial,
             known=spec.known,
             all_touched=spec.all_touched,
+            buffer_m=spec.buffer_m,
         )
         if options.vector is not None:
             return [burnt(options.vector, options, kinds)] * len(items)
@@ -209,13 +222,15 @@ def _labels(
     if spec.greenness is not None:
         return [IndexTargets("greenness", spec.greenness, yes, no)] * len(items)
     assert spec.polygons is not None, "nothing else is left"
-    polygons = PolygonLabels(_find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched)
-    return [Burnt(polygons, no, None, yes)] * len(items)
+    polygons = PolygonLabels(
+        _find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched, buffer_m=spec.buffer_m
+    )
+    return [Burnt(polygons, no, None, yes, f"not {spec.partial_class}")] * len(items)
 
 
 def _find_vector(name: str, data: Path, beside: Path) -> Path:
     """Below the data folder, or else beside the recipe: labels drawn for one model belong to its recipe."""
-    return next((path for path in (data / name, beside / name) if path.exists()), data / name)
+    return next((path for path in (data / name, beside / name) if is_there(path)), data / name)
 
 
 def _full_name(name: str, data: Path, beside: Path) -> str:

@@ -15,7 +15,7 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError
 from landseg.geo.aligned import AlignedLabels
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels
+from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.truth import ClassRaster
 
 Target = NDArray[np.uint8]
@@ -85,24 +85,35 @@ class RasterTargets(Targets):
         self._truth.close()
 
 
-@dataclass(frozen=True)
 class PolygonTargets(Targets):
     """Polygons burnt where they cover a pixel's centre: ``values`` by name, ``outside`` where there is none.
 
-    ``values`` None: every polygon means ``inside``.
+    They are brought into the image's pixels once, so that a part of the image is burnt as the whole is.
+
+    Args:
+        polygons: in any CRS.
+        grid: of the image.
+        outside: the target where no polygon is.
+        values: by name; None: every polygon means ``inside``.
+        inside: see ``values``.
     """
 
-    polygons: PolygonLabels
-    grid: Grid
-    outside: int
-    values: Mapping[str, int] | None = None
-    inside: int = IGNORE_INDEX
+    def __init__(
+        self,
+        polygons: PolygonLabels,
+        grid: Grid,
+        outside: int,
+        values: Mapping[str, int] | None = None,
+        inside: int = IGNORE_INDEX,
+    ) -> None:
+        self._placed, self._pixels = polygons.in_pixels(grid), pixel_grid(grid)
+        self._outside, self._values, self._inside = outside, values, inside
 
     def read(self, rect: Rect, pixels: Pixels | None) -> Target:
-        grid = self.grid.crop(rect)
-        if self.values is not None:
-            return self.polygons.burn_names(grid, self.values, self.outside)
-        return np.where(self.polygons.burn(grid), np.uint8(self.inside), np.uint8(self.outside))
+        part = self._pixels.crop(rect)
+        if self._values is not None:
+            return self._placed.burn_names(part, self._values, self._outside)
+        return np.where(self._placed.burn(part), np.uint8(self._inside), np.uint8(self._outside))
 
 
 @dataclass(frozen=True)
