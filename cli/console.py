@@ -13,13 +13,15 @@ from typing import Any, TextIO
 
 import typer
 
+from landseg.untrusted import printable
+
 
 class _Stderr(logging.Handler):
     """Writes each record as one plain line to whatever standard error is at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        typer.echo(level + self.format(record), err=True)
+        typer.echo(printable(level + self.format(record)), err=True)
 
 
 def show_everything() -> None:
@@ -52,7 +54,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+    typer.echo(printable(f"warning: {' '.join(str(message).split())}"), err=True)
 
 
 @contextmanager
@@ -68,10 +70,10 @@ def show(record: Mapping[str, Any], *, as_json: bool, text: str | Iterable[str])
     JSON stays what it is on any console: what the console's encoding does not have is written as JSON's own escapes.
     """
     if as_json:
-        whole = json.dumps(plain(record), ensure_ascii=False, allow_nan=False)
+        whole = escaped(json.dumps(plain(record), ensure_ascii=False, allow_nan=False))
         typer.echo(whole if _has(sys.stdout, whole) else json.dumps(plain(record), allow_nan=False))
     else:
-        typer.echo(text if isinstance(text, str) else "\n".join(text))
+        typer.echo(printable(text if isinstance(text, str) else "\n".join(text)))
 
 
 def _has(stream: Any, text: str) -> bool:

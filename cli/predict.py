@@ -127,10 +127,12 @@ def expand(sources: list[str]) -> list[str]:
     from landseg.errors import RasterError
     from landseg.geo.address import as_on_disk
     from landseg.pairing import is_folder_of_rasters, rasters_in
+    from landseg.replacement import refuse_unfinished_in
 
     found: list[str] = []
     for source in sources:
         if not source.startswith("/vsi") and is_folder_of_rasters(source):
+            refuse_unfinished_in(Path(source), RasterError)
             inside = rasters_in(as_on_disk(Path(source)), _RASTERS)
             if not inside:
                 raise RasterError(f"the folder {source} holds no raster ({', '.join(_RASTERS)}): name one that does")

@@ -12,13 +12,14 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.comparison import Pair
+from landseg.disk import disk_errors
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs
-from landseg.geo.store import disk_errors
 from landseg.options import is_folder
 from landseg.pairing import named_twice
+from landseg.replacement import Part
 from landseg.tally import Labels
 
 WHERE = ClassMap((LandClass(1, "right", (171, 217, 171)), LandClass(2, "wrong", (178, 24, 43))))
@@ -39,6 +40,7 @@ class ErrorMap:
             [Layer.of_classes("errors", path, WHERE)],
             pair.grid.crop(self._region),
             signature={"errors": path.name},
+            can_resume=False,
             overwrite=overwrite,
             inputs=files,
         )
@@ -49,9 +51,13 @@ class ErrorMap:
         values = np.where(truth == predicted, np.uint8(right), np.uint8(wrong))
         self._outputs.write("errors", core.relative_to(self._region), values, truth != IGNORE_INDEX)
 
-    def finish(self) -> None:
-        """Write the COG and rename it into place."""
-        self._outputs.finish()
+    def built(self) -> list[Part]:
+        """Write the COG; what is to be published."""
+        return self._outputs.built()
+
+    def published(self) -> None:
+        """Remove what is left once the file is in place."""
+        self._outputs.published()
 
     def __enter__(self) -> Self:
         self._outputs.__enter__()
@@ -88,10 +94,14 @@ class ErrorMaps:
         """Put the pixels of a core of one pair."""
         self._maps[number].add(core, truth, predicted)
 
-    def finish(self) -> None:
-        """Write every file."""
+    def built(self) -> list[Part]:
+        """Write every file; what is to be published."""
+        return [part for one in self._maps for part in one.built()]
+
+    def published(self) -> None:
+        """Remove what is left once the files are in place."""
         for one in self._maps:
-            one.finish()
+            one.published()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

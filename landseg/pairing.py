@@ -10,6 +10,7 @@ from landseg.errors import RasterError
 from landseg.geo.address import as_on_disk, composed, label
 from landseg.geo.raster import opens
 from landseg.geo.vectorname import is_vector
+from landseg.replacement import refuse_unfinished_in
 
 RASTERS = (".tif", ".tiff", ".png", ".vrt")
 IMAGERY = (*RASTERS, ".jp2", ".img", ".jpg", ".jpeg")
@@ -31,6 +32,7 @@ def files_in(paths: Paths, suffixes: Sequence[str] = RASTERS) -> list[str]:
         if is_vector(path) or not is_folder_of_rasters(path):
             found.append(path)
             continue
+        refuse_unfinished_in(Path(path), RasterError)
         rasters = rasters_in(as_on_disk(Path(path)), suffixes)
         if not rasters:
             raise RasterError(f"{path} holds no rasters; expected files that end in {', '.join(suffixes)}")

@@ -8,9 +8,9 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landseg.disk import disk_errors
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.address import label
-from landseg.geo.store import disk_errors
 from landseg.geo.targets import files_behind
 from landseg.models.named import NamedModel, named_model
 from landseg.options import Options, is_folder

@@ -14,6 +14,9 @@ RANKS = {
     "classes": 0,
     "outputs": 0,  # where they may go
     "surroundings": 0,  # runs before anything else is loaded
+    "untrusted": 0,  # text that others wrote
+    "disk": 0,
+    "replacement": 0,  # of files, whatever is in them
     "geo": 1,
     "tiling": 2,
     "models": 2,

@@ -34,6 +34,7 @@ from landseg.geo.tiffnodata import integer_nodata
 from landseg.geo.tileindex import read_index
 from landseg.geo.valuetags import ValueTags
 from landseg.geo.vrt import missing_member, virtual_at
+from landseg.replacement import refuse_unfinished
 
 CACHE_MIB = 256
 """GDAL's block cache for the whole process. Its own default, a twentieth of the machine, is more than a plan
@@ -133,6 +134,7 @@ class RasterFile:
         self._documents: dict[str, RasterFile] = {}
         self.presence: tuple[Presence | None, ...] = ()
         """Of each band, where members of a mosaic lie; None where there is no gap."""
+        refuse_unfinished(self.path, RasterError)
         self.info = self._inspect()
 
     def __reduce__(self) -> tuple[type["RasterFile"], tuple[str]]:
@@ -286,6 +288,7 @@ class RasterFile:
         if wrong:
             raise BandError(f"{self.label} holds {wrong[0]} pixels: expected real numbers; convert it first")
         for file in dataset.files:
+            refuse_unfinished(file, RasterError)
             is_png = dataset.driver == "PNG" or file.lower().endswith(".png")
             if is_png and (damage := png_damage(file)):
                 raise RasterError(f"{label(file)} is damaged ({damage}): copy or download it again")

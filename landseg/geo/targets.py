@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from landseg.disk import disk_errors, empty_folder, work_folder
 from landseg.errors import LandsegError, OutputError
 from landseg.geo.address import composed
 from landseg.geo.grid import Grid
 from landseg.geo.layer import Layer
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import beside
-from landseg.geo.store import disk_errors, empty_folder, work_folder
 from landseg.outputs import check_local
+from landseg.replacement import settle
 
 _SUFFIXES = (".tif", ".tiff")
 
@@ -62,8 +63,9 @@ def check_absent(layers: Sequence[Layer], extras: Sequence[Path]) -> None:
     """Refuses targets that exist, and what lies beside a target that does not and would go with it.
 
     Raises:
-        OutputError: one does.
+        OutputError: one does, or is of an unfinished replacement.
     """
+    settle((*(layer.path for layer in layers), *extras), overwrite=False)
     for target in _all_files(layers, extras):
         if os.path.lexists(target):
             raise OutputError(f"{target} exists: choose another output, or replace it with --overwrite")

@@ -14,6 +14,7 @@ from landseg.geo.layers import read_layer
 from landseg.geo.raster import opens
 from landseg.geo.vectorname import is_vector
 from landseg.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
+from landseg.replacement import refuse_unfinished_in
 from landseg.training.tables import read_csv
 from landseg.training.targets import listed
 
@@ -131,6 +132,7 @@ def _files(name: str) -> list[Path]:
     """The rasters that a folder, a glob or the name of a file means, sorted."""
     path = as_on_disk(Path(name))
     if path.is_dir() and not opens(path):
+        refuse_unfinished_in(path, TrainingError)
         files = rasters_in(path, IMAGERY)
         if not files:
             kinds = ", ".join(IMAGERY)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
 from landseg.outputs import check_local
 from landseg.training.plain import PlainData
+from landseg.untrusted import read_toml
 
 RECIPE_SUFFIX = ".toml"
 
@@ -73,8 +73,8 @@ def read_table(path: Path) -> dict[str, Any]:
         TrainingError: a file that is missing or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from landseg.geo.store import disk_errors
+from landseg.disk import disk_errors
+from landseg.replacement import written
 
 STEPS, VALIDATIONS = "log.csv", "validation.csv"
 _COLUMNS = ("step", "seconds", "loss", "learning_rate", "gradient_norm")
@@ -87,10 +87,12 @@ def _cut(path: Path, step: int) -> None:
     if step == 0:
         path.unlink()
         return
-    part = path.with_name(f"{path.name}.part")
-    with path.open(newline="", encoding="utf-8") as old, part.open("w", newline="", encoding="utf-8") as new:
+    with (
+        written(path, kept=True) as place,
+        path.open(newline="", encoding="utf-8") as old,
+        place.open("w", newline="", encoding="utf-8") as new,
+    ):
         for index, line in enumerate(old):
             if index and not (line.endswith("\n") and int(float(line.split(",", 1)[0])) <= step):
                 break
             new.write(line)
-    os.replace(part, path)
