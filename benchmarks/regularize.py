@@ -33,9 +33,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from pages import write_table
 
 from landseg.geo.legend import read_legend
+from landseg.geo.metres import metres_per_unit
 from landseg.geo.raster import RasterFile
 from landseg.predict import predict
-from landseg.vector.metres import metres_per_unit
 from landseg.vector.regularize import regularize
 
 HEAD = (

@@ -20,23 +20,27 @@ def command(
     ] = None,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
+    buffer: options.Buffer = None,
     background: options.Background = None,
     aoi: options.AoiText = None,
+    label_colors: options.LabelColors = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Fit the temperature that makes a model's confidences agree with the truth; classes stay as they are."""
     from landseg.calibrate import calibrate
     from landseg.comparison import Naming
+    from landseg.geo.vectorname import with_layer
 
     if len(rasters) < 2:
         raise typer.BadParameter("name the probabilities, then the truth")
     with console.working():
         found = calibrate(
             rasters[:-1],
-            rasters[-1],
-            Naming(classes, tuple(ignore or ()), class_field, background, aoi),
+            with_layer(rasters[-1], layer),
+            Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
             model=model,
             output=output,
             overwrite=overwrite,

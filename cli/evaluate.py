@@ -14,9 +14,12 @@ def command(
     ],
     classes: options.Classes = None,
     ignore: options.Ignore = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
+    buffer: options.Buffer = None,
     background: options.Background = None,
     aoi: options.AoiText = None,
+    label_colors: options.LabelColors = False,
     probs: Annotated[
         list[str] | None, typer.Option("--probs", metavar="TIF|DIR", help="Its probabilities: calibration.")
     ] = None,
@@ -44,6 +47,7 @@ def command(
     from landseg.comparison import Naming
     from landseg.distance import Distance
     from landseg.evaluate import Products, evaluate
+    from landseg.geo.vectorname import with_layer
     from landseg.report.text import evaluation_lines
     from landseg.summary import EvaluateOptions
 
@@ -51,12 +55,12 @@ def command(
         raise typer.BadParameter("name the prediction, then the truth")
     with console.working():
         wanted = EvaluateOptions(
-            naming=Naming(classes, tuple(ignore or ()), class_field, background, aoi),
+            naming=Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
             probs=probs,
             boundary=None if boundary == "none" else Distance.of(boundary),
             tolerance=None if tolerance == "none" else Distance.of(tolerance),
             samples=samples,
         )
         products = Products(csv, report, image, errors, overwrite)
-        found = evaluate(rasters[:-1], rasters[-1], wanted, products, quiet=False)
+        found = evaluate(rasters[:-1], with_layer(rasters[-1], layer), wanted, products, quiet=False)
     console.show(found.to_json(), as_json=as_json, text=evaluation_lines(found))

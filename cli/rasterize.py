@@ -9,7 +9,9 @@ from . import console, options
 
 
 def command(
-    polygons: Annotated[Path, typer.Argument(metavar="POLYGONS", help="Any vector file with polygons.")],
+    polygons: Annotated[
+        str, typer.Argument(metavar="POLYGONS", help="Any vector file with polygons; of several layers, FILE:LAYER.")
+    ],
     output: Annotated[Path, typer.Argument(metavar="OUT.tif", help="The class raster.")],
     like: Annotated[
         Path | None,
@@ -23,16 +25,19 @@ def command(
         str | None, typer.Option("--bounds", metavar="L,B,R,T", help="left,bottom,right,top. [of the polygons]")
     ] = None,
     crs: Annotated[str | None, typer.Option("--crs", help="Such as EPSG:32632. [of the polygons]")] = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
     classes: options.Classes = None,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches, not its centre alone.")
     ] = False,
+    buffer: options.Buffer = None,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Burn polygons onto a grid, as a class raster: a pixel is of the last polygon that covers its centre."""
     from landseg.errors import GridError
+    from landseg.geo.vectorname import with_layer
     from landseg.rasterize import RasterizeOptions, rasterize
 
     with console.working():
@@ -43,7 +48,7 @@ def command(
         if box is not None and len(box) != 4:
             raise GridError(f"--bounds {bounds}: expected left,bottom,right,top")
         summary = rasterize(
-            polygons,
+            with_layer(polygons, layer),
             output,
             RasterizeOptions(
                 like=like,
@@ -54,6 +59,7 @@ def command(
                 classes=classes,
                 all_touched=all_touched,
                 overwrite=overwrite,
+                buffer_m=buffer,
             ),
         )
     console.show(summary.to_json(), as_json=as_json, text=summary.lines())

@@ -35,8 +35,11 @@ def command(
     ] = Path("."),
     classes: options.Classes = None,
     ignore: options.Ignore = None,
+    layer: options.Layer = None,
     class_field: options.ClassField = None,
+    buffer: options.Buffer = None,
     background: options.Background = None,
+    label_colors: options.LabelColors = False,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches.", rich_help_panel=_DATA)
     ] = False,
@@ -52,6 +55,12 @@ def command(
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="1,2,3", help="Of the images.", rich_help_panel=_DATA)
     ] = None,
+    stored_values: Annotated[
+        bool,
+        typer.Option(
+            "--stored-values", help="Learn from stored numbers, whatever scale and offset say.", rich_help_panel=_DATA
+        ),
+    ] = False,
     coarse: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,7 +107,7 @@ def command(
         float | None, typer.Option("--share", help="Of the labelled pixels that is kept out.", rich_help_panel=_DATA)
     ] = None,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE", help="For --split aoi.", rich_help_panel=_DATA)
+        str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="For --split aoi.", rich_help_panel=_DATA)
     ] = None,
     resolution: Annotated[
         float | None,
@@ -175,15 +184,39 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
-    from landseg.train import train
-    from landseg.training.coarse_options import share_of
-    from landseg.training.device import first_process
-    from landseg.training.network import read_options
-    from landseg.training.options import minutes_of
+    from landseg.geo.vectorname import with_layer
     from landseg.training.plain import PlainData
-    from landseg.training.settings import Settings
+    from landseg.training.ready import refuse_existing, refuse_missing
 
     with console.working():
+        if layer is not None and len(paths) < 2:
+            raise typer.BadParameter("--layer goes with a vector file as LABELS; in a recipe write FILE:LAYER")
+        labels = (with_layer(paths[-1], layer),) if len(paths) > 1 else None
+        named = PlainData(
+            tuple(paths[:-1] or paths),
+            labels,
+            classes=classes,
+            ignore=tuple(ignore or ()),
+            class_field=class_field,
+            background=background,
+            all_touched=all_touched,
+            label_colors=label_colors,
+            partial=partial,
+            bands=options.numbers(bands, "--bands", int),
+            folder=data,
+            coarse=tuple(coarse) if coarse else None,
+            buffer_m=buffer,
+        )
+        refuse_existing(output, output.with_suffix(".run"), resume=resume, overwrite=overwrite)
+        refuse_missing(named, config=config, init=init)
+
+        from landseg.train import train  # only now: torch takes seconds
+        from landseg.training.coarse_options import share_of
+        from landseg.training.device import first_process
+        from landseg.training.network import read_options
+        from landseg.training.options import minutes_of
+        from landseg.training.settings import Settings
+
         settings = Settings(
             model={"arch": arch, "encoder": encoder, "encoder_weights": encoder_weights, "init": init},
             options=read_options(option or ()),
@@ -194,6 +227,7 @@ def command(
                 "batch": batch,
                 "resolution_m": resolution,
                 "scale": options.numbers(scale, "--scale", float),
+                "stored_values": stored_values or None,
             },
             split={"by": split, "share": share, "aoi": aoi},
             coarse={
@@ -201,19 +235,6 @@ def command(
                 "share": None if coarse_share is None else share_of(coarse_share),
             },
             more=tuple(setting or ()),
-        )
-        named = PlainData(
-            tuple(paths[:-1] or paths),
-            tuple(paths[-1:]) if len(paths) > 1 else None,
-            classes=classes,
-            ignore=tuple(ignore or ()),
-            class_field=class_field,
-            background=background,
-            all_touched=all_touched,
-            partial=partial,
-            bands=options.numbers(bands, "--bands", int),
-            folder=data,
-            coarse=tuple(coarse) if coarse else None,
         )
         trained = train(
             settings.recipe(named, config, name=output.stem),
@@ -231,7 +252,11 @@ def command(
 
 
 def _lines(trained: "Trained") -> Iterator[str]:
+    from landseg.geo.leftout import left_out_line
+
     yield f"{trained.output}: learned from {trained.scenes} scenes"
+    if (left_out := left_out_line(trained.left_out)) is not None:
+        yield f"  {left_out}"
     if trained.metrics is None:
         yield "no scenes were kept out, so there are no figures; use --split or --keep-out for honest ones"
         return

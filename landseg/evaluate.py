@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.comparison import Pair, Seen, open_pair, tally
+from landseg.disk import claimed, disk_errors, sync_file
+from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
 from landseg.geo.address import label
 from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
+from landseg.geo.leftout import Reason
+from landseg.geo.pixelareas import PixelAreas
+from landseg.outputs import check_local
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
-from landseg.report.text import check_csv_path, write_csv
+from landseg.replacement import Part, publish
+from landseg.report.text import check_csv_path, csv_text
 from landseg.summary import EvaluateOptions, common_metres, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.tiling.progress import Progress
@@ -68,11 +75,21 @@ def evaluate(
     pairs = open_pairs(prediction, target, options)
     try:
         images = _images(pairs, products)
-        found = _evaluated(pairs, options, products, names=(named(prediction), named(target)), quiet=quiet)
-        if products.report is not None:
-            _write_report(pairs, found, images, products)
-        if products.csv is not None:
-            write_csv(found, products.csv, overwrite=products.overwrite)
+        names = (named(prediction), named(target))
+        with ExitStack() as stack:
+            errors = None
+            if products.errors is not None:
+                maps = ErrorMaps(str(products.errors), pairs, overwrite=products.overwrite)
+                errors = stack.enter_context(maps)
+            counted = count(pairs, options, names=names, quiet=quiet, seen=None if errors is None else errors.add)
+            found = summary(pairs, counted, options, names=names)
+            parts = [] if errors is None else errors.built()
+            for path, text in _texts(pairs, found, images, products):
+                parts.append(_made(stack, path, text))
+            if parts:
+                publish(parts)
+            if errors is not None:
+                errors.published()
     finally:
         for pair in pairs:
             pair.close()
@@ -101,6 +118,8 @@ def count(
             progress.add(core.area)
 
         counted, strange = tally(pairs, _measures(pairs, options), workers=options.workers, seen=strip)
+    beyond = sum(pair.grid.rect.area for pair in pairs) - sum(region.area for region in regions)
+    counted.left_out.add(Reason.OUTSIDE_AOI, beyond)
     if strange:
         raise ClassError("; ".join(strange))
     if not counted.blocks.table().any():
@@ -109,18 +128,6 @@ def count(
             "and that the two belong together"
         )
     return counted
-
-
-def _evaluated(
-    pairs: Sequence[Pair], options: EvaluateOptions, products: Products, *, names: tuple[str, str], quiet: bool
-) -> Evaluation:
-    if products.errors is None:
-        return summary(pairs, count(pairs, options, names=names, quiet=quiet), options, names=names)
-    with ErrorMaps(str(products.errors), pairs, overwrite=products.overwrite) as errors:
-        counted = count(pairs, options, names=names, quiet=quiet, seen=errors.add)
-        found = summary(pairs, counted, options, names=names)
-        errors.finish()
-    return found
 
 
 def _check(products: Products) -> None:
@@ -137,6 +144,8 @@ def _check(products: Products) -> None:
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
     if products.csv is not None:
         check_csv_path(products.csv, overwrite=products.overwrite)
+    if products.errors is not None:
+        check_local(products.errors)
 
 
 def _images(pairs: Sequence[Pair], products: Products) -> Images:
@@ -151,17 +160,31 @@ def _images(pairs: Sequence[Pair], products: Products) -> Images:
     return found
 
 
-def _write_report(pairs: Sequence[Pair], found: Evaluation, images: Images, products: Products) -> None:
-    from landseg.report.html import write_report
-    from landseg.scenes import SceneMaps
+def _texts(
+    pairs: Sequence[Pair], found: Evaluation, images: Images, products: Products
+) -> Iterator[tuple[Path, str]]:
+    """Each file of text that was asked for, and what it says."""
+    if products.report is not None:
+        from landseg.report.html import report_html
+        from landseg.scenes import SceneMaps
 
-    assert products.report is not None
-    maps = SceneMaps(pairs, found, images)
-    if len(maps) < len(pairs):
-        shown = "1 scene" if len(maps) == 1 else f"{len(maps)} scenes"
-        left_out = f"the map has the {shown} with the worst windows; the figures are over all {len(pairs)}"
-        found = replace(found, notes=(*found.notes, left_out))
-    write_report(products.report, found, maps, overwrite=products.overwrite)
+        maps, shown = SceneMaps(pairs, found, images), found
+        if len(maps) < len(pairs):
+            scenes = "1 scene" if len(maps) == 1 else f"{len(maps)} scenes"
+            left_out = f"the map has the {scenes} with the worst windows; the figures are over all {len(pairs)}"
+            shown = replace(found, notes=(*found.notes, left_out))
+        yield products.report, report_html(shown, maps)
+    if products.csv is not None:
+        yield products.csv, csv_text(found)
+
+
+def _made(stack: ExitStack, path: Path, text: str) -> Part:
+    """A file of text, complete in a work folder that lasts as long as the stack."""
+    place = stack.enter_context(claimed(path)) / path.name
+    with disk_errors(path):
+        place.write_bytes(text.encode())
+    sync_file(place, called=path)
+    return Part(path, ((place, path),))
 
 
 def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], options: EvaluateOptions) -> list[Pair]:
@@ -193,7 +216,14 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     grid = pairs[0].grid
     metres = common_metres(pairs)
     tolerance = options.tolerance
+    edges = grid.pixel_size_m
     spacing = (1.0, 1.0) if metres is None else (metres, metres)
+    bands: tuple[tuple[int, tuple[float, float]], ...] = ()
+    if metres is not None and edges is not None and tolerance is not None and tolerance.metres:
+        spacing = spacing if square(edges) else edges
+        bands = row_spacings(grid) if len(pairs) == 1 else ()
+    areas = tuple(PixelAreas(pair.grid) for pair in pairs) if metres is not None else ()
+    areas = areas if any(one.vary for one in areas) else ()
     if (
         metres is None
         and len(pairs) > 1
@@ -208,9 +238,13 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     return Measures(
         classes=len(pairs[0].prediction.classes),
         block=options.block.pixels(grid),
-        distance=None if options.boundary is None else options.boundary.pixels(grid),
+        distance=None if options.boundary is None else options.boundary.pixels_each_way(grid),
         tolerance=None if tolerance is None else tolerance.value * (1.0 if tolerance.metres else spacing[0]),
         spacing=spacing,
+        bands=bands,
+        areas=areas,
+        area_unit=max((one.unit for one in areas), default=1.0),
         borders=(borders.rows, borders.columns) if borders else None,
         confidences=any(pair.probs is not None for pair in pairs),
+        prob_bands=next((len(pair.bands) for pair in pairs if pair.bands), None),
     )

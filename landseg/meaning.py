@@ -8,8 +8,9 @@ from pathlib import Path
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid
-from landseg.geo.labels import is_vector
+from landseg.geo.labelcolors import Colors
 from landseg.geo.labelvalues import Drawn, LabelValues, Meaning, RasterValues
+from landseg.geo.vectorname import is_vector
 from landseg.surveyed import LabelsOf
 from landseg.training.files import Item
 
@@ -27,45 +28,55 @@ class Legend:
         self.palette = self.palette or dict(labels.palette)
 
 
-def opener(item: Item, drawn: Drawn | None, legend: Legend) -> LabelsOf:
-    """What opens the labels of an image, telling the legend of what they say."""
+def opener(
+    item: Item, drawn: Drawn | None, legend: Legend, *, table: ClassMap | None = None, colors: Colors | None = None
+) -> LabelsOf:
+    """Return what opens the labels of an image, and has the legend learn what they say.
+
+    Args:
+        item: the image and its label raster.
+        drawn: polygons that label all images, in place of rasters.
+        legend: learns what label rasters say of their values.
+        table: the classes, as far as they are known.
+        colors: label rasters are pictures in these colours.
+    """
 
     def opened(grid: Grid) -> LabelValues | None:
         if drawn is not None:
             return drawn.on(grid)
         if item.labels is None:
             return None
-        values = RasterValues(item.labels, grid)
+        values = RasterValues(item.labels, grid, table=table, colors=colors)
         legend.learn(values)
         return values
 
     return opened
 
 
-def with_ignored(table: ClassMap, ignore: Sequence[int]) -> ClassMap:
-    """The table without the classes whose values are to be ignored."""
-    kept = tuple(entry for entry in table.classes if entry.value not in ignore)
-    return ClassMap(kept, tuple(dict.fromkeys((*table.ignore, *ignore))))
-
-
 def drawn_in(
-    labels: str | None, table: ClassMap | None, *, field: str | None = None, background: str | None = None
+    labels: str | None,
+    table: ClassMap | None,
+    *,
+    field: str | None = None,
+    background: str | None = None,
+    buffer_m: float | None = None,
 ) -> Drawn | None:
     """The polygons that label all images; None where the labels are rasters.
 
     Without a ``field`` they are all of the table's one class that is not ``background``.
 
     Raises:
-        TrainingError: a field or a background of rasters.
+        TrainingError: a field, a background or a buffer of rasters.
         VectorError: the file cannot be read, or has no such column.
     """
-    if labels is None or not is_vector(Path(labels)):
-        if field is not None or background is not None:
-            option = "--class-field" if field is not None else "--background"
+    if labels is None or not is_vector(labels):
+        given = {"--class-field": field, "--background": background, "--buffer": buffer_m}
+        if option := next((option for option, value in given.items() if value is not None), None):
             raise TrainingError(f"{option} goes with a vector file, and the labels are none: leave it out")
         return None
     others = [name for name in (table.names if table else ()) if name != background]
-    return Drawn(Path(labels), field, only=others[0] if len(others) == 1 else None, outside=background)
+    only = others[0] if len(others) == 1 else None
+    return Drawn(Path(labels), field, only=only, outside=background, buffer_m=buffer_m)
 
 
 def understood(
@@ -82,7 +93,7 @@ def understood(
         rows = [{"value": code, "name": text} for code, text in enumerate(drawn.texts, start=1)]
         return Meaning(table or ClassMap.from_json(rows), texts, guessed=table is None)
     if table is None and legend.classes is not None:
-        table = with_ignored(legend.classes, ignore)
+        table = legend.classes.ignoring(ignore)
     if table is not None:
         return Meaning(table, {})
     wanted = [value for value in found if value not in ignore and 0 <= value <= MAX_VALUE and value == int(value)]

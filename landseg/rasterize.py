@@ -18,8 +18,11 @@ from rasterio.errors import CRSError
 
 from landseg import __version__
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.errors import ClassError, GridError, VectorError
+from landseg.errors import ClassError, GridError
+from landseg.geo.coverage import Coverage
+from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
+from landseg.geo.horizontal import horizontal
 from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag, read_class_table, read_legend
@@ -28,6 +31,7 @@ from landseg.geo.signature import CLASSES
 from landseg.geo.sink import Outputs
 from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.truth import class_indices
+from landseg.geo.vectorname import file_of, stem_of
 from landseg.tiling.progress import Progress, duration
 
 File = str | PathLike[str]
@@ -48,6 +52,7 @@ class RasterizeOptions:
             writes polygons; without these all polygons are of one class.
         classes: a class table, TOML or JSON; None: that of `like`, or one made from the column.
         all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
+        buffer_m: burn what lies within so many metres of lines and points; None: these are refused.
         overwrite: replace an output that exists.
         quiet: show no progress.
     """
@@ -61,6 +66,7 @@ class RasterizeOptions:
     all_touched: bool = False
     overwrite: bool = False
     quiet: bool = False
+    buffer_m: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,7 @@ class RasterizeSummary:
         empty: pixels that no polygon has.
         rule: which pixels a polygon has, as a sentence.
         seconds: of the whole run.
+        notes: what was left out of the file, made valid, or burns no pixel, as sentences.
     """
 
     output: Path
@@ -85,10 +92,11 @@ class RasterizeSummary:
     empty: int
     rule: str
     seconds: float
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
-        return {**vars(self), "output": str(self.output)}
+        return {**vars(self), "output": str(self.output), "notes": list(self.notes)}
 
     def lines(self) -> list[str]:
         """The run in words."""
@@ -97,7 +105,7 @@ class RasterizeSummary:
         ]
         size = f"{self.width} x {self.height} px in {duration(self.seconds)}"
         first = [str(self.output), f"polygons      {self.polygons:,} on {size}", f"rule          {self.rule}"]
-        return [*first, *shown, f"no data       {self.empty:,} px"]
+        return [*first, *shown, f"no data       {self.empty:,} px", *(f"note          {note}" for note in self.notes)]
 
 
 def rasterize(polygons: File, output: File, options: RasterizeOptions | None = None) -> RasterizeSummary:
@@ -109,25 +117,35 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
     where it is cut makes no difference.
 
     Raises:
-        VectorError: a file that cannot be read, holds other things than polygons, or has no such column.
+        VectorError: a file that cannot be read, holds lines or points without `buffer_m`, or has no such column.
         ClassError: polygons without a class, or a class table that makes no sense.
         GridError: a grid that is not told, or on which no polygon lies.
         OutputError: the output exists, equals an input, or cannot be written.
     """
     wanted, start, source = options or RasterizeOptions(), time.perf_counter(), Path(polygons)
     named = [file for file in (wanted.like, wanted.classes) if file is not None]
-    inputs = [source, *map(Path, named), *files_behind([fspath(source)])]
+    inputs = [file_of(source), *map(Path, named), *files_behind([fspath(source)])]
     _refuse_early(Path(output), inputs, overwrite=wanted.overwrite)
     labels, field = _polygons(source, wanted)
     grid, legend = _grid(labels, wanted)
     table, values = _classes(labels, field, wanted, legend)
     placed = labels.in_pixels(grid)
-    if not len(placed.frame):
+    if not len(placed):
         raise GridError(f"no polygon of {source} lies on the grid ({grid.describe()}): check bounds and CRS")
+    coverage = Coverage(labels, what="raster")
+    coverage.add(str(output), grid)
     layer = Layer.of_classes("classes", Path(output), table)
     signature = {"landseg": __version__, "source": {"files": []}, "classes": table.to_json()}
     tags = {"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"}
-    outputs = Outputs.begin([layer], grid, signature=signature, tags=tags, overwrite=wanted.overwrite, inputs=inputs)
+    outputs = Outputs.begin(
+        [layer],
+        grid,
+        signature=signature,
+        tags=tags,
+        can_resume=False,
+        overwrite=wanted.overwrite,
+        inputs=inputs,
+    )
     with outputs:
         counts = _burn(placed, grid, values, outputs, table=table, quiet=wanted.quiet)
         outputs.finish()
@@ -135,11 +153,12 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
         Path(output),
         grid.width,
         grid.height,
-        len(placed.frame),
+        len(placed),
         {c.name: {"value": c.value, "pixels": int(counts[i])} for i, c in enumerate(table.classes)},
         int(counts[IGNORE_INDEX]),
         _RULES[wanted.all_touched],
         round(time.perf_counter() - start, 3),
+        (*labels.notes, *coverage.sentences()),
     )
 
 
@@ -177,12 +196,10 @@ def _burn(
 
 def _polygons(path: Path, options: RasterizeOptions) -> tuple[PolygonLabels, str | None]:
     """The polygons, and the column that names the class of each; None where all are of one."""
-    labels = PolygonLabels(path, options.class_field, all_touched=options.all_touched)
-    frame = labels.frame
-    if strange := sorted({str(kind) for kind in frame.geometry.geom_type.dropna()} - {"Polygon", "MultiPolygon"}):
-        raise VectorError(f"{path}: expected polygons, found {', '.join(strange)}; buffer or remove them")
-    if options.class_field is None and {"value", "name"} <= set(frame.columns):
-        return PolygonLabels(path, "value", all_touched=options.all_touched), "value"
+    touched, buffer_m = options.all_touched, options.buffer_m
+    labels = PolygonLabels(path, options.class_field, all_touched=touched, buffer_m=buffer_m)
+    if options.class_field is None and {"value", "name"} <= set(labels.frame.columns):
+        return PolygonLabels(path, "value", all_touched=touched, buffer_m=buffer_m), "value"
     return labels, options.class_field
 
 
@@ -212,7 +229,7 @@ def _crs(labels: PolygonLabels, text: str | None) -> CRS | None:
     own = labels.frame.crs
     try:
         if text is None:
-            return None if own is None else CRS.from_wkt(own.to_wkt())
+            return None if own is None else CRS.from_wkt(horizontal(own).to_wkt())
         crs = CRS.from_user_input(text)
     except CRSError as error:
         raise GridError(f"CRS {text or own.name!r} is not known: expected one such as EPSG:32632") from error
@@ -230,11 +247,10 @@ def _bounds(labels: PolygonLabels, crs: CRS | None, options: RasterizeOptions) -
             raise GridError(f"bounds {shown} have no area: expected left,bottom,right,top in growing order")
         return options.bounds
     shapes = labels.frame.geometry
-    moved = shapes if crs is None or shapes.crs == crs else shapes.to_crs(crs)
-    if not np.isfinite(moved.total_bounds).all():
+    left, bottom, right, top = PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, crs, bent=False).bounds
+    if not all(map(math.isfinite, (left, bottom, right, top))):
         raise GridError(f"{labels.path} has no place in {crs_text(crs)}: choose another --crs")
     across, down = options.resolution
-    left, bottom, right, top = moved.total_bounds.tolist()
     wide, high = (left // across, -(-right // across)), (bottom // down, -(-top // down))
     return wide[0] * across, high[0] * down, max(wide[1], wide[0] + 1) * across, max(high[1], high[0] + 1) * down
 
@@ -245,7 +261,7 @@ def _classes(
     """The class table, and the index of each entry of the column; None where all polygons are of one class."""
     told = None if options.classes is None else read_class_table(Path(options.classes))
     if field is None:
-        table = told or ClassMap.from_json([{"value": 1, "name": labels.path.stem}])
+        table = told or ClassMap.from_json([{"value": 1, "name": stem_of(labels.path)}])
         if len(table) > 1:
             raise ClassError(f"{', '.join(table.names)} could all be meant by a polygon: name their --class-field")
         return table, None
@@ -262,10 +278,6 @@ def _classes(
 def _made(labels: PolygonLabels, field: str) -> ClassMap:
     """A class table for a column: its values, named by the column ``name`` if there is one; or 1, 2, ... by name."""
     column = labels.frame[field]
-    if (missing := int(column.isna().sum())) > 0:
-        raise ClassError(
-            f"{labels.path}: {missing} polygons have nothing in {field!r}: give them a class, or remove them"
-        )
     if column.dtype.kind not in "iuf":
         names = sorted(labels.counts())
         return ClassMap.from_json([{"value": value, "name": name} for value, name in enumerate(names, 1)])

@@ -1,6 +1,7 @@
 """From a class raster to files: what is in them is what was in the raster, and nothing half-written is seen."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -384,7 +385,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
 
 
 def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
-    from landseg.vector.files import claimed
+    from landseg.disk import claimed
 
     raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
     with claimed(tmp_path / "p.gpkg"), pytest.raises(OutputError, match="another run is writing"):
@@ -481,11 +482,30 @@ def test_confidences_are_those_of_the_pixels(tmp_path: Path, rng: Any, write_ras
 
 
 def test_a_geopackage_with_its_styles_is_read_as_an_area_and_as_labels(tmp_path: Path, rng: Any) -> None:
-    from landseg.geo.labels import read_vector
+    from landseg.geo.layers import read_layer
 
     grid = GRIDS["north-up"]
     raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))
     export(raster, tmp_path / "road.gpkg", classes="road", **QUIET)
     export(raster, tmp_path / "on_roads.fgb", aoi=tmp_path / "road.gpkg", **QUIET)
     assert set(read(tmp_path / "on_roads.fgb").name) == {"road"}
-    assert len(read_vector(tmp_path / "road.gpkg")) == len(read(tmp_path / "road.gpkg"))
+    assert len(read_layer(tmp_path / "road.gpkg")) == len(read(tmp_path / "road.gpkg"))
+
+
+@pytest.mark.parametrize("options", [{"simplify": 8.0}, {"smooth": True}, {"simplify": 2.0, "smooth": True}])
+def test_parts_of_a_map_that_are_exported_apart_meet(options: dict[str, Any], tmp_path: Path) -> None:
+    """Each keeps its frame: what is drawn of both halves is as large as they are, without a gap at the seam."""
+    grid = replace(GRIDS["north-up"], width=40, height=32)
+    values = np.where(np.add.outer(np.arange(32), np.arange(40)) % 37 < 18, 1, 2).astype(np.uint8)
+    raster = write_classes(tmp_path / "classes.tif", grid, values)
+    left, bottom, right, top = grid.bounds
+    middle = left + 17 * 0.5
+    drawn = []
+    for name, box in (("west", (left, bottom, middle, top)), ("east", (middle, bottom, right, top))):
+        export(raster, tmp_path / f"{name}.gpkg", aoi=box, quiet=True, **options)
+        frame = read(tmp_path / f"{name}.gpkg")
+        assert frame.is_valid.all()
+        assert frame["area_m2"].sum() == pytest.approx((box[2] - box[0]) * (top - bottom), rel=1e-9)
+        drawn.append(shapely.union_all(frame.geometry.to_numpy()))
+    whole = shapely.union_all(drawn)
+    assert shapely.equals(whole, shapely.box(left, bottom, right, top))

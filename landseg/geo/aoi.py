@@ -2,29 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import geopandas
 import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import CRSError
+from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
-from rasterio.warp import transform_bounds
 
 from landseg.errors import GridError, VectorError
-from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.layers import read_layers
+from landseg.geo.brought import into_pixels
+from landseg.geo.crs import crs_text, transformer
+from landseg.geo.globe import PlacedShapes
+from landseg.geo.grid import Grid, Rect, map_crs
+from landseg.geo.polygonfile import read_polygons
+from landseg.geo.vectorname import is_there
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
 _SLACK = 1e-3  # pixels: an edge this near to a pixel's counts as on it, in spite of rounding
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,9 +45,11 @@ class Aoi:
     polygons: tuple[shapely.Geometry, ...] | None = None
 
     def inside(self, rect: Rect) -> NDArray[np.bool_] | None:
-        """Where in ``rect`` (of the raster's pixels) a pixel's centre lies inside; None where all do."""
+        """Return where in ``rect``, which may be empty, a pixel's centre lies inside: (h, w); None where all do."""
         if self.polygons is None:
             return None
+        if not rect.area:
+            return np.zeros(rect.shape, bool)
         frame = shapely.box(rect.left, rect.top, rect.right, rect.bottom)
         near = [self.polygons[index] for index in self._tree.query(frame, predicate="intersects").tolist()]
         if not near:
@@ -61,11 +68,11 @@ class Aoi:
 def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
     """The area named by ``left,bottom,right,top`` (in the raster's CRS) or by the polygons of a vector file.
 
-    The file's polygons are reprojected to the raster; without a CRS on either side their coordinates are
-    taken as they are.
+    Which features of the file count is decided by `read_polygons`; a layer of several is named ``FILE:LAYER``. They
+    are reprojected to the raster; without a CRS on either side their coordinates are taken as they are.
 
     Raises:
-        VectorError: the file cannot be read, or holds no polygons.
+        VectorError: the file cannot be read, holds no polygons, or anything else beside them.
         GridError: the area lies outside the raster, or the box has no area.
     """
     box = _BOX.fullmatch(str(text_or_path))
@@ -73,48 +80,46 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
         left, bottom, right, top = (float(part) for part in box.groups())
         if not (left < right and bottom < top):
             raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
-        corners = shapely.box(left, bottom, right, top)
-        pixels = _to_pixels([corners], grid)
+        corners = np.array([shapely.box(left, bottom, right, top)], dtype=object)
+        pixels = list(into_pixels(_lying_on(PlacedShapes(corners, grid.crs, grid.crs), grid), grid))
         hint = _degrees_hint((left, bottom, right, top), grid)
         rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top), hint)
         straight = grid.transform.is_rectilinear  # of a rotated raster a box is a lozenge of pixels
         return Aoi(rect) if straight else Aoi(rect, tuple(pixels))
-    outlines = _read_polygons(Path(text_or_path), grid)
-    pixels = _to_pixels(outlines, grid)
+    outlines = _read_polygons(text_or_path, grid)
+    pixels = list(into_pixels(np.array(outlines, dtype=object), grid))
     bounds = tuple(shapely.total_bounds(outlines).tolist())
     return Aoi(_covering(pixels, grid, f"AOI {text_or_path}", bounds), tuple(pixels))
 
 
-def _read_polygons(path: Path, grid: Grid) -> list[shapely.Geometry]:
-    if not path.exists() and "," in str(path):
-        raise GridError(f"AOI {path}: expected a vector file or four numbers left,bottom,right,top")
+def _read_polygons(name: str | Path, grid: Grid) -> list[shapely.Geometry]:
+    if "," in str(name) and not is_there(name):
+        raise GridError(f"AOI {name}: expected a vector file or four numbers left,bottom,right,top")
     try:
-        frame = read_layers(path)
-    except Exception as error:  # pyogrio, fiona and the file system each have their own
-        raise VectorError(f"AOI {path} cannot be read as a vector file: {error}") from error
-    shapes = frame.geometry if isinstance(frame, geopandas.GeoDataFrame) else geopandas.GeoSeries([])
-    shapes = shapes[shapes.notna() & ~shapes.is_empty].explode(index_parts=False)
-    if not len(shapes) or not shapes.geom_type.eq("Polygon").all():
-        found = ", ".join(sorted(set(shapes.geom_type))) or "nothing"
-        raise VectorError(f"AOI {path}: expected polygons, found {found}")
-    if grid.crs is None or shapes.crs is None or shapes.crs == grid.crs:
-        return list(shapes)
-    left, bottom, right, top = shapes.total_bounds
-    step = max(right - left, top - bottom) / 100  # straight lines are not straight in the other CRS
-    moved = shapes.segmentize(step).to_crs(grid.crs.to_wkt(version="WKT2_2019"))
-    if not np.isfinite(moved.total_bounds).all():
-        raise GridError(f"AOI {path} has no place in the raster's CRS ({crs_text(grid.crs)})")
-    return list(moved)
+        read = read_polygons(name, advice="remove them, or make areas of lines and points (a buffer)")
+    except VectorError as error:
+        raise VectorError(f"AOI {error}") from error
+    for note in read.notes:
+        _say(f"AOI {note}")
+    shapes = read.frame.geometry.explode(index_parts=False)
+    lying = _lying_on(PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, map_crs(grid)), grid)
+    if not len(lying):
+        raise GridError(f"AOI {name} has no place in the raster's CRS ({crs_text(grid.crs)})")
+    return list(lying)
 
 
-def _to_pixels(outlines: list[shapely.Geometry], grid: Grid) -> list[shapely.Geometry]:
-    back = ~grid.map_transform
+def _lying_on(shapes: PlacedShapes, grid: Grid) -> NDArray[Any]:
+    """The shapes where the raster lies, in single parts; without any that has no place in its CRS."""
+    index, near = shapes.near(grid)
+    if all(shape is shapes.shapes[at] for at, shape in zip(index.tolist(), near, strict=True)):
+        near = shapes.shapes  # nothing had to be brought here: all of them say how far the area reaches
+    return np.asarray(shapely.get_parts(near[~shapely.is_empty(near)]), dtype=object)
 
-    def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-        x, y = points.T
-        return np.stack([back.a * x + back.b * y + back.c, back.d * x + back.e * y + back.f], axis=1)
 
-    return list(shapely.transform(np.array(outlines, dtype=object), place))
+@lru_cache(maxsize=64)
+def _say(text: str) -> None:
+    """Warn of something once: an area is read for every raster that it is laid over."""
+    _log.warning("%s", text)
 
 
 def _degrees_hint(box: tuple[float, float, float, float], grid: Grid) -> str:
@@ -124,8 +129,8 @@ def _degrees_hint(box: tuple[float, float, float, float], grid: Grid) -> str:
     if grid.crs is None or not grid.crs.is_projected or not degrees:
         return ""
     try:
-        moved = transform_bounds("OGC:CRS84", grid.crs, *box)
-    except CRSError:
+        moved = transformer("OGC:CRS84", grid.crs).transform_bounds(*box)
+    except (GridError, ProjError):
         moved = (math.inf,) * 4
     near = shapely.box(*moved).intersects(shapely.box(*grid.bounds)) if all(map(math.isfinite, moved)) else False
     there = f"; here these are {','.join(f'{part:.8g}' for part in moved)}" if near else ""

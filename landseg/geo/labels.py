@@ -1,76 +1,72 @@
-"""Labels, as rasters or as polygons, to class indices on a grid."""
+"""Polygons of a vector file as labels: burnt onto any grid, by class."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import shapely
 from numpy.typing import NDArray
 
-from landseg.errors import VectorError
+from landseg.errors import ClassError, VectorError
+from landseg.geo.brought import into_pixels
+from landseg.geo.crs import crs_text
+from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid
-
-_PARQUET = (".parquet", ".geoparquet")
-_VECTORS = (".shp", ".zip", ".gpkg", ".geojson", ".json", ".fgb", *_PARQUET, ".gml", ".kml")
-
-
-def is_vector(path: Path) -> bool:
-    """Whether a name is that of a vector file, by its suffix."""
-    return path.suffix.lower() in _VECTORS
-
-
-def read_vector(path: Path) -> Any:
-    """Return a vector file as a GeoDataFrame.
-
-    Raises:
-        VectorError: when it cannot be read.
-    """
-    import geopandas
-
-    from landseg.geo.layers import read_layers
-
-    try:
-        if path.suffix.lower() not in _PARQUET:
-            return read_layers(path)
-        return geopandas.read_parquet(path)
-    except ImportError as error:
-        raise VectorError(f"{path}: GeoParquet is read by pyarrow; install it (pip install pyarrow)") from error
-    except Exception as error:  # pyogrio, pyarrow and the file system each have their own
-        raise VectorError(f"{path} cannot be read as a vector file: {error}") from error
+from landseg.geo.horizontal import same_place
+from landseg.geo.polygonfile import read_polygons
 
 
 class PolygonLabels:
     """Polygons burnt onto any grid: a pixel is inside when its centre is. May be pickled for other processes.
 
+    Which features count, and what lines and points become, is decided by `read_polygons`.
+
     Args:
-        path: any vector file.
+        path: any vector file, or one of its layers, ``FILE:LAYER``.
         field: the column with the polygons' class names, for ``names`` and ``burn_names``.
         all_touched: every pixel that a polygon touches is inside.
+        buffer_m: metres around lines and points that count as theirs; None: these are refused.
+
+    Attributes:
+        notes: what was left out or changed on reading, as sentences.
 
     Raises:
         VectorError: when the file cannot be read, holds no polygon or has no such column.
     """
 
-    def __init__(self, path: Path, field: str | None = None, *, all_touched: bool = False) -> None:
+    def __init__(
+        self, path: Path, field: str | None = None, *, all_touched: bool = False, buffer_m: float | None = None
+    ) -> None:
         self.path, self.all_touched = path, all_touched
-        self._frame = read_vector(path)
-        if not len(self._frame):
-            raise VectorError(f"{path} holds no polygon; expected at least one")
+        read = read_polygons(path, buffer_m=buffer_m)
+        self._frame, self.notes = read.frame, read.notes
         if field is not None and field not in self._frame:
             columns = ", ".join(str(c) for c in self._frame.columns if c != self._frame.geometry.name)
             raise VectorError(f"{path} has no column {field!r}; it has {columns or 'none'}")
         self._field = field
-        self._moved: dict[Any, Any] = {}  # by CRS
+        self._texts = None if field is None else _texts(self._frame[field])
+        self._crs = self._frame.crs
+        self._shapes = np.asarray(self._frame.geometry, dtype=object)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._moved: dict[Any, PlacedShapes] = {}  # by CRS
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "_moved": {}}
+        return {key: value for key, value in self.__dict__.items() if key not in ("_lock", "_moved")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        self.__dict__.update(state)
+        self._reset()
+
+    def __len__(self) -> int:
+        return len(self._shapes)
 
     @property
     def frame(self) -> Any:
@@ -82,50 +78,91 @@ class PolygonLabels:
 
         Parts of a large raster are cut from that without rounding, so that what is burnt does not depend on the cut.
         """
-        back = ~grid.map_transform
-
-        def place(points: NDArray[np.float64]) -> NDArray[np.float64]:
-            return np.stack(back @ points.T, axis=1) * [1, -1]
-
-        near = self._on(grid)
-        moved = near.set_geometry(near.geometry.transform(place), crs=None)
+        near, shapes = self._on(grid)
         placed = object.__new__(PolygonLabels)
-        placed.__setstate__({**self.__getstate__(), "_frame": moved.set_crs(None, allow_override=True)})
+        placed.__setstate__(
+            {
+                **self.__getstate__(),
+                "_frame": None,
+                "_crs": None,
+                "_shapes": shapely.transform(into_pixels(shapes, grid), lambda points: points * [1, -1]),
+                "_texts": None if self._texts is None else [self._texts[index] for index in near],
+            }
+        )
         return placed
 
     @property
     def names(self) -> list[str]:
         """The class names in the column, each once."""
-        return sorted(self.counts())
+        return sorted(self.known_counts())
+
+    def known_counts(self) -> dict[str, int]:
+        """The number of polygons of each name in the column, without those that it says nothing of."""
+        return dict(Counter(text for text in self._texts or () if text is not None).most_common())
 
     def counts(self) -> dict[str, int]:
-        """The number of polygons of each name in the column."""
-        return {str(name): int(count) for name, count in self._frame[self._field].value_counts(dropna=False).items()}
+        """The number of polygons of each name in the column.
+
+        Raises:
+            ClassError: the column says nothing of some.
+        """
+        if (sentence := self.unnamed) is not None:
+            raise ClassError(sentence)
+        return self.known_counts()
+
+    @property
+    def unnamed(self) -> str | None:
+        """How many polygons the column says nothing of, as a sentence; None: it names a class for each."""
+        missing = sum(text is None for text in self._texts or ())
+        if not missing:
+            return None
+        return f"{self.path}: {missing} polygons have nothing in {self._field!r}: give them a class, or remove them"
 
     def touches(self, grid: Grid) -> bool:
         """Whether any polygon lies on the grid."""
-        return bool(len(self._on(grid)))
+        return bool(len(self._on(grid)[0]))
+
+    def near(self, grid: Grid) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """Return the numbers of the polygons on a grid, in order, and these in its pixels (x = column, y = row)."""
+        numbers, shapes = self._on(grid)
+        return numbers, into_pixels(shapes, grid)
+
+    def placed_by(self, grid: Grid) -> str | None:
+        """A sentence where coordinates are taken as they are, since the file or the raster has no CRS; else None."""
+        if (self._crs is None) == (grid.crs is None):
+            return None
+        if self._crs is None:
+            return f"{self.path} has no CRS: its coordinates are taken for those of the raster ({crs_text(grid.crs)})"
+        return f"the raster has no CRS: the coordinates of {self.path} ({self._crs.name}) are taken for its own"
 
     def burn(self, grid: Grid) -> NDArray[np.bool_]:
         """Return (H, W), True where a polygon covers the pixel's centre; reprojects when the CRS differs."""
-        return self._burn(grid, lambda near: near.geometry.tolist(), 0).astype(bool)
+        return self._burn(grid, lambda near, shapes: list(shapes), 0).astype(bool)
 
     def burn_names(self, grid: Grid, values: Mapping[str, int], outside: int) -> NDArray[np.uint8]:
-        """Return (H, W) of ``values`` by name, ``outside`` where no polygon is; a later one covers an earlier."""
-        names = self._field
-        return self._burn(
-            grid, lambda near: [(g, values[str(n)]) for g, n in zip(near.geometry, near[names], strict=True)], outside
-        )
+        """Return (H, W) of ``values`` by name, ``outside`` where no polygon is; a later one covers an earlier.
 
-    def _burn(self, grid: Grid, shapes: Callable[[Any], list[Any]], outside: int) -> NDArray[np.uint8]:
+        A polygon of which the column says nothing has the value of the name "" where there is one.
+        """
+        texts = self._texts
+        assert texts is not None, "a column names the classes"
+
+        def pairs(near: NDArray[np.intp], shapes: NDArray[Any]) -> list[Any]:
+            return [(shape, values[texts[index] or ""]) for index, shape in zip(near, shapes, strict=True)]
+
+        return self._burn(grid, pairs, outside)
+
+    def _burn(
+        self, grid: Grid, pairs: Callable[[NDArray[np.intp], NDArray[Any]], list[Any]], outside: int
+    ) -> NDArray[np.uint8]:
         from rasterio.features import rasterize
 
-        near = self._on(grid)
+        near, shapes = self._on(grid)
         if not len(near):
             return np.full(grid.shape, outside, dtype=np.uint8)
         return np.asarray(
             rasterize(
-                shapes(near),
+                pairs(near, shapes),
                 grid.shape,
                 transform=grid.map_transform,
                 fill=outside,
@@ -135,18 +172,13 @@ class PolygonLabels:
             )
         )
 
-    def _on(self, grid: Grid) -> Any:
-        """The polygons that meet the grid, in its CRS and in the file's order."""
+    def _on(self, grid: Grid) -> tuple[NDArray[np.intp], NDArray[Any]]:
+        """The numbers of the polygons that meet the grid, in the file's order, and these in its CRS."""
         with self._lock:
-            if grid.crs not in self._moved:
-                frame = self._frame
-                if grid.crs is not None and frame.crs is not None and frame.crs != grid.crs:
-                    left, bottom, right, top = frame.total_bounds
-                    step = max(right - left, top - bottom) / 100  # straight lines are not straight in the other CRS
-                    frame = frame.set_geometry(frame.geometry.segmentize(step)).to_crs(grid.crs)
-                self._moved[grid.crs] = frame
-            frame = self._moved[grid.crs]
-            return frame.iloc[np.sort(frame.sindex.query(_outline(grid), predicate="intersects"))]
+            key = next((crs for crs in self._moved if same_place(crs, grid.crs)), grid.crs)
+            if key not in self._moved:
+                self._moved[key] = PlacedShapes(self._shapes, self._crs, grid.crs)
+            return self._moved[key].near(grid)
 
 
 def pixel_grid(grid: Grid) -> Grid:
@@ -156,8 +188,13 @@ def pixel_grid(grid: Grid) -> Grid:
     return Grid(None, Affine.scale(1, -1), grid.width, grid.height)
 
 
-def _outline(grid: Grid) -> object:
-    from shapely.geometry import Polygon
+def _texts(column: Any) -> list[str | None]:
+    """The entries of a column as texts, whole numbers without a point; None where it says nothing."""
+    return [None if empty else _text(value) for value, empty in zip(column, column.isna(), strict=True)]
 
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    return Polygon([grid.map_transform @ corner for corner in corners])
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, float | np.floating):
+        return str(int(value)) if float(value).is_integer() else str(value)
+    text = str(value)
+    return text if text.strip() else None

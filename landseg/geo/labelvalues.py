@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.classes import IGNORE_INDEX, MAX_CLASSES, ClassMap
+from landseg.classes import COLOR, IGNORE_INDEX, MAX_CLASSES, ClassMap, shown_value
 from landseg.errors import ClassError, GridError
 from landseg.geo.aligned import AlignedLabels
+from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels
+from landseg.geo.labelcolors import Colors, file_of, label_source
+from landseg.geo.labels import PolygonLabels, pixel_grid
+from landseg.geo.leftout import Masks, Reason
 from landseg.geo.legend import read_legend
-from landseg.geo.source import FileSource
+from landseg.geo.vectorname import stem_of
 
 Known = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values (h, w), and where there is one."""
@@ -30,9 +33,14 @@ class LabelValues(ABC):
 
     note: str | None = None
 
-    @abstractmethod
     def read(self, rect: Rect) -> Known:
         """The values under a rectangle of the image."""
+        values, masks = self.read_reasons(rect)
+        return values, ~np.logical_or.reduce(list(masks.values()))
+
+    @abstractmethod
+    def read_reasons(self, rect: Rect) -> tuple[NDArray[Any], Masks]:
+        """Return the values (h, w) under a rectangle of the image, and where and why there is none."""
 
     def close(self) -> None:
         """Close every file."""
@@ -42,17 +50,23 @@ class LabelValues(ABC):
 class RasterValues(LabelValues):
     """A label raster's values.
 
+    Args:
+        path: of the raster.
+        grid: of the image.
+        table: the classes, as far as they are known (see `label_source`).
+        colors: the raster is a picture in these colours.
+
     Raises:
         RasterError: it cannot be opened.
-        ClassError: it has several bands.
+        BandError, ClassError: see `label_source`.
         GridError: it is elsewhere, or of another size without saying where it lies.
     """
 
-    def __init__(self, path: Path, grid: Grid) -> None:
-        source = FileSource(path)
+    def __init__(
+        self, path: Path, grid: Grid, *, table: ClassMap | None = None, colors: Colors | None = None
+    ) -> None:
+        source = label_source(path, table=table, colors=colors)
         try:
-            if source.count != 1:
-                raise ClassError(f"{path.name} has {source.count} bands: expected a class raster with one")
             theirs = source.grid
             if grid.shape != theirs.shape and (_nowhere(grid) or _nowhere(theirs)):
                 raise GridError(
@@ -64,12 +78,16 @@ class RasterValues(LabelValues):
             source.close()
             raise
         self.note = None if theirs.same_as(grid) or _nowhere(grid) or _nowhere(theirs) else self._labels.note
-        self.legend = read_legend(source.file)
-        palette = source.file.palette(1) or {}
+        file = file_of(source)
+        self.legend = None if file is None else read_legend(file.file)
+        palette = (None if file is None else file.file.palette(1)) or {}
         self.palette = {value: color[:3] for value, color in palette.items()}
 
-    def read(self, rect: Rect) -> Known:
-        return self._labels.read(rect)
+    def read_reasons(self, rect: Rect) -> tuple[NDArray[Any], Masks]:
+        values, valid, inside = self._labels.read_placed(rect)
+        if inside is None:
+            return values, {Reason.NO_DATA: ~valid}
+        return values, {Reason.OUTSIDE_LABELS: ~inside, Reason.NO_DATA: inside & ~valid}
 
     def close(self) -> None:
         self._labels.source.close()
@@ -82,51 +100,69 @@ class Drawn:
         texts: by code: the column's entries, in order, then the class of all that lies outside, where it is named.
             Without a column all polygons are one entry.
         polygons: how many there are of each entry.
+        coverage: on which images they lie; to be told of every image before any is read.
+        notes: what was left out of the file, and how many polygons the column says nothing of: these are unknown.
 
     Raises:
-        VectorError: the file cannot be read, or has no such column.
+        VectorError: the file cannot be read, holds other things than polygons, or has no such column.
         ClassError: too many entries.
     """
 
-    def __init__(self, path: Path, field: str | None, *, only: str | None = None, outside: str | None = None) -> None:
-        self._drawn = PolygonLabels(path, field)
+    def __init__(
+        self,
+        path: Path,
+        field: str | None,
+        *,
+        only: str | None = None,
+        outside: str | None = None,
+        buffer_m: float | None = None,
+    ) -> None:
+        self._labels = PolygonLabels(path, field, buffer_m=buffer_m)
+        self.coverage = Coverage(self._labels, outside=outside)
+        self.notes = (*self._labels.notes, *filter(None, [self._labels.unnamed]))
         self._field = field
-        self.polygons = {} if field is None else self._drawn.counts()
-        names = sorted(self.polygons) if field is not None else [only or path.stem]
+        self.polygons = self._labels.known_counts()
+        names = sorted(self.polygons) if field is not None else [only or stem_of(path)]
         if len(names) > MAX_CLASSES - 1:
             raise ClassError(
                 f"column {field!r} of {path} has {len(names)} entries, expected {MAX_CLASSES - 1} classes at most: "
                 "name the column with the class"
             )
-        self._codes = {name: code for code, name in enumerate(names)}
-        inside = self._codes.get(outside or "", len(names))
+        self._codes = {name: code for code, name in enumerate(names)} | {"": IGNORE_INDEX}
+        inside = self._codes.get(outside or "", len(names)) if outside else len(names)
         self.texts = names + ([outside] if outside is not None and inside == len(names) else [])
         self._outside = IGNORE_INDEX if outside is None else inside
+
+    @property
+    def filled(self) -> bool:
+        """Whether a class is named for all that lies outside the polygons."""
+        return self._outside != IGNORE_INDEX
 
     def on(self, grid: Grid) -> LabelValues:
         """Their codes on an image's grid.
 
         Raises:
-            GridError: none lies on it.
+            GridError: none lies on it, and nothing says what lies outside; or none lies on any image.
         """
-        if not self._drawn.touches(grid):
+        placed = self._labels.in_pixels(grid)
+        if not len(placed) and not (self.filled and self.coverage.lies):
             raise GridError("no polygon lies on it")
-        return _Burnt(self, grid)
+        return _Burnt(self, placed, grid)
 
-    def burn(self, grid: Grid) -> NDArray[np.uint8]:
-        """Codes (H, W); IGNORE_INDEX where nobody knows."""
+    def burn(self, placed: PolygonLabels, grid: Grid) -> NDArray[np.uint8]:
+        """Codes (H, W) of polygons on a grid that both are in; IGNORE_INDEX where nobody knows."""
         if self._field is not None:
-            return self._drawn.burn_names(grid, self._codes, self._outside)
-        return np.where(self._drawn.burn(grid), np.uint8(0), np.uint8(self._outside))
+            return placed.burn_names(grid, self._codes, self._outside)
+        return np.where(placed.burn(grid), np.uint8(0), np.uint8(self._outside))
 
 
 class _Burnt(LabelValues):
-    def __init__(self, drawn: Drawn, grid: Grid) -> None:
-        self._drawn, self._grid = drawn, grid
+    def __init__(self, drawn: Drawn, placed: PolygonLabels, grid: Grid) -> None:
+        self._drawn, self._placed, self._pixels = drawn, placed, pixel_grid(grid)
 
-    def read(self, rect: Rect) -> Known:
-        codes = self._drawn.burn(self._grid.crop(rect))
-        return codes, codes != IGNORE_INDEX
+    def read_reasons(self, rect: Rect) -> tuple[NDArray[Any], Masks]:
+        codes = self._drawn.burn(self._placed, self._pixels.crop(rect))
+        return codes, {Reason.OUTSIDE_LABELS: codes == IGNORE_INDEX}
 
 
 class Meaning:
@@ -145,7 +181,7 @@ class Meaning:
 
     def text(self, value: float) -> str:
         """The value for a sentence: a number, or an entry of a column."""
-        return self._texts.get(value, f"{value:g}")
+        return self._texts.get(value, f"{value:g}" if value > COLOR else shown_value(value))
 
     def index(self, value: float) -> int | None:
         """The class index of a value, IGNORE_INDEX where it means unknown, None where it has no class."""
@@ -154,8 +190,7 @@ class Meaning:
             return self._by_text.get(text, self._by_text.get(text.removesuffix(".0")))
         if value in self.classes.values:
             return self.classes.values.index(int(value))
-        unknown = value in self.classes.ignore or value == self.classes.nodata
-        return IGNORE_INDEX if unknown else None
+        return IGNORE_INDEX if value in self.classes.ignore else None
 
     def indices(self, values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Class indices (h, w); IGNORE_INDEX where unknown, or of no class."""

@@ -1,20 +1,128 @@
-"""Vector files of several layers: the one that is meant."""
+"""Layers of vector files: the one that is meant, as a table with geometries."""
 
 from __future__ import annotations
 
+import logging
+import os
+import re
+import warnings
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import geopandas
-import pyogrio
+from landseg.errors import VectorError
+from landseg.geo.vectorname import PARQUET, Name, is_vector, split_layer
+from landseg.replacement import refuse_unfinished, refuse_unfinished_in
 
 _STYLES = "layer_styles"  # where QGIS and landseg keep the colours of a GeoPackage's other layers
+_SINGLE = (".shp", ".geojson", ".fgb")  # formats of one layer, which need no look at how many there are
+_IDLE = re.compile("Specify layer|is not consistent with type")  # warnings about what is decided here, or harmless
+_MOST = 12
+_ARC, _DEGREES = "OGR_ARC_STEPSIZE", "0.5"
+
+_log = logging.getLogger(__name__)
 
 
-def read_layers(path: Path) -> Any:
-    """A vector file's (first) layer as a GeoDataFrame; a GeoPackage's table of styles is none and not warned of."""
-    if path.suffix.lower() == ".gpkg" and path.is_file():
-        names = [name for name, _ in pyogrio.list_layers(path) if name != _STYLES]
-        if len(names) == 1:
-            return geopandas.read_file(path, layer=names[0])
-    return geopandas.read_file(path)
+def read_layer(name: Name) -> Any:
+    """Return the layer of a vector file as a GeoDataFrame: the one that is named, or the only one with geometry.
+
+    Args:
+        name: a file, a folder of shapefiles or an archive, or one of their layers, ``FILE:LAYER``.
+
+    Raises:
+        VectorError: it cannot be read, there is no such layer, or there are several and none is named.
+    """
+    file, layer = split_layer(name)
+    if os.path.isdir(file):
+        refuse_unfinished_in(Path(file), VectorError)
+    refuse_unfinished(file, VectorError)
+    try:
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            with _fine_arcs():
+                frame = _read(file, layer)
+    except VectorError:
+        raise
+    except ImportError as error:
+        raise VectorError(f"{file}: GeoParquet is read by pyarrow; install it (pip install pyarrow)") from error
+    except Exception as error:  # pyogrio, pyarrow and the file system each have their own
+        raise VectorError(f"{file} cannot be read as a vector file: {error}") from error
+    for text in dict.fromkeys(str(one.message) for one in heard if issubclass(one.category, RuntimeWarning)):
+        if not _IDLE.search(text):
+            _log.warning("%s: %s", name, text)
+    if not hasattr(frame, "geometry"):
+        raise VectorError(f"{name} holds no geometry: expected polygons")
+    return frame
+
+
+@contextmanager
+def _fine_arcs() -> Iterator[None]:
+    """While inside, curves become chords that stray by a hundred-thousandth of the radius, not by 60 of these."""
+    import pyogrio
+
+    before = pyogrio.get_gdal_config_option(_ARC)
+    pyogrio.set_gdal_config_options({_ARC: _DEGREES if before is None else before})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({_ARC: before})
+
+
+def layers_of(file: str) -> dict[str, str]:
+    """Return the layers of a file that have geometry, by name, with what GDAL opens to read each.
+
+    An archive with folders in it, or with several files, is looked through.
+
+    Raises:
+        Exception: pyogrio's, of a file that is none.
+    """
+    import pyogrio
+
+    try:
+        names = pyogrio.list_layers(file).tolist()
+    except Exception:
+        inside = _inside(file)
+        if not inside:
+            raise
+        return {layer: member for member in inside for layer in layers_of(member)}
+    return {str(layer): file for layer, kind in names if kind is not None and layer != _STYLES}
+
+
+def _read(file: str, layer: str | None) -> Any:
+    import geopandas
+
+    ending = os.path.splitext(file)[1].lower()
+    if ending in PARQUET:
+        if layer is not None:
+            raise VectorError(f"{file} is one table and has no layers: leave out :{layer}")
+        return geopandas.read_parquet(file)
+    if layer is None and ending in _SINGLE:
+        return geopandas.read_file(file)
+    found = layers_of(file)
+    listed = ", ".join(list(found)[:_MOST]) + (f" and {len(found) - _MOST} more" if len(found) > _MOST else "")
+    if layer is None and len(found) > 1:
+        first = next(iter(found))
+        raise VectorError(f"{file} has {len(found)} layers ({listed}): name the one that is meant, {file}:{first}")
+    if layer is not None and layer not in found:
+        raise VectorError(f"{file} has no layer {layer!r} with geometry; it has {listed or 'none'}")
+    if not found:
+        raise VectorError(f"{file} holds no layer with geometry: expected polygons")
+    chosen = next(iter(found)) if layer is None else layer
+    return geopandas.read_file(found[chosen], layer=chosen)
+
+
+def _inside(file: str) -> list[str]:
+    """The vector files of an archive that GDAL does not open as one, as GDAL's paths."""
+    if not zipfile.is_zipfile(file):
+        return []
+    with zipfile.ZipFile(file) as archive:
+        members = sorted(archive.namelist())
+    at = os.path.abspath(file)
+    hidden = ("__MACOSX/", "._")
+    return [
+        f"/vsizip/{at}/{one}"
+        for one in members
+        if is_vector(one) and not one.startswith(hidden) and not os.path.basename(one).startswith(hidden)
+    ]

@@ -10,6 +10,10 @@ from typing import Any, Protocol
 
 from landseg.errors import ModelError
 from landseg.models.fields import Fields, is_number
+from landseg.untrusted import brief
+
+SMALL, LARGE = 1e-30, 1e30
+"""What numbers that images are scaled by lie between: float32 holds them, and their quotients."""
 
 
 @dataclass(frozen=True)
@@ -21,33 +25,52 @@ class Band:
         common_name: STAC's common name (red, green, blue, nir, ...), or None.
         mean: In raw units of the raster.
         std: In raw units of the raster; above 0.
+        scale: What the training imagery declared with `offset`: value = raw * scale + offset. 1 and 0: nothing.
+        offset: See `scale`.
     """
 
     name: str
     common_name: str | None
     mean: float
     std: float
+    scale: float = 1.0
+    offset: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ModelError("a band needs a name")
+        if not (is_number(self.scale) and is_number(self.offset) and self.scale):
+            raise ModelError(
+                f"band {self.name!r} should have a finite scale other than 0 and a finite offset, "
+                f"got scale {self.scale}, offset {self.offset}"
+            )
         if not (is_number(self.mean) and is_number(self.std) and self.std > 0):
             raise ModelError(
                 f"band {self.name!r} should have a finite mean and a std above 0, "
                 f"got mean {self.mean}, std {self.std}"
             )
+        if not (abs(self.mean) <= LARGE and SMALL <= self.std <= LARGE):
+            raise ModelError(
+                f"band {brief(self.name)} should have a mean and a std that 32 bits hold ({SMALL:g} to {LARGE:g}), "
+                f"got mean {self.mean}, std {self.std}"
+            )
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
+        """The band as JSON values; a scale of 1 and an offset of 0, which say nothing, are left out."""
+        declared = {} if (self.scale, self.offset) == (1, 0) else {"scale": self.scale, "offset": self.offset}
+        plain_ = {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
+        return {**plain_, **declared}
 
     @classmethod
     def from_json(cls, data: object, where: str = "band") -> Band:
         fields = Fields(data, where)
         band = cls(
-            name=fields.text("name"),
+            name=fields.name("name"),
             common_name=fields.text_or_none("common_name"),
             mean=fields.number("mean"),
             std=fields.number("std"),
+            scale=fields.number_or("scale", 1.0),
+            offset=fields.number_or("offset", 0.0),
         )
         fields.close()
         return band
@@ -208,8 +231,9 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a mapping as JSON gives it back: tuples as lists, keys as text; anything else is an error."""
     try:
         result: dict[str, Any] = json.loads(json.dumps(dict(values), allow_nan=False))
-    except (TypeError, ValueError) as problem:
-        raise ModelError(f"options should be JSON values (text, numbers, lists), got {values!r}") from problem
+    except (TypeError, ValueError, RecursionError) as problem:
+        got = brief(values)
+        raise ModelError(f"options should be JSON values (text, numbers, lists), got {got}") from problem
     return result
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,10 +121,11 @@ def parts_by_area(name: str, grid: Grid | None, path: str) -> Parts:
         VectorError: the file cannot be read.
     """
     from landseg.geo.aoi import read_aoi
+    from landseg.geo.vectorname import is_there
 
     if grid is None:
         raise TrainingError(f"{name} does not say where it lies, so an area means nothing; split by file")
-    if not Path(path).exists():
+    if not is_there(path):
         raise TrainingError(f"{path} does not exist: name a vector file with the area to keep")
     try:
         area = read_aoi(path, grid)

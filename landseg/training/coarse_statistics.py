@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +12,8 @@ from numpy.typing import NDArray
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, TrainingError
+from landseg.training.tables import Table, read_csv
+from landseg.untrusted import read_toml
 
 FLOOR = 1e-4
 """The smallest spread, as published: a share that never varied is still not known to the last digit."""
@@ -149,24 +149,25 @@ def read_statistics(path: Path) -> JointStatistics:
         TrainingError: a file that is missing or holds no such table.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-        table = _from_csv(text) if path.suffix.lower() == ".csv" else tomllib.loads(text)
+        if path.suffix.lower() == ".csv":
+            table = _from_csv(read_csv(path, comments=True))
+        else:
+            table = read_toml(path.read_text(encoding="utf-8"))
         return JointStatistics.from_json({"note": f"from the table {path.name}", **table})
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
     except (ValueError, TrainingError) as error:
-        raise TrainingError(f"{path}: {error}") from error
+        raise TrainingError(str(error) if str(error).startswith(str(path)) else f"{path}: {error}") from error
 
 
-def _from_csv(text: str) -> dict[str, Any]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    rows = list(csv.DictReader(lines))
-    names = [column.removeprefix("mean ") for column in (rows[0] if rows else {}) if str(column).startswith("mean ")]
-    missing = [c for c in ("value", "name", *(f"spread {n}" for n in names)) if rows and c not in rows[0]]
-    if not names or missing:
+def _from_csv(table: Table) -> dict[str, Any]:
+    keys = {" ".join(column.lower().split()): column.lower() for column in table.columns}
+    names = [column[len("mean ") :].strip() for column in table.columns if column.lower().startswith("mean ")]
+    missing = [c for c in ("value", "name", *(f"spread {n}" for n in names)) if c.lower() not in keys]
+    if missing := missing + ([] if names else ["mean NAME"]):
         raise TrainingError(
             f"a table of joint statistics needs the columns value, name and for each class mean NAME and spread "
-            f"NAME; {', '.join(missing) or 'mean NAME'} is missing"
+            f"NAME; {', '.join(missing)} is missing"
         )
     return {
         "classes": names,
@@ -174,11 +175,11 @@ def _from_csv(text: str) -> dict[str, Any]:
             {
                 "value": int(row["value"]),
                 "name": row["name"],
-                "weight": float(row.get("weight") or 1.0),
-                "mean": [float(row[f"mean {name}"]) for name in names],
-                "spread": [float(row[f"spread {name}"]) for name in names],
+                "weight": table.number(row.get("weight") or "1"),
+                "mean": [table.number(row[keys[f"mean {name}".lower()]]) for name in names],
+                "spread": [table.number(row[keys[f"spread {name}".lower()]]) for name in names],
             }
-            for row in rows
+            for row in table.rows
         ],
     }
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import glob
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.errors import TrainingError
-from landseg.geo.labels import is_vector, read_vector
-from landseg.pairing import IMAGES, LABELS, plain_stem
+from landseg.geo.address import as_on_disk
+from landseg.geo.layers import read_layer
+from landseg.geo.raster import opens
+from landseg.geo.vectorname import is_vector
+from landseg.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
+from landseg.replacement import refuse_unfinished_in
+from landseg.training.tables import read_csv
 from landseg.training.targets import listed
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
@@ -72,7 +77,7 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
             )
         return items
     named = [labels] if isinstance(labels, str) else list(labels)
-    if len(named) == 1 and is_vector(Path(named[0])):
+    if len(named) == 1 and is_vector(named[0]):
         return [replace(item, labels=None) for item in items]
     return _paired(items, [path for one in named for path in _files(one)], listed(named))
 
@@ -102,9 +107,8 @@ def find_rasters(name: str) -> list[Path]:
 
 def scene_names(images: Sequence[Path]) -> list[str]:
     """A name for each image: its stem, and its folder's as well where two images have one stem."""
-    stems = [image.stem for image in images]
-    twice = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
-    return [f"{image.parent.name}/{image.stem}" if image.stem in twice else image.stem for image in images]
+    count = Counter(stem_of(image) for image in images)
+    return [f"{image.parent.name}/{image.stem}" if count[stem_of(image)] > 1 else image.stem for image in images]
 
 
 def items_of(images: str | Sequence[str]) -> list[Item]:
@@ -126,15 +130,16 @@ def items_of(images: str | Sequence[str]) -> list[Item]:
 
 def _files(name: str) -> list[Path]:
     """The rasters that a folder, a glob or the name of a file means, sorted."""
-    path = Path(name)
-    if path.is_dir():
-        files = [file for file in path.iterdir() if file.suffix.lower() in IMAGERY and not file.name.startswith(".")]
+    path = as_on_disk(Path(name))
+    if path.is_dir() and not opens(path):
+        refuse_unfinished_in(path, TrainingError)
+        files = rasters_in(path, IMAGERY)
         if not files:
             kinds = ", ".join(IMAGERY)
             raise TrainingError(
                 f"{name} holds no rasters ({kinds}); for those in folders below write '{name}/**/*.tif'"
             )
-        return sorted(files)
+        return files
     if path.exists():
         return [path]
     found = [Path(file) for file in glob.glob(name, recursive=True)]
@@ -145,23 +150,22 @@ def _files(name: str) -> list[Path]:
 
 def _without_labels(files: Sequence[Path]) -> list[Path]:
     """All but the label rasters whose image is there too."""
-    there = {(file.parent, file.stem) for file in files}
+    there = {(file.parent, stem_of(file)) for file in files}
     there |= {(file.parent, plain_stem(file, IMAGES)) for file in files}
-    return [f for f in files if plain_stem(f) == f.stem or (f.parent, plain_stem(f)) not in there]
+    return [f for f in files if plain_stem(f) == stem_of(f) or (f.parent, plain_stem(f)) not in there]
 
 
 def _listed(path: Path) -> list[Item]:
-    """The rows of a list; what they name is looked for beside it."""
-    rows = _rows(path)
-    columns = list(rows[0]) if rows else []
+    """The rows of a list; what they name is looked for beside it, whatever parts its columns."""
+    columns, rows = _rows(path)
     images = next((name for name in _IMAGE_COLUMNS if name in columns), None)
     if images is None:
         raise TrainingError(f"{path} has the columns {listed(columns) or 'none'}; expected one called image or path")
     labels = next((name for name in _LABEL_COLUMNS if name in columns), None)
     items = [
         Item(
-            path.parent / row[images],
-            path.parent / row[labels] if labels and row[labels] else None,
+            as_on_disk(path.parent / row[images]),
+            as_on_disk(path.parent / row[labels]) if labels and row[labels] else None,
             row.get("split") or None,
         )
         for row in rows
@@ -175,18 +179,15 @@ def _listed(path: Path) -> list[Item]:
     return items
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    if path.suffix.lower() != ".csv":
-        frame = read_vector(path)
-        table = frame.drop(columns=frame.geometry.name).astype(object).where(lambda t: t.notna(), "")
-        return [{str(k): str(v) for k, v in row.items()} for row in table.to_dict("records")]
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return [{k: (v or "").strip() for k, v in row.items() if k is not None} for row in csv.DictReader(file)]
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise TrainingError(f"{path} is no CSV list: {error}") from error
+def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """The columns of a list in small letters, and its rows by them."""
+    if path.suffix.lower() == ".csv":
+        table = read_csv(path)
+        return [column.lower() for column in table.columns], table.rows
+    frame = read_layer(path)
+    cells = frame.drop(columns=frame.geometry.name).astype(object).where(lambda t: t.notna(), "")
+    rows = [{str(k).strip().lower(): str(v).strip() for k, v in row.items()} for row in cells.to_dict("records")]
+    return [str(column).strip().lower() for column in cells.columns], rows
 
 
 def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[Item]:
@@ -229,8 +230,8 @@ def _by_stem(rasters: Sequence[Path]) -> dict[str, list[Path]]:
 
 def _labels_of(image: Path, by_stem: dict[str, list[Path]]) -> list[Path]:
     """Label rasters of an image's name, the image itself aside; those with an ending go before those without."""
-    for stem in dict.fromkeys((image.stem, plain_stem(image, IMAGES))):
+    for stem in dict.fromkeys((stem_of(image), plain_stem(image, IMAGES))):
         found = [file for file in by_stem.get(stem, []) if file.resolve() != image.resolve()]
         if found:
-            return [file for file in found if plain_stem(file) != file.stem] or found
+            return [file for file in found if plain_stem(file) != stem_of(file)] or found
     return []

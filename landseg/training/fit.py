@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from landseg.disk import disk_errors
 from landseg.errors import TrainingError
-from landseg.geo.store import disk_errors
 from landseg.tiling.infer import keep_freed_memory
 from landseg.tiling.progress import duration
 from landseg.training.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
@@ -34,10 +33,11 @@ from landseg.training.silence import silence
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-__all__ = ["FitOptions", "Scaling", "fit"]
+__all__ = ["KEPT", "FitOptions", "Scaling", "clear", "fit"]
 
 _log = logging.getLogger(__name__)
 FEW_STEPS = 100  # below this a network that starts from an ImageNet encoder has hardly begun
+KEPT = "kept"  # in the run folder: the class rasters of the scenes that were kept out
 _LEAVINGS = (LAST, BEST, "log.csv", "validation.csv", "curves.png", "samples.png")
 _HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
@@ -113,23 +113,33 @@ def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bo
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
         if place.rank == 0:
-            with disk_errors(folder):
-                for name in _LEAVINGS:
-                    (folder / name).unlink(missing_ok=True)
-                shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+            clear(folder)
         return Run(options, budget, place, folder, RunState(), average, None)
     with fitting(folder / LAST):
         network.load_state_dict(checkpoint.network)
         average.model.load_state_dict(checkpoint.average)
-    _say_changes(checkpoint.options, options)
-    return Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
+    run = Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
+    _say_changes(checkpoint.options, run.resolved)
+    return run
 
 
-def _say_changes(before: Any, options: FitOptions) -> None:
-    """A run may go on with other options; it is then another run than the undisturbed one, and says so."""
-    now = asdict(options)
+def clear(folder: Path) -> None:
+    """Remove what an earlier run left in its folder, the checkpoint first: without it nobody goes on from the rest.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    with disk_errors(folder):
+        for name in _LEAVINGS:
+            (folder / name).unlink(missing_ok=True)
+        for name in ("tensorboard", KEPT):
+            shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Warn of options other than before: a run may go on with them, and is another than the undisturbed one."""
     for name in sorted(set(before) & set(now) - _HARMLESS):
-        if before[name] != now[name]:
+        if before[name] not in (now[name], "auto"):  # checkpoints kept the word, not what it had stood for
             _log.warning("resumed with %s %s in place of %s", name, now[name], before[name])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,18 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
-from landseg.errors import ClassError, GridError, TrainingError
-from landseg.geo.aligned import AlignedLabels
-from landseg.geo.grid import Grid, crs_text
+from landseg.errors import BandError, ClassError, GridError, TrainingError
+from landseg.geo.aligned import AlignedLabels, open_labels
+from landseg.geo.coverage import Coverage
+from landseg.geo.crs import connected, crs_text
+from landseg.geo.grid import Grid
+from landseg.geo.labelcolors import Colors, label_source
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.source import FileSource
+from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.source import FileSource, Source
 from landseg.geo.truth import class_indices
+from landseg.geo.valuetags import ValueTags
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
 from landseg.training.losses import LabelSets
 from landseg.training.scene import Opened, RasterScene, Scene
 from landseg.training.targets import JoinedTargets, PolygonTargets, RasterTargets, Targets, listed
+
+_log = logging.getLogger(__name__)
 
 Legend = tuple[ClassMap, NDArray[np.uint8]]
 """The class table of a label raster, and the target value of each of its indices (256,)."""
@@ -35,7 +43,7 @@ class LabelOptions:
 
     Attributes:
         classes: those of the model, by index.
-        vector: labels of all images, in place of their label rasters.
+        vector: labels of all images, in place of their label rasters: a file, or a layer of one, ``FILE:LAYER``.
         field: its column with each polygon's class name or value; None: all polygons are of the one class that is
             not ``background``.
         background: the class, by name, of all that lies outside the polygons; None: nobody knows it.
@@ -44,6 +52,7 @@ class LabelOptions:
         known: the classes, by name, that a partial raster knows; None: all of the table's.
         all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
         bands: of the images, 1-based; None: every band but alpha.
+        buffer_m: metres around lines and points of ``vector`` that count as theirs; None: these are refused.
     """
 
     classes: ClassMap
@@ -54,6 +63,7 @@ class LabelOptions:
     known: tuple[str, ...] | None = None
     all_touched: bool = False
     bands: tuple[int, ...] | None = None
+    buffer_m: float | None = None
 
 
 def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene], LabelSets]:
@@ -70,8 +80,7 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
     meaning = legend(options, kinds) if polygons is None else polygons
     openers = [_opener(item, options, meaning) for item in items]
     check_fit(openers)
-    if polygons is not None:
-        _check_touching(polygons.polygons, openers)
+    check_polygons(openers)
     names = scene_names([item.image for item in items])
     scenes: list[Scene] = [RasterScene(name, one) for name, one in zip(names, openers, strict=True)]
     return scenes, kinds.sets()
@@ -79,21 +88,26 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
 
 @dataclass(frozen=True)
 class Labels:
-    """A label raster of one image: its class table, and the target value of each index (256,)."""
+    """A label raster of one image: its class table, and the target value of each index (256,).
+
+    ``colors`` are given where it is a picture in these (see `landseg.geo.labelcolors`).
+    """
 
     path: Path
     classes: ClassMap
     table: NDArray[np.uint8]
+    colors: Colors | None = None
 
 
 @dataclass(frozen=True)
 class Burnt:
-    """Polygons for all images: see `PolygonTargets`."""
+    """Polygons for all images: see `PolygonTargets`; ``outside_name`` is what lies outside them, for sentences."""
 
     polygons: PolygonLabels
     outside: int
     values: dict[str, int] | None = None
     inside: int = IGNORE_INDEX
+    outside_name: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,13 +122,19 @@ class CoarseRaster:
 
 @dataclass(frozen=True)
 class Opener:
-    """Opens an image and what it is labelled by; can be pickled."""
+    """Opens an image and what it is labelled by; can be pickled.
+
+    Attributes:
+        tags: scale and offset that the stored numbers of the image's first bands are brought over to; None takes
+            them as they are.
+    """
 
     image: Path
     bands: tuple[int, ...] | None
     labels: tuple[Labels | Burnt | Targets, ...]
     classes: int
     coarse: CoarseRaster | None = None
+    tags: tuple[ValueTags, ...] | None = None
 
     def __call__(self) -> Opened:
         """The files, open.
@@ -122,9 +142,12 @@ class Opener:
         Raises:
             RasterError, GridError, BandError: one of them cannot be, or does not fit the other.
         """
-        source = FileSource(self.image, self.bands)
+        source: Source = FileSource(self.image, self.bands)
         opened: list[Targets] = []
         try:
+            if self.tags is not None:
+                more = source.bands.value_tags[len(self.tags) :]  # of bands that only labels look at
+                source = brought_over(source, (*self.tags, *more), like="the recipe's bands have")
             for one in self.labels:
                 opened.append(_targets(one, source.grid))
             coarse = None if self.coarse is None else _coarse(self.coarse, source.grid)
@@ -133,7 +156,8 @@ class Opener:
             for targets in opened:
                 targets.close()
             raise
-        return Opened(source, opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes), coarse)
+        targets = opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes)
+        return Opened(source, targets, coarse, stored=self.tags is None)
 
 
 def _coarse(raster: CoarseRaster, grid: Grid) -> CoarseLabels:
@@ -145,12 +169,7 @@ def _targets(labels: Labels | Burnt | Targets, grid: Grid) -> Targets:
         return labels
     if isinstance(labels, Burnt):
         return PolygonTargets(labels.polygons, grid, labels.outside, labels.values, labels.inside)
-    source = FileSource(labels.path, [1])
-    try:
-        return RasterTargets(AlignedLabels(source, grid), labels.classes, labels.table)
-    except BaseException:
-        source.close()
-        raise
+    return RasterTargets(open_labels(labels.path, grid, colors=labels.colors), labels.classes, labels.table)
 
 
 def check_fit(openers: Sequence[Opener]) -> None:
@@ -158,17 +177,19 @@ def check_fit(openers: Sequence[Opener]) -> None:
 
     Raises:
         TrainingError: all that do not, by what is wrong with them.
+        BandError: an image of palette indices.
     """
     wrong: dict[str, list[str]] = {}
     bands: Counter[tuple[int, str]] = Counter()
     seen: list[tuple[Path, tuple[int, str]]] = []
     for opener in openers:
         with FileSource(opener.image, opener.bands) as source:
+            refuse_indices(source, NO_BRIGHTNESS)
             grid, kind = source.grid, (source.count, source.dtype)
         bands[kind] += 1
         seen.append((opener.image, kind))
         for labels in opener.labels:
-            if isinstance(labels, Labels) and (fault := _fault(labels.path, opener.image, grid)) is not None:
+            if isinstance(labels, Labels) and (fault := _fault(labels, opener.image, grid)) is not None:
                 wrong.setdefault(fault[0], []).append(fault[1])
     usual = max(bands, key=lambda kind: (bands[kind], kind), default=(0, ""))
     if odd := [f"{path} ({count} of {dtype})" for path, (count, dtype) in seen if (count, dtype) != usual]:
@@ -178,12 +199,17 @@ def check_fit(openers: Sequence[Opener]) -> None:
         raise TrainingError("; ".join(f"{what}: {listed(cases)}" for what, cases in wrong.items()))
 
 
-def _fault(labels: Path, image: Path, grid: Grid) -> tuple[str, str] | None:
+def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
     """What is wrong with a label raster on an image's grid, in general and in this case."""
-    with FileSource(labels, [1]) as source:
+    path = labels.path
+    try:
+        source = label_source(path, table=labels.classes, colors=labels.colors)
+    except BandError as error:
+        return f"a label raster {str(error).removeprefix(f'{path.name} ')}", str(path)
+    with source:
         mine = source.grid
         if _nowhere(mine) and _nowhere(grid) and mine.shape != grid.shape:
-            sizes = f"{labels} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
+            sizes = f"{path} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
             return (
                 "labels without georeference cover their image pixel by pixel (export them at its size)",
                 sizes,
@@ -191,9 +217,11 @@ def _fault(labels: Path, image: Path, grid: Grid) -> tuple[str, str] | None:
         try:
             AlignedLabels(source, grid)
         except GridError:
-            case = f"{labels} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
+            case = f"{path} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
             if (mine.crs is None) != (grid.crs is None):
                 return "expected image and labels both to have a CRS or neither (assign it by gdal_edit -a_srs)", case
+            if grid.crs is not None and not connected(mine.crs, grid.crs):
+                return "no transformation is known between labels and image (use data in one coordinate system)", case
             return "labels that do not overlap their image (check that they belong together)", case
     return None
 
@@ -202,14 +230,27 @@ def _nowhere(grid: Grid) -> bool:
     return grid.crs is None and grid.transform.is_identity
 
 
-def _check_touching(polygons: PolygonLabels, openers: Sequence[Opener]) -> None:
+def check_polygons(openers: Sequence[Opener]) -> None:
+    """Say which polygons lie on no image and which images have none; nothing, where no polygons label any.
+
+    Raises:
+        TrainingError: polygons of which none lies on any of their images.
+    """
+    found: dict[int, tuple[Burnt, Coverage]] = {}
     for opener in openers:
+        drawn = [labels for labels in opener.labels if isinstance(labels, Burnt)]
+        if not drawn:
+            continue
         with FileSource(opener.image, opener.bands) as source:
-            if polygons.touches(source.grid):
-                return
-    raise TrainingError(
-        f"no polygon of {polygons.path} lies on any of the {len(openers)} images; check that they belong together"
-    )
+            grid = source.grid
+        for one in drawn:
+            fresh = one, Coverage(one.polygons, outside=one.outside_name)
+            found.setdefault(id(one), fresh)[1].add(opener.image.name, grid)
+    for one, coverage in found.values():
+        if not coverage.lies:
+            raise TrainingError(coverage.nowhere())
+        for sentence in (*one.polygons.notes, *coverage.sentences()):
+            _log.warning("%s", sentence)
 
 
 def _opener(item: Item, options: LabelOptions, meaning: Burnt | Legend) -> Opener:
@@ -239,7 +280,7 @@ def legend(options: LabelOptions, kinds: Kinds) -> Legend:
 
 def burnt(path: Path, options: LabelOptions, kinds: Kinds) -> Burnt:
     names = options.classes.names
-    polygons = PolygonLabels(path, options.field, all_touched=options.all_touched)
+    polygons = PolygonLabels(path, options.field, all_touched=options.all_touched, buffer_m=options.buffer_m)
     if options.background is not None and options.background not in names:
         raise ClassError(f"background {options.background!r} is no class; use one of {', '.join(names)}")
     if options.background is not None and options.partial is not None:
@@ -256,8 +297,10 @@ def burnt(path: Path, options: LabelOptions, kinds: Kinds) -> Burnt:
     alone = options.partial is not None and len(shown) == 1
     said = {name: kinds.index(f"only {name}" if alone else name) for name in shown}
     outside = IGNORE_INDEX if options.background is None else kinds.index(options.background)
+    outside_name = options.background
     if options.partial == "others":
-        outside = kinds.excluding(shown)
+        outside, outside_name = kinds.excluding(shown), f"none of {', '.join(shown)}"
     if indices is None:
-        return Burnt(polygons, outside, None, said[shown[0]])
-    return Burnt(polygons, outside, {text: said[names[index]] for text, index in indices.items()})
+        return Burnt(polygons, outside, None, said[shown[0]], outside_name)
+    values = {text: said[names[index]] for text, index in indices.items()}
+    return Burnt(polygons, outside, values, outside_name=outside_name)

@@ -9,16 +9,18 @@ import numpy as np
 
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import ClassError
+from landseg.geo.labelcolors import label_source
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.legend import read_legend
 from landseg.geo.raster import RasterFile
-from landseg.geo.source import FileSource
 from landseg.training.files import Item
 from landseg.training.scene import parts
 from landseg.training.targets import listed
 
 
-def classes_of(labels: Sequence[Item] | str | Path, field: str | None = None) -> ClassMap:
+def classes_of(
+    labels: Sequence[Item] | str | Path, field: str | None = None, *, buffer_m: float | None = None
+) -> ClassMap:
     """Return the class table that labels carry.
 
     Of rasters it is the one that they name their values in; where they have a palette alone, every value that
@@ -28,13 +30,14 @@ def classes_of(labels: Sequence[Item] | str | Path, field: str | None = None) ->
     Args:
         labels: items with label rasters, or a vector file.
         field: the vector file's column.
+        buffer_m: metres around its lines and points; None: these are refused.
 
     Raises:
-        ClassError: nothing names the classes, or two rasters name others.
+        ClassError: nothing names the classes, the column is empty in places, or two rasters name others.
         VectorError: the vector file cannot be read, or has no such column.
     """
     if isinstance(labels, str | Path):
-        return _of_column(Path(labels), field)
+        return _of_column(Path(labels), field, buffer_m)
     rasters = [item.labels for item in labels if item.labels is not None]
     found = {path: _of_raster(path) for path in rasters}
     tables = [table for table in found.values() if table is not None]
@@ -63,6 +66,7 @@ def _of_raster(path: Path) -> ClassMap | None:
 def _of_palettes(rasters: Sequence[Path]) -> ClassMap:
     colors: dict[int, tuple[int, ...]] = {}
     for path in rasters:
+        label_source(path).close()  # refuses several bands
         file = RasterFile(path)
         try:
             palette = file.palette(1)
@@ -78,19 +82,17 @@ def _of_palettes(rasters: Sequence[Path]) -> ClassMap:
 def _values(path: Path) -> set[int]:
     """Values of a raster's pixels with data, read part by part."""
     seen: set[int] = set()
-    with FileSource(path, [1]) as source:
+    with label_source(path) as source:
         for part in parts(source.grid.shape):
             pixels, valid = source.read(part)
             seen.update(np.unique(pixels[0][valid]).tolist())
     return seen
 
 
-def _of_column(path: Path, field: str | None) -> ClassMap:
+def _of_column(path: Path, field: str | None, buffer_m: float | None) -> ClassMap:
     if field is None:
         raise ClassError(f"{path} is a vector file: say which column names the class (--class-field), or {_ADVICE}")
-    texts = [text for text in PolygonLabels(path, field).names if text not in ("None", "nan", "<NA>")]
-    if not texts:
-        raise ClassError(f"{path}: its column {field!r} is empty; {_ADVICE}")
+    texts = sorted(PolygonLabels(path, field, buffer_m=buffer_m).counts())
     if all(text.removesuffix(".0").isdecimal() and float(text) <= MAX_VALUE for text in texts):
         numbers = sorted(int(text.removesuffix(".0")) for text in texts)
         return _table([{"value": number, "name": str(number)} for number in numbers])

@@ -10,7 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from landseg.vector.metres import metres_per_unit
+from landseg.geo.metres import metres_per_unit
 
 Geometries = NDArray[Any]
 

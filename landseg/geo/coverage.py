@@ -1,0 +1,119 @@
+"""Which polygons lie on which rasters, which burn a pixel there, and what to say of the others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+
+from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.labels import PolygonLabels
+
+_WIDE = 0.75  # pixels: a polygon whose area is so much times its outline is wide enough to cover some centre
+_PIXELS = 1 << 22  # that are burnt at a time
+_NAMES = 5
+
+
+class Coverage:
+    """What polygons and rasters have to do with each other; rasters are added one by one.
+
+    Args:
+        polygons: the labels of all rasters.
+        outside: the class of all that lies outside the polygons; None: nobody knows it.
+        what: a raster is called in sentences.
+    """
+
+    def __init__(self, polygons: PolygonLabels, *, outside: str | None = None, what: str = "image") -> None:
+        self._polygons, self._outside, self._what = polygons, outside, what
+        self._lying, self._burning = np.zeros((2, len(polygons)), bool)
+        self._rasters = 0
+        self._bare: list[str] = []
+        self._placed: dict[str, None] = {}
+        self._first: Grid | None = None
+
+    def add(self, name: str, grid: Grid) -> None:
+        """Take a raster in."""
+        self._rasters += 1
+        self._first = self._first or grid
+        numbers, shapes = self._polygons.near(grid)
+        inside = shapely.intersects(shapes, shapely.box(1e-6, 1e-6, grid.width - 1e-6, grid.height - 1e-6))
+        numbers, shapes = numbers[inside], shapes[inside]
+        if not len(numbers):
+            self._bare.append(name)
+            return
+        if (taken := self._polygons.placed_by(grid)) is not None:
+            self._placed[taken] = None
+        self._lying[numbers] = True
+        open_ones = np.flatnonzero(~self._burning[numbers])
+        burnt = [index for index in open_ones if self._polygons.all_touched or covers_a_centre(shapes[index], grid)]
+        self._burning[numbers[burnt]] = True
+
+    @property
+    def lies(self) -> bool:
+        """Whether any polygon lies on any raster."""
+        return bool(self._lying.any())
+
+    def nowhere(self) -> str:
+        """The sentence that refuses labels of which none lies on any raster."""
+        path = self._polygons.path
+        said = f"no polygon of {path} lies on any of the {self._rasters} {self._what}s"
+        frame = self._polygons.frame
+        bounds = ", ".join(f"{value:.8g}" for value in frame.total_bounds)
+        place = f"bounds {bounds} ({'no CRS' if frame.crs is None else crs_text(frame.crs)})"
+        first = "" if self._first is None else f", the first {self._what} is {self._first.describe()}"
+        fix = "assign its CRS (ogr2ogr -a_srs EPSG:...)" if frame.crs is None else "check the CRS of both"
+        return f"{said}; check that they belong together: it has {place}{first}; {fix}"
+
+    def sentences(self, *, bare: bool = True, away: bool = True) -> list[str]:
+        """What to say of rasters without a polygon, of polygons on no raster, and of those that burn no pixel.
+
+        Args:
+            bare: speak of the first.
+            away: speak of the second.
+        """
+        path, count = self._polygons.path, len(self._polygons)
+        said = list(self._placed)
+        if self._bare and bare:
+            names = ", ".join(self._bare[:_NAMES])
+            more = f" and {len(self._bare) - _NAMES} more" if len(self._bare) > _NAMES else ""
+            then = "nothing is known there" if self._outside is None else f"all there is {self._outside}"
+            verb = "have" if len(self._bare) > 1 else "has"
+            bare_ones = f"{len(self._bare)} of {self._rasters} {self._what}s {verb} no polygon"
+            said.append(f"{bare_ones}: {names}{more}; {then}")
+        if away and (elsewhere := count - int(self._lying.sum())):
+            said.append(f"{elsewhere:,} of {count:,} polygons of {path} lie on no {self._what}")
+        if thin := int((self._lying & ~self._burning).sum()):
+            said.append(
+                f"{thin:,} of {count:,} polygons of {path} cover no pixel's centre, so nothing is burnt for them: "
+                "use --all-touched, or finer imagery"
+            )
+        return said
+
+
+def covers_a_centre(shape: Any, grid: Grid) -> bool:
+    """Whether a polygon in a grid's pixels (x = column, y = row) covers the centre of any of them."""
+    left, top, right, bottom = shapely.bounds(shape)
+    columns = max(0, int(np.ceil(left - 0.5))), min(grid.width, int(np.floor(right - 0.5)) + 1)
+    rows = max(0, int(np.ceil(top - 0.5))), min(grid.height, int(np.floor(bottom - 0.5)) + 1)
+    if columns[0] >= columns[1] or rows[0] >= rows[1]:
+        return False
+    within = left >= 0 and top >= 0 and right <= grid.width and bottom <= grid.height
+    if within and shape.area > _WIDE * shape.length:
+        return True
+    step = max(1, _PIXELS // (columns[1] - columns[0]))
+    upwards = shapely.transform(shape, lambda points: points * [1, -1])
+    return any(
+        _burns(upwards, Rect(row, columns[0], min(step, rows[1] - row), columns[1] - columns[0]))
+        for row in range(rows[0], rows[1], step)
+    )
+
+
+def _burns(shape: Any, rect: Rect) -> bool:
+    from rasterio.features import rasterize
+
+    place = Affine(1, 0, rect.left, 0, -1, -rect.top)
+    burnt: NDArray[np.uint8] = rasterize([shape], out_shape=rect.shape, transform=place, dtype="uint8")
+    return bool(burnt.any())

@@ -1,0 +1,163 @@
+"""The polygons of a vector file: one rule, for every command, of what counts as one and what is left out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from landseg.errors import VectorError
+from landseg.geo.buffering import buffered
+from landseg.geo.layers import read_layer
+from landseg.geo.vectorname import Name
+
+BUFFER = "remove them, or burn what lies near lines and points: --buffer METRES"
+"""What to do about lines and points where there is an option for it."""
+_POLYGONS = ("Polygon", "MultiPolygon")
+
+
+@dataclass(frozen=True)
+class PolygonFile:
+    """What a vector file says: valid polygons of an area, and their columns.
+
+    Attributes:
+        frame: a GeoDataFrame of Polygon and MultiPolygon in the file's CRS, without heights; features that have no
+            geometry are left out.
+        notes: what was left out or changed and how many features it was, as sentences.
+    """
+
+    frame: Any
+    notes: tuple[str, ...] = ()
+
+
+def read_polygons(name: Name, *, buffer_m: float | None = None, advice: str = BUFFER) -> PolygonFile:
+    """Return the polygons of a layer.
+
+    Features without a geometry are left out. Collections of polygons alone count as their polygons. Lines, points
+    and collections that hold any are refused unless ``buffer_m`` says how far around them on the ground counts as
+    theirs. Polygons that cross themselves are made valid, by the even-odd rule that burning goes by as well.
+
+    Args:
+        name: a file, or one of its layers, ``FILE:LAYER``.
+        buffer_m: metres around lines and points; polygons stay as they are.
+        advice: what to do about lines and points, for the sentence that refuses them.
+
+    Raises:
+        VectorError: the file cannot be read, holds no polygon, or lines or points, or metres mean nothing in it.
+    """
+    if buffer_m is not None and not (math.isfinite(buffer_m) and buffer_m > 0):
+        raise VectorError(f"--buffer {buffer_m:g}: expected a number of metres above 0, such as 2.5")
+    frame, notes = read_layer(name), []
+    whole = len(frame)
+    shapes = shapely.force_2d(np.array(frame.geometry, dtype=object))
+    there = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
+    if gone := int(whole - there.sum()):
+        notes.append(f"{name}: {_features(gone, whole)} without a geometry left out")
+    frame, shapes = frame[there], shapes[there]
+    if len(shapes):
+        shapes = _of_collections(shapes)
+        shapes, note = _areas(shapes, frame.crs, name=name, buffer_m=buffer_m, advice=advice)
+        notes += note
+        shapes, note = _valid(shapes, name=name)
+        notes += note
+        kept = shapely.area(shapes) > 0
+        if flat := int(len(kept) - kept.sum()):
+            notes.append(f"{name}: {_features(flat, whole)} whose outline encloses nothing left out")
+        frame, shapes = frame[kept], shapes[kept]
+    if not len(shapes):
+        raise VectorError(f"{name} holds no polygon; expected at least one")
+    return PolygonFile(frame.set_geometry(_series(shapes, frame)), tuple(notes))
+
+
+def _of_collections(shapes: NDArray[Any]) -> NDArray[Any]:
+    """Collections of polygons alone as these polygons; all others as they are."""
+    made = shapes.copy()
+    for index in np.flatnonzero(shapely.get_type_id(shapes) == shapely.GeometryType.GEOMETRYCOLLECTION):
+        parts = _parts(shapes[index])
+        if all(part.geom_type in _POLYGONS for part in parts):
+            made[index] = shapely.union_all([part if part.is_valid else shapely.make_valid(part) for part in parts])
+    return made
+
+
+def _parts(shape: shapely.Geometry) -> list[shapely.Geometry]:
+    """What a collection holds, those inside it included, without what is empty."""
+    if shape.geom_type != "GeometryCollection":
+        return [] if shape.is_empty else [shape]
+    return [part for one in shapely.get_parts(shape) for part in _parts(one)]
+
+
+def _areas(
+    shapes: NDArray[Any], crs: Any, *, name: Name, buffer_m: float | None, advice: str
+) -> tuple[NDArray[Any], list[str]]:
+    """Polygons for everything, or a refusal of what is none."""
+    kinds = np.array([shape.geom_type for shape in shapes])
+    other = ~np.isin(kinds, _POLYGONS)
+    if not other.any():
+        return shapes, []
+    found, counts = np.unique(kinds[other], return_counts=True)
+    told = ", ".join(f"{kind} ({count})" for kind, count in zip(found.tolist(), counts.tolist(), strict=True))
+    if buffer_m is None:
+        raise VectorError(f"{name}: expected polygons, found {told} among {len(shapes)} features; {advice}")
+    if odd := set(found.tolist()) - _BUFFERED:
+        raise VectorError(f"{name}: expected polygons, lines and points, found {', '.join(sorted(odd))}; remove them")
+    made = shapes.copy()
+    made[other] = [_joined(shape) for shape in shapes[other]]
+    try:
+        made[other] = _with_own_polygons(shapes[other], buffered(made[other], crs, buffer_m))
+    except VectorError as error:
+        raise VectorError(f"{name}: {error}") from error
+    return made, [f"{name}: {told} became areas, {buffer_m:g} m around"]
+
+
+_BUFFERED = {"Point", "MultiPoint", "LineString", "MultiLineString", "LinearRing", "GeometryCollection"}
+
+
+def _joined(shape: shapely.Geometry) -> shapely.Geometry:
+    """The lines and points of a collection."""
+    parts = [part for part in _parts(shape) if part.geom_type not in _POLYGONS]
+    return parts[0] if len(parts) == 1 else shapely.GeometryCollection(parts)
+
+
+def _with_own_polygons(shapes: NDArray[Any], around: NDArray[Any]) -> NDArray[Any]:
+    """What lies around lines and points, and the polygons that were in a collection with them."""
+    own = [[part for part in _parts(shape) if part.geom_type in _POLYGONS] for shape in shapes]
+    joined = [
+        shapely.union_all([area, *(p if p.is_valid else shapely.make_valid(p) for p in parts)]) if parts else area
+        for area, parts in zip(around, own, strict=True)
+    ]
+    made = np.empty(len(joined), dtype=object)
+    made[:] = joined
+    return made
+
+
+def _valid(shapes: NDArray[Any], *, name: Name) -> tuple[NDArray[Any], list[str]]:
+    """The polygons with those that cross themselves made valid; of what comes out, the areas."""
+    finite = np.isfinite(shapely.bounds(shapes)).all(axis=1)
+    if not finite.all():
+        strange = _features(int((~finite).sum()), len(shapes))
+        raise VectorError(f"{name}: {strange} with coordinates that are no numbers; remove them")
+    broken = ~shapely.is_valid(shapes)
+    if not broken.any():
+        return shapes, []
+    made = shapes.copy()
+    fixed = shapely.make_valid(shapes[broken])
+    made[broken] = [
+        shape if shape.geom_type in _POLYGONS else shapely.union_all([p for p in _parts(shape) if p.area > 0])
+        for shape in fixed
+    ]
+    changed = f"{name}: {_features(int(broken.sum()), len(shapes))} crossing themselves made valid"
+    return made, [changed]
+
+
+def _series(shapes: NDArray[Any], frame: Any) -> Any:
+    import geopandas
+
+    return geopandas.GeoSeries(shapes, index=frame.index, crs=frame.crs)
+
+
+def _features(count: int, whole: int) -> str:
+    return f"{count:,} of {whole:,} feature{'' if whole == 1 else 's'}"
