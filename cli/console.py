@@ -13,7 +13,7 @@ from typing import Any, TextIO
 
 import typer
 
-from landseg.untrusted import printable
+from landseg.untrusted import escaped, printable
 
 
 class _Stderr(logging.Handler):

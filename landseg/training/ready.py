@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
 from landseg.outputs import check_local
 from landseg.training.plain import PlainData
-from landseg.untrusted import read_toml
+from landseg.training.tomlfile import read_table
 
 RECIPE_SUFFIX = ".toml"
 
@@ -64,17 +63,3 @@ def _waits(output: Path) -> bool:
         return bool(read_card(output).not_measured)
     except LandsegError:
         return False
-
-
-def read_table(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file.
-
-    Raises:
-        TrainingError: a file that is missing or no TOML.
-    """
-    try:
-        return read_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error

@@ -15,10 +15,10 @@ from landseg.training.augment import AugmentOptions
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.objective import LossOptions
 from landseg.training.options import FitOptions
-from landseg.training.ready import read_table
 from landseg.training.sampler import SamplingOptions
 from landseg.training.source_spec import UNSTATED, SourceSpec
 from landseg.training.split import SplitOptions
+from landseg.training.tomlfile import read_table
 from landseg.training.typed import filled, shown
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
