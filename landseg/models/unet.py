@@ -20,6 +20,7 @@ from landseg.models.align import check_whole
 from landseg.models.backbones import Encoder, decoder_class, initialize_as_the_library
 
 _ATTENTION = {"none": None, "scse": "scse"}
+_REDUCTION = 16  # of channels, inside scse
 
 
 class UNet(nn.Module):
@@ -51,6 +52,11 @@ class UNet(nn.Module):
             check_whole("decoder_channels", channels)
         if attention not in _ATTENTION:
             raise ModelError(f"attention must be 'none' or 'scse', got {attention!r}")
+        if attention == "scse" and min(given) < _REDUCTION:
+            raise ModelError(
+                f"attention 'scse' squeezes channels to a {_REDUCTION}th of them and needs decoder_channels of at "
+                f"least {_REDUCTION}, got {list(given)}"
+            )
         self.encoder = encoder
         # Of an encoder that begins with stride 4 the first place holds the input, which no block takes (nor there).
         self.skips = [number for number in range(len(given) - 1) if encoder.strides[number] > 1][::-1]
@@ -63,6 +69,8 @@ class UNet(nn.Module):
                 for channels in zip(inputs, skipped, given, strict=True)
             ]
         )
+        for unused in self.blocks[len(self.skips) :]:
+            unused.attention1 = nn.Identity()  # the library makes one that never runs, of weights without a gradient
         self.ups = nn.ModuleList([encoder.upsampler(2, upsampler, channels=channels) for channels in inputs])
         self.score = nn.Conv2d(given[-1], classes, 3, padding=1)
         initialize_as_the_library(self.blocks, self.score)

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
@@ -52,7 +53,7 @@ class UPerNet(nn.Module):
         levels = encoder.channels[1:]  # strides 4, 8, 16, 32
         made: Any = decoder_class("upernet.decoder", "UPerNetDecoder")((0, *encoder.channels), decoder_channels=width)
         self.feature_norms = nn.ModuleList([ChannelNorm(channels, eps=1e-6) for channels in levels])
-        self.psp = _pyramid_pooling(levels[-1], width, pool_scales)
+        self.psp = PyramidPooling(levels[-1], width, pool_scales)
         self.laterals = nn.ModuleList([block.conv_norm_relu for block in made.fpn_lateral_blocks])
         self.fpn_conv_blocks, self.fusion_block = made.fpn_conv_blocks, made.fusion_block
         self.down = nn.ModuleList([encoder.upsampler(2) for _ in levels[1:]])
@@ -76,11 +77,24 @@ class UPerNet(nn.Module):
         return logits
 
 
-def _pyramid_pooling(inputs: int, outputs: int, scales: Sequence[int]) -> nn.Module:
-    made: nn.Module = decoder_class("upernet.decoder", "PSPModule")(inputs, outputs, sizes=tuple(scales))
-    for number, scale in enumerate(scales):
-        if scale == 1:
-            conv = nn.Conv2d(inputs, outputs, 1)
-            pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Sequential(conv, nn.Identity(), nn.ReLU(inplace=True)))
-            made.get_submodule("blocks")[number] = pooled  # type: ignore[operator]
-    return made
+class PyramidPooling(nn.Module):
+    """Means over the cells of grids that span the whole input, beside the features: (N, C, h, w) to (N, width, h, w).
+
+    Cells are spread evenly over the units whatever the size, and their means are interpolated between the middles of
+    the cells, so that a mean lies on what it is the mean of.
+    """
+
+    def __init__(self, inputs: int, width: int, scales: Sequence[int]) -> None:
+        super().__init__()
+        made: Any = decoder_class("upernet.decoder", "PSPModule")(inputs, width, sizes=tuple(scales))
+        self.blocks, self.out_conv = made.blocks, made.out_conv
+        for number, scale in enumerate(scales):
+            if scale == 1:
+                layers = nn.Conv2d(inputs, width, 1), nn.Identity(), nn.ReLU(inplace=True)
+                self.blocks[number] = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Sequential(*layers))
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = [block(x) for block in self.blocks]
+        means = [F.interpolate(mean, size=x.shape[-2:], mode="bilinear", align_corners=False) for mean in means]
+        y: Tensor = self.out_conv(torch.cat([x, *means], dim=1))
+        return y
