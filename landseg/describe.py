@@ -78,6 +78,10 @@ _PAPERS = {
     "fcn16s": "Long et al. 2015: with scores of pool4",
     "fcn8s": "Long et al. 2015: with scores of pool4 and pool3",
     "fpn": "Kirillov et al. 2019: a feature pyramid, its levels summed at stride 4",
+    "unet": "Ronneberger et al. 2015: the encoder's features beside upsampled ones, up to stride 1 (the blocks of "
+    "segmentation_models_pytorch's Unet)",
+    "upernet": "Xiao et al. 2018: pyramid pooling and a feature pyramid (the blocks of segmentation_models_pytorch's "
+    "UPerNet); pool_scales=[] makes its receptive field bounded",
 }
 
 

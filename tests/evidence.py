@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from landseg.models.align import Crop, GridMaxPool2d, Placed
+from landseg.models.align import ChannelNorm, Crop, GridMaxPool2d, Placed
 from landseg.models.trace import trace
 from landseg.models.upconv import Fractional, NailUnpool, Resize, Shuffle, Transposed
 from landseg.models.upconv_parts import BedOfNails, Skip, Winners
@@ -168,6 +168,7 @@ def thin(network: nn.Module) -> fx.GraphModule:
 
 _THIN: dict[type[nn.Module], Callable[..., nn.Module]] = {
     BedOfNails: _ThinNails,
+    ChannelNorm: lambda layer: nn.Identity(),
     Crop: _ThinCrop,
     Skip: _ThinSkip,
     nn.PixelShuffle: lambda layer: _ThinShuffle(),

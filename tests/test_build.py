@@ -26,7 +26,7 @@ def _trained_looking(network: nn.Module) -> nn.Module:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 70), (33, 64), (95, 40)])
-@pytest.mark.parametrize("arch", ["deeplab-v3plus", "fcn32s"])
+@pytest.mark.parametrize("arch", ["deeplab-v3plus", "fcn32s", "unet", "upernet"])
 @pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18"])
 def test_any_size_gives_full_resolution_logits(arch: str, encoder: str, size: tuple[int, int]) -> None:
     network = build_network(arch, encoder=encoder, bands=4, classes=3).eval()
@@ -55,7 +55,7 @@ def test_options_of_deeplab(output_stride: int, image_pooling: bool) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"arch": "unet"}, "no architecture 'unet'; use one of deeplab-v3plus"),
+        ({"arch": "linknet"}, "no architecture 'linknet'; use one of deeplab-v3plus"),
         ({"encoder": "resnet9"}, "no encoder 'resnet9'; use one of"),
         ({"bands": 0}, "bands must be at least 1"),
         ({"classes": 0}, "classes must be at least 1"),

@@ -18,8 +18,10 @@ from landseg.tiling.receptive import receptive_field
 from tests.evidence import centroid, evidence_of, span, thin
 
 NARROW = {"head_channels": 4, "decoder_channels": 4, "pyramid_channels": 4, "hidden": 4}
+# What an architecture that sees the whole input by default is bounded by.
+BOUNDED: dict[str, dict[str, Any]] = {"upernet": {"pool_scales": ()}}
 CASES: list[tuple[str, str, dict[str, Any]]] = [
-    (arch, encoder, {})
+    (arch, encoder, BOUNDED.get(arch, {}))
     for arch, entry in ARCHITECTURES.items()
     for encoder in sorted(ENCODERS)
     if entry.encoders is None or encoder in entry.encoders
@@ -48,9 +50,9 @@ SMALLEST = [
     *((arch, "resnet18") for arch, entry in ARCHITECTURES.items() if entry.encoders is None),
     *((arch, "vgg16") for arch in ("fcn32s", "fcn16s", "fcn8s", "fpn", "deeplab-largefov")),
 ]
-HALFWAY = {("fcn32s", "vgg16"), ("fcn16s", "vgg16"), ("fcn8s", "vgg16"), ("fpn", "vgg16")}
+HALFWAY = {("unet", "vgg16"), ("fcn32s", "vgg16"), ("fcn16s", "vgg16"), ("fcn8s", "vgg16"), ("fpn", "vgg16")}
 LEARNT = [
-    (arch, encoder, {"upsampler": kind})
+    (arch, encoder, {**BOUNDED.get(arch, {}), "upsampler": kind})
     for arch, encoder in SMALLEST
     for kind in UPCONVOLUTIONS
     if kind != "unpool" or (arch, encoder) not in HALFWAY
@@ -62,7 +64,9 @@ QUICK = {"resnet18", "vgg16", "efficientnet-lite0"}
 def small(arch: str, encoder: str, **options: Any) -> nn.Module:
     """The network for three bands and two classes, as narrow as its options let it be."""
     taken = architecture(arch, encoder).options
-    narrow = {name: value for name, value in NARROW.items() if name in taken}
+    narrow: dict[str, Any] = {name: value for name, value in NARROW.items() if name in taken}
+    if arch == "unet":
+        narrow["decoder_channels"] = (4,) * 5
     return build_network(arch, encoder=encoder, bands=3, classes=2, **{**narrow, **options})
 
 
@@ -122,6 +126,10 @@ class _Moved(nn.Module):
         ("fcn8s", "vgg16", {}, "upsamplers.1", 1),
         ("fcn16s", "vgg16", {"padding": 100}, "upsample", 1),
         ("fcn32s", "vgg16", {}, "upsample", 1),
+        ("unet", "resnet18", {}, "ups.2", 1),
+        ("unet", "vgg16", {}, "ups.4", 1),
+        ("upernet", "resnet18", {"pool_scales": ()}, "down.0", 1),
+        ("upernet", "resnet18", {"pool_scales": ()}, "ups.0", 1),
         ("deeplab-v3plus", "resnet18", {"upsampler": "shuffle"}, "to_low_level.steps.1.conv", 1),
         ("fpn", "resnet18", {"upsampler": "transposed"}, "up.3.2.steps.0.conv", 1),
         ("fpn", "vgg16", {"upsampler": "fractional"}, "upsample.steps.1.conv", 1),
@@ -194,6 +202,16 @@ def test_twin_upconvolutions_that_begin_at_random_or_nearest_are_found_out(kind:
         ({"arch": "fpn", "norm": "layer"}, "norm must be 'batch' or 'group'"),
         ({"arch": "fpn", "norm": "group", "head_channels": 20}, "32 divides, got 20"),
         ({"arch": "deeplab-v2", "rates": ()}, "rates must be"),
+        ({"arch": "unet", "decoder_channels": (64, 32)}, r"takes 5 numbers, .* such as .*, got \[64, 32\]"),
+        ({"arch": "unet", "decoder_channels": 256}, r"takes 5 numbers, .*, got \[256\]"),
+        ({"arch": "unet", "decoder_channels": (64, 32, 16, 8, 0)}, "whole number of at least 1, got 0"),
+        ({"arch": "unet", "attention": "cbam"}, "attention must be 'none' or 'scse', got 'cbam'"),
+        ({"arch": "unet", "attention": "scse", "decoder_channels": (64, 64, 32, 16, 8)}, "at least 16, got"),
+        ({"arch": "unet", "output_stride": 16}, "unet has no option output_stride; it takes decoder_channels, atten"),
+        ({"arch": "unet", "upsampler": "unpool"}, "an encoder whose units sit on pixels"),
+        ({"arch": "upernet", "decoder_channels": 0}, "whole number of at least 1, got 0"),
+        ({"arch": "upernet", "pool_scales": (1, 0)}, "pool_scales must be a whole number of at least 1, got 0"),
+        ({"arch": "upernet", "pool_scales": 6}, "pool_scales must be a list of whole numbers such as"),
         ({"arch": "deeplab-v3", "encoder": "timm:nosuch"}, "timm has no encoder 'nosuch'"),
         ({"arch": "deeplab-v3", "encoder": "timm:hf-hub:who/what"}, "there is no encoder"),
         ({"arch": "deeplab-v3plus", "encoder": "timm:convnext_atto"}, "use output_stride 32"),
@@ -212,3 +230,7 @@ def test_unbounded_networks_name_their_layer() -> None:
         field = receptive_field(small("fpn", "resnet18", **options))
         assert (field.unbounded_by or "").startswith(layer or "") and (field.radius is None) == (layer is not None)
     assert "pool" in (receptive_field(small("deeplab-v3", "resnet18", image_pooling=True)).unbounded_by or "")
+    attentive = {"attention": "scse", "decoder_channels": (16,) * 5}
+    for arch, options, layer in (("unet", attentive, "blocks.0.attention1"), ("upernet", {}, "psp.bl")):
+        field = receptive_field(small(arch, "resnet18", **options))
+        assert (field.unbounded_by or "").startswith(layer) and field.halo is None and field.stride == 32

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,7 +47,9 @@ def crops() -> Examples:
 def train(arch: str, examples: Examples) -> nn.Module:
     """The architecture on the smallest encoder that it goes with, after STEPS steps on all examples; in eval mode."""
     encoder = (ARCHITECTURES[arch].encoders or ("efficientnet-lite0",))[0]
-    narrow = {key: value for key, value in NARROW.items() if key in architecture(arch, encoder).options}
+    narrow: dict[str, Any] = {key: value for key, value in NARROW.items() if key in architecture(arch, encoder).options}
+    if arch == "unet":
+        narrow["decoder_channels"] = (64, 32, 32, 16, 16)
     pixels, target = examples
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

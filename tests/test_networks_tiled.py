@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landseg.models import align
-from landseg.models.align import Enlarge, Fill, GridMaxPool2d, Shrink
+from landseg.models.align import ChannelNorm, Enlarge, Fill, GridMaxPool2d, Shrink
 from landseg.models.fold import fold_batch_norm
 from landseg.models.upsampler import Cascade
 from landseg.tiling.receptive import receptive_field
@@ -29,6 +29,9 @@ NETWORKS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "v3plus": ("deeplab-v3plus", "vgg16", {"output_stride": 32}),
     "fpn": ("fpn", "resnet18", {}),
     "fpn on half-way units": ("fpn", "vgg16", {}),
+    "unet": ("unet", "resnet18", {}),
+    "unet on half-way units": ("unet", "vgg16", {}),
+    "upernet without pooling": ("upernet", "resnet18", {"pool_scales": ()}),
 }
 names: list[Any] = list(NETWORKS)
 learnt = [f"{arch} on {encoder}, {options['upsampler']}" for arch, encoder, options in LEARNT]
@@ -49,7 +52,7 @@ def slim(network: nn.Module) -> nn.Module:
             if isinstance(child, nn.Conv2d):
                 how = {key: getattr(child, key) for key in ("stride", "padding", "dilation")}
                 setattr(parent, name, nn.LazyConv2d(2 if child.out_channels == 2 else 4, child.kernel_size, **how))  # type: ignore[arg-type]
-            elif isinstance(child, nn.modules.batchnorm._BatchNorm | nn.ReLU | nn.ReLU6):
+            elif isinstance(child, nn.modules.batchnorm._BatchNorm | ChannelNorm | nn.ReLU | nn.ReLU6):
                 setattr(parent, name, nn.LeakyReLU(0.4))
     network.eval()(torch.zeros(1, 3, 8, 8))
     return network
@@ -140,6 +143,7 @@ def _pool(kernel: int, dilation: int) -> nn.Module:
         (_pool(2, 2),),
         (_pool(3, 4),),
         (Fill(8), GridMaxPool2d(2, 2)),
+        (ChannelNorm(3),),
         (align.BilinearDeconv(3, 2, padding=1, learned=False), align.Crop(2)),
     ],
     ids=lambda layers: " ".join(map(repr, layers)),

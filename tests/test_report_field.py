@@ -43,13 +43,16 @@ FAMILIES = [
     ("fcn32s", "resnet18"),
     ("fcn8s", "vgg16"),
     ("fpn", "resnet18"),
+    ("unet", "resnet18"),
 ]
 NARROW = {"head_channels": 8, "decoder_channels": 8, "pyramid_channels": 8}
 
 
 def small(arch: str, encoder: str) -> nn.Module:
     taken = architecture(arch, encoder).options
-    narrow = {name: value for name, value in NARROW.items() if name in taken}
+    narrow: dict[str, Any] = {name: value for name, value in NARROW.items() if name in taken}
+    if arch == "unet":
+        narrow["decoder_channels"] = (8,) * 5
     return build_network(arch, encoder=encoder, bands=1, classes=2, **narrow)
 
 

@@ -114,6 +114,14 @@ class Fill(Placed):
         return f"multiple={self.multiple}"
 
 
+class ChannelNorm(Placed, nn.LayerNorm):
+    """Layer norm over the channels of each unit by itself: (N, C, h, w) in and out, no pixel sees another."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        units = x.permute(0, 2, 3, 1)
+        return F.layer_norm(units, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
+
+
 class BilinearDeconv(Placed, nn.ConvTranspose2d):
     """Each channel's own transposed convolution of kernel ``2 * factor``, bilinear to begin with.
 

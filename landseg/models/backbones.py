@@ -6,6 +6,8 @@ The only module that imports segmentation_models_pytorch. Weights are in landseg
 from __future__ import annotations
 
 import re
+from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ from landseg.models.pretrained import load_encoder_weights
 from landseg.models.upsampler import upsampler
 from landseg.models.vgg import CHANNELS, VGG16
 
-__all__ = ["ENCODERS", "Encoder", "load_encoder_weights"]
+__all__ = ["ENCODERS", "Encoder", "decoder_class", "initialize_as_the_library", "load_encoder_weights"]
 
 # landseg's name -> segmentation_models_pytorch's; vgg16 is landseg's own
 ENCODERS = {
@@ -44,6 +46,19 @@ def check_encoder(name: str) -> None:
     """
     if name not in ENCODERS and not _TIMM.fullmatch(name):
         raise ModelError(f"there is no encoder {name!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
+
+
+def decoder_class(module: str, name: str) -> Any:
+    """Return a class of segmentation_models_pytorch's decoders, by its module and name."""
+    return getattr(import_module(f"segmentation_models_pytorch.decoders.{module}"), name)
+
+
+def initialize_as_the_library(decoder: nn.Module, head: nn.Module) -> None:
+    """Fill a decoder and its last layer with the initial weights that segmentation_models_pytorch gives them."""
+    from segmentation_models_pytorch.base import initialization
+
+    initialization.initialize_decoder(decoder)
+    initialization.initialize_head(head)
 
 
 class Encoder(nn.Module):

@@ -18,7 +18,9 @@ from landseg.models.deeplab_v2 import DeepLabV2
 from landseg.models.fcn import VGGFCN, FCN32s
 from landseg.models.fpn import SemanticFPN
 from landseg.models.largefov import LargeFOV
+from landseg.models.unet import UNet
 from landseg.models.upconv import uneven
+from landseg.models.upernet import UPerNet
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +84,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     "fcn16s": Architecture(VGGFCN, {**_FCN, "at_once": False}, encoders=_VGG, fixed={"skips": 1}),
     "fcn8s": Architecture(VGGFCN, {**_FCN, "at_once": False}, encoders=_VGG, fixed={"skips": 2}),
     "fpn": Architecture(SemanticFPN, {"pyramid_channels": 256, "head_channels": 128, "norm": "batch", **_UP}),
+    "unet": Architecture(UNet, {"decoder_channels": (256, 128, 64, 32, 16), "attention": "none", **_UP}),
+    "upernet": Architecture(UPerNet, {"decoder_channels": 256, "pool_scales": (1, 2, 3, 6), **_UP}),
 }
 
 

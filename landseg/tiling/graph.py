@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from landseg.models.align import Crop, Enlarge, Fill, GridMaxPool2d, Shrink
+from landseg.models.align import ChannelNorm, Crop, Enlarge, Fill, GridMaxPool2d, Shrink
 from landseg.models.trace import trace
 from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
 from landseg.models.upsample import AlignedUpsample
@@ -57,6 +57,10 @@ def _whole(layer: Any) -> Unbounded:
     return Unbounded("a layer that reads the whole input")
 
 
+def _attention(layer: Any) -> Unbounded:
+    return Unbounded("attention, in which every unit of the input reads all others")
+
+
 def _norm(layer: Any) -> Operator | Unbounded:
     if layer.running_mean is None:
         return Unbounded("a batch norm without running statistics")
@@ -80,10 +84,12 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((Winners,), Largest),
     ((Skip,), Skipping),
     ((nn.modules.batchnorm._BatchNorm,), _norm),
+    ((ChannelNorm,), pointwise_layer),  # before what it is a kind of
     ((nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU), pointwise_layer),
     ((nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Softplus), pointwise_layer),
     ((nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm), _whole),
-    ((nn.MultiheadAttention, nn.Linear, nn.Flatten), _whole),
+    ((nn.MultiheadAttention,), _attention),
+    ((nn.Linear, nn.Flatten), _whole),
 )
 
 # Function or method -> what runs instead: the same function, never in place.
