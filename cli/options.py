@@ -16,7 +16,10 @@ Resume = Annotated[
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Precision = Annotated[
+    str,
+    typer.Option("--precision", help="auto, fp32, bf16 or fp16; auto depends on the processor, and so may the map."),
+]
 Memory = Annotated[int, typer.Option("--memory", metavar="MIB", help="Memory to stay below, in MiB.")]
 Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
@@ -41,6 +44,9 @@ Layer = Annotated[
 ]
 Background = Annotated[
     str | None, typer.Option("--background", metavar="CLASS", help="What lies outside the polygons of a vector file.")
+]
+StoredValues = Annotated[
+    bool, typer.Option("--stored-values", help="Take stored numbers as they are, whatever scale and offset say.")
 ]
 AoiText = Annotated[
     str | None,

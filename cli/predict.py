@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Overwrite, Precision, Resume, Sources, numbers
+from .options import Device, Json, Memory, Model, Overwrite, Precision, Resume, Sources, StoredValues, numbers
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg")
 
@@ -56,6 +56,7 @@ def command(
         typer.Option("--source-resolution", metavar="METRES", help="Of rasters without a coordinate system."),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Threads that read.")] = 2,
+    stored_values: StoredValues = False,
     memory: Memory = 3072,
     aoi: Annotated[
         str | None,
@@ -92,6 +93,7 @@ def command(
             resolution=resolution,
             source_resolution=source_resolution,
             workers=workers,
+            stored_values=stored_values,
             memory=memory,
             aoi=aoi,
             resume=resume,

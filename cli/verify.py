@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Sources, numbers
+from .options import Device, Json, Memory, Model, Sources, StoredValues, numbers
 from .predict import expand
 
 
@@ -25,6 +25,7 @@ def command(
     halo: Annotated[str, typer.Option("--halo", metavar="auto|exact|N", help="Context on each side.")] = "auto",
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; of both sides.")] = "fp32",
+    stored_values: StoredValues = False,
     memory: Memory = 3072,
     as_json: Json = False,
 ) -> None:
@@ -42,6 +43,7 @@ def command(
             halo=halo,
             device=device,
             precision=precision,
+            stored_values=stored_values,
             memory=memory,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())

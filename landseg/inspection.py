@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -12,13 +13,25 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
-from landseg.findings import ClassShare, Finding, about_classes, about_drawn, about_files, about_ground, some
+from landseg.findings import (
+    ClassShare,
+    Finding,
+    about_classes,
+    about_drawn,
+    about_files,
+    about_ground,
+    about_values,
+    some,
+)
 from landseg.geo.labelcolors import Colors, colors_of
 from landseg.geo.labelvalues import Meaning
 from landseg.geo.leftout import LeftOut
 from landseg.geo.legend import read_class_table
+from landseg.geo.members import refuse_mixed_members
+from landseg.geo.rescaled import alike, comparable
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import PERCENTILES
+from landseg.geo.valuetags import ValueTags
 from landseg.geo.vectorname import is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.report.imagery import Imagery
@@ -43,6 +56,7 @@ class InspectOptions:
         overwrite: replace it where it exists.
         buffer_m: metres around lines and points of a vector file that count as theirs; None: these are refused.
         label_colors: label rasters are pictures in the colours of the class table.
+        stored_values: count the numbers that images store, whatever scale and offset they declare.
     """
 
     classes: Path | None = None
@@ -54,6 +68,7 @@ class InspectOptions:
     overwrite: bool = False
     buffer_m: float | None = None
     label_colors: bool = False
+    stored_values: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,13 +142,17 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     files: list[Surveyed] = []
     opens: dict[Path, LabelsOf] = {}
     legend = Legend()
+    tags = None if options.stored_values else _tags(items)
     for number, (name, item) in enumerate(zip(names, items, strict=True)):
         opens[item.image] = opener(item, drawn, legend, table=named, colors=colors)
         labelled_by = str(item.labels) if item.labels else labels if drawn else None
         try:
+            shows = number in shown
             files.append(
-                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=number in shown)
+                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=shows, tags=tags)
             )
+            if not options.stored_values:
+                refuse_mixed_members([str(item.image)])
         except LandsegError as error:
             findings.append(Finding("unreadable", str(error)))
     if not files:
@@ -143,7 +162,8 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     classes, left_out = _shares(files, meaning), LeftOut()
     for one in files:
         left_out.merge(one.left_out_by(meaning))
-    findings += about_files(files) + about_ground(files) + about_classes(files, meaning, classes, drawn)
+    findings += about_files(files, stored_values=options.stored_values) + about_values(statistics)
+    findings += about_ground(files) + about_classes(files, meaning, classes, drawn)
     said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:
@@ -162,6 +182,17 @@ def _colors(table: ClassMap | None, labels: str | None) -> Colors:
     if table is None:
         raise ClassError("--label-colors needs the colours of the classes: name their table with --classes")
     return colors_of(table)
+
+
+def _tags(items: Sequence[Item]) -> tuple[ValueTags, ...] | None:
+    """The first image's scale and offset, where others declare different ones and can be brought over to them."""
+    found = []
+    for item in items:
+        with suppress(LandsegError), FileSource(item.image) as source:  # its survey says what is wrong
+            found.append(source.bands.value_tags)
+    others = [tags for tags in found[1:] if len(tags) == len(found[0])]
+    moved = any(not alike(tags, found[0]) and comparable(tags, found[0]) for tags in others)
+    return found[0] if moved else None
 
 
 def _check_sheet(options: InspectOptions) -> None:

@@ -6,16 +6,19 @@ import logging
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from landseg.errors import LandsegError, OutputError
+from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.address import label
 from landseg.geo.store import disk_errors
 from landseg.geo.targets import files_behind
-from landseg.models.bundle import Model, load_model
+from landseg.models.named import NamedModel, named_model
 from landseg.options import Options, is_folder
 from landseg.prediction import Prediction, Predictions
 from landseg.run import Lazy, Run
+
+if TYPE_CHECKING:
+    from landseg.models.bundle import Model
 
 __all__ = ["Options", "Prediction", "Predictions", "predict"]
 
@@ -50,14 +53,14 @@ def predict(
     every = [fspath(sources)] if isinstance(sources, (str, PathLike)) else [fspath(path) for path in sources]
     if not every:
         raise OutputError("no raster given: name at least one")
-    loaded = model if isinstance(model, Model) else load_model(None if model is None else fspath(model))
+    named = named_model(model)
     if not is_folder(output):
-        engine = Lazy(loaded, wanted)
+        engine = Lazy(named, wanted)
         return Run(engine, every, Path(output), wanted).result()
-    return _each(every, Path(output), loaded, wanted)
+    return _each(every, Path(output), named, wanted)
 
 
-def _each(sources: list[str], folder: Path, model: Model, options: Options) -> Predictions:
+def _each(sources: list[str], folder: Path, model: NamedModel, options: Options) -> Predictions:
     """One output a source; the model is prepared once."""
     stems = [Path(label(source)).stem for source in sources]
     twice = next((stem for stem in stems if stems.count(stem) > 1), None)
@@ -75,6 +78,8 @@ def _each(sources: list[str], folder: Path, model: Model, options: Options) -> P
     for source, stem, own in zip(sources, stems, per_source, strict=True):
         try:
             done.append(Run(engine, [source], folder / f"{stem}.tif", own, folders, inputs).result())
+        except ModelError:  # then it is wrong with every source
+            raise
         except Exception as error:  # whatever is wrong with one source, the rest go on
             name = label(source)
             failures[name] = text = _sentence(error).replace(source, name)

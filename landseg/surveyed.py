@@ -16,8 +16,10 @@ from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labelvalues import LabelValues, Meaning
 from landseg.geo.leftout import LeftOut, Reason
+from landseg.geo.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescaled
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
+from landseg.geo.valuetags import ValueTags
 from landseg.report.imagery import nearest
 from landseg.report.sheet import fitted
 from landseg.training.blocks import Blocks
@@ -40,6 +42,7 @@ class Surveyed:
     """What is in one image and its labels.
 
     Attributes:
+        value_tags: the scale and offset that each band declares.
         valid_px: pixels with data.
         values: labelled pixels with data, by value.
         label_fault: why the labels could not be read; None where they could, or where there are none.
@@ -56,6 +59,7 @@ class Surveyed:
     grid: Grid
     dtypes: tuple[str, ...]
     band_names: tuple[str | None, ...]
+    value_tags: tuple[ValueTags, ...] = ()
     valid_px: int = 0
     values: Counter[float] = field(default_factory=Counter)
     label_fault: str | None = None
@@ -102,14 +106,28 @@ class Surveyed:
             "resolution_m": self.grid.resolution_m,
             "bands": len(self.dtypes),
             "dtypes": sorted(set(self.dtypes)),
+            **self._tags_json(),
             "nodata_share": 1 - self.valid_px / self.pixels,
             "pixels_by_class": by_class,
             "left_out": self.left_out_by(meaning).to_json(),
         }
 
+    def _tags_json(self) -> dict[str, Any]:
+        """Scale and offset a band, where any is declared."""
+        if not any(one.declared for one in self.value_tags):
+            return {}
+        return {"scale": [one.scale for one in self.value_tags], "offset": [one.offset for one in self.value_tags]}
+
 
 def survey(
-    name: str, path: Path, labels: str | None, open_labels: LabelsOf, statistics: Statistics, *, picture: bool
+    name: str,
+    path: Path,
+    labels: str | None,
+    open_labels: LabelsOf,
+    statistics: Statistics,
+    *,
+    picture: bool,
+    tags: tuple[ValueTags, ...] | None = None,
 ) -> Surveyed:
     """Read an image and its labels once, in pieces, and add its values to the statistics of all.
 
@@ -120,13 +138,20 @@ def survey(
         open_labels: see LabelsOf; a LandsegError of it or of reading is the label's fault, and kept.
         statistics: of all images; changed only if the whole image can be read.
         picture: keep labels for a small picture.
+        tags: scale and offset that values are brought over to before they are counted, where they can be; None
+            counts them as they are stored.
 
     Raises:
         LandsegError: the image cannot be read.
+        BandError: it holds palette indices.
     """
     with FileSource(path) as source:
-        found = Surveyed(name, path, labels, source.grid, source.dtypes, source.band_names)
-        own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, source.dtypes, strict=True)}
+        refuse_indices(source, NO_BRIGHTNESS)
+        have = source.bands.value_tags
+        found = Surveyed(name, path, labels, source.grid, source.dtypes, source.band_names, have)
+        moved = None if tags is None or len(tags) != source.count or not comparable(have, tags) else tags
+        dtypes = source.dtypes if moved is None else ("float32",) * source.count
+        own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, dtypes, strict=True)}
         found.odd_alpha = _odd_alpha(source)
         opened = _opened(open_labels, found)
         thumb = _Thumb(source.grid.shape) if picture else None
@@ -137,6 +162,8 @@ def survey(
                 hashed.update(pixels, valid)
                 sketcher.update(rect, pixels, valid)
                 found.valid_px += int(valid.sum())
+                if moved is not None:
+                    pixels = rescaled(pixels, [one.onto(to) for one, to in zip(have, moved, strict=True)], "float32")
                 for band, one in zip(pixels, own.values(), strict=True):
                     one.update(band[valid].astype(one.dtype, copy=False))
                 if opened is not None and found.label_fault is None:

@@ -11,14 +11,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from landseg.errors import OutputError, TrainingError
+from landseg.errors import TrainingError
 from landseg.geo.leftout import LeftOut
 from landseg.geo.store import disk_errors
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Metrics
-from landseg.models.shipped import SUFFIX
 from landseg.models.transfer import transferred
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
@@ -28,12 +27,14 @@ from landseg.training.checkpoint import LAST
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import settled
 from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.declared import with_declared_tags
 from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
 from landseg.training.fit import Scaling, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
 from landseg.training.objective import objective
+from landseg.training.ready import refuse_existing
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.samples import SamplePictures
@@ -116,10 +117,11 @@ def train(
     recipe = fully_named(recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(data))
     output = Path(output)
     folder = output.with_suffix(".run")
-    _refuse_existing(output, folder, resume=resume, overwrite=overwrite)
+    refuse_existing(output, folder, resume=resume, overwrite=overwrite)
     figures = None if metrics_from is None else read_card(metrics_from).metrics
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
+    recipe = with_declared_tags(recipe, Path(data), report)
     sources = data_sources(recipe, Path(data))  # hours before the card needs them: they read every file
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
@@ -146,7 +148,8 @@ def train(
     card = card_of(recipe, network, sources, keep_out=keep_out, figures=figures, statistics=statistics)
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
-        kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
+        stored = bool(recipe.sampling.stored_values)
+        kept = [Kept(scene, *_file_of(scene, opened), stored_values=stored) for scene in made.kept]
         figures = measure(Model(network, card, output, ""), kept, folder / "kept", measured_on=made.how)
         card = replace(card, metrics=figures)
     save_model(output, network, card, overwrite=overwrite)
@@ -191,19 +194,6 @@ def _fitted(
     )
     recipe.write(folder / RECIPE)
     return trained
-
-
-def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
-    if output.suffix != SUFFIX:  # all that saving would refuse is refused before the hours of learning
-        raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists; pass --overwrite to replace it or choose another name")
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is to be the run's folder, but is a file: move it or choose another output")
-    if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
-        raise TrainingError(f"{folder} holds an earlier run; pass --resume to go on or --overwrite to start again")
 
 
 def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Callable[[str], None]) -> _Parts:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 import landseg.predict
 import landseg.verify
 from landseg.cli.main import app
+from landseg.models.named import NamedModel
 
 Write = Callable[..., Path]
 FAST = ["--device", "cpu", "--precision", "fp32"]
@@ -20,7 +21,7 @@ FAST = ["--device", "cpu", "--precision", "fp32"]
 @pytest.fixture(autouse=True)
 def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (landseg.predict, landseg.verify):
-        monkeypatch.setattr(module, "load_model", lambda _: MODEL)
+        monkeypatch.setattr(module, "named_model", lambda _: NamedModel(MODEL))
 
 
 def run(*arguments: object) -> "tuple[int, str, str]":

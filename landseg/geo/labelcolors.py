@@ -109,7 +109,7 @@ def label_source(
         BandError: several bands of class values; or with ``colors`` no picture.
         ClassError: a palette whose colours are those of other classes than its values.
     """
-    source = open_source(paths)
+    source = open_source(paths, stored_values=True)
     try:
         if colors is not None and not _is_palette(source, colors):
             return ColorLabels(source, colors)

@@ -14,7 +14,9 @@ from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.positions import mover, needed_for, pixel_ratio
 from landseg.geo.resample import finish, work_dtype
+from landseg.geo.rescaled import RescaledSource, brought_over
 from landseg.geo.source import FileSource, Pixels, Source
+from landseg.geo.valuetags import tags_text
 
 EDGE_POINTS = 33  # along each edge of a member, to find the extent of its curved outline
 WARP_PIXELS = 1 << 20  # a warped rectangle is worked on in parts of at most so many pixels
@@ -33,18 +35,28 @@ class _Member:
 class MosaicSource(Source):
     """Several rasters as one: the first one's pixels, extended to hold them all; the first valid pixel wins.
 
+    Members that declare another scale and offset are brought over to the first one's, unless stored values are asked
+    for: the mosaic then holds floats.
+
     Raises:
-        BandError: members with other bands, dtypes or colours than the first.
+        BandError: members with other bands, dtypes or colours than the first, or of which some alone declare a scale.
         GridError: a member that cannot be placed, because it or the first has no CRS.
     """
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]], bands: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        bands: Sequence[int] | None = None,
+        *,
+        stored_values: bool = False,
+    ) -> None:
         opened: list[FileSource] = []
         try:
             for path in paths:
                 opened.append(FileSource(path, bands))
                 _check_bands(opened[0], opened[-1])
-            members = [_place(source, opened[0]) for source in opened]
+            alike = opened if stored_values else [_like_first(source, opened[0]) for source in opened]
+            members = [_place(source, opened[0]) for source in alike]
         except BaseException:
             for source in opened:
                 source.close()
@@ -55,7 +67,15 @@ class MosaicSource(Source):
             extent = extent.union(member.rect)
         self._members = [_Member(member.source, member.rect.relative_to(extent)) for member in members]
         name = f"{first.name} and {len(opened) - 1} more"
-        super().__init__(name, sum((s.paths for s in opened), ()), first.grid.crop(extent), first.bands)
+        paths_of = sum((s.paths for s in opened), ())
+        dtype = np.result_type(*(source.dtype for source in alike)).name
+        super().__init__(name, paths_of, first.grid.crop(extent), first.bands, dtype=dtype)
+        self._indexed = next((source.name for source in opened if source.bands.indexed), None)
+        self.notes = _notes([source for source in alike if isinstance(source, RescaledSource)], first)
+
+    @property
+    def indexed(self) -> str | None:
+        return self._indexed
 
     def close(self) -> None:
         for member in self._members:
@@ -88,7 +108,8 @@ class WarpedSource(Source):
     """
 
     def __init__(self, base: Source, grid: Grid) -> None:
-        super().__init__(base.name, base.paths, grid, base.bands)
+        super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
+        self.notes = base.notes
         step = pixel_ratio(base.grid, grid)
         self.base = base.at_scale(step) if step > SHRINK else base
         self._local = threading.local()
@@ -149,6 +170,21 @@ class WarpedSource(Source):
 
     def _files(self) -> list[dict[str, Any]]:
         return self.base._files()
+
+
+def _like_first(source: FileSource, first: FileSource) -> Source:
+    """The source with its stored numbers as the first one has them."""
+    return brought_over(source, first.bands.value_tags, like=first.name)
+
+
+def _notes(moved: Sequence[RescaledSource], first: FileSource) -> tuple[str, ...]:
+    """A sentence about the members that were brought over, by the tags that they declare."""
+    kinds: dict[str, list[str]] = {}
+    for source in moved:
+        kinds.setdefault(tags_text(source.base.bands.value_tags), []).append(source.name)
+    others = {text: f" and {len(names) - 1} more" if len(names) > 1 else "" for text, names in kinds.items()}
+    said = [f"{text} ({names[0]}{others[text]})" for text, names in kinds.items()]
+    return (f"{'; '.join(said)} brought over to {tags_text(first.bands.value_tags)} ({first.name})",) if said else ()
 
 
 def _check_bands(first: FileSource, other: FileSource) -> None:

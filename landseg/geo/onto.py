@@ -17,7 +17,8 @@ class ShiftedSource(Source):
     """Another source with this grid's pixels, that begins and ends elsewhere; beyond it nothing is valid."""
 
     def __init__(self, base: Source, grid: Grid, place: Rect) -> None:
-        super().__init__(base.name, base.paths, grid, base.bands)
+        super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
+        self.notes = base.notes
         self.base = base
         self._place = place
 

@@ -25,6 +25,7 @@ from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
 from landseg.geo.tiffnodata import integer_nodata
+from landseg.geo.valuetags import ValueTags
 from landseg.geo.vrt import missing_member
 
 CACHE_MIB = 256
@@ -69,6 +70,7 @@ class RasterInfo:
         overviews: the first band's, as factors of reduction.
         files: the file and everything that GDAL reads with it, such as a VRT's members.
         tags: the metadata of the whole raster.
+        values: what stored numbers mean: the declared scale and offset of each band.
     """
 
     grid: Grid
@@ -82,6 +84,7 @@ class RasterInfo:
     overviews: tuple[int, ...]
     files: tuple[str, ...]
     tags: dict[str, str]
+    values: tuple[ValueTags, ...]
 
 
 class _Handle:
@@ -244,6 +247,7 @@ class RasterFile:
             overviews=tuple(dataset.overviews(1)),
             files=tuple(dataset.files),
             tags=dict(dataset.tags()),
+            values=tuple(ValueTags.of(*pair) for pair in zip(dataset.scales, dataset.offsets, strict=True)),
         )
 
     def _unreadable(self, rect: Rect, error: BaseException) -> RasterError:

@@ -19,6 +19,11 @@ MADE_WITH = "LANDSEG_MADE_WITH"
 CLASSES = "LANDSEG_CLASSES"
 """The tag that holds the class table as JSON: without it, a raster of probabilities has names but no values."""
 
+_GOES_ON = {
+    "precision": "--precision auto chooses for the processor, --precision {} goes on",
+    "device": "--device {} goes on",
+}
+"""How to go on where a signature differs in what the computer may have chosen."""
 _FILES = 20  # of a mosaic that are told one by one
 
 
@@ -73,7 +78,7 @@ def changes(tags: Mapping[str, str], signature: Mapping[str, Any]) -> list[str]:
     """What differs between the run that left ``tags`` and one of ``signature``; nothing where the tags don't say.
 
     >>> changes({MADE_WITH: made_with({"precision": "bf16"})}, {"precision": "fp32"})
-    ['precision bf16, now asked for is fp32']
+    ['precision bf16, now asked for is fp32 (--precision auto chooses for the processor, --precision bf16 goes on)']
     """
     try:
         old = json.loads(tags[MADE_WITH])
@@ -81,7 +86,19 @@ def changes(tags: Mapping[str, str], signature: Mapping[str, Any]) -> list[str]:
         return []
     before, now = _leaves(old), _leaves(json.loads(made_with(signature)))
     differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    return [f"{key} {_short(before.get(key))}, now asked for is {_short(now.get(key))}" for key in differing]
+    return [
+        f"{key} {_short(before.get(key))}, now asked for is {_short(now.get(key))}{goes_on(key, before.get(key))}"
+        for key in differing
+    ]
+
+
+def goes_on(key: str, before: Any) -> str:
+    """Return, in brackets, the option that repeats what an earlier run had; nothing where options say so themselves.
+
+    >>> goes_on("device", "cpu"), goes_on("halo", 32)
+    (' (--device cpu goes on)', '')
+    """
+    return f" ({_GOES_ON[key].format(before)})" if key in _GOES_ON and before else ""
 
 
 def refuse_changed(path: Path, signature: Mapping[str, Any]) -> None:

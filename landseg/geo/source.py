@@ -29,13 +29,19 @@ class Source(ABC):
         paths: what it was opened from.
         grid: the pixels that `read` is asked for.
         bands: the chosen bands.
+        notes: sentences about members that were brought over to the scale and offset of others.
     """
 
-    def __init__(self, name: str, paths: tuple[str, ...], grid: Grid, bands: BandTable) -> None:
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, name: str, paths: tuple[str, ...], grid: Grid, bands: BandTable, *, dtype: str | None = None
+    ) -> None:
         self.name = name
         self.paths = paths
         self.grid = grid
         self.bands = bands
+        self._dtype = dtype or bands.dtype
 
     @property
     def count(self) -> int:
@@ -44,8 +50,8 @@ class Source(ABC):
 
     @property
     def dtype(self) -> str:
-        """dtype of what `read` returns."""
-        return self.bands.dtype
+        """dtype of what `read` returns: that of the bands, or a float where stored numbers are brought over."""
+        return self._dtype
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -66,6 +72,11 @@ class Source(ABC):
     def colorinterp(self) -> tuple[str, ...]:
         """Colour interpretation of the chosen bands: "red", "gray", "undefined" ..."""
         return self.bands.colorinterp
+
+    @property
+    def indexed(self) -> str | None:
+        """The name of a raster whose chosen bands hold indices of a colour table; None where none does."""
+        return self.name if self.bands.indexed else None
 
     @property
     def nodata(self) -> float | None:
@@ -108,13 +119,20 @@ class Source(ABC):
 
     def fingerprint(self) -> dict[str, Any]:
         """What identifies the pixels, as JSON: files with size and time of change, grid, bands, dtype."""
+        declared = [[one.scale, one.offset] for one in self.bands.value_tags]
         return {
             "files": self._files(),
             "grid": self.grid.to_json(),
             "bands": list(self.bands.numbers),
             "dtype": self.dtype,
             "nodata": [None if value is None else str(value) for value in self.bands.nodata],
+            **({"values": declared} if any(one.declared for one in self.bands.value_tags) else {}),
         }
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """(height, width) of the blocks that it is cheaply read by: rows, where no single file says otherwise."""
+        return 1, self.grid.width
 
     @abstractmethod
     def close(self) -> None:
@@ -156,6 +174,10 @@ class FileSource(Source):
             if color == "alpha" and number not in table.numbers
         )
 
+    @property
+    def block(self) -> tuple[int, int]:
+        return self.file.info.block
+
     def close(self) -> None:
         self.file.close()
 
@@ -184,7 +206,8 @@ class ScaledSource(Source):
     """Another source with pixels `factor` times as large."""
 
     def __init__(self, base: Source, factor: float) -> None:
-        super().__init__(base.name, base.paths, base.grid.scaled(factor), base.bands)
+        super().__init__(base.name, base.paths, base.grid.scaled(factor), base.bands, dtype=base.dtype)
+        self.notes = base.notes
         self.base = base
         self.factor = factor
 
@@ -219,12 +242,14 @@ def open_source(
     *,
     bands: Sequence[int] | None = None,
     resolution_factor: float = 1.0,
+    stored_values: bool = False,
 ) -> Source:
     """The pixels of one raster, or of several as one mosaic on the first one's grid.
 
     A path is anything GDAL opens: a file, a VRT, /vsizip/..., the address of a remote GeoTIFF. `bands`
     are 1-based, in the order wanted, and may repeat; by default every band but alpha. `resolution_factor` is
-    that of `at_scale`.
+    that of `at_scale`. Members of a mosaic whose scale and offset differ are brought over to the first one's, or
+    with `stored_values` taken as they are stored.
 
     Raises:
         RasterError: a raster cannot be opened.
@@ -236,5 +261,8 @@ def open_source(
     many = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not many:
         raise GridError("no raster given: name at least one")
-    source: Source = FileSource(many[0], bands) if len(many) == 1 else MosaicSource(many, bands)
+    if len(many) == 1:
+        source: Source = FileSource(many[0], bands)
+    else:
+        source = MosaicSource(many, bands, stored_values=stored_values)
     return source.at_scale(resolution_factor)

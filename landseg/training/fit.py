@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -118,15 +117,15 @@ def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bo
     with fitting(folder / LAST):
         network.load_state_dict(checkpoint.network)
         average.model.load_state_dict(checkpoint.average)
-    _say_changes(checkpoint.options, options)
-    return Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
+    run = Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
+    _say_changes(checkpoint.options, run.resolved)
+    return run
 
 
-def _say_changes(before: Any, options: FitOptions) -> None:
-    """A run may go on with other options; it is then another run than the undisturbed one, and says so."""
-    now = asdict(options)
+def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Warn of options other than before: a run may go on with them, and is another than the undisturbed one."""
     for name in sorted(set(before) & set(now) - _HARMLESS):
-        if before[name] != now[name]:
+        if before[name] not in (now[name], "auto"):  # checkpoints kept the word, not what it had stood for
             _log.warning("resumed with %s %s in place of %s", name, now[name], before[name])
 
 

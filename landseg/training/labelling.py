@@ -19,8 +19,10 @@ from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, crs_text
 from landseg.geo.labelcolors import Colors, label_source
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.source import FileSource
+from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.source import FileSource, Source
 from landseg.geo.truth import class_indices
+from landseg.geo.valuetags import ValueTags
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
@@ -119,13 +121,19 @@ class CoarseRaster:
 
 @dataclass(frozen=True)
 class Opener:
-    """Opens an image and what it is labelled by; can be pickled."""
+    """Opens an image and what it is labelled by; can be pickled.
+
+    Attributes:
+        tags: scale and offset that the stored numbers of the image's first bands are brought over to; None takes
+            them as they are.
+    """
 
     image: Path
     bands: tuple[int, ...] | None
     labels: tuple[Labels | Burnt | Targets, ...]
     classes: int
     coarse: CoarseRaster | None = None
+    tags: tuple[ValueTags, ...] | None = None
 
     def __call__(self) -> Opened:
         """The files, open.
@@ -133,9 +141,12 @@ class Opener:
         Raises:
             RasterError, GridError, BandError: one of them cannot be, or does not fit the other.
         """
-        source = FileSource(self.image, self.bands)
+        source: Source = FileSource(self.image, self.bands)
         opened: list[Targets] = []
         try:
+            if self.tags is not None:
+                more = source.bands.value_tags[len(self.tags) :]  # of bands that only labels look at
+                source = brought_over(source, (*self.tags, *more), like="the recipe's bands have")
             for one in self.labels:
                 opened.append(_targets(one, source.grid))
             coarse = None if self.coarse is None else _coarse(self.coarse, source.grid)
@@ -144,7 +155,8 @@ class Opener:
             for targets in opened:
                 targets.close()
             raise
-        return Opened(source, opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes), coarse)
+        targets = opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes)
+        return Opened(source, targets, coarse, stored=self.tags is None)
 
 
 def _coarse(raster: CoarseRaster, grid: Grid) -> CoarseLabels:
@@ -166,12 +178,14 @@ def check_fit(openers: Sequence[Opener]) -> None:
 
     Raises:
         TrainingError: all that do not, by what is wrong with them.
+        BandError: an image of palette indices.
     """
     wrong: dict[str, list[str]] = {}
     bands: Counter[tuple[int, str]] = Counter()
     seen: list[tuple[Path, tuple[int, str]]] = []
     for opener in openers:
         with FileSource(opener.image, opener.bands) as source:
+            refuse_indices(source, NO_BRIGHTNESS)
             grid, kind = source.grid, (source.count, source.dtype)
         bands[kind] += 1
         seen.append((opener.image, kind))

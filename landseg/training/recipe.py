@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import OutputError, TrainingError
+from landseg.geo.valuetags import ValueTags
 from landseg.training.augment import AugmentOptions
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.objective import LossOptions
 from landseg.training.options import FitOptions
+from landseg.training.ready import read_table
 from landseg.training.sampler import SamplingOptions
 from landseg.training.source_spec import UNSTATED, SourceSpec
 from landseg.training.split import SplitOptions
@@ -46,16 +47,38 @@ _SECTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class BandSpec:
-    """A band's name and scaling: the network sees (raw - mean) / std."""
+    """A band's name and scaling: the network sees (raw - mean) / std.
+
+    ``scale`` and ``offset`` are what imagery declares whose raw numbers these are, value = raw * scale + offset;
+    other imagery is brought over to them. None: what the first image declares.
+    """
 
     name: str
     mean: float
     std: float
     common_name: str | None = None
+    scale: float | None = None
+    offset: float | None = None
 
     def __post_init__(self) -> None:
+        if self.scale == 0:
+            raise TrainingError(f"band {self.name!r}: scale is what raw numbers are multiplied with, not 0")
         if not self.std > 0:
             raise TrainingError(f"band {self.name!r}: std is what its values are divided by, above 0, got {self.std}")
+
+    @property
+    def tags(self) -> ValueTags:
+        """What its raw numbers mean."""
+        return ValueTags(1.0 if self.scale is None else self.scale, self.offset or 0.0)
+
+    def under(self, tags: ValueTags) -> BandSpec:
+        """Return the band with tags that imagery declares; itself where it declares none."""
+        return replace(self, scale=tags.scale, offset=tags.offset) if tags.declared else self
+
+    @property
+    def says_tags(self) -> bool:
+        """Whether the recipe says so, and need not be completed from the images."""
+        return self.scale is not None or self.offset is not None
 
 
 @dataclass(frozen=True)
@@ -131,20 +154,6 @@ class Recipe:
             path.write_text(tomli_w.dumps(self.table()), encoding="utf-8")
         except OSError as error:
             raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def read_table(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file.
-
-    Raises:
-        TrainingError: a file that is missing or no TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -14,7 +14,9 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.leftout import LeftOut, Reason
+from landseg.geo.rescaled import rescaled
 from landseg.geo.source import Source
+from landseg.geo.valuetags import ValueTags
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.pool import POOL
 from landseg.training.targets import Strange, Targets
@@ -175,11 +177,27 @@ class ArrayScene(Scene):
 
 @dataclass(frozen=True)
 class Opened:
-    """The files of one scene: the imagery and what its targets are made from, on one grid."""
+    """The files of one scene: the imagery and what its targets are made from, on one grid.
+
+    Attributes:
+        stored: whether stored numbers are taken as they are, so that a declared scale and offset mean nothing.
+    """
 
     source: Source
     targets: Targets
     coarse: CoarseLabels | None = None
+    stored: bool = True
+
+    def for_targets(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return pixels (C, h, w) as indices of the imagery are made from: values in steps of the first band's scale.
+
+        A declared offset is part of a value: an NDVI of stored numbers that are 1000 too high is none.
+        """
+        tags = self.source.bands.value_tags
+        if self.stored or not any(one.offset for one in tags):
+            return pixels
+        steps = [one.onto(ValueTags(tags[0].scale)) for one in tags]
+        return rescaled(pixels, steps, "float32")
 
     def close(self) -> None:
         """Close all of them."""
@@ -316,10 +334,11 @@ class RasterScene(Scene):
     def _example(self, opened: Opened, rect: Rect, left_out: LeftOut | None = None) -> Example:
         """What `read` returns; pixels that teach nothing are added to ``left_out``."""
         pixels, valid = opened.source.read(rect)
+        looked = opened.for_targets(pixels) if opened.targets.needs_pixels else pixels
         if left_out is None:
-            target = opened.targets.read(rect, pixels)
+            target = opened.targets.read(rect, looked)
         else:
-            target, why = opened.targets.read_reasons(rect, pixels)
+            target, why = opened.targets.read_reasons(rect, looked)
             left_out.add_masks(why)
             left_out.add(Reason.NO_IMAGERY, int((~valid & (target != IGNORE_INDEX)).sum()))
         target[~valid] = IGNORE_INDEX

@@ -79,6 +79,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     items: list[Item] = []
     settings: list[SourceSpec] = []
     coarse: list[Paths | None] = []
+    tags = None if recipe.sampling.stored_values else tuple(band.tags for band in recipe.bands)
     kinds = Kinds(recipe.classes)
     for specs in _by_images(recipe.sources):
         found = find_items(specs[0], data)
@@ -86,7 +87,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
         labels = [_labels(spec, found, data, recipe, kinds, alone=alone) for spec in specs]
         bands = specs[0].bands or tuple(range(1, len(recipe.bands) + 1))
         fresh = [
-            Opener(item.image, bands, tuple(each), len(recipe.classes))
+            Opener(item.image, bands, tuple(each), len(recipe.classes), tags=tags)
             for item, each in zip(found, zip(*labels, strict=True), strict=True)
         ]
         if recipe.sampling.skip_corrupt:

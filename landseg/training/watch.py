@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -181,7 +180,7 @@ class Watch(Callback):
             optimizer=trainer.optimizers[0].state_dict(),
             scaler=trainer.precision_plugin.state_dict(),
             state=run.state,
-            options=asdict(run.options),
+            options=run.resolved,
         ).save(run.folder)
 
     def _close(self) -> None:
