@@ -135,6 +135,8 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     )
     yield from _field_lines(facts["receptive_field"])
     yield from _training_lines(facts["training"], facts["metrics"])
+    if facts.get("not_measured"):
+        yield _row("measured on", f"nothing: {facts['not_measured']}")
     yield _row("fails", facts["limitations"] or "not stated")
     yield _row("licence", facts["licence"])
 

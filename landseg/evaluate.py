@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.comparison import Pair, Seen, open_pair, tally
+from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
@@ -14,6 +15,7 @@ from landseg.geo.address import label
 from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import Reason
+from landseg.geo.pixelareas import PixelAreas
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, write_csv
 from landseg.summary import EvaluateOptions, common_metres, summary
@@ -196,7 +198,14 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     grid = pairs[0].grid
     metres = common_metres(pairs)
     tolerance = options.tolerance
+    edges = grid.pixel_size_m
     spacing = (1.0, 1.0) if metres is None else (metres, metres)
+    bands: tuple[tuple[int, tuple[float, float]], ...] = ()
+    if metres is not None and edges is not None and tolerance is not None and tolerance.metres:
+        spacing = spacing if square(edges) else edges
+        bands = row_spacings(grid) if len(pairs) == 1 else ()
+    areas = tuple(PixelAreas(pair.grid) for pair in pairs) if metres is not None else ()
+    areas = areas if any(one.vary for one in areas) else ()
     if (
         metres is None
         and len(pairs) > 1
@@ -211,10 +220,13 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     return Measures(
         classes=len(pairs[0].prediction.classes),
         block=options.block.pixels(grid),
-        distance=None if options.boundary is None else options.boundary.pixels(grid),
+        distance=None if options.boundary is None else options.boundary.pixels_each_way(grid),
         tolerance=None if tolerance is None else tolerance.value * (1.0 if tolerance.metres else spacing[0]),
         spacing=spacing,
+        bands=bands,
+        areas=areas,
+        area_unit=max((one.unit for one in areas), default=1.0),
         borders=(borders.rows, borders.columns) if borders else None,
         confidences=any(pair.probs is not None for pair in pairs),
-        bands=next((len(pair.bands) for pair in pairs if pair.bands), None),
+        prob_bands=next((len(pair.bands) for pair in pairs if pair.bands), None),
     )

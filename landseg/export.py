@@ -14,10 +14,10 @@ from landseg.classes import ClassMap
 from landseg.errors import GridError, OutputError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
+from landseg.geo.grid import map_crs
 from landseg.geo.store import disk_errors, work_folder
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.geo.vectorname import file_of
-from landseg.vector.attributes import map_crs
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.files import add_styles, claimed, class_files
 from landseg.vector.formats import vector_format

@@ -36,8 +36,9 @@ class ExportOptions:
         majority: side of a square window, odd; each pixel first takes the commonest class in it. 0: it keeps its own.
         sieve: pieces of fewer pixels go into a neighbour before anything else.
         min_area: square metres (pixels without a CRS); smaller pieces go into the neighbour with the longest border.
-        simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared.
-        smooth: round the staircase of pixels; borders stay shared.
+        simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared, and
+            what lies on the raster's edge stays there.
+        smooth: round the staircase of pixels; borders stay shared, and the raster's edge stays.
         regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
         right_angle_tolerance: metres (pixels without a CRS): the shortest edge of such an outline; none moves by more
             than three times that. None: 1 m, or two pixels if they are longer.

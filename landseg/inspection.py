@@ -248,7 +248,7 @@ def _shares(files: Sequence[Surveyed], meaning: Meaning | None) -> list[ClassSha
             if index is not None and index != IGNORE_INDEX:
                 pixels[index] += count
                 of_files[index] += 1
-                hectares[index] += count * (one.pixel_ha or 0)
+                hectares[index] += one.hectares(value)
     total = sum(pixels) or 1
     return [
         ClassShare(entry.value, entry.name, int(px), px / total, int(n), ha if placed else None)

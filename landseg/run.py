@@ -32,6 +32,7 @@ from landseg.tiling.encode import Encoder
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.files import add_styles
 from landseg.vector.formats import vector_format
+from landseg.vector.place import check_way
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
     from landseg.engine import Engine
@@ -85,6 +86,8 @@ class Run:
             aoi = None if options.aoi is None else read_aoi(str(options.aoi), matched.source.grid)
             region = matched.source.grid.rect if aoi is None else aoi.rect
             grid = matched.source.grid if aoi is None else matched.source.grid.crop(region)
+            if (polygons := options.path("polygons")) is not None:
+                check_way(vector_format(polygons), grid)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
                 return self._skipped(region)

@@ -16,6 +16,7 @@ from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labelvalues import LabelValues, Meaning
 from landseg.geo.leftout import LeftOut, Reason
+from landseg.geo.pixelareas import PixelAreas
 from landseg.geo.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescaled
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
@@ -45,6 +46,7 @@ class Surveyed:
         value_tags: the scale and offset that each band declares.
         valid_px: pixels with data.
         values: labelled pixels with data, by value.
+        areas_ha: their hectares, by value, where pixels differ in size; None: each has `pixel_ha`.
         label_fault: why the labels could not be read; None where they could, or where there are none.
         left_out: pixels without a label or without imagery, by reason; those of ignored values are among ``values``.
         digest: equal for equal pixels.
@@ -62,6 +64,7 @@ class Surveyed:
     value_tags: tuple[ValueTags, ...] = ()
     valid_px: int = 0
     values: Counter[float] = field(default_factory=Counter)
+    areas_ha: dict[float, float] | None = None
     label_fault: str | None = None
     label_note: str | None = None
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -87,6 +90,11 @@ class Surveyed:
             if meaning is not None and meaning.index(value) == IGNORE_INDEX:
                 total.add(Reason.IGNORED, count)
         return total
+    def hectares(self, value: float) -> float:
+        """Hectares of the labelled pixels of a value; 0 where a pixel's place is not known."""
+        if self.areas_ha is not None:
+            return self.areas_ha.get(value, 0.0)
+        return self.values[value] * (self.pixel_ha or 0)
 
     def to_json(self, meaning: Meaning | None) -> dict[str, Any]:
         """The facts as plain JSON values."""
@@ -156,6 +164,9 @@ def survey(
         opened = _opened(open_labels, found)
         thumb = _Thumb(source.grid.shape) if picture else None
         hashed, sketcher = PixelHash(source.grid.shape), Sketcher(source.grid.shape)
+        sizes = PixelAreas(source.grid) if source.grid.resolution_m is not None else None
+        sizes = sizes if sizes is not None and sizes.vary else None
+        found.areas_ha = None if sizes is None else {}
         try:
             for rect in Blocks.of(source.grid.shape, _PIECE):
                 pixels, valid = source.read(rect)
@@ -167,7 +178,7 @@ def survey(
                 for band, one in zip(pixels, own.values(), strict=True):
                     one.update(band[valid].astype(one.dtype, copy=False))
                 if opened is not None and found.label_fault is None:
-                    _count(found, opened, rect, valid, thumb)
+                    _count(found, opened, rect, valid, thumb, sizes)
         finally:
             if opened is not None:
                 opened.close()
@@ -202,16 +213,29 @@ def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:
     return opened
 
 
-def _count(found: Surveyed, labels: LabelValues, rect: Rect, valid: NDArray[np.bool_], thumb: _Thumb | None) -> None:
+def _count(
+    found: Surveyed,
+    labels: LabelValues,
+    rect: Rect,
+    valid: NDArray[np.bool_],
+    thumb: _Thumb | None,
+    sizes: PixelAreas | None,
+) -> None:
     try:
         values, why = labels.read_reasons(rect)
     except LandsegError as error:
-        found.label_fault, found.values, found.left_out = str(error), Counter(), LeftOut()
+        found.label_fault, found.values, found.areas_ha = str(error), Counter(), None
+        found.left_out = LeftOut()
         return
     labelled = ~np.logical_or.reduce(list(why.values()))
     known = labelled & valid
     found.left_out.add_masks(why)
     found.left_out.add(Reason.NO_IMAGERY, int(labelled.sum()) - int(known.sum()))
+    if sizes is not None and found.areas_ha is not None:
+        weights = np.broadcast_to(sizes.weights(rect, sizes.unit), rect.shape)[known]
+        kinds, which = np.unique(values[known], return_inverse=True)
+        for value, area in zip(kinds.tolist(), np.bincount(which.ravel(), weights).tolist(), strict=True):
+            found.areas_ha[value] = found.areas_ha.get(value, 0.0) + area * sizes.unit / 10_000
     if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         counts = np.bincount(values[known])
         found.values.update({int(value): int(counts[value]) for value in np.flatnonzero(counts)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from landseg.errors import TrainingError
+from landseg.errors import LandsegError, TrainingError
 from landseg.geo.leftout import LeftOut
 from landseg.geo.store import disk_errors
 from landseg.kept import Kept, measure
@@ -43,6 +44,7 @@ from landseg.training.sources import Labelled, fully_named, open_scenes
 from landseg.training.split import split
 
 RECIPE = "train.toml"  # in the run folder
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,9 @@ def train(
     The run folder, ``<output stem>.run`` beside the model, gets the resolved recipe (``train.toml``), checkpoints,
     logs, curves, sample predictions, and in ``kept/`` the class rasters of the scenes that were kept out.
 
+    The model file is written as soon as its weights are learned. Its card says that it is not measured until the
+    scenes that were kept out are, and why, where that failed: ``resume=True`` then measures it, without learning.
+
     Args:
         recipe: a TOML file, see ``landseg.training.recipe``, or what was read from one and changed.
         output: the model file to write (``.safetensors``).
@@ -109,7 +114,8 @@ def train(
         report: gets one line of text at a time.
 
     Raises:
-        TrainingError: nothing to learn from, a run folder that exists, a loss that is no number.
+        TrainingError: nothing to learn from, a run folder that exists, a loss that is no number; or the model is
+            written and could not be measured.
         ModelError: a network that cannot be built, or weights for it that are not to be had; before data is read.
         OutputError: the output exists, has no folder, or a name that is no model file's.
         KeyboardInterrupt: stopped by hand; ``resume=True`` continues.
@@ -142,18 +148,42 @@ def train(
         classes=recipe.classes.names,
         report=report,
     )
+    others = None if made.kept else figures
+    card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, statistics=statistics)
     network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     if not first_process():  # under torchrun one process measures and writes
         return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json())
-    card = card_of(recipe, network, sources, keep_out=keep_out, figures=figures, statistics=statistics)
+    waiting = f"{made.how}, and not measured yet" if made.kept else ""
+    # Before anything else, for whatever fails from here on is not worth the hours of learning.
+    save_model(output, network, replace(card, not_measured=waiting), overwrite=overwrite or resume)
+    recipe.write(folder / RECIPE)
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         stored = bool(recipe.sampling.stored_values)
-        kept = [Kept(scene, *_file_of(scene, opened), stored_values=stored) for scene in made.kept]
-        figures = measure(Model(network, card, output, ""), kept, folder / "kept", measured_on=made.how)
-        card = replace(card, metrics=figures)
-    save_model(output, network, card, overwrite=overwrite)
+        figures = _measured(Model(network, card, output, ""), opened, made, folder / "kept", stored_values=stored)
+        save_model(output, network, replace(card, metrics=figures), overwrite=True)
     return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json())
+
+
+def _measured(model: Model, opened: Labelled, made: _Parts, folder: Path, *, stored_values: bool) -> Metrics:
+    """Return the figures of a written model on what was kept out.
+
+    Raises:
+        TrainingError: they cannot be had; the model's card says why.
+    """
+    try:
+        kept = [Kept(scene, *_file_of(scene, opened), stored_values=stored_values) for scene in made.kept]
+        return measure(model, kept, folder, measured_on=made.how)
+    except Exception as error:  # whatever is wrong with a scene that was kept out, the model stays
+        _log.debug("where measuring failed", exc_info=True)
+        text = " ".join(str(error).split())
+        why = text if isinstance(error, (LandsegError, OSError)) else f"{type(error).__name__}: {text}"
+        card = replace(model.card, not_measured=f"{made.how}, which could not be measured: {why}")
+        save_model(model.path, model.network, card, overwrite=True)
+        raise TrainingError(
+            f"{model.path} is written, but {_scenes(len(made.kept))} kept out could not be measured, as its card "
+            f"says: {why}; once that is mended, the same command with --resume measures it without learning again"
+        ) from error
 
 
 def _fitted(
@@ -180,7 +210,7 @@ def _fitted(
         folder.mkdir(parents=True, exist_ok=True)
     if first_process() and not (resume and (folder / LAST).exists()):
         recipe.write(folder / RECIPE)  # until it is done, a run that goes on is the one that was started
-    trained = fit(
+    return fit(
         network,
         batches,
         objective(recipe.loss, opened.sets, census, coarse),
@@ -192,8 +222,6 @@ def _fitted(
         resume=resume,
         quiet=quiet,
     )
-    recipe.write(folder / RECIPE)
-    return trained
 
 
 def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Callable[[str], None]) -> _Parts:

@@ -465,9 +465,19 @@ def test_a_damaged_png_is_not_read_as_zeros(save: Callable[..., Path], tmp_path:
 
 def test_a_rectangle_beyond_the_raster_is_refused(save: Callable[..., Path]) -> None:
     with open_source(save(noise((1, 8, 8)))) as source:
-        for rect in (Rect(0, 0, 9, 8), Rect(-1, 0, 2, 2), Rect(0, 0, 0, 4)):
+        for rect in (Rect(0, 0, 9, 8), Rect(-1, 0, 2, 2), Rect(9, 0, 0, 4)):
             with pytest.raises(GridError, match="8 x 8"):
                 source.read(rect)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.6, 2.0])
+def test_a_rectangle_without_pixels_has_none(factor: float, save: Callable[..., Path]) -> None:
+    with open_source(save(noise((2, 8, 8))), resolution_factor=factor) as source:
+        edge = source.grid.height
+        for rect in (Rect(0, 0, 0, 4), Rect(edge, 0, 0, edge), Rect(1, edge, 3, 0)):
+            pixels, valid = source.read(rect)
+            assert pixels.shape == (2, *rect.shape) and pixels.dtype == np.uint8
+            assert valid.shape == rect.shape and not valid.any()
 
 
 # --- other scales

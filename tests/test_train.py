@@ -11,13 +11,14 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 from shapely.geometry import box
 from typer.testing import CliRunner
 
 import landseg.training.targets
 from landseg.classes import IGNORE_INDEX
-from landseg.errors import LandsegError, OutputError, TrainingError
+from landseg.errors import GridError, LandsegError, OutputError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.models.bundle import load_model
 from landseg.train import train
@@ -226,6 +227,76 @@ def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
     output.unlink()
     with pytest.raises(TrainingError, match="holds an earlier run; pass --resume"):
         train(data / "recipe.toml", output, data=data)
+
+
+def check_kept(data: Path) -> None:
+    """A run whose kept-out scene is gone when it is to be measured leaves its model, and --resume measures it."""
+    output, scene = data / "m.safetensors", data / "scenes/b.tif"
+
+    def report(line: str) -> None:
+        if line.startswith("predicting") and scene.exists():
+            scene.rename(data / "away.tif")
+
+    with pytest.raises(TrainingError, match=r"m\.safetensors is written, but 1 scene kept out.*b\.tif.*--resume"):
+        train(data / "recipe.toml", output, data=data, keep_out=["b"], report=report)
+    model = load_model(output)
+    assert model.card.metrics is None and "1 scene kept out of training: b" in model.card.not_measured
+    assert "could not be measured" in model.card.not_measured and "b.tif" in model.card.not_measured
+    (data / "away.tif").rename(scene)
+    with pytest.raises(OutputError, match="exists; pass --overwrite"):
+        train(data / "recipe.toml", output, data=data, keep_out=["b"])
+    again = train(data / "recipe.toml", output, data=data, keep_out=["b"], resume=True, report=lambda line: None)
+    measured = load_model(output)
+    assert again.metrics is not None and measured.card.metrics == again.metrics
+    assert measured.card == replace(model.card, not_measured="", metrics=again.metrics)
+    weights = model.network.state_dict()
+    assert all(torch.equal(weights[name], value) for name, value in measured.network.state_dict().items())
+    with pytest.raises(OutputError, match="exists; pass --overwrite"):  # a measured model is not replaced unasked
+        train(data / "recipe.toml", output, data=data, keep_out=["b"], resume=True)
+
+
+def test_a_model_that_cannot_be_measured_is_kept(data: Path) -> None:
+    check_kept(data)
+
+
+def test_twin_a_model_written_after_measuring_is_lost(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("landseg.train.save_model", lambda path, *rest, **options: path)
+    with pytest.raises(LandsegError, match="no model"):
+        check_kept(data)
+
+
+@pytest.mark.parametrize("fault", [RuntimeError("a\nfault"), GridError("a fault"), MemoryError("a fault")])
+def test_whatever_ends_the_measuring_is_a_sentence(
+    data: Path, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from landseg.cli.main import app
+
+    def failing(*_: Any, **__: Any) -> None:
+        card = load_model(data / "o.safetensors").card  # what is there if the process is killed now
+        assert card.metrics is None and card.not_measured.endswith("not measured yet")
+        raise fault
+
+    monkeypatch.setattr("landseg.train.measure", failing)
+    arguments = ["train", str(data / "recipe.toml"), "-o", str(data / "o.safetensors"), "--data", str(data)]
+    result = CliRunner().invoke(app, [*arguments, "--keep-out", "b", "--time-budget", "1s"])
+    assert result.exit_code == 1 and result.stdout == ""
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("landseg: ") and "a fault" in last and "is written" in last and "fault in" not in last
+    said = CliRunner().invoke(app, ["info", str(data / "o.safetensors")])
+    assert "measured on   nothing: 1 scene kept out" in said.stdout
+
+
+def test_a_last_look_that_fails_does_not_cost_the_weights(
+    data: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(*_: Any) -> None:
+        raise RuntimeError("no memory for a picture")
+
+    monkeypatch.setattr("landseg.training.samples.SamplePictures.save", failing)
+    recipe = read_recipe(data / "recipe.toml")
+    recipe = replace(recipe, fit=replace(recipe.fit, steps=2, validate_every=5))
+    trained = train(recipe, data / "m.safetensors", data=data, keep_out=["b"], report=lambda line: None)
+    assert trained.metrics is not None and "no memory for a picture" in caplog.text
 
 
 @pytest.mark.parametrize(("name", "says"), [("m.txt", r"use m\.safetensors"), ("no/m.safetensors", "no folder")])

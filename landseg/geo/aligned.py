@@ -15,7 +15,7 @@ from landseg.classes import ClassMap
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labelcolors import Colors, label_source
-from landseg.geo.positions import mover, needed_for, pixel_ratio
+from landseg.geo.positions import mover, needed_for, offset_on, pixel_ratio
 from landseg.geo.source import Pixels, Source
 
 SAME = 1.25  # where labels are finer than the grid by more than this, the commonest under a pixel is taken
@@ -187,7 +187,7 @@ def _whole_offset(labels: Grid, grid: Grid) -> tuple[int, int] | None:
     """
     if (_nowhere(labels) or _nowhere(grid)) and labels.shape == grid.shape:
         return 0, 0
-    return grid.offset_of(labels)
+    return offset_on(grid, labels)
 
 
 def _nowhere(grid: Grid) -> bool:

@@ -11,16 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
-from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.positions import mover, needed_for, pixel_ratio
+from landseg.geo.crs import as_pyproj
+from landseg.geo.globe import turns_of
+from landseg.geo.grid import SAME_PIXEL, Grid, Rect, crs_text
+from landseg.geo.positions import beside, mover, needed_for, outline_on, pixel_ratio, turn_of
 from landseg.geo.resample import finish, work_dtype
 from landseg.geo.rescaled import RescaledSource, brought_over
 from landseg.geo.source import FileSource, Pixels, Source
 from landseg.geo.valuetags import tags_text
 
-EDGE_POINTS = 33  # along each edge of a member, to find the extent of its curved outline
 WARP_PIXELS = 1 << 20  # a warped rectangle is worked on in parts of at most so many pixels
 WARP_READ = 1 << 23  # input pixels held for one of them
+_TORN = 0.01  # of a mosaic wider than half the globe: with less in it, its members are neighbours on the ground
+_MOST = (1 << 31) - 1  # rows or columns that a raster can have
 SHRINK = 1.25  # a member whose pixels are smaller than the mosaic's by more than this is averaged first
 
 
@@ -56,15 +59,13 @@ class MosaicSource(Source):
                 opened.append(FileSource(path, bands))
                 _check_bands(opened[0], opened[-1])
             alike = opened if stored_values else [_like_first(source, opened[0]) for source in opened]
-            members = [_place(source, opened[0]) for source in alike]
+            members = _short_way([_place(source, opened[0]) for source in alike], opened[0].grid)
+            extent = _extent(members, opened[0])
         except BaseException:
             for source in opened:
                 source.close()
             raise
         first = opened[0]
-        extent = members[0].rect
-        for member in members[1:]:
-            extent = extent.union(member.rect)
         self._members = [_Member(member.source, member.rect.relative_to(extent)) for member in members]
         name = f"{first.name} and {len(opened) - 1} more"
         paths_of = sum((s.paths for s in opened), ())
@@ -111,6 +112,7 @@ class WarpedSource(Source):
         super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
         self.notes = base.notes
         step = pixel_ratio(base.grid, grid)
+        self.original = base
         self.base = base.at_scale(step) if step > SHRINK else base
         self._local = threading.local()
 
@@ -215,7 +217,7 @@ def _reordering(first: FileSource, other: FileSource, mine: tuple[str, ...], its
 
 def _place(source: Source, first: Source) -> _Member:
     """Where `source` lies on the grid of `first`, warped onto it where its pixels are not that grid's."""
-    offset = first.grid.offset_of(source.grid)
+    offset = first.grid.offset_of(beside(first.grid, source.grid))
     if offset is not None:
         return _Member(source, source.grid.rect.shifted(*offset))
     if (source.grid.crs is None) != (first.grid.crs is None):
@@ -233,18 +235,65 @@ def extent_on(grid: Grid, other: Grid) -> Rect | None:
 
     None where some of its outline has no place in the CRS of ``grid``.
     """
-    x, y = mover(other, grid)(*_outline(other))
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+    outline = outline_on(grid, other)
+    if outline is None:
         return None
+    x, y = outline
     top, left = math.floor(y.min()), math.floor(x.min())
     return Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
 
 
-def _outline(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    along = np.linspace(0, 1, EDGE_POINTS)
-    ends = np.repeat([0.0, 1.0], EDGE_POINTS)
-    x, y = np.concatenate([np.tile(along, 2), ends]), np.concatenate([ends, np.tile(along, 2)])
-    return x * grid.width, y * grid.height
+def _short_way(members: list[_Member], grid: Grid) -> list[_Member]:
+    """The members of a mosaic by whole turns of the globe nearer to each other, where that makes it narrower."""
+    turn = turn_of(grid)
+    if turn is None or turn[1]:
+        return members
+    around = abs(turn[0])
+    left = np.array([member.rect.left for member in members], np.float64)
+    right = np.array([member.rect.right for member in members], np.float64)
+    turns = turns_of(left, right, around)
+    narrower = np.ptp([*(left + turns * around), *(right + turns * around)])
+    if narrower >= np.ptp([*left, *right]) * (1 - 1e-9):
+        return members
+    return [_moved(member, count * around, grid) for member, count in zip(members, turns.tolist(), strict=True)]
+
+
+def _moved(member: _Member, columns: float, grid: Grid) -> _Member:
+    """A member some columns further to the right, which may be no whole number."""
+    whole = round(columns)
+    if abs(columns - whole) <= SAME_PIXEL or not columns:
+        rect = member.rect.shifted(0, whole)
+        if not isinstance(member.source, WarpedSource):
+            return _Member(member.source, rect)
+    else:
+        left, right = math.floor(member.rect.left + columns), math.ceil(member.rect.right + columns)
+        rect = Rect(member.rect.top, left, member.rect.height, right - left)
+    base = member.source.original if isinstance(member.source, WarpedSource) else member.source
+    return _Member(WarpedSource(base, grid.crop(rect)), rect)
+
+
+def _extent(members: Sequence[_Member], first: Source) -> Rect:
+    """The rectangle of the first one's pixels that holds all members.
+
+    Raises:
+        GridError: it is larger than any raster can be, or goes around the globe between neighbours.
+    """
+    extent, held = members[0].rect, 0
+    for member in members:
+        extent, held = extent.union(member.rect), held + member.rect.area
+    crs = None if first.grid.crs is None else as_pyproj(first.grid.crs)
+    geod, edges = None if crs is None else crs.get_geod(), first.grid.pixel_size_m
+    torn = False
+    if turn_of(first.grid) is None and geod is not None and edges is not None and held < _TORN * extent.area:
+        torn = max(extent.height * edges[0], extent.width * edges[1]) > math.pi * geod.a
+    if torn or max(extent.shape) > _MOST:
+        size = f"{extent.width:,} x {extent.height:,} pixels"
+        raise GridError(
+            f"{first.name} and the others would make a mosaic of {size} in its {crs_text(first.grid.crs)}, nearly "
+            "all of it empty: bring them into a coordinate system in which they are neighbours (gdalwarp -t_srs), or "
+            "do them apart"
+        )
+    return extent
 
 
 def _halves(rect: Rect) -> list[Rect]:

@@ -94,15 +94,20 @@ class Source(ABC):
         return self.bands.default_rgb
 
     def read(self, rect: Rect) -> Pixels:
-        """Pixels (C, h, w) and validity (h, w) under `rect`. What an invalid pixel holds is of no meaning.
+        """Return the pixels (C, h, w) and the validity (h, w) under `rect`; invalid pixels may hold anything.
+
+        A rectangle of no rows or no columns, such as rounding leaves of a thin strip of a finer grid, has pixels
+        and validity of that shape, and nothing is read.
 
         Raises:
-            GridError: `rect` reaches beyond the grid, or is empty.
+            GridError: `rect` reaches beyond the grid.
             RasterError: any part of it cannot be read.
         """
-        if not rect.area or not self.grid.rect.contains(rect):
+        if not self.grid.rect.contains(rect):
             size = f"{self.grid.width} x {self.grid.height}"
             raise GridError(f"{self.name}: {rect} is not inside its {size} pixels")
+        if not rect.area:
+            return np.empty((self.count, *rect.shape), self.dtype), np.empty(rect.shape, np.bool_)
         return self._read(rect)
 
     def at_scale(self, factor: float) -> "Source":

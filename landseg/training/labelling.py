@@ -16,7 +16,8 @@ from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError, TrainingError
 from landseg.geo.aligned import AlignedLabels, open_labels
 from landseg.geo.coverage import Coverage
-from landseg.geo.grid import Grid, crs_text
+from landseg.geo.crs import connected, crs_text
+from landseg.geo.grid import Grid
 from landseg.geo.labelcolors import Colors, label_source
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
@@ -221,6 +222,8 @@ def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
             case = f"{path} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
             if (mine.crs is None) != (grid.crs is None):
                 return "expected image and labels both to have a CRS or neither (assign it by gdal_edit -a_srs)", case
+            if grid.crs is not None and not connected(mine.crs, grid.crs):
+                return "no transformation is known between labels and image (use data in one coordinate system)", case
             return "labels that do not overlap their image (check that they belong together)", case
     return None
 

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from landseg.errors import OutputError, TrainingError
+from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
 from landseg.training.plain import PlainData
@@ -48,12 +48,20 @@ def refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool
         raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
     if not output.parent.is_dir():
         raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
-    if output.exists() and not overwrite:
+    if output.exists() and not (overwrite or (resume and _waits(output))):
         raise OutputError(f"{output} exists; pass --overwrite to replace it or choose another name")
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is to be the run's folder, but is a file: move it or choose another output")
     if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
         raise TrainingError(f"{folder} holds an earlier run; pass --resume to go on or --overwrite to start again")
+
+
+def _waits(output: Path) -> bool:
+    """Whether a model file is of a run that ended before the model was measured."""
+    try:
+        return bool(read_card(output).not_measured)
+    except LandsegError:
+        return False
 
 
 def read_table(path: Path) -> dict[str, Any]:
