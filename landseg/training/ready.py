@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
-from landseg.training.plain import PlainData
+
+if TYPE_CHECKING:  # the recipe reads tables from here, and plain data are read off by what knows the recipe
+    from landseg.training.plain import PlainData
 
 RECIPE_SUFFIX = ".toml"
 
