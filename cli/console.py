@@ -13,13 +13,25 @@ from typing import Any, TextIO
 
 import typer
 
+from landseg.untrusted import escaped, printable
+
 
 class _Stderr(logging.Handler):
     """Writes each record as one plain line to whatever standard error is at that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
-        typer.echo(level + self.format(record), err=True)
+        typer.echo(printable(level + self.format(record)), err=True)
+
+
+def show_everything() -> None:
+    """Let the two streams replace what the console's encoding does not have, in place of failing on it.
+
+    Python does so on standard error alone; a console of cp1252 has no name in Chinese, and neither has "C".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def start() -> None:
@@ -42,7 +54,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(f"warning: {' '.join(str(message).split())}", err=True)
+    typer.echo(printable(f"warning: {' '.join(str(message).split())}"), err=True)
 
 
 @contextmanager
@@ -53,11 +65,24 @@ def working() -> Iterator[None]:
 
 
 def show(record: Mapping[str, Any], *, as_json: bool, text: str | Iterable[str]) -> None:
-    """Print a command's result: `record` as one JSON object, or else `text`, a string or lines."""
+    """Print a command's result: `record` as one JSON object, or else `text`, a string or lines.
+
+    JSON stays what it is on any console: what the console's encoding does not have is written as JSON's own escapes.
+    """
     if as_json:
-        typer.echo(json.dumps(plain(record), ensure_ascii=False, allow_nan=False))
+        whole = escaped(json.dumps(plain(record), ensure_ascii=False, allow_nan=False))
+        typer.echo(whole if _has(sys.stdout, whole) else json.dumps(plain(record), allow_nan=False))
     else:
-        typer.echo(text if isinstance(text, str) else "\n".join(text))
+        typer.echo(printable(text if isinstance(text, str) else "\n".join(text)))
+
+
+def _has(stream: Any, text: str) -> bool:
+    """Whether a stream's encoding has every character of a text."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def plain(value: Any) -> Any:

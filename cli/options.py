@@ -10,7 +10,10 @@ T = TypeVar("T", int, float)
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace outputs that exist, all at once when the new ones are complete."),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a run that was stopped; with nothing to continue, start.")
 ]
@@ -22,6 +25,9 @@ Precision = Annotated[
 ]
 Memory = Annotated[int, typer.Option("--memory", metavar="MIB", help="Memory to stay below, in MiB.")]
 Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
+Stack = Annotated[
+    bool, typer.Option("--stack", help="Sources hold a band each: read them as one raster, in this order.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
 Classes = Annotated[Path | None, typer.Option("--classes", metavar="FILE", help="Class table, TOML or JSON.")]
 Ignore = Annotated[

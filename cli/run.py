@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from landseg.errors import LandsegError
+from landseg.untrusted import printable
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
@@ -36,7 +37,7 @@ class Commands(TyperGroup):
             code, sentence = _ending(error, can_resume=self._can_resume(ctx))
             if os.environ.get("LANDSEG_DEBUG", "0") not in ("", "0"):
                 traceback.print_exception(error, file=sys.stderr)
-        typer.echo(f"landseg: {sentence}", err=True)
+        typer.echo(printable(f"landseg: {sentence}"), err=True)
         raise typer.Exit(code)
 
     def _can_resume(self, ctx: Any) -> bool:

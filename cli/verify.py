@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Sources, StoredValues, numbers
+from .options import Device, Json, Memory, Model, Sources, Stack, StoredValues, numbers
 from .predict import expand
 
 
@@ -15,6 +15,7 @@ def command(
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
     ] = None,
+    stack: Stack = False,
     size: Annotated[
         str | None, typer.Option("--size", metavar="N|HxW", help="Pixels of the crop, from the raster's centre.")
     ] = None,
@@ -37,6 +38,7 @@ def command(
             expand(sources),
             model=model,
             bands=numbers(bands, "--bands", int),
+            stack=stack,
             size=None if size is None else _size(size),
             window=window,
             engine=engine,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -209,7 +210,10 @@ def _made_with(judged: Sequence[Judged]) -> tuple[float, list[str]]:
                 "a temperature is one model's; calibrate them one by one"
             )
     try:
-        return float(tags[0].get(_TEMPERATURE, 1)), []
+        told = float(tags[0].get(_TEMPERATURE, 1))
+        if not (math.isfinite(told) and told > 0):
+            raise ValueError(told)
+        return told, []
     except ValueError:
         return 1.0, [f"the tag {_TEMPERATURE} of {judged[0].probs.name} is no number and was left aside"]
 

@@ -9,12 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import ClassError
+from landseg.untrusted import brief, unsafe_text
 
 IGNORE_INDEX = 255
 """The class index that no loss and no metric counts."""
 
 MAX_CLASSES = 254
 MAX_VALUE = 65535
+_MAX_IGNORED = 1 << 53  # rasters of floats hold whole numbers up to it
+_NAME = 1000  # characters
 
 COLOR = -(1 << 40)
 """A colour of no class stands among class values as this less its 24 bits (see `landseg.geo.labelcolors`)."""
@@ -34,11 +37,12 @@ class LandClass:
 
     def __post_init__(self) -> None:
         if not _is_int(self.value) or not 0 <= self.value <= MAX_VALUE:
-            raise ClassError(f"value {self.value!r} of {self.name!r}: expected a whole number 0..{MAX_VALUE}")
+            what = f"value {brief(self.value)} of {brief(self.name)}"
+            raise ClassError(f"{what}: expected a whole number 0..{MAX_VALUE}")
         if not isinstance(self.name, str) or not self.name.strip():
             raise ClassError(f"the class with value {self.value} has no name: give every class one")
         if len(self.color) != 3 or not all(_is_int(part) and 0 <= part <= 255 for part in self.color):
-            raise ClassError(f"colour {self.color!r} of class {self.name!r}: expected three numbers 0..255")
+            raise ClassError(f"colour {brief(self.color)} of class {brief(self.name)}: expected three numbers 0..255")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class ClassMap:
         for what, entries in fields:
             twice = [entry for entry in entries if entries.count(entry) > 1]
             if twice:
-                raise ClassError(f"class {what} {twice[0]!r} occurs twice: every class needs its own")
+                raise ClassError(f"class {what} {brief(twice[0])} occurs twice: every class needs its own")
         both = sorted(set(self.values) & set(self.ignore))
         if both:
             raise ClassError(f"value {both[0]} is both a class and ignored: remove it from one of the two")
@@ -235,8 +239,11 @@ class ClassMap:
         rows, ignore = (obj.get("classes"), obj.get("ignore", ())) if isinstance(obj, Mapping) else (obj, ())
         if not isinstance(rows, list | tuple) or not isinstance(ignore, list | tuple):
             raise ClassError("expected a list of {value, name, color}, or {classes: [...], ignore: [...]}")
-        if not all(_is_int(value) for value in ignore):
-            raise ClassError(f"ignored class values are whole numbers, not {list(ignore)!r}")
+        if not all(_is_int(value) and abs(value) <= _MAX_IGNORED for value in ignore):
+            raise ClassError(f"ignored class values are whole numbers, not {brief(list(ignore))}")
+        if len(rows) > MAX_CLASSES or len(ignore) > MAX_VALUE:
+            many = f"{len(rows)} classes and {len(ignore)} ignored values"
+            raise ClassError(f"a class table holds 1 to {MAX_CLASSES} classes, not {many}")
         return cls(tuple(_class_from(row, index) for index, row in enumerate(rows)), tuple(ignore))
 
 
@@ -275,7 +282,13 @@ def _is_int(value: Any) -> bool:
 
 def _class_from(row: Any, index: int) -> LandClass:
     if not isinstance(row, Mapping) or not {"value", "name"} <= set(row):
-        raise ClassError(f"class {index + 1} of the table is {row!r}: expected {{value, name, color}}")
+        raise ClassError(f"class {index + 1} of the table is {brief(row)}: expected {{value, name, color}}")
+    name = row["name"]
+    if isinstance(name, str) and (unsafe_text(name) is not None or set(name) & set("\n\r\t") or len(name) > _NAME):
+        raise ClassError(
+            f"class {index + 1} of the table is called {brief(name)}: expected one line of up to {_NAME} characters, "
+            "none of which controls a terminal"
+        )
     color = row.get("color")
     if color is None:
         red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.65, 0.9)
@@ -284,7 +297,7 @@ def _class_from(row: Any, index: int) -> LandClass:
         try:
             color = tuple(bytes.fromhex(color.removeprefix("#")))
         except ValueError as error:
-            raise ClassError(f"colour {color!r} of class {row['name']!r}: expected #rrggbb") from error
+            raise ClassError(f"colour {brief(color)} of class {brief(name)}: expected #rrggbb") from error
     elif not isinstance(color, list | tuple):
-        raise ClassError(f"colour {color!r} of class {row['name']!r}: expected three numbers 0..255")
+        raise ClassError(f"colour {brief(color)} of class {brief(name)}: expected three numbers 0..255")
     return LandClass(row["value"], row["name"], tuple(color))

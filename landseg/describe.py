@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landseg.errors import LandsegError, RasterError
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit
 
@@ -39,7 +38,11 @@ def is_model(target: str | Path) -> bool:
     suffix = Path(target).suffix.lower()
     if str(target) in shipped.names() or suffix == shipped.SUFFIX:
         return True
-    return suffix in header.PICKLE_SUFFIXES and not _is_raster(target)
+    if suffix not in header.PICKLE_SUFFIXES:
+        return False
+    from landseg.geo.raster import opens
+
+    return not opens(target)
 
 
 def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
@@ -144,19 +147,6 @@ def describe_raster(
         file.close()
 
 
-def _is_raster(path: str | Path) -> bool:
-    """Whether GDAL opens it, though perhaps not as one that landseg reads."""
-    from landseg.geo.raster import RasterFile
-
-    try:
-        RasterFile(path).close()
-    except RasterError:
-        return False
-    except LandsegError:
-        pass
-    return True
-
-
 def _bands(info: RasterInfo) -> list[dict[str, Any]]:
     columns = zip(info.names, info.dtypes, info.nodata, info.colorinterp, info.values, strict=True)
     return [
@@ -182,6 +172,8 @@ def _validity(info: RasterInfo) -> str:
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
         means.append("nodata value")
+    if info.gaps:
+        means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
 
 

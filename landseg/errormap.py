@@ -12,12 +12,14 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.comparison import Pair
+from landseg.disk import disk_errors
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs
-from landseg.geo.store import disk_errors
 from landseg.options import is_folder
+from landseg.pairing import named_twice
+from landseg.replacement import Part
 from landseg.tally import Labels
 
 WHERE = ClassMap((LandClass(1, "right", (171, 217, 171)), LandClass(2, "wrong", (178, 24, 43))))
@@ -38,6 +40,7 @@ class ErrorMap:
             [Layer.of_classes("errors", path, WHERE)],
             pair.grid.crop(self._region),
             signature={"errors": path.name},
+            can_resume=False,
             overwrite=overwrite,
             inputs=files,
         )
@@ -48,9 +51,13 @@ class ErrorMap:
         values = np.where(truth == predicted, np.uint8(right), np.uint8(wrong))
         self._outputs.write("errors", core.relative_to(self._region), values, truth != IGNORE_INDEX)
 
-    def finish(self) -> None:
-        """Write the COG and rename it into place."""
-        self._outputs.finish()
+    def built(self) -> list[Part]:
+        """Write the COG; what is to be published."""
+        return self._outputs.built()
+
+    def published(self) -> None:
+        """Remove what is left once the file is in place."""
+        self._outputs.published()
 
     def __enter__(self) -> Self:
         self._outputs.__enter__()
@@ -76,7 +83,7 @@ class ErrorMaps:
         if self._folder is None and len(pairs) > 1:
             raise OutputError(f"--errors {path}: with several predictions this is a folder; write {path}/")
         stems = [Path(pair.prediction.paths[0]).stem for pair in pairs]
-        twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+        twice = named_twice(stems)
         if twice is not None:
             raise OutputError(f"two predictions are named {twice}: evaluate them one by one, or rename one")
         self._paths = [Path(path)] if self._folder is None else [self._folder / f"{stem}.tif" for stem in stems]
@@ -87,10 +94,14 @@ class ErrorMaps:
         """Put the pixels of a core of one pair."""
         self._maps[number].add(core, truth, predicted)
 
-    def finish(self) -> None:
-        """Write every file."""
+    def built(self) -> list[Part]:
+        """Write every file; what is to be published."""
+        return [part for one in self._maps for part in one.built()]
+
+    def published(self) -> None:
+        """Remove what is left once the files are in place."""
         for one in self._maps:
-            one.finish()
+            one.published()
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.comparison import Pair, Seen, open_pair, tally
+from landseg.disk import claimed, disk_errors, sync_file
 from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
@@ -16,8 +18,10 @@ from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import Reason
 from landseg.geo.pixelareas import PixelAreas
+from landseg.outputs import check_local
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
-from landseg.report.text import check_csv_path, write_csv
+from landseg.replacement import Part, publish
+from landseg.report.text import check_csv_path, csv_text
 from landseg.summary import EvaluateOptions, common_metres, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.tiling.progress import Progress
@@ -71,11 +75,21 @@ def evaluate(
     pairs = open_pairs(prediction, target, options)
     try:
         images = _images(pairs, products)
-        found = _evaluated(pairs, options, products, names=(named(prediction), named(target)), quiet=quiet)
-        if products.report is not None:
-            _write_report(pairs, found, images, products)
-        if products.csv is not None:
-            write_csv(found, products.csv, overwrite=products.overwrite)
+        names = (named(prediction), named(target))
+        with ExitStack() as stack:
+            errors = None
+            if products.errors is not None:
+                maps = ErrorMaps(str(products.errors), pairs, overwrite=products.overwrite)
+                errors = stack.enter_context(maps)
+            counted = count(pairs, options, names=names, quiet=quiet, seen=None if errors is None else errors.add)
+            found = summary(pairs, counted, options, names=names)
+            parts = [] if errors is None else errors.built()
+            for path, text in _texts(pairs, found, images, products):
+                parts.append(_made(stack, path, text))
+            if parts:
+                publish(parts)
+            if errors is not None:
+                errors.published()
     finally:
         for pair in pairs:
             pair.close()
@@ -116,18 +130,6 @@ def count(
     return counted
 
 
-def _evaluated(
-    pairs: Sequence[Pair], options: EvaluateOptions, products: Products, *, names: tuple[str, str], quiet: bool
-) -> Evaluation:
-    if products.errors is None:
-        return summary(pairs, count(pairs, options, names=names, quiet=quiet), options, names=names)
-    with ErrorMaps(str(products.errors), pairs, overwrite=products.overwrite) as errors:
-        counted = count(pairs, options, names=names, quiet=quiet, seen=errors.add)
-        found = summary(pairs, counted, options, names=names)
-        errors.finish()
-    return found
-
-
 def _check(products: Products) -> None:
     """Refuses, before any work, what could not be written after it.
 
@@ -142,6 +144,8 @@ def _check(products: Products) -> None:
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
     if products.csv is not None:
         check_csv_path(products.csv, overwrite=products.overwrite)
+    if products.errors is not None:
+        check_local(products.errors)
 
 
 def _images(pairs: Sequence[Pair], products: Products) -> Images:
@@ -156,17 +160,31 @@ def _images(pairs: Sequence[Pair], products: Products) -> Images:
     return found
 
 
-def _write_report(pairs: Sequence[Pair], found: Evaluation, images: Images, products: Products) -> None:
-    from landseg.report.html import write_report
-    from landseg.scenes import SceneMaps
+def _texts(
+    pairs: Sequence[Pair], found: Evaluation, images: Images, products: Products
+) -> Iterator[tuple[Path, str]]:
+    """Each file of text that was asked for, and what it says."""
+    if products.report is not None:
+        from landseg.report.html import report_html
+        from landseg.scenes import SceneMaps
 
-    assert products.report is not None
-    maps = SceneMaps(pairs, found, images)
-    if len(maps) < len(pairs):
-        shown = "1 scene" if len(maps) == 1 else f"{len(maps)} scenes"
-        left_out = f"the map has the {shown} with the worst windows; the figures are over all {len(pairs)}"
-        found = replace(found, notes=(*found.notes, left_out))
-    write_report(products.report, found, maps, overwrite=products.overwrite)
+        maps, shown = SceneMaps(pairs, found, images), found
+        if len(maps) < len(pairs):
+            scenes = "1 scene" if len(maps) == 1 else f"{len(maps)} scenes"
+            left_out = f"the map has the {scenes} with the worst windows; the figures are over all {len(pairs)}"
+            shown = replace(found, notes=(*found.notes, left_out))
+        yield products.report, report_html(shown, maps)
+    if products.csv is not None:
+        yield products.csv, csv_text(found)
+
+
+def _made(stack: ExitStack, path: Path, text: str) -> Part:
+    """A file of text, complete in a work folder that lasts as long as the stack."""
+    place = stack.enter_context(claimed(path)) / path.name
+    with disk_errors(path):
+        place.write_bytes(text.encode())
+    sync_file(place, called=path)
+    return Part(path, ((place, path),))
 
 
 def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], options: EvaluateOptions) -> list[Pair]:

@@ -6,24 +6,24 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from os import PathLike, fspath
+from os import PathLike, fspath, replace
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.disk import claimed, disk_errors, work_folder
 from landseg.errors import GridError, OutputError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
 from landseg.geo.grid import map_crs
-from landseg.geo.store import disk_errors, work_folder
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.geo.vectorname import file_of
+from landseg.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
-from landseg.vector.files import add_styles, claimed, class_files
+from landseg.vector.files import class_files, with_styles
 from landseg.vector.formats import vector_format
 from landseg.vector.further import further_file
 from landseg.vector.place import output_crs
-from landseg.vector.writer import publish
 
 __all__ = ["ClassTotal", "ExportOptions", "ExportSummary", "export", "polygonize"]
 
@@ -62,22 +62,32 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
             run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
         try:
             with claimed(target) as work, _sentences(target):
-                publish(run.made(work))
+                parts, stayed = with_styles(run.made(work), run.styles, work, replace=wanted.overwrite)
+                publish(parts, folder=work)
         except Exception as error:
             refuse_promise(error)
             raise
-        for stayed in add_styles(run.styles, replace=wanted.overwrite):
-            _log.warning("%s is there and stays as it is: replace it with --overwrite", stayed)
+        for style in stayed:
+            _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
         return run.summary(time.perf_counter() - start)
 
 
 def polygonize(
-    raster: Path, out: Path, classes: ClassMap, *, called: Path | None = None, confidence: Path | None = None
+    raster: Path,
+    out: Path,
+    classes: ClassMap,
+    *,
+    called: Path | None = None,
+    confidence: Path | None = None,
 ) -> int:
     """The number of polygons that a class raster was written as, to replace `out`, for a run that publishes itself.
 
-    Where `out` is not the name that people know, `called` is. No .qml is written. ``confidence`` is a raster on
-    the same grid, whose mean and minimum become columns.
+    Args:
+        raster: of classes.
+        out: in a folder of its own, which gets everything that is to lie beside the polygons.
+        classes: the raster's.
+        called: how people know `out`.
+        confidence: a raster on the same grid, whose mean and minimum become columns.
 
     Raises:
         LandsegError: see `export`.
@@ -90,7 +100,8 @@ def polygonize(
         with disk_errors(called or out):
             work_folder(out).mkdir(exist_ok=True)
         with claimed(out) as work, _sentences(called or out):
-            publish(run.made(work))
+            for made, target in (move for part in run.made(work) for move in part.moves):
+                replace(made, target)
     return int(run.counts.sum())
 
 
@@ -117,5 +128,6 @@ def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None
     targets += [further_file(out, e, "Point") for e in source.chosen(options.centroids, "--centroids")]
     source.chosen(options.regularize, "--regularize")
     check_targets((), targets or [out], inputs)
+    settle([out, *targets], overwrite=options.overwrite)
     if not options.overwrite:
         check_absent((), targets)

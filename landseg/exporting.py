@@ -15,12 +15,13 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
+from landseg.disk import disk_errors
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
 from landseg.geo.raster import RasterFile
 from landseg.geo.ruler import Ruler
-from landseg.geo.store import disk_errors
+from landseg.replacement import Part
 from landseg.tiling.progress import Progress
 from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, read_confidence
@@ -33,7 +34,6 @@ from landseg.vector.pixelareas import PixelAreas
 from landseg.vector.place import CRS84, Place, moved
 from landseg.vector.regularize import regularize
 from landseg.vector.spool import Columns
-from landseg.vector.writer import Move
 
 _log = logging.getLogger(__name__)
 _MANY = 200_000  # features whose file takes long enough to say so
@@ -82,8 +82,8 @@ class ExportRun:
         form, asked = vector_format(self.out), self.options.crs is not None
         return Place.of(form, self.source.grid, self.crs, asked=asked)
 
-    def made(self, work: Path) -> list[Move]:
-        """Writes every feature and completes the files; the renames that publish them.
+    def made(self, work: Path) -> list[Part]:
+        """Write every feature and complete the files; what is to be published, the main file last.
 
         Raises:
             LandsegError: see `export`.
@@ -103,10 +103,10 @@ class ExportRun:
         self._tell_absent()
         if files.count > _MANY:
             _log.info("writing %d features", files.count)
-        moves, self.further = further.finish()
+        parts, self.further = further.finish()
         self.styles = [*files.styles(source.classes), *further.styles]
         self._paths = files.paths
-        return moves + files.finish(source.classes)
+        return parts + files.finish(source.classes)
 
     def summary(self, seconds: float) -> ExportSummary:
         """What was written, by class."""

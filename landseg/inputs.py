@@ -22,6 +22,10 @@ from landseg.tiling.place import Placement
 _log = logging.getLogger(__name__)
 _told: set[str] = set()  # rasters of unknown resolution that were already spoken of
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
+_APART = (
+    "; bands that lie in a file each are read as one raster with --stack (B02.tif B03.tif ..., in the order of the "
+    "model), or through a VRT (gdalbuildvrt -separate)"
+)
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
@@ -60,22 +64,23 @@ def match(
     resolution_m: float | None = None,
     source_resolution_m: float | None = None,
     stored_values: bool = False,
+    stack: bool = False,
 ) -> Matched:
     """The raster or mosaic with the model's bands in the model's order, and where the network's pixels lie on it.
 
     Without `bands`, a model of red, green and blue takes the raster's true colours, and any model takes bands
     that carry its names; otherwise the raster must have exactly the model's bands. The network runs at
     `resolution_m`, else at the card's resolution where that is named, else at the raster's pixels. Pixels of a raster
-    that does not say how large they are, are `source_resolution_m` wide. Where raster and model declare different
-    scales and offsets, the network gets the numbers that the training imagery would have stored for the same values;
-    with `stored_values` it gets those that are stored.
+    that does not say how large they are, are `source_resolution_m` wide. With `stack`, several rasters are one with
+    the bands of all. Where raster and model declare different scales and offsets, the network gets the numbers that
+    the training imagery would have stored for the same values; with `stored_values` it gets those that are stored.
 
     Raises:
         BandError: number, dtype or order of bands, indices of a colour table, a scale that one side alone declares.
         GridError: resolutions too far apart, or one that is not known.
         RasterError: a raster cannot be opened.
     """
-    source = open_source(paths, bands=bands, stored_values=stored_values)
+    source = open_source(paths, bands=bands, stored_values=stored_values, stack=stack)
     try:
         if bands is not None and len(bands) != len(card.bands):
             wanted = ", ".join(band.name for band in card.bands)
@@ -85,16 +90,19 @@ def match(
         chosen = chosen_bands(source.bands, card) if bands is None else None
         if chosen is not None and chosen != source.band_numbers:
             source.close()
-            source = open_source(paths, bands=chosen, stored_values=stored_values)
+            source = open_source(paths, bands=chosen, stored_values=stored_values, stack=stack)
         refuse_indices(source, f"model {card.name} reads {bands_text(card)}")
         own = _resolution(source, source_resolution_m)
         known = own if resolution_m is None else None
         dtype = stored_dtype(source.bands, card, stored_values=stored_values)
         problem = misfit(card, bands=source.count, dtype=dtype, resolution_m=known)
         if problem is not None:
-            raise type(problem)(f"{source.name}: {problem}")
+            apart = source.count == 1 < len(card.bands) and not stack
+            raise type(problem)(f"{source.name}: {problem}{_APART if apart else ''}")
         if not stored_values:
             refuse_mixed_members(source.paths)
+        if stack:
+            _tell_stack(source, card)
         factor = _factor(source, card, own, resolution_m)
         network = source.at_scale(factor)
         if not stored_values:
@@ -135,6 +143,13 @@ def scaling_text(bands: BandTable, card: Card, *, notes: Sequence[str] = (), sto
     if alike(have, want):
         return "; ".join((*notes, f"{tags_text(have)}, as in training"))
     return "; ".join((*notes, f"{tags_text(have)} brought over to the training's {tags_text(want)}"))
+
+
+def _tell_stack(source: Source, card: Card) -> None:
+    """Says which of the stacked bands the model reads as which of its own: their order is the user's."""
+    names = [name or f"band {number}" for name, number in zip(source.band_names, source.band_numbers, strict=True)]
+    read = ", ".join(f"{band.name} from {name}" for band, name in zip(card.bands, names, strict=True))
+    _log.info("model %s reads %s", card.name, read)
 
 
 def told(path: str | PathLike[str]) -> bool:

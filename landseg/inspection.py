@@ -34,6 +34,7 @@ from landseg.geo.statistics import PERCENTILES
 from landseg.geo.valuetags import ValueTags
 from landseg.geo.vectorname import is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
+from landseg.outputs import check_local
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
 from landseg.report.thumbnail import EMPTY
@@ -201,6 +202,7 @@ def _check_sheet(options: InspectOptions) -> None:
         return
     if path.suffix.lower() != ".png":
         raise OutputError(f"a contact sheet is a PNG, got {path.name!r}: use {path.stem}.png")
+    check_local(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another name")
     if path.exists() and not options.overwrite:

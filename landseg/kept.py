@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX
+from landseg.disk import disk_errors
 from landseg.geo.source import FileSource
-from landseg.geo.store import disk_errors
 from landseg.inputs import told
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, intervals

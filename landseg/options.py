@@ -47,6 +47,7 @@ class Options:
         overwrite: replace outputs that exist.
         dry_run: plan and estimate, write nothing.
         quiet: show no progress.
+        stack: several sources are one raster with the bands of all, in their order, and no mosaic.
     """
 
     bands: Sequence[int] | None = None
@@ -72,6 +73,7 @@ class Options:
     overwrite: bool = False
     dry_run: bool = False
     quiet: bool = False
+    stack: bool = False
 
     @classmethod
     def of(cls, **options: Any) -> Options:

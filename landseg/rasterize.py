@@ -137,7 +137,15 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
     layer = Layer.of_classes("classes", Path(output), table)
     signature = {"landseg": __version__, "source": {"files": []}, "classes": table.to_json()}
     tags = {"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"}
-    outputs = Outputs.begin([layer], grid, signature=signature, tags=tags, overwrite=wanted.overwrite, inputs=inputs)
+    outputs = Outputs.begin(
+        [layer],
+        grid,
+        signature=signature,
+        tags=tags,
+        can_resume=False,
+        overwrite=wanted.overwrite,
+        inputs=inputs,
+    )
     with outputs:
         counts = _burn(placed, grid, values, outputs, table=table, quiet=wanted.quiet)
         outputs.finish()

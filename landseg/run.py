@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
+from landseg.classes import ClassMap
+from landseg.disk import disk_errors
 from landseg.errors import OutputError
 from landseg.export import polygonize
 from landseg.geo.address import label
@@ -20,6 +22,7 @@ from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
+from landseg.geo.sidecars import qml_path, qml_text
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
@@ -30,9 +33,9 @@ from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.tiling.encode import Encoder
 from landseg.tiling.sampling import interval_text, read_interval
-from landseg.vector.files import add_styles
 from landseg.vector.formats import vector_format
 from landseg.vector.place import check_way
+from landseg.vector.style import style_for
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
     from landseg.engine import Engine
@@ -80,6 +83,7 @@ class Run:
             resolution_m=options.resolution,
             source_resolution_m=options.source_resolution,
             stored_values=options.stored_values,
+            stack=options.stack,
         ) as matched:
             inputs = self._inputs(matched)
             check_targets(self._layers(), self._extras(), inputs, folders=self.folders)
@@ -125,7 +129,7 @@ class Run:
             tags=self._tags(engine),
             resume=options.resume,
             overwrite=options.overwrite,
-            extras=extras,
+            extras={extra: self._goes_with(extra) for extra in extras},
             inputs=inputs,
         )
         with outputs:
@@ -142,8 +146,6 @@ class Run:
             made = walk.measured(made, outputs)
             self._further(outputs, matched, engine)
             outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
-            if (polygons := options.path("polygons")) is not None:
-                add_styles([(polygons, card.classes.classes, "Polygon")], replace=options.overwrite)
         return made
 
     def _skipped(self, region: Rect) -> Prediction:
@@ -161,10 +163,22 @@ class Run:
             place = outputs.extra(polygons)
             sure = None if self.options.confidence is None else outputs.layer_reader("confidence")
             polygonize(outputs.layer_reader("classes"), place, classes, called=polygons, confidence=sure)
+            self._style(polygons, place, classes)
         if picture is not None:
             from landseg.report.preview import preview
 
             preview(matched.source, outputs.layer_reader("classes"), classes, outputs.extra(picture))
+
+    def _style(self, polygons: Path, place: Path, classes: ClassMap) -> None:
+        """Write the polygons' style beside them where they wait; one that somebody made stays, unless --overwrite."""
+        qml = vector_format(polygons).qml_path(polygons)
+        if qml is None:
+            return
+        shared = qml_text(classes) if qml == qml_path(self.output) else None  # the map's own palette is in it too
+        text = style_for(qml, classes.classes, replace=self.options.overwrite, existing=shared)
+        if text is not None:
+            with disk_errors(qml):
+                place.with_name(qml.name).write_text(text, encoding="utf-8")
 
     def _layers(self) -> list[Layer]:
         classes, options = self.engine.model.card.classes, self.options
@@ -182,6 +196,10 @@ class Run:
     def _extras(self) -> list[Path]:
         paths = (self.options.path("polygons"), self.options.path("preview"))
         return [path for path in paths if path is not None]
+
+    def _goes_with(self, extra: Path) -> list[Path]:
+        """What may lie beside an older file of this name and belongs to it, such as a shapefile's index."""
+        return vector_format(extra).stale_files(extra) if extra == self.options.path("polygons") else []
 
     def _check_files(self) -> None:
         """What can be refused before anything is opened."""
@@ -287,6 +305,7 @@ def _command(sources: list[str], model: NamedModel, options: Options, precision:
     """The command that gives these pixels, on another processor too: without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
+    words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
     standard = Options()
     for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from landseg.disk import disk_errors
 from landseg.errors import LandsegError, TrainingError
 from landseg.geo.leftout import LeftOut
-from landseg.geo.store import disk_errors
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
@@ -31,7 +31,7 @@ from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.declared import with_declared_tags
 from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
-from landseg.training.fit import Scaling, fit
+from landseg.training.fit import KEPT, Scaling, clear, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
 from landseg.training.objective import objective
@@ -160,7 +160,7 @@ def train(
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         stored = bool(recipe.sampling.stored_values)
-        figures = _measured(Model(network, card, output, ""), opened, made, folder / "kept", stored_values=stored)
+        figures = _measured(Model(network, card, output, ""), opened, made, folder / KEPT, stored_values=stored)
         save_model(output, network, replace(card, metrics=figures), overwrite=True)
     return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json())
 
@@ -209,6 +209,7 @@ def _fitted(
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     if first_process() and not (resume and (folder / LAST).exists()):
+        clear(folder)  # before the new recipe comes: nobody may go on from the old checkpoint by it
         recipe.write(folder / RECIPE)  # until it is done, a run that goes on is the one that was started
     return fit(
         network,

@@ -106,11 +106,11 @@ def verify(
     """Tiled and whole-image inference on the raster's centre, compared pixel by pixel.
 
     Args:
-        sources: a raster, or several as one mosaic.
+        sources: a raster, or several as one mosaic or stack.
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
         **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
-            memory.
+            memory, stack.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
@@ -124,6 +124,7 @@ def verify(
         resolution_m=wanted.resolution,
         source_resolution_m=wanted.source_resolution,
         stored_values=wanted.stored_values,
+        stack=wanted.stack,
     ) as matched:
         from landseg.engine import Engine, refuse_too_large
 

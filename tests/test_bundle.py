@@ -14,7 +14,7 @@ from torch import nn
 
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, ModelError, OutputError
-from landseg.models import shipped, writing
+from landseg.models import shipped
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Band, Card, Field
@@ -243,8 +243,8 @@ def test_outputs_are_refused_or_appear_whole(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(writing.os, "fsync", full)
-        with pytest.raises(OutputError, match="No space left"):
+        patch.setattr("landseg.replacement.os.fsync", full)
+        with pytest.raises(OutputError, match="nothing was kept: make space there"):
             save_model(path, network, card, overwrite=True)
     assert path.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [path]
     assert save_model(path, network, card, overwrite=True).read_bytes() == saved

@@ -22,6 +22,7 @@ from landseg.errors import GridError, LandsegError, OutputError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.models.bundle import load_model
 from landseg.train import train
+from landseg.training.fit import clear
 from landseg.training.recipe import read_recipe
 from landseg.training.sources import _white, load_scenes
 from landseg.training.targets import IndexTargets
@@ -308,6 +309,37 @@ def test_a_last_look_that_fails_does_not_cost_the_weights(
     recipe = replace(recipe, fit=replace(recipe.fit, steps=2, validate_every=5))
     trained = train(recipe, data / "m.safetensors", data=data, keep_out=["b"], report=lambda line: None)
     assert trained.metrics is not None and "no memory for a picture" in caplog.text
+
+
+class Killed(BaseException):
+    """The end of a run that does nothing more."""
+
+
+def test_a_run_that_starts_over_leaves_nothing_of_the_earlier_one_to_go_on_from(
+    data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between the new recipe and the new checkpoint, --resume went on from the old run by the new recipe."""
+    output, folder = data / "tones.safetensors", data / "tones.run"
+    (folder / "kept").mkdir(parents=True)
+    for name in ("last.pt", "best.pt", "train.toml", "log.csv", "kept/old.tif"):
+        (folder / name).write_text("of the earlier run")
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("landseg.train.fit", killed)
+        with pytest.raises(Killed):
+            train(data / "recipe.toml", output, data=data, keep_out=["b"], overwrite=True, report=lambda _: None)
+    assert [path.name for path in folder.iterdir()] == ["train.toml"]
+    assert read_recipe(folder / "train.toml").name == "tones"
+
+
+def test_an_earlier_runs_checkpoint_goes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone: list[str] = []
+    monkeypatch.setattr(Path, "unlink", lambda self, missing_ok=False: gone.append(self.name))
+    clear(tmp_path)
+    assert gone[0] == "last.pt" and {"best.pt", "log.csv"} <= set(gone)
 
 
 @pytest.mark.parametrize(("name", "says"), [("m.txt", r"use m\.safetensors"), ("no/m.safetensors", "no folder")])

@@ -9,7 +9,7 @@ from vector_parts import CLASSES
 
 from landseg.classes import ClassMap, LandClass
 from landseg.geo.sidecars import qml_text as raster_qml
-from landseg.vector.style import joined_qml, qml_text, write_qml
+from landseg.vector.style import joined_qml, qml_text, style_for
 
 OTHERS = ClassMap((LandClass(7, "<lake> & \x01", (0, 0, 255)),))
 
@@ -75,16 +75,14 @@ def test_a_rasters_style_of_the_same_name_stays_beside_ours() -> None:
 
 def test_a_style_of_somebodys_stays_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "town.qml"
-    assert write_qml(path, OTHERS.classes, replace=False)
-    mine = path.read_bytes()
-    assert not write_qml(path, CLASSES.classes, replace=False)
-    assert path.read_bytes() == mine
-    assert write_qml(path, CLASSES.classes, replace=True)
-    assert path.read_text() == qml_text(CLASSES.classes)
+    mine = style_for(path, OTHERS.classes, replace=False)
+    assert mine == qml_text(OTHERS.classes) and not path.exists()
+    path.write_text(mine)
+    assert style_for(path, CLASSES.classes, replace=False) is None
+    assert style_for(path, CLASSES.classes, replace=True) == qml_text(CLASSES.classes)
+    assert_both(style_for(path, CLASSES.classes, replace=False, existing=raster_qml(CLASSES)))
     path.write_text("not a style <")
-    assert not write_qml(path, CLASSES.classes, replace=True)
-    assert path.read_text() == "not a style <"
-    assert [file.name for file in tmp_path.iterdir()] == ["town.qml"]
+    assert style_for(path, CLASSES.classes, replace=True) is None
 
 
 def test_a_geopackage_gets_one_default_style(tmp_path: Path) -> None:

@@ -16,12 +16,14 @@ import pytest
 import shapely
 from vector_parts import CLASSES, SUFFIXES, read
 
+from landseg.disk import work_folder
 from landseg.errors import OutputError, VectorError
 from landseg.geo.store import full_disk
+from landseg.replacement import publish
 from landseg.vector import formats, spool
 from landseg.vector.attributes import field_types
 from landseg.vector.formats import vector_format
-from landseg.vector.writer import Writer, publish
+from landseg.vector.writer import Writer
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
@@ -50,7 +52,7 @@ def features(count: int = 40, seed: int = 5) -> Features:
 
 
 def write(out: Path, given: Features, *, chunk: int = 16, crs: Any = UTM, kind: str = "Polygon") -> list[Path]:
-    work = out.parent / "work"
+    work = work_folder(out)
     work.mkdir()
     writer = Writer(out, FIELDS, crs=crs, kind=kind, work=work)
     columns, shapes = given
@@ -58,12 +60,12 @@ def write(out: Path, given: Features, *, chunk: int = 16, crs: Any = UTM, kind: 
         part = slice(start, start + chunk)
         writer.write({name: column[part] for name, column in columns.items()}, shapes[part])
     assert writer.count == len(shapes)
-    moves = writer.finish(CLASSES.classes)
-    assert moves[-1][1] == out and not out.exists()
-    publish(moves)
+    part = writer.finish(CLASSES.classes)
+    assert part.moves[-1][1] == part.target == out and not out.exists()
+    publish([part])
     (work / "made").rmdir()
     work.rmdir()
-    return [target for _, target in moves]
+    return [target for _, target in part.moves]
 
 
 def assert_read_back(out: Path, given: Features, *, crs: Any = UTM, kind: str = "Polygon") -> None:
@@ -342,7 +344,7 @@ def test_a_disk_that_filled_up_is_told_from_what_a_format_cannot(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, free: int, full: bool
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
-        (tmp_path / "work" / "written").write_bytes(bytes(2 << 20))
+        (work_folder(tmp_path / "p.fgb") / "written").write_bytes(bytes(2 << 20))
         monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=free))
         raise pyogrio.errors.DataLayerError(text)
 

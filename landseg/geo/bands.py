@@ -1,7 +1,7 @@
 """BandTable: the chosen bands of a raster, what they are called, and which of their values are data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,28 +98,41 @@ def band_table(file: RasterFile, bands: Sequence[int] | None) -> BandTable:
     count = len(info.dtypes)
     everything = tuple(range(1, count + 1))
     opaque = tuple(n for n in everything if info.colorinterp[n - 1] != "alpha") or everything
-    numbers = opaque if bands is None else tuple(bands)
+    colors = {color: number for number, color in reversed(list(enumerate(info.colorinterp, start=1)))}
+    named = tuple(colors[color] for color in ("red", "green", "blue") if color in colors)
+    rgb = named if len(named) == 3 else opaque[:3]
+    shown = (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None
+    table = BandTable(everything, info.names, info.colorinterp, info.dtypes, info.nodata, shown, values=info.values)
+    chosen = picked(table, opaque if bands is None else bands, file.label)
+    indices = (number for number in chosen.numbers if info.colorinterp[number - 1] == "palette")
+    return replace(chosen, indexed=any(not _is_grey(file, number) for number in indices))
+
+
+def picked(table: BandTable, bands: Sequence[int] | None, name: str) -> BandTable:
+    """Return the part of a whole raster's table that has the 1-based `bands`, in their order; None: all of it.
+
+    Raises:
+        BandError: a band that the raster called `name` does not have, or none at all.
+    """
+    count = len(table.numbers)
+    numbers = table.numbers if bands is None else tuple(bands)
     wrong = [number for number in numbers if not 1 <= number <= count]
     if wrong or not numbers:
         asked = f"band {wrong[0]}" if wrong else "no band"
         has = f"{count} band{'s' * (count > 1)}"
-        raise BandError(f"{file.label} has {has}, but {asked} was asked for: use 1 to {count}")
-    colors = {color: number for number, color in reversed(list(enumerate(info.colorinterp, start=1)))}
-    named = tuple(colors[color] for color in ("red", "green", "blue") if color in colors)
-    rgb = named if len(named) == 3 else opaque[:3]
+        raise BandError(f"{name} has {has}, but {asked} was asked for: use 1 to {count}")
 
     def pick(values: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(values[number - 1] for number in numbers)
 
-    return BandTable(
-        numbers,
-        pick(info.names),
-        pick(info.colorinterp),
-        pick(info.dtypes),
-        pick(info.nodata),
-        (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None,
-        any(info.colorinterp[number - 1] == "palette" and not _is_grey(file, number) for number in numbers),
-        pick(info.values),
+    return replace(
+        table,
+        numbers=numbers,
+        names=pick(table.names),
+        colorinterp=pick(table.colorinterp),
+        dtypes=pick(table.dtypes),
+        nodata=pick(table.nodata),
+        values=pick(table.value_tags),
     )
 
 

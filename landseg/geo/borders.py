@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from landseg.untrusted import read_json
+
 BORDERS = "LANDSEG_BORDERS"
 _RUN = 3  # evenly spaced numbers from which on a run is shorter
 
@@ -46,7 +48,7 @@ class Borders:
         Tags travel with copies, cuts and warped versions, in which the borders lie elsewhere.
         """
         try:
-            found = json.loads(tags[BORDERS])
+            found = read_json(tags[BORDERS])
             if tuple(found.get("size", size)) != size:
                 return None
             rows, columns = (
@@ -92,14 +94,19 @@ def _numbers(entries: Iterable[Any], end: int) -> Iterator[int]:
     """The numbers below ``end`` that a list of numbers and runs stands for.
 
     Raises:
-        ValueError: a run that does not ascend.
+        ValueError: a run that does not ascend, or more numbers than there are below ``end``.
         TypeError: neither a number nor a run.
     """
+    left = end
     for entry in entries:
         if isinstance(entry, list):
             first, step, count = (int(part) for part in entry)
             if step < 1:
                 raise ValueError(f"a run of step {step}")
-            yield from range(max(first, first % step), min(first + step * count, end), step)
+            run = range(max(first, first % step), min(first + step * count, end), step)
         else:
-            yield int(entry)
+            run = range(int(entry), int(entry) + 1)
+        left -= len(run)
+        if left < 0:
+            raise ValueError(f"more than {end} borders")
+        yield from run

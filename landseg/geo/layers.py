@@ -9,10 +9,12 @@ import warnings
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from landseg.errors import VectorError
 from landseg.geo.vectorname import PARQUET, Name, is_vector, split_layer
+from landseg.replacement import refuse_unfinished, refuse_unfinished_in
 
 _STYLES = "layer_styles"  # where QGIS and landseg keep the colours of a GeoPackage's other layers
 _SINGLE = (".shp", ".geojson", ".fgb")  # formats of one layer, which need no look at how many there are
@@ -33,6 +35,9 @@ def read_layer(name: Name) -> Any:
         VectorError: it cannot be read, there is no such layer, or there are several and none is named.
     """
     file, layer = split_layer(name)
+    if os.path.isdir(file):
+        refuse_unfinished_in(Path(file), VectorError)
+    refuse_unfinished(file, VectorError)
     try:
         with warnings.catch_warnings(record=True) as heard:
             warnings.simplefilter("always")

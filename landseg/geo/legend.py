@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import tomllib
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
@@ -13,6 +12,7 @@ from landseg.errors import ClassError
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import aux_path
 from landseg.geo.signature import CLASSES
+from landseg.untrusted import read_json, read_toml
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def read_legend(file: RasterFile) -> ClassMap | None:
 def own_legend(file: RasterFile) -> ClassMap | None:
     """The class table in landseg's own tag; None where there is none, or none that can be read."""
     try:
-        return ClassMap.from_json(json.loads(file.info.tags[CLASSES]))
+        return ClassMap.from_json(read_json(file.info.tags[CLASSES]))
     except (KeyError, ValueError, ClassError):
         return None  # changed by hand: what else the raster says may still be right
 
@@ -86,7 +86,7 @@ def read_class_table(path: Path) -> ClassMap:
     """
     try:
         text = path.read_text(encoding="utf-8")
-        table = json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+        table = read_json(text) if path.suffix.lower() == ".json" else read_toml(text)
     except OSError as error:
         raise ClassError(f"class table {path} cannot be read: {error.strerror or error}") from error
     except ValueError as error:

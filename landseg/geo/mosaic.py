@@ -195,12 +195,18 @@ def _check_bands(first: FileSource, other: FileSource) -> None:
         raise BandError(f"{has}: a mosaic needs as many in all; choose them with --bands, or do them apart")
     if first.dtype != other.dtype:
         has = f"{other.name} holds {other.dtype} pixels, but {first.name} {first.dtype}"
-        raise BandError(f"{has}: a mosaic needs one dtype; convert one of the two, or do them apart")
+        raise BandError(f"{has}: a mosaic needs one dtype; convert one of the two, or do them apart{_apart(other)}")
     found = first.bands.contradiction(other.bands)
     if found is not None:
         mine, its = (", ".join(name or "unnamed" for name in names) for names in found)
         has = f"{other.name} has the bands {its}, but {first.name} has {mine}"
-        raise BandError(f"{has}: a mosaic needs one order in all; {_reordering(first, other, *found)}do them apart")
+        way = f"{_reordering(first, other, *found)}do them apart{_apart(other)}"
+        raise BandError(f"{has}: a mosaic needs one order in all; {way}")
+
+
+def _apart(other: FileSource) -> str:
+    """What else several rasters of one band may be."""
+    return ", or read them as the bands of one raster with --stack" if other.count == 1 else ""
 
 
 def _reordering(first: FileSource, other: FileSource, mine: tuple[str, ...], its: tuple[str, ...]) -> str:

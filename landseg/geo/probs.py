@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from landseg.errors import BandError, ClassError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.signature import CLASSES
 from landseg.geo.source import FileSource
+from landseg.untrusted import read_json
 
 _OFF = 0.01  # how far from 1 the sum of a pixel's probabilities may be, rounding to steps of 1/255 aside
 _HOW = "expected probabilities, a band a class, as `landseg predict --probs FILE` writes them"
@@ -133,7 +133,7 @@ def normalized(probs: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _table(text: str) -> ClassMap:
     try:
-        found: Any = json.loads(text)
+        found: Any = read_json(text)
     except ValueError as error:
         raise ClassError(f"the tag {CLASSES} holds no class table: {error}; name the model with --model") from error
     return ClassMap.from_json(found)

@@ -1,20 +1,17 @@
-"""The end of a run: finished files are built in the hidden work folders, then renamed into place."""
+"""The end of a run: finished files are built in the hidden work folders, from where they are put in place."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
+from landseg.disk import RECORD, disk_errors, sync_file, work_folder
 from landseg.errors import OutputError
 from landseg.geo.cog import check_cog, vrt_text, write_cog
 from landseg.geo.grid import Grid
 from landseg.geo.layer import Layer
-from landseg.geo.sidecars import aux_path, aux_text, qml_path, qml_text, read_with
-from landseg.geo.store import disk_errors, sync_file, sync_folder, work_folder
-
-Move = tuple[Path, Path]
-"""A finished file in its work folder, and the name that it will get."""
+from landseg.geo.sidecars import aux_path, aux_text, qml_path, qml_text
+from landseg.replacement import Move
 
 
 def raw_path(layer: Layer) -> Path:
@@ -59,22 +56,10 @@ def build_extra(extra: Path) -> list[Move]:
     Raises:
         OutputError: it was never written.
     """
-    files = [file for file in work_folder(extra).iterdir() if file.is_file()]
+    files = [file for file in work_folder(extra).iterdir() if file.is_file() and file.name != RECORD]
     files.sort(key=lambda file: (file.name == extra.name, file.name))
     if not files or files[-1].name != extra.name:
         raise OutputError(f"{extra} was to be written but is not there; run again with --resume")
     for file in files:
         sync_file(file)
     return [(file, extra.with_name(file.name)) for file in files]
-
-
-def publish(moves: Sequence[Move], layers: Sequence[Layer]) -> None:
-    """Renames everything into place, in order, after removing what belongs to rasters that are replaced."""
-    for layer in layers:
-        for path in read_with(layer.path):
-            path.unlink(missing_ok=True)
-    for source, target in moves:
-        with disk_errors(target):
-            os.replace(source, target)
-    for folder in {target.parent for _, target in moves}:
-        sync_folder(folder)

@@ -49,6 +49,14 @@ def beside(target: Layer | Path) -> list[Path]:
     return [target.with_suffix(suffix.upper() if target.suffix.isupper() else suffix) for suffix in parts]
 
 
+def class_style(layer: Layer) -> list[Path]:
+    """The style that an older raster of classes left where a layer of other numbers goes; none that a person made."""
+    style = qml_path(layer.path)
+    if layer.classes or not style.is_file():
+        return []
+    return [style] if "<paletteEntry" in style.read_text(encoding="utf-8", errors="replace") else []
+
+
 def aux_text(classes: ClassMap) -> str:
     """Category names in GDAL's XML: GDAL numbers them from 0, so values without a class get an empty name."""
     names = dict(zip(classes.values, classes.names, strict=True))

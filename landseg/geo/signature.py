@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from landseg.disk import work_folder
 from landseg.errors import LandsegError, ResumeError
 from landseg.geo.raster import RasterFile
-from landseg.geo.store import plain, work_folder
+from landseg.geo.store import plain
+from landseg.untrusted import read_json
 
 SIGNATURE = "LANDSEG_SIGNATURE"
 MADE_WITH = "LANDSEG_MADE_WITH"
@@ -81,7 +83,7 @@ def changes(tags: Mapping[str, str], signature: Mapping[str, Any]) -> list[str]:
     ['precision bf16, now asked for is fp32 (--precision auto chooses for the processor, --precision bf16 goes on)']
     """
     try:
-        old = json.loads(tags[MADE_WITH])
+        old = read_json(tags[MADE_WITH], finite=False)
     except (KeyError, ValueError):
         return []
     before, now = _leaves(old), _leaves(json.loads(made_with(signature)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,21 +13,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
-from landseg.geo.publish import build_extra, build_layer, publish, raw_path, write_vrt
+from landseg.geo.publish import build_extra, build_layer, raw_path, write_vrt
+from landseg.geo.sidecars import beside, class_style
 from landseg.geo.signature import SIGNATURE, digest, first_of, goes_on, provenance, read_tags, tag_name
-from landseg.geo.store import (
-    Journal,
-    RawRaster,
-    differences,
-    disk_errors,
-    empty_folder,
-    plain,
-    sync_folder,
-    work_folder,
-)
+from landseg.geo.store import RawRaster, differences, plain
 from landseg.geo.targets import (
     check_absent,
     check_space,
@@ -36,8 +30,11 @@ from landseg.geo.targets import (
     refuse_promise,
     remove_work,
 )
+from landseg.replacement import Part, Replacement, publish, settle, unfinished
 
 __all__ = ["Layer", "Outputs", "disk_bytes"]
+
+_log = logging.getLogger(__name__)
 
 _FORMAT = 1  # of the journal
 
@@ -46,17 +43,26 @@ class Outputs:
     """The transaction that a run writes into; make one with :meth:`begin`.
 
     Pixels go straight to their place in raw files; :meth:`commit` makes a step durable; :meth:`finish` turns
-    everything into COGs and renames it into place, the first layer last. A run that ends before that leaves
+    everything into COGs and puts it in place, the first layer last. A run that ends before that leaves
     its hidden work folders, from which ``begin(..., resume=True)`` goes on. Leaving it as a context manager
     abandons what is not finished, or discards it where an error came before the first commit.
     """
 
-    def __init__(self, layers: tuple[Layer, ...], grid: Grid, extras: tuple[Path, ...], journal: Journal) -> None:
+    def __init__(
+        self,
+        layers: tuple[Layer, ...],
+        grid: Grid,
+        extras: Mapping[Path, Sequence[Path]],
+        journal: Journal,
+        *,
+        can_resume: bool,
+    ) -> None:
         """For :meth:`begin` only."""
         self.layers = layers
         self.grid = grid
-        self._extras = extras
+        self._extras = dict(extras)
         self._journal = journal
+        self._can_resume = can_resume
         self._raw: dict[str, RawRaster] = {}
         self._pending: Counter[str] = Counter()
 
@@ -69,41 +75,51 @@ class Outputs:
         signature: Mapping[str, Any],
         tags: Mapping[str, str] | None = None,
         resume: bool = False,
+        can_resume: bool = True,
         overwrite: bool = False,
-        extras: Sequence[Path] = (),
+        extras: Sequence[Path] | Mapping[Path, Sequence[Path]] = (),
         inputs: Sequence[Path] = (),
     ) -> Outputs:
         """Starts a run, or with ``resume`` continues the one whose work lies beside the first layer's path.
 
         ``signature`` is what must be equal for a resume to yield the same bytes (source, model, options);
         ``tags`` go into every raster as ``LANDSEG_*``, on a resume those of the run's first start. ``extras``
-        are further files of the run; ``inputs`` are files that must not be written.
+        are further files of the run, or such files with what may lie beside an older one and goes with it; ``inputs``
+        are files that must not be written. What is abandoned is kept only where the command ``can_resume``. With
+        ``overwrite`` what an earlier run left unfinished of these files is put in place first.
 
         Raises:
-            OutputError: a target exists, equals an input, has no folder or a wrong suffix; too little space.
+            OutputError: a target exists, is of an unfinished replacement, equals an input, has no folder or a wrong
+                suffix; too little space.
             ResumeError: the work there belongs to another source, model or set of options.
         """
-        layers, extras = tuple(layers), tuple(extras)
+        layers = tuple(layers)
+        extras = dict(extras) if isinstance(extras, Mapping) else {extra: () for extra in extras}
         targets = [*(layer.path for layer in layers), *extras]
-        check_targets(layers, extras, inputs)
+        check_targets(layers, tuple(extras), inputs)
         header = {
             "landseg": _FORMAT,
-            "signature": plain({**signature, "outputs": identity(layers, grid, extras)}),
+            "signature": plain({**signature, "outputs": identity(layers, grid, tuple(extras))}),
             "tags": provenance(tags or {}, signature),
         }
+        pending = _own_replacement(targets[0]) if resume else None
+        if pending is None:
+            settle(targets, overwrite=overwrite)
         journal = _open_journal(targets[0])
         try:
-            outputs = cls(layers, grid, extras, journal)
+            outputs = cls(layers, grid, extras, journal, can_resume=can_resume)
             continued = resume and journal.header is not None
             if continued:
                 outputs._check_same_run(header)
+            if pending is not None:
+                raise OutputError(pending.sentence())
             if not (overwrite or (continued and outputs._finishing)):
-                check_absent(layers, extras)
+                check_absent(layers, tuple(extras))
             outputs._open_files(targets, header, continued=continued)
         except BaseException as error:
             nothing_started = journal.header is None
             journal.close()
-            if nothing_started:
+            if nothing_started and pending is None:
                 shutil.rmtree(work_folder(targets[0]), ignore_errors=True)
                 refuse_promise(error)
             raise
@@ -113,14 +129,27 @@ class Outputs:
     def finished(path: Path, signature: Mapping[str, Any]) -> bool:
         """Whether ``path`` is the complete output of a run with this ``signature``.
 
-        If so, work folders that a kill at the very end of that run left behind are removed.
+        What a kill at the very end of that run left undone is done: its files are put in place, its work folders
+        removed.
+
+        Raises:
+            OutputError: files that were to be put in place are gone.
         """
-        found = read_tags(path).get(SIGNATURE)
-        if found != digest(signature):
+        wanted = digest(signature)
+        pending = _own_replacement(path)
+        if pending is not None:
+            journal = _open_journal(path)
+            same = (journal.header or {}).get("tags", {}).get(SIGNATURE) == wanted
+            journal.close()
+            if not same:
+                return False
+            pending.finish()
+            _log.info("%s: put in place what a run had made that was stopped at its end", path)
+        if read_tags(path).get(SIGNATURE) != wanted:
             return False
         if work_folder(path).is_dir():
             journal = _open_journal(path)
-            if journal.header is None or journal.header.get("tags", {}).get(SIGNATURE) == found:
+            if journal.header is None or journal.header.get("tags", {}).get(SIGNATURE) == wanted:
                 remove_work(path, journal.header)
             journal.close()
         return True
@@ -171,35 +200,51 @@ class Outputs:
         return write_vrt(layer, self.grid, {})
 
     def extra(self, path: Path) -> Path:
-        """Where to write the further file ``path`` (of ``extras``) until :meth:`finish` renames it.
+        """Where to write the further file ``path`` (of ``extras``) until :meth:`finish` puts it in place.
 
-        It has a folder of its own there: whatever lies in that folder at the end comes along (.shx, .dbf).
+        It has a folder of its own there: whatever lies in that folder at the end comes along (.shx, .dbf). A style
+        of the main raster's name takes the place of the raster's own, which is to be in it.
         """
-        folder = work_folder(self._extras[self._extras.index(path)])
+        folder = work_folder(next(extra for extra in self._extras if extra == path))
         with disk_errors(path):
             empty_folder(folder)
         return folder / path.name
 
     def finish(self, tags: Mapping[str, str] | None = None) -> None:
-        """Writes the COGs and their sidecars, makes them durable and renames everything into place.
+        """Writes the COGs and their sidecars, makes them durable and puts everything in place.
 
         ``tags`` are added to those given at the start; they too must be the same when a run is resumed.
 
         Raises:
             OutputError: pixels are missing, or the disk is full; the work stays for a resume.
         """
+        publish(self.built(tags), resume=self._can_resume)
+        self.published()
+
+    def built(self, tags: Mapping[str, str] | None = None) -> list[Part]:
+        """Return the finished files, durable in their work folders, for one `publish` with those of others.
+
+        The main raster is the last. :meth:`published` is to be called when they are in place.
+
+        Raises:
+            OutputError: as :meth:`finish`.
+        """
         self._check_complete()
         if self._pending:
             self.commit("finish")
         header = self._journal.header or {}
         every = {**header["tags"], **{tag_name(k): str(v) for k, v in (tags or {}).items()}}
-        moves = [move for layer in self.layers[1:] for move in build_layer(layer, self.grid, every)]
-        moves += [move for extra in self._extras for move in build_extra(extra)]
-        moves += build_layer(self.layers[0], self.grid, every)  # ends with the main raster
-        self._journal.append({"finishing": True})  # from here on, targets that exist may be ours
-        publish(moves, self.layers)
+        parts = [Part(extra, tuple(build_extra(extra)), tuple(stale)) for extra, stale in self._extras.items()]
+        brought = {target for part in parts for _, target in part.moves}
+        for layer in (*self.layers[1:], self.layers[0]):
+            moves = [move for move in build_layer(layer, self.grid, every) if move[1] not in brought]
+            parts.append(Part(layer.path, tuple(moves), (*beside(layer), *class_style(layer))))
+        return parts
+
+    def published(self) -> None:
+        """Remove the work folders of files that are in place."""
         self._close()
-        remove_work(self.layers[0].path, header)
+        remove_work(self.layers[0].path, self._journal.header)
         self._journal.close()
 
     def abandon(self) -> None:
@@ -219,7 +264,8 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or self.done:
+        kept = bool(self.done) and self._can_resume
+        if error is None or kept or unfinished(self.layers[0].path) is not None:
             self.abandon()
         else:
             self.discard()  # nothing to go on from
@@ -292,8 +338,38 @@ class Outputs:
             raw.close()
 
 
+def _own_replacement(main: Path) -> Replacement | None:
+    """The unfinished replacement whose main file ``main`` is."""
+    found = unfinished(main)
+    return found if found is not None and found.folder.name == work_folder(main).name else None
+
+
 def _open_journal(main: Path) -> Journal:
     folder = work_folder(main)
     with disk_errors(folder):
         folder.mkdir(exist_ok=True)
-    return Journal(folder / "journal")
+    journal = Journal(folder / "journal")
+    if not _sound(journal.header, journal.records):
+        journal.header, journal.records = None, []
+    return journal
+
+
+def _sound(header: Any, records: Sequence[Any]) -> bool:
+    """Whether a journal says what `Outputs` writes: it may be anybody's. Every record has one of three forms."""
+    if header is None:
+        return True
+    targets = ((header.get("signature") or {}) if isinstance(header.get("signature"), dict) else {}).get("outputs")
+    named = targets.get("targets") if isinstance(targets, dict) else None
+    if not (isinstance(named, list) and all(isinstance(path, str) and "\0" not in path for path in named)):
+        return False
+    tags = header.get("tags")
+    if not (isinstance(tags, dict) and all(isinstance(value, str) for value in tags.values())):
+        return False
+    for record in records:
+        pixels, step = record.get("pixels", {}), record.get("done", "")
+        counted = isinstance(pixels, dict) and all(type(count) is int for count in pixels.values())
+        if not (counted and isinstance(step, str) and isinstance(record.get("note", ""), str)):
+            return False
+        if "note" in record and "value" not in record:
+            return False
+    return True

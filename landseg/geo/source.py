@@ -159,8 +159,9 @@ class Source(ABC):
 class FileSource(Source):
     """One raster, at its own pixels.
 
-    A pixel is invalid where the raster's mask or its alpha band is 0, or where its values are no data
-    (`BandTable.has_data`). An alpha band that is itself chosen is data: near infrared is often labelled so.
+    A pixel is invalid where the raster's mask or its alpha band is 0, where its values are no data
+    (`BandTable.has_data`), or between the members of a mosaic. An alpha band that is itself chosen is data: near
+    infrared is often labelled so.
     """
 
     def __init__(self, path: str | os.PathLike[str], bands: Sequence[int] | None = None) -> None:
@@ -190,9 +191,14 @@ class FileSource(Source):
     def may_lack_data(self) -> bool:
         floats = np.dtype(self.dtype).kind == "f"
         declared = any(value is not None for value in self.bands.nodata)
-        return floats or declared or bool(self._alpha) or self.file.info.masked != "none"
+        return floats or declared or bool(self._alpha) or self.file.info.masked != "none" or self.file.info.gaps
 
     def _read(self, rect: Rect) -> Pixels:
+        pixels, valid = self.read_masked(rect)
+        return pixels, valid & self.bands.has_data(pixels)
+
+    def read_masked(self, rect: Rect) -> Pixels:
+        """Return pixels and validity as `read` does, whatever the values: masks, alpha and members alone count."""
         read = self.file.read(self.bands.numbers + self._alpha, rect, self.dtype)
         pixels, alpha = read[: self.count], read[self.count :]
         valid: NDArray[np.bool_] = np.all(alpha > 0, axis=0)  # all True where there is no alpha
@@ -201,7 +207,9 @@ class FileSource(Source):
         elif self.file.info.masked == "band":
             for number in set(self.bands.numbers):
                 valid &= self.file.read_mask(number, rect)
-        return pixels, valid & self.bands.has_data(pixels)
+        if self.file.info.gaps:
+            valid &= self.file.read_covered(self.bands.numbers, rect)
+        return pixels, valid
 
     def _files(self) -> list[dict[str, Any]]:
         return self.file.fingerprint()
@@ -248,26 +256,30 @@ def open_source(
     bands: Sequence[int] | None = None,
     resolution_factor: float = 1.0,
     stored_values: bool = False,
+    stack: bool = False,
 ) -> Source:
-    """The pixels of one raster, or of several as one mosaic on the first one's grid.
+    """Return the pixels of one raster, or of several as one mosaic on the first one's grid.
 
-    A path is anything GDAL opens: a file, a VRT, /vsizip/..., the address of a remote GeoTIFF. `bands`
-    are 1-based, in the order wanted, and may repeat; by default every band but alpha. `resolution_factor` is
-    that of `at_scale`. Members of a mosaic whose scale and offset differ are brought over to the first one's, or
-    with `stored_values` taken as they are stored.
+    With `stack`, several are one raster of all their bands instead. A path is anything GDAL opens: a file, a VRT,
+    /vsizip/..., the address of a remote GeoTIFF. `bands` are 1-based, in the order wanted, and may repeat; by default
+    every band but alpha. `resolution_factor` is that of `at_scale`. Members of a mosaic whose scale and offset differ
+    are brought over to the first one's, or with `stored_values` taken as they are stored.
 
     Raises:
         RasterError: a raster cannot be opened.
         BandError: a band that does not exist, or mosaic members whose bands differ.
-        GridError: mosaic members that cannot be placed on one grid.
+        GridError: mosaic members that cannot be placed on one grid, or a stack's that are not on one.
     """
-    from landseg.geo.mosaic import MosaicSource  # its classes build on the ones above
+    from landseg.geo.mosaic import MosaicSource  # these classes build on the ones above
+    from landseg.geo.stack import StackSource
 
     many = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not many:
         raise GridError("no raster given: name at least one")
-    if len(many) == 1:
-        source: Source = FileSource(many[0], bands)
+    if stack:
+        source: Source = StackSource(many, bands)
+    elif len(many) == 1:
+        source = FileSource(many[0], bands)
     else:
         source = MosaicSource(many, bands, stored_values=stored_values)
     return source.at_scale(resolution_factor)

@@ -12,6 +12,7 @@ from torch import nn
 
 from landseg.errors import ModelError
 from landseg.models.backbones import Encoder, load_encoder_weights
+from landseg.models.card import check_options
 from landseg.models.deeplab import DeepLabV3, DeepLabV3Plus
 from landseg.models.deeplab_v2 import DeepLabV2
 from landseg.models.fcn import VGGFCN, FCN32s
@@ -115,6 +116,7 @@ def build_network(
         if number < 1:
             raise ModelError(f"{what} must be at least 1, got {number}")
     entry = architecture(arch, encoder)
+    check_options(options)
     unknown = sorted(set(options) - set(entry.options))
     if unknown:
         raise ModelError(f"{arch} has no option {', '.join(unknown)}; it takes {', '.join(entry.options)}")

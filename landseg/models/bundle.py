@@ -8,7 +8,9 @@ statistics) stay in float32: they cost almost nothing. Counters of batches are l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -18,6 +20,7 @@ import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from landseg.errors import LandsegError, ModelError
 from landseg.models import header, shipped
@@ -34,6 +37,10 @@ _DTYPES = {
     torch.bool: "BOOL",
 }  # fmt: skip
 _COUNTER = "num_batches_tracked"  # training's bookkeeping; with a fixed momentum nothing reads it
+
+
+# Learned values that encoders make and give up again, such as a classifier's: they are in no file.
+_UNUSED = {"other": 8 << 20, "timm": 128 << 20}
 
 
 @dataclass(frozen=True)
@@ -66,9 +73,9 @@ def load_model(path_or_name: str | Path | None = None) -> Model:
     data = path.read_bytes()
     try:
         tensors = safetensors.torch.load(data)
-    except safetensors.SafetensorError as problem:
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as problem:
         raise ModelError(f"{path} is damaged ({problem}); copy or download it again") from problem
-    network = _build(card, path)
+    network = _build(card, path, tensors)
     _fill(network, tensors, where=f"{path} (a {card.arch} on {card.encoder})")
     return Model(network.eval().requires_grad_(False), card, path, hashlib.sha256(data).hexdigest())
 
@@ -100,10 +107,13 @@ def save_model(
     return target
 
 
-def _build(card: Card, path: Path) -> nn.Module:
+def _build(card: Card, path: Path, tensors: Mapping[str, Tensor]) -> nn.Module:
+    """The card's network with random weights; one that asks for more than the file holds is refused on the way."""
+    values = sum(tensor.numel() for tensor in tensors.values())
+    unused = _UNUSED["timm"] if card.encoder.startswith("timm:") else _UNUSED["other"]
     try:
         # The random start is overwritten anyway: loading must not move the caller's dice.
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), at_most(2 * values + unused):
             return build_network(
                 card.arch,
                 encoder=card.encoder,
@@ -112,8 +122,39 @@ def _build(card: Card, path: Path) -> nn.Module:
                 warn=False,
                 **card.options,
             )
-    except (LandsegError, TypeError, ValueError, RuntimeError) as problem:
+    except LandsegError as problem:
         raise ModelError(f"{path}: this landseg cannot build the card's network: {problem}") from problem
+    except Exception as problem:  # a card may ask for anything, and libraries refuse in their own ways
+        said = " ".join(str(problem).split())[:200]
+        raise ModelError(
+            f"{path}: this landseg cannot build the card's network: {type(problem).__name__}, {said}"
+        ) from problem
+
+
+@contextmanager
+def at_most(values: int) -> Iterator[None]:
+    """While inside, refuse to go on with a network that gets more learned values than these, in this thread.
+
+    Memory that was only asked for is not yet taken: what is refused here was not filled.
+
+    Raises:
+        ModelError: it gets more.
+    """
+    thread, left = threading.get_ident(), values
+
+    def count(module: nn.Module, name: str, parameter: Tensor | None) -> None:
+        nonlocal left
+        if parameter is None or threading.get_ident() != thread:
+            return
+        left -= parameter.numel()
+        if left < 0:
+            raise ModelError(f"it would have more than {values} learned values, which its file does not hold")
+
+    hook = register_module_parameter_registration_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:

@@ -14,9 +14,10 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, ModelError
 from landseg.models.fields import Fields, is_number, number_item, text_item
-from landseg.models.parts import Band, DataSource, Field, Metrics, Training, plain
+from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, plain
+from landseg.untrusted import brief, unsafe_text
 
-__all__ = ["DTYPES", "FORMAT_VERSION", "Band", "Card", "DataSource", "Field", "Metrics", "Training"]
+__all__ = ["DTYPES", "FORMAT_VERSION", "Band", "Card", "DataSource", "Field", "Metrics", "Training", "check_options"]
 
 FORMAT_VERSION = 1
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
@@ -24,6 +25,8 @@ DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 # The card chooses what gets built, and a card may come from anywhere: a name that a model hub or a folder
 # could answer to ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option names weights.
 _ENCODER = re.compile(r"(timm:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
+_ENTRIES, _OPTION = 32, 1 << 16  # of an option that is a list, and of a number in one
+_METRES, _TEMPERATURES = (1e-6, 1e8), (1e-6, 1e6)
 _RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "classes", "encoder_weights"})
 
 
@@ -122,13 +125,18 @@ class Card:
         Raises:
             ModelError: A later format, or a field missing, unknown or mistyped (named).
         """
+        if (text := unsafe_text(data)) is not None:
+            raise ModelError(
+                f"the model's card holds text with control characters, which could change what a terminal shows: "
+                f"{brief(text)}; use another model"
+            )
         fields = Fields(data, "the model's card")
         _check_version(fields.whole("format_version", least=1))
         card = cls(
-            name=fields.text("name"),
+            name=fields.name("name"),
             description=fields.text("description"),
-            arch=fields.text("arch"),
-            encoder=fields.text("encoder"),
+            arch=fields.name("arch"),
+            encoder=fields.name("encoder"),
             options=_options_in(fields.mapping("options")),
             bands=fields.items("bands", Band.from_json),
             dtypes=fields.items("dtypes", text_item),
@@ -159,23 +167,48 @@ def _check(card: Card) -> None:
     if reserved := _RESERVED_OPTIONS.intersection(card.options):
         raise ModelError(f"options may not hold {', '.join(sorted(reserved))}: these are fields of the card")
     plain(card.options)
+    check_options(card.options)
     _check_bands(card.bands)
     if not card.dtypes or not set(card.dtypes).issubset(DTYPES):
-        got = ", ".join(card.dtypes) or "none"
+        got = ", ".join(card.dtypes[:8]) or "none"
         raise ModelError(f"dtypes should be one or more of {', '.join(DTYPES)}, got {got}")
-    if not is_number(card.fill):
+    if not (is_number(card.fill) and abs(card.fill) <= LARGE):
         raise ModelError(f"fill should be a finite number, got {card.fill}")
     if not (is_number(card.temperature) and card.temperature > 0):
         raise ModelError(f"temperature should be a finite number above 0, got {card.temperature}")
+    if not _TEMPERATURES[0] <= card.temperature <= _TEMPERATURES[1]:
+        least, most = _TEMPERATURES
+        raise ModelError(f"temperature should be a number from {least:g} to {most:g}, got {card.temperature:g}")
     for metres in (*card.trained_at_m, *(() if card.resolution_m is None else (card.resolution_m,))):
         if not (is_number(metres) and metres > 0):
             raise ModelError(f"resolutions should be metres above 0, got {metres}")
+        if not _METRES[0] <= metres <= _METRES[1]:
+            raise ModelError(f"resolutions should be {_METRES[0]:g} to {_METRES[1]:g} metres, got {metres:g}")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of a network that could only be meant to exhaust memory, before anything of it is built.
+
+    Raises:
+        ModelError: a list of many entries, a large number, or other things than numbers, words and lists of them.
+    """
+    for name, value in options.items():
+        entries = value if isinstance(value, (list, tuple)) else (value,)
+        if len(entries) > _ENTRIES:
+            raise ModelError(f"option {brief(name)} has {len(entries)} entries, expected {_ENTRIES} at most")
+        for entry in entries:
+            if not (entry is None or isinstance(entry, (bool, int, float, str))):
+                got = brief(value)
+                raise ModelError(f"option {brief(name)} should be a number, a word or a list of them, got {got}")
+            if isinstance(entry, (int, float)) and not -_OPTION <= entry <= _OPTION:
+                raise ModelError(f"option {brief(name)} should be {_OPTION} at most, got {brief(entry)}")
 
 
 def _check_bands(bands: tuple[Band, ...]) -> None:
     names = [band.name for band in bands]
     if not names or len(set(names)) != len(names):
-        raise ModelError(f"bands should be one or more with names of their own, got {', '.join(names) or 'none'}")
+        got = ", ".join(names[:8]) or "none"
+        raise ModelError(f"bands should be one or more with names of their own, got {got}")
 
 
 def _check_version(version: int) -> None:

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from landseg.errors import ModelError
+from landseg.untrusted import brief
 
 T = TypeVar("T")
+_LARGEST = 1 << 53  # that every reader of JSON holds
+_NAME = 1000  # characters
 
 
 class Fields:
@@ -24,12 +27,17 @@ class Fields:
 
     def __init__(self, data: object, where: str) -> None:
         if not isinstance(data, Mapping):
-            raise ModelError(f"{where} should be a JSON object, got {_shown(data)}")
+            raise ModelError(f"{where} should be a JSON object, got {brief(data)}")
         self._data: dict[str, Any] = dict(data)
         self._where = where
 
     def text(self, name: str) -> str:
         return self._take(name, "text", lambda value: isinstance(value, str))  # type: ignore[no-any-return]
+
+    def name(self, name: str) -> str:
+        """Returns a text of one line, not too long to be read as one."""
+        wanted = f"one line of text of up to {_NAME} characters"
+        return self._take(name, wanted, _is_name)  # type: ignore[no-any-return]
 
     def text_or_none(self, name: str) -> str | None:
         value = self._take(name, "text or null", lambda value: value is None or isinstance(value, str))
@@ -52,7 +60,8 @@ class Fields:
 
     def whole(self, name: str, *, least: int = 0) -> int:
         wanted = f"a whole number of at least {least}"
-        return self._take(name, wanted, lambda value: _is_whole(value) and value >= least)  # type: ignore[no-any-return]
+        fits = lambda value: _is_whole(value) and least <= value <= _LARGEST  # noqa: E731
+        return self._take(name, wanted, fits)  # type: ignore[no-any-return]
 
     def whole_or_none(self, name: str, *, least: int = 0) -> int | None:
         if self._data.get(name, 0) is None:
@@ -79,44 +88,45 @@ class Fields:
     def close(self) -> None:
         """Raises ModelError when a field is left that nobody read."""
         if self._data:
-            names = ", ".join(repr(name) for name in sorted(self._data))
+            names = ", ".join(brief(name) for name in sorted(map(str, self._data))[:8])
             raise ModelError(f"{self._where} has unknown fields: {names}; this landseg knows no such thing")
 
     def _at(self, name: str) -> str:
-        return f"{self._where} field {name!r}"
+        return f"{self._where} field {brief(name)}"
 
     def _take(self, name: str, wanted: str, fits: Callable[[Any], bool]) -> Any:
         if name not in self._data:
             raise ModelError(f"{self._where} lacks the field {name!r} ({wanted})")
         value = self._data.pop(name)
         if not fits(value):
-            raise ModelError(f"{self._at(name)} should be {wanted}, got {_shown(value)}")
+            raise ModelError(f"{self._at(name)} should be {wanted}, got {brief(value)}")
         return value
 
 
 def text_item(value: object, where: str) -> str:
     """Returns an item that must be text."""
     if not isinstance(value, str):
-        raise ModelError(f"{where} should be text, got {_shown(value)}")
+        raise ModelError(f"{where} should be text, got {brief(value)}")
     return value
 
 
 def number_item(value: object, where: str) -> float:
     """Returns an item that must be a finite number."""
     if not is_number(value):
-        raise ModelError(f"{where} should be a finite number, got {_shown(value)}")
+        raise ModelError(f"{where} should be a finite number, got {brief(value)}")
     return float(value)  # type: ignore[arg-type]
 
 
 def is_number(value: object) -> bool:
     """Whether a JSON value is a finite number; true and false are not numbers."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -_LARGEST <= value <= _LARGEST  # beyond, no float holds it
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= _NAME and not set(value) & set("\n\r\t")

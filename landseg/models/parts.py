@@ -10,6 +10,10 @@ from typing import Any, Protocol
 
 from landseg.errors import ModelError
 from landseg.models.fields import Fields, is_number
+from landseg.untrusted import brief
+
+SMALL, LARGE = 1e-30, 1e30
+"""What numbers that images are scaled by lie between: float32 holds them, and their quotients."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,11 @@ class Band:
                 f"band {self.name!r} should have a finite mean and a std above 0, "
                 f"got mean {self.mean}, std {self.std}"
             )
+        if not (abs(self.mean) <= LARGE and SMALL <= self.std <= LARGE):
+            raise ModelError(
+                f"band {brief(self.name)} should have a mean and a std that 32 bits hold ({SMALL:g} to {LARGE:g}), "
+                f"got mean {self.mean}, std {self.std}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """The band as JSON values; a scale of 1 and an offset of 0, which say nothing, are left out."""
@@ -56,7 +65,7 @@ class Band:
     def from_json(cls, data: object, where: str = "band") -> Band:
         fields = Fields(data, where)
         band = cls(
-            name=fields.text("name"),
+            name=fields.name("name"),
             common_name=fields.text_or_none("common_name"),
             mean=fields.number("mean"),
             std=fields.number("std"),
@@ -222,8 +231,9 @@ def plain(values: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a mapping as JSON gives it back: tuples as lists, keys as text; anything else is an error."""
     try:
         result: dict[str, Any] = json.loads(json.dumps(dict(values), allow_nan=False))
-    except (TypeError, ValueError) as problem:
-        raise ModelError(f"options should be JSON values (text, numbers, lists), got {values!r}") from problem
+    except (TypeError, ValueError, RecursionError) as problem:
+        got = brief(values)
+        raise ModelError(f"options should be JSON values (text, numbers, lists), got {got}") from problem
     return result
 
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from landseg.errors import ModelError
 from landseg.models import shipped
 from landseg.models.card import Card
 from landseg.models.header import read_header
+from landseg.untrusted import read_json
+
+_LONGEST = 4 << 20  # characters of a card
 
 
 def read_card(path_or_name: str | Path | None = None) -> Card:
@@ -29,10 +31,14 @@ def card_in(path: Path) -> Card:
             f"{path} is a safetensors file without a landseg card, so its bands, scaling and classes are "
             "unknown; write it with landseg.models.bundle.save_model"
         )
+    text = head.metadata["landseg"]
+    if len(text) > _LONGEST:
+        many = f"{len(text)} characters, expected {_LONGEST} at most"
+        raise ModelError(f"{path}: its card has {many}; use another model")
     try:
-        return Card.from_json(json.loads(head.metadata["landseg"]))
+        return Card.from_json(read_json(text))
     except ValueError as problem:
-        raise ModelError(f"{path}: the card in its header is not JSON ({problem})") from problem
+        raise ModelError(f"{path}: the card in its header is not JSON that landseg reads ({problem})") from problem
     except ModelError as problem:
         raise ModelError(f"{path}: {problem}") from problem
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from landseg.errors import OutputError
 from landseg.models import header, shipped
 from landseg.models.card import Card
 from landseg.models.mlm import mlm_fields
+from landseg.outputs import check_local
+from landseg.replacement import written
 
 _PART = 1 << 20  # bytes copied at a time
 
@@ -34,6 +35,7 @@ def check_target(target: Path, *, overwrite: bool = False, source: Path | None =
         raise OutputError(
             f"a model file ends in {shipped.SUFFIX}, got {target.name!r}: use {target.stem}{shipped.SUFFIX}"
         )
+    check_local(target)
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: make the folder {target.parent} first, or choose another")
     if target.exists() and source is not None and target.samefile(source):
@@ -62,18 +64,9 @@ def write_file(target: Path, parts: Iterable[bytes]) -> None:
     Raises:
         OutputError: It cannot be written.
     """
-    hidden = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with hidden.open("wb") as stream:
-            for part in parts:
-                stream.write(part)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(hidden, target)
-    except OSError as problem:
-        raise OutputError(f"cannot write {target}: {problem.strerror or problem}") from problem
-    finally:
-        hidden.unlink(missing_ok=True)
+    with written(target) as place, place.open("wb") as stream:
+        for part in parts:
+            stream.write(part)
 
 
 def _parts(head: bytes, source: Path, at: int) -> Iterator[bytes]:

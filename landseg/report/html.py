@@ -11,7 +11,8 @@ from pathlib import Path
 from landseg import __version__
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
-from landseg.geo.store import disk_errors
+from landseg.outputs import check_local
+from landseg.replacement import settle, written
 from landseg.report.html_charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html_numbers import percent, share
 from landseg.report.html_page import page
@@ -31,10 +32,12 @@ def check_report_path(path: Path, *, overwrite: bool = False) -> None:
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise OutputError(f"{path.name}: a report is a page; let its name end in .html")
+    check_local(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another place")
     if path.is_dir():
         raise OutputError(f"{path} is a folder: name a file in it")
+    settle([path], overwrite=overwrite)
     if os.path.lexists(path) and not overwrite:
         raise OutputError(f"{path} exists: choose another report, or replace it with --overwrite")
 
@@ -61,13 +64,8 @@ def write_report(
     """
     check_report_path(path, overwrite=overwrite)
     text = report_html(evaluation, maps, budget=budget)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with disk_errors(path):
-            part.write_text(text, encoding="utf-8")
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written(path) as place:
+        place.write_text(text, encoding="utf-8")
 
 
 def report_html(evaluation: Evaluation, maps: Sequence[MapLayers] = (), *, budget: int = BUDGET) -> str:

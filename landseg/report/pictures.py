@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from PIL import Image
 
-from landseg.geo.store import disk_errors
+from landseg.replacement import written
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:
@@ -16,10 +15,5 @@ def save_picture(picture: Image.Image, path: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-    try:
-        with disk_errors(path):
-            picture.save(part)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written(path) as place:
+        picture.save(place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.metrics.border import Seam
+from landseg.outputs import check_local
+from landseg.replacement import settle
 from landseg.report.html_numbers import length_text
 
 _COLUMNS = (
@@ -54,34 +57,25 @@ def check_csv_path(path: Path, *, overwrite: bool = False) -> None:
     """Refuses a place where no table can be written.
 
     Raises:
-        OutputError: a folder, no folder, a file that exists.
+        OutputError: an address, a folder, no folder, a file that exists.
     """
+    check_local(path)
     if path.is_dir() or not path.parent.is_dir():
         raise OutputError(f"{path} cannot be a file there: name a file in a folder that exists")
+    settle([path], overwrite=overwrite)
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
 
 
-def write_csv(found: Evaluation, path: Path, *, overwrite: bool = False) -> None:
-    """Write the table of classes; it appears when it is complete. Figures that mean nothing are empty.
-
-    Raises:
-        OutputError: the file exists, or cannot be written.
-    """
-    check_csv_path(path, overwrite=overwrite)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        with part.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(_COLUMNS)
-            for entry in found.classes:
-                values = (getattr(entry, name) for name in _COLUMNS)
-                writer.writerow("" if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in values)
-        part.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+def csv_text(found: Evaluation) -> str:
+    """Return the table of classes as CSV; figures that mean nothing are empty."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(_COLUMNS)
+    for entry in found.classes:
+        values = (getattr(entry, name) for name in _COLUMNS)
+        writer.writerow("" if v is None or (isinstance(v, float) and math.isnan(v)) else v for v in values)
+    return text.getvalue()
 
 
 def _class_lines(found: Evaluation) -> Iterator[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -12,7 +11,7 @@ from typing import Any
 import torch
 
 from landseg.errors import LandsegError, TrainingError
-from landseg.geo.store import disk_errors
+from landseg.replacement import written
 
 LAST, BEST = "last.pt", "best.pt"
 
@@ -86,14 +85,8 @@ def save(content: Mapping[str, Any], folder: Path, name: str = LAST) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    path = folder / name
-    part = folder / f"{name}.part"
-    try:
-        with disk_errors(path):
-            torch.save(dict(content), part)
-            os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with written(folder / name, kept=True) as place:
+        torch.save(dict(content), place)
 
 
 @contextmanager

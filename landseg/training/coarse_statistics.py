@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, TrainingError
 from landseg.training.tables import Table, read_csv
+from landseg.untrusted import read_toml
 
 FLOOR = 1e-4
 """The smallest spread, as published: a share that never varied is still not known to the last digit."""
@@ -152,7 +152,7 @@ def read_statistics(path: Path) -> JointStatistics:
         if path.suffix.lower() == ".csv":
             table = _from_csv(read_csv(path, comments=True))
         else:
-            table = tomllib.loads(path.read_text(encoding="utf-8"))
+            table = read_toml(path.read_text(encoding="utf-8"))
         return JointStatistics.from_json({"note": f"from the table {path.name}", **table})
     except OSError as error:
         raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.geo.store import disk_errors
+from landseg.replacement import written
 from landseg.training.record import STEPS, VALIDATIONS
 
 _POINTS = 1000  # of a curve: longer runs are averaged down to these
@@ -50,11 +49,9 @@ def draw_curves(folder: Path, name: str = "curves.png") -> Path | None:
     panels[-1].set_xlabel("step")
     for panel in panels:
         panel.grid(alpha=0.25)
-    path, part = folder / name, folder / f".{name}.part.png"
-    with disk_errors(path):
-        figure.savefig(part, dpi=110)
-        os.replace(part, path)
-    return path
+    with written(folder / name, kept=True) as place:
+        figure.savefig(place, dpi=110)
+    return folder / name
 
 
 def read_rows(path: Path, points: int = _POINTS) -> tuple[list[str], Rows]:
@@ -64,10 +61,10 @@ def read_rows(path: Path, points: int = _POINTS) -> tuple[list[str], Rows]:
     """
     if not path.exists():
         return [], np.empty((0, 0))
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         columns, rows = next(csv.reader(file), []), sum(1 for _ in file)
     each = max(1, -(-rows // points))
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         next(file, None)
         made = list(_averages(csv.reader(file), each, len(columns)))
     return columns, np.array(made).reshape(-1, len(columns))

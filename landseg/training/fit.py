@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from landseg.disk import disk_errors
 from landseg.errors import TrainingError
-from landseg.geo.store import disk_errors
 from landseg.tiling.infer import keep_freed_memory
 from landseg.training.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
 from landseg.training.depthwise import quick_depthwise
@@ -32,9 +32,10 @@ from landseg.training.silence import silence
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-__all__ = ["FitOptions", "Scaling", "fit"]
+__all__ = ["KEPT", "FitOptions", "Scaling", "clear", "fit"]
 
 _log = logging.getLogger(__name__)
+KEPT = "kept"  # in the run folder: the class rasters of the scenes that were kept out
 _LEAVINGS = (LAST, BEST, "log.csv", "validation.csv", "curves.png", "samples.png")
 _HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
@@ -109,10 +110,7 @@ def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bo
     checkpoint = Checkpoint.load(folder) if resume else None
     if checkpoint is None:
         if place.rank == 0:
-            with disk_errors(folder):
-                for name in _LEAVINGS:
-                    (folder / name).unlink(missing_ok=True)
-                shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+            clear(folder)
         return Run(options, budget, place, folder, RunState(), average, None)
     with fitting(folder / LAST):
         network.load_state_dict(checkpoint.network)
@@ -120,6 +118,19 @@ def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bo
     run = Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
     _say_changes(checkpoint.options, run.resolved)
     return run
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier run left in its folder, the checkpoint first: without it nobody goes on from the rest.
+
+    Raises:
+        OutputError: a file cannot be removed.
+    """
+    with disk_errors(folder):
+        for name in _LEAVINGS:
+            (folder / name).unlink(missing_ok=True)
+        for name in ("tensorboard", KEPT):
+            shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:

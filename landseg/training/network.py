@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from landseg.models.backbones import check_encoder
 from landseg.models.build import ARCHITECTURES, architecture
 from landseg.training.recipe import RANDOM, Recipe
 from landseg.training.typed import shown
+from landseg.untrusted import read_toml
 
 _log = logging.getLogger(__name__)
 
@@ -158,7 +158,7 @@ def read_value(text: str, value: str) -> Any:
     if value[:1].isalpha() and value not in ("true", "false", "inf", "nan") and not set(value) & set("[]{}\"'"):
         return value  # a word, or a path
     try:
-        (parsed,) = tomllib.loads(f"value = {value}").values()
-    except (tomllib.TOMLDecodeError, ValueError) as error:
+        (parsed,) = read_toml(f"value = {value}").values()
+    except ValueError as error:
         raise TrainingError(f"{text!r}: the value is no TOML ({error}); write 16, true, [6, 12] or a word") from error
     return tuple(parsed) if isinstance(parsed, list) else parsed

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
+from landseg.outputs import check_local
+from landseg.untrusted import read_toml
 
 if TYPE_CHECKING:  # the recipe reads tables from here, and plain data are read off by what knows the recipe
     from landseg.training.plain import PlainData
@@ -48,6 +49,7 @@ def refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool
     """
     if output.suffix != SUFFIX:
         raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
+    check_local(output)
     if not output.parent.is_dir():
         raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
     if output.exists() and not (overwrite or (resume and _waits(output))):
@@ -73,8 +75,8 @@ def read_table(path: Path) -> dict[str, Any]:
         TrainingError: a file that is missing or no TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return read_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
-from landseg.errors import OutputError, TrainingError
+from landseg.errors import TrainingError
 from landseg.geo.valuetags import ValueTags
+from landseg.replacement import written
 from landseg.training.augment import AugmentOptions
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.objective import LossOptions
@@ -150,10 +151,8 @@ class Recipe:
         """
         import tomli_w
 
-        try:
-            path.write_text(tomli_w.dumps(self.table()), encoding="utf-8")
-        except OSError as error:
-            raise OutputError(f"cannot write {path}: {error.strerror or error}") from error
+        with written(path) as place:
+            place.write_text(tomli_w.dumps(self.table()), encoding="utf-8")
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -12,6 +12,7 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
+from landseg.geo.address import as_on_disk
 from landseg.geo.labelcolors import IGNORED, colors_of
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.vectorname import is_there
@@ -152,9 +153,14 @@ def find_items(spec: SourceSpec, data: Path) -> list[Item]:
         raise TrainingError(f"source {spec.name!r}: {error}") from error
 
 
+def _of_stem(pattern: Path, item: Item, suffix: str) -> Path:
+    """The label raster that a pattern names for an image."""
+    return as_on_disk(Path(str(pattern).format(stem=item.image.stem.removesuffix(suffix))))
+
+
 def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) -> list[Item]:
     """Each image with the label raster that a pattern names for its stem."""
-    found = [replace(item, labels=data / pattern.format(stem=item.image.stem.removesuffix(suffix))) for item in items]
+    found = [replace(item, labels=_of_stem(data / pattern, item, suffix)) for item in items]
     if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
         raise TrainingError(
             f"{len(bare)} of {len(items)} images have no labels: {listed([str(item.image) for item in bare])}; "

@@ -200,7 +200,7 @@ class ClassRaster:
         """Where the raster says that there is data; None where its nodata value says it all."""
         info = self.file.info
         nodata = info.nodata[0]
-        if info.masked == "none" and len(info.colorinterp) == 1:
+        if info.masked == "none" and not info.gaps and len(info.colorinterp) == 1:
             if nodata is None:
                 return np.isfinite(raw) if raw.dtype.kind == "f" else None
             if raw.dtype in (np.uint8, np.uint16):

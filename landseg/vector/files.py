@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ import pyproj
 from numpy.typing import NDArray
 
 from landseg.classes import LandClass
+from landseg.disk import disk_errors, sync_file
 from landseg.errors import OutputError
-from landseg.geo.store import Journal, disk_errors, empty_folder, work_folder
 from landseg.geo.targets import check_absent
+from landseg.replacement import Part
 from landseg.vector.formats import vector_format
 from landseg.vector.spool import Columns
-from landseg.vector.style import write_qml
-from landseg.vector.writer import Move, Writer
+from landseg.vector.style import style_for
+from landseg.vector.writer import Writer
 
 _WORD = 100  # bytes of a file's name that are its class's: names have 255, and drivers put more behind them
 
@@ -113,9 +113,9 @@ class Files:
                 self._open(LandClass(value, name, (0, 0, 0)))
             self._writers[value].write({key: column[mine] for key, column in columns.items()}, shapes[mine])
 
-    def finish(self, classes: Sequence[LandClass]) -> list[Move]:
-        """Completes every file, with the colours of its classes; the renames that publish them."""
-        return [move for value, writer in self._writers.items() for move in writer.finish(_of(classes, value))]
+    def finish(self, classes: Sequence[LandClass]) -> list[Part]:
+        """Complete every file, with the colours of its classes; what is to be published."""
+        return [writer.finish(_of(classes, value)) for value, writer in self._writers.items()]
 
     def styles(self, classes: Sequence[LandClass]) -> list[Style]:
         """Each file with the classes that are in it."""
@@ -138,35 +138,30 @@ def _of(classes: Sequence[LandClass], value: int | None) -> Sequence[LandClass]:
     return classes if value is None else [entry for entry in classes if entry.value == value]
 
 
-def add_styles(styles: Sequence[Style], *, replace: bool) -> list[Path]:
-    """Writes the .qml beside each file whose format has one; those that are somebody's and stayed."""
-    stayed = []
-    for path, classes, kind in styles:
-        qml = vector_format(path).qml_path(path)
-        if qml is not None and not write_qml(qml, classes, kind=kind, replace=replace):
-            stayed.append(qml)
-    return stayed
+def with_styles(
+    parts: Sequence[Part], styles: Sequence[Style], work: Path, *, replace: bool
+) -> tuple[list[Part], list[Path]]:
+    """Return the parts with a .qml beside each file whose format has one, and those that are somebody's and stay.
 
-
-@contextmanager
-def claimed(out: Path) -> Iterator[Path]:
-    """A hidden folder beside ``out`` that is this run's alone, empty, and gone afterwards.
-
-    Raises:
-        OutputError: another run has it, or the folder cannot be written.
+    Args:
+        parts: finished vector files.
+        styles: what they are painted by.
+        work: a folder of one's own beside them, in which the styles are made.
+        replace: whether somebody's style may go.
     """
-    folder = work_folder(out)
-    with disk_errors(out):
-        folder.mkdir(exist_ok=True)
-    lock = Journal(folder / "journal")
-    try:
-        with disk_errors(out):
-            empty_folder(folder, keep=lock.path)
-        yield folder
-    finally:
-        with disk_errors(out):
-            empty_folder(folder, keep=lock.path)
-        lock.path.unlink(missing_ok=True)
-        lock.close()
-        if folder.exists() and not os.listdir(folder):
-            folder.rmdir()
+    made, stayed = {part.target: part for part in parts}, []
+    for number, (path, classes, kind) in enumerate(styles):
+        qml = vector_format(path).qml_path(path)
+        if qml is None:
+            continue
+        text = style_for(qml, classes, kind=kind, replace=replace)
+        if text is None:
+            stayed.append(qml)
+            continue
+        fresh = work / f"style_{number}.qml"
+        with disk_errors(qml):
+            fresh.write_text(text, encoding="utf-8")
+        sync_file(fresh, called=qml)
+        part = made[path]
+        made[path] = dataclasses.replace(part, moves=((fresh, qml), *part.moves))
+    return list(made.values()), stayed

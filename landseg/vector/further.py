@@ -11,16 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import LandClass
+from landseg.disk import disk_errors
 from landseg.geo.grid import Grid, map_crs
 from landseg.geo.ruler import to_map
-from landseg.geo.store import disk_errors
+from landseg.replacement import Part
 from landseg.vector.centerlines import centerlines
 from landseg.vector.centroids import centroids
 from landseg.vector.files import Style, class_file
 from landseg.vector.formats import vector_format
 from landseg.vector.place import Place
 from landseg.vector.spool import Columns
-from landseg.vector.writer import Move, Writer
+from landseg.vector.writer import Writer
 
 SPUR_M, SPUR_PIXELS = 5.0, 10.0  # the longer of both: half the width of what lines are usually drawn of
 _WORDS = {"LineString": "lines", "Point": "points"}
@@ -143,12 +144,12 @@ class Further:
         entries = {entry.value: entry for entry in (*self._lines, *self._points)}
         return [(writer.out, [entries[value]], kind) for (kind, value), writer in self._writers.items()]
 
-    def finish(self) -> tuple[list[Move], list[FurtherFile]]:
-        """Completes the files; the renames that publish them, and what they are."""
-        moves: list[Move] = []
+    def finish(self) -> tuple[list[Part], list[FurtherFile]]:
+        """Complete the files; what is to be published, and what they are."""
+        parts: list[Part] = []
         files = []
         entries: Mapping[int, LandClass] = {entry.value: entry for entry in (*self._lines, *self._points)}
         for (kind, value), writer in self._writers.items():
-            moves += writer.finish([entries[value]])
+            parts.append(writer.finish([entries[value]]))
             files.append(FurtherFile(writer.out, entries[value].name, kind, writer.count))
-        return moves, files
+        return parts, files

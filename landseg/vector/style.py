@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from landseg.classes import LandClass
+from landseg.disk import disk_errors
 from landseg.geo.cog import xml_safe
-from landseg.geo.store import disk_errors
 
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _KINDS = {  # of shapes: QGIS's number, its symbol, the layer of that and how it is drawn
@@ -48,23 +48,32 @@ def joined_qml(existing: str, classes: Sequence[LandClass], *, kind: str = "Poly
     return text if replace or not drawn or text == existing else None
 
 
-def write_qml(path: Path, classes: Sequence[LandClass], *, kind: str = "Polygon", replace: bool) -> bool:
-    """Puts the style at ``path``, beside what a raster's style says there; False where another one stays.
+def style_for(
+    path: Path,
+    classes: Sequence[LandClass],
+    *,
+    kind: str = "Polygon",
+    replace: bool,
+    existing: str | None = None,
+) -> str | None:
+    """Return the style to put at ``path``: beside what a raster's style says there; None where another one stays.
+
+    Args:
+        path: of the .qml.
+        classes: that are in the vector file.
+        kind: of its shapes.
+        replace: whether a style that somebody made may go.
+        existing: what is going to be there, where that is not what lies there now.
 
     Raises:
-        OutputError: the folder cannot be written.
+        OutputError: what lies there cannot be read.
     """
     with disk_errors(path):
-        if path.exists():
+        if existing is None and path.exists():
             existing = path.read_text(encoding="utf-8", errors="replace")
-            text = joined_qml(existing, classes, kind=kind, replace=replace)
-        else:
-            text = qml_text(classes, kind=kind)
-        if text is not None:
-            fresh = path.with_name(f".{path.name}.new")
-            fresh.write_text(text, encoding="utf-8")
-            fresh.replace(path)
-    return text is not None
+    if existing is None:
+        return qml_text(classes, kind=kind)
+    return joined_qml(existing, classes, kind=kind, replace=replace)
 
 
 def add_default_style(

@@ -17,8 +17,9 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import LandClass
+from landseg.disk import disk_errors, full_disk, sync_file
 from landseg.errors import VectorError
-from landseg.geo.store import disk_errors, full_disk, sync_file
+from landseg.replacement import Move, Part
 from landseg.vector.formats import (
     GEOJSON,
     GEOJSON_DIGITS,
@@ -33,9 +34,6 @@ from landseg.vector.geoparquet import write_geoparquet
 from landseg.vector.spool import GEOMETRY, Columns, Spool, renamed
 from landseg.vector.style import add_default_style
 
-Move = tuple[Path, Path]
-"""A finished file in its work folder, and the name that it will get."""
-
 _WIDTHS = {"int64": 18, "int32": 9, "float64": 24, "string": 80}  # of a shapefile's columns, as GDAL makes them
 _TEXT = 254  # bytes that a shapefile's column of text can hold
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file knows
@@ -45,8 +43,9 @@ _REASON = 200  # characters of what a driver says, which may be all of its SQL
 class Writer:
     """Features of one kind on their way into one vector file.
 
-    `write` takes them in chunks, in any number; `finish` makes the file in the work folder and returns the renames
-    that publish it. Memory is bounded by a chunk and the largest shape. Equal features give equal bytes.
+    `write` takes them in chunks, in any number; `finish` makes the file in the work folder and returns what
+    `landseg.replacement.publish` takes. Memory is bounded by a chunk and the largest shape. Equal features give equal
+    bytes.
 
     Args:
         out: the file; its suffix says which format.
@@ -102,8 +101,8 @@ class Writer:
         with _sentences(self._called, self._work):
             self._spool.add(columns, shapes)
 
-    def finish(self, classes: Sequence[LandClass]) -> list[Move]:
-        """Makes the file, durable, with the classes' colours where it can carry them; the renames, its own last.
+    def finish(self, classes: Sequence[LandClass]) -> Part:
+        """Make the file, durable, with the classes' colours where it can carry them; the renames, its own last.
 
         Raises:
             VectorError: the format cannot hold the features.
@@ -132,7 +131,7 @@ class Writer:
         moves = self._moves(made)
         for file, _ in moves:
             sync_file(file, called=self._called)
-        return moves
+        return Part(self.out, tuple(moves), tuple(self.format.stale_files(self.out)))
 
     def _moves(self, made: Path) -> list[Move]:
         """The renames of a file that was made and of what lies beside it."""
@@ -171,27 +170,6 @@ class Writer:
                     f"{self._called.name}: a shapefile's text holds {_TEXT} bytes and {long[:40]!r}... has "
                     f"{len(long.encode())}; write a .gpkg, or shorten the name"
                 )
-
-
-def publish(moves: Sequence[Move]) -> None:
-    """Renames finished files into place, in order, after removing what belongs to those that they replace."""
-    targets = {target for _, target in moves}
-    for target in targets:
-        for stale in vector_format(target).stale_files(target) if _is_vector(target) else ():
-            if stale not in targets:
-                with disk_errors(stale):
-                    stale.unlink(missing_ok=True)
-    for source, target in moves:
-        with disk_errors(target):
-            source.replace(target)
-
-
-def _is_vector(path: Path) -> bool:
-    try:
-        vector_format(path)
-    except VectorError:
-        return False
-    return True
 
 
 def _promoted(shapes: NDArray[Any], kind: str) -> NDArray[Any]:
