@@ -42,9 +42,7 @@ class LandClass:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ClassError(f"the class with value {self.value} has no name: give every class one")
         if len(self.color) != 3 or not all(_is_int(part) and 0 <= part <= 255 for part in self.color):
-            raise ClassError(
-                f"colour {brief(self.color)} of class {brief(self.name)}: expected three numbers 0..255"
-            )
+            raise ClassError(f"colour {brief(self.color)} of class {brief(self.name)}: expected three numbers 0..255")
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,7 @@ def compare(
 
 def _beside(first: Pair, path: str) -> Pair:
     """Another prediction on the grid, and with the truth, of the first."""
-    labels = open_labels(path, first.grid, truth=False)
+    labels = open_labels(path, first.grid, table=first.prediction.classes, truth=False)
     return replace(first, prediction=ClassRaster(labels, first.prediction.classes), probs=None, tags={})
 
 

@@ -152,7 +152,7 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
         file.close()
     opened: list[Any] = []
     try:
-        ours = ClassRaster(open_labels(prediction, grid, truth=False), classes)
+        ours = ClassRaster(open_labels(prediction, grid, table=named, truth=False), classes)
         opened.append(ours)
         truth = open_truth(target, classes, naming, grid, named=named)
         opened.append(truth)

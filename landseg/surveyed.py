@@ -90,6 +90,7 @@ class Surveyed:
             if meaning is not None and meaning.index(value) == IGNORE_INDEX:
                 total.add(Reason.IGNORED, count)
         return total
+
     def hectares(self, value: float) -> float:
         """Hectares of the labelled pixels of a value; 0 where a pixel's place is not known."""
         if self.areas_ha is not None:

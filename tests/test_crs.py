@@ -47,8 +47,16 @@ NO_WAY = "no transformation is known"
 def write(path: Path, values: Any, crs: CRS, **profile: Any) -> Path:
     bands = values if values.ndim == 3 else values[None]
     with rasterio.open(
-        path, "w", driver="GTiff", count=len(bands), height=bands.shape[1], width=bands.shape[2], dtype="uint8",
-        crs=crs, transform=WHERE, **profile,
+        path,
+        "w",
+        driver="GTiff",
+        count=len(bands),
+        height=bands.shape[1],
+        width=bands.shape[2],
+        dtype="uint8",
+        crs=crs,
+        transform=WHERE,
+        **profile,
     ) as out:
         out.write(bands)
     return path
@@ -118,8 +126,21 @@ def test_what_needs_no_way_works(files: dict[str, Path], tmp_path: Path, monkeyp
     assert code == 0, err
     assert json.loads(said)["classes"][0]["area_m2"] == pytest.approx(cells / 4)
     assert geopandas.read_file(tmp_path / "a.gpkg", layer="a").crs is not None
-    code, said, err = run("evaluate", f["map"], f["map"], *table, "--tolerance", "2m", "--boundary", "2m", "--json",
-                          "--report", tmp_path / "r.html", "--image", f["scene"])
+    code, said, err = run(
+        "evaluate",
+        f["map"],
+        f["map"],
+        *table,
+        "--tolerance",
+        "2m",
+        "--boundary",
+        "2m",
+        "--json",
+        "--report",
+        tmp_path / "r.html",
+        "--image",
+        f["scene"],
+    )
     assert code == 0, err
     assert json.loads(said)["classes"][0]["area_ha"] == pytest.approx(cells / 4 / 10_000, rel=0.3)
     for command in (

@@ -63,8 +63,16 @@ GRIDS = {
 
 def write(path: Path, values: Any, grid: Grid, **profile: Any) -> Path:
     with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=grid.height, width=grid.width, dtype=values.dtype,
-        crs=grid.crs, transform=grid.transform, **{"nodata": 0, **profile},
+        path,
+        "w",
+        driver="GTiff",
+        count=1,
+        height=grid.height,
+        width=grid.width,
+        dtype=values.dtype,
+        crs=grid.crs,
+        transform=grid.transform,
+        **{"nodata": 0, **profile},
     ) as out:
         out.write(values, 1)
     return path
@@ -161,8 +169,11 @@ def test_labels_on_the_other_side_are_found(name: str, tmp_path: Path) -> None:
     found = evaluate(str(pred), str(tmp_path / "truth.gpkg"), options)
     assert found.pixel_accuracy == 1 and found.confusion.sum() == SIZE * SIZE
     world = Grid(CRS.from_epsg(4326), Affine(0.1, 0, -180, 0, -0.1, 90), 3600, 1800)
-    rasterize(tmp_path / "truth.gpkg", tmp_path / "world.tif", RasterizeOptions(
-        resolution=(0.1, 0.1), bounds=world.bounds, class_field="value", quiet=True))
+    rasterize(
+        tmp_path / "truth.gpkg",
+        tmp_path / "world.tif",
+        RasterizeOptions(resolution=(0.1, 0.1), bounds=world.bounds, class_field="value", quiet=True),
+    )
     options = EvaluateOptions(replace(naming, class_field=None), boundary=None, tolerance=None, samples=0)
     found = evaluate(str(pred), str(tmp_path / "world.tif"), options)
     assert found.pixel_accuracy > 0.8 and found.confusion.sum() > 0.95 * SIZE * SIZE
@@ -223,8 +234,15 @@ def test_utm_neighbours_meet_across_180(tmp_path: Path) -> None:
     paths = []
     for number, (lon, epsg) in enumerate(((179.95, 32660), (-179.95, 32601)), start=1):
         x, y = pyproj.Transformer.from_crs(4326, epsg, always_xy=True).transform(lon, 10.0)
-        paths.append(str(write(tmp_path / f"{number}.tif", np.full((64, 64), number, np.uint8),
-                               around(f"EPSG:{epsg}", x, y, 100, 64))))
+        paths.append(
+            str(
+                write(
+                    tmp_path / f"{number}.tif",
+                    np.full((64, 64), number, np.uint8),
+                    around(f"EPSG:{epsg}", x, y, 100, 64),
+                )
+            )
+        )
     with open_source(paths) as mosaic:
         assert mosaic.grid.width < 200 and mosaic.grid.height < 80
         assert {1, 2} <= set(np.unique(mosaic.read(mosaic.grid.rect)[0]).tolist())

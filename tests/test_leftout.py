@@ -294,3 +294,22 @@ def test_a_finer_or_turned_raster_says_where_it_lies(write_raster: Write) -> Non
     assert (indices == 0).sum() == 100 and why[Reason.OUTSIDE_LABELS].sum() == 44
     assert not why[Reason.NO_DATA].any()
     truth.close()
+
+
+def test_a_raster_with_landsegs_own_table_says_what_is_no_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its table is a tag of the raster itself; a table that lies elsewhere says nothing, and a class is data."""
+    from landseg.classes import ClassMap
+    from landseg.geo.legend import class_tag
+
+    monkeypatch.chdir(folder)
+    with rasterio.open(folder / "masks/a.tif", "r+") as raster:
+        raster.update_tags(LANDSEG_CLASSES=class_tag(ClassMap.from_json([{"value": 0, "name": "g"}])))
+    how = ("--classes", "table.toml", "--samples", 0)
+    assert found("evaluate", "maps/a.tif", "masks/a.tif", *how)["left_out"] == {"no_data": 768}
+    assert run("export", "masks/a.tif", "a.fgb")[0] == 0
+    (folder / "table.toml").write_text(TABLE.replace("value = 1", "value = 255"))
+    write(folder / "maps/a.tif", mask() * 255, at=place(0))
+    one = found("evaluate", "maps/a.tif", "masks/a.tif", *how)
+    assert one["left_out"] == {} and one["confusion"] == [[2304, 0], [0, 768]]
+    made = found("export", "masks/a.tif", "b.fgb", "--classes", "table.toml")
+    assert made["left_out"] == {} and [entry["area_m2"] for entry in made["classes"]] == [576.0, 192.0]

@@ -47,8 +47,16 @@ def band_ha(south: float, north: float, degrees: float) -> float:
 
 def write(path: Path, values: Any, grid: Grid) -> str:
     with rasterio.open(
-        path, "w", driver="GTiff", count=1, height=grid.height, width=grid.width, dtype="uint8", nodata=0,
-        crs=grid.crs, transform=grid.transform,
+        path,
+        "w",
+        driver="GTiff",
+        count=1,
+        height=grid.height,
+        width=grid.width,
+        dtype="uint8",
+        nodata=0,
+        crs=grid.crs,
+        transform=grid.transform,
     ) as out:
         out.write(values.astype(np.uint8), 1)
     return str(path)

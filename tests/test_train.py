@@ -25,7 +25,7 @@ from landseg.models.card import Metrics
 from landseg.train import train, worse_than_commonest
 from landseg.training.fit import clear
 from landseg.training.recipe import read_recipe
-from landseg.training.sources import load_scenes
+from landseg.training.sources import _white, load_scenes
 from landseg.training.targets import IndexTargets
 from tests.conftest import HALF_METRE, UTM
 
@@ -203,6 +203,17 @@ def test_a_recipes_bands_say_what_is_white_in_its_imagery(data: Path, write_rast
     assert scene.target[0].tolist() == [2, 3, 255]  # the limit is 30/255 of 0.15, 0.0176 on average
 
 
+def test_what_is_white_follows_a_declared_offset(data: Path) -> None:
+    """Stored numbers that are 1000 too high are as dark as others: white is 1000 lower in values than in them."""
+    recipe = read_recipe(data / "recipe.toml")
+    band = replace(recipe.bands[0], mean=1600.0, std=400.0)
+    assert _white(replace(recipe, bands=(band,))) == 2000
+    declared = replace(recipe, bands=(replace(band, scale=0.0001, offset=-0.1),))
+    assert _white(declared) == pytest.approx(1000)
+    stored = replace(declared, sampling=replace(declared.sampling, stored_values=True))
+    assert _white(stored) == 2000
+
+
 def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
     output = data / "tones.safetensors"
     lines: list[str] = []
@@ -299,6 +310,8 @@ def test_a_last_look_that_fails_does_not_cost_the_weights(
     recipe = replace(recipe, fit=replace(recipe.fit, steps=2, validate_every=5))
     trained = train(recipe, data / "m.safetensors", data=data, keep_out=["b"], report=lambda line: None)
     assert trained.metrics is not None and "no memory for a picture" in caplog.text
+
+
 class Killed(BaseException):
     """The end of a run that does nothing more."""
 

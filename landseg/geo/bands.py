@@ -102,9 +102,7 @@ def band_table(file: RasterFile, bands: Sequence[int] | None) -> BandTable:
     named = tuple(colors[color] for color in ("red", "green", "blue") if color in colors)
     rgb = named if len(named) == 3 else opaque[:3]
     shown = (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None
-    table = BandTable(
-        everything, info.names, info.colorinterp, info.dtypes, info.nodata, shown, values=info.values
-    )
+    table = BandTable(everything, info.names, info.colorinterp, info.dtypes, info.nodata, shown, values=info.values)
     chosen = picked(table, opaque if bands is None else bands, file.label)
     indices = (number for number in chosen.numbers if info.colorinterp[number - 1] == "palette")
     return replace(chosen, indexed=any(not _is_grey(file, number) for number in indices))

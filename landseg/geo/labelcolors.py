@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -13,6 +14,7 @@ from landseg.classes import COLOR, ClassMap, color_text
 from landseg.errors import BandError, ClassError
 from landseg.geo.bands import BandTable
 from landseg.geo.grid import Rect
+from landseg.geo.legend import declared_nodata
 from landseg.geo.source import FileSource, Pixels, Source, open_source
 
 Color = tuple[int, int, int]
@@ -96,7 +98,8 @@ def label_source(
 
     Args:
         paths: as for `open_source`.
-        table: the classes, as far as they are known, for the sentence about a raster with several bands.
+        table: the classes, as far as they are known: for the sentence about a raster with several bands, and since
+            what is a class is data (see `declared_nodata`).
         colors: the raster is a picture in these colours; None: its one band holds class values. A palette image holds
             class values either way.
         truth: whether it may be a picture at all; a predicted map may not.
@@ -112,6 +115,8 @@ def label_source(
             return ColorLabels(source, colors)
         if source.count != 1:
             raise BandError(_several_bands(source, table, truth=truth))
+        if isinstance(source, FileSource) and source.bands.nodata == (None,):
+            source.bands = replace(source.bands, nodata=(declared_nodata(source.file, table),))
     except BaseException:
         source.close()
         raise

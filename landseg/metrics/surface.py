@@ -158,9 +158,7 @@ class SurfaceDiceByRows:
             outline is measured by the spacing of the band in which it lies.
     """
 
-    def __init__(
-        self, classes: int, tolerance: float, bands: Sequence[tuple[int, tuple[float, float]]]
-    ) -> None:
+    def __init__(self, classes: int, tolerance: float, bands: Sequence[tuple[int, tuple[float, float]]]) -> None:
         self.ends = [end for end, _ in bands]
         self.parts = [SurfaceDice(classes, tolerance, spacing) for _, spacing in bands]
 

@@ -169,7 +169,9 @@ def _targets(labels: Labels | Burnt | Targets, grid: Grid) -> Targets:
         return labels
     if isinstance(labels, Burnt):
         return PolygonTargets(labels.polygons, grid, labels.outside, labels.values, labels.inside)
-    return RasterTargets(open_labels(labels.path, grid, colors=labels.colors), labels.classes, labels.table)
+    return RasterTargets(
+        open_labels(labels.path, grid, table=labels.classes, colors=labels.colors), labels.classes, labels.table
+    )
 
 
 def check_fit(openers: Sequence[Opener]) -> None:

@@ -234,13 +234,22 @@ def _labels(
     if spec.ndvi is not None:
         return [IndexTargets("ndvi", spec.ndvi, yes, no)] * len(items)
     if spec.greenness is not None:
-        scale = float(np.mean([band.mean + band.std for band in recipe.bands[:3]]))
-        return [IndexTargets("greenness", spec.greenness, yes, no, scale)] * len(items)
+        return [IndexTargets("greenness", spec.greenness, yes, no, _white(recipe))] * len(items)
     assert spec.polygons is not None, "nothing else is left"
     polygons = PolygonLabels(
         _find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched, buffer_m=spec.buffer_m
     )
     return [Burnt(polygons, no, None, yes, f"not {spec.partial_class}")] * len(items)
+
+
+def _white(recipe: Recipe) -> float:
+    """What is white in the imagery, in the numbers that an index is made from (see `Opened.for_targets`)."""
+    bands = recipe.bands[:3]
+    white = float(np.mean([band.mean + band.std for band in bands]))
+    if recipe.sampling.stored_values or not any(band.tags.offset for band in bands):
+        return white
+    step = bands[0].tags.scale
+    return float(np.mean([((b.mean + b.std) * b.tags.scale + b.tags.offset) / step for b in bands]))
 
 
 def _find_vector(name: str, data: Path, beside: Path) -> Path:

@@ -18,7 +18,7 @@ from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.bands import band_table
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.leftout import LeftOut, Reason
-from landseg.geo.legend import is_class_raster, own_legend, read_class_table, read_legend
+from landseg.geo.legend import declared_nodata, is_class_raster, own_legend, read_class_table, read_legend
 from landseg.geo.raster import RasterFile
 from landseg.vector.codes import Codes, whole_numbers
 from landseg.vector.wanted import named_parts, picked, unknown, values_of
@@ -72,7 +72,8 @@ class ClassRaster:
             told = table or own_legend(self.file)  # names alone do not say which values are classes
             self.table, self._complete = told or read_legend(self.file), told is not None
             self._wanted = None if parts is None else self._values(parts)
-            self._codes = Codes(self.file.info.nodata[0], self.table, None if neighbours else self._wanted)
+            self._nodata = declared_nodata(self.file, table)
+            self._codes = Codes(self._nodata, self.table, None if neighbours else self._wanted)
         except BaseException:
             self.file.close()
             raise
