@@ -10,7 +10,7 @@ T = TypeVar("T", int, float)
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist, all at once when the new ones are complete.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist, once the new ones are complete.")]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a run that was stopped; with nothing to continue, start.")
 ]
