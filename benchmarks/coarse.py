@@ -72,7 +72,7 @@ class Patch:
     def scene(self, coarse: ClassMap | None, *, fine: bool) -> ArrayScene:
         """The patch to be learned from, with either kind of labels, both or none."""
         target = self.target if fine else np.full_like(self.target, IGNORE_INDEX)
-        blocks = None if coarse is None else coarse.to_indices(self.nlcd)
+        blocks = None if coarse is None else coarse.to_indices(np.where(self.nlcd == 0, np.nan, self.nlcd))  # 0: none
         valid = np.ones(target.shape, np.bool_)
         return ArrayScene(self.name, self.pixels, valid, target, coarse=blocks, side=NLCD_SIDE)
 

@@ -25,6 +25,7 @@ def command(
     buffer: options.Buffer = None,
     background: options.Background = None,
     aoi: options.AoiText = None,
+    label_colors: options.LabelColors = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -39,7 +40,7 @@ def command(
         found = calibrate(
             rasters[:-1],
             with_layer(rasters[-1], layer),
-            Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer),
+            Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
             model=model,
             output=output,
             overwrite=overwrite,

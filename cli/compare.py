@@ -22,6 +22,7 @@ def command(
     buffer: options.Buffer = None,
     background: options.Background = None,
     aoi: options.AoiText = None,
+    label_colors: options.LabelColors = False,
     samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
     as_json: options.Json = False,
 ) -> None:
@@ -32,14 +33,17 @@ def command(
     from landseg.summary import EvaluateOptions
 
     with console.working():
-        naming = Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer)
+        naming = Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors)
         wanted = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=samples)
         found = compare(with_layer(target, layer), predictions, wanted, quiet=False)
     console.show(found.to_json(), as_json=as_json, text=_lines(found))
 
 
 def _lines(found: "Compared") -> Iterator[str]:
+    from landseg.geo.leftout import left_out_line
+
     names = [one.prediction for one in found.evaluations]
+    left_out = left_out_line(found.evaluations[0].left_out)
     width = max(len(name) for name in names)
     yield f"{'':<{width}}  {'mean IoU':>8} {'pixel accuracy':>14}   above the first: mean IoU, pixel accuracy"
     for number, one in enumerate(found.evaluations):
@@ -50,6 +54,8 @@ def _lines(found: "Compared") -> Iterator[str]:
     for number, classes in enumerate(found.iou, start=1):
         yield f"IoU of {names[number]} above {names[0]}"
         yield from (f"  {name:<20} {_above(difference)}" for name, difference in classes.items())
+    if left_out is not None:
+        yield left_out
 
 
 def _above(one: "Difference") -> str:

@@ -24,6 +24,16 @@ class _Stderr(logging.Handler):
         typer.echo(printable(level + self.format(record)), err=True)
 
 
+def show_everything() -> None:
+    """Let the two streams replace what the console's encoding does not have, in place of failing on it.
+
+    Python does so on standard error alone; a console of cp1252 has no name in Chinese, and neither has "C".
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if getattr(stream, "errors", None) == "strict" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def start() -> None:
     """Send landseg's log and Python's warnings to standard error, one plain line each."""
     log = logging.getLogger("landseg")
@@ -55,11 +65,24 @@ def working() -> Iterator[None]:
 
 
 def show(record: Mapping[str, Any], *, as_json: bool, text: str | Iterable[str]) -> None:
-    """Print a command's result: `record` as one JSON object, or else `text`, a string or lines."""
+    """Print a command's result: `record` as one JSON object, or else `text`, a string or lines.
+
+    JSON stays what it is on any console: what the console's encoding does not have is written as JSON's own escapes.
+    """
     if as_json:
-        typer.echo(escaped(json.dumps(plain(record), ensure_ascii=False, allow_nan=False)))
+        whole = escaped(json.dumps(plain(record), ensure_ascii=False, allow_nan=False))
+        typer.echo(whole if _has(sys.stdout, whole) else json.dumps(plain(record), allow_nan=False))
     else:
         typer.echo(printable(text if isinstance(text, str) else "\n".join(text)))
+
+
+def _has(stream: Any, text: str) -> bool:
+    """Whether a stream's encoding has every character of a text."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def plain(value: Any) -> Any:

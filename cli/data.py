@@ -28,6 +28,7 @@ def command(
     class_field: options.ClassField = None,
     buffer: options.Buffer = None,
     background: options.Background = None,
+    label_colors: options.LabelColors = False,
     split: Annotated[
         str | None,
         typer.Option("--split", metavar="file|block|column|aoi|random", help="Also split, and look for leaks."),
@@ -50,6 +51,7 @@ def command(
     sheet: Annotated[
         Path | None, typer.Option("--sheet", metavar="PNG", help="Draw scenes with their labels over them.")
     ] = None,
+    stored_values: options.StoredValues = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
@@ -61,7 +63,18 @@ def command(
         wanted = None if split is None else _split_options(split, share, group, block, gap, aoi, seed)
         if wanted is None and (group is not None or block or gap or aoi):
             raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
-        how = InspectOptions(classes, tuple(ignore or ()), class_field, background, wanted, sheet, overwrite, buffer)
+        how = InspectOptions(
+            classes,
+            tuple(ignore or ()),
+            class_field,
+            background,
+            wanted,
+            sheet,
+            overwrite,
+            buffer,
+            label_colors,
+            stored_values,
+        )
         images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], with_layer(paths[-1], layer))
         if labels is None and layer is not None:
             raise typer.BadParameter("--layer goes with a vector file of labels")
@@ -105,6 +118,8 @@ def _lines(found: "Inspection") -> Iterator[str]:
     if found.classes:
         yield ""
         yield from _about_classes(found)
+    if (left_out := found.left_out.line()) is not None:
+        yield f"  {left_out}"
     if found.split is not None:
         learned, kept = len(found.split.learned), len(found.split.kept)
         yield ""
@@ -121,6 +136,7 @@ def _lines(found: "Inspection") -> Iterator[str]:
 
 def _about_images(found: "Inspection") -> Iterator[str]:
     from landseg.geo.grid import crs_text
+    from landseg.geo.valuetags import tags_text
 
     grids = [one.grid for one in found.files]
     sizes = sorted({grid.shape for grid in grids}, key=lambda shape: (shape[0] * shape[1], shape))
@@ -128,6 +144,9 @@ def _about_images(found: "Inspection") -> Iterator[str]:
     yield f"  size           {small} px" + ("" if len(sizes) == 1 else f" to {large} px, {len(sizes)} sizes")
     yield f"  place          {_counted([crs_text(grid.crs) for grid in grids])}"
     yield f"  resolution     {_counted([grid.resolution_text for grid in grids])}"
+    tags = [one.value_tags for one in found.files]
+    if any(value.declared for each in tags for value in each):
+        yield f"  values         {_counted([tags_text(each) for each in tags])}"
     yield f"  bands          {_counted([f'{len(one.dtypes)} of {one.dtypes[0]}' for one in found.files])}"
 
 

@@ -19,6 +19,7 @@ def command(
     buffer: options.Buffer = None,
     background: options.Background = None,
     aoi: options.AoiText = None,
+    label_colors: options.LabelColors = False,
     probs: Annotated[
         list[str] | None, typer.Option("--probs", metavar="TIF|DIR", help="Its probabilities: calibration.")
     ] = None,
@@ -54,7 +55,7 @@ def command(
         raise typer.BadParameter("name the prediction, then the truth")
     with console.working():
         wanted = EvaluateOptions(
-            naming=Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer),
+            naming=Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
             probs=probs,
             boundary=None if boundary == "none" else Distance.of(boundary),
             tolerance=None if tolerance == "none" else Distance.of(tolerance),

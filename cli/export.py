@@ -42,10 +42,12 @@ def command(
         int, typer.Option("--sieve", metavar="PIXELS", help="First let pieces of fewer pixels go into a neighbour.")
     ] = 0,
     simplify: Annotated[
-        float, typer.Option("--simplify", metavar="METRES", help="Fewer corners; borders stay shared.")
+        float,
+        typer.Option("--simplify", metavar="METRES", help="Fewer corners; borders stay shared, the edge stays."),
     ] = 0.0,
     smooth: Annotated[
-        bool, typer.Option("--smooth", help="Round the staircase of pixels; borders stay shared.")
+        bool,
+        typer.Option("--smooth", help="Round the staircase of pixels; borders stay shared, the edge stays."),
     ] = False,
     regularize: Annotated[
         str | None, typer.Option("--regularize", metavar="CLASS,...", help="Right-angled outlines, for buildings.")

@@ -30,23 +30,25 @@ def command(
     at: Annotated[
         str | None, typer.Option("--at", metavar="COLUMN,ROW", help="The raster's pixel to look at; else its middle.")
     ] = None,
+    stored_values: options.StoredValues = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
     """Describe a raster (and whether a model can read it) or a model, and what it sees."""
     from landseg.describe import describe, is_model
-    from landseg.sight import Sight, sight
 
     pixel = _pixel(at, draw=draw, over=over)
     with console.working():
-        seen: Sight | None = None
+        facts, found = describe(file, model=model), {}
         if receptive_field or draw is not None:
             if not is_model(file):
                 raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")
-            seen = sight(file, draw=draw, over=over, at=pixel, overwrite=overwrite)
-        facts = describe(file, model=model)
+            from landseg.sight import sight
+
+            found = sight(
+                file, draw=draw, over=over, at=pixel, overwrite=overwrite, stored_values=stored_values
+            ).to_json()
     lines = model_lines(facts) if facts["kind"] == "model" else raster_lines(facts)
-    found = {} if seen is None else seen.to_json()
     console.show({**facts, **found}, as_json=as_json, text=[*lines, *sight_lines(found)])
 
 
@@ -96,7 +98,7 @@ def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
     for band in facts["bands"]:
         name = f" {band['name']}" if band["name"] else ""
         nodata = "" if band["nodata"] is None else f", nodata {band['nodata']:g}"
-        yield _row(f"band {band['number']}", f"{band['dtype']}, {band['color']}{name}{nodata}")
+        yield _row(f"band {band['number']}", f"{band['dtype']}, {band['color']}{name}{nodata}{_values(band)}")
     yield _row("where", f"{facts['crs'] or 'no CRS'}, {facts['georeference']}")
     yield _row("bounds", ", ".join(f"{edge:.10g}" for edge in facts["bounds"]))
     yield _row("resolution", _metres([facts["resolution_m"]]) if facts["resolution_m"] else "unknown")
@@ -108,6 +110,8 @@ def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield _row(tag, text)
     if facts["model"]:
         yield _row("fits", facts["model"]["reason"] or f"model {facts['model']['name']} can read it")
+        if "scaling" in facts["model"]:
+            yield _row("scaling", facts["model"]["scaling"])
 
 
 def model_lines(facts: dict[str, Any]) -> Iterator[str]:
@@ -118,7 +122,8 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield _row("network", f"{facts['arch']} on {facts['encoder']}{f' ({chosen})' if chosen else ''}")
     yield _row("parameters", f"{facts['parameters']:,}")
     for band in facts["bands"]:
-        yield _row("band", f"{band['name']}: (value - {band['mean']:g}) / {band['std']:g}")
+        formula = f"{band['name']}: ({'stored' if 'scale' in band else 'value'} - {band['mean']:g}) / {band['std']:g}"
+        yield _row("band", formula + _values(band))
     yield _row("pixels", f"{' or '.join(facts['dtypes'])}; without data the network sees {facts['fill']:g}")
     yield _row("resolution", _metres([facts["resolution_m"]]) if facts["resolution_m"] else "any")
     yield _row("trained at", _metres(facts["trained_at_m"]) if facts["trained_at_m"] else "unknown")
@@ -130,6 +135,8 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     )
     yield from _field_lines(facts["receptive_field"])
     yield from _training_lines(facts["training"], facts["metrics"])
+    if facts.get("not_measured"):
+        yield _row("measured on", f"nothing: {facts['not_measured']}")
     yield _row("fails", facts["limitations"] or "not stated")
     yield _row("licence", facts["licence"])
 
@@ -152,6 +159,14 @@ def _training_lines(training: dict[str, Any] | None, metrics: dict[str, Any] | N
     yield _row("figures", _figures(metrics["overall"]))
     for name, figures in metrics["per_class"].items():
         yield _row(f"  {name}", _figures(figures))
+
+
+def _values(band: dict[str, Any]) -> str:
+    """What stored numbers mean, where a raster or the training imagery declares it."""
+    from landseg.geo.valuetags import ValueTags
+
+    tags = ValueTags(band.get("scale", 1.0), band.get("offset", 0.0))
+    return f", value = {tags.text}" if tags.declared else ""
 
 
 def _figures(figures: dict[str, float | None]) -> str:

@@ -77,4 +77,5 @@ app.command("view")(view.command)
 
 def main() -> None:
     """Run the program on the arguments of the process and exit."""
+    console.show_everything()
     app(prog_name="landseg")

@@ -10,20 +10,32 @@ T = TypeVar("T", int, float)
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist, once the new ones are complete.")]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace outputs that exist, all at once when the new ones are complete."),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a run that was stopped; with nothing to continue, start.")
 ]
 Model = Annotated[str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships.")]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
-Precision = Annotated[str, typer.Option("--precision", help="auto, fp32, bf16 or fp16.")]
+Precision = Annotated[
+    str,
+    typer.Option("--precision", help="auto, fp32, bf16 or fp16; auto depends on the processor, and so may the map."),
+]
 Memory = Annotated[int, typer.Option("--memory", metavar="MIB", help="Memory to stay below, in MiB.")]
 Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
+Stack = Annotated[
+    bool, typer.Option("--stack", help="Sources hold a band each: read them as one raster, in this order.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
 Classes = Annotated[Path | None, typer.Option("--classes", metavar="FILE", help="Class table, TOML or JSON.")]
 Ignore = Annotated[
     list[int] | None,
     typer.Option("--ignore", metavar="VALUE", help="A further value that means unknown."),
+]
+LabelColors = Annotated[
+    bool, typer.Option("--label-colors", help="Label rasters are pictures in the colours of the class table.")
 ]
 ClassField = Annotated[
     str | None, typer.Option("--class-field", metavar="COLUMN", help="Of a vector file: the column with the class.")
@@ -38,6 +50,9 @@ Layer = Annotated[
 ]
 Background = Annotated[
     str | None, typer.Option("--background", metavar="CLASS", help="What lies outside the polygons of a vector file.")
+]
+StoredValues = Annotated[
+    bool, typer.Option("--stored-values", help="Take stored numbers as they are, whatever scale and offset say.")
 ]
 AoiText = Annotated[
     str | None,

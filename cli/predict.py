@@ -8,7 +8,19 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Overwrite, Precision, Resume, Sources, numbers
+from .options import (
+    Device,
+    Json,
+    Memory,
+    Model,
+    Overwrite,
+    Precision,
+    Resume,
+    Sources,
+    Stack,
+    StoredValues,
+    numbers,
+)
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg")
 
@@ -25,6 +37,7 @@ def command(
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
     ] = None,
+    stack: Stack = False,
     probs: Annotated[str | None, typer.Option("--probs", metavar="FILE", help="Class probabilities.")] = None,
     probs_dtype: Annotated[str, typer.Option("--probs-dtype", help="uint8 (steps of 1/255) or float32.")] = "uint8",
     confidence: Annotated[
@@ -56,6 +69,7 @@ def command(
         typer.Option("--source-resolution", metavar="METRES", help="Of rasters without a coordinate system."),
     ] = None,
     workers: Annotated[int, typer.Option("--workers", help="Threads that read.")] = 2,
+    stored_values: StoredValues = False,
     memory: Memory = 3072,
     aoi: Annotated[
         str | None,
@@ -77,6 +91,7 @@ def command(
             output,
             model=model,
             bands=numbers(bands, "--bands", int),
+            stack=stack,
             probs=probs,
             probs_dtype=probs_dtype,
             confidence=confidence,
@@ -92,6 +107,7 @@ def command(
             resolution=resolution,
             source_resolution=source_resolution,
             workers=workers,
+            stored_values=stored_values,
             memory=memory,
             aoi=aoi,
             resume=resume,
@@ -104,15 +120,20 @@ def command(
 
 
 def expand(sources: list[str]) -> list[str]:
-    """The rasters that the arguments name: folders by what is in them, patterns by what they match."""
+    """Return the rasters that the arguments name: folders by what is in them, patterns by what they match.
+
+    A folder that GDAL opens as one raster, such as a Zarr store, is that raster.
+    """
     from landseg.errors import RasterError
+    from landseg.geo.address import as_on_disk
+    from landseg.pairing import is_folder_of_rasters, rasters_in
     from landseg.replacement import refuse_unfinished_in
 
     found: list[str] = []
     for source in sources:
-        if os.path.isdir(source) and not source.startswith("/vsi"):
+        if not source.startswith("/vsi") and is_folder_of_rasters(source):
             refuse_unfinished_in(Path(source), RasterError)
-            inside = sorted(p for p in Path(source).iterdir() if p.suffix.lower() in _RASTERS)
+            inside = rasters_in(as_on_disk(Path(source)), _RASTERS)
             if not inside:
                 raise RasterError(f"the folder {source} holds no raster ({', '.join(_RASTERS)}): name one that does")
             found += [str(path) for path in inside]

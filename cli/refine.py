@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Json, Memory, Overwrite, Resume, numbers
+from .options import Json, Memory, Overwrite, Resume, StoredValues, numbers
 from .predict import expand
 
 
@@ -55,6 +55,7 @@ def command(
         typer.Option("--halo", metavar="auto|exact|N", help="Context on each side; auto may be short, and measures."),
     ] = "auto",
     window: Annotated[str, typer.Option("--window", metavar="N", help="Side of what is read at once.")] = "auto",
+    stored_values: StoredValues = False,
     memory: Memory = 3072,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -82,6 +83,7 @@ def command(
             units=units,
             halo=halo,
             window=window,
+            stored_values=stored_values,
             memory=memory,
             resume=resume,
             overwrite=overwrite,

@@ -39,6 +39,7 @@ def command(
     class_field: options.ClassField = None,
     buffer: options.Buffer = None,
     background: options.Background = None,
+    label_colors: options.LabelColors = False,
     all_touched: Annotated[
         bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches.", rich_help_panel=_DATA)
     ] = False,
@@ -54,6 +55,12 @@ def command(
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="1,2,3", help="Of the images.", rich_help_panel=_DATA)
     ] = None,
+    stored_values: Annotated[
+        bool,
+        typer.Option(
+            "--stored-values", help="Learn from stored numbers, whatever scale and offset say.", rich_help_panel=_DATA
+        ),
+    ] = False,
     coarse: Annotated[
         list[str] | None,
         typer.Option(
@@ -178,33 +185,10 @@ def command(
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
     from landseg.geo.vectorname import with_layer
-    from landseg.train import train
-    from landseg.training.coarse_options import share_of
-    from landseg.training.device import first_process
-    from landseg.training.network import read_options
-    from landseg.training.options import minutes_of
     from landseg.training.plain import PlainData
-    from landseg.training.settings import Settings
+    from landseg.training.ready import refuse_existing, refuse_missing
 
     with console.working():
-        settings = Settings(
-            model={"arch": arch, "encoder": encoder, "encoder_weights": encoder_weights, "init": init},
-            options=read_options(option or ()),
-            fit={"minutes": None if time_budget is None else minutes_of(time_budget)}
-            | {"epochs": epochs, "steps": steps, "learning_rate": learning_rate, "seed": seed},
-            sampling={
-                "crop": crop,
-                "batch": batch,
-                "resolution_m": resolution,
-                "scale": options.numbers(scale, "--scale", float),
-            },
-            split={"by": split, "share": share, "aoi": aoi},
-            coarse={
-                "table": coarse_table,
-                "share": None if coarse_share is None else share_of(coarse_share),
-            },
-            more=tuple(setting or ()),
-        )
         if layer is not None and len(paths) < 2:
             raise typer.BadParameter("--layer goes with a vector file as LABELS; in a recipe write FILE:LAYER")
         labels = (with_layer(paths[-1], layer),) if len(paths) > 1 else None
@@ -216,11 +200,41 @@ def command(
             class_field=class_field,
             background=background,
             all_touched=all_touched,
+            label_colors=label_colors,
             partial=partial,
             bands=options.numbers(bands, "--bands", int),
             folder=data,
             coarse=tuple(coarse) if coarse else None,
             buffer_m=buffer,
+        )
+        refuse_existing(output, output.with_suffix(".run"), resume=resume, overwrite=overwrite)
+        refuse_missing(named, config=config, init=init)
+
+        from landseg.train import train  # only now: torch takes seconds
+        from landseg.training.coarse_options import share_of
+        from landseg.training.device import first_process
+        from landseg.training.network import read_options
+        from landseg.training.options import minutes_of
+        from landseg.training.settings import Settings
+
+        settings = Settings(
+            model={"arch": arch, "encoder": encoder, "encoder_weights": encoder_weights, "init": init},
+            options=read_options(option or ()),
+            fit={"minutes": None if time_budget is None else minutes_of(time_budget)}
+            | {"epochs": epochs, "steps": steps, "learning_rate": learning_rate, "seed": seed},
+            sampling={
+                "crop": crop,
+                "batch": batch,
+                "resolution_m": resolution,
+                "scale": options.numbers(scale, "--scale", float),
+                "stored_values": stored_values or None,
+            },
+            split={"by": split, "share": share, "aoi": aoi},
+            coarse={
+                "table": coarse_table,
+                "share": None if coarse_share is None else share_of(coarse_share),
+            },
+            more=tuple(setting or ()),
         )
         trained = train(
             settings.recipe(named, config, name=output.stem),
@@ -238,7 +252,11 @@ def command(
 
 
 def _lines(trained: "Trained") -> Iterator[str]:
+    from landseg.geo.leftout import left_out_line
+
     yield f"{trained.output}: learned from {trained.scenes} scenes"
+    if (left_out := left_out_line(trained.left_out)) is not None:
+        yield f"  {left_out}"
     if trained.metrics is None:
         yield "no scenes were kept out, so there are no figures; use --split or --keep-out for honest ones"
         return

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Sources, numbers
+from .options import Device, Json, Memory, Model, Sources, Stack, StoredValues, numbers
 from .predict import expand
 
 
@@ -15,6 +15,7 @@ def command(
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
     ] = None,
+    stack: Stack = False,
     size: Annotated[
         str | None, typer.Option("--size", metavar="N|HxW", help="Pixels of the crop, from the raster's centre.")
     ] = None,
@@ -25,6 +26,7 @@ def command(
     halo: Annotated[str, typer.Option("--halo", metavar="auto|exact|N", help="Context on each side.")] = "auto",
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; of both sides.")] = "fp32",
+    stored_values: StoredValues = False,
     memory: Memory = 3072,
     as_json: Json = False,
 ) -> None:
@@ -36,12 +38,14 @@ def command(
             expand(sources),
             model=model,
             bands=numbers(bands, "--bands", int),
+            stack=stack,
             size=None if size is None else _size(size),
             window=window,
             engine=engine,
             halo=halo,
             device=device,
             precision=precision,
+            stored_values=stored_values,
             memory=memory,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from landseg.comparison import Naming
 from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
+from landseg.geo.leftout import LeftOut, left_out_line
+from landseg.geo.probs import normalized
 from landseg.metrics.calibration import Calibration, Reliability, Temperature, tempered
 from landseg.models import peek, shipped
 from landseg.models.card import Card
@@ -38,6 +40,7 @@ class Calibrated:
         model: name of the model; None where none was asked for.
         output: the model's copy with the temperature; None where none was asked for.
         notes: what has to be known.
+        left_out: pixels that did not count, by reason.
     """
 
     probs: str
@@ -52,6 +55,7 @@ class Calibrated:
     model: str | None = None
     output: str | None = None
     notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; nan where a bin is empty."""
@@ -65,6 +69,8 @@ class Calibrated:
         yield f"  {'expected calibration error':<30} {self.before.ece:.4f} before, {self.after.ece:.4f} after"
         if self.output is not None:
             yield f"  {'written':<30} {self.output}: {self.model} with this temperature"
+        if (left_out := left_out_line(self.left_out)) is not None:
+            yield f"  {left_out}"
         yield from (f"  {note}" for note in self.notes)
 
 
@@ -105,7 +111,8 @@ def calibrate(
     judged = open_judged(probs, target, naming, None if card is None else card.classes)
     try:
         old, notes = _made_with(judged) if path is None or card is None else _made_by(judged, path, card)
-        fit, before = _fitted(judged, workers=workers, quiet=quiet)
+        left_out = LeftOut()
+        fit, before = _fitted(judged, left_out, workers=workers, quiet=quiet)
         _check(judged, fit, before, names=(named(probs), named(target)))
         temperature = old * fit.compute()
         after = _measured(judged, fit.compute(), workers=workers, quiet=quiet)
@@ -128,21 +135,24 @@ def calibrate(
         model=None if card is None else card.name,
         output=None if output is None else str(output),
         notes=tuple(notes),
+        left_out=left_out.to_json(),
     )
 
 
-def _fitted(judged: Sequence[Judged], *, workers: int, quiet: bool) -> tuple[Temperature, Calibration]:
-    """The fit, and the reliability before it."""
+def _fitted(
+    judged: Sequence[Judged], left_out: LeftOut, *, workers: int, quiet: bool
+) -> tuple[Temperature, Calibration]:
+    """The fit, and the reliability before it; ``left_out`` gets the pixels that do not count."""
     classes = len(judged[0].probs.classes)
     fit, before = Temperature(classes), Calibration(classes)
 
     def count(one: Judged, probs: Probs, truth: Labels) -> tuple[Temperature, Calibration]:
         part = Temperature(classes), Calibration(classes)
         part[0].update(probs, truth, rounded=one.rounded)
-        part[1].update(probs / probs.sum(0), truth)  # steps of 1/255 do not sum to 1
+        part[1].update(normalized(probs), truth)
         return part
 
-    for mine, seen in each_strip(judged, count, workers=workers, quiet=quiet):
+    for mine, seen in each_strip(judged, count, workers=workers, quiet=quiet, left_out=left_out):
         fit.merge(mine)
         before.merge(seen)
     return fit, before

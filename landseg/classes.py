@@ -1,7 +1,7 @@
 """ClassMap: the class table that ties raster values to class indices, names and colours."""
 
 import colorsys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,9 @@ MAX_CLASSES = 254
 MAX_VALUE = 65535
 _MAX_IGNORED = 1 << 53  # rasters of floats hold whole numbers up to it
 _NAME = 1000  # characters
+
+COLOR = -(1 << 40)
+"""A colour of no class stands among class values as this less its 24 bits (see `landseg.geo.labelcolors`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +42,7 @@ class LandClass:
         if not isinstance(self.name, str) or not self.name.strip():
             raise ClassError(f"the class with value {self.value} has no name: give every class one")
         if len(self.color) != 3 or not all(_is_int(part) and 0 <= part <= 255 for part in self.color):
-            raise ClassError(
-                f"colour {brief(self.color)} of class {brief(self.name)}: expected three numbers 0..255"
-            )
+            raise ClassError(f"colour {brief(self.color)} of class {brief(self.name)}: expected three numbers 0..255")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,8 @@ class ClassMap:
 
     >>> water, road = LandClass(1, "water", (0, 0, 255)), LandClass(4, "road", (90, 90, 90))
     >>> table = ClassMap((water, road), ignore=(9,))
-    >>> table.to_indices(np.array([[1, 4, 9, 0]])).tolist()
-    [[0, 1, 255, 255]]
+    >>> table.to_indices(np.array([[1, 4, 9]])).tolist()
+    [[0, 1, 255]]
     >>> table.to_values(np.array([[0, 1, 255]])).tolist()
     [[1, 4, 0]]
 
@@ -94,7 +95,10 @@ class ClassMap:
 
     @property
     def nodata(self) -> int:
-        """The raster value without data: 0 if no class uses it, else 255, else the largest that is free."""
+        """The value that landseg writes for no data: 0 if no class uses it, else 255, else the largest that is free.
+
+        It says nothing about rasters of others: what is no data in these, they declare themselves.
+        """
         used = set(self.values)
         if 0 not in used:
             return 0
@@ -107,11 +111,21 @@ class ClassMap:
         """The smallest of "uint8" and "uint16" that holds every value and nodata."""
         return "uint8" if max(*self.values, self.nodata) <= 255 else "uint16"
 
-    def to_indices(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Class indices 0..K-1 of raster values; IGNORE_INDEX for ignored values, nodata and NaN.
+    def ignoring(self, values: Iterable[int]) -> "ClassMap":
+        """Return the table with further ignored values; a class that has one of them is taken out.
 
         Raises:
-            ClassError: values that the table does not know, each with its number of pixels.
+            ClassError: no class is left.
+        """
+        more = tuple(dict.fromkeys(value for value in values if value not in self.ignore))
+        return ClassMap(tuple(entry for entry in self.classes if entry.value not in more), (*self.ignore, *more))
+
+    def to_indices(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Class indices 0..K-1 of raster values with data; IGNORE_INDEX for ignored values and NaN.
+
+        Raises:
+            ClassError: values that the table does not know, each with its number of pixels. The number that landseg
+                writes for no data is one of them, where it is neither a class nor ignored.
         """
         indices, strange = self.sort_out(values)
         if strange:
@@ -155,8 +169,9 @@ class ClassMap:
         strangers = self._table()[:256] < 0
         if np.array_equal(moved[~strangers], table[~strangers]):
             indices = values - shift  # far faster than a table: 0 - 1 is 255
-            known = len(self)
-            doubtful = (indices >= known) & (indices != IGNORE_INDEX)
+            doubtful = indices >= len(self)
+            if not strangers[int(shift) - 1]:  # the value that becomes IGNORE_INDEX is ignored
+                doubtful &= indices != IGNORE_INDEX
         else:
             indices = table[values]
             doubtful = (indices == IGNORE_INDEX) & strangers.any()
@@ -169,20 +184,29 @@ class ClassMap:
         indices[doubtful] = IGNORE_INDEX
         return indices, {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
-    def strangers(self, counts: Mapping[float, int]) -> str:
-        """A sentence about values without a class and their numbers of pixels."""
-        listed = ", ".join(f"{value} ({counts[value]} px)" for value in sorted(counts)[:8])
+    def strangers(self, counts: Mapping[float, int], *, option: str | None = "--ignore") -> str:
+        """A sentence about values without a class and their numbers of pixels, and what to do about them.
+
+        Args:
+            counts: pixels by value.
+            option: of the command, that ignores a value; None where there is none.
+        """
+        listed = ", ".join(f"{shown_value(value)} ({counts[value]} px)" for value in sorted(counts)[:8])
         more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
+        if any(COLOR - (1 << 24) < value <= COLOR for value in counts):
+            known = ", ".join(f"{color_text(entry.color)} {entry.name}" for entry in self.classes[:20])
+            fix = "give a class that colour in the class table; JPEG and resampling change colours"
+            return f"colours without a class: {listed}{more}; expected {known}: {fix}"
         known = ", ".join(map(str, sorted(self.values)[:20]))
         return (
             f"values without a class: {listed}{more}; expected {known}: "
-            "add them to the class table or to its ignored values"
+            f"add them to the class table or to its ignored values{_ignoring(counts, option)}"
         )
 
     def _table(self) -> NDArray[np.int16]:
         """Indices by raster value; -1 for a stranger, and in the last entry for everything outside."""
         table = np.full(MAX_VALUE + 2, -1, dtype=np.int16)
-        table[[self.nodata, *(value for value in self.ignore if 0 <= value <= MAX_VALUE)]] = IGNORE_INDEX
+        table[[value for value in self.ignore if 0 <= value <= MAX_VALUE]] = IGNORE_INDEX
         table[list(self.values)] = np.arange(len(self))
         return table
 
@@ -221,6 +245,35 @@ class ClassMap:
             many = f"{len(rows)} classes and {len(ignore)} ignored values"
             raise ClassError(f"a class table holds 1 to {MAX_CLASSES} classes, not {many}")
         return cls(tuple(_class_from(row, index) for index, row in enumerate(rows)), tuple(ignore))
+
+
+def color_text(color: tuple[int, int, int]) -> str:
+    """Return a colour as #rrggbb.
+
+    >>> color_text((255, 0, 10))
+    '#ff000a'
+    """
+    return f"#{bytes(color).hex()}"
+
+
+def shown_value(value: float) -> str:
+    """Return a raster value for a sentence: its number, or #rrggbb where it stands for a colour.
+
+    >>> shown_value(7), shown_value(COLOR - 0xFF000A)
+    ('7', '#ff000a')
+    """
+    if COLOR - (1 << 24) < value <= COLOR:
+        return f"#{COLOR - int(value):06x}"
+    return str(int(value) if float(value).is_integer() else value)
+
+
+def _ignoring(counts: Mapping[float, int], option: str | None) -> str:
+    """How to ignore these values, for a sentence; nothing where they are many, or no whole numbers."""
+    if len(counts) > 3 or not all(float(value).is_integer() for value in counts):
+        return ""
+    listed = [str(int(value)) for value in sorted(counts)]
+    also = "" if option is None else "; or " + " ".join(f"{option} {value}" for value in listed)
+    return f" (ignore = [{', '.join(listed)}]{also})"
 
 
 def _is_int(value: Any) -> bool:

@@ -52,6 +52,7 @@ class Compared:
         """Plain JSON values."""
         return {
             "evaluations": [one.to_json() for one in self.evaluations],
+            "left_out": dict(self.evaluations[0].left_out),
             "differences": [
                 {
                     "mean_iou": vars(mean),
@@ -121,7 +122,7 @@ def compare(
 
 def _beside(first: Pair, path: str) -> Pair:
     """Another prediction on the grid, and with the truth, of the first."""
-    labels = open_labels(path, first.grid)
+    labels = open_labels(path, first.grid, table=first.prediction.classes, truth=False)
     return replace(first, prediction=ClassRaster(labels, first.prediction.classes), probs=None, tags={})
 
 

@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.errors import BandError, ClassError, GridError, LandsegError
+from landseg.errors import ClassError, GridError, LandsegError
 from landseg.geo.address import label
 from landseg.geo.aligned import open_labels
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.labelcolors import colors_of
+from landseg.geo.leftout import LeftOut, parts_of
 from landseg.geo.legend import read_class_table, read_legend
+from landseg.geo.probs import ProbsFile
 from landseg.geo.raster import RasterFile
-from landseg.geo.source import Source, open_source
 from landseg.geo.truth import ClassRaster, Polygons, Truth
 from landseg.geo.vectorname import is_vector
 from landseg.tally import Labels, Measures, Tally
@@ -40,6 +42,7 @@ class Naming:
         background: class of all that lies outside its polygons.
         aoi: what is evaluated: a vector file, or left,bottom,right,top.
         buffer_m: metres around lines and points of the truth's vector file that count as theirs; None: refused.
+        label_colors: the truth is a picture in the colours of the class table.
     """
 
     classes: Path | None = None
@@ -48,6 +51,7 @@ class Naming:
     background: str | None = None
     aoi: str | None = None
     buffer_m: float | None = None
+    label_colors: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,32 +63,45 @@ class Pair:
         prediction: class indices; IGNORE_INDEX where nothing is predicted.
         truth: class indices; IGNORE_INDEX where nothing is known.
         aoi: the part that counts; None: all of it.
-        probs: (K bands) on the same grid, or None.
+        probs: of the same run, on the same grid, or None.
         tags: of the prediction.
+        bands: positions in ``probs`` of the classes in their order, then of classes that are ignored.
     """
 
     grid: Grid
     prediction: ClassRaster
     truth: Truth
     aoi: Aoi | None = None
-    probs: Source | None = None
+    probs: ProbsFile | None = None
     tags: dict[str, str] = field(default_factory=dict)
+    bands: tuple[int, ...] = ()
 
     def read(self, rect: Rect) -> tuple[Labels, Labels]:
         """Truth and prediction (h, w) under a rectangle; neither says anything outside the area of interest."""
-        truth, predicted = self.truth.read(rect), self.prediction.read(rect)
-        if (outside := self._outside(rect)) is not None:
-            truth[outside] = predicted[outside] = IGNORE_INDEX
+        truth, predicted, _ = self.read_counted(rect, rect)
         return truth, predicted
 
-    def read_probs(self, rect: Rect) -> NDArray[np.float32] | None:
-        """Probabilities (K, h, w), nan where there are none; None where none were named."""
+    def read_counted(self, rect: Rect, core: Rect) -> tuple[Labels, Labels, LeftOut]:
+        """Truth and prediction as `read` returns them, and what does not count of the pixels of ``core`` inside."""
+        truth, why = self.truth.read_reasons(rect, core)
+        predicted, _ = self.prediction.read_reasons(rect, core)
+        inside = None if self.aoi is None else shown(self.aoi, rect)
+        left_out = LeftOut()
+        left_out.add_masks(parts_of(why, core.relative_to(rect).slices, inside))
+        if inside is not None:
+            truth[~inside] = predicted[~inside] = IGNORE_INDEX
+        return truth, predicted, left_out
+
+    def read_probs(self, rect: Rect) -> NDArray[np.float64] | None:
+        """Return probabilities (bands, h, w) in the order of ``bands``, nan where there are none; None without any.
+
+        Raises:
+            BandError: what is stored is no probabilities.
+        """
         if self.probs is None:
             return None
-        values, valid = self.probs.read(rect)
-        probs = values.astype(np.float32)
-        if values.dtype == np.uint8:
-            probs /= probs.sum(0, keepdims=True).clip(1)  # steps of 1/255 do not sum to 1
+        probs, valid = self.probs.read_normalized(rect)
+        probs = probs[list(self.bands)]
         probs[:, ~valid] = np.nan
         return probs
 
@@ -93,7 +110,7 @@ class Pair:
         probs = self.read_probs(rect)
         if probs is None:
             return np.full(rect.shape, np.nan, np.float32)
-        largest: NDArray[np.float32] = probs.max(0)
+        largest: NDArray[np.float32] = probs.max(0).astype(np.float32)
         if (outside := self._outside(rect)) is not None:
             largest[outside] = np.nan
         return largest
@@ -129,18 +146,24 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
     try:
         grid, tags = file.info.grid, file.info.tags
         refuse_swapped(prediction, tags, target)
-        classes = class_table(file, target, naming)
+        named = class_table(file, target, naming)
+        classes = named.ignoring(naming.ignore)
     finally:
         file.close()
     opened: list[Any] = []
     try:
-        ours = ClassRaster(open_labels(prediction, grid), classes)
+        ours = ClassRaster(open_labels(prediction, grid, table=named, truth=False), classes)
         opened.append(ours)
-        truth = open_truth(target, classes, naming, grid)
+        truth = open_truth(target, classes, naming, grid, named=named)
         opened.append(truth)
         aoi = None if naming.aoi is None else read_aoi(naming.aoi, grid)
-        source = None if probs is None else _open_probs(probs, grid, len(classes))
-        return Pair(grid, ours, truth, aoi, source, tags)
+        if probs is None:
+            return Pair(grid, ours, truth, aoi, None, tags)
+        found = _open_probs(probs, grid, named)
+        order = found.classes.values
+        bands = [order.index(value) for value in classes.values]
+        bands += [band for band in range(len(order)) if band not in bands]
+        return Pair(grid, ours, truth, aoi, found, tags, tuple(bands))
     except BaseException:
         for one in opened:
             one.close()
@@ -148,7 +171,7 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
 
 
 def class_table(file: RasterFile, target: Sequence[str], naming: Naming) -> ClassMap:
-    """The classes: those of a file, else the prediction's, else the truth's, else its values as far as they tell.
+    """The classes: those of a file, else the prediction's, else the truth's; ignored values are still among them.
 
     Raises:
         ClassError: nobody names any.
@@ -167,11 +190,7 @@ def class_table(file: RasterFile, target: Sequence[str], naming: Naming) -> Clas
             f"neither {label(file.path)} nor {', '.join(label(t) for t in target[:2])} says what its values mean: "
             "name a class table with --classes classes.toml (value, name, color)"
         )
-    more = tuple(value for value in naming.ignore if value not in found.ignore)
-    for value in more:
-        if value in found.values:
-            found = ClassMap(tuple(c for c in found.classes if c.value != value), found.ignore)
-    return ClassMap(found.classes, (*found.ignore, *more))
+    return found
 
 
 def tally(
@@ -190,7 +209,7 @@ def tally(
             pair.grid.rect if pair.aoi is None else pair.aoi.rect,
             halo=total.halo,
             edge=measures.block,
-            layers=1 if pair.probs is None else measures.classes,  # probabilities are the bulk of what is held
+            layers=1 if pair.probs is None else 2 * len(pair.bands),  # probabilities are the bulk of what is held
         )
     )
 
@@ -198,7 +217,7 @@ def tally(
         number, pair, core = job
         part = Tally(measures)
         rect = grown(core, part.halo, pair.grid)
-        truth, predicted = pair.read(rect)
+        truth, predicted, part.left_out = pair.read_counted(rect, core)
         part.update(truth, predicted, rect, core, raster=number, probs=pair.read_probs(core))
         inside = core.relative_to(rect).slices
         return part, (number, core, truth[inside], predicted[inside])
@@ -250,12 +269,23 @@ def in_order(pool: ThreadPoolExecutor, work: Any, jobs: Iterable[Any], *, ahead:
             future.cancel()
 
 
-def open_truth(target: Sequence[str], classes: ClassMap, naming: Naming, grid: Grid) -> Truth:
+def open_truth(
+    target: Sequence[str], classes: ClassMap, naming: Naming, grid: Grid, *, named: ClassMap | None = None
+) -> Truth:
     """Open what is known of the truth, a vector file or label rasters, on a grid.
+
+    Args:
+        target: its files.
+        classes: that count.
+        naming: how they are told apart.
+        grid: of the prediction.
+        named: the classes with those that are ignored, which have colours too; None: the same.
 
     Raises:
         LandsegError: it cannot be opened, lies elsewhere, or the class column is missing or one too many.
     """
+    if naming.label_colors and any(is_vector(path) for path in target):
+        raise ClassError(f"--label-colors is for label rasters; {label(target[0])} is a vector file: leave it out")
     if len(target) == 1 and is_vector(target[0]):
         if naming.class_field is None:
             raise ClassError(f"{label(target[0])} is a vector file: say which column names the class, --class-field")
@@ -267,20 +297,23 @@ def open_truth(target: Sequence[str], classes: ClassMap, naming: Naming, grid: G
     ):
         if given is not None:
             raise ClassError(f"{what} of a vector file; {label(target[0])} is a raster: leave it out")
-    return ClassRaster(open_labels(list(target), grid), classes)
+    colors = colors_of(named or classes) if naming.label_colors else None
+    return ClassRaster(open_labels(list(target), grid, table=named or classes, colors=colors), classes)
 
 
-def _open_probs(path: str, grid: Grid, classes: int) -> Source:
-    source = open_source(path)
+def _open_probs(path: str, grid: Grid, classes: ClassMap) -> ProbsFile:
+    """The probabilities of a prediction on its grid, with one band for each class."""
+    probs = ProbsFile(path, classes)
     try:
-        if source.count != classes:
-            raise BandError(f"{source.name} has {source.count} bands for {classes} classes; expected one for each")
-        if grid.offset_of(source.grid) != (0, 0) or source.grid.shape != grid.shape:
-            raise GridError(f"{source.name} lies on another grid than the prediction; name the one of the same run")
+        if set(probs.classes.values) != set(classes.values):
+            theirs, ours = (", ".join(map(str, table.values)) for table in (probs.classes, classes))
+            raise ClassError(f"{probs.name} has the classes {theirs}, the prediction {ours}; name the one of its run")
+        if grid.offset_of(probs.grid) != (0, 0) or probs.grid.shape != grid.shape:
+            raise GridError(f"{probs.name} lies on another grid than the prediction; name the one of the same run")
     except LandsegError:
-        source.close()
+        probs.close()
         raise
-    return source
+    return probs
 
 
 def refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str]) -> None:

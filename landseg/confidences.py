@@ -15,6 +15,7 @@ from landseg.comparison import Naming, in_order, open_truth, refuse_swapped, sho
 from landseg.errors import ClassError
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Rect
+from landseg.geo.leftout import LeftOut, Reason, parts_of
 from landseg.geo.legend import read_class_table
 from landseg.geo.probs import ProbsFile
 from landseg.geo.raster import RasterFile
@@ -54,23 +55,28 @@ class Judged:
         """What counts, to whole pixels."""
         return self.probs.grid.rect if self.aoi is None else self.aoi.rect
 
-    def read(self, rect: Rect) -> tuple[Probs, Labels] | None:
-        """Probabilities (K, N) and class indices (N,) of the pixels of a rectangle that have both; None: no such.
+    def read(self, rect: Rect) -> tuple[Probs, Labels, LeftOut]:
+        """Return probabilities (K, N) and class indices (N,) of the pixels of a rectangle that have both, and what
+        does not count of the others.
 
         Raises:
             BandError: what is stored is no probabilities.
         """
-        truth = self.truth.read(rect)
+        truth, why = self.truth.read_reasons(rect)
+        inside = None if self.aoi is None else shown(self.aoi, rect)
+        left_out, ignored = LeftOut(), np.isin(truth, self.ignored)
+        left_out.add_masks(parts_of(why, (...,), inside))
         known = truth != IGNORE_INDEX
-        for index in self.ignored:
-            known &= truth != index
-        if self.aoi is not None:
-            known &= shown(self.aoi, rect)
+        if inside is not None:
+            known &= inside
+        left_out.add(Reason.IGNORED, int((known & ignored).sum()))
+        known &= ~ignored
         if not known.any():
-            return None
+            return np.zeros((len(self.probs.classes), 0)), truth[known], left_out
         probs, valid = self.probs.read(rect)
         both = known & valid
-        return probs[:, both], truth[both]
+        left_out.add(Reason.NO_PROBABILITIES, int(known.sum()) - int(both.sum()))
+        return probs[:, both], truth[both], left_out
 
     def close(self) -> None:
         """Close every file."""
@@ -110,18 +116,30 @@ def open_judged(
 
 
 def each_strip(
-    judged: Sequence[Judged], count: Callable[[Judged, Probs, Labels], T], *, workers: int, quiet: bool
+    judged: Sequence[Judged],
+    count: Callable[[Judged, Probs, Labels], T],
+    *,
+    workers: int,
+    quiet: bool,
+    left_out: LeftOut | None = None,
 ) -> Iterator[T]:
-    """What ``count`` makes of every strip in which anything is labelled, in order; a few strips are in memory."""
+    """What ``count`` makes of every strip in which anything is labelled, in order; a few strips are in memory.
+
+    Pixels that do not count are added to ``left_out``.
+    """
     jobs = [(one, rect) for one in judged for rect in strips(one.region, layers=2 * len(one.probs.classes))]
 
-    def work(job: tuple[Judged, Rect]) -> T | None:
-        found = job[0].read(job[1])
-        return None if found is None or not found[1].size else count(job[0], *found)
+    def work(job: tuple[Judged, Rect]) -> tuple[T | None, LeftOut]:
+        probs, truth, without = job[0].read(job[1])
+        return count(job[0], probs, truth) if truth.size else None, without
 
     total = sum(rect.area for _, rect in jobs)
+    if left_out is not None:
+        left_out.add(Reason.OUTSIDE_AOI, sum(one.probs.grid.rect.area for one in judged) - total)
     with Progress(total, quiet=quiet) as progress, ThreadPoolExecutor(workers) as pool:
-        for (_, rect), made in zip(jobs, in_order(pool, work, jobs, ahead=workers + 1), strict=True):
+        for (_, rect), (made, without) in zip(jobs, in_order(pool, work, jobs, ahead=workers + 1), strict=True):
+            if left_out is not None:
+                left_out.merge(without)
             if made is not None:
                 yield made
             progress.add(rect.area)

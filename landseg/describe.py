@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landseg.errors import LandsegError, RasterError
 from landseg.models import header, peek, shipped
-from landseg.models.fit import misfit, reads_rgb
+from landseg.models.fit import misfit
 
 if TYPE_CHECKING:
     from landseg.geo.raster import RasterFile, RasterInfo
@@ -15,19 +14,20 @@ if TYPE_CHECKING:
 PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
 
 
-def describe(target: str | Path, *, model: str | Path | None = None) -> dict[str, Any]:
+def describe(target: str | Path, *, model: str | Path | None = None, stored_values: bool = False) -> dict[str, Any]:
     """Returns the facts about a raster or a model, told apart by "kind".
 
     Args:
         target: Anything GDAL opens, a model file, or the name of a shipped model.
         model: The model that the raster is held against; None = the default one, where one ships.
+        stored_values: Hold stored numbers against it, whatever scale and offset the raster declares.
 
     Raises:
         LandsegError: The file cannot be read.
     """
     if is_model(target):
         return describe_model(target)
-    return describe_raster(target, model=model)
+    return describe_raster(target, model=model, stored_values=stored_values)
 
 
 def is_model(target: str | Path) -> bool:
@@ -38,7 +38,11 @@ def is_model(target: str | Path) -> bool:
     suffix = Path(target).suffix.lower()
     if str(target) in shipped.names() or suffix == shipped.SUFFIX:
         return True
-    return suffix in header.PICKLE_SUFFIXES and not _is_raster(target)
+    if suffix not in header.PICKLE_SUFFIXES:
+        return False
+    from landseg.geo.raster import opens
+
+    return not opens(target)
 
 
 def describe_model(path_or_name: str | Path | None = None) -> dict[str, Any]:
@@ -99,7 +103,9 @@ def describe_networks() -> dict[str, Any]:
     return {"architectures": architectures, "encoders": [*ENCODERS, "timm:NAME"]}
 
 
-def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dict[str, Any]:
+def describe_raster(
+    path: str | Path, *, model: str | Path | None = None, stored_values: bool = False
+) -> dict[str, Any]:
     """Returns a raster's facts: size, bands, place, layout, validity, provenance and whether the model fits.
 
     Raises:
@@ -135,30 +141,17 @@ def describe_raster(path: str | Path, *, model: str | Path | None = None) -> dic
                 for name, text in sorted(info.tags.items())
                 if name.startswith(PROVENANCE) and name not in (BORDERS, CLASSES, MADE_WITH)  # which are for programs
             },
-            "model": _verdict(file, model),
+            "model": _verdict(file, model, stored_values=stored_values),
         }
     finally:
         file.close()
 
 
-def _is_raster(path: str | Path) -> bool:
-    """Whether GDAL opens it, though perhaps not as one that landseg reads."""
-    from landseg.geo.raster import RasterFile
-
-    try:
-        RasterFile(path).close()
-    except RasterError:
-        return False
-    except LandsegError:
-        pass
-    return True
-
-
 def _bands(info: RasterInfo) -> list[dict[str, Any]]:
-    columns = zip(info.names, info.dtypes, info.nodata, info.colorinterp, strict=True)
+    columns = zip(info.names, info.dtypes, info.nodata, info.colorinterp, info.values, strict=True)
     return [
-        {"number": number, "name": name, "dtype": dtype, "nodata": nodata, "color": color}
-        for number, (name, dtype, nodata, color) in enumerate(columns, start=1)
+        {"number": number, "name": name, "dtype": dtype, "nodata": nodata, "color": color, **values.to_json()}
+        for number, (name, dtype, nodata, color, values) in enumerate(columns, start=1)
     ]
 
 
@@ -179,22 +172,35 @@ def _validity(info: RasterInfo) -> str:
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
         means.append("nodata value")
+    if info.gaps:
+        means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
 
 
-def _verdict(file: RasterFile, model: str | Path | None) -> dict[str, Any] | None:
+def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool) -> dict[str, Any] | None:
     """Whether the model reads the raster, and why not; None where no model was named and none ships."""
     from landseg.geo.bands import band_table
+    from landseg.geo.rescaled import comparable, indices_text, one_sided
+    from landseg.inputs import bands_text, chosen_bands, declared_by, scaling_text, stored_dtype
 
     if model is None and shipped.DEFAULT not in shipped.names():
         return None
     card = peek.read_card(model)
-    everything = band_table(file, None)
-    rgb = everything.default_rgb if reads_rgb(card) else None
+    table = band_table(file, None)
+    if (chosen := chosen_bands(table, card)) is not None:
+        table = band_table(file, chosen)
     problem = misfit(
         card,
-        bands=len(everything.numbers),
-        dtype=(everything if rgb is None else band_table(file, rgb)).dtype,
+        bands=len(table.numbers),
+        dtype=stored_dtype(table, card, stored_values=stored_values),
         resolution_m=file.info.grid.resolution_m,
     )
-    return {"name": card.name, "fits": problem is None, "reason": None if problem is None else str(problem)}
+    reason = None if problem is None else str(problem)
+    if table.indexed:
+        reason = indices_text(file.label, f"model {card.name} reads {bands_text(card)}")
+    elif reason is None and not stored_values and not comparable(table.value_tags, declared_by(card)):
+        like = f"model {card.name} learned from"
+        reason = one_sided(file.label, table.value_tags, declared_by(card), like=like)
+    scaling = None if reason is not None else scaling_text(table, card, stored_values=stored_values)
+    verdict = {"name": card.name, "fits": reason is None, "reason": reason}
+    return verdict if scaling is None else {**verdict, "scaling": scaling}

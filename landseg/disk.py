@@ -69,9 +69,7 @@ def full_disk(path: Path, *, kept: bool = True) -> OutputError:
     full = f"the disk of {folder} is full ({free:.0f} MiB free) or a file may not grow further; "
     if not kept:
         return OutputError(f"{full}nothing was kept: make space there and run the same command again")
-    return OutputError(
-        f"{full}finished work is kept: make space there and run the same command again with --resume"
-    )
+    return OutputError(f"{full}finished work is kept: make space there and run the same command again with --resume")
 
 
 def empty_folder(folder: Path, *, keep: Path | None = None) -> None:

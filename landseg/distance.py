@@ -5,8 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+import numpy as np
+
 from landseg.errors import GridError
 from landseg.geo.grid import Grid
+
+_SQUARE = 1e-3
+_ROWS = 33  # of a raster that are looked at
+_CHANGE = 0.01  # of the distance between pixels that is taken for none
+_NARROW = 1 / 64  # of the longest distance: shorter ones, right at a pole, are taken for as long
 
 
 @dataclass(frozen=True)
@@ -52,3 +59,43 @@ class Distance:
                 f"a distance of {self.value:g} m needs a raster with a CRS; give it in pixels, such as 3px"
             )
         return max(1, round(self.value / grid.resolution_m))
+
+    def pixels_each_way(self, grid: Grid) -> int | tuple[int, int]:
+        """The same in whole pixels; down the rows and along the columns where pixels are not square on the ground.
+
+        Raises:
+            GridError: metres on a raster that does not know its resolution.
+        """
+        number, edges = self.pixels(grid), grid.pixel_size_m
+        if not self.metres or edges is None or square(edges):
+            return number
+        return max(1, round(self.value / edges[0])), max(1, round(self.value / edges[1]))
+
+
+def row_spacings(grid: Grid) -> tuple[tuple[int, tuple[float, float]], ...]:
+    """Return the metres between rows and between columns by bands of rows; nothing where one will do for all.
+
+    Of each band the row after its last, and what holds in its middle. Bands are of one height, so that within each
+    the two change by about a hundredth at most.
+    """
+    rows = np.unique(np.linspace(0, grid.height - 1, _ROWS).astype(np.int64)) + 0.5
+    sizes = grid.edges_m([grid.width / 2] * len(rows), rows.tolist())
+    if sizes is None or not np.isfinite(sizes).all() or len(rows) < 2:
+        return ()
+    narrow = sizes.max() * _NARROW
+    sizes = np.maximum(sizes, narrow)
+    change = np.abs(np.diff(np.log(sizes), axis=0)).sum(axis=0).max()
+    if change <= _CHANGE:
+        return ()
+    height = max(1, int(grid.height * _CHANGE / change))
+    tops = np.arange(0, grid.height, height)
+    ends = np.minimum(tops + height, grid.height)
+    edges = grid.edges_m([grid.width / 2] * len(tops), ((tops + ends) / 2).tolist())
+    assert edges is not None, "so it has been above"
+    edges = np.maximum(edges, narrow)
+    return tuple((end, (down, across)) for end, (across, down) in zip(ends.tolist(), edges.tolist(), strict=True))
+
+
+def square(edges: tuple[float, float]) -> bool:
+    """Return whether a pixel of two edges is a square, to a thousandth."""
+    return abs(edges[0] / edges[1] - 1) <= _SQUARE

@@ -7,7 +7,6 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from math import isqrt
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from landseg.tiling.flow import Flow, flow_of
 from landseg.tiling.infer import KEPT, Runner, give_back_freed_memory
 from landseg.tiling.plan import Tiling, plan_tiling
 from landseg.tiling.receptive import ReceptiveField, receptive_field
+from landseg.tiling.sampling import Sample, plan_sample
 from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
 from landseg.tiling.stream import Job
 from landseg.tiling.windows import WindowPlan, plan_windows
@@ -36,8 +36,6 @@ from landseg.tiling.windows import WindowPlan, plan_windows
 # constant wherever that is true, so that the same raster is cut the same way every time.
 _BASE = 1280 * MIB
 _CACHE = 320 * MIB
-_SAMPLE = 256  # edge of a sampled square, in pixels
-_SAMPLES = 3
 
 Read = Callable[[Piece], tuple[Tensor | None, NDArray[np.bool_]]]
 
@@ -76,7 +74,7 @@ class Engine:
 
     def costs(self, matched: Matched, options: Options) -> Costs:
         """The memory that windows of this raster take."""
-        item = np.dtype(matched.source.dtype).itemsize
+        item = np.dtype(matched.network.dtype).itemsize
         bands, gpu = self.runner.bands, self.runner.device.type == "cuda"
         layers = 4 * self.classes * sum(x is not None for x in (options.probs, options.logits))
         return Costs(
@@ -154,7 +152,7 @@ class Engine:
         def read(piece: Piece) -> tuple[Tensor | None, NDArray[np.bool_]]:
             window, target = piece.window.rect, piece.target
             pixels, valid = matched.network.read(window)
-            if matched.network is matched.source:
+            if matched.placement.factor == 1.0:
                 wanted = valid[target.relative_to(window).slices]
             else:
                 wanted = matched.source.read(target)[1]
@@ -183,59 +181,23 @@ class Engine:
         job = Job(stitcher, read, self.runner.run, lambda _: {}, options.batch or 1, 1, 1)
         return collect(job, region, self.classes)[0]
 
-    def disagreement(self, matched: Matched, tiling: Tiling, options: Options) -> tuple[float | None, str]:
-        """The share of pixels whose class a blended plan changes, on sampled squares, and a sentence about it.
+    def sample(self, matched: Matched, tiling: Tiling, options: Options) -> Sample | None:
+        """Return the squares on which a blended plan is compared with a longer halo.
 
-        The reference is cropped windows of an exact halo in the same precision, or of the longest halo that
-        fits where none is exact. The squares lie where windows meet. None where not even one reference window fits.
+        None for an exact plan, or where no longer halo fits the memory.
         """
-        costs = replace(self.costs(matched, options), ahead=1)
-        changed = pixels = 0
-        halo = tiling.exact_halo
-        if halo is None:
-            stride = self.field.stride
-            halo = max(0, (isqrt(int(costs.most())) - _SAMPLE) // 2 // stride * stride)
-        for square in _squares(tiling.windows):
-            length = 2 * halo + -(-_SAMPLE // self.field.stride) * self.field.stride
-            windows = plan_windows(
-                tiling.windows.shape, window=length, halo=halo, stride=self.field.stride, region=square
-            )
-            if windows.largest[0] * windows.largest[1] > costs.most():
-                continue
-            target = matched.placement.to_source(square)
-            both = []
-            for plan, mode in ((tiling.windows.touching(square), "blend"), (windows, "exact")):
-                stitcher = self.stitcher(matched, plan, mode, target, tiling.sums)
-                job = self.job(matched, stitcher, options=options)
-                both.append(collect(job, target, self.classes))
-            (blended, valid), (exact, _) = both
-            changed += int((top(blended)[0] != top(exact)[0])[valid].sum())
-            pixels += int(valid.sum())
-        kind = "exact halo" if tiling.exact_halo is not None else "longer halo"
-        if not pixels:
-            return None, f"its disagreement with the {kind} of {halo} cannot be measured: no such window fits"
-        share = changed / pixels
-        return share, f"{share:.3%} of {pixels} sampled pixels get another class than with the {kind} of {halo}"
+        if tiling.mode == "exact":
+            return None
+        costs = replace(self.costs(matched, options), ahead=1)  # one window at a time is read, and computed
+        return plan_sample(tiling.windows, most=costs.most(), exact_halo=tiling.exact_halo)
 
-
-def _squares(windows: WindowPlan) -> list[Rect]:
-    """Up to three squares where windows meet, from near the top left to near the bottom right."""
-    squares = []
-    for share in np.linspace(0.25, 0.75, _SAMPLES):
-        corner = []
-        for spans, first, last in (
-            (windows.y_spans, windows.region.top, windows.region.bottom),
-            (windows.x_spans, windows.region.left, windows.region.right),
-        ):
-            borders = [span.core_start for span in spans[1:]] or [(first + last) // 2]
-            middle = borders[min(len(borders) - 1, int(share * len(borders)))]
-            start = max(first, min(middle - _SAMPLE // 2, last - _SAMPLE))
-            corner.append((start, min(last, start + _SAMPLE) - start))
-        (top_, height), (left, width) = corner
-        square = Rect(top_, left, height, width)
-        if square not in squares:
-            squares.append(square)
-    return squares
+    def classes_of(self, matched: Matched, piece: Piece) -> NDArray[np.uint8] | None:
+        """Return the class indices (h, w) of a piece's target from its window alone; None where it holds no data."""
+        prepared, _ = self.reader(matched)(piece)
+        if prepared is None:
+            return None
+        logits = self.runner.run([prepared])[0]
+        return top(matched.placement.resample(logits, piece.window.rect, piece.target))[0]
 
 
 @functools.cache

@@ -18,6 +18,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs
 from landseg.options import is_folder
+from landseg.pairing import named_twice
 from landseg.replacement import Part
 from landseg.tally import Labels
 
@@ -82,7 +83,7 @@ class ErrorMaps:
         if self._folder is None and len(pairs) > 1:
             raise OutputError(f"--errors {path}: with several predictions this is a folder; write {path}/")
         stems = [Path(pair.prediction.paths[0]).stem for pair in pairs]
-        twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+        twice = named_twice(stems)
         if twice is not None:
             raise OutputError(f"two predictions are named {twice}: evaluate them one by one, or rename one")
         self._paths = [Path(path)] if self._folder is None else [self._folder / f"{stem}.tif" for stem in stems]

@@ -9,12 +9,16 @@ from pathlib import Path
 
 from landseg.comparison import Pair, Seen, open_pair, tally
 from landseg.disk import claimed, disk_errors, sync_file
+from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
 from landseg.geo.address import label
 from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
+from landseg.geo.leftout import Reason
+from landseg.geo.pixelareas import PixelAreas
+from landseg.outputs import check_local
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.replacement import Part, publish
 from landseg.report.text import check_csv_path, csv_text
@@ -114,6 +118,8 @@ def count(
             progress.add(core.area)
 
         counted, strange = tally(pairs, _measures(pairs, options), workers=options.workers, seen=strip)
+    beyond = sum(pair.grid.rect.area for pair in pairs) - sum(region.area for region in regions)
+    counted.left_out.add(Reason.OUTSIDE_AOI, beyond)
     if strange:
         raise ClassError("; ".join(strange))
     if not counted.blocks.table().any():
@@ -138,6 +144,8 @@ def _check(products: Products) -> None:
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
     if products.csv is not None:
         check_csv_path(products.csv, overwrite=products.overwrite)
+    if products.errors is not None:
+        check_local(products.errors)
 
 
 def _images(pairs: Sequence[Pair], products: Products) -> Images:
@@ -208,7 +216,14 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     grid = pairs[0].grid
     metres = common_metres(pairs)
     tolerance = options.tolerance
+    edges = grid.pixel_size_m
     spacing = (1.0, 1.0) if metres is None else (metres, metres)
+    bands: tuple[tuple[int, tuple[float, float]], ...] = ()
+    if metres is not None and edges is not None and tolerance is not None and tolerance.metres:
+        spacing = spacing if square(edges) else edges
+        bands = row_spacings(grid) if len(pairs) == 1 else ()
+    areas = tuple(PixelAreas(pair.grid) for pair in pairs) if metres is not None else ()
+    areas = areas if any(one.vary for one in areas) else ()
     if (
         metres is None
         and len(pairs) > 1
@@ -223,9 +238,13 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
     return Measures(
         classes=len(pairs[0].prediction.classes),
         block=options.block.pixels(grid),
-        distance=None if options.boundary is None else options.boundary.pixels(grid),
+        distance=None if options.boundary is None else options.boundary.pixels_each_way(grid),
         tolerance=None if tolerance is None else tolerance.value * (1.0 if tolerance.metres else spacing[0]),
         spacing=spacing,
+        bands=bands,
+        areas=areas,
+        area_unit=max((one.unit for one in areas), default=1.0),
         borders=(borders.rows, borders.columns) if borders else None,
         confidences=any(pair.probs is not None for pair in pairs),
+        prob_bands=next((len(pair.bands) for pair in pairs if pair.bands), None),
     )

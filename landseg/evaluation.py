@@ -109,7 +109,9 @@ class Evaluation:
         kappa: Cohen's; agreement beyond that of chance.
         commonest_class_accuracy: pixel accuracy of the map that calls everything by the truth's commonest class.
         commonest_class: its name; "" when nothing is labelled.
-        pixel_ha: area of a pixel; None without georeference.
+        pixel_ha: area of a pixel, of the mean one where they differ; None without georeference.
+        confusion_ha: (K, K + 1) hectares by truth and prediction, the last column without one; None where all pixels
+            are equally large.
         intervals: 95 % intervals (low, high) by the names of the fields above, by a bootstrap of spatial blocks.
         boundary_distance_px: width of the bands that the boundary IoU compares.
         boundary_distance_m: the same on the ground.
@@ -122,6 +124,7 @@ class Evaluation:
         seam: the error rate near those borders against that elsewhere.
         worst: windows with the most errors, worst first, over all scenes.
         scenes: names of the predicted rasters, in the order in which they were counted.
+        left_out: pixels that did not count, by reason (see `landseg.geo.leftout.Reason`).
         notes: what the reader has to know: how the grids were aligned, what void was, what was left out.
     """
 
@@ -149,7 +152,9 @@ class Evaluation:
     seam: Seam | None = None
     worst: tuple[WorstWindow, ...] = ()
     scenes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    confusion_ha: NDArray[np.float64] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: the fields by their names, and null for what is nan, infinite or None."""

@@ -15,10 +15,10 @@ from landseg.disk import claimed, disk_errors, work_folder
 from landseg.errors import GridError, OutputError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
+from landseg.geo.grid import map_crs
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.geo.vectorname import file_of
 from landseg.replacement import publish, settle
-from landseg.vector.attributes import map_crs
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.files import class_files, with_styles
 from landseg.vector.formats import vector_format

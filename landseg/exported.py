@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from landseg.errors import VectorError
+from landseg.geo.leftout import left_out_line
 from landseg.options import refuse_unknown
 from landseg.tiling.progress import duration
 from landseg.vector.further import FurtherFile
@@ -35,8 +36,9 @@ class ExportOptions:
         majority: side of a square window, odd; each pixel first takes the commonest class in it. 0: it keeps its own.
         sieve: pieces of fewer pixels go into a neighbour before anything else.
         min_area: square metres (pixels without a CRS); smaller pieces go into the neighbour with the longest border.
-        simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared.
-        smooth: round the staircase of pixels; borders stay shared.
+        simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared, and
+            what lies on the raster's edge stays there.
+        smooth: round the staircase of pixels; borders stay shared, and the raster's edge stays.
         regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
         right_angle_tolerance: metres (pixels without a CRS): the shortest edge of such an outline; none moves by more
             than three times that. None: 1 m, or two pixels if they are longer.
@@ -78,7 +80,7 @@ class ExportOptions:
         Raises:
             LandsegError: an unknown name, or a value that means nothing.
         """
-        refuse_unknown(options, [field.name for field in fields(cls)], of="export")
+        refuse_unknown(options, [one.name for one in fields(cls)], of="export")
         return cls(**options)
 
     def __post_init__(self) -> None:
@@ -164,6 +166,7 @@ class ExportSummary:
         further: files of lines and points.
         crs: of the output; None where the raster has none.
         seconds: of the whole run.
+        left_out: pixels of the raster that became no shape, by reason (see `landseg.geo.leftout.Reason`).
     """
 
     output: Path
@@ -174,6 +177,7 @@ class ExportSummary:
     crs: str | None
     further: tuple[FurtherFile, ...] = ()
     seconds: float = 0.0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The export in JSON values."""
@@ -201,6 +205,8 @@ class ExportSummary:
             lines.append(f"area against the raster's pixels: {', '.join(changes)}")
         for entry in self.further:
             lines.append(f"{entry.output}: {entry.count:,} {'lines' if entry.kind == 'LineString' else 'points'}")
+        if (left_out := left_out_line(self.left_out)) is not None:
+            lines.append(left_out)
         where = self.crs or "pixel coordinates"
         return [*lines, f"{self.features:,} features, {self.format}, {where}, in {duration(self.seconds)}"]
 

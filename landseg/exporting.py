@@ -11,24 +11,27 @@ from typing import Any
 
 import numpy as np
 import pyproj
+import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
 from landseg.disk import disk_errors
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
-from landseg.geo.grid import Rect
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Rect, map_crs
 from landseg.geo.raster import RasterFile
+from landseg.geo.ruler import Ruler
 from landseg.replacement import Part
 from landseg.tiling.progress import Progress
-from landseg.vector.attributes import Ruler, field_types, map_crs
+from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, read_confidence
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.files import Files, Style
-from landseg.vector.formats import GEOJSON, vector_format
+from landseg.vector.formats import GEOJSON, GEOJSON_DIGITS, vector_format
 from landseg.vector.further import Further, FurtherFile
 from landseg.vector.outlines import Outlines, outlines, pixel_area
 from landseg.vector.pixelareas import PixelAreas
-from landseg.vector.place import crs_name, moved
+from landseg.vector.place import CRS84, Place, moved
 from landseg.vector.regularize import regularize
 from landseg.vector.spool import Columns
 
@@ -73,6 +76,12 @@ class ExportRun:
         """What measures areas and lengths."""
         return Ruler.of(self.source.grid, geodesic=self.options.geodesic)
 
+    @cached_property
+    def place(self) -> Place:
+        """Where the shapes go."""
+        form, asked = vector_format(self.out), self.options.crs is not None
+        return Place.of(form, self.source.grid, self.crs, asked=asked)
+
     def made(self, work: Path) -> list[Part]:
         """Write every feature and complete the files; what is to be published, the main file last.
 
@@ -88,7 +97,7 @@ class ExportRun:
         features = self._features(work, further)
         for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
             self._count(columns)
-            files.write(columns, moved(shapes, map_crs(source.grid), self.crs))
+            files.write(columns, self.place(shapes))
         shaping = self.options.shaping.by_pixels(pixel_area(source.grid, self.ruler))
         further.draw_lines(lambda: shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
         self._tell_absent()
@@ -110,10 +119,18 @@ class ExportRun:
                 sizes[f"area_change_{unit}"] = round(area - float(self.pixel_areas.areas[entry.value]), 3)
             totals.append(ClassTotal(entry.value, entry.name, int(self.counts[entry.value]), **sizes))
         form = vector_format(self.out)
-        crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_name(self.crs)
+        crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_text(self.crs)
         count = int(self.counts.sum())
         return ExportSummary(
-            self.out, self._paths, form.name, count, tuple(totals), crs, tuple(self.further), round(seconds, 3)
+            self.out,
+            self._paths,
+            form.name,
+            count,
+            tuple(totals),
+            crs,
+            tuple(self.further),
+            round(seconds, 3),
+            self.source.left_out.to_json(),
         )
 
     def _tell_absent(self) -> None:
@@ -137,8 +154,8 @@ class ExportRun:
         return Files(
             self.out,
             field_types(located=located, confidence=self.confidence is not None),
-            crs=self.crs,
-            kind="MultiPolygon" if options.dissolve or options.connectivity == 8 else "Polygon",
+            crs=self.place.crs,
+            kind=self.place.kind("MultiPolygon" if options.dissolve or options.connectivity == 8 else "Polygon"),
             work=work,
             classes=self.source.classes if options.by_class_files else None,
             called=self.called,
@@ -149,7 +166,7 @@ class ExportRun:
         return Further(
             self.out,
             self.source.grid,
-            crs=self.crs,
+            place=self.place,
             lines=self.source.chosen(self.options.centerlines, "--centerlines"),
             points=self.source.chosen(self.options.centroids, "--centroids"),
             work=work,
@@ -180,17 +197,26 @@ class ExportRun:
             pixel = abs(grid.map_transform.determinant) ** 0.5
             shortest = _EDGE_PIXELS * pixel if grid.crs is None else max(_EDGE_M, 2 * (grid.resolution_m or 0))
             tolerance = self.options.right_angle_tolerance or shortest
-            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance)
+            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance, fits=self._fit)
             squared = int(done.right_angled.sum())
             _log.info("%d of %d outlines have right angles now, the others are kept", squared, len(done.polygons))
             part = replace(part, shapes=done.polygons)
             yield self._columns(part), part.pixels, part.shapes
 
+    def _fit(self, shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Which outlines are valid polygons, here and where they are written; GeoJSON rounds coordinates too."""
+        there = self.place(shapes)
+        if vector_format(self.out) is GEOJSON:
+            if self.place.crs is not None:
+                there = moved(there, self.place.crs, pyproj.CRS.from_user_input(CRS84))
+            there = shapely.transform(there, lambda points: points.round(GEOJSON_DIGITS))
+        return np.asarray(shapely.is_valid(shapes) & shapely.is_valid(there))
+
     def _dissolved(self, features: Iterator[Chunk], work: Path) -> Iterator[Chunk]:
         folder = work / "classes"
         with disk_errors(self.called or self.out):
             folder.mkdir()
-        pile = Dissolver(folder)
+        pile = Dissolver(folder, redrawn=bool(self.options.regularize))
         for columns, pixels, shapes in features:
             pile.add(columns, shapes, pixels)
         for columns, shapes in pile.features():

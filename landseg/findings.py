@@ -7,12 +7,15 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from landseg.classes import IGNORE_INDEX
+from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.labelvalues import Drawn, Meaning
+from landseg.geo.rescaled import alike, comparable
 from landseg.geo.source import FileSource
-from landseg.surveyed import Surveyed
+from landseg.geo.valuetags import tags_text
+from landseg.surveyed import Statistics, Surveyed
+from landseg.training.lookalikes import lookalikes
 from landseg.training.overlap import identical, overlaps
 
 _TOLD = 5
@@ -50,7 +53,7 @@ def some(names: Sequence[str]) -> str:
     return ", ".join(names[:_TOLD]) + more
 
 
-def about_files(files: Sequence[Surveyed]) -> list[Finding]:
+def about_files(files: Sequence[Surveyed], *, stored_values: bool = False) -> list[Finding]:
     """What is wrong with images and with their labels, file by file and among them."""
     found = [Finding("labels", f"{one.name}: {one.label_fault}") for one in files if one.label_fault is not None]
     noted: dict[str, list[str]] = {}
@@ -68,11 +71,43 @@ def about_files(files: Sequence[Surveyed]) -> list[Finding]:
         found.append(Finding("bands", text + some([one.name for one in odd]) + more))
     found += _unlike(files, "bands", [(len(one.dtypes), one.dtypes[0]) for one in files], "{0[0]} bands of {0[1]}")
     found += _unlike(files, "bands", [_plain(one.band_names) for one in files], "bands called {0}")
+    found += [] if stored_values else _about_tags(files)
     found += _unlike(files, "crs", [crs_text(one.grid.crs) for one in files], "{0}")
     known = [one.grid.resolution_m for one in files if one.grid.resolution_m is not None]
     if known and max(known) / min(known) > _ALIKE:
         text = f"resolutions from {metres_text(min(known))} to {metres_text(max(known))} are mixed"
         found.append(Finding("resolution", f"{text}: say at which one to train"))
+    return found
+
+
+def _about_tags(files: Sequence[Surveyed]) -> list[Finding]:
+    """Images whose scale and offset are not the first one's, and what training makes of them."""
+    first = files[0]
+    found = []
+    kinds: dict[str, list[Surveyed]] = {}
+    for one in files[1:]:
+        if len(one.value_tags) == len(first.value_tags) and not alike(one.value_tags, first.value_tags):
+            kinds.setdefault(tags_text(one.value_tags), []).append(one)
+    for text, many in kinds.items():
+        names = some([one.name for one in many])
+        if comparable(many[0].value_tags, first.value_tags):
+            what = f"brought over to {tags_text(first.value_tags)} of {first.name}, here and in training"
+        else:
+            what = (
+                f"{first.name} declares {tags_text(first.value_tags)}: training refuses to mix them; declare both "
+                "(gdal_edit.py -scale -offset), or pass --stored-values where stored numbers mean the same"
+            )
+        found.append(Finding("scaling", f"{len(many)} of {len(files)} images declare {text} ({names}): {what}"))
+    return found
+
+
+def about_values(statistics: Statistics) -> list[Finding]:
+    """Numbers of the imagery that stand for no data and were not declared to."""
+    found = []
+    for (number, dtype), band in sorted(statistics.items()):
+        if (strange := band.beyond_measure) is not None:
+            text = f"band {number} ({dtype}) holds {strange:.6g}, which nothing measures: if it stands for no data, "
+            found.append(Finding("nodata", f"{text}declare it (gdal_edit.py -a_nodata {strange!r} FILE)"))
     return found
 
 
@@ -94,6 +129,11 @@ def about_ground(files: Sequence[Surveyed]) -> list[Finding]:
     for many in identical([one.digest for one in files]):
         names = some([files[i].name for i in many])
         found.append(Finding("duplicate", f"{len(many)} files hold the same pixels: {names}"))
+    alike = lookalikes(*zip(*[(one.sketch, one.grid, one.digest) for one in files], strict=True)) if files else []
+    if alike:
+        told = [f"{files[pair.first].name} and {files[pair.second].name} ({pair.how})" for pair in alike]
+        text = f"{len(alike)} pairs of images are nearly the same picture: {some(told)}"
+        found.append(Finding("duplicate", f"{text}; a split by file keeps them together"))
     pairs = overlaps([one.grid for one in files])
     if pairs:
         told = [f"{files[p.first].name} and {files[p.second].name} by {p.share:.0%}" for p in pairs]
@@ -142,7 +182,9 @@ def _strangers(files: Sequence[Surveyed], meaning: Meaning, drawn: Drawn | None)
     told = [f"{meaning.text(value)} ({counts[value]:,} px)" for value in sorted(counts)]
     known = ", ".join(meaning.classes.names if drawn is not None else map(str, meaning.classes.values))
     text = f"values without a class in {len(holders)} files: {some(told)}; the table has {known}"
-    return [Finding("values", f"{text}: add them to it, or ignore them")]
+    few = drawn is None and len(counts) <= 3 and all(value > COLOR and float(value).is_integer() for value in counts)
+    how = " (" + " ".join(f"--ignore {int(value)}" for value in sorted(counts)) + ")" if few else ""
+    return [Finding("values", f"{text}: add them to it, or ignore them{how}")]
 
 
 def _known(one: Surveyed, meaning: Meaning) -> bool:

@@ -10,7 +10,11 @@ from os import PathLike
 from typing import Any
 
 from landseg.errors import BandError, GridError
+from landseg.geo.bands import BandTable
+from landseg.geo.members import refuse_mixed_members
+from landseg.geo.rescaled import alike, brought_over, refuse_indices
 from landseg.geo.source import Source, open_source
+from landseg.geo.valuetags import ValueTags, tags_text
 from landseg.models.card import Card
 from landseg.models.fit import misfit, reads_rgb
 from landseg.tiling.place import Placement
@@ -18,16 +22,28 @@ from landseg.tiling.place import Placement
 _log = logging.getLogger(__name__)
 _told: set[str] = set()  # rasters of unknown resolution that were already spoken of
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
+_APART = (
+    "; bands that lie in a file each are read as one raster with --stack (B02.tif B03.tif ..., in the order of the "
+    "model), or through a VRT (gdalbuildvrt -separate)"
+)
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 @dataclass(frozen=True)
 class Matched:
-    """A raster as a model reads it: at its own pixels, and at the network's."""
+    """A raster as a model reads it: at its own pixels, and at the network's.
+
+    Attributes:
+        source: the raster, its numbers as they are stored.
+        network: the same at the network's resolution, its numbers as the training imagery stores them.
+        placement: where one lies on the other.
+        scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
+    """
 
     source: Source
     network: Source
     placement: Placement
+    scaling: str | None = None
 
     def close(self) -> None:
         """Close every file."""
@@ -47,46 +63,93 @@ def match(
     bands: Sequence[int] | None = None,
     resolution_m: float | None = None,
     source_resolution_m: float | None = None,
+    stored_values: bool = False,
+    stack: bool = False,
 ) -> Matched:
     """The raster or mosaic with the model's bands in the model's order, and where the network's pixels lie on it.
 
     Without `bands`, a model of red, green and blue takes the raster's true colours, and any model takes bands
     that carry its names; otherwise the raster must have exactly the model's bands. The network runs at
     `resolution_m`, else at the card's resolution where that is named, else at the raster's pixels. Pixels of a raster
-    that does not say how large they are, are `source_resolution_m` wide.
+    that does not say how large they are, are `source_resolution_m` wide. With `stack`, several rasters are one with
+    the bands of all. Where raster and model declare different scales and offsets, the network gets the numbers that
+    the training imagery would have stored for the same values; with `stored_values` it gets those that are stored.
 
     Raises:
-        BandError: number, dtype or order of bands.
+        BandError: number, dtype or order of bands, indices of a colour table, a scale that one side alone declares.
         GridError: resolutions too far apart, or one that is not known.
         RasterError: a raster cannot be opened.
     """
-    source = open_source(paths, bands=bands)
+    source = open_source(paths, bands=bands, stored_values=stored_values, stack=stack)
     try:
         if bands is not None and len(bands) != len(card.bands):
             wanted = ", ".join(band.name for band in card.bands)
             raise BandError(
                 f"--bands names {len(bands)}, model {card.name} reads {len(card.bands)} ({wanted}): name as many"
             )
-        chosen = _bands(source, card) if bands is None else None
+        chosen = chosen_bands(source.bands, card) if bands is None else None
         if chosen is not None and chosen != source.band_numbers:
             source.close()
-            source = open_source(paths, bands=chosen)
-        if reads_rgb(card) and "palette" in source.colorinterp:
-            raise BandError(
-                f"{source.name} holds palette indices, model {card.name} reads red, green and blue: "
-                "convert it first (gdal_translate -expand rgb)"
-            )
+            source = open_source(paths, bands=chosen, stored_values=stored_values, stack=stack)
+        refuse_indices(source, f"model {card.name} reads {bands_text(card)}")
         own = _resolution(source, source_resolution_m)
         known = own if resolution_m is None else None
-        problem = misfit(card, bands=source.count, dtype=source.dtype, resolution_m=known)
+        dtype = stored_dtype(source.bands, card, stored_values=stored_values)
+        problem = misfit(card, bands=source.count, dtype=dtype, resolution_m=known)
         if problem is not None:
-            raise type(problem)(f"{source.name}: {problem}")
+            apart = source.count == 1 < len(card.bands) and not stack
+            raise type(problem)(f"{source.name}: {problem}{_APART if apart else ''}")
+        if not stored_values:
+            refuse_mixed_members(source.paths)
+        if stack:
+            _tell_stack(source, card)
         factor = _factor(source, card, own, resolution_m)
+        network = source.at_scale(factor)
+        if not stored_values:
+            network = brought_over(network, declared_by(card), like=f"model {card.name} learned from")
     except BaseException:
         source.close()
         raise
-    network = source.at_scale(factor)
-    return Matched(source, network, Placement(source.grid.shape, network.grid.shape, factor))
+    scaling = scaling_text(source.bands, card, notes=source.notes, stored_values=stored_values)
+    return Matched(source, network, Placement(source.grid.shape, network.grid.shape, factor), scaling)
+
+
+def declared_by(card: Card) -> tuple[ValueTags, ...]:
+    """Return the scale and offset that the training imagery of a model declared, one a band."""
+    return tuple(ValueTags(band.scale, band.offset) for band in card.bands)
+
+
+def stored_dtype(bands: BandTable, card: Card, *, stored_values: bool) -> str | None:
+    """Return the dtype that has to be one of the model's; None where both sides declare what their numbers mean."""
+    want = declared_by(card)
+    both = len(want) == len(bands.numbers) and all(
+        one.declared and other.declared for one, other in zip(bands.value_tags, want, strict=True)
+    )
+    return None if both and not stored_values else bands.dtype
+
+
+def bands_text(card: Card) -> str:
+    """Return the names of the bands that a model reads, for a sentence."""
+    return "red, green and blue" if reads_rgb(card) else ", ".join(band.name for band in card.bands)
+
+
+def scaling_text(bands: BandTable, card: Card, *, notes: Sequence[str] = (), stored_values: bool) -> str | None:
+    """Return what becomes of the declared scales and offsets, as a sentence; None where nobody declares any."""
+    have, want = bands.value_tags, declared_by(card)
+    if not any(one.declared for one in (*have, *want)):
+        return None
+    if stored_values:
+        return f"stored numbers as they are: {tags_text(have)} here, {tags_text(want)} in training"
+    if alike(have, want):
+        return "; ".join((*notes, f"{tags_text(have)}, as in training"))
+    return "; ".join((*notes, f"{tags_text(have)} brought over to the training's {tags_text(want)}"))
+
+
+def _tell_stack(source: Source, card: Card) -> None:
+    """Says which of the stacked bands the model reads as which of its own: their order is the user's."""
+    names = [name or f"band {number}" for name, number in zip(source.band_names, source.band_numbers, strict=True)]
+    read = ", ".join(f"{band.name} from {name}" for band, name in zip(card.bands, names, strict=True))
+    _log.info("model %s reads %s", card.name, read)
 
 
 def told(path: str | PathLike[str]) -> bool:
@@ -96,13 +159,13 @@ def told(path: str | PathLike[str]) -> bool:
     return before
 
 
-def _bands(source: Source, card: Card) -> tuple[int, ...] | None:
-    """The raster's bands for the card's, None where only their number can decide."""
-    numbers = dict(zip((_plain(name) for name in source.band_names), source.band_numbers, strict=True))
+def chosen_bands(bands: BandTable, card: Card) -> tuple[int, ...] | None:
+    """Return the raster's bands, of all that it has, for the card's; None where only their number can decide."""
+    numbers = dict(zip((_plain(name) for name in bands.names), bands.numbers, strict=True))
     wanted = [_plain(band.name) for band in card.bands]
-    if len(numbers) == source.count and all(name in numbers for name in wanted):
+    if len(numbers) == len(bands.numbers) and all(name in numbers for name in wanted):
         return tuple(numbers[name] for name in wanted)
-    return source.default_rgb() if reads_rgb(card) else None
+    return bands.default_rgb if reads_rgb(card) else None
 
 
 def _plain(name: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from glob import glob
 from pathlib import Path
@@ -10,15 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from landseg.classes import IGNORE_INDEX
-from landseg.errors import LandsegError, OutputError, TrainingError
-from landseg.findings import ClassShare, Finding, about_classes, about_drawn, about_files, about_ground, some
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
+from landseg.findings import (
+    ClassShare,
+    Finding,
+    about_classes,
+    about_drawn,
+    about_files,
+    about_ground,
+    about_values,
+    some,
+)
+from landseg.geo.labelcolors import Colors, colors_of
 from landseg.geo.labelvalues import Meaning
+from landseg.geo.leftout import LeftOut
 from landseg.geo.legend import read_class_table
+from landseg.geo.members import refuse_mixed_members
+from landseg.geo.rescaled import alike, comparable
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import PERCENTILES
-from landseg.geo.vectorname import is_there
-from landseg.meaning import Legend, drawn_in, opener, understood, with_ignored
+from landseg.geo.valuetags import ValueTags
+from landseg.geo.vectorname import is_there, is_vector
+from landseg.meaning import Legend, drawn_in, opener, understood
+from landseg.outputs import check_local
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
 from landseg.report.thumbnail import EMPTY
@@ -40,6 +56,8 @@ class InspectOptions:
         sheet: PNG to write with the scenes and their labels.
         overwrite: replace it where it exists.
         buffer_m: metres around lines and points of a vector file that count as theirs; None: these are refused.
+        label_colors: label rasters are pictures in the colours of the class table.
+        stored_values: count the numbers that images store, whatever scale and offset they declare.
     """
 
     classes: Path | None = None
@@ -50,6 +68,8 @@ class InspectOptions:
     sheet: Path | None = None
     overwrite: bool = False
     buffer_m: float | None = None
+    label_colors: bool = False
+    stored_values: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +83,7 @@ class Inspection:
         findings: what is wrong or worth knowing, as sentences.
         split: who is learned and kept, where that was asked for.
         sheet: the picture, where one was.
+        left_out: pixels of labelled images that do not count, by reason.
     """
 
     files: list[Surveyed]
@@ -72,6 +93,7 @@ class Inspection:
     meaning: Meaning | None = field(repr=False)
     split: Split | None = None
     sheet: Path | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
 
     def to_json(self) -> dict[str, Any]:
         """The whole of it as plain JSON values."""
@@ -86,6 +108,7 @@ class Inspection:
             "findings": [vars(one) for one in self.findings],
             "split": None if self.split is None else _split_json(self.split, self.classes),
             "sheet": None if self.sheet is None else str(self.sheet),
+            "left_out": self.left_out.to_json(),
         }
 
 
@@ -106,7 +129,9 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     _check_sheet(options)
     findings: list[Finding] = []
     items = _items(images, labels, findings)
-    table = None if options.classes is None else with_ignored(read_class_table(options.classes), options.ignore)
+    named = None if options.classes is None else read_class_table(options.classes)
+    table = None if named is None else named.ignoring(options.ignore)
+    colors = _colors(named, labels) if options.label_colors else None
     drawn = drawn_in(
         labels, table, field=options.class_field, background=options.background, buffer_m=options.buffer_m
     )
@@ -118,26 +143,57 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     files: list[Surveyed] = []
     opens: dict[Path, LabelsOf] = {}
     legend = Legend()
+    tags = None if options.stored_values else _tags(items)
     for number, (name, item) in enumerate(zip(names, items, strict=True)):
-        opens[item.image] = opener(item, drawn, legend)
+        opens[item.image] = opener(item, drawn, legend, table=named, colors=colors)
         labelled_by = str(item.labels) if item.labels else labels if drawn else None
         try:
+            shows = number in shown
             files.append(
-                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=number in shown)
+                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=shows, tags=tags)
             )
+            if not options.stored_values:
+                refuse_mixed_members([str(item.image)])
         except LandsegError as error:
             findings.append(Finding("unreadable", str(error)))
     if not files:
         raise TrainingError(f"none of the {len(items)} images can be read; the first: {findings[-len(items)].text}")
     values = sorted({value for one in files for value in one.values})
     meaning = understood(values, table, drawn, legend, ignore=options.ignore)
-    classes = _shares(files, meaning)
-    findings += about_files(files) + about_ground(files) + about_classes(files, meaning, classes, drawn)
+    classes, left_out = _shares(files, meaning), LeftOut()
+    for one in files:
+        left_out.merge(one.left_out_by(meaning))
+    findings += about_files(files, stored_values=options.stored_values) + about_values(statistics)
+    findings += about_ground(files) + about_classes(files, meaning, classes, drawn)
     said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:
         _draw(files, classes, meaning, options.sheet, parts)
-    return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet)
+    return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet, left_out)
+
+
+def _colors(table: ClassMap | None, labels: str | None) -> Colors:
+    """What the colours of label rasters mean.
+
+    Raises:
+        ClassError: no table says so, or the labels are no rasters.
+    """
+    if labels is not None and is_vector(labels):
+        raise ClassError(f"--label-colors is for label rasters; {labels} is a vector file: leave it out")
+    if table is None:
+        raise ClassError("--label-colors needs the colours of the classes: name their table with --classes")
+    return colors_of(table)
+
+
+def _tags(items: Sequence[Item]) -> tuple[ValueTags, ...] | None:
+    """The first image's scale and offset, where others declare different ones and can be brought over to them."""
+    found = []
+    for item in items:
+        with suppress(LandsegError), FileSource(item.image) as source:  # its survey says what is wrong
+            found.append(source.bands.value_tags)
+    others = [tags for tags in found[1:] if len(tags) == len(found[0])]
+    moved = any(not alike(tags, found[0]) and comparable(tags, found[0]) for tags in others)
+    return found[0] if moved else None
 
 
 def _check_sheet(options: InspectOptions) -> None:
@@ -146,6 +202,7 @@ def _check_sheet(options: InspectOptions) -> None:
         return
     if path.suffix.lower() != ".png":
         raise OutputError(f"a contact sheet is a PNG, got {path.name!r}: use {path.stem}.png")
+    check_local(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another name")
     if path.exists() and not options.overwrite:
@@ -193,7 +250,7 @@ def _shares(files: Sequence[Surveyed], meaning: Meaning | None) -> list[ClassSha
             if index is not None and index != IGNORE_INDEX:
                 pixels[index] += count
                 of_files[index] += 1
-                hectares[index] += count * (one.pixel_ha or 0)
+                hectares[index] += one.hectares(value)
     total = sum(pixels) or 1
     return [
         ClassShare(entry.value, entry.name, int(px), px / total, int(n), ha if placed else None)

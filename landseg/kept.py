@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX
+from landseg.disk import disk_errors
 from landseg.geo.source import FileSource
-from landseg.geo.store import disk_errors
 from landseg.inputs import told
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, intervals
@@ -24,11 +24,12 @@ BLOCK = 256  # of the bootstrap
 
 @dataclass(frozen=True)
 class Kept:
-    """One kept-out scene, and the bands of its file that the model reads."""
+    """One kept-out scene, the bands of its file that the model reads, and whether it learned from stored numbers."""
 
     scene: Scene
     image: Path
     bands: tuple[int, ...]
+    stored_values: bool = False
 
 
 def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: str) -> Metrics:
@@ -58,6 +59,7 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
             model=model,
             bands=one.bands,
             source_resolution=_said(one.scene),
+            stored_values=one.stored_values,
             overwrite=True,
             quiet=True,
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid
+from landseg.geo.labelcolors import Colors
 from landseg.geo.labelvalues import Drawn, LabelValues, Meaning, RasterValues
 from landseg.geo.vectorname import is_vector
 from landseg.surveyed import LabelsOf
@@ -27,25 +28,29 @@ class Legend:
         self.palette = self.palette or dict(labels.palette)
 
 
-def opener(item: Item, drawn: Drawn | None, legend: Legend) -> LabelsOf:
-    """What opens the labels of an image, telling the legend of what they say."""
+def opener(
+    item: Item, drawn: Drawn | None, legend: Legend, *, table: ClassMap | None = None, colors: Colors | None = None
+) -> LabelsOf:
+    """Return what opens the labels of an image, and has the legend learn what they say.
+
+    Args:
+        item: the image and its label raster.
+        drawn: polygons that label all images, in place of rasters.
+        legend: learns what label rasters say of their values.
+        table: the classes, as far as they are known.
+        colors: label rasters are pictures in these colours.
+    """
 
     def opened(grid: Grid) -> LabelValues | None:
         if drawn is not None:
             return drawn.on(grid)
         if item.labels is None:
             return None
-        values = RasterValues(item.labels, grid)
+        values = RasterValues(item.labels, grid, table=table, colors=colors)
         legend.learn(values)
         return values
 
     return opened
-
-
-def with_ignored(table: ClassMap, ignore: Sequence[int]) -> ClassMap:
-    """The table without the classes whose values are to be ignored."""
-    kept = tuple(entry for entry in table.classes if entry.value not in ignore)
-    return ClassMap(kept, tuple(dict.fromkeys((*table.ignore, *ignore))))
 
 
 def drawn_in(
@@ -88,7 +93,7 @@ def understood(
         rows = [{"value": code, "name": text} for code, text in enumerate(drawn.texts, start=1)]
         return Meaning(table or ClassMap.from_json(rows), texts, guessed=table is None)
     if table is None and legend.classes is not None:
-        table = with_ignored(legend.classes, ignore)
+        table = legend.classes.ignoring(ignore)
     if table is not None:
         return Meaning(table, {})
     wanted = [value for value in found if value not in ignore and 0 <= value <= MAX_VALUE and value == int(value)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError
+from landseg.tiling.named import check_device, check_precision
 
 File = str | PathLike[str] | None
 _FILES = ("probs", "confidence", "logits", "polygons", "preview")
@@ -38,6 +39,7 @@ class Options:
         precision: auto, fp32, bf16 or fp16.
         resolution: metres a pixel for the network; None follows the card.
         source_resolution: metres a pixel of rasters that do not say so themselves.
+        stored_values: take the numbers that rasters store, whatever scale and offset they declare.
         workers: threads that read.
         memory: MiB that the process may take.
         aoi: "left,bottom,right,top", those four numbers, or a vector file.
@@ -45,6 +47,7 @@ class Options:
         overwrite: replace outputs that exist.
         dry_run: plan and estimate, write nothing.
         quiet: show no progress.
+        stack: several sources are one raster with the bands of all, in their order, and no mosaic.
     """
 
     bands: Sequence[int] | None = None
@@ -62,6 +65,7 @@ class Options:
     precision: str = "auto"
     resolution: float | None = None
     source_resolution: float | None = None
+    stored_values: bool = False
     workers: int = 2
     memory: int = 3072
     aoi: File | Sequence[float] = None
@@ -69,6 +73,7 @@ class Options:
     overwrite: bool = False
     dry_run: bool = False
     quiet: bool = False
+    stack: bool = False
 
     @classmethod
     def of(cls, **options: Any) -> Options:
@@ -85,6 +90,8 @@ class Options:
             raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")
         if made.engine not in ("auto", "stream", "windows"):
             raise PlanError(f"engine {made.engine!r}: expected auto, stream or windows")
+        check_device(str(made.device))
+        check_precision(str(made.precision))
         if made.probs_dtype not in ("uint8", "float32"):
             raise OutputError(f"probabilities in {made.probs_dtype!r}: expected uint8 or float32")
         if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from landseg.errors import RasterError
-from landseg.geo.address import label
+from landseg.geo.address import as_on_disk, composed, label
+from landseg.geo.raster import opens
 from landseg.geo.vectorname import is_vector
 from landseg.replacement import refuse_unfinished_in
 
@@ -28,41 +29,68 @@ def files_in(paths: Paths, suffixes: Sequence[str] = RASTERS) -> list[str]:
     """
     found: list[str] = []
     for path in _several(paths):
-        folder = Path(path)
-        if is_vector(path) or not folder.is_dir():
+        if is_vector(path) or not is_folder_of_rasters(path):
             found.append(path)
             continue
-        refuse_unfinished_in(folder, RasterError)
-        rasters = sorted(str(file) for file in folder.iterdir() if file.suffix.lower() in suffixes)
+        refuse_unfinished_in(Path(path), RasterError)
+        rasters = rasters_in(as_on_disk(Path(path)), suffixes)
         if not rasters:
             raise RasterError(f"{path} holds no rasters; expected files that end in {', '.join(suffixes)}")
-        found += rasters
+        found += map(str, rasters)
     if not found:
         raise RasterError("no raster given: name at least one")
     return found
 
 
+def rasters_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
+    """Return the rasters directly in a folder, sorted: files by their suffixes, and folders that are one raster each.
+
+    Hidden files are left out.
+    """
+    there = [file for file in folder.iterdir() if not file.name.startswith(".")]
+    return sorted(p for p in there if p.suffix.lower() in suffixes or (p.suffix and p.is_dir() and opens(p)))
+
+
+def is_folder_of_rasters(path: str) -> bool:
+    """Whether a path is a folder, and not itself one raster, such as a Zarr store."""
+    folder = as_on_disk(Path(path))
+    return folder.is_dir() and not opens(folder)
+
+
 def same_name(path: str, others: Sequence[str], endings: Sequence[str] = LABELS) -> list[str]:
-    """Those of the same stem, endings aside; where some of them have such an ending, only these.
+    """Return those of the same stem, endings aside; where some of them have such an ending, only these.
+
+    Names that differ in the form of their accents alone are the same.
 
     >>> same_name("maps/a.tif", ["a.tif", "a_labels.tif", "b_labels.tif"]), same_name("a.tif", ["x/a.png"])
     (['a_labels.tif'], ['x/a.png'])
     """
     wanted = plain_stem(label(path), (*LABELS, *PROBS))
-    found = [other for other in others if wanted in (plain_stem(label(other), endings), Path(other).stem)]
-    return [other for other in found if Path(other).stem != plain_stem(label(other), endings)] or found
+    found = [other for other in others if wanted in (plain_stem(label(other), endings), stem_of(other))]
+    return [other for other in found if stem_of(other) != plain_stem(label(other), endings)] or found
 
 
 def plain_stem(path: str | Path, endings: Sequence[str] = LABELS) -> str:
-    """The stem of a file without some endings.
+    """Return the stem of a file without some endings, its accents composed.
 
     >>> plain_stem("a/tile_7-mask.png"), plain_stem(Path("tile_7.tif"))
     ('tile_7', 'tile_7')
     """
-    plain = Path(path).stem
+    plain = stem_of(path)
     for ending in endings:
         plain = plain.removesuffix(ending)
     return plain
+
+
+def stem_of(path: str | Path) -> str:
+    """Return the stem of a file with its accents composed, so that stems can be compared."""
+    return composed(Path(path).stem)
+
+
+def named_twice(names: Sequence[str]) -> str | None:
+    """Return the first of some names that another of them is too, whatever the form of its accents; None: no such."""
+    count = Counter(map(composed, names))
+    return next((name for name in names if count[composed(name)] > 1), None)
 
 
 def beside(
@@ -86,7 +114,7 @@ def beside(
     if paths is None or not list(_several(paths)):
         return [[] for _ in predictions]
     others = files_in(paths, IMAGERY)
-    if len(predictions) == 1 and not any(Path(path).is_dir() for path in _several(paths)):
+    if len(predictions) == 1 and not any(map(is_folder_of_rasters, _several(paths))):
         if most is not None and len(others) > most:
             raise RasterError(f"{option} names {len(others)} rasters for one prediction; name one")
         return [others]
@@ -108,8 +136,8 @@ def scene_names(paths: Sequence[str]) -> tuple[str, ...]:
     (('a.tif', 'b.tif'), ('x/map.tif', 'y/map.tif'))
     """
     plain = [Path(label(path)) for path in paths]
-    twice = Counter(path.name for path in plain)
-    return tuple("/".join(path.parts[-2:]) if twice[path.name] > 1 else path.name for path in plain)
+    twice = Counter(composed(path.name) for path in plain)
+    return tuple("/".join(path.parts[-2:]) if twice[composed(path.name)] > 1 else path.name for path in plain)
 
 
 def named(paths: Paths) -> str:

@@ -6,16 +6,21 @@ import logging
 from collections.abc import Sequence
 from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from landseg.errors import LandsegError, OutputError
+from landseg.disk import disk_errors
+from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.address import label
-from landseg.geo.store import disk_errors
 from landseg.geo.targets import files_behind
-from landseg.models.bundle import Model, load_model
+from landseg.models.named import NamedModel, named_model
 from landseg.options import Options, is_folder
+from landseg.outputs import check_local
+from landseg.pairing import named_twice
 from landseg.prediction import Prediction, Predictions
 from landseg.run import Lazy, Run
+
+if TYPE_CHECKING:
+    from landseg.models.bundle import Model
 
 __all__ = ["Options", "Prediction", "Predictions", "predict"]
 
@@ -32,9 +37,9 @@ def predict(
 ) -> Prediction | Predictions:
     """A class raster of one raster, or of several as one mosaic, at `output`, with whatever else was asked for.
 
-    Where `output` is a folder (it exists, or ends in "/") every source gets an output of its own there, named
-    after it; a source that fails is reported in the result and the others go on. The files appear when they are
-    complete, or not at all.
+    With `stack`, several are one raster with the bands of all. Where `output` is a folder (it exists, or ends in "/")
+    every source gets an output of its own there, named after it; a source that fails is reported in the result and
+    the others go on. The files appear when they are complete, or not at all.
 
     Args:
         sources: anything GDAL opens.
@@ -50,19 +55,23 @@ def predict(
     every = [fspath(sources)] if isinstance(sources, (str, PathLike)) else [fspath(path) for path in sources]
     if not every:
         raise OutputError("no raster given: name at least one")
-    loaded = model if isinstance(model, Model) else load_model(None if model is None else fspath(model))
+    if wanted.stack and is_folder(output):
+        raise OutputError(f"{fspath(output)} is a folder, but --stack makes one raster of all sources: name OUT.tif")
+    named = named_model(model)
     if not is_folder(output):
-        engine = Lazy(loaded, wanted)
+        engine = Lazy(named, wanted)
         return Run(engine, every, Path(output), wanted).result()
-    return _each(every, Path(output), loaded, wanted)
+    return _each(every, Path(output), named, wanted)
 
 
-def _each(sources: list[str], folder: Path, model: Model, options: Options) -> Predictions:
+def _each(sources: list[str], folder: Path, model: NamedModel, options: Options) -> Predictions:
     """One output a source; the model is prepared once."""
     stems = [Path(label(source)).stem for source in sources]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
+    twice = named_twice(stems)
     if twice is not None:
         raise OutputError(f"two sources are named {twice}: give each its own run, or rename one")
+    for path in (folder, *options.folders()):
+        check_local(path)
     per_source = [options.in_folder(stem) for stem in stems]
     folders = (folder, *options.folders())
     for path in () if options.dry_run else folders:
@@ -75,6 +84,8 @@ def _each(sources: list[str], folder: Path, model: Model, options: Options) -> P
     for source, stem, own in zip(sources, stems, per_source, strict=True):
         try:
             done.append(Run(engine, [source], folder / f"{stem}.tif", own, folders, inputs).result())
+        except ModelError:  # then it is wrong with every source
+            raise
         except Exception as error:  # whatever is wrong with one source, the rest go on
             name = label(source)
             failures[name] = text = _sentence(error).replace(source, name)

@@ -27,15 +27,20 @@ class Prediction:
         pixels: of the output.
         seconds: of the whole run; of a dry run the estimate.
         overlap_cost: pixels computed over pixels kept.
-        disagreement: share of pixels whose class differs from exact inference; None where none was measured.
+        disagreement: share of sampled pixels whose class differs from that of a longer halo (`disagreement_note` says
+            which); None where none was measured.
+        disagreement_interval: (low, high): the 95 % interval of that share over all pixels with data.
         disagreement_note: what was compared, or why nothing was.
         engine: "stream" (rows in one pass; `window` is then (strip, columns)) or "windows".
         precision: fp32, bf16 or fp16.
+        precision_note: that it was chosen for this processor and that another may give another map; None where it was
+            asked for.
         device: cpu, cuda or mps.
         memory_mib: what the plan expects the process to take at most.
         disk_mib: what the outputs take at most while they are written.
         dry_run: True where nothing was written.
         skipped: True where the output was finished before.
+        scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
     """
 
     output: Path
@@ -50,20 +55,25 @@ class Prediction:
     seconds: float = 0.0
     overlap_cost: float = 0.0
     disagreement: float | None = None
+    disagreement_interval: tuple[float, float] | None = None
     disagreement_note: str | None = None
     engine: str = "windows"
     precision: str = ""
+    precision_note: str | None = None
     device: str = ""
     memory_mib: float = 0.0
     disk_mib: float = 0.0
     dry_run: bool = False
     skipped: bool = False
+    scaling: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["window"] = list(self.window)
+        if self.disagreement_interval is not None:
+            values["disagreement_interval"] = list(self.disagreement_interval)
         return values
 
     def lines(self) -> list[str]:
@@ -82,6 +92,10 @@ class Prediction:
             f"overlap       {self.overlap_cost:.2f} pixels computed for each that is kept",
             f"network       {self.precision}, {self.device}, {self.engine}",
         ]
+        if self.precision_note:
+            plan.append(f"precision     {self.precision_note}")
+        if self.scaling:
+            plan.append(f"scaling       {self.scaling}")
         if self.disagreement_note:
             plan.append(f"disagreement  {self.disagreement_note}")
         if self.dry_run:
@@ -133,6 +147,7 @@ def planned(tiling: Any, region: Rect, runner: Any, output: Path, disk: int) -> 
         pixels=region.area,
         overlap_cost=tiling.windows.overlap_cost,
         precision=runner.precision,
+        precision_note=runner.precision_note,
         device=runner.device.type,
         memory_mib=round(tiling.memory / MIB, 1),
         disk_mib=round(disk / MIB, 3),

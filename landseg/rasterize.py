@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import shapely
 from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
@@ -20,8 +19,8 @@ from rasterio.errors import CRSError
 from landseg import __version__
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
-from landseg.geo.brought import into_crs
 from landseg.geo.coverage import Coverage
+from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
 from landseg.geo.horizontal import horizontal
 from landseg.geo.labels import PolygonLabels, pixel_grid
@@ -248,11 +247,10 @@ def _bounds(labels: PolygonLabels, crs: CRS | None, options: RasterizeOptions) -
             raise GridError(f"bounds {shown} have no area: expected left,bottom,right,top in growing order")
         return options.bounds
     shapes = labels.frame.geometry
-    moved = shapely.total_bounds(into_crs(np.asarray(shapes, dtype=object), shapes.crs, crs, bent=False))
-    if not np.isfinite(moved).all():
+    left, bottom, right, top = PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, crs, bent=False).bounds
+    if not all(map(math.isfinite, (left, bottom, right, top))):
         raise GridError(f"{labels.path} has no place in {crs_text(crs)}: choose another --crs")
     across, down = options.resolution
-    left, bottom, right, top = moved.tolist()
     wide, high = (left // across, -(-right // across)), (bottom // down, -(-top // down))
     return wide[0] * across, high[0] * down, max(wide[1], wide[0] + 1) * across, max(high[1], high[0] + 1) * down
 

@@ -8,17 +8,19 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from landseg import __version__
 from landseg.classes import ClassMap
 from landseg.crf.energy import CrfOptions
 from landseg.crf.evidence import Evidence
-from landseg.crf.tiling import MIB, CrfTiling, seam_disagreement, tile_crf
+from landseg.crf.tiling import MIB, CrfTiling, Refined, crf_sample, tile_crf
 from landseg.crf.windows import refine_windows
 from landseg.geo.address import label
 from landseg.geo.borders import BORDERS, Borders
@@ -27,16 +29,20 @@ from landseg.geo.layer import Layer
 from landseg.geo.probs import ProbsFile
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs
+from landseg.geo.source import Source, open_source
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.models.peek import read_card
 from landseg.refinement import Refinement, RefineOptions, crf_text
 from landseg.tiling.progress import Progress
+from landseg.tiling.sampling import Disagreement, Sample, disagreement
 
 __all__ = ["RefineOptions", "Refinement", "refine"]
 
 _log = logging.getLogger(__name__)
-# Who made the probabilities, and how sure they are.
-_KEPT = tuple(f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "DEVICE", "TEMPERATURE"))
+# Who made the probabilities, with what, and how sure they are.
+_KEPT = tuple(
+    f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "PRECISION_NOTE", "DEVICE", "TEMPERATURE")
+)
 File = str | PathLike[str]
 
 
@@ -80,7 +86,8 @@ class _Run:
             probs = stack.enter_context(ProbsFile(self.probs, table))
             layers = self._layers(probs.classes)
             self._check_files(layers)
-            evidence = stack.enter_context(Evidence(probs, self.images, options.bands))
+            shown = Evidence(probs, self.images, options.bands, stored_values=options.stored_values)
+            evidence = stack.enter_context(shown)
             crf = options.crf(None if options.levels is None else evidence.widths(options.levels))
             tiling = self._tiling(evidence, crf)
             inputs = self._inputs([file["path"] for file in evidence.fingerprint()["files"]])
@@ -106,8 +113,11 @@ class _Run:
             )
             with outputs:
                 made = self._planned(tiling, crf, probs.grid.rect, tuple(layer.path for layer in layers))
-                made = self._measured(made, tiling, evidence, crf, outputs)
+                sample = self._sample(tiling, outputs)
+                made = replace(made, scaling="; ".join(evidence.image.notes) or None)
+                _log.info("%s; %s", crf_text(crf, options.units), tiling.reason)
                 self._write(tiling, evidence, crf, outputs)
+                made = self._measured(made, tiling, sample, evidence, crf, outputs)
                 made = _counted(made, outputs)
                 outputs.finish(made.tags())
         return replace(made, seconds=round(time.perf_counter() - start, 3))
@@ -165,22 +175,36 @@ class _Run:
             memory_mib=round(tiling.memory / MIB, 1),
         )
 
+    def _sample(self, tiling: CrfTiling, outputs: Outputs) -> Sample | None:
+        """The squares on which the halo is measured, those of the first start where a run is resumed."""
+        if "sample" not in outputs.notes:
+            sample = crf_sample(tiling)
+            outputs.note("sample", None if sample is None else sample.to_json())
+        noted = outputs.notes["sample"]
+        return None if noted is None else Sample(**noted)
+
     def _measured(
-        self, made: Refinement, tiling: CrfTiling, evidence: Evidence, crf: CrfOptions, outputs: Outputs
+        self,
+        made: Refinement,
+        tiling: CrfTiling,
+        sample: Sample | None,
+        evidence: Evidence,
+        crf: CrfOptions,
+        outputs: Outputs,
     ) -> Refinement:
-        """With the disagreement of a halo that is not exact, measured once a run."""
-        _log.info("%s", crf_text(crf, self.options.units))
+        """With the disagreement of a halo that is not exact, measured once a run on its finished classes."""
         if tiling.mode == "exact":
-            _log.info("%s", tiling.reason)
             return made
         noted = outputs.notes.get("disagreement")
         if noted is None:
-            size = evidence.pixel_size(self.options.units)
-            share, sentence = seam_disagreement(evidence.read, tiling, crf, pixel_size=size)
-            noted = {"share": share, "sentence": sentence}
+            size, classes = evidence.pixel_size(self.options.units), evidence.probs.classes
+            with open_source(outputs.layer_reader("classes")) as source:
+                refined = Refined(evidence.read, crf, size, partial(_values, source), classes)
+                noted = disagreement(refined, tiling.windows, sample).to_json()
             outputs.note("disagreement", noted)
-        _log.info("%s; %s", tiling.reason, noted["sentence"])
-        return replace(made, disagreement=noted["share"], disagreement_note=noted["sentence"])
+        found = Disagreement.from_json(noted)
+        _log.info("disagreement: %s", found.sentence)
+        return replace(made, **found.facts)
 
     def _skipped(self, layers: list[Layer], rect: Rect) -> Refinement:
         """The facts of a run that was finished before, as far as its output tells."""
@@ -218,6 +242,7 @@ class _Run:
             "window": list(window),
             "halo": tiling.halo,
             "outputs": {layer.name: layer.dtype for layer in layers},
+            **({"stored_values": True} if self.options.stored_values else {}),
         }
 
     def _tags(self, probs: ProbsFile, tiling: CrfTiling) -> dict[str, str]:
@@ -234,6 +259,12 @@ class _Run:
         if "LANDSEG_COMMAND" in probs.tags:
             tags["probs_command"] = probs.tags["LANDSEG_COMMAND"]
         return tags
+
+
+def _values(source: Source, rect: Rect) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Class values (h, w) and validity (h, w) of a class raster."""
+    values, valid = source.read(rect)
+    return values[0], valid
 
 
 def _step(core: Rect) -> str:

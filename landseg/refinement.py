@@ -14,6 +14,7 @@ from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
 from landseg.options import Options, refuse_unknown
 from landseg.tiling.progress import duration
+from landseg.tiling.sampling import interval_text, read_interval
 
 # Widths of bands are grey levels of 8-bit imagery here; `Evidence.widths` makes them those of other imagery.
 PRESETS = {
@@ -30,6 +31,7 @@ class RefineOptions:
 
     Attributes:
         bands: 1-based bands of the imagery to look at; None takes all but alpha.
+        stored_values: take the numbers that images store, whatever scale and offset they declare.
         model: a model file or shipped name whose class table the probabilities have, where they carry none.
         probs: file for the refined probabilities, a band each.
         probs_dtype: "uint8" (steps of 1/255) or "float32".
@@ -51,6 +53,7 @@ class RefineOptions:
     """
 
     bands: Sequence[int] | None = None
+    stored_values: bool = False
     model: str | PathLike[str] | None = None
     probs: str | PathLike[str] | None = None
     probs_dtype: str = "uint8"
@@ -117,7 +120,7 @@ class RefineOptions:
                 many = isinstance(value, (tuple, list))
                 text = ",".join(f"{part:g}" for part in value) if many else str(value)
                 words.append(f"--{name.replace('_', '-')} {text}")
-        return words
+        return [*words, "--stored-values"] if self.stored_values else words
 
 
 @dataclass(frozen=True)
@@ -138,12 +141,14 @@ class Refinement:
         changed: share of the pixels with data whose class is another than before; None where none has data.
         unseen: share of the pixels with data that the imagery does not show; they keep what they had.
         disagreement: share of sampled pixels whose class an exact halo would change; None where none was measured.
+        disagreement_interval: (low, high): the 95 % interval of that share over all pixels with data.
         disagreement_note: what was compared, or why nothing was.
         crf: the CRF's options; widths of place in `units`, of bands in the imagery's numbers.
         units: "pixels" or "metres".
         memory_mib: what the plan expects the process to take at most.
         seconds: of the whole run.
         skipped: True where the output was finished before.
+        scaling: which images were brought over to the scale and offset of the first; None where none was.
     """
 
     output: Path
@@ -159,18 +164,22 @@ class Refinement:
     changed: float | None = None
     unseen: float | None = None
     disagreement: float | None = None
+    disagreement_interval: tuple[float, float] | None = None
     disagreement_note: str | None = None
     crf: CrfOptions | None = None
     units: str = "pixels"
     memory_mib: float = 0.0
     seconds: float = 0.0
     skipped: bool = False
+    scaling: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["window"], values["exact"] = list(self.window), self.mode == "exact"
+        if self.disagreement_interval is not None:
+            values["disagreement_interval"] = list(self.disagreement_interval)
         return values
 
     def lines(self) -> list[str]:
@@ -186,6 +195,8 @@ class Refinement:
         ]
         if self.disagreement_note:
             lines.append(f"disagreement  {self.disagreement_note}")
+        if self.scaling:
+            lines.append(f"scaling       {self.scaling}")
         if self.crf is not None:
             lines.append(f"crf           {crf_text(self.crf, self.units)}")
         if self.changed is not None:
@@ -208,16 +219,21 @@ class Refinement:
             "changed": _share(self.changed),
             "unseen": _share(self.unseen),
         }
+        if self.scaling:
+            tags["scaling"] = self.scaling
         if self.disagreement_note:
             tags |= {"disagreement": _share(self.disagreement), "disagreement_note": self.disagreement_note}
+        if self.disagreement_interval is not None:
+            tags["disagreement_interval"] = interval_text(self.disagreement_interval)
         return tags
 
     def with_facts(self, tags: dict[str, str]) -> Refinement:
         """With what `tags` left in a finished output; nothing that is missing there or was changed by hand."""
         kinds: dict[str, Callable[[str], Any]] = {
-            **dict.fromkeys(("mode", "disagreement_note"), str),
+            **dict.fromkeys(("mode", "disagreement_note", "scaling"), str),
             **dict.fromkeys(("halo", "exact_halo", "windows"), int),
             **dict.fromkeys(("overlap_cost", "changed", "unseen", "disagreement"), float),
+            "disagreement_interval": read_interval,
         }
         facts: dict[str, Any] = {}
         for name, kind in kinds.items():

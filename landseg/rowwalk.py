@@ -116,6 +116,7 @@ class RowWalk:
             overlap_cost=plan.cost,
             engine="stream",
             precision=runner.precision,
+            precision_note=runner.precision_note,
             device=runner.device.type,
             memory_mib=round((costs.base + plan.memory.total) / MIB, 1),
             disk_mib=round(disk / MIB, 3),

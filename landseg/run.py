@@ -9,12 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
 from landseg.classes import ClassMap
 from landseg.disk import disk_errors
-from landseg.engine import Engine
 from landseg.errors import OutputError
 from landseg.export import polygonize
 from landseg.geo.address import label
@@ -29,14 +28,19 @@ from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.geo.vectorname import file_of
 from landseg.inputs import Matched, match
-from landseg.models.bundle import Model
+from landseg.models.named import NamedModel
 from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.replacement import settle
 from landseg.tiling.encode import Encoder
+from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.formats import vector_format
+from landseg.vector.place import check_way
 from landseg.vector.style import style_for
-from landseg.walks import Walk, choose_walk, walk_again
+
+if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
+    from landseg.engine import Engine
+    from landseg.walks import Walk
 
 _log = logging.getLogger(__name__)
 
@@ -44,14 +48,16 @@ _log = logging.getLogger(__name__)
 class Lazy:
     """An engine that is built when first used: what can be refused is refused before that."""
 
-    def __init__(self, model: Model, options: Options) -> None:
+    def __init__(self, model: NamedModel, options: Options) -> None:
         self.model, self._options = model, options
         self._engine: Engine | None = None
 
     def get(self) -> Engine:
         """The engine, built at the first call."""
         if self._engine is None:
-            self._engine = Engine(self.model, device=self._options.device, precision=self._options.precision)
+            from landseg.engine import Engine
+
+            self._engine = Engine(self.model.load(), device=self._options.device, precision=self._options.precision)
         return self._engine
 
 
@@ -77,20 +83,26 @@ class Run:
             bands=options.bands,
             resolution_m=options.resolution,
             source_resolution_m=options.source_resolution,
+            stored_values=options.stored_values,
+            stack=options.stack,
         ) as matched:
             inputs = self._inputs(matched)
             check_targets(self._layers(), self._extras(), inputs, folders=self.folders)
             aoi = None if options.aoi is None else read_aoi(str(options.aoi), matched.source.grid)
             region = matched.source.grid.rect if aoi is None else aoi.rect
             grid = matched.source.grid if aoi is None else matched.source.grid.crop(region)
+            if (polygons := options.path("polygons")) is not None:
+                check_way(vector_format(polygons), grid)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
                 return self._skipped(region)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
+            from landseg.walks import choose_walk
+
             engine = self.engine.get()
             walk = choose_walk(engine, matched, options, region)
-            plan = walk.planned(self.output, disk_bytes(self._layers(), grid))
+            plan = replace(walk.planned(self.output, disk_bytes(self._layers(), grid)), scaling=matched.scaling)
             if options.dry_run:
                 return replace(plan, seconds=max(0.001, round(walk.seconds(), 3)), dry_run=True)
             made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature, inputs=inputs)
@@ -107,6 +119,8 @@ class Run:
         signature: dict[str, Any],
         inputs: list[Path],
     ) -> Prediction:
+        from landseg.walks import walk_again
+
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
         outputs = Outputs.begin(
@@ -125,12 +139,12 @@ class Run:
                 walk = walk_again(engine, matched, options, region, noted)
             else:
                 outputs.note("plan", walk.note())
-            made = walk.planned(self.output, 0)
+            made = replace(walk.planned(self.output, 0), scaling=matched.scaling)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
-            made = walk.measured(made, outputs)
             card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
             encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
             walk.run(outputs, aoi=aoi, encode=encoder.encode)
+            made = walk.measured(made, outputs)
             self._further(outputs, matched, engine)
             outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
         return made
@@ -226,6 +240,7 @@ class Run:
             "device": engine.runner.device.type,
             "aoi": None if aoi is None else _aoi_identity(aoi),
             "outputs": {layer.name: layer.dtype for layer in self._layers()},
+            **({"stored_values": True} if options.stored_values else {}),
         }
 
     def _tags(self, engine: Engine) -> dict[str, str]:
@@ -236,8 +251,9 @@ class Run:
             "model_hash": self.engine.model.hash,
             CLASSES: class_tag(card.classes),
             "precision": engine.runner.precision,
+            **({} if (note := engine.runner.precision_note) is None else {"precision_note": note}),
             "device": engine.runner.device.type,
-            "command": _command(self.sources, self.engine.model, self.options),
+            "command": _command(self.sources, self.engine.model, self.options, engine.runner.precision),
             **({} if card.temperature == 1 else {"temperature": repr(card.temperature)}),
         }
 
@@ -252,19 +268,26 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
         "windows": str(made.windows),
         "overlap_cost": f"{made.overlap_cost:.6f}",
     }
+    if made.scaling:
+        tags["scaling"] = made.scaling
     if made.disagreement_note:
         tags["disagreement"] = "unknown" if made.disagreement is None else f"{made.disagreement:.6f}"
         tags["disagreement_note"] = made.disagreement_note
+        if made.disagreement_interval is not None:
+            tags["disagreement_interval"] = interval_text(made.disagreement_interval)
     return tags
 
 
 def _facts(tags: dict[str, str]) -> dict[str, Any]:
     """What `_plan_tags` and `Run._tags` left; nothing that is missing there or was changed by hand."""
     kinds: dict[str, Callable[[str], Any]] = {
-        **dict.fromkeys(("mode", "engine", "precision", "device", "disagreement_note"), str),
+        **dict.fromkeys(
+            ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling"), str
+        ),
         **dict.fromkeys(("halo", "batch", "windows"), int),
         "overlap_cost": float,
         "disagreement": float,
+        "disagreement_interval": read_interval,
         "window": lambda text: (int(text.split("x")[0]), int(text.split("x")[1])),
     }
     facts = {}
@@ -281,16 +304,18 @@ def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
     return {"rect": [rect.top, rect.left, rect.height, rect.width], "outline": digest}
 
 
-def _command(sources: list[str], model: Model, options: Options) -> str:
-    """The command that gives these pixels: without the names of outputs, which are not theirs to keep."""
+def _command(sources: list[str], model: NamedModel, options: Options, precision: str = "auto") -> str:
+    """The command that gives these pixels, on another processor too: without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
+    words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
     standard = Options()
     for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):
-        value = getattr(options, name)
+        value = precision if name == "precision" else getattr(options, name)
         if value != getattr(standard, name):
             text = ",".join(map(str, value)) if name == "bands" else label(str(value))
             text = "x".join(map(str, value)) if isinstance(value, tuple) and name == "window" else text
             words.append(f"--{name} {text}")
+    words += ["--stored-values"] if options.stored_values else []
     return " ".join(words)

@@ -45,7 +45,7 @@ class SceneMaps(Sequence[MapLayers]):
 
     def _read(self, number: int) -> MapLayers:
         pair, files = self._pairs[number], list(self._images[number])
-        image = open_source(files) if files else None
+        image = open_source(files, stored_values=True) if files else None
         try:
             return read_layers(
                 pair.grid,
@@ -77,5 +77,5 @@ def check_images(pairs: Sequence[Pair], images: Sequence[Sequence[str]]) -> None
     """
     for pair, files in zip(pairs, images, strict=True):
         if files:
-            with open_source(list(files)) as source:
+            with open_source(list(files), stored_values=True) as source:
                 check_image(source, pair.grid)

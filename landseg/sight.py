@@ -64,6 +64,7 @@ def sight(
     over: str | Path | None = None,
     at: tuple[int, int] | None = None,
     overwrite: bool = False,
+    stored_values: bool = False,
 ) -> Sight:
     """Return what a model's layers see, from its graph; draw it, and measure on a raster what it looks at.
 
@@ -73,6 +74,7 @@ def sight(
         over: the raster to draw it over, which the model must be able to read.
         at: (column, row) of the raster's pixel to draw it around, on the network's grid; None is the middle.
         overwrite: replace a picture that exists.
+        stored_values: take the numbers that the raster stores, whatever scale and offset it declares.
 
     Raises:
         ModelError: no model by that name, or a file that is none.
@@ -87,7 +89,7 @@ def sight(
         if draw is not None:
             draw_field(field, draw, title=loaded.card.name)
         return Sight(field)
-    with match(str(over), loaded.card) as matched:
+    with match(str(over), loaded.card, stored_values=stored_values) as matched:
         source = matched.network
         pixel = _pixel(source, at)
         effective, heat = _look(loaded, field, source, pixel)

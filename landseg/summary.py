@@ -8,15 +8,16 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from landseg.comparison import Naming, Pair
-from landseg.distance import Distance
+from landseg.distance import Distance, row_spacings
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Grid, Rect
 from landseg.metrics import figures
 from landseg.metrics.blocks import intervals
 from landseg.metrics.boundary import BoundaryIoU
-from landseg.metrics.surface import SurfaceDice
+from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
 from landseg.pairing import scene_names
 from landseg.tally import Tally
 
@@ -65,7 +66,9 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
     best = int(figures.commonest_class(table))
     measured = counted.measures
     metres = common_metres(pairs)
-    rows = _class_figures(pairs, counted, options)
+    width = None if measured.distance is None else options.boundary
+    distance = None if width is None else width.pixels(pairs[0].grid)
+    rows, hectares = _class_figures(pairs, counted, options), _hectares(pairs, counted)
     found = Evaluation(
         prediction=names[0],
         target=names[1],
@@ -78,12 +81,13 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
         averaged_over=int(figures.averaged_over(table)),
         commonest_class_accuracy=float(figures.commonest_class_accuracy(table)),
         commonest_class=classes.names[best],
-        pixel_ha=_pixel_ha(pairs),
+        pixel_ha=None if hectares is None else hectares.pixel,
+        confusion_ha=hectares.table if hectares is not None and counted.measures.areas else None,
         intervals=_intervals(counted, options),
-        boundary_distance_px=measured.distance,
-        boundary_distance_m=None if measured.distance is None or metres is None else measured.distance * metres,
+        boundary_distance_px=distance,
+        boundary_distance_m=None if distance is None or metres is None else distance * metres,
         mean_boundary_iou=None if (bands := _judged(counted.boundary)) is None else bands.mean(),
-        surface_tolerance_px=None if measured.tolerance is None else measured.tolerance / measured.spacing[0],
+        surface_tolerance_px=None if measured.tolerance is None else measured.tolerance / (metres or 1.0),
         surface_tolerance_m=measured.tolerance if metres is not None else None,
         mean_surface_dice=None if (outlines := _judged(counted.surface)) is None else outlines.mean(),
         reliability=None if counted.calibration is None else counted.calibration.compute(),
@@ -91,16 +95,17 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
         seam=None if counted.border is None else counted.border.seam(_NEAR, count=options.samples, seed=options.seed),
         worst=_worst(counted, [pair.grid for pair in pairs]),
         scenes=scene_names([pair.prediction.paths[0] for pair in pairs]),
+        left_out=counted.left_out.to_json(),
     )
     return replace(found, notes=tuple(_notes(pairs, counted, options)))
 
 
 def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[ClassFigures]:
     table, classes = counted.blocks.table(), pairs[0].prediction.classes
-    hectares = _pixel_ha(pairs)
-    estimate, mapped = counted.area(), counted.mapped()
-    areas = None if hectares is None else estimate.areas(hectares)
-    spread = None if hectares is None or estimate.census else estimate.area_intervals(hectares)
+    estimate, hectares = counted.area(), _hectares(pairs, counted)
+    unit = None if hectares is None else hectares.unit
+    areas = None if unit is None else estimate.areas(unit)
+    spread = None if unit is None or estimate.census else estimate.area_intervals(unit)
     by_name = {
         "iou": figures.iou(table),
         "precision": figures.precision(table),
@@ -112,10 +117,9 @@ def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptio
         if options.samples
         else {}
     )
-    boundary, surface = (
-        None if measure is None else measure.compute()
-        for measure in (_judged(counted.boundary), _judged(counted.surface))
-    )
+    bands, outlines = _judged(counted.boundary), _judged(counted.surface)
+    boundary = None if bands is None else bands.compute()
+    surface = None if outlines is None else outlines.compute()
     rows = []
     for index, entry in enumerate(classes.classes):
         rows.append(
@@ -127,8 +131,8 @@ def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptio
                 pixels=int(table[index].sum()),
                 predicted=int(table[:, index].sum()),
                 missed=int(table[index, -1]),
-                area_ha=None if hectares is None else float(table[index].sum() * hectares),
-                mapped_ha=None if hectares is None else float(mapped[index] * hectares),
+                area_ha=None if hectares is None else float(hectares.labelled[index]),
+                mapped_ha=None if hectares is None else float(hectares.mapped[index]),
                 estimated_ha=None if areas is None else float(areas[index]),
                 estimated_ha_ci=None if spread is None else (float(spread[index, 0]), float(spread[index, 1])),
                 boundary_iou=None if boundary is None else float(boundary[index]),
@@ -176,10 +180,15 @@ def _worst(counted: Tally, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
 def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[str]:
     """What has to be known to read the figures."""
     notes = list(dict.fromkeys(pair.truth.note for pair in pairs))[:8]
+    if (left_out := counted.left_out.line()) is not None:
+        notes.append(left_out)
     missed = int(counted.blocks.table()[:, -1].sum())
     if missed:
         without = "no prediction" if not options.naming.ignore else "no prediction, or an ignored one"
         notes.append(f"{missed} labelled pixels have {without}; they count as errors")
+    if counted.unjudged:
+        without = f"{counted.unjudged} labelled pixels have no probabilities"
+        notes.append(f"{without}; the calibration error is that of the others")
     if any(measure is not None and not measure.judged for measure in (counted.boundary, counted.surface)):
         notes.append("outlines are not judged: nowhere in the truth do two classes meet")
     if options.samples:
@@ -189,10 +198,52 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
     sizes = [pair.grid.resolution_m for pair in pairs]
     if common_metres(pairs) is None and None not in sizes:
         notes.append("scenes have pixels of different sizes, so no areas are given")
+    if counted.measures.areas:
+        notes.append("pixels differ in size: areas are summed pixel by pixel, on the ellipsoid")
+    if counted.measures.bands and counted.measures.tolerance is not None:
+        notes.append("the surface Dice takes the distance between pixels from the latitude of each band of rows")
+    asked = options.boundary
+    if counted.measures.distance is not None and asked is not None and asked.metres and row_spacings(pairs[0].grid):
+        notes.append("the width of the boundary bands in pixels is that at the raster's centre")
     estimate = counted.area()
-    if _pixel_ha(pairs) is not None and not estimate.census:
+    if common_metres(pairs) is not None and not estimate.census:
         notes.append("area intervals take the labelled pixels of each mapped class for a random sample")
     return notes
+
+
+@dataclass(frozen=True)
+class _Hectares:
+    """What pixels cover.
+
+    Attributes:
+        table: (K, K + 1) hectares by truth and map, the last column without a prediction.
+        labelled: (K,) hectares of each class by the truth.
+        mapped: (K,) hectares that the map gives each class.
+        pixel: hectares of a pixel; of the mean one where they differ.
+        unit: hectares of what `AreaEstimate` counts in.
+    """
+
+    table: NDArray[np.float64]
+    labelled: NDArray[np.float64]
+    mapped: NDArray[np.float64]
+    pixel: float
+    unit: float
+
+
+def _hectares(pairs: Sequence[Pair], counted: Tally) -> _Hectares | None:
+    """The areas that were counted; None where scenes have pixels of different sizes, or of none that is known."""
+    metres, table = common_metres(pairs), counted.blocks.table().astype(np.float64)
+    if metres is None:
+        return None
+    pixel = metres**2 / 10_000
+    if not counted.measures.areas:
+        labelled, mapped = np.asarray(table.sum(1) * pixel), np.asarray(counted.mapped() * pixel, np.float64)
+        return _Hectares(table * pixel, labelled, mapped, pixel, pixel)
+    unit = counted.measures.area_unit / 10_000
+    areas = counted.area_table.astype(np.float64) * unit
+    mapped = areas[:, :-1].sum(0) + counted.area_unlabelled.astype(np.float64) * unit
+    mean = float(areas.sum() / table.sum()) if table.any() else pixel
+    return _Hectares(areas, np.asarray(areas.sum(1)), mapped, mean, 1 / 10_000)
 
 
 def common_metres(pairs: Sequence[Pair]) -> float | None:
@@ -201,14 +252,9 @@ def common_metres(pairs: Sequence[Pair]) -> float | None:
     return sizes[0] if len(sizes) == len(pairs) and max(sizes) <= 1.01 * min(sizes) else None
 
 
-Outlines = TypeVar("Outlines", BoundaryIoU, SurfaceDice)
+Outlines = TypeVar("Outlines", bound=BoundaryIoU | SurfaceDice | SurfaceDiceByRows)
 
 
 def _judged(measure: Outlines | None) -> Outlines | None:
     """A measure of outlines, unless the truth has none: samples with nothing known around them."""
     return measure if measure is not None and measure.judged else None
-
-
-def _pixel_ha(pairs: Sequence[Pair]) -> float | None:
-    metres = common_metres(pairs)
-    return None if metres is None else metres**2 / 10_000

@@ -15,11 +15,16 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labelvalues import LabelValues, Meaning
+from landseg.geo.leftout import LeftOut, Reason
+from landseg.geo.pixelareas import PixelAreas
+from landseg.geo.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescaled
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import BandStatistics
+from landseg.geo.valuetags import ValueTags
 from landseg.report.imagery import nearest
 from landseg.report.sheet import fitted
 from landseg.training.blocks import Blocks
+from landseg.training.lookalikes import Sketch, Sketcher
 from landseg.training.overlap import PixelHash
 from landseg.training.scene import Scene
 
@@ -38,10 +43,14 @@ class Surveyed:
     """What is in one image and its labels.
 
     Attributes:
+        value_tags: the scale and offset that each band declares.
         valid_px: pixels with data.
         values: labelled pixels with data, by value.
+        areas_ha: their hectares, by value, where pixels differ in size; None: each has `pixel_ha`.
         label_fault: why the labels could not be read; None where they could, or where there are none.
+        left_out: pixels without a label or without imagery, by reason; those of ignored values are among ``values``.
         digest: equal for equal pixels.
+        sketch: of its middle, by which nearly equal pictures are found.
         odd_alpha: an alpha band, 1-based, that holds more values than opacity does; it is read as no band.
         thumb: values (h, w) and where they are known, for a small picture.
     """
@@ -52,11 +61,15 @@ class Surveyed:
     grid: Grid
     dtypes: tuple[str, ...]
     band_names: tuple[str | None, ...]
+    value_tags: tuple[ValueTags, ...] = ()
     valid_px: int = 0
     values: Counter[float] = field(default_factory=Counter)
+    areas_ha: dict[float, float] | None = None
     label_fault: str | None = None
     label_note: str | None = None
+    left_out: LeftOut = field(default_factory=LeftOut)
     digest: str | None = None
+    sketch: Sketch | None = field(default=None, repr=False)
     odd_alpha: int | None = None
     thumb: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
 
@@ -69,6 +82,20 @@ class Surveyed:
     def pixel_ha(self) -> float | None:
         """Hectares of a pixel; None where its place is not known."""
         return None if self.grid.resolution_m is None else self.grid.resolution_m**2 / 10_000
+
+    def left_out_by(self, meaning: Meaning | None) -> LeftOut:
+        """All pixels that do not count, by reason."""
+        total = LeftOut(self.left_out.pixels.copy())
+        for value, count in self.values.items():
+            if meaning is not None and meaning.index(value) == IGNORE_INDEX:
+                total.add(Reason.IGNORED, count)
+        return total
+
+    def hectares(self, value: float) -> float:
+        """Hectares of the labelled pixels of a value; 0 where a pixel's place is not known."""
+        if self.areas_ha is not None:
+            return self.areas_ha.get(value, 0.0)
+        return self.values[value] * (self.pixel_ha or 0)
 
     def to_json(self, meaning: Meaning | None) -> dict[str, Any]:
         """The facts as plain JSON values."""
@@ -88,13 +115,28 @@ class Surveyed:
             "resolution_m": self.grid.resolution_m,
             "bands": len(self.dtypes),
             "dtypes": sorted(set(self.dtypes)),
+            **self._tags_json(),
             "nodata_share": 1 - self.valid_px / self.pixels,
             "pixels_by_class": by_class,
+            "left_out": self.left_out_by(meaning).to_json(),
         }
+
+    def _tags_json(self) -> dict[str, Any]:
+        """Scale and offset a band, where any is declared."""
+        if not any(one.declared for one in self.value_tags):
+            return {}
+        return {"scale": [one.scale for one in self.value_tags], "offset": [one.offset for one in self.value_tags]}
 
 
 def survey(
-    name: str, path: Path, labels: str | None, open_labels: LabelsOf, statistics: Statistics, *, picture: bool
+    name: str,
+    path: Path,
+    labels: str | None,
+    open_labels: LabelsOf,
+    statistics: Statistics,
+    *,
+    picture: bool,
+    tags: tuple[ValueTags, ...] | None = None,
 ) -> Surveyed:
     """Read an image and its labels once, in pieces, and add its values to the statistics of all.
 
@@ -105,30 +147,43 @@ def survey(
         open_labels: see LabelsOf; a LandsegError of it or of reading is the label's fault, and kept.
         statistics: of all images; changed only if the whole image can be read.
         picture: keep labels for a small picture.
+        tags: scale and offset that values are brought over to before they are counted, where they can be; None
+            counts them as they are stored.
 
     Raises:
         LandsegError: the image cannot be read.
+        BandError: it holds palette indices.
     """
     with FileSource(path) as source:
-        found = Surveyed(name, path, labels, source.grid, source.dtypes, source.band_names)
-        own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, source.dtypes, strict=True)}
+        refuse_indices(source, NO_BRIGHTNESS)
+        have = source.bands.value_tags
+        found = Surveyed(name, path, labels, source.grid, source.dtypes, source.band_names, have)
+        moved = None if tags is None or len(tags) != source.count or not comparable(have, tags) else tags
+        dtypes = source.dtypes if moved is None else ("float32",) * source.count
+        own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, dtypes, strict=True)}
         found.odd_alpha = _odd_alpha(source)
         opened = _opened(open_labels, found)
         thumb = _Thumb(source.grid.shape) if picture else None
-        hashed = PixelHash(source.grid.shape)
+        hashed, sketcher = PixelHash(source.grid.shape), Sketcher(source.grid.shape)
+        sizes = PixelAreas(source.grid) if source.grid.resolution_m is not None else None
+        sizes = sizes if sizes is not None and sizes.vary else None
+        found.areas_ha = None if sizes is None else {}
         try:
             for rect in Blocks.of(source.grid.shape, _PIECE):
                 pixels, valid = source.read(rect)
                 hashed.update(pixels, valid)
+                sketcher.update(rect, pixels, valid)
                 found.valid_px += int(valid.sum())
+                if moved is not None:
+                    pixels = rescaled(pixels, [one.onto(to) for one, to in zip(have, moved, strict=True)], "float32")
                 for band, one in zip(pixels, own.values(), strict=True):
                     one.update(band[valid].astype(one.dtype, copy=False))
                 if opened is not None and found.label_fault is None:
-                    _count(found, opened, rect, valid, thumb)
+                    _count(found, opened, rect, valid, thumb, sizes)
         finally:
             if opened is not None:
                 opened.close()
-    found.digest = hashed.digest()
+    found.digest, found.sketch = hashed.digest(), sketcher.sketch()
     found.thumb = None if thumb is None or opened is None or found.label_fault else (thumb.values, thumb.known)
     for key, one in own.items():
         statistics.setdefault(key, BandStatistics(one.dtype)).merge(one)
@@ -159,13 +214,29 @@ def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:
     return opened
 
 
-def _count(found: Surveyed, labels: LabelValues, rect: Rect, valid: NDArray[np.bool_], thumb: _Thumb | None) -> None:
+def _count(
+    found: Surveyed,
+    labels: LabelValues,
+    rect: Rect,
+    valid: NDArray[np.bool_],
+    thumb: _Thumb | None,
+    sizes: PixelAreas | None,
+) -> None:
     try:
-        values, known = labels.read(rect)
+        values, why = labels.read_reasons(rect)
     except LandsegError as error:
-        found.label_fault, found.values = str(error), Counter()
+        found.label_fault, found.values, found.areas_ha = str(error), Counter(), None
+        found.left_out = LeftOut()
         return
-    known = known & valid
+    labelled = ~np.logical_or.reduce(list(why.values()))
+    known = labelled & valid
+    found.left_out.add_masks(why)
+    found.left_out.add(Reason.NO_IMAGERY, int(labelled.sum()) - int(known.sum()))
+    if sizes is not None and found.areas_ha is not None:
+        weights = np.broadcast_to(sizes.weights(rect, sizes.unit), rect.shape)[known]
+        kinds, which = np.unique(values[known], return_inverse=True)
+        for value, area in zip(kinds.tolist(), np.bincount(which.ravel(), weights).tolist(), strict=True):
+            found.areas_ha[value] = found.areas_ha.get(value, 0.0) + area * sizes.unit / 10_000
     if values.dtype.kind == "u" and values.dtype.itemsize <= 2:
         counts = np.bincount(values[known])
         found.values.update({int(value): int(counts[value]) for value in np.flatnonzero(counts)})

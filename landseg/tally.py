@@ -9,13 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect
+from landseg.geo.leftout import LeftOut
+from landseg.geo.pixelareas import PixelAreas
 from landseg.metrics.area import AreaEstimate, stratified
 from landseg.metrics.blocks import Blocks
 from landseg.metrics.border import BorderErrors
-from landseg.metrics.boundary import BoundaryIoU
+from landseg.metrics.boundary import BoundaryIoU, Reach
 from landseg.metrics.calibration import Calibration
-from landseg.metrics.surface import SurfaceDice
+from landseg.metrics.confusion import weighted_pairs
+from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
 
 Labels = NDArray[np.uint8]
 
@@ -30,17 +34,25 @@ class Measures:
         distance: width of the boundary bands in pixels; None: no boundary IoU.
         tolerance: of the surface Dice, in the unit of ``spacing``; None: none.
         spacing: (row, column) distance between pixels.
+        bands: that by rows of a single raster, see `SurfaceDiceByRows`; empty: it is the same everywhere.
+        areas: of the pixels of each raster, where they differ too much to be counted as equally large; else empty.
+        area_unit: that those areas are summed in, in square metres.
         borders: rows and columns where windows meet; None where they are not known.
         confidences: whether there are probabilities to judge.
+        prob_bands: of these; None: one for each class. The first are those of the classes.
     """
 
     classes: int
     block: int = 256
-    distance: int | None = None
+    distance: Reach | None = None
     tolerance: float | None = None
     spacing: tuple[float, float] = (1.0, 1.0)
+    bands: tuple[tuple[int, tuple[float, float]], ...] = ()
+    areas: tuple[PixelAreas, ...] = ()
+    area_unit: float = 1.0
     borders: tuple[Sequence[int], Sequence[int]] | None = None
     confidences: bool = False
+    prob_bands: int | None = None
 
 
 class Tally:
@@ -49,21 +61,31 @@ class Tally:
     Attributes:
         blocks: confusion matrices by spatial block.
         unlabelled: (K,) pixels that the map gives each class where the truth says nothing.
+        left_out: pixels that do not count, by reason.
+        unjudged: labelled pixels without probabilities, where there are any of others.
+        area_table: (K, K + 1) areas by truth and map, whole numbers of `Measures.area_unit`; zeros if not measured.
+        area_unlabelled: (K,) the areas of those that are unlabelled.
     """
 
     def __init__(self, measures: Measures) -> None:
         self.measures = m = measures
         self.blocks = Blocks(m.classes, m.block)
         self.unlabelled = np.zeros(m.classes, np.int64)
+        self.left_out = LeftOut()
+        self.unjudged = 0
         self.boundary = None if m.distance is None else BoundaryIoU(m.classes, m.distance)
-        self.surface = None if m.tolerance is None else SurfaceDice(m.classes, m.tolerance, m.spacing)
+        self.area_table = np.zeros((m.classes, m.classes + 1), object)  # Python's numbers: no sum overflows
+        self.area_unlabelled = np.zeros(m.classes, object)
+        self.surface = None if m.tolerance is None else _surface(m)
         self.border = None if m.borders is None else BorderErrors(*m.borders)
-        self.calibration = Calibration(m.classes) if m.confidences else None
+        self.calibration = Calibration(m.prob_bands or m.classes) if m.confidences else None
 
     @property
     def halo(self) -> int:
         """Pixels beyond a core that the outlines need."""
-        return max(self.measures.distance or 0, *(self.surface.halo if self.surface else (0,)), 0)
+        distance = self.measures.distance or 0
+        bands = (distance,) if isinstance(distance, int) else distance
+        return max(*bands, *(self.surface.halo if self.surface else (0,)), 0)
 
     def update(
         self,
@@ -83,25 +105,32 @@ class Tally:
             rect: of the raster's pixels.
             core: inside it.
             raster: number of the raster, from 0.
-            probs: (K, h, w) of the core alone.
+            probs: (bands, h, w) of the core alone.
         """
         part = core.relative_to(rect).slices
         true, ours = truth[part], predicted[part]
         self.blocks.update(true, ours, top=core.top, left=core.left, raster=raster)
         self._count_unlabelled(true, ours)
+        if self.measures.areas:
+            self._count_areas(true, ours, self.measures.areas[raster], core)
         if self.boundary is not None:
             self.boundary.update(truth, predicted, core=part)
         if self.surface is not None:
-            self.surface.update(truth, predicted, core=part)
+            self._judge_surface(truth, predicted, part, rect.top)
         if self.border is not None:
             self.border.update(true, ours, top=core.top, left=core.left)
         if probs is not None and self.calibration is not None:
             self.calibration.update(probs, true)
+            self.unjudged += int((np.isnan(probs[0]) & (true < self.measures.classes)).sum())
 
     def merge(self, other: Tally) -> None:
         """Take over what another has counted."""
         self.blocks.merge(other.blocks)
         self.unlabelled += other.unlabelled
+        self.left_out.merge(other.left_out)
+        self.unjudged += other.unjudged
+        self.area_table += other.area_table
+        self.area_unlabelled += other.area_unlabelled
         for name in ("boundary", "surface", "border", "calibration"):
             mine = getattr(self, name)
             if mine is not None:
@@ -114,10 +143,39 @@ class Tally:
 
     def area(self) -> AreaEstimate:
         """Areas by class, by the stratified estimator."""
-        return stratified(self.blocks.table()[:, :-1], self.mapped())
+        counts, unit = self.blocks.table()[:, :-1], self.measures.area_unit
+        if not self.measures.areas:
+            return stratified(counts, self.mapped())
+        mapped = self.area_table[:, :-1].sum(0) + self.area_unlabelled
+        sizes = (self.area_table[:, :-1].astype(np.float64) * unit, mapped.astype(np.float64) * unit)
+        return stratified(counts, self.mapped(), sizes=sizes)
+
+    def _count_areas(self, true: Labels, ours: Labels, areas: PixelAreas, core: Rect) -> None:
+        classes, weights = self.measures.classes, areas.weights(core, self.measures.area_unit)
+        self.area_table += _whole(weighted_pairs(true, ours, classes, weights))
+        void = np.where(true >= classes, np.uint8(0), np.uint8(IGNORE_INDEX))
+        self.area_unlabelled += _whole(weighted_pairs(void, ours, classes, weights)[0, :-1])
+
+    def _judge_surface(self, truth: Labels, predicted: Labels, core: tuple[slice, slice], top: int) -> None:
+        if isinstance(self.surface, SurfaceDiceByRows):
+            self.surface.update(truth, predicted, core=core, top=top)
+        elif self.surface is not None:
+            self.surface.update(truth, predicted, core=core)
 
     def _count_unlabelled(self, true: Labels, ours: Labels) -> None:
         classes = self.measures.classes
         void = true >= classes
         if void.any():
             self.unlabelled += np.bincount(ours[void], minlength=256)[:classes]
+
+
+def _surface(m: Measures) -> SurfaceDice | SurfaceDiceByRows:
+    assert m.tolerance is not None, "asked for"
+    if m.bands:
+        return SurfaceDiceByRows(m.classes, m.tolerance, m.bands)
+    return SurfaceDice(m.classes, m.tolerance, m.spacing)
+
+
+def _whole(values: NDArray[np.float64]) -> NDArray[Any]:
+    """Whole numbers of any size."""
+    return np.rint(values).astype(np.int64).astype(object)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from landseg.errors import OutputError, TrainingError
-from landseg.geo.store import disk_errors
+from landseg.disk import disk_errors
+from landseg.errors import LandsegError, TrainingError
+from landseg.geo.leftout import LeftOut
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Metrics
-from landseg.models.shipped import SUFFIX
 from landseg.models.transfer import transferred
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
@@ -27,12 +28,14 @@ from landseg.training.checkpoint import LAST
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import settled
 from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.declared import with_declared_tags
 from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
 from landseg.training.fit import KEPT, Scaling, clear, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
 from landseg.training.objective import objective
+from landseg.training.ready import refuse_existing
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.samples import SamplePictures
@@ -41,16 +44,21 @@ from landseg.training.sources import Labelled, fully_named, open_scenes
 from landseg.training.split import split
 
 RECIPE = "train.toml"  # in the run folder
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training run made: the model file and its figures on the scenes that were kept out."""
+    """What a training run made: the model file and its figures on the scenes that were kept out.
+
+    ``left_out`` are the pixels of the scenes that were learned from that taught nothing, by reason.
+    """
 
     output: Path
     scenes: int
     kept_out: int
     metrics: Metrics | None
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
@@ -59,6 +67,7 @@ class Trained:
             "scenes": self.scenes,
             "kept_out": self.kept_out,
             "metrics": None if self.metrics is None else self.metrics.to_json(),
+            "left_out": dict(self.left_out),
         }
 
 
@@ -88,6 +97,9 @@ def train(
     The run folder, ``<output stem>.run`` beside the model, gets the resolved recipe (``train.toml``), checkpoints,
     logs, curves, sample predictions, and in ``kept/`` the class rasters of the scenes that were kept out.
 
+    The model file is written as soon as its weights are learned. Its card says that it is not measured until the
+    scenes that were kept out are, and why, where that failed: ``resume=True`` then measures it, without learning.
+
     Args:
         recipe: a TOML file, see ``landseg.training.recipe``, or what was read from one and changed.
         output: the model file to write (``.safetensors``).
@@ -102,7 +114,8 @@ def train(
         report: gets one line of text at a time.
 
     Raises:
-        TrainingError: nothing to learn from, a run folder that exists, a loss that is no number.
+        TrainingError: nothing to learn from, a run folder that exists, a loss that is no number; or the model is
+            written and could not be measured.
         ModelError: a network that cannot be built, or weights for it that are not to be had; before data is read.
         OutputError: the output exists, has no folder, or a name that is no model file's.
         KeyboardInterrupt: stopped by hand; ``resume=True`` continues.
@@ -110,10 +123,11 @@ def train(
     recipe = fully_named(recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(data))
     output = Path(output)
     folder = output.with_suffix(".run")
-    _refuse_existing(output, folder, resume=resume, overwrite=overwrite)
+    refuse_existing(output, folder, resume=resume, overwrite=overwrite)
     figures = None if metrics_from is None else read_card(metrics_from).metrics
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
+    recipe = with_declared_tags(recipe, Path(data), report)
     sources = data_sources(recipe, Path(data))  # hours before the card needs them: they read every file
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
@@ -121,6 +135,11 @@ def train(
     census = take_census(made.learned, seed=recipe.fit.seed)
     for line in remarks(made.learned, census, recipe.classes.names):
         report(f"note: {line}")
+    left_out = LeftOut()
+    for scene in made.learned:
+        left_out.merge(scene.left_out)
+    if left_out:
+        report(f"note: {left_out.line()}")
     statistics = settled(
         made.learned,
         opened.coarse,
@@ -129,17 +148,42 @@ def train(
         classes=recipe.classes.names,
         report=report,
     )
+    others = None if made.kept else figures
+    card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, statistics=statistics)
     network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     if not first_process():  # under torchrun one process measures and writes
-        return Trained(output, len(made.learned), len(made.kept), None)
-    card = card_of(recipe, network, sources, keep_out=keep_out, figures=figures, statistics=statistics)
+        return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json())
+    waiting = f"{made.how}, and not measured yet" if made.kept else ""
+    # Before anything else, for whatever fails from here on is not worth the hours of learning.
+    save_model(output, network, replace(card, not_measured=waiting), overwrite=overwrite or resume)
+    recipe.write(folder / RECIPE)
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
-        kept = [Kept(scene, *_file_of(scene, opened)) for scene in made.kept]
-        figures = measure(Model(network, card, output, ""), kept, folder / KEPT, measured_on=made.how)
-        card = replace(card, metrics=figures)
-    save_model(output, network, card, overwrite=overwrite)
-    return Trained(output, len(made.learned), len(made.kept), figures)
+        stored = bool(recipe.sampling.stored_values)
+        figures = _measured(Model(network, card, output, ""), opened, made, folder / KEPT, stored_values=stored)
+        save_model(output, network, replace(card, metrics=figures), overwrite=True)
+    return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json())
+
+
+def _measured(model: Model, opened: Labelled, made: _Parts, folder: Path, *, stored_values: bool) -> Metrics:
+    """Return the figures of a written model on what was kept out.
+
+    Raises:
+        TrainingError: they cannot be had; the model's card says why.
+    """
+    try:
+        kept = [Kept(scene, *_file_of(scene, opened), stored_values=stored_values) for scene in made.kept]
+        return measure(model, kept, folder, measured_on=made.how)
+    except Exception as error:  # whatever is wrong with a scene that was kept out, the model stays
+        _log.debug("where measuring failed", exc_info=True)
+        text = " ".join(str(error).split())
+        why = text if isinstance(error, (LandsegError, OSError)) else f"{type(error).__name__}: {text}"
+        card = replace(model.card, not_measured=f"{made.how}, which could not be measured: {why}")
+        save_model(model.path, model.network, card, overwrite=True)
+        raise TrainingError(
+            f"{model.path} is written, but {_scenes(len(made.kept))} kept out could not be measured, as its card "
+            f"says: {why}; once that is mended, the same command with --resume measures it without learning again"
+        ) from error
 
 
 def _fitted(
@@ -167,7 +211,7 @@ def _fitted(
     if first_process() and not (resume and (folder / LAST).exists()):
         clear(folder)  # before the new recipe comes: nobody may go on from the old checkpoint by it
         recipe.write(folder / RECIPE)  # until it is done, a run that goes on is the one that was started
-    trained = fit(
+    return fit(
         network,
         batches,
         objective(recipe.loss, opened.sets, census, coarse),
@@ -179,21 +223,6 @@ def _fitted(
         resume=resume,
         quiet=quiet,
     )
-    recipe.write(folder / RECIPE)
-    return trained
-
-
-def _refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:
-    if output.suffix != SUFFIX:  # all that saving would refuse is refused before the hours of learning
-        raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
-    if not output.parent.is_dir():
-        raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
-    if output.exists() and not overwrite:
-        raise OutputError(f"{output} exists; pass --overwrite to replace it or choose another name")
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder} is to be the run's folder, but is a file: move it or choose another output")
-    if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
-        raise TrainingError(f"{folder} holds an earlier run; pass --resume to go on or --overwrite to start again")
 
 
 def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Callable[[str], None]) -> _Parts:

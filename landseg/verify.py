@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from os import PathLike, fspath
-from typing import Any
+from os import PathLike
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.engine import Engine, refuse_too_large, whole_plan
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.inputs import Matched, match
-from landseg.models.bundle import Model, load_model
+from landseg.models.named import named_model
 from landseg.options import Options
-from landseg.rowwalk import against_rows, sections_of
 from landseg.tiling.encode import top
 from landseg.tiling.place import Placement
-from landseg.tiling.rows import Rows
+
+if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a raster
+    from landseg.engine import Engine
+    from landseg.models.bundle import Model
 
 TIE = 1e-4
 """Two top logits of fp32 that are this near count as equal: rounding may order them either way."""
@@ -105,24 +106,29 @@ def verify(
     """Tiled and whole-image inference on the raster's centre, compared pixel by pixel.
 
     Args:
-        sources: a raster, or several as one mosaic.
+        sources: a raster, or several as one mosaic or stack.
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
-        **options: of `Options`: bands, window, halo, batch, device, precision, resolution, workers, memory.
+        **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
+            memory, stack.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
     """
     wanted = Options.of(**{"precision": "fp32", **options})
-    loaded = model if isinstance(model, Model) else load_model(None if model is None else fspath(model))
+    named = named_model(model)
     with match(
         sources,
-        loaded.card,
+        named.card,
         bands=wanted.bands,
         resolution_m=wanted.resolution,
         source_resolution_m=wanted.source_resolution,
+        stored_values=wanted.stored_values,
+        stack=wanted.stack,
     ) as matched:
-        engine = Engine(loaded, device=wanted.device, precision=wanted.precision)
+        from landseg.engine import Engine, refuse_too_large
+
+        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision)
         shape = matched.network.grid.shape
         window = _window(engine, wanted)
         length = _lengths(window, engine, size)
@@ -151,6 +157,9 @@ def _lengths(window: tuple[int, int], engine: Engine, size: int | tuple[int, int
 
 
 def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, asked: Options) -> Verification:
+    from landseg.engine import whole_plan
+    from landseg.rowwalk import against_rows
+
     pixels, valid = matched.network.read(crop)
     if not valid.any():
         raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size")
@@ -176,6 +185,9 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
 
 def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Logits (K, h, w) of a picture in memory, in strips."""
+    from landseg.rowwalk import sections_of
+    from landseg.tiling.rows import Rows
+
     runner = engine.runner
     rows = Rows(
         engine.flow(),

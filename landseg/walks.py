@@ -11,11 +11,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from landseg.engine import Engine
 from landseg.errors import PlanError
 from landseg.geo.aoi import Aoi
 from landseg.geo.grid import Rect
 from landseg.geo.sink import Outputs
+from landseg.geo.source import Source, open_source
 from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction, planned
@@ -24,7 +28,10 @@ from landseg.tiling.onepass import Encode
 from landseg.tiling.place import Cuts
 from landseg.tiling.plan import Tiling
 from landseg.tiling.progress import Progress
+from landseg.tiling.sampling import Disagreement, Sample, disagreement
+from landseg.tiling.stitch import Piece
 from landseg.tiling.stream import stream
+from landseg.tiling.windows import Window
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +56,7 @@ class Walk(Protocol):
         ...
 
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
-        """The facts, with the disagreement where exactness is not promised."""
+        """The facts after the run, with the disagreement where exactness is not promised."""
         ...
 
     def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
@@ -75,14 +82,17 @@ def choose_walk(engine: Engine, matched: Matched, options: Options, region: Rect
     if options.engine == "auto":
         why = reason.partition(";")[0]  # what to do about it helps who asked for the stream
         tiling = replace(tiling, reason=f"{tiling.reason}; windows, because {why}")
-    return WindowWalk(engine, matched, options, region, tiling)
+    return WindowWalk(engine, matched, options, region, tiling, engine.sample(matched, tiling, options))
 
 
 def walk_again(engine: Engine, matched: Matched, options: Options, region: Rect, note: dict[str, Any]) -> Walk:
     """The walk that `note` describes, whatever memory is free now."""
     engine.runner.threads = note["threads"]  # sums of floats depend on how they are shared out
     if note["engine"] == "windows":
-        return WindowWalk(engine, matched, options, region, engine.replan(matched, region, note, options))
+        tiling = engine.replan(matched, region, note, options)
+        noted = note.get("sample")
+        sample = engine.sample(matched, tiling, options) if "sample" not in note else noted and Sample(**noted)
+        return WindowWalk(engine, matched, options, region, tiling, sample)
     edges, area = note["edges"], matched.placement.to_network(region)
     blocks = tuple(Rect(area.top, left, area.height, right - left) for left, right in pairwise(edges))
     plan = replace(
@@ -104,6 +114,7 @@ class WindowWalk:
     options: Options
     region: Rect
     tiling: Tiling
+    sample: Sample | None
 
     def planned(self, output: Path, disk: int) -> Prediction:
         return planned(self.tiling, self.region, self.engine.runner, output, disk)
@@ -119,6 +130,7 @@ class WindowWalk:
             "reason": tiling.reason,
             "sums": tiling.sums,
             "threads": self.engine.runner.threads,
+            "sample": None if self.sample is None else self.sample.to_json(),
         }
 
     def cuts(self) -> Cuts:
@@ -133,20 +145,25 @@ class WindowWalk:
         return 1.1 * rate * tiling.windows.pixels
 
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
-        """With the disagreement of a blended plan, measured once a run."""
+        """Return the facts with the disagreement of a blended plan, measured once a run on its finished classes."""
         if self.tiling.mode == "exact":
             return made
         noted = outputs.notes.get("disagreement")
         if noted is None:
-            share, sentence = self.engine.disagreement(self.matched, self.tiling, self.options)
-            noted = {"share": share, "sentence": sentence}
+            self.engine.runner.keep_memory(False)  # the windows that are compared with may be larger than the plan's
+            with open_source(outputs.layer_reader("classes")) as source:
+                written = _Written(self.engine, self.matched, self.region, source)
+                noted = disagreement(written, self.tiling.windows, self.sample).to_json()
             outputs.note("disagreement", noted)
-        _log.info("%s; %s", made.reason, noted["sentence"])
-        return replace(made, disagreement=noted["share"], disagreement_note=noted["sentence"])
+        found = Disagreement.from_json(noted)
+        _log.info("disagreement: %s", found.sentence)
+        return replace(made, **found.facts)
 
     def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
         engine, matched, tiling, region = self.engine, self.matched, self.tiling, self.region
-        if tiling.keeps_memory:  # only now: the samples' windows may be larger than the plan's
+        if tiling.mode == "blend":
+            _log.info("%s", tiling.reason)
+        if tiling.keeps_memory:
             engine.runner.keep_memory()
         stitcher = engine.stitcher(matched, tiling.windows, tiling.mode, region, tiling.sums)
         steps = (step for step in stitcher.steps(outputs.done) if step.kept)
@@ -156,3 +173,36 @@ class WindowWalk:
             job = engine.job(matched, stitcher, options=self.options, batch=tiling.batch, aoi=aoi, encode=encode)
             job = replace(job, origin=(region.top, region.left), progress=progress.add)
             stream(job, outputs, done=outputs.done)
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The class raster of a run as it was written, for comparison with windows of a longer halo."""
+
+    engine: Engine
+    matched: Matched
+    region: Rect
+    source: Source
+
+    def valid(self, rect: Rect) -> NDArray[np.bool_]:
+        """Return where the map holds data, of these pixels of the network's grid."""
+        target = self._target(rect)
+        if target is None:
+            return np.zeros((0, 0), np.bool_)
+        return self.source.read(target.relative_to(self.region))[1]
+
+    def changed(self, window: Window) -> NDArray[np.bool_]:
+        """Return where the class is another than what the window gives under its core."""
+        target = self._target(window.core)
+        if target is None:
+            return np.zeros((0, 0), np.bool_)
+        indices = self.engine.classes_of(self.matched, Piece(window, target))
+        if indices is None:
+            return np.zeros(target.shape, np.bool_)
+        values = self.source.read(target.relative_to(self.region))[0][0]
+        differs: NDArray[np.bool_] = values != self.engine.model.card.classes.to_values(indices)
+        return differs
+
+    def _target(self, rect: Rect) -> Rect | None:
+        target = self.matched.placement.to_source(rect).intersection(self.region)
+        return target if target is not None and target.area else None

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 RANKS = {
     "errors": 0,
     "classes": 0,
+    "outputs": 0,  # where they may go
+    "surroundings": 0,  # runs before anything else is loaded
     "untrusted": 0,  # text that others wrote
     "disk": 0,
     "replacement": 0,  # of files, whatever is in them
@@ -31,7 +33,7 @@ USE_CASE = 4  # any module right below landseg that is not listed
 TORCH = {"torch", "torchvision", "timm", "segmentation_models_pytorch"}
 RASTERS = {"rasterio", "geopandas", "pyogrio", "pyproj", "fiona", "osgeo"}
 HEAVY = TORCH | RASTERS | {"matplotlib", "PIL", "pandas", "shapely", "scipy"}
-LIGHT = ("landseg/__init__.py", "landseg/errors.py", "landseg/classes.py")
+LIGHT = ("landseg/__init__.py", "landseg/errors.py", "landseg/classes.py", "landseg/surroundings.py")
 
 
 def imports(tree: ast.AST, module: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -9,16 +9,21 @@ import numpy as np
 import pytest
 import rasterio
 import safetensors.numpy
+import tomli_w
 from affine import Affine
 from numpy.typing import NDArray
 from sample_models import save_small_model
 from test_predict import MODEL, QUICK, noise, predict, read
 
 from landseg.calibrate import Calibrated, calibrate
+from landseg.classes import ClassMap
 from landseg.comparison import Naming
 from landseg.errors import BandError, ClassError, ModelError, OutputError
 from landseg.evaluate import evaluate
+from landseg.geo.grid import Rect
 from landseg.geo.legend import class_tag
+from landseg.geo.probs import ProbsFile
+from landseg.geo.source import FileSource
 from landseg.metrics.calibration import Temperature, tempered
 from landseg.models.bundle import load_model, read_card, save_model
 from landseg.models.card import Card
@@ -117,6 +122,96 @@ def test_the_error_before_is_the_one_that_evaluate_tells(write_raster: Write, tm
     told = evaluate(str(tmp_path / "o.tif"), str(labels), plain).reliability
     found = calibrate(str(tmp_path / "p.tif"), str(labels))
     assert told is not None and found.before.ece == pytest.approx(told.ece, abs=1e-6)
+
+
+def judged_by_evaluate(tmp_path: Path, *files: str, naming: Naming | None = None) -> float:
+    """The calibration error that `evaluate` has of a map of the largest probabilities."""
+    with rasterio.open(files[0]) as raster:
+        largest = raster.read()[:K].argmax(0).astype(np.uint8)
+    mapped = write_truth(tmp_path / "map.tif", largest)
+    with rasterio.open(mapped, "r+") as raster:
+        raster.update_tags(LANDSEG_CLASSES=class_tag(TABLE))
+    plain = EvaluateOptions(naming=naming or Naming(), probs=files[0], boundary=None, tolerance=None, samples=0)
+    told = evaluate(mapped, files[1], plain).reliability
+    assert told is not None
+    return told.ece
+
+
+def test_bytes_on_a_bins_limit_are_in_the_bin_that_calibrate_puts_them_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Steps of 17/255 are the limits of the 15 bins; what lies on one is wrong here, the rest is right."""
+    rng = np.random.default_rng(5)
+    first = rng.integers(8, 14, (60, 80)) * 17 + rng.choice([0, 0, 5, 12], (60, 80))
+    stored = np.stack([first, (255 - first) // 2, 255 - first - (255 - first) // 2]).astype(np.float32) / 255
+    truth = (first % 17 == 0).astype(np.uint8)
+    files = write_probs(tmp_path / "p.tif", stored, dtype="uint8"), write_truth(tmp_path / "t.tif", truth)
+    exact = calibrate(*files).before.ece
+    assert judged_by_evaluate(tmp_path, *files) == exact
+    by_hand = np.zeros((15, 3))
+    for confidence, hit in zip(first.ravel(), (truth == 0).ravel(), strict=True):
+        by_hand[-(-confidence // 17) - 1] += (1, confidence / 255, hit)  # a bin holds its upper end
+    assert exact == pytest.approx(np.abs(by_hand[:, 2] - by_hand[:, 1]).sum() / truth.size, abs=1e-12)
+
+    def single(self: ProbsFile, rect: Rect) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        values, valid = self.source.read(rect)
+        return values.astype(np.float32) / values.astype(np.float32).sum(0, keepdims=True).clip(1), valid
+
+    monkeypatch.setattr(ProbsFile, "read_normalized", single)  # twin: in single precision some move up one bin
+    assert abs(judged_by_evaluate(tmp_path, *files) - exact) > 1e-4
+
+
+def test_a_last_band_that_reads_as_alpha_is_a_class(tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (40, 60))
+    four = np.concatenate([probs * 0.9, np.full((1, 40, 60), 0.1, np.float32)])
+    table = ClassMap.from_json([{"value": value, "name": f"c{value}"} for value in (1, 2, 5, 7)])
+    files = write_probs(tmp_path / "p.tif", four, dtype="uint8"), write_truth(tmp_path / "t.tif", truth)
+    with rasterio.open(files[0], "r+") as raster:
+        raster.colorinterp = [*raster.colorinterp[:3], rasterio.enums.ColorInterp.alpha]
+        raster.update_tags(LANDSEG_CLASSES=class_tag(table))
+    (tmp_path / "c.toml").write_text(tomli_w.dumps(table.to_json()))
+    naming = Naming(classes=tmp_path / "c.toml")
+    assert judged_by_evaluate(tmp_path, *files, naming=naming) == calibrate(*files).before.ece
+    alone = FileSource(files[0])
+    assert alone.count == 3  # twin: what a plain reader takes it for
+    alone.close()
+
+
+def test_bands_are_found_by_value_whatever_the_order_of_a_table(tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (40, 60))
+    files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
+    turned = ClassMap(TABLE.classes[::-1])
+    (tmp_path / "c.toml").write_text(tomli_w.dumps(turned.to_json()))
+    naming = Naming(classes=tmp_path / "c.toml")
+    exact = calibrate(*files)
+    assert judged_by_evaluate(tmp_path, *files, naming=naming) == exact.before.ece
+    assert calibrate(*files, naming).temperature == exact.temperature
+    with ProbsFile(files[0], turned) as raster:
+        assert raster.classes.values == TABLE.values
+
+
+def test_an_ignored_class_keeps_its_band_in_evaluate_too(tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (40, 60))
+    files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
+    naming = Naming(ignore=(TABLE.values[1],))
+    assert judged_by_evaluate(tmp_path, *files, naming=naming) == calibrate(*files, naming).before.ece
+    other = ClassMap.from_json([{"value": value, "name": f"c{value}"} for value in (1, 2, 6)])
+    write_probs(tmp_path / "other.tif", probs, LANDSEG_CLASSES=class_tag(other))
+    (tmp_path / "c.toml").write_text(tomli_w.dumps(TABLE.to_json()))
+    with pytest.raises(ClassError, match=r"bands|has the classes"):
+        options = EvaluateOptions(naming=Naming(classes=tmp_path / "bad.toml"), probs=str(tmp_path / "other.tif"))
+        (tmp_path / "bad.toml").write_text(tomli_w.dumps({"classes": TABLE.to_json()["classes"][:2]}))
+        evaluate(str(tmp_path / "map.tif"), files[1], options)
+
+
+def test_pixels_without_probabilities_are_said(tmp_path: Path) -> None:
+    probs, truth = drawn(1.5, (40, 60))
+    probs[:, :5] = np.nan
+    files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
+    plain = EvaluateOptions(probs=files[0], boundary=None, tolerance=None, samples=0)
+    judged_by_evaluate(tmp_path, *files)
+    notes = evaluate(str(tmp_path / "map.tif"), files[1], plain).notes
+    assert "300 labelled pixels have no probabilities; the calibration error is that of the others" in notes
 
 
 def test_the_area_that_counts_and_ignored_values(tmp_path: Path) -> None:

@@ -123,3 +123,12 @@ def test_a_card_without_a_temperature_has_1_and_one_with_it_comes_back() -> None
     assert Card.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
     with pytest.raises(ModelError, match="'temperature' should be a finite number, got 'warm'"):
         Card.from_json({**old, "temperature": "warm"})
+
+
+def test_a_card_says_why_it_has_no_figures() -> None:
+    card = make_card(metrics=None, not_measured="1 scene kept out, which could not be read")
+    check_round_trip(card)
+    assert card.to_json()["not_measured"] == card.not_measured
+    assert "not_measured" not in make_card().to_json()  # cards of today are those of before
+    with pytest.raises(ModelError, match="not_measured"):
+        Card.from_json(make_card().to_json() | {"not_measured": 3})

@@ -18,7 +18,7 @@ def table(*values: int, ignore: tuple[int, ...] = ()) -> ClassMap:
 
 
 def test_indices_follow_the_order_of_the_table() -> None:
-    indices = table(5, 2, 9).to_indices(np.array([[2, 5], [9, 0]], np.uint8))
+    indices = table(5, 2, 9, ignore=(0,)).to_indices(np.array([[2, 5], [9, 0]], np.uint8))
     assert indices.dtype == np.uint8
     assert indices.tolist() == [[1, 0], [2, IGNORE_INDEX]]
 
@@ -43,7 +43,9 @@ def test_nodata_is_a_value_that_no_class_uses(values: tuple[int, ...], nodata: i
 def test_values_survive_the_way_through_indices(values: list[int], random: object) -> None:
     classes = table(*values)
     pixels = np.array([*values, classes.nodata, values[0]], dtype=classes.dtype)
-    back = classes.to_values(classes.to_indices(pixels))
+    indices, strange = classes.sort_out(pixels, pixels != classes.nodata)
+    assert strange == {} and classes.sort_out(pixels)[1] == {classes.nodata: 1}
+    back = classes.to_values(indices)
     assert back.dtype == classes.dtype
     assert (back == pixels).all()
 
@@ -56,7 +58,10 @@ def test_invalid_and_ignored_pixels_become_nodata() -> None:
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "int64", "uint64", "float32", "float64"])
 def test_every_dtype_of_label_raster_is_read_alike(dtype: str) -> None:
-    assert table(1, 3).to_indices(np.array([3, 1, 0], dtype)).tolist() == [1, 0, IGNORE_INDEX]
+    values = np.array([3, 1, 0], dtype)
+    assert table(1, 3, ignore=(0,)).to_indices(values).tolist() == [1, 0, IGNORE_INDEX]
+    with pytest.raises(ClassError, match=r"without a class: 0 \(1 px\); .*\(ignore = \[0\]; or --ignore 0\)$"):
+        table(1, 3).to_indices(values)
 
 
 def test_nan_and_negative_ignored_values_are_unlabelled() -> None:

@@ -4,11 +4,15 @@ import json
 import logging
 import math
 import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 import typer
 from typer.testing import CliRunner
 
@@ -146,3 +150,51 @@ def test_log_and_warnings_go_to_standard_error(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == ["reading", "warning: no CRS", "warning: an old option"]
+
+
+def console_of(folder: Path, code: str, **environ: str) -> list["subprocess.CompletedProcess[bytes]"]:
+    """The program on a raster whose name no small encoding has, on a console of another encoding."""
+    raster = folder / "Zürich 数据.tif"
+    place = {"crs": "EPSG:32645", "transform": rasterio.Affine(1, 0, 333_000, 0, -1, 3_065_000)}
+    with rasterio.open(raster, "w", driver="GTiff", count=1, height=4, width=4, dtype="uint8", **place) as file:
+        file.write(np.ones((1, 4, 4), np.uint8))
+        file.update_tags(LANDSEG_NOTE="größer 数据")
+    inherited = {key: text for key, text in os.environ.items() if key not in ("PYTHONIOENCODING", "PYTHONUTF8")}
+    start = f"import sys\nfrom landseg.cli import console\nfrom landseg.cli.main import main\n{code}\nmain()"
+    given = (["info", str(raster)], ["info", str(raster), "--json"], ["info", str(folder / "数.tif")])
+    how: dict[str, Any] = {"capture_output": True, "env": inherited | environ, "timeout": 300}
+    return [subprocess.run([sys.executable, "-c", start, *words], **how) for words in given]
+
+
+CONSOLES = [{"PYTHONIOENCODING": "cp1252"}, {"PYTHONIOENCODING": "ascii", "LC_ALL": "C"}]
+
+
+@pytest.mark.parametrize("environ", CONSOLES)
+def test_a_console_that_lacks_a_character_replaces_it(tmp_path: Path, environ: dict[str, str]) -> None:
+    text, record, missing = console_of(tmp_path, "", **environ)
+    assert text.returncode == record.returncode == 0 and missing.returncode == 1
+    shown = text.stdout.decode("utf-8" if "LC_ALL" in environ else "cp1252")  # click takes ASCII for a mistake
+    first = shown.replace("数据", "\\u6570\\u636e").splitlines()[0]
+    assert first.endswith("Zürich \\u6570\\u636e.tif: 4 x 4 px, GTiff")
+    assert not text.stderr
+    found = json.loads(record.stdout.decode("ascii"))
+    assert found["path"].endswith("Zürich 数据.tif") and found["provenance"] == {"LANDSEG_NOTE": "größer 数据"}
+    assert b".tif: no such file" in missing.stderr and b"fault" not in missing.stderr
+
+
+def test_json_is_written_as_it_is_where_the_console_has_it_all(tmp_path: Path) -> None:
+    record = console_of(tmp_path, "", PYTHONIOENCODING="utf-8")[1]
+    assert "Zürich 数据.tif" in record.stdout.decode()
+
+
+def test_without_replacing_the_program_would_fail(tmp_path: Path) -> None:
+    text = console_of(tmp_path, "console.show_everything = lambda: None", PYTHONIOENCODING="cp1252")[0]
+    assert text.returncode == 1 and b"UnicodeEncodeError" in text.stderr
+
+
+def test_help_is_shown_on_any_console() -> None:
+    for arguments in (["--help"], ["train", "--help"], ["predict", "--help"]):
+        code = f"import sys\nfrom landseg.cli.main import main\nsys.argv = ['landseg', *{arguments!r}]\nmain()"
+        environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environ, timeout=120)
+        assert done.returncode == 0 and b"Usage" in done.stdout and not done.stderr

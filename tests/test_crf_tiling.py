@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 from test_crf import picture
 
-from landseg.crf import tiling as module
+from landseg.classes import ClassMap, LandClass
 from landseg.crf.energy import CrfOptions, Scene
 from landseg.crf.fast import refine
-from landseg.crf.tiling import CrfTiling, bytes_per_pixel, fading, seam_disagreement, tile_crf
+from landseg.crf.tiling import CrfTiling, Refined, bytes_per_pixel, crf_sample, fading, tile_crf
+from landseg.crf.windows import refine_windows
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
+from landseg.tiling import sampling
+from landseg.tiling.sampling import Disagreement, disagreement
 
 MODERATE = CrfOptions(5, 4.0, 12.0, 8.0, 3.0, 1.0)
 SMALL = CrfOptions(2, 4.0, 1.5, 12.0, 3.0, 0.8)
@@ -77,23 +81,56 @@ def test_a_pixel_takes_no_more_than_planned(bands: int, classes: int) -> None:
     assert planned / 2 < peak(bands, classes, 96) <= planned
 
 
-def disagreement(halo: int) -> tuple[float | None, str]:
-    image, probs, _ = picture(300, 280)
+TABLE = ClassMap(tuple(LandClass(v, n, (v, 90, 90)) for v, n in ((1, "roof"), (2, "land"), (5, "water"))))
+
+
+def measured(halo: int, *, most: int | None = None, seed: int = 1) -> tuple[Disagreement, float]:
+    """What is said of a map with windows of 100 px and this halo, and the truth."""
+    image, probs, _ = picture(360, 340, seed=seed)
 
     def read(rect: Rect) -> Any:
         rows, columns = rect.slices
         return probs[:, rows, columns], image[:, rows, columns], None
 
     plan = tile(image.shape[1:], SMALL, classes=3, window=100, halo=halo)
-    return seam_disagreement(read, plan, SMALL, pixel_size=(1.0, 1.0))
+    values = np.zeros(image.shape[1:], np.uint8)
+    for core, found in refine_windows(read, plan.windows, SMALL):
+        values[core.slices] = TABLE.to_values(found.argmax(0))
+    truth = values != TABLE.to_values(refine(probs, Scene.of(image), SMALL).argmax(0))
+    plan = plan if most is None else replace(plan, most=most)
+    valid = np.ones_like(truth)
+    made = Refined(read, SMALL, (1.0, 1.0), lambda rect: (values[rect.slices], valid[rect.slices]), TABLE)
+    return disagreement(made, plan.windows, crf_sample(plan)), float(truth.mean())
 
 
+@pytest.fixture
+def small_squares(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Squares that fit small rasters often enough."""
+    monkeypatch.setattr(sampling, "EDGE", 48)
+
+
+@pytest.mark.usefixtures("small_squares")
 def test_the_disagreement_is_that_of_the_halo() -> None:
-    (none, _), (some, sentence) = disagreement(16), disagreement(0)
-    assert none == 0 and some is not None and some > 0
-    assert sentence.endswith("get another class than with the exact halo of 18")
+    (none, _), (some, truth) = measured(16), measured(0)
+    assert none.share == 0 and some.share is not None and some.interval is not None
+    assert some.interval[0] <= truth <= some.interval[1] and 0.4 < some.share / truth < 2.5
+    assert some.sentence.endswith("sampled pixels get another class than with the exact halo of 18")
 
 
-def test_where_nothing_longer_fits_it_is_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SAMPLE", 10**6)
-    assert disagreement(0)[0] is None and "cannot be measured" in disagreement(0)[1]
+@pytest.mark.slow
+@pytest.mark.usefixtures("small_squares")
+def test_the_interval_of_a_short_halo_holds_the_truth() -> None:
+    held = 0
+    for seed in range(20):
+        some, truth = measured(0, seed=seed)
+        assert some.interval is not None and some.interval[0] < some.interval[1] < 5 * truth
+        held += some.interval[0] <= truth <= some.interval[1]
+    assert held >= 17
+
+
+@pytest.mark.usefixtures("small_squares")
+def test_where_nothing_longer_fits_it_is_unknown() -> None:
+    unknown, _ = measured(0, most=2_300)
+    assert unknown.share is None and "unknown" in unknown.sentence
+    longer, _ = measured(0, most=3_600)
+    assert longer.share is not None and longer.sentence.endswith("than with the longer halo of 6")

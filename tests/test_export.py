@@ -1,6 +1,7 @@
 """From a class raster to files: what is in them is what was in the raster, and nothing half-written is seen."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -489,3 +490,22 @@ def test_a_geopackage_with_its_styles_is_read_as_an_area_and_as_labels(tmp_path:
     export(raster, tmp_path / "on_roads.fgb", aoi=tmp_path / "road.gpkg", **QUIET)
     assert set(read(tmp_path / "on_roads.fgb").name) == {"road"}
     assert len(read_layer(tmp_path / "road.gpkg")) == len(read(tmp_path / "road.gpkg"))
+
+
+@pytest.mark.parametrize("options", [{"simplify": 8.0}, {"smooth": True}, {"simplify": 2.0, "smooth": True}])
+def test_parts_of_a_map_that_are_exported_apart_meet(options: dict[str, Any], tmp_path: Path) -> None:
+    """Each keeps its frame: what is drawn of both halves is as large as they are, without a gap at the seam."""
+    grid = replace(GRIDS["north-up"], width=40, height=32)
+    values = np.where(np.add.outer(np.arange(32), np.arange(40)) % 37 < 18, 1, 2).astype(np.uint8)
+    raster = write_classes(tmp_path / "classes.tif", grid, values)
+    left, bottom, right, top = grid.bounds
+    middle = left + 17 * 0.5
+    drawn = []
+    for name, box in (("west", (left, bottom, middle, top)), ("east", (middle, bottom, right, top))):
+        export(raster, tmp_path / f"{name}.gpkg", aoi=box, quiet=True, **options)
+        frame = read(tmp_path / f"{name}.gpkg")
+        assert frame.is_valid.all()
+        assert frame["area_m2"].sum() == pytest.approx((box[2] - box[0]) * (top - bottom), rel=1e-9)
+        drawn.append(shapely.union_all(frame.geometry.to_numpy()))
+    whole = shapely.union_all(drawn)
+    assert shapely.equals(whole, shapely.box(left, bottom, right, top))

@@ -44,7 +44,7 @@ def test_sizes_and_paddings(dtype: torch.dtype, kind: str, bounds: tuple[float, 
 
 
 def test_without_the_library_it_is_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "_fused", lambda: None)
+    monkeypatch.setattr(fused, "fused_convolution", lambda dtype: None)
     with torch.inference_mode():
         for bounds in BOUNDS:
             layer = layer_of("point")

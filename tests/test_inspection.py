@@ -8,6 +8,7 @@ from typing import Any
 import geopandas
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from conftest import HALF_METRE
@@ -337,3 +338,15 @@ def test_a_band_that_is_called_alpha(folders: tuple[Path, Path, Path], write_ras
     assert "alpha" not in told(look(folders))
     write_raster(pixels(5, 4), "images/infrared.tif", transform=moved(900))
     assert "band 4 is called alpha and holds many values in 1 images: infrared" in told(look(folders))
+
+
+def test_images_that_are_nearly_the_same_picture_are_told(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    first, other = (rng.integers(0, 250, (3, 60, 60)).astype(np.uint8) for _ in range(2))
+    for name, pixels in (("a", first), ("b", first[:, ::-1] + np.uint8(1)), ("c", other)):
+        with rasterio.open(
+            tmp_path / f"{name}.tif", "w", driver="GTiff", count=3, height=60, width=60, dtype="uint8"
+        ) as raster:
+            raster.write(pixels)
+    kinds = {one.kind: one.text for one in inspect([str(tmp_path)], None, InspectOptions()).findings}
+    assert kinds["duplicate"].startswith("1 pairs of images are nearly the same picture: a and b (mirrored);")

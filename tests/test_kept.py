@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from landseg import kept as module
 from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.errors import BandError
 from landseg.geo.grid import Rect
 from landseg.kept import Kept, measure
 from landseg.models.bundle import Model
@@ -128,3 +129,14 @@ def test_bands_are_chosen_as_in_training(
     check(measure(model, [Kept(whole, path, (2,))], tmp_path / "kept", measured_on="one scene"))
     wrong = measure(model, [Kept(whole, path, (1,))], tmp_path / "kept", measured_on="one scene")
     assert wrong.overall["pixel_accuracy"] == pytest.approx(10 / 36)
+
+
+def test_a_model_of_stored_numbers_is_measured_on_them(
+    model: Model, scene: tuple[ArrayScene, Path], tmp_path: Path
+) -> None:
+    whole, path = scene
+    with rasterio.open(path, "r+") as file:
+        file.scales, file.offsets = (0.1,), (-5.0,)
+    check(measure(model, [Kept(whole, path, (1,), stored_values=True)], tmp_path / "a", measured_on="one scene"))
+    with pytest.raises(BandError, match="--stored-values"):
+        measure(model, [Kept(whole, path, (1,))], tmp_path / "b", measured_on="one scene")

@@ -1,11 +1,28 @@
 """Which files belong together."""
 
+import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
+from affine import Affine
 
+from landseg import pairing
 from landseg.errors import RasterError
-from landseg.pairing import IMAGES, LABELS, PROBS, beside, files_in, named, same_name, scene_names
+from landseg.geo.address import as_on_disk
+from landseg.pairing import (
+    IMAGES,
+    LABELS,
+    PROBS,
+    beside,
+    files_in,
+    is_folder_of_rasters,
+    named,
+    named_twice,
+    same_name,
+    scene_names,
+)
 
 
 def test_labels_imagery_and_probabilities_of_one_folder() -> None:
@@ -49,3 +66,47 @@ def test_one_prediction_takes_what_is_named_and_more_take_their_own(tmp_path: Pa
 def test_names_for_people() -> None:
     assert scene_names(["m/a.tif", "n/a.tif", "n/b.tif"]) == ("m/a.tif", "n/a.tif", "b.tif")
     assert named(["m/a.tif", "b.tif", "c.tif"]) == "m/a.tif and 2 more" and named("m") == "m"
+
+
+def test_names_in_either_form_of_accents_are_one() -> None:
+    one, other = (unicodedata.normalize(form, "Zürich") for form in ("NFC", "NFD"))
+    assert one != other
+    assert same_name(f"maps/{one}.tif", [f"t/{other}_labels.tif", "t/b.tif"]) == [f"t/{other}_labels.tif"]
+    found = beside([f"m/{other}.tif", "m/b.tif"], [f"p/{one}_probs.tif", "p/b.tif"], option="--x", endings=PROBS)
+    assert found == [[f"p/{one}_probs.tif"], ["p/b.tif"]]
+    assert scene_names([f"m/{one}.tif", f"n/{other}.tif"]) == (f"m/{one}.tif", f"n/{other}.tif")
+    assert named_twice([one, "b", other]) == one and named_twice([one, "b"]) is None
+
+
+def test_accents_that_are_not_composed_would_not_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pairing, "composed", str)
+    with pytest.raises(AssertionError):
+        test_names_in_either_form_of_accents_are_one()
+
+
+def test_a_folder_is_found_in_either_form(tmp_path: Path) -> None:
+    one, other = (unicodedata.normalize(form, "Zürich/Höfe") for form in ("NFC", "NFD"))
+    (tmp_path / other).mkdir(parents=True)
+    (tmp_path / other / "a.tif").touch()
+    (tmp_path / other / "._a.tif").touch()  # which macOS leaves on other systems' disks
+    assert as_on_disk(tmp_path / one) == tmp_path / other
+    assert as_on_disk(tmp_path / "no" / one) == tmp_path / "no" / one
+    assert files_in(str(tmp_path / one)) == [str(tmp_path / other / "a.tif")]
+
+
+def test_a_folder_that_is_one_raster_is_that_raster(tmp_path: Path) -> None:
+    store = zarr(tmp_path / "z" / "scene.zarr")
+    assert files_in([str(store)]) == [str(store)]
+    assert files_in([str(tmp_path / "z")]) == [str(store)]
+    assert not is_folder_of_rasters(str(store)) and is_folder_of_rasters(str(tmp_path / "z"))
+    assert beside(["a.tif"], str(store), option="--x", endings=PROBS) == [[str(store)]]
+
+
+def zarr(path: Path) -> Path:
+    """A Zarr store of three bands."""
+    path.parent.mkdir(exist_ok=True)
+    size = {"count": 3, "height": 24, "width": 32, "dtype": "uint8"}
+    place = {"crs": "EPSG:32633", "transform": Affine(1, 0, 500_000, 0, -1, 5_400_000)}
+    with rasterio.open(path, "w", driver="Zarr", **size, **place) as raster:
+        raster.write(np.random.default_rng(1).integers(1, 250, (3, 24, 32), np.uint8))
+    return path

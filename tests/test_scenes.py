@@ -80,13 +80,13 @@ def test_confidence_is_the_largest_probability_inside_the_area(tmp_path: Path) -
     classes = np.array([[1, 2], [3, 1]], np.uint8)
     ours = write(tmp_path / "map.tif", classes, model="m")
     truth = write(tmp_path / "truth.tif", classes)
-    bands = np.array([[[200, 0], [0, 100]], [[55, 255], [100, 100]], [[0, 0], [100, 55]]], np.uint8)
+    bands = np.array([[[200, 0], [27, 100]], [[55, 255], [114, 100]], [[0, 0], [114, 55]]], np.uint8)
     probs = probabilities(tmp_path / "probs.tif", bands)
     half = "300000,2999980,300010,3000000"  # the left column
     (pair,) = open_pairs(ours, truth, EvaluateOptions(Naming(aoi=half), probs=probs))
     found = pair.read_confidence(Rect(0, 0, 2, 2))
     pair.close()
-    np.testing.assert_allclose(found, [[200 / 255, np.nan], [0.5, np.nan]], rtol=1e-6)
+    np.testing.assert_allclose(found, [[200 / 255, np.nan], [114 / 255, np.nan]], rtol=1e-6)
 
 
 class Counted(Sequence[MapLayers]):

@@ -26,7 +26,7 @@ from landseg.geo.address import gdal_path, label
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.raster import RasterFile
 from landseg.geo.resample import axis_taps, resample
-from landseg.geo.source import BandTable, Pixels, Source, open_source
+from landseg.geo.source import BandTable, FileSource, Pixels, Source, open_source
 from landseg.geo.vrt import missing_member
 
 UTM = "EPSG:32633"
@@ -465,9 +465,19 @@ def test_a_damaged_png_is_not_read_as_zeros(save: Callable[..., Path], tmp_path:
 
 def test_a_rectangle_beyond_the_raster_is_refused(save: Callable[..., Path]) -> None:
     with open_source(save(noise((1, 8, 8)))) as source:
-        for rect in (Rect(0, 0, 9, 8), Rect(-1, 0, 2, 2), Rect(0, 0, 0, 4)):
+        for rect in (Rect(0, 0, 9, 8), Rect(-1, 0, 2, 2), Rect(9, 0, 0, 4)):
             with pytest.raises(GridError, match="8 x 8"):
                 source.read(rect)
+
+
+@pytest.mark.parametrize("factor", [1.0, 0.6, 2.0])
+def test_a_rectangle_without_pixels_has_none(factor: float, save: Callable[..., Path]) -> None:
+    with open_source(save(noise((2, 8, 8))), resolution_factor=factor) as source:
+        edge = source.grid.height
+        for rect in (Rect(0, 0, 0, 4), Rect(edge, 0, 0, edge), Rect(1, edge, 3, 0)):
+            pixels, valid = source.read(rect)
+            assert pixels.shape == (2, *rect.shape) and pixels.dtype == np.uint8
+            assert valid.shape == rect.shape and not valid.any()
 
 
 # --- other scales
@@ -602,3 +612,19 @@ def test_one_pixel_at_any_scale() -> None:
     for factor in (0.1, 1.0, 7.0):
         source = Memory(np.full((1, 1, 1), 9, "uint8")).at_scale(factor)
         assert (source.read(source.grid.rect)[0] == 9).all()
+
+
+@pytest.mark.parametrize("big", ["NO", "YES"])
+@pytest.mark.parametrize("little", ["LITTLE", "BIG"])
+def test_nodata_of_64_bit_integers_is_what_the_file_says(
+    write_raster: Callable[..., Path], big: str, little: str
+) -> None:
+    """It is written as -9.2233720368547758e+18, which GDAL takes for -9."""
+    lowest = np.iinfo("int64").min
+    values = np.array([[1, lowest, -9, 3]], "int64")
+    path = write_raster(values, nodata=lowest, BIGTIFF=big, ENDIANNESS=little)
+    with FileSource(path) as source:
+        assert source.nodata == lowest
+        assert source.read(source.grid.rect)[1].tolist() == [[True, False, True, True]]
+    with FileSource(write_raster(values, "nine.tif", nodata=-9)) as source:  # twin: another one stays what it is
+        assert source.read(source.grid.rect)[1].tolist() == [[True, True, False, True]]

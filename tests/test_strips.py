@@ -62,7 +62,7 @@ def test_too_little_memory_is_refused_with_what_would_do() -> None:
 
 @pytest.mark.parametrize(("strip", "chunk"), [(16, None), (64, 48), (100, 33)])
 def test_bytes_are_those_allocated(strip: int, chunk: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused, "_fused", lambda: None)  # packed weights cannot be counted
+    monkeypatch.setattr(fused, "fused_convolution", lambda dtype: None)  # packed weights cannot be counted
     assert_bytes(strip, chunk)
 
 

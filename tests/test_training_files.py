@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import geopandas
@@ -12,6 +13,7 @@ from landseg.errors import TrainingError, VectorError
 from landseg.geo.labels import PolygonLabels
 from landseg.training.files import Item, find_images, pair, scene_names
 from tests.conftest import UTM
+from tests.test_pairing import zarr
 
 
 def touch(folder: Path, *names: str) -> None:
@@ -57,6 +59,36 @@ def test_labels_are_paired_by_stem(tmp_path: Path, ending: str) -> None:
     if ending != ".png":
         touch(beside, f"a{ending}", f"ab{ending}")
         assert [i.labels for i in pair(str(beside), str(beside))] == [beside / f"a{ending}", beside / f"ab{ending}"]
+
+
+def in_two_forms(folder: Path) -> list[Item]:
+    """What is paired where images, labels and a list write one name in the two forms of its accents."""
+    one, other = (unicodedata.normalize(form, "Zürich") for form in ("NFC", "NFD"))
+    touch(folder, f"images/{one}.tif", "images/b.tif", f"labels/{other}_labels.png", "labels/b.png")
+    (folder / "list.csv").write_text(f"image,labels\nimages/{other}.tif,labels/{one}_labels.png\n")
+    listed = pair(str(folder / "list.csv"))
+    assert listed == [Item(folder / f"images/{one}.tif", folder / f"labels/{other}_labels.png")]
+    touch(folder, f"both/{one}.tif", f"both/{other}_mask.png")
+    assert [image.suffix for image in find_images(str(folder / "both"))] == [".tif"]
+    return pair(str(folder / "images"), str(folder / "labels"))
+
+
+def test_names_in_either_form_of_accents_pair(tmp_path: Path) -> None:
+    found = in_two_forms(tmp_path)
+    assert [item.labels and item.labels.suffix for item in found] == [".png", ".png"]
+
+
+def test_without_composed_accents_they_would_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("landseg.geo.address.composed", str)
+    with pytest.raises(TrainingError, match="lists 2 files that are not there"):
+        in_two_forms(tmp_path)
+
+
+def test_a_folder_that_is_one_raster_is_one_image(tmp_path: Path) -> None:
+    store = zarr(tmp_path / "images" / "scene.zarr")
+    touch(tmp_path, "labels/scene_labels.png")
+    assert find_images(str(store)) == find_images(str(tmp_path / "images")) == [store]
+    assert pair(str(store), str(tmp_path / "labels")) == [Item(store, tmp_path / "labels" / "scene_labels.png")]
 
 
 def test_an_image_may_have_an_ending_of_its_own(tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def test_misfits_of_each_kind_are_listed_together(tmp_path: Path, write_raster: 
 
 def test_strange_values_of_all_files_come_in_one_sentence(write_raster: Callable[..., Path]) -> None:
     items = []
-    for name, values in (("a", [1, 7, 7]), ("b", [2, 7, 8]), ("c", [1, 2, 0])):
+    for name, values in (("a", [1, 7, 7]), ("b", [2, 7, 8]), ("c", [1, 2, 2])):
         image = write_raster(np.ones((3, 1, 3), np.uint8), f"{name}.tif")
         items.append(Item(image, write_raster(np.array([values], np.uint8), f"{name}_labels.tif")))
     scenes, _ = open_items(items, LabelOptions(CLASSES))
@@ -125,7 +125,7 @@ def test_scenes_without_labels_and_classes_without_pixels_are_remarked(write_ras
     items = []
     for name, value in (("a", 1), ("b", 0), ("c", 9)):
         image = write_raster(np.ones((3, 4, 4), np.uint8), f"{name}.tif")
-        items.append(Item(image, write_raster(np.full((4, 4), value, np.uint8), f"{name}_labels.tif")))
+        items.append(Item(image, write_raster(np.full((4, 4), value, np.uint8), f"{name}_labels.tif", nodata=0)))
     scenes, _ = open_items(items, LabelOptions(CLASSES))
     first, second = remarks(scenes, take_census(scenes), CLASSES.names)
     assert "2 of 3 scenes have no labelled pixel and teach nothing: b, c" in first

@@ -204,3 +204,15 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
         assert torch.equal(first[name], second[name])
         torch.testing.assert_close(first[name], single[name], rtol=1e-4, atol=1e-5)
         assert not torch.allclose(single[name], start[name], atol=1e-3)
+
+
+def test_another_processor_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landseg.training.device.choose_precision", lambda name, device: "fp32")
+    train(tmp_path, precision="auto")
+    train(tmp_path, resume=True, steps=13, precision="auto")
+    assert "resumed with" not in caplog.text
+    monkeypatch.setattr("landseg.training.device.choose_precision", lambda name, device: "bf16")
+    train(tmp_path, resume=True, steps=14, precision="auto")
+    assert "resumed with precision bf16 in place of fp32" in caplog.text

@@ -10,8 +10,8 @@ from affine import Affine
 from rasterio.crs import CRS
 from vector_parts import GRIDS
 
+from landseg.geo import ruler as attributes
 from landseg.geo.grid import Grid
-from landseg.vector import attributes
 from landseg.vector.attributes import Ruler, field_types, to_map
 
 

@@ -87,10 +87,13 @@ def test_a_legend_names_and_ignores(tmp_path: Path, write_raster: Write, caplog:
     assert whole(path)[1] == ("building", "road")
     table = tmp_path / "table.toml"
     table.write_text('ignore = [9]\nclasses = [{value = 1, name = "a"}, {value = 4, name = "b"}]')
-    plain = write_raster(np.array([[1, 4, 9, 0]], "uint8"), "plain.tif")
+    plain = write_raster(np.array([[1, 4, 9, 0]], "uint8"), "plain.tif", nodata=0)
     assert whole(plain, classes=str(table)) == (pytest.approx(np.array([[1, 4, -1, -1]])), ("a", "b"))
+    bare = write_raster(np.array([[1, 4, 9, 0]], "uint8"), "bare.tif")
+    with pytest.raises(ClassError, match=r"bare\.tif: values without a class: 0 \(1 px\); .* \(ignore = \[0\]\)$"):
+        whole(bare, classes=str(table))  # it declares no nodata, so 0 is a value like any other
     stranger = write_raster(np.array([[1, 4, 8]], "uint8"), "stranger.tif")
-    with pytest.raises(ClassError, match=r"stranger\.tif: values without a class: 8\.0 \(1 px\); expected 1, 4"):
+    with pytest.raises(ClassError, match=r"stranger\.tif: values without a class: 8 \(1 px\); expected 1, 4"):
         whole(stranger, classes=str(table))
     assert whole(stranger)[1] == ("1", "4", "8") and not caplog.records
 

@@ -1,7 +1,9 @@
 """Right-angled outlines: corners are right, outlines stay close, none overlaps another, order does not matter."""
 
 import math
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,18 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 from rasterio.features import rasterize, shapes
 
+from landseg.export import export
+from landseg.geo.grid import Grid
 from landseg.geo.metres import metres_per_unit
+from landseg.vector.attributes import Ruler
+from landseg.vector.dissolve import Dissolver
+from landseg.vector.outlines import Shaping, outlines
 from landseg.vector.regularize import regularize
+from tests.topology import rasters, shapes_of, traced
+from tests.vector_parts import read, write_classes
 
 Geometries = NDArray[Any]
 
@@ -201,3 +211,134 @@ def test_metres_per_unit() -> None:
     there = np.array([shapely.Point(1_000_000, 200_000)], dtype=object)
     assert metres_per_unit(there, feet) == pytest.approx(np.full((1, 2), 0.3048), rel=1e-3)
     assert metres_per_unit(np.empty(0, object), 4326).shape == (0, 2)
+
+
+HOLED = np.array([[1, 0, 1, 1, 1, 0], [1, 1, 1, 1, 0, 1], [1, 1, 1, 0, 1, 1], [0, 1, 1, 1, 1, 1]], np.uint8)
+"""Holes that touch at a corner."""
+
+
+def check_valid(outlines: Geometries, crs: Any = None, **options: Any) -> Geometries:
+    """The new outlines are valid, of the kinds that they were, apart, and no area jumps."""
+    made = regularize(outlines, crs=crs, **options)
+    assert shapely.is_valid(made.polygons).all()
+    assert (shapely.get_type_id(made.polygons) == shapely.get_type_id(outlines)).all()
+    ratio = shapely.area(made.polygons) / shapely.area(outlines)
+    assert ratio.min(initial=1) > 0.5 and ratio.max(initial=1) < 1.6
+    kept = ~made.right_angled & (shapely.get_type_id(outlines) == 3)
+    assert (made.polygons[kept] == outlines[kept]).all()
+    return made.polygons
+
+
+def test_holes_that_touch_at_a_corner_stay_valid() -> None:
+    for tolerance in (0.01, 0.05, 0.1, 0.15, 0.5, 1.0):
+        check_valid(shapes_of(*traced(HOLED)), tolerance_m=tolerance)
+
+
+def test_twin_outlines_that_are_not_looked_at_are_not_valid() -> None:
+    with pytest.raises(AssertionError):
+        check_valid(shapes_of(*traced(HOLED)), tolerance_m=0.05, fits=lambda shapes: np.ones(len(shapes), bool))
+
+
+TRANSFORMS = (
+    Affine(1, 0, 333000, 0, -1, 3065000),
+    Affine(5, 0, 333000, 0, -20, 3065000),
+    Affine(2, 1.1, 333000, 0.4, -2, 3065000),
+    Affine(0.4, 0.3, 333000, 0.3, -0.4, 3065000),
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    rasters(14, 2),
+    st.sampled_from([4, 8]),
+    st.sampled_from([0.01, 0.05, 0.15, 0.5, 1.0, 3.0]),
+    st.sampled_from(TRANSFORMS),
+    st.sampled_from([0, 3]),
+    st.sampled_from([0, 3]),
+    st.sampled_from([0.0, 3.0]),
+    st.sampled_from([0.0, 1.5, 6.0]),
+    st.booleans(),
+)
+def test_every_outline_is_valid_whatever_else_is_asked_for(
+    classes: NDArray[np.uint8],
+    connectivity: int,
+    tolerance: float,
+    transform: Affine,
+    majority: int,
+    sieve: int,
+    pixels: float,
+    reach: float,
+    smooth: bool,
+) -> None:
+    """In pixels: the least area, the reach of --simplify and the tolerance of right angles."""
+    grid = Grid(CRS.from_epsg(32645), transform, classes.shape[1], classes.shape[0])
+    pixel = abs(transform.determinant) ** 0.5
+    shaping = Shaping(connectivity, majority, sieve, pixels * pixel**2, reach * pixel, smooth)
+    ruler = Ruler.of(grid, geodesic=False)
+    with tempfile.TemporaryDirectory() as work:
+        parts = list(outlines([classes], grid, nodata=0, shaping=shaping, ruler=ruler, work=Path(work)))
+    for part in parts:
+        assert shapely.is_valid(part.shapes).all()
+        check_valid(part.shapes, 32645, tolerance_m=tolerance * pixel)
+
+
+def test_parts_that_touch_at_a_corner_are_drawn_each_by_itself() -> None:
+    """What --connectivity 8 makes multipolygons of ended the export."""
+    classes = np.zeros((30, 30), np.uint8)
+    classes[2:12, 2:14] = classes[12:24, 14:27] = 1
+    outline = shapes_of(*traced(classes, connectivity=8))
+    assert shapely.get_type_id(outline).tolist() == [6]
+    made = regularize(outline, tolerance_m=2.0)
+    assert made.right_angled.all() and shapely.get_num_geometries(made.polygons).tolist() == [2]
+    assert shapely.area(made.polygons[0]) == pytest.approx(120 + 156)
+    lone = regularize(np.array([shapely.box(40, 0, 60, 9)], dtype=object), tolerance_m=2.0)
+    both = regularize(np.append(outline, [shapely.box(40, 0, 60, 9)]), tolerance_m=2.0)
+    assert shapely.equals(both.polygons, np.append(made.polygons, lone.polygons)).all()
+
+
+def export_squared(folder: Path, values: NDArray[np.uint8], grid: Grid, name: str, **options: Any) -> Any:
+    raster = folder / "classes.tif"
+    if not raster.exists():
+        write_classes(raster, grid, values)
+    export(raster, folder / name, regularize="building", quiet=True, overwrite=True, **options)
+    return read(folder / name)
+
+
+@pytest.mark.parametrize("name", ["o.gpkg", "o.geojson"])
+@pytest.mark.parametrize(
+    "options", [{}, {"connectivity": 8}, {"dissolve": True}, {"crs": "EPSG:3035"}, {"simplify": 1.0, "smooth": True}]
+)
+def test_every_polygon_of_a_file_is_valid(name: str, options: dict[str, Any], tmp_path: Path) -> None:
+    if name == "o.geojson" and "crs" in options:
+        options = {**options, "crs": "EPSG:4326"}
+    values = np.tile(HOLED, (5, 5))
+    grid = Grid(CRS.from_epsg(32633), Affine(0.3, 0, 333000, 0, -0.3, 5065000), *values.shape[::-1])
+    for tolerance in (0.01, 0.05, 0.3, 0.6):
+        frame = export_squared(tmp_path, values, grid, name, right_angle_tolerance=tolerance, **options)
+        assert frame.is_valid.all() and set(frame.geom_type) <= {"Polygon", "MultiPolygon"}
+        share = frame["area_m2"].sum() / (0.09 * values.sum())
+        assert len(frame) and 0.8 < share < 1.3  # holes below the tolerance go
+
+
+def test_houses_that_share_a_wall_are_dissolved_into_one(tmp_path: Path) -> None:
+    """Drawn each by itself they share an edge, along which a multipolygon is not valid."""
+    rows, columns = np.mgrid[:60, :80]
+    left = (columns + rows // 9 >= 8) & (columns + rows // 9 < 32)
+    right = (columns + rows // 9 >= 32) & (columns < 70)
+    values = np.where((rows > 5) & (rows < 50), np.where(left, 1, np.where(right, 1, 0)), 0).astype(np.uint8)
+    values[28:30, 5:72] = 0
+    parts = [shapely.box(0, 0, 10, 10), shapely.box(10, 0, 20, 10)]
+    columns_ = {"value": np.array([1, 1]), "area_m2": np.array([100.0, 100.0])}
+
+    def dissolved(folder: Path, **options: Any) -> Any:
+        folder.mkdir()
+        pile = Dissolver(folder, **options)
+        pile.add(columns_, np.array(parts, dtype=object), np.array([100, 100]))
+        return next(iter(pile.features()))[1][0]
+
+    assert not dissolved(tmp_path / "twin").is_valid
+    shape = dissolved(tmp_path / "redrawn", redrawn=True)
+    assert shape.is_valid and shape.area == 200
+    grid = Grid(CRS.from_epsg(32633), Affine(1, 0, 333000, 0, -1, 5065000), 80, 60)
+    frame = export_squared(tmp_path, values, grid, "o.gpkg", dissolve=True, right_angle_tolerance=6.0)
+    assert frame.is_valid.all()

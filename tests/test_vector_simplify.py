@@ -1,14 +1,20 @@
+import math
 from collections.abc import Callable
+from typing import Any
 from unittest import mock
 
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from rasterio.crs import CRS
 
+from landseg.geo.grid import Grid
+from landseg.geo.metres import longest_steps, pixel_steps
 from landseg.vector import chains, coverage, simplify
 from landseg.vector.arcs import Arcs
 from landseg.vector.regions import Regions
@@ -212,3 +218,165 @@ def test_smoothing_rounds_a_staircase_and_keeps_straight_borders() -> None:
 def test_without_arcs_there_is_nothing_to_draw() -> None:
     _, arcs = traced(np.zeros((2, 2), np.uint8))
     assert len(simplify.simplify(arcs, 1.0)) == len(simplify.smooth(arcs)) == 0
+
+
+def drawn_on_frame(classes: NDArray, reach: float, smooth: bool, frame: bool = True) -> tuple[Regions, NDArray]:
+    """Regions of a raster and their shapes, simplified and smoothed as for export."""
+    size = (classes.shape[1], classes.shape[0]) if frame else None
+    regions, arcs = traced(classes)
+    if reach:
+        arcs = simplify.simplify(arcs, reach, frame=size)
+    if smooth:
+        arcs = simplify.smooth(arcs, frame=size)
+    shapes = shapes_of(regions, arcs)
+    assert_covers(shapes)
+    return regions, shapes
+
+
+def check_frame(classes: NDArray, reach: float, smooth: bool, frame: bool = True) -> None:
+    """Along each side of the raster every class covers what its pixels do; no data is outside as it was."""
+    height, width = classes.shape
+    regions, shapes = drawn_on_frame(classes, reach, smooth, frame)
+    if not len(regions):
+        return
+    assert (shapely.bounds(shapes) >= 0).all() and (shapely.bounds(shapes) <= [width, height] * 2).all()
+    sides = (
+        (classes[0], lambda i: ((i, 0), (i + 1, 0))),
+        (classes[-1], lambda i: ((i, height), (i + 1, height))),
+        (classes[:, 0], lambda i: ((0, i), (0, i + 1))),
+        (classes[:, -1], lambda i: ((width, i), (width, i + 1))),
+    )
+    for value in np.unique(regions.value):
+        whole = shapely.union_all(shapes[regions.value == value])
+        for pixels, edge in sides:
+            edges = shapely.MultiLineString([edge(i) for i in np.flatnonzero(pixels == value).tolist()])
+            side = shapely.LineString([edge(0)[0], edge(len(pixels) - 1)[1]])
+            found = shapely.intersection(whole, side)
+            assert shapely.length(shapely.symmetric_difference(found, edges)) < 1e-9
+    if (classes > 0).all():
+        assert shapely.area(shapes).sum() == pytest.approx(height * width, rel=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(rasters(16), st.sampled_from([0.0, 0.75, 2.0, 6.0, 50.0]), st.booleans())
+def test_the_rasters_edge_stays(classes: np.ndarray, reach: float, smooth: bool) -> None:
+    check_frame(classes, reach, smooth)
+    check_frame(classes + 1, reach, smooth)  # without no data
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_edge_of_larger_rasters_stays(seed: int) -> None:
+    for reach, smooth in ((3.0, False), (0.0, True), (1.5, True)):
+        check_frame(blotches(seed), reach, smooth)
+
+
+@pytest.mark.parametrize(("reach", "smooth"), [(40.0, False), (0.0, True)])
+def test_a_square_map_keeps_its_area_and_its_corners(reach: float, smooth: bool) -> None:
+    for classes in (np.ones((20, 20), np.uint8), np.where(np.tri(20, dtype=bool), 1, 2).astype(np.uint8)):
+        _, shapes = drawn_on_frame(classes, reach, smooth)
+        assert shapely.area(shapes).sum() == pytest.approx(400, rel=1e-12)
+        corners = {tuple(point) for point in shapely.get_coordinates(shapes).tolist()}
+        assert {(0, 0), (20, 0), (0, 20), (20, 20)} <= corners
+    with pytest.raises(AssertionError):  # the twin: an edge like any other
+        check_frame(np.where(np.tri(20, dtype=bool), 1, 2).astype(np.uint8), reach, smooth, frame=False)
+        check_frame(np.pad(np.ones((5, 5), np.uint8), ((0, 3), (0, 3))), 2.0, smooth, frame=False)
+
+
+@settings(max_examples=40, deadline=None)
+@given(rasters(14), st.integers(1, 13), st.sampled_from([0.0, 2.0, 6.0]), st.booleans())
+def test_halves_of_a_map_meet(classes: np.ndarray, seam: int, reach: float, smooth: bool) -> None:
+    """Drawn apart, each class meets itself along all of the seam where its pixels do."""
+    if not (seam < classes.shape[1] and (reach or smooth)):
+        return
+    left, right = classes[:, :seam], classes[:, seam:]
+    (ones, west), (others, east) = (drawn_on_frame(half, reach, smooth) for half in (left, right))
+    east = shapely.transform(east, lambda points: points + np.array([seam, 0]))
+    for value in np.unique(classes[classes > 0]):
+        both = [shapely.union_all(some) for some in (west[ones.value == value], east[others.value == value])]
+        rows = int(((left[:, -1] == value) & (right[:, 0] == value)).sum())
+        assert shapely.length(shapely.intersection(*both)) == pytest.approx(rows)
+
+
+@pytest.mark.parametrize("draw", [lambda arcs, size: simplify.simplify(arcs, 1.5, frame=size), None])
+def test_any_strip_height_gives_the_same_on_the_edge(draw: Any) -> None:
+    draw = draw or (lambda arcs, size: simplify.smooth(arcs, frame=size))
+    classes = blotches(5)
+    check_any_height(lambda arcs, height: draw(arcs, classes.shape[::-1]))
+
+
+UTM60 = CRS.from_epsg(32633)
+METRIC = {
+    "square": Grid(UTM60, Affine(1, 0, 5e5, 0, -1, 66e5), 80, 60),
+    "sheared": Grid(UTM60, Affine(2, 1.6, 5e5, 0, -2, 66e5), 80, 60),
+    "rotated": Grid(UTM60, Affine(1.6, 1.2, 5e5, 1.2, -1.6, 66e5), 80, 60),
+    "sheared and rotated": Grid(UTM60, Affine(3, -2, 5e5, 1, -1, 66e5), 80, 60),
+    "high pixels": Grid(UTM60, Affine(5, 0, 5e5, 0, -20, 66e5), 80, 60),
+    "degrees": Grid(CRS.from_epsg(4326), Affine(1e-5, 0, 15, 0, -1e-5, 60), 80, 60),
+    "sheared degrees": Grid(CRS.from_epsg(4326), Affine(2e-5, 1e-5, 15, 0, -1e-5, 60), 80, 60),
+    "Mercator": Grid(CRS.from_epsg(3857), Affine(2, 0, 1669792, 0, -2, 8399738), 80, 60),
+    "feet": Grid(CRS.from_epsg(2263), Affine(5, 1, 1e6, 0, -5, 2e5), 80, 60),
+    "many degrees": Grid(CRS.from_epsg(4326), Affine(0.1, 0, 0, 0, -1, 60), 80, 60),
+}
+
+
+def on_ground(arcs: Arcs, grid: Grid) -> Arcs:
+    """The arcs in metres of a plane that touches the ellipsoid in the raster's middle, by pyproj."""
+    crs = pyproj.CRS.from_user_input(grid.crs)
+    points = np.asarray(arcs.points, np.float64)
+    t = grid.transform
+    xy = points @ np.array([[t.a, t.d], [t.b, t.e]]) + [t.c, t.f]
+    degrees = pyproj.Transformer.from_crs(crs, crs.geodetic_crs, always_xy=True)
+    lon, lat = degrees.transform(*xy.T)
+    middle = degrees.transform(*(t @ (grid.width / 2, grid.height / 2)))
+    plane = pyproj.CRS.from_dict({"proj": "aeqd", "lon_0": middle[0], "lat_0": middle[1]})
+    flat = pyproj.Transformer.from_crs(plane.geodetic_crs, plane, always_xy=True).transform(lon, lat)
+    return Arcs(np.stack(flat, axis=1), arcs.offsets, arcs.left, arcs.right)
+
+
+def check_ground(grid: Grid, tolerance: float, metric: Affine, seed: int = 4) -> None:
+    _, arcs = traced(blotches(seed))
+    drawn = simplify.simplify(arcs, tolerance, metric=metric, frame=(grid.width, grid.height))
+    assert len(drawn.points) < len(arcs.points)
+    check_distance(on_ground(arcs, grid), on_ground(drawn, grid), tolerance * 1.0015)
+
+
+@pytest.mark.parametrize("name", [name for name in METRIC if name != "many degrees"])
+@pytest.mark.parametrize("pixels", [1.0, 2.5])
+def test_no_line_leaves_by_more_than_its_tolerance_on_the_ground(name: str, pixels: float) -> None:
+    grid = METRIC[name]
+    height, width = grid.pixel_size_m or (1, 1)
+    for seed in (4, 7):
+        check_ground(grid, pixels * max(height, width), longest_steps(grid), seed)
+
+
+@pytest.mark.parametrize("name", ["sheared", "sheared and rotated", "sheared degrees"])
+def test_twin_edges_of_pixels_taken_for_right_angled_do(name: str) -> None:
+    height, width = METRIC[name].pixel_size_m or (1, 1)
+    with pytest.raises(AssertionError):
+        for pixels in (1.0, 1.5, 2.5):
+            check_ground(METRIC[name], pixels * max(height, width), Affine.scale(width, height))
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.floats(0.2, 5), st.floats(-2, 2), st.floats(-2, 2), st.floats(0.2, 20), st.floats(1, 4), st.integers(0, 5))
+def test_any_affine_grid_keeps_the_tolerance(
+    across: float, shear: float, turn: float, down: float, pixels: float, seed: int
+) -> None:
+    transform = Affine(across, shear, 5e5, turn, -down, 66e5)
+    if abs(transform.determinant) < 0.2 * max(across, down, abs(shear), abs(turn)) ** 2:
+        return
+    grid = Grid(UTM60, transform, 80, 60)
+    check_ground(grid, pixels * max(across, down), longest_steps(grid), seed)
+
+
+def test_steps_on_the_ground() -> None:
+    assert longest_steps(METRIC["square"]) == Affine.scale(*METRIC["square"].pixel_size_m[::-1])
+    sheared = longest_steps(METRIC["sheared"])
+    assert sheared.a == pytest.approx(2, rel=1e-3)
+    assert math.hypot(sheared.b, sheared.e) == pytest.approx(math.hypot(1.6, 2), rel=1e-3)
+    assert sheared.determinant == pytest.approx(4, rel=1e-3)
+    assert longest_steps(Grid(None, Affine(2, 1, 0, 0, -2, 0), 9, 9)) == Affine.identity()
+    many = METRIC["many degrees"]  # from the equator to 60 degrees north a pixel is up to twice as wide
+    assert longest_steps(many).a == pytest.approx(11132, rel=1e-3) and pixel_steps(many).a < 9700
+    local = CRS.from_wkt('LOCAL_CS["here",UNIT["metre",1]]')
+    assert longest_steps(Grid(local, Affine(2, 2, 0, 0, -2, 0), 9, 9)).determinant == pytest.approx(4)

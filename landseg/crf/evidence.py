@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Rect
+from landseg.geo.members import refuse_mixed_members
 from landseg.geo.onto import onto
 from landseg.geo.probs import ProbsFile
+from landseg.geo.rescaled import refuse_indices
 from landseg.geo.source import open_source
 
 _SQUARE = 128  # edge of a sampled square, in pixels
@@ -28,18 +30,24 @@ class Evidence:
 
     Raises:
         GridError: the imagery cannot be laid over the probabilities.
+        BandError: it holds palette indices, or numbers that do not mean the same in all of its files.
         LandsegError: either cannot be read.
     """
 
-    def __init__(self, probs: ProbsFile, images: Sequence[str], bands: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        probs: ProbsFile,
+        images: Sequence[str],
+        bands: Sequence[int] | None = None,
+        *,
+        stored_values: bool = False,
+    ) -> None:
         self.probs = probs
-        source = open_source(list(images), bands=bands)
+        source = open_source(list(images), bands=bands, stored_values=stored_values)
         try:
-            if "palette" in source.colorinterp:
-                raise BandError(
-                    f"{source.name} holds palette indices, whose differences mean nothing: convert it first "
-                    "(gdal_translate -expand rgb)"
-                )
+            refuse_indices(source, "whose differences mean nothing")
+            if not stored_values:
+                refuse_mixed_members(source.paths)
             self.image = onto(source, probs.grid, of=probs.name)
         except BaseException:
             source.close()

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isqrt
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from landseg.classes import ClassMap
 from landseg.crf.energy import CrfOptions
 from landseg.crf.fast import halo as exact_halo
 from landseg.crf.windows import Read, plan_crf, refine_windows
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
+from landseg.tiling.sampling import Sample, plan_sample
 from landseg.tiling.windows import Window, WindowPlan
 
 MIB = 1 << 20
 _BASE = 640 * MIB  # a process before its first window: libraries, GDAL's block cache, the final copy to a COG
 _LARGEST = 2048  # edge of a chosen window: halos cost little by then
 _FADES = 16 / 3  # widths after which influence is small: 64 px of 12, where no pixel's class was seen to change
-_SAMPLE = 128  # edge of a sampled square, in pixels
-_SAMPLES = 3
 
 
 @dataclass(frozen=True)
@@ -130,53 +132,40 @@ def _promise(windows: WindowPlan, options: CrfOptions, halo: int, exact: int) ->
     return "approximate", f"approximate: a halo of {halo} px in place of the exact {exact} px (--halo exact)"
 
 
-def seam_disagreement(
-    read: Read, tiling: CrfTiling, options: CrfOptions, *, pixel_size: tuple[float, float]
-) -> tuple[float | None, str]:
-    """The share of pixels whose class a short halo changes, on sampled squares, and a sentence about it.
+def crf_sample(tiling: CrfTiling) -> Sample | None:
+    """Return the squares on which a short halo is compared with the exact one, or with the longest that fits.
 
-    The squares lie where windows meet, and each is computed with the plan's halo on all its sides and with the exact
-    one, or with the longest that fits the memory. None where that is no longer.
+    None for an exact plan, or where no longer halo fits the memory.
     """
-    margin = min(tiling.exact_halo, (isqrt(tiling.most) - _SAMPLE) // 2)
-    kind = "exact halo" if margin == tiling.exact_halo else "longer halo"
-    if margin <= tiling.halo:
-        return None, "how many pixels a longer halo would change cannot be measured: its window does not fit --memory"
-    changed = pixels = 0
-    for square in _squares(tiling.windows):
-        both = []
-        for halo in (tiling.halo, margin):
-            ((_, found),) = refine_windows(
-                read, [_window(square, halo, tiling.windows.shape)], options, pixel_size=pixel_size
-            )
-            both.append(found.argmax(0))
-        valid = read(square)[2]
-        counted = np.ones(square.shape, np.bool_) if valid is None else valid
-        changed += int((both[0] != both[1])[counted].sum())
-        pixels += int(counted.sum())
-    if not pixels:
-        return None, "how many pixels a longer halo would change is unknown: the sampled squares hold no data"
-    share = changed / pixels
-    return share, f"{share:.3%} of {pixels} sampled pixels get another class than with the {kind} of {margin}"
+    if tiling.mode == "exact":
+        return None
+    return plan_sample(tiling.windows, most=tiling.most, exact_halo=tiling.exact_halo)
 
 
-def _window(core: Rect, halo: int, shape: tuple[int, int]) -> Window:
-    grown = Rect(core.top - halo, core.left - halo, core.height + 2 * halo, core.width + 2 * halo)
-    read = grown.intersection(Rect(0, 0, *shape))
-    assert read is not None, "a core lies inside the raster"
-    return Window(0, core, read)
+@dataclass(frozen=True)
+class Refined:
+    """A refined map as it was written, for comparison with windows of a longer halo.
 
+    Attributes:
+        read: the evidence.
+        options: weights and widths.
+        pixel_size: (height, width) of a pixel, in the unit of the widths.
+        written: class values (h, w) and validity (h, w) of a rectangle of the map.
+        classes: their table.
+    """
 
-def _squares(windows: WindowPlan) -> Iterable[Rect]:
-    """Up to three squares where four windows meet, from near the top left to near the bottom right."""
-    found: dict[Rect, None] = {}
-    for share in np.linspace(0.25, 0.75, _SAMPLES):
-        corner = []
-        for spans, length in zip((windows.y_spans, windows.x_spans), windows.shape, strict=True):
-            borders = [span.core_start for span in spans[1:]] or [length // 2]
-            middle = borders[min(len(borders) - 1, int(share * len(borders)))]
-            start = max(0, min(middle - _SAMPLE // 2, length - _SAMPLE))
-            corner.append((start, min(length, start + _SAMPLE) - start))
-        (top, height), (left, width) = corner
-        found[Rect(top, left, height, width)] = None
-    return found
+    read: Read
+    options: CrfOptions
+    pixel_size: tuple[float, float]
+    written: Callable[[Rect], tuple[NDArray[Any], NDArray[np.bool_]]]
+    classes: ClassMap
+
+    def valid(self, rect: Rect) -> NDArray[np.bool_]:
+        """Return where the map holds data."""
+        return self.written(rect)[1]
+
+    def changed(self, window: Window) -> NDArray[np.bool_]:
+        """Return where the class is another than what the window gives under its core."""
+        ((_, found),) = refine_windows(self.read, [window], self.options, pixel_size=self.pixel_size)
+        differs: NDArray[np.bool_] = self.written(window.core)[0] != self.classes.to_values(found.argmax(0))
+        return differs

@@ -2,6 +2,8 @@
 
 import os
 import re
+import unicodedata
+from pathlib import Path
 from urllib.parse import urlsplit
 
 _BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}  # rasterio would want cloud libraries
@@ -48,3 +50,37 @@ def is_remote(path: str) -> bool:
     """Whether reading goes over the network."""
     cloud = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsiwebhdfs")
     return "://" in path or path.startswith(cloud)
+
+
+def composed(name: str) -> str:
+    """Return a name with its accents in Unicode's composed form: the same name may be written in two.
+
+    >>> composed("Zu\u0308rich") == "Z\u00fcrich"
+    True
+    """
+    return unicodedata.normalize("NFC", name)
+
+
+def as_on_disk(path: Path) -> Path:
+    """Return the path of an existing file or folder whose name may be written in Unicode's other form.
+
+    Lists are written on one machine and read on another, whose file system or copying tool composed the accents, or
+    took them apart. A path that exists stays as it is, and so does one of which there is nothing in either form.
+    """
+    if os.path.lexists(path) or composed(str(path)).isascii():
+        return path
+    found = Path(path.anchor)
+    for part in path.parts[1 if path.anchor else 0 :]:
+        there = found / part
+        if not os.path.lexists(there):
+            there = next((one for one in siblings(there) if composed(one.name) == composed(part)), there)
+        found = there
+    return found if os.path.lexists(found) else path
+
+
+def siblings(path: Path) -> list[Path]:
+    """Return what lies in the folder of a path, sorted; nothing where there is no such folder."""
+    try:
+        return sorted(path.parent.iterdir())
+    except (OSError, ValueError):
+        return []

@@ -11,14 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.classes import ClassMap
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.positions import mover, needed_for, pixel_ratio
-from landseg.geo.source import Pixels, Source, open_source
+from landseg.geo.labelcolors import Colors, label_source
+from landseg.geo.positions import mover, needed_for, offset_on, pixel_ratio
+from landseg.geo.source import Pixels, Source
 
 SAME = 1.25  # where labels are finer than the grid by more than this, the commonest under a pixel is taken
 _MOST = 8  # positions an axis that are looked up under one pixel
 _PART = 1 << 20  # positions worked on at a time
+
+
+Placed = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_] | None]
+"""Values (h, w), where they are data, and where the raster lies; None: everywhere."""
 
 
 class AlignedLabels:
@@ -76,51 +82,63 @@ class AlignedLabels:
 
     def read(self, rect: Rect) -> Pixels:
         """Values (h, w) in the raster's dtype and validity (h, w), under a rectangle of the grid."""
+        values, valid, _ = self.read_placed(rect)
+        return values, valid
+
+    def read_placed(self, rect: Rect) -> Placed:
+        """Values and validity as `read` returns them, and where (h, w) the raster lies; None: everywhere."""
         values = np.zeros(rect.shape, self.source.dtype)
         valid = np.zeros(rect.shape, np.bool_)
         if self._offset is not None:
             placed = self.source.grid.rect.shifted(*self._offset)
             shared = rect.intersection(placed)
+            if shared == rect:
+                found, known = self.source.read(shared.relative_to(placed))
+                return found[0], known, None
+            inside = np.zeros(rect.shape, np.bool_)
             if shared is not None:
                 target = shared.relative_to(rect).slices
                 found, known = self.source.read(shared.relative_to(placed))
-                values[target], valid[target] = found[0], known
-            return values, valid
+                values[target], valid[target], inside[target] = found[0], known, True
+            return values, valid, inside
+        inside = np.zeros(rect.shape, np.bool_)
         rows = max(1, _PART // (rect.width * self._per_axis**2))
         for top in range(rect.top, rect.bottom, rows):
             part = Rect(top, rect.left, min(rows, rect.bottom - top), rect.width)
             target = part.relative_to(rect).slices
-            values[target], valid[target] = self._looked_up(part)
-        return values, valid
+            values[target], valid[target], inside[target] = self._looked_up(part)
+        return values, valid, None if inside.all() else inside
 
-    def _looked_up(self, rect: Rect) -> Pixels:
+    def _looked_up(self, rect: Rect) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
         n = self._per_axis
         at = (np.arange(n) + 0.5) / n
         columns = (np.arange(rect.left, rect.right)[:, None] + at).ravel()
         rows = (np.arange(rect.top, rect.bottom)[:, None] + at).ravel()
         x, y = self._move(*np.meshgrid(columns, rows))
-        values, valid = self._nearest(x, y)
+        values, valid, inside = self._nearest(x, y)
         if n == 1:
-            return values, valid
+            return values, valid, inside
         h, w = rect.shape
-        return _commonest(
-            values.reshape(h, n, w, n).transpose(0, 2, 1, 3).reshape(h, w, n * n),
-            valid.reshape(h, n, w, n).transpose(0, 2, 1, 3).reshape(h, w, n * n),
+        values, valid, inside = (
+            part.reshape(h, n, w, n).transpose(0, 2, 1, 3).reshape(h, w, n * n) for part in (values, valid, inside)
         )
+        return *_commonest(values, valid), np.logical_or.reduce(inside, axis=-1)
 
-    def _nearest(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> Pixels:
-        """The labels that positions (x, y) of the raster's own pixels fall into."""
+    def _nearest(
+        self, x: NDArray[np.float64], y: NDArray[np.float64]
+    ) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.bool_]]:
+        """The labels that positions (x, y) of the raster's own pixels fall into, and which lie inside it."""
         height, width = self.source.grid.shape
         inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         values, valid = np.zeros(x.shape, self.source.dtype), np.zeros(x.shape, np.bool_)
         needed = needed_for(x, y, self.source.grid.rect)
         if needed is None or not inside.any():
-            return values, valid
+            return values, valid, inside
         found, known = self.source.read(needed)
         column = np.floor(x[inside]).astype(np.int64) - needed.left
         row = np.floor(y[inside]).astype(np.int64) - needed.top
         values[inside], valid[inside] = found[0][row, column], known[row, column]
-        return values, valid
+        return values, valid, inside
 
     def _move(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Any, Any]:
         """Positions on the grid to positions in the raster."""
@@ -139,14 +157,22 @@ class AlignedLabels:
         return False
 
 
-def open_labels(paths: str | PathLike[str] | Sequence[str | PathLike[str]], grid: Grid) -> AlignedLabels:
-    """Return the first band of class rasters, on ``grid``.
+def open_labels(
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+    grid: Grid,
+    *,
+    table: ClassMap | None = None,
+    colors: Colors | None = None,
+    truth: bool = True,
+) -> AlignedLabels:
+    """Open label rasters on ``grid``; see `label_source` for what they may be.
 
     Raises:
         RasterError: a file cannot be opened.
+        BandError, ClassError: see `label_source`.
         GridError: see AlignedLabels.
     """
-    source = open_source(paths, bands=[1])
+    source = label_source(paths, table=table, colors=colors, truth=truth)
     try:
         return AlignedLabels(source, grid)
     except BaseException:
@@ -161,7 +187,7 @@ def _whole_offset(labels: Grid, grid: Grid) -> tuple[int, int] | None:
     """
     if (_nowhere(labels) or _nowhere(grid)) and labels.shape == grid.shape:
         return 0, 0
-    return grid.offset_of(labels)
+    return offset_on(grid, labels)
 
 
 def _nowhere(grid: Grid) -> bool:

@@ -14,13 +14,14 @@ import numpy as np
 import shapely
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.errors import CRSError
+from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
-from rasterio.warp import transform_bounds
 
 from landseg.errors import GridError, VectorError
-from landseg.geo.brought import into_crs, into_pixels
-from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.brought import into_pixels
+from landseg.geo.crs import crs_text, transformer
+from landseg.geo.globe import PlacedShapes
+from landseg.geo.grid import Grid, Rect, map_crs
 from landseg.geo.polygonfile import read_polygons
 from landseg.geo.vectorname import is_there
 
@@ -44,9 +45,11 @@ class Aoi:
     polygons: tuple[shapely.Geometry, ...] | None = None
 
     def inside(self, rect: Rect) -> NDArray[np.bool_] | None:
-        """Where in ``rect`` (of the raster's pixels) a pixel's centre lies inside; None where all do."""
+        """Return where in ``rect``, which may be empty, a pixel's centre lies inside: (h, w); None where all do."""
         if self.polygons is None:
             return None
+        if not rect.area:
+            return np.zeros(rect.shape, bool)
         frame = shapely.box(rect.left, rect.top, rect.right, rect.bottom)
         near = [self.polygons[index] for index in self._tree.query(frame, predicate="intersects").tolist()]
         if not near:
@@ -77,8 +80,8 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
         left, bottom, right, top = (float(part) for part in box.groups())
         if not (left < right and bottom < top):
             raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
-        corners = shapely.box(left, bottom, right, top)
-        pixels = list(into_pixels(np.array([corners], dtype=object), grid))
+        corners = np.array([shapely.box(left, bottom, right, top)], dtype=object)
+        pixels = list(into_pixels(_lying_on(PlacedShapes(corners, grid.crs, grid.crs), grid), grid))
         hint = _degrees_hint((left, bottom, right, top), grid)
         rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top), hint)
         straight = grid.transform.is_rectilinear  # of a rotated raster a box is a lozenge of pixels
@@ -99,10 +102,18 @@ def _read_polygons(name: str | Path, grid: Grid) -> list[shapely.Geometry]:
     for note in read.notes:
         _say(f"AOI {note}")
     shapes = read.frame.geometry.explode(index_parts=False)
-    moved = into_crs(np.asarray(shapes, dtype=object), shapes.crs, grid.crs)
-    if not np.isfinite(shapely.total_bounds(moved)).all():
+    lying = _lying_on(PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, map_crs(grid)), grid)
+    if not len(lying):
         raise GridError(f"AOI {name} has no place in the raster's CRS ({crs_text(grid.crs)})")
-    return list(moved)
+    return list(lying)
+
+
+def _lying_on(shapes: PlacedShapes, grid: Grid) -> NDArray[Any]:
+    """The shapes where the raster lies, in single parts; without any that has no place in its CRS."""
+    index, near = shapes.near(grid)
+    if all(shape is shapes.shapes[at] for at, shape in zip(index.tolist(), near, strict=True)):
+        near = shapes.shapes  # nothing had to be brought here: all of them say how far the area reaches
+    return np.asarray(shapely.get_parts(near[~shapely.is_empty(near)]), dtype=object)
 
 
 @lru_cache(maxsize=64)
@@ -118,8 +129,8 @@ def _degrees_hint(box: tuple[float, float, float, float], grid: Grid) -> str:
     if grid.crs is None or not grid.crs.is_projected or not degrees:
         return ""
     try:
-        moved = transform_bounds("OGC:CRS84", grid.crs, *box)
-    except CRSError:
+        moved = transformer("OGC:CRS84", grid.crs).transform_bounds(*box)
+    except (GridError, ProjError):
         moved = (math.inf,) * 4
     near = shapely.box(*moved).intersects(shapely.box(*grid.bounds)) if all(map(math.isfinite, moved)) else False
     there = f"; here these are {','.join(f'{part:.8g}' for part in moved)}" if near else ""

@@ -1,7 +1,7 @@
 """BandTable: the chosen bands of a raster, what they are called, and which of their values are data."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError
+from landseg.geo.nodata import can_hold, holds_nodata
 from landseg.geo.raster import RasterFile
+from landseg.geo.valuetags import ValueTags
 
 _NO_COLOR = frozenset({"undefined", "gray", "alpha"})  # said of any band: near infrared is often called alpha
 _COLORS = frozenset(color.name.lower() for color in ColorInterp) - _NO_COLOR
@@ -23,6 +25,8 @@ class BandTable:
         numbers: 1-based, as on disk.
         default_rgb: what shows true colour in the whole raster, by colour interpretation, else its first
             three bands; None below three.
+        indexed: whether any of them holds indices of a colour table, other than one that shows n as the grey n.
+        values: what stored numbers mean, one a band; empty where nothing is declared.
     """
 
     numbers: tuple[int, ...]
@@ -31,6 +35,13 @@ class BandTable:
     dtypes: tuple[str, ...]
     nodata: tuple[float | None, ...]
     default_rgb: tuple[int, int, int] | None
+    indexed: bool = False
+    values: tuple[ValueTags, ...] = ()
+
+    @property
+    def value_tags(self) -> tuple[ValueTags, ...]:
+        """What each chosen band's stored numbers mean."""
+        return self.values or (ValueTags(),) * len(self.numbers)
 
     @property
     def dtype(self) -> str:
@@ -61,15 +72,15 @@ class BandTable:
         """Where pixels (C, h, w) hold data by their values alone: boolean (h, w).
 
         NaN and infinity never are. Unsigned integers equal to nodata are not where every band is: 0 in one
-        channel of a dark roof is data. Of other dtypes one band is enough.
+        channel of a dark roof is data. Of other dtypes one band is enough. `holds_nodata` says what is equal.
         """
         result = np.ones(pixels.shape[1:], dtype=np.bool_)
         if pixels.dtype.kind == "f":
             np.isfinite(pixels).all(axis=0, out=result)
         hits = [
-            band == _as_dtype(value, pixels.dtype)
-            for band, value in zip(pixels, self.nodata, strict=True)
-            if value is not None and _fits(value, pixels.dtype)
+            holds_nodata(band, value, dtype)
+            for band, dtype, value in zip(pixels, self.dtypes, self.nodata, strict=True)
+            if value is not None and can_hold(dtype, value)
         ]
         if hits:
             combine = np.logical_and if pixels.dtype.kind == "u" else np.logical_or
@@ -87,36 +98,45 @@ def band_table(file: RasterFile, bands: Sequence[int] | None) -> BandTable:
     count = len(info.dtypes)
     everything = tuple(range(1, count + 1))
     opaque = tuple(n for n in everything if info.colorinterp[n - 1] != "alpha") or everything
-    numbers = opaque if bands is None else tuple(bands)
+    colors = {color: number for number, color in reversed(list(enumerate(info.colorinterp, start=1)))}
+    named = tuple(colors[color] for color in ("red", "green", "blue") if color in colors)
+    rgb = named if len(named) == 3 else opaque[:3]
+    shown = (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None
+    table = BandTable(everything, info.names, info.colorinterp, info.dtypes, info.nodata, shown, values=info.values)
+    chosen = picked(table, opaque if bands is None else bands, file.label)
+    indices = (number for number in chosen.numbers if info.colorinterp[number - 1] == "palette")
+    return replace(chosen, indexed=any(not _is_grey(file, number) for number in indices))
+
+
+def picked(table: BandTable, bands: Sequence[int] | None, name: str) -> BandTable:
+    """Return the part of a whole raster's table that has the 1-based `bands`, in their order; None: all of it.
+
+    Raises:
+        BandError: a band that the raster called `name` does not have, or none at all.
+    """
+    count = len(table.numbers)
+    numbers = table.numbers if bands is None else tuple(bands)
     wrong = [number for number in numbers if not 1 <= number <= count]
     if wrong or not numbers:
         asked = f"band {wrong[0]}" if wrong else "no band"
         has = f"{count} band{'s' * (count > 1)}"
-        raise BandError(f"{file.label} has {has}, but {asked} was asked for: use 1 to {count}")
-    colors = {color: number for number, color in reversed(list(enumerate(info.colorinterp, start=1)))}
-    named = tuple(colors[color] for color in ("red", "green", "blue") if color in colors)
-    rgb = named if len(named) == 3 else opaque[:3]
+        raise BandError(f"{name} has {has}, but {asked} was asked for: use 1 to {count}")
 
     def pick(values: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(values[number - 1] for number in numbers)
 
-    return BandTable(
-        numbers,
-        pick(info.names),
-        pick(info.colorinterp),
-        pick(info.dtypes),
-        pick(info.nodata),
-        (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None,
+    return replace(
+        table,
+        numbers=numbers,
+        names=pick(table.names),
+        colorinterp=pick(table.colorinterp),
+        dtypes=pick(table.dtypes),
+        nodata=pick(table.nodata),
+        values=pick(table.value_tags),
     )
 
 
-def _fits(value: float, dtype: np.dtype[Any]) -> bool:
-    """Whether a pixel can be equal to `value`: NaN never is, and -9999 does not occur in bytes."""
-    if dtype.kind == "f":
-        return not np.isnan(value)
-    return float(value).is_integer() and np.iinfo(dtype).min <= value <= np.iinfo(dtype).max
-
-
-def _as_dtype(value: float, dtype: np.dtype[Any]) -> Any:
-    with np.errstate(over="ignore"):
-        return dtype.type(value) if dtype.kind == "f" else dtype.type(int(value))
+def _is_grey(file: RasterFile, number: int) -> bool:
+    """Whether a band's colour table shows every value n as the grey n, so that its values are brightness."""
+    table = file.palette(number) or {}
+    return bool(table) and all(color[:3] == (value,) * 3 for value, color in table.items())

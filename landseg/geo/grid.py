@@ -1,6 +1,7 @@
 """Rect and Grid: pixel rectangles and georeferenced pixel grids. Pure arithmetic, no files."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -12,6 +13,8 @@ from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from landseg.errors import GridError
+from landseg.geo.crs import Floats, as_pyproj, degree, transformer, unit_m
+from landseg.geo.crs import crs_text as crs_text
 from landseg.geo.horizontal import same_place
 
 SAME_PIXEL = 0.05  # a twentieth of a pixel: below it two grids count as one (rounding in stored transforms)
@@ -172,11 +175,10 @@ class Grid:
         """
         if self.crs is None:
             return None
-        crs = pyproj.CRS.from_user_input(self.crs)
-        across, down = self._centre_edges(crs) or (math.nan, math.nan)
-        if not (math.isfinite(across) and math.isfinite(down)):
-            unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info and not crs.is_geographic else 0.0
-            return math.sqrt(abs(self.transform.determinant)) * unit or None
+        edges = self._centre_edges()
+        if edges is None:
+            return math.sqrt(abs(self.transform.determinant)) * self._unit_m or None
+        across, down = edges
         return math.sqrt(across * down) or None
 
     @cached_property
@@ -184,12 +186,11 @@ class Grid:
         """(height, width) of the centre pixel in metres on the ground; None where the CRS cannot say."""
         if self.crs is None:
             return None
-        crs = pyproj.CRS.from_user_input(self.crs)
-        across, down = self._centre_edges(crs) or (math.nan, math.nan)
-        if not (math.isfinite(across) and math.isfinite(down)):
-            unit = crs.axis_info[0].unit_conversion_factor if crs.axis_info and not crs.is_geographic else 0.0
+        edges = self._centre_edges()
+        if edges is None:
             a, b, _, d, e, _ = tuple(self.transform)[:6]
-            across, down = math.hypot(a, d) * unit, math.hypot(b, e) * unit
+            edges = math.hypot(a, d) * self._unit_m, math.hypot(b, e) * self._unit_m
+        across, down = edges
         return (down, across) if across and down else None
 
     @property
@@ -258,19 +259,56 @@ class Grid:
     def _corners(self) -> tuple[tuple[int, int], ...]:
         return (0, 0), (self.width, 0), (0, self.height), (self.width, self.height)
 
-    def _centre_edges(self, crs: pyproj.CRS) -> tuple[float, float] | None:
+    @property
+    def _unit_m(self) -> float:
+        """Metres in a unit of the CRS; 0 where it cannot say."""
+        return unit_m(as_pyproj(self.crs)) or 0.0
+
+    def _centre_edges(self) -> tuple[float, float] | None:
         """Both edges of the centre pixel in metres, or None where the CRS has no place on the globe."""
+        edges = self.edges_m([self.width / 2], [self.height / 2])
+        if edges is None or not np.isfinite(edges).all():
+            return None
+        across, down = edges[0].tolist()
+        return across, down
+
+    def edges_m(self, columns: Sequence[float], rows: Sequence[float]) -> Floats | None:
+        """Return the metres on the ground from column to column and from row to row at some positions, (N, 2).
+
+        nan where a position has no place on the globe; None where the CRS has none at all.
+        """
+        crs = as_pyproj(self.crs)
         base, geod = crs.geodetic_crs, crs.get_geod()
         if base is None or geod is None:
             return None
-        col, row = self.width / 2, self.height / 2
-        ends = ((col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5))
+        ends = [
+            end
+            for col, row in zip(columns, rows, strict=True)
+            for end in ((col - 0.5, row), (col + 0.5, row), (col, row - 0.5), (col, row + 0.5))
+        ]
         xs, ys = np.array([self.transform @ end for end in ends]).T
-        lon, lat = pyproj.Transformer.from_crs(crs, base, always_xy=True).transform(xs, ys)
-        if not np.isfinite([*lon, *lat]).all() or np.abs(lat).max() > 90:
-            return None
-        _, _, edges = geod.inv(lon[[0, 2]], lat[[0, 2]], lon[[1, 3]], lat[[1, 3]])
-        return float(edges[0]), float(edges[1])
+        lon, lat = (np.asarray(side) * degree(base) for side in transformer(crs, base).transform(xs, ys))
+        there = np.isfinite(lon) & np.isfinite(lat) & (np.abs(lat) <= 90)
+        lon, lat = np.where(there, lon, np.nan).reshape(-1, 2), np.where(there, lat, np.nan).reshape(-1, 2)
+        found = np.asarray(geod.inv(lon[:, 0], lat[:, 0], lon[:, 1], lat[:, 1])[2], np.float64).reshape(-1, 2)
+        found[~there.reshape(-1, 4).all(axis=1)] = np.nan
+        return found
+
+
+def placed(transform: Affine, points: Floats) -> Floats:
+    """Return points (N, 2), x and y, through a transform.
+
+    >>> placed(Affine.translation(10, 0), np.array([[1.0, 2.0]])).tolist()
+    [[11.0, 2.0]]
+    """
+    x, y = points.T
+    t = transform
+    return np.stack([t.a * x + t.b * y + t.c, t.d * x + t.e * y + t.f], axis=1)
+
+
+def map_crs(grid: Grid) -> pyproj.CRS | None:
+    """Return the CRS of a grid as pyproj has it, in all its details; None where the grid has none."""
+    return None if grid.crs is None else pyproj.CRS.from_wkt(grid.crs.to_wkt(version="WKT2_2019"))
 
 
 def scaled_size(size: int, factor: float) -> int:
@@ -285,14 +323,6 @@ def metres_text(metres: float | None) -> str:
     ('0.149 m', '30 m', 'unknown resolution')
     """
     return "unknown resolution" if metres is None else f"{metres:.3g} m"
-
-
-def crs_text(crs: CRS | None) -> str:
-    """The short name of a CRS: "EPSG:32633", its own name, or "no CRS"."""
-    if crs is None:
-        return "no CRS"
-    authority = crs.to_authority()
-    return ":".join(authority) if authority else str(pyproj.CRS.from_user_input(crs).name)
 
 
 def _points(gcps: tuple[ControlPoint, ...]) -> list[GroundControlPoint]:

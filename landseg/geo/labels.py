@@ -13,8 +13,10 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.errors import ClassError, VectorError
-from landseg.geo.brought import into_crs, into_pixels
-from landseg.geo.grid import Grid, crs_text
+from landseg.geo.brought import into_pixels
+from landseg.geo.crs import crs_text
+from landseg.geo.globe import PlacedShapes
+from landseg.geo.grid import Grid
 from landseg.geo.horizontal import same_place
 from landseg.geo.polygonfile import read_polygons
 
@@ -53,7 +55,7 @@ class PolygonLabels:
         self._reset()
 
     def _reset(self) -> None:
-        self._moved: dict[Any, tuple[NDArray[Any], shapely.STRtree]] = {}  # by CRS
+        self._moved: dict[Any, PlacedShapes] = {}  # by CRS
         self._lock = threading.Lock()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -175,13 +177,8 @@ class PolygonLabels:
         with self._lock:
             key = next((crs for crs in self._moved if same_place(crs, grid.crs)), grid.crs)
             if key not in self._moved:
-                moved = into_crs(self._shapes, self._crs, grid.crs)
-                placed = moved.copy()
-                placed[~np.isfinite(shapely.bounds(moved)).all(axis=1)] = None  # without a place there
-                self._moved[key] = moved, shapely.STRtree(placed)
-            shapes, tree = self._moved[key]
-            numbers = np.sort(tree.query(_outline(grid), predicate="intersects"))
-            return numbers, shapes[numbers]
+                self._moved[key] = PlacedShapes(self._shapes, self._crs, grid.crs)
+            return self._moved[key].near(grid)
 
 
 def pixel_grid(grid: Grid) -> Grid:
@@ -201,8 +198,3 @@ def _text(value: Any) -> str | None:
         return str(int(value)) if float(value).is_integer() else str(value)
     text = str(value)
     return text if text.strip() else None
-
-
-def _outline(grid: Grid) -> object:
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    return shapely.Polygon([grid.map_transform @ corner for corner in corners])

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.classes import IGNORE_INDEX, MAX_CLASSES, ClassMap
+from landseg.classes import COLOR, IGNORE_INDEX, MAX_CLASSES, ClassMap, shown_value
 from landseg.errors import ClassError, GridError
 from landseg.geo.aligned import AlignedLabels
 from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.labelcolors import Colors, file_of, label_source
 from landseg.geo.labels import PolygonLabels, pixel_grid
+from landseg.geo.leftout import Masks, Reason
 from landseg.geo.legend import read_legend
-from landseg.geo.source import FileSource
 from landseg.geo.vectorname import stem_of
 
 Known = tuple[NDArray[Any], NDArray[np.bool_]]
@@ -32,9 +33,14 @@ class LabelValues(ABC):
 
     note: str | None = None
 
-    @abstractmethod
     def read(self, rect: Rect) -> Known:
         """The values under a rectangle of the image."""
+        values, masks = self.read_reasons(rect)
+        return values, ~np.logical_or.reduce(list(masks.values()))
+
+    @abstractmethod
+    def read_reasons(self, rect: Rect) -> tuple[NDArray[Any], Masks]:
+        """Return the values (h, w) under a rectangle of the image, and where and why there is none."""
 
     def close(self) -> None:
         """Close every file."""
@@ -44,17 +50,23 @@ class LabelValues(ABC):
 class RasterValues(LabelValues):
     """A label raster's values.
 
+    Args:
+        path: of the raster.
+        grid: of the image.
+        table: the classes, as far as they are known (see `label_source`).
+        colors: the raster is a picture in these colours.
+
     Raises:
         RasterError: it cannot be opened.
-        ClassError: it has several bands.
+        BandError, ClassError: see `label_source`.
         GridError: it is elsewhere, or of another size without saying where it lies.
     """
 
-    def __init__(self, path: Path, grid: Grid) -> None:
-        source = FileSource(path)
+    def __init__(
+        self, path: Path, grid: Grid, *, table: ClassMap | None = None, colors: Colors | None = None
+    ) -> None:
+        source = label_source(path, table=table, colors=colors)
         try:
-            if source.count != 1:
-                raise ClassError(f"{path.name} has {source.count} bands: expected a class raster with one")
             theirs = source.grid
             if grid.shape != theirs.shape and (_nowhere(grid) or _nowhere(theirs)):
                 raise GridError(
@@ -66,12 +78,16 @@ class RasterValues(LabelValues):
             source.close()
             raise
         self.note = None if theirs.same_as(grid) or _nowhere(grid) or _nowhere(theirs) else self._labels.note
-        self.legend = read_legend(source.file)
-        palette = source.file.palette(1) or {}
+        file = file_of(source)
+        self.legend = None if file is None else read_legend(file.file)
+        palette = (None if file is None else file.file.palette(1)) or {}
         self.palette = {value: color[:3] for value, color in palette.items()}
 
-    def read(self, rect: Rect) -> Known:
-        return self._labels.read(rect)
+    def read_reasons(self, rect: Rect) -> tuple[NDArray[Any], Masks]:
+        values, valid, inside = self._labels.read_placed(rect)
+        if inside is None:
+            return values, {Reason.NO_DATA: ~valid}
+        return values, {Reason.OUTSIDE_LABELS: ~inside, Reason.NO_DATA: inside & ~valid}
 
     def close(self) -> None:
         self._labels.source.close()
@@ -144,9 +160,9 @@ class _Burnt(LabelValues):
     def __init__(self, drawn: Drawn, placed: PolygonLabels, grid: Grid) -> None:
         self._drawn, self._placed, self._pixels = drawn, placed, pixel_grid(grid)
 
-    def read(self, rect: Rect) -> Known:
+    def read_reasons(self, rect: Rect) -> tuple[NDArray[Any], Masks]:
         codes = self._drawn.burn(self._placed, self._pixels.crop(rect))
-        return codes, codes != IGNORE_INDEX
+        return codes, {Reason.OUTSIDE_LABELS: codes == IGNORE_INDEX}
 
 
 class Meaning:
@@ -165,7 +181,7 @@ class Meaning:
 
     def text(self, value: float) -> str:
         """The value for a sentence: a number, or an entry of a column."""
-        return self._texts.get(value, f"{value:g}")
+        return self._texts.get(value, f"{value:g}" if value > COLOR else shown_value(value))
 
     def index(self, value: float) -> int | None:
         """The class index of a value, IGNORE_INDEX where it means unknown, None where it has no class."""
@@ -174,8 +190,7 @@ class Meaning:
             return self._by_text.get(text, self._by_text.get(text.removesuffix(".0")))
         if value in self.classes.values:
             return self.classes.values.index(int(value))
-        unknown = value in self.classes.ignore or value == self.classes.nodata
-        return IGNORE_INDEX if unknown else None
+        return IGNORE_INDEX if value in self.classes.ignore else None
 
     def indices(self, values: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[np.uint8]:
         """Class indices (h, w); IGNORE_INDEX where unknown, or of no class."""

@@ -57,6 +57,18 @@ def own_legend(file: RasterFile) -> ClassMap | None:
         return None  # changed by hand: what else the raster says may still be right
 
 
+def declared_nodata(file: RasterFile, classes: ClassMap | None = None) -> float | None:
+    """Return what a class raster of one band itself says is no data; None where it says nothing.
+
+    That is its nodata; in a raster that carries landseg's own table and has lost its nodata, the value that landseg
+    writes, unless it is a class of ``classes``. A table that lies elsewhere says nothing of the kind.
+    """
+    nodata = file.info.nodata[0]
+    if nodata is not None or (own := own_legend(file)) is None or len(file.info.dtypes) > 1:
+        return nodata
+    return None if classes is not None and own.nodata in classes.values else own.nodata
+
+
 def is_class_raster(file: RasterFile) -> bool:
     """Whether a raster of one band says that it holds classes: by names, or by landseg's table with its colours.
 

@@ -11,14 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
-from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.positions import mover, needed_for, pixel_ratio
+from landseg.geo.crs import as_pyproj
+from landseg.geo.globe import turns_of
+from landseg.geo.grid import SAME_PIXEL, Grid, Rect, crs_text
+from landseg.geo.positions import beside, mover, needed_for, outline_on, pixel_ratio, turn_of
 from landseg.geo.resample import finish, work_dtype
+from landseg.geo.rescaled import RescaledSource, brought_over
 from landseg.geo.source import FileSource, Pixels, Source
+from landseg.geo.valuetags import tags_text
 
-EDGE_POINTS = 33  # along each edge of a member, to find the extent of its curved outline
 WARP_PIXELS = 1 << 20  # a warped rectangle is worked on in parts of at most so many pixels
 WARP_READ = 1 << 23  # input pixels held for one of them
+_TORN = 0.01  # of a mosaic wider than half the globe: with less in it, its members are neighbours on the ground
+_MOST = (1 << 31) - 1  # rows or columns that a raster can have
 SHRINK = 1.25  # a member whose pixels are smaller than the mosaic's by more than this is averaged first
 
 
@@ -33,29 +38,45 @@ class _Member:
 class MosaicSource(Source):
     """Several rasters as one: the first one's pixels, extended to hold them all; the first valid pixel wins.
 
+    Members that declare another scale and offset are brought over to the first one's, unless stored values are asked
+    for: the mosaic then holds floats.
+
     Raises:
-        BandError: members with other bands, dtypes or colours than the first.
+        BandError: members with other bands, dtypes or colours than the first, or of which some alone declare a scale.
         GridError: a member that cannot be placed, because it or the first has no CRS.
     """
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]], bands: Sequence[int] | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str | os.PathLike[str]],
+        bands: Sequence[int] | None = None,
+        *,
+        stored_values: bool = False,
+    ) -> None:
         opened: list[FileSource] = []
         try:
             for path in paths:
                 opened.append(FileSource(path, bands))
                 _check_bands(opened[0], opened[-1])
-            members = [_place(source, opened[0]) for source in opened]
+            alike = opened if stored_values else [_like_first(source, opened[0]) for source in opened]
+            members = _short_way([_place(source, opened[0]) for source in alike], opened[0].grid)
+            extent = _extent(members, opened[0])
         except BaseException:
             for source in opened:
                 source.close()
             raise
         first = opened[0]
-        extent = members[0].rect
-        for member in members[1:]:
-            extent = extent.union(member.rect)
         self._members = [_Member(member.source, member.rect.relative_to(extent)) for member in members]
         name = f"{first.name} and {len(opened) - 1} more"
-        super().__init__(name, sum((s.paths for s in opened), ()), first.grid.crop(extent), first.bands)
+        paths_of = sum((s.paths for s in opened), ())
+        dtype = np.result_type(*(source.dtype for source in alike)).name
+        super().__init__(name, paths_of, first.grid.crop(extent), first.bands, dtype=dtype)
+        self._indexed = next((source.name for source in opened if source.bands.indexed), None)
+        self.notes = _notes([source for source in alike if isinstance(source, RescaledSource)], first)
+
+    @property
+    def indexed(self) -> str | None:
+        return self._indexed
 
     def close(self) -> None:
         for member in self._members:
@@ -88,8 +109,10 @@ class WarpedSource(Source):
     """
 
     def __init__(self, base: Source, grid: Grid) -> None:
-        super().__init__(base.name, base.paths, grid, base.bands)
+        super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
+        self.notes = base.notes
         step = pixel_ratio(base.grid, grid)
+        self.original = base
         self.base = base.at_scale(step) if step > SHRINK else base
         self._local = threading.local()
 
@@ -151,18 +174,39 @@ class WarpedSource(Source):
         return self.base._files()
 
 
+def _like_first(source: FileSource, first: FileSource) -> Source:
+    """The source with its stored numbers as the first one has them."""
+    return brought_over(source, first.bands.value_tags, like=first.name)
+
+
+def _notes(moved: Sequence[RescaledSource], first: FileSource) -> tuple[str, ...]:
+    """A sentence about the members that were brought over, by the tags that they declare."""
+    kinds: dict[str, list[str]] = {}
+    for source in moved:
+        kinds.setdefault(tags_text(source.base.bands.value_tags), []).append(source.name)
+    others = {text: f" and {len(names) - 1} more" if len(names) > 1 else "" for text, names in kinds.items()}
+    said = [f"{text} ({names[0]}{others[text]})" for text, names in kinds.items()]
+    return (f"{'; '.join(said)} brought over to {tags_text(first.bands.value_tags)} ({first.name})",) if said else ()
+
+
 def _check_bands(first: FileSource, other: FileSource) -> None:
     if first.count != other.count:
         has = f"{other.name} has {other.count} bands, but {first.name} has {first.count}"
         raise BandError(f"{has}: a mosaic needs as many in all; choose them with --bands, or do them apart")
     if first.dtype != other.dtype:
         has = f"{other.name} holds {other.dtype} pixels, but {first.name} {first.dtype}"
-        raise BandError(f"{has}: a mosaic needs one dtype; convert one of the two, or do them apart")
+        raise BandError(f"{has}: a mosaic needs one dtype; convert one of the two, or do them apart{_apart(other)}")
     found = first.bands.contradiction(other.bands)
     if found is not None:
         mine, its = (", ".join(name or "unnamed" for name in names) for names in found)
         has = f"{other.name} has the bands {its}, but {first.name} has {mine}"
-        raise BandError(f"{has}: a mosaic needs one order in all; {_reordering(first, other, *found)}do them apart")
+        way = f"{_reordering(first, other, *found)}do them apart{_apart(other)}"
+        raise BandError(f"{has}: a mosaic needs one order in all; {way}")
+
+
+def _apart(other: FileSource) -> str:
+    """What else several rasters of one band may be."""
+    return ", or read them as the bands of one raster with --stack" if other.count == 1 else ""
 
 
 def _reordering(first: FileSource, other: FileSource, mine: tuple[str, ...], its: tuple[str, ...]) -> str:
@@ -179,7 +223,7 @@ def _reordering(first: FileSource, other: FileSource, mine: tuple[str, ...], its
 
 def _place(source: Source, first: Source) -> _Member:
     """Where `source` lies on the grid of `first`, warped onto it where its pixels are not that grid's."""
-    offset = first.grid.offset_of(source.grid)
+    offset = first.grid.offset_of(beside(first.grid, source.grid))
     if offset is not None:
         return _Member(source, source.grid.rect.shifted(*offset))
     if (source.grid.crs is None) != (first.grid.crs is None):
@@ -197,18 +241,65 @@ def extent_on(grid: Grid, other: Grid) -> Rect | None:
 
     None where some of its outline has no place in the CRS of ``grid``.
     """
-    x, y = mover(other, grid)(*_outline(other))
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+    outline = outline_on(grid, other)
+    if outline is None:
         return None
+    x, y = outline
     top, left = math.floor(y.min()), math.floor(x.min())
     return Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
 
 
-def _outline(grid: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    along = np.linspace(0, 1, EDGE_POINTS)
-    ends = np.repeat([0.0, 1.0], EDGE_POINTS)
-    x, y = np.concatenate([np.tile(along, 2), ends]), np.concatenate([ends, np.tile(along, 2)])
-    return x * grid.width, y * grid.height
+def _short_way(members: list[_Member], grid: Grid) -> list[_Member]:
+    """The members of a mosaic by whole turns of the globe nearer to each other, where that makes it narrower."""
+    turn = turn_of(grid)
+    if turn is None or turn[1]:
+        return members
+    around = abs(turn[0])
+    left = np.array([member.rect.left for member in members], np.float64)
+    right = np.array([member.rect.right for member in members], np.float64)
+    turns = turns_of(left, right, around)
+    narrower = np.ptp([*(left + turns * around), *(right + turns * around)])
+    if narrower >= np.ptp([*left, *right]) * (1 - 1e-9):
+        return members
+    return [_moved(member, count * around, grid) for member, count in zip(members, turns.tolist(), strict=True)]
+
+
+def _moved(member: _Member, columns: float, grid: Grid) -> _Member:
+    """A member some columns further to the right, which may be no whole number."""
+    whole = round(columns)
+    if abs(columns - whole) <= SAME_PIXEL or not columns:
+        rect = member.rect.shifted(0, whole)
+        if not isinstance(member.source, WarpedSource):
+            return _Member(member.source, rect)
+    else:
+        left, right = math.floor(member.rect.left + columns), math.ceil(member.rect.right + columns)
+        rect = Rect(member.rect.top, left, member.rect.height, right - left)
+    base = member.source.original if isinstance(member.source, WarpedSource) else member.source
+    return _Member(WarpedSource(base, grid.crop(rect)), rect)
+
+
+def _extent(members: Sequence[_Member], first: Source) -> Rect:
+    """The rectangle of the first one's pixels that holds all members.
+
+    Raises:
+        GridError: it is larger than any raster can be, or goes around the globe between neighbours.
+    """
+    extent, held = members[0].rect, 0
+    for member in members:
+        extent, held = extent.union(member.rect), held + member.rect.area
+    crs = None if first.grid.crs is None else as_pyproj(first.grid.crs)
+    geod, edges = None if crs is None else crs.get_geod(), first.grid.pixel_size_m
+    torn = False
+    if turn_of(first.grid) is None and geod is not None and edges is not None and held < _TORN * extent.area:
+        torn = max(extent.height * edges[0], extent.width * edges[1]) > math.pi * geod.a
+    if torn or max(extent.shape) > _MOST:
+        size = f"{extent.width:,} x {extent.height:,} pixels"
+        raise GridError(
+            f"{first.name} and the others would make a mosaic of {size} in its {crs_text(first.grid.crs)}, nearly "
+            "all of it empty: bring them into a coordinate system in which they are neighbours (gdalwarp -t_srs), or "
+            "do them apart"
+        )
+    return extent
 
 
 def _halves(rect: Rect) -> list[Rect]:

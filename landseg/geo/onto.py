@@ -10,6 +10,7 @@ from affine import Affine
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.mosaic import WarpedSource, extent_on
+from landseg.geo.positions import offset_on
 from landseg.geo.source import Pixels, Source
 
 
@@ -17,7 +18,8 @@ class ShiftedSource(Source):
     """Another source with this grid's pixels, that begins and ends elsewhere; beyond it nothing is valid."""
 
     def __init__(self, base: Source, grid: Grid, place: Rect) -> None:
-        super().__init__(base.name, base.paths, grid, base.bands)
+        super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
+        self.notes = base.notes
         self.base = base
         self._place = place
 
@@ -55,7 +57,7 @@ def onto(source: Source, grid: Grid, *, of: str) -> Source:
     if nowhere and here.shape != there.shape:
         has = f"{source.name} has {here.width} x {here.height} pixels, {of} has {there.width} x {there.height}"
         raise GridError(f"{has}, and no georeference says where they meet: give imagery of the same size")
-    offset = there.offset_of(here)
+    offset = offset_on(there, here)
     place = extent_on(there, here) if offset is None else here.rect.shifted(*offset)
     if place is None or place.intersection(there.rect) is None:
         raise GridError(

@@ -24,7 +24,8 @@ class ProbsFile:
 
     Attributes:
         source: the bands as they are stored.
-        classes: the table that the raster carries, else the one given, else values from 1 on and the bands' names.
+        classes: by band: the table given, in the order of the one that the raster carries where both have the same
+            values; else the one of the two that there is, else values from 1 on and the bands' names.
         told: whether the table is one that the raster or the caller told.
 
     Raises:
@@ -43,7 +44,7 @@ class ProbsFile:
             self._refuse_others(count)
             carried = self.tags.get(CLASSES)
             self.told = carried is not None or classes is not None
-            self.classes = classes or (_from_bands(self.source.band_names) if carried is None else _table(carried))
+            self.classes = _by_band(classes, None if carried is None else _table(carried), self.source.band_names)
             if len(self.classes) != count:
                 names = ", ".join(self.classes.names)
                 raise ClassError(
@@ -93,6 +94,17 @@ class ProbsFile:
             )
         return np.clip(probs, 0.0, 1.0), valid
 
+    def read_normalized(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Return probabilities (K, h, w) whose sum is 1 wherever there is data, to be judged, and validity (h, w).
+
+        What is stored is rounded, most of all in steps of 1/255, so that its sum is not quite 1.
+
+        Raises:
+            BandError: as `read`.
+        """
+        probs, valid = self.read(rect)
+        return normalized(probs), valid
+
     def close(self) -> None:
         """Close the file."""
         self.source.close()
@@ -112,12 +124,29 @@ class ProbsFile:
             raise BandError(f"{self.name} holds {dtype} pixels, not 8 bits in steps of 1/255 or floats: {_HOW}")
 
 
+def normalized(probs: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return probabilities (K, ...) divided by their sum; 0 where they all are."""
+    total = probs.sum(0)
+    shares: NDArray[np.float64] = np.divide(probs, total, out=np.zeros_like(probs), where=total > 0)
+    return shares
+
+
 def _table(text: str) -> ClassMap:
     try:
         found: Any = read_json(text)
     except ValueError as error:
         raise ClassError(f"the tag {CLASSES} holds no class table: {error}; name the model with --model") from error
     return ClassMap.from_json(found)
+
+
+def _by_band(given: ClassMap | None, carried: ClassMap | None, names: tuple[str | None, ...]) -> ClassMap:
+    """The classes of the bands: a table that is given may list them in another order than the raster has them."""
+    if given is None:
+        return _from_bands(names) if carried is None else carried
+    if carried is None or set(given.values) != set(carried.values):
+        return given
+    by_value = dict(zip(given.values, given.classes, strict=True))
+    return ClassMap(tuple(by_value[value] for value in carried.values), given.ignore)
 
 
 def _from_bands(names: tuple[str | None, ...]) -> ClassMap:

@@ -63,4 +63,3 @@ def build_extra(extra: Path) -> list[Move]:
     for file in files:
         sync_file(file)
     return [(file, extra.with_name(file.name)) for file in files]
-

@@ -1,12 +1,15 @@
 """RasterFile: the one place where landseg opens rasters: a dataset a thread, failures as sentences."""
 
+import logging
 import os
+import re
+import stat
 import threading
 import warnings
 import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -14,17 +17,23 @@ import numpy as np
 import rasterio
 from numpy.typing import NDArray
 from rasterio._err import CPLE_BaseError
+from rasterio.dtypes import in_dtype_range
 from rasterio.enums import Resampling
 from rasterio.env import set_gdal_config
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
-from landseg.errors import BandError, GridError, RasterError
-from landseg.geo.address import gdal_path, is_remote, label, without_queries
+from landseg.errors import BandError, GridError, LandsegError, RasterError
+from landseg.geo.address import composed, gdal_path, is_remote, label, siblings
+from landseg.geo.failures import open_failure, read_failure, reason
+from landseg.geo.gaps import Footprints, Opened, Presence, presences
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
 from landseg.geo.png import png_damage
-from landseg.geo.vrt import missing_member
+from landseg.geo.tiffnodata import integer_nodata
+from landseg.geo.tileindex import read_index
+from landseg.geo.valuetags import ValueTags
+from landseg.geo.vrt import missing_member, virtual_at
 from landseg.replacement import refuse_unfinished
 
 CACHE_MIB = 256
@@ -40,10 +49,14 @@ _OPTIONS = {
     "VSI_CACHE": "TRUE",
 }
 _REMOTE_OPTIONS = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR"}  # a folder listing is a request, or a hang
+_TILE_INDEX = "GTI"
+_MOSAICS = ("VRT", "STACIT", _TILE_INDEX)  # drivers that say of what members a raster is made
+_AXES = ("x", "y", "lat", "lon", "latitude", "longitude", "time", "band", "crs", "spatial_ref")
 _SIDECARS = (".aux.xml", ".ovr")  # written by viewers, without changing a pixel
 _ERRORS = (RasterioError, CPLE_BaseError, OSError, ValueError)
 
 Read = TypeVar("Read")
+_log = logging.getLogger(__name__)
 _opening = threading.Lock()  # warnings.catch_warnings changes the whole process
 
 if "GDAL_CACHEMAX" not in os.environ:
@@ -69,6 +82,8 @@ class RasterInfo:
         overviews: the first band's, as factors of reduction.
         files: the file and everything that GDAL reads with it, such as a VRT's members.
         tags: the metadata of the whole raster.
+        values: what stored numbers mean: the declared scale and offset of each band.
+        gaps: whether it is a mosaic that may be empty between its members, and has no nodata value to say where.
     """
 
     grid: Grid
@@ -82,6 +97,8 @@ class RasterInfo:
     overviews: tuple[int, ...]
     files: tuple[str, ...]
     tags: dict[str, str]
+    values: tuple[ValueTags, ...]
+    gaps: bool = False
 
 
 class _Handle:
@@ -97,17 +114,26 @@ class RasterFile:
 
     Every thread gets a dataset of its own, opened at its first read; a forked process opens anew.
 
+    Args:
+        path: anything that GDAL opens.
+        members: look for gaps between the members of a mosaic.
+
     Raises:
         RasterError: the raster cannot be opened.
         BandError: it holds no bands, or complex numbers.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, members: bool = True) -> None:
         self.path = gdal_path(path)
         self.label = label(path)
         self._local = threading.local()
         self._handles: weakref.WeakSet[_Handle] = weakref.WeakSet()
         self._closed = False
+        self._members = members
+        self._opened: dict[str, Opened | None] = {}
+        self._documents: dict[str, RasterFile] = {}
+        self.presence: tuple[Presence | None, ...] = ()
+        """Of each band, where members of a mosaic lie; None where there is no gap."""
         refuse_unfinished(self.path, RasterError)
         self.info = self._inspect()
 
@@ -123,12 +149,29 @@ class RasterFile:
         return self._read(rect, lambda data, window: data.read(list(bands), window=window, out_dtype=dtype))
 
     def read_mask(self, band: int, rect: Rect) -> NDArray[np.bool_]:
-        """Where GDAL's mask of a 1-based band is above 0: boolean (h, w).
+        """Return where GDAL's mask of a 1-based band is above 0 and a member of a mosaic lies: boolean (h, w).
 
         Raises:
             RasterError: any part of it cannot be read.
         """
-        return self._read(rect, lambda data, window: data.read_masks(band, window=window) > 0)
+        mask = self._read(rect, lambda data, window: data.read_masks(band, window=window) > 0)
+        return mask & self.read_covered([band], rect) if self.info.gaps else mask
+
+    def read_covered(
+        self, bands: Sequence[int], rect: Rect, shape: tuple[int, int] | None = None
+    ) -> NDArray[np.bool_]:
+        """Return where members of a mosaic lie in all of the 1-based `bands`: boolean (h, w), of `shape` if given.
+
+        Bands with a nodata value are left out: that value fills their gaps. Of several pixels the middle one counts.
+        """
+        height, width = shape or rect.shape
+        rows = rect.top + ((np.arange(height) + 0.5) * rect.height / height).astype(np.int64)
+        columns = rect.left + ((np.arange(width) + 0.5) * rect.width / width).astype(np.int64)
+        found = np.ones((height, width), np.bool_)
+        gappy = [self.presence[band - 1] for band in bands if _gap(self.presence[band - 1], self.info, band - 1)]
+        for presence in dict.fromkeys(gappy):
+            found &= presence.at(rows, columns) if presence is not None else True
+        return found
 
     def read_reduced(
         self, bands: Sequence[int], rect: Rect, shape: tuple[int, int], *, resampling: str
@@ -136,14 +179,15 @@ class RasterFile:
         """What lies under `rect` at `shape` (h, w), from overviews where the file has them; and GDAL's mask.
 
         For pictures: (C, h, w) by "average", "mode" or "nearest", and boolean (h, w), True where any band's mask is
-        above 0 at the nearest pixel.
+        above 0 at the nearest pixel, and a member of a mosaic lies.
         """
         numbers, how = list(bands), Resampling[resampling]
 
         size = (len(numbers), *shape)
         pixels = self._read(rect, lambda data, w: data.read(numbers, window=w, out_shape=size, resampling=how))
         masks = self._read(rect, lambda data, w: data.read_masks(numbers, window=w, out_shape=size))
-        return pixels, np.any(masks > 0, axis=0)
+        valid = np.any(masks > 0, axis=0)
+        return pixels, valid & self.read_covered(numbers, rect, shape) if self.info.gaps else valid
 
     def palette(self, band: int) -> dict[int, tuple[int, int, int, int]] | None:
         """The colour table (red, green, blue, alpha) of a 1-based band; None without one."""
@@ -160,11 +204,13 @@ class RasterFile:
                 with no_damaged_jpeg():
                     return how(handle.dataset, window)
             except _ERRORS as error:
-                raise self._unreadable(rect, error) from error
+                raise RasterError(read_failure(self.path, self.label, rect, error)) from error
 
     def close(self) -> None:
         """Close every thread's dataset, waiting for reads that are under way."""
         self._closed = True
+        for file in self._documents.values():
+            file.close()
         for handle in list(self._handles):
             with handle.lock:
                 handle.dataset.close()
@@ -196,22 +242,24 @@ class RasterFile:
             try:
                 dataset = rasterio.open(self.path, sharing=False)
             except _ERRORS as error:
-                raise RasterError(_open_failure(self.path, self.label, error)) from error
+                self._refuse_missing_member()  # of which GDAL may say something else
+                raise RasterError(open_failure(self.path, self.label, error)) from error
         return dataset, not any(issubclass(entry.category, NotGeoreferencedWarning) for entry in caught)
 
     def _inspect(self) -> RasterInfo:
         dataset, georeferenced = self._open()
         handle = _Handle(dataset)
         try:
-            if dataset.driver == "VRT" and (member := missing_member(Path(self.path))) is not None:
-                raise RasterError(
-                    f"{self.label}: cannot read its member {member}: expected a file; put it back there"
-                )
+            if dataset.driver == "VRT":
+                self._refuse_missing_member()
             with self._environment():
                 info = self._describe(dataset, georeferenced)
+                if self._members and dataset.driver in _MOSAICS:
+                    written = dataset.tags(ns="xml:VRT").get("xml:VRT", "")
+                    info = self._look_for_gaps(dataset.driver, written, info)
         except _ERRORS as error:
             dataset.close()
-            raise RasterError(f"{self.label}: its description cannot be read ({_reason(error)})") from error
+            raise RasterError(f"{self.label}: its description cannot be read ({reason(error)})") from error
         except BaseException:
             dataset.close()
             raise
@@ -219,9 +267,22 @@ class RasterFile:
         self._handles.add(handle)
         return info
 
+    def _refuse_missing_member(self) -> None:
+        """Refuses a virtual raster that lacks a member, which GDAL does not always notice."""
+        if (member := missing_member(Path(self.path))) is not None:
+            wanted = composed(member.name).casefold()
+            alike = [path.name for path in siblings(member) if composed(path.name).casefold() == wanted]
+            found = f", or correct its name in the .vrt: there is {alike[0]}" if alike else ""
+            raise self._lacks(member, found)
+
+    def _lacks(self, member: Path, found: str = "") -> RasterError:
+        return RasterError(
+            f"{self.label}: cannot read its member {member}: expected a file; put it back there{found}"
+        )
+
     def _describe(self, dataset: Any, georeferenced: bool) -> RasterInfo:
         if dataset.count == 0:
-            parts = f": name a part, such as {dataset.subdatasets[0]}" if dataset.subdatasets else ""
+            parts = f": name a part, such as {_first_part(dataset.subdatasets)}" if dataset.subdatasets else ""
             raise BandError(f"{self.label} has no bands of its own{parts}")
         wrong = [dtype for dtype in dataset.dtypes if np.dtype(dtype).kind not in "uif"]
         if wrong:
@@ -238,7 +299,7 @@ class RasterFile:
             grid=_grid(dataset, georeferenced, self.label),
             driver=dataset.driver,
             dtypes=tuple(dataset.dtypes),
-            nodata=tuple(dataset.nodatavals),
+            nodata=_nodata(dataset, self.path),
             colorinterp=tuple(entry.name for entry in dataset.colorinterp),
             names=tuple(dataset.descriptions),
             masked="dataset" if all(shared) else "band" if any(own) else "none",
@@ -246,14 +307,79 @@ class RasterFile:
             overviews=tuple(dataset.overviews(1)),
             files=tuple(dataset.files),
             tags=dict(dataset.tags()),
+            values=tuple(ValueTags.of(*pair) for pair in zip(dataset.scales, dataset.offsets, strict=True)),
         )
 
-    def _unreadable(self, rect: Rect, error: BaseException) -> RasterError:
-        where = f"rows {rect.top} to {rect.bottom - 1}, columns {rect.left} to {rect.right - 1}"
-        again = "check the connection and try again" if is_remote(self.path) else "copy or download it again"
-        return RasterError(
-            f"{self.label}: cannot read {where} ({_reason(error)}); it is damaged or incomplete: {again}"
-        )
+    def _look_for_gaps(self, driver: str, written: str, info: RasterInfo) -> RasterInfo:
+        """Notes where the members of a mosaic lie, and in its description whether that matters.
+
+        Args:
+            driver: GDAL's.
+            written: GDAL's own XML of it.
+            info: its description.
+        """
+        count, trusted = len(info.dtypes), False
+        if driver == _TILE_INDEX:
+            index = read_index(self.path, info.grid)
+            if index is not None and index.missing is not None:
+                raise self._lacks(index.missing)
+            self.presence = (None if index is None else Footprints(index.polygons),) * count
+        elif (virtual := virtual_at(self.path, written)) is not None:
+            self.presence = presences(virtual, count, self._member, self._read_document)
+            silent = info.masked == "none" and "alpha" not in info.colorinterp and info.nodata[0] is None
+            trusted = virtual.warp is not None and not silent  # a warp knows best where it put something
+            if virtual.warp is not None and not virtual.warp.plain and silent:
+                _log.warning(
+                    "%s is warped in a way that does not say where it has no data, and declares no nodata value: "
+                    "what lies outside its source counts as data; warp it again with -dstalpha or -dstnodata",
+                    self.label,
+                )
+        gaps = any(_gap(presence, info, band) for band, presence in enumerate(self.presence))
+        return replace(info, gaps=gaps and not trusted)
+
+    def _member(self, name: str) -> Opened | None:
+        """A member's size, and its own gaps; None where it cannot be opened: reading says why."""
+        if name not in self._opened:
+            try:
+                file = RasterFile(name)
+            except LandsegError:
+                self._opened[name] = None
+            else:
+                file.close()
+                size = file.info.grid.width, file.info.grid.height
+                self._opened[name] = Opened(size, file.presence or (None,) * len(file.info.dtypes))
+        return self._opened[name]
+
+    def _read_document(self, text: str, rect: Rect) -> NDArray[np.bool_]:
+        """Where the one band of a raster that is named by its whole XML is above 0."""
+        if text not in self._documents:
+            self._documents[text] = RasterFile(text, members=False)
+        filled: NDArray[np.bool_] = self._documents[text].read([1], rect, "uint8")[0] > 0
+        return filled
+
+
+def opens(path: str | os.PathLike[str]) -> bool:
+    """Return whether GDAL opens a file or folder as a raster, though perhaps not as one that landseg reads."""
+    try:
+        RasterFile(path, members=False).close()
+    except RasterError:
+        return False
+    except LandsegError:
+        pass
+    return True
+
+
+def _gap(presence: Presence | None, info: RasterInfo, band: int) -> bool:
+    """Whether a band (from 0) may be empty somewhere, and has no nodata value that fills its gaps."""
+    nodata = info.nodata[band]
+    return presence is not None and (nodata is None or not in_dtype_range(nodata, info.dtypes[band]))
+
+
+def _nodata(dataset: Any, path: str) -> tuple[float | None, ...]:
+    wide = dataset.driver == "GTiff" and {"int64", "uint64"} & set(dataset.dtypes)
+    if not wide or set(dataset.nodatavals) == {None}:
+        return tuple(dataset.nodatavals)
+    return tuple(integer_nodata(path, value) for value in dataset.nodatavals)
 
 
 def _grid(dataset: Any, georeferenced: bool, name: str) -> Grid:
@@ -269,34 +395,19 @@ def _grid(dataset: Any, georeferenced: bool, name: str) -> Grid:
         raise GridError(f"{name}: {error}") from error
 
 
+def _first_part(subdatasets: Sequence[str]) -> str:
+    """The first part of a file of several that is no axis."""
+    pixels = [name for name in subdatasets if re.split(r"[:/]", name.lower())[-1].strip('"') not in _AXES]
+    return str((pixels or subdatasets)[0])
+
+
 def _file_identity(file: str) -> dict[str, Any]:
     try:
         status = os.stat(file)
     except (OSError, ValueError):
         return {"path": label(file)}
-    return {"path": str(Path(file).resolve()), "size": status.st_size, "changed": status.st_mtime_ns}
-
-
-def _reason(error: BaseException) -> str:
-    """What GDAL said first: rasterio chains the messages, and the innermost is the one that helps."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    text = getattr(error, "errmsg", None) or str(error)
-    return without_queries(str(text).strip().rstrip(".").replace("\n", " ")) or type(error).__name__
-
-
-def _open_failure(path: str, name: str, error: BaseException) -> str:
-    if not is_remote(path) and not path.startswith("/vsi") and "\0" not in path:
-        file = Path(path)
-        if file.is_dir():
-            return f"{name} is a folder: expected a raster file; name the files in it"
-        if file.is_file() and not os.access(file, os.R_OK):
-            return f"{name}: no permission to read it; change its permissions"
-        if file.is_file() and file.stat().st_size == 0:
-            return f"{name} is empty (0 bytes): expected a raster; copy or download it again"
-        if not file.exists() and ":" not in path:
-            return f"{name}: no such file; check the path"
-    return (
-        f'{name}: expected a raster that GDAL can open, got "{_reason(error)}"; '
-        "check that the name is right and the file complete"
-    )
+    size, changed = status.st_size, status.st_mtime_ns
+    if stat.S_ISDIR(status.st_mode):  # a raster in many files, of which GDAL names the folder alone
+        inside = [os.stat(os.path.join(folder, name)) for folder, _, names in os.walk(file) for name in names]
+        size, changed = sum(one.st_size for one in inside), max([changed, *(one.st_mtime_ns for one in inside)])
+    return {"path": str(Path(file).resolve()), "size": size, "changed": changed}

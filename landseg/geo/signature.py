@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from landseg.disk import work_folder
 from landseg.errors import LandsegError, ResumeError
 from landseg.geo.raster import RasterFile
-from landseg.geo.store import plain, work_folder
+from landseg.geo.store import plain
 from landseg.untrusted import read_json
 
 SIGNATURE = "LANDSEG_SIGNATURE"
@@ -20,6 +21,11 @@ MADE_WITH = "LANDSEG_MADE_WITH"
 CLASSES = "LANDSEG_CLASSES"
 """The tag that holds the class table as JSON: without it, a raster of probabilities has names but no values."""
 
+_GOES_ON = {
+    "precision": "--precision auto chooses for the processor, --precision {} goes on",
+    "device": "--device {} goes on",
+}
+"""How to go on where a signature differs in what the computer may have chosen."""
 _FILES = 20  # of a mosaic that are told one by one
 
 
@@ -74,7 +80,7 @@ def changes(tags: Mapping[str, str], signature: Mapping[str, Any]) -> list[str]:
     """What differs between the run that left ``tags`` and one of ``signature``; nothing where the tags don't say.
 
     >>> changes({MADE_WITH: made_with({"precision": "bf16"})}, {"precision": "fp32"})
-    ['precision bf16, now asked for is fp32']
+    ['precision bf16, now asked for is fp32 (--precision auto chooses for the processor, --precision bf16 goes on)']
     """
     try:
         old = read_json(tags[MADE_WITH], finite=False)
@@ -82,7 +88,19 @@ def changes(tags: Mapping[str, str], signature: Mapping[str, Any]) -> list[str]:
         return []
     before, now = _leaves(old), _leaves(json.loads(made_with(signature)))
     differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
-    return [f"{key} {_short(before.get(key))}, now asked for is {_short(now.get(key))}" for key in differing]
+    return [
+        f"{key} {_short(before.get(key))}, now asked for is {_short(now.get(key))}{goes_on(key, before.get(key))}"
+        for key in differing
+    ]
+
+
+def goes_on(key: str, before: Any) -> str:
+    """Return, in brackets, the option that repeats what an earlier run had; nothing where options say so themselves.
+
+    >>> goes_on("device", "cpu"), goes_on("halo", 32)
+    (' (--device cpu goes on)', '')
+    """
+    return f" ({_GOES_ON[key].format(before)})" if key in _GOES_ON and before else ""
 
 
 def refuse_changed(path: Path, signature: Mapping[str, Any]) -> None:

@@ -19,7 +19,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.publish import build_extra, build_layer, raw_path, write_vrt
 from landseg.geo.sidecars import beside, class_style
-from landseg.geo.signature import SIGNATURE, digest, first_of, provenance, read_tags, tag_name
+from landseg.geo.signature import SIGNATURE, digest, first_of, goes_on, provenance, read_tags, tag_name
 from landseg.geo.store import RawRaster, differences, plain
 from landseg.geo.targets import (
     check_absent,
@@ -280,7 +280,7 @@ class Outputs:
         old = self._journal.header or {}
         if old.get("landseg") != _FORMAT:
             raise ResumeError("the started run is of another landseg version; run without --resume")
-        changed = differences(old["signature"], header["signature"])
+        changed = differences(old["signature"], header["signature"], how=goes_on)
         if changed:
             raise ResumeError(
                 f"the started run of {self.layers[0].path} differs: {first_of(changed)}; "

@@ -29,13 +29,19 @@ class Source(ABC):
         paths: what it was opened from.
         grid: the pixels that `read` is asked for.
         bands: the chosen bands.
+        notes: sentences about members that were brought over to the scale and offset of others.
     """
 
-    def __init__(self, name: str, paths: tuple[str, ...], grid: Grid, bands: BandTable) -> None:
+    notes: tuple[str, ...] = ()
+
+    def __init__(
+        self, name: str, paths: tuple[str, ...], grid: Grid, bands: BandTable, *, dtype: str | None = None
+    ) -> None:
         self.name = name
         self.paths = paths
         self.grid = grid
         self.bands = bands
+        self._dtype = dtype or bands.dtype
 
     @property
     def count(self) -> int:
@@ -44,8 +50,8 @@ class Source(ABC):
 
     @property
     def dtype(self) -> str:
-        """dtype of what `read` returns."""
-        return self.bands.dtype
+        """dtype of what `read` returns: that of the bands, or a float where stored numbers are brought over."""
+        return self._dtype
 
     @property
     def dtypes(self) -> tuple[str, ...]:
@@ -68,25 +74,40 @@ class Source(ABC):
         return self.bands.colorinterp
 
     @property
+    def indexed(self) -> str | None:
+        """The name of a raster whose chosen bands hold indices of a colour table; None where none does."""
+        return self.name if self.bands.indexed else None
+
+    @property
     def nodata(self) -> float | None:
         """The declared nodata that all chosen bands share; None where there is none, or several."""
         values = set(self.bands.nodata)
         return values.pop() if len({str(value) for value in values}) == 1 else None
+
+    @property
+    def may_lack_data(self) -> bool:
+        """Whether a pixel may be invalid; False where the raster has no way to say so."""
+        return True
 
     def default_rgb(self) -> tuple[int, int, int] | None:
         """The 1-based bands of the whole raster that show true colour; None where it has fewer than three."""
         return self.bands.default_rgb
 
     def read(self, rect: Rect) -> Pixels:
-        """Pixels (C, h, w) and validity (h, w) under `rect`. What an invalid pixel holds is of no meaning.
+        """Return the pixels (C, h, w) and the validity (h, w) under `rect`; invalid pixels may hold anything.
+
+        A rectangle of no rows or no columns, such as rounding leaves of a thin strip of a finer grid, has pixels
+        and validity of that shape, and nothing is read.
 
         Raises:
-            GridError: `rect` reaches beyond the grid, or is empty.
+            GridError: `rect` reaches beyond the grid.
             RasterError: any part of it cannot be read.
         """
-        if not rect.area or not self.grid.rect.contains(rect):
+        if not self.grid.rect.contains(rect):
             size = f"{self.grid.width} x {self.grid.height}"
             raise GridError(f"{self.name}: {rect} is not inside its {size} pixels")
+        if not rect.area:
+            return np.empty((self.count, *rect.shape), self.dtype), np.empty(rect.shape, np.bool_)
         return self._read(rect)
 
     def at_scale(self, factor: float) -> "Source":
@@ -103,13 +124,20 @@ class Source(ABC):
 
     def fingerprint(self) -> dict[str, Any]:
         """What identifies the pixels, as JSON: files with size and time of change, grid, bands, dtype."""
+        declared = [[one.scale, one.offset] for one in self.bands.value_tags]
         return {
             "files": self._files(),
             "grid": self.grid.to_json(),
             "bands": list(self.bands.numbers),
             "dtype": self.dtype,
             "nodata": [None if value is None else str(value) for value in self.bands.nodata],
+            **({"values": declared} if any(one.declared for one in self.bands.value_tags) else {}),
         }
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """(height, width) of the blocks that it is cheaply read by: rows, where no single file says otherwise."""
+        return 1, self.grid.width
 
     @abstractmethod
     def close(self) -> None:
@@ -131,8 +159,9 @@ class Source(ABC):
 class FileSource(Source):
     """One raster, at its own pixels.
 
-    A pixel is invalid where the raster's mask or its alpha band is 0, or where its values are no data
-    (`BandTable.has_data`). An alpha band that is itself chosen is data: near infrared is often labelled so.
+    A pixel is invalid where the raster's mask or its alpha band is 0, where its values are no data
+    (`BandTable.has_data`), or between the members of a mosaic. An alpha band that is itself chosen is data: near
+    infrared is often labelled so.
     """
 
     def __init__(self, path: str | os.PathLike[str], bands: Sequence[int] | None = None) -> None:
@@ -151,10 +180,25 @@ class FileSource(Source):
             if color == "alpha" and number not in table.numbers
         )
 
+    @property
+    def block(self) -> tuple[int, int]:
+        return self.file.info.block
+
     def close(self) -> None:
         self.file.close()
 
+    @property
+    def may_lack_data(self) -> bool:
+        floats = np.dtype(self.dtype).kind == "f"
+        declared = any(value is not None for value in self.bands.nodata)
+        return floats or declared or bool(self._alpha) or self.file.info.masked != "none" or self.file.info.gaps
+
     def _read(self, rect: Rect) -> Pixels:
+        pixels, valid = self.read_masked(rect)
+        return pixels, valid & self.bands.has_data(pixels)
+
+    def read_masked(self, rect: Rect) -> Pixels:
+        """Return pixels and validity as `read` does, whatever the values: masks, alpha and members alone count."""
         read = self.file.read(self.bands.numbers + self._alpha, rect, self.dtype)
         pixels, alpha = read[: self.count], read[self.count :]
         valid: NDArray[np.bool_] = np.all(alpha > 0, axis=0)  # all True where there is no alpha
@@ -163,7 +207,9 @@ class FileSource(Source):
         elif self.file.info.masked == "band":
             for number in set(self.bands.numbers):
                 valid &= self.file.read_mask(number, rect)
-        return pixels, valid & self.bands.has_data(pixels)
+        if self.file.info.gaps:
+            valid &= self.file.read_covered(self.bands.numbers, rect)
+        return pixels, valid
 
     def _files(self) -> list[dict[str, Any]]:
         return self.file.fingerprint()
@@ -173,7 +219,8 @@ class ScaledSource(Source):
     """Another source with pixels `factor` times as large."""
 
     def __init__(self, base: Source, factor: float) -> None:
-        super().__init__(base.name, base.paths, base.grid.scaled(factor), base.bands)
+        super().__init__(base.name, base.paths, base.grid.scaled(factor), base.bands, dtype=base.dtype)
+        self.notes = base.notes
         self.base = base
         self.factor = factor
 
@@ -208,22 +255,31 @@ def open_source(
     *,
     bands: Sequence[int] | None = None,
     resolution_factor: float = 1.0,
+    stored_values: bool = False,
+    stack: bool = False,
 ) -> Source:
-    """The pixels of one raster, or of several as one mosaic on the first one's grid.
+    """Return the pixels of one raster, or of several as one mosaic on the first one's grid.
 
-    A path is anything GDAL opens: a file, a VRT, /vsizip/..., the address of a remote GeoTIFF. `bands`
-    are 1-based, in the order wanted, and may repeat; by default every band but alpha. `resolution_factor` is
-    that of `at_scale`.
+    With `stack`, several are one raster of all their bands instead. A path is anything GDAL opens: a file, a VRT,
+    /vsizip/..., the address of a remote GeoTIFF. `bands` are 1-based, in the order wanted, and may repeat; by default
+    every band but alpha. `resolution_factor` is that of `at_scale`. Members of a mosaic whose scale and offset differ
+    are brought over to the first one's, or with `stored_values` taken as they are stored.
 
     Raises:
         RasterError: a raster cannot be opened.
         BandError: a band that does not exist, or mosaic members whose bands differ.
-        GridError: mosaic members that cannot be placed on one grid.
+        GridError: mosaic members that cannot be placed on one grid, or a stack's that are not on one.
     """
-    from landseg.geo.mosaic import MosaicSource  # its classes build on the ones above
+    from landseg.geo.mosaic import MosaicSource  # these classes build on the ones above
+    from landseg.geo.stack import StackSource
 
     many = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not many:
         raise GridError("no raster given: name at least one")
-    source: Source = FileSource(many[0], bands) if len(many) == 1 else MosaicSource(many, bands)
+    if stack:
+        source: Source = StackSource(many, bands)
+    elif len(many) == 1:
+        source = FileSource(many[0], bands)
+    else:
+        source = MosaicSource(many, bands, stored_values=stored_values)
     return source.at_scale(resolution_factor)

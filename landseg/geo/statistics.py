@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PERCENTILES = (2, 25, 50, 75, 98)
+_MEASURED = 1e30  # what imagery measures is smaller, in any unit; the lowest and highest floats are larger
 _SAMPLE = 1 << 17  # values kept of a band that has no histogram
 
 
@@ -55,6 +56,12 @@ class BandStatistics:
     def maximum(self) -> float:
         """The largest value."""
         return self._values()[0][-1] if self._lowest is not None and self.count else _or_nan(self._maximum)
+
+    @property
+    def beyond_measure(self) -> float | None:
+        """A value so far from 0 that it stands for no data and was declared by nobody; None where there is none."""
+        ends = (self.minimum, self.maximum)
+        return next((end for end in ends if abs(end) > _MEASURED), None)
 
     @property
     def mean(self) -> float:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -90,20 +91,24 @@ def plain(value: Any) -> Any:
     return json.loads(json.dumps(value, sort_keys=True, default=str))
 
 
-def differences(old: Any, new: Any, key: str = "") -> list[str]:
+def differences(
+    old: Any, new: Any, key: str = "", *, how: Callable[[str, Any], str] = lambda key, old: ""
+) -> list[str]:
     """One sentence for every leaf in which two JSON values differ, in the order of their keys.
+
+    ``how`` adds to the sentence of a key and its old value.
 
     >>> differences({"halo": 32, "model": {"hash": "a"}}, {"halo": 64, "model": {"hash": "a"}})
     ['halo was 32, is now 64']
     """
     if isinstance(old, dict) and isinstance(new, dict):
         keys = sorted(set(old) | set(new))
-        inner = (differences(old.get(k), new.get(k), f"{key}.{k}" if key else str(k)) for k in keys)
+        inner = (differences(old.get(k), new.get(k), f"{key}.{k}" if key else str(k), how=how) for k in keys)
         return [sentence for sentences in inner for sentence in sentences]
     before, after = json.dumps(old, sort_keys=True), json.dumps(new, sort_keys=True)
     if before == after:
         return []
-    return [f"{key or 'the run'} was {_short(before)}, is now {_short(after)}"]
+    return [f"{key or 'the run'} was {_short(before)}, is now {_short(after)}{how(key, old)}"]
 
 
 def _short(text: str) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 
 from landseg.disk import disk_errors, empty_folder, work_folder
 from landseg.errors import LandsegError, OutputError
+from landseg.geo.address import composed
 from landseg.geo.grid import Grid
 from landseg.geo.layer import Layer
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import beside
+from landseg.outputs import check_local
 from landseg.replacement import settle
 
 _SUFFIXES = (".tif", ".tiff")
@@ -35,18 +37,20 @@ def check_targets(
     """Refuses targets that cannot be written or must not be; ``folders`` will be made before they are needed.
 
     Raises:
-        OutputError: no folder, a folder, an input, the same target twice, a suffix other than .tif.
+        OutputError: an address, no folder, a folder, an input, the same target twice, a suffix other than .tif.
     """
-    seen: set[Path] = set()
+    seen: set[str] = set()
     taken = {identity for path in inputs if (identity := _file_identity(path)) is not None}
     for target in (*(layer.path for layer in layers), *extras):
+        check_local(target)
         if not target.parent.is_dir() and target.parent not in folders:
             raise OutputError(f"{target} has no folder: make {target.parent} first, or choose another output")
         if target.is_dir():
             raise OutputError(f"{target} is a folder: name a file in it")
-        if target.resolve() in seen:
+        place = composed(str(target.resolve()))  # some file systems hold one file for both forms of an accent
+        if place in seen:
             raise OutputError(f"{target} is named for two outputs: give each its own file")
-        seen.add(target.resolve())
+        seen.add(place)
     for file in _all_files(layers, extras):
         if _file_identity(file) in taken:
             raise OutputError(f"{file} is an input of this run: choose another output")

@@ -16,6 +16,7 @@ from landseg.geo.aligned import AlignedLabels
 from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.labels import PolygonLabels, pixel_grid
+from landseg.geo.leftout import Masks, Reason
 
 
 class Truth(ABC):
@@ -31,9 +32,18 @@ class Truth(ABC):
     note: str
     paths: tuple[str, ...]
 
-    @abstractmethod
     def read(self, rect: Rect) -> NDArray[np.uint8]:
         """Class indices (h, w); IGNORE_INDEX where the truth is not known."""
+        return self.read_reasons(rect)[0]
+
+    @abstractmethod
+    def read_reasons(self, rect: Rect, core: Rect | None = None) -> tuple[NDArray[np.uint8], Masks]:
+        """Return class indices (h, w) as `read` does, and where and why they are IGNORE_INDEX.
+
+        Args:
+            rect: of the grid's pixels.
+            core: the part whose values without a class are counted, for rectangles that overlap; None: all of it.
+        """
 
     def strange(self) -> str | None:
         """A sentence about values without a class among what was read; None where all had one."""
@@ -47,6 +57,8 @@ class Truth(ABC):
 class ClassRaster(Truth):
     """A class raster as indices: values that the table ignores, and pixels without data, are IGNORE_INDEX.
 
+    What is no data the raster says itself, by its nodata, mask or alpha.
+
     Values without a class are void while it is read, and counted; `strange` tells of them in one go, since one pass
     over the raster finds them all.
     """
@@ -57,13 +69,28 @@ class ClassRaster(Truth):
         self.unknown: Counter[float] = Counter()
         self._lock = threading.Lock()
 
-    def read(self, rect: Rect) -> NDArray[np.uint8]:
-        values, valid = self.labels.read(rect)
+    def read_reasons(self, rect: Rect, core: Rect | None = None) -> tuple[NDArray[np.uint8], Masks]:
+        values, valid, inside = self.labels.read_placed(rect)
         indices, strange = self.classes.sort_out(values, valid)
+        if strange and core is not None and core != rect:
+            part = core.relative_to(rect).slices
+            _, strange = self.classes.sort_out(values[part], valid[part])
         if strange:
             with self._lock:
                 self.unknown.update(strange)
-        return indices
+        return indices, self._reasons(indices, valid, inside)
+
+    def _reasons(
+        self, indices: NDArray[np.uint8], valid: NDArray[np.bool_], inside: NDArray[np.bool_] | None
+    ) -> Masks:
+        masks: dict[Reason, NDArray[np.bool_]] = {}
+        if inside is not None:
+            masks[Reason.OUTSIDE_LABELS] = ~inside
+        if not valid.all():
+            masks[Reason.NO_DATA] = ~valid if inside is None else inside & ~valid
+        if self.classes.ignore:
+            masks[Reason.IGNORED] = valid & (indices == IGNORE_INDEX)
+        return masks
 
     def strange(self) -> str | None:
         return f"{self.name} has {self.classes.strangers(self.unknown)}" if self.unknown else None
@@ -114,8 +141,10 @@ class Polygons(Truth):
         rule = f"{path.name}: a pixel has the class of the polygon that covers its centre; outside, {outside}"
         self.note = "; ".join((rule, *polygons.notes, *coverage.sentences(away=False)))
 
-    def read(self, rect: Rect) -> NDArray[np.uint8]:
-        return self._placed.burn_names(self._pixels.crop(rect), self._values, self._outside)
+    def read_reasons(self, rect: Rect, core: Rect | None = None) -> tuple[NDArray[np.uint8], Masks]:
+        indices = self._placed.burn_names(self._pixels.crop(rect), self._values, self._outside)
+        outside = self._outside == IGNORE_INDEX
+        return indices, {Reason.OUTSIDE_LABELS: indices == IGNORE_INDEX} if outside else {}
 
 
 def class_indices(counts: dict[str, int], classes: ClassMap, where: str) -> dict[str, int]:

@@ -28,6 +28,7 @@ class AreaEstimate:
         overall_accuracy: share of the area that the map has right.
         overall_error: its standard error.
         pixels: of the map, in classes that have a labelled pixel. Areas are shares of these.
+        size: the area of these in pixels of one size; None: each is one.
         unsampled: indices of mapped classes without one: nothing is known of them, and they are left out.
         census: every pixel of the map is labelled: shares are counted, not estimated, and no error of theirs applies.
     """
@@ -44,14 +45,15 @@ class AreaEstimate:
     pixels: int
     unsampled: tuple[int, ...]
     census: bool
+    size: float | None = None
 
     def areas(self, pixel_area: float) -> NDArray[np.float64]:
         """The area of each class, (K,), in the unit of a pixel's."""
-        return self.share * self.pixels * pixel_area
+        return self.share * (self.pixels if self.size is None else self.size) * pixel_area
 
     def area_intervals(self, pixel_area: float) -> NDArray[np.float64]:
         """The 95 % interval of each class's area, (K, 2): low, not below 0, and high."""
-        half = NORMAL_95 * self.share_error * self.pixels * pixel_area
+        half = NORMAL_95 * self.share_error * (self.pixels if self.size is None else self.size) * pixel_area
         areas = self.areas(pixel_area)
         return np.stack([np.maximum(areas - half, 0), areas + half], 1)
 
@@ -92,19 +94,28 @@ class StratifiedArea:
         return stratified(self.table[:, :-1], self.mapped)
 
 
-def stratified(counts: NDArray[np.integer[Any]], mapped: NDArray[np.integer[Any]]) -> AreaEstimate:
+def stratified(
+    counts: NDArray[np.integer[Any]],
+    mapped: NDArray[np.integer[Any]],
+    *,
+    sizes: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+) -> AreaEstimate:
     """Estimate areas and accuracies from labelled pixels (K, K), rows truth, and mapped pixels (K,) of each class.
 
     Equations 1 to 3 (accuracies), 5 to 7 (their variances), 9 to 11 (areas) of the paper; no finite-population
     correction. A class of the map with a single labelled pixel has no variance: what depends on it is nan.
+
+    Where pixels differ in size, ``sizes`` are the areas of the labelled (K, K) and of the mapped pixels (K,): strata
+    weigh by area, shares within them are those of the labelled area, and variances go by the number of pixels.
     """
     sample = np.asarray(counts, np.float64).T  # rows are strata from here on, as in the paper
     drawn = sample.sum(1)
     used = drawn > 0
-    size = np.where(used, mapped, 0).astype(np.float64)
+    size = np.where(used, mapped if sizes is None else sizes[1], 0).astype(np.float64)
+    labelled = sample if sizes is None else np.asarray(sizes[0], np.float64).T
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = size / size.sum()
-        within = np.where(used[:, None], sample / drawn[:, None], 0.0)
+        within = np.where(used[:, None], labelled / labelled.sum(1)[:, None], 0.0)
         # Variance of each share within each stratum; a stratum that is not on the map, or not sampled, has no part.
         spread = within * (1 - within) / (drawn - 1)[:, None]
         spread = np.where((size > 0)[:, None], spread, 0.0)
@@ -126,9 +137,10 @@ def stratified(counts: NDArray[np.integer[Any]], mapped: NDArray[np.integer[Any]
             producers_error=np.sqrt(producers_variance),
             overall_accuracy=float(np.trace(proportions)) if size.any() else float("nan"),
             overall_error=float(np.sqrt((weight**2 * own).sum())),
-            pixels=int(size.sum()),
+            pixels=int(np.where(used, mapped, 0).sum()),
             unsampled=tuple(np.flatnonzero((np.asarray(mapped) > 0) & ~used).tolist()),
             census=bool(size.any() and np.array_equal(drawn, np.asarray(mapped, np.float64))),
+            size=None if sizes is None else float(size.sum()),
         )
 
 

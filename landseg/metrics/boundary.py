@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, MAX_CLASSES
 
+Reach = int | tuple[int, int]
+"""Pixels in every direction, or down the rows and along the columns."""
 WHOLE = (slice(None), slice(None))
 
 
@@ -24,12 +26,13 @@ class BoundaryIoU:
 
     Args:
         classes: K.
-        distance: Width of the bands in pixels, at least 1; the halo that a window needs on each side.
+        distance: Width of the bands in pixels, at least 1; the halo that a window needs on each side. A pair is down
+            the rows and along the columns, for pixels that are not square.
         border: Whether the raster's edge and pixels without a label are another class.
     """
 
-    def __init__(self, classes: int, distance: int, *, border: bool = False) -> None:
-        if distance < 1:
+    def __init__(self, classes: int, distance: Reach, *, border: bool = False) -> None:
+        if min(_both(distance)) < 1:
             raise ValueError(f"distance must be at least 1 pixel, got {distance}")
         self.distance = distance
         self.border = border
@@ -97,7 +100,11 @@ class BoundaryIoU:
         return np.bincount(labels, minlength=classes)[:classes]
 
 
-def outline(labels: NDArray[np.integer[Any]], distance: int, *, border: bool = False) -> NDArray[np.bool_]:
+def _both(distance: Reach) -> tuple[int, int]:
+    return (distance, distance) if isinstance(distance, int) else distance
+
+
+def outline(labels: NDArray[np.integer[Any]], distance: Reach, *, border: bool = False) -> NDArray[np.bool_]:
     """Return where a pixel of ``labels`` (H, W) has one of another class at most ``distance`` away.
 
     With ``border``, pixels outside and pixels of IGNORE_INDEX are of another class.
@@ -112,9 +119,9 @@ def outline(labels: NDArray[np.integer[Any]], distance: int, *, border: bool = F
     # never is the smallest of the labels themselves.
     beyond = MAX_CLASSES if border else IGNORE_INDEX
     smallest, largest = own, own + np.uint8(1)
-    for axis in (0, 1):
-        smallest = _extreme(np.minimum, smallest, distance=distance, axis=axis, outside=beyond)
-        largest = _extreme(np.maximum, largest, distance=distance, axis=axis, outside=(beyond + 1) % 256)
+    for axis, reach in enumerate(_both(distance)):
+        smallest = _extreme(np.minimum, smallest, distance=reach, axis=axis, outside=beyond)
+        largest = _extreme(np.maximum, largest, distance=reach, axis=axis, outside=(beyond + 1) % 256)
     near: NDArray[np.bool_] = (smallest != own) | (largest != own + np.uint8(1))
     near &= np.asarray(labels) != IGNORE_INDEX
     return near

@@ -136,6 +136,26 @@ def pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> NDArra
     return table
 
 
+def weighted_pairs(
+    truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int, weights: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Sum weights of pixels by truth and prediction, (K, K + 1), as `pairs` counts them.
+
+    Args:
+        truth: (H, W) of class indices; IGNORE_INDEX is not counted.
+        prediction: the same; IGNORE_INDEX is the last column.
+        classes: K.
+        weights: (H, W) or (H, 1). Sums of whole numbers are exact up to 2 ** 53.
+
+    >>> weighted_pairs(np.array([[0], [0]], np.uint8), np.array([[0], [255]], np.uint8), 1, np.array([[2.0], [3.0]]))
+    array([[2., 3.]])
+    """
+    known = truth < classes
+    codes = truth[known].astype(np.int64) * (classes + 1) + np.minimum(prediction[known], classes)
+    sums = np.bincount(codes, np.broadcast_to(weights, truth.shape)[known], minlength=classes * (classes + 1))
+    return np.asarray(sums, np.float64).reshape(classes, classes + 1)
+
+
 def _joint(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Pixels by every pair of bytes, (256, 256): the two of a pixel make a number of 16 bits to count."""
     codes = truth.astype(np.uint16)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -94,10 +94,15 @@ class SurfaceDice:
             raise ValueError("merged surface Dices need the same classes, tolerance, spacing and rule for the border")
         self.pieces += other.pieces
 
+    def lengths(self) -> NDArray[np.float64]:
+        """Return the length of the outlines of each class on both sides, (K, 2): all, and within the tolerance."""
+        down, across = self.spacing
+        kinds = np.array([math.hypot(down, across) / 2, down, across])
+        return np.asarray(self.pieces.sum(0).transpose(0, 2, 1) @ kinds)
+
     def compute(self) -> NDArray[np.float64]:
         """The surface Dice of each class, (K,): 0 with an outline on one side only, nan without any."""
-        down, across = self.spacing
-        lengths = self.pieces.sum(0).transpose(0, 2, 1) @ np.array([math.hypot(down, across) / 2, down, across])
+        lengths = self.lengths()
         with np.errstate(invalid="ignore"):
             dice: NDArray[np.float64] = lengths[:, 1] / lengths[:, 0]
         return dice
@@ -141,6 +146,70 @@ class SurfaceDice:
             within = (close >> near.dtype.type(index - first)) & near.dtype.type(1)
             self.pieces[side, index, :, 0] += kinds.sum(1)
             self.pieces[side, index, :, 1] += kinds[:, within != 0].sum(1)
+
+
+class SurfaceDiceByRows:
+    """The surface Dice of a raster whose pixels change in size from row to row, as those in degrees do.
+
+    Args:
+        classes: K.
+        tolerance: in the unit of the spacings.
+        bands: the row after the last, and the spacing (rows, columns), of each band of rows, from the top down. An
+            outline is measured by the spacing of the band in which it lies.
+    """
+
+    def __init__(self, classes: int, tolerance: float, bands: Sequence[tuple[int, tuple[float, float]]]) -> None:
+        self.ends = [end for end, _ in bands]
+        self.parts = [SurfaceDice(classes, tolerance, spacing) for _, spacing in bands]
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Rows and columns that a window needs on each side of its core."""
+        rows, columns = zip(*(part.halo for part in self.parts), strict=True)
+        return max(rows), max(columns)
+
+    @property
+    def judged(self) -> bool:
+        """Whether the truth has any outline: without one there is nothing to compare with."""
+        return any(part.judged for part in self.parts)
+
+    def update(
+        self,
+        target: NDArray[np.integer[Any]],
+        predicted: NDArray[np.integer[Any]],
+        *,
+        core: tuple[slice, slice] = WHOLE,
+        top: int = 0,
+    ) -> None:
+        """Count the core of a window whose first row is the raster's row ``top``, as `SurfaceDice.update` does."""
+        first, last, _ = core[0].indices(len(target))
+        start = 0
+        for end, part in zip(self.ends, self.parts, strict=True):
+            rows = slice(max(first, start - top), min(last, end - top))
+            if rows.start < rows.stop:
+                part.update(target, predicted, core=(rows, core[1]))
+            start = end
+
+    def merge(self, other: SurfaceDiceByRows) -> None:
+        """Take over what another has counted.
+
+        Raises:
+            ValueError: other bands.
+        """
+        for mine, its in zip(self.parts, other.parts, strict=True):
+            mine.merge(its)
+
+    def compute(self) -> NDArray[np.float64]:
+        """The surface Dice of each class, (K,): 0 with an outline on one side only, nan without any."""
+        lengths = np.sum([part.lengths() for part in self.parts], axis=0)
+        with np.errstate(invalid="ignore"):
+            dice: NDArray[np.float64] = lengths[:, 1] / lengths[:, 0]
+        return dice
+
+    def mean(self) -> float:
+        """The mean over the classes with an outline on a side; nan without one."""
+        values = self.compute()
+        return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _corners_of(core: tuple[slice, slice], height: int, width: int) -> tuple[range, range]:

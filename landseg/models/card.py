@@ -47,6 +47,8 @@ class Card:
         trained_at_m: The ground sampling distances it was trained at.
         temperature: What logits are divided by before they become probabilities; it changes no class.
         limitations: Where it will fail, in sentences.
+        not_measured: Why there are no figures of the scenes that were kept out to measure on; empty where they were
+            measured, or where none was kept out.
         created_by: The landseg that wrote it.
     """
 
@@ -68,6 +70,7 @@ class Card:
     metrics: Metrics | None = None
     temperature: float = 1.0
     limitations: str = ""
+    not_measured: str = ""
     created_by: str = ""
 
     def __post_init__(self) -> None:
@@ -86,9 +89,11 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """Returns the card as JSON values, `format_version` first; nan figures become null.
 
-        A temperature of 1, which does nothing, is left out: such a card is read by every landseg of its format.
+        A temperature of 1, which does nothing, is left out, and so is an empty `not_measured`: such a card is read by
+        every landseg of its format.
         """
         fitted = {} if self.temperature == 1 else {"temperature": self.temperature}
+        unmeasured = {"not_measured": self.not_measured} if self.not_measured else {}
         return {
             "format_version": FORMAT_VERSION,
             "name": self.name,
@@ -107,6 +112,7 @@ class Card:
             "training": None if self.training is None else self.training.to_json(),
             "metrics": None if self.metrics is None else self.metrics.to_json(),
             **fitted,
+            **unmeasured,
             "limitations": self.limitations,
             "licence": self.licence,
             "created_by": self.created_by,
@@ -143,6 +149,7 @@ class Card:
             training=fields.inner_or_none("training", Training.from_json),
             metrics=fields.inner_or_none("metrics", Metrics.from_json),
             temperature=fields.number_or("temperature", 1.0),
+            not_measured=fields.text_or("not_measured", ""),
             limitations=fields.text("limitations"),
             licence=fields.text("licence"),
             created_by=fields.text("created_by"),

@@ -50,6 +50,10 @@ class Fields:
         """Returns a number that may be missing."""
         return self.number(name) if name in self._data else default
 
+    def text_or(self, name: str, default: str) -> str:
+        """Returns a text that may be missing."""
+        return self.text(name) if name in self._data else default
+
     def number_or_none(self, name: str) -> float | None:
         value = self._take(name, "a finite number or null", lambda value: value is None or is_number(value))
         return None if value is None else float(value)

@@ -14,13 +14,13 @@ def reads_rgb(card: Card) -> bool:
     return tuple(band.common_name for band in card.bands) == ("red", "green", "blue")
 
 
-def misfit(card: Card, *, bands: int, dtype: str, resolution_m: float | None = None) -> LandsegError | None:
+def misfit(card: Card, *, bands: int, dtype: str | None, resolution_m: float | None = None) -> LandsegError | None:
     """Returns why the model cannot read a raster, as the error to raise; None when it can.
 
     Args:
         card: The model's.
         bands: The raster's bands, alpha left out; or the number of those that were chosen.
-        dtype: Of its pixels.
+        dtype: Of its pixels; None where it does not matter, since scale and offset say what they mean.
         resolution_m: Ground metres a pixel; None when unknown or overruled, which is not a misfit.
     """
     wanted = f"{len(card.bands)} bands ({', '.join(band.name for band in card.bands)})"
@@ -34,7 +34,7 @@ def misfit(card: Card, *, bands: int, dtype: str, resolution_m: float | None = N
             f"model {card.name} reads {wanted}, the raster has {bands}: name the ones to use, in this "
             "order, with --bands"
         )
-    if dtype not in card.dtypes:
+    if dtype is not None and dtype not in card.dtypes:
         return BandError(
             f"model {card.name} reads {' or '.join(card.dtypes)} pixels, the raster has {dtype}: convert it "
             f"as the training data was, or use a model trained on {dtype}"

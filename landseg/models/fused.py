@@ -36,7 +36,8 @@ class FusedConv:
     def __call__(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
         """(N, C, H, W) to what lies under the kernel; ``padding`` rows above and below, columns left and right."""
         layer = self.layer
-        if x.device.type != "cpu" or x.dtype not in _DTYPES or not x.numel() or (fused := _fused()) is None:
+        usable = x.device.type == "cpu" and x.dtype in _DTYPES and x.numel()
+        if not usable or (fused := fused_convolution(x.dtype)) is None:
             y = F.conv2d(x, layer.weight, layer.bias, layer.stride, padding, layer.dilation, layer.groups)
             return y if self._how == "none" else y.clamp_(*self.bounds)
         weight = self._weight(x, padding)
@@ -61,20 +62,25 @@ class FusedConv:
 
 
 @functools.cache
-def _fused() -> Any:
-    """PyTorch's fused convolution if it is there and gives what it should, None otherwise."""
+def fused_convolution(dtype: torch.dtype) -> Any:
+    """Return PyTorch's fused convolution if it is there and gives what it should in ``dtype`` on this processor.
+
+    None otherwise: some processors have it in float32 only, and refuse the weights of another precision when they are
+    put in order, not before.
+    """
     fused = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
     pack = getattr(torch.ops.mkldnn, "_reorder_convolution_weight", None)
     if fused is None or pack is None or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return None
-    x = torch.linspace(-2, 2, 48).reshape(1, 3, 4, 4).contiguous(memory_format=torch.channels_last)
-    weight, none = torch.linspace(-3, 3, 12).reshape(4, 3, 1, 1), ((0, 0), (1, 1), (1, 1), 1)
+    x = torch.linspace(-2, 2, 48).reshape(1, 3, 4, 4).to(dtype).contiguous(memory_format=torch.channels_last)
+    weight, none = torch.linspace(-3, 3, 12).reshape(4, 3, 1, 1).to(dtype), ((0, 0), (1, 1), (1, 1), 1)
     try:
         with torch.inference_mode():
-            expected, packed = F.conv2d(x, weight), pack(weight, *none, [1, 3, 4, 4])
+            expected, packed = F.conv2d(x.float(), weight.float()), pack(weight, *none, [1, 3, 4, 4])
             for how, bounds in (("none", []), ("relu", [0.0, 99.0]), ("hardtanh", [0.0, 6.0])):
-                made = fused(x, packed, None, *none, how, bounds if how == "hardtanh" else [], "")
-                if not torch.allclose(made, expected.clamp(*bounds) if bounds else expected, atol=1e-5):
+                made = fused(x, packed, None, *none, how, bounds if how == "hardtanh" else [], "").float()
+                near = expected.clamp(*bounds) if bounds else expected
+                if not torch.allclose(made, near, rtol=torch.finfo(dtype).eps, atol=1e-5):
                     return None
     except (RuntimeError, TypeError):  # not among PyTorch's public functions: it may change
         return None

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from landseg.classes import LandClass
-from landseg.models.card import Card
+from landseg.models.card import Band, Card
 
 TASK = "semantic-segmentation"
 _ANY = -1  # MLM's "any size" in a shape
@@ -30,7 +30,7 @@ def mlm_fields(card: Card) -> dict[str, Any]:
         "mlm:input": [_input(card)],
         "mlm:output": [_output(card)],
         "mlm:hyperparameters": _hyperparameters(card),
-        "bands": [_band(band.name, band.common_name) for band in card.bands],
+        "bands": [_band(band) for band in card.bands],
     }
     return fields | _pretraining(card)
 
@@ -81,8 +81,12 @@ def _class(entry: LandClass) -> dict[str, Any]:
     }
 
 
-def _band(name: str, common_name: str | None) -> dict[str, Any]:
-    return {"name": name} | ({"eo:common_name": common_name} if common_name else {})
+def _band(band: Band) -> dict[str, Any]:
+    """A band by STAC's names; the z-score is of stored numbers, whose scale and offset those of `raster` say."""
+    common = {"eo:common_name": band.common_name} if band.common_name else {}
+    if (band.scale, band.offset) == (1, 0):
+        return {"name": band.name, **common}
+    return {"name": band.name, **common, "raster:scale": band.scale, "raster:offset": band.offset}
 
 
 def _hyperparameters(card: Card) -> dict[str, Any]:

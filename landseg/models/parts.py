@@ -25,16 +25,25 @@ class Band:
         common_name: STAC's common name (red, green, blue, nir, ...), or None.
         mean: In raw units of the raster.
         std: In raw units of the raster; above 0.
+        scale: What the training imagery declared with `offset`: value = raw * scale + offset. 1 and 0: nothing.
+        offset: See `scale`.
     """
 
     name: str
     common_name: str | None
     mean: float
     std: float
+    scale: float = 1.0
+    offset: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.name:
             raise ModelError("a band needs a name")
+        if not (is_number(self.scale) and is_number(self.offset) and self.scale):
+            raise ModelError(
+                f"band {self.name!r} should have a finite scale other than 0 and a finite offset, "
+                f"got scale {self.scale}, offset {self.offset}"
+            )
         if not (is_number(self.mean) and is_number(self.std) and self.std > 0):
             raise ModelError(
                 f"band {self.name!r} should have a finite mean and a std above 0, "
@@ -47,7 +56,10 @@ class Band:
             )
 
     def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
+        """The band as JSON values; a scale of 1 and an offset of 0, which say nothing, are left out."""
+        declared = {} if (self.scale, self.offset) == (1, 0) else {"scale": self.scale, "offset": self.offset}
+        plain_ = {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
+        return {**plain_, **declared}
 
     @classmethod
     def from_json(cls, data: object, where: str = "band") -> Band:
@@ -57,6 +69,8 @@ class Band:
             common_name=fields.text_or_none("common_name"),
             mean=fields.number("mean"),
             std=fields.number("std"),
+            scale=fields.number_or("scale", 1.0),
+            offset=fields.number_or("offset", 0.0),
         )
         fields.close()
         return band

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 from torch import fx, nn
 
 from landseg.errors import ModelError
 from landseg.models.align import Placed
 from landseg.models.upsample import AlignedUpsample
+
+_KINDS = "class|function|built-in function|built-in method|bound method|method|module"
 
 
 class _Tracer(fx.Tracer):
@@ -31,10 +35,21 @@ def trace(network: nn.Module) -> fx.GraphModule:
         network = nn.Sequential(network)
     try:
         graph = tracer.trace(network)
-    except (fx.proxy.TraceError, TypeError) as error:
+    except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise ModelError(
-            f"{type(network).__name__} cannot be traced into one graph ({error}); "
+            f"{type(network).__name__} cannot be traced into one graph ({_in_words(error)}); "
             "landseg needs a forward pass without branches that depend on the data"
         ) from error
     traced = fx.GraphModule(tracer.root, graph, type(network).__name__)
     return traced.train(network.training)
+
+
+def _in_words(error: Exception) -> str:
+    """Return the first sentence of an error, with names in place of Python objects.
+
+    >>> _in_words(TypeError("got <function split at 0x7f00> and <class 'int'>. See the docs"))
+    'got split and int'
+    """
+    text = re.sub(r"<(lambda|locals)>", r"\1", " ".join(str(error).split()))
+    text = re.sub(rf"<(?:(?:{_KINDS}) )?'?([\w.]+)[^<>]*>", r"\1", text)
+    return re.sub(r"\s*\b0x[0-9a-f]+", "", text).partition(". ")[0]

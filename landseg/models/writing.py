@@ -10,6 +10,7 @@ from landseg.errors import OutputError
 from landseg.models import header, shipped
 from landseg.models.card import Card
 from landseg.models.mlm import mlm_fields
+from landseg.outputs import check_local
 from landseg.replacement import written
 
 _PART = 1 << 20  # bytes copied at a time
@@ -34,6 +35,7 @@ def check_target(target: Path, *, overwrite: bool = False, source: Path | None =
         raise OutputError(
             f"a model file ends in {shipped.SUFFIX}, got {target.name!r}: use {target.stem}{shipped.SUFFIX}"
         )
+    check_local(target)
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: make the folder {target.parent} first, or choose another")
     if target.exists() and source is not None and target.samefile(source):

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.source import Source
+from landseg.outputs import check_local
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import Colors, image_colors
 from landseg.tiling.receptive import LayerField, ReceptiveField
@@ -72,6 +73,7 @@ def check_field_path(path: Path, *, overwrite: bool = False) -> None:
     """
     if path.suffix.lower() != ".png":
         raise OutputError(f"the picture of a receptive field is a PNG, got {path.name!r}: use {path.stem}.png")
+    check_local(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another name")
     if path.exists() and not overwrite:

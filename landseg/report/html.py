@@ -11,6 +11,7 @@ from pathlib import Path
 from landseg import __version__
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
+from landseg.outputs import check_local
 from landseg.replacement import settle, written
 from landseg.report.html_charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html_numbers import percent, share
@@ -31,6 +32,7 @@ def check_report_path(path: Path, *, overwrite: bool = False) -> None:
     """
     if path.suffix.lower() not in _SUFFIXES:
         raise OutputError(f"{path.name}: a report is a page; let its name end in .html")
+    check_local(path)
     if not path.parent.is_dir():
         raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another place")
     if path.is_dir():

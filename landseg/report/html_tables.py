@@ -87,9 +87,16 @@ def confusion_table(evaluation: Evaluation) -> str:
         cells = np.column_stack([cells, missed])
         heads.append('<th scope="col">no prediction</th>')
     rows = []
+    sizes = evaluation.confusion_ha
+    if sizes is None and evaluation.pixel_ha is not None:
+        sizes = np.asarray(cells * evaluation.pixel_ha, np.float64)
     for index, ((name, color), row) in enumerate(zip(names, cells, strict=True)):
         total = int(row.sum())
-        shown = [_cell(int(n), total, evaluation.pixel_ha, hit=index == at) for at, n in enumerate(row)]
+        areas = None if sizes is None else sizes[index]
+        shown = [
+            _cell(int(n), total, None if areas is None else float(areas[at]), hit=index == at)
+            for at, n in enumerate(row)
+        ]
         rows.append(
             f'<tr><th scope="row" title="{escape(name)}">{swatch(color)}{escape(name)}</th>{"".join(shown)}</tr>'
         )
@@ -112,10 +119,10 @@ def _units(evaluation: Evaluation) -> str:
     return f'<fieldset class="choices"><legend>Show</legend>{choices}</fieldset>'
 
 
-def _cell(pixels: int, total: int, pixel_ha: float | None, *, hit: bool) -> str:
+def _cell(pixels: int, total: int, area_ha: float | None, *, hit: bool) -> str:
     part = pixels / total if total else 0.0
     ground = tuple(round(a + (b - a) * math.sqrt(part)) for a, b in zip((247, 250, 252), (11, 74, 122), strict=True))
-    area = "" if pixel_ha is None else f' data-hectares="{hectares(pixels * pixel_ha)}"'
+    area = "" if area_ha is None else f' data-hectares="{hectares(area_ha)}"'
     return (
         f'<td data-pixels="{count(pixels)}" data-percent="{percent(part if total else None)}"{area}'
         f'{" class=hit" if hit else ""} style="background:#{bytes(ground).hex()};color:{_ink(ground)}">'

@@ -11,6 +11,7 @@ from pathlib import Path
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.metrics.border import Seam
+from landseg.outputs import check_local
 from landseg.replacement import settle
 from landseg.report.html_numbers import length_text
 
@@ -56,8 +57,9 @@ def check_csv_path(path: Path, *, overwrite: bool = False) -> None:
     """Refuses a place where no table can be written.
 
     Raises:
-        OutputError: a folder, no folder, a file that exists.
+        OutputError: an address, a folder, no folder, a file that exists.
     """
+    check_local(path)
     if path.is_dir() or not path.parent.is_dir():
         raise OutputError(f"{path} cannot be a file there: name a file in a folder that exists")
     settle([path], overwrite=overwrite)

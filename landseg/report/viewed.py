@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,14 +15,14 @@ from PIL import Image
 
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.positions import mover
+from landseg.geo.mosaic import extent_on
+from landseg.geo.positions import mover, offset_on
 from landseg.geo.sidecars import aux_path
 from landseg.geo.source import FileSource
 from landseg.report.imagery import Imagery
 
 TILE = 256
 LOWEST, HIGHEST = -24, 0  # zoom levels: at 0 a pixel of the tile is one of the grid, at -1 two by two
-_EDGE_POINTS = 33  # along each edge of a raster, to find where its outline lies on the grid
 _FAR = 4096  # pixels of another grid that are read for one tile at most, along a side
 
 Color = tuple[int, int, int]
@@ -145,19 +144,16 @@ class ViewedRaster:
         own = self.source.grid
         if self.offset is not None:
             return own.rect.shifted(*self.offset)
-        along, ends = np.linspace(0, 1, _EDGE_POINTS), np.repeat([0.0, 1.0], _EDGE_POINTS)
-        x, y = np.concatenate([np.tile(along, 2), ends]), np.concatenate([ends, np.tile(along, 2)])
-        x, y = mover(own, self.grid)(x * own.width, y * own.height)
-        if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        found = extent_on(self.grid, own)
+        if found is None:
             raise GridError(
                 f"{self.name} has no place in the {crs_text(self.grid.crs)} of the first raster: view it alone"
             )
-        top, left = math.floor(y.min()), math.floor(x.min())
-        return Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
+        return found
 
     def _offset(self) -> tuple[int, int] | None:
         """Where its first pixel lies on the grid; None where its pixels are not the grid's."""
-        own, placed = self.source.grid, self.grid.offset_of(self.source.grid)
+        own, placed = self.source.grid, offset_on(self.grid, self.source.grid)
         nowhere = Affine.identity() in (own.transform, self.grid.transform) and own.crs is None
         if (placed is None and None in (own.crs, self.grid.crs)) or nowhere:
             if own.shape == self.grid.shape:

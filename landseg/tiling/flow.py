@@ -13,7 +13,7 @@ from landseg.errors import PlanError
 from landseg.models.upsample import AlignedUpsample
 from landseg.tiling.chain import chained
 from landseg.tiling.geometry import Unbounded
-from landseg.tiling.graph import data_inputs, operator_at, traced_modules, writes_over_input
+from landseg.tiling.graph import data_inputs, name_of, operator_at, traced_modules, writes_over_input
 from landseg.tiling.operators import Operator, Pointwise, Upsample
 from landseg.tiling.step import Step, strides
 
@@ -105,7 +105,7 @@ def flow_of(network: nn.Module) -> Flow:
         else:
             lender = _lender(node) if isinstance(operator, Upsample) else None
             like = None if lender is None else value[lender]
-            steps.append(Step(str(node.target), operator, (), inputs, like))
+            steps.append(Step(name_of(node), operator, (), inputs, like))
         value[node] = len(steps)
     return _flow(*chained(steps, value[result]))
 
@@ -143,7 +143,7 @@ def _lender(node: fx.Node) -> fx.Node | None:
 def _known(node: fx.Node, modules: dict[str, nn.Module]) -> Operator:
     found = Unbounded("a constant of the network's own") if node.op == "get_attr" else operator_at(node, modules)
     if isinstance(found, Unbounded):
-        raise PlanError(f"{node.target} cannot be streamed ({found.why}); use --engine windows")
+        raise PlanError(f"{name_of(node)} cannot be streamed ({found.why}); use --engine windows")
     return found
 
 
@@ -153,7 +153,7 @@ def _refuse_later_readers(node: fx.Node, nodes: list[fx.Node], modules: dict[str
         return
     source = node.all_input_nodes[0]
     if any(nodes.index(user) > nodes.index(node) for user in source.users):
-        raise PlanError(f"{node.target} writes over a value that is read again; use --engine windows")
+        raise PlanError(f"{name_of(node)} writes over a value that is read again; use --engine windows")
 
 
 def _continues(

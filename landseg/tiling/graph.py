@@ -151,6 +151,19 @@ def operator_at(node: fx.Node, modules: dict[str, nn.Module]) -> Operator | Unbo
     return Unbounded("an operation whose reach landseg does not know")
 
 
+def name_of(node: fx.Node) -> str:
+    """Return a layer by its name, an operation by its own and that of the layer whose forward pass it is in.
+
+    "encoder.stem", "encoder.block: split": never a Python object.
+    """
+    if node.op == "call_module":
+        return str(node.target)
+    target = node.target
+    name = target if isinstance(target, str) else getattr(target, "__name__", type(target).__name__)
+    around = next(reversed(node.meta.get("nn_module_stack") or {}), "")
+    return f"{around}: {name}" if around else name
+
+
 def reach(node: fx.Node, modules: dict[str, nn.Module]) -> Reach | Unbounded:
     """Return how the operation at ``node`` reads its data inputs (the larger of both axes)."""
     found = operator_at(node, modules)
@@ -187,7 +200,8 @@ def _join(node: fx.Node) -> Operator | Unbounded:
     if dim not in (1, -3):
         return Unbounded(f"a concatenation along axis {dim}, not of channels")
     parts = node.args[0] if node.args else node.kwargs["tensors"]
-    assert isinstance(parts, list | tuple)
+    if not isinstance(parts, list | tuple):
+        return Unbounded("a concatenation of all that another operation makes")
     order = [node.all_input_nodes.index(part) for part in parts]  # one may be there twice
 
     def call(*inputs: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
 import time
 import weakref
@@ -18,7 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from landseg.errors import PlanError
 from landseg.models.fold import prepare_for_inference
+from landseg.models.fused import fused_convolution
+from landseg.tiling.named import check_device, check_precision
 
+_log = logging.getLogger(__name__)
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _STORED = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.float16}  # NumPy knows no bfloat16
 _BAND = 1 << 16  # pixels prepared at a time
@@ -42,10 +46,9 @@ def choose_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    check_device(name)
     here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     kind = name.partition(":")[0]
-    if kind not in here:
-        raise PlanError(f"device {name!r} is unknown; use auto, cpu, cuda or mps")
     if not here[kind]:
         raise PlanError(f"this computer has no {kind} device that torch can use; use --device auto or cpu")
     return torch.device(name)
@@ -62,9 +65,8 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name == "auto":
         if device.type == "cuda":
             return "fp16"
-        return "bf16" if device.type == "cpu" and _has_bf16() else "fp32"
-    if name not in _DTYPES:
-        raise PlanError(f"precision {name!r} is unknown; use auto, {', '.join(_DTYPES)}")
+        return "bf16" if device.type == "cpu" and has_bf16() else "fp32"
+    check_precision(name)
     if name == "fp16" and device.type == "cpu":
         raise PlanError("fp16 is slower than fp32 on a CPU; use --precision auto, fp32 or bf16")
     return name
@@ -82,6 +84,9 @@ class Runner:
         fill: scaled value where a pixel is not valid.
         device: auto, cpu, cuda or mps.
         precision: auto, fp32, bf16 or fp16.
+
+    Attributes:
+        chosen: whether the precision was left to this processor ("auto").
     """
 
     def __init__(
@@ -96,12 +101,29 @@ class Runner:
     ) -> None:
         self.device = choose_device(device)
         self.precision = choose_precision(precision, self.device)
+        self.chosen = precision == "auto"
+        if self.precision == "bf16" and self.device.type == "cpu" and not has_bf16():
+            _log.warning(
+                "this processor does not compute in bfloat16 itself: --precision bf16 is emulated here, several "
+                "times slower than --precision fp32"
+            )
         self.bands = len(mean)
         self.dtype = _DTYPES[self.precision]
         self._scale = (1.0 / np.asarray(std, np.float64)).astype(np.float32)
         self._shift = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
         self._fill = np.float32(fill)
         self.network = prepare_for_inference(network.eval(), device=self.device, dtype=self.dtype)
+
+    @property
+    def precision_note(self) -> str | None:
+        """That another processor may give another map, in a sentence; None where the precision was asked for."""
+        if not self.chosen:
+            return None
+        where = "GPU" if self.device.type == "cuda" else "processor"
+        return (
+            f"--precision auto chose {self.precision} for this {where}; another may choose otherwise and give "
+            "another map, --precision fp32 keeps them alike"
+        )
 
     @property
     def item_bytes(self) -> int:
@@ -170,14 +192,17 @@ class Runner:
         array: NDArray[np.float32] = logits.numpy()
         return array
 
-    def keep_memory(self) -> None:
-        """From now on keep what a layer frees for the next, where the C library can: faster, and takes more memory.
+    def keep_memory(self, keep: bool = True) -> None:
+        """Keep what a layer frees for the next from now on, where the C library can: faster, and takes more memory.
 
-        Fresh pages for every layer of every window cost up to as much time as the convolutions; with them kept,
-        2048 x 2048 pixels run as fast each as 512 x 512. It holds for the whole process.
+        False gives it back, now and later. Fresh pages for every layer of every window cost up to as much time as the
+        convolutions; with them kept, 2048 x 2048 pixels run as fast each as 512 x 512. It holds for the whole
+        process.
         """
         if self.device.type == "cpu":
-            keep_freed_memory()
+            keep_freed_memory(keep)
+            if not keep:
+                give_back_freed_memory()
 
     def bytes_per_pixel(self) -> float:
         """Memory that a forward pass needs for each input pixel, safety included.
@@ -227,13 +252,16 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._now -= size
 
 
-def _has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 itself; emulation is slower than float32."""
-    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
-        supported = getattr(torch.cpu, name, None)
-        if supported is not None and supported():
-            return True
-    return False
+def has_bf16() -> bool:
+    """Return whether this CPU multiplies bfloat16 itself, in all that is used here; emulation is slower than float32.
+
+    Its own word is not enough: the library that convolves may be kept from the instructions (ONEDNN_MAX_CPU_ISA), or
+    not know the processor.
+    """
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    if not any((supported := getattr(torch.cpu, name, None)) is not None and supported() for name in names):
+        return False
+    return fused_convolution(torch.float32) is None or fused_convolution(torch.bfloat16) is not None
 
 
 def give_back_freed_memory() -> None:
@@ -244,12 +272,15 @@ def give_back_freed_memory() -> None:
         trim(0)
 
 
-def keep_freed_memory() -> None:
-    """Let glibc keep what is freed for the next layer instead of giving every page back and fetching it anew."""
+def keep_freed_memory(keep: bool = True) -> None:
+    """Let glibc keep what is freed for the next layer instead of giving every page back and fetching it anew.
+
+    False sets the limits that glibc itself grows to.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None:
         return
     trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # <malloc.h>
-    mallopt(mmap_threshold, 2**31 - 1)
-    mallopt(trim_threshold, 2**31 - 1)
-    mallopt(top_pad, 64 << 20)
+    mallopt(mmap_threshold, 2**31 - 1 if keep else 32 << 20)
+    mallopt(trim_threshold, 2**31 - 1 if keep else 64 << 20)
+    mallopt(top_pad, 64 << 20 if keep else 128 << 10)

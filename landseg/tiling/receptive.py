@@ -9,7 +9,7 @@ from math import ceil, floor, lcm
 from torch import fx, nn
 
 from landseg.tiling.geometry import Unbounded
-from landseg.tiling.graph import data_inputs, reach, traced_modules
+from landseg.tiling.graph import data_inputs, name_of, reach, traced_modules
 
 _ZERO = Fraction(0)
 
@@ -136,7 +136,7 @@ def _walk(
 def _through(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> _Field:
     step = reach(node, modules)
     if isinstance(step, Unbounded):
-        return replace(field, unbounded_by=field.unbounded_by or f"{_where(node)} ({step.why})")
+        return replace(field, unbounded_by=field.unbounded_by or f"{name_of(node)} ({step.why})")
     moved = field.stride * step.centre
     return _Field(
         field.stride * step.stride,
@@ -147,15 +147,6 @@ def _through(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> _Fi
         field.late + moved,
         field.unbounded_by,
     )
-
-
-def _where(node: fx.Node) -> str:
-    """A layer by its name; an operation by its own and that of the layer whose forward pass it is in."""
-    if node.op == "call_module":
-        return str(node.target)
-    name = str(node.target) if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-    around = next(reversed(node.meta.get("nn_module_stack") or {}), "")
-    return f"{around}: {name}" if around else name
 
 
 def _join(fields: list[_Field]) -> _Field:
@@ -183,7 +174,7 @@ def _only_a_size(node: fx.Node) -> bool:
 
 def _describe(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> LayerField:
     layer = modules.get(str(node.target)) if node.op == "call_module" else None
-    kind = type(layer).__name__ if layer is not None else getattr(node.target, "__name__", str(node.target))
+    kind = type(layer).__name__ if layer is not None else name_of(node).rpartition(": ")[2]
     offset = None if field.unbounded_by else float(field.centre)
     name = str(node.target) if layer is not None else node.name
     return LayerField(name, kind, field.size, float(field.stride), offset, float(field.late - field.early))

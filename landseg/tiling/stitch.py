@@ -142,7 +142,8 @@ class Blend:
             todo = next((strip for strip, name in enumerate(names) if name not in done), count)
             if todo == count:
                 continue
-            first = next(strip for strip in range(count) if self._bottoms[strip] > self._tops[todo])
+            # A strip of a finer grid may hold no pixel of the source's: nothing is left to refill then.
+            first = next((strip for strip in range(count) if self._bottoms[strip] > self._tops[todo]), todo)
             for strip in range(first, count):
                 start = (self._tops[first], left) if strip == first else None
                 yield Step(names[strip], tuple(self._strip(strip, left)), strip >= todo, start)

@@ -133,15 +133,16 @@ def plan_windows(
     region = region or Rect(0, 0, *shape)
     if not Rect(0, 0, *shape).contains(region) or region.area < 1:
         raise PlanError(f"the region {region} is not inside the raster of {shape[0]} x {shape[1]} pixels")
-    for length, margin, pixels in zip(window, halo, shape, strict=True):
-        check_axis(length, margin, stride, pixels)
-    y_spans = _spans(shape[0], (region.top, region.bottom), window[0], halo[0], stride)
-    x_spans = _spans(shape[1], (region.left, region.right), window[1], halo[1], stride)
+    wanted = (region.top, region.bottom), (region.left, region.right)
+    y_spans, x_spans = (
+        _spans(pixels, own, length, margin, stride)
+        for pixels, own, length, margin in zip(shape, wanted, window, halo, strict=True)
+    )
     return WindowPlan(shape, region, window, halo, stride, y_spans, x_spans)
 
 
 def check_axis(window: int, halo: int, stride: int, pixels: int) -> None:
-    """Nothing, if windows of this length and halo can cut an axis of so many pixels.
+    """Refuse windows of this length and halo that cannot cut an axis of which so many pixels are read.
 
     Raises:
         PlanError: with the number that would do.
@@ -177,10 +178,16 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _spans(pixels: int, wanted: tuple[int, int], window: int, halo: int, stride: int) -> tuple[Span, ...]:
-    """The cuts of one axis: cores partition `wanted`, reads stay inside [0, pixels)."""
+    """The cuts of one axis: cores partition `wanted`, reads stay inside [0, pixels).
+
+    Raises:
+        PlanError: see `check_axis`.
+    """
     first, last = wanted
+    check_axis(window, halo, stride, 1)
     base = max(0, (first - halo) // stride * stride)
     end = min(pixels, round_up(last + halo, stride))
+    check_axis(window, halo, stride, end - base)  # a few pixels at the raster's edge may need no full window
     if end - base <= window:
         return (Span(base, first, last, end),)
     step = window - 2 * halo

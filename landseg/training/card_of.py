@@ -63,7 +63,7 @@ def card_of(
         arch=recipe.arch,
         encoder=recipe.encoder,
         options=dict(recipe.options),
-        bands=tuple(Band(b.name, b.common_name, b.mean, b.std) for b in recipe.bands),
+        bands=tuple(Band(b.name, b.common_name, b.mean, b.std, b.tags.scale, b.tags.offset) for b in recipe.bands),
         classes=recipe.classes,
         receptive_field=Field.of(receptive_field(network)),
         parameters=sum(p.numel() for p in network.parameters()),

@@ -12,10 +12,10 @@ from landseg.classes import ClassMap, LandClass
 from landseg.errors import TrainingError
 from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.labelcolors import label_source
 from landseg.geo.legend import read_legend
 from landseg.geo.positions import mover, needed_for, pixel_ratio
 from landseg.geo.raster import RasterFile
-from landseg.geo.source import open_source
 from landseg.geo.truth import ClassRaster
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -85,7 +85,7 @@ def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,), *, grids: Sequenc
         kept = tuple(land for land in named.classes if land.value not in ignore)
         return ClassMap(kept, (*named.ignore, *(v for v in ignore if v not in named.ignore)))
     found: set[float] = set()
-    with open_source(paths, bands=[1]) as source:
+    with label_source(paths) as source:
         rects = [source.grid.rect] if grids is None else [_under(grid, source.grid) for grid in grids]
         for rect in rects:
             for top in range(rect.top, rect.bottom, _ROWS):

@@ -8,6 +8,7 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import GridError, TrainingError
+from landseg.geo.address import as_on_disk
 from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.source import FileSource
@@ -160,7 +161,7 @@ def card_entry(specs: Sequence[SourceSpec], options: CoarseOptions, statistics: 
 
 def _by_image(place: str, items: Sequence[Item], suffix: str) -> list[Paths | None]:
     if "{stem}" in place:
-        paths = [Path(place.format(stem=item.image.stem.removesuffix(suffix))) for item in items]
+        paths = [as_on_disk(Path(place.format(stem=item.image.stem.removesuffix(suffix)))) for item in items]
         found = [path if path.exists() else None for path in paths]
     else:
         found = [item.labels for item in files.paired_where_possible(items, [place])]
@@ -179,7 +180,7 @@ def _lies_under(paths: Paths, item: Item) -> bool:
     try:
         _check_laid(paths, item)
     except GridError:
-        with FileSource(paths[0], [1]) as source:
+        with FileSource(paths[0]) as source:
             if (source.grid.crs is None) != (_grid_of(item).crs is None):
                 raise
         return False

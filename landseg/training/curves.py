@@ -61,10 +61,10 @@ def read_rows(path: Path, points: int = _POINTS) -> tuple[list[str], Rows]:
     """
     if not path.exists():
         return [], np.empty((0, 0))
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         columns, rows = next(csv.reader(file), []), sum(1 for _ in file)
     each = max(1, -(-rows // points))
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         next(file, None)
         made = list(_averages(csv.reader(file), each, len(columns)))
     return columns, np.array(made).reshape(-1, len(columns))

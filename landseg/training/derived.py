@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.leftout import LeftOut
 from landseg.training.scene import ArrayScene, Example, RasterScene, Scene
 from landseg.training.targets import Strange
 
@@ -52,6 +53,10 @@ class Masked(Scene):
 
     def strange(self) -> list[Strange]:
         return self.scene.strange()
+
+    @property
+    def left_out(self) -> LeftOut:
+        return self.scene.left_out
 
     @property
     def coarse_side(self) -> int | None:

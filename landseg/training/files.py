@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import glob
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.errors import TrainingError
+from landseg.geo.address import as_on_disk
 from landseg.geo.layers import read_layer
+from landseg.geo.raster import opens
 from landseg.geo.vectorname import is_vector
-from landseg.pairing import IMAGES, LABELS, plain_stem
+from landseg.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
 from landseg.replacement import refuse_unfinished_in
 from landseg.training.tables import read_csv
 from landseg.training.targets import listed
@@ -104,9 +107,8 @@ def find_rasters(name: str) -> list[Path]:
 
 def scene_names(images: Sequence[Path]) -> list[str]:
     """A name for each image: its stem, and its folder's as well where two images have one stem."""
-    stems = [image.stem for image in images]
-    twice = {stem for stem in stems if stems.count(stem) > 1} if len(set(stems)) < len(stems) else set()
-    return [f"{image.parent.name}/{image.stem}" if image.stem in twice else image.stem for image in images]
+    count = Counter(stem_of(image) for image in images)
+    return [f"{image.parent.name}/{image.stem}" if count[stem_of(image)] > 1 else image.stem for image in images]
 
 
 def items_of(images: str | Sequence[str]) -> list[Item]:
@@ -128,16 +130,16 @@ def items_of(images: str | Sequence[str]) -> list[Item]:
 
 def _files(name: str) -> list[Path]:
     """The rasters that a folder, a glob or the name of a file means, sorted."""
-    path = Path(name)
-    if path.is_dir():
+    path = as_on_disk(Path(name))
+    if path.is_dir() and not opens(path):
         refuse_unfinished_in(path, TrainingError)
-        files = [file for file in path.iterdir() if file.suffix.lower() in IMAGERY and not file.name.startswith(".")]
+        files = rasters_in(path, IMAGERY)
         if not files:
             kinds = ", ".join(IMAGERY)
             raise TrainingError(
                 f"{name} holds no rasters ({kinds}); for those in folders below write '{name}/**/*.tif'"
             )
-        return sorted(files)
+        return files
     if path.exists():
         return [path]
     found = [Path(file) for file in glob.glob(name, recursive=True)]
@@ -148,9 +150,9 @@ def _files(name: str) -> list[Path]:
 
 def _without_labels(files: Sequence[Path]) -> list[Path]:
     """All but the label rasters whose image is there too."""
-    there = {(file.parent, file.stem) for file in files}
+    there = {(file.parent, stem_of(file)) for file in files}
     there |= {(file.parent, plain_stem(file, IMAGES)) for file in files}
-    return [f for f in files if plain_stem(f) == f.stem or (f.parent, plain_stem(f)) not in there]
+    return [f for f in files if plain_stem(f) == stem_of(f) or (f.parent, plain_stem(f)) not in there]
 
 
 def _listed(path: Path) -> list[Item]:
@@ -162,8 +164,8 @@ def _listed(path: Path) -> list[Item]:
     labels = next((name for name in _LABEL_COLUMNS if name in columns), None)
     items = [
         Item(
-            path.parent / row[images],
-            path.parent / row[labels] if labels and row[labels] else None,
+            as_on_disk(path.parent / row[images]),
+            as_on_disk(path.parent / row[labels]) if labels and row[labels] else None,
             row.get("split") or None,
         )
         for row in rows
@@ -228,8 +230,8 @@ def _by_stem(rasters: Sequence[Path]) -> dict[str, list[Path]]:
 
 def _labels_of(image: Path, by_stem: dict[str, list[Path]]) -> list[Path]:
     """Label rasters of an image's name, the image itself aside; those with an ending go before those without."""
-    for stem in dict.fromkeys((image.stem, plain_stem(image, IMAGES))):
+    for stem in dict.fromkeys((stem_of(image), plain_stem(image, IMAGES))):
         found = [file for file in by_stem.get(stem, []) if file.resolve() != image.resolve()]
         if found:
-            return [file for file in found if plain_stem(file) != file.stem] or found
+            return [file for file in found if plain_stem(file) != stem_of(file)] or found
     return []

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
+from landseg.disk import disk_errors
 from landseg.errors import TrainingError
-from landseg.geo.store import disk_errors
 from landseg.tiling.infer import keep_freed_memory
 from landseg.training.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
 from landseg.training.depthwise import quick_depthwise
@@ -116,8 +115,9 @@ def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bo
     with fitting(folder / LAST):
         network.load_state_dict(checkpoint.network)
         average.model.load_state_dict(checkpoint.average)
-    _say_changes(checkpoint.options, options)
-    return Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
+    run = Run(options, budget, place, folder, checkpoint.state, average, checkpoint)
+    _say_changes(checkpoint.options, run.resolved)
+    return run
 
 
 def clear(folder: Path) -> None:
@@ -133,11 +133,10 @@ def clear(folder: Path) -> None:
             shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def _say_changes(before: Any, options: FitOptions) -> None:
-    """A run may go on with other options; it is then another run than the undisturbed one, and says so."""
-    now = asdict(options)
+def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Warn of options other than before: a run may go on with them, and is another than the undisturbed one."""
     for name in sorted(set(before) & set(now) - _HARMLESS):
-        if before[name] != now[name]:
+        if before[name] not in (now[name], "auto"):  # checkpoints kept the word, not what it had stood for
             _log.warning("resumed with %s %s in place of %s", name, now[name], before[name])
 
 

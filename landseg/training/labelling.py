@@ -13,13 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
-from landseg.errors import ClassError, GridError, TrainingError
-from landseg.geo.aligned import AlignedLabels
+from landseg.errors import BandError, ClassError, GridError, TrainingError
+from landseg.geo.aligned import AlignedLabels, open_labels
 from landseg.geo.coverage import Coverage
-from landseg.geo.grid import Grid, crs_text
+from landseg.geo.crs import connected, crs_text
+from landseg.geo.grid import Grid
+from landseg.geo.labelcolors import Colors, label_source
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.source import FileSource
+from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.source import FileSource, Source
 from landseg.geo.truth import class_indices
+from landseg.geo.valuetags import ValueTags
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
@@ -84,11 +88,15 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
 
 @dataclass(frozen=True)
 class Labels:
-    """A label raster of one image: its class table, and the target value of each index (256,)."""
+    """A label raster of one image: its class table, and the target value of each index (256,).
+
+    ``colors`` are given where it is a picture in these (see `landseg.geo.labelcolors`).
+    """
 
     path: Path
     classes: ClassMap
     table: NDArray[np.uint8]
+    colors: Colors | None = None
 
 
 @dataclass(frozen=True)
@@ -114,13 +122,19 @@ class CoarseRaster:
 
 @dataclass(frozen=True)
 class Opener:
-    """Opens an image and what it is labelled by; can be pickled."""
+    """Opens an image and what it is labelled by; can be pickled.
+
+    Attributes:
+        tags: scale and offset that the stored numbers of the image's first bands are brought over to; None takes
+            them as they are.
+    """
 
     image: Path
     bands: tuple[int, ...] | None
     labels: tuple[Labels | Burnt | Targets, ...]
     classes: int
     coarse: CoarseRaster | None = None
+    tags: tuple[ValueTags, ...] | None = None
 
     def __call__(self) -> Opened:
         """The files, open.
@@ -128,9 +142,12 @@ class Opener:
         Raises:
             RasterError, GridError, BandError: one of them cannot be, or does not fit the other.
         """
-        source = FileSource(self.image, self.bands)
+        source: Source = FileSource(self.image, self.bands)
         opened: list[Targets] = []
         try:
+            if self.tags is not None:
+                more = source.bands.value_tags[len(self.tags) :]  # of bands that only labels look at
+                source = brought_over(source, (*self.tags, *more), like="the recipe's bands have")
             for one in self.labels:
                 opened.append(_targets(one, source.grid))
             coarse = None if self.coarse is None else _coarse(self.coarse, source.grid)
@@ -139,7 +156,8 @@ class Opener:
             for targets in opened:
                 targets.close()
             raise
-        return Opened(source, opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes), coarse)
+        targets = opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes)
+        return Opened(source, targets, coarse, stored=self.tags is None)
 
 
 def _coarse(raster: CoarseRaster, grid: Grid) -> CoarseLabels:
@@ -151,12 +169,9 @@ def _targets(labels: Labels | Burnt | Targets, grid: Grid) -> Targets:
         return labels
     if isinstance(labels, Burnt):
         return PolygonTargets(labels.polygons, grid, labels.outside, labels.values, labels.inside)
-    source = FileSource(labels.path, [1])
-    try:
-        return RasterTargets(AlignedLabels(source, grid), labels.classes, labels.table)
-    except BaseException:
-        source.close()
-        raise
+    return RasterTargets(
+        open_labels(labels.path, grid, table=labels.classes, colors=labels.colors), labels.classes, labels.table
+    )
 
 
 def check_fit(openers: Sequence[Opener]) -> None:
@@ -164,17 +179,19 @@ def check_fit(openers: Sequence[Opener]) -> None:
 
     Raises:
         TrainingError: all that do not, by what is wrong with them.
+        BandError: an image of palette indices.
     """
     wrong: dict[str, list[str]] = {}
     bands: Counter[tuple[int, str]] = Counter()
     seen: list[tuple[Path, tuple[int, str]]] = []
     for opener in openers:
         with FileSource(opener.image, opener.bands) as source:
+            refuse_indices(source, NO_BRIGHTNESS)
             grid, kind = source.grid, (source.count, source.dtype)
         bands[kind] += 1
         seen.append((opener.image, kind))
         for labels in opener.labels:
-            if isinstance(labels, Labels) and (fault := _fault(labels.path, opener.image, grid)) is not None:
+            if isinstance(labels, Labels) and (fault := _fault(labels, opener.image, grid)) is not None:
                 wrong.setdefault(fault[0], []).append(fault[1])
     usual = max(bands, key=lambda kind: (bands[kind], kind), default=(0, ""))
     if odd := [f"{path} ({count} of {dtype})" for path, (count, dtype) in seen if (count, dtype) != usual]:
@@ -184,12 +201,17 @@ def check_fit(openers: Sequence[Opener]) -> None:
         raise TrainingError("; ".join(f"{what}: {listed(cases)}" for what, cases in wrong.items()))
 
 
-def _fault(labels: Path, image: Path, grid: Grid) -> tuple[str, str] | None:
+def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
     """What is wrong with a label raster on an image's grid, in general and in this case."""
-    with FileSource(labels, [1]) as source:
+    path = labels.path
+    try:
+        source = label_source(path, table=labels.classes, colors=labels.colors)
+    except BandError as error:
+        return f"a label raster {str(error).removeprefix(f'{path.name} ')}", str(path)
+    with source:
         mine = source.grid
         if _nowhere(mine) and _nowhere(grid) and mine.shape != grid.shape:
-            sizes = f"{labels} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
+            sizes = f"{path} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
             return (
                 "labels without georeference cover their image pixel by pixel (export them at its size)",
                 sizes,
@@ -197,9 +219,11 @@ def _fault(labels: Path, image: Path, grid: Grid) -> tuple[str, str] | None:
         try:
             AlignedLabels(source, grid)
         except GridError:
-            case = f"{labels} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
+            case = f"{path} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
             if (mine.crs is None) != (grid.crs is None):
                 return "expected image and labels both to have a CRS or neither (assign it by gdal_edit -a_srs)", case
+            if grid.crs is not None and not connected(mine.crs, grid.crs):
+                return "no transformation is known between labels and image (use data in one coordinate system)", case
             return "labels that do not overlap their image (check that they belong together)", case
     return None
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.training.blocks import Parts
 from landseg.training.groups import grouped, numbered_alike
+from landseg.training.lookalikes import Lookalike
 from landseg.training.overlap import identical, overlaps
 from landseg.training.scene import Scene
 
@@ -20,6 +21,7 @@ def leaks(
     scenes: Sequence[Scene],
     parts: Sequence[Parts],
     digests: Sequence[str | None],
+    alike: Sequence[Lookalike] = (),
     *,
     by_area: bool = False,
     grouped_by: str | None = None,
@@ -30,6 +32,7 @@ def leaks(
         scenes: in order of their names.
         parts: of each.
         digests: of their pixels; equal where these are.
+        alike: those that are nearly the same picture.
         by_area: the sides are areas of the ground, so that overlapping rasters agree.
         grouped_by: the pattern by which names were grouped: then nothing is guessed from names.
     """
@@ -45,9 +48,23 @@ def leaks(
         for other in many[1:]
         if _apart(parts[many[0]], parts[other])
     ]
+    found += [
+        f"{names[pair.first]} and {names[pair.second]} are nearly the same picture ({pair.how})"
+        for pair in alike
+        if _apart(parts[pair.first], parts[pair.second])
+    ]
     notes = [f"leak: {text}; one is learned, the other kept, at least in parts" for text in found[:_TOLD]]
     notes += [f"leak: {len(found) - _TOLD} more pairs of files share ground"] if len(found) > _TOLD else []
     return notes if grouped_by else notes + _parts_apart(names, parts) + _numbered(scenes, parts)
+
+
+def kept_together(names: Sequence[str], alike: Sequence[Lookalike]) -> list[str]:
+    """Return a sentence about files that are in one group because they are nearly the same picture."""
+    if not alike:
+        return []
+    listed = ", ".join(f"{names[pair.first]} and {names[pair.second]} ({pair.how})" for pair in alike[:_TOLD])
+    more = f" and {len(alike) - _TOLD} more pairs" if len(alike) > _TOLD else ""
+    return [f"files that are nearly the same picture are kept together: {listed}{more}"]
 
 
 def missing_classes(learned: NDArray[np.int64], kept: NDArray[np.int64], classes: Sequence[str]) -> list[str]:

@@ -9,10 +9,10 @@ import numpy as np
 
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import ClassError
+from landseg.geo.labelcolors import label_source
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.legend import read_legend
 from landseg.geo.raster import RasterFile
-from landseg.geo.source import FileSource
 from landseg.training.files import Item
 from landseg.training.scene import parts
 from landseg.training.targets import listed
@@ -66,6 +66,7 @@ def _of_raster(path: Path) -> ClassMap | None:
 def _of_palettes(rasters: Sequence[Path]) -> ClassMap:
     colors: dict[int, tuple[int, ...]] = {}
     for path in rasters:
+        label_source(path).close()  # refuses several bands
         file = RasterFile(path)
         try:
             palette = file.palette(1)
@@ -81,7 +82,7 @@ def _of_palettes(rasters: Sequence[Path]) -> ClassMap:
 def _values(path: Path) -> set[int]:
     """Values of a raster's pixels with data, read part by part."""
     seen: set[int] = set()
-    with FileSource(path, [1]) as source:
+    with label_source(path) as source:
         for part in parts(source.grid.shape):
             pixels, valid = source.read(part)
             seen.update(np.unique(pixels[0][valid]).tolist())

@@ -11,11 +11,12 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from landseg.geo.crs import connected, period
+from landseg.geo.globe import footprint
 from landseg.geo.grid import Grid
-from landseg.geo.horizontal import horizontal, same_place
+from landseg.geo.horizontal import same_place
 
 TOUCHING = 0.01  # of the smaller footprint: neighbouring tiles may share a row or two
-_SIDES = 8  # points an edge of a footprint, which is not straight in another CRS
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,22 @@ class Overlap:
 def overlaps(grids: Sequence[Grid | None]) -> list[Overlap]:
     """Return the pairs whose footprints share more than TOUCHING, in order; rasters without a CRS have none.
 
-    Compared in the CRS of all of them, or in longitude and latitude where they differ. A footprint is that of the
-    pixel grid: corners without data belong to it.
+    Compared in the CRS of all of them, or in longitude and latitude where they differ or where the CRS comes round
+    the globe; what has no place on the globe is compared within its own CRS. A footprint is that of the pixel grid:
+    corners without data belong to it.
     """
     placed = [(index, grid) for index, grid in enumerate(grids) if grid is not None and grid.crs is not None]
     if len(placed) < 2:
         return []
     common = all(same_place(grid.crs, placed[0][1].crs) for _, grid in placed[1:])
-    shapes = np.array([_footprint(grid, move=not common) for _, grid in placed], dtype=object)
+    common = common and period(placed[0][1].crs) is None
+    globe = [not common and connected(grid.crs, "EPSG:4326") for _, grid in placed]
+    planes = [None if known else grid.crs for known, (_, grid) in zip(globe, placed, strict=True)]
+    shapes = np.array([_footprint(grid, g) for g, (_, grid) in zip(globe, placed, strict=True)], dtype=object)
     pairs = shapely.STRtree(shapes).query(shapes, predicate="intersects").T
+    pairs = [(int(one), int(two)) for one, two in pairs if same_place(planes[one], planes[two])]
     found = []
-    for one, two in sorted((int(a), int(b)) for a, b in pairs if a < b):
+    for one, two in sorted((a, b) for a, b in pairs if a < b):
         smaller = min(shapely.area(shapes[one]), shapely.area(shapes[two]))
         share = float(shapely.area(shapely.intersection(shapes[one], shapes[two])) / smaller) if smaller else 0.0
         if share > TOUCHING:
@@ -100,17 +106,9 @@ def joined(count: int, ties: Iterable[Sequence[int]]) -> list[int]:
     return [root(index) for index in range(count)]
 
 
-def _footprint(grid: Grid, *, move: bool) -> shapely.Geometry:
-    import pyproj
-
-    steps = np.arange(_SIDES) / _SIDES
-    w, h = grid.width, grid.height
-    x = np.concatenate([steps * w, np.full(_SIDES, w), (1 - steps) * w, np.zeros(_SIDES)])
-    y = np.concatenate([np.zeros(_SIDES), steps * h, np.full(_SIDES, h), (1 - steps) * h])
-    a, b, c, d, e, f = tuple(grid.transform)[:6]
-    xs, ys = a * x + b * y + c, d * x + e * y + f
-    if move:
-        xs, ys = pyproj.Transformer.from_crs(horizontal(grid.crs), "EPSG:4326", always_xy=True).transform(xs, ys)
-        if not (np.isfinite(xs).all() and np.isfinite(ys).all()):
-            return shapely.Polygon()
-    return shapely.Polygon(np.stack([xs, ys], axis=1))
+def _footprint(grid: Grid, globe: bool) -> shapely.Geometry:
+    """What a raster covers, in degrees of the globe or in its own CRS; empty where it has no place on the globe."""
+    if globe:
+        return footprint(grid, "EPSG:4326")
+    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
+    return shapely.Polygon([grid.transform @ corner for corner in corners])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
-from landseg.geo.grid import Rect
 from landseg.geo.legend import read_class_table
-from landseg.geo.source import FileSource
+from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.source import FileSource, Source
 from landseg.geo.statistics import BandStatistics
 from landseg.geo.vectorname import is_vector, stem_of
+from landseg.training.declared import common_tags
 from landseg.training.files import Item, items_of, pair, paired_where_possible
 from landseg.training.legends import classes_of
+from landseg.training.sampled import sampled
 from landseg.training.targets import listed
 
-_WINDOWS, _EDGE = 64, 512  # what band statistics are taken from
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
 _OF_POLYGONS = ("--class-field", "--background", "--all-touched", "--buffer")
 _COMMON = {
@@ -41,6 +43,7 @@ class PlainData:
         partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
         bands: of the images, 1-based; None: all but alpha.
         folder: what the names of images and labels start from.
+        label_colors: label rasters are pictures in the colours of the class table.
         coarse: coarse labels: a raster or the files of a mosaic, or a folder with one for each image. Images without
             other labels are then learned from these alone.
         buffer_m: metres around lines and points of the vector file that count as theirs; None: these are refused.
@@ -56,6 +59,7 @@ class PlainData:
     partial: str | None = None
     bands: tuple[int, ...] | None = None
     folder: Path = Path()
+    label_colors: bool = False
     coarse: tuple[str, ...] | None = None
     buffer_m: float | None = None
 
@@ -64,7 +68,7 @@ class PlainData:
         given = {
             "--classes": self.classes, "--ignore": self.ignore, "--class-field": self.class_field,
             "--background": self.background, "--all-touched": self.all_touched, "--partial": self.partial,
-            "--bands": self.bands, "--buffer": self.buffer_m,
+            "--bands": self.bands, "--label-colors": self.label_colors, "--buffer": self.buffer_m,
         }  # fmt: skip
         return [option for option, value in given.items() if value]
 
@@ -89,7 +93,9 @@ class PlainData:
         return named[0] if len(named) == 1 and is_vector(named[0]) else None
 
 
-def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: bool = False) -> dict[str, Any]:
+def completed(
+    table: Mapping[str, Any], data: PlainData, *, name: str, skip: bool = False, stored_values: bool = False
+) -> dict[str, Any]:
     """Return the tables of a recipe: those that were given, and what is missing in them read off the files.
 
     Args:
@@ -97,6 +103,7 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: boo
         data: images and labels.
         name: of the model.
         skip: read nothing off images that cannot be opened, in place of stopping.
+        stored_values: take the numbers that images store, whatever scale and offset they declare.
 
     Raises:
         TrainingError: sources in both places, images of several kinds.
@@ -111,7 +118,8 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: boo
     items = [item for item in data.items() if not skip or _opens(item)]
     if not items:
         raise TrainingError("none of the images can be opened; leave out skip_corrupt to see why")
-    classes = _classes(items, data)
+    named = _classes(items, data)
+    classes = named.ignoring(data.ignore)
     names, dtype, resolutions = _looked_at(items, data.bands)
     full = dict(table)
     labelled = items if data.vector else [item for item in items if item.labels is not None]
@@ -123,10 +131,10 @@ def completed(table: Mapping[str, Any], data: PlainData, *, name: str, skip: boo
         given = full.get(section, {})
         full[section] = {**said, **given} if isinstance(given, Mapping) else given
     if "bands" not in table:
-        full["bands"] = _scaled(names, dtype, items, data.bands)
+        full["bands"] = _scaled(names, dtype, items, data.bands, stored_values=stored_values)
     if "classes" not in table:
         full |= classes.to_json()
-    full["sources"] = [_source(data)]
+    full["sources"] = [_source(data, named)]
     return full
 
 
@@ -147,16 +155,26 @@ def _way(items: Sequence[Item]) -> str:
     return "file" if len(items) > 1 else "block"
 
 
-def _source(data: PlainData) -> dict[str, Any]:
+def _source(data: PlainData, classes: ClassMap) -> dict[str, Any]:
     source: dict[str, Any] = {"images": list(data.images), "all_touched": data.all_touched}
     source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
     source["coarse"] = data.coarse and list(data.coarse)
     said = {"class_field": data.class_field, "background": data.background, "partial": data.partial}
+    if data.label_colors:
+        ignored = [list(entry.color) for entry in classes.classes if entry.value in data.ignore]
+        source |= {"label_colors": True, **({"ignored_colors": ignored} if ignored else {})}
     source |= said | {"bands": None if data.bands is None else list(data.bands), "buffer_m": data.buffer_m}
     return {key: value for key, value in source.items() if value is not None}
 
 
 def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
+    """The classes that a table or the labels name; ignored values may be among them."""
+    if data.label_colors and (data.vector or data.classes is None):
+        raise ClassError(
+            f"--label-colors is for label rasters; {data.vector} is a vector file: leave it out"
+            if data.vector
+            else "--label-colors needs the colours of the classes: name their table with --classes"
+        )
     if data.classes is not None:
         table = read_class_table(data.classes)
     elif data.vector and data.class_field is None:
@@ -168,9 +186,7 @@ def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
             table = ClassMap.from_json({"classes": rows, "ignore": list(table.ignore)})
     else:
         table = classes_of(items)
-    more = [value for value in data.ignore if value not in table.ignore]
-    kept = tuple(entry for entry in table.classes if entry.value not in data.ignore)
-    return ClassMap(kept, (*table.ignore, *more))
+    return table
 
 
 def _one_class(vector: str, background: str | None) -> ClassMap:
@@ -192,6 +208,7 @@ def _looked_at(
     odd, found = [], set()
     for item in items:
         with FileSource(item.image, chosen) as source:
+            refuse_indices(source, NO_BRIGHTNESS)
             if (source.count, source.dtype) != (len(names), dtype):
                 odd.append(f"{item.image} ({source.count} of {source.dtype})")
             if source.grid.resolution_m is not None:
@@ -205,23 +222,44 @@ def _looked_at(
 
 
 def _scaled(
-    names: Sequence[dict[str, Any]], dtype: str, items: Sequence[Item], chosen: tuple[int, ...] | None
+    names: Sequence[dict[str, Any]],
+    dtype: str,
+    items: Sequence[Item],
+    chosen: tuple[int, ...] | None,
+    *,
+    stored_values: bool,
 ) -> list[dict[str, Any]]:
-    """The bands with their scaling: measured on the images where these are not of 8 bits."""
+    """The bands with their scaling: measured on the images where these are not of 8 bits.
+
+    Stored numbers are those of the first image, to whose scale and offset all others are brought over.
+    """
+    paths = [item.image for item in items]
+    tags = None if stored_values else common_tags([(path, chosen) for path in paths])
+    if tags is not None:
+        names = [{**one, **declared.to_json()} for one, declared in zip(names, tags, strict=True)]
     if dtype == "uint8":
         return [{**one, **_PICTURE} for one in names]
-    statistics = [BandStatistics(dtype) for _ in names]
-    each = max(1, _WINDOWS // len(items))
-    for item in items[:: max(1, len(items) // _WINDOWS)]:
-        with FileSource(item.image, chosen) as source:
-            for rect in _windows(source.grid.shape, each):
-                pixels, valid = source.read(rect)
-                for band, one in enumerate(statistics):
-                    one.update(pixels[band][valid])
+
+    def opened(path: Path) -> Source:
+        source = FileSource(path, chosen)
+        return source if tags is None else brought_over(source, tags, like=str(paths[0]))
+
+    statistics = sampled(paths, opened)
     if not statistics[0].count:
         raise TrainingError(f"no pixel of {len(items)} images holds data: check the images and their nodata")
-    scales = [{"mean": round(s.mean, 6), "std": round(s.std, 6) or 1.0} for s in statistics]
-    return [{**one, **scale} for one, scale in zip(names, scales, strict=True)]
+    for one, band in zip(names, statistics, strict=True):
+        if (strange := band.beyond_measure) is not None:
+            raise TrainingError(
+                f"band {one['name']!r} of the images holds {strange:.6g}, which nothing measures: expected imagery; "
+                f"if it stands for no data, declare it (gdal_edit.py -a_nodata {strange!r} FILE)"
+            )
+    return [{**one, **_scale(band)} for one, band in zip(names, statistics, strict=True)]
+
+
+def _scale(band: BandStatistics) -> dict[str, float]:
+    """Mean and standard deviation to six decimals, or to as many more as small numbers need."""
+    more = 0 if not 0 < band.std < 1e-3 else -math.floor(math.log10(band.std))
+    return {"mean": round(band.mean, 6 + more), "std": round(band.std, 6 + more) or 1.0}
 
 
 def _names(source: FileSource) -> list[dict[str, Any]]:
@@ -236,12 +274,3 @@ def _names(source: FileSource) -> list[dict[str, Any]]:
         common = _COMMON.get(name.lower()) or _COMMON.get(color)
         found.append({"name": name} | ({"common_name": common} if common else {}))
     return found
-
-
-def _windows(shape: tuple[int, int], count: int) -> list[Rect]:
-    """Up to ``count`` windows spread over a raster."""
-    height, width = (min(length, _EDGE) for length in shape)
-    steps = max(1, round(count**0.5))
-    tops = {round(i * (shape[0] - height) / max(1, steps - 1)) for i in range(steps)}
-    lefts = {round(i * (shape[1] - width) / max(1, steps - 1)) for i in range(steps)}
-    return [Rect(top, left, height, width) for top in sorted(tops) for left in sorted(lefts)][:count]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import TrainingError
+from landseg.geo.valuetags import ValueTags
 from landseg.replacement import written
 from landseg.training.augment import AugmentOptions
 from landseg.training.coarse_options import CoarseOptions
@@ -17,8 +18,8 @@ from landseg.training.options import FitOptions
 from landseg.training.sampler import SamplingOptions
 from landseg.training.source_spec import UNSTATED, SourceSpec
 from landseg.training.split import SplitOptions
+from landseg.training.tomlfile import read_table
 from landseg.training.typed import filled, shown
-from landseg.untrusted import read_toml
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 
@@ -47,16 +48,38 @@ _SECTIONS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class BandSpec:
-    """A band's name and scaling: the network sees (raw - mean) / std."""
+    """A band's name and scaling: the network sees (raw - mean) / std.
+
+    ``scale`` and ``offset`` are what imagery declares whose raw numbers these are, value = raw * scale + offset;
+    other imagery is brought over to them. None: what the first image declares.
+    """
 
     name: str
     mean: float
     std: float
     common_name: str | None = None
+    scale: float | None = None
+    offset: float | None = None
 
     def __post_init__(self) -> None:
+        if self.scale == 0:
+            raise TrainingError(f"band {self.name!r}: scale is what raw numbers are multiplied with, not 0")
         if not self.std > 0:
             raise TrainingError(f"band {self.name!r}: std is what its values are divided by, above 0, got {self.std}")
+
+    @property
+    def tags(self) -> ValueTags:
+        """What its raw numbers mean."""
+        return ValueTags(1.0 if self.scale is None else self.scale, self.offset or 0.0)
+
+    def under(self, tags: ValueTags) -> BandSpec:
+        """Return the band with tags that imagery declares; itself where it declares none."""
+        return replace(self, scale=tags.scale, offset=tags.offset) if tags.declared else self
+
+    @property
+    def says_tags(self) -> bool:
+        """Whether the recipe says so, and need not be completed from the images."""
+        return self.scale is not None or self.offset is not None
 
 
 @dataclass(frozen=True)
@@ -116,7 +139,7 @@ class Recipe:
         table: dict[str, Any] = {"about": about, "model": model}
         table |= {name: asdict(part) for name in _SECTIONS if (part := getattr(self, name)) is not None}
         table |= self.classes.to_json()
-        table |= {"bands": [asdict(band) for band in self.bands], "sources": [asdict(one) for one in self.sources]}
+        table |= {"bands": [asdict(band) for band in self.bands], "sources": [one.table() for one in self.sources]}
         plain: dict[str, Any] = _plain(table)
         return plain
 
@@ -130,20 +153,6 @@ class Recipe:
 
         with written(path) as place:
             place.write_text(tomli_w.dumps(self.table()), encoding="utf-8")
-
-
-def read_table(path: Path) -> dict[str, Any]:
-    """Return the tables of a TOML file.
-
-    Raises:
-        TrainingError: a file that is missing or no TOML.
-    """
-    try:
-        return read_toml(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise TrainingError(f"recipe {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise TrainingError(f"recipe {path} is not valid TOML: {error}") from error
 
 
 def read_recipe(path: Path) -> Recipe:

@@ -35,7 +35,7 @@ class Record:
         with disk_errors(folder / STEPS):
             for name in (STEPS, VALIDATIONS):
                 _cut(folder / name, step)
-            self._steps = (folder / STEPS).open("a", newline="")
+            self._steps = (folder / STEPS).open("a", newline="", encoding="utf-8")
             if self._steps.tell() == 0:
                 csv.writer(self._steps).writerow(_COLUMNS)
             purge = step + 1 if step else None
@@ -55,7 +55,7 @@ class Record:
         with disk_errors(path):
             columns = _header(path) or list(row)
             fresh = not path.exists()
-            with path.open("a", newline="") as file:
+            with path.open("a", newline="", encoding="utf-8") as file:
                 writer = csv.DictWriter(file, columns, restval="nan", extrasaction="ignore")
                 if fresh:
                     writer.writeheader()
@@ -76,7 +76,7 @@ class Record:
 def _header(path: Path) -> list[str]:
     if not path.exists():
         return []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         return next(csv.reader(file), [])
 
 
@@ -87,7 +87,11 @@ def _cut(path: Path, step: int) -> None:
     if step == 0:
         path.unlink()
         return
-    with written(path, kept=True) as place, path.open(newline="") as old, place.open("w", newline="") as new:
+    with (
+        written(path, kept=True) as place,
+        path.open(newline="", encoding="utf-8") as old,
+        place.open("w", newline="", encoding="utf-8") as new,
+    ):
         for index, line in enumerate(old):
             if index and not (line.endswith("\n") and int(float(line.split(",", 1)[0])) <= step):
                 break

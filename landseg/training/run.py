@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -34,6 +35,11 @@ class Run:
     state: RunState
     average: Average
     checkpoint: Checkpoint | None
+
+    @property
+    def resolved(self) -> dict[str, Any]:
+        """The options by name, with the precision that this processor took for "auto"."""
+        return {**asdict(self.options), "precision": self.place.precision}
 
     @property
     def done(self) -> float:

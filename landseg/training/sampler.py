@@ -36,6 +36,7 @@ class SamplingOptions:
         resolution_m: what scenes with a known resolution are brought to; None: their own.
         memory_mib: for scenes that are read once and kept.
         skip_corrupt: leave out what cannot be read, and say so once, in place of stopping.
+        stored_values: learn from the numbers that images store, whatever scale and offset they declare; None: no.
     """
 
     crop: int = 384
@@ -45,6 +46,7 @@ class SamplingOptions:
     resolution_m: float | None = None
     memory_mib: float = 2048
     skip_corrupt: bool = False
+    stored_values: bool | None = None
 
     def __post_init__(self) -> None:
         for name in ("crop", "batch", "memory_mib"):

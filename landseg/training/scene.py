@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.leftout import LeftOut, Reason
+from landseg.geo.rescaled import rescaled
 from landseg.geo.source import Source
+from landseg.geo.valuetags import ValueTags
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.pool import POOL
 from landseg.training.targets import Strange, Targets
@@ -78,6 +81,11 @@ class Scene(ABC):
         return []
 
     @property
+    def left_out(self) -> LeftOut:
+        """Pixels of the whole raster that teach nothing, by reason, as far as a survey or reading has met them."""
+        return LeftOut()
+
+    @property
     def coarse_side(self) -> int | None:
         return None
 
@@ -125,6 +133,7 @@ class ArrayScene(Scene):
     coarse: NDArray[np.uint8] | None = None
     side: int = 1
     said: float | None = None
+    without: LeftOut = field(default_factory=LeftOut, repr=False)
 
     def __post_init__(self) -> None:
         if not self.pixels.shape[1:] == self.valid.shape == self.target.shape:
@@ -155,6 +164,10 @@ class ArrayScene(Scene):
         return list(self.met)
 
     @property
+    def left_out(self) -> LeftOut:
+        return self.without
+
+    @property
     def coarse_side(self) -> int | None:
         return None if self.coarse is None else self.side
 
@@ -164,11 +177,27 @@ class ArrayScene(Scene):
 
 @dataclass(frozen=True)
 class Opened:
-    """The files of one scene: the imagery and what its targets are made from, on one grid."""
+    """The files of one scene: the imagery and what its targets are made from, on one grid.
+
+    Attributes:
+        stored: whether stored numbers are taken as they are, so that a declared scale and offset mean nothing.
+    """
 
     source: Source
     targets: Targets
     coarse: CoarseLabels | None = None
+    stored: bool = True
+
+    def for_targets(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """Return pixels (C, h, w) as indices of the imagery are made from: values in steps of the first band's scale.
+
+        A declared offset is part of a value: an NDVI of stored numbers that are 1000 too high is none.
+        """
+        tags = self.source.bands.value_tags
+        if self.stored or not any(one.offset for one in tags):
+            return pixels
+        steps = [one.onto(ValueTags(tags[0].scale)) for one in tags]
+        return rescaled(pixels, steps, "float32")
 
     def close(self) -> None:
         """Close all of them."""
@@ -203,6 +232,7 @@ class RasterScene(Scene):
         self._opener, self._key = opener, object()
         self._said_m = said_m
         self._strange: list[Strange] = []
+        self._left_out = LeftOut()
         with POOL.using(self._key, opener) as opened:
             self._grid = opened.source.grid
             self._channels = opened.source.count if channels is None else channels
@@ -239,12 +269,18 @@ class RasterScene(Scene):
     def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
         opened = self._opener()  # its own: what is strange is to be counted once
         try:
+            left_out = LeftOut()
             for part in parts(self.shape):
                 if opened.targets.needs_pixels:
-                    yield part, self._example(opened, part)[2]
+                    yield part, self._example(opened, part, left_out)[2]
                 else:
-                    yield part, opened.targets.read(part, None)
-            self._strange = opened.targets.strange()
+                    target, why = opened.targets.read_reasons(part, None)
+                    left_out.add_masks(why)
+                    if opened.source.may_lack_data:
+                        blind = ~opened.source.read(part)[1]
+                        left_out.add(Reason.NO_IMAGERY, int((blind & (target != IGNORE_INDEX)).sum()))
+                    yield part, target
+            self._strange, self._left_out = opened.targets.strange(), left_out
         finally:
             opened.close()
 
@@ -264,7 +300,8 @@ class RasterScene(Scene):
         """
         opened = self._opener()
         try:
-            pixels, valid, target = self._example(opened, self.rect)
+            left_out = LeftOut()
+            pixels, valid, target = self._example(opened, self.rect, left_out)
             met = tuple(opened.targets.strange())
             coarse = None if opened.coarse is None else opened.coarse.read(self.rect)
         finally:
@@ -273,15 +310,37 @@ class RasterScene(Scene):
             pixels = pixels.copy()  # a view would keep the other bands
         side = self._coarse_side or 1
         return ArrayScene(
-            self.name, pixels, valid, target, self.weight, self.zoom, self._grid, met, coarse, side, self._said_m
+            self.name,
+            pixels,
+            valid,
+            target,
+            self.weight,
+            self.zoom,
+            self._grid,
+            met,
+            coarse,
+            side,
+            self._said_m,
+            left_out,
         )
 
     def strange(self) -> list[Strange]:
         return self._strange
 
-    def _example(self, opened: Opened, rect: Rect) -> Example:
+    @property
+    def left_out(self) -> LeftOut:
+        return self._left_out
+
+    def _example(self, opened: Opened, rect: Rect, left_out: LeftOut | None = None) -> Example:
+        """What `read` returns; pixels that teach nothing are added to ``left_out``."""
         pixels, valid = opened.source.read(rect)
-        target = opened.targets.read(rect, pixels)
+        looked = opened.for_targets(pixels) if opened.targets.needs_pixels else pixels
+        if left_out is None:
+            target = opened.targets.read(rect, looked)
+        else:
+            target, why = opened.targets.read_reasons(rect, looked)
+            left_out.add_masks(why)
+            left_out.add(Reason.NO_IMAGERY, int((~valid & (target != IGNORE_INDEX)).sum()))
         target[~valid] = IGNORE_INDEX
         return pixels[: self._channels], valid, target
 

@@ -60,8 +60,9 @@ class Settings:
         else:
             given = {} if config is None else read_table(config)
             given.setdefault("model", MODEL)
-            skip = _section(self.over(given), "sampling").get("skip_corrupt") is True
-            table = completed(given, data, name=name, skip=skip)
+            sampling = _section(self.over(given), "sampling")
+            skip, stored = (sampling.get(key) is True for key in ("skip_corrupt", "stored_values"))
+            table = completed(given, data, name=name, skip=skip, stored_values=stored)
             folder, where = Path(), str(config or "the recipe")
         full = self.over(table)
         if self.coarse.get("table") is not None:  # it lies where the user is, whatever folder holds the data

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from landseg.errors import TrainingError
 
@@ -25,6 +25,8 @@ class SourceSpec:
         suffix: End of the images' stems that ``{stem}`` leaves out.
         values: What the label raster's values mean where they are not the recipe's own classes: each (as text) a
             class name, "only NAME" (from a source that knows no other class), "not NAME" or "ignore".
+        label_colors: The label rasters are pictures in red, green and blue, in the classes' own colours.
+        ignored_colors: Of these pictures: further colours [red, green, blue] that mean "not known".
         polygons: Vector file, or a layer of one (FILE:LAYER), below the data folder or beside the recipe; or None.
             With ``partial_class`` its polygons are all there is of that class; otherwise nothing is known outside
             them but by ``background``.
@@ -36,9 +38,12 @@ class SourceSpec:
             "unknown", or "others": none of them.
         known: The classes that a partial label raster knows; None: all.
         ndvi: In place of labels: at or above the second number a pixel is ``partial_class``, at or below the first
-            it is not, between them nothing is known. From the first (red) and the last (near infrared) band.
+            it is not, between them nothing is known. ``(nir - red) / (nir + red)`` of the first (red) and the last
+            (near infrared) band, in whatever unit; 0 where both are 0, unknown where their sum is below.
         greenness: The same by excess green (Woebbecke et al. 1995), ``(2 g - r - b) / (r + g + b)`` of the first
-            three bands; pixels darker than 30 on average are left unknown.
+            three bands; pixels darker on average than 30/255 of the imagery's scale are left unknown. The scale is
+            255 for 8-bit imagery, otherwise mean + std of the recipe's first three bands (which is 255 for the 127
+            and 128 of 8 bits), whatever unit they are in.
         partial_class: A class name; a pixel is known to be of that class, or *not* to be of it, no more.
             Where no other source labels the same images, it teaches the one logit of that class and no other.
         coarse: Coarse labels, beside the others or in place of them: one raster under all images (a file, or several
@@ -57,6 +62,8 @@ class SourceSpec:
     labels: str | tuple[str, ...] | None = None
     suffix: str = ""
     values: Mapping[str, str] | None = None
+    label_colors: bool = False
+    ignored_colors: tuple[tuple[int, int, int], ...] = ()
     polygons: str | None = None
     class_field: str | None = None
     background: str | None = None
@@ -91,6 +98,13 @@ class SourceSpec:
         told = self.polygons or self.ndvi or self.greenness
         if self.partial_class is not None and (not told or self.class_field or self.labels or self.partial):
             raise TrainingError(f"source {self.name!r}: a partial_class goes with polygons of one class or an index")
+        if self.label_colors and (self.values or not (self.labels or self._lists_labels)):
+            raise TrainingError(
+                f"source {self.name!r}: label_colors goes with label rasters in the classes' own colours, not with "
+                "values, polygons or an index: leave it out"
+            )
+        if self.ignored_colors and not self.label_colors:
+            raise TrainingError(f"source {self.name!r}: ignored_colors goes with label_colors: set that too")
         if self.partial not in (None, "unknown", "others"):
             raise TrainingError(f"source {self.name!r}: partial is unknown or others, got {self.partial!r}")
         if not self.weight > 0 or not 0 < self.zoom[0] <= self.zoom[1]:
@@ -100,6 +114,20 @@ class SourceSpec:
             )
         if self.bands is not None and (not self.bands or min(self.bands) < 1):
             raise TrainingError(f"source {self.name!r}: bands count from 1, got {list(self.bands)}")
+
+    def table(self) -> dict[str, Any]:
+        """The entries of its table in a recipe; those of pictures only where the labels are some."""
+        entries = asdict(self)
+        if not self.label_colors:
+            del entries["label_colors"]
+        if not self.ignored_colors:
+            del entries["ignored_colors"]
+        return entries
+
+    @property
+    def _lists_labels(self) -> bool:
+        """Whether its labels may be named in a list of images."""
+        return not (self.polygons or self.ndvi or self.greenness)
 
     @property
     def only_coarse(self) -> bool:

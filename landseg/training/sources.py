@@ -12,6 +12,8 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
+from landseg.geo.address import as_on_disk
+from landseg.geo.labelcolors import IGNORED, colors_of
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.vectorname import is_there
 from landseg.training import files
@@ -78,6 +80,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     items: list[Item] = []
     settings: list[SourceSpec] = []
     coarse: list[Paths | None] = []
+    tags = None if recipe.sampling.stored_values else tuple(band.tags for band in recipe.bands)
     kinds = Kinds(recipe.classes)
     for specs in _by_images(recipe.sources):
         found = find_items(specs[0], data)
@@ -85,7 +88,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
         labels = [_labels(spec, found, data, recipe, kinds, alone=alone) for spec in specs]
         bands = specs[0].bands or tuple(range(1, len(recipe.bands) + 1))
         fresh = [
-            Opener(item.image, bands, tuple(each), len(recipe.classes))
+            Opener(item.image, bands, tuple(each), len(recipe.classes), tags=tags)
             for item, each in zip(found, zip(*labels, strict=True), strict=True)
         ]
         if recipe.sampling.skip_corrupt:
@@ -150,9 +153,14 @@ def find_items(spec: SourceSpec, data: Path) -> list[Item]:
         raise TrainingError(f"source {spec.name!r}: {error}") from error
 
 
+def _of_stem(pattern: Path, item: Item, suffix: str) -> Path:
+    """The label raster that a pattern names for an image."""
+    return as_on_disk(Path(str(pattern).format(stem=item.image.stem.removesuffix(suffix))))
+
+
 def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) -> list[Item]:
     """Each image with the label raster that a pattern names for its stem."""
-    found = [replace(item, labels=data / pattern.format(stem=item.image.stem.removesuffix(suffix))) for item in items]
+    found = [replace(item, labels=_of_stem(data / pattern, item, suffix)) for item in items]
     if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
         raise TrainingError(
             f"{len(bare)} of {len(items)} images have no labels: {listed([str(item.image) for item in bare])}; "
@@ -213,19 +221,35 @@ def _labels(
         )
         if options.vector is not None:
             return [burnt(options.vector, options, kinds)] * len(items)
-        meaning = legend(options, kinds) if spec.values is None else _legend(spec, kinds)
-        return [UnknownTargets() if item.labels is None else Labels(item.labels, *meaning) for item in items]
+        classes, table = legend(options, kinds) if spec.values is None else _legend(spec, kinds)
+        colors = None
+        if spec.label_colors:
+            colors = colors_of(recipe.classes, spec.ignored_colors)
+            classes = classes.ignoring([IGNORED] if spec.ignored_colors else [])
+        return [
+            UnknownTargets() if item.labels is None else Labels(item.labels, classes, table, colors) for item in items
+        ]
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:
         return [IndexTargets("ndvi", spec.ndvi, yes, no)] * len(items)
     if spec.greenness is not None:
-        return [IndexTargets("greenness", spec.greenness, yes, no)] * len(items)
+        return [IndexTargets("greenness", spec.greenness, yes, no, _white(recipe))] * len(items)
     assert spec.polygons is not None, "nothing else is left"
     polygons = PolygonLabels(
         _find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched, buffer_m=spec.buffer_m
     )
     return [Burnt(polygons, no, None, yes, f"not {spec.partial_class}")] * len(items)
+
+
+def _white(recipe: Recipe) -> float:
+    """What is white in the imagery, in the numbers that an index is made from (see `Opened.for_targets`)."""
+    bands = recipe.bands[:3]
+    white = float(np.mean([band.mean + band.std for band in bands]))
+    if recipe.sampling.stored_values or not any(band.tags.offset for band in bands):
+        return white
+    step = bands[0].tags.scale
+    return float(np.mean([((b.mean + b.std) * b.tags.scale + b.tags.offset) / step for b in bands]))
 
 
 def _find_vector(name: str, data: Path, beside: Path) -> Path:

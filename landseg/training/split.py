@@ -15,7 +15,8 @@ from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Par
 from landseg.training.derived import Masked
 from landseg.training.files import Item
 from landseg.training.groups import grouped
-from landseg.training.leaks import leaks, missing_classes
+from landseg.training.leaks import kept_together, leaks, missing_classes
+from landseg.training.lookalikes import Lookalike, Sketch, Sketcher, lookalikes
 from landseg.training.overlap import PixelHash, identical, joined, overlaps
 from landseg.training.scene import Scene
 
@@ -34,7 +35,7 @@ class SplitOptions:
             (inside is kept) or "random" (squares as small as a crop, which are correlated).
         share: of the labelled pixels that is to be kept.
         group: for "file": regular expression whose match names a file's group; "": every file by itself; None: parts
-            of one scene by their names, rasters that overlap, and equal ones, are together.
+            of one scene by their names, rasters that overlap, and those that are equal or nearly so, are together.
         block_px, block_m: edge of a block; by default a sixth of the raster's shorter edge, and not below ``crop``.
         gap_px: for blocks: labels of learned pixels this near to a kept block are left out; at most a block's edge.
         aoi: a vector file.
@@ -115,10 +116,11 @@ def split(
     ordered = [scenes[i] for i in order]
     blocks = [_blocks_of(scene, options) for scene in ordered]
     read = [_survey(scene, cut, len(classes)) for scene, cut in zip(ordered, blocks, strict=True)]
-    counts, digests = [counts for counts, _ in read], [digest for _, digest in read]
+    counts, digests = [counts for counts, *_ in read], [digest for _, digest, _ in read]
+    alike = lookalikes([sketch for *_, sketch in read], [scene.grid for scene in ordered], digests)
     notes: list[str] = []
     if options.by == "file":
-        parts = _by_file(ordered, counts, digests, options, notes)
+        parts = _by_file(ordered, counts, digests, alike, options, notes)
     elif options.by == "column":
         parts = _by_column(ordered, [None if items is None else items[i].split for i in order], notes)
     elif options.by == "aoi":
@@ -128,7 +130,7 @@ def split(
     learned = _side(ordered, [part.learned for part in parts], counts, coarse=True)
     kept = _side(ordered, [part.kept for part in parts], counts)
     _refuse_empty(learned[1], kept[1], options)
-    notes += leaks(ordered, parts, digests, by_area=options.by == "aoi", grouped_by=options.group)
+    notes += leaks(ordered, parts, digests, alike, by_area=options.by == "aoi", grouped_by=options.group)
     notes += missing_classes(learned[1], kept[1], classes) + _about_way(options, blocks, learned[1], kept[1])
     totals = (tuple(side[1][: len(classes)].tolist()) for side in (learned, kept))
     return Split(learned[0], kept[0], tuple(notes), *totals)
@@ -158,18 +160,20 @@ def _blocks_of(scene: Scene, options: SplitOptions) -> Blocks:
     return blocks
 
 
-def _survey(scene: Scene, blocks: Blocks, classes: int) -> tuple[NDArray[np.int64], str | None]:
-    """Labelled pixels (blocks, classes + 1), the last of what is no single class; and the hash of all pixels."""
-    hashed = PixelHash(scene.shape)
+def _survey(scene: Scene, blocks: Blocks, classes: int) -> tuple[NDArray[np.int64], str | None, Sketch | None]:
+    """Labelled pixels (blocks, classes + 1), the last of what is no single class; the hash and the sketch of all."""
+    hashed, sketcher = PixelHash(scene.shape), Sketcher(scene.shape)
     rows = []
     for block in blocks:
         found = np.zeros(classes + 1, np.int64)
         for piece in Blocks.of(block.shape, _PIECE):
-            pixels, valid, target = scene.read(piece.shifted(block.top, block.left))
+            rect = piece.shifted(block.top, block.left)
+            pixels, valid, target = scene.read(rect)
             hashed.update(pixels, valid)
+            sketcher.update(rect, pixels, valid)
             found += _count(target, classes)
         rows.append(found)
-    return np.array(rows), hashed.digest()
+    return np.array(rows), hashed.digest(), sketcher.sketch()
 
 
 def _count(target: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
@@ -182,6 +186,7 @@ def _by_file(
     scenes: Sequence[Scene],
     counts: Sequence[NDArray[np.int64]],
     digests: Sequence[str | None],
+    alike: Sequence[Lookalike],
     options: SplitOptions,
     notes: list[str],
 ) -> list[Parts]:
@@ -193,12 +198,14 @@ def _by_file(
     ties: list[Sequence[int]] = [*together.values(), *identical(digests)]
     if options.group is None:
         ties += [(pair.first, pair.second) for pair in overlaps([scene.grid for scene in scenes])]
+        ties += [(pair.first, pair.second) for pair in alike]
+        notes += kept_together(names, alike)
     firsts = joined(len(scenes), ties)
     places = sorted(set(firsts))
     if len(places) < 2:
         raise TrainingError(
-            f"all {len(scenes)} files are one group (parts of one scene, overlapping or equal): split by block, by "
-            "an area or a column, or say which belong together with a pattern"
+            f"all {len(scenes)} files are one group (parts of one scene, overlapping, equal or nearly so): split by "
+            "block, by an area or a column, or say which belong together with a pattern"
         )
     if len(places) < len(scenes):
         alone = sum(group == name for group, name in zip(groups, names, strict=True)) if options.group else 0

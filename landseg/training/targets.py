@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,10 @@ from landseg.errors import ClassError
 from landseg.geo.aligned import AlignedLabels
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.labels import PolygonLabels, pixel_grid
+from landseg.geo.leftout import Masks, Reason
 from landseg.geo.truth import ClassRaster
+
+_DARK = 90  # the sum of three bands on a scale to 255: darker pixels have no colour to tell
 
 Target = NDArray[np.uint8]
 Pixels = NDArray[Any]
@@ -31,8 +33,8 @@ class Strange:
     counts: Counter[float] = field(default_factory=Counter)
 
 
-class Targets(ABC):
-    """What is known of the classes under any rectangle of one image.
+class Targets:
+    """What is known of the classes under any rectangle of one image; a kind of them defines one of the two readers.
 
     Attributes:
         needs_pixels: whether `read` looks at the imagery.
@@ -40,7 +42,6 @@ class Targets(ABC):
 
     needs_pixels = False
 
-    @abstractmethod
     def read(self, rect: Rect, pixels: Pixels | None) -> Target:
         """Target values (h, w), which the caller may write to; IGNORE_INDEX where nothing is known.
 
@@ -48,6 +49,12 @@ class Targets(ABC):
             rect: of the image's pixels.
             pixels: (C, h, w) under it; may be None where they are not needed.
         """
+        return self.read_reasons(rect, pixels)[0]
+
+    def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
+        """Return target values (h, w) as `read` does, and where and why nothing is known."""
+        target = self.read(rect, pixels)
+        return target, {Reason.OUTSIDE_LABELS: target == IGNORE_INDEX}
 
     def strange(self) -> list[Strange]:
         """The values without a class among what was read."""
@@ -59,10 +66,10 @@ class Targets(ABC):
 
 
 class UnknownTargets(Targets):
-    """Of an image that has coarse labels only."""
+    """Of an image that has coarse labels only, and of which nothing is left out, therefore."""
 
-    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
-        return np.full(rect.shape, IGNORE_INDEX, np.uint8)
+    def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
+        return np.full(rect.shape, IGNORE_INDEX, np.uint8), {}
 
 
 class RasterTargets(Targets):
@@ -73,9 +80,12 @@ class RasterTargets(Targets):
         self._truth = ClassRaster(labels, classes)
         self._table = table
 
-    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
-        target: Target = self._table[self._truth.read(rect)]
-        return target
+    def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
+        indices, why = self._truth.read_reasons(rect)
+        target: Target = self._table[indices]
+        others = [mask for reason, mask in why.items() if reason != Reason.IGNORED]
+        ignored = target == IGNORE_INDEX  # of the class map, and of classes that these labels do not know
+        return target, {**why, Reason.IGNORED: ignored & ~np.logical_or.reduce(others) if others else ignored}
 
     def strange(self) -> list[Strange]:
         found = self._truth
@@ -109,11 +119,13 @@ class PolygonTargets(Targets):
         self._placed, self._pixels = polygons.in_pixels(grid), pixel_grid(grid)
         self._outside, self._values, self._inside = outside, values, inside
 
-    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+    def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
         part = self._pixels.crop(rect)
         if self._values is not None:
-            return self._placed.burn_names(part, self._values, self._outside)
-        return np.where(self._placed.burn(part), np.uint8(self._inside), np.uint8(self._outside))
+            target = self._placed.burn_names(part, self._values, self._outside)
+        else:
+            target = np.where(self._placed.burn(part), np.uint8(self._inside), np.uint8(self._outside))
+        return target, {Reason.OUTSIDE_LABELS: target == IGNORE_INDEX}
 
 
 @dataclass(frozen=True)
@@ -121,22 +133,34 @@ class IndexTargets(Targets):
     """An index of the imagery: ``yes`` from the second limit on, ``no`` up to the first, nothing known between them.
 
     ``kind`` is "ndvi", of the first (red) and the last (near infrared) band, or "greenness", the excess green of the
-    first three (Woebbecke et al. 1995), which leaves pixels darker than 30 on average unknown.
+    first three (Woebbecke et al. 1995), which leaves pixels unknown whose mean is below 30/255 of the scale.
+    Both are ratios, the same in any unit.
+
+    Attributes:
+        scale: what is white in imagery that is not of 8 bits (of that it is 255); None: the largest number of an
+            integer dtype, 1 of floats.
     """
 
     kind: str
     limits: tuple[float, float]
     yes: int
     no: int
+    scale: float | None = None
     needs_pixels = True
 
-    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
+    def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
         assert pixels is not None, "an index is computed from pixels"
-        values = (_ndvi if self.kind == "ndvi" else _excess_green)(pixels.astype(np.float32))
+        values = _ndvi(pixels) if self.kind == "ndvi" else _excess_green(pixels, self._scale(pixels.dtype))
         target = np.full(values.shape, IGNORE_INDEX, np.uint8)
         target[values >= self.limits[1]] = self.yes
         target[values <= self.limits[0]] = self.no
-        return target
+        return target, {Reason.UNDECIDED: target == IGNORE_INDEX}
+
+    def _scale(self, dtype: np.dtype[Any]) -> float:
+        """What is white in the imagery."""
+        if dtype == np.uint8 or self.scale is None:
+            return float(np.iinfo(dtype).max) if dtype.kind in "iu" else 1.0
+        return self.scale
 
 
 class JoinedTargets(Targets):
@@ -146,13 +170,14 @@ class JoinedTargets(Targets):
         self._parts, self._classes = parts, classes
         self.needs_pixels = any(part.needs_pixels for part in parts)
 
-    def read(self, rect: Rect, pixels: Pixels | None) -> Target:
-        joined = self._parts[0].read(rect, pixels)
+    def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
+        joined, why = self._parts[0].read_reasons(rect, pixels)
         for part in self._parts[1:]:
             later = part.read(rect, pixels)
             better = (joined == IGNORE_INDEX) | ((joined >= self._classes) & (later < self._classes))
             joined[better] = later[better]
-        return joined
+        unknown = joined == IGNORE_INDEX
+        return joined, {reason: mask & unknown for reason, mask in why.items()}
 
     def strange(self) -> list[Strange]:
         return [one for part in self._parts for one in part.strange()]
@@ -192,14 +217,22 @@ def listed(names: Sequence[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + more
 
 
-def _ndvi(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    red, infrared = pixels[0], pixels[-1]
-    ratio: NDArray[np.float32] = (infrared - red) / np.maximum(infrared + red, 1)
+def _ndvi(pixels: Pixels) -> NDArray[np.float32]:
+    """(nir - red) / (nir + red): 0 where the sum is 0, nan where it is below, as no reflectance's is."""
+    red, infrared = pixels[0].astype(np.float32), pixels[-1].astype(np.float32)
+    return _ratio(infrared - red, infrared + red)
+
+
+def _excess_green(pixels: Pixels, scale: float) -> NDArray[np.float32]:
+    """(2 green - red - blue) / (red + green + blue): nan where their mean is below 30/255 of the scale."""
+    red, green, blue = pixels[:3].astype(np.float32)
+    total = red + green + blue
+    ratio = _ratio(2 * green - red - blue, total)
+    ratio[total < _DARK * scale / 255] = np.nan
     return ratio
 
 
-def _excess_green(pixels: NDArray[np.float32]) -> NDArray[np.float32]:
-    red, green, blue = pixels[:3]
-    total = red + green + blue
-    excess: NDArray[np.float32] = np.where(total < 90, np.nan, (2 * green - red - blue) / np.maximum(total, 1))
-    return excess
+def _ratio(part: NDArray[np.float32], total: NDArray[np.float32]) -> NDArray[np.float32]:
+    ratio: NDArray[np.float32] = np.divide(part, total, out=np.zeros_like(total), where=total > 0)
+    ratio[~(total >= 0)] = np.nan
+    return ratio

@@ -37,7 +37,7 @@ def filled(kind: type[Any], entries: Any, place: str) -> Any:
     needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [name for name in needed if name not in entries]:
         raise TrainingError(f"{place} is incomplete: it needs {', '.join(missing)}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in entries.items()}
+    values = {key: _tuples(value) for key, value in entries.items()}
     hints = _hints(kind)
     for name, value in values.items():
         if not _fits(value, hints[name]):
@@ -46,6 +46,11 @@ def filled(kind: type[Any], entries: Any, place: str) -> Any:
         if isinstance(inner, type) and isinstance(value, Mapping):
             values[name] = filled(inner, value, f"{place}: {name}")
     return kind(**values)
+
+
+def _tuples(value: Any) -> Any:
+    """Lists, and lists in them, as tuples."""
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 
 def shown(value: Any) -> str:

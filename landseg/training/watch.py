@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from landseg.training.run import Run, Validate
 from landseg.training.samples import SamplePictures
 from landseg.training.schedule import rate
 
+_log = logging.getLogger(__name__)
 _VALIDATIONS = 10  # over the budget, where nobody says otherwise
 _REDRAW_S = 60  # between two drawings of the curves, which take a good part of a second
 
@@ -100,7 +101,7 @@ class Watch(Callback):
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if not self._interrupt.asked and self.run.state.validated < self.run.state.step:
-            self._look(trainer)
+            self._look_last(trainer)
         self._save(trainer)
         self._close()
         if self._first:
@@ -131,6 +132,15 @@ class Watch(Callback):
         self._progress.step(
             state.step, seconds=state.seconds, done=self.run.done, loss=learner.step_loss, pixels=pixels
         )
+
+    def _look_last(self, trainer: Trainer) -> None:
+        """Look at the finished weights; what goes wrong there is said, and does not cost the weights."""
+        try:
+            self._look(trainer)
+        except Exception as error:  # whatever it is: the weights are learned, and saved next
+            if self.run.place.world > 1:  # the others wait for this process
+                raise
+            _log.warning("the last look at the network failed (%s: %s)", type(error).__name__, error)
 
     def _look(self, trainer: Trainer) -> None:
         """Validate the averaged weights, keep them where they are the best so far, and draw."""
@@ -181,7 +191,7 @@ class Watch(Callback):
             optimizer=trainer.optimizers[0].state_dict(),
             scaler=trainer.precision_plugin.state_dict(),
             state=run.state,
-            options=asdict(run.options),
+            options=run.resolved,
         ).save(run.folder)
 
     def _close(self) -> None:

@@ -172,8 +172,13 @@ def cut(offsets: Ints, longest: int) -> tuple[Ints, Ints, Ints]:
     >>> [array.tolist() for array in cut(np.array([0, 2, 7]), 3)]
     [[0, 2, 4], [2, 3, 3], [0, 1, 1]]
     """
-    steps = np.diff(offsets) - 1
+    return cut_spans(offsets[:-1], np.diff(offsets), longest)
+
+
+def cut_spans(begin: Ints, count: Ints, longest: int) -> tuple[Ints, Ints, Ints]:
+    """Return the pieces of lines as `cut` does, of lines that begin at ``begin`` and have ``count`` points each."""
+    steps = count - 1
     parts = -(-steps // (longest - 1))
     line = np.repeat(np.arange(len(steps)), parts)
     done = spans(np.zeros(len(parts), np.int64), parts) * (longest - 1)
-    return offsets[line] + done, np.minimum(steps[line] - done, longest - 1) + 1, line
+    return begin[line] + done, np.minimum(steps[line] - done, longest - 1) + 1, line

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.aoi import Aoi, read_aoi
+from landseg.geo.bands import band_table
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.legend import is_class_raster, own_legend, read_class_table, read_legend
+from landseg.geo.leftout import LeftOut, Reason
+from landseg.geo.legend import declared_nodata, is_class_raster, own_legend, read_class_table, read_legend
 from landseg.geo.raster import RasterFile
 from landseg.vector.codes import Codes, whole_numbers
 from landseg.vector.wanted import named_parts, picked, unknown, values_of
@@ -37,6 +39,7 @@ class ClassRaster:
         grid: of that rectangle.
         nodata: what pixels without a class have in the strips.
         table: the class table; None where neither the raster nor anybody else has one.
+        left_out: pixels that become no shape, by reason; known once `strips` were read to their end.
 
     Raises:
         LandsegError: the raster cannot be opened or is no class raster, or nothing is left of it.
@@ -58,6 +61,7 @@ class ClassRaster:
             if len(bands) != 1:
                 raise BandError(f"{self.file.label} has {len(bands)} bands: expected a class raster with one")
             self.whole = self.file.info.grid
+            self._band = band_table(self.file, [1])
             self.aoi: Aoi | None = None if aoi is None else read_aoi(aoi, self.whole)
             self.rect = self.whole.rect if self.aoi is None else self.aoi.rect
             self.grid: Grid = self.whole.crop(self.rect)
@@ -65,11 +69,11 @@ class ClassRaster:
             parts = picked(classes)
             if isinstance(parts, Path):
                 table, parts, self._strict = read_class_table(parts), None, True
-            told = table or own_legend(self.file)  # what says which values are classes, and not names alone
+            told = table or own_legend(self.file)  # names alone do not say which values are classes
             self.table, self._complete = told or read_legend(self.file), told is not None
             self._wanted = None if parts is None else self._values(parts)
-            empty = [self.file.info.nodata[0], None if told is None else told.nodata]
-            self._codes = Codes(empty, self.table, None if neighbours else self._wanted)
+            self._nodata = declared_nodata(self.file, table)
+            self._codes = Codes(self._nodata, self.table, None if neighbours else self._wanted)
         except BaseException:
             self.file.close()
             raise
@@ -77,6 +81,9 @@ class ClassRaster:
         self._seen = np.zeros(MAX_VALUE + 1, bool)
         self._wants = np.full(MAX_VALUE + 1, self._wanted is None)
         self._wants[list(self._wanted or ())] = True
+        self._reasons = {Reason.NO_DATA: self._codes.empty, Reason.IGNORED: self._codes.ignored}
+        self._reasons[Reason.UNWANTED] = ~(self._wants | self._codes.empty | self._codes.ignored)
+        self.left_out = LeftOut()
 
     @property
     def classes(self) -> tuple[LandClass, ...]:
@@ -148,11 +155,14 @@ class ClassRaster:
         Raises:
             ClassError: values that are no classes.
         """
+        left_out = LeftOut()
+        left_out.add(Reason.OUTSIDE_AOI, self.whole.rect.area - self.rect.area)
         for rect in self.rects():
-            yield self._read(rect)
+            yield self._read(rect, left_out)
             done(rect.area)
+        self.left_out = left_out
 
-    def _read(self, rect: Rect) -> NDArray[Any]:
+    def _read(self, rect: Rect, left_out: LeftOut) -> NDArray[Any]:
         info = self.file.info
         raw = self.file.read([1], rect, info.dtypes[0])[0]
         valid = self._valid(rect, raw)
@@ -163,19 +173,39 @@ class ClassRaster:
             if part is not None and not part.all():
                 values = np.where(part, values, values.dtype.type(self.nodata))
         self._look(values)
+        self._count(codes, valid, inside, left_out)
         return values
+
+    def _count(
+        self,
+        codes: NDArray[Any],
+        valid: NDArray[np.bool_] | None,
+        inside: NDArray[np.bool_] | None,
+        left_out: LeftOut,
+    ) -> None:
+        """Count what becomes no shape; ``valid`` and ``inside`` (h, w) are None where they are True everywhere."""
+        if inside is not None:
+            left_out.add(Reason.OUTSIDE_AOI, int((~inside).sum()))
+        if valid is not None:
+            left_out.add(Reason.NO_DATA, int((~valid if inside is None else inside & ~valid).sum()))
+        if not any(values.any() for values in self._reasons.values()):
+            return
+        counted = [part for part in (valid, inside) if part is not None and not part.all()]
+        pixels = codes[np.logical_and.reduce(counted)] if counted else codes.ravel()
+        seen = np.bincount(pixels, minlength=MAX_VALUE + 1)
+        for reason, values in self._reasons.items():
+            left_out.add(reason, int(seen[values].sum()))
 
     def _valid(self, rect: Rect, raw: NDArray[Any]) -> NDArray[np.bool_] | None:
         """Where the raster says that there is data; None where its nodata value says it all."""
         info = self.file.info
         nodata = info.nodata[0]
-        if info.masked == "none" and len(info.colorinterp) == 1:
+        if info.masked == "none" and not info.gaps and len(info.colorinterp) == 1:
             if nodata is None:
                 return np.isfinite(raw) if raw.dtype.kind == "f" else None
             if raw.dtype in (np.uint8, np.uint16):
                 return None
-        valid = self.file.read_mask(1, rect)
-        return valid & np.isfinite(raw) if raw.dtype.kind == "f" else valid
+        return self.file.read_mask(1, rect) & self._band.has_data(raw[None])
 
     def _look(self, values: NDArray[Any]) -> None:
         """Notes which values occur, and refuses what a class raster does not have."""
@@ -191,7 +221,7 @@ class ClassRaster:
         strangers = [int(value) for value in np.flatnonzero(new) if value not in known]
         if self._strict and strangers and self.table is not None:
             counts = {float(value): int((values == value).sum()) for value in strangers[:9]}
-            raise ClassError(f"{self.file.label}: {self.table.strangers(counts)}")
+            raise ClassError(f"{self.file.label}: {self.table.strangers(counts, option=None)}")
         if int(self._seen.sum()) > MAX_CLASSES:
             raise ClassError(
                 f"{self.file.label} holds more than {MAX_CLASSES} values: expected a class raster; classify it "

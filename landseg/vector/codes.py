@@ -16,16 +16,19 @@ class Codes:
     """Which raster values stay: a table of 65,536, and the value that stands for none.
 
     Args:
-        empty: values of no data; other numbers, and None, mean nothing.
-        table: its ignored values are no data too.
+        nodata: that the raster declares; numbers that are no class value, and None, mean nothing.
+        table: its ignored values stand for none.
         wanted: None: every value that is left.
+
+    Attributes:
+        empty, ignored: which values (65536,) are no data and which are ignored.
+        nodata: the value that stands for none.
     """
 
-    def __init__(self, empty: Sequence[float | None], table: ClassMap | None, wanted: frozenset[int] | None) -> None:
-        keep = np.ones(MAX_VALUE + 1, bool)
-        for value in (*empty, *(() if table is None else table.ignore)):
-            if value is not None and 0 <= value <= MAX_VALUE and value == int(value):
-                keep[int(value)] = False
+    def __init__(self, nodata: float | None, table: ClassMap | None, wanted: frozenset[int] | None) -> None:
+        self.empty = _among([] if nodata is None else [nodata])
+        self.ignored = _among([] if table is None else table.ignore) & ~self.empty
+        keep = ~(self.empty | self.ignored)
         if wanted is not None:
             keep &= np.isin(np.arange(MAX_VALUE + 1), list(wanted))
         dropped = np.flatnonzero(~keep[:256])
@@ -39,6 +42,15 @@ class Codes:
         dtype = np.uint8 if narrow else np.int32 if self.nodata < 0 else np.uint16
         part = self._table[: 256 if codes.dtype == np.uint8 else None].astype(dtype)
         return np.asarray(part[codes])
+
+
+def _among(values: Sequence[float]) -> NDArray[np.bool_]:
+    """Which class values (65536,) are among some numbers."""
+    found = np.zeros(MAX_VALUE + 1, bool)
+    for value in values:
+        if 0 <= value <= MAX_VALUE and value == int(value):
+            found[int(value)] = True
+    return found
 
 
 def whole_numbers(raw: NDArray[Any], valid: NDArray[np.bool_] | None, name: str) -> NDArray[np.uint16]:

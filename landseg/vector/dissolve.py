@@ -27,12 +27,13 @@ class _Pile:
 class Dissolver:
     """Takes features in chunks and gives them back as one a class, a MultiPolygon, by value.
 
-    Polygons of one class meet in corners at most, so that together they are the dissolved shape as they are. They
-    wait on disk; memory is that of the largest class's outline.
+    Polygons of one class meet in corners at most, so that together they are the dissolved shape as they are, unless
+    they were ``redrawn`` each by itself: then those that share an edge are made one. They wait on disk; memory is
+    that of the largest class's outline.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, redrawn: bool = False) -> None:
+        self._folder, self._redrawn = folder, redrawn
         self._piles: dict[int, _Pile] = {}
 
     def add(self, columns: dict[str, NDArray[Any]], shapes: NDArray[np.object_], pixels: NDArray[np.int64]) -> None:
@@ -53,6 +54,8 @@ class Dissolver:
             head = struct.pack("<BII", 1, 6, pile.parts)  # little-endian, MultiPolygon
             shape = shapely.from_wkb(head + pile.path.read_bytes())
             pile.path.unlink()
+            if self._redrawn and not shapely.is_valid(shape):
+                shape = shapely.union_all(shapely.get_parts(shape))
             row = {name: item for name, item in (pile.row or {}).items() if name != "pixels"}
             columns = {name: np.array([item], dtype=object if name == "name" else None) for name, item in row.items()}
             yield columns, np.array([shape], dtype=object)

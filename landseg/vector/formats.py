@@ -17,6 +17,9 @@ from landseg.errors import VectorError
 SHAPEFILE_BYTES = (1 << 31) - 1
 """What each file of a shapefile may hold: sizes beyond it are read wrong by much of what reads shapefiles."""
 
+GEOJSON_DIGITS = 7
+"""Decimals that GeoJSON's coordinates are rounded to, in degrees (RFC 7946), or units where there is no CRS."""
+
 _NAME = 10  # characters of a shapefile's field names
 _STALE = (".qix", ".sbn", ".sbx", ".shp.xml")  # indices of another shapefile would hide features of this one
 

@@ -8,19 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyproj
 from numpy.typing import NDArray
 
 from landseg.classes import LandClass
 from landseg.disk import disk_errors
-from landseg.geo.grid import Grid
+from landseg.geo.grid import Grid, map_crs
+from landseg.geo.ruler import to_map
 from landseg.replacement import Part
-from landseg.vector.attributes import map_crs, to_map
 from landseg.vector.centerlines import centerlines
 from landseg.vector.centroids import centroids
 from landseg.vector.files import Style, class_file
 from landseg.vector.formats import vector_format
-from landseg.vector.place import moved
+from landseg.vector.place import Place
 from landseg.vector.spool import Columns
 from landseg.vector.writer import Writer
 
@@ -66,7 +65,7 @@ class Further:
     Args:
         out: the file of the polygons, after which theirs are named.
         grid: of the raster.
-        crs: of the output.
+        place: where its shapes go.
         lines: classes that become lines.
         points: classes that become points.
         work: a folder of one's own, which exists.
@@ -79,7 +78,7 @@ class Further:
         out: Path,
         grid: Grid,
         *,
-        crs: pyproj.CRS | None,
+        place: Place,
         lines: Iterable[LandClass],
         points: Iterable[LandClass],
         work: Path,
@@ -87,7 +86,7 @@ class Further:
         spur: float | None = None,
     ) -> None:
         self._spur = spur
-        self._grid, self._crs, self._own, self._work = grid, crs, map_crs(grid), work
+        self._grid, self._place, self._own, self._work = grid, place, map_crs(grid), work
         self._lines, self._points = list(lines), list(points)
         self._writers: dict[tuple[str, int], Writer] = {}
         for kind, entries in (("LineString", self._lines), ("Point", self._points)):
@@ -97,7 +96,9 @@ class Further:
                     folder.mkdir()
                 fields = further_types(kind, located=grid.crs is not None, confidence=confidence)
                 file = further_file(out, entry, kind)
-                self._writers[kind, entry.value] = Writer(file, fields, crs=crs, work=folder, kind=kind)
+                self._writers[kind, entry.value] = Writer(
+                    file, fields, crs=place.crs, work=folder, kind=place.kind(kind)
+                )
 
     def add_points(self, columns: Columns, shapes: NDArray[Any]) -> None:
         """Takes polygons on the map with their columns; those of the classes that become points do so."""
@@ -110,7 +111,7 @@ class Further:
             writer = self._writers["Point", entry.value]
             own = {name: columns[name][mine] for name in columns if not name.startswith("perimeter")}
             own["diameter_m" if self._grid.crs is not None else "diameter_px"] = found.diameter_m
-            writer.write(own, moved(found.points, self._own, self._crs))
+            writer.write(own, self._place(found.points))
 
     def draw_lines(self, strips: Callable[[], Strips]) -> None:
         """Reads the raster once more for each class that becomes lines, and draws them."""
@@ -134,7 +135,7 @@ class Further:
                 "name": np.full(count, entry.name, dtype=object),
                 "length_m" if self._grid.crs is not None else "length_px": found.length_m,
             }
-            lines = moved(to_map(found.lines, self._grid), self._own, self._crs)
+            lines = self._place(to_map(found.lines, self._grid))
             self._writers["LineString", entry.value].write(columns, lines)
 
     @property

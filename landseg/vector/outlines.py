@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid
+from landseg.geo.metres import longest_steps, pixel_steps
+from landseg.geo.ruler import Ruler
 from landseg.vector.arcs import Arcs
-from landseg.vector.attributes import Ruler
 from landseg.vector.clean import majority, sieve
 from landseg.vector.lattice import trace
 from landseg.vector.merge import merge_small
@@ -34,6 +34,7 @@ class Shaping:
         sieve: regions of fewer pixels go into a neighbour before anything else.
         min_area_m2: smaller regions go into a neighbour.
         simplify_m: borders are drawn with fewer corners, none of which was further away than this; 0: as they are.
+            What lies on the raster's edge stays there, here and in what follows.
         smooth: borders lose their staircase and sharp corners.
     """
 
@@ -119,6 +120,7 @@ def outlines(
     cleaned = _noted(shaping.cleaned(strips, nodata=nodata, work=work), heights)
     measured = None if confidence is None else _alike(confidence, heights)
     regions, arcs = trace(cleaned, nodata=nodata, connectivity=shaping.connectivity, work=work, measured=measured)
+    frame = grid.width, grid.height
     if shaping.min_area_m2 > 0:
         areas = region_areas(regions, arcs, grid, ruler)
         units, connectivity = pixel_units(grid), shaping.connectivity
@@ -126,9 +128,9 @@ def outlines(
             regions, arcs, areas, shaping.min_area_m2, units=units, connectivity=connectivity, work=work
         )
     if shaping.simplify_m > 0:
-        arcs = simplify(arcs, shaping.simplify_m, metric=Affine.scale(*pixel_units(grid)))
+        arcs = simplify(arcs, shaping.simplify_m, metric=longest_steps(grid), frame=frame)
     if shaping.smooth:
-        arcs = smooth(arcs)
+        arcs = smooth(arcs, frame=frame)
     figures = regions.statistics
     sure = None if figures is None else np.stack([figures.mean, figures.minimum], axis=1)
     only = None if wanted is None else np.flatnonzero(wanted(regions.value))
@@ -171,8 +173,7 @@ def region_areas(regions: Regions, arcs: Arcs, grid: Grid, ruler: Ruler) -> NDAr
 def pixel_area(grid: Grid, ruler: Ruler) -> float:
     """Of the pixel at the raster's centre, as the ruler measures; on a plane all are as large."""
     if ruler.ground:
-        width, height = pixel_units(grid)
-        return width * height
+        return abs(pixel_steps(grid).determinant)
     return float(abs(grid.map_transform.determinant) * ruler.factor**2)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from landseg.geo.metres import metres_per_unit
 
 Geometries = NDArray[Any]
+Fits = Callable[[Geometries], NDArray[np.bool_]]
 Corner = tuple[float, float]
 Line = tuple[float, float]
 """Of a level or upright line the sum of its edges' offset times extent, and of their extents."""
@@ -30,7 +31,7 @@ class Regularized:
     Attributes:
         polygons: (N,), in the order given.
         iou: (N,) of each with the outline that it was given as.
-        right_angled: (N,), False where a building keeps the outline that it had.
+        right_angled: (N,), False where a building, or one of its parts, keeps the outline that it had.
     """
 
     polygons: Geometries
@@ -45,30 +46,37 @@ def regularize(
     tolerance_m: float = 1.0,
     min_iou: float = 0.7,
     max_shift: float = MAX_SHIFT,
+    fits: Fits = shapely.is_valid,
 ) -> Regularized:
-    """Outlines whose corners are right angles, close to the given ones, none of which overlaps another.
+    """Return valid outlines whose corners are right angles, close to the given ones; none overlaps another.
 
     Of each outline, simplified within the tolerance, the main direction is the mean of its edges' modulo a right
     angle, long ones counting most; the direction of its smallest rectangle is tried as well, and what fits better
     is taken. Edges that follow each other along the same axis become one line, at the mean of the outline there; the
     shortest line gives way, and its neighbours become one, until every line is as long as the tolerance. Holes are
     treated alike, in the direction of their building. Where two buildings come to overlap, the smaller is cut, at
-    the angle of the other; where nothing good is left of it, it keeps its own outline.
+    the angle of the other; where nothing good is left of it, it keeps its own outline. So does a building whose new
+    outline would not be a valid polygon. Parts of a multipolygon are drawn each by itself, and are together again at
+    last.
 
     The order of the polygons does not matter. Buildings that are round, or of wings at other angles, mostly keep
     their outlines: that is what `min_iou` and `max_shift` are for. Neighbours of other classes are not looked at:
     between a building and the land around it there are gaps and overlaps, `max_shift` tolerances wide at most.
 
     Args:
-        polygons: (N,) valid shapely polygons that do not overlap, all of those that could meet at once.
+        polygons: (N,) valid shapely polygons and multipolygons that do not overlap, all of those that could meet at
+            once.
         crs: what pyproj understands, so that right angles are those on the ground; None: units are metres.
         tolerance_m: how far an edge may move, about, and the shortest edge; about two pixels or more.
         min_iou: a building whose new outline agrees less with its own keeps that.
         max_shift: in tolerances: so does one that would move further, its holes apart.
+        fits: tells of outlines (N,) which may be drawn, as valid ones may; for coordinates that will be others.
     """
     polygons = np.asarray(polygons, dtype=object)
     if not len(polygons):
         return Regularized(polygons, np.zeros(0), np.zeros(0, bool))
+    whole = polygons
+    polygons, owner = shapely.get_parts(whole, return_index=True)
     centres = shapely.bounds(polygons)
     centres = (centres[:, :2] + centres[:, 2:]) / 2
     scale = metres_per_unit(polygons, crs)
@@ -84,7 +92,21 @@ def regularize(
     # Blocks of many wings share most of their area with an outline that cuts across a street between them.
     done[done] = _shift(best[done], simple[done]) <= (max_shift - 1) * tolerance_m
     back = _moved(best, lambda points, at: points / scale[at] + centres[at])
-    return _apart(polygons, np.where(done, back, polygons), done, min_iou)
+    made, done = _apart(polygons, back, done, min_iou, lambda parts: fits(_joined(whole, parts, owner))[owner])
+    shapes = _joined(whole, made, owner)
+    return Regularized(shapes, _iou(shapes, whole), np.bincount(owner, ~done, minlength=len(whole)) == 0)
+
+
+def _joined(whole: Geometries, parts: Geometries, owner: NDArray[np.intp]) -> Geometries:
+    """Return geometries (N,) of the kinds of ``whole``, made of ``parts`` (P,), each of which has an ``owner``."""
+    many = shapely.get_type_id(whole) == shapely.GeometryType.MULTIPOLYGON
+    made = np.empty(len(whole), dtype=object)
+    single = ~many[owner]
+    made[owner[single]] = parts[single]
+    if many.any():
+        numbers = np.cumsum(many) - 1
+        made[many] = shapely.multipolygons(parts[~single], indices=numbers[owner[~single]])
+    return made
 
 
 def _moved(polygons: Geometries, place: Any) -> Geometries:
@@ -245,9 +267,15 @@ def _give_way(lines: list[Line], index: int) -> None:
         lines.append(lines.pop(0))
 
 
-def _apart(own: Geometries, made: Geometries, done: NDArray[np.bool_], min_iou: float) -> Regularized:
-    """The outlines without overlaps: the smaller is cut, and where that spoils it, keeps its own."""
-    made, done = made.copy(), done.copy()
+def _apart(
+    own: Geometries, made: Geometries, done: NDArray[np.bool_], min_iou: float, fit: Fits
+) -> tuple[Geometries, NDArray[np.bool_]]:
+    """Outlines (N,) that do not overlap and which of them are new, where ``done`` (N,) says which may be.
+
+    Of two that overlap the smaller is cut; where that spoils it, it keeps its ``own``, as do those that do not `fit`.
+    """
+    made, done = np.where(done, made, own), done.copy()
+    _keep_own(own, made, done, fit)
     rank = np.lexsort((*shapely.bounds(own).T, -shapely.area(own))).argsort()  # the larger first, in any order given
     while len(pairs := _overlapping(made, rank, done)):
         for large, small in pairs.tolist():
@@ -258,7 +286,14 @@ def _apart(own: Geometries, made: Geometries, done: NDArray[np.bool_], min_iou: 
                     continue
             back = small if done[small] else large
             made[back], done[back] = own[back], False
-    return Regularized(made, _iou(made, own), done)
+        _keep_own(own, made, done, fit)
+    return made, done
+
+
+def _keep_own(own: Geometries, made: Geometries, done: NDArray[np.bool_], fit: Fits) -> None:
+    """Put their ``own`` outlines back, in place, where new ones do not `fit`."""
+    back = done & ~fit(made)
+    made[back], done[back] = own[back], False
 
 
 def _overlapping(made: Geometries, rank: NDArray[np.intp], done: NDArray[np.bool_]) -> NDArray[np.intp]:

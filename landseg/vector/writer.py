@@ -20,7 +20,16 @@ from landseg.classes import LandClass
 from landseg.disk import disk_errors, full_disk, sync_file
 from landseg.errors import VectorError
 from landseg.replacement import Move, Part
-from landseg.vector.formats import GEOJSON, GEOPACKAGE, GEOPARQUET, SHAPEFILE, ZIPPED, ShapefileSize, vector_format
+from landseg.vector.formats import (
+    GEOJSON,
+    GEOJSON_DIGITS,
+    GEOPACKAGE,
+    GEOPARQUET,
+    SHAPEFILE,
+    ZIPPED,
+    ShapefileSize,
+    vector_format,
+)
 from landseg.vector.geoparquet import write_geoparquet
 from landseg.vector.spool import GEOMETRY, Columns, Spool, renamed
 from landseg.vector.style import add_default_style
@@ -139,7 +148,7 @@ class Writer:
             "ESRI Shapefile": {"ENCODING": "UTF-8", "DBF_DATE_LAST_UPDATE": "2000-01-01"},
             "GPKG": {"GEOMETRY_NAME": "geom"},
             "FlatGeobuf": {"TEMPORARY_DIR": str(path.parent)},
-            "GeoJSON": {"COORDINATE_PRECISION": "7"} if self.crs is None else {"RFC7946": "YES"},
+            "GeoJSON": {"COORDINATE_PRECISION": str(GEOJSON_DIGITS)} if self.crs is None else {"RFC7946": "YES"},
         }[self.format.driver]
         pyogrio.write_arrow(
             renamed(self._spool.batches(), self.format.field_names(self._fields)),

@@ -1,0 +1,304 @@
+"""Gaps of mosaics: where members of a virtual raster lie; between them it holds nothing, whatever is read there."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import shapely
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+
+from landseg.geo.address import is_remote
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.positions import mover
+from landseg.geo.vrt import Box, Member, Virtual, Warp, is_virtual
+
+Bools = NDArray[np.bool_]
+Positions = NDArray[np.int64]
+
+_MOST_CELLS = 1 << 22  # of the mesh in which rectangles are counted, to see whether they leave gaps
+_STRIP = 1 << 22  # pixels that are read at a time to see which of them are taken
+_TOUCHED = 1e-3  # of a pixel that a member has to cover for GDAL to fill it
+_PART = 64  # rows and columns of scattered positions that are looked up in another presence at a time
+_PLAIN = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bil", ".bsq", ".asc", ".ecw", ".sid", ".webp")
+
+
+class Presence(ABC):
+    """Where a band of a raster is made of something."""
+
+    @abstractmethod
+    def at(self, rows: Positions, columns: Positions) -> Bools:
+        """Return (R, C), True where a member lies under the pixels of ``rows`` (R,) and ``columns`` (C,).
+
+        Both ascend; they may leave out any.
+        """
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a member's file says of itself: its (width, height), and the presence of its bands, None without gaps."""
+
+    size: tuple[int, int]
+    bands: tuple[Presence | None, ...]
+
+
+Opener = Callable[[str], Opened | None]
+"""Opens a member by name; None where it cannot be opened: whoever reads from it says why."""
+
+
+@dataclass(frozen=True)
+class _Placed:
+    """A member in its place: rows and columns of the virtual raster, and the gaps that it has itself."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+    inner: Presence | None
+
+
+class Members(Presence):
+    """Where some members lie, in GDAL's rounding: a pixel is of a member that covers a part of it.
+
+    Args:
+        size: (width, height) of the virtual raster.
+        members: of one band.
+        open_member: opens those whose XML does not say how large they are, and virtual ones, once they are needed.
+    """
+
+    def __init__(self, size: tuple[int, int], members: Sequence[Member], open_member: Opener) -> None:
+        self._size, self._members, self._open = size, members, open_member
+        self._placed: dict[int, _Placed | None] = {}
+        boxes = [_pixels(one.target) if one.target else (0, 0, size[1], size[0]) for one in members]
+        self._boxes = np.array(boxes, np.int64).reshape(-1, 4)  # top, left, bottom, right: at most
+
+    def at(self, rows: Positions, columns: Positions) -> Bools:
+        found = np.zeros((len(rows), len(columns)), np.bool_)
+        if not found.size:
+            return found
+        top, left, bottom, right = self._boxes.T
+        near = (top <= rows[-1]) & (bottom > rows[0]) & (left <= columns[-1]) & (right > columns[0])
+        for number in np.flatnonzero(near).tolist():
+            placed = self._place(number)
+            if placed is None:
+                continue
+            ys = slice(*np.searchsorted(rows, (placed.top, placed.bottom)).tolist())
+            xs = slice(*np.searchsorted(columns, (placed.left, placed.right)).tolist())
+            if placed.inner is None or not found[ys, xs].size:
+                found[ys, xs] = True
+            elif not found[ys, xs].all():
+                found[ys, xs] |= self._inner(number, placed.inner, rows[ys], columns[xs])
+        return found
+
+    def full(self) -> bool:
+        """Return whether the members are known to leave no gap, without a look at any of them."""
+        known = [_known(member) for member in self._members]
+        if not all(known):
+            return False
+        width, height = self._size
+        placed = [one for number in range(len(known)) if (one := self._place(number)) is not None]
+        edges = np.array([(p.top, p.left, p.bottom, p.right) for p in placed], np.int64).reshape(-1, 4)
+        edges = np.clip(edges, 0, (height, width, height, width))
+        ys = np.unique(np.append(edges[:, (0, 2)], (0, height)))
+        xs = np.unique(np.append(edges[:, (1, 3)], (0, width)))
+        if len(ys) * len(xs) > _MOST_CELLS:
+            return False
+        mesh = np.zeros((len(ys), len(xs)), np.int64)
+        top, left, bottom, right = (np.searchsorted(ys if n % 2 == 0 else xs, edges[:, n]) for n in range(4))
+        for y, x, step in ((top, left, 1), (bottom, right, 1), (top, right, -1), (bottom, left, -1)):
+            np.add.at(mesh, (y, x), step)
+        return bool((mesh.cumsum(0).cumsum(1)[:-1, :-1] > 0).all())
+
+    def _place(self, number: int) -> _Placed | None:
+        if number not in self._placed:
+            self._placed[number] = self._found(self._members[number])
+        return self._placed[number]
+
+    def _found(self, member: Member) -> _Placed | None:
+        """The place of a member; None where nothing of it is in the raster."""
+        opened = None if _known(member) else self._open(member.name)
+        size = opened.size if opened is not None else member.size
+        inner = opened.bands[member.band - 1] if opened is not None and member.band <= len(opened.bands) else None
+        source, target = self._rectangles(member, size)
+        if min(source.width, source.height, target.width, target.height) <= 0:
+            return None
+        width, height = size or (math.inf, math.inf)
+        left, right = max(source.left, 0.0), min(source.left + source.width, width)
+        top, bottom = max(source.top, 0.0), min(source.top + source.height, height)
+        if left >= right or top >= bottom:
+            return None
+        across, down = target.width / source.width, target.height / source.height
+        kept = Box(
+            target.left + (left - source.left) * across,
+            target.top + (top - source.top) * down,
+            (right - left) * across,
+            (bottom - top) * down,
+        )
+        return _Placed(*_pixels(kept), inner)
+
+    def _rectangles(self, member: Member, size: tuple[int, int] | None) -> tuple[Box, Box]:
+        """What is read of a member and where it lies. Without a target GDAL takes the source's pixels as they are."""
+        everything = Box(0.0, 0.0, *(float(side) for side in (size or self._size)))
+        source = member.source or everything
+        return source, member.target or Box(0.0, 0.0, source.width, source.height)
+
+    def _inner(self, number: int, inner: Presence, rows: Positions, columns: Positions) -> Bools:
+        """What a member's own presence says under the pixels of ``rows`` and ``columns``."""
+        member = self._members[number]
+        opened = self._open(member.name)
+        assert opened is not None
+        source, target = self._rectangles(member, opened.size)
+
+        def there(pixels: Positions, first: float, length: float, start: float, size: float, most: int) -> Positions:
+            places = (pixels + 0.5 - first) * (length / size) + start
+            found: Positions = np.clip(np.floor(places).astype(np.int64), 0, most - 1)
+            return found
+
+        width, height = opened.size
+        ys = there(rows, target.top, source.height, source.top, target.height, height)
+        xs = there(columns, target.left, source.width, source.left, target.width, width)
+        return inner.at(ys, xs)
+
+
+class Warped(Presence):
+    """Where the source of a warped raster lies, and is made of something itself.
+
+    Args:
+        warp: how it finds its pixels.
+        size: (width, height) of the source.
+        inner: the presence of the source's band.
+    """
+
+    def __init__(self, warp: Warp, size: tuple[int, int], inner: Presence | None) -> None:
+        self._size, self._inner = size, inner
+        here, there = (None, None) if warp.crs is None else (CRS.from_wkt(wkt) for wkt in warp.crs)
+        self._grid = Grid(here, Affine.from_gdal(*warp.out), 1, 1)
+        self._base = Grid(there, ~Affine.from_gdal(*warp.into), *size)
+
+    def at(self, rows: Positions, columns: Positions) -> Bools:
+        width, height = self._size
+        move = mover(self._grid, self._base)  # anew each time: transformers are not shared between threads
+        found = np.zeros((len(rows), len(columns)), np.bool_)
+        step = max(1, len(rows), len(columns)) if self._inner is None else _PART
+        for top in range(0, len(rows), step):
+            for left in range(0, len(columns), step):
+                x, y = move(*np.meshgrid(columns[left : left + step] + 0.5, rows[top : top + step] + 0.5))
+                part = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
+                if self._inner is not None and part.any():
+                    ys, row = np.unique(np.minimum(y[part], height - 1).astype(np.int64), return_inverse=True)
+                    xs, col = np.unique(np.minimum(x[part], width - 1).astype(np.int64), return_inverse=True)
+                    part[part] = self._inner.at(ys, xs)[row, col]
+                found[top : top + step, left : left + step] = part
+        return found
+
+
+class Taken(Presence):
+    """Where sources give a pixel, as their values and masks decide, and where they lie.
+
+    Args:
+        read: where a band is taken from some source under a rectangle: boolean (h, w).
+        places: where the sources lie; None: everywhere.
+    """
+
+    def __init__(self, read: Callable[[Rect], Bools], places: Presence | None) -> None:
+        self._read, self._places = read, places
+
+    def at(self, rows: Positions, columns: Positions) -> Bools:
+        if not len(rows) or not len(columns):
+            return np.zeros((len(rows), len(columns)), np.bool_)
+        left, width = int(columns[0]), int(columns[-1] - columns[0]) + 1
+        found = np.empty((len(rows), len(columns)), np.bool_)
+        step = max(1, _STRIP // width)  # rows of the raster at a time
+        for part in np.split(np.arange(len(rows)), np.flatnonzero(np.diff((rows - rows[0]) // step)) + 1):
+            top, last = int(rows[part[0]]), int(rows[part[-1]])
+            strip = self._read(Rect(top, left, last - top + 1, width))
+            found[part] = strip[np.ix_(rows[part] - top, columns - left)]
+        return found if self._places is None else found & self._places.at(rows, columns)
+
+
+class Footprints(Presence):
+    """Where polygons lie: a pixel is covered when its centre is inside one, or on its edge.
+
+    Args:
+        polygons: of shapely, in pixels: x is a column and y a row.
+    """
+
+    def __init__(self, polygons: NDArray[Any]) -> None:
+        self._polygons = polygons
+        self._bounds = shapely.bounds(polygons).reshape(-1, 4)
+        self._boxes = shapely.equals(polygons, shapely.envelope(polygons))
+
+    def at(self, rows: Positions, columns: Positions) -> Bools:
+        found = np.zeros((len(rows), len(columns)), np.bool_)
+        if not found.size:
+            return found
+        y, x = rows + 0.5, columns + 0.5
+        left, top, right, bottom = self._bounds.T
+        near = (top <= y[-1]) & (bottom >= y[0]) & (left <= x[-1]) & (right >= x[0])
+        for number in np.flatnonzero(near).tolist():
+            ys = slice(int(np.searchsorted(y, top[number])), int(np.searchsorted(y, bottom[number], "right")))
+            xs = slice(int(np.searchsorted(x, left[number])), int(np.searchsorted(x, right[number], "right")))
+            if self._boxes[number]:
+                found[ys, xs] = True
+            elif not found[ys, xs].all():
+                found[ys, xs] |= shapely.intersects_xy(self._polygons[number], *np.meshgrid(x[xs], y[ys]))
+        return found
+
+
+def presences(
+    virtual: Virtual, count: int, open_member: Opener, read_document: Callable[[str, Rect], Bools]
+) -> tuple[Presence | None, ...]:
+    """Return the presence of each of ``count`` bands; None where there are no gaps, or none that can be seen.
+
+    Args:
+        virtual: what the raster's XML says.
+        count: of bands.
+        open_member: opens a member by name.
+        read_document: where the one band of a raster, which is named by its whole XML, is above 0.
+    """
+    warp = virtual.warp
+    if warp is not None:
+        opened = open_member(warp.name) if warp.plain else None
+        if opened is None:
+            return (None,) * count
+        sources = [warp.bands.get(band, band) - 1 for band in range(1, count + 1)]
+        inner = [opened.bands[n] if n < len(opened.bands) else None for n in sources]
+        made: dict[int, Presence | None] = {id(one): Warped(warp, opened.size, one) for one in inner}
+        return tuple(made[id(one)] for one in inner)
+    bands: list[Presence | None] = []
+    shared: dict[tuple[object, ...], Presence | None] = {}  # bands of the same members, as they mostly are
+    for number in range(1, count + 1):
+        members = virtual.bands.get(number)
+        if members is None:
+            bands.append(None)
+            continue
+        key = tuple((m.size, m.source, m.target, *(() if _known(m) else (m.name, m.band))) for m in members)
+        if key not in shared:
+            found = Members(virtual.size, members, open_member)
+            shared[key] = None if found.full() else found
+        if number in virtual.taken:
+            bands.append(Taken(partial(read_document, virtual.taken[number]), shared[key]))
+        else:
+            bands.append(shared[key])
+    return tuple(bands)
+
+
+def _known(member: Member) -> bool:
+    """Whether the XML says all that there is to know of a member's place."""
+    if not member.name.lower().split("?")[0].endswith(_PLAIN) or is_virtual(member.name):
+        return False
+    return member.size is not None or (member.source is not None and is_remote(member.name))
+
+
+def _pixels(box: Box) -> tuple[int, int, int, int]:
+    """Return the pixels (top, left, bottom, right) that GDAL fills for a rectangle with fractions of pixels."""
+    top, left = math.floor(box.top + _TOUCHED), math.floor(box.left + _TOUCHED)
+    bottom, right = math.ceil(box.top + box.height - _TOUCHED), math.ceil(box.left + box.width - _TOUCHED)
+    return top, left, bottom, right

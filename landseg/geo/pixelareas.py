@@ -1,0 +1,90 @@
+"""How large the pixels of a raster are, by blocks of it that do not depend on how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cached_property
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from landseg.geo.grid import Grid, Rect
+from landseg.geo.ruler import Floats, Ruler, to_map
+
+BLOCK = 64  # pixels of a side that are taken for equally large where their size changes in both directions
+_ALIKE = 1e-7  # relative difference of pixels of one row that are taken for equally large
+VARY = 1e-4  # relative difference of a raster's pixels from which areas are summed pixel by pixel
+_UNITS = 1 << 28  # in which weights of pixels are whole numbers: sums of them are exact in any order
+
+Part = tuple[slice, slice]
+
+
+class PixelAreas:
+    """Areas of the pixels of a raster, as a ruler measures.
+
+    In the plane, and along the rows of a raster in degrees or Mercator's metres, pixels are equally large and areas
+    are exact. Elsewhere blocks of 64 x 64 pixels, counted from the raster's first, are as large as the pixel in their
+    middle.
+
+    Args:
+        grid: the raster's.
+        ruler: what measures; None: on the ellipsoid, or in the CRS's unit where it has none.
+    """
+
+    def __init__(self, grid: Grid, ruler: Ruler | None = None) -> None:
+        self._grid, self._ruler = grid, ruler or Ruler.of(grid, geodesic=True)
+        self._block = grid.shape
+        if self._ruler.ground:
+            row = self.of(np.full(3, grid.height // 2), np.array([0, grid.width // 2, grid.width - 1]))
+            self._block = (1, grid.width) if np.ptp(row) <= _ALIKE * row[1] else (BLOCK, BLOCK)
+
+    def of(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Floats:
+        """Return the areas of single pixels (N,), in square metres, or in pixels without a CRS."""
+        boxes = to_map(shapely.box(columns, rows, columns + 1, rows + 1), self._grid)
+        return self._ruler.measure(boxes)[0]
+
+    def parts(self, rect: Rect) -> Iterator[tuple[Part, float]]:
+        """Return the parts of a rectangle whose pixels are equally large, as slices of it, and that size."""
+        rows, row_middles = _cut(rect.top, rect.bottom, self._block[0], self._grid.height)
+        columns, column_middles = _cut(rect.left, rect.right, self._block[1], self._grid.width)
+        middles = np.meshgrid(row_middles, column_middles, indexing="ij")
+        sizes = self.of(*(axis.ravel() for axis in middles)).reshape(len(rows), len(columns))
+        for down, row in zip(rows, sizes, strict=True):
+            for across, size in zip(columns, row, strict=True):
+                yield (down, across), float(size)
+
+    def weights(self, rect: Rect, unit: float) -> Floats:
+        """Return the areas of a rectangle's pixels in a unit, (h, 1) or (h, w), rounded to whole numbers."""
+        wide = rect.width if self._block[1] < self._grid.width else 1
+        found = np.empty((rect.height, wide))
+        for (rows, columns), size in self.parts(rect):
+            found[rows, columns if wide > 1 else slice(None)] = round(size / unit)
+        return found
+
+    @cached_property
+    def unit(self) -> float:
+        """A unit of area in which `weights` lose nothing that matters: it fits many times into any pixel."""
+        return float(np.nanmax(self._sample)) / _UNITS
+
+    @cached_property
+    def vary(self) -> bool:
+        """Whether pixels of the raster differ by more than a ten-thousandth."""
+        if not self._ruler.ground:
+            return False
+        sizes = self._sample
+        return bool(np.isfinite(sizes).all() and np.ptp(sizes) > VARY * sizes.max())
+
+    @cached_property
+    def _sample(self) -> Floats:
+        rows = np.unique(np.linspace(0, self._grid.height - 1, 17).astype(np.int64))
+        columns = np.unique(np.linspace(0, self._grid.width - 1, 17).astype(np.int64))
+        return self.of(*(axis.ravel() for axis in np.meshgrid(rows, columns)))
+
+
+def _cut(start: int, stop: int, step: int, size: int) -> tuple[list[slice], NDArray[np.int64]]:
+    """The pieces of start..stop that multiples of a step cut, from start on, and the middles of the whole pieces."""
+    first = np.arange(start // step * step, stop, step)
+    last = np.minimum(first + step, size)
+    pieces = zip(np.maximum(first, start), np.minimum(last, stop), strict=True)
+    return [slice(int(a) - start, int(b) - start) for a, b in pieces], (first + last - 1) // 2

@@ -1,0 +1,86 @@
+"""Tile indexes: vector files whose polygons are the footprints of rasters, which GDAL opens as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree as Xml
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from landseg.geo.grid import Grid
+from landseg.geo.vrt import lies_elsewhere
+
+_PREFIX = "GTI:"
+
+
+class TileIndex(NamedTuple):
+    """The rows of a tile index that count.
+
+    Attributes:
+        polygons: of shapely, in pixels of a grid: x is a column and y a row.
+        missing: the first file that it names and that does not exist, of which GDAL would make zeros; None: no such.
+    """
+
+    polygons: NDArray[Any]
+    missing: Path | None
+
+
+def read_index(path: str, grid: Grid) -> TileIndex | None:
+    """Return the tile index at ``path``, in pixels of ``grid``; None where it cannot be read."""
+    import pyogrio
+    import pyproj
+
+    index = _Named.of(path)
+    try:
+        fields = list(pyogrio.read_info(index.file, layer=index.layer)["fields"])
+        column = next((name for name in fields if name.lower() == index.column), None)
+        columns = [] if column is None else [column]
+        frame = pyogrio.read_dataframe(index.file, layer=index.layer, columns=columns, where=index.where)
+    except Exception:  # pyogrio's own errors, and GDAL's; whoever reads pixels says what is wrong
+        return None
+    if frame.crs is not None and grid.crs is not None:
+        frame = frame.to_crs(pyproj.CRS.from_user_input(grid.crs))
+    polygons = frame.geometry.array[frame.geometry.notna() & ~frame.geometry.is_empty]
+    a, b, c, d, e, f = tuple(~grid.transform)[:6]
+    moved: NDArray[Any] = shapely.transform(
+        np.asarray(polygons), lambda points: points @ np.array([[a, d], [b, e]]) + np.array([c, f])
+    )
+    names = [] if column is None else [str(name) for name in frame[column].dropna()]
+    return TileIndex(moved, _first_missing(names, Path(index.file).parent))
+
+
+def _first_missing(names: Sequence[str], folder: Path) -> Path | None:
+    """The first of some files that is neither where it says nor below a folder; what lies elsewhere is there."""
+    local = [Path(name) for name in dict.fromkeys(names) if name and not lies_elsewhere(name)]
+    return next((file for file in local if not file.exists() and not (folder / file).exists()), None)
+
+
+class _Named(NamedTuple):
+    """What a name of a tile index stands for: a vector file, its layer, the rows that count, the column of files."""
+
+    file: str
+    layer: str | None = None
+    where: str | None = None
+    column: str = "location"
+
+    @classmethod
+    def of(cls, path: str) -> _Named:
+        name = path.removeprefix(_PREFIX)
+        try:
+            root = Xml.fromstring(name) if name.lstrip().startswith("<") else None
+            if root is None and name.lower().endswith(".gti"):
+                root = Xml.parse(name).getroot()
+        except (OSError, ValueError, Xml.ParseError):
+            return cls(name)
+        entry = None if root is None else root.find("IndexDataset")
+        if root is None or entry is None:
+            return cls(name)
+        file = (entry.text or "").strip()
+        if entry.get("relativeToVRT", "0") == "1":
+            file = str(Path(name).resolve().parent / file)
+        column = (root.findtext("LocationField") or "location").strip().lower()
+        return cls(file, root.findtext("IndexLayer"), root.findtext("Filter"), column)

@@ -1,0 +1,60 @@
+"""A model by name: its card is read at once, its weights and torch only when they are needed."""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from landseg.models import shipped
+from landseg.models.card import Card
+from landseg.models.peek import card_in, file_hash
+
+if TYPE_CHECKING:
+    from landseg.models.bundle import Model
+
+__all__ = ["NamedModel", "named_model"]
+
+
+class NamedModel:
+    """A model whose raster, options and outputs can be checked before it is loaded.
+
+    Args:
+        model: the model, or the path of its file.
+    """
+
+    def __init__(self, model: Model | Path) -> None:
+        self._path = model if isinstance(model, Path) else None
+        self._model = None if isinstance(model, Path) else model
+        self.card: Card = card_in(model) if isinstance(model, Path) else model.card
+
+    @property
+    def hash(self) -> str:
+        """The SHA-256 of the model's file, in hex."""
+        if self._model is not None:
+            return self._model.hash
+        assert self._path is not None, "a model is given, or its path"
+        return file_hash(self._path)
+
+    def load(self) -> Model:
+        """Return the model with its weights, loaded at the first call.
+
+        Raises:
+            ModelError: a damaged file, or weights that are not those of the card's network.
+        """
+        if self._model is None:
+            from landseg.models.bundle import load_model
+
+            self._model = load_model(self._path)
+        return self._model
+
+
+def named_model(model: str | PathLike[str] | Model | None = None) -> NamedModel:
+    """Return the model of a file, of a shipped name, the one that is given, or (None) the default one.
+
+    Raises:
+        ModelError: a missing, truncated, foreign or later-format file, or a pickle.
+    """
+    if model is None or isinstance(model, (str, PathLike)):
+        return NamedModel(shipped.resolve(None if model is None else fspath(model)))
+    return NamedModel(model)

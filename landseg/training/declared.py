@@ -1,0 +1,89 @@
+"""What training imagery declares its stored numbers to mean, and the one scale and offset that all are brought to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from landseg.errors import RasterError, TrainingError
+from landseg.geo.members import refuse_mixed_members
+from landseg.geo.rescaled import alike, comparable, one_sided
+from landseg.geo.source import FileSource
+from landseg.geo.valuetags import ValueTags, tags_text
+from landseg.training.recipe import Recipe
+from landseg.training.sources import find_items
+from landseg.training.targets import listed
+
+Tags = tuple[ValueTags, ...]
+Image = tuple[Path, tuple[int, ...] | None]
+"""An image and its bands, 1-based; None: every band but alpha."""
+
+
+def common_tags(images: Sequence[Image], want: Tags | None = None, *, skip: bool = False) -> Tags | None:
+    """Return the scale and offset that all images are brought over to, one a band; None where none declares any.
+
+    Args:
+        images: to learn from.
+        want: tags that a recipe states; None takes the first image's.
+        skip: leave out images that cannot be opened, in place of stopping.
+
+    Raises:
+        TrainingError: images of which some alone declare scale and offset.
+        BandError: a VRT of members whose tags differ.
+    """
+    found = _tags_of(images, skip=skip)
+    if not found:
+        return want
+    first = want or found[0][1]
+    like = "the recipe's bands have" if want else f"{found[0][0]}"
+    for path, tags in found:
+        if len(tags) == len(first) and not comparable(tags, first):
+            raise TrainingError(one_sided(str(path), tags, first, like=like))
+    return first if want or any(one.declared for one in first) else None
+
+
+def with_declared_tags(recipe: Recipe, data: Path, report: Callable[[str], None]) -> Recipe:
+    """Return the recipe with the scale and offset of its bands, and say which images are brought over to them.
+
+    Raises:
+        TrainingError: see `common_tags`, or names that match nothing.
+    """
+    if recipe.sampling.stored_values:
+        return replace(recipe, bands=tuple(replace(band, scale=None, offset=None) for band in recipe.bands))
+    count = len(recipe.bands)
+    images: list[Image] = []
+    for spec in recipe.sources:
+        bands = (spec.bands or tuple(range(1, count + 1)))[:count]
+        images += [(item.image, bands) for item in find_items(spec, data)]
+    images, skip = list(dict.fromkeys(images)), recipe.sampling.skip_corrupt
+    stated = tuple(band.tags for band in recipe.bands) if any(band.says_tags for band in recipe.bands) else None
+    tags = common_tags(images, stated, skip=skip)
+    if tags is None:
+        return recipe
+    moved: dict[str, list[str]] = {}
+    for path, own in _tags_of(images, skip=skip):
+        if not alike(own, tags):
+            moved.setdefault(tags_text(own), []).append(path.name)
+    for text, names in moved.items():
+        report(
+            f"note: {len(names)} of {len(images)} images declare {text}: brought over to {tags_text(tags)} "
+            f"({listed(names)})"
+        )
+    pairs = zip(recipe.bands, tags, strict=True)
+    return replace(recipe, bands=tuple(band.under(declared) for band, declared in pairs))
+
+
+def _tags_of(images: Sequence[Image], *, skip: bool) -> list[tuple[Path, Tags]]:
+    """What each image declares."""
+    found = []
+    for path, bands in images:
+        try:
+            with FileSource(path, bands) as source:
+                found.append((path, source.bands.value_tags))
+        except RasterError:
+            if not skip:
+                raise
+            continue
+        refuse_mixed_members([str(path)])
+    return found
