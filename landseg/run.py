@@ -31,6 +31,7 @@ from landseg.inputs import Matched, match
 from landseg.models.named import NamedModel
 from landseg.options import Options
 from landseg.prediction import Prediction
+from landseg.replacement import settle
 from landseg.tiling.encode import Encoder
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.formats import vector_format
@@ -210,6 +211,8 @@ class Run:
             raise OutputError(f"{picture} will be a PNG: let its name end in .png")
         layers, extras = self._layers(), self._extras()
         check_targets(layers, extras, self._inputs(), folders=self.folders)
+        if self.options.dry_run:  # which finishes nothing
+            settle((*(layer.path for layer in layers), *extras), overwrite=False)
         if not (self.options.overwrite or self.options.resume):
             check_absent(layers, extras)
 

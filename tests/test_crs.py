@@ -26,6 +26,7 @@ from landseg.errors import GridError, TrainingError
 from landseg.geo.crs import as_pyproj, connected, crs_text, period, transformer, unit_m
 from landseg.geo.grid import Grid
 from landseg.geo.ruler import Ruler
+from landseg.models.named import NamedModel
 from landseg.training.files import Item
 from landseg.training.labelling import LabelOptions, open_items
 
@@ -95,7 +96,7 @@ def refused(*arguments: object, words: str = NO_WAY) -> None:
 def test_what_needs_a_way_is_refused_in_a_sentence(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landseg.predict, "load_model", lambda _: MODEL)
+    monkeypatch.setattr(landseg.predict, "named_model", lambda _: NamedModel(MODEL))
     f, out = files, tmp_path / "out"
     out.mkdir()
     table = ("--classes", f["classes"])
@@ -119,7 +120,7 @@ def test_what_needs_a_way_is_refused_in_a_sentence(
 
 
 def test_what_needs_no_way_works(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landseg.predict, "load_model", lambda _: MODEL)
+    monkeypatch.setattr(landseg.predict, "named_model", lambda _: NamedModel(MODEL))
     f, table = files, ("--classes", files["classes"])
     cells = int((classes() == 1).sum())
     code, said, err = run("export", f["map"], tmp_path / "a.gpkg", "--json")

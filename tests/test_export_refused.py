@@ -102,7 +102,8 @@ def test_names_that_come_twice_are_numbered(write_raster: Write, heard: list[str
 def test_names_that_make_no_table_are_spoken_of(write_raster: Write, heard: list[str]) -> None:
     raster = name_categories(write_raster(np.ones((4, 10), "uint8")), [f"class {value}" for value in range(256)])
     assert exported(raster) == {1: ("1", 40)}
-    assert heard == [f"{raster}: its names of classes are left aside (a class table holds 1 to 254 classes, not 256)"]
+    why = "a class table holds 1 to 254 classes, not 256 classes and 0 ignored values"
+    assert heard == [f"{raster}: its names of classes are left aside ({why})"]
 
 
 @pytest.mark.parametrize("classes", ["9", "building,9", [0], str(MAX_VALUE + 1), "²"])

@@ -522,6 +522,20 @@ def test_polygons_of_a_replaced_run_lose_their_old_index_and_share_a_style(tmp_p
     assert "paletted" in text and "renderer-v2" in text and hidden(tmp_path) == []
 
 
+def test_a_dry_run_finishes_nothing(tmp_path: Path, write_raster: Any) -> None:
+    from test_predict import MODEL, QUICK, noise
+
+    from landseg.predict import predict
+
+    folder, raster = tmp_path / "run", write_raster(noise(20, 20))
+    stopped(folder)
+    before = visible(folder), hidden(folder)
+    for how in ({"overwrite": True}, {"resume": True}, {}):
+        with pytest.raises(OutputError, match=SAID):
+            predict(raster, folder / "map.tif", model=MODEL, dry_run=True, **how, **QUICK)
+    assert (visible(folder), hidden(folder)) == before
+
+
 def test_the_style_of_an_older_map_does_not_stay_beside_probabilities(tmp_path: Path) -> None:
     table, path = NEW, tmp_path / "probs.tif"
     for text, stays in ((qml_text(OLD), False), ("<qgis>my own</qgis>", True)):

@@ -164,7 +164,7 @@ def windows(engine: Engine, matched: Matched, region: Rect, *, side: int | None)
     options = OPTIONS if side is None else replace(OPTIONS, window=side)
     tiling = engine.plan(matched, options, region)
     assert tiling.mode == "exact"
-    return WindowWalk(engine, matched, options, region, tiling)
+    return WindowWalk(engine, matched, options, region, tiling, None)
 
 
 def check(walk: Walk, engine: Engine, matched: Matched, region: Rect, aoi: Aoi | None, stop: int | None) -> None:
@@ -322,7 +322,7 @@ def test_a_few_pixels_at_the_rasters_edge_need_no_full_window() -> None:
     matched = scene((200, 300), 1.0)
     engine, options = ENGINES[0], replace(OPTIONS, window="auto")
     for region in (Rect(0, 0, 3, 3), Rect(197, 298, 3, 2), Rect(0, 100, 4, 8)):
-        walk = WindowWalk(engine, matched, options, region, engine.plan(matched, options, region))
+        walk = WindowWalk(engine, matched, options, region, engine.plan(matched, options, region), None)
         check(walk, engine, matched, region, None, None)
 
 
@@ -330,7 +330,7 @@ def check_blended(shape: Shape, factor: float, region: Rect) -> None:
     """A blended run that stops after any step goes on to the same pixels."""
     matched, options = scene(shape, factor), replace(OPTIONS, window=32, halo=0)
     tiling = replace(POOLED.plan(matched, options, region), sums=1)
-    walk = WindowWalk(POOLED, matched, options, region, tiling)
+    walk = WindowWalk(POOLED, matched, options, region, tiling, None)
     whole = Sink(region.shape)
     walk.run(whole, aoi=None, encode=encode)  # type: ignore[arg-type]
     assert tiling.mode == "blend" and (whole.written == 1).all() and np.isfinite(whole.logits).all()

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from landseg.geo.crs import transformer
 from landseg.geo.grid import Grid
 from landseg.geo.vrt import lies_elsewhere
 
@@ -32,7 +33,6 @@ class TileIndex(NamedTuple):
 def read_index(path: str, grid: Grid) -> TileIndex | None:
     """Return the tile index at ``path``, in pixels of ``grid``; None where it cannot be read."""
     import pyogrio
-    import pyproj
 
     index = _Named.of(path)
     try:
@@ -42,12 +42,13 @@ def read_index(path: str, grid: Grid) -> TileIndex | None:
         frame = pyogrio.read_dataframe(index.file, layer=index.layer, columns=columns, where=index.where)
     except Exception:  # pyogrio's own errors, and GDAL's; whoever reads pixels says what is wrong
         return None
+    polygons = np.asarray(frame.geometry.array[frame.geometry.notna() & ~frame.geometry.is_empty])
     if frame.crs is not None and grid.crs is not None:
-        frame = frame.to_crs(pyproj.CRS.from_user_input(grid.crs))
-    polygons = frame.geometry.array[frame.geometry.notna() & ~frame.geometry.is_empty]
+        move = transformer(frame.crs, grid.crs)
+        polygons = shapely.transform(polygons, lambda points: np.stack(move.transform(*points.T), axis=1))
     a, b, c, d, e, f = tuple(~grid.transform)[:6]
     moved: NDArray[Any] = shapely.transform(
-        np.asarray(polygons), lambda points: points @ np.array([[a, d], [b, e]]) + np.array([c, f])
+        polygons, lambda points: points @ np.array([[a, d], [b, e]]) + np.array([c, f])
     )
     names = [] if column is None else [str(name) for name in frame[column].dropna()]
     return TileIndex(moved, _first_missing(names, Path(index.file).parent))

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.members import refuse_mixed_members
 from landseg.geo.rescaled import alike, comparable, one_sided
 from landseg.geo.source import FileSource
 from landseg.geo.valuetags import ValueTags, tags_text
-from landseg.training.recipe import Recipe
-from landseg.training.sources import find_items
 from landseg.training.targets import listed
+
+if TYPE_CHECKING:  # it brings torch, which is not needed to refuse images
+    from landseg.training.recipe import Recipe
 
 Tags = tuple[ValueTags, ...]
 Image = tuple[Path, tuple[int, ...] | None]
@@ -49,6 +51,8 @@ def with_declared_tags(recipe: Recipe, data: Path, report: Callable[[str], None]
     Raises:
         TrainingError: see `common_tags`, or names that match nothing.
     """
+    from landseg.training.sources import find_items
+
     if recipe.sampling.stored_values:
         return replace(recipe, bands=tuple(replace(band, scale=None, offset=None) for band in recipe.bands))
     count = len(recipe.bands)
