@@ -79,6 +79,7 @@ class UNet(nn.Module):
         features = self.encoder(x)
         finer = [features[number] for number in self.skips]
         y = features[-1]
+        block: Any  # the library's, which no type describes
         for number, (up, block) in enumerate(zip(self.ups, self.blocks, strict=True)):
             if number < len(finer):
                 y = block.attention1(torch.cat([up(y, finer[number]), finer[number]], dim=1))
