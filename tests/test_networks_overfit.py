@@ -47,7 +47,8 @@ def crops() -> Examples:
 def train(arch: str, examples: Examples) -> nn.Module:
     """The architecture on the smallest encoder that it goes with, after STEPS steps on all examples; in eval mode."""
     encoder = (ARCHITECTURES[arch].encoders or ("efficientnet-lite0",))[0]
-    narrow: dict[str, Any] = {key: value for key, value in NARROW.items() if key in architecture(arch, encoder).options}
+    known = architecture(arch, encoder).options
+    narrow: dict[str, Any] = {key: value for key, value in NARROW.items() if key in known}
     if arch == "unet":
         narrow["decoder_channels"] = (64, 32, 32, 16, 16)
     pixels, target = examples

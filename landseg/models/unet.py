@@ -1,7 +1,7 @@
-"""U-Net (Ronneberger et al. 2015) on an encoder: features upsampled by 2, beside those of the encoder, up to stride 1.
+"""U-Net (Ronneberger et al. 2015) on an encoder: features upsampled by 2, beside the encoder's own, up to stride 1.
 
-The blocks are those of segmentation_models_pytorch's Unet, with its names, sizes and initial weights. One thing differs:
-that library repeats the nearest unit, which puts the evidence of a pixel some pixels away from it (the units of a
+The blocks are those of segmentation_models_pytorch's Unet, with its names, sizes and initial weights. One thing
+differs: that library repeats the nearest unit, which puts the evidence of a pixel some pixels away from it (the units of a
 ResNet sit at stride x index, not in the middle of the pixels that they are repeated on). Here units are
 brought to their own places in the finer grid. Every layer reads a bounded part of its input, so that windows and
 rows are exact; attention, which is an option, reads all of it.
@@ -45,8 +45,8 @@ class UNet(nn.Module):
         given = decoder_channels if isinstance(decoder_channels, Sequence) else (decoder_channels,)
         if len(given) != len(encoder.strides):
             raise ModelError(
-                f"decoder_channels takes {len(encoder.strides)} numbers, those of the blocks at the strides 16, 8, 4, "
-                f"2 and 1, such as [256, 128, 64, 32, 16], got {list(given)}"
+                f"decoder_channels takes {len(encoder.strides)} numbers, those of the blocks at the strides 16, 8, "
+                f"4, 2 and 1, such as [256, 128, 64, 32, 16], got {list(given)}"
             )
         for channels in given:
             check_whole("decoder_channels", channels)
