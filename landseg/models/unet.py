@@ -1,10 +1,10 @@
 """U-Net (Ronneberger et al. 2015) on an encoder: features upsampled by 2, beside the encoder's own, up to stride 1.
 
 The blocks are those of segmentation_models_pytorch's Unet, with its names, sizes and initial weights. One thing
-differs: that library repeats the nearest unit, which puts the evidence of a pixel some pixels away from it (the units of a
-ResNet sit at stride x index, not in the middle of the pixels that they are repeated on). Here units are
-brought to their own places in the finer grid. Every layer reads a bounded part of its input, so that windows and
-rows are exact; attention, which is an option, reads all of it.
+differs: that library repeats the nearest unit, which puts the evidence of a pixel some pixels away from it (the units
+of a ResNet sit at stride x index, not in the middle of the pixels that they are repeated on). Here units are brought
+to their own places in the finer grid. Every layer reads a bounded part of its input, so that windows and rows are
+exact; attention, which is an option, reads all of it.
 """
 
 from __future__ import annotations
