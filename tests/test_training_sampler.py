@@ -203,7 +203,9 @@ def sparse(path: Path, side: int, bands: int) -> Path:
     return path
 
 
-CLASSES = ClassMap.from_json([{"value": 1, "name": "land"}, {"value": 2, "name": "water"}])
+CLASSES = ClassMap.from_json(
+    {"classes": [{"value": 1, "name": "land"}, {"value": 2, "name": "water"}], "ignore": [0]}
+)
 
 
 @pytest.mark.slow
