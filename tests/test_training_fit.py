@@ -285,7 +285,7 @@ def test_a_run_of_few_steps_says_so(tmp_path: Path, caplog: pytest.LogCaptureFix
 
 
 def test_a_time_budget_says_how_many_steps_it_will_give(tmp_path: Path, capsys: Any) -> None:
-    train(tmp_path / "a", steps=None, minutes=0.05, quiet=False)
+    train(tmp_path / "a", batches=Batches(count=100_000), steps=None, minutes=0.05, quiet=False)
     line = next(line for line in capsys.readouterr().err.splitlines() if "fit into the time budget" in line)
     promised = int(line.split()[1])
     made = len(rows(tmp_path / "a" / "log.csv"))

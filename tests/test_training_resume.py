@@ -124,7 +124,10 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     assert not (tmp_path / "ran").exists()
 
 
-def test_other_options_are_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_options_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landseg.training.fit.FEW_STEPS", 0)
     train(tmp_path)
     caplog.clear()
     train(tmp_path, resume=True, steps=13, workers=1)

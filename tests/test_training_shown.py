@@ -32,7 +32,10 @@ def size_of(path: Path) -> tuple[int, int]:
         return picture.size
 
 
-def test_what_is_said_meanwhile_goes_to_standard_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_is_said_meanwhile_goes_to_standard_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landseg.training.fit.FEW_STEPS", 0)
     train(tmp_path, validate=Judge(0.25, 0.5), validate_every=6, quiet=False)
     out, err = capfd.readouterr()
     lines = err.splitlines()
