@@ -152,7 +152,8 @@ def _field_lines(field: dict[str, Any]) -> Iterator[str]:
 
 def _training_lines(training: dict[str, Any] | None, metrics: dict[str, Any] | None) -> Iterator[str]:
     for source in training["sources"] if training else ():
-        yield _row("learned from", f"{source['name']} ({source['licence']}; {source['credit']})")
+        stated = [text for text in (source["licence"], source["credit"]) if text not in ("", "unstated")]
+        yield _row("learned from", f"{source['name']} ({'; '.join(stated) or 'licence not stated'})")
     if not metrics:
         return
     yield _row("measured on", metrics["measured_on"])

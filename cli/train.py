@@ -254,7 +254,7 @@ def command(
 def _lines(trained: "Trained") -> Iterator[str]:
     from landseg.geo.leftout import left_out_line
 
-    yield f"{trained.output}: learned from {trained.scenes} scenes"
+    yield f"{trained.output}: learned from {trained.scenes} scene{'' if trained.scenes == 1 else 's'}"
     if (left_out := left_out_line(trained.left_out)) is not None:
         yield f"  {left_out}"
     if trained.metrics is None:

@@ -182,12 +182,16 @@ def _validity(info: RasterInfo) -> str:
 
 
 def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool) -> dict[str, Any] | None:
-    """Whether the model reads the raster, and why not; None where no model was named and none ships."""
+    """Return whether the model reads the raster, and why not.
+
+    None where no model was named and none ships, or where the raster is a map of classes, which no model is for.
+    """
     from landseg.geo.bands import band_table
+    from landseg.geo.legend import is_class_raster
     from landseg.geo.rescaled import comparable, indices_text, one_sided
     from landseg.inputs import bands_text, chosen_bands, declared_by, scaling_text, stored_dtype
 
-    if model is None and shipped.DEFAULT not in shipped.names():
+    if model is None and (shipped.DEFAULT not in shipped.names() or is_class_raster(file)):
         return None
     card = peek.read_card(model)
     table = band_table(file, None)

@@ -27,7 +27,7 @@ HEADLINES: dict[str, Callable[..., Any]] = {
     "frequency_weighted_iou": figures.frequency_weighted_iou,
     "kappa": figures.kappa,
 }
-_FEWEST = 0.25  # of its square that has to be labelled for a window to be among the worst
+_FEWEST = 100  # labelled pixels that a window needs to be among the worst, or a quarter of a very small one
 _WORST = 12
 _NEAR = 4  # pixels from a border between windows within which a seam would show
 _FEW, _BLOCK = Distance(3), Distance(256)
@@ -165,13 +165,13 @@ def _intervals(counted: Tally, options: EvaluateOptions) -> dict[str, tuple[floa
 
 
 def _worst(counted: Tally, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
-    """The squares of any scene with the largest share of errors among those that are labelled well enough."""
+    """Return the squares of any scene with the largest share of errors, of those with enough labelled pixels to tell."""
     edge, rows = counted.blocks.edge, []
     for (scene, row, column), table in counted.blocks.tiles.sums.items():
         pixels = int(table.sum())
         errors = pixels - int(np.trace(table[:, :-1]))
         rect = Rect(row * edge, column * edge, edge, edge).intersection(grids[scene].rect)
-        if rect is not None and errors and pixels >= _FEWEST * rect.area:
+        if rect is not None and errors and pixels >= min(_FEWEST, rect.area / 4):
             rows.append(WorstWindow(rect, int(pixels), float(errors / pixels), int(scene)))
     rows.sort(key=lambda one: (-one.error_rate, one.scene, one.rect.top, one.rect.left))
     return tuple(rows[:_WORST])

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from landseg.cli.main import app
 from landseg.errors import BandError, GridError
 from landseg.models import shipped
-from landseg.models.card import Band, Field, Metrics
+from landseg.models.card import Band, DataSource, Field, Metrics, Training
 from landseg.models.fit import misfit
 from landseg.report.field import EDGE, OUTSIDE, PANEL
 
@@ -111,6 +111,29 @@ def test_an_output_tells_how_it_was_made(write_raster: Callable[..., Path]) -> N
         raster.update_tags(LANDSEG_VERSION="0.1.0", OTHER="x")
     assert facts(path)["provenance"] == {"LANDSEG_VERSION": "0.1.0"}
     assert "LANDSEG_VERSION" in run("info", path).stdout
+
+
+def test_no_model_is_held_against_a_map_of_classes(write_raster: Callable[..., Path]) -> None:
+    import rasterio
+
+    path = write_raster(np.ones((8, 9), "uint8"))
+    assert "fits" in run("info", path).stdout  # the twin: a raster of brightness, as far as anybody knows
+    with rasterio.open(path, "r+") as raster:
+        raster.write_colormap(1, {1: (0, 0, 255, 255)})
+        raster.update_tags(LANDSEG_CLASSES='{"classes": [{"value": 1, "name": "water"}], "ignore": []}')
+    assert facts(path)["model"] is None and "fits" not in run("info", path).stdout
+
+
+def test_what_is_not_stated_of_a_source_leaves_no_brackets(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    for licence, credit, words in (
+        ("unstated", "", "tiles (licence not stated)"),
+        ("CC0-1.0", "", "tiles (CC0-1.0)"),
+        ("CC0-1.0", "somebody", "tiles (CC0-1.0; somebody)"),
+    ):
+        path.unlink(missing_ok=True)
+        save_small_model(path, training=Training((DataSource("tiles", licence, credit),)))
+        assert words in run("info", path).stdout
 
 
 def test_a_model_in_words_and_json(rgb_model: Path) -> None:

@@ -99,7 +99,7 @@ def test_a_network_named_by_hand_is_trained_and_predicts(data: Path, sample_tile
     chosen = ("--arch", "fcn32s", "--encoder", "resnet18", "--encoder-weights", "none")
     result = train(data, *chosen, "--option", "output_stride=16", "--json")
     assert result.exit_code == 0, result.output
-    assert "the recipe's decoder_channels, image_pooling are left out" in result.stderr
+    assert "of its options decoder_channels, image_pooling are left out" in result.stderr
     card = load_model(data / "m.safetensors").card
     assert (card.arch, card.encoder, dict(card.options)) == ("fcn32s", "resnet18", {"output_stride": 16})
     assert card.receptive_field.stride == 16 and card.training is not None and card.training.started_from is None

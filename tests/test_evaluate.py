@@ -192,3 +192,21 @@ def test_compared_with_the_first(tmp_path: Path) -> None:
     assert set(found.iou[0]) == {"water", "road", "wood"} and len(found.to_json()["differences"]) == 2
     with pytest.raises(ClassError, match="name two or more"):
         compare(files[0], files[:1])
+
+
+def test_worst_windows_need_a_number_of_labelled_pixels_not_a_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One block with 400 labelled pixels, 19 % of them wrong, one labelled throughout with 1 %, one with 4 pixels."""
+    truth = np.zeros((256, 768), np.uint8)
+    truth[:20, :20], truth[:, 256:512], truth[:2, 600:602] = 1, 1, 1
+    ours = np.ones_like(truth)
+    ours[:4, :19], ours[:10, 256:321], ours[:2, 600:602] = 2, 2, 2
+    paths = write(tmp_path / "map.tif", ours, model="m"), write(tmp_path / "truth.tif", truth)
+    found = evaluate(*paths, PLAIN).worst
+    assert [(one.rect.left, one.pixels, round(one.error_rate, 2)) for one in found] == [
+        (0, 400, 0.19),
+        (256, 256 * 256, 0.01),
+    ]
+    monkeypatch.setattr("landseg.summary._FEWEST", 256 * 256)  # as it was: a quarter of the window
+    assert [one.rect.left for one in evaluate(*paths, PLAIN).worst] == [256]

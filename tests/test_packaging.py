@@ -177,3 +177,8 @@ def test_wheel_holds_the_command_line_and_the_models(tmp_path: Path) -> None:
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, timeout=60)
     assert (target / "bin" / "landseg").exists()
+
+
+def test_the_citation_is_of_this_version() -> None:
+    text = (ROOT / "CITATION.cff").read_text()
+    assert f"\nversion: {landseg.__version__}\n" in text and f"\nlicense: {PROJECT['project']['license']}\n" in text

@@ -41,7 +41,7 @@ def check_target(target: Path, *, overwrite: bool = False, source: Path | None =
     if target.exists() and source is not None and target.samefile(source):
         raise OutputError(f"{target} is the model itself: give the copy another name")
     if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists; pass overwrite to replace it or choose another name")
+        raise OutputError(f"{target} exists; pass --overwrite to replace it or choose another name")
 
 
 def copy_with_card(source: Path, target: Path, card: Card, *, overwrite: bool = False) -> Path:

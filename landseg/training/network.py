@@ -70,7 +70,7 @@ def _kept(recipe: Recipe, arch: str, encoder: str) -> Mapping[str, Any]:
     if not recipe.options or (arch == recipe.arch and _same_options(arch, encoder, recipe.encoder)):
         return recipe.options
     _log.info(
-        "%s on %s in place of the recipe's %s on %s: the recipe's %s left out",
+        "network %s on %s in place of %s on %s: of its options %s left out",
         arch,
         encoder,
         recipe.arch,
