@@ -123,7 +123,8 @@ def _lines(found: "Inspection") -> Iterator[str]:
     if found.split is not None:
         learned, kept = len(found.split.learned), len(found.split.kept)
         yield ""
-        yield f"  split: {learned} scene{'' if learned == 1 else 's'} learned, {kept} kept with {found.split.share:.1%} of the labelled pixels"
+        many = "" if learned == 1 else "s"
+        yield f"  split: {learned} scene{many} learned, {kept} kept with {found.split.share:.1%} of the labelled pixels"
         names = [scene.name for scene in found.split.kept]
         yield "  kept: " + ", ".join(names[:12]) + (f" and {kept - 12} more" if kept > 12 else "")
     yield ""

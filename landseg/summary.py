@@ -165,7 +165,7 @@ def _intervals(counted: Tally, options: EvaluateOptions) -> dict[str, tuple[floa
 
 
 def _worst(counted: Tally, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
-    """Return the squares of any scene with the largest share of errors, of those with enough labelled pixels to tell."""
+    """Return the squares of any scene with the largest share of errors, of those with enough labelled pixels."""
     edge, rows = counted.blocks.edge, []
     for (scene, row, column), table in counted.blocks.tiles.sums.items():
         pixels = int(table.sum())
