@@ -124,7 +124,8 @@ def _lines(found: "Inspection") -> Iterator[str]:
         learned, kept = len(found.split.learned), len(found.split.kept)
         yield ""
         many = "" if learned == 1 else "s"
-        yield f"  split: {learned} scene{many} learned, {kept} kept with {found.split.share:.1%} of the labelled pixels"
+        share = f"{found.split.share:.1%} of the labelled pixels"
+        yield f"  split: {learned} scene{many} learned, {kept} kept with {share}"
         names = [scene.name for scene in found.split.kept]
         yield "  kept: " + ", ".join(names[:12]) + (f" and {kept - 12} more" if kept > 12 else "")
     yield ""
