@@ -16,6 +16,7 @@ from landseg.models.card import check_options
 from landseg.models.deeplab import DeepLabV3, DeepLabV3Plus
 from landseg.models.deeplab_v2 import DeepLabV2
 from landseg.models.fcn import VGGFCN, FCN32s
+from landseg.models.forest import DEPTH, LEAVES, TREES, WINDOWS, PixelForest
 from landseg.models.fpn import SemanticFPN
 from landseg.models.largefov import LargeFOV
 from landseg.models.unet import UNet
@@ -37,6 +38,8 @@ class Architecture:
         pool: of vgg16 in this architecture.
         on_vgg16: the entry for vgg16, where that is another network.
         fixed: what else ``make`` takes.
+        fitted: whether it has no encoder and its weights are fitted at once, not learned in steps; ``make`` then
+            takes the number of bands.
     """
 
     make: Callable[..., nn.Module]
@@ -46,8 +49,12 @@ class Architecture:
     pool: int = 2
     on_vgg16: Architecture | None = None
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    fitted: bool = False
 
 
+NO_ENCODER = "none"
+"""What stands for the encoder of an architecture that has none."""
+PIXEL_FOREST = "pixel-forest"
 _UP = {"upsampler": "aligned"}
 _FCN = {"head_channels": 4096, "padding": 1, **_UP}
 _VGG = ("vgg16",)
@@ -86,6 +93,12 @@ ARCHITECTURES: dict[str, Architecture] = {
     "fpn": Architecture(SemanticFPN, {"pyramid_channels": 256, "head_channels": 128, "norm": "batch", **_UP}),
     "unet": Architecture(UNet, {"decoder_channels": (256, 128, 64, 32, 16), "attention": "none", **_UP}),
     "upernet": Architecture(UPerNet, {"decoder_channels": 256, "pool_scales": (1, 2, 3, 6), **_UP}),
+    PIXEL_FOREST: Architecture(
+        PixelForest,
+        {"trees": TREES, "leaves": LEAVES, "depth": DEPTH, "windows": WINDOWS},
+        encoders=(NO_ENCODER,),
+        fitted=True,
+    ),
 }
 
 
@@ -105,7 +118,7 @@ def build_network(
 
     Args:
         arch: one of ``ARCHITECTURES``.
-        encoder: one of ``landseg.models.backbones.ENCODERS``, or "timm:NAME".
+        encoder: one of ``landseg.models.backbones.ENCODERS``, or "timm:NAME"; "none" for "pixel-forest".
         bands: input channels.
         classes: output channels.
         encoder_weights: None (random), "imagenet" or a state-dict file; see ``landseg.models.pretrained``.
@@ -125,6 +138,10 @@ def build_network(
     if unknown:
         raise ModelError(f"{arch} has no option {', '.join(unknown)}; it takes {', '.join(entry.options)}")
     chosen = {**entry.options, **options, **entry.fixed}
+    if entry.fitted:
+        if encoder_weights is not None:
+            raise ModelError(f"{arch} has no encoder that {encoder_weights} could be the weights of; use none")
+        return entry.make(bands, classes=classes, **chosen)
     stride = chosen.pop("output_stride", entry.output_stride)
     backbone = Encoder(encoder, bands=bands, output_stride=stride, pool=entry.pool)
     network = entry.make(backbone, classes=classes, **chosen)
@@ -152,6 +169,8 @@ def architecture(arch: str, encoder: str) -> Architecture:
     entry = ARCHITECTURES[arch]
     if encoder == "vgg16" and entry.on_vgg16 is not None:
         return entry.on_vgg16
+    if entry.fitted and encoder != NO_ENCODER:
+        raise ModelError(f"{arch} has no encoder, got {encoder}; leave it out, or write {NO_ENCODER!r}")
     if entry.encoders is not None and encoder not in entry.encoders:
         raise ModelError(
             f"{arch} is a network on {' or '.join(entry.encoders)}, not on {encoder}; use it, or another architecture"

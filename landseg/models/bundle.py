@@ -26,6 +26,7 @@ from landseg.errors import LandsegError, ModelError
 from landseg.models import header, shipped
 from landseg.models.build import build_network
 from landseg.models.card import Card
+from landseg.models.forest import PixelForest
 from landseg.models.peek import card_in, read_card
 from landseg.models.writing import card_entries, check_target, write_file
 
@@ -77,6 +78,11 @@ def load_model(path_or_name: str | Path | None = None) -> Model:
         raise ModelError(f"{path} is damaged ({problem}); copy or download it again") from problem
     network = _build(card, path, tensors)
     _fill(network, tensors, where=f"{path} (a {card.arch} on {card.encoder})")
+    if isinstance(network, PixelForest):
+        try:
+            network.check_tables()
+        except ModelError as problem:
+            raise ModelError(f"{path}: {problem}; the file is no good, use another") from problem
     return Model(network.eval().requires_grad_(False), card, path, hashlib.sha256(data).hexdigest())
 
 

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from landseg.models.align import ChannelNorm, Crop, Enlarge, Fill, GridMaxPool2d, Shrink
+from landseg.models.forest import Forest, LocalMean, Tones
 from landseg.models.trace import trace
 from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
 from landseg.models.upsample import AlignedUpsample
@@ -27,8 +28,10 @@ from landseg.tiling.operators import (
     MaxPool,
     Operator,
     Pointwise,
+    SquareMean,
     Transposed,
     Upsample,
+    Voting,
     pointwise_layer,
 )
 from landseg.tiling.spreading import Largest, Nails, Nearest, Shuffled, Skipping
@@ -83,6 +86,9 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((BedOfNails,), Nails),
     ((Winners,), Largest),
     ((Skip,), Skipping),
+    ((Forest,), Voting),
+    ((LocalMean,), SquareMean),
+    ((Tones,), pointwise_layer),
     ((nn.modules.batchnorm._BatchNorm,), _norm),
     ((ChannelNorm,), pointwise_layer),  # before what it is a kind of
     ((nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU), pointwise_layer),

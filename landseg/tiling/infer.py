@@ -100,8 +100,11 @@ class Runner:
         precision: str = "auto",
     ) -> None:
         self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        self.chosen = precision == "auto"
+        only = getattr(network, "precision", None)  # of a network that has but one
+        if only is not None and precision not in ("auto", only):
+            raise PlanError(f"this model computes in {only} only; use --precision auto or {only}, not {precision}")
+        self.precision = choose_precision(only or precision, self.device)
+        self.chosen = only is None and precision == "auto"
         if self.precision == "bf16" and self.device.type == "cpu" and not has_bf16():
             _log.warning(
                 "this processor does not compute in bfloat16 itself: --precision bf16 is emulated here, several "

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from landseg.models.forest import CHUNK, counted, square_sums
 from landseg.models.fused import FusedConv
 from landseg.models.upsample import in_full
 from landseg.tiling.geometry import Axis, Part, Reach, Spread, Stretch, Window
@@ -22,6 +23,7 @@ from landseg.tiling.geometry import Axis, Part, Reach, Spread, Stretch, Window
 _IDENTITY = Window()
 _FEW_CHANNELS = 16
 _PRODUCTS = 50  # of a convolution that take as long as writing one value
+_DECISION = 12  # values that are written in the time of one step down a tree: four look-ups at scattered places
 
 
 class Operator:
@@ -156,6 +158,17 @@ class AveragePool(_Sliding):
         return counts.to(like.dtype)
 
 
+class SquareMean(_Sliding):
+    """LocalMean: its sums and divisions, in the order in which it makes them, so that not a bit differs."""
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        x, size = inputs[0], self.layer.size
+        if rows.before or rows.after or columns.before or columns.after:
+            x = F.pad(x, (columns.before, columns.after, rows.before, rows.after))
+        down, across = (counted(p.units, p.start, p.stop, size, device=x.device) for p in (rows, columns))
+        return square_sums(x, size, (0, 0)) / (down[:, None] * across)
+
+
 class Transposed(Operator):
     """nn.ConvTranspose2d."""
 
@@ -266,6 +279,27 @@ class Clamp(Pointwise):
 
     def _into(self, x: Tensor, out: Tensor) -> Tensor:
         return torch.clamp(x, *self.bounds, out=out)
+
+
+class Voting(Operator):
+    """Forest: every pixel is walked down all trees by itself, and comes out with a value for each class."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        return int(self.layer.classes)
+
+    def cost(self, channels: Sequence[int]) -> float:
+        return float(self.layer.trees * self.layer.depth * _DECISION)
+
+    def scratch(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
+        walked = min(CHUNK, rows.count * columns.count)
+        return walked * (channels + 2 * int(self.layer.classes) + 5)
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        result: Tensor = self.layer(inputs[0])
+        return result
 
 
 def pointwise_layer(layer: nn.Module) -> Pointwise:

@@ -1,0 +1,249 @@
+"""A random forest as a network: features of each pixel from layers with bounded reach, then a walk down all trees.
+
+The trees are plain tables in the model file: no pickle, no code, and nothing of the library that grew them. A tree is
+a step function: a feature that differs in its last bit may end in another leaf. So all of it runs in float32
+(bfloat16 keeps 8 bits, less than thresholds lie apart), and the local means are average pools, whose sums have one
+order wherever the raster is cut; convolutions choose theirs by the size of the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from landseg.errors import ModelError
+from landseg.models.align import Placed
+
+TREES, LEAVES, DEPTH, WINDOWS = 32, 1024, 14, (3, 7, 15)
+_MOST_TREES, _MOST_LEAVES, _MOST_DEPTH, _MOST_WINDOWS, _WIDEST = 512, 1 << 14, 64, 8, 255
+_MOST_NODES, _MOST_VALUES, _MOST_FEATURES = 1 << 23, 1 << 26, 1 << 14
+CHUNK = 1 << 15
+"""Pixels that are walked down at a time on a CPU: their features stay near the processor."""
+_CHUNK_GPU = 1 << 20
+_LEAST = 1e-7  # a probability of 0 has no logarithm
+_SUM = 1e-3  # how far the probabilities of a leaf may be from 1 together
+
+
+class PixelForest(nn.Module):
+    """Scaled pixels (N, bands, H, W) to the logarithms of the forest's class probabilities (N, classes, H, W).
+
+    Args:
+        bands: input channels.
+        classes: K.
+        trees: how many.
+        leaves: the most of one tree.
+        depth: the most decisions from a root to a leaf.
+        windows: sides in pixels of the squares that local means and variances are of; odd.
+
+    Raises:
+        ModelError: options out of their range.
+    """
+
+    precision = "fp32"
+    """The only one that it computes in, see the module."""
+
+    def __init__(
+        self,
+        bands: int,
+        *,
+        classes: int,
+        trees: int = TREES,
+        leaves: int = LEAVES,
+        depth: int = DEPTH,
+        windows: Sequence[int] = WINDOWS,
+    ) -> None:
+        super().__init__()
+        self.bands, self.classes, self.windows = bands, classes, tuple(windows)
+        self.features = PixelFeatures(bands, self.windows)
+        self.forest = Forest(self.features.count, classes, trees=trees, leaves=leaves, depth=depth)
+
+    @property
+    def options(self) -> dict[str, int | tuple[int, ...]]:
+        """What `build_network` makes it from."""
+        forest = self.forest
+        return {
+            "trees": forest.trees, "leaves": forest.leaves, "depth": forest.depth, "windows": self.windows,
+        }  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = self.forest(self.features(x))
+        return result
+
+    def check_tables(self) -> None:
+        """Refuse trees that lead nowhere; see `Forest.check`."""
+        self.forest.check()
+
+
+class PixelFeatures(nn.Module):
+    """What the trees look at: bands, their distance from the mean of all, and around each pixel means and variances.
+
+    (N, bands, H, W) to (N, count, H, W). Trees do not care about a feature's scale, so that variances need no root.
+    """
+
+    def __init__(self, bands: int, windows: Sequence[int]) -> None:
+        super().__init__()
+        if not 0 < len(windows) <= _MOST_WINDOWS:
+            raise ModelError(f"windows should be 1 to {_MOST_WINDOWS} sizes, got {len(windows)}")
+        for size in windows:
+            if not (type(size) is int and 3 <= size <= _WIDEST and size % 2):
+                raise ModelError(f"windows should be odd numbers from 3 to {_WIDEST}, got {size}")
+        self.tones = Tones() if bands > 1 else None
+        self.means = nn.ModuleList(LocalMean(size) for size in windows)
+        self.reach = max(windows) // 2  # pixels of context on each side
+        self.count = bands * (1 + (bands > 1) + 2 * len(windows))
+        if self.count > _MOST_FEATURES:
+            raise ModelError(f"{bands} bands make {self.count} features, more than {_MOST_FEATURES}: take fewer bands")
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = [x] if self.tones is None else [x, self.tones(x)]
+        squares = x * x
+        for mean in self.means:
+            local = mean(x)
+            parts += [local, mean(squares) - local * local]
+        return torch.cat(parts, 1)
+
+
+class LocalMean(Placed):
+    """The mean of a square around each pixel, of the part of it that lies inside."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.kernel_size, self.stride, self.padding = (size, size), (1, 1), (size // 2, size // 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = [counted(units, 0, units, self.size, device=x.device) for units in x.shape[-2:]]
+        return square_sums(x, self.size, self.padding) / (inside[0][:, None] * inside[1])
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
+
+
+def square_sums(x: Tensor, size: int, padding: tuple[int, int]) -> Tensor:
+    """Return sums over squares: down the columns first, then along rows, 2 * size additions in place of size ** 2."""
+    x = F.avg_pool2d(x, (size, 1), 1, (padding[0], 0), divisor_override=1)
+    return F.avg_pool2d(x, (1, size), 1, (0, padding[1]), divisor_override=1)
+
+
+def counted(units: int, start: int, stop: int, size: int, *, device: torch.device) -> Tensor:
+    """Return how many of ``size`` units around each from ``start`` to ``stop`` lie in 0 to ``units``, as floats."""
+    first = torch.arange(start, stop, device=device) - size // 2
+    inside: Tensor = (first + size).clamp(max=units) - first.clamp(min=0)
+    return inside.float()
+
+
+class Tones(Placed):
+    """Bands without what they have in common: each less the mean of all. Light changes it least."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        total = x[:, :1]
+        for band in range(1, x.shape[1]):  # in this order, whatever the memory's: a sum's last bits hang on it
+            total = total + x[:, band : band + 1]
+        return x - total / x.shape[1]
+
+
+class Forest(Placed):
+    """Features (N, F, H, W) to the logarithms of the mean of the trees' class probabilities, (N, K, H, W).
+
+    Each tree has ``2 * leaves - 1`` nodes, its root first and every node before its children. The tables are vectors,
+    one tree behind the other, which model files keep in float32:
+
+    - ``feature``: what a node looks at; -1 for a leaf.
+    - ``threshold``: pixels with more go right, others left.
+    - ``child``: of a decision its left child, which the right one follows; of a leaf its row of probabilities.
+    - ``probability``: (trees, leaves, K).
+
+    A new one has a single leaf a tree, in which all classes are equal.
+    """
+
+    def __init__(self, features: int, classes: int, *, trees: int, leaves: int, depth: int) -> None:
+        super().__init__()
+        for what, number, most in (
+            ("trees", trees, _MOST_TREES), ("leaves", leaves, _MOST_LEAVES), ("depth", depth, _MOST_DEPTH),
+        ):  # fmt: skip
+            if not (type(number) is int and 1 <= number <= most):
+                raise ModelError(f"{what} should be a whole number from 1 to {most}, got {number}")
+        self.count, self.classes = features, classes
+        self.trees, self.leaves, self.depth, self.nodes = trees, leaves, depth, 2 * leaves - 1
+        if trees * self.nodes > _MOST_NODES or trees * leaves * classes > _MOST_VALUES:
+            raise ModelError(f"{trees} trees of {leaves} leaves are more than memory is for: take fewer of either")
+        nodes, values = trees * self.nodes, trees * leaves * classes
+        self.feature = _table(torch.full((nodes,), -1, dtype=torch.int16))
+        self.threshold = _table(torch.zeros(nodes))
+        self.child = _table(torch.zeros(nodes, dtype=torch.int32))
+        self.probability = _table(torch.full((values,), 1 / classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tables = self._walked()
+        made = x.new_empty((x.shape[0], self.classes, *x.shape[2:]), dtype=torch.float32)
+        chunk = _CHUNK_GPU if x.device.type == "cuda" else CHUNK
+        for image, out in zip(x.flatten(2), made.flatten(2), strict=True):
+            for start in range(0, image.shape[1], chunk):
+                some = image[:, start : start + chunk].to(torch.float32).contiguous()
+                mean = self._votes(some, *tables) / self.trees
+                out[:, start : start + chunk] = mean.clamp_min_(_LEAST).log_().t()
+        return made
+
+    def _walked(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(trees, nodes) each: the feature, the threshold, the left child and the leaf's row. Leaves lead to
+        themselves, so that all pixels take the same number of steps."""
+        feature, child = (table.view(self.trees, self.nodes) for table in (self.feature, self.child))
+        inner, own = feature >= 0, torch.arange(self.nodes, dtype=torch.int32, device=feature.device)
+        threshold = torch.where(inner, self.threshold.view_as(feature), torch.inf)
+        left = torch.where(inner, child, own)
+        return feature.clamp(min=0).to(torch.int32), threshold, left, torch.where(inner, 0, child)
+
+    def _votes(self, x: Tensor, feature: Tensor, threshold: Tensor, left: Tensor, leaf: Tensor) -> Tensor:
+        """(n, K): the trees' probabilities, summed up, of pixels (F, n)."""
+        count = x.shape[1]
+        flat, pixel = x.flatten(), torch.arange(count, dtype=torch.int32, device=x.device)
+        first = feature * count  # where in the flat features those of the first pixel lie
+        rows = self.probability.view(self.trees, self.leaves, self.classes)
+        votes = x.new_zeros((count, self.classes))
+        for tree in range(self.trees):
+            node = torch.zeros_like(pixel)
+            for _ in range(self.depth):
+                value = flat.index_select(0, first[tree].index_select(0, node).add_(pixel))
+                right = value > threshold[tree].index_select(0, node)
+                node = left[tree].index_select(0, node).add_(right)
+            votes += rows[tree].index_select(0, leaf[tree].index_select(0, node))
+        return votes
+
+    def check(self) -> None:
+        """Refuse tables by which a walk would leave them, go round in circles or end at no leaf.
+
+        Raises:
+            ModelError: with what is wrong.
+        """
+        feature, child = (table.view(self.trees, self.nodes).long() for table in (self.feature, self.child))
+        inner, own = feature >= 0, torch.arange(self.nodes, device=feature.device)
+        if bool(((feature < -1) | (feature >= self.count)).any()):
+            raise ModelError(f"a tree looks at a feature that there is not: expected 0 to {self.count - 1}")
+        if bool((inner & ((child <= own) | (child >= self.nodes - 1))).any()):
+            raise ModelError("a tree's decision does not lead on to nodes behind it")
+        if bool((~inner & ((child < 0) | (child >= self.leaves))).any()):
+            raise ModelError(f"a tree's leaf has no row of probabilities: expected 0 to {self.leaves - 1}")
+        if not bool(torch.isfinite(self.threshold).all()):
+            raise ModelError("a tree's threshold is no finite number")
+        rows = self.probability.view(-1, self.classes)
+        if not (bool((rows >= 0).all()) and bool(((rows.sum(1) - 1).abs() <= _SUM).all())):
+            raise ModelError("the class probabilities of a leaf should be 0 or more and 1 together")
+        here = torch.zeros_like(inner)
+        here[:, 0] = True
+        for _ in range(self.depth):
+            tree, node = (here & inner).nonzero(as_tuple=True)
+            here = torch.zeros_like(inner)
+            here[tree, child[tree, node]] = here[tree, child[tree, node] + 1] = True
+        if bool((here & inner).any()):
+            raise ModelError(f"a tree has more than the {self.depth} decisions in a row that its card says")
+
+    def extra_repr(self) -> str:
+        return f"trees={self.trees}, leaves={self.leaves}, depth={self.depth}"
+
+
+def _table(values: Tensor) -> nn.Parameter:
+    """A parameter, so that it counts as learned: model files refuse cards that ask for more than they hold."""
+    return nn.Parameter(values, requires_grad=False)
