@@ -179,6 +179,13 @@ def command(
         Path | None,
         typer.Option("--metrics-from", help="A model of the same recipe whose kept-out figures the card quotes."),
     ] = None,
+    pixel_classifier: Annotated[
+        bool,
+        typer.Option(
+            "--pixel-classifier/--no-pixel-classifier",
+            help="Hold the network against a small pixel forest on the same labels and scenes.",
+        ),
+    ] = True,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
@@ -242,6 +249,7 @@ def command(
             data=data,
             keep_out=keep_out or (),
             metrics_from=metrics_from,
+            pixel_classifier=pixel_classifier,
             resume=resume,
             overwrite=overwrite,
             quiet=False,

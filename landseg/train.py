@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import logging
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,8 +19,10 @@ from landseg.geo.leftout import LeftOut
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
-from landseg.models.card import Metrics
+from landseg.models.card import Card, Metrics
+from landseg.models.forest import PixelForest
 from landseg.models.transfer import transferred
+from landseg.pixel_classifier import FOLDER, Baseline, as_model, baseline, too_much, worth_it
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.card_of import card_of, data_sources
@@ -35,6 +38,7 @@ from landseg.training.fit import KEPT, Scaling, clear, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
 from landseg.training.objective import objective
+from landseg.training.pixels import PixelData
 from landseg.training.ready import refuse_existing
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
@@ -87,6 +91,7 @@ def train(
     data: str | Path = ".",
     keep_out: Sequence[str] = (),
     metrics_from: str | Path | None = None,
+    pixel_classifier: bool = True,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = True,
@@ -108,7 +113,9 @@ def train(
             measured.
         metrics_from: a model of the same recipe whose kept-out figures go into the card, for weights trained
             on everything.
-        resume: go on from the run folder's last checkpoint.
+        pixel_classifier: hold a network against a small pixel forest on the same labels, measured on the same
+            scenes; its figures come into the card beside the network's.
+        resume: go on from the run folder's last checkpoint; a pixel forest is fitted anew, to the same trees.
         overwrite: replace an existing output and start a new run.
         quiet: show no progress on standard error.
         report: gets one line of text at a time.
@@ -150,7 +157,14 @@ def train(
     )
     others = None if made.kept else figures
     card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, statistics=statistics)
-    network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
+    pixels = PixelData(made.learned, census, opened.sets, _scaling(recipe), recipe.sampling.resolution_m)
+    started = time.monotonic()
+    if isinstance(network, PixelForest):
+        network, card = as_model(network, pixels, card, recipe, report)
+        _begin(recipe, folder, resume=resume)
+    else:
+        network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
+    seconds = time.monotonic() - started
     if not first_process():  # under torchrun one process measures and writes
         return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json())
     waiting = f"{made.how}, and not measured yet" if made.kept else ""
@@ -160,30 +174,53 @@ def train(
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         stored = bool(recipe.sampling.stored_values)
-        figures = _measured(Model(network, card, output, ""), opened, made, folder / KEPT, stored_values=stored)
+        kept = [Kept(scene, *_file_of(scene, opened), stored_values=stored) for scene in made.kept]
+        figures = _measured(Model(network, card, output, ""), kept, made.how, folder / KEPT)
+        if pixel_classifier and not isinstance(network, PixelForest) and worth_it(recipe, _known(census)):
+            figures = _held_against(figures, pixels, card, kept, (folder / FOLDER, seconds, recipe.fit.seed), report)
         if (warning := worse_than_commonest(figures)) is not None:
             report(f"warning: {warning}")
         save_model(output, network, replace(card, metrics=figures), overwrite=True)
     return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json())
 
 
-def _measured(model: Model, opened: Labelled, made: _Parts, folder: Path, *, stored_values: bool) -> Metrics:
+def _held_against(
+    figures: Metrics,
+    pixels: PixelData,
+    card: Card,
+    kept: Sequence[Kept],
+    run: tuple[Path, float, int],
+    report: Callable[[str], None],
+) -> Metrics:
+    """Return a network's figures with those of a pixel classifier beside them, where there is time for one."""
+    folder, seconds, seed = run
+    if (found := too_much(kept, seconds)) is None:
+        made = baseline(pixels, card, kept, folder, network=figures, seed=seed)
+        if isinstance(made, Baseline):
+            for line in made.sentences():
+                report(line)
+            return made.metrics
+        found = made
+    report(f"note: {found}")
+    return figures
+
+
+def _measured(model: Model, kept: Sequence[Kept], how: str, folder: Path) -> Metrics:
     """Return the figures of a written model on what was kept out.
 
     Raises:
         TrainingError: they cannot be had; the model's card says why.
     """
     try:
-        kept = [Kept(scene, *_file_of(scene, opened), stored_values=stored_values) for scene in made.kept]
-        return measure(model, kept, folder, measured_on=made.how)
+        return measure(model, kept, folder, measured_on=how)
     except Exception as error:  # whatever is wrong with a scene that was kept out, the model stays
         _log.debug("where measuring failed", exc_info=True)
         text = " ".join(str(error).split())
         why = text if isinstance(error, (LandsegError, OSError)) else f"{type(error).__name__}: {text}"
-        card = replace(model.card, not_measured=f"{made.how}, which could not be measured: {why}")
+        card = replace(model.card, not_measured=f"{how}, which could not be measured: {why}")
         save_model(model.path, model.network, card, overwrite=True)
         raise TrainingError(
-            f"{model.path} is written, but {_scenes(len(made.kept))} kept out could not be measured, as its card "
+            f"{model.path} is written, but {_scenes(len(kept))} kept out could not be measured, as its card "
             f"says: {why}; once that is mended, the same command with --resume measures it without learning again"
         ) from error
 
@@ -211,8 +248,8 @@ def _fitted(
     """The trained network."""
     (folder, resume, quiet), (census, statistics) = run, found
     sampling = recipe.sampling
-    scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
-    options = recipe.fit.resolved(sum(one.known for one in census), batch_pixels=sampling.batch * sampling.crop**2)
+    scaling = _scaling(recipe)
+    options = recipe.fit.resolved(_known(census), batch_pixels=sampling.batch * sampling.crop**2)
     sampler = CropSampler(made.learned, sampling, seed=options.seed, sets=opened.sets, census=census)
     batches = Batches(sampler, options=recipe.augment)
     shown = Batches(
@@ -220,11 +257,7 @@ def _fitted(
     )
     glimpse = Glimpse(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
     coarse = None if statistics is None else (statistics, (recipe.coarse or CoarseOptions()).share)
-    with disk_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    if first_process() and not (resume and (folder / LAST).exists()):
-        clear(folder)  # before the new recipe comes: nobody may go on from the old checkpoint by it
-        recipe.write(folder / RECIPE)  # until it is done, a run that goes on is the one that was started
+    _begin(recipe, folder, resume=resume)
     return fit(
         network,
         batches,
@@ -237,6 +270,24 @@ def _fitted(
         resume=resume,
         quiet=quiet,
     )
+
+
+def _begin(recipe: Recipe, folder: Path, *, resume: bool) -> None:
+    """Make the run folder, with the recipe in it and nothing of an earlier run, unless it is to go on."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if first_process() and not (resume and (folder / LAST).exists()):
+        clear(folder)  # before the new recipe comes: nobody may go on from the old checkpoint by it
+        recipe.write(folder / RECIPE)  # until it is done, a run that goes on is the one that was started
+
+
+def _scaling(recipe: Recipe) -> Scaling:
+    return Scaling(tuple(band.mean for band in recipe.bands), tuple(band.std for band in recipe.bands))
+
+
+def _known(census: Sequence[SceneCensus]) -> int:
+    """Pixels with a label."""
+    return sum(one.known for one in census)
 
 
 def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Callable[[str], None]) -> _Parts:

@@ -158,6 +158,11 @@ def build_network(
     return network
 
 
+def is_fitted(arch: str) -> bool:
+    """Return whether an architecture is fitted at once, without an encoder; False for names that are none."""
+    return arch in ARCHITECTURES and ARCHITECTURES[arch].fitted
+
+
 def architecture(arch: str, encoder: str) -> Architecture:
     """Return the entry that an architecture has for an encoder.
 

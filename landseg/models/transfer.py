@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from landseg.classes import ClassMap
 from landseg.errors import ModelError
-from landseg.models.build import architecture, build_network
+from landseg.models.build import architecture, is_fitted, build_network
 from landseg.models.bundle import Model
 from landseg.models.pretrained import mix_bands
 
@@ -125,6 +125,8 @@ def transferred(model: Model, network: nn.Module, *, card: Described) -> Transfe
 def _check_same(model: Model, card: Described) -> list[str]:
     """The options in which both differ, as texts; refuses another architecture or encoder."""
     old = model.card
+    if is_fitted(old.arch):
+        raise ModelError(f"{model.path} is a {old.arch}, which no network goes on from; train without --init")
     if (old.arch, old.encoder) != (card.arch, card.encoder):
         raise ModelError(
             f"{model.path} is a {old.arch} on {old.encoder}, the network to train a {card.arch} on {card.encoder}: "

@@ -9,6 +9,7 @@ from typing import Any
 from torch import nn
 
 from landseg import __version__
+from landseg.models.build import is_fitted
 from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
 from landseg.tiling.receptive import receptive_field
 from landseg.training.coarse_options import CoarseOptions
@@ -18,6 +19,7 @@ from landseg.training.recipe import Recipe
 from landseg.training.sources import find_items, fingerprint
 
 _SECTIONS = ("fit", "sampling", "augment", "loss", "split")
+_SECTIONS_OF_A_FIT = ("split",)
 
 
 def data_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
@@ -52,7 +54,10 @@ def card_of(
         statistics: of coarse labels, where there were any.
     """
     table = recipe.table()
-    made_with: dict[str, Any] = {name: table[name] for name in _SECTIONS if name in table}
+    sections = _SECTIONS_OF_A_FIT if is_fitted(recipe.arch) else _SECTIONS
+    made_with: dict[str, Any] = {name: table[name] for name in sections if name in table}
+    if is_fitted(recipe.arch):
+        made_with |= {"fit": {"seed": recipe.fit.seed}}
     if statistics is not None:
         made_with["coarse"] = card_entry(recipe.sources, recipe.coarse or CoarseOptions(), statistics)
     weights = recipe.encoder_weights if recipe.init is None else recipe.init

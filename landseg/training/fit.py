@@ -132,7 +132,7 @@ def clear(folder: Path) -> None:
     with disk_errors(folder):
         for name in _LEAVINGS:
             (folder / name).unlink(missing_ok=True)
-        for name in ("tensorboard", KEPT):
+        for name in ("tensorboard", KEPT, "baseline"):
             shutil.rmtree(folder / name, ignore_errors=True)
 
 

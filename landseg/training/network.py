@@ -10,7 +10,7 @@ from typing import Any
 
 from landseg.errors import ModelError, TrainingError
 from landseg.models.backbones import check_encoder
-from landseg.models.build import ARCHITECTURES, architecture
+from landseg.models.build import ARCHITECTURES, NO_ENCODER, architecture, is_fitted
 from landseg.training.recipe import RANDOM, Recipe
 from landseg.training.typed import shown
 from landseg.untrusted import read_toml
@@ -41,7 +41,13 @@ class NetworkChoice:
             ModelError: an unknown name or option, or a combination that does not exist.
             TrainingError: weights of the recipe's encoder for another one.
         """
-        arch, encoder = self.arch or recipe.arch, self.encoder or recipe.encoder
+        arch = self.arch or recipe.arch
+        if is_fitted(arch):  # another network's encoder, its weights and what it went on from are none of this one's
+            if arch != recipe.arch:
+                recipe = replace(recipe, encoder_weights=None, init=None)
+            encoder = self.encoder or NO_ENCODER
+        else:
+            encoder = self.encoder or recipe.encoder
         changed = replace(
             recipe,
             arch=arch,
@@ -94,8 +100,8 @@ def check_names(arch: str, encoder: str) -> None:
     Raises:
         ModelError: with the names that there are.
     """
-    architecture(arch, encoder)
-    check_encoder(encoder)
+    if not architecture(arch, encoder).fitted:
+        check_encoder(encoder)
 
 
 def check_network(recipe: Recipe) -> None:
@@ -112,6 +118,9 @@ def check_network(recipe: Recipe) -> None:
             raise ModelError(f"{recipe.arch} on {recipe.encoder} has no option {name}; it takes {known}")
         _check_type(name, value, defaults[name])
     weights = recipe.encoder_weights
+    if is_fitted(recipe.arch) and (weights is not None or recipe.init is not None):
+        what = f"the encoder weights {weights}" if recipe.init is None else f"the model {recipe.init}"
+        raise ModelError(f"{recipe.arch} is fitted at once and does not go on from {what}: leave that out")
     if weights not in (None, "imagenet") and not Path(weights).is_file():
         raise ModelError(f"there is no file {weights} of encoder weights; use none, imagenet or a file that exists")
 

@@ -10,6 +10,7 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.valuetags import ValueTags
+from landseg.models.build import NO_ENCODER, is_fitted
 from landseg.replacement import written
 from landseg.training.augment import AugmentOptions
 from landseg.training.coarse_options import CoarseOptions
@@ -184,8 +185,8 @@ def recipe_of(table: Mapping[str, Any], folder: Path, *, where: str = "the recip
             raise KeyError("about")
         entries = dict(
             _about(_table_of(about, "[about]", where), where),
-            arch=model.pop("arch"),
-            encoder=model.pop("encoder"),
+            arch=(arch := model.pop("arch")),
+            encoder=model.pop("encoder", NO_ENCODER) if is_fitted(arch) else model.pop("encoder"),
             encoder_weights=_weights(model.pop("encoder_weights", RANDOM)),
             init=model.pop("init", None),
             options={name: tuple(v) if isinstance(v, list) else v for name, v in model.items()},

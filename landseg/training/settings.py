@@ -8,12 +8,24 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import TrainingError
+from landseg.models.build import ARCHITECTURES, is_fitted
 from landseg.training.network import NetworkChoice, read_value
 from landseg.training.plain import PlainData, completed
 from landseg.training.recipe import MODEL, RANDOM, Recipe, read_table, recipe_of
 from landseg.training.typed import shown
 
 _BUDGETS = ("minutes", "steps", "epochs")
+_OF_STEPS: dict[str, dict[str, str]] = {
+    "model": {"encoder": "--encoder", "encoder_weights": "--encoder-weights", "init": "--init"},
+    "fit": {
+        "minutes": "--time-budget", "epochs": "--epochs", "steps": "--steps", "learning_rate": "--learning-rate",
+    },
+    "sampling": {"crop": "--crop", "batch": "--batch", "scale": "--scale"},
+    "coarse": {"table": "--coarse-table", "share": "--coarse-share"},
+}  # fmt: skip
+"""What only a network that learns in steps takes, by section and key."""
+_SECTIONS_OF_STEPS = ("fit", "augment", "loss", "coarse")
+_OF_EVERY_FIT = ("seed",)
 
 
 @dataclass(frozen=True)
@@ -64,12 +76,35 @@ class Settings:
             skip, stored = (sampling.get(key) is True for key in ("skip_corrupt", "stored_values"))
             table = completed(given, data, name=name, skip=skip, stored_values=stored)
             folder, where = Path(), str(config or "the recipe")
+        self._refuse_steps(table, data)
         full = self.over(table)
         if self.coarse.get("table") is not None:  # it lies where the user is, whatever folder holds the data
             full["coarse"]["table"] = str(Path(self.coarse["table"]).absolute())
         recipe = recipe_of(full, folder, where=where)
         said = {key: value for key, value in self.model.items() if value is not None and key != "init"}
         return NetworkChoice(**said, options=self.options).in_place_of(recipe)
+
+    def _refuse_steps(self, table: Mapping[str, Any], data: PlainData) -> None:
+        """Refuse what was said for a network that learns in steps where one was asked for that does not."""
+        arch = self.model.get("arch") or _section(table, "model", MODEL).get("arch")
+        if not (isinstance(arch, str) and is_fitted(arch)):
+            return
+        strays = [
+            option
+            for section, options in _OF_STEPS.items()
+            for key, option in options.items()
+            if getattr(self, section).get(key) is not None
+        ]
+        strays += ["--coarse"] if data.coarse else []
+        for text in self.more:
+            section, _, key = text.partition("=")[0].strip().partition(".")
+            if key in _OF_STEPS.get(section, {}) or (section in _SECTIONS_OF_STEPS and key not in _OF_EVERY_FIT):
+                strays.append(f"--set {section}.{key}")
+        if strays:
+            raise TrainingError(
+                f"{arch} is fitted at once, on the labelled pixels as they are, and does not learn in steps: leave "
+                f"out {', '.join(strays)}; it takes --seed and --option ({', '.join(ARCHITECTURES[arch].options)})"
+            )
 
     def over(self, table: Mapping[str, Any]) -> dict[str, Any]:
         """Return the tables with these settings in place of theirs.

@@ -1,0 +1,152 @@
+"""Where a training run meets a pixel forest: as the model itself, or as what a network is held against."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from landseg.errors import LandsegError
+from landseg.kept import Kept, measure
+from landseg.models.build import NO_ENCODER, PIXEL_FOREST
+from landseg.models.bundle import Model
+from landseg.models.card import Card, Field, Metrics
+from landseg.models.forest import PixelForest
+from landseg.tiling.progress import duration
+from landseg.tiling.receptive import receptive_field
+from landseg.training.forest import grow
+from landseg.training.pixels import PixelData
+from landseg.training.recipe import Recipe
+
+FOLDER = "baseline"  # in the run folder: its class rasters
+MEAN_IOU, ACCURACY = "pixel_classifier_mean_iou", "pixel_classifier_accuracy"
+"""Its figures in a network's card, among the network's."""
+_SMALL = {"trees": 16, "leaves": 256, "depth": 10}  # a third of the decisions of the one that is a model
+_PIXELS = 30_000
+_SHARE = 0.05  # of the time that learning took
+_ALWAYS_MPX = 4.0  # kept-out scenes that are as small as this take some seconds
+_MPX_A_SECOND = 0.5  # of it, on two slow cores
+FEW_STEPS, FEW_MINUTES = 20, 0.25  # a shorter run is a trial, which nobody compares
+
+_log = logging.getLogger(__name__)
+
+
+def as_model(
+    network: PixelForest, data: PixelData, card: Card, recipe: Recipe, report: Callable[[str], None]
+) -> tuple[PixelForest, Card]:
+    """Return the grown forest with its card.
+
+    Args:
+        network: as it was built, with the limits that it may grow to.
+        data: what is learned from.
+        card: of the network as it was built.
+        recipe: of the run.
+        report: gets a line of what it was grown on.
+
+    Raises:
+        TrainingError: labels that it cannot learn from.
+        RasterError: a scene cannot be read.
+    """
+    started = time.monotonic()
+    grown, pixels = grow(data, network, seed=recipe.fit.seed)
+    forest = grown.forest
+    seconds = max(1, round(time.monotonic() - started))
+    report(
+        f"{forest.trees} trees of up to {forest.leaves} leaves fitted on {len(pixels.target):,} of "
+        f"{pixels.labelled.sum():,} labelled pixels in {duration(seconds)}"
+    )
+    return grown, with_network(card, grown)
+
+
+def with_network(card: Card, network: PixelForest) -> Card:
+    """Return a card with another network, of a pixel forest as it has grown."""
+    return replace(
+        card,
+        arch=PIXEL_FOREST,
+        encoder=NO_ENCODER,
+        options=network.options,
+        receptive_field=Field.of(receptive_field(network)),
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+    )
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a pixel classifier of the same labels reached on what was kept out, and the network that it is held
+    against."""
+
+    mean_iou: float
+    accuracy: float
+    seconds: float
+    network: Metrics
+
+    @property
+    def metrics(self) -> Metrics:
+        """The network's figures with the classifier's beside them."""
+        return replace(self.network, overall={**self.network.overall, MEAN_IOU: self.mean_iou, ACCURACY: self.accuracy})
+
+    def sentences(self) -> list[str]:
+        """Both figures, and a warning where the network's is the lower."""
+        own = self.network.overall["mean_iou"], self.network.overall["pixel_accuracy"]
+        lines = [
+            f"a pixel classifier on the same labels: mean IoU {self.mean_iou:.3f}, accuracy {self.accuracy:.3f} "
+            f"(the network: {own[0]:.3f}, {own[1]:.3f}), in {duration(self.seconds)}"
+        ]
+        if own[0] < self.mean_iou:
+            lines.append(
+                "warning: the network is worse than a classifier of single pixels, which needs seconds: train longer, "
+                f"give it more labels, or take --arch {PIXEL_FOREST}"
+            )
+        return lines
+
+
+def worth_it(recipe: Recipe, known: int) -> bool:
+    """Return whether a run is long enough to be held against anything.
+
+    Args:
+        recipe: of the run.
+        known: labelled pixels.
+    """
+    options = recipe.fit.resolved(known, batch_pixels=recipe.sampling.batch * recipe.sampling.crop**2)
+    return options.steps >= FEW_STEPS if options.steps is not None else options.minutes >= FEW_MINUTES
+
+
+def too_much(kept: Sequence[Kept], learned_seconds: float) -> str | None:
+    """Return why the kept-out scenes are too many for a baseline that takes a small part of a run, else None."""
+    files = {one.image: one.scene.rect.area for one in kept}
+    mpx = sum(files.values()) / 1e6
+    if mpx <= max(_ALWAYS_MPX, _SHARE * learned_seconds * _MPX_A_SECOND):
+        return None
+    return (
+        f"no pixel classifier was held against it: {mpx:.0f} Mpx kept out would take it about "
+        f"{duration(mpx / _MPX_A_SECOND)}, more than {_SHARE:.0%} of the run; landseg train --arch {PIXEL_FOREST} "
+        "fits one by itself"
+    )
+
+
+def baseline(
+    data: PixelData, card: Card, kept: Sequence[Kept], folder: Path, *, network: Metrics, seed: int = 0
+) -> Baseline | str:
+    """Return a small pixel classifier's figures on what was kept out, measured as the network's; else why not.
+
+    Args:
+        data: what the network learned from.
+        card: the network's.
+        kept: the scenes.
+        folder: of its class rasters; is made.
+        network: the network's figures.
+        seed: of pixels and trees.
+    """
+    started = time.monotonic()
+    like = PixelForest(len(card.bands), classes=len(card.classes), **_SMALL)
+    try:
+        grown, _ = grow(data, like, most=_PIXELS, seed=seed)
+        model = Model(grown, with_network(card, grown), Path(PIXEL_FOREST), "")
+        found = measure(model, kept, folder, measured_on=network.measured_on)
+    except (LandsegError, OSError) as error:  # the network's own figures stay
+        _log.debug("where the baseline failed", exc_info=True)
+        return f"no pixel classifier was held against it: {' '.join(str(error).split())}"
+    figures = found.overall
+    return Baseline(figures["mean_iou"], figures["pixel_accuracy"], time.monotonic() - started, network)
