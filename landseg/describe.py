@@ -82,6 +82,8 @@ _PAPERS = {
     "segmentation_models_pytorch's Unet)",
     "upernet": "Xiao et al. 2018: pyramid pooling and a feature pyramid (the blocks of segmentation_models_pytorch's "
     "UPerNet); pool_scales=[] makes its receptive field bounded",
+    "pixel-forest": "Geurts et al. 2006: extremely randomized trees on each pixel's bands, tones, local means and "
+    "variances; no encoder, fitted at once in seconds; for few labels",
 }
 
 

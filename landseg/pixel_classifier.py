@@ -85,7 +85,8 @@ class Baseline:
     @property
     def metrics(self) -> Metrics:
         """The network's figures with the classifier's beside them."""
-        return replace(self.network, overall={**self.network.overall, MEAN_IOU: self.mean_iou, ACCURACY: self.accuracy})
+        own = {MEAN_IOU: self.mean_iou, ACCURACY: self.accuracy}
+        return replace(self.network, overall={**self.network.overall, **own})
 
     def sentences(self) -> list[str]:
         """Both figures, and a warning where the network's is the lower."""
@@ -96,8 +97,8 @@ class Baseline:
         ]
         if own[0] < self.mean_iou:
             lines.append(
-                "warning: the network is worse than a classifier of single pixels, which needs seconds: train longer, "
-                f"give it more labels, or take --arch {PIXEL_FOREST}"
+                "warning: the network is worse than a classifier of single pixels, which needs seconds: train "
+                f"longer, give it more labels, or take --arch {PIXEL_FOREST}"
             )
         return lines
 

@@ -82,7 +82,7 @@ def test_the_crops_are_worth_learning(crops: Examples) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("arch", [arch for arch, entry in ARCHITECTURES.items() if not entry.fitted])
 def test_every_network_overfits_four_crops(arch: str, crops: Examples) -> None:
     pixels, target = crops
     network = train(arch, crops)

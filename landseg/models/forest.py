@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from landseg.errors import ModelError
 from landseg.models.align import Placed
 
-TREES, LEAVES, DEPTH, WINDOWS = 32, 1024, 14, (3, 7, 15)
+TREES, LEAVES, DEPTH, WINDOWS = 32, 512, 14, (3, 7, 15)
 _MOST_TREES, _MOST_LEAVES, _MOST_DEPTH, _MOST_WINDOWS, _WIDEST = 512, 1 << 14, 64, 8, 255
 _MOST_NODES, _MOST_VALUES, _MOST_FEATURES = 1 << 23, 1 << 26, 1 << 14
 CHUNK = 1 << 15
@@ -95,7 +95,8 @@ class PixelFeatures(nn.Module):
         self.reach = max(windows) // 2  # pixels of context on each side
         self.count = bands * (1 + (bands > 1) + 2 * len(windows))
         if self.count > _MOST_FEATURES:
-            raise ModelError(f"{bands} bands make {self.count} features, more than {_MOST_FEATURES}: take fewer bands")
+            got = f"{bands} bands make {self.count} features"
+            raise ModelError(f"{got}, more than {_MOST_FEATURES}: take fewer bands")
 
     def forward(self, x: Tensor) -> Tensor:
         parts = [x] if self.tones is None else [x, self.tones(x)]

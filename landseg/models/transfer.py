@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from landseg.classes import ClassMap
 from landseg.errors import ModelError
-from landseg.models.build import architecture, is_fitted, build_network
+from landseg.models.build import architecture, build_network, is_fitted
 from landseg.models.bundle import Model
 from landseg.models.pretrained import mix_bands
 

@@ -99,7 +99,7 @@ def draw_pixels(data: PixelData, features: nn.Module, *, most: int, seed: int = 
     target = np.repeat(np.arange(len(parts), dtype=np.uint8), [len(part) for part in parts])
     found = np.concatenate([part for part in parts if len(part)]) if len(target) else np.zeros((0, 0), np.float32)
     if not len(target):
-        raise TrainingError("no labelled pixel is left at the resolution asked for; check --resolution and the labels")
+        raise TrainingError("no labelled pixel is left at the resolution asked for; check it and the labels")
     return Pixels(found, target, labelled)
 
 
@@ -149,7 +149,7 @@ class _Drawn:
 
 
 def _cells(data: PixelData, table: NDArray[np.uint8], seed: int) -> list[tuple[int, int, int]]:
-    """Scene, row and column of the cells that are read: all with labels, or some of each class where these are many."""
+    """Scene, row and column of the cells that are read: all with labels, or of many some of each class."""
     every = [(n, int(y), int(x)) for n, one in enumerate(data.census) for y, x in one.cells]
     if len(every) <= _MOST_CELLS:
         return every
@@ -162,7 +162,8 @@ def _cells(data: PixelData, table: NDArray[np.uint8], seed: int) -> list[tuple[i
             for y, x in spots // CELL
         })  # fmt: skip
         share = min(len(mine), _MOST_CELLS // data.sets.classes)
-        chosen.update(mine[i] for i in dice.choice(len(mine), share, replace=False)) if mine else None
+        if mine:
+            chosen.update(mine[i] for i in dice.choice(len(mine), share, replace=False))
     return sorted(chosen)
 
 
@@ -184,5 +185,5 @@ def _read(data: PixelData, number: int, cell: Rect, features: nn.Module) -> tupl
         scaled = data.scaling.apply(crop.pixels[None].float(), crop.valid[None])
         rows, columns = inner.relative_to(seen).slices
         found = features(scaled)[0][:, rows, columns].flatten(1)
-    target: NDArray[np.uint8] = np.where(crop.valid, crop.target, IGNORE_INDEX)[rows, columns].ravel().astype(np.uint8)
-    return found, target
+    target = torch.where(crop.valid, crop.target, IGNORE_INDEX)[rows, columns]
+    return found, target.flatten().numpy()
