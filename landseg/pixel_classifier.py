@@ -23,7 +23,7 @@ from landseg.training.recipe import Recipe
 FOLDER = "baseline"  # in the run folder: its class rasters
 MEAN_IOU, ACCURACY = "pixel_classifier_mean_iou", "pixel_classifier_accuracy"
 """Its figures in a network's card, among the network's."""
-_SMALL = {"trees": 16, "leaves": 256, "depth": 10}  # a third of the decisions of the one that is a model
+_TREES, _LEAVES, _DEPTH = 16, 256, 10  # a third of the decisions of the one that is a model
 _PIXELS = 30_000
 _SHARE = 0.05  # of the time that learning took
 _ALWAYS_MPX = 4.0  # kept-out scenes that are as small as this take some seconds
@@ -141,7 +141,7 @@ def baseline(
         seed: of pixels and trees.
     """
     started = time.monotonic()
-    like = PixelForest(len(card.bands), classes=len(card.classes), **_SMALL)
+    like = PixelForest(len(card.bands), classes=len(card.classes), trees=_TREES, leaves=_LEAVES, depth=_DEPTH)
     try:
         grown, _ = grow(data, like, most=_PIXELS, seed=seed)
         model = Model(grown, with_network(card, grown), Path(PIXEL_FOREST), "")

@@ -46,18 +46,8 @@ def test_a_forest_is_fitted_measured_and_predicts_the_same_by_either_engine(scen
     maps = {}
     for engine in ("stream", "windows"):
         made = scenes / f"{engine}.tif"
-        window = ("--window", 16) if engine == "windows" else ()
-        shown = landseg(
-            "predict",
-            scenes / "images/a.tif",
-            "-o",
-            made,
-            "-m",
-            scenes / "m.safetensors",
-            "--engine",
-            engine,
-            *window,
-        )
+        how = ("--engine", engine, *(("--window", 16) if engine == "windows" else ()))
+        shown = landseg("predict", scenes / "images/a.tif", "-o", made, "-m", scenes / "m.safetensors", *how)
         assert shown.exit_code == 0, shown.output
         with rasterio.open(made) as raster:
             maps[engine] = raster.read(1)
@@ -125,16 +115,8 @@ def test_what_only_steps_need_is_refused(scenes: Path, option: tuple[str, str]) 
 def test_options_of_a_forest_are_checked(scenes: Path) -> None:
     named = (scenes / "labels", "--classes", scenes / "classes.toml")
     for option, said in (("windows=[4]", "odd numbers"), ("trees=0", "trees should be"), ("rates=[6]", "no option")):
-        key = option.partition("=")[0]
-        options = [one for one in FOREST if one.partition("=")[0] != key]
-        options = [
-            one
-            for n, one in enumerate(options)
-            if one != "--option" or options[n + 1 : n + 2] not in ([], ["--option"])
-        ]
-        result = landseg(
-            "train", scenes / "images", *named, "-o", scenes / "m.safetensors", *options, "--option", option
-        )
+        arguments = (*named, "-o", scenes / "m.safetensors", "--arch", "pixel-forest", "--option", option)
+        result = landseg("train", scenes / "images", *arguments)
         assert result.exit_code == 1 and said in result.stderr, result.output
 
 

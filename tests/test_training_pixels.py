@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
+from landseg.geo.grid import Rect
 from landseg.models.forest import PixelForest
 from landseg.training import pixels as module
 from landseg.training.census import take_census
@@ -98,9 +99,14 @@ def test_labels_of_several_classes_are_left_out() -> None:
 def test_of_many_cells_some_of_each_class_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_MOST_CELLS", 6)
     one = scene(260, 1500)
-    read: list[tuple[int, int, int]] = []
+    read: list[Rect] = []
     original = module._read
-    monkeypatch.setattr(module, "_read", lambda d, n, cell, f: read.append(cell) or original(d, n, cell, f))
+
+    def counted(data: PixelData, number: int, cell: Rect, features: torch.nn.Module) -> Any:
+        read.append(cell)
+        return original(data, number, cell, features)
+
+    monkeypatch.setattr(module, "_read", counted)
     drawn = draw_pixels(data(one), FOREST.features, most=600)
     assert len(read) <= 6 < 12
     assert (np.bincount(drawn.target, minlength=3) > 0).all()

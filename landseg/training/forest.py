@@ -64,7 +64,8 @@ def weights(pixels: Pixels) -> NDArray[np.float64]:
     drawn = np.bincount(pixels.target, minlength=len(pixels.labelled))
     each = pixels.labelled ** (1.0 - _EVENNESS) / np.maximum(drawn, 1)
     weight: NDArray[np.float64] = each[pixels.target]
-    return weight / weight.mean()
+    weight /= weight.mean()
+    return weight
 
 
 def planted(trees: Sequence[Any], classes: NDArray[np.integer[Any]], like: PixelForest) -> PixelForest:
@@ -84,19 +85,18 @@ def planted(trees: Sequence[Any], classes: NDArray[np.integer[Any]], like: Pixel
     shape = (forest.trees, forest.nodes)
     feature, threshold, child = (t.view(shape) for t in (forest.feature, forest.threshold, forest.child))
     rows = forest.probability.view(forest.trees, forest.leaves, forest.classes)
+    outputs = torch.from_numpy(np.asarray(classes, np.int64))
     for number, tree in enumerate(trees):
-        parts = _tables(tree.tree_)
-        for table, part in zip((feature, threshold, child), parts[:3], strict=True):
-            table[number, : len(part)] = torch.from_numpy(part)
-        rows[number, : len(parts[3])] = 0
-        rows[number, : len(parts[3]), torch.from_numpy(np.asarray(classes, np.int64))] = torch.from_numpy(parts[3])
+        *tables, probability = _tables(tree.tree_)
+        for whole, part in zip((feature, threshold, child), tables, strict=True):
+            whole[number, : len(part)] = torch.from_numpy(part)
+        rows[number, : len(probability)] = 0
+        rows[number, : len(probability), outputs] = torch.from_numpy(probability)
     network.check_tables()
     return network.eval()
 
 
-def _tables(
-    tree: Any,
-) -> tuple[NDArray[np.int16], NDArray[np.float32], NDArray[np.int32], NDArray[np.float32]]:
+def _tables(tree: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
     """A tree's tables as `landseg.models.forest.Forest` has them: level by level, children side by side."""
     left, right = tree.children_left, tree.children_right
     order, level = [], np.zeros(1, np.int64)

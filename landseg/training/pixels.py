@@ -83,8 +83,8 @@ def draw_pixels(data: PixelData, features: nn.Module, *, most: int, seed: int = 
     table = data.classes_of_targets()
     labelled = np.zeros(data.sets.classes, np.int64)
     for one in data.census:
-        for target in np.flatnonzero(table != IGNORE_INDEX):
-            labelled[table[target]] += one.counts[target]
+        for value in np.flatnonzero(table != IGNORE_INDEX):
+            labelled[table[value]] += one.counts[value]
     if not labelled.any():
         raise TrainingError("no pixel has a label that names one class: a pixel forest learns from such labels alone")
     drawn = [_Drawn(quota) for quota in evenly(labelled, most)]
@@ -93,14 +93,13 @@ def draw_pixels(data: PixelData, features: nn.Module, *, most: int, seed: int = 
         cell = Rect(row * CELL, column * CELL, CELL, CELL)
         found, target = _read(data, number, cell, features)
         target = table[target]
-        for index, one in enumerate(drawn):
-            one.add(found, np.flatnonzero(target == index), dice)
-    parts = [one.rows() for one in drawn]
-    target = np.repeat(np.arange(len(parts), dtype=np.uint8), [len(part) for part in parts])
-    found = np.concatenate([part for part in parts if len(part)]) if len(target) else np.zeros((0, 0), np.float32)
-    if not len(target):
+        for index, mine in enumerate(drawn):
+            mine.add(found, np.flatnonzero(target == index), dice)
+    parts = [mine.rows() for mine in drawn]
+    classes = np.repeat(np.arange(len(parts), dtype=np.uint8), [len(part) for part in parts])
+    if not classes.size:
         raise TrainingError("no labelled pixel is left at the resolution asked for; check it and the labels")
-    return Pixels(found, target, labelled)
+    return Pixels(np.concatenate([part for part in parts if len(part)]), classes, labelled)
 
 
 def evenly(labelled: NDArray[np.int64], most: int) -> list[int]:
