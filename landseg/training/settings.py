@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class Settings:
             full["coarse"]["table"] = str(Path(self.coarse["table"]).absolute())
         recipe = recipe_of(full, folder, where=where)
         said = {key: value for key, value in self.model.items() if value is not None and key != "init"}
-        return NetworkChoice(**said, options=self.options).in_place_of(recipe)
+        return _split_for(NetworkChoice(**said, options=self.options).in_place_of(recipe))
 
     def _refuse_steps(self, table: Mapping[str, Any], data: PlainData) -> None:
         """Refuse what was said for a network that learns in steps where one was asked for that does not."""
@@ -134,6 +134,14 @@ class Settings:
             there = _section(full, section, MODEL if section == "model" else {})
             full[section] = {**there, key: read_value(text, value.strip())}
         return full
+
+
+def _split_for(recipe: Recipe) -> Recipe:
+    """The recipe with blocks that may be as small as what its network sees, where that learns from no crops."""
+    if not is_fitted(recipe.arch) or recipe.split is None:
+        return recipe
+    seen = max(recipe.options.get("windows", ARCHITECTURES[recipe.arch].options["windows"]))
+    return replace(recipe, split=replace(recipe.split, crop=min(recipe.split.crop, seen)))
 
 
 def _section(tables: Mapping[str, Any], name: str, otherwise: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
