@@ -30,8 +30,6 @@ from landseg.training.scene import Scene
 
 _PIECE = 2048  # pixels along the edge of what is read at a time
 
-_OPACITIES = 32  # values of an alpha band that may be opacity: more are something else
-
 Statistics = dict[tuple[int, str], BandStatistics]
 """By band number and dtype."""
 LabelsOf = Callable[[Grid], LabelValues | None]
@@ -51,7 +49,7 @@ class Surveyed:
         left_out: pixels without a label or without imagery, by reason; those of ignored values are among ``values``.
         digest: equal for equal pixels.
         sketch: of its middle, by which nearly equal pictures are found.
-        odd_alpha: an alpha band, 1-based, that holds more values than opacity does; it is read as no band.
+        odd_alpha: an alpha band, 1-based, that is no opacity (`is_opacity`); it is read as neither a mask nor a band.
         thumb: values (h, w) and where they are known, for a small picture.
     """
 
@@ -191,17 +189,9 @@ def survey(
 
 
 def _odd_alpha(source: FileSource) -> int | None:
-    """An alpha band that holds many values in the raster's middle, as near infrared does under that name."""
-    colors = source.file.info.colorinterp
-    if "alpha" not in colors:
-        return None
-    number = colors.index("alpha") + 1
-    if number in source.band_numbers:
-        return None
-    height, width = source.grid.shape
-    middle = Rect(max(0, height // 2 - 128), max(0, width // 2 - 128), min(height, 256), min(width, 256))
-    values = source.file.read([number], middle, source.file.info.dtypes[number - 1])
-    return number if len(np.unique(values)) > _OPACITIES else None
+    """An alpha band that is none, as near infrared under that name."""
+    left = [number for number in source.file.alpha if number not in source.file.opacity]
+    return next((number for number in left if number not in source.band_numbers), None)
 
 
 def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:

@@ -37,7 +37,7 @@ from landseg.training.network import check_network
 from landseg.training.objective import objective
 from landseg.training.ready import refuse_existing
 from landseg.training.recipe import Recipe, read_recipe
-from landseg.training.sampler import CropSampler
+from landseg.training.sampler import CropSampler, usable_range
 from landseg.training.samples import SamplePictures
 from landseg.training.scene import Scene
 from landseg.training.sources import Labelled, fully_named, open_scenes
@@ -149,7 +149,8 @@ def train(
         report=report,
     )
     others = None if made.kept else figures
-    card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, statistics=statistics)
+    usable = usable_range(made.learned, recipe.sampling)
+    card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, usable=usable, statistics=statistics)
     network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     if not first_process():  # under torchrun one process measures and writes
         return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json())

@@ -35,7 +35,7 @@ MODEL: dict[str, Any] = {
     "decoder_channels": 128,
 }
 """The network of a recipe that names none: that of the shipped model."""
-_ABOUT = ("name", "description", "licence", "limitations", "trained_at_m", "dtypes")
+_ABOUT = ("name", "description", "licence", "limitations", "trained_at_m", "usable_resolution_m", "dtypes")
 _SECTIONS: dict[str, Any] = {
     "fit": FitOptions,
     "sampling": SamplingOptions,
@@ -99,6 +99,8 @@ class Recipe:
         init: a model, by file or shipped name, that learning goes on from, in place of the encoder's weights.
         folder: what labels that belong to the recipe lie in.
         trained_at_m: resolutions of the data, for the card.
+        usable_resolution_m: the smallest and the largest pixel that the model is for, for the card; None: what the
+            imagery says (`usable_range`).
     """
 
     name: str
@@ -122,6 +124,7 @@ class Recipe:
     init: str | None = None
     folder: Path = Path()
     trained_at_m: tuple[float, ...] = ()
+    usable_resolution_m: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if self.coarse is not None and not any(source.coarse for source in self.sources):
