@@ -2,9 +2,9 @@
 
     python benchmarks/recard.py RECIPE MODEL OUT
 
-The texts of the recipe's [about] are taken: description, limitations, the sizes of pixels that the model was trained at
-and is for. Bands, classes, figures and everything else in the card stay, and so do the bytes of the weights, which is
-checked. OUT is a new file; move it over MODEL when it is what was wanted.
+Taken are the recipe's texts, [about]: description, licence, limitations, and the sizes of pixels that the model was
+trained at and is for. Bands, classes, figures and everything else in the card stay, and so do the bytes of the
+weights, which is checked. OUT is a new file; move it over MODEL when it is what was wanted.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ from landseg.geo.vectorname import is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.outputs import check_local
 from landseg.report.imagery import Imagery
-from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
+from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, fitted, picked
 from landseg.report.thumbnail import EMPTY
 from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.training.files import Item, find_images, pair, scene_names
@@ -148,7 +148,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         opens[item.image] = opener(item, drawn, legend, table=named, colors=colors)
         labelled_by = str(item.labels) if item.labels else labels if drawn else None
         try:
-            shows = number in shown
+            shows = cell_edge(len(shown)) if number in shown else 0
             files.append(
                 survey(name, item.image, labelled_by, opens[item.image], statistics, picture=shows, tags=tags)
             )
@@ -168,7 +168,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:
-        _draw(files, classes, meaning, options.sheet, parts)
+        _draw(files, classes, meaning, options.sheet, parts, edge=cell_edge(len(shown)))
     return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet, left_out)
 
 
@@ -302,7 +302,13 @@ def _split(
 
 
 def _draw(
-    files: Sequence[Surveyed], classes: Sequence[ClassShare], meaning: Meaning | None, path: Path, parts: Split | None
+    files: Sequence[Surveyed],
+    classes: Sequence[ClassShare],
+    meaning: Meaning | None,
+    path: Path,
+    parts: Split | None,
+    *,
+    edge: int,
 ) -> None:
     kept, learned = (
         {scene.name for scene in side} for side in ((parts.kept, parts.learned) if parts is not None else ((), ()))
@@ -311,7 +317,7 @@ def _draw(
     for number in picked(len(files), MOST):
         one = files[number]
         with FileSource(one.path) as source:
-            colors = Imagery(source).colors(source.grid.rect, fitted(source.grid.shape))
+            colors = Imagery(source).colors(source.grid.rect, fitted(source.grid.shape, edge))
         colors = np.where(colors[..., 3:] > 0, colors[..., :3], np.array(EMPTY, np.uint8))
         labels = None if one.thumb is None or meaning is None else meaning.indices(*one.thumb)
         sides = " and ".join(word for word, side in (("learned", learned), ("kept", kept)) if one.name in side)
@@ -319,7 +325,7 @@ def _draw(
         cells.append(Cell(one.name, detail, colors, labels))
     title = f"{len(cells)} of {len(files)} scenes" if len(cells) < len(files) else f"{len(files)} scenes"
     told = [f"{one.share:.1%}" for one in classes]
-    draw_sheet(path, cells, title=title, classes=None if meaning is None else meaning.classes, told=told)
+    draw_sheet(path, cells, title=title, classes=None if meaning is None else meaning.classes, told=told, edge=edge)
 
 
 def _split_json(parts: Split, classes: Sequence[ClassShare]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def survey(
     open_labels: LabelsOf,
     statistics: Statistics,
     *,
-    picture: bool,
+    picture: int,
     tags: tuple[ValueTags, ...] | None = None,
 ) -> Surveyed:
     """Read an image and its labels once, in pieces, and add its values to the statistics of all.
@@ -144,7 +144,7 @@ def survey(
         labels: what it is labelled by, for reports.
         open_labels: see LabelsOf; a LandsegError of it or of reading is the label's fault, and kept.
         statistics: of all images; changed only if the whole image can be read.
-        picture: keep labels for a small picture.
+        picture: edge of the small picture that labels are kept for; 0: none.
         tags: scale and offset that values are brought over to before they are counted, where they can be; None
             counts them as they are stored.
 
@@ -161,7 +161,7 @@ def survey(
         own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, dtypes, strict=True)}
         found.odd_alpha = _odd_alpha(source)
         opened = _opened(open_labels, found)
-        thumb = _Thumb(source.grid.shape) if picture else None
+        thumb = _Thumb(source.grid.shape, picture) if picture else None
         hashed, sketcher = PixelHash(source.grid.shape), Sketcher(source.grid.shape)
         sizes = PixelAreas(source.grid) if source.grid.resolution_m is not None else None
         sizes = sizes if sizes is not None and sizes.vary else None
@@ -240,8 +240,8 @@ def _count(
 class _Thumb:
     """Labels at the centres of a small picture's pixels."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        small = fitted(shape)
+    def __init__(self, shape: tuple[int, int], edge: int) -> None:
+        small = fitted(shape, edge)
         self._rows, self._columns = nearest(shape[0], small[0]), nearest(shape[1], small[1])
         self.values: NDArray[Any] = np.zeros(small, np.float64)
         self.known: NDArray[np.bool_] = np.zeros(small, np.bool_)

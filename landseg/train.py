@@ -38,7 +38,7 @@ from landseg.training.objective import objective
 from landseg.training.ready import refuse_existing
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler, usable_range
-from landseg.training.samples import SamplePictures
+from landseg.training.samples import SamplePictures, shown_channels
 from landseg.training.scene import Scene
 from landseg.training.sources import Labelled, fully_named, open_scenes
 from landseg.training.split import split
@@ -234,7 +234,13 @@ def _fitted(
         options=options,
         folder=folder,
         validate=glimpse if glimpse else None,
-        samples=SamplePictures(shown[0], recipe.classes, scaling),
+        samples=SamplePictures(
+            shown[0],
+            recipe.classes,
+            scaling,
+            bands=shown_channels([band.common_name or band.name for band in recipe.bands]),
+            eight_bit=set(recipe.dtypes) == {"uint8"},
+        ),
         resume=resume,
         quiet=quiet,
     )

@@ -20,7 +20,7 @@ from landseg.classes import ClassMap
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.statistics import BandStatistics
 from landseg.inspection import Inspection, InspectOptions, inspect
-from landseg.report.sheet import CELL, drawn_over
+from landseg.report.sheet import CELL, cell_edge, drawn_over
 from landseg.training.split import SplitOptions
 
 Write = Callable[..., Path]
@@ -230,15 +230,42 @@ def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pa
     look(folders, sheet=tmp_path / "sheet.png")
     sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
     assert sheet.shape[0] > CELL and sheet.shape[1] >= 2 * CELL
-    red, _, blue = sheet[44 : 44 + CELL, 14 : 14 + CELL].transpose(2, 0, 1)
-    rows = slice(CELL // 2 - 10, CELL // 2 + 10)
-    left, right = slice(CELL // 2 - 18, CELL // 2 - 3), slice(CELL // 2 + 3, CELL // 2 + 18)
+    edge = cell_edge(2)
+    times = edge // 40
+    assert edge > CELL and sheet.shape[1] == 2 * (edge + 14) + 14, "two scenes fill the page"
+    red, _, blue = sheet[44 : 44 + 30 * times, 14 : 14 + edge].transpose(2, 0, 1)
+    rows = slice(5 * times, 25 * times)
+    left, right = (slice(edge // 2 + first * times, edge // 2 + last * times) for first, last in ((-18, -3), (3, 18)))
     assert red[rows, left].mean() > blue[rows, left].mean() + 50, "land is red, on the left"
     assert blue[rows, right].mean() > red[rows, right].mean() + 50
     with pytest.raises(OutputError, match="--overwrite"):
         look(folders, sheet=tmp_path / "sheet.png")
     with pytest.raises(OutputError, match=r"sheet\.png"):
         look(folders, sheet=tmp_path / "sheet.jpg")
+
+
+def test_a_single_scene_is_as_large_as_the_page(
+    folders: tuple[Path, Path, Path], write_raster: Write, tmp_path: Path
+) -> None:
+    write_pair(write_raster, 0)
+    look(folders, sheet=tmp_path / "one.png")
+    with Image.open(tmp_path / "one.png") as sheet:
+        width, height = sheet.size
+    assert width > 1000 and 800 < height < 1100, "30 x 40 pixels, each 30 wide, and no empty square below"
+    for number in range(1, 8):
+        write_pair(write_raster, number)
+    look(folders, sheet=tmp_path / "eight.png")
+    with Image.open(tmp_path / "eight.png") as sheet:
+        assert 1600 < sheet.size[0] < 1800 and sheet.size[1] < 1800
+
+
+@pytest.mark.parametrize("count", range(1, 31))
+def test_every_sheet_keeps_to_the_page(count: int) -> None:
+    edge = cell_edge(count)
+    columns = min(count, (1778 - 14) // (edge + 14))
+    rows = -(-count // columns)
+    assert columns * (edge + 14) + 14 <= 1778 and rows * (edge + 54) <= 1950
+    assert edge >= cell_edge(count + 1)
 
 
 def test_what_is_unknown_is_not_tinted() -> None:
