@@ -45,7 +45,7 @@ def outside_warning(card: Card, *, pixel_m: float | None, run_m: float | None) -
     else:
         return None
     return (
-        f"{seen}, but {wanted}: expect a map that is wrong throughout, however high its confidence; "
+        f"{seen}, but {wanted}: its map may be wrong throughout, however high the confidence; "
         f"{better_text(card, size) or 'train a model on such imagery (landseg train)'}"
     )
 
