@@ -22,6 +22,7 @@ from landseg.tiling.place import Placement
 
 _log = logging.getLogger(__name__)
 _told: set[str] = set()  # rasters of unknown resolution that were already spoken of
+_known: set[str] = set()  # rasters of which everything was said
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
 _APART = (
     "; bands that lie in a file each are read as one raster with --stack (B02.tif B03.tif ..., in the order of the "
@@ -167,10 +168,16 @@ def _tell_stack(source: Source, card: Card) -> None:
 def tell(matched: Matched, before: set[str] | None = None) -> None:
     """Say once what a user should know of a raster; ``before`` holds what was said of others, and is added to."""
     said = set() if before is None else before
-    for text in matched.warnings:
+    for text in () if matched.source.paths[0] in _known else matched.warnings:
         if text not in said:
             said.add(text)
             _log.warning("%s: %s", matched.source.name, text)
+
+
+def known(path: str | PathLike[str]) -> None:
+    """From now on nothing is said of a raster: whoever learned from it has heard it."""
+    _told.add(str(path))
+    _known.add(str(path))
 
 
 def told(path: str | PathLike[str]) -> bool:

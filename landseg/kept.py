@@ -11,7 +11,7 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX
 from landseg.disk import disk_errors
 from landseg.geo.source import FileSource
-from landseg.inputs import told
+from landseg.inputs import known
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, intervals
 from landseg.models.bundle import Model
@@ -52,7 +52,7 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
-        told(one.image)  # that its pixels are of unknown size is no news: it was learned from like that
+        known(one.image)  # what is to be said of it was said when it was opened to be learned from
         predict(
             one.image,
             made,

@@ -28,7 +28,7 @@ from landseg.training.checkpoint import LAST
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import settled
 from landseg.training.coarse_statistics import JointStatistics
-from landseg.training.declared import with_declared_tags
+from landseg.training.declared import alpha_warnings, with_declared_tags
 from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
 from landseg.training.fit import KEPT, Scaling, clear, fit
@@ -51,7 +51,8 @@ _log = logging.getLogger(__name__)
 class Trained:
     """What a training run made: the model file and its figures on the scenes that were kept out.
 
-    ``left_out`` are the pixels of the scenes that were learned from that taught nothing, by reason.
+    ``left_out`` are the pixels of the scenes that were learned from that taught nothing, by reason; ``warnings`` what
+    was said of the images.
     """
 
     output: Path
@@ -59,6 +60,7 @@ class Trained:
     kept_out: int
     metrics: Metrics | None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
@@ -68,6 +70,7 @@ class Trained:
             "kept_out": self.kept_out,
             "metrics": None if self.metrics is None else self.metrics.to_json(),
             "left_out": dict(self.left_out),
+            "warnings": list(self.warnings),
         }
 
 
@@ -128,6 +131,9 @@ def train(
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
     recipe = with_declared_tags(recipe, Path(data), report)
+    warnings = tuple(alpha_warnings(recipe, Path(data)))
+    for line in warnings:
+        report(f"warning: {line}")
     sources = data_sources(recipe, Path(data))  # hours before the card needs them: they read every file
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
@@ -153,7 +159,7 @@ def train(
     card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, usable=usable, statistics=statistics)
     network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     if not first_process():  # under torchrun one process measures and writes
-        return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json())
+        return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json(), warnings)
     waiting = f"{made.how}, and not measured yet" if made.kept else ""
     # Before anything else, for whatever fails from here on is not worth the hours of learning.
     save_model(output, network, replace(card, not_measured=waiting), overwrite=overwrite or resume)
@@ -165,7 +171,7 @@ def train(
         if (warning := worse_than_commonest(figures)) is not None:
             report(f"warning: {warning}")
         save_model(output, network, replace(card, metrics=figures), overwrite=True)
-    return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json())
+    return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json(), warnings)
 
 
 def _measured(model: Model, opened: Labelled, made: _Parts, folder: Path, *, stored_values: bool) -> Metrics:

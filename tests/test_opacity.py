@@ -10,14 +10,21 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from test_predict import noise, small_model
 
+from landseg.comparison import Naming
+from landseg.describe import describe_raster
 from landseg.errors import BandError, RasterError
+from landseg.evaluate import EvaluateOptions, Products, evaluate
 from landseg.geo.grid import Rect
-from landseg.geo.opacity import is_opacity
+from landseg.geo.opacity import is_opacity, remark
 from landseg.geo.source import FileSource, open_source
 from landseg.inputs import match
 from landseg.models.card import Band
 from landseg.predict import predict
+from landseg.refine import refine
 from landseg.report.imagery import Imagery
+from landseg.training.declared import alpha_warnings
+from landseg.training.plain import PlainData
+from landseg.training.settings import Settings
 from landseg.verify import verify
 
 Write = Callable[..., Path]
@@ -155,6 +162,48 @@ def test_it_is_said_once(
     checked = verify(path, model=small_model(), size=64, window=64, device="cpu")
     assert len(checked.to_json()["warnings"]) == times
     assert len([line for line in heard if "called alpha" in line]) == 2 * times
+
+
+def test_who_learns_from_it_is_told(write_raster: Write, tmp_path: Path) -> None:
+    labels = np.ones(SHAPE, np.uint8)
+    for folder in ("images", "labels"):
+        (tmp_path / folder).mkdir()
+    for name in ("a", "b"):
+        four_bands(write_raster, infrared(), f"images/{name}.tif")
+        write_raster(labels, f"labels/{name}.tif")
+    (tmp_path / "classes.toml").write_text('[[classes]]\nvalue = 1\nname = "land"\ncolor = [9, 9, 9]\n')
+    data = {"labels": ("labels",), "classes": tmp_path / "classes.toml", "folder": tmp_path}
+    recipe = Settings().recipe(PlainData(("images",), **data), None, name="m")
+    (text,) = alpha_warnings(recipe, tmp_path)
+    assert text.startswith("a.tif, b.tif: band 4 is called alpha") and "--bands 1,2,3,4" in text
+    recipe = Settings().recipe(PlainData(("images",), bands=(1, 2, 3, 4), **data), None, name="m")
+    assert len(recipe.bands) == 4 and alpha_warnings(recipe, tmp_path) == []
+
+
+def test_evaluate_notes_it_of_its_imagery(write_raster: Write, tmp_path: Path) -> None:
+    labels = write_raster(np.ones(SHAPE, np.uint8), "map.tif")
+    image = four_bands(write_raster, infrared())
+    report = Products(report=tmp_path / "r.html", image=[str(image)])
+    (tmp_path / "classes.toml").write_text('[[classes]]\nvalue = 1\nname = "land"\ncolor = [9, 9, 9]\n')
+    naming = Naming(classes=tmp_path / "classes.toml")
+    plain = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=0)
+    found = evaluate(str(labels), str(labels), options=plain, products=report)
+    assert [note for note in found.notes if "called alpha" in note] == [f"four.tif: {remark(4, 4)}"]
+
+
+def test_refine_says_it(write_raster: Write, tmp_path: Path, heard: Sequence[str]) -> None:
+    probs = np.full((2, *SHAPE), 0.5, np.float32)
+    files = write_raster(probs, "probs.tif", nodata=float("nan")), four_bands(write_raster, infrared())
+    made = refine(*files, tmp_path / "out.tif", iterations=1, quiet=True)
+    assert made.to_json()["warnings"] == [remark(4, 4)] and f"four.tif: {remark(4, 4)}" in heard
+    assert made.unseen == 0, "near infrared of 0 hides nothing"
+
+
+def test_info_says_it(write_raster: Write) -> None:
+    facts = describe_raster(four_bands(write_raster, infrared()))
+    assert facts["validity"].startswith("none declared") and facts["warnings"] == [remark(4, 4)]
+    facts = describe_raster(four_bands(write_raster, opaque()))
+    assert facts["validity"] == "alpha band" and facts["warnings"] == []
 
 
 def test_a_batch_says_it_once(write_raster: Write, tmp_path: Path, heard: Sequence[str]) -> None:
