@@ -323,7 +323,8 @@ def _draw(
         sides = " and ".join(word for word, side in (("learned", learned), ("kept", kept)) if one.name in side)
         detail = f"{one.grid.width} x {one.grid.height}, {one.grid.resolution_text}" + (f", {sides}" if sides else "")
         cells.append(Cell(one.name, detail, colors, labels))
-    title = f"{len(cells)} of {len(files)} scenes" if len(cells) < len(files) else f"{len(files)} scenes"
+    scenes = "1 scene" if len(files) == 1 else f"{len(files)} scenes"
+    title = f"{len(cells)} of {scenes}" if len(cells) < len(files) else scenes
     told = [f"{one.share:.1%}" for one in classes]
     draw_sheet(path, cells, title=title, classes=None if meaning is None else meaning.classes, told=told, edge=edge)
 

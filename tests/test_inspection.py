@@ -231,11 +231,13 @@ def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pa
     sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
     assert sheet.shape[0] > CELL and sheet.shape[1] >= 2 * CELL
     edge = cell_edge(2)
-    times = edge // 40
+    times = edge / 40
     assert edge > CELL and sheet.shape[1] == 2 * (edge + 14) + 14, "two scenes fill the page"
-    red, _, blue = sheet[44 : 44 + 30 * times, 14 : 14 + edge].transpose(2, 0, 1)
-    rows = slice(5 * times, 25 * times)
-    left, right = (slice(edge // 2 + first * times, edge // 2 + last * times) for first, last in ((-18, -3), (3, 18)))
+    red, _, blue = sheet[44 : 44 + round(30 * times), 14 : 14 + edge].transpose(2, 0, 1)
+    rows = slice(round(5 * times), round(25 * times))
+    left, right = (
+        slice(round(edge / 2 + first * times), round(edge / 2 + last * times)) for first, last in ((-18, -3), (3, 18))
+    )
     assert red[rows, left].mean() > blue[rows, left].mean() + 50, "land is red, on the left"
     assert blue[rows, right].mean() > red[rows, right].mean() + 50
     with pytest.raises(OutputError, match="--overwrite"):

@@ -33,7 +33,7 @@ class Cell:
     Attributes:
         name: written below it.
         detail: written below the name.
-        colors: (h, w, 3), no larger than a cell of the sheet (`cell_edge`); much smaller ones are enlarged.
+        colors: (h, w, 3), no larger than a cell of the sheet (`cell_edge`), whose size they get.
         labels: (h, w) class indices, IGNORE_INDEX where nothing is drawn; None: no labels.
     """
 
@@ -149,13 +149,15 @@ def _labelled(cell: Cell, classes: ClassMap | None) -> bool:
 
 
 def _picture(cell: Cell, classes: ClassMap | None, edge: int) -> Image.Image:
-    """One scene with its labels over it, as many times as large as the square has room for."""
+    """One scene with its labels over it, as large as the square allows; small ones show their pixels."""
     colors = cell.colors
     if _labelled(cell, classes):
         assert cell.labels is not None and classes is not None
         colors = drawn_over(colors, cell.labels, classes)
-    times = max(1, edge // max(colors.shape[:2]))
-    return Image.fromarray(colors.repeat(times, axis=0).repeat(times, axis=1))
+    height, width = colors.shape[:2]
+    times = edge / max(height, width)
+    size = max(1, round(width * times)), max(1, round(height * times))
+    return Image.fromarray(colors).resize(size, Image.Resampling.NEAREST if times >= 2 else Image.Resampling.BICUBIC)
 
 
 def _caption(draw: ImageDraw.ImageDraw, cell: Cell, at: tuple[int, int], edge: int, *, labelled: bool) -> None:
