@@ -202,9 +202,10 @@ class RasterFile:
         """What lies under `rect` at `shape` (h, w), from overviews where the file has them; and GDAL's mask.
 
         For pictures: (C, h, w) by "average", "mode" or "nearest", and boolean (h, w), True where any band's mask is
-        above 0 at the nearest pixel, and a member of a mosaic lies.
+        above 0 at the nearest pixel, and a member of a mosaic lies. Averages leave out what GDAL takes for masked, so
+        of a raster whose alpha band is no opacity the nearest pixels are taken.
         """
-        numbers, how = list(bands), Resampling[resampling]
+        numbers, how = list(bands), Resampling["nearest" if self._misnamed else resampling]
 
         size = (len(numbers), *shape)
         pixels = self._read(rect, lambda data, w: data.read(numbers, window=w, out_shape=size, resampling=how))
