@@ -41,6 +41,7 @@ def test_a_model_with_its_run_folder_and_an_honest_card(data: Path) -> None:
     assert (made["scenes"], made["kept_out"]) == (2, 1) and made["metrics"]["measured_on"].startswith("1 scene kept")
     assert [band.common_name for band in card.bands] == ["red", "green", "blue"]
     assert (card.dtypes, card.trained_at_m, card.resolution_m) == (("uint8",), (0.5,), None)
+    assert card.usable_resolution_m == (0.33, 0.75) and made["warnings"] == []
     assert card.classes.values == (4, 6) and card.classes.ignore == (0,)
     assert {(band.mean, band.std) for band in card.bands} == {(127.0, 128.0)}
     training, metrics = card.training, card.metrics
@@ -87,6 +88,7 @@ def test_labels_are_paired_by_stem_with_and_without_georeference(tmp_path: Path,
     card = card_of(result, tmp_path)
     assert [band.name for band in card.bands] == ["red", "green", "blue"]
     assert card.trained_at_m == (() if suffix != ".tif" else (0.5,))
+    assert (card.usable_resolution_m is None) == (suffix != ".tif"), "nobody says how large its pixels are"
     assert len(list((tmp_path / "m.run/kept").glob("*.tif"))) == 1
 
 

@@ -24,6 +24,7 @@ from landseg.models.fit import misfit
 from landseg.models.peek import read_card
 from landseg.models.usable import better_text, outside_warning
 from landseg.predict import predict
+from landseg.training.recipe import read_recipe
 from landseg.training.sampler import MARGIN, SamplingOptions, usable_range
 from landseg.training.scene import ArrayScene
 from landseg.verify import verify
@@ -31,6 +32,7 @@ from landseg.verify import verify
 Write = Callable[..., Path]
 RGB = tuple(Band(name, name, 100.0, 50.0) for name in ("red", "green", "blue"))
 UTM33 = "EPSG:32633"
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def card_of(low: float = 0.1, high: float = 2.0, **changes: Any) -> Card:
@@ -181,6 +183,10 @@ def test_what_ships_says_what_it_is_for(name: str) -> None:
     assert card.usable_resolution_m is not None
     low, high = card.usable_resolution_m
     assert all(low <= metres <= high for metres in card.trained_at_m)
-    readme = " ".join((Path(__file__).resolve().parent.parent / "README.md").read_text().split())
-    assert f"{low:g} to {high:g} m" in readme, "README and card agree"
+    said = f"{low:g} to {high:g} m"
+    for text in ("README.md", "docs/default-model.md"):
+        assert said in " ".join((ROOT / text).read_text().split()), f"{text} and card agree"
     assert f"{high:g} m" in card.limitations
+    recipe = read_recipe(ROOT / "benchmarks" / f"{name.replace('-', '_')}.toml")
+    for entry in ("description", "limitations", "licence", "trained_at_m", "usable_resolution_m"):
+        assert getattr(card, entry) == getattr(recipe, entry), "what is trained anew says the same"
