@@ -98,8 +98,8 @@ def command(
         str | None,
         typer.Option(
             "--split",
-            metavar="file|block|column|aoi|random|none",
-            help="What is kept out to measure on; file for IMAGES LABELS.",
+            metavar="file|block|polygon|column|aoi|random|none",
+            help="What is kept out to measure on: files, or of a single one blocks or whole polygons.",
             rich_help_panel=_DATA,
         ),
     ] = None,

@@ -42,6 +42,8 @@ from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, surv
 from landseg.training.files import Item, find_images, pair, scene_names
 from landseg.training.split import Split, SplitOptions, split
 
+_POLYGONS = ("learned_polygons", "kept_polygons")
+
 
 @dataclass(frozen=True)
 class InspectOptions:
@@ -325,6 +327,8 @@ def _draw(
 def _split_json(parts: Split, classes: Sequence[ClassShare]) -> dict[str, Any]:
     names = [one.name for one in classes]
     return {
+        "by": parts.by,
+        **({} if parts.polygons is None else dict(zip(_POLYGONS, parts.polygons, strict=True))),
         "kept_share": parts.share,
         "learned": [scene.name for scene in parts.learned],
         "kept": [scene.name for scene in parts.kept],
