@@ -35,8 +35,9 @@ class Kept:
 def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: str) -> Metrics:
     """Predict kept-out scenes as `landseg predict` does, and compare them with their labels.
 
-    Only labels that name one class count. They count wherever they are: one on a pixel without data in the image,
-    which the prediction leaves without data, is missed, as `landseg evaluate` has it. The class rasters stay in ``folder``, one for each scene.
+    Only labels that name one class count, and they do so wherever they are: one on a pixel without data in the image,
+    which the prediction leaves without data, is missed, as `landseg evaluate` has it. The class rasters stay in
+    ``folder``, one for each scene.
 
     Args:
         model: to be measured.

@@ -289,6 +289,6 @@ def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
         **recipe.options,
     )
     if recipe.init is not None:
-        for line in transferred(load_model(recipe.init), network, card=recipe).sentences():
+        for line in transferred(load_model(recipe.init), network, card=recipe, said=recipe.map_classes).sentences():
             report(line)
     return network

@@ -150,9 +150,9 @@ def split(
     if drawn is None:  # else it is said already
         notes += missing_classes(learned[1], kept[1], classes)
     notes += _about_way(options, blocks, learned[1], kept[1])
-    totals = (tuple(side[1][: len(classes)].tolist()) for side in (learned, kept))
+    learned_px, kept_px = (tuple(side[1][: len(classes)].tolist()) for side in (learned, kept))
     polygons = None if drawn is None else (drawn.learned, drawn.kept)
-    return Split(learned[0], kept[0], tuple(notes), *totals, by=options.by, polygons=polygons)
+    return Split(learned[0], kept[0], tuple(notes), learned_px, kept_px, by=options.by, polygons=polygons)
 
 
 def _settled(scenes: Sequence[Scene], options: SplitOptions, notes: list[str]) -> SplitOptions:
