@@ -146,7 +146,7 @@ def test_what_is_wrong_is_found(folders: tuple[Path, Path, Path], write_raster: 
     BROKEN[kind](write_raster)
     found = look(folders)
     assert kind in kinds(found), told(found)
-    assert all(len(one.text) < 400 for one in found.findings)
+    assert all(len(one.text) < 400 for one in found.findings if one.kind != "refused")  # that is train's sentence
 
 
 def test_sentences(folders: tuple[Path, Path, Path], write_raster: Write) -> None:
