@@ -160,7 +160,8 @@ def train(
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         stored = bool(recipe.sampling.stored_values)
-        figures = _measured(Model(network, card, output, ""), opened, made, folder / KEPT, stored_values=stored)
+        written = replace(load_model(output), card=card)  # as predict reads it: its weights are rounded to 16 bits
+        figures = _measured(written, opened, made, folder / KEPT, stored_values=stored)
         if (warning := worse_than_commonest(figures)) is not None:
             report(f"warning: {warning}")
         save_model(output, network, replace(card, metrics=figures), overwrite=True)

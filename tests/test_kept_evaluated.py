@@ -8,7 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from landseg import kept
+from landseg.models import bundle
+from landseg.models.bundle import Model, load_model, read_card
 from landseg.training.scene import Scene
 from tests.labelled import image, labels, landseg, place, train, write, write_polygons, write_scenes
 
@@ -77,6 +81,41 @@ def test_twin_labels_without_imagery_left_out_are_noticed(tmp_path: Path, monkey
     assert "count as missed" not in card["measured_on"]
     with pytest.raises(AssertionError):
         assert_equal(card, found)
+
+
+def assert_what_is_written_is_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The weights that are measured are those of the file: rounded, as a user gets them."""
+    measured = {}
+
+    def measure(model: Model, *rest: Any, **more: Any) -> Any:
+        measured.update(model.network.state_dict())
+        return kept.measure(model, *rest, **more)
+
+    monkeypatch.setattr("landseg.train.measure", measure)
+    result = train(folder, folder / "images", folder / "labels", "--classes", folder / "classes.toml")
+    assert result.exit_code == 0, result.output
+    stored = load_model(folder / "m.safetensors").network.state_dict()
+    assert measured and all(torch.equal(stored[name], tensor) for name, tensor in measured.items())
+
+
+def test_what_is_written_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scenes(tmp_path)
+    assert_what_is_written_is_measured(tmp_path, monkeypatch)
+
+
+def test_twin_weights_before_they_were_rounded_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_scenes(tmp_path)
+    save = bundle.save_model
+
+    def kept_in_full(path: Path, network: Any, card: Any, **more: Any) -> Any:
+        full.append(network)
+        return save(path, network, card, **more)
+
+    full: list[Any] = []
+    monkeypatch.setattr("landseg.train.save_model", kept_in_full)
+    monkeypatch.setattr("landseg.train.load_model", lambda path: Model(full[0], read_card(path), path, ""))
+    with pytest.raises(AssertionError):
+        assert_what_is_written_is_measured(tmp_path, monkeypatch)
 
 
 def test_polygons_without_imagery_count_alike(tmp_path: Path) -> None:
