@@ -261,6 +261,20 @@ def test_scenes_that_share_a_polygon_agree_on_it(scene: Path, tmp_path: Path, wr
     assert known["kept"].any() and not (known["kept"] & known["learned"]).any()
 
 
+def test_files_that_lack_classes_hint_at_polygons(scene: Path, tmp_path: Path, write_raster: Any) -> None:
+    boxes = [("a", 0, 0, 20, 20), ("a", 200, 0, 220, 20), *(("b", 40 * n, 90, 40 * n + 20, 110) for n in range(3))]
+    pixels = np.random.default_rng(4).integers(1, 255, (1, 60, 330), np.uint8)
+    below = write_raster(pixels, "below.tif", transform=HALF_METRE @ HALF_METRE.translation(0, 80))
+    table = ClassMap.from_json([{"value": 1, "name": "a"}, {"value": 2, "name": "b"}])
+    options = LabelOptions(table, vector=written(tmp_path, boxes), field="kind")
+    scenes = open_items([Item(scene), Item(below)], options)[0]
+    notes = "\n".join(split(scenes, SplitOptions(), classes=("a", "b")).notes)
+    assert "no kept pixel is" in notes and "--split polygon splits these" in notes
+    found = split(scenes, SplitOptions(by="polygon"), classes=("a", "b"))
+    assert_both(found)
+    assert "--split polygon" not in "\n".join(found.notes)
+
+
 def test_numbers_of_polygons(tmp_path: Path) -> None:
     labels = PolygonLabels(written(tmp_path, [("a", 0, 0, 4, 4), ("b", 2, 0, 8, 4), ("a", 20, 0, 24, 4)]), "kind")
     grid = Grid(UTM, HALF_METRE, 10, 4)

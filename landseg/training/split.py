@@ -148,7 +148,12 @@ def split(
     _refuse_empty(learned[1], kept[1], options)
     notes += leaks(ordered, parts, digests, alike, by_area=options.by in ("aoi", "polygon"), grouped_by=options.group)
     if drawn is None:  # else it is said already
-        notes += missing_classes(learned[1], kept[1], classes)
+        missing = missing_classes(learned[1], kept[1], classes)
+        if missing and options.by == "file" and few_polygons(ordered) is not None:
+            missing.append(
+                "the labels are few polygons: --split polygon splits these, and has more classes on both sides"
+            )
+        notes += missing
     notes += _about_way(options, blocks, learned[1], kept[1])
     learned_px, kept_px = (tuple(side[1][: len(classes)].tolist()) for side in (learned, kept))
     polygons = None if drawn is None else (drawn.learned, drawn.kept)
