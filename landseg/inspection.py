@@ -40,7 +40,11 @@ from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, fitted, pick
 from landseg.report.thumbnail import EMPTY
 from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.training.files import Item, find_images, pair, scene_names
+from landseg.training.plain import PlainData
+from landseg.training.refused import refusal
 from landseg.training.split import Split, SplitOptions, split
+
+_POLYGONS = ("learned_polygons", "kept_polygons")
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
             findings.append(Finding("unreadable", str(error)))
     if not files:
         raise TrainingError(f"none of the {len(items)} images can be read; the first: {findings[-len(items)].text}")
+    findings[:0] = _refusal(images, labels, items, options)
     values = sorted({value for one in files for value in one.values})
     meaning = understood(values, table, drawn, legend, ignore=options.ignore)
     classes, left_out = _shares(files, meaning), LeftOut()
@@ -170,6 +175,26 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     if options.sheet is not None:
         _draw(files, classes, meaning, options.sheet, parts, edge=cell_edge(len(shown)))
     return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet, left_out)
+
+
+def _refusal(
+    images: Sequence[str], labels: str | None, items: Sequence[Item], options: InspectOptions
+) -> list[Finding]:
+    """Why a training run would refuse images and labels, by the checks that it makes; of images alone, nothing."""
+    if labels is None and not any(item.labels for item in items):
+        return []
+    named = PlainData(
+        tuple(images),
+        None if labels is None else (labels,),
+        classes=options.classes,
+        ignore=options.ignore,
+        class_field=options.class_field,
+        background=options.background,
+        label_colors=options.label_colors,
+        buffer_m=options.buffer_m,
+    )
+    reason = refusal(named, stored_values=options.stored_values)
+    return [] if reason is None else [Finding("refused", f"train refuses these as they are: {reason}")]
 
 
 def _colors(table: ClassMap | None, labels: str | None) -> Colors:
@@ -332,6 +357,8 @@ def _draw(
 def _split_json(parts: Split, classes: Sequence[ClassShare]) -> dict[str, Any]:
     names = [one.name for one in classes]
     return {
+        "by": parts.by,
+        **({} if parts.polygons is None else dict(zip(_POLYGONS, parts.polygons, strict=True))),
         "kept_share": parts.share,
         "learned": [scene.name for scene in parts.learned],
         "kept": [scene.name for scene in parts.kept],

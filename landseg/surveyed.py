@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.labels import PolygonLabels
 from landseg.geo.labelvalues import LabelValues, Meaning
 from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.pixelareas import PixelAreas
@@ -272,6 +273,13 @@ class SurveyedScene(Scene):
     @property
     def grid(self) -> Grid | None:
         return self._found.grid
+
+    @property
+    def drawn(self) -> PolygonLabels | None:
+        labels = self._open_labels(self._found.grid)
+        assert labels is not None, "only labelled images are split"
+        labels.close()
+        return labels.drawn
 
     def read(self, rect: Rect) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]:
         with FileSource(self._found.path) as source:

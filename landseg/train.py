@@ -167,7 +167,8 @@ def train(
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         stored = bool(recipe.sampling.stored_values)
-        figures = _measured(Model(network, card, output, ""), opened, made, folder / KEPT, stored_values=stored)
+        written = replace(load_model(output), card=card)  # as predict reads it: its weights are rounded to 16 bits
+        figures = _measured(written, opened, made, folder / KEPT, stored_values=stored)
         if (warning := worse_than_commonest(figures)) is not None:
             report(f"warning: {warning}")
         save_model(output, network, replace(card, metrics=figures), overwrite=True)
@@ -263,7 +264,9 @@ def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Ca
             raise
         for note in made.notes:
             report(f"note: {note}")
-        share = f"{100 * made.share:.0f} % of the labelled pixels, split by {recipe.split.by}"
+        share = f"{100 * made.share:.0f} % of the labelled pixels, split by {made.by}"
+        if made.polygons is not None:
+            share += f": {made.polygons[1]} of {sum(made.polygons)} polygons"
         report(f"{_scenes(len(made.learned))} to learn from, {len(made.kept)} kept out ({share})")
         return _Parts(made.learned, made.kept, f"{_scenes(len(made.kept))} kept out of training: {share}")
     for pattern in keep_out:
@@ -300,6 +303,6 @@ def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
         **recipe.options,
     )
     if recipe.init is not None:
-        for line in transferred(load_model(recipe.init), network, card=recipe).sentences():
+        for line in transferred(load_model(recipe.init), network, card=recipe, said=recipe.map_classes).sentences():
             report(line)
     return network

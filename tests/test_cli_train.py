@@ -173,6 +173,23 @@ def test_going_on_from_a_model_of_other_classes(data: Path) -> None:
     assert card.training is not None and card.training.started_from == "m.safetensors"
 
 
+def test_going_on_from_classes_by_another_name(data: Path) -> None:
+    named = (data / "images", data / "labels", "--classes")
+    assert train(data, *named, data / "classes.toml").exit_code == 0
+    rows = '[[classes]]\nvalue = 6\nname = "{}"\n[[classes]]\nvalue = 4\nname = "{}"\n'
+    (data / "others.toml").write_text(rows.format("Brights", "soot"))
+    more = (data / "others.toml", "--init", data / "m.safetensors", "--map-classes", "dark=soot")
+    result = train(data, *named, *more, output="n.safetensors")
+    assert card_of(result, data, "n.safetensors")
+    assert "classes looked for: Brights, soot; the model has bright, dark" in result.stderr
+    assert (
+        "classes taken: Brights (the model's bright, in another spelling or number), soot (the model's dark, as you "
+        "said)\n" in result.stderr
+    )
+    recipe = read_recipe(data / "n.run/train.toml")
+    assert recipe.map_classes == {"dark": "soot"}
+
+
 def test_options_stand_in_a_file_and_give_way_to_those_of_the_command(data: Path) -> None:
     (data / "my.toml").write_text(
         '[about]\nlicence = "CC0-1.0"\n[fit]\nminutes = 90\noptimizer = "sgd"\nlearning_rate = 0.5\n'
