@@ -171,7 +171,7 @@ class Engine:
         return read
 
     def run(self, batch: list[Viewed]) -> NDArray[np.float32]:
-        """Return logits (N, K, h, w) of windows of one shape, of the mean over their views where they have several."""
+        """Return logits (N, K, h, w) of windows of one shape: of the mean, where they have several views."""
         return self.views.run(self.runner.run, batch)
 
     def collect(

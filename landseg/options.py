@@ -99,8 +99,8 @@ class Options:
         check_tta(str(made.tta))
         if made.engine == "stream" and made.tta != "none":
             raise PlanError(
-                f"--tta {made.tta} takes the mean over mirrored views of the whole raster, which rows that stream from "
-                "top to bottom cannot give: use --engine auto or windows, or leave out --tta"
+                f"--tta {made.tta} takes the mean over mirrored views of the whole raster, which rows that stream "
+                "from top to bottom cannot give: use --engine auto or windows, or leave out --tta"
             )
         if made.probs_dtype not in ("uint8", "float32"):
             raise OutputError(f"probabilities in {made.probs_dtype!r}: expected uint8 or float32")
