@@ -8,6 +8,7 @@ from typing import Any
 
 from landseg.geo.grid import Rect
 from landseg.tiling.costs import MIB
+from landseg.tiling.named import VIEWS
 from landseg.tiling.progress import duration
 
 
@@ -26,7 +27,7 @@ class Prediction:
         batch: windows for one call of the network.
         pixels: of the output.
         seconds: of the whole run; of a dry run the estimate.
-        overlap_cost: pixels computed over pixels kept.
+        overlap_cost: pixels computed over pixels kept, in each view of `tta`.
         disagreement: share of sampled pixels whose class differs from that of a longer halo (`disagreement_note` says
             which); None where none was measured.
         disagreement_interval: (low, high): the 95 % interval of that share over all pixels with data.
@@ -44,6 +45,7 @@ class Prediction:
         warnings: what the log said of the raster: an alpha band that is none, pixels of a size that the model is not
             for.
         limitations: where the model's card says that it will fail, of a raster that it is not for; else None.
+        tta: the test-time augmentation: "none", "flips" or "d4".
     """
 
     output: Path
@@ -71,6 +73,7 @@ class Prediction:
     scaling: str | None = None
     warnings: tuple[str, ...] = ()
     limitations: str | None = None
+    tta: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
@@ -97,6 +100,8 @@ class Prediction:
             f"overlap       {self.overlap_cost:.2f} pixels computed for each that is kept",
             f"network       {self.precision}, {self.device}, {self.engine}",
         ]
+        if (views := VIEWS[self.tta]) > 1:
+            plan.append(f"tta           {self.tta}: the mean of {views} views of the raster, {views} times the work")
         if self.precision_note:
             plan.append(f"precision     {self.precision_note}")
         if self.scaling:

@@ -58,7 +58,10 @@ class Lazy:
         if self._engine is None:
             from landseg.engine import Engine
 
-            self._engine = Engine(self.model.load(), device=self._options.device, precision=self._options.precision)
+            options = self._options
+            self._engine = Engine(
+                self.model.load(), device=options.device, precision=options.precision, tta=options.tta
+            )
         return self._engine
 
 
@@ -245,6 +248,7 @@ class Run:
             "aoi": None if aoi is None else _aoi_identity(aoi),
             "outputs": {layer.name: layer.dtype for layer in self._layers()},
             **({"stored_values": True} if options.stored_values else {}),
+            **({"tta": options.tta} if options.tta != "none" else {}),
         }
 
     def _tags(self, engine: Engine) -> dict[str, str]:
@@ -277,6 +281,8 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
         "windows": str(made.windows),
         "overlap_cost": f"{made.overlap_cost:.6f}",
     }
+    if made.tta != "none":
+        tags["tta"] = made.tta
     if made.scaling:
         tags["scaling"] = made.scaling
     if made.warnings:
@@ -293,7 +299,7 @@ def _facts(tags: dict[str, str]) -> dict[str, Any]:
     """What `_plan_tags` and `Run._tags` left; nothing that is missing there or was changed by hand."""
     kinds: dict[str, Callable[[str], Any]] = {
         **dict.fromkeys(
-            ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling"), str
+            ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling", "tta"), str
         ),
         **dict.fromkeys(("halo", "batch", "windows"), int),
         "overlap_cost": float,
@@ -322,7 +328,7 @@ def _command(sources: list[str], model: NamedModel, options: Options, precision:
     words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
     standard = Options()
-    for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):
+    for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "tta", "aoi"):
         value = precision if name == "precision" else getattr(options, name)
         if value != getattr(standard, name):
             text = ",".join(map(str, value)) if name == "bands" else label(str(value))

@@ -52,6 +52,7 @@ class Verification:
         pixels: compared.
         precision: of both.
         warnings: what the log said of the raster: see `Prediction`.
+        tta: test-time augmentation of both.
     """
 
     max_abs_diff: float
@@ -68,6 +69,7 @@ class Verification:
     halo: int = 0
     windows: int = 1
     warnings: tuple[str, ...] = ()
+    tta: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """The comparison in JSON values."""
@@ -80,6 +82,7 @@ class Verification:
         return [
             f"crop          {height} x {width} px from row {top_}, column {left}",
             f"{what:<13} {self.windows} of {self.window[0]} x {self.window[1]} px, halo {self.halo}, {self.mode}",
+            *([] if self.tta == "none" else [f"tta           {self.tta}, of the crop, on both sides"]),
             f"max |dlogit|  {self.max_abs_diff:.3g}, {self.relative_diff:.1g} of the largest ({self.precision})",
             f"classes       {self.class_disagreement:.4%} of {self.pixels} pixels differ, {self.ties:.4%} at ties",
             f"tiled against whole image: {self.verdict}",
@@ -112,7 +115,7 @@ def verify(
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
         **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
-            memory, stack.
+            memory, stack, tta.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
@@ -131,7 +134,7 @@ def verify(
         from landseg.engine import Engine, refuse_too_large
 
         tell(matched)
-        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision)
+        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision, tta=wanted.tta)
         shape = matched.network.grid.shape
         window = _window(engine, wanted)
         length = _lengths(window, engine, size)
@@ -184,7 +187,7 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
     tiled = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
     made = _verdict(tiled, whole, crop, engine.runner.precision, mode=tiling.mode)
     windows, halo = tiling.windows, max(tiling.windows.halo)
-    return replace(made, window=windows.largest, halo=halo, windows=len(windows))
+    return replace(made, window=windows.largest, halo=halo, windows=len(windows), tta=options.tta)
 
 
 def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
