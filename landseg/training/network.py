@@ -44,7 +44,7 @@ class NetworkChoice:
         arch = self.arch or recipe.arch
         if is_fitted(arch):  # another network's encoder, its weights and what it went on from are none of this one's
             if arch != recipe.arch:
-                recipe = replace(recipe, encoder_weights=None, init=None)
+                recipe = replace(recipe, encoder_weights=None, init=None, map_classes={})
             encoder = self.encoder or NO_ENCODER
         else:
             encoder = self.encoder or recipe.encoder

@@ -16,7 +16,10 @@ from landseg.training.typed import shown
 
 _BUDGETS = ("minutes", "steps", "epochs")
 _OF_STEPS: dict[str, dict[str, str]] = {
-    "model": {"encoder": "--encoder", "encoder_weights": "--encoder-weights", "init": "--init"},
+    "model": {
+        "encoder": "--encoder", "encoder_weights": "--encoder-weights",
+        "init": "--init", "map_classes": "--map-classes",
+    },
     "fit": {
         "minutes": "--time-budget", "epochs": "--epochs", "steps": "--steps", "learning_rate": "--learning-rate",
     },
@@ -26,6 +29,7 @@ _OF_STEPS: dict[str, dict[str, str]] = {
 """What only a network that learns in steps takes, by section and key."""
 _SECTIONS_OF_STEPS = ("fit", "augment", "loss", "coarse")
 _OF_EVERY_FIT = ("seed",)
+_OF_INIT = ("init", "map_classes")
 
 
 @dataclass(frozen=True)
@@ -33,7 +37,7 @@ class Settings:
     """Entries by section; None stands for what was not said.
 
     Attributes:
-        model: arch, encoder, encoder_weights and init.
+        model: arch, encoder, encoder_weights, init and map_classes.
         options: of the architecture.
         fit, sampling, split, coarse: of these sections.
         more: texts SECTION.KEY=VALUE for any section.
@@ -81,7 +85,7 @@ class Settings:
         if self.coarse.get("table") is not None:  # it lies where the user is, whatever folder holds the data
             full["coarse"]["table"] = str(Path(self.coarse["table"]).absolute())
         recipe = recipe_of(full, folder, where=where)
-        said = {key: value for key, value in self.model.items() if value is not None and key != "init"}
+        said = {key: value for key, value in self.model.items() if value is not None and key not in _OF_INIT}
         return _split_for(NetworkChoice(**said, options=self.options).in_place_of(recipe))
 
     def _refuse_steps(self, table: Mapping[str, Any], data: PlainData) -> None:
@@ -124,8 +128,8 @@ class Settings:
         for name, said in {"fit": fit, "split": split, **others}.items():
             if said:
                 full[name] = {**_section(full, name), **said}
-        if self.model.get("init") is not None:
-            full["model"] = {**_section(full, "model", MODEL), "init": self.model["init"]}
+        if begin := {key: self.model[key] for key in _OF_INIT if self.model.get(key) is not None}:
+            full["model"] = {**_section(full, "model", MODEL), **begin}
         for text in self.more:
             place, equals, value = text.partition("=")
             section, dot, key = place.strip().partition(".")
