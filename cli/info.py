@@ -123,7 +123,8 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield f"{facts['name']}: {facts['description']}"
     yield _row("file", f"{facts['path']} ({facts['bytes'] / 1e6:.1f} MB, sha256 {facts['sha256'][:16]})")
     chosen = ", ".join(f"{name} {value}" for name, value in facts["options"].items())
-    yield _row("network", f"{facts['arch']} on {facts['encoder']}{f' ({chosen})' if chosen else ''}")
+    encoder = "" if facts["encoder"] == "none" else f" on {facts['encoder']}"
+    yield _row("network", f"{facts['arch']}{encoder}{f' ({chosen})' if chosen else ''}")
     yield _row("parameters", f"{facts['parameters']:,}")
     for band in facts["bands"]:
         formula = f"{band['name']}: ({'stored' if 'scale' in band else 'value'} - {band['mean']:g}) / {band['std']:g}"

@@ -16,7 +16,10 @@ from landseg.models.card import Card, Field, Metrics
 from landseg.models.forest import PixelForest
 from landseg.tiling.progress import duration
 from landseg.tiling.receptive import receptive_field
+from landseg.training.augment import AugmentOptions
 from landseg.training.forest import grow
+from landseg.training.objective import LossOptions
+from landseg.training.options import FitOptions
 from landseg.training.pixels import PixelData
 from landseg.training.recipe import Recipe
 
@@ -50,6 +53,10 @@ def as_model(
         RasterError: a scene cannot be read.
     """
     started = time.monotonic()
+    if (replace(recipe.fit, seed=0), recipe.augment, recipe.loss) != (FitOptions(), AugmentOptions(), LossOptions()):
+        report(
+            "note: [fit], [augment] and [loss] are for networks that learn in steps: a pixel forest takes the seed"
+        )
     grown, pixels = grow(data, network, seed=recipe.fit.seed)
     forest = grown.forest
     seconds = max(1, round(time.monotonic() - started))

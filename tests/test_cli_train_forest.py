@@ -130,6 +130,18 @@ def test_a_recipe_needs_no_encoder(scenes: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_a_recipe_for_steps_is_taken_with_a_word_and_coarse_labels_are_refused(scenes: Path) -> None:
+    named = (scenes / "images", scenes / "labels", "--classes", scenes / "classes.toml")
+    assert train(scenes, *named).exit_code == 0
+    result = landseg("train", scenes / "m.run/train.toml", "-o", scenes / "n.safetensors", *FOREST)
+    assert result.exit_code == 0, result.output
+    assert "[fit], [augment] and [loss] are for networks that learn in steps" in result.stderr
+    text = (scenes / "m.run/train.toml").read_text().replace("[[sources]]", '[[sources]]\ncoarse = ["c.tif"]')
+    (scenes / "coarse.toml").write_text(text)
+    result = landseg("train", scenes / "coarse.toml", "-o", scenes / "o.safetensors", *FOREST)
+    assert result.exit_code == 1 and "does not learn from coarse labels" in result.stderr
+
+
 def test_no_network_goes_on_from_a_forest(scenes: Path) -> None:
     named = (scenes / "images", scenes / "labels", "--classes", scenes / "classes.toml")
     assert fit(scenes, *named[1:]).exit_code == 0

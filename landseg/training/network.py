@@ -73,6 +73,8 @@ class NetworkChoice:
 def _kept(recipe: Recipe, arch: str, encoder: str) -> Mapping[str, Any]:
     """The recipe's options where they are of the same network; what is left out is said."""
     check_names(arch, encoder)
+    if is_fitted(arch) and arch != recipe.arch:
+        return {}
     if not recipe.options or (arch == recipe.arch and _same_options(arch, encoder, recipe.encoder)):
         return recipe.options
     _log.info(
@@ -118,6 +120,8 @@ def check_network(recipe: Recipe) -> None:
             raise ModelError(f"{recipe.arch} on {recipe.encoder} has no option {name}; it takes {known}")
         _check_type(name, value, defaults[name])
     weights = recipe.encoder_weights
+    if is_fitted(recipe.arch) and any(source.coarse for source in recipe.sources):
+        raise ModelError(f"{recipe.arch} does not learn from coarse labels: leave them out, or take another network")
     if is_fitted(recipe.arch) and (weights is not None or recipe.init is not None):
         what = f"the encoder weights {weights}" if recipe.init is None else f"the model {recipe.init}"
         raise ModelError(f"{recipe.arch} is fitted at once and does not go on from {what}: leave that out")
