@@ -39,6 +39,7 @@ def test_a_forest_is_fitted_measured_and_predicts_the_same_by_either_engine(scen
     figures = json.loads(result.stdout)["metrics"]["overall"]
     assert figures["mean_iou"] > 0.9
     assert "pixel_classifier_mean_iou" not in figures  # it is one itself
+    assert "network       pixel-forest (trees" in landseg("info", scenes / "m.safetensors").stdout
     card = read_card(scenes / "m.safetensors")
     assert (card.arch, card.encoder, card.receptive_field.size) == ("pixel-forest", "none", 5)
     assert card.metrics is not None and card.metrics.overall["mean_iou"] == pytest.approx(figures["mean_iou"])
