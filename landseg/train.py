@@ -240,8 +240,8 @@ def worse_than_commonest(metrics: Metrics) -> str | None:
         return None
     return (
         f"the model has not learned what one needs: on what was kept out {accuracy:.1%} of the pixels are right, and "
-        f"{commonest:.1%} would be if all were of the commonest class; label more or train longer, and look at the labels "
-        "(landseg data --sheet)"
+        f"{commonest:.1%} would be if all were of the commonest class; label more or train longer, and look at the "
+        "labels (landseg data --sheet)"
     )
 
 

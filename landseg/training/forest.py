@@ -18,7 +18,8 @@ from landseg.training.pixels import PixelData, Pixels, draw_pixels
 
 PIXELS = 200_000
 """Labelled pixels that a forest is grown on, at most."""
-_FEWEST = 3  # pixels of a leaf
+_FEWEST = 3  # pixels of a leaf, and of many pixels more: fewer fit the polygons that were learned, not others
+_LEAF, _RARE = 400, 10  # parts of all pixels, and of the rarest class's
 _EVENNESS = 0.75  # 0: classes weigh as their labelled pixels, 1: all the same; on unseen scenes more was better
 
 
@@ -36,11 +37,17 @@ def grow(data: PixelData, like: PixelForest, *, most: int = PIXELS, seed: int = 
         RasterError: a scene cannot be read.
     """
     pixels = draw_pixels(data, like.features, most=most, seed=seed)
-    grown = _classifier(like, seed).fit(pixels.features, pixels.target, sample_weight=weights(pixels))
+    grown = _classifier(like, seed, _leaf(pixels)).fit(pixels.features, pixels.target, sample_weight=weights(pixels))
     return planted(grown.estimators_, grown.classes_, like), pixels
 
 
-def _classifier(like: PixelForest, seed: int) -> Any:
+def _leaf(pixels: Pixels) -> int:
+    """The fewest pixels of a leaf."""
+    counts = np.bincount(pixels.target)
+    return max(_FEWEST, min(len(pixels.target) // _LEAF, int(counts[counts > 0].min()) // _RARE))
+
+
+def _classifier(like: PixelForest, seed: int, leaf: int) -> Any:
     from sklearn.ensemble import ExtraTreesClassifier  # takes a second
 
     forest = like.forest
@@ -48,7 +55,7 @@ def _classifier(like: PixelForest, seed: int) -> Any:
         forest.trees,
         max_leaf_nodes=max(2, forest.leaves),
         max_depth=forest.depth,
-        min_samples_leaf=_FEWEST,
+        min_samples_leaf=leaf,
         max_features="sqrt",
         random_state=seed,
         n_jobs=torch.get_num_threads(),
