@@ -42,6 +42,9 @@ class Prediction:
         dry_run: True where nothing was written.
         skipped: True where the output was finished before.
         scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
+        warnings: what the log said of the raster: an alpha band that is none, pixels of a size that the model is not
+            for.
+        limitations: where the model's card says that it will fail, of a raster that it is not for; else None.
         tta: the test-time augmentation: "none", "flips" or "d4".
     """
 
@@ -68,13 +71,15 @@ class Prediction:
     dry_run: bool = False
     skipped: bool = False
     scaling: str | None = None
+    warnings: tuple[str, ...] = ()
+    limitations: str | None = None
     tta: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
-        values["window"] = list(self.window)
+        values["window"], values["warnings"] = list(self.window), list(self.warnings)
         if self.disagreement_interval is not None:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
@@ -101,6 +106,8 @@ class Prediction:
             plan.append(f"precision     {self.precision_note}")
         if self.scaling:
             plan.append(f"scaling       {self.scaling}")
+        if self.limitations:
+            plan.append(f"model fails   {self.limitations}")
         if self.disagreement_note:
             plan.append(f"disagreement  {self.disagreement_note}")
         if self.dry_run:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
-from landseg.inputs import Matched, match
+from landseg.inputs import Matched, match, tell
 from landseg.models.named import named_model
 from landseg.options import Options
 from landseg.tiling.encode import top
@@ -51,6 +51,7 @@ class Verification:
         windows: their number.
         pixels: compared.
         precision: of both.
+        warnings: what the log said of the raster: see `Prediction`.
         tta: test-time augmentation of both.
     """
 
@@ -67,11 +68,12 @@ class Verification:
     window: tuple[int, int] = (0, 0)
     halo: int = 0
     windows: int = 1
+    warnings: tuple[str, ...] = ()
     tta: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """The comparison in JSON values."""
-        return {**asdict(self), "crop": list(self.crop), "window": list(self.window)}
+        return {**asdict(self), "crop": list(self.crop), "window": list(self.window), "warnings": list(self.warnings)}
 
     def lines(self) -> list[str]:
         """The comparison in words."""
@@ -131,6 +133,7 @@ def verify(
     ) as matched:
         from landseg.engine import Engine, refuse_too_large
 
+        tell(matched)
         engine = Engine(named.load(), device=wanted.device, precision=wanted.precision, tta=wanted.tta)
         shape = matched.network.grid.shape
         window = _window(engine, wanted)
@@ -138,7 +141,8 @@ def verify(
         height, width = min(length[0], shape[0]), min(length[1], shape[1])
         crop = Rect((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
         refuse_too_large((height, width), engine.costs(matched, wanted))
-        return _compare(engine, matched, crop, Options.of(**{**vars(wanted), "window": window}), wanted)
+        made = _compare(engine, matched, crop, Options.of(**{**vars(wanted), "window": window}), wanted)
+        return replace(made, warnings=matched.warnings)
 
 
 def _window(engine: Engine, options: Options) -> tuple[int, int]:

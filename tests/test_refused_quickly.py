@@ -110,6 +110,12 @@ def test_wrong_usage_is_quick_too(folder: Path) -> None:
     assert [(code, heavy) for code, _, heavy in tried(commands, folder)] == [(2, [])] * 3
 
 
+def test_a_look_at_data_imports_nothing_heavy(folder: Path) -> None:
+    """Also where it asks what training would refuse."""
+    ((code, said, heavy),) = tried([["data", "scene.tif", "scene_labels.tif"]], folder)
+    assert (code, heavy) == (0, []), said
+
+
 def test_twin_a_run_that_can_begin_imports_it(folder: Path) -> None:
     ((code, said, heavy),) = tried([["predict", "scene.tif", "-o", "o.tif", "--dry-run"]], folder)
     assert code == 0 and "torch" in heavy, said
