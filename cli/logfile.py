@@ -73,7 +73,7 @@ def check_log(path: Path) -> None:
         with open(path, "rb") as file:
             start = file.read(20)
         if start and not _OURS.match(start):
-            raise OutputError(f"--log {path} exists and is no log of landseg's: choose another name, nothing was written")
+            raise OutputError(f"--log {path} exists and is no log of landseg's: choose another name")
 
 
 def refuse_named(path: Path, named: Iterable[str | Path]) -> None:

@@ -36,6 +36,8 @@ def command(
     ] = False,
     buffer: options.Buffer = None,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Burn polygons onto a grid, as a class raster: a pixel is of the last polygon that covers its centre."""
@@ -64,6 +66,7 @@ def command(
                 overwrite=overwrite,
                 buffer_m=buffer,
                 crs_units=crs_units,
+                quiet=quiet,
             ),
         )
     console.show(summary.to_json(), as_json=as_json, text=summary.lines())

@@ -43,7 +43,11 @@ Read = Callable[[Piece], tuple[Tensor | None, NDArray[np.bool_]]]
 class Engine:
     """A loaded model, ready for any number of rasters."""
 
-    def __init__(self, model: Model, *, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(
+        self, model: Model, *, device: str = "auto", precision: str = "auto", threads: int | None = None
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         card = model.card
         self.model = model
         self.field: ReceptiveField = receptive_field(model.network)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
-from landseg.geo.sidecars import qml_path, qml_text
+from landseg.geo.sidecars import beside, qml_path, qml_text
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
@@ -33,6 +34,7 @@ from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.replacement import settle
 from landseg.tiling.encode import Encoder
+from landseg.tiling.progress import Progress
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.formats import vector_format
 from landseg.vector.place import check_way
@@ -54,10 +56,14 @@ class Lazy:
 
     def get(self) -> Engine:
         """The engine, built at the first call."""
+        wanted = self._options
         if self._engine is None:
             from landseg.engine import Engine
 
-            self._engine = Engine(self.model.load(), device=self._options.device, precision=self._options.precision)
+            model = self.model.load()
+            self._engine = Engine(model, device=wanted.device, precision=wanted.precision, threads=wanted.threads)
+        if wanted.threads is not None:  # a resumed run may have set those of its start
+            self._engine.runner.threads = wanted.threads
         return self._engine
 
 
@@ -71,6 +77,7 @@ class Run:
     options: Options
     folders: tuple[Path, ...] = ()  # that a real run would make first
     others: tuple[Path, ...] = ()  # that further runs will read
+    name: str | None = None  # of one run of several, for its progress
 
     def result(self) -> Prediction:
         """Everything from opening to renaming."""
@@ -102,7 +109,7 @@ class Run:
 
             engine = self.engine.get()
             walk = choose_walk(engine, matched, options, region)
-            plan = replace(walk.planned(self.output, disk_bytes(self._layers(), grid)), scaling=matched.scaling)
+            plan = self._facts(walk.planned(self.output, disk_bytes(self._layers(), grid)), matched)
             if options.dry_run:
                 return replace(plan, seconds=max(0.001, round(walk.seconds(), 3)), dry_run=True)
             made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature, inputs=inputs)
@@ -139,22 +146,37 @@ class Run:
                 walk = walk_again(engine, matched, options, region, noted)
             else:
                 outputs.note("plan", walk.note())
-            made = replace(walk.planned(self.output, 0), scaling=matched.scaling)
+            made = self._facts(walk.planned(self.output, 0), matched)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
             card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
             encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
-            walk.run(outputs, aoi=aoi, encode=encoder.encode)
+            shown = partial(Progress, quiet=options.quiet, name=self.name)
+            walk.run(outputs, aoi=aoi, encode=encoder.encode, shown=shown)
             made = walk.measured(made, outputs)
             self._further(outputs, matched, engine)
-            outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
-        return made
+            placed = outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
+        return replace(made, sidecars=tuple(path for path in placed if path not in made.files))
+
+    def _facts(self, plan: Prediction, matched: Matched) -> Prediction:
+        """A plan with what is known of the rasters that it is for."""
+        return replace(plan, scaling=matched.scaling, sources=tuple(map(label, self.sources)))
 
     def _skipped(self, region: Rect) -> Prediction:
         """The facts of a run that was finished before, as far as its output tells."""
         files = (*(layer.path for layer in self._layers()), *self._extras())
         check_finished(files)
         facts = _facts(read_tags(self.output))
-        return Prediction(self.output, files=files, pixels=region.area, skipped=True, **facts)
+        targets: list[Layer | Path] = [*self._layers(), *self._extras()]
+        near = dict.fromkeys(path for target in targets for path in beside(target) if path.exists())
+        return Prediction(
+            self.output,
+            files=files,
+            pixels=region.area,
+            skipped=True,
+            sources=tuple(map(label, self.sources)),
+            sidecars=tuple(near),
+            **facts,
+        )
 
     def _further(self, outputs: Outputs, matched: Matched, engine: Engine) -> None:
         """Polygons and preview, from the finished class raster."""

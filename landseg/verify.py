@@ -110,7 +110,7 @@ def verify(
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
         **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
-            memory, stack.
+            threads, memory, stack.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
@@ -128,7 +128,7 @@ def verify(
     ) as matched:
         from landseg.engine import Engine, refuse_too_large
 
-        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision)
+        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision, threads=wanted.threads)
         shape = matched.network.grid.shape
         window = _window(engine, wanted)
         length = _lengths(window, engine, size)

@@ -27,7 +27,7 @@ from landseg.rowwalk import RowWalk, against_rows, plan_rows
 from landseg.tiling.onepass import Encode
 from landseg.tiling.place import Cuts
 from landseg.tiling.plan import Tiling
-from landseg.tiling.progress import Progress
+from landseg.tiling.progress import Progress, Shown
 from landseg.tiling.sampling import Disagreement, Sample, disagreement
 from landseg.tiling.stitch import Piece
 from landseg.tiling.stream import stream
@@ -59,7 +59,7 @@ class Walk(Protocol):
         """The facts after the run, with the disagreement where exactness is not promised."""
         ...
 
-    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
+    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
         """Fill the outputs, from where an earlier run stopped."""
         ...
 
@@ -87,6 +87,12 @@ def choose_walk(engine: Engine, matched: Matched, options: Options, region: Rect
 
 def walk_again(engine: Engine, matched: Matched, options: Options, region: Rect, note: dict[str, Any]) -> Walk:
     """The walk that `note` describes, whatever memory is free now."""
+    if options.threads not in (None, note["threads"]):
+        _log.info(
+            "the run was started with %d threads and ends with the same bytes on as many: --threads %d is left aside",
+            note["threads"],
+            options.threads,
+        )
     engine.runner.threads = note["threads"]  # sums of floats depend on how they are shared out
     if note["engine"] == "windows":
         tiling = engine.replan(matched, region, note, options)
@@ -159,7 +165,7 @@ class WindowWalk:
         _log.info("disagreement: %s", found.sentence)
         return replace(made, **found.facts)
 
-    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
+    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
         engine, matched, tiling, region = self.engine, self.matched, self.tiling, self.region
         if tiling.mode == "blend":
             _log.info("%s", tiling.reason)
@@ -169,7 +175,7 @@ class WindowWalk:
         steps = (step for step in stitcher.steps(outputs.done) if step.kept)
         left = sum(piece.target.area for step in steps for piece in step.pieces)
         before = 0 if tiling.mode == "blend" else region.area - left
-        with Progress(region.area, done=before, quiet=self.options.quiet) as progress:
+        with shown(region.area, done=before) as progress:
             job = engine.job(matched, stitcher, options=self.options, batch=tiling.batch, aoi=aoi, encode=encode)
             job = replace(job, origin=(region.top, region.left), progress=progress.add)
             stream(job, outputs, done=outputs.done)

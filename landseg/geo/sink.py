@@ -210,16 +210,19 @@ class Outputs:
             empty_folder(folder)
         return folder / path.name
 
-    def finish(self, tags: Mapping[str, str] | None = None) -> None:
+    def finish(self, tags: Mapping[str, str] | None = None) -> list[Path]:
         """Writes the COGs and their sidecars, makes them durable and puts everything in place.
 
-        ``tags`` are added to those given at the start; they too must be the same when a run is resumed.
+        Returns every file that was put in place. ``tags`` are added to those given at the start; they too must be the
+        same when a run is resumed.
 
         Raises:
             OutputError: pixels are missing, or the disk is full; the work stays for a resume.
         """
-        publish(self.built(tags), resume=self._can_resume)
+        parts = self.built(tags)
+        publish(parts, resume=self._can_resume)
         self.published()
+        return [target for part in parts for _, target in part.moves]
 
     def built(self, tags: Mapping[str, str] | None = None) -> list[Part]:
         """Return the finished files, durable in their work folders, for one `publish` with those of others.

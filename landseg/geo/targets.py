@@ -56,7 +56,7 @@ def check_targets(
             raise OutputError(f"{file} is an input of this run: choose another output")
     for layer in layers:
         if layer.path.suffix.lower() not in _SUFFIXES:
-            raise OutputError(f"{layer.path} will be a GeoTIFF: let its name end in .tif")
+            raise OutputError(f"{layer.path} will be a GeoTIFF: write {layer.path.with_suffix('.tif')}")
 
 
 def check_absent(layers: Sequence[Layer], extras: Sequence[Path]) -> None:
