@@ -45,6 +45,9 @@ def command(
         str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
     ] = None,
     stack: Stack = False,
+    sparse: Annotated[
+        bool, typer.Option("--sparse", help="One mosaic of rasters that are far apart, the gaps stored as nothing.")
+    ] = False,
     probs: Annotated[str | None, typer.Option("--probs", metavar="FILE", help="Class probabilities.")] = None,
     probs_dtype: Annotated[str, typer.Option("--probs-dtype", help="uint8 (steps of 1/255) or float32.")] = "uint8",
     confidence: Annotated[
@@ -114,6 +117,7 @@ def command(
             finished=(lambda result, number, count: None) if lines is None else lines.finished,
             bands=numbers(bands, "--bands", int),
             stack=stack,
+            sparse=sparse,
             probs=probs,
             probs_dtype=probs_dtype,
             confidence=confidence,

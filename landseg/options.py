@@ -49,6 +49,7 @@ class Options:
         overwrite: replace outputs that exist.
         dry_run: plan and estimate, write nothing.
         quiet: show no progress.
+        sparse: map a mosaic of which little is covered, computing and storing that alone; without, it is refused.
         stack: several sources are one raster with the bands of all, in their order, and no mosaic.
     """
 
@@ -77,6 +78,7 @@ class Options:
     dry_run: bool = False
     quiet: bool = False
     stack: bool = False
+    sparse: bool = False
 
     @classmethod
     def of(cls, **options: Any) -> Options:

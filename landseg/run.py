@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -20,9 +20,11 @@ from landseg.export import polygonize
 from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.borders import BORDERS, Borders
+from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
+from landseg.geo.scattered import refuse_scattered
 from landseg.geo.sidecars import beside, qml_path, qml_text
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
@@ -100,19 +102,32 @@ class Run:
             grid = matched.source.grid if aoi is None else matched.source.grid.crop(region)
             if (polygons := options.path("polygons")) is not None:
                 check_way(vector_format(polygons), grid)
+            if not options.sparse:
+                refuse_scattered(matched.source, region, self.output)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
                 return self._skipped(region)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
-            from landseg.walks import choose_walk
+            from landseg.parts import choose_walk
 
             engine = self.engine.get()
-            walk = choose_walk(engine, matched, options, region)
-            plan = self._facts(walk.planned(self.output, disk_bytes(self._layers(), grid)), matched)
+            parts = self._parts(matched, region)
+            walk = choose_walk(engine, matched, options, region, parts)
+            disk = disk_bytes(self._layers(), grid, _relative(parts, region))
+            plan = self._facts(walk.planned(self.output, disk), matched)
             if options.dry_run:
                 return replace(plan, seconds=max(0.001, round(walk.seconds(), 3)), dry_run=True)
-            made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature, inputs=inputs)
+            made = self._write(
+                walk,
+                matched,
+                aoi=aoi,
+                grid=grid,
+                region=region,
+                signature=signature,
+                inputs=inputs,
+                parts=_relative(parts, region),
+            )
         return replace(made, disk_mib=plan.disk_mib, seconds=round(time.perf_counter() - start, 3))
 
     def _write(
@@ -125,8 +140,9 @@ class Run:
         region: Rect,
         signature: dict[str, Any],
         inputs: list[Path],
+        parts: list[Rect] | None,
     ) -> Prediction:
-        from landseg.walks import walk_again
+        from landseg.parts import walk_again
 
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
@@ -139,6 +155,7 @@ class Run:
             overwrite=options.overwrite,
             extras={extra: self._goes_with(extra) for extra in extras},
             inputs=inputs,
+            parts=parts,
         )
         with outputs:
             noted = outputs.notes.get("plan")
@@ -156,6 +173,15 @@ class Run:
             self._further(outputs, matched, engine)
             placed = outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
         return replace(made, sidecars=tuple(path for path in placed if path not in made.files))
+
+    def _parts(self, matched: Matched, region: Rect) -> tuple[Rect, ...] | None:
+        """What of a region is computed, where only that may hold data; None: all of it, or no part may."""
+        extents = matched.source.extents() if self.options.sparse else None
+        if extents is None:
+            return None
+        field, factor = self.engine.get().field, matched.placement.factor
+        parts = parts_of(extents, region, reach=round((field.halo or 0) * factor))
+        return None if parts in ((region,), ()) else parts
 
     def _facts(self, plan: Prediction, matched: Matched) -> Prediction:
         """A plan with what is known of the rasters that it is for."""
@@ -263,6 +289,7 @@ class Run:
             "aoi": None if aoi is None else _aoi_identity(aoi),
             "outputs": {layer.name: layer.dtype for layer in self._layers()},
             **({"stored_values": True} if options.stored_values else {}),
+            **({"sparse": True} if options.sparse else {}),
         }
 
     def _tags(self, engine: Engine) -> dict[str, str]:
@@ -278,6 +305,11 @@ class Run:
             "command": _command(self.sources, self.engine.model, self.options, engine.runner.precision),
             **({} if card.temperature == 1 else {"temperature": repr(card.temperature)}),
         }
+
+
+def _relative(parts: Sequence[Rect] | None, region: Rect) -> list[Rect] | None:
+    """Parts of a region, counted from there."""
+    return None if parts is None else [part.relative_to(region) for part in parts]
 
 
 def _plan_tags(made: Prediction) -> dict[str, str]:
@@ -340,4 +372,5 @@ def _command(sources: list[str], model: NamedModel, options: Options, precision:
             text = "x".join(map(str, value)) if isinstance(value, tuple) and name == "window" else text
             words.append(f"--{name} {text}")
     words += ["--stored-values"] if options.stored_values else []
+    words += ["--sparse"] if options.sparse else []
     return " ".join(words)

@@ -121,6 +121,7 @@ class WindowWalk:
     region: Rect
     tiling: Tiling
     sample: Sample | None
+    mapped: Rect | None = None  # what the outputs hold, where that is more than the region
 
     def planned(self, output: Path, disk: int) -> Prediction:
         return planned(self.tiling, self.region, self.engine.runner, output, disk)
@@ -158,7 +159,7 @@ class WindowWalk:
         if noted is None:
             self.engine.runner.keep_memory(False)  # the windows that are compared with may be larger than the plan's
             with open_source(outputs.layer_reader("classes")) as source:
-                written = _Written(self.engine, self.matched, self.region, source)
+                written = _Written(self.engine, self.matched, self.region, source, self.mapped or self.region)
                 noted = disagreement(written, self.tiling.windows, self.sample).to_json()
             outputs.note("disagreement", noted)
         found = Disagreement.from_json(noted)
@@ -189,13 +190,14 @@ class _Written:
     matched: Matched
     region: Rect
     source: Source
+    mapped: Rect
 
     def valid(self, rect: Rect) -> NDArray[np.bool_]:
         """Return where the map holds data, of these pixels of the network's grid."""
         target = self._target(rect)
         if target is None:
             return np.zeros((0, 0), np.bool_)
-        return self.source.read(target.relative_to(self.region))[1]
+        return self.source.read(target.relative_to(self.mapped))[1]
 
     def changed(self, window: Window) -> NDArray[np.bool_]:
         """Return where the class is another than what the window gives under its core."""
@@ -205,7 +207,7 @@ class _Written:
         indices = self.engine.classes_of(self.matched, Piece(window, target))
         if indices is None:
             return np.zeros(target.shape, np.bool_)
-        values = self.source.read(target.relative_to(self.region))[0][0]
+        values = self.source.read(target.relative_to(self.mapped))[0][0]
         differs: NDArray[np.bool_] = values != self.engine.model.card.classes.to_values(indices)
         return differs
 

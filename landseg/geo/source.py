@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.bands import BandTable, band_table
+from landseg.geo.extents import Extents, within
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.raster import RasterFile
 from landseg.geo.resample import axis_taps, resample, work_dtype
@@ -88,6 +89,10 @@ class Source(ABC):
     def may_lack_data(self) -> bool:
         """Whether a pixel may be invalid; False where the raster has no way to say so."""
         return True
+
+    def extents(self) -> Extents | None:
+        """Return rectangles outside of which there is no data, as between members of a mosaic; None: unknown."""
+        return None
 
     def default_rgb(self) -> tuple[int, int, int] | None:
         """The 1-based bands of the whole raster that show true colour; None where it has fewer than three."""
@@ -192,6 +197,14 @@ class FileSource(Source):
         floats = np.dtype(self.dtype).kind == "f"
         declared = any(value is not None for value in self.bands.nodata)
         return floats or declared or bool(self._alpha) or self.file.info.masked != "none" or self.file.info.gaps
+
+    def extents(self) -> Extents | None:
+        found = {self.file.presence[number - 1] if self.file.presence else None for number in self.bands.numbers}
+        places = [None if presence is None else presence.extents() for presence in found]
+        known = [place for place in places if place is not None]
+        if len(known) < len(places):
+            return None
+        return within(np.concatenate(known), self.grid.rect)
 
     def _read(self, rect: Rect) -> Pixels:
         pixels, valid = self.read_masked(rect)
