@@ -18,6 +18,7 @@ from landseg.geo.sink import Outputs
 from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction
+from landseg.rowwalk import RowWalk
 from landseg.tiling.onepass import Encode
 from landseg.tiling.place import Cuts
 from landseg.tiling.progress import Progress, Shown
@@ -66,14 +67,13 @@ class PartsWalk:
         every = [walk.planned(output, disk) for walk in self.walks]
         first = max(every, key=lambda plan: (plan.mode == "blend", plan.pixels))
         pixels = sum(plan.pixels for plan in every)
-        computed = sum(plan.overlap_cost * plan.pixels for plan in every)
         share = 100 * pixels / self.region.area
         return replace(
             first,
             reason=f"{first.reason}; in {len(every)} part{'s' * (len(every) > 1)} with {share:.2g} % of the mosaic",
             windows=sum(plan.windows for plan in every),
             pixels=self.region.area,
-            overlap_cost=computed / pixels,
+            overlap_cost=sum(map(_computed, self.walks)) / pixels,
             memory_mib=max(plan.memory_mib for plan in every),
         )
 
@@ -85,9 +85,10 @@ class PartsWalk:
         return (), ()  # cuts are lines through the whole raster, and no part's are
 
     def seconds(self) -> float:
-        plans = [walk.planned(Path(), 0) for walk in self.walks]
-        computed = [plan.pixels * plan.overlap_cost for plan in plans]
-        return self.walks[0].seconds() * sum(computed) / computed[0]
+        largest = max(self.walks, key=_computed)
+        plan = largest.planned(Path(), 0)
+        rate = largest.seconds() / (plan.overlap_cost * plan.pixels)
+        return rate * sum(map(_computed, self.walks))
 
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
         """Return the facts with the disagreement of the largest part that is blended."""
@@ -109,6 +110,18 @@ class PartsWalk:
                     own.commit("whole")
                 else:
                     progress.add(part.area)
+
+
+def _computed(walk: Walk) -> float:
+    """Pixels of the source that are computed for a part: with what the network sees around it, which is not kept."""
+    if isinstance(walk, RowWalk):
+        rect = walk.matched.placement.to_network(walk.region)
+        reach, above = walk.engine.field.halo or 0, 2 * walk.plan.strip
+        rows = min(rect.bottom + reach, walk.matched.placement.network[0]) - max(0, rect.top - reach - above)
+        columns = min(rect.right + reach, walk.matched.placement.network[1]) - max(0, rect.left - reach)
+        return walk.plan.cost * rows * columns * walk.matched.placement.factor**2
+    plan = walk.planned(Path(), 0)
+    return plan.overlap_cost * plan.pixels
 
 
 @dataclass(frozen=True)

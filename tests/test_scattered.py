@@ -117,7 +117,8 @@ def assert_same_map(sources: Any, folder: Path, monkeypatch: pytest.MonkeyPatch,
     for name in layers:
         with rasterio.open(layers[name]) as one_file, rasterio.open(found[name]) as other:
             np.testing.assert_array_equal(one_file.read_masks(), other.read_masks())
-            np.testing.assert_array_equal(one_file.read(masked=True), other.read(masked=True))
+            pair = [file.read(masked=True).filled(0) for file in (one_file, other)]
+            np.testing.assert_allclose(*pair, rtol=1e-5, atol=1e-4 if name == "logits" else 0)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,8 @@ def test_twin_parts_in_the_wrong_place_are_caught(
 
 def test_only_the_parts_are_computed(tiles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = one(predict(tiles, tmp_path / "s.tif", model=MODEL, sparse=True, **QUICK))
-    assert made.overlap_cost * 3 * 1200 < 30_000 < SIZE[0] * SIZE[1]
+    held = 50 * 78 + 2 * 30 * 40
+    assert held < made.overlap_cost * held < SIZE[0] * SIZE[1] / 2
     plan = one(predict(tiles, tmp_path / "p.tif", model=MODEL, sparse=True, dry_run=True, **QUICK))
     with monkeypatch.context() as patch:
         patch.setattr(landseg.run, "refuse_scattered", lambda *_: None)

@@ -29,7 +29,8 @@ def within(extents: Extents, region: Rect) -> Extents:
     top, bottom = np.maximum(top, region.top), np.minimum(bottom, region.bottom)
     left, right = np.maximum(left, region.left), np.minimum(right, region.right)
     some = (bottom > top) & (right > left)
-    return np.stack([top, left, bottom, right], axis=1)[some]
+    inside: Extents = np.stack([top, left, bottom, right], axis=1)[some]
+    return inside
 
 
 def covered_pixels(extents: Extents) -> int:
@@ -38,7 +39,7 @@ def covered_pixels(extents: Extents) -> int:
     >>> covered_pixels(extents_of([Rect(0, 0, 4, 4), Rect(2, 2, 4, 4)]))
     28
     """
-    return round(shapely.union_all(_boxes(extents)).area)
+    return round(float(shapely.union_all(_boxes(extents)).area))
 
 
 def parts_of(extents: Extents, region: Rect, *, reach: int) -> tuple[Rect, ...]:
@@ -73,7 +74,8 @@ def _apart(extents: Extents) -> Extents:
 
 
 def _grown(extents: Extents, by: int) -> Extents:
-    return extents + np.array([-by, -by, by, by])
+    grown: Extents = extents + np.array([-by, -by, by, by], np.int64)
+    return grown
 
 
 def _cost(extents: Extents, reach: int) -> float:
