@@ -139,7 +139,7 @@ def describe_raster(
             "resolution_m": grid.resolution_m,
             "block": list(info.block),
             "overviews": list(info.overviews),
-            "validity": _validity(info),
+            "validity": _validity(file),
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
@@ -168,15 +168,22 @@ def _georeference(info: RasterInfo) -> str:
     return "rotated" if turned else "south-up" if info.grid.transform.e > 0 else "north-up"
 
 
-def _validity(info: RasterInfo) -> str:
+def _validity(file: RasterFile) -> str:
     """Which of the file's means say where there is data; they are combined where it has several."""
+    from landseg.geo.extents import covered_pixels
+
+    info = file.info
     alpha = "alpha" in info.colorinterp
     means = ["alpha band"] if alpha else []
     if info.masked != "none":
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
         means.append("nodata value")
-    if info.gaps:
+    extents = file.extents(range(1, len(info.dtypes) + 1))
+    if extents is not None:
+        share = 100 * covered_pixels(extents) / info.grid.rect.area
+        means.append(f"the members' places, which are {share:.2g} % of it")
+    elif info.gaps:
         means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
 

@@ -162,7 +162,9 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
 
     pixels, valid = matched.network.read(crop)
     if not valid.any():
-        raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size")
+        raise RasterError(
+            f"{matched.source.name}: the centre holds no data; choose a larger --size or name a part"
+        )
     place = Placement.same(crop.shape)
     cropped = Matched(matched.source, matched.network, place)
     region = Rect(0, 0, *crop.shape)

@@ -273,3 +273,8 @@ def test_a_pooled_network_sees_the_whole_part_alone(tiles: list[Path], tmp_path:
     model = small_model(pooled=True)
     made = one(predict(tiles, tmp_path / "s.tif", model=model, sparse=True, **QUICK))
     assert made.mode == "blend" and (read(tmp_path / "s.tif") != 0).sum() >= 4000
+
+
+def test_info_says_how_much_the_members_cover(vrt: Path, tiles: list[Path]) -> None:
+    assert "the members' places, which are 2.4 % of it" in run("info", vrt)[1]
+    assert "members" not in run("info", tiles[0])[1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.bands import BandTable, band_table
-from landseg.geo.extents import Extents, within
+from landseg.geo.extents import Extents
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.raster import RasterFile
 from landseg.geo.resample import axis_taps, resample, work_dtype
@@ -199,12 +199,7 @@ class FileSource(Source):
         return floats or declared or bool(self._alpha) or self.file.info.masked != "none" or self.file.info.gaps
 
     def extents(self) -> Extents | None:
-        found = {self.file.presence[number - 1] if self.file.presence else None for number in self.bands.numbers}
-        places = [None if presence is None else presence.extents() for presence in found]
-        known = [place for place in places if place is not None]
-        if len(known) < len(places):
-            return None
-        return within(np.concatenate(known), self.grid.rect)
+        return self.file.extents(self.bands.numbers)
 
     def _read(self, rect: Rect) -> Pixels:
         pixels, valid = self.read_masked(rect)
