@@ -30,7 +30,7 @@ from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.geo.vectorname import file_of
-from landseg.inputs import Matched, match
+from landseg.inputs import Matched, match, tell
 from landseg.models.named import NamedModel
 from landseg.options import Options
 from landseg.prediction import Prediction
@@ -54,6 +54,7 @@ class Lazy:
 
     def __init__(self, model: NamedModel, options: Options) -> None:
         self.model, self._options = model, options
+        self.said: set[str] = set()  # of the rasters, so that a batch says it once
         self._engine: Engine | None = None
 
     def get(self) -> Engine:
@@ -62,8 +63,8 @@ class Lazy:
         if self._engine is None:
             from landseg.engine import Engine
 
-            model = self.model.load()
-            self._engine = Engine(model, device=wanted.device, precision=wanted.precision, threads=wanted.threads)
+            model, tta, threads = self.model.load(), wanted.tta, wanted.threads
+            self._engine = Engine(model, device=wanted.device, precision=wanted.precision, tta=tta, threads=threads)
         if wanted.threads is not None:  # a resumed run may have set those of its start
             self._engine.runner.threads = wanted.threads
         return self._engine
@@ -106,11 +107,12 @@ class Run:
                 refuse_scattered(matched.source, region, self.output)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
-                return self._skipped(region)
+                return self._facts(self._skipped(region), matched)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
             from landseg.parts import choose_walk
 
+            tell(matched, self.engine.said)
             engine = self.engine.get()
             parts = self._parts(matched, region)
             walk = choose_walk(engine, matched, options, region, parts)
@@ -185,7 +187,13 @@ class Run:
 
     def _facts(self, plan: Prediction, matched: Matched) -> Prediction:
         """A plan with what is known of the rasters that it is for."""
-        return replace(plan, scaling=matched.scaling, sources=tuple(map(label, self.sources)))
+        return replace(
+            plan,
+            scaling=matched.scaling,
+            warnings=matched.warnings,
+            limitations=matched.limitations,
+            sources=tuple(map(label, self.sources)),
+        )
 
     def _skipped(self, region: Rect) -> Prediction:
         """The facts of a run that was finished before, as far as its output tells."""
@@ -199,7 +207,6 @@ class Run:
             files=files,
             pixels=region.area,
             skipped=True,
-            sources=tuple(map(label, self.sources)),
             sidecars=tuple(near),
             **facts,
         )
@@ -290,6 +297,7 @@ class Run:
             "outputs": {layer.name: layer.dtype for layer in self._layers()},
             **({"stored_values": True} if options.stored_values else {}),
             **({"sparse": True} if options.sparse else {}),
+            **({"tta": options.tta} if options.tta != "none" else {}),
         }
 
     def _tags(self, engine: Engine) -> dict[str, str]:
@@ -322,8 +330,12 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
         "windows": str(made.windows),
         "overlap_cost": f"{made.overlap_cost:.6f}",
     }
+    if made.tta != "none":
+        tags["tta"] = made.tta
     if made.scaling:
         tags["scaling"] = made.scaling
+    if made.warnings:
+        tags["warnings"] = "; ".join(made.warnings)
     if made.disagreement_note:
         tags["disagreement"] = "unknown" if made.disagreement is None else f"{made.disagreement:.6f}"
         tags["disagreement_note"] = made.disagreement_note
@@ -336,7 +348,7 @@ def _facts(tags: dict[str, str]) -> dict[str, Any]:
     """What `_plan_tags` and `Run._tags` left; nothing that is missing there or was changed by hand."""
     kinds: dict[str, Callable[[str], Any]] = {
         **dict.fromkeys(
-            ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling"), str
+            ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling", "tta"), str
         ),
         **dict.fromkeys(("halo", "batch", "windows"), int),
         "overlap_cost": float,
@@ -365,7 +377,7 @@ def _command(sources: list[str], model: NamedModel, options: Options, precision:
     words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
     standard = Options()
-    for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):
+    for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "tta", "aoi"):
         value = precision if name == "precision" else getattr(options, name)
         if value != getattr(standard, name):
             text = ",".join(map(str, value)) if name == "bands" else label(str(value))
