@@ -122,7 +122,9 @@ def assert_same_map(sources: Any, folder: Path, monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"engine": "windows"}, {"resolution": 1.0}], ids=["rows", "windows", "scaled"]
+    "options",
+    [{}, {"engine": "windows"}, {"resolution": 1.0}, {"tta": "flips"}],
+    ids=["rows", "windows", "scaled", "views"],
 )
 def test_a_sparse_map_is_the_whole_mosaics(
     options: dict[str, Any], tiles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
