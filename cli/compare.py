@@ -24,6 +24,8 @@ def command(
     aoi: options.AoiText = None,
     label_colors: options.LabelColors = False,
     samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Compare several class rasters with one truth, and say how sure their differences are."""
@@ -35,7 +37,7 @@ def command(
     with console.working():
         naming = Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors)
         wanted = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=samples)
-        found = compare(with_layer(target, layer), predictions, wanted, quiet=False)
+        found = compare(with_layer(target, layer), predictions, wanted, quiet=quiet)
     console.show(found.to_json(), as_json=as_json, text=_lines(found))
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Json, Overwrite
+from .options import Json, Log, Overwrite, Quiet
 
 
 def command(
@@ -75,6 +75,8 @@ def command(
         bool, typer.Option("--geodesic", help="Areas and lengths on the ellipsoid in projected systems too.")
     ] = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Turn a class raster into polygons, with areas, names and colours."""
@@ -103,5 +105,6 @@ def command(
             confidence=confidence,
             geodesic=geodesic,
             overwrite=overwrite,
+            quiet=quiet,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())

@@ -190,6 +190,9 @@ def command(
     ] = None,
     resume: options.Resume = False,
     overwrite: options.Overwrite = False,
+    threads: options.Threads = None,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
@@ -255,8 +258,8 @@ def command(
             metrics_from=metrics_from,
             resume=resume,
             overwrite=overwrite,
-            quiet=False,
-            report=(lambda line: typer.echo(line, err=True)) if first_process() else (lambda line: None),
+            quiet=quiet,
+            report=console.note if first_process() else (lambda line: None),
         )
     if first_process():
         console.show(trained.to_json(), as_json=as_json, text=_lines(trained))

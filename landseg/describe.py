@@ -171,13 +171,19 @@ def _georeference(info: RasterInfo) -> str:
 
 def _validity(file: RasterFile) -> str:
     """Which of the file's means say where there is data; they are combined where it has several."""
+    from landseg.geo.extents import covered_pixels
+
     info = file.info
     means = ["alpha band"] if file.opacity else []
     if info.masked != "none":
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
         means.append("nodata value")
-    if info.gaps:
+    extents = file.extents(range(1, len(info.dtypes) + 1))
+    if extents is not None:
+        share = 100 * covered_pixels(extents) / info.grid.rect.area
+        means.append(f"the members' places, which are {share:.2g} % of it")
+    elif info.gaps:
         means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
 

@@ -115,7 +115,7 @@ def verify(
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
         **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
-            memory, stack, tta.
+            threads, memory, stack, tta.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
@@ -134,7 +134,13 @@ def verify(
         from landseg.engine import Engine, refuse_too_large
 
         tell(matched)
-        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision, tta=wanted.tta)
+        engine = Engine(
+            named.load(),
+            device=wanted.device,
+            precision=wanted.precision,
+            tta=wanted.tta,
+            threads=wanted.threads,
+        )
         shape = matched.network.grid.shape
         window = _window(engine, wanted)
         length = _lengths(window, engine, size)
@@ -169,7 +175,7 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
 
     pixels, valid = matched.network.read(crop)
     if not valid.any():
-        raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size")
+        raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size or name a part")
     place = Placement.same(crop.shape)
     cropped = Matched(matched.source, matched.network, place)
     region = Rect(0, 0, *crop.shape)
