@@ -107,7 +107,7 @@ def test_what_needs_a_way_is_refused_in_a_sentence(
     refused("evaluate", f["map_utm"], f["map"], *table)
     refused("evaluate", f["map"], f["roofs"], *table, "--class-field", "kind")
     refused("evaluate", f["map"], f["map"], *table, "--aoi", f["roofs"])
-    refused("compare", f["map_utm"], f["map"], f["map"], *table)
+    refused("compare", f["map"], f["map"], f["map_utm"], *table)
     refused("rasterize", f["roofs"], out / "b.tif", "--like", f["map"])
     predict = ("predict", f["scene"], "--device", "cpu", "--precision", "fp32", "-o", out / "c.tif")
     refused(*predict, "--aoi", f["roofs"])
