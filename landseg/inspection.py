@@ -23,6 +23,7 @@ from landseg.findings import (
     about_values,
     some,
 )
+from landseg.geo.address import file_name, file_names
 from landseg.geo.labelcolors import Colors, colors_of
 from landseg.geo.labelvalues import Meaning
 from landseg.geo.leftout import LeftOut
@@ -126,6 +127,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         TrainingError: no image at all, or none that can be read.
         LandsegError: a class table, vector file, split or picture that cannot be had as asked for.
     """
+    images, labels = file_names(images), None if labels is None else file_name(labels)
     _check_sheet(options)
     findings: list[Finding] = []
     items = _items(images, labels, findings)
