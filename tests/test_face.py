@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,10 +21,13 @@ from rasterio.vrt import WarpedVRT
 from test_cli_evaluate import run
 from test_evaluate import write
 from test_predict import MODEL
+from test_train_python import SMALL
 
 import landseg
 from landseg.errors import LandsegError, RasterError
 from landseg.geo.address import file_name, file_names
+from tests.labelled import SHAPE, image, place, write_scenes
+from tests.labelled import write as write_raster
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "rasterio", "geopandas", "numpy", "pandas")
@@ -148,3 +152,19 @@ def test_evaluate_writes_what_the_command_writes(tmp_path: Path) -> None:
         landseg.evaluate(ours, truth, **files)
     twice = landseg.compare([ours, Path(ours)], truth, csv=tmp_path / "d.csv", report=tmp_path / "d.html", samples=0)
     assert twice.mean_iou[0].difference == 0 and (tmp_path / "d.html").stat().st_size > 5000
+
+
+def test_the_readme_is_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its lines of Python run as they stand, but for the length of the training."""
+    write_scenes(tmp_path)
+    write_raster(tmp_path / "scene.tif", image(), at=place(0))
+    write_raster(tmp_path / "truth.tif", np.random.default_rng(0).integers(1, 6, SHAPE).astype(np.uint8), at=place(0))
+    monkeypatch.chdir(tmp_path)
+    (code,) = re.findall(r"^From Python:\n\n```python\n(.*?)^```", (ROOT / "README.md").read_text(), re.M | re.S)
+    assert 'time_budget="30m"' in code
+    exec(code.replace('time_budget="30m"', "**SMALL"), {"SMALL": SMALL})
+    for name in ("landcover.tif", "landcover.gpkg", "report.html", "classes.csv", "town.safetensors"):
+        assert (tmp_path / name).stat().st_size > 0, name
+    assert "<Model town: fcn32s on" in capsys.readouterr().out
