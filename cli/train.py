@@ -99,8 +99,8 @@ def command(
         str | None,
         typer.Option(
             "--split",
-            metavar="file|block|column|aoi|random|none",
-            help="What is kept out to measure on; file for IMAGES LABELS.",
+            metavar="file|block|polygon|column|aoi|random|none",
+            help="What is kept out to measure on: files, or of a single one blocks or whole polygons.",
             rich_help_panel=_DATA,
         ),
     ] = None,
@@ -152,6 +152,15 @@ def command(
             rich_help_panel=_NET,
         ),
     ] = None,
+    map_classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map-classes",
+            metavar="OLD=NEW",
+            help="Of --init: a class of the model that is called NEW here; several by commas, may be repeated.",
+            rich_help_panel=_NET,
+        ),
+    ] = None,
     time_budget: Annotated[
         str | None, typer.Option("--time-budget", metavar="45m", help="How long to learn.", rich_help_panel=_FIT)
     ] = None,
@@ -185,7 +194,7 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
-    from landseg.training.ready import refuse_existing, refuse_missing
+    from landseg.training.ready import read_mapping, refuse_existing, refuse_missing
     from landseg.training.run_options import RunOptions
 
     with console.working():
@@ -216,6 +225,7 @@ def command(
             encoder=encoder,
             encoder_weights=encoder_weights,
             init=init,
+            map_classes=read_mapping(map_classes or ()),
             time_budget=time_budget,
             epochs=epochs,
             steps=steps,
@@ -227,7 +237,7 @@ def command(
         )
         named = wanted.data(paths[:-1] or paths, paths[-1] if len(paths) > 1 else None, data)
         refuse_existing(output, output.with_suffix(".run"), resume=resume, overwrite=overwrite)
-        refuse_missing(named, config=config, init=init)
+        refuse_missing(named, config=config, init=init, said=wanted.map_classes)
 
         from landseg.train import train  # only now: torch takes seconds
         from landseg.training.device import first_process

@@ -84,7 +84,7 @@ def evaluate(
     _check(products)
     pairs = open_pairs(prediction, target, options)
     try:
-        images = _images(pairs, products)
+        images, remarks = _images(pairs, products)
         read = [path for one in images for path in one]
         read += [] if options.naming.classes is None else [str(options.naming.classes)]
         check_not_read((products.csv, products.report), pairs, *read)
@@ -96,6 +96,7 @@ def evaluate(
                 errors = stack.enter_context(maps)
             counted = count(pairs, options, names=names, quiet=quiet, seen=None if errors is None else errors.add)
             found = summary(pairs, counted, options, names=names)
+            found = replace(found, notes=(*found.notes, *remarks))
             parts = [] if errors is None else errors.built()
             parts += [text_part(stack, *text) for text in _texts(pairs, found, images, products)]
             if parts:
@@ -205,16 +206,16 @@ def check_not_read(outputs: Sequence[Path | None], pairs: Sequence[Pair], *other
     check_targets([], [path for path in outputs if path is not None], files)
 
 
-def _images(pairs: Sequence[Pair], products: Products) -> Images:
-    """The imagery of each pair, known to fit."""
+def _images(pairs: Sequence[Pair], products: Products) -> tuple[Images, list[str]]:
+    """The imagery of each pair, known to fit, and sentences about it."""
     found = beside(
         [pair.prediction.paths[0] for pair in pairs], products.image or None, option="--image", endings=IMAGES
     )
     if products.image:
         from landseg.scenes import check_images
 
-        check_images(pairs, found)
-    return found
+        return found, check_images(pairs, found)
+    return found, []
 
 
 def _texts(

@@ -71,6 +71,10 @@ CALLS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
                 {"classes": "classes.toml", "ignore": 9, "bands": [3, 2, 1], "split": "none"}),
     "budgets": (("--classes", "classes.toml", "--time-budget", "1m30s", "--scale", "0.5,2", "--seed", "4"),
                 {"classes": "classes.toml", "time_budget": 1.5, "scale": (0.5, 2), "seed": 4}),
+    "a model to go on from": (
+        ("--classes", "classes.toml", "--init", "landcover-rgb", "--map-classes", "road=dark,building=bright"),
+        {"classes": "classes.toml", "init": "landcover-rgb", "map_classes": {"road": "dark", "building": "bright"}},
+    ),
     "network": (("--classes", "classes.toml", "--arch", "fcn16s", "--encoder", "vgg16", "--encoder-weights", "none",
                  "--option", "upsampler=bilinear", "--set", "fit.optimizer=sgd", "--set", "loss.balanced=true"),
                 {"classes": "classes.toml", "arch": "fcn16s", "encoder": "vgg16", "encoder_weights": "none",

@@ -50,6 +50,7 @@ class RunOptions:
         encoder_weights: "none", "imagenet" or a file.
         option: options of the architecture by name.
         init: a model to go on from.
+        map_classes: new names of that model's classes, by the old ones.
         time_budget: how long to learn, such as "45m"; a number is minutes.
         epochs: as many pixels as there are, so often.
         steps: steps to learn for.
@@ -85,6 +86,7 @@ class RunOptions:
     encoder_weights: File | None = None
     option: Mapping[str, Any] | None = None
     init: File | None = None
+    map_classes: Mapping[str, str] | None = None
     time_budget: str | float | None = None
     epochs: float | None = None
     steps: int | None = None
@@ -145,7 +147,7 @@ class RunOptions:
         names = {name: getattr(self, name) for name in ("encoder_weights", "init")}
         texts = {name: None if value is None else str(value) for name, value in names.items()}
         return Settings(
-            model={"arch": self.arch, "encoder": self.encoder, **texts},
+            model={"arch": self.arch, "encoder": self.encoder, **texts, "map_classes": self.map_classes or None},
             options=self.option or {},
             fit={"minutes": None if self.time_budget is None else minutes_of(str(self.time_budget))}
             | {name: getattr(self, name) for name in ("epochs", "steps", "learning_rate", "seed")},
