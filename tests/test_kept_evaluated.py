@@ -113,8 +113,9 @@ def test_twin_weights_before_they_were_rounded_are_noticed(tmp_path: Path, monke
         return save(path, network, card, **more)
 
     full: list[Any] = []
-    monkeypatch.setattr(import_module("landseg.train"), "save_model", kept_in_full)
-    monkeypatch.setattr(import_module("landseg.train"), "load_model", lambda path: Model(full[0], read_card(path), path, ""))
+    module = import_module("landseg.train")
+    monkeypatch.setattr(module, "save_model", kept_in_full)
+    monkeypatch.setattr(module, "load_model", lambda path: Model(full[0], read_card(path), path, ""))
     with pytest.raises(AssertionError):
         assert_what_is_written_is_measured(tmp_path, monkeypatch)
 
