@@ -13,7 +13,7 @@ def command(
         list[str],
         typer.Argument(
             metavar="PREDICTION... TARGET",
-            help="Two class rasters or folders of them, or more; the truth last: label rasters or a vector file.",
+            help="Two predictions or more, each a class raster or a folder of them; the truth last, as for evaluate.",
         ),
     ],
     classes: options.Classes = None,

@@ -97,6 +97,8 @@ def test_sources_are_paths_or_open_datasets(tmp_path: Path) -> None:
         file_name(dataset)
     with pytest.raises(RasterError, match=r"expected the path of a file, got an int: give text or a pathlib\.Path"):
         file_names(3)
+    with pytest.raises(RasterError, match="got None: give text"):
+        file_name(None)
     with pytest.raises(RasterError, match=r"a GeoDataFrame: write it to a file \(to_file\)"):
         file_names(geopandas.GeoDataFrame())
 

@@ -58,6 +58,8 @@ def _is_dataset(source: Any) -> bool:
 
 def _described(source: Any) -> str:
     """Return what a source is that has no name, and what to do with it."""
+    if source is None:
+        return "None: give text or a pathlib.Path"
     kind, module = type(source).__name__, type(source).__module__
     article = "an" if kind[:1].lower() in "aeiou" else "a"
     if hasattr(source, "to_file"):
