@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landseg.geo.address import file_name
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit
 
@@ -14,7 +16,9 @@ if TYPE_CHECKING:
 PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
 
 
-def describe(target: str | Path, *, model: str | Path | None = None, stored_values: bool = False) -> dict[str, Any]:
+def describe(
+    target: str | PathLike[str], *, model: str | Path | None = None, stored_values: bool = False
+) -> dict[str, Any]:
     """Returns the facts about a raster or a model, told apart by "kind".
 
     Args:
@@ -25,6 +29,7 @@ def describe(target: str | Path, *, model: str | Path | None = None, stored_valu
     Raises:
         LandsegError: The file cannot be read.
     """
+    target = file_name(target)
     if is_model(target):
         return describe_model(target)
     return describe_raster(target, model=model, stored_values=stored_values)
