@@ -83,7 +83,7 @@ def _class_lines(found: Evaluation) -> Iterator[str]:
     areas = found.pixel_ha is not None
     yield (
         f"  {'class':<{width}}  {'IoU':>6} {'95 % interval':>15} {'precis.':>7} {'recall':>6} {'F1':>6} "
-        f"{'outline':>7} {'hectares' if areas else 'pixels':>12}"
+        f"{'outline':>7} {'labelled ha' if areas else 'labelled px':>12}"
     )
     for entry in found.classes:
         ends = "" if entry.iou_ci is None else f"{_number(entry.iou_ci[0])} - {_number(entry.iou_ci[1])}"
