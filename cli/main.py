@@ -12,6 +12,7 @@ import typer
 from landseg import __version__
 
 from . import (
+    areas,
     calibrate,
     compare,
     console,
@@ -63,6 +64,7 @@ def landseg(
 app.command("predict")(predict.command)
 app.command("refine")(refine.command)
 app.command("export")(export.command)
+app.command("areas")(areas.command)
 app.command("rasterize")(rasterize.command)
 app.command("verify")(verify.command)
 app.command("evaluate")(evaluate.command)

@@ -117,6 +117,7 @@ def describe_raster(
         ModelError: `model` was named and cannot be read.
     """
     from landseg.geo.borders import BORDERS
+    from landseg.geo.classareas import AREAS
     from landseg.geo.grid import crs_text
     from landseg.geo.raster import RasterFile
     from landseg.geo.signature import CLASSES, MADE_WITH
@@ -143,7 +144,8 @@ def describe_raster(
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
-                if name.startswith(PROVENANCE) and name not in (BORDERS, CLASSES, MADE_WITH)  # which are for programs
+                if name.startswith(PROVENANCE)
+                and name not in (AREAS, BORDERS, CLASSES, MADE_WITH)  # which are for programs
             },
             "model": _verdict(file, model, stored_values=stored_values),
         }

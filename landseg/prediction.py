@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from landseg.geo.classareas import ClassArea, areas_text
 from landseg.geo.grid import Rect
 from landseg.tiling.costs import MIB
 from landseg.tiling.progress import duration
@@ -41,6 +42,7 @@ class Prediction:
         dry_run: True where nothing was written.
         skipped: True where the output was finished before.
         scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
+        areas: what each class covers, on the ellipsoid; empty in a dry run.
     """
 
     output: Path
@@ -66,12 +68,14 @@ class Prediction:
     dry_run: bool = False
     skipped: bool = False
     scaling: str | None = None
+    areas: tuple[ClassArea, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["window"] = list(self.window)
+        values["areas"] = [row.to_json() for row in self.areas]
         if self.disagreement_interval is not None:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
@@ -103,6 +107,8 @@ class Prediction:
             plan.append(f"disk          up to {_size(self.disk_mib)}")
             plan.append(f"time          about {duration(self.seconds)} ({speed})")
             return [f"{self.output}: nothing written, this is the plan", *plan]
+        if self.areas:
+            plan.append(f"areas         {areas_text(self.areas)}")
         done = f"{self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"
         return [*(str(path) for path in self.files), *plan, f"time          {done}"]
 

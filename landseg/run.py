@@ -19,6 +19,7 @@ from landseg.export import polygonize
 from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.borders import BORDERS, Borders
+from landseg.geo.classareas import AREAS, areas_tag, read_areas
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
@@ -144,9 +145,10 @@ class Run:
             card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
             encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
             walk.run(outputs, aoi=aoi, encode=encoder.encode)
-            made = walk.measured(made, outputs)
+            made = replace(walk.measured(made, outputs), areas=outputs.areas)
             self._further(outputs, matched, engine)
-            outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
+            tags = {BORDERS: Borders(grid.shape, *walk.cuts()).text, AREAS: areas_tag(made.areas, grid.shape)}
+            outputs.finish({**_plan_tags(made), **tags})
         return made
 
     def _skipped(self, region: Rect) -> Prediction:
@@ -288,6 +290,7 @@ def _facts(tags: dict[str, str]) -> dict[str, Any]:
         "overlap_cost": float,
         "disagreement": float,
         "disagreement_interval": read_interval,
+        "areas": read_areas,
         "window": lambda text: (int(text.split("x")[0]), int(text.split("x")[1])),
     }
     facts = {}
