@@ -108,7 +108,7 @@ class _Count:
 
     def __init__(self, source: ClassRaster, zones: Zones | None) -> None:
         self._source, self._zones = source, zones
-        self._ground = Ground(source.grid)
+        self._ground = Ground(source.whole)
         self._whole = ClassAreas(self._ground)
         number = 0 if zones is None else len(zones)
         self._each = [ClassAreas(self._ground) for _ in range(number)]

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landseg.errors import LandsegError
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit
 
 if TYPE_CHECKING:
     from landseg.geo.raster import RasterFile, RasterInfo
 
+_log = logging.getLogger(__name__)
+COUNTED = 1 << 25
+"""Pixels of the largest map of classes whose areas `describe` counts: a second of reading."""
 PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
 
 
@@ -112,6 +117,8 @@ def describe_raster(
 ) -> dict[str, Any]:
     """Returns a raster's facts: size, bands, place, layout, validity, provenance and whether the model fits.
 
+    Of a map of classes also what each of them covers; "areas" is null for larger ones than `COUNTED`.
+
     Raises:
         RasterError: It cannot be opened.
         ModelError: `model` was named and cannot be read.
@@ -119,6 +126,7 @@ def describe_raster(
     from landseg.geo.borders import BORDERS
     from landseg.geo.classareas import AREAS
     from landseg.geo.grid import crs_text
+    from landseg.geo.legend import is_class_raster
     from landseg.geo.raster import RasterFile
     from landseg.geo.signature import CLASSES, MADE_WITH
 
@@ -141,6 +149,8 @@ def describe_raster(
             "block": list(info.block),
             "overviews": list(info.overviews),
             "validity": _validity(info),
+            "holds_classes": is_class_raster(file),
+            "areas": _areas(file, path),
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
@@ -181,6 +191,21 @@ def _validity(info: RasterInfo) -> str:
     if info.gaps:
         means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
+
+
+def _areas(file: RasterFile, path: str | Path) -> list[dict[str, Any]] | None:
+    """Return what each class of a map covers; None of other rasters, of very large ones, and of unreadable values."""
+    from landseg.geo.legend import is_class_raster
+
+    if not is_class_raster(file) or file.info.grid.rect.area > COUNTED:
+        return None
+    from landseg.areas import areas
+
+    try:
+        return [row.to_json() for row in areas(path, quiet=True).whole.classes]
+    except LandsegError as error:
+        _log.warning("areas are not told: %s", error)
+        return None
 
 
 def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool) -> dict[str, Any] | None:

@@ -28,7 +28,7 @@ def test_json_is_one_object_and_nothing_else(town: Path, tmp_path: Path) -> None
     assert {"features", "output", "classes", "files", "crs", "format"} <= set(found)
     frame = read(tmp_path / "p.gpkg")
     assert (found["features"], found["output"]) == (len(frame), str(tmp_path / "p.gpkg"))
-    assert [set(total) for total in found["classes"]] == [{"value", "name", "count", "area_m2"}] * 2
+    assert [set(total) for total in found["classes"]] == [{"value", "name", "count", "area_m2", "hectares"}] * 2
     assert sum(total["area_m2"] for total in found["classes"]) == pytest.approx(frame.area_m2.sum())
     assert "100.0 %" in err and "Mpx/s" in err
 

@@ -20,6 +20,7 @@ SHAPEFILE_BYTES = (1 << 31) - 1
 GEOJSON_DIGITS = 7
 """Decimals that GeoJSON's coordinates are rounded to, in degrees (RFC 7946), or units where there is no CRS."""
 
+_TABLES = (".csv", ".xlsx")
 _NAME = 10  # characters of a shapefile's field names
 _STALE = (".qix", ".sbn", ".sbx", ".shp.xml")  # indices of another shapefile would hide features of this one
 
@@ -104,6 +105,11 @@ def vector_format(path: Path) -> Format:
     """
     known = ", ".join(kind.suffixes[0] for kind in (GEOPACKAGE, SHAPEFILE, ZIPPED, FLATGEOBUF, GEOJSON, GEOPARQUET))
     found = next((kind for kind in FORMATS if path.name.lower().endswith(kind.suffixes)), None)
+    if found is None and path.suffix.lower() in _TABLES:
+        raise VectorError(
+            f"{path.name}: a table holds no polygons; `landseg areas MAP -o {path.name}` writes pixels and hectares "
+            f"of each class, and polygons with their attributes go to one of {known}"
+        )
     if found is None or not found.stem(path):
         raise VectorError(f"{path.name}: polygons are not written with this suffix; use one of {known}")
     if importlib.util.find_spec("pyarrow") is None:
