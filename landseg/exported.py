@@ -54,6 +54,7 @@ class ExportOptions:
             they are longer.
         centroids: of classes that also become points, in OUT_class_points.suffix.
         confidence: a raster on the same grid; its mean and minimum become columns.
+        attributes: a table (.csv) of the polygons' columns, with a point inside each in place of its outline.
         geodesic: measure on the ellipsoid whatever the CRS.
         overwrite: replace files that exist.
         quiet: show no progress.
@@ -76,6 +77,7 @@ class ExportOptions:
     spur: float | None = None
     centroids: str | Sequence[str | int] | None = None
     confidence: File = None
+    attributes: bool = False
     geodesic: bool = False
     overwrite: bool = False
     quiet: bool = False

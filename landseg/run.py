@@ -35,7 +35,7 @@ from landseg.prediction import Prediction
 from landseg.replacement import settle
 from landseg.tiling.encode import Encoder
 from landseg.tiling.sampling import interval_text, read_interval
-from landseg.vector.formats import vector_format
+from landseg.vector.formats import refuse_table, vector_format
 from landseg.vector.place import check_way
 from landseg.vector.style import style_for
 
@@ -208,6 +208,7 @@ class Run:
         """What can be refused before anything is opened."""
         polygons, picture = self.options.path("polygons"), self.options.path("preview")
         if polygons is not None:
+            refuse_table(polygons)
             vector_format(polygons)
         if picture is not None and picture.suffix.lower() != ".png":
             raise OutputError(f"{picture} will be a PNG: let its name end in .png")

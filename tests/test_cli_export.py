@@ -84,6 +84,6 @@ def test_help_shows_every_option() -> None:
     code, out, _ = run("export", "--help")
     assert code == 0
     words = "classes aoi crs dissolve by-class-files connectivity majority sieve min-area simplify smooth"
-    words += " regularize centerlines spur centroids confidence geodesic overwrite json"
+    words += " regularize centerlines spur centroids confidence attributes geodesic overwrite json"
     for option in words.split():
         assert f"--{option}" in out
