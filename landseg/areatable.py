@@ -161,16 +161,16 @@ def table_rows(found: Areas) -> Iterator[tuple[Any, ...]]:
 
 
 def _write_sheet(head: tuple[str, ...], rows: list[tuple[Any, ...]], place: Path) -> None:
-    import pandas
+    import pyarrow as pa
     import pyogrio
 
     if "w" not in pyogrio.list_drivers().get("XLSX", ""):
         raise OutputError(f"{place.name}: this installation's GDAL cannot write .xlsx; use .csv")
-    frame = pandas.DataFrame(rows, columns=list(head))
-    for name in ("hectares", "share"):
-        frame[name] = frame[name].astype(float)
+    columns = dict(zip(head, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(head, ())
+    kinds = {"zone": None, "name": pa.string(), "hectares": pa.float64(), "share": pa.float64()}
+    table = pa.table({name: pa.array(column, kinds.get(name, pa.int64())) for name, column in columns.items()})
     sheet = io.BytesIO()  # GDAL looks for archives in the names of folders, and ours end in .xlsx.landseg
-    pyogrio.write_dataframe(frame, sheet, driver="XLSX", layer="areas")
+    pyogrio.write_arrow(table, sheet, driver="XLSX", layer="areas", geometry_name=None)
     place.write_bytes(sheet.getvalue())
 
 

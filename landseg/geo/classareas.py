@@ -19,7 +19,7 @@ from landseg.geo.ruler import Floats, Ruler
 from landseg.untrusted import read_json
 
 AREAS = "LANDSEG_AREAS"
-_PIXELS = 1 << 24  # that are summed at a time: sums of whole numbers below 2^28 are exact up to 2^53
+_PIXELS = 1 << 20  # that are summed at a time: little memory, and sums of whole numbers up to 2^28 are exact
 _SHOWN = 6  # classes in one line
 
 
@@ -103,20 +103,21 @@ class ClassAreas:
         rows = max(1, _PIXELS // max(1, values.shape[1]))
         for top in range(0, values.shape[0], rows):
             part = slice(top, top + rows)
-            mask = values[part] != nodata
-            if values.dtype.kind == "i":
-                mask &= values[part] >= 0
-            if inside is not None:
-                mask &= inside[part]
-            self._count(values[part], None if weights is None else weights[part], mask)
+            mask = None if inside is None else inside[part]
+            if values.dtype.kind == "i" and (values[part] < 0).any():
+                mask = values[part] >= 0 if mask is None else mask & (values[part] >= 0)
+            self._count(values[part], None if weights is None else weights[part], mask, nodata)
 
-    def _count(self, values: NDArray[Any], weights: Floats | None, mask: NDArray[np.bool_]) -> None:
-        kept = values.ravel() if mask.all() else values[mask]
+    def _count(
+        self, values: NDArray[Any], weights: Floats | None, mask: NDArray[np.bool_] | None, nodata: int
+    ) -> None:
+        kept = values.ravel() if mask is None else values[mask]
         counts = np.bincount(kept)
-        found = np.flatnonzero(counts).tolist()
+        found = [value for value in np.flatnonzero(counts).tolist() if value != nodata]
         self.pixels.update({value: int(counts[value]) for value in found})
         if weights is not None:
-            sums = np.bincount(kept, np.broadcast_to(weights, values.shape)[mask])
+            every = np.broadcast_to(weights, values.shape)
+            sums = np.bincount(kept, every.ravel() if mask is None else every[mask])
             self.units.update({value: int(sums[value]) for value in found})
         else:
             self.units.update({value: int(counts[value]) for value in found})
