@@ -250,3 +250,26 @@ def test_boundary_bands_in_metres_are_as_wide_both_ways(tmp_path: Path) -> None:
     assert band[:, 20].nonzero()[0].tolist() == [11, 12, 27, 28]
     found = evaluated(tmp_path, labels + 1, labels + 1, oblong(5, 20), boundary=Distance.of("20m"))
     assert found.mean_boundary_iou == 1 and found.boundary_distance_px == 2
+
+
+def check_weights(areas: PixelAreas, middle: Rect) -> None:
+    rows, columns = np.mgrid[middle.slices]
+    sizes = areas.of(rows.ravel(), columns.ravel()).reshape(middle.shape)
+    found = np.broadcast_to(areas.weights(middle, areas.unit) * areas.unit, middle.shape)
+    assert found == pytest.approx(sizes, rel=1e-3)
+
+
+def test_a_raster_wider_than_the_globe_has_the_areas_of_its_middle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The corners of a sinusoidal world lie on no place, and must not blur the sizes of the other pixels."""
+    grid = Grid(
+        CRS.from_user_input("+proj=sinu +R=6371007.181 +units=m"),
+        Affine(5000, 0, -20_015_000, 0, -5000, 10_010_000),
+        8006,
+        4004,
+    )
+    middle, areas = Rect(1990, 3990, 20, 30), PixelAreas(grid)
+    check_weights(areas, middle)
+    assert areas.pixel == pytest.approx(25e6, rel=1e-6) and areas._sample.max() > 1e14
+    monkeypatch.setattr(PixelAreas, "unit", float(areas._sample.max()) / (1 << 28))  # twin: the largest decides
+    with pytest.raises(AssertionError):
+        check_weights(PixelAreas(grid), middle)

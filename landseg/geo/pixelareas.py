@@ -16,7 +16,7 @@ from landseg.geo.ruler import Floats, Ruler, to_map
 BLOCK = 64  # pixels of a side that are taken for equally large where their size changes in both directions
 _ALIKE = 1e-7  # relative difference of pixels of one row that are taken for equally large
 VARY = 1e-4  # relative difference of a raster's pixels from which areas are summed pixel by pixel
-_UNITS = 1 << 28  # in which weights of pixels are whole numbers: sums of them are exact in any order
+_UNITS = 1 << 26  # in which weights of pixels are whole numbers: sums of them are exact in any order
 
 Part = tuple[slice, slice]
 
@@ -43,7 +43,9 @@ class PixelAreas:
     def of(self, rows: NDArray[Any], columns: NDArray[Any]) -> Floats:
         """Return the areas of pixels (N,) by their upper left corners: square metres, or pixels without a CRS."""
         boxes = to_map(shapely.box(columns, rows, columns + 1, rows + 1), self._grid)
-        return self._ruler.measure(boxes)[0]
+        with np.errstate(invalid="ignore"):  # beyond the globe's outline
+            sizes = self._ruler.measure(boxes)[0]
+        return np.where(np.isfinite(sizes), sizes, 0.0) if self._ruler.ground else sizes
 
     def parts(self, rect: Rect) -> Iterator[tuple[Part, float]]:
         """Return the parts of a rectangle whose pixels are equally large, as slices of it, and that size."""
@@ -70,8 +72,12 @@ class PixelAreas:
 
     @cached_property
     def unit(self) -> float:
-        """A unit of area in which `weights` lose nothing that matters: it fits many times into any pixel."""
-        return float(np.nanmax(self._sample)) / _UNITS
+        """A unit of area in which `weights` lose nothing that matters: it fits many times into any pixel.
+
+        It is taken from the pixel in the middle of all by size: beyond the globe's outline pixels have any size.
+        """
+        sizes = self._sample[self._sample > 0]
+        return (float(np.median(sizes)) if len(sizes) else 1.0) / _UNITS
 
     @cached_property
     def vary(self) -> bool:

@@ -186,7 +186,7 @@ def _columns(evaluation: Evaluation) -> Iterator[Column]:
             lambda c: (c.mapped_ha, hectares(c.mapped_ha), ""),
         )
     if any(c.estimated_ha is not None for c in classes):
-        what = "area by the stratified estimator (Olofsson et al. 2014), with its 95 % interval"
+        what = "area by the stratified estimator (Olofsson et al. 2014), with its 95 % interval by blocks"
         yield "Estimated ha", what, lambda c: (c.estimated_ha, hectares(c.estimated_ha), _hectares(c))
 
 
