@@ -31,7 +31,9 @@ def command(
     label_colors: options.LabelColors = False,
     split: Annotated[
         str | None,
-        typer.Option("--split", metavar="file|block|column|aoi|random", help="Also split, and look for leaks."),
+        typer.Option(
+            "--split", metavar="file|block|polygon|column|aoi|random", help="Also split, and look for leaks."
+        ),
     ] = None,
     share: Annotated[float, typer.Option("--share", help="Of the labels that is kept to measure on.")] = 0.2,
     group: Annotated[
@@ -43,7 +45,12 @@ def command(
     block: Annotated[
         str | None, typer.Option("--block", metavar="512px|100m", help="Of --split block: its edge.")
     ] = None,
-    gap: Annotated[int, typer.Option("--gap", metavar="PX", min=0, help="Left out around kept blocks.")] = 0,
+    gap: Annotated[
+        int,
+        typer.Option(
+            "--gap", metavar="PX", min=0, help="Left out around kept blocks; polygons as near as this stay together."
+        ),
+    ] = 0,
     aoi: Annotated[
         str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="Of --split aoi: polygons of what is kept.")
     ] = None,
@@ -126,6 +133,8 @@ def _lines(found: "Inspection") -> Iterator[str]:
         many = "" if learned == 1 else "s"
         share = f"{found.split.share:.1%} of the labelled pixels"
         yield f"  split: {learned} scene{many} learned, {kept} kept with {share}"
+        if found.split.polygons is not None:
+            yield "  polygons: {} learned, {} kept".format(*found.split.polygons)
         names = [scene.name for scene in found.split.kept]
         yield "  kept: " + ", ".join(names[:12]) + (f" and {kept - 12} more" if kept > 12 else "")
     yield ""

@@ -23,6 +23,14 @@ Precision = Annotated[
     str,
     typer.Option("--precision", help="auto, fp32, bf16 or fp16; auto depends on the processor, and so may the map."),
 ]
+Tta = Annotated[
+    str,
+    typer.Option(
+        "--tta",
+        metavar="none|flips|d4",
+        help="Test-time augmentation: the mean of 4 mirrored, or 8 mirrored and turned views; 4 or 8 times the work.",
+    ),
+]
 Memory = Annotated[int, typer.Option("--memory", metavar="MIB", help="Memory to stay below, in MiB.")]
 Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
 Stack = Annotated[

@@ -19,6 +19,7 @@ from .options import (
     Sources,
     Stack,
     StoredValues,
+    Tta,
     numbers,
 )
 
@@ -58,6 +59,7 @@ def command(
         str, typer.Option("--halo", metavar="auto|exact|N", help="Context on each side of what is kept.")
     ] = "auto",
     batch: Annotated[int | None, typer.Option("--batch", help="Windows for one call of the network.")] = None,
+    tta: Tta = "none",
     device: Device = "auto",
     precision: Precision = "auto",
     resolution: Annotated[
@@ -102,6 +104,7 @@ def command(
             engine=engine,
             halo=halo,
             batch=batch,
+            tta=tta,
             device=device,
             precision=precision,
             resolution=resolution,

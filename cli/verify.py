@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Sources, Stack, StoredValues, numbers
+from .options import Device, Json, Memory, Model, Sources, Stack, StoredValues, Tta, numbers
 from .predict import expand
 
 
@@ -24,6 +24,7 @@ def command(
         str, typer.Option("--engine", metavar="auto|stream|windows", help="Rows in one pass, or windows with a halo.")
     ] = "auto",
     halo: Annotated[str, typer.Option("--halo", metavar="auto|exact|N", help="Context on each side.")] = "auto",
+    tta: Tta = "none",
     device: Device = "auto",
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; of both sides.")] = "fp32",
     stored_values: StoredValues = False,
@@ -43,6 +44,7 @@ def command(
             window=window,
             engine=engine,
             halo=halo,
+            tta=tta,
             device=device,
             precision=precision,
             stored_values=stored_values,

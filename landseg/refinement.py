@@ -150,6 +150,7 @@ class Refinement:
         seconds: of the whole run.
         skipped: True where the output was finished before.
         scaling: which images were brought over to the scale and offset of the first; None where none was.
+        warnings: what the log said of the images.
         areas: what each class covers, on the ellipsoid.
     """
 
@@ -174,6 +175,7 @@ class Refinement:
     seconds: float = 0.0
     skipped: bool = False
     scaling: str | None = None
+    warnings: tuple[str, ...] = ()
     areas: tuple[ClassArea, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -182,6 +184,7 @@ class Refinement:
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["areas"] = [row.to_json() for row in self.areas]
         values["window"], values["exact"] = list(self.window), self.mode == "exact"
+        values["warnings"] = list(self.warnings)
         if self.disagreement_interval is not None:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
