@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Json, Overwrite
+from .options import Json, Log, Overwrite, Quiet
 
 
 def command(
@@ -71,10 +71,15 @@ def command(
     confidence: Annotated[
         str | None, typer.Option("--confidence", metavar="RASTER", help="Its mean and minimum become columns.")
     ] = None,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help="Into OUT.csv: a row a polygon, with a point inside, no outlines.")
+    ] = False,
     geodesic: Annotated[
         bool, typer.Option("--geodesic", help="Areas and lengths on the ellipsoid in projected systems too.")
     ] = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Turn a class raster into polygons, with areas, names and colours."""
@@ -101,7 +106,9 @@ def command(
             spur=spur,
             centroids=centroids,
             confidence=confidence,
+            attributes=attributes,
             geodesic=geodesic,
             overwrite=overwrite,
+            quiet=quiet,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())

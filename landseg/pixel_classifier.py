@@ -29,7 +29,7 @@ MEAN_IOU, ACCURACY = "pixel_classifier_mean_iou", "pixel_classifier_accuracy"
 _TREES, _LEAVES, _DEPTH = 16, 256, 10  # a third of the decisions of the one that is a model
 _PIXELS = 30_000
 _SHARE = 0.05  # of the time that learning took
-_ALWAYS_MPX = 4.0  # kept-out scenes that are as small as this take some seconds
+_ALWAYS_MPX = 5.0  # kept-out scenes that are as small as this take some seconds
 _MPX_A_SECOND = 0.5  # of it, on two slow cores
 FEW_STEPS, FEW_MINUTES = 20, 0.25  # a shorter run is a trial, which nobody compares
 
@@ -158,3 +158,33 @@ def baseline(
         return f"no pixel classifier was held against it: {' '.join(str(error).split())}"
     figures = found.overall
     return Baseline(figures["mean_iou"], figures["pixel_accuracy"], time.monotonic() - started, network)
+
+
+def held_against(
+    figures: Metrics,
+    pixels: PixelData,
+    card: Card,
+    kept: Sequence[Kept],
+    run: tuple[Path, float, int],
+    report: Callable[[str], None],
+) -> Metrics:
+    """Return a network's figures with those of a pixel classifier beside them, where there is time for one.
+
+    Args:
+        figures: the network's, on what was kept out.
+        pixels: what it learned from.
+        card: the network's.
+        kept: the scenes.
+        run: its folder, the seconds that learning took, and its seed.
+        report: gets both figures, or why there are none to compare with.
+    """
+    folder, seconds, seed = run
+    if (found := too_much(kept, seconds)) is None:
+        made = baseline(pixels, card, kept, folder / FOLDER, network=figures, seed=seed)
+        if isinstance(made, Baseline):
+            for line in made.sentences():
+                report(line)
+            return made.metrics
+        found = made
+    report(f"note: {found}")
+    return figures
