@@ -91,6 +91,18 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
     return Metrics(measured_on, overall, per_class)
 
 
+def worse_than_commonest(metrics: Metrics) -> str | None:
+    """Return a sentence where a model is no better than one that always answers the commonest class, else None."""
+    accuracy, commonest = (metrics.overall[name] for name in ("pixel_accuracy", "commonest_class_accuracy"))
+    if not accuracy <= commonest:
+        return None
+    return (
+        f"the model has not learned what one needs: on what was kept out {accuracy:.1%} of the pixels are right, and "
+        f"{commonest:.1%} would be if all were of the commonest class; label more or train longer, and look at the "
+        "labels (landseg data --sheet)"
+    )
+
+
 def _said(scene: Scene) -> float | None:
     """The resolution that a user stated, where the raster itself does not."""
     return scene.said_m if scene.grid is None or scene.grid.resolution_m is None else None

@@ -18,10 +18,10 @@ from landseg.disk import disk_errors
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.address import file_name
 from landseg.geo.leftout import LeftOut
-from landseg.kept import Kept, measure
+from landseg.kept import Kept, measure, worse_than_commonest
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
-from landseg.models.card import Card, Metrics
+from landseg.models.card import Metrics
 from landseg.models.forest import PixelForest
 from landseg.models.transfer import transferred
 from landseg.options import refuse_unknown
@@ -284,18 +284,6 @@ def _measured(model: Model, kept: Sequence[Kept], how: str, folder: Path) -> Met
             f"{model.path} is written, but {_scenes(len(kept))} kept out could not be measured, as its card "
             f"says: {why}; once that is mended, the same command with --resume measures it without learning again"
         ) from error
-
-
-def worse_than_commonest(metrics: Metrics) -> str | None:
-    """Return a sentence where a model is no better than one that always answers the commonest class, else None."""
-    accuracy, commonest = (metrics.overall[name] for name in ("pixel_accuracy", "commonest_class_accuracy"))
-    if not accuracy <= commonest:
-        return None
-    return (
-        f"the model has not learned what one needs: on what was kept out {accuracy:.1%} of the pixels are right, and "
-        f"{commonest:.1%} would be if all were of the commonest class; label more or train longer, and look at the "
-        "labels (landseg data --sheet)"
-    )
 
 
 def _fitted(

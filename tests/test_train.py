@@ -21,9 +21,10 @@ import landseg.training.targets
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import GridError, LandsegError, OutputError, TrainingError
 from landseg.geo.grid import Rect
+from landseg.kept import worse_than_commonest
 from landseg.models.bundle import load_model
 from landseg.models.card import Metrics
-from landseg.train import train, worse_than_commonest
+from landseg.train import train
 from landseg.training.fit import clear
 from landseg.training.recipe import read_recipe
 from landseg.training.sources import _white, load_scenes
