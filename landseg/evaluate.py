@@ -19,7 +19,7 @@ from landseg.geo.address import file_name, file_names, label
 from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import Reason
-from landseg.geo.pixelareas import PixelAreas
+from landseg.geo.pixelareas import PixelAreas, differ
 from landseg.geo.targets import check_targets
 from landseg.geo.vectorname import file_of
 from landseg.options import refuse_unknown
@@ -281,7 +281,7 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
         spacing = spacing if square(edges) else edges
         bands = row_spacings(grid) if len(pairs) == 1 else ()
     areas = tuple(PixelAreas(pair.grid) for pair in pairs) if metres is not None else ()
-    areas = areas if any(one.vary for one in areas) else ()
+    areas = areas if differ(areas) else ()
     if (
         metres is None
         and len(pairs) > 1

@@ -12,7 +12,7 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.disk import claimed, disk_errors, work_folder
-from landseg.errors import GridError, OutputError
+from landseg.errors import GridError, OutputError, VectorError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
 from landseg.geo.address import file_name
@@ -22,7 +22,7 @@ from landseg.geo.vectorname import file_of
 from landseg.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.files import class_files, with_styles
-from landseg.vector.formats import vector_format
+from landseg.vector.formats import TABLE, refuse_table, vector_format
 from landseg.vector.further import further_file
 from landseg.vector.place import output_crs
 
@@ -41,7 +41,7 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
 
     Args:
         raster: a class raster, anything GDAL opens.
-        out: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet.
+        out: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet; .csv for the attributes alone.
         options: see `ExportOptions`; its fields by name go before it.
 
     Raises:
@@ -51,6 +51,7 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     wanted = ExportOptions.of(**{**vars(options or ExportOptions()), **more})
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file in it, such as {target / 'landcover.gpkg'}")
+    _check_table(target, wanted)
     form = vector_format(target)
     area = wanted.area_of_interest
     with ExitStack() as stack:
@@ -117,6 +118,21 @@ def _sentences(out: Path) -> Iterator[None]:
             raise
         with disk_errors(out):
             raise
+
+
+def _check_table(out: Path, options: ExportOptions) -> None:
+    """Refuse a table that nobody asked for, and what does not go into one.
+
+    Raises:
+        VectorError: .csv without --attributes or --centroids, or with lines; .xlsx; --attributes for another format.
+    """
+    asked = options.attributes or options.centroids is not None
+    if not (asked and out.suffix.lower() == TABLE.suffixes[0]):
+        refuse_table(out, hint=", `landseg export MAP OUT.csv --attributes` those of each polygon")
+        if options.attributes:
+            raise VectorError(f"{out.name}: --attributes writes a table; let its name end in .csv, or leave it out")
+    elif options.centerlines is not None:
+        raise VectorError(f"{out.name}: a table holds no lines; leave --centerlines out, or choose a .gpkg")
 
 
 def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None:

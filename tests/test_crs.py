@@ -38,7 +38,7 @@ MOON = CRS.from_wkt(
     'PROJCS["Moon, equirectangular",GEOGCS["GCS_Moon",DATUM["D_Moon",SPHEROID["Moon_IAU",1737400,0]],'
     'PRIMEM["Reference_Meridian",0],UNIT["degree",0.0174532925199433]],PROJECTION["Equirectangular"],'
     'PARAMETER["standard_parallel_1",0],PARAMETER["central_meridian",0],PARAMETER["false_easting",0],'
-    'PARAMETER["false_northing",0],UNIT["metre",1]]'
+    'PARAMETER["false_northing",2000000],UNIT["metre",1]]'  # without it the raster would lie beyond the pole
 )
 EARTH = CRS.from_epsg(32645)
 WHERE = Affine(0.5, 0, 333_000, 0, -0.5, 3_065_000)
@@ -192,7 +192,7 @@ def test_twin_proj_itself_speaks_otherwise() -> None:
 
 
 def test_sizes_on_other_bodies_and_in_other_units() -> None:
-    moon = Grid(MOON, Affine(100, 0, 0, 0, -100, 0), 10, 10)
+    moon = Grid(MOON, Affine(100, 0, 0, 0, -100, 2_000_000), 10, 10)
     assert moon.pixel_size_m == pytest.approx((100, 100), rel=1e-6)
     degrees = as_pyproj(MOON).geodetic_crs
     grid = Grid(CRS.from_wkt(degrees.to_wkt()), Affine(0.01, 0, 0, 0, -0.01, 60), 1, 1)

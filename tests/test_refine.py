@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from test_crf import picture
 from test_predict import MODEL, QUICK, noise
 
+from landseg.areas import areas
 from landseg.classes import ClassMap
 from landseg.crf import fast
 from landseg.crf.energy import CrfOptions, Scene
@@ -317,6 +318,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(
     np.testing.assert_array_equal(read(tmp_path / "o.tif"), read(tmp_path / "s.tif"))
     again = refine(*both, tmp_path / "o.tif", **asked, probs=tmp_path / "p.tif", resume=True)
     assert again.skipped and again.mode == "exact" and again.halo == NEEDED
+    assert made.areas == straight.areas == again.areas == areas(tmp_path / "o.tif", quiet=True).whole.classes
     names = {path.name for path in set(tmp_path.iterdir()) - before}
     assert names == {"o.tif", "o.qml", "o.tif.aux.xml", "p.tif"}
 

@@ -124,12 +124,12 @@ def _class_lines(found: Evaluation) -> Iterator[str]:
     areas = found.pixel_ha is not None
     yield (
         f"  {'class':<{width}}  {'IoU':>6} {'95 % interval':>15} {'precis.':>7} {'recall':>6} {'F1':>6} "
-        f"{'outline':>7} {'hectares' if areas else 'pixels':>12}"
+        f"{'outline':>7} {'labelled ha' if areas else 'labelled px':>12}"
     )
     for entry in found.classes:
         ends = "" if entry.iou_ci is None else f"{_number(entry.iou_ci[0])} - {_number(entry.iou_ci[1])}"
         size = f"{entry.area_ha:.4g}" if entry.area_ha is not None else f"{entry.pixels:,}"
-        outline = "" if entry.boundary_iou is None else _number(entry.boundary_iou)
+        outline = "-" if entry.boundary_iou is None else _number(entry.boundary_iou)
         yield (
             f"  {entry.name:<{width}}  {_number(entry.iou):>6} {ends:>15} {_number(entry.precision):>7} "
             f"{_number(entry.recall):>6} {_number(entry.f1):>6} {outline:>7} {size:>12}"
