@@ -25,7 +25,7 @@ from benchmarks.pages import write_table
 from landseg.models.backbones import ENCODERS
 from landseg.models.build import ARCHITECTURES, build_network
 from landseg.models.fold import prepare_for_inference
-from landseg.tiling.infer import _keep_freed_memory, choose_precision
+from landseg.tiling.infer import choose_precision, keep_freed_memory
 from landseg.tiling.receptive import ReceptiveField, receptive_field
 from tests.evidence import centroid, evidence_of, thin
 from tests.test_networks import small
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--no-speed", action="store_true")
     parser.add_argument("--write", type=Path, help="the page whose table is replaced")
     options = parser.parse_args()
-    _keep_freed_memory()
+    keep_freed_memory()
     lines = [HEAD]
     print(HEAD)
     for arch, encoder, chosen in combinations():

@@ -22,6 +22,7 @@ from landseg.models.backbones import ENCODERS
 from landseg.models.build import ARCHITECTURES, architecture, build_network
 from landseg.models.bundle import load_model
 from landseg.models.card import Band
+from landseg.models.upsampler import UPSAMPLERS
 from landseg.training.network import NetworkChoice, check_network, read_options
 from landseg.training.recipe import read_recipe
 
@@ -242,6 +243,10 @@ def test_networks_can_be_listed_with_their_options() -> None:
     assert [entry["name"] for entry in record["architectures"]] == list(ARCHITECTURES)
     assert record["encoders"] == [*ENCODERS, "timm:NAME"]
     assert all(entry["paper"] for entry in record["architectures"])
+    entries = [one for entry in ARCHITECTURES.values() for one in (entry, entry.on_vgg16) if one is not None]
+    taken = {name for one in entries for name in one.options}
+    assert set(record["options"]) == taken, "every option has its meaning, and none is left over"
+    assert [name for name in UPSAMPLERS if name not in record["options"]["upsampler"]] == []
     words = run("models", "--networks").stdout
     for part in ("deeplab-v2: ", "option rates=[6, 12, 18]", "on vgg16 padding=1", "encoder vgg16", "mobilenet-v2"):
         assert part in words

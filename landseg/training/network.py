@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import ModelError, TrainingError
-from landseg.models.backbones import check_encoder
-from landseg.models.build import ARCHITECTURES, architecture
+from landseg.models.catalogue import ARCHITECTURES, architecture, check_encoder
 from landseg.training.recipe import RANDOM, Recipe
 from landseg.training.typed import shown
 from landseg.untrusted import read_toml
