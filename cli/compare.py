@@ -13,20 +13,25 @@ if TYPE_CHECKING:
 
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The truth: a label raster or a vector file.")],
+    target: Annotated[str, typer.Argument(metavar="TRUTH", help="The truth: a label raster or a vector file.")],
     predictions: Annotated[list[str], typer.Argument(metavar="PREDICTION...", help="Two class rasters or more.")],
+    aoi: options.AoiText = None,
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the intervals; 0 for none.")
+    ] = 1000,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
     class_field: options.ClassField = None,
     buffer: options.Buffer = None,
     background: options.Background = None,
-    aoi: options.AoiText = None,
     label_colors: options.LabelColors = False,
-    samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
     as_json: options.Json = False,
 ) -> None:
-    """Compare several class rasters with one truth, and say how sure their differences are."""
+    """Compare class rasters with each other against one truth.
+
+    Prints how much better or worse each is than the first, with 95 % intervals of the differences.
+    """
     from landseg.compare import compare
     from landseg.comparison import Naming
     from landseg.geo.vectorname import with_layer

@@ -27,6 +27,7 @@ from . import (
     verify,
     view,
 )
+from .panels import Grouped
 from .run import Commands
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help: quick to show, and square brackets in it mean themselves
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 
 
@@ -60,19 +61,19 @@ def landseg(
     console.start()
 
 
-app.command("predict")(predict.command)
-app.command("refine")(refine.command)
-app.command("export")(export.command)
-app.command("rasterize")(rasterize.command)
-app.command("verify")(verify.command)
-app.command("evaluate")(evaluate.command)
-app.command("compare")(compare.command)
-app.command("calibrate")(calibrate.command)
-app.command("data")(data.command)
-app.command("train")(train.command)
-app.command("info")(info.command)
-app.command("models")(models.command)
-app.command("view")(view.command)
+app.command("predict", cls=Grouped)(predict.command)
+app.command("refine", cls=Grouped)(refine.command)
+app.command("export", cls=Grouped)(export.command)
+app.command("rasterize", cls=Grouped)(rasterize.command)
+app.command("verify", cls=Grouped)(verify.command)
+app.command("evaluate", cls=Grouped)(evaluate.command)
+app.command("compare", cls=Grouped)(compare.command)
+app.command("calibrate", cls=Grouped)(calibrate.command)
+app.command("data", cls=Grouped)(data.command)
+app.command("train", cls=Grouped)(train.command)
+app.command("info", cls=Grouped)(info.command)
+app.command("models", cls=Grouped)(models.command)
+app.command("view", cls=Grouped)(view.command)
 
 
 def main() -> None:

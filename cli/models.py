@@ -13,11 +13,11 @@ _WIDTH = 100
 
 def command(
     networks: Annotated[
-        bool, typer.Option("--networks", help="What train can build instead: architectures, options, encoders.")
+        bool, typer.Option("--networks", help="List architectures, their options, and encoders instead.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """List the models that ship with landseg, or the networks that it can train."""
+    """List the shipped models, or the networks that can be trained."""
     from landseg.describe import describe_models, describe_networks
 
     with console.working():
@@ -57,9 +57,7 @@ def _network_lines(networks: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _wrapped(head: str, text: str) -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False
-    )
+    return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
 def _option_lines(head: str, values: Mapping[str, Any]) -> Iterator[str]:
