@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from landseg.amounts import counted
+
 from . import console, options, panels
 
 if TYPE_CHECKING:
@@ -145,7 +147,9 @@ def _split_options(
 
 def _lines(found: "Inspection") -> Iterator[str]:
     facts = found.to_json()
-    yield f"{facts['images']} images, {facts['labelled']} of them labelled, {facts['pixels'] / 1e6:,.4g} Mpx"
+    yield (
+        f"{counted(facts['images'], 'image')}, {facts['labelled']} of them labelled, {facts['pixels'] / 1e6:,.4g} Mpx"
+    )
     yield from _about_images(found)
     yield f"  without data   {facts['nodata_share']:.2%}"
     yield ""
@@ -185,7 +189,9 @@ def _about_images(found: "Inspection") -> Iterator[str]:
     grids = [one.grid for one in found.files]
     sizes = sorted({grid.shape for grid in grids}, key=lambda shape: (shape[0] * shape[1], shape))
     small, large = (f"{width} x {height}" for height, width in (sizes[0], sizes[-1]))
-    yield f"  size           {small} px" + ("" if len(sizes) == 1 else f" to {large} px, {len(sizes)} sizes")
+    yield f"  size           {small} px" + (
+        "" if len(sizes) == 1 else f" to {large} px, {counted(len(sizes), 'size')}"
+    )
     yield f"  place          {_counted([crs_text(grid.crs) for grid in grids])}"
     yield f"  resolution     {_counted([grid.resolution_text for grid in grids])}"
     tags = [one.value_tags for one in found.files]

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from landseg.amounts import counted
+
 from . import console, options, panels
 
 if TYPE_CHECKING:
@@ -333,7 +335,7 @@ def command(
 def _lines(trained: "Trained") -> Iterator[str]:
     from landseg.geo.leftout import left_out_line
 
-    yield f"{trained.output}: learned from {trained.scenes} scene{'' if trained.scenes == 1 else 's'}"
+    yield f"{trained.output}: learned from {counted(trained.scenes, 'scene')}"
     if (left_out := left_out_line(trained.left_out)) is not None:
         yield f"  {left_out}"
     if trained.metrics is None:

@@ -156,7 +156,7 @@ def test_sentences(folders: tuple[Path, Path, Path], write_raster: Write) -> Non
     write_raster(halves(), "labels/orphan.tif", transform=moved(900))
     text = told(look(folders))
     assert "values: values without a class in 1 files: 7 (600 px); the table has 1, 2" in text
-    assert "1 of 3 images have no labels" in text and "alone.tif" in text
+    assert "1 of 3 images has no labels" in text and "alone.tif" in text
     assert "1 label rasters belong to no image: orphan.tif" in text
     assert "land occurs in one file only" in text
 
@@ -221,7 +221,7 @@ def test_leaks_of_a_split(folders: tuple[Path, Path, Path], write_raster: Write)
 def test_an_impossible_split_is_a_finding(folders: tuple[Path, Path, Path], write_raster: Write) -> None:
     write_pair(write_raster, 0)
     found = look(folders, split=SplitOptions())
-    assert found.split is None and "split: all 1 files are one group" in told(found)
+    assert found.split is None and "split: there is one file only" in told(found)
 
 
 def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_nothing_to_inspect(folders: tuple[Path, Path, Path], write_raster: Writ
     with pytest.raises(TrainingError):
         look(folders)
     (images / "broken.tif").write_bytes(b"no raster")
-    with pytest.raises(TrainingError, match="none of the 1 images can be read"):
+    with pytest.raises(TrainingError, match="no image can be read"):
         look(folders)
     write_raster(pixels(0), "images/a.tif")
     with pytest.raises(TrainingError, match="nowhere does not exist"):

@@ -195,7 +195,7 @@ def test_a_buffer_of_a_raster_or_without_a_crs_is_refused(
 @pytest.mark.parametrize("empty", [None, "", "  "])
 def test_polygons_without_a_class_are_counted_and_never_a_class(image: Path, command: str, empty: Any) -> None:
     path = write(image.with_name("labels.gpkg"), [SQUARE, FAR], kind=["roof", empty])
-    sentence = f"{path}: 1 polygons have nothing in 'kind': give them a class, or remove them"
+    sentence = f"{path}: 1 polygon has nothing in 'kind': give it a class, or remove it"
     if command != "data":
         with pytest.raises(ClassError) as caught:
             BURNT[command](image, str(path))
@@ -452,7 +452,7 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
     path = write(tmp_path / "labels.gpkg", shapes, kind=["house", "shed", "ditch", "house"])
     expected = [
         "1 of 4 images has no polygon: t2.tif; all there is land",
-        f"1 of 4 polygons of {path} lie on no image",
+        f"1 of 4 polygons of {path} lies on no image",
         f"2 of 4 polygons of {path} cover no pixel's centre, so nothing is burnt for them: use --all-touched, or "
         "finer imagery",
     ]

@@ -206,7 +206,7 @@ REFUSED: dict[str, tuple[RasterizeOptions, type[LandsegError], str]] = {
     "CRS": (RasterizeOptions(resolution=(1, 1), crs="EPSG:1"), GridError, "EPSG:32632"),
     "column": (RasterizeOptions(resolution=(1, 1), class_field="kind"), VectorError, "kind"),
     "halves": (RasterizeOptions(resolution=(1, 1), class_field="half"), ClassError, "whole numbers"),
-    "holes": (RasterizeOptions(resolution=(1, 1), class_field="gap"), ClassError, "1 polygons have nothing"),
+    "holes": (RasterizeOptions(resolution=(1, 1), class_field="gap"), ClassError, "1 polygon has nothing"),
     "strange": (RasterizeOptions(resolution=(1, 1), class_field="what", classes="t.toml"), ClassError, "tree (1)"),
     "no column": (RasterizeOptions(resolution=(1, 1), classes="t.toml"), ClassError, "--class-field"),
 }

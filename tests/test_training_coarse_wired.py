@@ -100,7 +100,7 @@ def test_scenes_with_coarse_labels_alone_are_drawn_where_these_lie() -> None:
     census = take_census([alone, fine])
     assert census[0].cells.tolist() == [[0, 0], [1, 0]] and not census[0].spots
     assert (census[0].labelled, census[0].known, census[1].coarse_alone) == (0, 512 * 256, 0)
-    assert remarks([alone, fine], census, NAMES) == ["1 of 2 scenes are learned from coarse labels alone: alone"]
+    assert remarks([alone, fine], census, NAMES) == ["1 of 2 scenes is learned from coarse labels alone: alone"]
     anywhere = CropSampler([alone, fine], SamplingOptions(crop=32, balanced=0))
     crops = [anywhere.draw(0, index) for index in range(40)]
     assert {crop.name.split()[0] for crop in crops} == {"alone", "fine"}
@@ -110,7 +110,7 @@ def test_scenes_with_coarse_labels_alone_are_drawn_where_these_lie() -> None:
     even = CropSampler([alone, fine], SamplingOptions(crop=32, balanced=1))
     assert {even.draw(0, index).name.split()[0] for index in range(40)} == {"fine"}
     nothing = replace(alone, coarse=None)
-    with pytest.raises(TrainingError, match="none of the 1 scenes has a labelled pixel"):
+    with pytest.raises(TrainingError, match="no scene has a labelled pixel"):
         take_census([nothing])
 
 

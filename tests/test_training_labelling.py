@@ -128,7 +128,7 @@ def test_scenes_without_labels_and_classes_without_pixels_are_remarked(write_ras
         items.append(Item(image, write_raster(np.full((4, 4), value, np.uint8), f"{name}_labels.tif", nodata=0)))
     scenes, _ = open_items(items, LabelOptions(CLASSES))
     first, second = remarks(scenes, take_census(scenes), CLASSES.names)
-    assert "2 of 3 scenes have no labelled pixel and teach nothing: b, c" in first
+    assert "2 of 3 scenes have no labelled pixel to learn from: b, c" in first
     assert "no pixel is labelled water, road" in second
     assert remarks(scenes[:1], take_census(scenes[:1]), ["land"]) == []
     with pytest.raises(TrainingError, match="none of the 2 scenes has a labelled pixel"):

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.grid import Grid, Rect
@@ -330,7 +331,7 @@ class Outputs:
             written.update(record.get("pixels", {}))
         for layer in self.layers:
             if written[layer.name] != self.grid.rect.area:
-                share = f"{written[layer.name]} of {self.grid.rect.area} pixels"
+                share = f"{written[layer.name]} of {counted(self.grid.rect.area, 'pixel')}"
                 raise OutputError(f"{layer.path} has only {share}; finish its run with --resume")
 
     def _close(self) -> None:

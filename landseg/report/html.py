@@ -9,6 +9,7 @@ from html import escape
 from pathlib import Path
 
 from landseg import __version__
+from landseg.amounts import counted, part_of
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.outputs import check_local
@@ -80,7 +81,7 @@ def report_html(evaluation: Evaluation, maps: Sequence[MapLayers] = (), *, budge
         f'<section id="{mark}" aria-labelledby="{mark}-head"><h2 id="{mark}-head">{title}</h2>{content}</section>'
         for mark, title, content in sections
     )
-    scenes = f", {len(evaluation.scenes)} scenes" if len(evaluation.scenes) > 1 else ""
+    scenes = f", {counted(len(evaluation.scenes), 'scene')}" if len(evaluation.scenes) > 1 else ""
     compared = (
         f'<p class="quiet names">Prediction <strong>{escape(evaluation.prediction)}</strong>, '
         f"truth <strong>{escape(evaluation.target)}</strong>{scenes}</p>"
@@ -98,7 +99,7 @@ def _figure_sections(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     table = (
         f"{class_table(evaluation)}"
         f'<p class="quiet">A dash is a number that means nothing, such as the precision of a class that is nowhere '
-        f"predicted. The mean IoU is over {evaluation.averaged_over} of {len(evaluation.classes)} classes.</p>"
+        f"predicted. The mean IoU is over {part_of(evaluation.averaged_over, len(evaluation.classes), 'class')}.</p>"
     )
     bars = '<p class="quiet">Bars are IoU, whiskers its 95 % interval where it was estimated.</p>'
     found = [

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
+from landseg.amounts import counted, part_of
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.metrics.border import Seam
@@ -23,11 +24,11 @@ _COLUMNS = (
 
 def evaluation_lines(found: Evaluation) -> Iterator[str]:
     """The figures of an evaluation, one line each, and a table of the classes."""
-    scenes = f" ({len(found.scenes)} scenes)" if len(found.scenes) > 1 else ""
+    scenes = f" ({counted(len(found.scenes), 'scene')})" if len(found.scenes) > 1 else ""
     yield f"{found.prediction} against {found.target}{scenes}"
     titles = {
         "pixel_accuracy": "pixel accuracy",
-        "mean_iou": f"mean IoU ({found.averaged_over} of {len(found.classes)} classes)",
+        "mean_iou": f"mean IoU ({part_of(found.averaged_over, len(found.classes), 'class')})",
         "frequency_weighted_iou": "frequency-weighted IoU",
         "kappa": "Cohen's kappa",
     }

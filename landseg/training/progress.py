@@ -7,6 +7,7 @@ import sys
 import time
 from typing import TextIO
 
+from landseg.amounts import counted
 from landseg.tiling.progress import duration
 
 _REDRAW_S = 0.2  # on a terminal
@@ -57,7 +58,7 @@ class TrainingProgress:
         """
         if not self._quiet:
             self.close()
-            text = f"about {steps} steps fit into the time budget ({seconds:.2g} s a step)"
+            text = f"about {counted(steps, 'step fits', 'steps fit')} into the time budget ({seconds:.2g} s a step)"
             print(text, file=self._stream, flush=True)
 
     def validated(self, mean_iou: float) -> None:
