@@ -124,7 +124,7 @@ def test_the_command_learns_from_both_and_the_card_says_so(data: Path) -> None:
     assert code == 0, told
     assert json.loads(out)["scenes"] == 3
     assert "1 of 3 scenes is learned from coarse labels alone: c" in told
-    assert "coarse labels: joint statistics estimated from 4,096 pixels with both labels, in squares of 16 pix" in told
+    assert "coarse labels: joint statistics estimated from 4,096 pixels with both labels, in squares of 16" in told
     training = load_model(data / "m.safetensors").card.training
     assert training is not None
     said = training.options["coarse"]

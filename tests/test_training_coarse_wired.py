@@ -172,7 +172,7 @@ def test_statistics_are_counted_where_both_are_known() -> None:
     scenes = [scene_of(half, coarse, "a", side=BLOCK), scene_of(fine, None, "b")]
     found = counted(scenes, COARSE, NAMES)
     assert np.allclose(found.mean, [[0.75, 0.25], [0.25, 0.75]], atol=0.03)
-    assert found.note == f"estimated from {320 * 160} pixels with both labels, in squares of 16 pixels"
+    assert found.note == f"estimated from {320 * 160:,} pixels with both labels, in squares of 16 pixels"
     nowhere = scene_of(np.full_like(fine, IGNORE_INDEX), coarse, "c")
     with pytest.raises(TrainingError, match=r"no pixel has both a fine and a coarse label.*give the statis"):
         counted([nowhere, scenes[1]], COARSE, NAMES)

@@ -120,7 +120,7 @@ def test_what_does_not_pair_is_told_all_at_once(tmp_path: Path, files: list[str]
 def test_images_of_one_name_do_not_share_labels(tmp_path: Path) -> None:
     touch(tmp_path, "east/1.tif", "west/1.tif", "labels/1.png")
     images = [str(tmp_path / "east"), str(tmp_path / "west")]
-    with pytest.raises(TrainingError, match=r"1 label rasters belong to several images of one name: .*CSV"):
+    with pytest.raises(TrainingError, match=r"1 label raster belongs to several images of one name: .*CSV"):
         pair(images, str(tmp_path / "labels"))
     assert scene_names(find_images(images)) == ["east/1", "west/1"]
 

@@ -9,7 +9,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from landseg.amounts import part_of
+from landseg.amounts import counted, part_of
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labels import PolygonLabels
 
@@ -60,7 +60,8 @@ class Coverage:
     def nowhere(self) -> str:
         """The sentence that refuses labels of which none lies on any raster."""
         path = self._polygons.path
-        said = f"no polygon of {path} lies on any of the {self._rasters} {self._what}s"
+        any_of = f"any of the {counted(self._rasters, self._what)}" if self._rasters > 1 else f"the only {self._what}"
+        said = f"no polygon of {path} lies on {any_of}"
         frame = self._polygons.frame
         bounds = ", ".join(f"{value:.8g}" for value in frame.total_bounds)
         place = f"bounds {bounds} ({'no CRS' if frame.crs is None else crs_text(frame.crs)})"
