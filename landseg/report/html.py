@@ -123,10 +123,11 @@ def _figure_sections(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         )
     if evaluation.border:
         text = (
-            '<p class="quiet">Share of wrong pixels by their distance to the nearest border between windows. A map '
-            f"without seams has the same everywhere, but for chance.</p>{_seam(evaluation)}"
+            '<p class="quiet">Share of wrong pixels by their distance to the nearest edge of a window, the tiles '
+            "that the map was predicted in. A map without seams has the same everywhere, but for chance.</p>"
+            f"{_seam(evaluation)}"
         )
-        found.append(("border", "Errors near window borders", text + border_bars(evaluation.border)))
+        found.append(("border", "Errors at window edges", text + border_bars(evaluation.border)))
     return found
 
 
@@ -141,6 +142,6 @@ def _seam(evaluation: Evaluation) -> str:
         ends = f" (95 %: {seam.low:.2f} to {seam.high:.2f})"
         verdict = "a sign of a seam" if seam.low > 1 else "no sign of a seam"
     return (
-        f"<p>Within {seam.distance} px of a border {percent(seam.near)} are wrong, elsewhere {percent(seam.far)}: "
+        f"<p>Within {seam.distance} px of an edge {percent(seam.near)} are wrong, elsewhere {percent(seam.far)}: "
         f"{seam.ratio:.2f} times as many{ends}, <strong>{verdict}</strong>.</p>"
     )

@@ -46,7 +46,7 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
     if found.reliability is not None:
         yield f"  {'expected calibration error':<30} {_number(found.reliability.ece)}"
     if found.seam is not None:
-        yield f"  {f'errors within {found.seam.distance} px of borders':<30} {_seam(found.seam)}"
+        yield f"  {f'errors at window edges, {found.seam.distance} px':<30} {_seam(found.seam)}"
     yield ""
     yield from _class_lines(found)
     if found.notes:
