@@ -37,6 +37,8 @@ VARIANTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "deeplab-v3": [("resnet50", {"output_stride": 8}), ("resnet50", {"image_pooling": True})],
     "deeplab-v3plus": [("resnet50", {"image_pooling": True})],
     "fpn": [("resnet50", {"norm": "group", "head_channels": 128})],
+    "unet": [("resnet50", {"attention": "scse", "decoder_channels": (256, 128, 64, 32, 16)})],
+    "upernet": [("resnet50", {"pool_scales": (), "decoder_channels": 256})],
 }
 PUBLISHED = {  # the papers' and their released definitions', for 21 classes
     ("fcn32s", "vgg16", ""): 134_346_581,
