@@ -39,7 +39,7 @@ def command(
         str | None,
         typer.Option(
             "--split",
-            metavar="file|block|column|aoi|random",
+            metavar="file|block|polygon|column|aoi|random",
             help="Also show this split into training and validation, and what leaks.",
             rich_help_panel=panels.SPLIT,
         ),
@@ -77,7 +77,7 @@ def command(
             "--gap",
             metavar="PX",
             min=0,
-            help="For --split block: pixels around kept-out blocks to leave unused.",
+            help="For --split block: unused pixels around kept-out blocks; polygons as near stay together.",
             rich_help_panel=panels.SPLIT,
         ),
     ] = 0,
@@ -172,6 +172,8 @@ def _lines(found: "Inspection") -> Iterator[str]:
         many = "" if learned == 1 else "s"
         share = f"{found.split.share:.1%} of the labelled pixels"
         yield f"  split: {learned} scene{many} learned, {kept} kept with {share}"
+        if found.split.polygons is not None:
+            yield "  polygons: {} learned, {} kept".format(*found.split.polygons)
         names = [scene.name for scene in found.split.kept]
         yield "  kept: " + ", ".join(names[:12]) + (f" and {kept - 12} more" if kept > 12 else "")
     yield ""

@@ -134,10 +134,14 @@ def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield _row("fits", facts["model"]["reason"] or f"model {facts['model']['name']} can read it")
         if "scaling" in facts["model"]:
             yield _row("scaling", facts["model"]["scaling"])
+    for text in facts["warnings"]:
+        yield _row("warning", text)
 
 
 def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     """A model's card, one or a few lines for each part."""
+    from landseg.models.usable import sizes_text
+
     yield f"{facts['name']}: {facts['description']}"
     yield _row("file", f"{facts['path']} ({facts['bytes'] / 1e6:.1f} MB, sha256 {facts['sha256'][:16]})")
     chosen = ", ".join(f"{name} {value}" for name, value in facts["options"].items())
@@ -148,6 +152,8 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
         yield _row("band", formula + _values(band))
     yield _row("pixels", f"{' or '.join(facts['dtypes'])}; without data the network sees {facts['fill']:g}")
     yield _row("resolution", _metres([facts["resolution_m"]]) if facts["resolution_m"] else "any")
+    sizes = sizes_text(facts.get("usable_resolution_m"))
+    yield _row("usable for", f"{sizes} a pixel" if sizes else "not stated")
     yield _row("trained at", _metres(facts["trained_at_m"]) if facts["trained_at_m"] else "unknown")
     for entry in facts["classes"]["classes"]:
         yield _row(f"class {entry['value']}", f"{entry['name']} (#{bytes(entry['color']).hex()})")

@@ -34,8 +34,17 @@ def _lines(models: list[dict[str, Any]]) -> Iterator[str]:
         metres = ", ".join(f"{value:.3g}" for value in model["trained_at_m"])
         yield f"{model['name']} ({model['bytes'] / 1e6:.1f} MB): {model['description']}"
         yield f"  classes {classes}"
+        yield f"  for pixels of {_range(model) or 'any size, as far as its card says'}"
         yield f"  trained at {f'{metres} m a pixel' if metres else 'an unknown resolution'}"
         yield f"  licence {model['licence']}"
+
+
+def _range(model: Mapping[str, Any]) -> str:
+    """The pixel sizes that a model is for, and the one that it runs at where it has one."""
+    from landseg.models.usable import sizes_text
+
+    text = sizes_text(model.get("usable_resolution_m"))
+    return f"{text}, brought to {model['resolution_m']:.3g} m" if text and model["resolution_m"] else text
 
 
 def _network_lines(networks: Mapping[str, Any]) -> Iterator[str]:

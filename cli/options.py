@@ -60,6 +60,15 @@ Bands = Annotated[
         rich_help_panel=panels.INPUT,
     ),
 ]
+Tta = Annotated[
+    str,
+    typer.Option(
+        "--tta",
+        metavar="none|flips|d4",
+        help="Test-time augmentation: the mean over 4 flips, or 8 flips and rotations, at 4 or 8 times the work.",
+        rich_help_panel=panels.COMPUTING,
+    ),
+]
 Stack = Annotated[
     bool,
     typer.Option(

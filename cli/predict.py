@@ -20,6 +20,7 @@ from .options import (
     Sources,
     Stack,
     StoredValues,
+    Tta,
     numbers,
 )
 
@@ -152,6 +153,7 @@ def command(
             rich_help_panel=panels.COMPUTING,
         ),
     ] = None,
+    tta: Tta = "none",
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Annotated[
@@ -193,6 +195,7 @@ def command(
             engine=engine,
             halo=halo,
             batch=batch,
+            tta=tta,
             device=device,
             precision=precision,
             resolution=resolution,

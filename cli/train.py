@@ -129,8 +129,8 @@ def command(
         str | None,
         typer.Option(
             "--split",
-            metavar="file|block|column|aoi|random|none",
-            help="How scenes are kept out of training to validate on. [file]",
+            metavar="file|block|polygon|column|aoi|random|none",
+            help="How data are kept out of training to validate on. [files, or blocks or polygons of a single one]",
             rich_help_panel=panels.SPLIT,
         ),
     ] = None,
@@ -206,6 +206,15 @@ def command(
             rich_help_panel=_NET,
         ),
     ] = None,
+    map_classes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map-classes",
+            metavar="OLD=NEW",
+            help="With --init: class OLD of that model is NEW here; several by commas, may be repeated.",
+            rich_help_panel=_NET,
+        ),
+    ] = None,
     time_budget: Annotated[
         str | None,
         typer.Option(
@@ -267,7 +276,7 @@ def command(
     """
     from landseg.geo.vectorname import with_layer
     from landseg.training.plain import PlainData
-    from landseg.training.ready import refuse_existing, refuse_missing
+    from landseg.training.ready import read_mapping, refuse_existing, refuse_missing
 
     with console.working():
         if layer is not None and len(paths) < 2:
@@ -289,7 +298,8 @@ def command(
             buffer_m=buffer,
         )
         refuse_existing(output, output.with_suffix(".run"), resume=resume, overwrite=overwrite)
-        refuse_missing(named, config=config, init=init)
+        said = read_mapping(map_classes or ())
+        refuse_missing(named, config=config, init=init, said=said)
 
         from landseg.train import train  # only now: torch takes seconds
         from landseg.training.coarse_options import share_of
@@ -299,7 +309,8 @@ def command(
         from landseg.training.settings import Settings
 
         settings = Settings(
-            model={"arch": arch, "encoder": encoder, "encoder_weights": encoder_weights, "init": init},
+            model={"arch": arch, "encoder": encoder, "encoder_weights": encoder_weights}
+            | {"init": init, "map_classes": said or None},
             options=read_options(option or ()),
             fit={"minutes": None if time_budget is None else minutes_of(time_budget)}
             | {"epochs": epochs, "steps": steps, "learning_rate": learning_rate, "seed": seed},

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console, panels
-from .options import Bands, Device, Json, Memory, Model, Sources, Stack, StoredValues, numbers
+from .options import Bands, Device, Json, Memory, Model, Sources, Stack, StoredValues, Tta, numbers
 from .predict import expand
 
 
@@ -46,6 +46,7 @@ def command(
             rich_help_panel=panels.COMPUTING,
         ),
     ] = "auto",
+    tta: Tta = "none",
     device: Device = "auto",
     precision: Annotated[
         str,
@@ -75,6 +76,7 @@ def command(
             window=window,
             engine=engine,
             halo=halo,
+            tta=tta,
             device=device,
             precision=precision,
             stored_values=stored_values,

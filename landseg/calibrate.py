@@ -223,7 +223,7 @@ def _made_by(judged: Sequence[Judged], path: Path, card: Card) -> tuple[float, l
     """The temperature that this model's probabilities were made with, and what is not known about that.
 
     Raises:
-        ModelError: they are another model's, of other classes, refined since, or it cannot be known.
+        ModelError: they are another model's, of other classes, refined, a mean over views, or it cannot be known.
     """
     mine, notes = peek.file_hash(path), []
     for one in judged:
@@ -237,6 +237,11 @@ def _made_by(judged: Sequence[Judged], path: Path, card: Card) -> tuple[float, l
             raise ModelError(
                 f"{name} was refined by a CRF, which has no temperature to keep: name the probabilities that "
                 "`landseg predict --probs` wrote"
+            )
+        if "LANDSEG_TTA" in tags:
+            raise ModelError(
+                f"{name} is a mean over mirrored views (--tta {tags['LANDSEG_TTA']}), and a temperature is of each "
+                "view alone: predict the probabilities without --tta"
             )
         made = tags.get(_HASH)
         if made is not None and made != mine:

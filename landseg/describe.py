@@ -122,13 +122,14 @@ def describe_raster(
             "resolution_m": grid.resolution_m,
             "block": list(info.block),
             "overviews": list(info.overviews),
-            "validity": _validity(info),
+            "validity": _validity(file),
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
                 if name.startswith(PROVENANCE) and name not in (BORDERS, CLASSES, MADE_WITH)  # which are for programs
             },
-            "model": _verdict(file, model, stored_values=stored_values),
+            "model": (verdict := _verdict(file, model, stored_values=stored_values)),
+            "warnings": _warnings(file, verdict, model),
         }
     finally:
         file.close()
@@ -151,10 +152,10 @@ def _georeference(info: RasterInfo) -> str:
     return "rotated" if turned else "south-up" if info.grid.transform.e > 0 else "north-up"
 
 
-def _validity(info: RasterInfo) -> str:
+def _validity(file: RasterFile) -> str:
     """Which of the file's means say where there is data; they are combined where it has several."""
-    alpha = "alpha" in info.colorinterp
-    means = ["alpha band"] if alpha else []
+    info = file.info
+    means = ["alpha band"] if file.opacity else []
     if info.masked != "none":
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
@@ -162,6 +163,19 @@ def _validity(info: RasterInfo) -> str:
     if info.gaps:
         means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
+
+
+def _warnings(file: RasterFile, verdict: dict[str, Any] | None, model: str | Path | None) -> list[str]:
+    """What to know before the raster is read: see `Matched.warnings`."""
+    from landseg.geo.opacity import remark
+    from landseg.models.usable import outside_warning
+
+    found = [remark(number, len(file.info.dtypes)) for number in file.alpha if number not in file.opacity]
+    if verdict is not None and verdict["fits"]:
+        card, pixel = peek.read_card(model), file.info.grid.resolution_m
+        outside = outside_warning(card, pixel_m=pixel, run_m=card.resolution_m or pixel)
+        found += [] if outside is None else [outside]
+    return found
 
 
 def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool) -> dict[str, Any] | None:

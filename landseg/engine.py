@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from landseg.errors import PlanError
 from landseg.geo.aoi import Aoi
@@ -30,6 +29,7 @@ from landseg.tiling.receptive import ReceptiveField, receptive_field
 from landseg.tiling.sampling import Sample, plan_sample
 from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
 from landseg.tiling.stream import Job
+from landseg.tiling.views import Viewed, Views
 from landseg.tiling.windows import WindowPlan, plan_windows
 
 # What a process holds before its first window: libraries, weights, GDAL's block cache, the final copy to a COG. A
@@ -37,19 +37,20 @@ from landseg.tiling.windows import WindowPlan, plan_windows
 _BASE = 1280 * MIB
 _CACHE = 320 * MIB
 
-Read = Callable[[Piece], tuple[Tensor | None, NDArray[np.bool_]]]
+Read = Callable[[Piece], tuple[Viewed | None, NDArray[np.bool_]]]
 
 
 class Engine:
     """A loaded model, ready for any number of rasters."""
 
-    def __init__(self, model: Model, *, device: str = "auto", precision: str = "auto") -> None:
+    def __init__(self, model: Model, *, device: str = "auto", precision: str = "auto", tta: str = "none") -> None:
         card = model.card
         self.model = model
         self.field: ReceptiveField = receptive_field(model.network)
         self.runner = Runner(
             model.network, mean=card.means, std=card.stds, fill=card.fill, device=device, precision=precision
         )
+        self.views = Views(tta, stride=self.field.stride, temperature=card.temperature)
         self._per_pixel = self.runner.bytes_per_pixel()
         self.against_rows: str | None = None
         try:
@@ -77,15 +78,18 @@ class Engine:
         item = np.dtype(matched.network.dtype).itemsize
         bands, gpu = self.runner.bands, self.runner.device.type == "cuda"
         layers = 4 * self.classes * sum(x is not None for x in (options.probs, options.logits))
+        # A mirrored copy of the window, and logits, probabilities and their sum beside the next view's.
+        views = 0 if len(self.views) == 1 else bands * self.runner.item_bytes + 4 * 4 * self.classes
         return Costs(
             base=_base(),
-            network=self._per_pixel,
+            network=self._per_pixel + (0 if gpu else views),
             waiting=bands * (item + self.runner.item_bytes) + 2,
-            result=4 * self.classes + layers + 4,
+            result=4 * self.classes + layers + 4 + (views if gpu else 0),
             limit=options.memory * MIB,
             ahead=4 if gpu else 2,
             device=0.8 * torch.cuda.mem_get_info()[0] if gpu else None,
             kept=KEPT,
+            grows=self.views.grows,
         )
 
     def plan(self, matched: Matched, options: Options, region: Rect) -> Tiling:
@@ -120,8 +124,7 @@ class Engine:
             halo=note["halo"],
             batch=note["batch"],
         )
-        height, width = tiling.windows.largest
-        keeps = mine.keeps(height * width, tiling.batch)
+        keeps = mine.keeps(mine.held(tiling.windows.largest, tiling.windows.shape), tiling.batch)
         known = {name: note[name] for name in ("memory", "reason", "sums")}
         return replace(tiling, **known, keeps_memory=keeps)
 
@@ -144,24 +147,32 @@ class Engine:
         """What the stream needs."""
         ahead = self.costs(matched, options).ahead - 1
         read = self.reader(matched, aoi)
-        return Job(stitcher, read, self.runner.run, encode, batch, options.workers, max(ahead, batch))
+        return Job(stitcher, read, self.run, encode, batch, options.workers, max(ahead, batch))
 
     def reader(self, matched: Matched, aoi: Aoi | None = None) -> Read:
         """Reads a piece: its window scaled for the network, and which pixels of its target are wanted."""
+        shape = matched.placement.network
 
-        def read(piece: Piece) -> tuple[Tensor | None, NDArray[np.bool_]]:
+        def read(piece: Piece) -> tuple[Viewed | None, NDArray[np.bool_]]:
             window, target = piece.window.rect, piece.target
-            pixels, valid = matched.network.read(window)
+            around = self.views.reads(window, shape)
+            pixels, valid = matched.network.read(around)
             if matched.placement.factor == 1.0:
-                wanted = valid[target.relative_to(window).slices]
+                wanted = valid[target.relative_to(around).slices]
             else:
                 wanted = matched.source.read(target)[1]
             inside = None if aoi is None else aoi.inside(target)
             if inside is not None:
                 wanted = wanted & inside
-            return (self.runner.prepare(pixels, valid) if wanted.any() else None), wanted
+            if not wanted.any():
+                return None, wanted
+            return self.views.prepared(self.runner.prepare(pixels, valid), window, shape), wanted
 
         return read
+
+    def run(self, batch: list[Viewed]) -> NDArray[np.float32]:
+        """Return logits (N, K, h, w) of windows of one shape: of the mean, where they have several views."""
+        return self.views.run(self.runner.run, batch)
 
     def collect(
         self,
@@ -174,11 +185,12 @@ class Engine:
     ) -> NDArray[np.float32]:
         """Logits (K, h, w) of a picture in memory, (bands, h, w) with its validity (h, w)."""
 
-        def read(piece: Piece) -> tuple[Tensor | None, NDArray[np.bool_]]:
-            y, x = piece.window.rect.slices
-            return self.runner.prepare(pixels[:, y, x], valid[y, x]), valid[piece.target.slices]
+        def read(piece: Piece) -> tuple[Viewed | None, NDArray[np.bool_]]:
+            y, x = self.views.reads(piece.window.rect, valid.shape).slices
+            prepared = self.runner.prepare(pixels[:, y, x], valid[y, x])
+            return self.views.prepared(prepared, piece.window.rect, valid.shape), valid[piece.target.slices]
 
-        job = Job(stitcher, read, self.runner.run, lambda _: {}, options.batch or 1, 1, 1)
+        job = Job(stitcher, read, self.run, lambda _: {}, options.batch or 1, 1, 1)
         return collect(job, region, self.classes)[0]
 
     def sample(self, matched: Matched, tiling: Tiling, options: Options) -> Sample | None:
@@ -189,14 +201,15 @@ class Engine:
         if tiling.mode == "exact":
             return None
         costs = replace(self.costs(matched, options), ahead=1)  # one window at a time is read, and computed
-        return plan_sample(tiling.windows, most=costs.most(), exact_halo=tiling.exact_halo)
+        most = max(0.0, costs.most() ** 0.5 - costs.grows) ** 2
+        return plan_sample(tiling.windows, most=most, exact_halo=tiling.exact_halo)
 
     def classes_of(self, matched: Matched, piece: Piece) -> NDArray[np.uint8] | None:
         """Return the class indices (h, w) of a piece's target from its window alone; None where it holds no data."""
         prepared, _ = self.reader(matched)(piece)
         if prepared is None:
             return None
-        logits = self.runner.run([prepared])[0]
+        logits = self.run([prepared])[0]
         return top(matched.placement.resample(logits, piece.window.rect, piece.target))[0]
 
 

@@ -75,7 +75,7 @@ def evaluate(
     _check(products)
     pairs = open_pairs(prediction, target, options)
     try:
-        images = _images(pairs, products)
+        images, remarks = _images(pairs, products)
         names = (named(prediction), named(target))
         with ExitStack() as stack:
             errors = None
@@ -84,6 +84,7 @@ def evaluate(
                 errors = stack.enter_context(maps)
             counted = count(pairs, options, names=names, quiet=quiet, seen=None if errors is None else errors.add)
             found = summary(pairs, counted, options, names=names)
+            found = replace(found, notes=(*found.notes, *remarks))
             parts = [] if errors is None else errors.built()
             for path, text in _texts(pairs, found, images, products):
                 parts.append(_made(stack, path, text))
@@ -149,16 +150,16 @@ def _check(products: Products) -> None:
         check_local(products.errors)
 
 
-def _images(pairs: Sequence[Pair], products: Products) -> Images:
-    """The imagery of each pair, known to fit."""
+def _images(pairs: Sequence[Pair], products: Products) -> tuple[Images, list[str]]:
+    """The imagery of each pair, known to fit, and sentences about it."""
     found = beside(
         [pair.prediction.paths[0] for pair in pairs], products.image or None, option="--image", endings=IMAGES
     )
     if products.image:
         from landseg.scenes import check_images
 
-        check_images(pairs, found)
-    return found
+        return found, check_images(pairs, found)
+    return found, []
 
 
 def _texts(

@@ -67,8 +67,10 @@ def about_files(files: Sequence[Surveyed], *, stored_values: bool = False) -> li
     if empty:
         found.append(Finding("nodata", f"{counted(len(empty), 'image holds', 'images hold')} no data: {some(empty)}"))
     if odd := [one for one in files if one.odd_alpha is not None]:
-        text = f"band {odd[0].odd_alpha} is called alpha and holds many values in {counted(len(odd), 'image')}: "
-        more = "; if it is near infrared, name the bands to train on, else it is read as what has data"
+        number = odd[0].odd_alpha
+        text = f"band {number} is called alpha and holds many values in {counted(len(odd), 'image')}: "
+        every = ",".join(str(band) for band in sorted({*range(1, len(odd[0].dtypes) + 1), number}))
+        more = f"; it is read as neither a mask nor a band: if it is near infrared, train on it by --bands {every}"
         found.append(Finding("bands", text + some([one.name for one in odd]) + more))
     found += _unlike(
         files, "bands", [f"{counted(len(one.dtypes), 'band')} of {one.dtypes[0]}" for one in files], "{0}"

@@ -17,10 +17,12 @@ from landseg.geo.source import Source, open_source
 from landseg.geo.valuetags import ValueTags, tags_text
 from landseg.models.card import Card
 from landseg.models.fit import misfit, reads_rgb
+from landseg.models.usable import outside_warning
 from landseg.tiling.place import Placement
 
 _log = logging.getLogger(__name__)
 _told: set[str] = set()  # rasters of unknown resolution that were already spoken of
+_known: set[str] = set()  # rasters of which everything was said
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
 _APART = (
     "; bands that lie in a file each are read as one raster with --stack (B02.tif B03.tif ..., in the order of the "
@@ -38,12 +40,18 @@ class Matched:
         network: the same at the network's resolution, its numbers as the training imagery stores them.
         placement: where one lies on the other.
         scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
+        warnings: sentences without the raster's name: an alpha band that is no opacity, pixels of a size that the
+            model is not for.
+        limitations: where its card says that the model will fail, of a raster outside the sizes that it is for; else
+            None.
     """
 
     source: Source
     network: Source
     placement: Placement
     scaling: str | None = None
+    warnings: tuple[str, ...] = ()
+    limitations: str | None = None
 
     def close(self) -> None:
         """Close every file."""
@@ -98,7 +106,8 @@ def match(
         problem = misfit(card, bands=source.count, dtype=dtype, resolution_m=known)
         if problem is not None:
             apart = source.count == 1 < len(card.bands) and not stack
-            raise type(problem)(f"{source.name}: {problem}{_APART if apart else ''}")
+            hint = "".join(f"; {text}" for text in source.remarks) if source.count < len(card.bands) else ""
+            raise type(problem)(f"{source.name}: {problem}{hint}{_APART if apart else ''}")
         if not stored_values:
             refuse_mixed_members(source.paths)
         if stack:
@@ -111,7 +120,11 @@ def match(
         source.close()
         raise
     scaling = scaling_text(source.bands, card, notes=source.notes, stored_values=stored_values)
-    return Matched(source, network, Placement(source.grid.shape, network.grid.shape, factor), scaling)
+    place = Placement(source.grid.shape, network.grid.shape, factor)
+    outside = outside_warning(card, pixel_m=own, run_m=None if own is None else own * factor)
+    warnings = (*source.remarks, *(() if outside is None else (outside,)))
+    fails = card.limitations if outside is not None and card.limitations else None
+    return Matched(source, network, place, scaling, warnings, fails)
 
 
 def declared_by(card: Card) -> tuple[ValueTags, ...]:
@@ -150,6 +163,21 @@ def _tell_stack(source: Source, card: Card) -> None:
     names = [name or f"band {number}" for name, number in zip(source.band_names, source.band_numbers, strict=True)]
     read = ", ".join(f"{band.name} from {name}" for band, name in zip(card.bands, names, strict=True))
     _log.info("model %s reads %s", card.name, read)
+
+
+def tell(matched: Matched, before: set[str] | None = None) -> None:
+    """Say once what a user should know of a raster; ``before`` holds what was said of others, and is added to."""
+    said = set() if before is None else before
+    for text in () if matched.source.paths[0] in _known else matched.warnings:
+        if text not in said:
+            said.add(text)
+            _log.warning("%s: %s", matched.source.name, text)
+
+
+def known(path: str | PathLike[str]) -> None:
+    """From now on nothing is said of a raster: whoever learned from it has heard it."""
+    _told.add(str(path))
+    _known.add(str(path))
 
 
 def told(path: str | PathLike[str]) -> bool:

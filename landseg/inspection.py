@@ -37,11 +37,15 @@ from landseg.geo.vectorname import is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.outputs import check_local
 from landseg.report.imagery import Imagery
-from landseg.report.sheet import MOST, Cell, draw_sheet, fitted, picked
+from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, fitted, picked
 from landseg.report.thumbnail import EMPTY
 from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.training.files import Item, find_images, pair, scene_names
+from landseg.training.plain import PlainData
+from landseg.training.refused import refusal
 from landseg.training.split import Split, SplitOptions, split
+
+_POLYGONS = ("learned_polygons", "kept_polygons")
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         opens[item.image] = opener(item, drawn, legend, table=named, colors=colors)
         labelled_by = str(item.labels) if item.labels else labels if drawn else None
         try:
-            shows = number in shown
+            shows = cell_edge(len(shown)) if number in shown else 0
             files.append(
                 survey(name, item.image, labelled_by, opens[item.image], statistics, picture=shows, tags=tags)
             )
@@ -159,6 +163,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
             findings.append(Finding("unreadable", str(error)))
     if not files:
         raise TrainingError(f"{none_of(len(items), 'image')} can be read; the first: {findings[-len(items)].text}")
+    findings[:0] = _refusal(images, labels, items, options)
     values = sorted({value for one in files for value in one.values})
     meaning = understood(values, table, drawn, legend, ignore=options.ignore)
     classes, left_out = _shares(files, meaning), LeftOut()
@@ -169,8 +174,28 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:
-        _draw(files, classes, meaning, options.sheet, parts)
+        _draw(files, classes, meaning, options.sheet, parts, edge=cell_edge(len(shown)))
     return Inspection(files, _bands(statistics), classes, findings, meaning, parts, options.sheet, left_out)
+
+
+def _refusal(
+    images: Sequence[str], labels: str | None, items: Sequence[Item], options: InspectOptions
+) -> list[Finding]:
+    """Why a training run would refuse images and labels, by the checks that it makes; of images alone, nothing."""
+    if labels is None and not any(item.labels for item in items):
+        return []
+    named = PlainData(
+        tuple(images),
+        None if labels is None else (labels,),
+        classes=options.classes,
+        ignore=options.ignore,
+        class_field=options.class_field,
+        background=options.background,
+        label_colors=options.label_colors,
+        buffer_m=options.buffer_m,
+    )
+    reason = refusal(named, stored_values=options.stored_values)
+    return [] if reason is None else [Finding("refused", f"train refuses these as they are: {reason}")]
 
 
 def _colors(table: ClassMap | None, labels: str | None) -> Colors:
@@ -306,7 +331,13 @@ def _split(
 
 
 def _draw(
-    files: Sequence[Surveyed], classes: Sequence[ClassShare], meaning: Meaning | None, path: Path, parts: Split | None
+    files: Sequence[Surveyed],
+    classes: Sequence[ClassShare],
+    meaning: Meaning | None,
+    path: Path,
+    parts: Split | None,
+    *,
+    edge: int,
 ) -> None:
     kept, learned = (
         {scene.name for scene in side} for side in ((parts.kept, parts.learned) if parts is not None else ((), ()))
@@ -315,7 +346,7 @@ def _draw(
     for number in picked(len(files), MOST):
         one = files[number]
         with FileSource(one.path) as source:
-            colors = Imagery(source).colors(source.grid.rect, fitted(source.grid.shape))
+            colors = Imagery(source).colors(source.grid.rect, fitted(source.grid.shape, edge))
         colors = np.where(colors[..., 3:] > 0, colors[..., :3], np.array(EMPTY, np.uint8))
         labels = None if one.thumb is None or meaning is None else meaning.indices(*one.thumb)
         sides = " and ".join(word for word, side in (("learned", learned), ("kept", kept)) if one.name in side)
@@ -323,12 +354,14 @@ def _draw(
         cells.append(Cell(one.name, detail, colors, labels))
     title = part_of(len(cells), len(files), "scene") if len(cells) < len(files) else counted(len(files), "scene")
     told = [f"{one.share:.1%}" for one in classes]
-    draw_sheet(path, cells, title=title, classes=None if meaning is None else meaning.classes, told=told)
+    draw_sheet(path, cells, title=title, classes=None if meaning is None else meaning.classes, told=told, edge=edge)
 
 
 def _split_json(parts: Split, classes: Sequence[ClassShare]) -> dict[str, Any]:
     names = [one.name for one in classes]
     return {
+        "by": parts.by,
+        **({} if parts.polygons is None else dict(zip(_POLYGONS, parts.polygons, strict=True))),
         "kept_share": parts.share,
         "learned": [scene.name for scene in parts.learned],
         "kept": [scene.name for scene in parts.kept],

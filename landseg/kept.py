@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX
 from landseg.disk import disk_errors
 from landseg.geo.source import FileSource
-from landseg.inputs import told
+from landseg.inputs import known
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, intervals
 from landseg.models.bundle import Model
@@ -35,7 +36,9 @@ class Kept:
 def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: str) -> Metrics:
     """Predict kept-out scenes as `landseg predict` does, and compare them with their labels.
 
-    Only labels that name one class count. The class rasters stay in ``folder``, one for each scene.
+    Only labels that name one class count, and they do so wherever they are: one on a pixel without data in the image,
+    which the prediction leaves without data, is missed, as `landseg evaluate` has it. The class rasters stay in
+    ``folder``, one for each scene.
 
     Args:
         model: to be measured.
@@ -47,12 +50,12 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
         LandsegError: a scene that cannot be read, or a folder that cannot be written.
     """
     names, classes = model.card.classes.names, model.card.classes
-    blocks = Blocks(len(names), BLOCK)
+    blocks, missed = Blocks(len(names), BLOCK), 0
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
-        told(one.image)  # that its pixels are of unknown size is no news: it was learned from like that
+        known(one.image)  # what is to be said of it was said when it was opened to be learned from
         predict(
             one.image,
             made,
@@ -65,10 +68,11 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
         )
         with FileSource(made, [1]) as source:
             for rect in parts(one.scene.shape):
-                _, _, target = one.scene.read(rect)
+                target = one.scene.labels(rect)
                 values, valid = source.read(rect)
                 predicted, _ = classes.sort_out(values[0], valid)
                 truth = np.where(target < len(names), target, np.uint8(IGNORE_INDEX))
+                missed += int(((truth != IGNORE_INDEX) & ~valid).sum())
                 blocks.update(truth, predicted, top=rect.top, left=rect.left, raster=number)
     table = blocks.table()
     overall = {
@@ -83,6 +87,9 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
     per_class = {
         name: {figure: float(found[index]) for figure, found in by_name.items()} for index, name in enumerate(names)
     }
+    if missed:
+        many = counted(missed, "labelled pixel", "labelled pixels")
+        measured_on += f"; {many} without data in their image count{'s' if missed == 1 else ''} as missed"
     return Metrics(measured_on, overall, per_class)
 
 

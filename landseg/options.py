@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError
-from landseg.tiling.named import check_device, check_precision
+from landseg.tiling.named import check_device, check_precision, check_tta
 
 File = str | PathLike[str] | None
 _FILES = ("probs", "confidence", "logits", "polygons", "preview")
@@ -48,6 +48,9 @@ class Options:
         dry_run: plan and estimate, write nothing.
         quiet: show no progress.
         stack: several sources are one raster with the bands of all, in their order, and no mosaic.
+        tta: test-time augmentation, the mean probability over views of the whole raster: "none", "flips" (4 views: as
+            it is, mirrored left to right, top to bottom, both) or "d4" (8: these, and with rows and columns swapped).
+            It takes windows, and 4 or 8 times the work.
     """
 
     bands: Sequence[int] | None = None
@@ -74,6 +77,7 @@ class Options:
     dry_run: bool = False
     quiet: bool = False
     stack: bool = False
+    tta: str = "none"
 
     @classmethod
     def of(cls, **options: Any) -> Options:
@@ -92,6 +96,12 @@ class Options:
             raise PlanError(f"engine {made.engine!r}: expected auto, stream or windows")
         check_device(str(made.device))
         check_precision(str(made.precision))
+        check_tta(str(made.tta))
+        if made.engine == "stream" and made.tta != "none":
+            raise PlanError(
+                f"--tta {made.tta} takes the mean over mirrored views of the whole raster, which rows that stream "
+                "from top to bottom cannot give: use --engine auto or windows, or leave out --tta"
+            )
         if made.probs_dtype not in ("uint8", "float32"):
             raise OutputError(f"probabilities in {made.probs_dtype!r}: expected uint8 or float32")
         if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):

@@ -8,6 +8,7 @@ from typing import Any
 
 from landseg.geo.grid import Rect
 from landseg.tiling.costs import MIB
+from landseg.tiling.named import VIEWS
 from landseg.tiling.progress import duration
 
 
@@ -26,7 +27,7 @@ class Prediction:
         batch: windows for one call of the network.
         pixels: of the output.
         seconds: of the whole run; of a dry run the estimate.
-        overlap_cost: pixels computed over pixels kept.
+        overlap_cost: pixels computed over pixels kept, in each view of `tta`.
         disagreement: share of sampled pixels whose class differs from that of a longer halo (`disagreement_note` says
             which); None where none was measured.
         disagreement_interval: (low, high): the 95 % interval of that share over all pixels with data.
@@ -41,6 +42,10 @@ class Prediction:
         dry_run: True where nothing was written.
         skipped: True where the output was finished before.
         scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
+        warnings: what the log said of the raster: an alpha band that is none, pixels of a size that the model is not
+            for.
+        limitations: where the model's card says that it will fail, of a raster that it is not for; else None.
+        tta: the test-time augmentation: "none", "flips" or "d4".
     """
 
     output: Path
@@ -66,12 +71,15 @@ class Prediction:
     dry_run: bool = False
     skipped: bool = False
     scaling: str | None = None
+    warnings: tuple[str, ...] = ()
+    limitations: str | None = None
+    tta: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
-        values["window"] = list(self.window)
+        values["window"], values["warnings"] = list(self.window), list(self.warnings)
         if self.disagreement_interval is not None:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
@@ -92,10 +100,14 @@ class Prediction:
             f"overlap       {self.overlap_cost:.2f} pixels computed for each that is kept",
             f"network       {self.precision}, {self.device}, {self.engine}",
         ]
+        if (views := VIEWS[self.tta]) > 1:
+            plan.append(f"tta           {self.tta}: the mean of {views} views of the raster, {views} times the work")
         if self.precision_note:
             plan.append(f"precision     {self.precision_note}")
         if self.scaling:
             plan.append(f"scaling       {self.scaling}")
+        if self.limitations:
+            plan.append(f"model fails   {self.limitations}")
         if self.disagreement_note:
             plan.append(f"disagreement  {self.disagreement_note}")
         if self.dry_run:

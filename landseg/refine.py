@@ -103,6 +103,8 @@ class _Run:
                     probs.name,
                     len(probs.classes),
                 )
+            for text in evidence.remarks:
+                _log.warning("%s: %s", evidence.image.name, text)
             outputs = Outputs.begin(
                 layers,
                 probs.grid,
@@ -115,7 +117,7 @@ class _Run:
             with outputs:
                 made = self._planned(tiling, crf, probs.grid.rect, tuple(layer.path for layer in layers))
                 sample = self._sample(tiling, outputs)
-                made = replace(made, scaling="; ".join(evidence.image.notes) or None)
+                made = replace(made, scaling="; ".join(evidence.image.notes) or None, warnings=evidence.remarks)
                 _log.info("%s; %s", crf_text(crf, options.units), tiling.reason)
                 self._write(tiling, evidence, crf, outputs)
                 made = self._measured(made, tiling, sample, evidence, crf, outputs)

@@ -149,6 +149,7 @@ class Refinement:
         seconds: of the whole run.
         skipped: True where the output was finished before.
         scaling: which images were brought over to the scale and offset of the first; None where none was.
+        warnings: what the log said of the images.
     """
 
     output: Path
@@ -172,12 +173,14 @@ class Refinement:
     seconds: float = 0.0
     skipped: bool = False
     scaling: str | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["window"], values["exact"] = list(self.window), self.mode == "exact"
+        values["warnings"] = list(self.warnings)
         if self.disagreement_interval is not None:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values

@@ -44,6 +44,8 @@ def against_rows(engine: Engine, options: Options) -> str | None:
     asked += ["halo"] if isinstance(options.halo, int) else []
     if options.engine == "windows":
         return "windows were asked for"
+    if options.tta != "none":
+        return "mirrored views (--tta) are not streamed; leave it out or use --engine windows"
     if asked:
         return f"--{asked[0]} is about windows; leave it out or use --engine windows"
     if options.engine == "auto" and engine.runner.device.type != "cpu":

@@ -28,7 +28,7 @@ from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.geo.vectorname import file_of
-from landseg.inputs import Matched, match
+from landseg.inputs import Matched, match, tell
 from landseg.models.named import NamedModel
 from landseg.options import Options
 from landseg.prediction import Prediction
@@ -51,6 +51,7 @@ class Lazy:
 
     def __init__(self, model: NamedModel, options: Options) -> None:
         self.model, self._options = model, options
+        self.said: set[str] = set()  # of the rasters, so that a batch says it once
         self._engine: Engine | None = None
 
     def get(self) -> Engine:
@@ -58,7 +59,10 @@ class Lazy:
         if self._engine is None:
             from landseg.engine import Engine
 
-            self._engine = Engine(self.model.load(), device=self._options.device, precision=self._options.precision)
+            options = self._options
+            self._engine = Engine(
+                self.model.load(), device=options.device, precision=options.precision, tta=options.tta
+            )
         return self._engine
 
 
@@ -96,14 +100,15 @@ class Run:
                 check_way(vector_format(polygons), grid)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
-                return self._skipped(region)
+                return _with_warnings(self._skipped(region), matched)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
             from landseg.walks import choose_walk
 
+            tell(matched, self.engine.said)
             engine = self.engine.get()
             walk = choose_walk(engine, matched, options, region)
-            plan = replace(walk.planned(self.output, disk_bytes(self._layers(), grid)), scaling=matched.scaling)
+            plan = _with_warnings(walk.planned(self.output, disk_bytes(self._layers(), grid)), matched)
             if options.dry_run:
                 return replace(plan, seconds=max(0.001, round(walk.seconds(), 3)), dry_run=True)
             made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature, inputs=inputs)
@@ -140,8 +145,10 @@ class Run:
                 walk = walk_again(engine, matched, options, region, noted)
             else:
                 outputs.note("plan", walk.note())
-            made = replace(walk.planned(self.output, 0), scaling=matched.scaling)
-            made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
+            made = replace(
+                _with_warnings(walk.planned(self.output, 0), matched),
+                files=(self.output, *(layer.path for layer in layers[1:]), *extras),
+            )
             card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
             encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
             walk.run(outputs, aoi=aoi, encode=encoder.encode)
@@ -242,6 +249,7 @@ class Run:
             "aoi": None if aoi is None else _aoi_identity(aoi),
             "outputs": {layer.name: layer.dtype for layer in self._layers()},
             **({"stored_values": True} if options.stored_values else {}),
+            **({"tta": options.tta} if options.tta != "none" else {}),
         }
 
     def _tags(self, engine: Engine) -> dict[str, str]:
@@ -259,6 +267,11 @@ class Run:
         }
 
 
+def _with_warnings(made: Prediction, matched: Matched) -> Prediction:
+    """The facts of a run with what is to be known of its raster."""
+    return replace(made, scaling=matched.scaling, warnings=matched.warnings, limitations=matched.limitations)
+
+
 def _plan_tags(made: Prediction) -> dict[str, str]:
     tags = {
         "mode": made.mode,
@@ -269,8 +282,12 @@ def _plan_tags(made: Prediction) -> dict[str, str]:
         "windows": str(made.windows),
         "overlap_cost": f"{made.overlap_cost:.6f}",
     }
+    if made.tta != "none":
+        tags["tta"] = made.tta
     if made.scaling:
         tags["scaling"] = made.scaling
+    if made.warnings:
+        tags["warnings"] = "; ".join(made.warnings)
     if made.disagreement_note:
         tags["disagreement"] = "unknown" if made.disagreement is None else f"{made.disagreement:.6f}"
         tags["disagreement_note"] = made.disagreement_note
@@ -283,7 +300,7 @@ def _facts(tags: dict[str, str]) -> dict[str, Any]:
     """What `_plan_tags` and `Run._tags` left; nothing that is missing there or was changed by hand."""
     kinds: dict[str, Callable[[str], Any]] = {
         **dict.fromkeys(
-            ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling"), str
+            ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling", "tta"), str
         ),
         **dict.fromkeys(("halo", "batch", "windows"), int),
         "overlap_cost": float,
@@ -312,7 +329,7 @@ def _command(sources: list[str], model: NamedModel, options: Options, precision:
     words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
     standard = Options()
-    for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "aoi"):
+    for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "tta", "aoi"):
         value = precision if name == "precision" else getattr(options, name)
         if value != getattr(standard, name):
             text = ",".join(map(str, value)) if name == "bands" else label(str(value))

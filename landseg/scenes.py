@@ -69,13 +69,19 @@ def shown_scenes(found: Evaluation) -> tuple[int, ...]:
     return tuple(sorted({one.scene for one in found.worst})) or tuple(range(MOST_SCENES))
 
 
-def check_images(pairs: Sequence[Pair], images: Sequence[Sequence[str]]) -> None:
-    """Refuses, before any work, imagery that cannot be opened or does not have its prediction's pixels.
+def check_images(pairs: Sequence[Pair], images: Sequence[Sequence[str]]) -> list[str]:
+    """Refuse, before any work, imagery that cannot be opened or does not have its prediction's pixels.
+
+    Returns what there is to know of the rest, as sentences, no two of one kind.
 
     Raises:
         LandsegError: so it is.
     """
+    found: dict[str, str] = {}
     for pair, files in zip(pairs, images, strict=True):
         if files:
             with open_source(list(files), stored_values=True) as source:
                 check_image(source, pair.grid)
+                for text in source.remarks:
+                    found.setdefault(text, f"{source.name}: {text}")
+    return list(found.values())

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.errors import GridError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.source import Source
-from landseg.inputs import match
+from landseg.inputs import match, tell
 from landseg.models.bundle import Model, load_model
 from landseg.report.field import Ground, Heat, check_field_path, draw_field, picture_side
 from landseg.tiling.effective import evidence_at, side_holding
@@ -44,16 +44,18 @@ class Effective:
 
 @dataclass(frozen=True)
 class Sight:
-    """What a model sees; ``effective`` where a raster was given."""
+    """What a model sees; ``effective`` where a raster was given, and ``warnings`` that the log gave of it."""
 
     field: ReceptiveField
     effective: Effective | None = None
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the layers and what was measured as plain JSON values."""
         made: dict[str, Any] = {"layers": [asdict(layer) for layer in self.field.layers]}
         if self.effective is not None:
             made["effective"] = {**asdict(self.effective), "window": list(self.effective.window)}
+            made["warnings"] = list(self.warnings)
         return made
 
 
@@ -90,13 +92,14 @@ def sight(
             draw_field(field, draw, title=loaded.card.name)
         return Sight(field)
     with match(str(over), loaded.card, stored_values=stored_values) as matched:
-        source = matched.network
+        tell(matched)
+        source, warnings = matched.network, matched.warnings
         pixel = _pixel(source, at)
         effective, heat = _look(loaded, field, source, pixel)
         if draw is not None:
             ground = Ground.of(source, pixel, picture_side(field))
             draw_field(field, draw, title=loaded.card.name, ground=ground, heat=heat)
-    return Sight(field, effective)
+    return Sight(field, effective, warnings)
 
 
 def _pixel(source: Source, at: tuple[int, int] | None) -> tuple[int, int]:

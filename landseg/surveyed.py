@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.labels import PolygonLabels
 from landseg.geo.labelvalues import LabelValues, Meaning
 from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.pixelareas import PixelAreas
@@ -29,8 +30,6 @@ from landseg.training.overlap import PixelHash
 from landseg.training.scene import Scene
 
 _PIECE = 2048  # pixels along the edge of what is read at a time
-
-_OPACITIES = 32  # values of an alpha band that may be opacity: more are something else
 
 Statistics = dict[tuple[int, str], BandStatistics]
 """By band number and dtype."""
@@ -51,7 +50,7 @@ class Surveyed:
         left_out: pixels without a label or without imagery, by reason; those of ignored values are among ``values``.
         digest: equal for equal pixels.
         sketch: of its middle, by which nearly equal pictures are found.
-        odd_alpha: an alpha band, 1-based, that holds more values than opacity does; it is read as no band.
+        odd_alpha: an alpha band, 1-based, that is no opacity (`is_opacity`); it is read as neither a mask nor a band.
         thumb: values (h, w) and where they are known, for a small picture.
     """
 
@@ -135,7 +134,7 @@ def survey(
     open_labels: LabelsOf,
     statistics: Statistics,
     *,
-    picture: bool,
+    picture: int,
     tags: tuple[ValueTags, ...] | None = None,
 ) -> Surveyed:
     """Read an image and its labels once, in pieces, and add its values to the statistics of all.
@@ -146,7 +145,7 @@ def survey(
         labels: what it is labelled by, for reports.
         open_labels: see LabelsOf; a LandsegError of it or of reading is the label's fault, and kept.
         statistics: of all images; changed only if the whole image can be read.
-        picture: keep labels for a small picture.
+        picture: edge of the small picture that labels are kept for; 0: none.
         tags: scale and offset that values are brought over to before they are counted, where they can be; None
             counts them as they are stored.
 
@@ -163,7 +162,7 @@ def survey(
         own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, dtypes, strict=True)}
         found.odd_alpha = _odd_alpha(source)
         opened = _opened(open_labels, found)
-        thumb = _Thumb(source.grid.shape) if picture else None
+        thumb = _Thumb(source.grid.shape, picture) if picture else None
         hashed, sketcher = PixelHash(source.grid.shape), Sketcher(source.grid.shape)
         sizes = PixelAreas(source.grid) if source.grid.resolution_m is not None else None
         sizes = sizes if sizes is not None and sizes.vary else None
@@ -191,17 +190,9 @@ def survey(
 
 
 def _odd_alpha(source: FileSource) -> int | None:
-    """An alpha band that holds many values in the raster's middle, as near infrared does under that name."""
-    colors = source.file.info.colorinterp
-    if "alpha" not in colors:
-        return None
-    number = colors.index("alpha") + 1
-    if number in source.band_numbers:
-        return None
-    height, width = source.grid.shape
-    middle = Rect(max(0, height // 2 - 128), max(0, width // 2 - 128), min(height, 256), min(width, 256))
-    values = source.file.read([number], middle, source.file.info.dtypes[number - 1])
-    return number if len(np.unique(values)) > _OPACITIES else None
+    """An alpha band that is none, as near infrared under that name."""
+    left = [number for number in source.file.alpha if number not in source.file.opacity]
+    return next((number for number in left if number not in source.band_numbers), None)
 
 
 def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:
@@ -250,8 +241,8 @@ def _count(
 class _Thumb:
     """Labels at the centres of a small picture's pixels."""
 
-    def __init__(self, shape: tuple[int, int]) -> None:
-        small = fitted(shape)
+    def __init__(self, shape: tuple[int, int], edge: int) -> None:
+        small = fitted(shape, edge)
         self._rows, self._columns = nearest(shape[0], small[0]), nearest(shape[1], small[1])
         self.values: NDArray[Any] = np.zeros(small, np.float64)
         self.known: NDArray[np.bool_] = np.zeros(small, np.bool_)
@@ -282,6 +273,13 @@ class SurveyedScene(Scene):
     @property
     def grid(self) -> Grid | None:
         return self._found.grid
+
+    @property
+    def drawn(self) -> PolygonLabels | None:
+        labels = self._open_labels(self._found.grid)
+        assert labels is not None, "only labelled images are split"
+        labels.close()
+        return labels.drawn
 
     def read(self, rect: Rect) -> tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]:
         with FileSource(self._found.path) as source:

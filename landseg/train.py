@@ -29,7 +29,7 @@ from landseg.training.checkpoint import LAST
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import settled
 from landseg.training.coarse_statistics import JointStatistics
-from landseg.training.declared import with_declared_tags
+from landseg.training.declared import alpha_warnings, with_declared_tags
 from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
 from landseg.training.fit import KEPT, Scaling, clear, fit
@@ -38,8 +38,8 @@ from landseg.training.network import check_network
 from landseg.training.objective import objective
 from landseg.training.ready import refuse_existing
 from landseg.training.recipe import Recipe, read_recipe
-from landseg.training.sampler import CropSampler
-from landseg.training.samples import SamplePictures
+from landseg.training.sampler import CropSampler, usable_range
+from landseg.training.samples import SamplePictures, shown_channels
 from landseg.training.scene import Scene
 from landseg.training.sources import Labelled, fully_named, open_scenes
 from landseg.training.split import split
@@ -52,7 +52,8 @@ _log = logging.getLogger(__name__)
 class Trained:
     """What a training run made: the model file and its figures on the scenes that were kept out.
 
-    ``left_out`` are the pixels of the scenes that were learned from that taught nothing, by reason.
+    ``left_out`` are the pixels of the scenes that were learned from that taught nothing, by reason; ``warnings`` what
+    was said of the images.
     """
 
     output: Path
@@ -60,6 +61,7 @@ class Trained:
     kept_out: int
     metrics: Metrics | None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as plain JSON values."""
@@ -69,6 +71,7 @@ class Trained:
             "kept_out": self.kept_out,
             "metrics": None if self.metrics is None else self.metrics.to_json(),
             "left_out": dict(self.left_out),
+            "warnings": list(self.warnings),
         }
 
 
@@ -129,6 +132,9 @@ def train(
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
     recipe = with_declared_tags(recipe, Path(data), report)
+    warnings = tuple(alpha_warnings(recipe, Path(data)))
+    for line in warnings:
+        report(f"warning: {line}")
     sources = data_sources(recipe, Path(data))  # hours before the card needs them: they read every file
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
@@ -150,10 +156,11 @@ def train(
         report=report,
     )
     others = None if made.kept else figures
-    card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, statistics=statistics)
+    usable = usable_range(made.learned, recipe.sampling)
+    card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, usable=usable, statistics=statistics)
     network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     if not first_process():  # under torchrun one process measures and writes
-        return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json())
+        return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json(), warnings)
     waiting = f"{made.how}, and not measured yet" if made.kept else ""
     # Before anything else, for whatever fails from here on is not worth the hours of learning.
     save_model(output, network, replace(card, not_measured=waiting), overwrite=overwrite or resume)
@@ -161,11 +168,12 @@ def train(
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         stored = bool(recipe.sampling.stored_values)
-        figures = _measured(Model(network, card, output, ""), opened, made, folder / KEPT, stored_values=stored)
+        written = replace(load_model(output), card=card)  # as predict reads it: its weights are rounded to 16 bits
+        figures = _measured(written, opened, made, folder / KEPT, stored_values=stored)
         if (warning := worse_than_commonest(figures)) is not None:
             report(f"warning: {warning}")
         save_model(output, network, replace(card, metrics=figures), overwrite=True)
-    return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json())
+    return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json(), warnings)
 
 
 def _measured(model: Model, opened: Labelled, made: _Parts, folder: Path, *, stored_values: bool) -> Metrics:
@@ -234,7 +242,13 @@ def _fitted(
         options=options,
         folder=folder,
         validate=glimpse if glimpse else None,
-        samples=SamplePictures(shown[0], recipe.classes, scaling),
+        samples=SamplePictures(
+            shown[0],
+            recipe.classes,
+            scaling,
+            bands=shown_channels([band.common_name or band.name for band in recipe.bands]),
+            eight_bit=set(recipe.dtypes) == {"uint8"},
+        ),
         resume=resume,
         quiet=quiet,
     )
@@ -251,7 +265,9 @@ def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Ca
             raise
         for note in made.notes:
             report(f"note: {note}")
-        share = f"{100 * made.share:.0f} % of the labelled pixels, split by {recipe.split.by}"
+        share = f"{100 * made.share:.0f} % of the labelled pixels, split by {made.by}"
+        if made.polygons is not None:
+            share += f": {made.polygons[1]} of {sum(made.polygons)} polygons"
         report(f"{_scenes(len(made.learned))} to learn from, {len(made.kept)} kept out ({share})")
         return _Parts(made.learned, made.kept, f"{_scenes(len(made.kept))} kept out of training: {share}")
     for pattern in keep_out:
@@ -291,6 +307,6 @@ def _network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
         **recipe.options,
     )
     if recipe.init is not None:
-        for line in transferred(load_model(recipe.init), network, card=recipe).sentences():
+        for line in transferred(load_model(recipe.init), network, card=recipe, said=recipe.map_classes).sentences():
             report(line)
     return network

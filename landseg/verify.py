@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from landseg.amounts import counted
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
-from landseg.inputs import Matched, match
+from landseg.inputs import Matched, match, tell
 from landseg.models.named import named_model
 from landseg.options import Options
 from landseg.tiling.encode import top
@@ -52,6 +52,8 @@ class Verification:
         windows: their number.
         pixels: compared.
         precision: of both.
+        warnings: what the log said of the raster: see `Prediction`.
+        tta: test-time augmentation of both.
     """
 
     max_abs_diff: float
@@ -67,10 +69,12 @@ class Verification:
     window: tuple[int, int] = (0, 0)
     halo: int = 0
     windows: int = 1
+    warnings: tuple[str, ...] = ()
+    tta: str = "none"
 
     def to_json(self) -> dict[str, Any]:
         """The comparison in JSON values."""
-        return {**asdict(self), "crop": list(self.crop), "window": list(self.window)}
+        return {**asdict(self), "crop": list(self.crop), "window": list(self.window), "warnings": list(self.warnings)}
 
     def lines(self) -> list[str]:
         """The comparison in words."""
@@ -79,6 +83,7 @@ class Verification:
         return [
             f"crop          {height} x {width} px from row {top_}, column {left}",
             f"{what:<13} {self.windows} of {self.window[0]} x {self.window[1]} px, halo {self.halo}, {self.mode}",
+            *([] if self.tta == "none" else [f"tta           {self.tta}, of the crop, on both sides"]),
             f"max |dlogit|  {self.max_abs_diff:.3g}, {self.relative_diff:.1g} of the largest ({self.precision})",
             f"classes       {self.class_disagreement:.4%} of {counted(self.pixels, 'pixel')} "
             f"differ, {self.ties:.4%} at ties",
@@ -112,7 +117,7 @@ def verify(
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
         **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
-            memory, stack.
+            memory, stack, tta.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
@@ -130,14 +135,16 @@ def verify(
     ) as matched:
         from landseg.engine import Engine, refuse_too_large
 
-        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision)
+        tell(matched)
+        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision, tta=wanted.tta)
         shape = matched.network.grid.shape
         window = _window(engine, wanted)
         length = _lengths(window, engine, size)
         height, width = min(length[0], shape[0]), min(length[1], shape[1])
         crop = Rect((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
         refuse_too_large((height, width), engine.costs(matched, wanted))
-        return _compare(engine, matched, crop, Options.of(**{**vars(wanted), "window": window}), wanted)
+        made = _compare(engine, matched, crop, Options.of(**{**vars(wanted), "window": window}), wanted)
+        return replace(made, warnings=matched.warnings)
 
 
 def _window(engine: Engine, options: Options) -> tuple[int, int]:
@@ -182,7 +189,7 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
     tiled = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
     made = _verdict(tiled, whole, crop, engine.runner.precision, mode=tiling.mode)
     windows, halo = tiling.windows, max(tiling.windows.halo)
-    return replace(made, window=windows.largest, halo=halo, windows=len(windows))
+    return replace(made, window=windows.largest, halo=halo, windows=len(windows), tta=options.tta)
 
 
 def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:

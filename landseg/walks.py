@@ -117,7 +117,8 @@ class WindowWalk:
     sample: Sample | None
 
     def planned(self, output: Path, disk: int) -> Prediction:
-        return planned(self.tiling, self.region, self.engine.runner, output, disk)
+        made = planned(self.tiling, self.region, self.engine.runner, output, disk)
+        return replace(made, tta=self.engine.views.name)
 
     def note(self) -> dict[str, Any]:
         tiling = self.tiling
@@ -141,8 +142,9 @@ class WindowWalk:
         if tiling.keeps_memory:
             runner.keep_memory()
         height, width = tiling.windows.largest
-        rate = runner.seconds(height, width, batch=tiling.batch) / (tiling.batch * height * width)
-        return 1.1 * rate * tiling.windows.pixels
+        more = self.engine.views.grows
+        taken = runner.seconds(height + more, width + more, batch=tiling.batch) * len(self.engine.views)
+        return 1.1 * taken * tiling.windows.pixels / (tiling.batch * height * width)
 
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
         """Return the facts with the disagreement of a blended plan, measured once a run on its finished classes."""

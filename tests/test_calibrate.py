@@ -326,6 +326,9 @@ def test_models_that_did_not_make_the_probabilities_are_refused(tmp_path: Path) 
     crf = write_probs(tmp_path / "r.tif", probs, LANDSEG_REFINED="dense CRF")
     with pytest.raises(ModelError, match="was refined by a CRF"):
         calibrate(crf, str(labels), model=other.with_name("m.safetensors"))
+    mean = write_probs(tmp_path / "v.tif", probs, LANDSEG_TTA="flips")
+    with pytest.raises(ModelError, match=r"v\.tif is a mean over mirrored views \(--tta flips\)"):
+        calibrate(mean, str(labels), model=other.with_name("m.safetensors"))
 
 
 def test_a_raster_without_a_class_table_takes_the_models(write_raster: Write, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ def test_a_model_with_its_run_folder_and_an_honest_card(data: Path) -> None:
     assert (made["scenes"], made["kept_out"]) == (2, 1) and made["metrics"]["measured_on"].startswith("1 scene kept")
     assert [band.common_name for band in card.bands] == ["red", "green", "blue"]
     assert (card.dtypes, card.trained_at_m, card.resolution_m) == (("uint8",), (0.5,), None)
+    assert card.usable_resolution_m == (0.33, 0.75) and made["warnings"] == []
     assert card.classes.values == (4, 6) and card.classes.ignore == (0,)
     assert {(band.mean, band.std) for band in card.bands} == {(127.0, 128.0)}
     training, metrics = card.training, card.metrics
@@ -87,6 +88,7 @@ def test_labels_are_paired_by_stem_with_and_without_georeference(tmp_path: Path,
     card = card_of(result, tmp_path)
     assert [band.name for band in card.bands] == ["red", "green", "blue"]
     assert card.trained_at_m == (() if suffix != ".tif" else (0.5,))
+    assert (card.usable_resolution_m is None) == (suffix != ".tif"), "nobody says how large its pixels are"
     assert len(list((tmp_path / "m.run/kept").glob("*.tif"))) == 1
 
 
@@ -169,6 +171,23 @@ def test_going_on_from_a_model_of_other_classes(data: Path) -> None:
     assert "classes taken: bright; new: soot; of the model's left behind: dark" in result.stderr
     assert "bands taken: red, green, blue" in result.stderr
     assert card.training is not None and card.training.started_from == "m.safetensors"
+
+
+def test_going_on_from_classes_by_another_name(data: Path) -> None:
+    named = (data / "images", data / "labels", "--classes")
+    assert train(data, *named, data / "classes.toml").exit_code == 0
+    rows = '[[classes]]\nvalue = 6\nname = "{}"\n[[classes]]\nvalue = 4\nname = "{}"\n'
+    (data / "others.toml").write_text(rows.format("Brights", "soot"))
+    more = (data / "others.toml", "--init", data / "m.safetensors", "--map-classes", "dark=soot")
+    result = train(data, *named, *more, output="n.safetensors")
+    assert card_of(result, data, "n.safetensors")
+    assert "classes looked for: Brights, soot; the model has bright, dark" in result.stderr
+    assert (
+        "classes taken: Brights (the model's bright, in another spelling or number), soot (the model's dark, as you "
+        "said)\n" in result.stderr
+    )
+    recipe = read_recipe(data / "n.run/train.toml")
+    assert recipe.map_classes == {"dark": "soot"}
 
 
 def test_options_stand_in_a_file_and_give_way_to_those_of_the_command(data: Path) -> None:

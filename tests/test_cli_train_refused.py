@@ -13,6 +13,7 @@ from sample_models import save_small_model
 from typer.testing import Result
 
 from landseg.models.card import Band
+from landseg.models.peek import read_card
 from tests.labelled import CLASSES, image, labels, landseg, place, train, write, write_polygons
 from tests.labelled import write_scenes as scenes
 
@@ -198,6 +199,24 @@ def test_a_model_of_another_network_is_nothing_to_go_on_from(data: Path) -> None
     save_small_model(data / "other.safetensors", bands=bands)
     said = refused(data, "--init", data / "other.safetensors")
     assert "other.safetensors is a fcn32s on efficientnet-lite0" in said and "--encoder efficientnet-lite0" in said
+
+
+def test_classes_of_a_model_that_do_not_exist(data: Path) -> None:
+    save_small_model(data / "other.safetensors")
+    names = ", ".join(read_card(data / "other.safetensors").classes.names)
+    first = names.split(", ")[0]
+    begin = ("--init", data / "other.safetensors", "--map-classes")
+    assert f"the model has no class 'sea'; it has {names}" in refused(data, *begin, "sea=dark")
+    assert "takes OLD=NEW" in refused(data, *begin, "sea")
+    assert f"{first} is named twice" in refused(data, *begin, f"{first}=dark", "--map-classes", f"{first}=bright")
+    assert "name that too, --init MODEL" in refused(data, "--map-classes", "sea=dark")
+
+
+def test_a_class_to_learn_that_does_not_exist(data: Path) -> None:
+    assert usual(data).exit_code == 0
+    begin = ("--init", data / "m.safetensors", "--map-classes", "dark=sea")
+    said = sentence(usual(data, *begin, output="n.safetensors"))
+    assert said == "--map-classes dark=sea: there is no class 'sea' to learn; there are dark, bright"
 
 
 def test_weights_whose_package_is_missing(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

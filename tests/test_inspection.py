@@ -20,7 +20,7 @@ from landseg.classes import ClassMap
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.statistics import BandStatistics
 from landseg.inspection import Inspection, InspectOptions, inspect
-from landseg.report.sheet import CELL, drawn_over
+from landseg.report.sheet import CELL, cell_edge, drawn_over
 from landseg.training.split import SplitOptions
 
 Write = Callable[..., Path]
@@ -146,7 +146,7 @@ def test_what_is_wrong_is_found(folders: tuple[Path, Path, Path], write_raster: 
     BROKEN[kind](write_raster)
     found = look(folders)
     assert kind in kinds(found), told(found)
-    assert all(len(one.text) < 400 for one in found.findings)
+    assert all(len(one.text) < 400 for one in found.findings if one.kind != "refused")  # that is train's sentence
 
 
 def test_sentences(folders: tuple[Path, Path, Path], write_raster: Write) -> None:
@@ -215,7 +215,9 @@ def test_leaks_of_a_split(folders: tuple[Path, Path, Path], write_raster: Write)
     blocks = look(folders, split=SplitOptions(by="block", block_px=10))
     assert "leak: scene3x and scene4x overlap by 75%" in told(blocks)
     assert blocks.split is not None and sum(blocks.split.kept_px) + sum(blocks.split.learned_px) == 5 * 1200
-    assert set(blocks.to_json()["split"]) == {"kept_share", "learned", "kept", "learned_pixels", "kept_pixels"}
+    facts = blocks.to_json()["split"]
+    assert set(facts) == {"by", "kept_share", "learned", "kept", "learned_pixels", "kept_pixels"}
+    assert facts["by"] == "block"
 
 
 def test_an_impossible_split_is_a_finding(folders: tuple[Path, Path, Path], write_raster: Write) -> None:
@@ -230,15 +232,44 @@ def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pa
     look(folders, sheet=tmp_path / "sheet.png")
     sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
     assert sheet.shape[0] > CELL and sheet.shape[1] >= 2 * CELL
-    red, _, blue = sheet[44 : 44 + CELL, 14 : 14 + CELL].transpose(2, 0, 1)
-    rows = slice(CELL // 2 - 10, CELL // 2 + 10)
-    left, right = slice(CELL // 2 - 18, CELL // 2 - 3), slice(CELL // 2 + 3, CELL // 2 + 18)
+    edge = cell_edge(2)
+    times = edge / 40
+    assert edge > CELL and sheet.shape[1] == 2 * (edge + 14) + 14, "two scenes fill the page"
+    red, _, blue = sheet[44 : 44 + round(30 * times), 14 : 14 + edge].transpose(2, 0, 1)
+    rows = slice(round(5 * times), round(25 * times))
+    left, right = (
+        slice(round(edge / 2 + first * times), round(edge / 2 + last * times)) for first, last in ((-18, -3), (3, 18))
+    )
     assert red[rows, left].mean() > blue[rows, left].mean() + 50, "land is red, on the left"
     assert blue[rows, right].mean() > red[rows, right].mean() + 50
     with pytest.raises(OutputError, match="--overwrite"):
         look(folders, sheet=tmp_path / "sheet.png")
     with pytest.raises(OutputError, match=r"sheet\.png"):
         look(folders, sheet=tmp_path / "sheet.jpg")
+
+
+def test_a_single_scene_is_as_large_as_the_page(
+    folders: tuple[Path, Path, Path], write_raster: Write, tmp_path: Path
+) -> None:
+    write_pair(write_raster, 0)
+    look(folders, sheet=tmp_path / "one.png")
+    with Image.open(tmp_path / "one.png") as sheet:
+        width, height = sheet.size
+    assert width > 1000 and 800 < height < 1100, "30 x 40 pixels, each 30 wide, and no empty square below"
+    for number in range(1, 8):
+        write_pair(write_raster, number)
+    look(folders, sheet=tmp_path / "eight.png")
+    with Image.open(tmp_path / "eight.png") as sheet:
+        assert 1600 < sheet.size[0] < 1800 and sheet.size[1] < 1800
+
+
+@pytest.mark.parametrize("count", range(1, 31))
+def test_every_sheet_keeps_to_the_page(count: int) -> None:
+    edge = cell_edge(count)
+    columns = min(count, (1778 - 14) // (edge + 14))
+    rows = -(-count // columns)
+    assert columns * (edge + 14) + 14 <= 1778 and rows * (edge + 54) <= 2000
+    assert edge >= cell_edge(count + 1)
 
 
 def test_what_is_unknown_is_not_tinted() -> None:

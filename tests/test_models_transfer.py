@@ -246,7 +246,9 @@ def test_everything_is_said() -> None:
     card = replace(card, bands=(replace(card.bands[0], mean=90.0), card.bands[1]))
     said = transferred(old, build(card, 2), card=card).sentences()
     assert said == [
+        "classes looked for: tree, building, water; the model has tree, water, road",
         "classes taken: tree, water; new: building; of the model's left behind: road",
+        "if one of those is a class by another name, say so: --map-classes road=building",
         "bands taken: red; new: nir; of the model's left behind: green, blue",
         "rates is [6, 12, 18, 24] there and [2, 4, 6, 8] here: the weights fit, but were learnt otherwise",
         "band red is scaled with mean 90 and std 50, the model knows it with 100 and 50: take these unless the "
@@ -254,6 +256,52 @@ def test_everything_is_said() -> None:
     ]
     none = transferred(old, build(card, 2), card=card).to_json()
     assert none["new_classes"] == ["building"] and none["left_bands"] == ["green", "blue"]
+
+
+def test_classes_by_another_name_keep_their_logits() -> None:
+    """A plural, a synonym and a name that was said; the twin, without them, keeps none."""
+    old = model(describe(*SMALL, classes=("tree", "water", "road", "shed"), bands=RGB))
+    card = describe(*SMALL, classes=("hut", "street", "Trees", "soot"), bands=RGB)
+    network = build(card, 2)
+    taken = transferred(old, network, card=card, said={"shed": "hut"})
+    before, after = logits(old.network, image(3)), logits(network, image(3))
+    for mine, its in ((0, 3), (1, 2), (2, 0)):
+        close(after[mine], before[its])
+    with pytest.raises(AssertionError):  # the twin: another class than the one that it was said to be
+        close(after[0], before[1])
+    assert taken.sentences()[1] == (
+        "classes taken: hut (the model's shed, as you said), street (the model's road, another word for it), Trees "
+        "(the model's tree, in another spelling or number); new: soot; of the model's left behind: water"
+    )
+    assert taken.to_json()["namesakes"][2]["theirs"] == "tree"
+    with pytest.raises(ModelError, match="no class 'sea'; it has tree, water, road, shed"):
+        transferred(old, build(card, 2), card=card, said={"sea": "hut"})
+
+
+def nameless(*names: str) -> list[Band]:
+    return [Band(name, None if name.startswith("band") else name, 100.0, 50.0) for name in names]
+
+
+def test_bands_without_names_are_taken_by_order_where_there_are_as_many() -> None:
+    old = model(describe(*SMALL, classes=OLD, bands=(*RGB, "nir")))
+    numbers = ("band 1", "band 2", "band 3", "band 4")
+
+    def take(names: Sequence[str]) -> tuple[Transfer, nn.Module]:
+        card = replace(describe(*SMALL, classes=OLD, bands=names), bands=tuple(nameless(*names)))
+        network = build(card, 2)
+        return transferred(old, network, card=card), network
+
+    taken, network = take(numbers)
+    assert torch.equal(first_layer(network), first_layer(old.network)) and taken.bands == numbers
+    told = "bands without names are taken by their order: band 1 as the model's red"
+    assert any(note.startswith(told) for note in taken.notes)
+    for names in (numbers[:3], (*numbers[:3], "red"), ("green", *numbers[1:])):
+        taken, network = take(names)
+        assert not any("taken by their order" in note for note in taken.notes)
+        assert not torch.equal(first_layer(network), first_layer(old.network)[:, : len(names)])
+    assert any("the model has 4 (red, green, blue, nir), the images 3" in n for n in take(numbers[:3])[0].notes)
+    taken, _ = take((*RGB, "band 4"))
+    assert taken.new_bands == () and taken.notes[-1].endswith("taken by their order: band 4 as the model's nir")
 
 
 def test_other_networks_are_refused() -> None:

@@ -57,6 +57,8 @@ REFUSED: dict[str, str] = {
     "predict scene.tif -o o.tif --bands 1,2": "--bands names 2",
     "predict scene.tif -o o.tif --bands red": "expected numbers",
     "predict scene.tif -o o.tif --precision int8": "precision 'int8' is unknown; use auto, fp32, bf16, fp16",
+    "predict scene.tif -o o.tif --tta turn": "tta 'turn' is unknown; use none, flips or d4",
+    "predict scene.tif -o o.tif --tta d4 --engine stream": "use --engine auto or windows, or leave out --tta",
     "predict scene.tif -o o.tif --device tpu": "device 'tpu' is unknown",
     "predict scene.tif -o o.tif --resolution -1": "positive number of metres",
     "predict scene.tif -o o.tif --aoi missing.gpkg": "missing.gpkg",
@@ -106,6 +108,12 @@ def test_wrong_usage_is_quick_too(folder: Path) -> None:
         ["train", "x", "-o", "m.safetensors", "--steps", "a"],
     ]
     assert [(code, heavy) for code, _, heavy in tried(commands, folder)] == [(2, [])] * 3
+
+
+def test_a_look_at_data_imports_nothing_heavy(folder: Path) -> None:
+    """Also where it asks what training would refuse."""
+    ((code, said, heavy),) = tried([["data", "scene.tif", "scene_labels.tif"]], folder)
+    assert (code, heavy) == (0, []), said
 
 
 def test_twin_a_run_that_can_begin_imports_it(folder: Path) -> None:

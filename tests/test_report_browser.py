@@ -171,6 +171,31 @@ def test_nothing_is_wider_than_the_window(page: Page, width: int, tmp_path: Path
     assert seen.shape[1] == width and seen.std() > 5
 
 
+SEEN = """(() => {
+  const inside = document.querySelector("#classes").closest(".scroll"), box = inside.parentElement;
+  const edge = (side) => getComputedStyle(box, side).opacity === "1";
+  const wide = inside.scrollWidth > inside.clientWidth + 1;
+  return [wide, edge("::before"), edge("::after"), !box.nextElementSibling.hidden];
+})()"""
+TWO_FRAMES = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(0))))"
+
+
+def test_a_wide_table_says_that_it_scrolls(page: Page) -> None:
+    page.size(390, 800, phone=True)
+    page.run(TWO_FRAMES)
+    assert page.run(SEEN) == [True, False, True, True], "more to the right, and a line that says so"
+    scroll = 'document.querySelector("#classes").closest(".scroll").scrollLeft'
+    for at, expected in (("60", [True, True, True, True]), ("1e6", [True, True, False, True])):
+        page.run(f"void ({scroll} = {at})")
+        page.run(TWO_FRAMES)
+        assert page.run(SEEN) == expected
+    page.size(2400, 900)
+    page.run(TWO_FRAMES)
+    page.run(f"void (document.querySelector('main').style.maxWidth = 'none', {scroll} = 0)")
+    page.run(TWO_FRAMES)
+    assert page.run(SEEN) == [False, False, False, False], "a table that fits says nothing"
+
+
 def test_it_prints(page: Page, tmp_path: Path) -> None:
     page.pdf(tmp_path / "report.pdf")
     assert (tmp_path / "report.pdf").read_bytes().startswith(b"%PDF")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.training.curves import draw_curves, read_rows
 from landseg.training.progress import TrainingProgress
-from landseg.training.samples import SamplePictures
+from landseg.training.samples import SamplePictures, shown_channels
 from tests.training_parts import SCALING, Batch, Judge, train
 
 CLASSES = ClassMap.from_json(
@@ -98,7 +98,32 @@ def test_samples_show_image_truth_and_prediction(tmp_path: Path) -> None:
     twin = SamplePictures(batch, CLASSES, SCALING).draw(Right(False).eval())
     assert (twin[0][4][1:] != twin[0][2][1:]).any()
     train(tmp_path, samples=SamplePictures(batch, CLASSES, SCALING), steps=2)
-    assert size_of(tmp_path / "samples.png") == (3 * 16 + 2 * 6, 22 + 2 * (16 + 6))
+    width, height = size_of(tmp_path / "samples.png")
+    rows = 22 + 2 * (16 + 6)
+    assert width > 3 * 16 + 2 * 6 and height > rows
+    legend = np.asarray(Image.open(tmp_path / "samples.png"))[rows:].reshape(-1, 3).tolist()
+    for color in ([0x10, 0x20, 0x30], [0xF0, 0xE0, 0xD0], [233, 233, 230]):
+        assert legend.count(color) > 200, "a square of the class's colour, and one of what is unknown"
+
+
+@pytest.mark.parametrize(("eight_bit", "expected"), [(True, [0, 128, 255]), (False, [0, 128, 255])])
+def test_samples_have_one_stretch(eight_bit: bool, expected: list[int]) -> None:
+    """Crops of one picture can be compared: a dark one stays darker than a bright one."""
+    dark, bright = (torch.linspace(low, high, 64).view(1, 1, 8, 8) for low, high in ((0, 128), (127, 255)))
+    pixels, target = torch.cat([dark, bright]).repeat(1, 3, 1, 1), torch.zeros(2, 8, 8, dtype=torch.uint8)
+    batch = Batch(pixels, torch.ones(2, 8, 8, dtype=torch.bool), target, ("a", "b"))
+    pictures = SamplePictures(batch, CLASSES, SCALING, eight_bit=eight_bit)
+    network = nn.Conv2d(3, 2, 1)
+    first, second = (row[0] for row in pictures.draw(network))
+    found = [first[0, 0, 0], first[-1, -1, 0], second[-1, -1, 0]]
+    assert np.allclose(found, expected, atol=4)
+    alone = SamplePictures(Batch(pixels[:1], batch.valid[:1], target[:1], ("a",)), CLASSES, SCALING)
+    assert alone.draw(network)[0][0][-1, -1, 0] == 255, "by itself it would be as bright"
+
+
+def test_samples_show_true_colour_by_the_bands_names() -> None:
+    assert shown_channels(["blue", "green", "red", "nir"]) == (2, 1, 0)
+    assert shown_channels(["B02", "B03", "B04"]) == (0, 1, 2)
 
 
 def test_every_class_of_a_validation_is_drawn() -> None:

@@ -374,7 +374,7 @@ def test_an_area_is_kept(tmp_path: Path) -> None:
         ({"by": "luck"}, "split by 'luck': expected file, block"),
         ({"share": 1.5}, "kept share of 1.5"),
         ({"by": "aoi"}, "needs a vector file"),
-        ({"block_px": 5}, "go with a split by block"),
+        ({"block_px": 5}, "goes with a split by block"),
         ({"by": "block", "block_px": 5, "block_m": 3.0}, "one edge"),
     ],
 )

@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -188,6 +189,24 @@ def test_the_page_and_its_tiles_are_served(classes: Path) -> None:
         assert (status, body) == (200, b"")
         assert ask(viewer, "/", host=f"localhost:{viewer.port}")[0] == 200
         assert viewer.socket.getsockname()[0] == "127.0.0.1"
+
+
+@pytest.mark.parametrize("first", ["classes", "image"])
+def test_classes_lie_on_top_whatever_the_order(
+    first: str, classes: Path, write_raster: Callable[..., Path], rng: np.random.Generator
+) -> None:
+    image = write_raster(rng.integers(0, 255, (3, 600, 700), dtype=np.uint8), "image.tif", photometric="RGB")
+    paths = (classes, image) if first == "classes" else (image, classes)
+    with serving(*paths) as viewer:
+        body = ask(viewer, "/")[1].decode()
+        data = json.loads(body.split('id="map-data"')[1].split(">", 1)[1].split("</script>")[0])
+        assert [layer["crisp"] for layer in data["layers"]] == [False, True], "drawn from below to above"
+        assert [viewer.rasters[int(layer["id"])].name for layer in data["layers"]] == ["image.tif", "classes.tif"]
+        for layer in data["layers"]:
+            assert layer["tiles"].startswith(f"tile/{layer['id']}/"), "a layer's tiles are its own"
+        opacity = dict(re.findall(r'value="(\d+)" data-layer="(\d)" data-kind="opacity"', body))
+        assert sorted(opacity) == ["100", "70"] and viewer.rasters[int(opacity["70"])].name == "classes.tif"
+        assert viewer.rasters[0].name == paths[0].name, "the first still gives the grid"
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:{port}", "127.0.0.1", "127.0.0.1:1", ""])

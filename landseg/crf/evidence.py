@@ -48,6 +48,7 @@ class Evidence:
             refuse_indices(source, "whose differences mean nothing")
             if not stored_values:
                 refuse_mixed_members(source.paths)
+            self.remarks = source.remarks
             self.image = onto(source, probs.grid, of=probs.name)
         except BaseException:
             source.close()

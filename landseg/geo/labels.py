@@ -35,6 +35,7 @@ class PolygonLabels:
 
     Attributes:
         notes: what was left out or changed on reading, as sentences.
+        numbers: of the polygons, as the file (or what they were taken from) counts them, from 0.
 
     Raises:
         VectorError: when the file cannot be read, holds no polygon or has no such column.
@@ -53,6 +54,7 @@ class PolygonLabels:
         self._texts = None if field is None else _texts(self._frame[field])
         self._crs = self._frame.crs
         self._shapes = np.asarray(self._frame.geometry, dtype=object)
+        self.numbers: NDArray[np.intp] = np.arange(len(self._shapes))
         self._reset()
 
     def _reset(self) -> None:
@@ -80,17 +82,33 @@ class PolygonLabels:
         Parts of a large raster are cut from that without rounding, so that what is burnt does not depend on the cut.
         """
         near, shapes = self._on(grid)
-        placed = object.__new__(PolygonLabels)
-        placed.__setstate__(
-            {
-                **self.__getstate__(),
-                "_frame": None,
-                "_crs": None,
-                "_shapes": shapely.transform(into_pixels(shapes, grid), lambda points: points * [1, -1]),
-                "_texts": None if self._texts is None else [self._texts[index] for index in near],
-            }
-        )
-        return placed
+        placed = shapely.transform(into_pixels(shapes, grid), lambda points: points * [1, -1])
+        return self._made_of(near, placed, self.numbers[near], crs=None)
+
+    def in_parts(self) -> PolygonLabels:
+        """Return every part of every polygon as a polygon by itself, counted anew."""
+        parts, whole = shapely.get_parts(self._shapes, return_index=True)
+        return self._made_of(whole, parts, np.arange(len(parts)), crs=self._crs)
+
+    def chosen(self, wanted: NDArray[np.bool_]) -> PolygonLabels:
+        """Return those of the polygons (N,) that are wanted, under their numbers."""
+        index = np.flatnonzero(wanted)
+        return self._made_of(index, self._shapes[index], self.numbers[index], crs=self._crs)
+
+    def _made_of(
+        self, index: NDArray[np.intp], shapes: NDArray[Any], numbers: NDArray[np.intp], *, crs: Any
+    ) -> PolygonLabels:
+        """Other shapes for some of the polygons, by index; without a frame."""
+        made = object.__new__(PolygonLabels)
+        texts = None if self._texts is None else [self._texts[one] for one in index]
+        own = {"_frame": None, "_crs": crs, "_shapes": shapes, "_texts": texts, "numbers": numbers}
+        made.__setstate__({**self.__getstate__(), **own})
+        return made
+
+    @property
+    def shapes(self) -> NDArray[Any]:
+        """The polygons (N,), in their CRS or, of those of `in_pixels`, in pixels; not to be changed."""
+        return self._shapes
 
     @property
     def names(self) -> list[str]:
@@ -155,14 +173,26 @@ class PolygonLabels:
 
         return self._burn(grid, pairs, outside)
 
+    def burn_numbers(self, grid: Grid) -> NDArray[np.int32]:
+        """Return (H, W) of the polygons' numbers, -1 where there is none; a later one covers an earlier."""
+
+        def pairs(near: NDArray[np.intp], shapes: NDArray[Any]) -> list[Any]:
+            return list(zip(shapes, self.numbers[near].tolist(), strict=True))
+
+        return self._burn(grid, pairs, -1, "int32")
+
     def _burn(
-        self, grid: Grid, pairs: Callable[[NDArray[np.intp], NDArray[Any]], list[Any]], outside: int
-    ) -> NDArray[np.uint8]:
+        self,
+        grid: Grid,
+        pairs: Callable[[NDArray[np.intp], NDArray[Any]], list[Any]],
+        outside: int,
+        dtype: str = "uint8",
+    ) -> NDArray[Any]:
         from rasterio.features import rasterize
 
         near, shapes = self._on(grid)
         if not len(near):
-            return np.full(grid.shape, outside, dtype=np.uint8)
+            return np.full(grid.shape, outside, dtype=dtype)
         return np.asarray(
             rasterize(
                 pairs(near, shapes),
@@ -170,7 +200,7 @@ class PolygonLabels:
                 transform=grid.map_transform,
                 fill=outside,
                 default_value=1,
-                dtype="uint8",
+                dtype=dtype,
                 all_touched=self.all_touched,
             )
         )

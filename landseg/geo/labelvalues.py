@@ -30,9 +30,11 @@ class LabelValues(ABC):
 
     Attributes:
         note: how they were brought onto it, where that is not pixel by pixel; else None.
+        drawn: the polygons that all of them come from, where nothing is known outside these; else None.
     """
 
     note: str | None = None
+    drawn: PolygonLabels | None = None
 
     def read(self, rect: Rect) -> Known:
         """The values under a rectangle of the image."""
@@ -139,6 +141,11 @@ class Drawn:
         """Whether a class is named for all that lies outside the polygons."""
         return self._outside != IGNORE_INDEX
 
+    @property
+    def labels(self) -> PolygonLabels:
+        """The polygons themselves."""
+        return self._labels
+
     def on(self, grid: Grid) -> LabelValues:
         """Their codes on an image's grid.
 
@@ -160,6 +167,7 @@ class Drawn:
 class _Burnt(LabelValues):
     def __init__(self, drawn: Drawn, placed: PolygonLabels, grid: Grid) -> None:
         self._drawn, self._placed, self._pixels = drawn, placed, pixel_grid(grid)
+        self.drawn = None if drawn.filled else drawn.labels
 
     def read_reasons(self, rect: Rect) -> tuple[NDArray[Any], Masks]:
         codes = self._drawn.burn(self._placed, self._pixels.crop(rect))

@@ -73,6 +73,7 @@ class MosaicSource(Source):
         dtype = np.result_type(*(source.dtype for source in alike)).name
         super().__init__(name, paths_of, first.grid.crop(extent), first.bands, dtype=dtype)
         self._indexed = next((source.name for source in opened if source.bands.indexed), None)
+        self.remarks = tuple(dict.fromkeys(text for source in opened for text in source.remarks))
         self.notes = _notes([source for source in alike if isinstance(source, RescaledSource)], first)
 
     @property
@@ -111,7 +112,7 @@ class WarpedSource(Source):
 
     def __init__(self, base: Source, grid: Grid) -> None:
         super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
-        self.notes = base.notes
+        self.notes, self.remarks = base.notes, base.remarks
         step = pixel_ratio(base.grid, grid)
         self.original = base
         self.base = base.at_scale(step) if step > SHRINK else base
@@ -214,7 +215,7 @@ def _reordering(first: FileSource, other: FileSource, mine: tuple[str, ...], its
     """How to give `other` the order of `first`, where it holds the same bands and all of them were chosen."""
     total, numbers = len(other.file.info.dtypes), other.band_numbers
     place = dict(zip(its, numbers, strict=True))
-    chosen = sorted((*numbers, *other._alpha)) == list(range(1, total + 1))
+    chosen = sorted({*numbers, *other.file.alpha}) == list(range(1, total + 1))
     if not chosen or first.band_numbers != numbers or "" in mine or sorted(place) != sorted(mine):
         return ""
     holder = {number: place[name] for number, name in zip(numbers, mine, strict=True)}

@@ -19,7 +19,7 @@ class ShiftedSource(Source):
 
     def __init__(self, base: Source, grid: Grid, place: Rect) -> None:
         super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
-        self.notes = base.notes
+        self.notes, self.remarks = base.notes, base.remarks
         self.base = base
         self._place = place
 

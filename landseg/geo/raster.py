@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -29,6 +30,7 @@ from landseg.geo.failures import open_failure, read_failure, reason
 from landseg.geo.gaps import Footprints, Opened, Presence, presences
 from landseg.geo.grid import ControlPoint, Grid, Rect
 from landseg.geo.jpeg import no_damaged_jpeg
+from landseg.geo.opacity import is_opacity
 from landseg.geo.png import png_damage
 from landseg.geo.tiffnodata import integer_nodata
 from landseg.geo.tileindex import read_index
@@ -83,6 +85,7 @@ class RasterInfo:
         files: the file and everything that GDAL reads with it, such as a VRT's members.
         tags: the metadata of the whole raster.
         values: what stored numbers mean: the declared scale and offset of each band.
+        alpha_masks: whether GDAL's mask of any band is an alpha band, whatever that holds.
         gaps: whether it is a mosaic that may be empty between its members, and has no nodata value to say where.
     """
 
@@ -98,6 +101,7 @@ class RasterInfo:
     files: tuple[str, ...]
     tags: dict[str, str]
     values: tuple[ValueTags, ...]
+    alpha_masks: bool = False
     gaps: bool = False
 
 
@@ -140,6 +144,22 @@ class RasterFile:
     def __reduce__(self) -> tuple[type["RasterFile"], tuple[str]]:
         return RasterFile, (self.path,)
 
+    @property
+    def alpha(self) -> tuple[int, ...]:
+        """The 1-based bands that are called alpha, whatever they hold."""
+        return tuple(number for number, color in enumerate(self.info.colorinterp, start=1) if color == "alpha")
+
+    @cached_property
+    def opacity(self) -> tuple[int, ...]:
+        """Those of the alpha bands that say where there is data (`is_opacity`); some of their values are read."""
+        shape, block = self.info.grid.shape, self.info.block
+
+        def holds_opacity(number: int) -> bool:
+            dtype = self.info.dtypes[number - 1]
+            return is_opacity(lambda rect: self.read([number], rect, dtype), shape, block)
+
+        return tuple(number for number in self.alpha if holds_opacity(number))
+
     def read(self, bands: Sequence[int], rect: Rect, dtype: str) -> NDArray[Any]:
         """Pixels (C, h, w) of the 1-based `bands` under `rect`.
 
@@ -154,7 +174,10 @@ class RasterFile:
         Raises:
             RasterError: any part of it cannot be read.
         """
-        mask = self._read(rect, lambda data, window: data.read_masks(band, window=window) > 0)
+        if self._misnamed:
+            mask = np.ones(rect.shape, np.bool_)
+        else:
+            mask = self._read(rect, lambda data, window: data.read_masks(band, window=window) > 0)
         return mask & self.read_covered([band], rect) if self.info.gaps else mask
 
     def read_covered(
@@ -179,15 +202,24 @@ class RasterFile:
         """What lies under `rect` at `shape` (h, w), from overviews where the file has them; and GDAL's mask.
 
         For pictures: (C, h, w) by "average", "mode" or "nearest", and boolean (h, w), True where any band's mask is
-        above 0 at the nearest pixel, and a member of a mosaic lies.
+        above 0 at the nearest pixel, and a member of a mosaic lies. Averages leave out what GDAL takes for masked, so
+        of a raster whose alpha band is no opacity the nearest pixels are taken.
         """
-        numbers, how = list(bands), Resampling[resampling]
+        numbers, how = list(bands), Resampling["nearest" if self._misnamed else resampling]
 
         size = (len(numbers), *shape)
         pixels = self._read(rect, lambda data, w: data.read(numbers, window=w, out_shape=size, resampling=how))
-        masks = self._read(rect, lambda data, w: data.read_masks(numbers, window=w, out_shape=size))
-        valid = np.any(masks > 0, axis=0)
+        if self._misnamed:
+            valid = np.ones(shape, np.bool_)
+        else:
+            masks = self._read(rect, lambda data, w: data.read_masks(numbers, window=w, out_shape=size))
+            valid = np.any(masks > 0, axis=0)
         return pixels, valid & self.read_covered(numbers, rect, shape) if self.info.gaps else valid
+
+    @property
+    def _misnamed(self) -> bool:
+        """Whether GDAL takes for a mask what is none: an alpha band that is no opacity."""
+        return self.info.alpha_masks and not self.opacity
 
     def palette(self, band: int) -> dict[int, tuple[int, int, int, int]] | None:
         """The colour table (red, green, blue, alpha) of a 1-based band; None without one."""
@@ -307,6 +339,7 @@ class RasterFile:
             overviews=tuple(dataset.overviews(1)),
             files=tuple(dataset.files),
             tags=dict(dataset.tags()),
+            alpha_masks=any("alpha" in band for band in flags),
             values=tuple(ValueTags.of(*pair) for pair in zip(dataset.scales, dataset.offsets, strict=True)),
         )
 

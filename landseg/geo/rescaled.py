@@ -29,6 +29,7 @@ class RescaledSource(Source):
     def __init__(self, base: Source, tags: Sequence[ValueTags]) -> None:
         bands = replace(base.bands, values=tuple(tags))
         super().__init__(base.name, base.paths, base.grid, bands, dtype=np.dtype(work_dtype(base.dtype)).name)
+        self.remarks = base.remarks
         self.base = base
         self._steps = [have.onto(want) for have, want in zip(base.bands.value_tags, tags, strict=True)]
 

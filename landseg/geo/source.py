@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from landseg.errors import BandError, GridError
 from landseg.geo.bands import BandTable, band_table
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.opacity import remark
 from landseg.geo.raster import RasterFile
 from landseg.geo.resample import axis_taps, resample, work_dtype
 
@@ -30,9 +31,11 @@ class Source(ABC):
         grid: the pixels that `read` is asked for.
         bands: the chosen bands.
         notes: sentences about members that were brought over to the scale and offset of others.
+        remarks: sentences about what the raster calls otherwise than it was taken, such as an alpha band.
     """
 
     notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     def __init__(
         self, name: str, paths: tuple[str, ...], grid: Grid, bands: BandTable, *, dtype: str | None = None
@@ -160,8 +163,8 @@ class FileSource(Source):
     """One raster, at its own pixels.
 
     A pixel is invalid where the raster's mask or its alpha band is 0, where its values are no data
-    (`BandTable.has_data`), or between the members of a mosaic. An alpha band that is itself chosen is data: near
-    infrared is often labelled so.
+    (`BandTable.has_data`), or between the members of a mosaic. An alpha band that is itself chosen is data, and one
+    that holds something else than opacity (`is_opacity`) is no mask: near infrared is often called so.
     """
 
     def __init__(self, path: str | os.PathLike[str], bands: Sequence[int] | None = None) -> None:
@@ -174,11 +177,9 @@ class FileSource(Source):
             raise
         name = os.path.basename(self.file.label) or self.file.label
         super().__init__(name, (self.file.path,), info.grid, table)
-        self._alpha = tuple(
-            number
-            for number, color in enumerate(info.colorinterp, start=1)
-            if color == "alpha" and number not in table.numbers
-        )
+        left = [number for number in self.file.alpha if number not in table.numbers]
+        self._alpha = tuple(number for number in left if number in self.file.opacity)
+        self.remarks = tuple(remark(n, len(info.dtypes)) for n in left if n not in self._alpha)
 
     @property
     def block(self) -> tuple[int, int]:
@@ -221,6 +222,7 @@ class ScaledSource(Source):
     def __init__(self, base: Source, factor: float) -> None:
         super().__init__(base.name, base.paths, base.grid.scaled(factor), base.bands, dtype=base.dtype)
         self.notes = base.notes
+        self.remarks = base.remarks
         self.base = base
         self.factor = factor
 

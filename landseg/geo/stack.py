@@ -49,6 +49,7 @@ class StackSource(Source):
         self._sources = opened
         more = f" and {len(opened) - 1} more" if len(opened) > 1 else ""
         super().__init__(opened[0].name + more, sum((s.paths for s in opened), ()), opened[0].grid, table)
+        self.remarks = tuple(dict.fromkeys(text for source in opened for text in source.remarks))
 
     @property
     def may_lack_data(self) -> bool:

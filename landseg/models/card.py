@@ -46,6 +46,7 @@ class Card:
         fill: What the network sees where the raster has no data, in scaled units; 0 is the mean.
         resolution_m: The ground sampling distance the network must run at; None leaves it open.
         trained_at_m: The ground sampling distances it was trained at.
+        usable_resolution_m: The smallest and the largest ground sampling distance that it is for; None: not said.
         temperature: What logits are divided by before they become probabilities; it changes no class.
         limitations: Where it will fail, in sentences.
         not_measured: Why there are no figures of the scenes that were kept out to measure on; empty where they were
@@ -67,6 +68,7 @@ class Card:
     fill: float = 0.0
     resolution_m: float | None = None
     trained_at_m: tuple[float, ...] = ()
+    usable_resolution_m: tuple[float, float] | None = None
     training: Training | None = None
     metrics: Metrics | None = None
     temperature: float = 1.0
@@ -90,10 +92,11 @@ class Card:
     def to_json(self) -> dict[str, Any]:
         """Returns the card as JSON values, `format_version` first; nan figures become null.
 
-        A temperature of 1, which does nothing, is left out, and so is an empty `not_measured`: such a card is read by
-        every landseg of its format.
+        A temperature of 1, which does nothing, is left out, and so are an empty `not_measured` and a range of pixel
+        sizes that is not said: such a card is read by every landseg of its format.
         """
         fitted = {} if self.temperature == 1 else {"temperature": self.temperature}
+        usable = {} if self.usable_resolution_m is None else {"usable_resolution_m": list(self.usable_resolution_m)}
         unmeasured = {"not_measured": self.not_measured} if self.not_measured else {}
         return {
             "format_version": FORMAT_VERSION,
@@ -107,6 +110,7 @@ class Card:
             "fill": self.fill,
             "resolution_m": self.resolution_m,
             "trained_at_m": list(self.trained_at_m),
+            **usable,
             "classes": self.classes.to_json(),
             "receptive_field": self.receptive_field.to_json(),
             "parameters": self.parameters,
@@ -144,6 +148,7 @@ class Card:
             fill=fields.number("fill"),
             resolution_m=fields.number_or_none("resolution_m"),
             trained_at_m=fields.items("trained_at_m", number_item),
+            usable_resolution_m=fields.range_or_none("usable_resolution_m"),
             classes=fields.inner("classes", _classes_in),
             receptive_field=fields.inner("receptive_field", Field.from_json),
             parameters=fields.whole("parameters"),
@@ -180,11 +185,15 @@ def _check(card: Card) -> None:
     if not _TEMPERATURES[0] <= card.temperature <= _TEMPERATURES[1]:
         least, most = _TEMPERATURES
         raise ModelError(f"temperature should be a number from {least:g} to {most:g}, got {card.temperature:g}")
-    for metres in (*card.trained_at_m, *(() if card.resolution_m is None else (card.resolution_m,))):
+    usable = card.usable_resolution_m or ()
+    for metres in (*card.trained_at_m, *usable, *(() if card.resolution_m is None else (card.resolution_m,))):
         if not (is_number(metres) and metres > 0):
             raise ModelError(f"resolutions should be metres above 0, got {metres}")
         if not _METRES[0] <= metres <= _METRES[1]:
             raise ModelError(f"resolutions should be {_METRES[0]:g} to {_METRES[1]:g} metres, got {metres:g}")
+    if usable and usable[0] > usable[1]:
+        low, high = usable
+        raise ModelError(f"usable_resolution_m should be the smaller and the larger number, got {low:g} and {high:g}")
 
 
 def check_options(options: Mapping[str, Any]) -> None:

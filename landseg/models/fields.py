@@ -58,6 +58,16 @@ class Fields:
         value = self._take(name, "a finite number or null", lambda value: value is None or is_number(value))
         return None if value is None else float(value)
 
+    def range_or_none(self, name: str) -> tuple[float, float] | None:
+        """Returns a list of two numbers that may be missing."""
+        if self._data.get(name) is None:
+            self._data.pop(name, None)
+            return None
+        numbers = self.items(name, number_item)
+        if len(numbers) != 2:
+            raise ModelError(f"{self._at(name)} should be a list of two numbers, got {brief(list(numbers))}")
+        return numbers[0], numbers[1]
+
     def whole(self, name: str, *, least: int = 0) -> int:
         wanted = f"a whole number of at least {least}"
         fits = lambda value: _is_whole(value) and least <= value <= _LARGEST  # noqa: E731

@@ -5,6 +5,7 @@ from __future__ import annotations
 from landseg.amounts import counted
 from landseg.errors import BandError, GridError, LandsegError
 from landseg.models.card import Card
+from landseg.models.usable import better_text
 
 MAX_FACTOR = 4.0
 """How far a raster's resolution may lie from the card's, either way, before it is refused."""
@@ -50,7 +51,9 @@ def _scale_misfit(card: Card, resolution_m: float | None) -> GridError | None:
     if 1 / MAX_FACTOR <= factor <= MAX_FACTOR:
         return None
     times = max(factor, 1 / factor)
+    better = better_text(card, resolution_m)
+    way = f"{better}, or say" if better else "say"
     return GridError(
         f"model {card.name} works at {card.resolution_m:.3g} m a pixel, the raster has {resolution_m:.3g} m: "
-        f"{times:.3g} times apart, more than {MAX_FACTOR:g}; say with --resolution what to run it at"
+        f"{times:.3g} times apart, more than {MAX_FACTOR:g}; {way} with --resolution what to run it at"
     )

@@ -6,6 +6,7 @@ which tensors grow; so this holds for every architecture and upsampler.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
@@ -17,6 +18,7 @@ from landseg.classes import ClassMap
 from landseg.errors import ModelError
 from landseg.models.build import architecture, build_network
 from landseg.models.bundle import Model
+from landseg.models.namesakes import SAME, Namesake, namesakes
 from landseg.models.pretrained import mix_bands
 
 Shape = tuple[int, ...]
@@ -52,7 +54,10 @@ class Described(Protocol):
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a network took from a model, by name; "left" is what the model had and the network has no place for."""
+    """What a network took from a model, by name; "left" is what the model had and the network has no place for.
+
+    ``namesakes`` are the classes that were taken, each with the model's class that it is, and why.
+    """
 
     classes: tuple[str, ...]
     new_classes: tuple[str, ...]
@@ -61,46 +66,63 @@ class Transfer:
     new_bands: tuple[str, ...]
     left_bands: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    namesakes: tuple[Namesake, ...] = ()
+    looked_for: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
         """The transfer in sentences, nothing left out."""
         lines = []
+        if self.new_classes or self.left_classes or any(one.how != SAME for one in self.namesakes):
+            theirs = (*(one.theirs for one in self.namesakes), *self.left_classes)
+            lines = [f"classes looked for: {', '.join(self.looked_for)}; the model has {', '.join(theirs)}"]
         for what, taken, new, left in (
-            ("classes", self.classes, self.new_classes, self.left_classes),
+            ("classes", tuple(map(str, self.namesakes)), self.new_classes, self.left_classes),
             ("bands", self.bands, self.new_bands, self.left_bands),
         ):
             parts = [f"{what} taken: {', '.join(taken) or 'none'}"]
             parts += [f"new: {', '.join(new)}"] if new else []
             parts += [f"of the model's left behind: {', '.join(left)}"] if left else []
             lines.append("; ".join(parts))
+        if self.new_classes and self.left_classes:
+            example = f"{self.left_classes[0]}={self.new_classes[0]}"
+            lines.insert(2, f"if one of those is a class by another name, say so: --map-classes {example}")
         return lines + list(self.notes)
 
-    def to_json(self) -> dict[str, list[str]]:
+    def to_json(self) -> dict[str, Any]:
         """The transfer as plain values."""
-        return {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
+        plain: dict[str, Any] = {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
+        return plain | {"namesakes": [vars(one) for one in self.namesakes]}
 
 
-def transferred(model: Model, network: nn.Module, *, card: Described) -> Transfer:
+def transferred(
+    model: Model, network: nn.Module, *, card: Described, said: Mapping[str, str] | None = None
+) -> Transfer:
     """Fill ``network``, newly built as ``card`` says, with the weights of ``model``, and return what was taken.
 
-    Classes are matched by name: their rows of every layer that has one row a class are taken, in the new order, and a
-    new class keeps its random start. Between a class that was taken and one that is new no weight is left, so that
-    the logits of the taken ones are the model's; unless its upsampler mixes classes and one of them is left behind.
+    Classes are matched by name, see `namesakes`; ``said`` has the new name of some of the model's. Their rows of
+    every layer that has one row a class are taken, in the new order, and a new class keeps its random start. Between
+    a class that was taken and one that is new no weight is left, so that the logits of the taken ones are the
+    model's; unless its upsampler mixes classes and one of them is left behind.
 
-    Bands are matched by common name, or by name where one of the two has no common name. With b bands, n of them
+    Bands are matched by common name, or by name where one of the two has no common name; those without any name of
+    their own by order, where the model has as many bands. With b bands, n of them
     new, a new band's filters are the model's summed and divided by b: their mean, at the size that leaves the
     response what it was. A matched band keeps its own, times ``1 - n / b``; filters of bands that are gone are shared
     among all b. So every filter answers a grey picture, on which all bands agree, as it did. (This is what
     encoders' weights for three bands do too. Other libraries repeat the three filters in turn and scale them all.)
 
     Raises:
-        ModelError: another architecture or encoder, or options with which the weights do not fit.
+        ModelError: another architecture or encoder, or options with which the weights do not fit; what was said of
+            classes that do not exist.
     """
     old, state = model.card, model.network.state_dict()
     options = _check_same(model, card)
     old_names, new_names = old.classes.names, card.classes.names
-    rows = [old_names.index(name) if name in old_names else None for name in new_names]
-    sources = _matched_bands(old.bands, card.bands)
+    same, unclear = namesakes(new_names, old_names, said)
+    theirs = {one.wanted: one.theirs for one in same}
+    rows = [old_names.index(theirs[name]) if name in theirs else None for name in new_names]
+    named = _matched_bands(old.bands, card.bands)
+    sources = _by_order(named, old.bands, card.bands)
     wanted = network.state_dict()
     shapes = _shapes(old, len(old.bands), len(old_names))
     by_band = _growing(shapes, _shapes(old, len(old.bands) + 1, len(old_names)))
@@ -119,7 +141,9 @@ def transferred(model: Model, network: nn.Module, *, card: Described) -> Transfe
         _misfit(model, f"it has {extra[0]}, which is not here", options)
     network.load_state_dict(filled)
     mixing = any(len(axes) > 1 for axes in by_class.values())
-    return _report(old, card, rows, sources, _notes(old, card, sources, options, mixing=mixing))
+    notes = _notes(old, card, sources, options, lost=[n for j, n in enumerate(old_names) if mixing and j not in rows])
+    notes += (*unclear, *_about_order(named, sources, old.bands, card.bands))
+    return _report(old, card, same, sources, notes)
 
 
 def _check_same(model: Model, card: Described) -> list[str]:
@@ -187,6 +211,45 @@ def _matched_bands(old: Sequence[NamedBand], new: Sequence[NamedBand]) -> list[i
                 free = (j for j, other in enumerate(old) if j not in found and same(band, other, **how))
                 found[i] = next(free, None)
     return found
+
+
+def _nameless(band: NamedBand) -> bool:
+    """Whether a band is called by its number alone."""
+    return band.common_name is None and re.fullmatch(r"(band)?[ _-]?\d*", band.name.strip().lower()) is not None
+
+
+def _by_order(named: Sequence[int | None], old: Sequence[NamedBand], new: Sequence[NamedBand]) -> list[int | None]:
+    """The matches, and for bands of either side that have no name the one in the same place.
+
+    Only where there are as many bands, and those that have names are in the same places, does the place say anything.
+    """
+    if len(old) != len(new) or any(source not in (None, i) for i, source in enumerate(named)):
+        return list(named)
+    return [
+        i if source is None and (_nameless(new[i]) or _nameless(old[i])) else source for i, source in enumerate(named)
+    ]
+
+
+def _about_order(
+    named: Sequence[int | None],
+    sources: Sequence[int | None],
+    old: Sequence[NamedBand],
+    new: Sequence[NamedBand],
+) -> list[str]:
+    """What was made of bands without names, as sentences."""
+    pairs = zip(new, named, sources, strict=True)
+    taken = [(band.name, old[i].name) for band, before, i in pairs if before is None and i is not None]
+    if taken:
+        told = ", ".join(f"{mine} as the model's {its}" for mine, its in taken)
+        return [f"bands without names are taken by their order: {told}"]
+    bare = [band.name for band, source in zip(new, sources, strict=True) if source is None and _nameless(band)]
+    if not bare or all(i is not None for i in sources):
+        return []
+    theirs = ", ".join(band.name for band in old)
+    return [
+        f"bands without names are not taken ({', '.join(bare)}): the model has {len(old)} ({theirs}), the images "
+        f"{len(new)}, so their order does not say which they are; name them in the images, or choose some by --bands"
+    ]
 
 
 def _band_shares(sources: Sequence[int | None], old: int) -> Tensor:
@@ -260,8 +323,9 @@ def _at(ndim: int, axes: Mapping[int, Tensor]) -> tuple[Any, ...]:
 
 
 def _notes(
-    old: Described, new: Described, sources: Sequence[int | None], options: Sequence[str], *, mixing: bool
+    old: Described, new: Described, sources: Sequence[int | None], options: Sequence[str], *, lost: Sequence[str]
 ) -> tuple[str, ...]:
+    """Notes about options, scaling, and classes that are ``lost`` to an upsampler that mixes them."""
     notes = [f"{text}: the weights fit, but were learnt otherwise" for text in options]
     for band, source in zip(new.bands, sources, strict=True):
         if source is not None and (was := old.bands[source]) and (was.mean, was.std) != (band.mean, band.std):
@@ -269,21 +333,28 @@ def _notes(
                 f"band {band.name} is scaled with mean {band.mean:g} and std {band.std:g}, the model knows it with "
                 f"{was.mean:g} and {was.std:g}: take these unless the imagery is of another kind"
             )
-    if mixing and (left := [name for name in old.classes.names if name not in new.classes.names]):
-        notes.append(f"the upsampler mixes classes, and misses what it took from {', '.join(left)}")
+    if lost:
+        notes.append(f"the upsampler mixes classes, and misses what it took from {', '.join(lost)}")
     return tuple(notes)
 
 
 def _report(
-    old: Described, new: Described, rows: Sequence[int | None], sources: Sequence[int | None], notes: tuple[str, ...]
+    old: Described,
+    new: Described,
+    same: Sequence[Namesake],
+    sources: Sequence[int | None],
+    notes: tuple[str, ...],
 ) -> Transfer:
     names, bands = new.classes.names, [band.name for band in new.bands]
+    taken, theirs = [one.wanted for one in same], [one.theirs for one in same]
     return Transfer(
-        classes=tuple(name for name, row in zip(names, rows, strict=True) if row is not None),
-        new_classes=tuple(name for name, row in zip(names, rows, strict=True) if row is None),
-        left_classes=tuple(name for name in old.classes.names if name not in names),
+        classes=tuple(taken),
+        new_classes=tuple(name for name in names if name not in taken),
+        left_classes=tuple(name for name in old.classes.names if name not in theirs),
         bands=tuple(name for name, source in zip(bands, sources, strict=True) if source is not None),
         new_bands=tuple(name for name, source in zip(bands, sources, strict=True) if source is None),
         left_bands=tuple(band.name for j, band in enumerate(old.bands) if j not in sources),
         notes=notes,
+        namesakes=tuple(same),
+        looked_for=tuple(names),
     )

@@ -148,19 +148,23 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def viewer_html(rasters: Sequence[ViewedRaster], *, token: str) -> str:
-    """The page of the viewer; ``token`` makes the addresses of tiles new."""
+    """The page of the viewer; ``token`` makes the addresses of tiles new.
+
+    Imagery lies below classes, which would hide behind it, whatever the order of the rasters.
+    """
+    order = sorted(range(len(rasters)), key=lambda index: rasters[index].lut is not None)
     layers = [
         MapLayer(
             id=str(index),
             name=raster.name,
             crisp=raster.lut is not None,
             shown=True,
-            opacity=70 if raster.lut is not None and index else 100,
+            opacity=70 if raster.lut is not None and place else 100,
             key=raster.key(),
             tiles=f"tile/{index}/{{z}}/{{x}}/{{y}}.png?{token}",
             rect=(raster.rect.top, raster.rect.left, raster.rect.height, raster.rect.width),
         )
-        for index, raster in enumerate(rasters)
+        for place, (index, raster) in enumerate((index, rasters[index]) for index in order)
     ]
     extent = rasters[0].grid.rect
     for raster in rasters:

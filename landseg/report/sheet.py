@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,14 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY
 
-CELL = 280  # edge of a scene's picture
+CELL, LARGEST = 280, 1200  # edge of a scene's picture: of many scenes, and of a single one
 MOST = 30  # scenes on a sheet
 _COLUMNS, _SPACE, _LINE = 6, 14, 20
+_WIDE = _COLUMNS * (CELL + _SPACE) + _SPACE  # of the page
 _TINT, _EDGE = 0.4, 0.9  # how much of the class's colour covers the imagery, inside and on borders
 _PAPER, _INK, _QUIET = (255, 255, 255), (28, 30, 33), (110, 114, 118)
 
+Color = tuple[int, int, int]
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
@@ -30,7 +33,7 @@ class Cell:
     Attributes:
         name: written below it.
         detail: written below the name.
-        colors: (h, w, 3), no larger than CELL either way.
+        colors: (h, w, 3), no larger than a cell of the sheet (`cell_edge`), whose size they get.
         labels: (h, w) class indices, IGNORE_INDEX where nothing is drawn; None: no labels.
     """
 
@@ -38,6 +41,21 @@ class Cell:
     detail: str
     colors: NDArray[np.uint8]
     labels: NDArray[np.uint8] | None
+
+
+def cell_edge(count: int) -> int:
+    """Return the edge of the square for each of ``count`` scenes: few fill the page as many do.
+
+    >>> cell_edge(1), cell_edge(4), cell_edge(30)
+    (1200, 868, 280)
+    """
+    columns = _columns(count)
+    return max(CELL, min(LARGEST, (_WIDE - _SPACE * (columns + 1)) // columns))
+
+
+def _columns(count: int) -> int:
+    """As many as rows, for few scenes."""
+    return max(1, min(_COLUMNS, math.ceil(math.sqrt(count))))
 
 
 def fitted(shape: tuple[int, int], edge: int = CELL) -> tuple[int, int]:
@@ -62,7 +80,13 @@ def picked(count: int, most: int = MOST) -> list[int]:
 
 
 def draw_sheet(
-    path: Path, cells: Sequence[Cell], *, title: str, classes: ClassMap | None = None, told: Sequence[str] = ()
+    path: Path,
+    cells: Sequence[Cell],
+    *,
+    title: str,
+    classes: ClassMap | None = None,
+    told: Sequence[str] = (),
+    edge: int = CELL,
 ) -> Path:
     """Write the picture; it appears when it is complete.
 
@@ -72,28 +96,31 @@ def draw_sheet(
         title: above them.
         classes: for the legend below them; None: no legend.
         told: what the legend says of each class, after its name.
+        edge: of the square that each scene gets; one that is no higher than its pictures need.
 
     Raises:
         OutputError: it cannot be written.
     """
-    columns = min(_COLUMNS, max(1, len(cells)))
+    columns = max(1, min(len(cells), (_WIDE - _SPACE) // (edge + _SPACE)))
     rows = -(-len(cells) // columns)
-    high = CELL + 2 * _LINE + _SPACE
-    width = max(520, columns * (CELL + _SPACE) + _SPACE)
-    entries = _legend_places(classes, told, width)
-    below = (entries[-1][1] + 26 + _SPACE) if entries else 0
+    pictures = [_picture(cell, classes, edge) for cell in cells]
+    size = edge, max((picture.height for picture in pictures), default=edge)
+    high = size[1] + 2 * _LINE + _SPACE
+    width = max(520, columns * (edge + _SPACE) + _SPACE)
+    entries = legend_places(_entries(classes, told), width)
+    below = legend_height(entries)
     top = 44
     sheet = Image.new("RGB", (width, top + rows * high + below), _PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_SPACE, 12), title, _INK, font=ImageFont.load_default(size=19))
-    for number, cell in enumerate(cells):
+    for number, (cell, picture) in enumerate(zip(cells, pictures, strict=True)):
         row, column = divmod(number, columns)
-        _place(sheet, draw, cell, (_SPACE + column * (CELL + _SPACE), top + row * high), classes)
-    font = ImageFont.load_default(size=16)
-    for x, y, color, text in entries:
-        y += top + rows * high
-        draw.rectangle((x, y, x + 22, y + 17), fill=color, outline=_INK)
-        draw.text((x + 30, y - 1), text, _INK, font=font)
+        corner = _SPACE + column * (edge + _SPACE), top + row * high
+        draw.rectangle((*corner, corner[0] + size[0] - 1, corner[1] + size[1] - 1), fill=EMPTY)
+        left, above = ((room - used) // 2 for room, used in zip(size, picture.size, strict=True))
+        sheet.paste(picture, (corner[0] + left, corner[1] + above))
+        _caption(draw, cell, (corner[0], corner[1] + size[1] + 3), edge, labelled=_labelled(cell, classes))
+    draw_legend(draw, entries, top + rows * high)
     save_picture(sheet, path)
     return path
 
@@ -117,49 +144,68 @@ def _borders(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     return found
 
 
-def _place(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, cell: Cell, at: tuple[int, int], classes: ClassMap | None
-) -> None:
-    """One scene's picture in the middle of its square, its name and detail below."""
-    x, y = at
-    draw.rectangle((x, y, x + CELL - 1, y + CELL - 1), fill=EMPTY)
-    labelled = cell.labels is not None and classes is not None and (cell.labels != IGNORE_INDEX).any()
-    if labelled:
+def _labelled(cell: Cell, classes: ClassMap | None) -> bool:
+    return cell.labels is not None and classes is not None and bool((cell.labels != IGNORE_INDEX).any())
+
+
+def _picture(cell: Cell, classes: ClassMap | None, edge: int) -> Image.Image:
+    """One scene with its labels over it, as large as the square allows; small ones show their pixels."""
+    colors = cell.colors
+    if _labelled(cell, classes):
         assert cell.labels is not None and classes is not None
-        picture = Image.fromarray(drawn_over(cell.colors, cell.labels, classes))
-    else:
-        picture = Image.fromarray(cell.colors)
-    sheet.paste(picture, (x + (CELL - picture.width) // 2, y + (CELL - picture.height) // 2))
+        colors = drawn_over(colors, cell.labels, classes)
+    height, width = colors.shape[:2]
+    times = edge / max(height, width)
+    size = max(1, round(width * times)), max(1, round(height * times))
+    return Image.fromarray(colors).resize(size, Image.Resampling.NEAREST if times >= 2 else Image.Resampling.BICUBIC)
+
+
+def _caption(draw: ImageDraw.ImageDraw, cell: Cell, at: tuple[int, int], edge: int, *, labelled: bool) -> None:
+    """A scene's name and detail below its picture."""
     name, small = ImageFont.load_default(size=15), ImageFont.load_default(size=13)
-    draw.text((x, y + CELL + 3), _shortened(cell.name, name), _INK, font=name)
+    draw.text(at, _shortened(cell.name, name, edge), _INK, font=name)
     detail = cell.detail if labelled or cell.labels is None else f"{cell.detail}; nothing labelled"
-    draw.text((x, y + CELL + 3 + _LINE), _shortened(detail, small), _QUIET, font=small)
+    draw.text((at[0], at[1] + _LINE), _shortened(detail, small, edge), _QUIET, font=small)
 
 
-def _shortened(text: str, font: Font) -> str:
+def _shortened(text: str, font: Font, room: int) -> str:
     """The text, its middle left out where it is too long: what tells files apart stands at either end."""
-    if font.getlength(text) <= CELL:
+    if font.getlength(text) <= room:
         return text
     keep = len(text) - 1
-    while keep > 2 and font.getlength(text[: keep // 2] + "\u2026" + text[-(keep - keep // 2) :]) > CELL:
+    while keep > 2 and font.getlength(text[: keep // 2] + "\u2026" + text[-(keep - keep // 2) :]) > room:
         keep -= 1
     return text[: keep // 2] + "\u2026" + text[-(keep - keep // 2) :]
 
 
-def _legend_places(
-    classes: ClassMap | None, told: Sequence[str], width: int
-) -> list[tuple[int, int, tuple[int, int, int], str]]:
-    """(x, y, colour, text) of the classes, in as many lines as they need."""
-    if classes is None:
-        return []
+def _entries(classes: ClassMap | None, told: Sequence[str]) -> list[tuple[Color, str]]:
+    """Colour and text of each class of a legend."""
+    entries = () if classes is None else classes.classes
+    said = [*told, *[""] * len(entries)]
+    return [(entry.color, f"{entry.name}  {more}".strip()) for entry, more in zip(entries, said, strict=False)]
+
+
+def legend_places(entries: Sequence[tuple[Color, str]], width: int) -> list[tuple[int, int, Color, str]]:
+    """Return (x, y, colour, text) of a legend's entries, in as many lines of ``width`` pixels as they need."""
     font = ImageFont.load_default(size=16)
-    said = [*told, *[""] * len(classes)]
     found, x, y = [], _SPACE, 4
-    for entry, more in zip(classes.classes, said, strict=False):
-        text = f"{entry.name}  {more}".strip()
+    for color, text in entries:
         needed = 30 + round(font.getlength(text)) + 28
         if x > _SPACE and x + needed > width:
             x, y = _SPACE, y + 26
-        found.append((x, y, entry.color, text))
+        found.append((x, y, color, text))
         x += needed
     return found
+
+
+def draw_legend(draw: ImageDraw.ImageDraw, places: Sequence[tuple[int, int, Color, str]], top: int) -> None:
+    """Draw a legend's entries below a row of pixels."""
+    font = ImageFont.load_default(size=16)
+    for x, y, color, text in places:
+        draw.rectangle((x, top + y, x + 22, top + y + 17), fill=color, outline=_INK)
+        draw.text((x + 30, top + y - 1), text, _INK, font=font)
+
+
+def legend_height(places: Sequence[tuple[int, int, Color, str]]) -> int:
+    """Return how many rows of pixels a legend takes."""
+    return places[-1][1] + 26 + _SPACE if places else 0

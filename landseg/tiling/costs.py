@@ -23,6 +23,7 @@ class Costs:
         ahead: windows read before their turn, and being read.
         device: bytes free on a GPU, None where the network runs in the process's own memory.
         kept: how much more the network takes where freed memory is kept, which is faster.
+        grows: pixels by which what is computed at once may be higher, and wider, than its window.
     """
 
     base: float
@@ -33,11 +34,17 @@ class Costs:
     ahead: int = 2
     device: float | None = None
     kept: float = 1.0
+    grows: int = 0
 
     @property
     def sums(self) -> float:
         """What blending may take."""
         return self.limit / 16
+
+    def held(self, window: tuple[int, int], shape: tuple[int, int]) -> int:
+        """Pixels that a window (height, width) of a grid of ``shape`` holds at once."""
+        height, width = (min(pixels, length + self.grows) for pixels, length in zip(shape, window, strict=True))
+        return height * width
 
     def per_pixel(self, batch: int = 1) -> float:
         """The process's bytes for each pixel of a window."""

@@ -1,4 +1,4 @@
-"""The names of devices and precisions: looked at before torch says which of them are here."""
+"""The names of devices, precisions and augmentations: looked at before torch says which of them are here."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from landseg.errors import PlanError
 
 DEVICES = ("cpu", "cuda", "mps")
 PRECISIONS = ("fp32", "bf16", "fp16")
+VIEWS = {"none": 1, "flips": 4, "d4": 8}
+"""The test-time augmentations, each with the number of views that it takes the mean of."""
 
 
 def check_device(name: str) -> None:
@@ -26,3 +28,13 @@ def check_precision(name: str) -> None:
     """
     if name not in ("auto", *PRECISIONS):
         raise PlanError(f"precision {name!r} is unknown; use auto, {', '.join(PRECISIONS)}")
+
+
+def check_tta(name: str) -> None:
+    """Refuse a test-time augmentation that does not exist.
+
+    Raises:
+        PlanError: an unknown name.
+    """
+    if name not in VIEWS:
+        raise PlanError(f"tta {name!r} is unknown; use {', '.join(list(VIEWS)[:-1])} or {list(VIEWS)[-1]}")

@@ -96,7 +96,7 @@ def plan_tiling(
     windows = _windows(finder, need, window, halo)
     mode: Mode = "exact" if _is_exact(windows, need) else "blend"
     count = batch or _batch(windows, costs)
-    largest = windows.largest[0] * windows.largest[1]
+    largest = costs.held(windows.largest, shape)
     memory = costs.total(largest, count)
     if largest > costs.most(count):
         raise PlanError(_too_large(windows, costs, count, memory))
@@ -122,7 +122,9 @@ class _Finder:
         """The cheapest window with this halo, None where none fits; `core` is the least share of it to keep."""
         y_lengths, y_sums = self._axis(0, halo, core)
         x_lengths, x_sums = self._axis(1, halo, core)
-        pixels = y_lengths[:, None].astype(np.float64) * x_lengths.astype(np.float64)
+        (height, width), more = self.shape, self.costs.grows
+        heights, widths = np.minimum(height, y_lengths + more), np.minimum(width, x_lengths + more)
+        pixels = heights[:, None].astype(np.float64) * widths.astype(np.float64)
         cost = y_sums[:, None].astype(float) * x_sums * slowdown(pixels, self.costs, self.batch)
         possible = pixels <= self.costs.most(self.batch)
         if not possible.any():
@@ -179,7 +181,8 @@ def _windows(
         chosen = finder.best(margin, core=0.5)
     if chosen is None:
         least = max(2 * margin + stride, _SMALLEST)
-        pixels = min(least, round_up(shape[0], stride)) * min(least, round_up(shape[1], stride))
+        most = round_up(shape[0], stride), round_up(shape[1], stride)
+        pixels = finder.costs.held((least, least), most)
         enough = finder.costs.total(pixels, finder.batch) * 16 / 15 / MIB + 1
         raise PlanError(
             f"no window with a halo of {margin} fits {finder.costs.limit / MIB:.0f} MiB; "
@@ -211,7 +214,7 @@ def _batch(windows: WindowPlan, costs: Costs) -> int:
     """One window on a CPU, where more only need more memory; up to 8 on a GPU."""
     if costs.device is None:
         return 1
-    pixels = windows.largest[0] * windows.largest[1]
+    pixels = costs.held(windows.largest, windows.shape)
     most = min(8, len(windows.x_spans))
     return next((count for count in range(most, 0, -1) if pixels <= costs.most(count)), 1)
 
@@ -219,7 +222,7 @@ def _batch(windows: WindowPlan, costs: Costs) -> int:
 def _too_large(windows: WindowPlan, costs: Costs, batch: int, memory: float) -> str:
     height, width = windows.largest
     what = f"windows of {height} x {width}" + (f" in batches of {batch}" if batch > 1 else "")
-    if costs.device is not None and height * width * batch * costs.network > costs.device:
+    if costs.device is not None and costs.held(windows.largest, windows.shape) * batch * costs.network > costs.device:
         return f"{what} do not fit the device's {costs.device / MIB:.0f} MiB; use a smaller --window or --batch"
     enough = (memory - costs.sums) * 16 / 15 / MIB + 1
     return (

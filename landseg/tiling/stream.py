@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.tiling.stages import Fault, Stage
@@ -45,8 +44,9 @@ class Job:
 
     Attributes:
         stitcher: says which windows to compute and makes pixels of them.
-        read: a piece's prepared window, None where nothing in it is valid, and the validity of its target.
-        run: logits (N, K, h, w) of prepared windows of one size.
+        read: a piece's prepared window, None where nothing in it is valid, and the validity of its target. The stream
+            asks a prepared window for nothing but its `shape`.
+        run: logits (N, K, h, w) of prepared windows of one shape.
         encode: finished pixels as arrays by layer.
         batch: windows for one call of `run`; always of one strip and one size.
         workers: reader threads.
@@ -56,8 +56,8 @@ class Job:
     """
 
     stitcher: Stitcher
-    read: Callable[[Piece], tuple[Tensor | None, Valid]]
-    run: Callable[[list[Tensor]], NDArray[np.float32]]
+    read: Callable[[Piece], tuple[Any | None, Valid]]
+    run: Callable[[list[Any]], NDArray[np.float32]]
     encode: Callable[[Finished], Arrays]
     batch: int = 1
     workers: int = 1
@@ -93,7 +93,7 @@ def stream(job: Job, sink: Sink, *, done: Collection[str] = ()) -> None:
 
 def _read_ahead(
     job: Job, readers: ThreadPoolExecutor, done: Collection[str]
-) -> Iterator[tuple[Step | None, Piece | None, Future[tuple[Tensor | None, Valid]] | None]]:
+) -> Iterator[tuple[Step | None, Piece | None, Future[tuple[Any | None, Valid]] | None]]:
     """(step, None, None) opens a step, (None, piece, read) is one of its windows, (None, None, None) closes it.
 
     Reads are started `ahead` windows early, across steps.
@@ -115,7 +115,7 @@ def _read_ahead(
 
 def _batches(job: Job, entries: Iterator[Any]) -> Iterator[tuple[str, Any, Any, Any]]:
     """Messages for the stitching thread; the network runs in here."""
-    pending: list[tuple[Piece, Tensor, Valid]] = []
+    pending: list[tuple[Piece, Any, Valid]] = []
     current: Step | None = None
     for step, piece, future in entries:
         if future is None:
@@ -135,7 +135,7 @@ def _batches(job: Job, entries: Iterator[Any]) -> Iterator[tuple[str, Any, Any, 
         pending.append((piece, prepared, valid))
 
 
-def _computed(job: Job, pending: list[tuple[Piece, Tensor, Valid]]) -> Iterator[tuple[str, Any, Any, Any]]:
+def _computed(job: Job, pending: list[tuple[Piece, Any, Valid]]) -> Iterator[tuple[str, Any, Any, Any]]:
     if pending:
         logits = job.run([prepared for _, prepared, _ in pending])
         for (piece, _, valid), one in zip(pending, logits, strict=True):

@@ -15,14 +15,16 @@ _SWAPS = 160  # groups among which exchanges are tried as well
 _MOVES = 400  # improvements at most, after every group was looked at once
 _STEP = 0.002  # of the squared distance from the share: choices that are as near as this are equally good
 _MISSING = 10.0  # what a class that one side lacks weighs
+_UNLEARNED = 5.0  # what a class that one group alone has weighs where that is kept
 
 
 def choose(counts: Counts, share: float, seed: int = 0) -> Choice:
     """Return the groups to keep, given the pixels of each class in each group.
 
-    A class that occurs in two groups or more is wanted on both sides before anything else; then the kept share of all
-    labelled pixels, and of each class', is to be near ``share``. Of few groups the best choice is taken, of many a
-    good one is searched; of equally good ones the seed chooses. Of two labelled groups or more neither side is empty.
+    A class that occurs in two groups or more is wanted on both sides before anything else, and one that occurs in a
+    single group is wanted among what is learned; then the kept share of all labelled pixels, and of each class', is
+    to be near ``share``. Of few groups the best choice is taken, of many a good one is searched; of equally good ones
+    the seed chooses. Of two labelled groups or more neither side is empty.
 
     >>> choose(np.array([[80, 0], [70, 20], [20, 10]]), 0.2).tolist()
     [False, False, True]
@@ -46,6 +48,7 @@ class _Cost:
         self.totals = counts.sum(0)
         self.present = self.totals > 0
         self.apart = (counts > 0).sum(0) >= 2  # classes that both sides can have
+        self.alone = (counts > 0).sum(0) == 1  # classes that are learned or measured, not both
 
     def of(self, kept: NDArray[np.float64]) -> NDArray[np.float64]:
         """Cost (n,) of kept pixels (n, classes)."""
@@ -54,7 +57,9 @@ class _Cost:
         shares = kept[..., self.present] / self.totals[self.present]
         whole = kept.sum(-1) / self.totals.sum()
         near = (whole - self.share) ** 2 + 0.5 * ((shares - self.share) ** 2).mean(-1)
-        cost: NDArray[np.float64] = near + _MISSING * missing.sum(-1) + _MISSING * len(self.totals) * one_sided
+        unlearned = ((kept > 0) & self.alone).sum(-1)
+        cost: NDArray[np.float64] = near + _MISSING * missing.sum(-1) + _UNLEARNED * unlearned
+        cost += _MISSING * len(self.totals) * one_sided
         return cost
 
 

@@ -39,6 +39,7 @@ def card_of(
     *,
     keep_out: Sequence[str] = (),
     figures: Metrics | None = None,
+    usable: tuple[float, float] | None = None,
     statistics: JointStatistics | None = None,
 ) -> Card:
     """Return the card of a recipe's trained network.
@@ -49,6 +50,7 @@ def card_of(
         sources: what it learned from.
         keep_out: what was named to be kept out.
         figures: on what was kept out.
+        usable: the pixel sizes that the imagery makes it fit for, where the recipe names none.
         statistics: of coarse labels, where there were any.
     """
     table = recipe.table()
@@ -71,6 +73,7 @@ def card_of(
         dtypes=recipe.dtypes,
         resolution_m=recipe.sampling.resolution_m,
         trained_at_m=recipe.trained_at_m,
+        usable_resolution_m=recipe.usable_resolution_m or usable,
         training=Training(sources, {**made_with, "keep_out": list(keep_out)}, started_from),
         metrics=figures,
         limitations=recipe.limitations,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landseg.amounts import part_of
-from landseg.errors import RasterError, TrainingError
+from landseg.errors import LandsegError, RasterError, TrainingError
 from landseg.geo.members import refuse_mixed_members
 from landseg.geo.rescaled import alike, comparable, one_sided
 from landseg.geo.source import FileSource
@@ -52,16 +53,9 @@ def with_declared_tags(recipe: Recipe, data: Path, report: Callable[[str], None]
     Raises:
         TrainingError: see `common_tags`, or names that match nothing.
     """
-    from landseg.training.sources import find_items
-
     if recipe.sampling.stored_values:
         return replace(recipe, bands=tuple(replace(band, scale=None, offset=None) for band in recipe.bands))
-    count = len(recipe.bands)
-    images: list[Image] = []
-    for spec in recipe.sources:
-        bands = (spec.bands or tuple(range(1, count + 1)))[:count]
-        images += [(item.image, bands) for item in find_items(spec, data)]
-    images, skip = list(dict.fromkeys(images)), recipe.sampling.skip_corrupt
+    images, skip = _images(recipe, data), recipe.sampling.skip_corrupt
     stated = tuple(band.tags for band in recipe.bands) if any(band.says_tags for band in recipe.bands) else None
     tags = common_tags(images, stated, skip=skip)
     if tags is None:
@@ -78,6 +72,32 @@ def with_declared_tags(recipe: Recipe, data: Path, report: Callable[[str], None]
         )
     pairs = zip(recipe.bands, tags, strict=True)
     return replace(recipe, bands=tuple(band.under(declared) for band, declared in pairs))
+
+
+def alpha_warnings(recipe: Recipe, data: Path) -> list[str]:
+    """Return a sentence about images whose alpha band is none and is not learned from; no two of one kind.
+
+    Raises:
+        TrainingError: names that match nothing.
+    """
+    found: dict[str, list[str]] = {}
+    for path, bands in _images(recipe, data):
+        with suppress(LandsegError), FileSource(path, bands) as source:  # who learns from it says what is wrong
+            for text in source.remarks:
+                found.setdefault(text, []).append(path.name)
+    return [f"{listed(names)}: {text}" for text, names in found.items()]
+
+
+def _images(recipe: Recipe, data: Path) -> list[Image]:
+    """Every image of a recipe once, and its bands that are learned from."""
+    from landseg.training.sources import find_items
+
+    count = len(recipe.bands)
+    images: list[Image] = []
+    for spec in recipe.sources:
+        bands = (spec.bands or tuple(range(1, count + 1)))[:count]
+        images += [(item.image, bands) for item in find_items(spec, data)]
+    return list(dict.fromkeys(images))
 
 
 def _tags_of(images: Sequence[Image], *, skip: bool) -> list[tuple[Path, Tags]]:

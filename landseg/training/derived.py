@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.labels import PolygonLabels
 from landseg.geo.leftout import LeftOut
 from landseg.training.scene import ArrayScene, Example, RasterScene, Scene
 from landseg.training.targets import Strange
@@ -46,6 +47,13 @@ class Masked(Scene):
     def read(self, rect: Rect) -> Example:
         pixels, valid, target = self.scene.read(rect)
         return pixels, valid, self._masked(rect, target)
+
+    def labels(self, rect: Rect) -> NDArray[np.uint8]:
+        return self._masked(rect, self.scene.labels(rect))
+
+    @property
+    def drawn(self) -> PolygonLabels | None:
+        return self.scene.drawn
 
     def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
         for part, target in self.scene.survey():

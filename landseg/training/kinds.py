@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
-from landseg.training.losses import LabelSets
+
+if TYPE_CHECKING:  # it brings torch, which is not needed to refuse labels
+    from landseg.training.losses import LabelSets
 
 
 class Kinds:
@@ -48,6 +51,8 @@ class Kinds:
 
     def sets(self) -> LabelSets:
         """The classes that each target value admits."""
+        from landseg.training.losses import LabelSets
+
         names = self._classes.names
         members = [
             [k for k, name in enumerate(names) if (name in some) == (how == "only")] for how, some in self._partial

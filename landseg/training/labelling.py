@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from landseg.geo.aligned import AlignedLabels, open_labels
 from landseg.geo.coverage import Coverage
 from landseg.geo.crs import connected, crs_text
 from landseg.geo.grid import Grid
-from landseg.geo.labelcolors import Colors, label_source
+from landseg.geo.labelcolors import IGNORED, Colors, colors_of, label_source
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
 from landseg.geo.source import FileSource, Source
@@ -28,9 +28,19 @@ from landseg.geo.valuetags import ValueTags
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
-from landseg.training.losses import LabelSets
 from landseg.training.scene import Opened, RasterScene, Scene
-from landseg.training.targets import JoinedTargets, PolygonTargets, RasterTargets, Targets, listed
+from landseg.training.source_spec import SourceSpec
+from landseg.training.targets import (
+    JoinedTargets,
+    PolygonTargets,
+    RasterTargets,
+    Targets,
+    UnknownTargets,
+    listed,
+)
+
+if TYPE_CHECKING:
+    from landseg.training.losses import LabelSets
 
 _log = logging.getLogger(__name__)
 
@@ -77,11 +87,14 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
             All of one kind are listed together.
     """
     kinds = Kinds(options.classes)
-    polygons = None if options.vector is None else burnt(options.vector, options, kinds)
-    meaning = legend(options, kinds) if polygons is None else polygons
-    openers = [_opener(item, options, meaning) for item in items]
-    check_fit(openers)
-    check_polygons(openers)
+    if options.vector is None and (bare := [item for item in items if item.labels is None]):
+        raise TrainingError(f"{bare[0].image} has no labels; name its label raster or a vector file")
+    openers = checked(
+        [
+            Opener(item.image, options.bands, (labels,), len(options.classes))
+            for item, labels in zip(items, labels_for(items, options, kinds), strict=True)
+        ]
+    )
     names = scene_names([item.image for item in items])
     scenes: list[Scene] = [RasterScene(name, one) for name, one in zip(names, openers, strict=True)]
     return scenes, kinds.sets()
@@ -175,6 +188,79 @@ def _targets(labels: Labels | Burnt | Targets, grid: Grid) -> Targets:
     )
 
 
+def labels_of_source(
+    spec: SourceSpec,
+    items: Sequence[Item],
+    classes: ClassMap,
+    kinds: Kinds,
+    *,
+    vector: Path | None = None,
+    meaning: Legend | None = None,
+) -> list[Labels | Burnt | Targets]:
+    """Return what each image of a data set is labelled by, where that is not an index or one class alone.
+
+    Args:
+        spec: the data set.
+        items: its images.
+        classes: of the model.
+        kinds: of target values, which may become more.
+        vector: where its polygons are, if it has any.
+        meaning: of the values of its label rasters, where it is not the class table's.
+
+    Raises:
+        ClassError, TrainingError, VectorError: polygons or options that do not say their class.
+    """
+    options = LabelOptions(
+        classes,
+        vector=vector,
+        field=spec.class_field,
+        background=spec.background,
+        partial=spec.partial,
+        known=spec.known,
+        all_touched=spec.all_touched,
+        buffer_m=spec.buffer_m,
+    )
+    colors = colors_of(classes, spec.ignored_colors) if spec.label_colors else None
+    return labels_for(items, options, kinds, meaning=meaning, colors=colors)
+
+
+def labels_for(
+    items: Sequence[Item],
+    options: LabelOptions,
+    kinds: Kinds,
+    *,
+    meaning: Legend | None = None,
+    colors: Colors | None = None,
+) -> list[Labels | Burnt | Targets]:
+    """Return what each image is labelled by.
+
+    Args:
+        items: the images; those without a label raster are known nowhere, unless there are polygons.
+        options: how labels are understood.
+        kinds: of target values, which may become more.
+        meaning: of the values of label rasters, where it is not the class table's.
+        colors: label rasters are pictures in these.
+
+    Raises:
+        ClassError, TrainingError, VectorError: polygons or options that do not say their class.
+    """
+    if options.vector is not None:
+        return [burnt(options.vector, options, kinds)] * len(items)
+    classes, table = legend(options, kinds) if meaning is None else meaning
+    if colors is not None and IGNORED in colors.values():
+        classes = classes.ignoring([IGNORED])
+    return [
+        UnknownTargets() if item.labels is None else Labels(item.labels, classes, table, colors) for item in items
+    ]
+
+
+def checked(openers: Sequence[Opener], *, quiet: bool = False) -> Sequence[Opener]:
+    """Return the images with what labels them, where each fits the others; see `check_fit` and `check_polygons`."""
+    check_fit(openers)
+    check_polygons(openers, quiet=quiet)
+    return openers
+
+
 def check_fit(openers: Sequence[Opener]) -> None:
     """Nothing, where all images have the same bands and each fits its labels.
 
@@ -233,8 +319,8 @@ def _nowhere(grid: Grid) -> bool:
     return grid.crs is None and grid.transform.is_identity
 
 
-def check_polygons(openers: Sequence[Opener]) -> None:
-    """Say which polygons lie on no image and which images have none; nothing, where no polygons label any.
+def check_polygons(openers: Sequence[Opener], *, quiet: bool = False) -> None:
+    """Say which polygons lie on no image and which images have none, unless ``quiet``; nothing without polygons.
 
     Raises:
         TrainingError: polygons of which none lies on any of their images.
@@ -252,16 +338,8 @@ def check_polygons(openers: Sequence[Opener]) -> None:
     for one, coverage in found.values():
         if not coverage.lies:
             raise TrainingError(coverage.nowhere())
-        for sentence in (*one.polygons.notes, *coverage.sentences()):
+        for sentence in () if quiet else (*one.polygons.notes, *coverage.sentences()):
             _log.warning("%s", sentence)
-
-
-def _opener(item: Item, options: LabelOptions, meaning: Burnt | Legend) -> Opener:
-    if isinstance(meaning, Burnt):
-        return Opener(item.image, options.bands, (meaning,), len(options.classes))
-    if item.labels is None:
-        raise TrainingError(f"{item.image} has no labels; name its label raster or a vector file")
-    return Opener(item.image, options.bands, (Labels(item.labels, *meaning),), len(options.classes))
 
 
 def legend(options: LabelOptions, kinds: Kinds) -> Legend:

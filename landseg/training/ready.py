@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landseg.errors import LandsegError, OutputError, TrainingError
+from landseg.models.namesakes import check_said
 from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
 from landseg.outputs import check_local
@@ -14,12 +16,20 @@ from landseg.training.tomlfile import read_table
 RECIPE_SUFFIX = ".toml"
 
 
-def refuse_missing(data: PlainData, *, config: Path | None = None, init: str | None = None) -> None:
+def refuse_missing(
+    data: PlainData, *, config: Path | None = None, init: str | None = None, said: Mapping[str, str] | None = None
+) -> None:
     """Refuse images, label rasters, a recipe, a configuration or a model to go on from that are not there.
+
+    Args:
+        data: images and labels, or a recipe.
+        config: further tables of a recipe.
+        init: the model to go on from.
+        said: new names of its classes.
 
     Raises:
         TrainingError: a file that is missing, or no TOML.
-        ModelError: no such model.
+        ModelError: no such model, or no such class of it.
     """
     if Path(data.images[0]).suffix.lower() == RECIPE_SUFFIX:
         read_table(Path(data.images[0]))
@@ -28,7 +38,31 @@ def refuse_missing(data: PlainData, *, config: Path | None = None, init: str | N
     if config is not None:
         read_table(config)
     if init is not None:
-        read_card(init)
+        check_said(said or {}, theirs=read_card(init).classes.names)
+
+
+def read_mapping(texts: Sequence[str]) -> dict[str, str]:
+    """Return what texts OLD=NEW say, one or several of them in a text, parted by commas.
+
+    Raises:
+        TrainingError: a text of another form, or one name twice.
+
+    >>> read_mapping(["tree=forest,water = lake", "house, shed=building"])
+    {'tree': 'forest', 'water': 'lake', 'house, shed': 'building'}
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        pieces = text.split(",")
+        for piece in pieces if all("=" in piece for piece in pieces) else [text]:
+            old, equals, new = (part.strip() for part in piece.partition("="))
+            if not (old and equals and new):
+                raise TrainingError(
+                    f"--map-classes takes OLD=NEW, a class of the model and one to learn, got {text!r}"
+                )
+            if old in found:
+                raise TrainingError(f"--map-classes: {old} is named twice, for {found[old]} and for {new}")
+            found[old] = new
+    return found
 
 
 def refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool) -> None:

@@ -35,7 +35,7 @@ MODEL: dict[str, Any] = {
     "decoder_channels": 128,
 }
 """The network of a recipe that names none: that of the shipped model."""
-_ABOUT = ("name", "description", "licence", "limitations", "trained_at_m", "dtypes")
+_ABOUT = ("name", "description", "licence", "limitations", "trained_at_m", "usable_resolution_m", "dtypes")
 _SECTIONS: dict[str, Any] = {
     "fit": FitOptions,
     "sampling": SamplingOptions,
@@ -97,8 +97,11 @@ class Recipe:
         split: what is kept out to be measured on; None: nothing, or what is named besides.
         coarse: how coarse labels are learned from; None: as usual, where sources have any.
         init: a model, by file or shipped name, that learning goes on from, in place of the encoder's weights.
+        map_classes: of that model: the name here of some of its classes, where names alone do not say.
         folder: what labels that belong to the recipe lie in.
         trained_at_m: resolutions of the data, for the card.
+        usable_resolution_m: the smallest and the largest pixel that the model is for, for the card; None: what the
+            imagery says (`usable_range`).
     """
 
     name: str
@@ -120,10 +123,14 @@ class Recipe:
     split: SplitOptions | None = None
     coarse: CoarseOptions | None = None
     init: str | None = None
+    map_classes: Mapping[str, str] = field(default_factory=dict)
     folder: Path = Path()
     trained_at_m: tuple[float, ...] = ()
+    usable_resolution_m: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
+        if self.map_classes and self.init is None:
+            raise TrainingError("--map-classes names classes of the model to go on from: name that too, --init MODEL")
         if self.coarse is not None and not any(source.coarse for source in self.sources):
             raise TrainingError(
                 "a table or a share of coarse labels was given, but no source has any: name them by --coarse, or by "
@@ -135,6 +142,7 @@ class Recipe:
         weights = RANDOM if self.encoder_weights is None else self.encoder_weights
         model = {"arch": self.arch, "encoder": self.encoder, "encoder_weights": weights, **self.options}
         model["init"] = self.init
+        model["map_classes"] = dict(self.map_classes) or None
         about = {name: getattr(self, name) for name in _ABOUT}
         table: dict[str, Any] = {"about": about, "model": model}
         table |= {name: asdict(part) for name in _SECTIONS if (part := getattr(self, name)) is not None}
@@ -188,6 +196,7 @@ def recipe_of(table: Mapping[str, Any], folder: Path, *, where: str = "the recip
             encoder=model.pop("encoder"),
             encoder_weights=_weights(model.pop("encoder_weights", RANDOM)),
             init=model.pop("init", None),
+            map_classes=model.pop("map_classes", {}),
             options={name: tuple(v) if isinstance(v, list) else v for name, v in model.items()},
             classes=ClassMap.from_json({"classes": left.pop("classes"), "ignore": left.pop("ignore", [])}),
             bands=_each(BandSpec, left.pop("bands"), "[[bands]]", where),

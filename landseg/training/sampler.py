@@ -19,6 +19,8 @@ from landseg.training.losses import LabelSets
 from landseg.training.scene import CELL, Scene
 from landseg.training.targets import listed
 
+MARGIN = 1.5
+"""How far beyond the pixel sizes of its crops a model is said to be usable, as a factor: a convention."""
 NEARLY = 0.05  # resolutions that agree to a twentieth are one, as they are to predict
 _TRIES = 100
 
@@ -163,6 +165,24 @@ class _Spots:
         number, spots = self.places[_pick(self.shares, rng)]
         y, x = spots[rng.integers(len(spots))].tolist()
         return number, y, x
+
+
+def usable_range(scenes: Sequence[Scene], options: SamplingOptions) -> tuple[float, float] | None:
+    """Return the smallest and the largest pixel, in metres, that a model of these scenes is for.
+
+    Those of the crops that it learns from, by the scenes' pixels, what they are brought to and the range of
+    magnification, and `MARGIN` beyond on either side; pixels that were brought to smaller ones count as they were.
+    None where a scene does not say how large its pixels are.
+    """
+    found: list[float] = []
+    for scene in scenes:
+        own = scene.resolution_m
+        if own is None:
+            return None
+        base = own / base_zoom(scene, options.resolution_m)
+        found += [base / (scene.zoom[1] * options.scale[1]) / MARGIN]
+        found += [max(base, own) / (scene.zoom[0] * options.scale[0]) * MARGIN]
+    return (float(f"{min(found):.2g}"), float(f"{max(found):.2g}")) if found else None
 
 
 def base_zoom(scene: Scene, resolution_m: float | None) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +11,25 @@ from numpy.typing import NDArray
 from torch import nn
 
 from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.report.thumbnail import EMPTY, stretch_limits, stretched
 from landseg.training.parts import BatchLike
 from landseg.training.scaling import Scaling
 
-_EMPTY = (233, 233, 230)  # no data, and truth that nobody knows
-_LIMITS = (2, 98)  # percentiles that the imagery is stretched between
 _GAP, _HEAD = 6, 22
+_LEAST = 420  # width of the picture, so that crops of few pixels leave room for the legend
 
 Colors = NDArray[np.uint8]
+
+
+def shown_channels(names: Sequence[str]) -> tuple[int, ...]:
+    """Return the 0-based channels of red, green and blue by the bands' names, else the first three.
+
+    >>> shown_channels(["blue", "green", "red", "nir"]), shown_channels(["B1", "B2", "B3", "B4"])
+    ((2, 1, 0), (0, 1, 2))
+    """
+    found = {name: index for index, name in reversed(list(enumerate(names)))}
+    colors = ("red", "green", "blue")
+    return tuple(found[color] for color in colors) if found.keys() >= set(colors) else (0, 1, 2)
 
 
 class SamplePictures:
@@ -28,6 +40,7 @@ class SamplePictures:
         classes: the table with the colours. Truth of partial labels is drawn as unknown.
         scaling: of the network.
         bands: 0-based channels shown as red, green, blue; one channel is drawn grey.
+        eight_bit: whether the imagery is of 8 bits, which is shown as it is unless it is dull.
         most: rows.
     """
 
@@ -38,14 +51,17 @@ class SamplePictures:
         scaling: Scaling,
         *,
         bands: tuple[int, ...] = (0, 1, 2),
+        eight_bit: bool = False,
         most: int = 6,
     ) -> None:
         self._batch, self._scaling, self._most = batch, scaling, most
         channels = batch.pixels.shape[1]
         self._bands = bands if max(bands) < channels else (0,)
-        self._table = np.full((256, 3), _EMPTY, np.uint8)
+        self._table = np.full((256, 3), EMPTY, np.uint8)
         self._table[: len(classes)] = classes.colors
-        self._last = len(classes)
+        self._legend = [(entry.color, entry.name) for entry in classes.classes] + [(EMPTY, "unknown or no data")]
+        shown = batch.pixels[:most, list(self._bands)].movedim(1, 0).cpu().numpy()
+        self._limits = stretch_limits(shown[:, batch.valid[:most].cpu().numpy()], eight_bit=eight_bit)
 
     def save(self, network: nn.Module, path: Path) -> None:
         """Draw the picture for a network in eval mode.
@@ -56,10 +72,14 @@ class SamplePictures:
         from PIL import Image, ImageDraw
 
         from landseg.report.pictures import save_picture
+        from landseg.report.sheet import draw_legend, legend_height, legend_places
 
         rows = [np.concatenate(row, axis=1) for row in self.draw(network)]
         width = rows[0].shape[1]
-        canvas = Image.new("RGB", (width, _HEAD + sum(len(row) + _GAP for row in rows)), (252, 252, 250))
+        wide = max(width, _LEAST)
+        places = legend_places(self._legend, wide)
+        height = _HEAD + sum(len(row) + _GAP for row in rows)
+        canvas = Image.new("RGB", (wide, height + legend_height(places)), (252, 252, 250))
         draw = ImageDraw.Draw(canvas)
         for index, title in enumerate(("image", "truth", "prediction")):
             draw.text((4 + index * (width + _GAP) // 3, 5), title, (60, 60, 60))
@@ -67,6 +87,7 @@ class SamplePictures:
         for row in rows:
             canvas.paste(Image.fromarray(row), (0, top))
             top += len(row) + _GAP
+        draw_legend(draw, places, height)
         save_picture(canvas, path)
 
     def draw(self, network: nn.Module) -> list[tuple[Colors, ...]]:
@@ -88,12 +109,9 @@ class SamplePictures:
         return made
 
     def _image(self, index: int, known: NDArray[np.bool_]) -> Colors:
+        """One crop by the stretch that all have, so that they can be compared."""
         bands = self._batch.pixels[index][list(self._bands)].cpu().numpy()
-        low, high = np.percentile(bands[:, known], _LIMITS, axis=1) if known.any() else (np.zeros(len(bands)),) * 2
-        scale = np.where(high > low, high - low, 1.0)
-        stretched = ((bands - low[:, None, None]) / scale[:, None, None]).clip(0, 1) * 255
-        colors: Colors = (
-            np.rint(np.broadcast_to(stretched, (3, *known.shape))).astype(np.uint8).transpose(1, 2, 0).copy()
-        )
-        colors[~known] = _EMPTY
+        layers = [stretched(band, *ends) for band, ends in zip(bands, self._limits, strict=True)]
+        colors: Colors = np.stack(layers * (3 // len(layers)), axis=-1)
+        colors[~known] = EMPTY
         return colors

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.labels import PolygonLabels
 from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.rescaled import rescaled
 from landseg.geo.source import Source
@@ -39,6 +40,7 @@ class Scene(ABC):
         zoom: the range of magnification that crops are drawn with, relative to the training resolution; 2 shows
             half as much ground in either direction.
         grid: where it lies; None where nobody knows.
+        drawn: the polygons that all its labels come from, where nothing is known outside these; else None.
         coarse_side: how many pixels a coarse label is wide; None where no coarse labels lie on it.
     """
 
@@ -75,6 +77,18 @@ class Scene(ABC):
         Rectangles begin at multiples of CELL and hold a few million pixels. Imagery is only read where targets are
         made from it, so pixels without data may have a target here.
         """
+
+    def labels(self, rect: Rect) -> NDArray[np.uint8]:
+        """Targets (h, w) as `read` gives them, and also where the image has no data, unless they are made from it.
+
+        Raises:
+            RasterError: any part of it cannot be read.
+        """
+        return self.read(rect)[2]
+
+    @property
+    def drawn(self) -> PolygonLabels | None:
+        return None
 
     def strange(self) -> list[Strange]:
         """Values of the labels that have no class, as far as a survey or reading into memory has met them."""
@@ -119,7 +133,8 @@ class Scene(ABC):
 class ArrayScene(Scene):
     """A scene in memory: ``pixels`` (C, H, W) in the raster's own dtype, ``valid`` and ``target`` (H, W).
 
-    ``coarse`` (H, W) are the coarse classes, if there are any, each ``side`` pixels wide.
+    ``coarse`` (H, W) are the coarse classes, if there are any, each ``side`` pixels wide; ``origin`` is the scene on
+    disk that it was read from, if there is one.
     """
 
     name: str
@@ -134,6 +149,7 @@ class ArrayScene(Scene):
     side: int = 1
     said: float | None = None
     without: LeftOut = field(default_factory=LeftOut, repr=False)
+    origin: Scene | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if not self.pixels.shape[1:] == self.valid.shape == self.target.shape:
@@ -155,6 +171,13 @@ class ArrayScene(Scene):
     def read(self, rect: Rect) -> Example:
         rows, columns = rect.slices
         return self.pixels[:, rows, columns], self.valid[rows, columns], self.target[rows, columns]
+
+    def labels(self, rect: Rect) -> NDArray[np.uint8]:
+        return super().labels(rect) if self.origin is None else self.origin.labels(rect)
+
+    @property
+    def drawn(self) -> PolygonLabels | None:
+        return None if self.origin is None else self.origin.drawn
 
     def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
         for part in parts(self.shape):
@@ -236,6 +259,7 @@ class RasterScene(Scene):
         with POOL.using(self._key, opener) as opened:
             self._grid = opened.source.grid
             self._channels = opened.source.count if channels is None else channels
+            self._drawn = opened.targets.drawn
             self._coarse_side = None if opened.coarse is None else opened.coarse.side
             self._pixel_bytes = (
                 self._channels * np.dtype(opened.source.dtype).itemsize + 2 + (opened.coarse is not None)
@@ -265,6 +289,16 @@ class RasterScene(Scene):
     def read(self, rect: Rect) -> Example:
         with POOL.using(self._key, self._opener) as opened:
             return self._example(opened, rect)
+
+    def labels(self, rect: Rect) -> NDArray[np.uint8]:
+        with POOL.using(self._key, self._opener) as opened:
+            if opened.targets.needs_pixels:
+                return self._example(opened, rect)[2]
+            return opened.targets.read(rect, None)
+
+    @property
+    def drawn(self) -> PolygonLabels | None:
+        return self._drawn
 
     def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
         opened = self._opener()  # its own: what is strange is to be counted once
@@ -322,6 +356,7 @@ class RasterScene(Scene):
             side,
             self._said_m,
             left_out,
+            self,
         )
 
     def strange(self) -> list[Strange]:

@@ -14,6 +14,7 @@ from landseg.training.recipe import MODEL, RANDOM, Recipe, read_table, recipe_of
 from landseg.training.typed import shown
 
 _BUDGETS = ("minutes", "steps", "epochs")
+_OF_INIT = ("init", "map_classes")
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Settings:
     """Entries by section; None stands for what was not said.
 
     Attributes:
-        model: arch, encoder, encoder_weights and init.
+        model: arch, encoder, encoder_weights, init and map_classes.
         options: of the architecture.
         fit, sampling, split, coarse: of these sections.
         more: texts SECTION.KEY=VALUE for any section.
@@ -68,7 +69,7 @@ class Settings:
         if self.coarse.get("table") is not None:  # it lies where the user is, whatever folder holds the data
             full["coarse"]["table"] = str(Path(self.coarse["table"]).absolute())
         recipe = recipe_of(full, folder, where=where)
-        said = {key: value for key, value in self.model.items() if value is not None and key != "init"}
+        said = {key: value for key, value in self.model.items() if value is not None and key not in _OF_INIT}
         return NetworkChoice(**said, options=self.options).in_place_of(recipe)
 
     def over(self, table: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,8 +90,8 @@ class Settings:
         for name, said in {"fit": fit, "split": split, **others}.items():
             if said:
                 full[name] = {**_section(full, name), **said}
-        if self.model.get("init") is not None:
-            full["model"] = {**_section(full, "model", MODEL), "init": self.model["init"]}
+        if begin := {key: self.model[key] for key in _OF_INIT if self.model.get(key) is not None}:
+            full["model"] = {**_section(full, "model", MODEL), **begin}
         for text in self.more:
             place, equals, value = text.partition("=")
             section, dot, key = place.strip().partition(".")

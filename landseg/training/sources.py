@@ -14,7 +14,6 @@ from landseg.amounts import part_of
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.address import as_on_disk
-from landseg.geo.labelcolors import IGNORED, colors_of
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.vectorname import is_there
 from landseg.training import files
@@ -24,22 +23,12 @@ from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.derived import in_memory
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
-from landseg.training.labelling import (
-    Burnt,
-    LabelOptions,
-    Labels,
-    Legend,
-    Opener,
-    burnt,
-    check_fit,
-    check_polygons,
-    legend,
-)
+from landseg.training.labelling import Burnt, Labels, Legend, Opener, checked, labels_of_source
 from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe
 from landseg.training.scene import RasterScene, Scene, parts
 from landseg.training.source_spec import SourceSpec
-from landseg.training.targets import IndexTargets, Targets, UnknownTargets, listed, refuse_strange
+from landseg.training.targets import IndexTargets, Targets, listed, refuse_strange
 
 MEMORY_MIB = 2048
 
@@ -95,8 +84,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
         if recipe.sampling.skip_corrupt:
             whole = [number for number, one in enumerate(fresh) if _is_whole(one)]
             fresh, found = [fresh[number] for number in whole], [found[number] for number in whole]
-        check_fit(fresh)
-        check_polygons(fresh)
+        checked(fresh)
         coarse += coarse_paths(specs, found, data)
         openers += fresh
         items += found
@@ -211,26 +199,9 @@ def _labels(
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
     """
     if spec.partial_class is None:
-        options = LabelOptions(
-            recipe.classes,
-            vector=None if spec.polygons is None else _find_vector(spec.polygons, data, recipe.folder),
-            field=spec.class_field,
-            background=spec.background,
-            partial=spec.partial,
-            known=spec.known,
-            all_touched=spec.all_touched,
-            buffer_m=spec.buffer_m,
-        )
-        if options.vector is not None:
-            return [burnt(options.vector, options, kinds)] * len(items)
-        classes, table = legend(options, kinds) if spec.values is None else _legend(spec, kinds)
-        colors = None
-        if spec.label_colors:
-            colors = colors_of(recipe.classes, spec.ignored_colors)
-            classes = classes.ignoring([IGNORED] if spec.ignored_colors else [])
-        return [
-            UnknownTargets() if item.labels is None else Labels(item.labels, classes, table, colors) for item in items
-        ]
+        vector = None if spec.polygons is None else _find_vector(spec.polygons, data, recipe.folder)
+        meaning = None if spec.values is None or vector is not None else _legend(spec, kinds)
+        return labels_of_source(spec, items, recipe.classes, kinds, vector=vector, meaning=meaning)
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
     if spec.ndvi is not None:

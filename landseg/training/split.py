@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from landseg.training.groups import grouped
 from landseg.training.leaks import kept_together, leaks, missing_classes
 from landseg.training.lookalikes import Lookalike, Sketch, Sketcher, lookalikes
 from landseg.training.overlap import PixelHash, identical, joined, overlaps
+from landseg.training.polygons import PolygonSplit, by_polygon, few_polygons
 from landseg.training.scene import Scene
 
-WAYS = ("file", "block", "column", "aoi", "random")
+WAYS = ("file", "block", "polygon", "column", "aoi", "random")
 _PIECE = 2048  # pixels along the edge of what is read at a time
 _LEARNED = ("train", "training", "learn", "learned")
 _KEPT = ("val", "valid", "validation", "keep", "kept")
@@ -32,13 +33,16 @@ class SplitOptions:
     """How labelled pixels are split.
 
     Attributes:
-        by: "file" (groups of files), "block" (squares of each raster), "column" (the list says train or val), "aoi"
-            (inside is kept) or "random" (squares as small as a crop, which are correlated).
+        by: "file" (groups of files), "block" (squares of each raster; whole polygons where these are the labels and
+            few, and neither edge nor gap is named), "polygon" (whole polygons, neighbours together), "column" (the
+            list says train or val), "aoi" (inside is kept) or "random" (squares as small as a crop, which are
+            correlated).
         share: of the labelled pixels that is to be kept.
         group: for "file": regular expression whose match names a file's group; "": every file by itself; None: parts
             of one scene by their names, rasters that overlap, and those that are equal or nearly so, are together.
         block_px, block_m: edge of a block; by default a sixth of the raster's shorter edge, and not below ``crop``.
         gap_px: for blocks: labels of learned pixels this near to a kept block are left out; at most a block's edge.
+            For polygons: those as near as this to each other are together; 0: as far as classes allow.
         aoi: a vector file.
         crop: edge of a crop in pixels.
         seed: of the choice.
@@ -67,8 +71,10 @@ class SplitOptions:
         edges = [edge for edge in (self.block_px, self.block_m) if edge is not None]
         if len(edges) > 1 or any(edge <= 0 for edge in edges) or self.gap_px < 0:
             raise TrainingError("a block has one edge above 0, in pixels or in metres, and its gap is not below 0")
-        if (edges or self.gap_px) and self.by != "block":
-            raise TrainingError(f"a block's edge and gap go with a split by block, not by {self.by}")
+        if edges and self.by != "block":
+            raise TrainingError(f"a block's edge goes with a split by block, not by {self.by}")
+        if self.gap_px and self.by not in ("block", "polygon"):
+            raise TrainingError(f"a gap goes with a split by block or by polygon, not by {self.by}")
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,8 @@ class Split:
     Attributes:
         notes: what to know about it, and what is wrong with it, as sentences.
         learned_px, kept_px: labelled pixels of each class.
+        by: how it was made, one of WAYS.
+        polygons: numbers of polygons that are learned and kept, where whole ones are split.
     """
 
     learned: list[Scene]
@@ -85,6 +93,8 @@ class Split:
     notes: tuple[str, ...]
     learned_px: tuple[int, ...]
     kept_px: tuple[int, ...]
+    by: str = "file"
+    polygons: tuple[int, int] | None = None
 
     @property
     def share(self) -> float:
@@ -101,8 +111,8 @@ def split(
 ) -> Split:
     """Split labelled scenes; the same for the same scenes in any order.
 
-    Every labelled pixel is learned, kept or in a gap. The scenes' labels are read once, and once more where blocks
-    have gaps or an area is kept.
+    Every labelled pixel is learned, kept or in a gap. The scenes' labels are read once, and again where blocks have
+    gaps, an area is kept or whole polygons are split.
 
     Args:
         scenes: all of them.
@@ -115,26 +125,53 @@ def split(
     """
     order = sorted(range(len(scenes)), key=lambda i: (scenes[i].name, "" if items is None else str(items[i].image)))
     ordered = [scenes[i] for i in order]
+    notes: list[str] = []
+    options = _settled(ordered, options, notes)
     blocks = [_blocks_of(scene, options) for scene in ordered]
     read = [_survey(scene, cut, len(classes)) for scene, cut in zip(ordered, blocks, strict=True)]
     counts, digests = [counts for counts, *_ in read], [digest for _, digest, _ in read]
     alike = lookalikes([sketch for *_, sketch in read], [scene.grid for scene in ordered], digests)
-    notes: list[str] = []
+    drawn: PolygonSplit | None = None
     if options.by == "file":
         parts = _by_file(ordered, counts, digests, alike, options, notes)
     elif options.by == "column":
         parts = _by_column(ordered, [None if items is None else items[i].split for i in order], notes)
     elif options.by == "aoi":
         parts = [parts_by_area(scene.name, scene.grid, str(options.aoi)) for scene in ordered]
+    elif options.by == "polygon":
+        drawn = by_polygon(ordered, classes, share=options.share, seed=options.seed, apart=options.gap_px)
+        parts = drawn.parts
+        notes += drawn.notes
     else:
         parts = _by_block(blocks, counts, options)
     learned = _side(ordered, [part.learned for part in parts], counts, coarse=True)
     kept = _side(ordered, [part.kept for part in parts], counts)
     _refuse_empty(learned[1], kept[1], options)
-    notes += leaks(ordered, parts, digests, alike, by_area=options.by == "aoi", grouped_by=options.group)
-    notes += missing_classes(learned[1], kept[1], classes) + _about_way(options, blocks, learned[1], kept[1])
-    totals = (tuple(side[1][: len(classes)].tolist()) for side in (learned, kept))
-    return Split(learned[0], kept[0], tuple(notes), *totals)
+    notes += leaks(ordered, parts, digests, alike, by_area=options.by in ("aoi", "polygon"), grouped_by=options.group)
+    if drawn is None:  # else it is said already
+        missing = missing_classes(learned[1], kept[1], classes)
+        if missing and options.by == "file" and few_polygons(ordered) is not None:
+            missing.append(
+                "the labels are few polygons: --split polygon splits these, and has more classes on both sides"
+            )
+        notes += missing
+    notes += _about_way(options, blocks, learned[1], kept[1])
+    learned_px, kept_px = (tuple(side[1][: len(classes)].tolist()) for side in (learned, kept))
+    polygons = None if drawn is None else (drawn.learned, drawn.kept)
+    return Split(learned[0], kept[0], tuple(notes), learned_px, kept_px, by=options.by, polygons=polygons)
+
+
+def _settled(scenes: Sequence[Scene], options: SplitOptions, notes: list[str]) -> SplitOptions:
+    """The options, by whole polygons in place of blocks of no named edge where polygons are few."""
+    if options.by != "block" or options.block_px or options.block_m or options.gap_px:
+        return options
+    if (count := few_polygons(scenes)) is None:
+        return options
+    notes.append(
+        f"the labels are {counted(count, 'polygon')}, which blocks would cut, so whole polygons are split; name the edge of the "
+        "blocks to cut them all the same"
+    )
+    return replace(options, by="polygon")
 
 
 def _blocks_of(scene: Scene, options: SplitOptions) -> Blocks:
@@ -313,6 +350,6 @@ def _about_way(
             "a random split: kept squares lie beside learned ones and are correlated with them, so the figures will "
             "flatter; split by file or by larger blocks for honest ones"
         )
-    if options.by in ("file", "block", "random") and abs(share - options.share) > max(0.05, 0.5 * options.share):
+    if options.by not in ("column", "aoi") and abs(share - options.share) > max(0.05, 0.5 * options.share):
         notes.append(f"{share:.0%} of the labelled pixels are kept, {options.share:.0%} were asked for")
     return notes

@@ -38,9 +38,11 @@ class Targets:
 
     Attributes:
         needs_pixels: whether `read` looks at the imagery.
+        drawn: the polygons that all of it comes from, where nothing is known outside these; else None.
     """
 
     needs_pixels = False
+    drawn: PolygonLabels | None = None
 
     def read(self, rect: Rect, pixels: Pixels | None) -> Target:
         """Target values (h, w), which the caller may write to; IGNORE_INDEX where nothing is known.
@@ -118,6 +120,7 @@ class PolygonTargets(Targets):
     ) -> None:
         self._placed, self._pixels = polygons.in_pixels(grid), pixel_grid(grid)
         self._outside, self._values, self._inside = outside, values, inside
+        self.drawn = polygons if outside == IGNORE_INDEX else None
 
     def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
         part = self._pixels.crop(rect)

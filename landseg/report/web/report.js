@@ -29,6 +29,27 @@ document.addEventListener("DOMContentLoaded", () => {
     });
   });
 
+  // A table that is wider than the window says so: a shadow on the side where there is more, and a line below it.
+  all(".scroll").forEach((inside) => {
+    const box = document.createElement("div"), hint = document.createElement("p");
+    box.className = "scroll-box";
+    hint.className = "quiet no-print scroll-hint";
+    hint.textContent = "This table has more columns: scroll it sideways.";
+    inside.before(box);
+    box.append(inside);
+    box.after(hint);
+    const look = () => {
+      const more = inside.scrollWidth - inside.clientWidth;
+      hint.hidden = more <= 1;
+      box.classList.toggle("more-left", inside.scrollLeft > 1);
+      box.classList.toggle("more-right", inside.scrollLeft < more - 1);
+    };
+    inside.addEventListener("scroll", look, { passive: true });
+    const watch = new ResizeObserver(look);
+    [inside, inside.firstElementChild].forEach((part) => watch.observe(part));
+    look();
+  });
+
   // The confusion matrix shows pixels, percent of the truth or hectares.
   all("input[name=confusion-unit]").forEach((choice) => choice.addEventListener("input", () => {
     all("#confusion td[data-pixels]").forEach((cell) => { cell.textContent = cell.dataset[choice.value]; });

@@ -1,0 +1,46 @@
+"""What training refuses of images and labels, before anything is learned: asked before a run by `landseg data`."""
+
+from __future__ import annotations
+
+from landseg.classes import ClassMap
+from landseg.errors import LandsegError
+from landseg.training.kinds import Kinds
+from landseg.training.labelling import Opener, checked, labels_of_source
+from landseg.training.plain import PlainData, completed
+from landseg.training.source_spec import SourceSpec
+from landseg.training.typed import filled
+
+
+def refusal(data: PlainData, *, stored_values: bool = False) -> str | None:
+    """Return the sentence by which `landseg train` refuses images and labels, None where it takes them.
+
+    The functions are those of a run (`completed`, `labels_of_source`, `checked`). What is not asked: whether every
+    pixel can be read, which values the labels hold, and what a split would leave.
+
+    Args:
+        data: as they are named.
+        stored_values: the numbers that images store are taken, whatever scale and offset they declare.
+    """
+    try:
+        _check(data, stored_values=stored_values)
+    except LandsegError as error:
+        return str(error)
+    return None
+
+
+def _check(data: PlainData, *, stored_values: bool) -> None:
+    """Nothing, where training takes images and labels.
+
+    Raises:
+        LandsegError: it does not.
+    """
+    tables = completed({}, data, name="model", stored_values=stored_values)
+    (source,) = tables["sources"]
+    spec = filled(SourceSpec, source, "the labels")
+    classes = ClassMap.from_json({"classes": tables["classes"], "ignore": tables.get("ignore", [])})
+    items = data.items()
+    vector = None if spec.polygons is None else data.folder / spec.polygons
+    bands = spec.bands or tuple(range(1, len(tables["bands"]) + 1))
+    labels = labels_of_source(spec, items, classes, Kinds(classes), vector=vector)
+    openers = [Opener(item.image, bands, (one,), len(classes)) for item, one in zip(items, labels, strict=True)]
+    checked(openers, quiet=True)
