@@ -168,8 +168,8 @@ def _settled(scenes: Sequence[Scene], options: SplitOptions, notes: list[str]) -
     if (count := few_polygons(scenes)) is None:
         return options
     notes.append(
-        f"the labels are {counted(count, 'polygon')}, which blocks would cut, so whole polygons are split; name the edge of the "
-        "blocks to cut them all the same"
+        f"the labels are {counted(count, 'polygon')}, which blocks would cut, so whole polygons are "
+        "split; name the edge of the blocks to cut them all the same"
     )
     return replace(options, by="polygon")
 
