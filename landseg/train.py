@@ -267,7 +267,7 @@ def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Ca
             report(f"note: {note}")
         share = f"{100 * made.share:.0f} % of the labelled pixels, split by {made.by}"
         if made.polygons is not None:
-            share += f": {made.polygons[1]} of {sum(made.polygons)} polygons"
+            share += f": {made.polygons[1]} of {counted(sum(made.polygons), 'polygon')}"
         report(f"{_scenes(len(made.learned))} to learn from, {len(made.kept)} kept out ({share})")
         return _Parts(made.learned, made.kept, f"{_scenes(len(made.kept))} kept out of training: {share}")
     for pattern in keep_out:
