@@ -30,6 +30,8 @@ def command(
     background: options.Background = None,
     label_colors: options.LabelColors = False,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Fit a model's confidences to the truth (temperature scaling).
@@ -50,6 +52,6 @@ def command(
             model=model,
             output=output,
             overwrite=overwrite,
-            quiet=False,
+            quiet=quiet,
         )
     console.show(found.to_json(), as_json=as_json, text=found.lines())

@@ -73,6 +73,8 @@ def command(
         ),
     ] = None,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Measure how well class rasters agree with the truth.
@@ -97,5 +99,5 @@ def command(
             samples=samples,
         )
         products = Products(csv, report, image, errors, overwrite)
-        found = evaluate(rasters[:-1], with_layer(rasters[-1], layer), wanted, products, quiet=False)
+        found = evaluate(rasters[:-1], with_layer(rasters[-1], layer), wanted, products, quiet=quiet)
     console.show(found.to_json(), as_json=as_json, text=evaluation_lines(found))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Json, Overwrite
+from .options import Json, Log, Overwrite, Quiet
 
 _SHAPES, _MORE = "Shapes", "Lines and points"
 
@@ -44,6 +44,12 @@ def command(
         str | None,
         typer.Option("--confidence", metavar="RASTER", help="Add mean and minimum of this raster to each polygon."),
     ] = None,
+    attributes: Annotated[
+        bool,
+        typer.Option(
+            "--attributes", help="Into OUT.csv: one row for each polygon, with a point inside it, no outlines."
+        ),
+    ] = False,
     geodesic: Annotated[
         bool, typer.Option("--geodesic", help="Measure areas and lengths on the ellipsoid in projected CRSs too.")
     ] = False,
@@ -146,6 +152,8 @@ def command(
         ),
     ] = None,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Turn a class raster into polygons, lines or points.
@@ -175,7 +183,9 @@ def command(
             spur=spur,
             centroids=centroids,
             confidence=confidence,
+            attributes=attributes,
             geodesic=geodesic,
             overwrite=overwrite,
+            quiet=quiet,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())

@@ -12,6 +12,7 @@ import typer
 from landseg import __version__
 
 from . import (
+    areas,
     calibrate,
     compare,
     console,
@@ -27,8 +28,7 @@ from . import (
     verify,
     view,
 )
-from .panels import Grouped
-from .run import Commands
+from .run import Command, Commands
 
 app = typer.Typer(
     name="landseg",
@@ -61,19 +61,20 @@ def landseg(
     console.start()
 
 
-app.command("predict", cls=Grouped)(predict.command)
-app.command("refine", cls=Grouped)(refine.command)
-app.command("export", cls=Grouped)(export.command)
-app.command("rasterize", cls=Grouped)(rasterize.command)
-app.command("verify", cls=Grouped)(verify.command)
-app.command("evaluate", cls=Grouped)(evaluate.command)
-app.command("compare", cls=Grouped)(compare.command)
-app.command("calibrate", cls=Grouped)(calibrate.command)
-app.command("data", cls=Grouped)(data.command)
-app.command("train", cls=Grouped)(train.command)
-app.command("info", cls=Grouped)(info.command)
-app.command("models", cls=Grouped)(models.command)
-app.command("view", cls=Grouped)(view.command)
+app.command("predict", cls=Command)(predict.command)
+app.command("refine", cls=Command)(refine.command)
+app.command("export", cls=Command)(export.command)
+app.command("areas", cls=Command)(areas.command)
+app.command("rasterize", cls=Command)(rasterize.command)
+app.command("verify", cls=Command)(verify.command)
+app.command("evaluate", cls=Command)(evaluate.command)
+app.command("compare", cls=Command)(compare.command)
+app.command("calibrate", cls=Command)(calibrate.command)
+app.command("data", cls=Command)(data.command)
+app.command("train", cls=Command)(train.command)
+app.command("info", cls=Command)(info.command)
+app.command("models", cls=Command)(models.command)
+app.command("view", cls=Command)(view.command)
 
 
 def main() -> None:

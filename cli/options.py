@@ -21,6 +21,26 @@ Overwrite = Annotated[
         "--overwrite", help="Replace existing outputs once the new ones are complete.", rich_help_panel=panels.GENERAL
     ),
 ]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.", rich_help_panel=panels.GENERAL),
+]
+Log = Annotated[
+    Path | None,
+    typer.Option(
+        "--log", metavar="FILE", help="Append all messages, with the time, to a file.", rich_help_panel=panels.GENERAL
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        help="Threads that compute. [OMP_NUM_THREADS, or one a core]",
+        rich_help_panel=panels.COMPUTING,
+    ),
+]
 Resume = Annotated[
     bool,
     typer.Option(

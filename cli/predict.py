@@ -2,24 +2,29 @@
 
 import glob
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import console, panels
+from .jsonlines import JsonLines
 from .options import (
     Bands,
     Device,
     Json,
+    Log,
     Memory,
     Model,
     Overwrite,
     Precision,
+    Quiet,
     Resume,
     Sources,
     Stack,
     StoredValues,
+    Threads,
     Tta,
     numbers,
 )
@@ -30,14 +35,14 @@ _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg")
 def command(
     sources: Sources,
     output: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT.tif|DIR/",
-            help="The map, or a folder for one map of each source. Several sources into one file are a mosaic.",
+            help="The map; several sources make one mosaic. Or a folder, for one map of each source. [required]",
         ),
-    ],
+    ] = None,
     model: Model = None,
     aoi: Annotated[
         str | None,
@@ -49,6 +54,14 @@ def command(
     ] = None,
     bands: Bands = None,
     stack: Stack = False,
+    sparse: Annotated[
+        bool,
+        typer.Option(
+            "--sparse",
+            help="Make one mosaic of rasters that are far apart, without storing the gaps.",
+            rich_help_panel=panels.INPUT,
+        ),
+    ] = False,
     resolution: Annotated[
         float | None,
         typer.Option(
@@ -157,8 +170,15 @@ def command(
     device: Device = "auto",
     precision: Precision = "auto",
     workers: Annotated[
-        int, typer.Option("--workers", metavar="N", help="Threads that read.", rich_help_panel=panels.COMPUTING)
-    ] = 2,
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Threads that read. [2, and at most --threads]",
+            rich_help_panel=panels.COMPUTING,
+        ),
+    ] = None,
+    threads: Threads = None,
     memory: Memory = 3072,
     dry_run: Annotated[
         bool,
@@ -170,21 +190,38 @@ def command(
     ] = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option(
+            "--json-lines",
+            help="Print a line of JSON as each raster is finished, and a last one.",
+            rich_help_panel=panels.GENERAL,
+        ),
+    ] = False,
 ) -> None:
     """Map the land cover of rasters with a trained model.
 
     Writes a class raster on the source's own grid and, if asked, probabilities, polygons and a picture.
     """
+    if as_json and json_lines:
+        raise typer.BadParameter("--json is one object at the end, --json-lines one a raster: choose one of them")
+    if output is None:
+        raise typer.BadParameter(_unnamed(sources), param_hint="'--output' / '-o'")
     from landseg.predict import Predictions, predict
 
-    with console.working():
+    lines = JsonLines() if json_lines else None
+    with console.working(), lines or nullcontext():
         result = predict(
             expand(sources),
             output,
             model=model,
+            finished=(lambda result, number, count: None) if lines is None else lines.finished,
             bands=numbers(bands, "--bands", int),
             stack=stack,
+            sparse=sparse,
             probs=probs,
             probs_dtype=probs_dtype,
             confidence=confidence,
@@ -200,17 +237,30 @@ def command(
             precision=precision,
             resolution=resolution,
             source_resolution=source_resolution,
-            workers=workers,
+            **({} if workers is None else {"workers": workers}),
+            threads=threads,
             stored_values=stored_values,
             memory=memory,
             aoi=aoi,
             resume=resume,
             overwrite=overwrite,
             dry_run=dry_run,
+            quiet=quiet,
         )
-    console.show(result.to_json(), as_json=as_json, text=result.lines())
+    if lines is not None:
+        console.keep(result.lines())
+    else:
+        console.show(result.to_json(), as_json=as_json, text=result.lines())
     if isinstance(result, Predictions) and result.failures:
         raise typer.Exit(1)
+
+
+def _unnamed(sources: list[str]) -> str:
+    """What to write where no output is named."""
+    if len(sources) == 1 and not glob.has_magic(sources[0]) and not os.path.isdir(sources[0]):
+        stem = Path(sources[0].split("?")[0]).stem
+        return f"no output is named: write -o {stem}_landcover.tif"
+    return "no output is named: write -o maps/ for a map of each raster, or -o landcover.tif for one of all"
 
 
 def expand(sources: list[str]) -> list[str]:

@@ -27,10 +27,16 @@ def command(
         typer.Option(
             "--resolution",
             metavar="N|X,Y",
-            help="Pixel size in units of the CRS, without --like.",
+            help="Pixel size in metres on the ground, without --like.",
             rich_help_panel=_GRID,
         ),
     ] = None,
+    crs_units: Annotated[
+        bool,
+        typer.Option(
+            "--crs-units", help="Read --resolution in units of the CRS: degrees, feet.", rich_help_panel=_GRID
+        ),
+    ] = False,
     bounds: Annotated[
         str | None,
         typer.Option(
@@ -62,6 +68,8 @@ def command(
         ),
     ] = False,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Burn polygons onto a grid, as a class raster.
@@ -92,6 +100,8 @@ def command(
                 all_touched=all_touched,
                 overwrite=overwrite,
                 buffer_m=buffer,
+                crs_units=crs_units,
+                quiet=quiet,
             ),
         )
     console.show(summary.to_json(), as_json=as_json, text=summary.lines())

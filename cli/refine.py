@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console, panels
-from .options import Json, Memory, Overwrite, Resume, StoredValues, numbers
+from .options import Json, Log, Memory, Overwrite, Quiet, Resume, StoredValues, Threads, numbers
 from .predict import expand
 
 _CRF = "Dense CRF"
@@ -131,6 +131,9 @@ def command(
     memory: Memory = 3072,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Align class probabilities with image edges by a dense CRF.
@@ -162,5 +165,6 @@ def command(
             memory=memory,
             resume=resume,
             overwrite=overwrite,
+            quiet=quiet,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())

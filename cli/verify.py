@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 from . import console, panels
-from .options import Bands, Device, Json, Memory, Model, Sources, Stack, StoredValues, Tta, numbers
+from .options import (
+    Bands,
+    Device,
+    Json,
+    Log,
+    Memory,
+    Model,
+    Quiet,
+    Sources,
+    Stack,
+    StoredValues,
+    Threads,
+    Tta,
+    numbers,
+)
 from .predict import expand
 
 
@@ -58,6 +72,9 @@ def command(
         ),
     ] = "fp32",
     memory: Memory = 3072,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Compare tiled with whole-image inference, pixel by pixel.
@@ -81,6 +98,8 @@ def command(
             precision=precision,
             stored_values=stored_values,
             memory=memory,
+            quiet=quiet,
+            threads=threads,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())
 

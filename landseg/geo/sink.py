@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from landseg.amounts import counted
 from landseg.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.errors import OutputError, ResumeError
+from landseg.geo.classareas import ClassArea, WrittenAreas, is_record
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.publish import build_extra, build_layer, raw_path, write_vrt
@@ -57,6 +58,7 @@ class Outputs:
         journal: Journal,
         *,
         can_resume: bool,
+        parts: Sequence[Rect] | None = None,
     ) -> None:
         """For :meth:`begin` only."""
         self.layers = layers
@@ -64,8 +66,10 @@ class Outputs:
         self._extras = dict(extras)
         self._journal = journal
         self._can_resume = can_resume
+        self._parts = None if parts is None else tuple(parts)
         self._raw: dict[str, RawRaster] = {}
         self._pending: Counter[str] = Counter()
+        self._areas = None if (main := layers[0]).classes is None else WrittenAreas(grid, main.classes.nodata)
 
     @classmethod
     def begin(
@@ -80,14 +84,16 @@ class Outputs:
         overwrite: bool = False,
         extras: Sequence[Path] | Mapping[Path, Sequence[Path]] = (),
         inputs: Sequence[Path] = (),
+        parts: Sequence[Rect] | None = None,
     ) -> Outputs:
         """Starts a run, or with ``resume`` continues the one whose work lies beside the first layer's path.
 
         ``signature`` is what must be equal for a resume to yield the same bytes (source, model, options);
         ``tags`` go into every raster as ``LANDSEG_*``, on a resume those of the run's first start. ``extras``
         are further files of the run, or such files with what may lie beside an older one and goes with it; ``inputs``
-        are files that must not be written. What is abandoned is kept only where the command ``can_resume``. With
-        ``overwrite`` what an earlier run left unfinished of these files is put in place first.
+        are files that must not be written. Where only ``parts`` of the grid will be written, no two of which share a
+        pixel, the rest is no data and takes no space. What is abandoned is kept only where the command
+        ``can_resume``. With ``overwrite`` what an earlier run left unfinished of these files is put in place first.
 
         Raises:
             OutputError: a target exists, is of an unfinished replacement, equals an input, has no folder or a wrong
@@ -108,7 +114,7 @@ class Outputs:
             settle(targets, overwrite=overwrite)
         journal = _open_journal(targets[0])
         try:
-            outputs = cls(layers, grid, extras, journal, can_resume=can_resume)
+            outputs = cls(layers, grid, extras, journal, can_resume=can_resume, parts=parts)
             continued = resume and journal.header is not None
             if continued:
                 outputs._check_same_run(header)
@@ -174,7 +180,7 @@ class Outputs:
     ) -> None:
         """Puts ``pixels (h, w)`` or ``(C, h, w)`` at ``rect`` of a layer; None and ~valid become nodata.
 
-        Every pixel of every layer is to be written exactly once a committed step. From one thread.
+        Every pixel of every layer, or of its parts, is to be written exactly once a committed step. From one thread.
 
         Raises:
             OutputError: the disk is full; what was committed stays for a resume.
@@ -182,8 +188,11 @@ class Outputs:
         layer = next(layer for layer in self.layers if layer.name == name)
         if not self.grid.rect.contains(rect):
             raise ValueError(f"{rect} reaches beyond the grid {self.grid.shape}")
-        self._raw[name].write(0, rect, layer.fitted(rect, pixels, valid))
+        stored = layer.fitted(rect, pixels, valid)
+        self._raw[name].write(0, rect, stored)
         self._pending[name] += rect.area
+        if self._areas is not None and layer is self.layers[0]:
+            self._areas.add(rect, stored[0])
 
     def commit(self, step: str) -> None:
         """Makes everything written since the last commit durable, then records it as ``step``.
@@ -192,13 +201,22 @@ class Outputs:
         """
         for raw in self._raw.values():
             raw.sync()
-        self._journal.append({"done": step, "pixels": dict(self._pending)})
+        areas = {} if self._areas is None else {"areas": self._areas.finish_step()}
+        self._journal.append({"done": step, "pixels": dict(self._pending), **areas})
         self._pending.clear()
+
+    @property
+    def areas(self) -> tuple[ClassArea, ...]:
+        """What each class of the first layer covers in all that is committed; nothing where that has no classes."""
+        if self._areas is None or (classes := self.layers[0].classes) is None:
+            return ()
+        steps = [record.get("areas") for record in self._journal.records if "done" in record]
+        return self._areas.total(steps, classes.classes)
 
     def layer_reader(self, name: str) -> Path:
         """A raster file that shows a layer as written so far, for polygons and previews before the end."""
         layer = next(layer for layer in self.layers if layer.name == name)
-        return write_vrt(layer, self.grid, {})
+        return write_vrt(layer, self.grid, {}, self._parts)
 
     def extra(self, path: Path) -> Path:
         """Where to write the further file ``path`` (of ``extras``) until :meth:`finish` puts it in place.
@@ -211,16 +229,19 @@ class Outputs:
             empty_folder(folder)
         return folder / path.name
 
-    def finish(self, tags: Mapping[str, str] | None = None) -> None:
+    def finish(self, tags: Mapping[str, str] | None = None) -> list[Path]:
         """Writes the COGs and their sidecars, makes them durable and puts everything in place.
 
-        ``tags`` are added to those given at the start; they too must be the same when a run is resumed.
+        Returns every file that was put in place. ``tags`` are added to those given at the start; they too must be the
+        same when a run is resumed.
 
         Raises:
             OutputError: pixels are missing, or the disk is full; the work stays for a resume.
         """
-        publish(self.built(tags), resume=self._can_resume)
+        parts = self.built(tags)
+        publish(parts, resume=self._can_resume)
         self.published()
+        return [target for part in parts for _, target in part.moves]
 
     def built(self, tags: Mapping[str, str] | None = None) -> list[Part]:
         """Return the finished files, durable in their work folders, for one `publish` with those of others.
@@ -238,7 +259,7 @@ class Outputs:
         parts = [Part(extra, tuple(build_extra(extra)), tuple(stale)) for extra, stale in self._extras.items()]
         brought = {target for part in parts for _, target in part.moves}
         for layer in (*self.layers[1:], self.layers[0]):
-            moves = [move for move in build_layer(layer, self.grid, every) if move[1] not in brought]
+            moves = [move for move in build_layer(layer, self.grid, every, self._parts) if move[1] not in brought]
             parts.append(Part(layer.path, tuple(moves), (*beside(layer), *class_style(layer))))
         return parts
 
@@ -308,7 +329,7 @@ class Outputs:
             raise
 
     def _make_files(self, targets: Sequence[Path]) -> None:
-        check_space(self.layers, self.grid, [raw_path(layer) for layer in self.layers])
+        check_space(self.layers, self.grid, [raw_path(layer) for layer in self.layers], parts=self._parts)
         for target in targets:
             with disk_errors(target):
                 work_folder(target).mkdir(exist_ok=True)
@@ -329,9 +350,10 @@ class Outputs:
         written = Counter(self._pending)
         for record in self._journal.records:
             written.update(record.get("pixels", {}))
+        wanted = self.grid.rect.area if self._parts is None else sum(part.area for part in self._parts)
         for layer in self.layers:
-            if written[layer.name] != self.grid.rect.area:
-                share = f"{written[layer.name]} of {counted(self.grid.rect.area, 'pixel')}"
+            if written[layer.name] != wanted:
+                share = f"{written[layer.name]} of {counted(wanted, 'pixel')}"
                 raise OutputError(f"{layer.path} has only {share}; finish its run with --resume")
 
     def _close(self) -> None:
@@ -369,6 +391,7 @@ def _sound(header: Any, records: Sequence[Any]) -> bool:
     for record in records:
         pixels, step = record.get("pixels", {}), record.get("done", "")
         counted = isinstance(pixels, dict) and all(type(count) is int for count in pixels.values())
+        counted = counted and is_record(record.get("areas", {}))
         if not (counted and isinstance(step, str) and isinstance(record.get("note", ""), str)):
             return False
         if "note" in record and "value" not in record:
