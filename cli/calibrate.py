@@ -27,6 +27,8 @@ def command(
     aoi: options.AoiText = None,
     label_colors: options.LabelColors = False,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Fit the temperature that makes a model's confidences agree with the truth; classes stay as they are."""
@@ -44,6 +46,6 @@ def command(
             model=model,
             output=output,
             overwrite=overwrite,
-            quiet=False,
+            quiet=quiet,
         )
     console.show(found.to_json(), as_json=as_json, text=found.lines())

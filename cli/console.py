@@ -5,15 +5,19 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, is_dataclass
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any, TextIO
 
 import typer
 
+from landseg import __version__
 from landseg.untrusted import escaped, printable
+
+from .logfile import PROGRESS, LogFile, refuse_named
 
 
 class _Stderr(logging.Handler):
@@ -37,8 +41,10 @@ def show_everything() -> None:
 def start() -> None:
     """Send landseg's log and Python's warnings to standard error, one plain line each."""
     log = logging.getLogger("landseg")
+    end_log()
     if not any(isinstance(handler, _Stderr) for handler in log.handlers):
         log.addHandler(_Stderr())
+    _show_from(logging.INFO)
     log.setLevel(logging.INFO)
     log.propagate = False
     warnings.showwarning = _show_warning
@@ -54,7 +60,70 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    typer.echo(printable(f"warning: {' '.join(str(message).split())}"), err=True)
+    sentence = f"warning: {' '.join(str(message).split())}"
+    typer.echo(printable(sentence), err=True)
+    _write_log(sentence)
+
+
+def say_less() -> None:
+    """Show warnings and errors alone on standard error from now on."""
+    _show_from(logging.WARNING)
+
+
+def _show_from(level: int) -> None:
+    for handler in logging.getLogger("landseg").handlers:
+        if isinstance(handler, _Stderr):
+            handler.setLevel(level)
+
+
+def keep_log(path: Path, *, named: Iterable[str | Path], words: Sequence[str]) -> None:
+    """Append all that is said from now on to a file, beginning with the command as it was typed.
+
+    Args:
+        path: of the log.
+        named: every file that the command reads or writes.
+        words: of the command line.
+
+    Raises:
+        OutputError: the file cannot be a log, or is one of those that are named.
+    """
+    from landseg.geo.address import label
+
+    refuse_named(path, named)
+    log = LogFile(path)
+    logging.getLogger("landseg").addHandler(log)
+    logging.getLogger(PROGRESS).setLevel(logging.DEBUG)
+    log.say(f"landseg {__version__}: landseg {' '.join(label(word) for word in words)}")
+
+
+def end_log() -> None:
+    """Close the log, where there is one."""
+    logger = logging.getLogger("landseg")
+    for handler in _logs():
+        logger.removeHandler(handler)
+        handler.close()
+    logging.getLogger(PROGRESS).setLevel(logging.NOTSET)
+
+
+def _logs() -> list[LogFile]:
+    return [handler for handler in logging.getLogger("landseg").handlers if isinstance(handler, LogFile)]
+
+
+def _write_log(text: str) -> None:
+    for log in _logs():
+        log.say(text)
+
+
+def note(line: str) -> None:
+    """Say a line about the work on standard error; one that begins with "warning: " is a warning."""
+    level = logging.WARNING if line.startswith("warning: ") else logging.INFO
+    logging.getLogger("landseg").log(level, "%s", line.removeprefix("warning: "))
+
+
+def fail(sentence: str) -> None:
+    """Say the sentence with which a command ends that failed."""
+    typer.echo(printable(sentence), err=True)
+    _write_log(sentence)
 
 
 @contextmanager
@@ -69,11 +138,24 @@ def show(record: Mapping[str, Any], *, as_json: bool, text: str | Iterable[str])
 
     JSON stays what it is on any console: what the console's encoding does not have is written as JSON's own escapes.
     """
+    words = text if isinstance(text, str) else "\n".join(text)
+    _write_log(words)
     if as_json:
-        whole = escaped(json.dumps(plain(record), ensure_ascii=False, allow_nan=False))
-        typer.echo(whole if _has(sys.stdout, whole) else json.dumps(plain(record), allow_nan=False))
+        print_json(record, sys.stdout)
     else:
-        typer.echo(printable(text if isinstance(text, str) else "\n".join(text)))
+        typer.echo(printable(words))
+
+
+def keep(text: Iterable[str]) -> None:
+    """Append a result's lines to the log alone, where there is one."""
+    if _logs():
+        _write_log("\n".join(text))
+
+
+def print_json(record: Mapping[str, Any], stream: TextIO) -> None:
+    """Print `record` as one line of JSON, at once."""
+    whole = escaped(json.dumps(plain(record), ensure_ascii=False, allow_nan=False))
+    typer.echo(whole if _has(stream, whole) else json.dumps(plain(record), allow_nan=False), file=stream)
 
 
 def _has(stream: Any, text: str) -> bool:

@@ -41,6 +41,8 @@ def command(
         str | None, typer.Option("--errors", metavar="TIF|DIR/", help="Write where it is wrong.")
     ] = None,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Compare a class raster with the truth, and say how sure the figures are."""
@@ -62,5 +64,5 @@ def command(
             samples=samples,
         )
         products = Products(csv, report, image, errors, overwrite)
-        found = evaluate(rasters[:-1], with_layer(rasters[-1], layer), wanted, products, quiet=False)
+        found = evaluate(rasters[:-1], with_layer(rasters[-1], layer), wanted, products, quiet=quiet)
     console.show(found.to_json(), as_json=as_json, text=evaluation_lines(found))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Json, Overwrite
+from .options import Json, Log, Overwrite, Quiet
 
 
 def command(
@@ -78,6 +78,8 @@ def command(
         bool, typer.Option("--geodesic", help="Areas and lengths on the ellipsoid in projected systems too.")
     ] = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Turn a class raster into polygons, with areas, names and colours."""
@@ -107,5 +109,6 @@ def command(
             attributes=attributes,
             geodesic=geodesic,
             overwrite=overwrite,
+            quiet=quiet,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())

@@ -28,7 +28,7 @@ from . import (
     verify,
     view,
 )
-from .run import Commands
+from .run import Command, Commands
 
 app = typer.Typer(
     name="landseg",
@@ -61,20 +61,20 @@ def landseg(
     console.start()
 
 
-app.command("predict")(predict.command)
-app.command("refine")(refine.command)
-app.command("export")(export.command)
-app.command("areas")(areas.command)
-app.command("rasterize")(rasterize.command)
-app.command("verify")(verify.command)
-app.command("evaluate")(evaluate.command)
-app.command("compare")(compare.command)
-app.command("calibrate")(calibrate.command)
-app.command("data")(data.command)
-app.command("train")(train.command)
-app.command("info")(info.command)
-app.command("models")(models.command)
-app.command("view")(view.command)
+app.command("predict", cls=Command)(predict.command)
+app.command("refine", cls=Command)(refine.command)
+app.command("export", cls=Command)(export.command)
+app.command("areas", cls=Command)(areas.command)
+app.command("rasterize", cls=Command)(rasterize.command)
+app.command("verify", cls=Command)(verify.command)
+app.command("evaluate", cls=Command)(evaluate.command)
+app.command("compare", cls=Command)(compare.command)
+app.command("calibrate", cls=Command)(calibrate.command)
+app.command("data", cls=Command)(data.command)
+app.command("train", cls=Command)(train.command)
+app.command("info", cls=Command)(info.command)
+app.command("models", cls=Command)(models.command)
+app.command("view", cls=Command)(view.command)
 
 
 def main() -> None:

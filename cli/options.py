@@ -14,6 +14,16 @@ Overwrite = Annotated[
     bool,
     typer.Option("--overwrite", help="Replace outputs that exist, all at once when the new ones are complete."),
 ]
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show no progress and no notes, only warnings and errors.")
+]
+Log = Annotated[
+    Path | None, typer.Option("--log", metavar="FILE", help="Append all that is said, with the time, to this file.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, help="Threads that compute. [OMP_NUM_THREADS, or one a core]"),
+]
 Resume = Annotated[
     bool, typer.Option("--resume", help="Continue a run that was stopped; with nothing to continue, start.")
 ]

@@ -2,23 +2,28 @@
 
 import glob
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from . import console
+from .jsonlines import JsonLines
 from .options import (
     Device,
     Json,
+    Log,
     Memory,
     Model,
     Overwrite,
     Precision,
+    Quiet,
     Resume,
     Sources,
     Stack,
     StoredValues,
+    Threads,
     Tta,
     numbers,
 )
@@ -29,16 +34,21 @@ _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg")
 def command(
     sources: Sources,
     output: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--output", "-o", help="OUT.tif (several sources: one mosaic) or a folder, DIR/ (one output each)."
+            "--output",
+            "-o",
+            help="OUT.tif (several sources: one mosaic) or a folder, DIR/ (one output each). [required]",
         ),
-    ],
+    ] = None,
     model: Model = None,
     bands: Annotated[
         str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
     ] = None,
     stack: Stack = False,
+    sparse: Annotated[
+        bool, typer.Option("--sparse", help="One mosaic of rasters that are far apart, the gaps stored as nothing.")
+    ] = False,
     probs: Annotated[str | None, typer.Option("--probs", metavar="FILE", help="Class probabilities.")] = None,
     probs_dtype: Annotated[str, typer.Option("--probs-dtype", help="uint8 (steps of 1/255) or float32.")] = "uint8",
     confidence: Annotated[
@@ -70,7 +80,10 @@ def command(
         float | None,
         typer.Option("--source-resolution", metavar="METRES", help="Of rasters without a coordinate system."),
     ] = None,
-    workers: Annotated[int, typer.Option("--workers", help="Threads that read.")] = 2,
+    workers: Annotated[
+        int | None, typer.Option("--workers", help="Threads that read. [2, and at most --threads]")
+    ] = None,
+    threads: Threads = None,
     stored_values: StoredValues = False,
     memory: Memory = 3072,
     aoi: Annotated[
@@ -82,18 +95,31 @@ def command(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print windows, memory, disk and time; write nothing.")
     ] = False,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
+    json_lines: Annotated[
+        bool,
+        typer.Option("--json-lines", help="Print a line of JSON as each raster is finished, and a last one."),
+    ] = False,
 ) -> None:
     """Map the land cover of rasters: classes, and if asked probabilities, polygons, a picture."""
+    if as_json and json_lines:
+        raise typer.BadParameter("--json is one object at the end, --json-lines one a raster: choose one of them")
+    if output is None:
+        raise typer.BadParameter(_unnamed(sources), param_hint="'--output' / '-o'")
     from landseg.predict import Predictions, predict
 
-    with console.working():
+    lines = JsonLines() if json_lines else None
+    with console.working(), lines or nullcontext():
         result = predict(
             expand(sources),
             output,
             model=model,
+            finished=(lambda result, number, count: None) if lines is None else lines.finished,
             bands=numbers(bands, "--bands", int),
             stack=stack,
+            sparse=sparse,
             probs=probs,
             probs_dtype=probs_dtype,
             confidence=confidence,
@@ -109,17 +135,30 @@ def command(
             precision=precision,
             resolution=resolution,
             source_resolution=source_resolution,
-            workers=workers,
+            **({} if workers is None else {"workers": workers}),
+            threads=threads,
             stored_values=stored_values,
             memory=memory,
             aoi=aoi,
             resume=resume,
             overwrite=overwrite,
             dry_run=dry_run,
+            quiet=quiet,
         )
-    console.show(result.to_json(), as_json=as_json, text=result.lines())
+    if lines is not None:
+        console.keep(result.lines())
+    else:
+        console.show(result.to_json(), as_json=as_json, text=result.lines())
     if isinstance(result, Predictions) and result.failures:
         raise typer.Exit(1)
+
+
+def _unnamed(sources: list[str]) -> str:
+    """What to write where no output is named."""
+    if len(sources) == 1 and not glob.has_magic(sources[0]) and not os.path.isdir(sources[0]):
+        stem = Path(sources[0].split("?")[0]).stem
+        return f"no output is named: write -o {stem}_landcover.tif"
+    return "no output is named: write -o maps/ for a map of each raster, or -o landcover.tif for one of all"
 
 
 def expand(sources: list[str]) -> list[str]:

@@ -19,8 +19,11 @@ def command(
     ] = None,
     resolution: Annotated[
         str | None,
-        typer.Option("--resolution", metavar="N|X,Y", help="Without --like: of a pixel, in units of the CRS."),
+        typer.Option("--resolution", metavar="N|X,Y", help="Without --like: of a pixel, in metres on the ground."),
     ] = None,
+    crs_units: Annotated[
+        bool, typer.Option("--crs-units", help="--resolution is in units of the CRS: degrees, feet.")
+    ] = False,
     bounds: Annotated[
         str | None, typer.Option("--bounds", metavar="L,B,R,T", help="left,bottom,right,top. [of the polygons]")
     ] = None,
@@ -33,6 +36,8 @@ def command(
     ] = False,
     buffer: options.Buffer = None,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Burn polygons onto a grid, as a class raster: a pixel is of the last polygon that covers its centre."""
@@ -60,6 +65,8 @@ def command(
                 all_touched=all_touched,
                 overwrite=overwrite,
                 buffer_m=buffer,
+                crs_units=crs_units,
+                quiet=quiet,
             ),
         )
     console.show(summary.to_json(), as_json=as_json, text=summary.lines())

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Json, Memory, Overwrite, Resume, StoredValues, numbers
+from .options import Json, Log, Memory, Overwrite, Quiet, Resume, StoredValues, Threads, numbers
 from .predict import expand
 
 
@@ -59,6 +59,9 @@ def command(
     memory: Memory = 3072,
     resume: Resume = False,
     overwrite: Overwrite = False,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Draw class probabilities to the edges of the imagery, by a dense CRF, and map the classes."""
@@ -87,5 +90,6 @@ def command(
             memory=memory,
             resume=resume,
             overwrite=overwrite,
+            quiet=quiet,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())

@@ -4,16 +4,44 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from landseg.errors import LandsegError
-from landseg.untrusted import printable
+
+from . import console
+from .threads import limited
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
+
+
+class Command(TyperCommand):
+    """A command whose options --quiet, --log and --threads, where it has them, hold for all that it says and does."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """What is left of the arguments, which are kept for the log's first line."""
+        ctx.meta["landseg.words"] = [ctx.info_name, *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """The command's own result.
+
+        Raises:
+            OutputError: a log that cannot be written, or must not be.
+        """
+        given = dict(ctx.params)
+        log = given.pop("log", None)
+        if log is not None:
+            console.keep_log(log, named=_paths(given.values()), words=ctx.meta["landseg.words"])
+        if given.get("quiet"):
+            console.say_less()
+        with limited(given.get("threads")):
+            return super().invoke(ctx)
 
 
 class Commands(TyperGroup):
@@ -37,7 +65,9 @@ class Commands(TyperGroup):
             code, sentence = _ending(error, can_resume=self._can_resume(ctx))
             if os.environ.get("LANDSEG_DEBUG", "0") not in ("", "0"):
                 traceback.print_exception(error, file=sys.stderr)
-        typer.echo(printable(f"landseg: {sentence}"), err=True)
+            console.fail(f"landseg: {sentence}")
+        finally:
+            console.end_log()
         raise typer.Exit(code)
 
     def _can_resume(self, ctx: Any) -> bool:
@@ -64,3 +94,12 @@ def _ending(error: BaseException, *, can_resume: bool) -> tuple[int, str]:
         case OSError():
             return FAILED, text or type(error).__name__
     return FAILED, f"fault in landseg, {type(error).__name__}: {text} (LANDSEG_DEBUG=1 shows where)"
+
+
+def _paths(values: Iterable[Any]) -> Iterator[str | Path]:
+    """The values of options and arguments that may name files."""
+    for value in values:
+        if isinstance(value, (str, Path)):
+            yield value
+        elif isinstance(value, (list, tuple)):
+            yield from _paths(value)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from . import console
-from .options import Device, Json, Memory, Model, Sources, Stack, StoredValues, Tta, numbers
+from .options import Device, Json, Log, Memory, Model, Quiet, Sources, Stack, StoredValues, Threads, Tta, numbers
 from .predict import expand
 
 
@@ -29,6 +29,9 @@ def command(
     precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; of both sides.")] = "fp32",
     stored_values: StoredValues = False,
     memory: Memory = 3072,
+    threads: Threads = None,
+    quiet: Quiet = False,
+    log: Log = None,
     as_json: Json = False,
 ) -> None:
     """Show that windows leave no trace: tiled against whole-image inference, pixel by pixel."""
@@ -49,6 +52,8 @@ def command(
             precision=precision,
             stored_values=stored_values,
             memory=memory,
+            quiet=quiet,
+            threads=threads,
         )
     console.show(result.to_json(), as_json=as_json, text=result.lines())
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError
+from landseg.geo.address import file_name
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit
 
@@ -19,7 +21,9 @@ COUNTED = 1 << 25
 PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
 
 
-def describe(target: str | Path, *, model: str | Path | None = None, stored_values: bool = False) -> dict[str, Any]:
+def describe(
+    target: str | PathLike[str], *, model: str | Path | None = None, stored_values: bool = False
+) -> dict[str, Any]:
     """Returns the facts about a raster or a model, told apart by "kind".
 
     Args:
@@ -30,6 +34,7 @@ def describe(target: str | Path, *, model: str | Path | None = None, stored_valu
     Raises:
         LandsegError: The file cannot be read.
     """
+    target = file_name(target)
     if is_model(target):
         return describe_model(target)
     return describe_raster(target, model=model, stored_values=stored_values)
@@ -183,13 +188,19 @@ def _georeference(info: RasterInfo) -> str:
 
 def _validity(file: RasterFile) -> str:
     """Which of the file's means say where there is data; they are combined where it has several."""
+    from landseg.geo.extents import covered_pixels
+
     info = file.info
     means = ["alpha band"] if file.opacity else []
     if info.masked != "none":
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
         means.append("nodata value")
-    if info.gaps:
+    extents = file.extents(range(1, len(info.dtypes) + 1))
+    if extents is not None:
+        share = 100 * covered_pixels(extents) / info.grid.rect.area
+        means.append(f"the members' places, which are {share:.2g} % of it")
+    elif info.gaps:
         means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
 

@@ -43,7 +43,17 @@ Read = Callable[[Piece], tuple[Viewed | None, NDArray[np.bool_]]]
 class Engine:
     """A loaded model, ready for any number of rasters."""
 
-    def __init__(self, model: Model, *, device: str = "auto", precision: str = "auto", tta: str = "none") -> None:
+    def __init__(
+        self,
+        model: Model,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        tta: str = "none",
+        threads: int | None = None,
+    ) -> None:
+        if threads is not None:
+            torch.set_num_threads(threads)
         card = model.card
         self.model = model
         self.field: ReceptiveField = receptive_field(model.network)

@@ -165,6 +165,55 @@ class Evaluation:
         return found
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How much a prediction is above the first, and the 95 % interval of that, by blocks drawn for both at once.
+
+    Where 0 lies inside the interval, the truth at hand does not tell which of the two is better.
+    """
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of 0; False where there is none."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Several predictions against one truth.
+
+    Attributes:
+        evaluations: one a prediction, in the order given.
+        mean_iou: for every prediction but the first.
+        pixel_accuracy: the same.
+        iou: the same for each class, by its name.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    mean_iou: tuple[Difference, ...]
+    pixel_accuracy: tuple[Difference, ...]
+    iou: tuple[dict[str, Difference], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "evaluations": [one.to_json() for one in self.evaluations],
+            "left_out": dict(self.evaluations[0].left_out),
+            "differences": [
+                {
+                    "mean_iou": _plain(mean),
+                    "pixel_accuracy": _plain(accuracy),
+                    "iou": {name: _plain(one) for name, one in classes.items()},
+                }
+                for mean, accuracy, classes in zip(self.mean_iou, self.pixel_accuracy, self.iou, strict=True)
+            ],
+        }
+
+
 def _plain(value: Any) -> Any:
     """Lists, dicts, strings and finite numbers of whatever an Evaluation holds."""
     if isinstance(value, np.ndarray | np.generic):

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from os import PathLike, fspath, replace
+from os import PathLike, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from landseg.disk import claimed, disk_errors, work_folder
 from landseg.errors import GridError, OutputError, VectorError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
+from landseg.geo.address import file_name
 from landseg.geo.grid import map_crs
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.geo.vectorname import file_of
@@ -46,7 +47,7 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
-    start, target = time.perf_counter(), Path(out)
+    start, target = time.perf_counter(), Path(file_name(out))
     wanted = ExportOptions.of(**{**vars(options or ExportOptions()), **more})
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file in it, such as {target / 'landcover.gpkg'}")
@@ -54,8 +55,9 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
     form = vector_format(target)
     area = wanted.area_of_interest
     with ExitStack() as stack:
+        beside = not wanted.shaping.keeps_pixels
         source = stack.enter_context(
-            ClassRaster(fspath(raster), classes=wanted.classes, aoi=area, neighbours=not wanted.shaping.keeps_pixels)
+            ClassRaster(file_name(raster), classes=wanted.classes, aoi=area, neighbours=beside)
         )
         _check_files(target, source, wanted)
         run = ExportRun(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))

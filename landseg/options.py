@@ -41,12 +41,15 @@ class Options:
         source_resolution: metres a pixel of rasters that do not say so themselves.
         stored_values: take the numbers that rasters store, whatever scale and offset they declare.
         workers: threads that read.
+        threads: that compute, in the whole process from now on; no more of them read unless `workers` says so. None
+            leaves it to torch: a thread a core, or OMP_NUM_THREADS.
         memory: MiB that the process may take.
         aoi: "left,bottom,right,top", those four numbers, or a vector file.
         resume: continue a run that was stopped.
         overwrite: replace outputs that exist.
         dry_run: plan and estimate, write nothing.
         quiet: show no progress.
+        sparse: map a mosaic of which little is covered, computing and storing that alone; without, it is refused.
         stack: several sources are one raster with the bands of all, in their order, and no mosaic.
         tta: test-time augmentation, the mean probability over views of the whole raster: "none", "flips" (4 views: as
             it is, mirrored left to right, top to bottom, both) or "d4" (8: these, and with rows and columns swapped).
@@ -70,6 +73,7 @@ class Options:
     source_resolution: float | None = None
     stored_values: bool = False
     workers: int = 2
+    threads: int | None = None
     memory: int = 3072
     aoi: File | Sequence[float] = None
     resume: bool = False
@@ -77,6 +81,7 @@ class Options:
     dry_run: bool = False
     quiet: bool = False
     stack: bool = False
+    sparse: bool = False
     tta: str = "none"
 
     @classmethod
@@ -88,7 +93,9 @@ class Options:
         """
         refuse_unknown(options, [field.name for field in fields(cls)], of="predict")
         made = cls(**options)
-        made = replace(made, window=_window(made.window), halo=_halo(made.halo), aoi=_aoi(made.aoi))
+        if isinstance(made.threads, int) and "workers" not in options:
+            made = replace(made, workers=max(1, min(made.workers, made.threads)))
+        made = replace(made, window=_window(made.window), halo=_halo(made.halo), aoi=area_text(made.aoi))
         made._check_numbers()
         if made.bands is not None and not all(isinstance(band, Integral) for band in made.bands):
             raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")
@@ -109,9 +116,9 @@ class Options:
         return made
 
     def _check_numbers(self) -> None:
-        for name in ("batch", "workers", "memory"):
+        for name in ("batch", "workers", "threads", "memory"):
             value = getattr(self, name)
-            if not (isinstance(value, int) and value >= 1) and not (name == "batch" and value is None):
+            if not (isinstance(value, int) and value >= 1) and not (name in ("batch", "threads") and value is None):
                 raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")
         metres: Any = self.resolution
         if metres is not None and not (isinstance(metres, Real) and math.isfinite(metres) and float(metres) > 0):
@@ -179,8 +186,8 @@ def _window(value: Any) -> int | tuple[int, int] | str:
     raise PlanError(f"window {value!r}: expected auto, a number, or HEIGHTxWIDTH")
 
 
-def _aoi(value: Any) -> File:
-    """An area as asked for: a file, "left,bottom,right,top", or those four numbers."""
+def area_text(value: Any) -> File:
+    """Return an area of interest as read_aoi takes it: a file, "left,bottom,right,top", or those four numbers."""
     return ",".join(str(float(part)) for part in value) if isinstance(value, (tuple, list)) else value
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg.disk import disk_errors
 from landseg.errors import LandsegError, ModelError, OutputError
-from landseg.geo.address import label
+from landseg.geo.address import file_name, file_names, label
 from landseg.geo.targets import files_behind
 from landseg.models.named import NamedModel, named_model
 from landseg.options import Options, is_folder
 from landseg.outputs import check_local
 from landseg.pairing import named_twice
-from landseg.prediction import Prediction, Predictions
+from landseg.prediction import Failure, Finished, Prediction, Predictions
 from landseg.run import Lazy, Run
+from landseg.vector.formats import FORMATS
 
 if TYPE_CHECKING:
     from landseg.models.bundle import Model
@@ -33,6 +34,7 @@ def predict(
     output: File,
     *,
     model: File | Model | None = None,
+    finished: Finished = lambda result, number, count: None,
     **options: Any,
 ) -> Prediction | Predictions:
     """A class raster of one raster, or of several as one mosaic, at `output`, with whatever else was asked for.
@@ -42,9 +44,10 @@ def predict(
     the others go on. The files appear when they are complete, or not at all.
 
     Args:
-        sources: anything GDAL opens.
+        sources: anything GDAL opens, by its path, or datasets that rasterio has open for reading.
         output: a GeoTIFF, or a folder.
         model: a file, a shipped name or a loaded model; None is the shipped one.
+        finished: called as each raster is, with its `Prediction` or `Failure`, its number and how many there are.
         **options: the fields of `Options`.
 
     Raises:
@@ -52,19 +55,41 @@ def predict(
         KeyboardInterrupt: stopped by hand; `resume=True` continues.
     """
     wanted = Options.of(**options)
-    every = [fspath(sources)] if isinstance(sources, (str, PathLike)) else [fspath(path) for path in sources]
+    every, output = file_names(sources), file_name(output)
     if not every:
         raise OutputError("no raster given: name at least one")
     if wanted.stack and is_folder(output):
-        raise OutputError(f"{fspath(output)} is a folder, but --stack makes one raster of all sources: name OUT.tif")
+        raise OutputError(f"{output} is a folder, but --stack makes one raster of all sources: name OUT.tif")
     named = named_model(model)
     if not is_folder(output):
+        _check_name(Path(output))
         engine = Lazy(named, wanted)
-        return Run(engine, every, Path(output), wanted).result()
-    return _each(every, Path(output), named, wanted)
+        made = Run(engine, every, Path(output), wanted).result()
+        finished(made, 1, 1)
+        return made
+    return _each(every, Path(output), named, wanted, finished)
 
 
-def _each(sources: list[str], folder: Path, model: NamedModel, options: Options) -> Predictions:
+def _check_name(output: Path) -> None:
+    """Refuse a name that is no GeoTIFF's, with what may have been meant.
+
+    Raises:
+        OutputError: how to write it.
+    """
+    suffix = output.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        return
+    check_local(output)
+    if not suffix:
+        raise OutputError(f"-o {output}: write {output}.tif for one map, or {output}/ for a map of each in a folder")
+    form = next((form for form in FORMATS if output.name.lower().endswith(form.suffixes)), None)
+    stem = output.stem if form is None else form.stem(output)
+    also = "--preview" if suffix == ".png" else "--polygons" if form is not None else None
+    more = "" if also is None else f" {also} {output}"
+    raise OutputError(f"-o {output}: the map is a GeoTIFF; write -o {output.with_name(stem)}.tif{more}")
+
+
+def _each(sources: list[str], folder: Path, model: NamedModel, options: Options, finished: Finished) -> Predictions:
     """One output a source; the model is prepared once."""
     stems = [Path(label(source)).stem for source in sources]
     twice = named_twice(stems)
@@ -81,16 +106,23 @@ def _each(sources: list[str], folder: Path, model: NamedModel, options: Options)
     inputs = tuple(files_behind(sources))
     done: list[Prediction] = []
     failures: dict[str, str] = {}
-    for source, stem, own in zip(sources, stems, per_source, strict=True):
+    for number, (source, stem, own) in enumerate(zip(sources, stems, per_source, strict=True), 1):
+        at = f"{number}/{len(sources)}"
+        name = f"{at} {Path(label(source)).name}"
         try:
-            done.append(Run(engine, [source], folder / f"{stem}.tif", own, folders, inputs).result())
+            made = Run(engine, [source], folder / f"{stem}.tif", own, folders, inputs, name).result()
         except ModelError:  # then it is wrong with every source
             raise
         except Exception as error:  # whatever is wrong with one source, the rest go on
-            name = label(source)
-            failures[name] = text = _sentence(error).replace(source, name)
-            _log.error("%s", text if text.startswith(name) else f"{name}: {text}")
-            _log.debug("%s: where it failed", name, exc_info=True)
+            called = label(source)
+            failures[called] = text = _sentence(error).replace(source, called)
+            _log.error("%s %s", at, text if text.startswith(called) else f"{called}: {text}")
+            _log.debug("%s: where it failed", called, exc_info=True)
+            finished(Failure(called, text), number, len(sources))
+        else:
+            done.append(made)
+            _log.info("%s %s", name, made.brief())
+            finished(made, number, len(sources))
     return Predictions(tuple(done), failures)
 
 

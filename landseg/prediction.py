@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ class Prediction:
         dry_run: True where nothing was written.
         skipped: True where the output was finished before.
         scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
+        sources: the rasters that it was made of, addresses without their queries.
+        sidecars: what was written beside `files` and belongs to them: class names, styles, parts of a shapefile.
         warnings: what the log said of the raster: an alpha band that is none, pixels of a size that the model is not
             for.
         limitations: where the model's card says that it will fail, of a raster that it is not for; else None.
@@ -73,6 +76,8 @@ class Prediction:
     dry_run: bool = False
     skipped: bool = False
     scaling: str | None = None
+    sources: tuple[str, ...] = ()
+    sidecars: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
     limitations: str | None = None
     tta: str = "none"
@@ -82,17 +87,34 @@ class Prediction:
         """The run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
+        values["sources"], values["sidecars"] = list(self.sources), [str(path) for path in self.sidecars]
         values["window"], values["warnings"] = list(self.window), list(self.warnings)
         values["areas"] = [row.to_json() for row in self.areas]
         if self.disagreement_interval is not None:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
 
+    @property
+    def mpx_s(self) -> float:
+        """Millions of pixels a second, of the whole run."""
+        return self.pixels / 1e6 / max(1e-9, self.seconds)
+
+    @property
+    def status(self) -> str:
+        """What came of it, in a word: "done", "skipped" or "planned"."""
+        return "planned" if self.dry_run else "skipped" if self.skipped else "done"
+
+    def brief(self) -> str:
+        """What came of it, for one line of a batch."""
+        if self.skipped:
+            return "finished before, skipped"
+        return "planned" if self.dry_run else f"{self.mpx_s:{'.1f' if self.mpx_s >= 0.95 else '.2g'}} Mpx/s"
+
     def lines(self) -> list[str]:
         """The run in words."""
         if self.skipped:
             return [f"{self.output}: finished before, skipped"]
-        speed = f"{self.pixels / 1e6 / max(1e-9, self.seconds):.2f} Mpx/s"
+        speed = f"{self.mpx_s:.2f} Mpx/s"
         height, width = self.window
         cut = f"windows       {self.windows} of {height} x {width} px, halo {self.halo}, batches of {self.batch}"
         if self.engine == "stream":
@@ -123,6 +145,28 @@ class Prediction:
             plan.append(f"areas         {areas_text(self.areas)}")
         done = f"{self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"
         return [*(str(path) for path in self.files), *plan, f"time          {done}"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A source of several that could not be predicted.
+
+    Attributes:
+        source: its name, an address without its query.
+        sentence: why.
+    """
+
+    source: str
+    sentence: str
+    status = "failed"
+
+    def to_json(self) -> dict[str, Any]:
+        """The failure in JSON values."""
+        return {"sources": [self.source], "error": self.sentence}
+
+
+Finished = Callable[["Prediction | Failure", int, int], None]
+"""Called with what came of a raster, its number from 1, and how many there are."""
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from rasterio.errors import CRSError
 from landseg import __version__
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
+from landseg.geo.address import file_name
 from landseg.geo.coverage import Coverage
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
@@ -26,6 +27,7 @@ from landseg.geo.horizontal import horizontal
 from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag, read_class_table, read_legend
+from landseg.geo.pixelsize import in_units
 from landseg.geo.raster import RasterFile
 from landseg.geo.signature import CLASSES
 from landseg.geo.sink import Outputs
@@ -35,7 +37,9 @@ from landseg.geo.vectorname import file_of, stem_of
 from landseg.tiling.progress import Progress, duration
 
 File = str | PathLike[str]
+Box = tuple[float, float, float, float]
 _RULES = ("a pixel is of the last polygon that covers its centre", "a pixel is of the last polygon that touches it")
+_MOST = (1 << 31) - 1  # rows or columns that a raster can have
 STRIP_PIXELS = 1 << 22  # that are burnt at a time
 
 
@@ -45,7 +49,8 @@ class RasterizeOptions:
 
     Attributes:
         like: a raster whose grid the output gets, and whose class table where it has one that fits.
-        resolution: (width, height) of a pixel in units of the CRS.
+        resolution: (width, height) of a pixel in metres on the ground, whatever the unit of the CRS; without a CRS in
+            its numbers.
         bounds: (left, bottom, right, top) in the CRS; None: of the polygons, outwards to whole pixels.
         crs: anything that rasterio understands; None: that of the polygons.
         class_field: the column with class names or values; None: ``value`` where there is also a ``name``, as landseg
@@ -53,6 +58,7 @@ class RasterizeOptions:
         classes: a class table, TOML or JSON; None: that of `like`, or one made from the column.
         all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
         buffer_m: burn what lies within so many metres of lines and points; None: these are refused.
+        crs_units: `resolution` is in units of the CRS: degrees, feet.
         overwrite: replace an output that exists.
         quiet: show no progress.
     """
@@ -67,6 +73,7 @@ class RasterizeOptions:
     overwrite: bool = False
     quiet: bool = False
     buffer_m: float | None = None
+    crs_units: bool = False
 
 
 @dataclass(frozen=True)
@@ -122,12 +129,13 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
         GridError: a grid that is not told, or on which no polygon lies.
         OutputError: the output exists, equals an input, or cannot be written.
     """
-    wanted, start, source = options or RasterizeOptions(), time.perf_counter(), Path(polygons)
+    wanted, start = options or RasterizeOptions(), time.perf_counter()
+    source, output = Path(file_name(polygons)), Path(file_name(output))
     named = [file for file in (wanted.like, wanted.classes) if file is not None]
     inputs = [file_of(source), *map(Path, named), *files_behind([fspath(source)])]
     _refuse_early(Path(output), inputs, overwrite=wanted.overwrite)
     labels, field = _polygons(source, wanted)
-    grid, legend = _grid(labels, wanted)
+    grid, legend, told = _grid(labels, wanted)
     table, values = _classes(labels, field, wanted, legend)
     placed = labels.in_pixels(grid)
     if not len(placed):
@@ -158,7 +166,7 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
         int(counts[IGNORE_INDEX]),
         _RULES[wanted.all_touched],
         round(time.perf_counter() - start, 3),
-        (*labels.notes, *coverage.sentences()),
+        (*told, *labels.notes, *coverage.sentences()),
     )
 
 
@@ -203,26 +211,44 @@ def _polygons(path: Path, options: RasterizeOptions) -> tuple[PolygonLabels, str
     return labels, options.class_field
 
 
-def _grid(labels: PolygonLabels, options: RasterizeOptions) -> tuple[Grid, ClassMap | None]:
-    """The grid to burn onto, and the classes of the raster that it was taken from."""
+def _grid(labels: PolygonLabels, options: RasterizeOptions) -> tuple[Grid, ClassMap | None, tuple[str, ...]]:
+    """The grid to burn onto, the classes of the raster that it was taken from, and sentences about its pixels."""
     own = (options.resolution, options.bounds, options.crs)
     if options.like is not None:
         if own != (None, None, None):
             raise GridError("--like tells the whole grid: leave out --resolution, --bounds and --crs, or --like")
         file = RasterFile(fspath(options.like))
         try:
-            return file.info.grid, read_legend(file)
+            return file.info.grid, read_legend(file), ()
         finally:
             file.close()
     if options.resolution is None:
-        raise GridError("no grid to burn onto: name a raster by --like, or --resolution in units of the CRS")
+        raise GridError("no grid to burn onto: name a raster by --like, or --resolution in metres")
     across, down = options.resolution
     if not (math.isfinite(across) and math.isfinite(down) and across > 0 and down > 0):
-        raise GridError(f"resolution {across:g},{down:g}: expected numbers above 0, in units of the CRS")
+        raise GridError(f"resolution {across:g},{down:g}: expected numbers above 0, in metres")
     crs = _crs(labels, options.crs)
-    left, bottom, right, top = _bounds(labels, crs, options)
+    box = _bounds(labels, crs, options)
+    notes: tuple[str, ...] = ()
+    if crs is not None and not options.crs_units:
+        middle = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+        (across, down), note = in_units(options.resolution, crs, middle)
+        notes = () if note is None else (note,)
+    left, bottom, right, top = box if options.bounds is not None else _outwards(box, across, down)
     width, height = scaled_size(1, across / (right - left)), scaled_size(1, down / (top - bottom))
-    return Grid(crs, Affine(across, 0, left, 0, -down, top), width, height), None
+    if max(width, height) > _MOST:
+        raise GridError(
+            f"resolution {options.resolution[0]:g},{options.resolution[1]:g}: the raster would have {width:,} x "
+            f"{height:,} pixels, more than a file can hold; choose larger pixels, or a smaller part with --bounds"
+        )
+    return Grid(crs, Affine(across, 0, left, 0, -down, top), width, height), None, notes
+
+
+def _outwards(box: Box, across: float, down: float) -> Box:
+    """A box grown to whole multiples of a pixel, and to one pixel at least."""
+    left, bottom, right, top = box
+    wide, high = (left // across, -(-right // across)), (bottom // down, -(-top // down))
+    return wide[0] * across, high[0] * down, max(wide[1], wide[0] + 1) * across, max(high[1], high[0] + 1) * down
 
 
 def _crs(labels: PolygonLabels, text: str | None) -> CRS | None:
@@ -238,8 +264,8 @@ def _crs(labels: PolygonLabels, text: str | None) -> CRS | None:
     return crs
 
 
-def _bounds(labels: PolygonLabels, crs: CRS | None, options: RasterizeOptions) -> tuple[float, float, float, float]:
-    assert options.resolution is not None
+def _bounds(labels: PolygonLabels, crs: CRS | None, options: RasterizeOptions) -> Box:
+    """The bounds that were asked for, or else those of the polygons."""
     if options.bounds is not None:
         left, bottom, right, top = options.bounds
         if not (left < right and bottom < top) or not all(map(math.isfinite, options.bounds)):
@@ -250,9 +276,7 @@ def _bounds(labels: PolygonLabels, crs: CRS | None, options: RasterizeOptions) -
     left, bottom, right, top = PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, crs, bent=False).bounds
     if not all(map(math.isfinite, (left, bottom, right, top))):
         raise GridError(f"{labels.path} has no place in {crs_text(crs)}: choose another --crs")
-    across, down = options.resolution
-    wide, high = (left // across, -(-right // across)), (bottom // down, -(-top // down))
-    return wide[0] * across, high[0] * down, max(wide[1], wide[0] + 1) * across, max(high[1], high[0] + 1) * down
+    return left, bottom, right, top
 
 
 def _classes(

@@ -24,7 +24,7 @@ from landseg.prediction import Prediction
 from landseg.tiling.costs import MIB
 from landseg.tiling.onepass import Encode, Pass, one_pass
 from landseg.tiling.place import Cuts
-from landseg.tiling.progress import Progress
+from landseg.tiling.progress import Progress, Shown
 from landseg.tiling.rows import Rows
 from landseg.tiling.strips import CELL, StreamPlan, plan_stream
 
@@ -169,7 +169,7 @@ class RowWalk:
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
         return made
 
-    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
+    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
         self.engine.runner.keep_memory()
         same = self.matched.placement.factor == 1.0
         job = Pass(
@@ -188,7 +188,7 @@ class RowWalk:
             restarted=lambda rows: _log.info("resuming: %d rows above are computed again", rows),
         )
         written = sum(job.reached(outputs.done))
-        with Progress(self.region.area, done=written, quiet=self.options.quiet) as progress:
+        with shown(self.region.area, done=written) as progress:
             one_pass(replace(job, progress=progress.add), outputs, done=outputs.done)
 
     def _read(self, rect: Rect, aoi: Aoi | None) -> tuple[Tensor, NDArray[np.bool_]]:

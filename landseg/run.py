@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,12 @@ from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.classareas import AREAS, areas_tag, read_areas
+from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
-from landseg.geo.sidecars import qml_path, qml_text
+from landseg.geo.scattered import refuse_scattered
+from landseg.geo.sidecars import beside, qml_path, qml_text
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
@@ -34,6 +37,7 @@ from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.replacement import settle
 from landseg.tiling.encode import Encoder
+from landseg.tiling.progress import Progress
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.formats import refuse_table, vector_format
 from landseg.vector.place import check_way
@@ -56,13 +60,14 @@ class Lazy:
 
     def get(self) -> Engine:
         """The engine, built at the first call."""
+        wanted = self._options
         if self._engine is None:
             from landseg.engine import Engine
 
-            options = self._options
-            self._engine = Engine(
-                self.model.load(), device=options.device, precision=options.precision, tta=options.tta
-            )
+            model, tta, threads = self.model.load(), wanted.tta, wanted.threads
+            self._engine = Engine(model, device=wanted.device, precision=wanted.precision, tta=tta, threads=threads)
+        if wanted.threads is not None:  # a resumed run may have set those of its start
+            self._engine.runner.threads = wanted.threads
         return self._engine
 
 
@@ -76,6 +81,7 @@ class Run:
     options: Options
     folders: tuple[Path, ...] = ()  # that a real run would make first
     others: tuple[Path, ...] = ()  # that further runs will read
+    name: str | None = None  # of one run of several, for its progress
 
     def result(self) -> Prediction:
         """Everything from opening to renaming."""
@@ -98,20 +104,33 @@ class Run:
             grid = matched.source.grid if aoi is None else matched.source.grid.crop(region)
             if (polygons := options.path("polygons")) is not None:
                 check_way(vector_format(polygons), grid)
+            if not options.sparse:
+                refuse_scattered(matched.source, region, self.output)
             signature = self._signature(matched, aoi)
             if options.resume and Outputs.finished(self.output, signature):
-                return _with_warnings(self._skipped(region), matched)
+                return self._facts(self._skipped(region), matched)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
-            from landseg.walks import choose_walk
+            from landseg.parts import choose_walk
 
             tell(matched, self.engine.said)
             engine = self.engine.get()
-            walk = choose_walk(engine, matched, options, region)
-            plan = _with_warnings(walk.planned(self.output, disk_bytes(self._layers(), grid)), matched)
+            parts = self._parts(matched, region)
+            walk = choose_walk(engine, matched, options, region, parts)
+            disk = disk_bytes(self._layers(), grid, _relative(parts, region))
+            plan = self._facts(walk.planned(self.output, disk), matched)
             if options.dry_run:
                 return replace(plan, seconds=max(0.001, round(walk.seconds(), 3)), dry_run=True)
-            made = self._write(walk, matched, aoi=aoi, grid=grid, region=region, signature=signature, inputs=inputs)
+            made = self._write(
+                walk,
+                matched,
+                aoi=aoi,
+                grid=grid,
+                region=region,
+                signature=signature,
+                inputs=inputs,
+                parts=_relative(parts, region),
+            )
         return replace(made, disk_mib=plan.disk_mib, seconds=round(time.perf_counter() - start, 3))
 
     def _write(
@@ -124,8 +143,9 @@ class Run:
         region: Rect,
         signature: dict[str, Any],
         inputs: list[Path],
+        parts: list[Rect] | None,
     ) -> Prediction:
-        from landseg.walks import walk_again
+        from landseg.parts import walk_again
 
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
@@ -138,6 +158,7 @@ class Run:
             overwrite=options.overwrite,
             extras={extra: self._goes_with(extra) for extra in extras},
             inputs=inputs,
+            parts=parts,
         )
         with outputs:
             noted = outputs.notes.get("plan")
@@ -145,25 +166,52 @@ class Run:
                 walk = walk_again(engine, matched, options, region, noted)
             else:
                 outputs.note("plan", walk.note())
-            made = replace(
-                _with_warnings(walk.planned(self.output, 0), matched),
-                files=(self.output, *(layer.path for layer in layers[1:]), *extras),
-            )
+            made = self._facts(walk.planned(self.output, 0), matched)
+            made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
             card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
             encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
-            walk.run(outputs, aoi=aoi, encode=encoder.encode)
+            shown = partial(Progress, quiet=options.quiet, name=self.name)
+            walk.run(outputs, aoi=aoi, encode=encoder.encode, shown=shown)
             made = replace(walk.measured(made, outputs), areas=outputs.areas)
             self._further(outputs, matched, engine)
             tags = {BORDERS: Borders(grid.shape, *walk.cuts()).text, AREAS: areas_tag(made.areas, grid.shape)}
-            outputs.finish({**_plan_tags(made), **tags})
-        return made
+            placed = outputs.finish({**_plan_tags(made), **tags})
+        return replace(made, sidecars=tuple(path for path in placed if path not in made.files))
+
+    def _parts(self, matched: Matched, region: Rect) -> tuple[Rect, ...] | None:
+        """What of a region is computed, where only that may hold data; None: all of it, or no part may."""
+        extents = matched.source.extents() if self.options.sparse else None
+        if extents is None:
+            return None
+        field, factor = self.engine.get().field, matched.placement.factor
+        parts = parts_of(extents, region, reach=round((field.halo or 0) * factor))
+        return None if parts in ((region,), ()) else parts
+
+    def _facts(self, plan: Prediction, matched: Matched) -> Prediction:
+        """A plan with what is known of the rasters that it is for."""
+        return replace(
+            plan,
+            scaling=matched.scaling,
+            warnings=matched.warnings,
+            limitations=matched.limitations,
+            sources=tuple(map(label, self.sources)),
+        )
 
     def _skipped(self, region: Rect) -> Prediction:
         """The facts of a run that was finished before, as far as its output tells."""
         files = (*(layer.path for layer in self._layers()), *self._extras())
         check_finished(files)
         facts = _facts(read_tags(self.output))
-        return Prediction(self.output, files=files, pixels=region.area, skipped=True, **facts)
+        targets: list[Layer | Path] = [*self._layers(), *self._extras()]
+        near = dict.fromkeys(path for target in targets for path in beside(target) if path.exists())
+        return Prediction(
+            self.output,
+            files=files,
+            pixels=region.area,
+            skipped=True,
+            sidecars=tuple(near),
+            **facts,
+        )
 
     def _further(self, outputs: Outputs, matched: Matched, engine: Engine) -> None:
         """Polygons and preview, from the finished class raster."""
@@ -251,6 +299,7 @@ class Run:
             "aoi": None if aoi is None else _aoi_identity(aoi),
             "outputs": {layer.name: layer.dtype for layer in self._layers()},
             **({"stored_values": True} if options.stored_values else {}),
+            **({"sparse": True} if options.sparse else {}),
             **({"tta": options.tta} if options.tta != "none" else {}),
         }
 
@@ -269,9 +318,9 @@ class Run:
         }
 
 
-def _with_warnings(made: Prediction, matched: Matched) -> Prediction:
-    """The facts of a run with what is to be known of its raster."""
-    return replace(made, scaling=matched.scaling, warnings=matched.warnings, limitations=matched.limitations)
+def _relative(parts: Sequence[Rect] | None, region: Rect) -> list[Rect] | None:
+    """Parts of a region, counted from there."""
+    return None if parts is None else [part.relative_to(region) for part in parts]
 
 
 def _plan_tags(made: Prediction) -> dict[str, str]:
@@ -339,4 +388,5 @@ def _command(sources: list[str], model: NamedModel, options: Options, precision:
             text = "x".join(map(str, value)) if isinstance(value, tuple) and name == "window" else text
             words.append(f"--{name} {text}")
     words += ["--stored-values"] if options.stored_values else []
+    words += ["--sparse"] if options.sparse else []
     return " ".join(words)

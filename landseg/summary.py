@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.comparison import Naming, Pair
 from landseg.distance import Distance, row_spacings
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
+from landseg.geo.address import file_names
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixelareas import PixelAreas
 from landseg.metrics import figures
@@ -20,6 +22,7 @@ from landseg.metrics.area import AreaEstimate, area_shares
 from landseg.metrics.blocks import intervals
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
+from landseg.options import area_text, refuse_unknown
 from landseg.pairing import scene_names
 from landseg.tally import Tally
 
@@ -59,6 +62,45 @@ class EvaluateOptions:
     samples: int = 1000
     seed: int = 0
     workers: int = 2
+
+    def with_options(self, given: Mapping[str, Any]) -> EvaluateOptions:
+        """Return these options with some, by the command's names for them, in place of theirs.
+
+        Texts and numbers are taken as on the command line: "3px", "2m" or "none" for a distance, four numbers for an
+        area, one ignored value or several.
+
+        Raises:
+            LandsegError: an unknown name, or a distance that means nothing.
+        """
+        refuse_unknown(given, OPTIONS, of="an evaluation")
+        values = {_FIELDS.get(name, name): _VALUES.get(name, _same)(value) for name, value in given.items()}
+        naming = {name: values.pop(name) for name in _NAMING if name in values}
+        return replace(self, naming=replace(self.naming, **naming), **values)
+
+
+_FIELDS = {"buffer": "buffer_m"}  # that are called otherwise on the command line
+_NAMING = tuple(one.name for one in fields(Naming))
+OPTIONS = tuple(sorted({"buffer", *_NAMING, *(one.name for one in fields(EvaluateOptions))} - {"buffer_m", "naming"}))
+"""Names that `EvaluateOptions.with_options` takes."""
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _distance(value: Any) -> Distance | None:
+    return None if value is None or value == "none" else Distance.of(value)
+
+
+_VALUES: dict[str, Callable[[Any], Any]] = {
+    "boundary": _distance,
+    "tolerance": _distance,
+    "block": _distance,
+    "ignore": lambda value: (value,) if isinstance(value, int) else tuple(value or ()),
+    "classes": lambda value: None if value is None else Path(value),
+    "aoi": lambda value: None if value is None else str(area_text(value)),
+    "probs": lambda value: None if value is None else file_names(value),
+}
 
 
 def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, names: tuple[str, str]) -> Evaluation:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import PlanError, RasterError
+from landseg.geo.address import file_names
 from landseg.geo.grid import Rect
 from landseg.inputs import Matched, match, tell
 from landseg.models.named import named_model
@@ -115,7 +116,7 @@ def verify(
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
         **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
-            memory, stack, tta.
+            threads, memory, stack, tta.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
@@ -123,7 +124,7 @@ def verify(
     wanted = Options.of(**{"precision": "fp32", **options})
     named = named_model(model)
     with match(
-        sources,
+        file_names(sources),
         named.card,
         bands=wanted.bands,
         resolution_m=wanted.resolution,
@@ -134,7 +135,13 @@ def verify(
         from landseg.engine import Engine, refuse_too_large
 
         tell(matched)
-        engine = Engine(named.load(), device=wanted.device, precision=wanted.precision, tta=wanted.tta)
+        engine = Engine(
+            named.load(),
+            device=wanted.device,
+            precision=wanted.precision,
+            tta=wanted.tta,
+            threads=wanted.threads,
+        )
         shape = matched.network.grid.shape
         window = _window(engine, wanted)
         length = _lengths(window, engine, size)
@@ -169,7 +176,7 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
 
     pixels, valid = matched.network.read(crop)
     if not valid.any():
-        raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size")
+        raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size or name a part")
     place = Placement.same(crop.shape)
     cropped = Matched(matched.source, matched.network, place)
     region = Rect(0, 0, *crop.shape)

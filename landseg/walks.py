@@ -27,7 +27,7 @@ from landseg.rowwalk import RowWalk, against_rows, plan_rows
 from landseg.tiling.onepass import Encode
 from landseg.tiling.place import Cuts
 from landseg.tiling.plan import Tiling
-from landseg.tiling.progress import Progress
+from landseg.tiling.progress import Progress, Shown
 from landseg.tiling.sampling import Disagreement, Sample, disagreement
 from landseg.tiling.stitch import Piece
 from landseg.tiling.stream import stream
@@ -59,7 +59,7 @@ class Walk(Protocol):
         """The facts after the run, with the disagreement where exactness is not promised."""
         ...
 
-    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
+    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
         """Fill the outputs, from where an earlier run stopped."""
         ...
 
@@ -87,6 +87,12 @@ def choose_walk(engine: Engine, matched: Matched, options: Options, region: Rect
 
 def walk_again(engine: Engine, matched: Matched, options: Options, region: Rect, note: dict[str, Any]) -> Walk:
     """The walk that `note` describes, whatever memory is free now."""
+    if options.threads not in (None, note["threads"]):
+        _log.info(
+            "the run was started with %d threads and ends with the same bytes on as many: --threads %d is left aside",
+            note["threads"],
+            options.threads,
+        )
     engine.runner.threads = note["threads"]  # sums of floats depend on how they are shared out
     if note["engine"] == "windows":
         tiling = engine.replan(matched, region, note, options)
@@ -115,6 +121,7 @@ class WindowWalk:
     region: Rect
     tiling: Tiling
     sample: Sample | None
+    mapped: Rect | None = None  # what the outputs hold, where that is more than the region
 
     def planned(self, output: Path, disk: int) -> Prediction:
         made = planned(self.tiling, self.region, self.engine.runner, output, disk)
@@ -154,14 +161,14 @@ class WindowWalk:
         if noted is None:
             self.engine.runner.keep_memory(False)  # the windows that are compared with may be larger than the plan's
             with open_source(outputs.layer_reader("classes")) as source:
-                written = _Written(self.engine, self.matched, self.region, source)
+                written = _Written(self.engine, self.matched, self.region, source, self.mapped or self.region)
                 noted = disagreement(written, self.tiling.windows, self.sample).to_json()
             outputs.note("disagreement", noted)
         found = Disagreement.from_json(noted)
         _log.info("disagreement: %s", found.sentence)
         return replace(made, **found.facts)
 
-    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode) -> None:
+    def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
         engine, matched, tiling, region = self.engine, self.matched, self.tiling, self.region
         if tiling.mode == "blend":
             _log.info("%s", tiling.reason)
@@ -171,7 +178,7 @@ class WindowWalk:
         steps = (step for step in stitcher.steps(outputs.done) if step.kept)
         left = sum(piece.target.area for step in steps for piece in step.pieces)
         before = 0 if tiling.mode == "blend" else region.area - left
-        with Progress(region.area, done=before, quiet=self.options.quiet) as progress:
+        with shown(region.area, done=before) as progress:
             job = engine.job(matched, stitcher, options=self.options, batch=tiling.batch, aoi=aoi, encode=encode)
             job = replace(job, origin=(region.top, region.left), progress=progress.add)
             stream(job, outputs, done=outputs.done)
@@ -185,13 +192,14 @@ class _Written:
     matched: Matched
     region: Rect
     source: Source
+    mapped: Rect
 
     def valid(self, rect: Rect) -> NDArray[np.bool_]:
         """Return where the map holds data, of these pixels of the network's grid."""
         target = self._target(rect)
         if target is None:
             return np.zeros((0, 0), np.bool_)
-        return self.source.read(target.relative_to(self.region))[1]
+        return self.source.read(target.relative_to(self.mapped))[1]
 
     def changed(self, window: Window) -> NDArray[np.bool_]:
         """Return where the class is another than what the window gives under its core."""
@@ -201,7 +209,7 @@ class _Written:
         indices = self.engine.classes_of(self.matched, Piece(window, target))
         if indices is None:
             return np.zeros(target.shape, np.bool_)
-        values = self.source.read(target.relative_to(self.region))[0][0]
+        values = self.source.read(target.relative_to(self.mapped))[0][0]
         differs: NDArray[np.bool_] = values != self.engine.model.card.classes.to_values(indices)
         return differs
 

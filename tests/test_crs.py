@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from test_predict import MODEL, noise
 from typer.testing import CliRunner
 
 import landseg
-import landseg.predict
 from landseg.classes import ClassMap
 from landseg.cli.main import app
 from landseg.errors import GridError, TrainingError
@@ -96,7 +96,7 @@ def refused(*arguments: object, words: str = NO_WAY) -> None:
 def test_what_needs_a_way_is_refused_in_a_sentence(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landseg.predict, "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr(import_module("landseg.predict"), "named_model", lambda _: NamedModel(MODEL))
     f, out = files, tmp_path / "out"
     out.mkdir()
     table = ("--classes", f["classes"])
@@ -107,7 +107,7 @@ def test_what_needs_a_way_is_refused_in_a_sentence(
     refused("evaluate", f["map_utm"], f["map"], *table)
     refused("evaluate", f["map"], f["roofs"], *table, "--class-field", "kind")
     refused("evaluate", f["map"], f["map"], *table, "--aoi", f["roofs"])
-    refused("compare", f["map_utm"], f["map"], f["map"], *table)
+    refused("compare", f["map"], f["map"], f["map_utm"], *table)
     refused("rasterize", f["roofs"], out / "b.tif", "--like", f["map"])
     predict = ("predict", f["scene"], "--device", "cpu", "--precision", "fp32", "-o", out / "c.tif")
     refused(*predict, "--aoi", f["roofs"])
@@ -120,7 +120,7 @@ def test_what_needs_a_way_is_refused_in_a_sentence(
 
 
 def test_what_needs_no_way_works(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landseg.predict, "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr(import_module("landseg.predict"), "named_model", lambda _: NamedModel(MODEL))
     f, table = files, ("--classes", files["classes"])
     cells = int((classes() == 1).sum())
     code, said, err = run("export", f["map"], tmp_path / "a.gpkg", "--json")

@@ -1,9 +1,11 @@
 """Progress: lines in a log file, up to the last."""
 
 import io
+import logging
 
 import pytest
 
+from landseg.tiling import progress as module
 from landseg.tiling.progress import Progress
 
 
@@ -25,3 +27,38 @@ def test_what_was_done_before_or_is_quiet_says_nothing() -> None:
     with Progress(100, stream=log, quiet=True) as progress:
         progress.add(100)
     assert not log.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_one_raster_of_several_leaves_its_line_to_the_batch() -> None:
+    screen, log = Terminal(), io.StringIO()
+    for stream in (screen, log):
+        with Progress(100, stream=stream, name="2/9 b.tif") as progress:
+            progress.add(100)
+    shown = screen.getvalue()
+    assert shown.startswith("\r2/9 b.tif  100.0 %") and shown.endswith("\r\033[K")  # removed
+    assert not log.getvalue()
+
+
+def test_a_slow_raster_of_several_is_heard_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    log = io.StringIO()
+    with Progress(100, stream=log, name="2/9 b.tif") as progress:
+        for _ in range(10):
+            now[0] += 6
+            progress.add(10)
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 5 and all(line.startswith("2/9 b.tif  ") for line in lines)  # each 12 s
+
+
+def test_tenths_are_logged_whatever_is_shown(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "landseg.progress")
+    with Progress(100, quiet=True) as progress:
+        for _ in range(100):
+            progress.add(1)
+    assert len(caplog.messages) == 10 and caplog.messages[-1].startswith("100.0 %")

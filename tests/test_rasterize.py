@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,7 +20,6 @@ from rasterio.features import shapes
 from shapely.geometry import box
 from test_cli_predict import run
 
-import landseg.rasterize
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
 from landseg.geo.grid import Grid, Rect
@@ -133,7 +133,7 @@ def test_strips_of_a_run(quick_disk: None, tmp_path: Path) -> None:
     _write_like(tmp_path / "like.tif", grid)
     made = []
     for pixels in (1, 24 * 5, 1 << 22):
-        with mock.patch.object(landseg.rasterize, "STRIP_PIXELS", pixels):
+        with mock.patch.object(import_module("landseg.rasterize"), "STRIP_PIXELS", pixels):
             options = RasterizeOptions(like=tmp_path / "like.tif", class_field="kind", quiet=True, overwrite=True)
             summary = rasterize(tmp_path / "ties.gpkg", tmp_path / "out.tif", options)
         made.append(read(tmp_path / "out.tif"))
@@ -191,10 +191,54 @@ def test_grid_of_ones_own(tmp_path: Path) -> None:
     bounds = (499_999, 5_399_998, 500_004, 5_400_001)
     options = RasterizeOptions(resolution=(0.5, 0.5), bounds=bounds, quiet=True, overwrite=True)
     assert rasterize(path, tmp_path / "o.tif", options).classes["p"]["pixels"] == 8
-    degrees = RasterizeOptions(resolution=(1e-5, 1e-5), crs="EPSG:4326", quiet=True, overwrite=True)
+    degrees = RasterizeOptions(resolution=(1e-5, 1e-5), crs="EPSG:4326", crs_units=True, quiet=True, overwrite=True)
     found = rasterize(path, tmp_path / "o.tif", degrees)
     area = found.classes["p"]["pixels"] * 1e-10 * 111_200 * 111_320 * np.cos(np.radians(48.75))
     assert area == pytest.approx(2, rel=0.7) and found.width <= 4
+
+
+METRES = {  # a CRS, and the pixel's edges in its units
+    "EPSG:4326": None,
+    "EPSG:3857": None,
+    "EPSG:32633": (10.0, 10.0),
+    "EPSG:32632": (10.0, 10.0),  # beside its zone: still exactly 10
+    "EPSG:32633+foot": (10 / 0.3048, 10 / 0.3048),
+}
+
+
+def system(name: str) -> str:
+    """A CRS by its code, or the same in feet."""
+    return "+proj=utm +zone=33 +datum=WGS84 +units=ft +no_defs" if name.endswith("foot") else name
+
+
+def assert_ten_metres(folder: Path, name: str) -> tuple[str, ...]:
+    path = write_polygons(folder / "p.gpkg", boxes((0, 0, 2000, 4000)))  # a kilometre by two
+    options = RasterizeOptions(resolution=(10, 10), crs=system(name), quiet=True, overwrite=True)
+    summary = rasterize(path, folder / "o.tif", options)
+    file = RasterFile(folder / "o.tif")
+    grid = file.info.grid
+    file.close()
+    assert 98 <= grid.width <= 120 and 198 <= grid.height <= 215
+    assert grid.pixel_size_m == pytest.approx((10, 10), rel=5e-3)
+    if (edges := METRES[name]) is not None:
+        assert (grid.transform.a, -grid.transform.e) == pytest.approx(edges, rel=1e-9)
+    return summary.notes
+
+
+@pytest.mark.parametrize("name", METRES)
+def test_resolution_is_in_metres_whatever_the_unit(name: str, tmp_path: Path) -> None:
+    notes = assert_ten_metres(tmp_path, name)
+    if "3263" in name and "foot" not in name:
+        assert notes == ()
+    else:
+        assert notes[0].startswith("10 m are ") and ("--crs EPSG:32633" in notes[0]) == (name == "EPSG:4326")
+
+
+def test_twin_units_of_the_crs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_module("landseg.rasterize"), "in_units", lambda metres, crs, middle: (metres, None))
+    for name in ("EPSG:4326", "EPSG:3857", "EPSG:32633+foot"):
+        with pytest.raises(AssertionError):
+            assert_ten_metres(tmp_path, name)
 
 
 REFUSED: dict[str, tuple[RasterizeOptions, type[LandsegError], str]] = {
@@ -204,6 +248,8 @@ REFUSED: dict[str, tuple[RasterizeOptions, type[LandsegError], str]] = {
     "bounds": (RasterizeOptions(resolution=(1, 1), bounds=(2, 0, 1, 1)), GridError, "growing order"),
     "elsewhere": (RasterizeOptions(resolution=(1, 1), bounds=(0, 0, 9, 9)), GridError, "no polygon"),
     "CRS": (RasterizeOptions(resolution=(1, 1), crs="EPSG:1"), GridError, "EPSG:32632"),
+    "degrees": (RasterizeOptions(resolution=(1e-4, 1e-4), crs="EPSG:4326"), GridError, "or write --resolution 9."),
+    "too fine": (RasterizeOptions(resolution=(1e-10, 1e-10)), GridError, "more than a file can hold"),
     "column": (RasterizeOptions(resolution=(1, 1), class_field="kind"), VectorError, "kind"),
     "halves": (RasterizeOptions(resolution=(1, 1), class_field="half"), ClassError, "whole numbers"),
     "holes": (RasterizeOptions(resolution=(1, 1), class_field="gap"), ClassError, "1 polygons have nothing"),

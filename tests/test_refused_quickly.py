@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
+
+from tests.conftest import HALF_METRE
 
 PROGRAM = textwrap.dedent("""
     import json, sys
@@ -36,6 +39,8 @@ def tried(commands: list[list[str]], folder: Path) -> list[tuple[int, str, list[
 def folder(tmp_path: Path, write_raster: Any) -> Path:
     write_raster(np.full((3, 40, 50), 90, np.uint8), "scene.tif")
     write_raster(np.full((2, 40, 50), 90, np.uint8), "two.tif")
+    far = HALF_METRE @ Affine.translation(4000, 3000)
+    write_raster(np.full((3, 40, 50), 90, np.uint8), "far.tif", transform=far)
     for name in ("there.tif", "scene_labels.tif"):
         write_raster(np.full((40, 50), 1, np.uint8), name)
     (tmp_path / "bad.safetensors").write_bytes(b"nothing")
@@ -50,6 +55,9 @@ REFUSED: dict[str, str] = {
     "predict scene.tif -o there.tif": "there.tif exists",
     "predict scene.tif -o scene.tif --overwrite": "scene.tif",
     "predict scene.tif -o nowhere/o.tif": "nowhere",
+    "predict scene.tif -o map": "write map.tif for one map",
+    "predict scene.tif -o o.tif --log scene.tif": "is an input or output of this run",
+    "predict scene.tif far.tif -o o.tif": "--sparse",
     "predict scene.tif -o o.tif --polygons x.abc": "x.abc",
     "predict scene.tif -o o.tif --model missing.safetensors": "no model 'missing.safetensors'",
     "predict scene.tif -o o.tif --model bad.safetensors": "bad.safetensors",

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 
 from landseg.geo.address import is_remote
+from landseg.geo.extents import Extents, within
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.positions import mover
 from landseg.geo.vrt import Box, Member, Virtual, Warp, is_virtual
@@ -26,6 +27,7 @@ Positions = NDArray[np.int64]
 _MOST_CELLS = 1 << 22  # of the mesh in which rectangles are counted, to see whether they leave gaps
 _STRIP = 1 << 22  # pixels that are read at a time to see which of them are taken
 _TOUCHED = 1e-3  # of a pixel that a member has to cover for GDAL to fill it
+_FAR = 1 << 40  # pixels: further away than any raster reaches
 _PART = 64  # rows and columns of scattered positions that are looked up in another presence at a time
 _PLAIN = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bil", ".bsq", ".asc", ".ecw", ".sid", ".webp")
 
@@ -39,6 +41,10 @@ class Presence(ABC):
 
         Both ascend; they may leave out any.
         """
+
+    def extents(self) -> Extents | None:
+        """Return rectangles outside of which there is nothing, by a look at none of the members; None: unknown."""
+        return None
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,9 @@ class Members(Presence):
             elif not found[ys, xs].all():
                 found[ys, xs] |= self._inner(number, placed.inner, rows[ys], columns[xs])
         return found
+
+    def extents(self) -> Extents:
+        return within(self._boxes, Rect(0, 0, self._size[1], self._size[0]))
 
     def full(self) -> bool:
         """Return whether the members are known to leave no gap, without a look at any of them."""
@@ -222,6 +231,9 @@ class Taken(Presence):
             found[part] = strip[np.ix_(rows[part] - top, columns - left)]
         return found if self._places is None else found & self._places.at(rows, columns)
 
+    def extents(self) -> Extents | None:
+        return None if self._places is None else self._places.extents()
+
 
 class Footprints(Presence):
     """Where polygons lie: a pixel is covered when its centre is inside one, or on its edge.
@@ -234,6 +246,11 @@ class Footprints(Presence):
         self._polygons = polygons
         self._bounds = shapely.bounds(polygons).reshape(-1, 4)
         self._boxes = shapely.equals(polygons, shapely.envelope(polygons))
+
+    def extents(self) -> Extents:
+        left, top, right, bottom = self._bounds.T
+        edges = np.floor(top), np.floor(left), np.ceil(bottom), np.ceil(right)
+        return np.stack(edges, axis=1).clip(-_FAR, _FAR).astype(np.int64)
 
     def at(self, rows: Positions, columns: Positions) -> Bools:
         found = np.zeros((len(rows), len(columns)), np.bool_)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.crs import as_pyproj
+from landseg.geo.extents import Extents, extents_of
 from landseg.geo.globe import turns_of
 from landseg.geo.grid import SAME_PIXEL, Grid, Rect, crs_text
 from landseg.geo.positions import beside, mover, needed_for, outline_on, pixel_ratio, turn_of
@@ -78,6 +79,15 @@ class MosaicSource(Source):
     @property
     def indexed(self) -> str | None:
         return self._indexed
+
+    def extents(self) -> Extents:
+        """Return where the members lie, and of those that are mosaics themselves, where theirs do."""
+        found = [extents_of([])]
+        for member in self._members:
+            own = member.source.extents()
+            top, left = member.rect.top, member.rect.left
+            found.append(extents_of([member.rect]) if own is None else own + np.array([top, left, top, left]))
+        return np.concatenate(found)
 
     def close(self) -> None:
         for member in self._members:

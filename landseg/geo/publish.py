@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landseg.disk import RECORD, disk_errors, sync_file, work_folder
 from landseg.errors import OutputError
-from landseg.geo.cog import check_cog, vrt_text, write_cog
-from landseg.geo.grid import Grid
+from landseg.geo.cog import check_cog, parts_text, raw_text, vrt_text, write_cog
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sidecars import aux_path, aux_text, qml_path, qml_text
 from landseg.replacement import Move
@@ -19,22 +19,31 @@ def raw_path(layer: Layer) -> Path:
     return work_folder(layer.path) / "pixels.raw"
 
 
-def write_vrt(layer: Layer, grid: Grid, tags: Mapping[str, str]) -> Path:
-    """A raster file that shows the raw pixels of a layer, as written so far, on their grid."""
+def write_vrt(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequence[Rect] | None = None) -> Path:
+    """A raster file that shows the raw pixels of a layer, as written so far, on their grid.
+
+    Of a raster that is filled in `parts` alone it shows no data elsewhere, and reads nothing there.
+    """
     path = work_folder(layer.path) / "pixels.vrt"
+    raw = raw_path(layer).name
     with disk_errors(path):
-        path.write_text(vrt_text(layer, grid, raw_path(layer).name, tags), encoding="utf-8")
+        if parts is None:
+            path.write_text(vrt_text(layer, grid, raw, tags), encoding="utf-8")
+        else:
+            plain = path.with_name("raw.vrt")
+            plain.write_text(raw_text(layer, grid, raw), encoding="utf-8")
+            path.write_text(parts_text(layer, grid, plain.name, tags, parts), encoding="utf-8")
     return path
 
 
-def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str]) -> list[Move]:
+def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequence[Rect] | None = None) -> list[Move]:
     """Builds a layer's COG and sidecars, durable and checked; the renames to do, the raster's last.
 
     Raises:
         OutputError: the disk is full, or what was written does not read back.
     """
     cog = work_folder(layer.path) / layer.path.name
-    write_cog(write_vrt(layer, grid, tags), cog, layer, grid)
+    write_cog(write_vrt(layer, grid, tags, parts), cog, layer, grid, sparse=parts is not None)
     check_cog(cog, layer, grid)
     sync_file(cog)
     aux_path(cog).unlink(missing_ok=True)  # GDAL's own: ours says more

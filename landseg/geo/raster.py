@@ -26,6 +26,7 @@ from rasterio.windows import Window
 
 from landseg.errors import BandError, GridError, LandsegError, RasterError
 from landseg.geo.address import composed, gdal_path, is_remote, label, siblings
+from landseg.geo.extents import Extents, within
 from landseg.geo.failures import open_failure, read_failure, reason
 from landseg.geo.gaps import Footprints, Opened, Presence, presences
 from landseg.geo.grid import ControlPoint, Grid, Rect
@@ -195,6 +196,13 @@ class RasterFile:
         for presence in dict.fromkeys(gappy):
             found &= presence.at(rows, columns) if presence is not None else True
         return found
+
+    def extents(self, bands: Sequence[int]) -> Extents | None:
+        """Return rectangles outside of which no member of a mosaic lies in the 1-based `bands`; None: not known."""
+        found = {self.presence[band - 1] if self.presence else None for band in bands}
+        places = [None if presence is None else presence.extents() for presence in found]
+        known = [place for place in places if place is not None]
+        return within(np.concatenate(known), self.info.grid.rect) if len(known) == len(places) else None
 
     def read_reduced(
         self, bands: Sequence[int], rect: Rect, shape: tuple[int, int], *, resampling: str

@@ -57,6 +57,7 @@ class Outputs:
         journal: Journal,
         *,
         can_resume: bool,
+        parts: Sequence[Rect] | None = None,
     ) -> None:
         """For :meth:`begin` only."""
         self.layers = layers
@@ -64,6 +65,7 @@ class Outputs:
         self._extras = dict(extras)
         self._journal = journal
         self._can_resume = can_resume
+        self._parts = None if parts is None else tuple(parts)
         self._raw: dict[str, RawRaster] = {}
         self._pending: Counter[str] = Counter()
         self._areas = None if (main := layers[0]).classes is None else WrittenAreas(grid, main.classes.nodata)
@@ -81,14 +83,16 @@ class Outputs:
         overwrite: bool = False,
         extras: Sequence[Path] | Mapping[Path, Sequence[Path]] = (),
         inputs: Sequence[Path] = (),
+        parts: Sequence[Rect] | None = None,
     ) -> Outputs:
         """Starts a run, or with ``resume`` continues the one whose work lies beside the first layer's path.
 
         ``signature`` is what must be equal for a resume to yield the same bytes (source, model, options);
         ``tags`` go into every raster as ``LANDSEG_*``, on a resume those of the run's first start. ``extras``
         are further files of the run, or such files with what may lie beside an older one and goes with it; ``inputs``
-        are files that must not be written. What is abandoned is kept only where the command ``can_resume``. With
-        ``overwrite`` what an earlier run left unfinished of these files is put in place first.
+        are files that must not be written. Where only ``parts`` of the grid will be written, no two of which share a
+        pixel, the rest is no data and takes no space. What is abandoned is kept only where the command
+        ``can_resume``. With ``overwrite`` what an earlier run left unfinished of these files is put in place first.
 
         Raises:
             OutputError: a target exists, is of an unfinished replacement, equals an input, has no folder or a wrong
@@ -109,7 +113,7 @@ class Outputs:
             settle(targets, overwrite=overwrite)
         journal = _open_journal(targets[0])
         try:
-            outputs = cls(layers, grid, extras, journal, can_resume=can_resume)
+            outputs = cls(layers, grid, extras, journal, can_resume=can_resume, parts=parts)
             continued = resume and journal.header is not None
             if continued:
                 outputs._check_same_run(header)
@@ -175,7 +179,7 @@ class Outputs:
     ) -> None:
         """Puts ``pixels (h, w)`` or ``(C, h, w)`` at ``rect`` of a layer; None and ~valid become nodata.
 
-        Every pixel of every layer is to be written exactly once a committed step. From one thread.
+        Every pixel of every layer, or of its parts, is to be written exactly once a committed step. From one thread.
 
         Raises:
             OutputError: the disk is full; what was committed stays for a resume.
@@ -211,7 +215,7 @@ class Outputs:
     def layer_reader(self, name: str) -> Path:
         """A raster file that shows a layer as written so far, for polygons and previews before the end."""
         layer = next(layer for layer in self.layers if layer.name == name)
-        return write_vrt(layer, self.grid, {})
+        return write_vrt(layer, self.grid, {}, self._parts)
 
     def extra(self, path: Path) -> Path:
         """Where to write the further file ``path`` (of ``extras``) until :meth:`finish` puts it in place.
@@ -224,16 +228,19 @@ class Outputs:
             empty_folder(folder)
         return folder / path.name
 
-    def finish(self, tags: Mapping[str, str] | None = None) -> None:
+    def finish(self, tags: Mapping[str, str] | None = None) -> list[Path]:
         """Writes the COGs and their sidecars, makes them durable and puts everything in place.
 
-        ``tags`` are added to those given at the start; they too must be the same when a run is resumed.
+        Returns every file that was put in place. ``tags`` are added to those given at the start; they too must be the
+        same when a run is resumed.
 
         Raises:
             OutputError: pixels are missing, or the disk is full; the work stays for a resume.
         """
-        publish(self.built(tags), resume=self._can_resume)
+        parts = self.built(tags)
+        publish(parts, resume=self._can_resume)
         self.published()
+        return [target for part in parts for _, target in part.moves]
 
     def built(self, tags: Mapping[str, str] | None = None) -> list[Part]:
         """Return the finished files, durable in their work folders, for one `publish` with those of others.
@@ -251,7 +258,7 @@ class Outputs:
         parts = [Part(extra, tuple(build_extra(extra)), tuple(stale)) for extra, stale in self._extras.items()]
         brought = {target for part in parts for _, target in part.moves}
         for layer in (*self.layers[1:], self.layers[0]):
-            moves = [move for move in build_layer(layer, self.grid, every) if move[1] not in brought]
+            moves = [move for move in build_layer(layer, self.grid, every, self._parts) if move[1] not in brought]
             parts.append(Part(layer.path, tuple(moves), (*beside(layer), *class_style(layer))))
         return parts
 
@@ -321,7 +328,7 @@ class Outputs:
             raise
 
     def _make_files(self, targets: Sequence[Path]) -> None:
-        check_space(self.layers, self.grid, [raw_path(layer) for layer in self.layers])
+        check_space(self.layers, self.grid, [raw_path(layer) for layer in self.layers], parts=self._parts)
         for target in targets:
             with disk_errors(target):
                 work_folder(target).mkdir(exist_ok=True)
@@ -342,9 +349,10 @@ class Outputs:
         written = Counter(self._pending)
         for record in self._journal.records:
             written.update(record.get("pixels", {}))
+        wanted = self.grid.rect.area if self._parts is None else sum(part.area for part in self._parts)
         for layer in self.layers:
-            if written[layer.name] != self.grid.rect.area:
-                share = f"{written[layer.name]} of {self.grid.rect.area} pixels"
+            if written[layer.name] != wanted:
+                share = f"{written[layer.name]} of {wanted} pixels"
                 raise OutputError(f"{layer.path} has only {share}; finish its run with --resume")
 
     def _close(self) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.bands import BandTable, band_table
+from landseg.geo.extents import Extents
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.opacity import remark
 from landseg.geo.raster import RasterFile
@@ -91,6 +92,10 @@ class Source(ABC):
     def may_lack_data(self) -> bool:
         """Whether a pixel may be invalid; False where the raster has no way to say so."""
         return True
+
+    def extents(self) -> Extents | None:
+        """Return rectangles outside of which there is no data, as between members of a mosaic; None: unknown."""
+        return None
 
     def default_rgb(self) -> tuple[int, int, int] | None:
         """The 1-based bands of the whole raster that show true colour; None where it has fewer than three."""
@@ -193,6 +198,9 @@ class FileSource(Source):
         floats = np.dtype(self.dtype).kind == "f"
         declared = any(value is not None for value in self.bands.nodata)
         return floats or declared or bool(self._alpha) or self.file.info.masked != "none" or self.file.info.gaps
+
+    def extents(self) -> Extents | None:
+        return self.file.extents(self.bands.numbers)
 
     def _read(self, rect: Rect) -> Pixels:
         pixels, valid = self.read_masked(rect)

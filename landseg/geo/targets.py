@@ -12,7 +12,7 @@ from typing import Any
 from landseg.disk import disk_errors, empty_folder, work_folder
 from landseg.errors import LandsegError, OutputError
 from landseg.geo.address import composed
-from landseg.geo.grid import Grid
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import beside
@@ -20,14 +20,18 @@ from landseg.outputs import check_local
 from landseg.replacement import settle
 
 _SUFFIXES = (".tif", ".tiff")
+_PAGE = 4096  # bytes that a disk holds at least
 
 
-def disk_bytes(layers: Sequence[Layer], grid: Grid) -> int:
+def disk_bytes(layers: Sequence[Layer], grid: Grid, parts: Sequence[Rect] | None = None) -> int:
     """Bytes of disk that a run takes at its peak, at most: raw pixels, and beside them the finished COGs.
 
-    A COG with its overviews takes up to 1.4 times the raw pixels when nothing compresses; class rasters do.
+    A COG with its overviews takes up to 1.4 times the raw pixels when nothing compresses; class rasters do. Where
+    only ``parts`` are filled, a row of one takes whole pages of the disk, and each block an entry of the COG's index.
     """
     area = grid.width * grid.height
+    if parts is not None:
+        area = sum(part.height * min(grid.width, part.width + 2 * _PAGE) for part in parts) + area // 4096
     return sum(math.ceil(area * layer.pixel_bytes * (1.5 if layer.classes else 2.4)) for layer in layers)
 
 
@@ -56,7 +60,7 @@ def check_targets(
             raise OutputError(f"{file} is an input of this run: choose another output")
     for layer in layers:
         if layer.path.suffix.lower() not in _SUFFIXES:
-            raise OutputError(f"{layer.path} will be a GeoTIFF: let its name end in .tif")
+            raise OutputError(f"{layer.path} will be a GeoTIFF: write {layer.path.with_suffix('.tif')}")
 
 
 def check_absent(layers: Sequence[Layer], extras: Sequence[Path]) -> None:
@@ -84,7 +88,9 @@ def check_finished(targets: Sequence[Path]) -> None:
             )
 
 
-def check_space(layers: Sequence[Layer], grid: Grid, raw_paths: Sequence[Path]) -> None:
+def check_space(
+    layers: Sequence[Layer], grid: Grid, raw_paths: Sequence[Path], *, parts: Sequence[Rect] | None = None
+) -> None:
     """Refuses a run that cannot fit on its disks; what its raw files already hold is not needed twice.
 
     Raises:
@@ -96,7 +102,7 @@ def check_space(layers: Sequence[Layer], grid: Grid, raw_paths: Sequence[Path]) 
         with disk_errors(layer.path):
             device = os.stat(layer.path.parent).st_dev
         held = raw.stat().st_blocks * 512 if raw.exists() else 0
-        needs[device] = needs.get(device, 0) + max(0, disk_bytes([layer], grid) - held)
+        needs[device] = needs.get(device, 0) + max(0, disk_bytes([layer], grid, parts) - held)
         folders.setdefault(device, layer.path.parent)
     for device, need in needs.items():
         free = shutil.disk_usage(folders[device]).free

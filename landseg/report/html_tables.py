@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html import escape
 
 import numpy as np
@@ -47,7 +47,12 @@ def headline(evaluation: Evaluation) -> str:
 
 def notes(evaluation: Evaluation) -> str:
     """What the reader has to know about the comparison."""
-    items = "".join(f"<li>{escape(note)}</li>" for note in evaluation.notes)
+    return note_list(evaluation.notes)
+
+
+def note_list(sentences: Iterable[str]) -> str:
+    """Return sentences as a list under a head of their own; nothing where there is none."""
+    items = "".join(f"<li>{escape(note)}</li>" for note in sentences)
     return f'<h3>How it was compared</h3><ul class="notes">{items}</ul>' if items else ""
 
 

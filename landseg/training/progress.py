@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import sys
 import time
@@ -9,6 +10,7 @@ from typing import TextIO
 
 from landseg.tiling.progress import duration
 
+_log = logging.getLogger("landseg.progress")  # the same lines at level DEBUG, whatever is shown
 _REDRAW_S = 0.2  # on a terminal
 _SHARE = 0.05  # elsewhere: a line for each twentieth of the budget
 _MEMORY = 0.95  # of the loss that is shown: about the last twenty steps
@@ -29,7 +31,7 @@ class TrainingProgress:
     def __init__(
         self, steps: int | None, *, done: float = 0.0, stream: TextIO | None = None, quiet: bool = False
     ) -> None:
-        self._steps, self._shown_share = steps, done
+        self._steps, self._shown_share, self._logged_share = steps, done, done
         self._stream = stream or sys.stderr
         self._quiet, self._live = quiet, not quiet and self._stream.isatty()
         self._shown_at, self._drawn = 0.0, False
@@ -38,6 +40,9 @@ class TrainingProgress:
     def step(self, step: int, *, seconds: float, done: float, loss: float, pixels: float) -> None:
         """Take in one step, ``seconds`` and ``pixels`` from the start of the run."""
         self._loss = loss if math.isnan(self._loss) else _MEMORY * self._loss + (1 - _MEMORY) * loss
+        if done - self._logged_share >= _SHARE or done >= 1 > self._logged_share:
+            self._logged_share = done
+            _log.debug("%s", self.line(step, seconds, done, pixels))
         if self._quiet:
             return
         now = time.monotonic()
@@ -55,9 +60,10 @@ class TrainingProgress:
             steps: of the whole run, as far as one can tell.
             seconds: that one takes.
         """
+        text = f"about {steps} steps fit into the time budget ({seconds:.2g} s a step)"
+        _log.debug("%s", text)
         if not self._quiet:
             self.close()
-            text = f"about {steps} steps fit into the time budget ({seconds:.2g} s a step)"
             print(text, file=self._stream, flush=True)
 
     def validated(self, mean_iou: float) -> None:

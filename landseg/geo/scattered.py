@@ -1,0 +1,49 @@
+"""Mosaics of rasters that lie far apart: nearly all of such a mosaic would be empty."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from landseg.errors import GridError
+from landseg.geo.extents import covered_pixels, within
+from landseg.geo.grid import Rect
+from landseg.geo.source import Source
+
+LITTLE = 0.1  # of a mosaic that its members cover, below which it was hardly meant
+
+
+def refuse_scattered(source: Source, region: Rect, output: Path) -> None:
+    """Refuse to map a region of which the members of a mosaic cover less than a tenth.
+
+    Args:
+        source: what is mapped.
+        region: its pixels that are asked for.
+        output: the map, for the sentence.
+
+    Raises:
+        GridError: both numbers, and what to do.
+    """
+    extents = source.extents()
+    if extents is None:
+        return
+    held = covered_pixels(within(extents, region))
+    if held >= LITTLE * region.area:
+        return
+    many = len(source.paths) > 1
+    what = f"the {len(source.paths)} rasters cover" if many else f"the members of {source.name} cover"
+    folder = output.with_suffix("")
+    apart = f"give each a map of its own with -o {folder}/" if many else f"name them in its place, with -o {folder}/"
+    raise GridError(
+        f"{what} {_mpx(held)} of a mosaic of {region.width:,} x {region.height:,} pixels ({_mpx(region.area)}), "
+        f"{100 * held / region.area:.2g} %: {apart}, or map the whole with --sparse, which leaves the gaps empty"
+    )
+
+
+def _mpx(pixels: int) -> str:
+    """A number of pixels in the unit that shows it.
+
+    >>> _mpx(3_145_728), _mpx(22_050_000_000), _mpx(4096)
+    ('3.15 Mpx', '22,050 Mpx', '0.0041 Mpx')
+    """
+    millions = pixels / 1e6
+    return f"{millions:,.0f} Mpx" if millions >= 100 else f"{millions:.{3 if millions >= 1 else 2}g} Mpx"
