@@ -66,6 +66,7 @@ def areas(raster: File, output: File | None = None, options: AreaOptions | None 
     """
     refuse_unknown(more, [one.name for one in fields(AreaOptions)], of="areas")
     wanted = replace(options or AreaOptions(), **more)
+    wanted = wanted if wanted.by is None else replace(wanted, by=file_name(wanted.by))
     table, name = None if output is None else Path(file_name(output)), file_name(raster)
     if table is not None:
         _check_table(table, [name], wanted)
