@@ -66,10 +66,11 @@ def areas(raster: File, output: File | None = None, options: AreaOptions | None 
     """
     refuse_unknown(more, [one.name for one in fields(AreaOptions)], of="areas")
     wanted = replace(options or AreaOptions(), **more)
-    raster, table = file_name(raster), None if output is None else Path(output)
+    wanted = wanted if wanted.by is None else replace(wanted, by=file_name(wanted.by))
+    table, name = None if output is None else Path(file_name(output)), file_name(raster)
     if table is not None:
-        _check_table(table, [raster], wanted)
-    with ClassRaster(raster, classes=wanted.classes) as source:
+        _check_table(table, [name], wanted)
+    with ClassRaster(name, classes=wanted.classes) as source:
         if table is not None:
             _check_table(table, [source.file.path, *source.file.info.files], wanted)
         zones = None if wanted.by is None else Zones(wanted.by, source.grid, field=wanted.by_field)

@@ -116,8 +116,8 @@ def test_every_command_tells_the_same_hectares(tmp_path: Path, place: str) -> No
     made = export(path, tmp_path / "a.gpkg", **QUIET)
     smooth = export(path, tmp_path / "b.gpkg", smooth=True, **QUIET)
     assert told == sizes and mapped == pytest.approx(sizes, rel=1e-9)
-    assert [one.hectares for one in made.classes] == pytest.approx(sizes, abs=1e-7)
-    assert [one.hectares for one in smooth.classes] == pytest.approx(sizes, abs=1e-7)
+    assert [one.hectares for one in made.classes] == sizes
+    assert [one.hectares for one in smooth.classes] == sizes
     by_shape = [(one.area_m2 or 0) / 10_000 for one in made.classes]
     if place == "UTM":  # the plane's measure is another, and is called so
         assert by_shape != pytest.approx(sizes, rel=1e-4) and made.to_json()["area_measure"] == "plane"
@@ -300,6 +300,8 @@ def test_what_is_no_map_of_classes_gets_a_sentence(tmp_path: Path) -> None:
         areas(write(tmp_path / "f.tif", np.full((4, 4), 0.5, np.float32), table=None), **QUIET)
     with pytest.raises(LandsegError, match="is a folder"):
         areas(tmp_path, **QUIET)
+    with pytest.raises(LandsegError, match=r"a GeoDataFrame: write it to a file \(to_file\)"):
+        areas(write(tmp_path / "map.tif", patchy()), by=geopandas.GeoDataFrame(), **QUIET)
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
