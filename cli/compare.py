@@ -1,20 +1,21 @@
 """`landseg compare`: which of several class rasters is better."""
 
-import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from . import console, options
 
-if TYPE_CHECKING:
-    from landseg.compare import Compared, Difference
-
 
 def command(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The truth: a label raster or a vector file.")],
-    predictions: Annotated[list[str], typer.Argument(metavar="PREDICTION...", help="Two class rasters or more.")],
+    rasters: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="PREDICTION... TARGET",
+            help="Two predictions or more, each a class raster or a folder of them; the truth last, as for evaluate.",
+        ),
+    ],
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
@@ -24,6 +25,11 @@ def command(
     aoi: options.AoiText = None,
     label_colors: options.LabelColors = False,
     samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write all figures as a table.")] = None,
+    report: Annotated[
+        Path | None, typer.Option("--report", metavar="HTML", help="Write a report to look at.")
+    ] = None,
+    overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     log: options.Log = None,
     as_json: options.Json = False,
@@ -32,35 +38,14 @@ def command(
     from landseg.compare import compare
     from landseg.comparison import Naming
     from landseg.geo.vectorname import with_layer
+    from landseg.report.compared import comparison_lines
     from landseg.summary import EvaluateOptions
 
+    if len(rasters) < 2:
+        raise typer.BadParameter("name the predictions, then the truth")
     with console.working():
         naming = Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors)
         wanted = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=samples)
-        found = compare(with_layer(target, layer), predictions, wanted, quiet=quiet)
-    console.show(found.to_json(), as_json=as_json, text=_lines(found))
-
-
-def _lines(found: "Compared") -> Iterator[str]:
-    from landseg.geo.leftout import left_out_line
-
-    names = [one.prediction for one in found.evaluations]
-    left_out = left_out_line(found.evaluations[0].left_out)
-    width = max(len(name) for name in names)
-    yield f"{'':<{width}}  {'mean IoU':>8} {'pixel accuracy':>14}   above the first: mean IoU, pixel accuracy"
-    for number, one in enumerate(found.evaluations):
-        above = ""
-        if number:
-            above = f"{_above(found.mean_iou[number - 1])}, {_above(found.pixel_accuracy[number - 1])}"
-        yield f"{names[number]:<{width}}  {one.mean_iou:>8.3f} {one.pixel_accuracy:>14.3f}   {above}"
-    for number, classes in enumerate(found.iou, start=1):
-        yield f"IoU of {names[number]} above {names[0]}"
-        yield from (f"  {name:<20} {_above(difference)}" for name, difference in classes.items())
-    if left_out is not None:
-        yield left_out
-
-
-def _above(one: "Difference") -> str:
-    if math.isnan(one.difference):
-        return "-"
-    return f"{one.difference:+.3f}" + ("" if math.isnan(one.low) else f" ({one.low:+.3f} to {one.high:+.3f})")
+        target = with_layer(rasters[-1], layer)
+        found = compare(rasters[:-1], target, wanted, csv=csv, report=report, overwrite=overwrite, quiet=quiet)
+    console.show(found.to_json(), as_json=as_json, text=comparison_lines(found))

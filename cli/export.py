@@ -71,6 +71,9 @@ def command(
     confidence: Annotated[
         str | None, typer.Option("--confidence", metavar="RASTER", help="Its mean and minimum become columns.")
     ] = None,
+    attributes: Annotated[
+        bool, typer.Option("--attributes", help="Into OUT.csv: a row a polygon, with a point inside, no outlines.")
+    ] = False,
     geodesic: Annotated[
         bool, typer.Option("--geodesic", help="Areas and lengths on the ellipsoid in projected systems too.")
     ] = False,
@@ -103,6 +106,7 @@ def command(
             spur=spur,
             centroids=centroids,
             confidence=confidence,
+            attributes=attributes,
             geodesic=geodesic,
             overwrite=overwrite,
             quiet=quiet,

@@ -1,5 +1,6 @@
 """`landseg info`: what a raster or a model is."""
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -106,6 +107,8 @@ def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
     overviews = ", ".join(f"1/{factor}" for factor in facts["overviews"]) or "none"
     yield _row("layout", f"blocks of {width} x {height} px; overviews: {overviews}")
     yield _row("data where", facts["validity"])
+    if facts["holds_classes"]:
+        yield _row("areas", _areas(facts))
     for tag, text in facts["provenance"].items():
         yield _row(tag, text)
     if facts["model"]:
@@ -114,6 +117,15 @@ def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
             yield _row("scaling", facts["model"]["scaling"])
     for text in facts["warnings"]:
         yield _row("warning", text)
+
+
+def _areas(facts: dict[str, Any]) -> str:
+    from landseg.geo.classareas import ClassArea, areas_text
+
+    if facts["areas"] is None:
+        return f"counted by `landseg areas {facts['path']}`"
+    rows = ({**row, "share": math.nan if row["share"] is None else row["share"]} for row in facts["areas"])
+    return areas_text(ClassArea(**row) for row in rows)
 
 
 def model_lines(facts: dict[str, Any]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import typer
 from landseg import __version__
 
 from . import (
+    areas,
     calibrate,
     compare,
     console,
@@ -63,6 +64,7 @@ def landseg(
 app.command("predict", cls=Command)(predict.command)
 app.command("refine", cls=Command)(refine.command)
 app.command("export", cls=Command)(export.command)
+app.command("areas", cls=Command)(areas.command)
 app.command("rasterize", cls=Command)(rasterize.command)
 app.command("verify", cls=Command)(verify.command)
 app.command("evaluate", cls=Command)(evaluate.command)

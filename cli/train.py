@@ -1,6 +1,7 @@
 """`landseg train`: a model from labelled imagery."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -196,62 +197,57 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
-    from landseg.geo.vectorname import with_layer
-    from landseg.training.plain import PlainData
     from landseg.training.ready import read_mapping, refuse_existing, refuse_missing
+    from landseg.training.run_options import RunOptions
 
     with console.working():
         if layer is not None and len(paths) < 2:
             raise typer.BadParameter("--layer goes with a vector file as LABELS; in a recipe write FILE:LAYER")
-        labels = (with_layer(paths[-1], layer),) if len(paths) > 1 else None
-        named = PlainData(
-            tuple(paths[:-1] or paths),
-            labels,
+        wanted = RunOptions(
+            config=config,
             classes=classes,
             ignore=tuple(ignore or ()),
+            layer=layer,
             class_field=class_field,
             background=background,
+            buffer=buffer,
             all_touched=all_touched,
             label_colors=label_colors,
             partial=partial,
             bands=options.numbers(bands, "--bands", int),
-            folder=data,
-            coarse=tuple(coarse) if coarse else None,
-            buffer_m=buffer,
+            stored_values=stored_values,
+            coarse=coarse,
+            coarse_table=coarse_table,
+            coarse_share=coarse_share,
+            split=split,
+            share=share,
+            aoi=aoi,
+            resolution=resolution,
+            scale=options.numbers(scale, "--scale", float),
+            arch=arch,
+            encoder=encoder,
+            encoder_weights=encoder_weights,
+            init=init,
+            map_classes=read_mapping(map_classes or ()),
+            time_budget=time_budget,
+            epochs=epochs,
+            steps=steps,
+            crop=crop,
+            batch=batch,
+            learning_rate=learning_rate,
+            seed=seed,
+            set=tuple(setting or ()),
         )
+        named = wanted.data(paths[:-1] or paths, paths[-1] if len(paths) > 1 else None, data)
         refuse_existing(output, output.with_suffix(".run"), resume=resume, overwrite=overwrite)
-        said = read_mapping(map_classes or ())
-        refuse_missing(named, config=config, init=init, said=said)
+        refuse_missing(named, config=config, init=init, said=wanted.map_classes)
 
         from landseg.train import train  # only now: torch takes seconds
-        from landseg.training.coarse_options import share_of
         from landseg.training.device import first_process
         from landseg.training.network import read_options
-        from landseg.training.options import minutes_of
-        from landseg.training.settings import Settings
 
-        settings = Settings(
-            model={"arch": arch, "encoder": encoder, "encoder_weights": encoder_weights}
-            | {"init": init, "map_classes": said or None},
-            options=read_options(option or ()),
-            fit={"minutes": None if time_budget is None else minutes_of(time_budget)}
-            | {"epochs": epochs, "steps": steps, "learning_rate": learning_rate, "seed": seed},
-            sampling={
-                "crop": crop,
-                "batch": batch,
-                "resolution_m": resolution,
-                "scale": options.numbers(scale, "--scale", float),
-                "stored_values": stored_values or None,
-            },
-            split={"by": split, "share": share, "aoi": aoi},
-            coarse={
-                "table": coarse_table,
-                "share": None if coarse_share is None else share_of(coarse_share),
-            },
-            more=tuple(setting or ()),
-        )
         trained = train(
-            settings.recipe(named, config, name=output.stem),
+            replace(wanted, option=read_options(option or ())).recipe(named, name=output.stem),
             output,
             data=data,
             keep_out=keep_out or (),

@@ -1,8 +1,48 @@
-"""Semantic segmentation of aerial and satellite rasters: read, window, network, stitch, write."""
+"""Semantic segmentation of aerial and satellite rasters: read, window, network, stitch, write.
+
+What the commands do is done by functions of their names; what a name needs is imported when it is first asked for::
+
+    import landseg
+
+    landseg.predict("scene.tif", "landcover.tif")
+"""
 
 import os
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from landseg.surroundings import settle as _settle
+
+if TYPE_CHECKING:
+    from landseg.calibrate import calibrate as calibrate
+    from landseg.classes import ClassMap as ClassMap
+    from landseg.classes import LandClass as LandClass
+    from landseg.compare import compare as compare
+    from landseg.describe import describe as describe
+    from landseg.errors import BandError as BandError
+    from landseg.errors import ClassError as ClassError
+    from landseg.errors import GridError as GridError
+    from landseg.errors import LandsegError as LandsegError
+    from landseg.errors import ModelError as ModelError
+    from landseg.errors import OutputError as OutputError
+    from landseg.errors import PlanError as PlanError
+    from landseg.errors import RasterError as RasterError
+    from landseg.errors import ResumeError as ResumeError
+    from landseg.errors import TrainingError as TrainingError
+    from landseg.errors import VectorError as VectorError
+    from landseg.evaluate import evaluate as evaluate
+    from landseg.export import export as export
+    from landseg.models.bundle import Model as Model
+    from landseg.models.bundle import load_model as load_model
+    from landseg.models.bundle import save_model as save_model
+    from landseg.models.peek import read_card as read_card
+    from landseg.predict import predict as predict
+    from landseg.rasterize import rasterize as rasterize
+    from landseg.refine import refine as refine
+    from landseg.train import train as train
+    from landseg.verify import verify as verify
 
 __version__ = "0.1.0"
 
@@ -13,3 +53,46 @@ _settle()  # before rasterio, pyproj or pyogrio are loaded
 # sleep instead. This works where torch is not imported yet; whoever has set one of the two keeps it.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+_COMMANDS = (
+    "calibrate", "compare", "describe", "evaluate", "export", "predict", "rasterize", "refine", "train", "verify",
+)  # fmt: skip
+_ERRORS = (
+    "BandError", "ClassError", "GridError", "LandsegError", "ModelError", "OutputError", "PlanError", "RasterError",
+    "ResumeError", "TrainingError", "VectorError",
+)  # fmt: skip
+_HOMES = {
+    **{name: f"landseg.{name}" for name in _COMMANDS},
+    **dict.fromkeys(_ERRORS, "landseg.errors"),
+    **dict.fromkeys(("ClassMap", "LandClass"), "landseg.classes"),
+    **dict.fromkeys(("Model", "load_model", "save_model"), "landseg.models.bundle"),
+    "read_card": "landseg.models.peek",
+}
+"""The module of each public name."""
+
+__all__ = [*sorted(_HOMES), "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'landseg' has no attribute {name!r}")
+    found = getattr(import_module(_HOMES[name]), name)
+    setattr(sys.modules[__name__], name, found)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})
+
+
+class _Package(ModuleType):
+    """The package, in which `landseg.predict` is the function, also once its module of that name is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _COMMANDS and isinstance(value, ModuleType):  # set by the import of landseg.<name>
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from landseg.comparison import Naming
 from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
+from landseg.geo.address import file_names
 from landseg.geo.leftout import LeftOut, left_out_line
 from landseg.geo.probs import normalized
 from landseg.metrics.calibration import Calibration, Reliability, Temperature, tempered
@@ -21,6 +23,8 @@ from landseg.pairing import named
 
 _LOST = 1e-5  # what a probability that was rounded to 0 is taken for once a temperature is chosen
 _HASH, _NAME, _TEMPERATURE = "LANDSEG_MODEL_HASH", "LANDSEG_MODEL", "LANDSEG_TEMPERATURE"
+
+Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ class Calibrated:
 
 
 def calibrate(
-    probs: str | Sequence[str],
-    target: str | Sequence[str],
+    probs: Files,
+    target: Files,
     naming: Naming | None = None,
     *,
     model: str | Path | None = None,
@@ -102,7 +106,7 @@ def calibrate(
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
-    naming = naming or Naming()
+    probs, target, naming = file_names(probs), file_names(target), naming or Naming()
     asked = model is not None or output is not None
     path = shipped.resolve(model) if asked else None
     card = None if path is None else peek.card_in(path)

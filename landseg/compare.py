@@ -3,110 +3,168 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from landseg.comparison import Pair, open_pair
-from landseg.errors import ClassError
-from landseg.evaluate import count
-from landseg.evaluation import Evaluation
-from landseg.geo.address import label
+from landseg.comparison import Pair
+from landseg.errors import ClassError, RasterError
+from landseg.evaluate import Files, check_not_read, check_text_files, count, open_pairs, text_part
+from landseg.evaluation import Compared, Difference
+from landseg.geo.address import file_name, file_names, label
 from landseg.geo.aligned import open_labels
+from landseg.geo.raster import RasterFile
 from landseg.geo.truth import ClassRaster
+from landseg.geo.vectorname import is_vector
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, Statistic, differences
+from landseg.pairing import files_in, named, same_name, stem_of
+from landseg.replacement import publish
+from landseg.report.compared import comparison_csv
 from landseg.summary import EvaluateOptions, summary
 
+__all__ = ["Compared", "Difference", "compare"]
 
-@dataclass(frozen=True)
-class Difference:
-    """How much a prediction is above the first, and the 95 % interval of that, by blocks drawn for both at once.
-
-    Where 0 lies inside the interval, the truth at hand does not tell which of the two is better.
-    """
-
-    difference: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Several predictions against one truth.
-
-    Attributes:
-        evaluations: one a prediction, in the order given.
-        mean_iou: for every prediction but the first.
-        pixel_accuracy: the same.
-        iou: the same for each class, by its name.
-    """
-
-    evaluations: tuple[Evaluation, ...]
-    mean_iou: tuple[Difference, ...]
-    pixel_accuracy: tuple[Difference, ...]
-    iou: tuple[dict[str, Difference], ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return {
-            "evaluations": [one.to_json() for one in self.evaluations],
-            "left_out": dict(self.evaluations[0].left_out),
-            "differences": [
-                {
-                    "mean_iou": vars(mean),
-                    "pixel_accuracy": vars(accuracy),
-                    "iou": {name: vars(one) for name, one in classes.items()},
-                }
-                for mean, accuracy, classes in zip(self.mean_iou, self.pixel_accuracy, self.iou, strict=True)
-            ],
-        }
+_ORDER = "landseg compare PREDICTION... TARGET"
 
 
 def compare(
-    target: str | Sequence[str],
-    predictions: Sequence[str],
+    predictions: Sequence[Any],
+    target: Files,
     options: EvaluateOptions | None = None,
     *,
+    csv: str | Path | None = None,
+    report: str | Path | None = None,
+    overwrite: bool = False,
     quiet: bool = True,
+    **more: Any,
 ) -> Compared:
-    """Evaluate several predictions against one truth, on the grid of the first.
+    """Evaluate several predictions against one truth, on the grids of the first.
 
     Args:
-        target: label rasters, or a vector file.
-        predictions: two or more class rasters with the same classes; each is brought onto the first one's grid as
-            labels are.
+        predictions: two or more: class rasters, or folders of them whose files belong together by name, as paths or
+            datasets that rasterio has open. Each is brought onto the first one's grids as labels are.
+        target: label rasters, a folder of them, or a vector file.
         options: as for one.
+        csv: a table to write, a row for each figure of each prediction.
+        report: one HTML file to write.
+        overwrite: replace files that exist.
         quiet: show no progress on standard error.
+        **more: options by name, see `EvaluateOptions.with_options`.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
-    options = options or EvaluateOptions()
-    if len(predictions) < 2:
-        raise ClassError("one prediction has nothing to be compared with: name two or more")
-    targets = [target] if isinstance(target, str) else list(target)
-    first = open_pair(predictions[0], targets, options.naming)
-    pairs = [first]
-    try:
-        for path in predictions[1:]:
-            pairs.append(_beside(first, path))
-        tallies = [
-            count([pair], options, names=(label(path), label(targets[0])), quiet=quiet)
-            for pair, path in zip(pairs, predictions, strict=True)
-        ]
-        found = [
-            summary([pair], tally, options, names=(label(path), label(targets[0])))
-            for pair, tally, path in zip(pairs, tallies, predictions, strict=True)
-        ]
-    finally:
-        for number, pair in enumerate(pairs):
-            if number:
-                pair.prediction.close()
-        first.close()
+    ours, truth = file_names(predictions), file_names(target)
+    wanted = replace((options or EvaluateOptions()).with_options(more), probs=None)
+    table, page = (None if path is None else Path(file_name(path)) for path in (csv, report))
+    check_text_files(table, page, overwrite=overwrite)
+    if len(ours) < 2:
+        raise ClassError("one prediction has nothing to be compared with: name two or more, then the truth")
+    _refuse_other_order(ours, truth)
+    with ExitStack() as stack:
+        everyone = _opened(ours, truth, wanted, stack)
+        tables = [] if wanted.naming.classes is None else [wanted.naming.classes]
+        check_not_read((table, page), [pair for pairs in everyone for pair in pairs], *tables)
+        found = _compared(ours, truth, everyone, wanted, quiet=quiet)
+        texts = [] if page is None else [(page, _page(found))]
+        texts += [] if table is None else [(table, comparison_csv(found))]
+        if parts := [text_part(stack, *text) for text in texts]:
+            publish(parts)
+    return found
+
+
+def _refuse_other_order(predictions: Sequence[str], target: Sequence[str]) -> None:
+    """Refuse the truth among the predictions, and a prediction in its place.
+
+    Raises:
+        ClassError: a vector file among the predictions, or a truth that landseg predicted.
+    """
+    for path in predictions:
+        if is_vector(path):
+            raise ClassError(f"{label(path)} is a vector file, expected a prediction; the truth comes last: {_ORDER}")
+    first = target[0] if is_vector(target[0]) else files_in(target)[0]
+    if is_vector(first):
+        return
+    file = RasterFile(first)
+    file.close()
+    if (made := file.info.tags.get("LANDSEG_MODEL")) is not None:
+        raise ClassError(
+            f"{label(first)} was predicted by landseg (model {made}), expected the truth, which comes last: {_ORDER}"
+        )
+
+
+def _opened(
+    predictions: Sequence[str], target: Sequence[str], options: EvaluateOptions, stack: ExitStack
+) -> list[list[Pair]]:
+    """Open the scenes of every prediction with their truth, in the order of the first one's; the stack closes them.
+
+    Raises:
+        LandsegError: as `open_pairs`, or a prediction that lacks a scene.
+    """
+    first = open_pairs([predictions[0]], target, options)
+    for pair in first:
+        stack.callback(pair.close)
+    everyone = [first]
+    for path in predictions[1:]:
+        pairs = []
+        for pair, file in zip(first, _counterparts(path, predictions[0], first), strict=True):
+            labels = open_labels(file, pair.grid, table=pair.prediction.classes, truth=False)
+            pairs.append(
+                replace(pair, prediction=ClassRaster(labels, pair.prediction.classes), probs=None, tags={})
+            )
+            stack.callback(pairs[-1].prediction.close)
+        everyone.append(pairs)
+    return everyone
+
+
+def _counterparts(path: str, first: str, pairs: Sequence[Pair]) -> list[str]:
+    """Return the raster of a prediction for each scene of the first one: by name, or the only one for the only one.
+
+    Raises:
+        RasterError: a scene that one of the two lacks, or has twice.
+    """
+    files, scenes = files_in(path), [pair.prediction.paths[0] for pair in pairs]
+    if len(files) == len(scenes) == 1:
+        return files
+    found = [[file for file in files if stem_of(file) == stem_of(label(scene))] for scene in scenes]
+    found = [own or same_name(scene, files) for scene, own in zip(scenes, found, strict=True)]
+    for scene, own in zip(scenes, found, strict=True):
+        if len(own) != 1:
+            there = ", ".join(Path(one).name for one in own[:3]) or "none"
+            raise RasterError(
+                f"{label(path)}: expected one raster named as {Path(scene).name} of {label(first)} is, got {there}; "
+                "compare predictions of the same scenes"
+            )
+    chosen = [own[0] for own in found]
+    if others := [file for file in files if file not in chosen]:
+        raise RasterError(
+            f"{label(first)} has no raster named as {Path(others[0]).name} of {label(path)} is; compare predictions "
+            "of the same scenes"
+        )
+    return chosen
+
+
+def _compared(
+    predictions: Sequence[str],
+    target: Sequence[str],
+    everyone: Sequence[Sequence[Pair]],
+    options: EvaluateOptions,
+    *,
+    quiet: bool,
+) -> Compared:
+    """Count every prediction, and read off figures and differences."""
+    names = [(label(path), named(target)) for path in predictions]
+    tallies = [count(pairs, options, names=own, quiet=quiet) for pairs, own in zip(everyone, names, strict=True)]
+    found = [
+        summary(pairs, tally, options, names=own)
+        for pairs, tally, own in zip(everyone, tallies, names, strict=True)
+    ]
     blocks = [tally.blocks for tally in tallies]
-    names = first.prediction.classes.names
+    classes = everyone[0][0].prediction.classes.names
     means, accuracies, ious = (
         _differences(blocks, statistic, options)
         for statistic in (figures.mean_iou, figures.pixel_accuracy, figures.iou)
@@ -116,14 +174,14 @@ def compare(
         tuple(found),
         tuple(_difference(means, i) for i in further),
         tuple(_difference(accuracies, i) for i in further),
-        tuple({name: _difference(ious, i, k) for k, name in enumerate(names)} for i in further),
+        tuple({name: _difference(ious, i, k) for k, name in enumerate(classes)} for i in further),
     )
 
 
-def _beside(first: Pair, path: str) -> Pair:
-    """Another prediction on the grid, and with the truth, of the first."""
-    labels = open_labels(path, first.grid, table=first.prediction.classes, truth=False)
-    return replace(first, prediction=ClassRaster(labels, first.prediction.classes), probs=None, tags={})
+def _page(found: Compared) -> str:
+    from landseg.report.html_compared import comparison_html
+
+    return comparison_html(found)
 
 
 def _differences(blocks: Sequence[Blocks], statistic: Statistic, options: EvaluateOptions) -> tuple[Any, Any]:

@@ -331,6 +331,5 @@ def refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str])
         if made is not None:
             fix = "swap the two" if "LANDSEG_MODEL" not in tags else "name labels in its place"
             raise ClassError(
-                f"{label(path)} was predicted by landseg (model {made}), expected the truth as the second "
-                f"argument: {fix}"
+                f"{label(path)} was predicted by landseg (model {made}), expected the truth, which comes last: {fix}"
             )

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import logging
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landseg.errors import LandsegError
+from landseg.geo.address import file_name
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit
 
 if TYPE_CHECKING:
     from landseg.geo.raster import RasterFile, RasterInfo
 
+_log = logging.getLogger(__name__)
+COUNTED = 1 << 25
+"""Pixels of the largest map of classes whose areas `describe` counts: a second of reading."""
 PROVENANCE = "LANDSEG_"  # the tags that landseg leaves in its outputs
 
 
-def describe(target: str | Path, *, model: str | Path | None = None, stored_values: bool = False) -> dict[str, Any]:
+def describe(
+    target: str | PathLike[str], *, model: str | Path | None = None, stored_values: bool = False
+) -> dict[str, Any]:
     """Returns the facts about a raster or a model, told apart by "kind".
 
     Args:
@@ -25,6 +34,7 @@ def describe(target: str | Path, *, model: str | Path | None = None, stored_valu
     Raises:
         LandsegError: The file cannot be read.
     """
+    target = file_name(target)
     if is_model(target):
         return describe_model(target)
     return describe_raster(target, model=model, stored_values=stored_values)
@@ -112,12 +122,16 @@ def describe_raster(
 ) -> dict[str, Any]:
     """Returns a raster's facts: size, bands, place, layout, validity, provenance and whether the model fits.
 
+    Of a map of classes also what each of them covers; "areas" is null for larger ones than `COUNTED`.
+
     Raises:
         RasterError: It cannot be opened.
         ModelError: `model` was named and cannot be read.
     """
     from landseg.geo.borders import BORDERS
+    from landseg.geo.classareas import AREAS
     from landseg.geo.grid import crs_text
+    from landseg.geo.legend import is_class_raster
     from landseg.geo.raster import RasterFile
     from landseg.geo.signature import CLASSES, MADE_WITH
 
@@ -140,10 +154,13 @@ def describe_raster(
             "block": list(info.block),
             "overviews": list(info.overviews),
             "validity": _validity(file),
+            "holds_classes": is_class_raster(file),
+            "areas": _areas(file, path),
             "provenance": {
                 name: text
                 for name, text in sorted(info.tags.items())
-                if name.startswith(PROVENANCE) and name not in (BORDERS, CLASSES, MADE_WITH)  # which are for programs
+                if name.startswith(PROVENANCE)
+                and name not in (AREAS, BORDERS, CLASSES, MADE_WITH)  # which are for programs
             },
             "model": (verdict := _verdict(file, model, stored_values=stored_values)),
             "warnings": _warnings(file, verdict, model),
@@ -186,6 +203,21 @@ def _validity(file: RasterFile) -> str:
     elif info.gaps:
         means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
+
+
+def _areas(file: RasterFile, path: str | Path) -> list[dict[str, Any]] | None:
+    """Return what each class of a map covers; None of other rasters, of very large ones, and of unreadable values."""
+    from landseg.geo.legend import is_class_raster
+
+    if not is_class_raster(file) or file.info.grid.rect.area > COUNTED:
+        return None
+    from landseg.areas import areas
+
+    try:
+        return [row.to_json() for row in areas(path, quiet=True).whole.classes]
+    except LandsegError as error:
+        _log.warning("areas are not told: %s", error)
+        return None
 
 
 def _warnings(file: RasterFile, verdict: dict[str, Any] | None, model: str | Path | None) -> list[str]:

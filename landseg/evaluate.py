@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 from landseg.comparison import Pair, Seen, open_pair, tally
 from landseg.disk import claimed, disk_errors, sync_file
@@ -13,19 +15,23 @@ from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
-from landseg.geo.address import label
+from landseg.geo.address import file_name, file_names, label
 from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import Reason
-from landseg.geo.pixelareas import PixelAreas
+from landseg.geo.pixelareas import PixelAreas, differ
+from landseg.geo.targets import check_targets
+from landseg.geo.vectorname import file_of
+from landseg.options import refuse_unknown
 from landseg.outputs import check_local
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.replacement import Part, publish
 from landseg.report.text import check_csv_path, csv_text
-from landseg.summary import EvaluateOptions, common_metres, summary
+from landseg.summary import OPTIONS, EvaluateOptions, common_metres, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.tiling.progress import Progress
 
+Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 Images = Sequence[Sequence[str]]
 """The imagery of each pair; empty lists where there is none."""
 
@@ -51,30 +57,37 @@ class Products:
 
 
 def evaluate(
-    prediction: str | Sequence[str],
-    target: str | Sequence[str],
+    prediction: Files,
+    target: Files,
     options: EvaluateOptions | None = None,
     products: Products | None = None,
     *,
     quiet: bool = True,
+    **more: Any,
 ) -> Evaluation:
     """Compare class rasters with the truth.
 
     Args:
-        prediction: a class raster, several, or a folder of them.
+        prediction: a class raster, several, or a folder of them: paths, or datasets that rasterio has open.
         target: label rasters on any grid, a folder of them, or a vector file.
         options: how.
         products: files to write.
         quiet: show no progress on standard error.
+        **more: the command's options by name, in place of those of ``options`` and ``products``: ``csv``, ``report``,
+            ``image``, ``errors``, ``overwrite``, and what `EvaluateOptions.with_options` takes.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
-    options, products = options or EvaluateOptions(), products or Products()
+    prediction, target = file_names(prediction), file_names(target)
+    options, products = _by_name(options or EvaluateOptions(), products or Products(), more)
     _check(products)
     pairs = open_pairs(prediction, target, options)
     try:
         images, remarks = _images(pairs, products)
+        read = [path for one in images for path in one]
+        read += [] if options.naming.classes is None else [str(options.naming.classes)]
+        check_not_read((products.csv, products.report), pairs, *read)
         names = (named(prediction), named(target))
         with ExitStack() as stack:
             errors = None
@@ -85,8 +98,7 @@ def evaluate(
             found = summary(pairs, counted, options, names=names)
             found = replace(found, notes=(*found.notes, *remarks))
             parts = [] if errors is None else errors.built()
-            for path, text in _texts(pairs, found, images, products):
-                parts.append(_made(stack, path, text))
+            parts += [text_part(stack, *text) for text in _texts(pairs, found, images, products)]
             if parts:
                 publish(parts)
             if errors is not None:
@@ -131,22 +143,67 @@ def count(
     return counted
 
 
+def _by_name(
+    options: EvaluateOptions, products: Products, more: Mapping[str, Any]
+) -> tuple[EvaluateOptions, Products]:
+    """Options and products with some by name in place of theirs."""
+    own = [one.name for one in fields(Products)]
+    refuse_unknown(more, [*own, *OPTIONS], of="evaluate")
+    files = {name: more[name] for name in own if name in more}
+    for name in ("csv", "report"):
+        if files.get(name) is not None:
+            files[name] = Path(file_name(files[name]))
+    if files.get("image") is not None:
+        files["image"] = file_names(files["image"])
+    if files.get("errors") is not None:
+        files["errors"] = file_name(files["errors"])
+    others = {name: value for name, value in more.items() if name not in own}
+    return options.with_options(others), replace(products, **files)
+
+
 def _check(products: Products) -> None:
     """Refuses, before any work, what could not be written after it.
 
     Raises:
         OutputError: a file that exists, or has no folder.
     """
-    from landseg.report.html import check_report_path
-
-    if products.report is not None:
-        check_report_path(products.report, overwrite=products.overwrite)
-    elif products.image:
+    check_text_files(products.csv, products.report, overwrite=products.overwrite)
+    if products.image and products.report is None:
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
-    if products.csv is not None:
-        check_csv_path(products.csv, overwrite=products.overwrite)
     if products.errors is not None:
         check_local(products.errors)
+
+
+def check_text_files(csv: Path | None, report: Path | None, *, overwrite: bool = False) -> None:
+    """Refuse a table or a report that could not be written, before any work.
+
+    Raises:
+        OutputError: a file that exists, has no folder or another's name, or is no .html.
+    """
+    from landseg.report.html import check_report_path
+
+    if report is not None:
+        check_report_path(report, overwrite=overwrite)
+    if csv is not None:
+        check_csv_path(csv, overwrite=overwrite)
+    check_targets([], [path for path in (csv, report) if path is not None], [])
+
+
+def check_not_read(outputs: Sequence[Path | None], pairs: Sequence[Pair], *others: str | Path) -> None:
+    """Refuse to write a file over one that is read.
+
+    Args:
+        outputs: files that will be written; None for what was not asked for.
+        pairs: predictions and their truth.
+        others: further files that are read.
+
+    Raises:
+        OutputError: an output is one of them.
+    """
+    read = [path for pair in pairs for path in (*pair.prediction.paths, *pair.truth.paths)]
+    read += [pair.probs.source.file.path for pair in pairs if pair.probs is not None]
+    files = [file_of(path) for path in (*read, *others)]
+    check_targets([], [path for path in outputs if path is not None], files)
 
 
 def _images(pairs: Sequence[Pair], products: Products) -> tuple[Images, list[str]]:
@@ -179,8 +236,8 @@ def _texts(
         yield products.csv, csv_text(found)
 
 
-def _made(stack: ExitStack, path: Path, text: str) -> Part:
-    """A file of text, complete in a work folder that lasts as long as the stack."""
+def text_part(stack: ExitStack, path: Path, text: str) -> Part:
+    """Return a file of text, complete in a work folder that lasts as long as the stack."""
     place = stack.enter_context(claimed(path)) / path.name
     with disk_errors(path):
         place.write_bytes(text.encode())
@@ -224,7 +281,7 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
         spacing = spacing if square(edges) else edges
         bands = row_spacings(grid) if len(pairs) == 1 else ()
     areas = tuple(PixelAreas(pair.grid) for pair in pairs) if metres is not None else ()
-    areas = areas if any(one.vary for one in areas) else ()
+    areas = areas if differ(areas) else ()
     if (
         metres is None
         and len(pairs) > 1

@@ -31,12 +31,14 @@ class ClassFigures:
         f1: harmonic mean of the two, also the Dice coefficient; defined where iou is.
         pixels: labelled pixels of this class in the truth.
         predicted: labelled pixels called this class.
-        area_ha: of ``pixels``; None without georeference.
+        area_ha: of ``pixels``, the labelled ones; None without georeference. All areas are on the ellipsoid.
         mapped_ha: area that the prediction gives the class, labelled or not; None without georeference.
         estimated_ha: area by the stratified estimator of Olofsson et al. 2014, the map's bias taken out.
-        estimated_ha_ci: its 95 % interval, (low, high).
-        boundary_iou: nan without an outline on either side.
-        surface_dice: nan without an outline on either side.
+        estimated_ha_ci: its 95 % interval, (low, high), by a bootstrap of spatial blocks; None where every pixel of
+            the map is labelled.
+        estimated_ha_ci_random: the interval of the paper, for labelled pixels that are a random sample.
+        boundary_iou: nan without an outline between known classes in the truth.
+        surface_dice: nan without an outline between known classes in the truth.
         iou_ci: 95 % interval of ``iou``, (low, high), by a bootstrap of spatial blocks.
         missed: labelled pixels of this class that the prediction leaves without data; counted as errors.
     """
@@ -54,6 +56,7 @@ class ClassFigures:
     mapped_ha: float | None = None
     estimated_ha: float | None = None
     estimated_ha_ci: tuple[float, float] | None = None
+    estimated_ha_ci_random: tuple[float, float] | None = None
     boundary_iou: float | None = None
     surface_dice: float | None = None
     iou_ci: tuple[float, float] | None = None
@@ -115,10 +118,10 @@ class Evaluation:
         intervals: 95 % intervals (low, high) by the names of the fields above, by a bootstrap of spatial blocks.
         boundary_distance_px: width of the bands that the boundary IoU compares.
         boundary_distance_m: the same on the ground.
-        mean_boundary_iou: over the classes that have an outline.
+        mean_boundary_iou: over the classes that have an outline in the truth.
         surface_tolerance_px: distance within which outlines agree for the surface Dice.
         surface_tolerance_m: the same on the ground; None without georeference.
-        mean_surface_dice: over the classes that have an outline.
+        mean_surface_dice: over the classes that have an outline in the truth.
         reliability: how far confidences can be believed; None without probabilities.
         border: errors by distance to the windows' borders; None when the windows are not known.
         seam: the error rate near those borders against that elsewhere.
@@ -160,6 +163,55 @@ class Evaluation:
         """Plain JSON: the fields by their names, and null for what is nan, infinite or None."""
         found: dict[str, Any] = _plain(vars(self))
         return found
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How much a prediction is above the first, and the 95 % interval of that, by blocks drawn for both at once.
+
+    Where 0 lies inside the interval, the truth at hand does not tell which of the two is better.
+    """
+
+    difference: float
+    low: float
+    high: float
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the interval lies on one side of 0; False where there is none."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Several predictions against one truth.
+
+    Attributes:
+        evaluations: one a prediction, in the order given.
+        mean_iou: for every prediction but the first.
+        pixel_accuracy: the same.
+        iou: the same for each class, by its name.
+    """
+
+    evaluations: tuple[Evaluation, ...]
+    mean_iou: tuple[Difference, ...]
+    pixel_accuracy: tuple[Difference, ...]
+    iou: tuple[dict[str, Difference], ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {
+            "evaluations": [one.to_json() for one in self.evaluations],
+            "left_out": dict(self.evaluations[0].left_out),
+            "differences": [
+                {
+                    "mean_iou": _plain(mean),
+                    "pixel_accuracy": _plain(accuracy),
+                    "iou": {name: _plain(one) for name, one in classes.items()},
+                }
+                for mean, accuracy, classes in zip(self.mean_iou, self.pixel_accuracy, self.iou, strict=True)
+            ],
+        }
 
 
 def _plain(value: Any) -> Any:

@@ -6,22 +6,23 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
-from os import PathLike, fspath, replace
+from os import PathLike, replace
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.disk import claimed, disk_errors, work_folder
-from landseg.errors import GridError, OutputError
+from landseg.errors import GridError, OutputError, VectorError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
+from landseg.geo.address import file_name
 from landseg.geo.grid import map_crs
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.geo.vectorname import file_of
 from landseg.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.files import class_files, with_styles
-from landseg.vector.formats import vector_format
+from landseg.vector.formats import TABLE, refuse_table, vector_format
 from landseg.vector.further import further_file
 from landseg.vector.place import output_crs
 
@@ -40,21 +41,23 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
 
     Args:
         raster: a class raster, anything GDAL opens.
-        out: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet.
+        out: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet; .csv for the attributes alone.
         options: see `ExportOptions`; its fields by name go before it.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
-    start, target = time.perf_counter(), Path(out)
+    start, target = time.perf_counter(), Path(file_name(out))
     wanted = ExportOptions.of(**{**vars(options or ExportOptions()), **more})
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file in it, such as {target / 'landcover.gpkg'}")
+    _check_table(target, wanted)
     form = vector_format(target)
     area = wanted.area_of_interest
     with ExitStack() as stack:
+        beside = not wanted.shaping.keeps_pixels
         source = stack.enter_context(
-            ClassRaster(fspath(raster), classes=wanted.classes, aoi=area, neighbours=not wanted.shaping.keeps_pixels)
+            ClassRaster(file_name(raster), classes=wanted.classes, aoi=area, neighbours=beside)
         )
         _check_files(target, source, wanted)
         run = ExportRun(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
@@ -115,6 +118,21 @@ def _sentences(out: Path) -> Iterator[None]:
             raise
         with disk_errors(out):
             raise
+
+
+def _check_table(out: Path, options: ExportOptions) -> None:
+    """Refuse a table that nobody asked for, and what does not go into one.
+
+    Raises:
+        VectorError: .csv without --attributes or --centroids, or with lines; .xlsx; --attributes for another format.
+    """
+    asked = options.attributes or options.centroids is not None
+    if not (asked and out.suffix.lower() == TABLE.suffixes[0]):
+        refuse_table(out, hint=", `landseg export MAP OUT.csv --attributes` those of each polygon")
+        if options.attributes:
+            raise VectorError(f"{out.name}: --attributes writes a table; let its name end in .csv, or leave it out")
+    elif options.centerlines is not None:
+        raise VectorError(f"{out.name}: a table holds no lines; leave --centerlines out, or choose a .gpkg")
 
 
 def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import VectorError
+from landseg.geo.classareas import hectares_text
 from landseg.geo.leftout import left_out_line
 from landseg.options import refuse_unknown
 from landseg.tiling.progress import duration
@@ -18,7 +19,13 @@ from landseg.vector.outlines import Shaping
 
 File = str | PathLike[str] | None
 
-_AT_TIMES = ("area_px", "area_change_m2", "area_change_px")  # in the JSON where there is a number
+_OF_PIXELS = "ha: the map's pixels on the ellipsoid, as `landseg areas` counts them"
+_MEASURES = {
+    "plane": f"m²: the polygons in the map's plane (on the ellipsoid with --geodesic); {_OF_PIXELS}",
+    "ellipsoid": f"m²: the polygons on the ellipsoid; {_OF_PIXELS}",
+}
+
+_AT_TIMES = ("area_px", "area_change_m2", "area_change_px", "hectares")  # in the JSON where there is a number
 
 
 @dataclass(frozen=True)
@@ -47,6 +54,7 @@ class ExportOptions:
             they are longer.
         centroids: of classes that also become points, in OUT_class_points.suffix.
         confidence: a raster on the same grid; its mean and minimum become columns.
+        attributes: a table (.csv) of the polygons' columns, with a point inside each in place of its outline.
         geodesic: measure on the ellipsoid whatever the CRS.
         overwrite: replace files that exist.
         quiet: show no progress.
@@ -69,6 +77,7 @@ class ExportOptions:
     spur: float | None = None
     centroids: str | Sequence[str | int] | None = None
     confidence: File = None
+    attributes: bool = False
     geodesic: bool = False
     overwrite: bool = False
     quiet: bool = False
@@ -130,6 +139,7 @@ class ClassTotal:
     """What was exported of one class; what is in square metres is None without a CRS, what is in pixels with one.
 
     Attributes:
+        hectares: what the class's pixels cover in the raster, on the ellipsoid, as `landseg areas` counts them.
         area_change_m2: `area_m2` less what the class's pixels cover in the raster; None where every outline is
             that of its pixels. `area_change_px` likewise.
     """
@@ -141,6 +151,7 @@ class ClassTotal:
     area_px: float | None = None
     area_change_m2: float | None = None
     area_change_px: float | None = None
+    hectares: float | None = None
 
     @property
     def area(self) -> float:
@@ -167,6 +178,7 @@ class ExportSummary:
         crs: of the output; None where the raster has none.
         seconds: of the whole run.
         left_out: pixels of the raster that became no shape, by reason (see `landseg.geo.leftout.Reason`).
+        area_measure: of `area_m2`: "plane", as programs take it from the shapes, or "ellipsoid"; None without a CRS.
     """
 
     output: Path
@@ -178,6 +190,7 @@ class ExportSummary:
     further: tuple[FurtherFile, ...] = ()
     seconds: float = 0.0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    area_measure: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The export in JSON values."""
@@ -199,7 +212,11 @@ class ExportSummary:
         for total in self.classes:
             unit = "m²" if total.area_m2 is not None else "px"
             share = f"{total.area / every:6.1%}" if every else ""
-            lines.append(f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}".rstrip())
+            size = "" if total.hectares is None else f"  {hectares_text(total.hectares):>12} ha"
+            line = f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}{size}"
+            lines.append(line.rstrip())
+        if self.area_measure is not None:
+            lines.append(_MEASURES[self.area_measure])
         changes = [_changed(total) for total in self.classes if total.area_change is not None]
         if changes:
             lines.append(f"area against the raster's pixels: {', '.join(changes)}")

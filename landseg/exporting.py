@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from landseg.classes import MAX_VALUE
 from landseg.disk import disk_errors
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
+from landseg.geo.classareas import ClassAreas, Ground
 from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
 from landseg.geo.raster import RasterFile
@@ -53,7 +54,9 @@ class ExportRun:
         called: how sentences name the output, where `out` is not the name that people know.
         counts: features so far, by class value.
         areas: their areas.
-        pixel_areas: what the classes' pixels cover in the raster, where outlines are not those of pixels.
+        pixel_areas: what the classes' pixels cover in the raster, where outlines are not those of pixels, measured as
+            the outlines are.
+        ground: what the classes' pixels cover on the ellipsoid.
         further: files of lines and points, once made.
         styles: what each file is to be painted by, once made.
     """
@@ -67,6 +70,7 @@ class ExportRun:
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1, np.int64))
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1))
     pixel_areas: PixelAreas | None = None
+    ground: ClassAreas | None = None
     further: list[FurtherFile] = field(default_factory=list)
     styles: list[Style] = field(default_factory=list)
     _paths: tuple[Path, ...] = ()
@@ -112,11 +116,15 @@ class ExportRun:
         """What was written, by class."""
         located = self.source.grid.crs is not None
         totals, unit = [], "m2" if located else "px"
+        rows = () if self.ground is None else self.ground.rows(self.source.classes)
+        hectares = {row.value: row.hectares for row in rows if row.hectares is not None}
         for entry in self.source.classes:
             area = float(self.areas[entry.value])
             sizes = {f"area_{unit}": round(area, 3)}
             if self.pixel_areas is not None:
                 sizes[f"area_change_{unit}"] = round(area - float(self.pixel_areas.areas[entry.value]), 3)
+            if entry.value in hectares:
+                sizes["hectares"] = round(hectares[entry.value], 7)
             totals.append(ClassTotal(entry.value, entry.name, int(self.counts[entry.value]), **sizes))
         form = vector_format(self.out)
         crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_text(self.crs)
@@ -131,6 +139,7 @@ class ExportRun:
             tuple(self.further),
             round(seconds, 3),
             self.source.left_out.to_json(),
+            None if not located else "ellipsoid" if self.ruler.ground else "plane",
         )
 
     def _tell_absent(self) -> None:
@@ -263,13 +272,15 @@ class ExportRun:
         return int((areas < least * (1 - 1e-9)).sum())
 
     def _noted(self, strips: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-        """The same strips; what their classes cover is kept if outlines are going to change."""
-        if self.options.shaping.keeps_pixels and not self.options.regularize:
-            yield from strips
-            return
-        self.pixel_areas = PixelAreas(self.source.grid, self.ruler, nodata=self.source.nodata)
-        for strip in strips:
-            self.pixel_areas.add(strip)
+        """The same strips; what their classes cover is kept, by the outlines' ruler too if these will change."""
+        source, ground = self.source, Ground(self.source.whole)
+        self.ground = ClassAreas(ground)
+        if not self.options.shaping.keeps_pixels or self.options.regularize:
+            self.pixel_areas = PixelAreas(source.grid, self.ruler, nodata=source.nodata)
+        for rect, strip in zip(source.rects(), strips, strict=True):
+            self.ground.add(strip, ground.weights(rect), nodata=source.nodata)
+            if self.pixel_areas is not None:
+                self.pixel_areas.add(strip)
             yield strip
 
     def _confidence(self, top: int, rows: int) -> NDArray[np.float32]:

@@ -23,6 +23,7 @@ from landseg.findings import (
     about_values,
     some,
 )
+from landseg.geo.address import file_name, file_names
 from landseg.geo.labelcolors import Colors, colors_of
 from landseg.geo.labelvalues import Meaning
 from landseg.geo.leftout import LeftOut
@@ -31,8 +32,9 @@ from landseg.geo.members import refuse_mixed_members
 from landseg.geo.rescaled import alike, comparable
 from landseg.geo.source import FileSource
 from landseg.geo.statistics import PERCENTILES
+from landseg.geo.targets import check_targets
 from landseg.geo.valuetags import ValueTags
-from landseg.geo.vectorname import is_there, is_vector
+from landseg.geo.vectorname import file_of, is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.outputs import check_local
 from landseg.report.imagery import Imagery
@@ -128,11 +130,17 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
 
     Raises:
         TrainingError: no image at all, or none that can be read.
+        OutputError: the picture is a file that is read, exists, or cannot be written.
         LandsegError: a class table, vector file, split or picture that cannot be had as asked for.
     """
+    images, labels = file_names(images), None if labels is None else file_name(labels)
     _check_sheet(options)
     findings: list[Finding] = []
     items = _items(images, labels, findings)
+    if options.sheet is not None:
+        read = [path for item in items for path in (item.image, item.labels) if path is not None]
+        read += [] if labels is None else [file_of(labels)]
+        check_targets([], [options.sheet], [*read, *([] if options.classes is None else [options.classes])])
     named = None if options.classes is None else read_class_table(options.classes)
     table = None if named is None else named.ignoring(options.ignore)
     colors = _colors(named, labels) if options.label_colors else None

@@ -95,7 +95,7 @@ class Options:
         made = cls(**options)
         if isinstance(made.threads, int) and "workers" not in options:
             made = replace(made, workers=max(1, min(made.workers, made.threads)))
-        made = replace(made, window=_window(made.window), halo=_halo(made.halo), aoi=_aoi(made.aoi))
+        made = replace(made, window=_window(made.window), halo=_halo(made.halo), aoi=area_text(made.aoi))
         made._check_numbers()
         if made.bands is not None and not all(isinstance(band, Integral) for band in made.bands):
             raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")
@@ -186,8 +186,8 @@ def _window(value: Any) -> int | tuple[int, int] | str:
     raise PlanError(f"window {value!r}: expected auto, a number, or HEIGHTxWIDTH")
 
 
-def _aoi(value: Any) -> File:
-    """An area as asked for: a file, "left,bottom,right,top", or those four numbers."""
+def area_text(value: Any) -> File:
+    """Return an area of interest as read_aoi takes it: a file, "left,bottom,right,top", or those four numbers."""
     return ",".join(str(float(part)) for part in value) if isinstance(value, (tuple, list)) else value
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg.disk import disk_errors
 from landseg.errors import LandsegError, ModelError, OutputError
-from landseg.geo.address import label
+from landseg.geo.address import file_name, file_names, label
 from landseg.geo.targets import files_behind
 from landseg.models.named import NamedModel, named_model
 from landseg.options import Options, is_folder
@@ -44,7 +44,7 @@ def predict(
     the others go on. The files appear when they are complete, or not at all.
 
     Args:
-        sources: anything GDAL opens.
+        sources: anything GDAL opens, by its path, or datasets that rasterio has open for reading.
         output: a GeoTIFF, or a folder.
         model: a file, a shipped name or a loaded model; None is the shipped one.
         finished: called as each raster is, with its `Prediction` or `Failure`, its number and how many there are.
@@ -55,11 +55,11 @@ def predict(
         KeyboardInterrupt: stopped by hand; `resume=True` continues.
     """
     wanted = Options.of(**options)
-    every = [fspath(sources)] if isinstance(sources, (str, PathLike)) else [fspath(path) for path in sources]
+    every, output = file_names(sources), file_name(output)
     if not every:
         raise OutputError("no raster given: name at least one")
     if wanted.stack and is_folder(output):
-        raise OutputError(f"{fspath(output)} is a folder, but --stack makes one raster of all sources: name OUT.tif")
+        raise OutputError(f"{output} is a folder, but --stack makes one raster of all sources: name OUT.tif")
     named = named_model(model)
     if not is_folder(output):
         _check_name(Path(output))

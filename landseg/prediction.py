@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from landseg.geo.classareas import ClassArea, areas_text
 from landseg.geo.grid import Rect
 from landseg.tiling.costs import MIB
 from landseg.tiling.named import VIEWS
@@ -49,6 +50,7 @@ class Prediction:
             for.
         limitations: where the model's card says that it will fail, of a raster that it is not for; else None.
         tta: the test-time augmentation: "none", "flips" or "d4".
+        areas: what each class covers, on the ellipsoid; empty in a dry run.
     """
 
     output: Path
@@ -79,6 +81,7 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     limitations: str | None = None
     tta: str = "none"
+    areas: tuple[ClassArea, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
@@ -86,6 +89,7 @@ class Prediction:
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["sources"], values["sidecars"] = list(self.sources), [str(path) for path in self.sidecars]
         values["window"], values["warnings"] = list(self.window), list(self.warnings)
+        values["areas"] = [row.to_json() for row in self.areas]
         if self.disagreement_interval is not None:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
@@ -137,6 +141,8 @@ class Prediction:
             plan.append(f"disk          up to {_size(self.disk_mib)}")
             plan.append(f"time          about {duration(self.seconds)} ({speed})")
             return [f"{self.output}: nothing written, this is the plan", *plan]
+        if self.areas:
+            plan.append(f"areas         {areas_text(self.areas)}")
         done = f"{self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"
         return [*(str(path) for path in self.files), *plan, f"time          {done}"]
 

@@ -19,6 +19,7 @@ from rasterio.errors import CRSError
 from landseg import __version__
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
+from landseg.geo.address import file_name
 from landseg.geo.coverage import Coverage
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
@@ -128,7 +129,8 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
         GridError: a grid that is not told, or on which no polygon lies.
         OutputError: the output exists, equals an input, or cannot be written.
     """
-    wanted, start, source = options or RasterizeOptions(), time.perf_counter(), Path(polygons)
+    wanted, start = options or RasterizeOptions(), time.perf_counter()
+    source, output = Path(file_name(polygons)), Path(file_name(output))
     named = [file for file in (wanted.like, wanted.classes) if file is not None]
     inputs = [file_of(source), *map(Path, named), *files_behind([fspath(source)])]
     _refuse_early(Path(output), inputs, overwrite=wanted.overwrite)

@@ -22,8 +22,9 @@ from landseg.crf.energy import CrfOptions
 from landseg.crf.evidence import Evidence
 from landseg.crf.tiling import MIB, CrfTiling, Refined, crf_sample, tile_crf
 from landseg.crf.windows import refine_windows
-from landseg.geo.address import label
+from landseg.geo.address import file_name, file_names, label
 from landseg.geo.borders import BORDERS, Borders
+from landseg.geo.classareas import AREAS, areas_tag
 from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.probs import ProbsFile
@@ -64,8 +65,7 @@ def refine(probabilities: File, image: File | Sequence[File], output: File, **op
         KeyboardInterrupt: stopped by hand; `resume=True` continues.
     """
     wanted = RefineOptions.of(**options)
-    images = [fspath(image)] if isinstance(image, (str, PathLike)) else [fspath(path) for path in image]
-    return _Run(fspath(probabilities), images, Path(output), wanted).result()
+    return _Run(file_name(probabilities), file_names(image), Path(file_name(output)), wanted).result()
 
 
 @dataclass
@@ -120,8 +120,8 @@ class _Run:
                 _log.info("%s; %s", crf_text(crf, options.units), tiling.reason)
                 self._write(tiling, evidence, crf, outputs)
                 made = self._measured(made, tiling, sample, evidence, crf, outputs)
-                made = _counted(made, outputs)
-                outputs.finish(made.tags())
+                made = replace(_counted(made, outputs), areas=outputs.areas)
+                outputs.finish({**made.tags(), AREAS: areas_tag(made.areas, probs.grid.shape)})
         return replace(made, seconds=round(time.perf_counter() - start, 3))
 
     def _write(self, tiling: CrfTiling, evidence: Evidence, crf: CrfOptions, outputs: Outputs) -> None:

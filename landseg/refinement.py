@@ -12,6 +12,7 @@ from typing import Any
 
 from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
+from landseg.geo.classareas import ClassArea, areas_text, read_areas
 from landseg.options import Options, refuse_unknown
 from landseg.tiling.progress import duration
 from landseg.tiling.sampling import interval_text, read_interval
@@ -150,6 +151,7 @@ class Refinement:
         skipped: True where the output was finished before.
         scaling: which images were brought over to the scale and offset of the first; None where none was.
         warnings: what the log said of the images.
+        areas: what each class covers, on the ellipsoid.
     """
 
     output: Path
@@ -174,11 +176,13 @@ class Refinement:
     skipped: bool = False
     scaling: str | None = None
     warnings: tuple[str, ...] = ()
+    areas: tuple[ClassArea, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
+        values["areas"] = [row.to_json() for row in self.areas]
         values["window"], values["exact"] = list(self.window), self.mode == "exact"
         values["warnings"] = list(self.warnings)
         if self.disagreement_interval is not None:
@@ -206,6 +210,8 @@ class Refinement:
             lines.append(f"changed       {self.changed:.3%} of the pixels have another class than before")
         if self.unseen:
             lines.append(f"unseen        {self.unseen:.3%} of the pixels have no imagery and keep what they had")
+        if self.areas:
+            lines.append(f"areas         {areas_text(self.areas)}")
         speed = f"{self.pixels / 1e6 / max(1e-9, self.seconds):.2f} Mpx/s"
         return [*lines, f"time          {self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"]
 
@@ -237,6 +243,7 @@ class Refinement:
             **dict.fromkeys(("halo", "exact_halo", "windows"), int),
             **dict.fromkeys(("overlap_cost", "changed", "unseen", "disagreement"), float),
             "disagreement_interval": read_interval,
+            "areas": read_areas,
         }
         facts: dict[str, Any] = {}
         for name, kind in kinds.items():

@@ -20,6 +20,7 @@ from landseg.export import polygonize
 from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.borders import BORDERS, Borders
+from landseg.geo.classareas import AREAS, areas_tag, read_areas
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
@@ -38,7 +39,7 @@ from landseg.replacement import settle
 from landseg.tiling.encode import Encoder
 from landseg.tiling.progress import Progress
 from landseg.tiling.sampling import interval_text, read_interval
-from landseg.vector.formats import vector_format
+from landseg.vector.formats import refuse_table, vector_format
 from landseg.vector.place import check_way
 from landseg.vector.style import style_for
 
@@ -171,9 +172,10 @@ class Run:
             encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
             shown = partial(Progress, quiet=options.quiet, name=self.name)
             walk.run(outputs, aoi=aoi, encode=encoder.encode, shown=shown)
-            made = walk.measured(made, outputs)
+            made = replace(walk.measured(made, outputs), areas=outputs.areas)
             self._further(outputs, matched, engine)
-            placed = outputs.finish({**_plan_tags(made), BORDERS: Borders(grid.shape, *walk.cuts()).text})
+            tags = {BORDERS: Borders(grid.shape, *walk.cuts()).text, AREAS: areas_tag(made.areas, grid.shape)}
+            placed = outputs.finish({**_plan_tags(made), **tags})
         return replace(made, sidecars=tuple(path for path in placed if path not in made.files))
 
     def _parts(self, matched: Matched, region: Rect) -> tuple[Rect, ...] | None:
@@ -261,6 +263,7 @@ class Run:
         """What can be refused before anything is opened."""
         polygons, picture = self.options.path("polygons"), self.options.path("preview")
         if polygons is not None:
+            refuse_table(polygons)
             vector_format(polygons)
         if picture is not None and picture.suffix.lower() != ".png":
             raise OutputError(f"{picture} will be a PNG: let its name end in .png")
@@ -354,6 +357,7 @@ def _facts(tags: dict[str, str]) -> dict[str, Any]:
         "overlap_cost": float,
         "disagreement": float,
         "disagreement_interval": read_interval,
+        "areas": read_areas,
         "window": lambda text: (int(text.split("x")[0]), int(text.split("x")[1])),
     }
     facts = {}

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from landseg.errors import GridError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.source import Source
+from landseg.geo.targets import check_targets, files_behind
 from landseg.inputs import match, tell
 from landseg.models.bundle import Model, load_model
 from landseg.report.field import Ground, Heat, check_field_path, draw_field, picture_side
@@ -85,6 +86,7 @@ def sight(
     """
     if draw is not None:
         check_field_path(draw, overwrite=overwrite)
+        check_targets([], [draw], [] if over is None else files_behind([str(over)]))
     loaded = load_model(model)
     field = receptive_field(loaded.network)
     if over is None:

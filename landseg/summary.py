@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,11 +14,15 @@ from numpy.typing import NDArray
 from landseg.comparison import Naming, Pair
 from landseg.distance import Distance, row_spacings
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
+from landseg.geo.address import file_names
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pixelareas import PixelAreas
 from landseg.metrics import figures
+from landseg.metrics.area import AreaEstimate, area_shares
 from landseg.metrics.blocks import intervals
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
+from landseg.options import area_text, refuse_unknown
 from landseg.pairing import scene_names
 from landseg.tally import Tally
 
@@ -57,6 +62,47 @@ class EvaluateOptions:
     samples: int = 1000
     seed: int = 0
     workers: int = 2
+
+    def with_options(self, given: Mapping[str, Any]) -> EvaluateOptions:
+        """Return these options with some, by the command's names for them, in place of theirs.
+
+        Texts and numbers are taken as on the command line: "3px", "2m" or "none" for a distance, four numbers for an
+        area, one ignored value or several.
+
+        Raises:
+            LandsegError: an unknown name, or a distance that means nothing.
+        """
+        refuse_unknown(given, OPTIONS, of="an evaluation")
+        values = {_FIELDS.get(name, name): _VALUES.get(name, _same)(value) for name, value in given.items()}
+        naming = {name: values.pop(name) for name in _NAMING if name in values}
+        return replace(self, naming=replace(self.naming, **naming), **values)
+
+
+_FIELDS = {"buffer": "buffer_m"}  # that are called otherwise on the command line
+_NAMING = tuple(one.name for one in fields(Naming))
+OPTIONS = tuple(
+    sorted({"buffer", *_NAMING, *(one.name for one in fields(EvaluateOptions))} - {"buffer_m", "naming"})
+)
+"""Names that `EvaluateOptions.with_options` takes."""
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _distance(value: Any) -> Distance | None:
+    return None if value is None or value == "none" else Distance.of(value)
+
+
+_VALUES: dict[str, Callable[[Any], Any]] = {
+    "boundary": _distance,
+    "tolerance": _distance,
+    "block": _distance,
+    "ignore": lambda value: (value,) if isinstance(value, int) else tuple(value or ()),
+    "classes": lambda value: None if value is None else Path(value),
+    "aoi": lambda value: None if value is None else str(area_text(value)),
+    "probs": lambda value: None if value is None else file_names(value),
+}
 
 
 def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, names: tuple[str, str]) -> Evaluation:
@@ -105,7 +151,8 @@ def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptio
     estimate, hectares = counted.area(), _hectares(pairs, counted)
     unit = None if hectares is None else hectares.unit
     areas = None if unit is None else estimate.areas(unit)
-    spread = None if unit is None or estimate.census else estimate.area_intervals(unit)
+    random = None if unit is None or estimate.census else estimate.area_intervals(unit)
+    spread = None if unit is None else _area_intervals(counted, estimate, options, unit=unit)
     by_name = {
         "iou": figures.iou(table),
         "precision": figures.precision(table),
@@ -134,13 +181,38 @@ def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptio
                 area_ha=None if hectares is None else float(hectares.labelled[index]),
                 mapped_ha=None if hectares is None else float(hectares.mapped[index]),
                 estimated_ha=None if areas is None else float(areas[index]),
-                estimated_ha_ci=None if spread is None else (float(spread[index, 0]), float(spread[index, 1])),
+                estimated_ha_ci=None if spread is None else (float(spread[0, index]), float(spread[1, index])),
+                estimated_ha_ci_random=None if random is None else (float(random[index, 0]), float(random[index, 1])),
                 boundary_iou=None if boundary is None else float(boundary[index]),
                 surface_dice=None if surface is None else float(surface[index]),
                 iou_ci=(float(ends["iou"][0, index]), float(ends["iou"][1, index])) if ends else None,
             )
         )
     return rows
+
+
+def _area_intervals(
+    counted: Tally, estimate: AreaEstimate, options: EvaluateOptions, *, unit: float
+) -> NDArray[np.float64] | None:
+    """Return the 95 % intervals (2, K) of the estimated areas by the bootstrap of blocks; None: there is none.
+
+    Blocks hold numbers of pixels. Where pixels differ in size, intervals are in the proportion in which the estimate
+    by areas is to the one by numbers.
+    """
+    if estimate.census or not options.samples:
+        return None
+    areas, mapped = estimate.areas(unit), counted.mapped_sizes()
+    every = areas.sum()
+    drawn: NDArray[np.float64] = intervals(
+        counted.blocks,
+        {"area": lambda matrices: area_shares(matrices, mapped) * every},
+        count=options.samples,
+        seed=options.seed,
+    )["area"]
+    if not counted.measures.areas:
+        return drawn
+    plain = area_shares(counted.blocks.table(), mapped) * every
+    return np.asarray(drawn * np.divide(areas, plain, out=np.ones_like(areas), where=plain > 0))
 
 
 def _border(counted: Tally) -> tuple[BorderBin, ...] | None:
@@ -189,8 +261,7 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
     if counted.unjudged:
         without = f"{counted.unjudged} labelled pixels have no probabilities"
         notes.append(f"{without}; the calibration error is that of the others")
-    if any(measure is not None and not measure.judged for measure in (counted.boundary, counted.surface)):
-        notes.append("outlines are not judged: nowhere in the truth do two classes meet")
+    notes += _outline_notes(pairs, counted)
     if options.samples:
         blocks, edge = len(counted.blocks), counted.blocks.edge
         few = "; with so few take the intervals for a hint" if blocks < 30 else ""
@@ -205,10 +276,22 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
     asked = options.boundary
     if counted.measures.distance is not None and asked is not None and asked.metres and row_spacings(pairs[0].grid):
         notes.append("the width of the boundary bands in pixels is that at the raster's centre")
-    estimate = counted.area()
-    if common_metres(pairs) is not None and not estimate.census:
-        notes.append("area intervals take the labelled pixels of each mapped class for a random sample")
     return notes
+
+
+def _outline_notes(pairs: Sequence[Pair], counted: Tally) -> list[str]:
+    """Say which outlines are not judged: those of all classes, or of which ones."""
+    measures = [measure for measure in (counted.boundary, counted.surface) if measure is not None]
+    if any(not measure.judged for measure in measures):
+        return ["outlines are not judged: nowhere in the truth do two classes meet"]
+    if not measures:
+        return []
+    labelled = counted.blocks.table().sum(1) > 0
+    found = np.any([np.asarray(measure.true, bool) for measure in measures], axis=0)
+    names = [name for name, bare in zip(pairs[0].prediction.classes.names, labelled & ~found, strict=True) if bare]
+    if not names:
+        return []
+    return [f"outlines of {', '.join(names)} are not judged: nowhere in the truth do they meet another class"]
 
 
 @dataclass(frozen=True)
@@ -235,7 +318,7 @@ def _hectares(pairs: Sequence[Pair], counted: Tally) -> _Hectares | None:
     metres, table = common_metres(pairs), counted.blocks.table().astype(np.float64)
     if metres is None:
         return None
-    pixel = metres**2 / 10_000
+    pixel = PixelAreas(pairs[0].grid).pixel / 10_000
     if not counted.measures.areas:
         labelled, mapped = np.asarray(table.sum(1) * pixel), np.asarray(counted.mapped() * pixel, np.float64)
         return _Hectares(table * pixel, labelled, mapped, pixel, pixel)

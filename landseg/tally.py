@@ -141,14 +141,20 @@ class Tally:
         total: NDArray[np.int64] = self.blocks.table()[:, :-1].sum(0) + self.unlabelled
         return total
 
+    def mapped_sizes(self) -> NDArray[np.float64]:
+        """Return what the map gives each class (K,): square metres where pixels differ in size, else pixels."""
+        if not self.measures.areas:
+            return self.mapped().astype(np.float64)
+        sums = self.area_table[:, :-1].sum(0) + self.area_unlabelled
+        return np.asarray(sums.astype(np.float64) * self.measures.area_unit)
+
     def area(self) -> AreaEstimate:
         """Areas by class, by the stratified estimator."""
         counts, unit = self.blocks.table()[:, :-1], self.measures.area_unit
         if not self.measures.areas:
             return stratified(counts, self.mapped())
-        mapped = self.area_table[:, :-1].sum(0) + self.area_unlabelled
-        sizes = (self.area_table[:, :-1].astype(np.float64) * unit, mapped.astype(np.float64) * unit)
-        return stratified(counts, self.mapped(), sizes=sizes)
+        labelled = self.area_table[:, :-1].astype(np.float64) * unit
+        return stratified(counts, self.mapped(), sizes=(labelled, self.mapped_sizes()))
 
     def _count_areas(self, true: Labels, ours: Labels, areas: PixelAreas, core: Rect) -> None:
         classes, weights = self.measures.classes, areas.weights(core, self.measures.area_unit)

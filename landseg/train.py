@@ -5,21 +5,24 @@ from __future__ import annotations
 import fnmatch
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from os import PathLike, fspath
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 from torch import nn
 
 from landseg.disk import disk_errors
-from landseg.errors import LandsegError, TrainingError
+from landseg.errors import LandsegError, OutputError, TrainingError
+from landseg.geo.address import file_name
 from landseg.geo.leftout import LeftOut
 from landseg.kept import Kept, measure
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Metrics
 from landseg.models.transfer import transferred
+from landseg.options import refuse_unknown
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.card_of import card_of, data_sources
@@ -35,14 +38,16 @@ from landseg.training.fit import KEPT, Scaling, clear, fit
 from landseg.training.glimpse import Glimpse
 from landseg.training.network import check_network
 from landseg.training.objective import objective
-from landseg.training.ready import refuse_existing
-from landseg.training.recipe import Recipe, read_recipe
+from landseg.training.ready import refuse_existing, refuse_missing
+from landseg.training.recipe import Recipe
+from landseg.training.run_options import RunOptions
 from landseg.training.sampler import CropSampler, usable_range
 from landseg.training.samples import SamplePictures, shown_channels
 from landseg.training.scene import Scene
 from landseg.training.sources import Labelled, fully_named, open_scenes
 from landseg.training.split import split
 
+File = str | PathLike[str]
 RECIPE = "train.toml"  # in the run folder
 _log = logging.getLogger(__name__)
 
@@ -83,19 +88,56 @@ class _Parts:
     how: str
 
 
+@overload
 def train(
-    recipe: str | Path | Recipe,
-    output: str | Path,
+    recipe: File | Recipe,
+    output: File,
+    /,
     *,
-    data: str | Path = ".",
+    data: File = ".",
     keep_out: Sequence[str] = (),
-    metrics_from: str | Path | None = None,
+    metrics_from: File | None = None,
     resume: bool = False,
     overwrite: bool = False,
     quiet: bool = True,
     report: Callable[[str], None] = print,
+    **options: Any,
+) -> Trained: ...
+@overload
+def train(
+    images: File | Sequence[File],
+    labels: File | Sequence[File] | None,
+    output: File,
+    /,
+    *,
+    data: File = ".",
+    keep_out: Sequence[str] = (),
+    metrics_from: File | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = True,
+    report: Callable[[str], None] = print,
+    **options: Any,
+) -> Trained: ...
+def train(
+    images: Any,
+    labels: Any = None,
+    output: Any = None,
+    /,
+    *,
+    data: File = ".",
+    keep_out: Sequence[str] = (),
+    metrics_from: File | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    quiet: bool = True,
+    report: Callable[[str], None] = print,
+    **options: Any,
 ) -> Trained:
-    """Train the recipe's network on its scenes and write one model file.
+    """Train a network on labelled scenes and write one model file.
+
+    ``train(images, labels, output)`` learns from images and their labels, ``train(recipe, output)`` from what a
+    recipe names, or a list of images that names their labels. A scene is an image with its labels.
 
     The run folder, ``<output stem>.run`` beside the model, gets the resolved recipe (``train.toml``), checkpoints,
     logs, curves, sample predictions, and in ``kept/`` the class rasters of the scenes that were kept out.
@@ -104,9 +146,11 @@ def train(
     scenes that were kept out are, and why, where that failed: ``resume=True`` then measures it, without learning.
 
     Args:
-        recipe: a TOML file, see ``landseg.training.recipe``, or what was read from one and changed.
+        images: folders, globs, files (or datasets that rasterio has open) or a list; or a recipe: a TOML file, see
+            ``landseg.training.recipe``, or what was read from one and changed.
+        labels: label rasters, a folder of them, or a vector file.
         output: the model file to write (``.safetensors``).
-        data: the folder that the recipe's names start from.
+        data: the folder that the names of images and labels, or the recipe's, start from.
         keep_out: globs over scene names, in place of the recipe's split; these scenes are not trained on but
             measured.
         metrics_from: a model of the same recipe whose kept-out figures go into the card, for weights trained
@@ -115,6 +159,7 @@ def train(
         overwrite: replace an existing output and start a new run.
         quiet: show no progress on standard error.
         report: gets one line of text at a time.
+        **options: the command's options by name, see ``landseg.training.run_options.RunOptions``.
 
     Raises:
         TrainingError: nothing to learn from, a run folder that exists, a loss that is no number; or the model is
@@ -123,11 +168,17 @@ def train(
         OutputError: the output exists, has no folder, or a name that is no model file's.
         KeyboardInterrupt: stopped by hand; ``resume=True`` continues.
     """
-    recipe = fully_named(recipe if isinstance(recipe, Recipe) else read_recipe(Path(recipe)), Path(data))
-    output = Path(output)
+    if output is None:
+        labels, output = None, labels
+    if output is None:
+        raise OutputError("name the model file to write: train(images, labels, output), or train(recipe, output)")
+    output = Path(file_name(output))
     folder = output.with_suffix(".run")
     refuse_existing(output, folder, resume=resume, overwrite=overwrite)
-    figures = None if metrics_from is None else read_card(metrics_from).metrics
+    refuse_unknown(options, [one.name for one in fields(RunOptions)], of="train")
+    recipe = _recipe(images, labels, Path(data), RunOptions(**options), name=output.stem)
+    recipe = fully_named(recipe, Path(data))
+    figures = None if metrics_from is None else read_card(fspath(metrics_from)).metrics
     recipe = replace(recipe, split=None) if keep_out else recipe  # what is kept out takes the split's place
     network = _network(recipe, report)
     recipe = with_declared_tags(recipe, Path(data), report)
@@ -173,6 +224,26 @@ def train(
             report(f"warning: {warning}")
         save_model(output, network, replace(card, metrics=figures), overwrite=True)
     return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json(), warnings)
+
+
+def _recipe(images: Any, labels: Any, folder: Path, options: RunOptions, *, name: str) -> Recipe:
+    """Return the recipe that is given, or that of images and labels, with options over it.
+
+    Raises:
+        TrainingError: options for a recipe that was read already.
+        LandsegError: images, labels, a recipe or a model that are not there.
+    """
+    if isinstance(images, Recipe):
+        if labels is not None or options != RunOptions():
+            raise TrainingError(
+                "labels and options do not go with a Recipe that was read: change it with dataclasses.replace, or "
+                "name its file"
+            )
+        return images
+    data = options.data(images, labels, folder)
+    init = None if options.init is None else str(options.init)
+    refuse_missing(data, config=options.config_file, init=init, said=options.map_classes)
+    return options.recipe(data, name=name)
 
 
 def _measured(model: Model, opened: Labelled, made: _Parts, folder: Path, *, stored_values: bool) -> Metrics:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import PlanError, RasterError
+from landseg.geo.address import file_names
 from landseg.geo.grid import Rect
 from landseg.inputs import Matched, match, tell
 from landseg.models.named import named_model
@@ -123,7 +124,7 @@ def verify(
     wanted = Options.of(**{"precision": "fp32", **options})
     named = named_model(model)
     with match(
-        sources,
+        file_names(sources),
         named.card,
         bands=wanted.bands,
         resolution_m=wanted.resolution,

@@ -74,11 +74,45 @@ def test_the_table_says_what_json_says(pair: tuple[str, str], tmp_path: Path) ->
     code, out, _ = run("evaluate", *pair, "--samples", 0, "--csv", table, "--json")
     assert code == 0
     rows = list(csv.DictReader(table.read_text().splitlines()))
-    for row, entry in zip(rows, json.loads(out)["classes"], strict=True):
+    found = json.loads(out)
+    for row, entry in zip(rows, found["classes"], strict=False):
         for key in KEYS:
             assert row[key] == ("" if entry[key] is None else str(entry[key]))
+        assert row["iou_low"] == row["iou_high"] == row["pixel_accuracy"] == ""  # no intervals were asked for
+    assert len(rows) == len(found["classes"]) + 1
+    last = rows[-1]
+    assert (last["value"], last["name"], last["iou"]) == ("", "all classes", str(found["mean_iou"]))
+    assert (last["pixels"], last["kappa"]) == ("7", str(found["kappa"]))
     assert run("evaluate", *pair, "--csv", table)[0] == 1
     assert run("evaluate", *pair, "--csv", table, "--overwrite")[0] == 0
+
+
+def test_the_table_has_the_intervals(tmp_path: Path) -> None:
+    """Those of the classes and of the figures of all classes, as JSON has them."""
+    truth = np.random.default_rng(1).integers(1, 4, (300, 600)).astype(np.uint8)
+    ours = np.where(np.random.default_rng(2).random(truth.shape) < 0.2, 1, truth).astype(np.uint8)
+    files = write(tmp_path / "map.tif", ours, model="m"), write(tmp_path / "truth.tif", truth)
+    table = tmp_path / "t.csv"
+    code, out, _ = run("evaluate", *files, "--boundary", "none", "--tolerance", "none", "--csv", table, "--json")
+    assert code == 0
+    found, rows = json.loads(out), list(csv.DictReader(table.read_text().splitlines()))
+    for row, entry in zip(rows, found["classes"], strict=False):
+        assert [float(row["iou_low"]), float(row["iou_high"])] == entry["iou_ci"]
+        assert entry["iou_ci"][0] < entry["iou"] < entry["iou_ci"][1]
+    for name in ("mean_iou", "pixel_accuracy", "frequency_weighted_iou", "kappa"):
+        column = "iou" if name == "mean_iou" else name
+        assert [float(rows[-1][f"{column}_{end}"]) for end in ("low", "high")] == found["intervals"][name]
+
+
+def test_a_table_or_report_never_goes_over_what_is_read(pair: tuple[str, str], tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    truth, ours = Path(pair[1]), Path(pair[0])
+    for option, path in (("--csv", truth), ("--csv", ours)):
+        code, _, err = run("evaluate", *pair, option, path, "--overwrite")
+        assert code == 1 and f"{path} is an input of this run" in err
+    code, _, err = run("evaluate", *pair, "--csv", tmp_path / "r.html", "--report", tmp_path / "r.html")
+    assert code == 1 and "is named for two outputs" in err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def refused(folder: Path, *arguments: object) -> str:

@@ -28,7 +28,7 @@ def test_json_is_one_object_and_nothing_else(town: Path, tmp_path: Path) -> None
     assert {"features", "output", "classes", "files", "crs", "format"} <= set(found)
     frame = read(tmp_path / "p.gpkg")
     assert (found["features"], found["output"]) == (len(frame), str(tmp_path / "p.gpkg"))
-    assert [set(total) for total in found["classes"]] == [{"value", "name", "count", "area_m2"}] * 2
+    assert [set(total) for total in found["classes"]] == [{"value", "name", "count", "area_m2", "hectares"}] * 2
     assert sum(total["area_m2"] for total in found["classes"]) == pytest.approx(frame.area_m2.sum())
     assert "100.0 %" in err and "Mpx/s" in err
 
@@ -84,6 +84,6 @@ def test_help_shows_every_option() -> None:
     code, out, _ = run("export", "--help")
     assert code == 0
     words = "classes aoi crs dissolve by-class-files connectivity majority sieve min-area simplify smooth"
-    words += " regularize centerlines spur centroids confidence geodesic overwrite json"
+    words += " regularize centerlines spur centroids confidence attributes geodesic overwrite json"
     for option in words.split():
         assert f"--{option}" in out

@@ -250,6 +250,9 @@ def test_the_field_is_drawn_over_a_raster(tmp_path: Path, rgb_raster: Path, rgb_
     result = run("info", rgb_model, "--draw", picture, "--over", rgb_raster, "--overwrite")
     assert result.exit_code == 0 and "column 56, row 40 lies in" in " ".join(result.stdout.split())
     assert picture.read_bytes() != before
+    before = picture.read_bytes()
+    result = run("info", rgb_model, "--draw", picture, "--over", picture, "--overwrite")
+    assert result.exit_code == 1 and "is an input of this run" in result.stderr and picture.read_bytes() == before
 
 
 def test_an_unbounded_field_is_called_so_and_drawn_all_the_same(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import json
 import unicodedata
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,6 @@ from conftest import HALF_METRE, UTM
 from test_predict import MODEL, expected, noise, read
 from typer.testing import CliRunner
 
-import landseg.predict
-import landseg.verify
 from landseg.cli.main import app
 from landseg.geo.source import open_source
 from landseg.models.named import NamedModel
@@ -24,8 +23,8 @@ FAST = ["--device", "cpu", "--precision", "fp32"]
 
 @pytest.fixture(autouse=True)
 def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (landseg.predict, landseg.verify):
-        monkeypatch.setattr(module, "named_model", lambda _: NamedModel(MODEL))
+    for name in ("landseg.predict", "landseg.verify"):
+        monkeypatch.setattr(import_module(name), "named_model", lambda _: NamedModel(MODEL))
 
 
 def run(*arguments: object) -> "tuple[int, str, str]":

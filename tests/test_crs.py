@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from test_predict import MODEL, noise
 from typer.testing import CliRunner
 
 import landseg
-import landseg.predict
 from landseg.classes import ClassMap
 from landseg.cli.main import app
 from landseg.errors import GridError, TrainingError
@@ -38,7 +38,7 @@ MOON = CRS.from_wkt(
     'PROJCS["Moon, equirectangular",GEOGCS["GCS_Moon",DATUM["D_Moon",SPHEROID["Moon_IAU",1737400,0]],'
     'PRIMEM["Reference_Meridian",0],UNIT["degree",0.0174532925199433]],PROJECTION["Equirectangular"],'
     'PARAMETER["standard_parallel_1",0],PARAMETER["central_meridian",0],PARAMETER["false_easting",0],'
-    'PARAMETER["false_northing",0],UNIT["metre",1]]'
+    'PARAMETER["false_northing",2000000],UNIT["metre",1]]'  # without it the raster would lie beyond the pole
 )
 EARTH = CRS.from_epsg(32645)
 WHERE = Affine(0.5, 0, 333_000, 0, -0.5, 3_065_000)
@@ -96,7 +96,7 @@ def refused(*arguments: object, words: str = NO_WAY) -> None:
 def test_what_needs_a_way_is_refused_in_a_sentence(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landseg.predict, "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr(import_module("landseg.predict"), "named_model", lambda _: NamedModel(MODEL))
     f, out = files, tmp_path / "out"
     out.mkdir()
     table = ("--classes", f["classes"])
@@ -107,7 +107,7 @@ def test_what_needs_a_way_is_refused_in_a_sentence(
     refused("evaluate", f["map_utm"], f["map"], *table)
     refused("evaluate", f["map"], f["roofs"], *table, "--class-field", "kind")
     refused("evaluate", f["map"], f["map"], *table, "--aoi", f["roofs"])
-    refused("compare", f["map_utm"], f["map"], f["map"], *table)
+    refused("compare", f["map"], f["map"], f["map_utm"], *table)
     refused("rasterize", f["roofs"], out / "b.tif", "--like", f["map"])
     predict = ("predict", f["scene"], "--device", "cpu", "--precision", "fp32", "-o", out / "c.tif")
     refused(*predict, "--aoi", f["roofs"])
@@ -120,7 +120,7 @@ def test_what_needs_a_way_is_refused_in_a_sentence(
 
 
 def test_what_needs_no_way_works(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landseg.predict, "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr(import_module("landseg.predict"), "named_model", lambda _: NamedModel(MODEL))
     f, table = files, ("--classes", files["classes"])
     cells = int((classes() == 1).sum())
     code, said, err = run("export", f["map"], tmp_path / "a.gpkg", "--json")
@@ -192,7 +192,7 @@ def test_twin_proj_itself_speaks_otherwise() -> None:
 
 
 def test_sizes_on_other_bodies_and_in_other_units() -> None:
-    moon = Grid(MOON, Affine(100, 0, 0, 0, -100, 0), 10, 10)
+    moon = Grid(MOON, Affine(100, 0, 0, 0, -100, 2_000_000), 10, 10)
     assert moon.pixel_size_m == pytest.approx((100, 100), rel=1e-6)
     degrees = as_pyproj(MOON).geodetic_crs
     grid = Grid(CRS.from_wkt(degrees.to_wkt()), Affine(0.01, 0, 0, 0, -0.01, 60), 1, 1)

@@ -185,13 +185,13 @@ def test_compared_with_the_first(tmp_path: Path) -> None:
         noisy = np.where(rng.random(truth.shape) < wrong, rng.integers(1, 4, truth.shape), truth).astype(np.uint8)
         files.append(write(tmp_path / f"{len(files)}.tif", noisy, model="m"))
     options = EvaluateOptions(boundary=None, tolerance=None, samples=200, block=Distance(32))
-    found = compare(write(tmp_path / "truth.tif", truth), files, options)
+    found = compare(files, write(tmp_path / "truth.tif", truth), options)
     better, same = found.mean_iou
     assert better.low > 0.1 and better.low < better.difference < better.high
     assert same.low < 0 < same.high
     assert set(found.iou[0]) == {"water", "road", "wood"} and len(found.to_json()["differences"]) == 2
     with pytest.raises(ClassError, match="name two or more"):
-        compare(files[0], files[:1])
+        compare(files[:1], files[0])
 
 
 def test_worst_windows_need_a_number_of_labelled_pixels_not_a_share(

@@ -1,6 +1,7 @@
 """Some classes of a map: the same pieces as in the export of all, cleaned with all that lies beside them."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ import pytest
 import shapely
 from vector_parts import GRIDS, blocky, read, write_classes
 
-from landseg import export as exports
 from landseg.errors import VectorError
 from landseg.export import export
 from landseg.vector.classraster import ClassRaster
@@ -57,7 +57,7 @@ def test_they_are_not_where_the_others_were_no_data_before(
     def masked(*arguments: Any, neighbours: bool, **more: Any) -> ClassRaster:
         return ClassRaster(*arguments, **more)
 
-    monkeypatch.setattr(exports, "ClassRaster", masked)
+    monkeypatch.setattr(import_module("landseg.export"), "ClassRaster", masked)
     with pytest.raises(AssertionError):
         check_part_of_whole(mottled, tmp_path, shaping)
 

@@ -226,6 +226,11 @@ def test_an_impossible_split_is_a_finding(folders: tuple[Path, Path, Path], writ
     assert found.split is None and "split: all 1 files are one group" in told(found)
 
 
+def write_png(path: Path) -> Path:
+    Image.fromarray(np.full((8, 9, 3), 90, np.uint8)).save(path)
+    return path
+
+
 def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_path: Path) -> None:
     for number in range(2):
         write_pair(write_raster, number)
@@ -246,6 +251,11 @@ def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pa
         look(folders, sheet=tmp_path / "sheet.png")
     with pytest.raises(OutputError, match=r"sheet\.png"):
         look(folders, sheet=tmp_path / "sheet.jpg")
+    image = write_png(tmp_path / "image.png")
+    before = image.read_bytes()
+    with pytest.raises(OutputError, match=r"image\.png is an input of this run"):
+        inspect([str(image)], None, InspectOptions(sheet=image, overwrite=True))
+    assert image.read_bytes() == before
 
 
 def test_a_single_scene_is_as_large_as_the_page(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def assert_what_is_written_is_measured(folder: Path, monkeypatch: pytest.MonkeyP
         measured.update(model.network.state_dict())
         return kept.measure(model, *rest, **more)
 
-    monkeypatch.setattr("landseg.train.measure", measure)
+    monkeypatch.setattr(import_module("landseg.train"), "measure", measure)
     result = train(folder, folder / "images", folder / "labels", "--classes", folder / "classes.toml")
     assert result.exit_code == 0, result.output
     stored = load_model(folder / "m.safetensors").network.state_dict()
@@ -112,8 +113,9 @@ def test_twin_weights_before_they_were_rounded_are_noticed(tmp_path: Path, monke
         return save(path, network, card, **more)
 
     full: list[Any] = []
-    monkeypatch.setattr("landseg.train.save_model", kept_in_full)
-    monkeypatch.setattr("landseg.train.load_model", lambda path: Model(full[0], read_card(path), path, ""))
+    module = import_module("landseg.train")
+    monkeypatch.setattr(module, "save_model", kept_in_full)
+    monkeypatch.setattr(module, "load_model", lambda path: Model(full[0], read_card(path), path, ""))
     with pytest.raises(AssertionError):
         assert_what_is_written_is_measured(tmp_path, monkeypatch)
 

@@ -77,7 +77,7 @@ TRAIN = (*NETWORK, *QUICK, "--keep-out", "c")
     "command",
     [
         ("evaluate", "plain/a.tif", "painted/a.tif"),
-        ("compare", "painted/a.tif", "plain/a.tif", "plain/b.tif"),
+        ("compare", "plain/a.tif", "plain/b.tif", "painted/a.tif"),
         ("calibrate", "probs.tif", "painted/a.tif"),
         ("train", "images", "painted", "-o", "m.safetensors", *TRAIN),
     ],
@@ -104,7 +104,7 @@ def test_other_commands_refuse_them_too(folder: Path) -> None:
         "a.tif has 3 bands: expected a class raster with one band of class values; choose or make that band "
         "(gdal_translate -b 1)"
     )
-    code, _, err = run("compare", "plain/a.tif", "plain/a.tif", "painted/a.tif", "--classes", "table.toml")
+    code, _, err = run("compare", "plain/a.tif", "painted/a.tif", "plain/a.tif", "--classes", "table.toml")
     assert code == 1 and "has 3 bands: expected a class raster" in err
     assert run("export", "painted/a.tif", "x.fgb", "--classes", "table.toml")[0] == 1
     code, _, err = run(
@@ -190,7 +190,7 @@ def test_a_picture_says_what_its_values_would(folder: Path, command: str) -> Non
     """The same figures, pixel for pixel, with a class that is ignored by its value."""
     about: dict[str, Callable[[str], tuple[object, ...]]] = {
         "evaluate": lambda labels: ("plain/b.tif", f"{labels}/b.tif", "--samples", 0),
-        "compare": lambda labels: (f"{labels}/a.tif", "plain/a.tif", "plain/a.tif", "--samples", 0),
+        "compare": lambda labels: ("plain/a.tif", "plain/a.tif", f"{labels}/a.tif", "--samples", 0),
         "data": lambda labels: ("images", labels),
         "train": lambda labels: ("images", labels, "-o", f"{labels}.safetensors", *TRAIN),
         "calibrate": lambda labels: ("confident.tif", f"{labels}/a.tif"),

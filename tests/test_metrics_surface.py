@@ -101,6 +101,8 @@ def _oracle(
     truth: np.ndarray, predicted: np.ndarray, index: int, tolerance: float, spacing: tuple[float, float], border: bool
 ) -> float:
     sides = [_outline(labels, index, border, spacing) for labels in (truth, predicted)]
+    if not border and not sides[0]:
+        return math.nan  # nothing in the truth to be compared with
     whole = within = 0.0
     for own, other in (sides, sides[::-1]):
         for (i, j), length in own.items():

@@ -17,7 +17,7 @@ from landseg.evaluate import EvaluateOptions, Products, evaluate
 from landseg.geo.grid import Rect
 from landseg.geo.opacity import is_opacity, remark
 from landseg.geo.source import FileSource, open_source
-from landseg.inputs import match
+from landseg.inputs import known, match
 from landseg.models.card import Band
 from landseg.predict import predict
 from landseg.refine import refine
@@ -180,6 +180,13 @@ def test_who_learns_from_it_is_told(write_raster: Write, tmp_path: Path) -> None
     assert text.startswith("a.tif, b.tif: band 4 is called alpha") and "--bands 1,2,3,4" in text
     recipe = Settings().recipe(PlainData(("images",), bands=(1, 2, 3, 4), **data), None, name="m")
     assert len(recipe.bands) == 4 and alpha_warnings(recipe, tmp_path) == []
+
+
+def test_what_a_training_said_is_not_said_again(write_raster: Write, tmp_path: Path, heard: Sequence[str]) -> None:
+    path = four_bands(write_raster, infrared())
+    known(path)
+    made = predict(path, tmp_path / "map.tif", model=small_model(), device="cpu")
+    assert not [line for line in heard if "called alpha" in line] and len(made.warnings) == 1
 
 
 def test_evaluate_notes_it_of_its_imagery(write_raster: Write, tmp_path: Path) -> None:

@@ -179,6 +179,39 @@ def test_wheel_holds_the_command_line_and_the_models(tmp_path: Path) -> None:
     assert (target / "bin" / "landseg").exists()
 
 
+def typed(python: Path, folder: Path) -> str:
+    """What mypy says of three lines in a project whose interpreter has landseg."""
+    script = folder / "script.py"
+    script.write_text('from landseg.predict import predict\nreveal_type(predict)\npredict("scene.tif", 3)\n')
+    command = ["--python-executable", str(python), "--strict", "--cache-dir", str(folder / "cache"), str(script)]
+    return subprocess.run([sys.executable, "-m", "mypy", *command], capture_output=True, text=True, cwd=folder).stdout
+
+
+@pytest.mark.slow  # pip asks the package index for setuptools
+def test_a_type_checker_sees_an_editable_install(tmp_path: Path) -> None:
+    """As the README installs it, not by default: there setuptools hides it in a finder that mypy does not run."""
+    source = tmp_path / "source"
+    for folder in ("landseg", "cli"):
+        shutil.copytree(ROOT / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
+        shutil.copyfile(ROOT / name, source / name)
+    assert "pip install -e . --config-settings\neditable_mode=strict`" in (ROOT / "README.md").read_text()
+    for mode in ("strict", "lenient"):
+        project = tmp_path / mode
+        project.mkdir()
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(project / "venv")], check=True)
+        python = project / "venv" / "bin" / "python"
+        pip = [sys.executable, "-m", "pip", "--python", str(python), "--disable-pip-version-check", "--quiet"]
+        install = [*pip, "install", "--no-deps", "--editable", str(source)]
+        subprocess.run([*install, "--config-settings", f"editable_mode={mode}"], check=True, timeout=600)
+        said = typed(python, project)
+        if mode == "strict":
+            assert 'Revealed type is "def (sources: str | os.PathLike' in said, said
+            assert 'Argument 2 to "predict" has incompatible type "int"' in said, said
+        else:  # twin
+            assert 'module named "landseg' in said, said
+
+
 def test_the_citation_is_of_this_version() -> None:
     text = (ROOT / "CITATION.cff").read_text()
     assert f"\nversion: {landseg.__version__}\n" in text and f"\nlicense: {PROJECT['project']['license']}\n" in text

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -19,7 +20,6 @@ from rasterio.features import shapes
 from shapely.geometry import box
 from test_cli_predict import run
 
-import landseg.rasterize
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
 from landseg.geo.grid import Grid, Rect
@@ -133,7 +133,7 @@ def test_strips_of_a_run(quick_disk: None, tmp_path: Path) -> None:
     _write_like(tmp_path / "like.tif", grid)
     made = []
     for pixels in (1, 24 * 5, 1 << 22):
-        with mock.patch.object(landseg.rasterize, "STRIP_PIXELS", pixels):
+        with mock.patch.object(import_module("landseg.rasterize"), "STRIP_PIXELS", pixels):
             options = RasterizeOptions(like=tmp_path / "like.tif", class_field="kind", quiet=True, overwrite=True)
             summary = rasterize(tmp_path / "ties.gpkg", tmp_path / "out.tif", options)
         made.append(read(tmp_path / "out.tif"))
@@ -235,7 +235,7 @@ def test_resolution_is_in_metres_whatever_the_unit(name: str, tmp_path: Path) ->
 
 
 def test_twin_units_of_the_crs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(landseg.rasterize, "in_units", lambda metres, crs, middle: (metres, None))
+    monkeypatch.setattr(import_module("landseg.rasterize"), "in_units", lambda metres, crs, middle: (metres, None))
     for name in ("EPSG:4326", "EPSG:3857", "EPSG:32633+foot"):
         with pytest.raises(AssertionError):
             assert_ten_metres(tmp_path, name)

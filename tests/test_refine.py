@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from test_crf import picture
 from test_predict import MODEL, QUICK, noise
 
+from landseg.areas import areas
 from landseg.classes import ClassMap
 from landseg.crf import fast
 from landseg.crf.energy import CrfOptions, Scene
@@ -200,7 +202,7 @@ def test_a_raster_without_a_class_table(
     np.testing.assert_array_equal(read(tmp_path / "o.tif")[0], 1 + whole(image, probs).argmax(0))
     with ProbsFile(bare) as found:
         assert found.classes.names == ("a", "b", "c") and not found.told
-    monkeypatch.setattr("landseg.refine.read_card", lambda _: MODEL.card)
+    monkeypatch.setattr(import_module("landseg.refine"), "read_card", lambda _: MODEL.card)
     refine(bare, image_path, tmp_path / "m.tif", model="small", **ASKED)
     np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], values(whole(image, probs)))
 
@@ -316,6 +318,7 @@ def test_a_stopped_run_resumes_to_the_same_bytes(
     np.testing.assert_array_equal(read(tmp_path / "o.tif"), read(tmp_path / "s.tif"))
     again = refine(*both, tmp_path / "o.tif", **asked, probs=tmp_path / "p.tif", resume=True)
     assert again.skipped and again.mode == "exact" and again.halo == NEEDED
+    assert made.areas == straight.areas == again.areas == areas(tmp_path / "o.tif", quiet=True).whole.classes
     names = {path.name for path in set(tmp_path.iterdir()) - before}
     assert names == {"o.tif", "o.qml", "o.tif.aux.xml", "p.tif"}
 
@@ -399,7 +402,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 ) -> None:
     probs, image, more, kind, sentence = bad_inputs(write_raster)[name]
     table = ClassMap.from_json(TABLE[:2])
-    monkeypatch.setattr("landseg.refine.read_card", lambda _: type("Card", (), {"classes": table}))
+    monkeypatch.setattr(import_module("landseg.refine"), "read_card", lambda _: type("Card", (), {"classes": table}))
     before = set(tmp_path.iterdir())
     with pytest.raises(kind, match=sentence) as caught:
         refine(probs, image, tmp_path / "o.tif", **{**ASKED, **more})

@@ -194,7 +194,7 @@ def test_polygons_in_a_table_are_refused_before_any_work(
     write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("landseg.run.match", None)
-    with pytest.raises(VectorError, match=r"x\.csv.*use one of"):
+    with pytest.raises(VectorError, match=r"x\.csv.*polygons go to one of"):
         predict(write_raster(noise(9, 9)), tmp_path / "o.tif", model=MODEL, polygons=tmp_path / "x.csv", **QUICK)
 
 

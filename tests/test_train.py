@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +274,7 @@ def test_a_model_that_cannot_be_measured_is_kept(data: Path) -> None:
 
 
 def test_twin_a_model_written_after_measuring_is_lost(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("landseg.train.save_model", lambda path, *rest, **options: path)
+    monkeypatch.setattr(import_module("landseg.train"), "save_model", lambda path, *rest, **options: path)
     with pytest.raises(LandsegError, match="no model"):
         check_kept(data)
 
@@ -289,7 +290,7 @@ def test_whatever_ends_the_measuring_is_a_sentence(
         assert card.metrics is None and card.not_measured.endswith("not measured yet")
         raise fault
 
-    monkeypatch.setattr("landseg.train.measure", failing)
+    monkeypatch.setattr(import_module("landseg.train"), "measure", failing)
     arguments = ["train", str(data / "recipe.toml"), "-o", str(data / "o.safetensors"), "--data", str(data)]
     result = CliRunner().invoke(app, [*arguments, "--keep-out", "b", "--time-budget", "1s"])
     assert result.exit_code == 1 and result.stdout == ""
@@ -329,7 +330,7 @@ def test_a_run_that_starts_over_leaves_nothing_of_the_earlier_one_to_go_on_from(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("landseg.train.fit", killed)
+        patch.setattr(import_module("landseg.train"), "fit", killed)
         with pytest.raises(Killed):
             train(data / "recipe.toml", output, data=data, keep_out=["b"], overwrite=True, report=lambda _: None)
     assert [path.name for path in folder.iterdir()] == ["train.toml"]
@@ -468,7 +469,7 @@ def test_a_model_that_is_no_better_than_the_commonest_class_is_warned_of(
 
 def test_a_run_that_learned_nothing_warns(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    monkeypatch.setattr("landseg.train.measure", lambda *args, **more: Metrics("x", WORSE))
+    monkeypatch.setattr(import_module("landseg.train"), "measure", lambda *args, **more: Metrics("x", WORSE))
     train(data / "recipe.toml", data / "m.safetensors", data=data, keep_out=["b"], report=lines.append)
     assert [line for line in lines if line.startswith("warning: the model has not learned what one needs")]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from landseg.errors import VectorError
 from landseg.vector import formats
-from landseg.vector.formats import FORMATS, ShapefileSize, short_names, vector_format
+from landseg.vector.formats import FORMATS, ShapefileSize, refuse_table, short_names, vector_format
 
 
 @pytest.mark.parametrize(
@@ -35,10 +35,17 @@ def test_the_suffix_says_the_format(name: str, driver: str, stem: str, style: st
     assert (qml and qml.name) == style
 
 
-@pytest.mark.parametrize("name", ["p.csv", "p.dxf", "p.dbf", "p.gpx", "p.kml", "p.zip", "p", ".gpkg"])
+@pytest.mark.parametrize("name", ["p.ods", "p.dxf", "p.dbf", "p.gpx", "p.kml", "p.zip", "p", ".gpkg"])
 def test_formats_that_hold_no_polygons_with_columns_are_refused_at_once(name: str) -> None:
     with pytest.raises(VectorError, match=r"not written with this suffix; use one of \.gpkg, \.shp, \.shp\.zip"):
         vector_format(Path(name))
+
+
+@pytest.mark.parametrize("name", ["p.csv", "P.XLSX"])
+def test_a_table_is_refused_with_the_command_that_writes_one(name: str) -> None:
+    with pytest.raises(VectorError, match=rf"`landseg areas MAP -o {name}` writes pixels.* to one of \.gpkg"):
+        refuse_table(Path(name))
+    refuse_table(Path("p.gpkg"))
 
 
 def test_a_driver_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -85,7 +85,8 @@ def test_the_summary_says_what_each_class_gained(tmp_path: Path, rng: Any, name:
     plain = export(raster, tmp_path / "plain.fgb", geodesic=geodesic, quiet=True)
     done = export(raster, tmp_path / "p.fgb", **CHANGES[name], quiet=True)
     assert "against" not in "\n".join(plain.lines())
-    assert all(set(total) == {"value", "name", "count", "area_m2"} for total in plain.to_json()["classes"])
+    keys = {"value", "name", "count", "area_m2", "hectares"}
+    assert all(set(total) == keys for total in plain.to_json()["classes"])
     for before, after, shown in zip(plain.classes, done.classes, done.to_json()["classes"], strict=True):
         assert after.area_m2 is not None and before.area_m2 is not None
         change = after.area_m2 - before.area_m2

@@ -3,10 +3,76 @@
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
+from landseg.errors import RasterError
+
 _BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}  # rasterio would want cloud libraries
+
+
+def file_name(source: Any) -> str:
+    """Return the name of a raster or vector file as text: of a path, or of a dataset that rasterio has open.
+
+    >>> file_name(Path("maps/town.tif")), file_name("s3://bucket/scene.tif")
+    ('maps/town.tif', 's3://bucket/scene.tif')
+
+    Raises:
+        RasterError: anything else, such as an array, which does not say where it lies; a dataset that is open for
+            writing, or that is a view of another.
+    """
+    if isinstance(source, (str, os.PathLike)):
+        return str(os.fspath(source))
+    if _is_dataset(source):
+        if source.mode != "r":
+            raise RasterError(f"{source.name} is open for writing: close it, and give its path")
+        if source.options:  # the file that is opened again by its name would have other pixels
+            options = ", ".join(source.options)
+            raise RasterError(f"{source.name} is open with options ({options}): give a file that needs none")
+        return str(source.name)
+    raise RasterError(f"expected the path of a file, got {_described(source)}")
+
+
+def file_names(sources: Any) -> list[str]:
+    """Return the names of one file or of several, each as `file_name` does.
+
+    >>> file_names("a.tif"), file_names([Path("a.tif"), "b.tif"])
+    (['a.tif'], ['a.tif', 'b.tif'])
+
+    Raises:
+        RasterError: as `file_name`.
+    """
+    several = isinstance(sources, Iterable) and not isinstance(sources, (str, os.PathLike))
+    if not several or hasattr(sources, "shape") or hasattr(sources, "read"):  # arrays, tables and files are iterable
+        return [file_name(sources)]
+    return [file_name(source) for source in sources]
+
+
+def _is_dataset(source: Any) -> bool:
+    """Whether a source is a dataset of rasterio's, told without importing it; a WarpedVRT has no file of its own."""
+    kinds = [kind.__name__ for kind in type(source).__mro__ if kind.__module__.startswith("rasterio.")]
+    return "DatasetBase" in kinds and "WarpedVRT" not in kinds
+
+
+def _described(source: Any) -> str:
+    """Return what a source is that has no name, and what to do with it."""
+    if source is None:
+        return "None: give text or a pathlib.Path"
+    kind, module = type(source).__name__, type(source).__module__
+    article = "an" if kind[:1].lower() in "aeiou" else "a"
+    if hasattr(source, "to_file"):
+        return f"{article} {kind}: write it to a file (to_file) and give its path"
+    if hasattr(source, "shape") and hasattr(source, "dtype"):
+        shape = "x".join(map(str, source.shape))
+        return (
+            f"an array of {shape} ({module.partition('.')[0]}), which does not say where it lies: write it to a "
+            "GeoTIFF with its CRS and transform (rasterio.open(PATH, 'w', ...)) and give its path"
+        )
+    if module.startswith("rasterio."):
+        return f"{article} {kind}, which is no file: write it to one and give its path"
+    return f"{article} {kind}: give text or a pathlib.Path"
 
 
 def gdal_path(path: str | os.PathLike[str]) -> str:

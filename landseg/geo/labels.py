@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ from landseg.geo.crs import crs_text
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid
 from landseg.geo.horizontal import same_place
-from landseg.geo.polygonfile import read_polygons
+from landseg.geo.polygonfile import BUFFER, read_polygons
+from landseg.geo.vectorname import Name
 
 
 class PolygonLabels:
@@ -31,6 +31,7 @@ class PolygonLabels:
         field: the column with the polygons' class names, for ``names`` and ``burn_names``.
         all_touched: every pixel that a polygon touches is inside.
         buffer_m: metres around lines and points that count as theirs; None: these are refused.
+        advice: what to do about lines and points, for the sentence that refuses them.
 
     Attributes:
         notes: what was left out or changed on reading, as sentences.
@@ -41,10 +42,16 @@ class PolygonLabels:
     """
 
     def __init__(
-        self, path: Path, field: str | None = None, *, all_touched: bool = False, buffer_m: float | None = None
+        self,
+        path: Name,
+        field: str | None = None,
+        *,
+        all_touched: bool = False,
+        buffer_m: float | None = None,
+        advice: str = BUFFER,
     ) -> None:
         self.path, self.all_touched = path, all_touched
-        read = read_polygons(path, buffer_m=buffer_m)
+        read = read_polygons(path, buffer_m=buffer_m, advice=advice)
         self._frame, self.notes = read.frame, read.notes
         if field is not None and field not in self._frame:
             columns = ", ".join(str(c) for c in self._frame.columns if c != self._frame.geometry.name)
@@ -108,6 +115,12 @@ class PolygonLabels:
     def shapes(self) -> NDArray[Any]:
         """The polygons (N,), in their CRS or, of those of `in_pixels`, in pixels; not to be changed."""
         return self._shapes
+
+    @property
+    def texts(self) -> list[str | None]:
+        """What the column says of each polygon; None where it says nothing."""
+        assert self._texts is not None, "a column names them"
+        return self._texts
 
     @property
     def names(self) -> list[str]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import shapely
@@ -15,7 +16,7 @@ from landseg.geo.ruler import Floats, Ruler, to_map
 BLOCK = 64  # pixels of a side that are taken for equally large where their size changes in both directions
 _ALIKE = 1e-7  # relative difference of pixels of one row that are taken for equally large
 VARY = 1e-4  # relative difference of a raster's pixels from which areas are summed pixel by pixel
-_UNITS = 1 << 28  # in which weights of pixels are whole numbers: sums of them are exact in any order
+_UNITS = 1 << 26  # in which weights of pixels are whole numbers: sums of them are exact in any order
 
 Part = tuple[slice, slice]
 
@@ -39,10 +40,12 @@ class PixelAreas:
             row = self.of(np.full(3, grid.height // 2), np.array([0, grid.width // 2, grid.width - 1]))
             self._block = (1, grid.width) if np.ptp(row) <= _ALIKE * row[1] else (BLOCK, BLOCK)
 
-    def of(self, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Floats:
-        """Return the areas of single pixels (N,), in square metres, or in pixels without a CRS."""
+    def of(self, rows: NDArray[Any], columns: NDArray[Any]) -> Floats:
+        """Return the areas of pixels (N,) by their upper left corners: square metres, or pixels without a CRS."""
         boxes = to_map(shapely.box(columns, rows, columns + 1, rows + 1), self._grid)
-        return self._ruler.measure(boxes)[0]
+        with np.errstate(invalid="ignore"):  # beyond the globe's outline
+            sizes = self._ruler.measure(boxes)[0]
+        return np.where(np.isfinite(sizes), sizes, 0.0) if self._ruler.ground else sizes
 
     def parts(self, rect: Rect) -> Iterator[tuple[Part, float]]:
         """Return the parts of a rectangle whose pixels are equally large, as slices of it, and that size."""
@@ -63,9 +66,18 @@ class PixelAreas:
         return found
 
     @cached_property
+    def pixel(self) -> float:
+        """The area of a pixel whose middle is the raster's: that of each, where they do not `vary`."""
+        return float(self.of(np.array([(self._grid.height - 1) / 2]), np.array([(self._grid.width - 1) / 2]))[0])
+
+    @cached_property
     def unit(self) -> float:
-        """A unit of area in which `weights` lose nothing that matters: it fits many times into any pixel."""
-        return float(np.nanmax(self._sample)) / _UNITS
+        """A unit of area in which `weights` lose nothing that matters: it fits many times into any pixel.
+
+        It is taken from the pixel in the middle of all by size: beyond the globe's outline pixels have any size.
+        """
+        sizes = self._sample[self._sample > 0]
+        return (float(np.median(sizes)) if len(sizes) else 1.0) / _UNITS
 
     @cached_property
     def vary(self) -> bool:
@@ -80,6 +92,12 @@ class PixelAreas:
         rows = np.unique(np.linspace(0, self._grid.height - 1, 17).astype(np.int64))
         columns = np.unique(np.linspace(0, self._grid.width - 1, 17).astype(np.int64))
         return self.of(*(axis.ravel() for axis in np.meshgrid(rows, columns)))
+
+
+def differ(areas: Sequence[PixelAreas]) -> bool:
+    """Whether pixels of one raster, or those of several, differ by more than a ten-thousandth."""
+    sizes = [one.pixel for one in areas]
+    return any(one.vary for one in areas) or bool(sizes and max(sizes) - min(sizes) > VARY * max(sizes))
 
 
 def _cut(start: int, stop: int, step: int, size: int) -> tuple[list[slice], NDArray[np.int64]]:

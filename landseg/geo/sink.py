@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from landseg.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.errors import OutputError, ResumeError
+from landseg.geo.classareas import ClassArea, WrittenAreas, is_record
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.publish import build_extra, build_layer, raw_path, write_vrt
@@ -67,6 +68,7 @@ class Outputs:
         self._parts = None if parts is None else tuple(parts)
         self._raw: dict[str, RawRaster] = {}
         self._pending: Counter[str] = Counter()
+        self._areas = None if (main := layers[0]).classes is None else WrittenAreas(grid, main.classes.nodata)
 
     @classmethod
     def begin(
@@ -185,8 +187,11 @@ class Outputs:
         layer = next(layer for layer in self.layers if layer.name == name)
         if not self.grid.rect.contains(rect):
             raise ValueError(f"{rect} reaches beyond the grid {self.grid.shape}")
-        self._raw[name].write(0, rect, layer.fitted(rect, pixels, valid))
+        stored = layer.fitted(rect, pixels, valid)
+        self._raw[name].write(0, rect, stored)
         self._pending[name] += rect.area
+        if self._areas is not None and layer is self.layers[0]:
+            self._areas.add(rect, stored[0])
 
     def commit(self, step: str) -> None:
         """Makes everything written since the last commit durable, then records it as ``step``.
@@ -195,8 +200,17 @@ class Outputs:
         """
         for raw in self._raw.values():
             raw.sync()
-        self._journal.append({"done": step, "pixels": dict(self._pending)})
+        areas = {} if self._areas is None else {"areas": self._areas.finish_step()}
+        self._journal.append({"done": step, "pixels": dict(self._pending), **areas})
         self._pending.clear()
+
+    @property
+    def areas(self) -> tuple[ClassArea, ...]:
+        """What each class of the first layer covers in all that is committed; nothing where that has no classes."""
+        if self._areas is None or (classes := self.layers[0].classes) is None:
+            return ()
+        steps = [record.get("areas") for record in self._journal.records if "done" in record]
+        return self._areas.total(steps, classes.classes)
 
     def layer_reader(self, name: str) -> Path:
         """A raster file that shows a layer as written so far, for polygons and previews before the end."""
@@ -376,6 +390,7 @@ def _sound(header: Any, records: Sequence[Any]) -> bool:
     for record in records:
         pixels, step = record.get("pixels", {}), record.get("done", "")
         counted = isinstance(pixels, dict) and all(type(count) is int for count in pixels.values())
+        counted = counted and is_record(record.get("areas", {}))
         if not (counted and isinstance(step, str) and isinstance(record.get("note", ""), str)):
             return False
         if "note" in record and "value" not in record:

@@ -144,7 +144,7 @@ def stratified(
         )
 
 
-def area_shares(matrix: NDArray[Any], mapped: NDArray[np.integer[Any]]) -> NDArray[np.float64]:
+def area_shares(matrix: NDArray[Any], mapped: NDArray[Any]) -> NDArray[np.float64]:
     """The share of the area that each class covers, (..., K), for confusion matrices (..., K, K) or (..., K, K + 1).
 
     As `AreaEstimate.share`, for many matrices at once: a statistic for a bootstrap of spatial blocks.

@@ -85,13 +85,17 @@ class BoundaryIoU:
         self.true += other.true
 
     def compute(self) -> NDArray[np.float64]:
-        """Return the boundary IoU of each class, (K,); nan for a class without an outline on either side."""
+        """Return the boundary IoU of each class, (K,); nan for a class without an outline in the truth.
+
+        There the prediction's outlines have nothing to be compared with. With a ``border`` the paper's rule holds: 0
+        with an outline on one side only, nan without any.
+        """
         with np.errstate(invalid="ignore"):
             ratio: NDArray[np.float64] = self.intersection / self.union
-        return ratio
+        return ratio if self.border else np.where(self.true > 0, ratio, np.nan)
 
     def mean(self) -> float:
-        """The mean over the classes with an outline on a side; nan without one."""
+        """Return the mean over the classes that have a figure; nan without one."""
         values = self.compute()
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 

@@ -56,7 +56,12 @@ class SurfaceDice:
     @property
     def judged(self) -> bool:
         """Whether the truth has any outline: without one there is nothing to compare with."""
-        return bool(self.pieces[0].any())
+        return bool(self.true.any())
+
+    @property
+    def true(self) -> NDArray[np.bool_]:
+        """Which classes (K,) have an outline in the truth."""
+        return np.asarray(self.pieces[0].any((1, 2)))
 
     def update(
         self,
@@ -101,14 +106,14 @@ class SurfaceDice:
         return np.asarray(self.pieces.sum(0).transpose(0, 2, 1) @ kinds)
 
     def compute(self) -> NDArray[np.float64]:
-        """The surface Dice of each class, (K,): 0 with an outline on one side only, nan without any."""
-        lengths = self.lengths()
-        with np.errstate(invalid="ignore"):
-            dice: NDArray[np.float64] = lengths[:, 1] / lengths[:, 0]
-        return dice
+        """Return the surface Dice of each class, (K,); nan for a class without an outline in the truth.
+
+        With a ``border`` the package's rule holds: 0 with an outline on one side only, nan without any.
+        """
+        return _dice(self.lengths(), self.true | self.border)
 
     def mean(self) -> float:
-        """The mean over the classes with an outline on a side; nan without one."""
+        """Return the mean over the classes that have a figure; nan without one."""
         values = self.compute()
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
@@ -171,7 +176,12 @@ class SurfaceDiceByRows:
     @property
     def judged(self) -> bool:
         """Whether the truth has any outline: without one there is nothing to compare with."""
-        return any(part.judged for part in self.parts)
+        return bool(self.true.any())
+
+    @property
+    def true(self) -> NDArray[np.bool_]:
+        """Which classes (K,) have an outline in the truth."""
+        return np.asarray(np.any([part.true for part in self.parts], axis=0))
 
     def update(
         self,
@@ -200,16 +210,19 @@ class SurfaceDiceByRows:
             mine.merge(its)
 
     def compute(self) -> NDArray[np.float64]:
-        """The surface Dice of each class, (K,): 0 with an outline on one side only, nan without any."""
-        lengths = np.sum([part.lengths() for part in self.parts], axis=0)
-        with np.errstate(invalid="ignore"):
-            dice: NDArray[np.float64] = lengths[:, 1] / lengths[:, 0]
-        return dice
+        """Return the surface Dice of each class, (K,); nan for a class without an outline in the truth."""
+        return _dice(np.sum([part.lengths() for part in self.parts], axis=0), self.true)
 
     def mean(self) -> float:
-        """The mean over the classes with an outline on a side; nan without one."""
+        """Return the mean over the classes that have a figure; nan without one."""
         values = self.compute()
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
+
+
+def _dice(lengths: NDArray[np.float64], judged: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The share within the tolerance of lengths (K, 2); nan for classes that are not judged (K,), or have none."""
+    with np.errstate(invalid="ignore"):
+        return np.where(judged, lengths[:, 1] / lengths[:, 0], np.nan)
 
 
 def _corners_of(core: tuple[slice, slice], height: int, width: int) -> tuple[range, range]:

@@ -60,6 +60,13 @@ class Model:
     path: Path
     hash: str
 
+    def __repr__(self) -> str:
+        card = self.card
+        bands, classes = (", ".join(names) for names in ([band.name for band in card.bands], card.classes.names))
+        metres = ", ".join(f"{size:g}" for size in ([card.resolution_m] if card.resolution_m else card.trained_at_m))
+        size = f", {'runs' if card.resolution_m else 'trained'} at {metres} m" if metres else ""
+        return f"<Model {card.name}: {card.arch} on {card.encoder}; bands {bands}; classes {classes}{size}>"
+
 
 def load_model(path_or_name: str | Path | None = None) -> Model:
     """Returns the model of a file, of a shipped name or (None) the default one.

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from landseg import __version__
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.outputs import check_local
 from landseg.replacement import settle, written
 from landseg.report.html_charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html_numbers import percent, share
-from landseg.report.html_page import page
+from landseg.report.html_page import page, sectioned
 from landseg.report.html_pictures import BUDGET
 from landseg.report.html_scenes import map_sections
 from landseg.report.html_tables import class_table, confusion_table, headline, notes
@@ -75,22 +74,17 @@ def report_html(evaluation: Evaluation, maps: Sequence[MapLayers] = (), *, budge
     if len(maps):
         sections += map_sections(evaluation, maps, budget)
     sections += _figure_sections(evaluation)
-    links = "".join(f'<li><a href="#{mark}">{title}</a></li>' for mark, title, _ in sections)
-    parts = "".join(
-        f'<section id="{mark}" aria-labelledby="{mark}-head"><h2 id="{mark}-head">{title}</h2>{content}</section>'
-        for mark, title, content in sections
-    )
     scenes = f", {len(evaluation.scenes)} scenes" if len(evaluation.scenes) > 1 else ""
     compared = (
         f'<p class="quiet names">Prediction <strong>{escape(evaluation.prediction)}</strong>, '
         f"truth <strong>{escape(evaluation.target)}</strong>{scenes}</p>"
     )
-    body = f"""<a class="skip" href="#summary">To the figures</a>
-<header><h1>How good is {escape(name)}?</h1>{compared}<nav aria-label="Sections"><ul>{links}</ul></nav></header>
-<main>{parts}</main>
-<footer class="quiet"><p>Made by landseg {__version__}. The map is drawn by Leaflet 1.9.4 (© Volodymyr Agafonkin and
-CloudMade, BSD-2-Clause). This file loads nothing from anywhere.</p>
-<noscript><p>Sorting, units and the map need JavaScript.</p></noscript></footer>"""
+    foot = (
+        "The map is drawn by Leaflet 1.9.4 (© Volodymyr Agafonkin and CloudMade, BSD-2-Clause). "
+        "This file loads nothing from anywhere."
+    )
+    heading = f"How good is {escape(name)}?"
+    body = sectioned(heading, compared, sections, foot=foot, needs="Sorting, units and the map")
     return page(f"Evaluation of {name}", body, scripts=("map.js", "report.js"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -24,11 +25,14 @@ def page(title: str, body: str, *, scripts: tuple[str, ...], policy: str = NO_NE
     Args:
         title: plain text.
         body: HTML.
-        scripts: files of the folder ``web``, run in this order after Leaflet.
+        scripts: files of the folder ``web``, run in this order; before ``map.js`` comes Leaflet.
         policy: what the browser may load (Content-Security-Policy).
         kind: class of the root element.
     """
-    code = "\n".join(f"<script>{script(name)}</script>" for name in (f"{LEAFLET}.js", *(f"web/{s}" for s in scripts)))
+    library = (f"{LEAFLET}.js",) if "map.js" in scripts else ()
+    names = (*library, *(f"web/{name}" for name in scripts))
+    styles = (*(f"{LEAFLET}.css" for _ in library), "web/report.css")
+    code = "\n".join(f"<script>{script(name)}</script>" for name in names)
     return f"""<!DOCTYPE html>
 <html lang="en" class="{kind}">
 <head>
@@ -38,8 +42,7 @@ def page(title: str, body: str, *, scripts: tuple[str, ...], policy: str = NO_NE
 <meta name="generator" content="landseg {__version__}">
 <title>{escape(title)}</title>
 <link rel="icon" href="data:,">
-<style>{style(f"{LEAFLET}.css")}</style>
-<style>{style("web/report.css")}</style>
+{"".join(f"<style>{style(name)}</style>" for name in styles)}
 </head>
 <body>
 {body}
@@ -47,6 +50,28 @@ def page(title: str, body: str, *, scripts: tuple[str, ...], policy: str = NO_NE
 </body>
 </html>
 """
+
+
+def sectioned(heading: str, lead: str, sections: Sequence[tuple[str, str, str]], *, foot: str, needs: str) -> str:
+    """Return the body of a report: a heading, links to its sections, these, and a foot.
+
+    Args:
+        heading: HTML.
+        lead: HTML under it.
+        sections: for each its mark, its title and its HTML.
+        foot: HTML of the last line, after the version.
+        needs: what of the page needs JavaScript.
+    """
+    links = "".join(f'<li><a href="#{mark}">{title}</a></li>' for mark, title, _ in sections)
+    parts = "".join(
+        f'<section id="{mark}" aria-labelledby="{mark}-head"><h2 id="{mark}-head">{title}</h2>{content}</section>'
+        for mark, title, content in sections
+    )
+    return f"""<a class="skip" href="#{sections[0][0]}">To the figures</a>
+<header><h1>{heading}</h1>{lead}<nav aria-label="Sections"><ul>{links}</ul></nav></header>
+<main>{parts}</main>
+<footer class="quiet"><p>Made by landseg {__version__}. {foot}</p>
+<noscript><p>{needs} need JavaScript.</p></noscript></footer>"""
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from html import escape
 
 import numpy as np
@@ -47,7 +47,12 @@ def headline(evaluation: Evaluation) -> str:
 
 def notes(evaluation: Evaluation) -> str:
     """What the reader has to know about the comparison."""
-    items = "".join(f"<li>{escape(note)}</li>" for note in evaluation.notes)
+    return note_list(evaluation.notes)
+
+
+def note_list(sentences: Iterable[str]) -> str:
+    """Return sentences as a list under a head of their own; nothing where there is none."""
+    items = "".join(f"<li>{escape(note)}</li>" for note in sentences)
     return f'<h3>How it was compared</h3><ul class="notes">{items}</ul>' if items else ""
 
 
@@ -175,14 +180,23 @@ def _columns(evaluation: Evaluation) -> Iterator[Column]:
         what = f"share of the outlines that agree to {_tolerance(evaluation)}"
         yield "Surface Dice", what, lambda c: (c.surface_dice, share(c.surface_dice), "")
     yield "True px", "labelled pixels of the class in the truth", lambda c: (c.pixels, count(c.pixels), "")
+    if any(c.area_ha is not None for c in classes):
+        what = "area of the labelled pixels of the class in the truth"
+        yield "Labelled ha", what, lambda c: (c.area_ha, hectares(c.area_ha), "")
     yield "Predicted px", "labelled pixels called so", lambda c: (c.predicted, count(c.predicted), "")
     if any(c.mapped_ha is not None for c in classes):
-        yield "Mapped ha", "area of the class on the map", lambda c: (c.mapped_ha, hectares(c.mapped_ha), "")
+        yield (
+            "Mapped ha",
+            "area of the class on the map, labelled or not",
+            lambda c: (c.mapped_ha, hectares(c.mapped_ha), ""),
+        )
     if any(c.estimated_ha is not None for c in classes):
-        what = "area by the stratified estimator (Olofsson et al. 2014), with its 95 % interval"
+        what = "area by the stratified estimator (Olofsson et al. 2014), with its 95 % interval by blocks"
         yield "Estimated ha", what, lambda c: (c.estimated_ha, hectares(c.estimated_ha), _hectares(c))
 
 
 def _hectares(figures: ClassFigures) -> str:
     ends = figures.estimated_ha_ci
-    return "" if ends is None else f"{hectares(ends[0])}–{hectares(ends[1])}"
+    if ends is None or not all(map(math.isfinite, ends)):
+        return ""
+    return f"{hectares(ends[0])}–{hectares(ends[1])}"

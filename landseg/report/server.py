@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import LandsegError, OutputError
+from landseg.geo.address import file_names
 from landseg.report.html_map import MapLayer, controls, data_script, frame, map_data, scene_data
 from landseg.report.html_page import page
 from landseg.report.viewed import HIGHEST, LOWEST, ViewedRaster, open_viewed
@@ -43,7 +44,7 @@ class Viewer(ThreadingHTTPServer):
     allow_reuse_address = True
 
     def __init__(self, paths: Sequence[str | Path], *, port: int = 0) -> None:
-        self.rasters = open_viewed(paths)
+        self.rasters = open_viewed(file_names(paths))
         try:
             super().__init__((HOST, port), _Handler)
         except (OSError, OverflowError) as error:

@@ -20,6 +20,7 @@ SHAPEFILE_BYTES = (1 << 31) - 1
 GEOJSON_DIGITS = 7
 """Decimals that GeoJSON's coordinates are rounded to, in degrees (RFC 7946), or units where there is no CRS."""
 
+_TABLES = (".csv", ".xlsx")  # to which people would like to export
 _NAME = 10  # characters of a shapefile's field names
 _STALE = (".qix", ".sbn", ".sbx", ".shp.xml")  # indices of another shapefile would hide features of this one
 
@@ -93,7 +94,10 @@ GEOPACKAGE = Format("GeoPackage", "GPKG", (".gpkg",), stale=("-wal", "-shm", "-j
 FLATGEOBUF = Format("FlatGeobuf", "FlatGeobuf", (".fgb",))
 GEOJSON = Format("GeoJSON", "GeoJSON", (".geojson", ".json"))
 GEOPARQUET = Format("GeoParquet", "Parquet", (".parquet", ".geoparquet"))
-FORMATS = (ZIPPED, SHAPEFILE, GEOPACKAGE, FLATGEOBUF, GEOJSON, GEOPARQUET)
+TABLE = Format("table", "CSV", (".csv",), qml=False)
+"""Attributes without outlines: each shape is a point inside it, in the columns X and Y."""
+FORMATS = (ZIPPED, SHAPEFILE, GEOPACKAGE, FLATGEOBUF, GEOJSON, GEOPARQUET, TABLE)
+_KNOWN = ", ".join(kind.suffixes[0] for kind in (GEOPACKAGE, SHAPEFILE, ZIPPED, FLATGEOBUF, GEOJSON, GEOPARQUET))
 
 
 def vector_format(path: Path) -> Format:
@@ -102,16 +106,29 @@ def vector_format(path: Path) -> Format:
     Raises:
         VectorError: no format that landseg writes has this suffix, or what writes it is not installed.
     """
-    known = ", ".join(kind.suffixes[0] for kind in (GEOPACKAGE, SHAPEFILE, ZIPPED, FLATGEOBUF, GEOJSON, GEOPARQUET))
     found = next((kind for kind in FORMATS if path.name.lower().endswith(kind.suffixes)), None)
     if found is None or not found.stem(path):
-        raise VectorError(f"{path.name}: polygons are not written with this suffix; use one of {known}")
+        raise VectorError(f"{path.name}: polygons are not written with this suffix; use one of {_KNOWN}")
     if importlib.util.find_spec("pyarrow") is None:
         raise VectorError(f"{path.name}: writing polygons needs pyarrow; install it (pip install pyarrow)")
     if found is not GEOPARQUET and "w" not in pyogrio.list_drivers().get(found.driver, ""):
-        others = ", ".join(kind.suffixes[0] for kind in FORMATS if kind is GEOPARQUET or _writable(kind))
+        shapes = (kind for kind in FORMATS if kind is not TABLE and (kind is GEOPARQUET or _writable(kind)))
+        others = ", ".join(kind.suffixes[0] for kind in shapes)
         raise VectorError(f"{path.name}: this installation cannot write {found.driver}; use one of {others}")
     return found
+
+
+def refuse_table(path: Path, *, hint: str = "") -> None:
+    """Refuse a table where polygons are written.
+
+    Raises:
+        VectorError: the name is that of one; ``hint`` says how to get the attributes of polygons.
+    """
+    if path.suffix.lower() in _TABLES:
+        raise VectorError(
+            f"{path.name}: a table holds no polygons; `landseg areas MAP -o {path.name}` writes pixels and hectares "
+            f"of each class{hint}, and polygons go to one of {_KNOWN}"
+        )
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:

@@ -26,6 +26,7 @@ from landseg.vector.formats import (
     GEOPACKAGE,
     GEOPARQUET,
     SHAPEFILE,
+    TABLE,
     ZIPPED,
     ShapefileSize,
     vector_format,
@@ -51,7 +52,8 @@ class Writer:
         out: the file; its suffix says which format.
         fields: name and type ("int32", "int64", "float64", "string") of each column.
         crs: of the shapes; GeoJSON is turned into WGS 84 where there is one.
-        kind: "Polygon", "LineString", "Point" or one of their Multi forms, to which shapes are promoted.
+        kind: "Polygon", "LineString", "Point" or one of their Multi forms, to which shapes are promoted; a table has
+            points in their place.
         work: a folder of one's own on the same disk, which exists.
         called: how sentences name the file, where `out` is not the name that people know.
 
@@ -69,7 +71,8 @@ class Writer:
         kind: str = "Polygon",
         called: Path | None = None,
     ) -> None:
-        self.out, self.format, self.crs, self.kind = out, vector_format(out), crs, kind
+        self.out, self.format, self.crs = out, vector_format(out), crs
+        self.kind = "Point" if self.format is TABLE else kind
         self._called, self._work, self._fields = called or out, work, dict(fields)
         self._spool = Spool(work / "features.arrow", self._fields, called=self._called)
         self._size = None
@@ -91,6 +94,8 @@ class Writer:
         """
         if not len(shapes):
             return
+        if self.format is TABLE:
+            shapes = np.asarray(shapely.point_on_surface(shapes), dtype=object)
         if self.kind.endswith("Polygon"):
             shapes = shapely.orient_polygons(shapes)
         if self.kind.startswith("Multi"):
@@ -147,6 +152,7 @@ class Writer:
         options: dict[str, str] = {
             "ESRI Shapefile": {"ENCODING": "UTF-8", "DBF_DATE_LAST_UPDATE": "2000-01-01"},
             "GPKG": {"GEOMETRY_NAME": "geom"},
+            "CSV": {"GEOMETRY": "AS_XY"},
             "FlatGeobuf": {"TEMPORARY_DIR": str(path.parent)},
             "GeoJSON": {"COORDINATE_PRECISION": str(GEOJSON_DIGITS)} if self.crs is None else {"RFC7946": "YES"},
         }[self.format.driver]

@@ -1,0 +1,161 @@
+"""The use case behind `landseg areas`: what each class of a map covers, as a whole or zone by zone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landseg.areatable import Areas, ZoneAreas, check_suffix, write_table
+from landseg.errors import OutputError, VectorError
+from landseg.geo.classareas import ClassAreas, Ground
+from landseg.geo.grid import Rect
+from landseg.geo.targets import check_absent, check_targets, files_behind
+from landseg.geo.vectorname import file_of
+from landseg.geo.zones import Zones
+from landseg.options import refuse_unknown
+from landseg.replacement import settle, written
+from landseg.tiling.progress import Progress
+from landseg.vector.classraster import ClassRaster
+
+__all__ = ["AreaOptions", "Areas", "areas"]
+
+File = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class AreaOptions:
+    """How areas are counted.
+
+    Attributes:
+        by: a vector file with zones, or one of its layers, ``FILE:LAYER``; None: the whole raster alone.
+        by_field: the column that names zones; None: they are numbered from 1.
+        classes: names or values that are wanted, or "name,name"; or a class table, TOML or JSON. None: all.
+        overwrite: replace a table that exists.
+        quiet: show no progress.
+    """
+
+    by: File | None = None
+    by_field: str | None = None
+    classes: str | Sequence[str | int] | None = None
+    overwrite: bool = False
+    quiet: bool = False
+
+    def __post_init__(self) -> None:
+        if self.by_field is not None and self.by is None:
+            raise VectorError(f"--by-field {self.by_field} names a column of zones: name their file with --by")
+
+
+def areas(raster: File, output: File | None = None, options: AreaOptions | None = None, **more: Any) -> Areas:
+    """Return pixels, hectares and shares of each class of a raster, and write them as a table to `output`.
+
+    Hectares are on the ellipsoid, whatever the CRS. Memory is bounded by a strip of the raster, and by the zones.
+
+    Args:
+        raster: a class raster, anything GDAL opens.
+        output: .csv, .xlsx or .json; None: no file.
+        options: see `AreaOptions`; its fields by name go before it.
+
+    Raises:
+        LandsegError: one sentence: what was expected, what was found, what to do.
+    """
+    refuse_unknown(more, [one.name for one in fields(AreaOptions)], of="areas")
+    wanted = replace(options or AreaOptions(), **more)
+    table = None if output is None else Path(output)
+    if table is not None:
+        _check_table(table, [fspath(raster)], wanted)
+    with ClassRaster(fspath(raster), classes=wanted.classes) as source:
+        if table is not None:
+            _check_table(table, [source.file.path, *source.file.info.files], wanted)
+        zones = None if wanted.by is None else Zones(wanted.by, source.grid, field=wanted.by_field)
+        counted = _Count(source, zones)
+        with Progress(source.rect.area, quiet=wanted.quiet) as progress:
+            for rect, strip in zip(source.rects(), source.strips(progress.add), strict=True):
+                counted.add(rect, strip)
+        source.tell_absent()
+        found = replace(counted.areas(), output=table)
+    if table is not None:
+        with written(table) as place:
+            write_table(found, place)
+    return found
+
+
+def _check_table(table: Path, rasters: Sequence[str], options: AreaOptions) -> None:
+    """Refuse a table that cannot be written or must not be.
+
+    Raises:
+        OutputError: its place, its suffix, an input, or a file that exists.
+    """
+    if table.is_dir():
+        raise OutputError(f"{table} is a folder: name a file in it, such as {table / 'areas.csv'}")
+    check_suffix(table)
+    inputs = [Path(path) for path in (*rasters, *map(str, files_behind(list(rasters))))]
+    inputs += [] if options.by is None else [file_of(options.by)]
+    if options.classes is not None and isinstance(options.classes, (str, PathLike)):
+        inputs.append(Path(options.classes))
+    check_targets((), [table], inputs)
+    settle([table], overwrite=options.overwrite)
+    if not options.overwrite:
+        check_absent((), [table])
+
+
+class _Count:
+    """The counts of a raster and of its zones, strip by strip."""
+
+    def __init__(self, source: ClassRaster, zones: Zones | None) -> None:
+        self._source, self._zones = source, zones
+        self._ground = Ground(source.whole)
+        self._whole = ClassAreas(self._ground)
+        number = 0 if zones is None else len(zones)
+        self._each = [ClassAreas(self._ground) for _ in range(number)]
+        self._pixels = np.zeros(number, np.int64)  # of each zone, whether or not they have a class
+        self._several = self._outside = 0  # pixels in more than one zone; with a class, in none
+
+    def add(self, rect: Rect, strip: Any) -> None:
+        """Take the class values (h, w) of the strip at ``rect``."""
+        nodata, weights = self._source.nodata, self._ground.weights(rect)
+        self._whole.add(strip, weights, nodata=nodata)
+        if self._zones is None:
+            return
+        times = np.zeros(strip.shape, np.uint8)
+        for number, shared, inside in self._zones.inside(rect):
+            rows, columns = part = shared.relative_to(rect).slices
+            own = None if weights is None else weights[rows, columns if weights.shape[1] > 1 else slice(None)]
+            self._each[number].add(strip[part], own, nodata=nodata, inside=inside)
+            self._pixels[number] += int(inside.sum())
+            times[part] = np.minimum(times[part] + inside, 2)
+        self._several += int((times > 1).sum())
+        self._outside += int(((times == 0) & (strip != nodata)).sum())
+
+    def areas(self) -> Areas:
+        """Return what was counted."""
+        source, classes = self._source, self._source.classes
+        every = source.rect.area - self._whole.pixels.total()
+        whole = ZoneAreas(None, self._whole.rows(classes), every)
+        found = Areas(source.file.label, whole, self._ground.measure, left_out=source.left_out.to_json())
+        if self._zones is None:
+            return found
+        each = zip(self._zones.names, self._each, self._pixels.tolist(), strict=True)
+        zones = tuple(ZoneAreas(name, own.rows(classes), px - own.pixels.total()) for name, own, px in each)
+        return replace(found, zones=zones, notes=(*self._zones.notes, *self._notes(self._zones)))
+
+    def _notes(self, zones: Zones) -> list[str]:
+        """What is to be known of zones that lie elsewhere, are too small, overlap, or leave something out."""
+        notes = []
+        if zones.away:
+            notes.append(f"{zones.away:,} of {len(zones):,} zones {_lie(zones.away)} outside the raster")
+        if bare := int((self._pixels == 0).sum()) - zones.away:
+            notes.append(f"{bare:,} of {len(zones):,} zones {'covers' if bare == 1 else 'cover'} no pixel's centre")
+        if self._several:
+            notes.append(f"{self._several:,} px lie in more than one zone and count in each of them")
+        if self._outside:
+            notes.append(f"{self._outside:,} px of a class lie in no zone")
+        return notes
+
+
+def _lie(count: int) -> str:
+    return "lies" if count == 1 else "lie"

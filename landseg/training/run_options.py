@@ -1,0 +1,174 @@
+"""The options of `train` by name: the same from Python as on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landseg.geo.address import file_names
+from landseg.geo.vectorname import with_layer
+from landseg.training.plain import PlainData
+
+if TYPE_CHECKING:
+    from landseg.training.recipe import Recipe
+    from landseg.training.settings import Settings
+
+File = str | PathLike[str]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a user says of a training run; None: as the recipe, the configuration or the files say.
+
+    Attributes:
+        config: a TOML file with sections of a recipe, for images and labels.
+        classes: a class table's file.
+        ignore: value or values of label rasters that mean "not known".
+        layer: of the vector file.
+        class_field: its column with the class.
+        background: the class of all that lies outside its polygons.
+        buffer: metres around its lines and points that count as theirs.
+        all_touched: burn every pixel that a polygon touches.
+        label_colors: label rasters are pictures in the colours of the class table.
+        partial: the labels know only some classes: outside them a pixel is "unknown" or "others".
+        bands: of the images, 1-based.
+        stored_values: learn from stored numbers, whatever scale and offset images declare.
+        coarse: coarse labels: a raster, several as a mosaic, or a folder with one for each image.
+        coarse_table: a file with the shares of the classes in each coarse class.
+        coarse_share: of coarse labels in what is minimised, such as "1/40" or 0.025.
+        split: file, block, column, aoi, random or none.
+        share: of the labelled pixels that is kept out.
+        aoi: the area that is kept out, for the split "aoi".
+        resolution: metres a pixel to learn at.
+        scale: range of magnification of crops, such as (0.5, 2).
+        arch: the architecture.
+        encoder: the encoder.
+        encoder_weights: "none", "imagenet" or a file.
+        option: options of the architecture by name.
+        init: a model to go on from.
+        map_classes: new names of that model's classes, by the old ones.
+        time_budget: how long to learn, such as "45m"; a number is minutes.
+        epochs: as many pixels as there are, so often.
+        steps: steps to learn for.
+        crop: side of a crop in pixels.
+        batch: crops a step.
+        learning_rate: of the head at its peak.
+        seed: of everything that is drawn.
+        set: any other entries of a recipe, such as {"fit.optimizer": "sgd"}, or texts "fit.optimizer=sgd".
+    """
+
+    config: File | None = None
+    classes: File | None = None
+    ignore: int | Sequence[int] = ()
+    layer: str | None = None
+    class_field: str | None = None
+    background: str | None = None
+    buffer: float | None = None
+    all_touched: bool = False
+    label_colors: bool = False
+    partial: str | None = None
+    bands: Sequence[int] | None = None
+    stored_values: bool = False
+    coarse: File | Sequence[File] | None = None
+    coarse_table: File | None = None
+    coarse_share: str | float | None = None
+    split: str | None = None
+    share: float | None = None
+    aoi: str | None = None
+    resolution: float | None = None
+    scale: Sequence[float] | None = None
+    arch: str | None = None
+    encoder: str | None = None
+    encoder_weights: File | None = None
+    option: Mapping[str, Any] | None = None
+    init: File | None = None
+    map_classes: Mapping[str, str] | None = None
+    time_budget: str | float | None = None
+    epochs: float | None = None
+    steps: int | None = None
+    crop: int | None = None
+    batch: int | None = None
+    learning_rate: float | None = None
+    seed: int | None = None
+    set: Mapping[str, Any] | Sequence[str] = ()
+
+    def data(self, images: Any, labels: Any, folder: File = ".") -> PlainData:
+        """Return images and labels, as paths or open datasets, with what is said of them.
+
+        Args:
+            images: folders, globs, files, a list, or a recipe.
+            labels: label rasters or a vector file; None where the list or the recipe names them.
+            folder: what names start from.
+
+        Raises:
+            RasterError: what has no name, such as an array.
+            VectorError: a layer of what is no vector file.
+        """
+        named = None if labels is None else [with_layer(name, self.layer) for name in file_names(labels)]
+        return PlainData(
+            tuple(file_names(images)),
+            None if named is None else tuple(named),
+            classes=None if self.classes is None else Path(self.classes),
+            ignore=(self.ignore,) if isinstance(self.ignore, int) else tuple(self.ignore),
+            class_field=self.class_field,
+            background=self.background,
+            all_touched=self.all_touched,
+            label_colors=self.label_colors,
+            partial=self.partial,
+            bands=None if self.bands is None else tuple(self.bands),
+            folder=Path(folder),
+            coarse=None if not self.coarse else tuple(file_names(self.coarse)),
+            buffer_m=self.buffer,
+        )
+
+    def recipe(self, data: PlainData, *, name: str) -> Recipe:
+        """Return the recipe of images and labels, or of the recipe file in their place, with these options over it.
+
+        Raises:
+            TrainingError: entries that do not exist or do not go together.
+            ModelError: a network that does not exist.
+        """
+        return self._settings().recipe(data, self.config_file, name=name)
+
+    @property
+    def config_file(self) -> Path | None:
+        """The configuration's path."""
+        return None if self.config is None else Path(self.config)
+
+    def _settings(self) -> Settings:
+        from landseg.training.coarse_options import share_of
+        from landseg.training.options import minutes_of
+        from landseg.training.settings import Settings
+
+        names = {name: getattr(self, name) for name in ("encoder_weights", "init")}
+        texts = {name: None if value is None else str(value) for name, value in names.items()}
+        return Settings(
+            model={"arch": self.arch, "encoder": self.encoder, **texts, "map_classes": self.map_classes or None},
+            options=self.option or {},
+            fit={"minutes": None if self.time_budget is None else minutes_of(str(self.time_budget))}
+            | {name: getattr(self, name) for name in ("epochs", "steps", "learning_rate", "seed")},
+            sampling={
+                "crop": self.crop,
+                "batch": self.batch,
+                "resolution_m": self.resolution,
+                "scale": None if self.scale is None else tuple(self.scale),
+                "stored_values": self.stored_values or None,
+            },
+            split={"by": self.split, "share": self.share, "aoi": self.aoi},
+            coarse={
+                "table": None if self.coarse_table is None else str(self.coarse_table),
+                "share": None if self.coarse_share is None else share_of(str(self.coarse_share)),
+            },
+            more=_entries(self.set),
+        )
+
+
+def _entries(given: Mapping[str, Any] | Sequence[str]) -> tuple[str, ...]:
+    """Return entries of a recipe as texts SECTION.KEY=VALUE, their values as in TOML."""
+    if isinstance(given, Mapping):
+        return tuple(f"{name}={json.dumps(value)}" for name, value in given.items())
+    return (given,) if isinstance(given, str) else tuple(given)
