@@ -126,7 +126,6 @@ ENTRIES: dict[str, Callable[[Any, Path], object]] = {
     "export": lambda source, out: landseg.export(source, out / "o.gpkg"),
     "rasterize": lambda source, out: landseg.rasterize(source, out / "o.tif"),
     "train": lambda source, out: landseg.train(source, source, out / "m.safetensors"),
-    "areas": lambda source, out: landseg.areas(source, out / "o.csv"),
     "describe": lambda source, out: landseg.describe(source),
 }
 
