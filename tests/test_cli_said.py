@@ -17,11 +17,11 @@ import torch
 from test_cli_predict import FAST, run
 from test_predict import MODEL, noise
 
+import landseg
 import landseg.inputs
 from landseg.cli import console, logfile
 from landseg.cli.threads import limited
 from landseg.models.named import NamedModel
-from landseg.predict import predict
 from landseg.prediction import Prediction
 from landseg.run import Run
 
@@ -31,8 +31,8 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 @pytest.fixture(autouse=True)
 def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("landseg.predict", "landseg.verify"):
-        monkeypatch.setattr(import_module(name), "named_model", lambda _: NamedModel(MODEL))
+    for module in map(import_module, ("landseg.predict", "landseg.verify")):
+        monkeypatch.setattr(module, "named_model", lambda _: NamedModel(MODEL))
 
 
 @pytest.fixture
@@ -232,7 +232,9 @@ def test_a_log_grows_line_by_line(tmp_path: Path) -> None:
 
 
 def test_files_of_a_prediction_are_all_that_is_written(folder: Path) -> None:
-    made = predict("in/a.tif", "o.tif", model=MODEL, polygons="o.shp", probs="p.tif", device="cpu", quiet=True)
+    made = landseg.predict(
+        "in/a.tif", "o.tif", model=MODEL, polygons="o.shp", probs="p.tif", device="cpu", quiet=True
+    )
     assert isinstance(made, Prediction) and made.sources == ("in/a.tif",)
     there = {path.name for path in folder.iterdir() if path.is_file()}
     assert {path.name for path in (*made.files, *made.sidecars)} == there and "o.dbf" in there
