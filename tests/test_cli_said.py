@@ -155,7 +155,18 @@ def test_a_secret_of_an_address_stays_out_of_the_log(folder: Path) -> None:
 
 
 def test_every_long_command_takes_quiet_and_log() -> None:
-    names = ("predict", "refine", "train", "evaluate", "export", "verify", "compare", "calibrate", "rasterize", "areas")
+    names = (
+        "predict",
+        "refine",
+        "train",
+        "evaluate",
+        "export",
+        "verify",
+        "compare",
+        "calibrate",
+        "rasterize",
+        "areas",
+    )
     for name in names:
         said = run(name, "--help")[1]
         assert "--quiet" in said and "--log" in said, name
