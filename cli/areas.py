@@ -28,11 +28,13 @@ def command(
         ),
     ] = None,
     overwrite: options.Overwrite = False,
+    quiet: options.Quiet = False,
+    log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
     """Count pixels, hectares and share of each class, also by zone."""
     from landseg.areas import areas
 
     with console.working():
-        found = areas(raster, output, by=by, by_field=by_field, classes=classes, overwrite=overwrite)
+        found = areas(raster, output, by=by, by_field=by_field, classes=classes, overwrite=overwrite, quiet=quiet)
     console.show(found.to_json(), as_json=as_json, text=found.lines())

@@ -125,7 +125,7 @@ class ExportRun:
             if self.pixel_areas is not None:
                 sizes[f"area_change_{unit}"] = round(area - float(self.pixel_areas.areas[entry.value]), 3)
             if entry.value in hectares:
-                sizes["hectares"] = round(hectares[entry.value], 7)
+                sizes["hectares"] = hectares[entry.value]
             totals.append(ClassTotal(entry.value, entry.name, int(self.counts[entry.value]), **sizes))
         form = vector_format(self.out)
         crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_text(self.crs)

@@ -112,7 +112,7 @@ class Run:
                 return self._facts(self._skipped(region), matched)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
-            from landseg.parts import choose_walk
+            from landseg.partswalk import choose_walk
 
             tell(matched, self.engine.said)
             engine = self.engine.get()
@@ -146,7 +146,7 @@ class Run:
         inputs: list[Path],
         parts: list[Rect] | None,
     ) -> Prediction:
-        from landseg.parts import walk_again
+        from landseg.partswalk import walk_again
 
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
