@@ -1,9 +1,12 @@
 # make demo   predict the shipped scene with the shipped model into demo/
 # make test   the fast tests; make test-slow the long ones; make lint types: as CI runs them
 #
-# Everything runs in .venv, made on first use and again when pyproject.toml changes.
+# Everything runs in .venv, made on first use and again when pyproject.toml changes. Linux without an NVIDIA GPU gets
+# PyTorch without CUDA from TORCH_INDEX if that answers; CPU=1 insists on it, CPU=0 does without.
 
 PYTHON ?= python3
+CPU ?=
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -20,6 +23,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "landseg needs Python 3.11 or newer, and $(PYTHON) is $$($(PYTHON) --version 2>&1); run: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv .venv
+	@$(BIN)/python tools/cpu_torch.py --index '$(TORCH_INDEX)' --cpu '$(CPU)'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
 

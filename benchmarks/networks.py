@@ -25,7 +25,7 @@ from benchmarks.pages import write_table
 from landseg.models.backbones import ENCODERS
 from landseg.models.build import ARCHITECTURES, build_network
 from landseg.models.fold import prepare_for_inference
-from landseg.tiling.infer import _keep_freed_memory, choose_precision
+from landseg.tiling.infer import choose_precision, keep_freed_memory
 from landseg.tiling.receptive import ReceptiveField, receptive_field
 from tests.evidence import centroid, evidence_of, thin
 from tests.test_networks import small
@@ -37,6 +37,8 @@ VARIANTS: dict[str, list[tuple[str, dict[str, Any]]]] = {
     "deeplab-v3": [("resnet50", {"output_stride": 8}), ("resnet50", {"image_pooling": True})],
     "deeplab-v3plus": [("resnet50", {"image_pooling": True})],
     "fpn": [("resnet50", {"norm": "group", "head_channels": 128})],
+    "unet": [("resnet50", {"attention": "scse", "decoder_channels": (256, 128, 64, 32, 16)})],
+    "upernet": [("resnet50", {"pool_scales": (), "decoder_channels": 256})],
 }
 PUBLISHED = {  # the papers' and their released definitions', for 21 classes
     ("fcn32s", "vgg16", ""): 134_346_581,
@@ -121,7 +123,7 @@ def main() -> None:
     parser.add_argument("--no-speed", action="store_true")
     parser.add_argument("--write", type=Path, help="the page whose table is replaced")
     options = parser.parse_args()
-    _keep_freed_memory()
+    keep_freed_memory()
     lines = [HEAD]
     print(HEAD)
     for arch, encoder, chosen in combinations():

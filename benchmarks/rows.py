@@ -27,7 +27,7 @@ from landseg.geo.grid import Rect
 from landseg.models.build import build_network
 from landseg.models.fold import prepare_for_inference
 from landseg.tiling.flow import flow_of
-from landseg.tiling.infer import _keep_freed_memory
+from landseg.tiling.infer import keep_freed_memory
 from landseg.tiling.rows import Rows
 from landseg.tiling.strips import MIB, memory_of, plan_stream
 
@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--memory", action="store_true")
     parser.add_argument("--heights", type=int, nargs="+", default=[1536, 3072])
     options = parser.parse_args()
-    _keep_freed_memory()
+    keep_freed_memory()
     if options.memory and "LANDSEG_BENCH_CHILD" not in os.environ:
         for precision in options.precisions:
             for width in options.widths:

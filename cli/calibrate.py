@@ -11,27 +11,33 @@ from . import console, options
 def command(
     rasters: Annotated[
         list[str],
-        typer.Argument(metavar="PROBS... TARGET", help="Probabilities, as predict --probs writes; the truth last."),
+        typer.Argument(
+            metavar="PROBS... TRUTH",
+            help="Class probabilities, from landseg predict --probs; last the truth: label rasters or a vector file.",
+        ),
     ],
     model: options.Model = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", metavar="FILE", help="Write a copy of the model with the temperature."),
+        typer.Option("--output", "-o", metavar="FILE", help="Write a copy of the model with the fitted temperature."),
     ] = None,
+    aoi: options.AoiText = None,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
     class_field: options.ClassField = None,
     buffer: options.Buffer = None,
     background: options.Background = None,
-    aoi: options.AoiText = None,
     label_colors: options.LabelColors = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Fit the temperature that makes a model's confidences agree with the truth; classes stay as they are."""
+    """Fit a model's confidences to the truth (temperature scaling).
+
+    Probabilities change, predicted classes do not.
+    """
     from landseg.calibrate import calibrate
     from landseg.comparison import Naming
     from landseg.geo.vectorname import with_layer

@@ -5,36 +5,45 @@ from typing import Annotated
 
 import typer
 
-from . import console, options
+from . import console, options, panels
 
 
 def command(
     rasters: Annotated[
         list[str],
         typer.Argument(
-            metavar="PREDICTION... TARGET",
-            help="Two predictions or more, each a class raster or a folder of them; the truth last, as for evaluate.",
+            metavar="PREDICTION... TRUTH",
+            help="Two predictions or more, each a class raster or a folder of them; last the truth, as for evaluate.",
         ),
     ],
+    aoi: options.AoiText = None,
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the intervals; 0 for none.")
+    ] = 1000,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
     class_field: options.ClassField = None,
     buffer: options.Buffer = None,
     background: options.Background = None,
-    aoi: options.AoiText = None,
     label_colors: options.LabelColors = False,
-    samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write all figures as a table.")] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="All figures as a table.", rich_help_panel=panels.OUTPUTS),
+    ] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="HTML", help="Write a report to look at.")
+        Path | None,
+        typer.Option("--report", metavar="HTML", help="A report, one HTML file.", rich_help_panel=panels.OUTPUTS),
     ] = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare several class rasters with one truth, and say how sure their differences are."""
+    """Compare class rasters with each other against one truth.
+
+    Prints how much better or worse each is than the first, with 95 % intervals of the differences.
+    """
     from landseg.compare import compare
     from landseg.comparison import Naming
     from landseg.geo.vectorname import with_layer

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console, options
+from landseg.amounts import counted
+
+from . import console, options, panels
 
 if TYPE_CHECKING:
     from landseg.inspection import Inspection
@@ -18,10 +20,14 @@ def command(
         list[str],
         typer.Argument(
             metavar="IMAGES... [LABELS]",
-            help="Folders, globs, files or a list; last the labels, a folder of rasters or a vector file. "
-            "A single path is a list that names labels, or images without any.",
+            help="Images (folders, globs, files or a CSV list), then labels (rasters, or one vector file). A single "
+            "path is a list with its labels, or images without any.",
         ),
     ],
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", metavar="PNG", help="Write a picture of the scenes with their labels.")
+    ] = None,
+    stored_values: options.StoredValues = False,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
@@ -32,37 +38,68 @@ def command(
     split: Annotated[
         str | None,
         typer.Option(
-            "--split", metavar="file|block|polygon|column|aoi|random", help="Also split, and look for leaks."
+            "--split",
+            metavar="file|block|polygon|column|aoi|random",
+            help="Also show this split into training and validation, and what leaks.",
+            rich_help_panel=panels.SPLIT,
         ),
     ] = None,
-    share: Annotated[float, typer.Option("--share", help="Of the labels that is kept to measure on.")] = 0.2,
+    share: Annotated[
+        float,
+        typer.Option(
+            "--share",
+            metavar="SHARE",
+            help="Share of the labelled pixels to keep out.",
+            rich_help_panel=panels.SPLIT,
+        ),
+    ] = 0.2,
     group: Annotated[
         str | None,
         typer.Option(
-            "--group", metavar="REGEX", help="Of --split file: what names of one place share; '': each file alone."
+            "--group",
+            metavar="REGEX",
+            help="For --split file: the part of a name that files of one place share; '': none.",
+            rich_help_panel=panels.SPLIT,
         ),
     ] = None,
     block: Annotated[
-        str | None, typer.Option("--block", metavar="512px|100m", help="Of --split block: its edge.")
+        str | None,
+        typer.Option(
+            "--block",
+            metavar="512px|100m",
+            help="For --split block: edge of the blocks.",
+            rich_help_panel=panels.SPLIT,
+        ),
     ] = None,
     gap: Annotated[
         int,
         typer.Option(
-            "--gap", metavar="PX", min=0, help="Left out around kept blocks; polygons as near as this stay together."
+            "--gap",
+            metavar="PX",
+            min=0,
+            help="For --split block: unused pixels around kept-out blocks; polygons as near stay together.",
+            rich_help_panel=panels.SPLIT,
         ),
     ] = 0,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="Of --split aoi: polygons of what is kept.")
+        str | None,
+        typer.Option(
+            "--aoi",
+            metavar="FILE[:LAYER]",
+            help="For --split aoi: the area to keep out.",
+            rich_help_panel=panels.SPLIT,
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of the split.")] = 0,
-    sheet: Annotated[
-        Path | None, typer.Option("--sheet", metavar="PNG", help="Draw scenes with their labels over them.")
-    ] = None,
-    stored_values: options.StoredValues = False,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", help="Random seed of the split.", rich_help_panel=panels.SPLIT)
+    ] = 0,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
-    """Look at images and labels before training: what they hold, what is wrong, what a split would leak."""
+    """Check images and labels before training.
+
+    Prints statistics of bands and classes, what is wrong, and what a split would leak.
+    """
     from landseg.geo.vectorname import with_layer
     from landseg.inspection import InspectOptions, inspect
 
@@ -110,7 +147,9 @@ def _split_options(
 
 def _lines(found: "Inspection") -> Iterator[str]:
     facts = found.to_json()
-    yield f"{facts['images']} images, {facts['labelled']} of them labelled, {facts['pixels'] / 1e6:,.4g} Mpx"
+    yield (
+        f"{counted(facts['images'], 'image')}, {facts['labelled']} of them labelled, {facts['pixels'] / 1e6:,.4g} Mpx"
+    )
     yield from _about_images(found)
     yield f"  without data   {facts['nodata_share']:.2%}"
     yield ""
@@ -152,7 +191,9 @@ def _about_images(found: "Inspection") -> Iterator[str]:
     grids = [one.grid for one in found.files]
     sizes = sorted({grid.shape for grid in grids}, key=lambda shape: (shape[0] * shape[1], shape))
     small, large = (f"{width} x {height}" for height, width in (sizes[0], sizes[-1]))
-    yield f"  size           {small} px" + ("" if len(sizes) == 1 else f" to {large} px, {len(sizes)} sizes")
+    yield f"  size           {small} px" + (
+        "" if len(sizes) == 1 else f" to {large} px, {counted(len(sizes), 'size')}"
+    )
     yield f"  place          {_counted([crs_text(grid.crs) for grid in grids])}"
     yield f"  resolution     {_counted([grid.resolution_text for grid in grids])}"
     tags = [one.value_tags for one in found.files]

@@ -5,47 +5,82 @@ from typing import Annotated
 
 import typer
 
-from . import console, options
+from . import console, options, panels
 
 
 def command(
     rasters: Annotated[
-        list[str], typer.Argument(metavar="PREDICTION... TARGET", help="Class rasters or a folder; the truth last.")
+        list[str],
+        typer.Argument(
+            metavar="PREDICTION... TRUTH",
+            help="Class rasters, or a folder of them; last the truth: label rasters or a vector file.",
+        ),
     ],
+    aoi: options.AoiText = None,
+    probs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--probs",
+            metavar="TIF|DIR",
+            help="Class probabilities of the predictions, to measure calibration.",
+        ),
+    ] = None,
+    boundary: Annotated[
+        str, typer.Option("--boundary", metavar="3px|2m|none", help="Band width of the boundary IoU.")
+    ] = "3px",
+    tolerance: Annotated[
+        str, typer.Option("--tolerance", metavar="3px|2m|none", help="Tolerance of the surface Dice.")
+    ] = "3px",
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the intervals; 0 for none.")
+    ] = 1000,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
     class_field: options.ClassField = None,
     buffer: options.Buffer = None,
     background: options.Background = None,
-    aoi: options.AoiText = None,
     label_colors: options.LabelColors = False,
-    probs: Annotated[
-        list[str] | None, typer.Option("--probs", metavar="TIF|DIR", help="Its probabilities: calibration.")
-    ] = None,
-    boundary: Annotated[
-        str, typer.Option("--boundary", metavar="3px|2m|none", help="Width of the boundary IoU's bands.")
-    ] = "3px",
-    tolerance: Annotated[
-        str, typer.Option("--tolerance", metavar="3px|2m|none", help="Of the surface Dice.")
-    ] = "3px",
-    samples: Annotated[int, typer.Option("--samples", min=0, help="Of the bootstrap; 0: no intervals.")] = 1000,
-    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write the table of classes.")] = None,
     report: Annotated[
-        Path | None, typer.Option("--report", metavar="HTML", help="Write a report to look at.")
+        Path | None,
+        typer.Option(
+            "--report",
+            metavar="HTML",
+            help="A report with maps and charts, one HTML file.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
     ] = None,
     image: Annotated[
-        list[str] | None, typer.Option("--image", metavar="SRC|DIR", help="Imagery for the report's map.")
+        list[str] | None,
+        typer.Option(
+            "--image",
+            metavar="SRC|DIR",
+            help="The imagery behind the report's map.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="The table of classes.", rich_help_panel=panels.OUTPUTS),
     ] = None,
     errors: Annotated[
-        str | None, typer.Option("--errors", metavar="TIF|DIR/", help="Write where it is wrong.")
+        str | None,
+        typer.Option(
+            "--errors",
+            metavar="TIF|DIR/",
+            help="A raster of the pixels that are wrong, for each scene.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
     ] = None,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare a class raster with the truth, and say how sure the figures are."""
+    """Measure how well class rasters agree with the truth.
+
+    Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals.
+    """
     from landseg.comparison import Naming
     from landseg.distance import Distance
     from landseg.evaluate import Products, evaluate

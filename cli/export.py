@@ -8,81 +8,158 @@ import typer
 from . import console
 from .options import Json, Log, Overwrite, Quiet
 
+_SHAPES, _MORE = "Shapes", "Lines and points"
+
 
 def command(
-    raster: Annotated[str, typer.Argument(metavar="CLASSES.tif", help="The class raster, anything GDAL opens.")],
+    raster: Annotated[str, typer.Argument(metavar="CLASSES.tif", help="The class raster.")],
     output: Annotated[
-        Path, typer.Argument(metavar="OUT", help=".gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet: the format.")
+        Path,
+        typer.Argument(metavar="OUT", help="The vector file: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet."),
     ],
     classes: Annotated[
         str | None,
         typer.Option(
-            "--classes", metavar="NAME,...|FILE", help="Classes that are wanted, by name or value; or a class table."
+            "--classes",
+            metavar="NAME,...|FILE",
+            help="Export only these classes, by name or value; or a class table.",
         ),
     ] = None,
     aoi: Annotated[
         str | None,
-        typer.Option("--aoi", metavar="FILE[:LAYER]|BOX", help="The part: polygons, or left,bottom,right,top."),
+        typer.Option(
+            "--aoi",
+            metavar="FILE[:LAYER]|BOX",
+            help="Export only here: polygons, or left,bottom,right,top.",
+        ),
     ] = None,
-    crs: Annotated[str | None, typer.Option("--crs", metavar="EPSG:N", help="Of the output. [the raster's]")] = None,
-    dissolve: Annotated[bool, typer.Option("--dissolve", help="One feature a class.")] = False,
+    crs: Annotated[
+        str | None, typer.Option("--crs", metavar="EPSG:N", help="Coordinate system of the output. [the raster's]")
+    ] = None,
+    dissolve: Annotated[bool, typer.Option("--dissolve", help="One multipolygon for each class.")] = False,
     by_class_files: Annotated[
-        bool, typer.Option("--by-class-files", help="A file for each class, OUT_class.suffix.")
+        bool, typer.Option("--by-class-files", help="One file for each class, OUT_class.suffix.")
+    ] = False,
+    confidence: Annotated[
+        str | None,
+        typer.Option("--confidence", metavar="RASTER", help="Add mean and minimum of this raster to each polygon."),
+    ] = None,
+    attributes: Annotated[
+        bool,
+        typer.Option(
+            "--attributes", help="Into OUT.csv: one row for each polygon, with a point inside it, no outlines."
+        ),
+    ] = False,
+    geodesic: Annotated[
+        bool, typer.Option("--geodesic", help="Measure areas and lengths on the ellipsoid in projected CRSs too.")
     ] = False,
     connectivity: Annotated[
-        int, typer.Option("--connectivity", metavar="4|8", help="8: pixels that touch by a corner are one piece.")
+        int,
+        typer.Option(
+            "--connectivity",
+            metavar="4|8",
+            help="Neighbours of a pixel; with 8, corners connect.",
+            rich_help_panel=_SHAPES,
+        ),
     ] = 4,
-    min_area: Annotated[
-        float, typer.Option("--min-area", metavar="M2", help="Smaller pieces go into their longest neighbour.")
-    ] = 0.0,
     majority: Annotated[
-        int, typer.Option("--majority", metavar="N", help="First give each pixel the commonest class of N x N.")
+        int,
+        typer.Option(
+            "--majority",
+            metavar="N",
+            help="Majority filter of N x N pixels, first.",
+            rich_help_panel=_SHAPES,
+        ),
     ] = 0,
     sieve: Annotated[
-        int, typer.Option("--sieve", metavar="PIXELS", help="First let pieces of fewer pixels go into a neighbour.")
+        int,
+        typer.Option(
+            "--sieve",
+            metavar="PIXELS",
+            help="Merge pieces of fewer pixels into a neighbour, before polygons are made.",
+            rich_help_panel=_SHAPES,
+        ),
     ] = 0,
+    min_area: Annotated[
+        float,
+        typer.Option(
+            "--min-area",
+            metavar="M2",
+            help="Merge smaller polygons into the neighbour with the longest shared edge.",
+            rich_help_panel=_SHAPES,
+        ),
+    ] = 0.0,
     simplify: Annotated[
         float,
-        typer.Option("--simplify", metavar="METRES", help="Fewer corners; borders stay shared, the edge stays."),
+        typer.Option(
+            "--simplify",
+            metavar="METRES",
+            help="Simplify outlines with this tolerance; shared edges stay shared.",
+            rich_help_panel=_SHAPES,
+        ),
     ] = 0.0,
     smooth: Annotated[
         bool,
-        typer.Option("--smooth", help="Round the staircase of pixels; borders stay shared, the edge stays."),
+        typer.Option(
+            "--smooth",
+            help="Smooth the staircase of pixels; shared edges stay shared.",
+            rich_help_panel=_SHAPES,
+        ),
     ] = False,
     regularize: Annotated[
-        str | None, typer.Option("--regularize", metavar="CLASS,...", help="Right-angled outlines, for buildings.")
+        str | None,
+        typer.Option(
+            "--regularize",
+            metavar="CLASS,...",
+            help="Make outlines of these classes right-angled, as of buildings.",
+            rich_help_panel=_SHAPES,
+        ),
     ] = None,
     right_angle_tolerance: Annotated[
         float | None,
         typer.Option(
-            "--right-angle-tolerance", metavar="METRES", help="Shortest edge of such an outline. [1 m, or two pixels]"
+            "--right-angle-tolerance",
+            metavar="METRES",
+            help="Shortest edge of right-angled outlines. [1 m, or two pixels]",
+            rich_help_panel=_SHAPES,
         ),
     ] = None,
     centerlines: Annotated[
-        str | None, typer.Option("--centerlines", metavar="CLASS,...", help="Lines too, in OUT_class_lines.suffix.")
+        str | None,
+        typer.Option(
+            "--centerlines",
+            metavar="CLASS,...",
+            help="Centre lines of these classes, into OUT_class_lines.suffix.",
+            rich_help_panel=_MORE,
+        ),
     ] = None,
     spur: Annotated[
         float | None,
-        typer.Option("--spur", metavar="METRES", help="Shorter lines with a free end go. [5 m, or ten pixels]"),
+        typer.Option(
+            "--spur",
+            metavar="METRES",
+            help="Shortest side branch of centre lines. [5 m, or ten pixels]",
+            rich_help_panel=_MORE,
+        ),
     ] = None,
     centroids: Annotated[
-        str | None, typer.Option("--centroids", metavar="CLASS,...", help="Points too, in OUT_class_points.suffix.")
+        str | None,
+        typer.Option(
+            "--centroids",
+            metavar="CLASS,...",
+            help="A point in each polygon of these classes, into OUT_class_points.suffix.",
+            rich_help_panel=_MORE,
+        ),
     ] = None,
-    confidence: Annotated[
-        str | None, typer.Option("--confidence", metavar="RASTER", help="Its mean and minimum become columns.")
-    ] = None,
-    attributes: Annotated[
-        bool, typer.Option("--attributes", help="Into OUT.csv: a row a polygon, with a point inside, no outlines.")
-    ] = False,
-    geodesic: Annotated[
-        bool, typer.Option("--geodesic", help="Areas and lengths on the ellipsoid in projected systems too.")
-    ] = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     log: Log = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a class raster into polygons, with areas, names and colours."""
+    """Turn a class raster into polygons, lines or points.
+
+    Polygons get areas in m2, class names and colours.
+    """
     from landseg.export import export
 
     with console.working():

@@ -13,29 +13,51 @@ from . import console, options
 _WIDTH = 100
 
 
+_FIELD = "Receptive field of a model"
+
+
 def command(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A raster, a model file, or a shipped model's name.")],
     model: options.Model = None,
+    stored_values: options.StoredValues = False,
     receptive_field: Annotated[
-        bool, typer.Option("--receptive-field", help="Of a model: what each of its layers sees.")
+        bool,
+        typer.Option("--receptive-field", help="Print the receptive field of every layer.", rich_help_panel=_FIELD),
     ] = False,
     draw: Annotated[
-        Path | None, typer.Option("--draw", metavar="PNG", help="Draw the receptive field into this picture.")
+        Path | None,
+        typer.Option(
+            "--draw",
+            metavar="PNG",
+            help="Draw the receptive field into this picture.",
+            rich_help_panel=_FIELD,
+        ),
     ] = None,
     over: Annotated[
         str | None,
         typer.Option(
-            "--over", metavar="SRC", help="A raster to draw it over, and to measure on what the model uses."
+            "--over",
+            metavar="SRC",
+            help="Draw it over this raster, tinted by what the prediction depends on.",
+            rich_help_panel=_FIELD,
         ),
     ] = None,
     at: Annotated[
-        str | None, typer.Option("--at", metavar="COLUMN,ROW", help="The raster's pixel to look at; else its middle.")
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="COLUMN,ROW",
+            help="The raster's pixel to draw it around. [the centre]",
+            rich_help_panel=_FIELD,
+        ),
     ] = None,
-    stored_values: options.StoredValues = False,
     overwrite: options.Overwrite = False,
     as_json: options.Json = False,
 ) -> None:
-    """Describe a raster (and whether a model can read it) or a model, and what it sees."""
+    """Describe a raster or a model.
+
+    Of a raster also whether a model can read it; of a model its card and, if asked, its receptive field.
+    """
     from landseg.describe import describe, is_model
 
     pixel = _pixel(at, draw=draw, over=over)

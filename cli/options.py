@@ -5,76 +5,173 @@ from typing import Annotated, TypeVar
 
 import typer
 
+from . import panels
+
 T = TypeVar("T", int, float)
 
 Json = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")
+    bool,
+    typer.Option(
+        "--json", help="Print the result as one JSON object on standard output.", rich_help_panel=panels.GENERAL
+    ),
 ]
 Overwrite = Annotated[
     bool,
-    typer.Option("--overwrite", help="Replace outputs that exist, all at once when the new ones are complete."),
+    typer.Option(
+        "--overwrite", help="Replace existing outputs once the new ones are complete.", rich_help_panel=panels.GENERAL
+    ),
 ]
 Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show no progress and no notes, only warnings and errors.")
+    bool,
+    typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.", rich_help_panel=panels.GENERAL),
 ]
 Log = Annotated[
-    Path | None, typer.Option("--log", metavar="FILE", help="Append all that is said, with the time, to this file.")
+    Path | None,
+    typer.Option(
+        "--log", metavar="FILE", help="Append all messages, with the time, to a file.", rich_help_panel=panels.GENERAL
+    ),
 ]
 Threads = Annotated[
     int | None,
-    typer.Option("--threads", metavar="N", min=1, help="Threads that compute. [OMP_NUM_THREADS, or one a core]"),
+    typer.Option(
+        "--threads",
+        metavar="N",
+        min=1,
+        help="Threads that compute. [OMP_NUM_THREADS, or one a core]",
+        rich_help_panel=panels.COMPUTING,
+    ),
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue a run that was stopped; with nothing to continue, start.")
+    bool,
+    typer.Option(
+        "--resume",
+        help="Continue an interrupted run, or start one if there is none.",
+        rich_help_panel=panels.GENERAL,
+    ),
 ]
-Model = Annotated[str | None, typer.Option("--model", "-m", help="A model file, or the name of one that ships.")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda or mps.")]
+Model = Annotated[
+    str | None,
+    typer.Option("--model", "-m", metavar="MODEL", help="A model file or a shipped model's name. [landcover-rgb]"),
+]
+Device = Annotated[
+    str,
+    typer.Option("--device", metavar="auto|cpu|cuda|mps", help="Where to compute.", rich_help_panel=panels.COMPUTING),
+]
 Precision = Annotated[
     str,
-    typer.Option("--precision", help="auto, fp32, bf16 or fp16; auto depends on the processor, and so may the map."),
+    typer.Option(
+        "--precision",
+        metavar="auto|fp32|bf16|fp16",
+        help="Floating-point format. auto depends on the processor, and then so may the map.",
+        rich_help_panel=panels.COMPUTING,
+    ),
+]
+Memory = Annotated[
+    int,
+    typer.Option("--memory", metavar="MIB", help="Memory limit, in MiB.", rich_help_panel=panels.COMPUTING),
+]
+Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs or URLs.")]
+Bands = Annotated[
+    str | None,
+    typer.Option(
+        "--bands",
+        metavar="N,N,...",
+        help="Band numbers, from 1, in the model's order.",
+        rich_help_panel=panels.INPUT,
+    ),
 ]
 Tta = Annotated[
     str,
     typer.Option(
         "--tta",
         metavar="none|flips|d4",
-        help="Test-time augmentation: the mean of 4 mirrored, or 8 mirrored and turned views; 4 or 8 times the work.",
+        help="Test-time augmentation: the mean over 4 flips, or 8 flips and rotations, at 4 or 8 times the work.",
+        rich_help_panel=panels.COMPUTING,
     ),
 ]
-Memory = Annotated[int, typer.Option("--memory", metavar="MIB", help="Memory to stay below, in MiB.")]
-Sources = Annotated[list[str], typer.Argument(metavar="SRC...", help="Rasters: files, folders, globs, URLs.")]
 Stack = Annotated[
-    bool, typer.Option("--stack", help="Sources hold a band each: read them as one raster, in this order.")
+    bool,
+    typer.Option(
+        "--stack", help="Read single-band sources as the bands of one raster.", rich_help_panel=panels.INPUT
+    ),
 ]
-Output = Annotated[Path, typer.Option("--output", "-o", help="Where the result goes.")]
-Classes = Annotated[Path | None, typer.Option("--classes", metavar="FILE", help="Class table, TOML or JSON.")]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        metavar="FILE",
+        help="Class table (TOML or JSON): values, names, colours.",
+        rich_help_panel=panels.LABELS,
+    ),
+]
 Ignore = Annotated[
     list[int] | None,
-    typer.Option("--ignore", metavar="VALUE", help="A further value that means unknown."),
+    typer.Option(
+        "--ignore",
+        metavar="VALUE",
+        help="A label value to ignore, besides those of the class table; may be repeated.",
+        rich_help_panel=panels.LABELS,
+    ),
 ]
 LabelColors = Annotated[
-    bool, typer.Option("--label-colors", help="Label rasters are pictures in the colours of the class table.")
+    bool,
+    typer.Option(
+        "--label-colors",
+        help="Label rasters are RGB pictures in the class table's colours.",
+        rich_help_panel=panels.LABELS,
+    ),
 ]
 ClassField = Annotated[
-    str | None, typer.Option("--class-field", metavar="COLUMN", help="Of a vector file: the column with the class.")
+    str | None,
+    typer.Option(
+        "--class-field",
+        metavar="COLUMN",
+        help="The vector file's column that holds the class.",
+        rich_help_panel=panels.LABELS,
+    ),
 ]
 Buffer = Annotated[
     float | None,
-    typer.Option("--buffer", metavar="METRES", help="Of a vector file: burn what is so near to lines and points."),
+    typer.Option(
+        "--buffer",
+        metavar="METRES",
+        help="Burn lines and points of the vector file with this buffer.",
+        rich_help_panel=panels.LABELS,
+    ),
 ]
 Layer = Annotated[
     str | None,
-    typer.Option("--layer", metavar="NAME", help="Of a vector file with several; FILE:LAYER says the same."),
+    typer.Option(
+        "--layer",
+        metavar="NAME",
+        help="The layer of a vector file with several; also FILE:LAYER.",
+        rich_help_panel=panels.LABELS,
+    ),
 ]
 Background = Annotated[
-    str | None, typer.Option("--background", metavar="CLASS", help="What lies outside the polygons of a vector file.")
+    str | None,
+    typer.Option(
+        "--background",
+        metavar="CLASS",
+        help="The class outside the vector file's polygons. [unlabelled]",
+        rich_help_panel=panels.LABELS,
+    ),
 ]
 StoredValues = Annotated[
-    bool, typer.Option("--stored-values", help="Take stored numbers as they are, whatever scale and offset say.")
+    bool,
+    typer.Option(
+        "--stored-values",
+        help="Take stored numbers as they are; ignore scale and offset.",
+        rich_help_panel=panels.INPUT,
+    ),
 ]
 AoiText = Annotated[
     str | None,
-    typer.Option("--aoi", metavar="FILE[:LAYER]|BOX", help="What counts: polygons, or left,bottom,right,top."),
+    typer.Option(
+        "--aoi",
+        metavar="FILE[:LAYER]|BOX",
+        help="Measure only here: polygons, or left,bottom,right,top.",
+    ),
 ]
 
 

@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from . import console
+from . import console, panels
 from .jsonlines import JsonLines
 from .options import (
+    Bands,
     Device,
     Json,
     Log,
@@ -38,72 +39,173 @@ def command(
         typer.Option(
             "--output",
             "-o",
-            help="OUT.tif (several sources: one mosaic) or a folder, DIR/ (one output each). [required]",
+            metavar="OUT.tif|DIR/",
+            help="The map; several sources make one mosaic. Or a folder, for one map of each source. [required]",
         ),
     ] = None,
     model: Model = None,
-    bands: Annotated[
-        str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
+    aoi: Annotated[
+        str | None,
+        typer.Option(
+            "--aoi",
+            metavar="FILE[:LAYER]|BOX",
+            help="Predict only here: polygons, or left,bottom,right,top.",
+        ),
     ] = None,
+    bands: Bands = None,
     stack: Stack = False,
     sparse: Annotated[
-        bool, typer.Option("--sparse", help="One mosaic of rasters that are far apart, the gaps stored as nothing.")
+        bool,
+        typer.Option(
+            "--sparse",
+            help="Make one mosaic of rasters that are far apart, without storing the gaps.",
+            rich_help_panel=panels.INPUT,
+        ),
     ] = False,
-    probs: Annotated[str | None, typer.Option("--probs", metavar="FILE", help="Class probabilities.")] = None,
-    probs_dtype: Annotated[str, typer.Option("--probs-dtype", help="uint8 (steps of 1/255) or float32.")] = "uint8",
-    confidence: Annotated[
-        str | None, typer.Option("--confidence", metavar="FILE", help="The top class's probability.")
-    ] = None,
-    logits: Annotated[str | None, typer.Option("--logits", metavar="FILE", help="Logits, float32.")] = None,
-    polygons: Annotated[
-        str | None, typer.Option("--polygons", metavar="FILE", help="Polygons by class; format by suffix.")
-    ] = None,
-    preview: Annotated[str | None, typer.Option("--preview", metavar="FILE.png", help="A picture.")] = None,
-    engine: Annotated[
-        str, typer.Option("--engine", metavar="auto|stream|windows", help="Rows in one pass, or windows with a halo.")
-    ] = "auto",
-    window: Annotated[
-        str, typer.Option("--window", metavar="N|HxW", help="Pixels that the network sees at once.")
-    ] = "auto",
-    halo: Annotated[
-        str, typer.Option("--halo", metavar="auto|exact|N", help="Context on each side of what is kept.")
-    ] = "auto",
-    batch: Annotated[int | None, typer.Option("--batch", help="Windows for one call of the network.")] = None,
-    tta: Tta = "none",
-    device: Device = "auto",
-    precision: Precision = "auto",
     resolution: Annotated[
         float | None,
-        typer.Option("--resolution", metavar="METRES", help="Run the network at this ground sampling distance."),
+        typer.Option(
+            "--resolution",
+            metavar="METRES",
+            help="Resample to this pixel size. [the model's, or none]",
+            rich_help_panel=panels.INPUT,
+        ),
     ] = None,
     source_resolution: Annotated[
         float | None,
-        typer.Option("--source-resolution", metavar="METRES", help="Of rasters without a coordinate system."),
+        typer.Option(
+            "--source-resolution",
+            metavar="METRES",
+            help="Pixel size of rasters without a coordinate system.",
+            rich_help_panel=panels.INPUT,
+        ),
     ] = None,
+    stored_values: StoredValues = False,
+    probs: Annotated[
+        str | None,
+        typer.Option(
+            "--probs",
+            metavar="FILE",
+            help="The probability of every class.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = None,
+    probs_dtype: Annotated[
+        str,
+        typer.Option(
+            "--probs-dtype",
+            metavar="uint8|float32",
+            help="Data type of --probs; uint8 counts in steps of 1/255.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = "uint8",
+    confidence: Annotated[
+        str | None,
+        typer.Option(
+            "--confidence",
+            metavar="FILE",
+            help="The probability of the class in the map.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = None,
+    logits: Annotated[
+        str | None,
+        typer.Option(
+            "--logits",
+            metavar="FILE",
+            help="The network's logits, float32.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = None,
+    polygons: Annotated[
+        str | None,
+        typer.Option(
+            "--polygons",
+            metavar="FILE",
+            help="Polygons, in the format of the suffix (.gpkg, .shp, .fgb, ...).",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = None,
+    preview: Annotated[
+        str | None,
+        typer.Option("--preview", metavar="FILE.png", help="A picture of the map.", rich_help_panel=panels.OUTPUTS),
+    ] = None,
+    engine: Annotated[
+        str,
+        typer.Option(
+            "--engine",
+            metavar="auto|stream|windows",
+            help="Rows in one pass (stream) or overlapping windows (tiles).",
+            rich_help_panel=panels.COMPUTING,
+        ),
+    ] = "auto",
+    window: Annotated[
+        str,
+        typer.Option(
+            "--window",
+            metavar="N|HxW",
+            help="Size in pixels of a window, overlap included.",
+            rich_help_panel=panels.COMPUTING,
+        ),
+    ] = "auto",
+    halo: Annotated[
+        str,
+        typer.Option(
+            "--halo",
+            metavar="auto|exact|N",
+            help="Context in pixels on each side of a window; half the overlap.",
+            rich_help_panel=panels.COMPUTING,
+        ),
+    ] = "auto",
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            "--batch",
+            metavar="N",
+            help="Windows for one pass of the network (batch size).",
+            rich_help_panel=panels.COMPUTING,
+        ),
+    ] = None,
+    tta: Tta = "none",
+    device: Device = "auto",
+    precision: Precision = "auto",
     workers: Annotated[
-        int | None, typer.Option("--workers", help="Threads that read. [2, and at most --threads]")
+        int | None,
+        typer.Option(
+            "--workers",
+            metavar="N",
+            help="Threads that read. [2, and at most --threads]",
+            rich_help_panel=panels.COMPUTING,
+        ),
     ] = None,
     threads: Threads = None,
-    stored_values: StoredValues = False,
     memory: Memory = 3072,
-    aoi: Annotated[
-        str | None,
-        typer.Option("--aoi", metavar="VECTOR[:LAYER]|left,bottom,right,top", help="Only this part of the raster."),
-    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Print windows, memory, disk space and time, and write nothing.",
+            rich_help_panel=panels.GENERAL,
+        ),
+    ] = False,
     resume: Resume = False,
     overwrite: Overwrite = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print windows, memory, disk and time; write nothing.")
-    ] = False,
     quiet: Quiet = False,
     log: Log = None,
     as_json: Json = False,
     json_lines: Annotated[
         bool,
-        typer.Option("--json-lines", help="Print a line of JSON as each raster is finished, and a last one."),
+        typer.Option(
+            "--json-lines",
+            help="Print a line of JSON as each raster is finished, and a last one.",
+            rich_help_panel=panels.GENERAL,
+        ),
     ] = False,
 ) -> None:
-    """Map the land cover of rasters: classes, and if asked probabilities, polygons, a picture."""
+    """Map the land cover of rasters with a trained model.
+
+    Writes a class raster on the source's own grid and, if asked, probabilities, polygons and a picture.
+    """
     if as_json and json_lines:
         raise typer.BadParameter("--json is one object at the end, --json-lines one a raster: choose one of them")
     if output is None:

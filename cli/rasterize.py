@@ -5,42 +5,77 @@ from typing import Annotated
 
 import typer
 
-from . import console, options
+from . import console, options, panels
+
+_GRID = "Grid"
 
 
 def command(
-    polygons: Annotated[
-        str, typer.Argument(metavar="POLYGONS", help="Any vector file with polygons; of several layers, FILE:LAYER.")
-    ],
+    polygons: Annotated[str, typer.Argument(metavar="POLYGONS", help="A vector file; of several layers FILE:LAYER.")],
     output: Annotated[Path, typer.Argument(metavar="OUT.tif", help="The class raster.")],
     like: Annotated[
         Path | None,
-        typer.Option("--like", metavar="RASTER", help="Whose grid it gets, and whose classes if they fit."),
+        typer.Option(
+            "--like",
+            metavar="RASTER",
+            help="Take grid, and classes where they fit, from this raster.",
+            rich_help_panel=_GRID,
+        ),
     ] = None,
     resolution: Annotated[
         str | None,
-        typer.Option("--resolution", metavar="N|X,Y", help="Without --like: of a pixel, in metres on the ground."),
+        typer.Option(
+            "--resolution",
+            metavar="N|X,Y",
+            help="Pixel size in metres on the ground, without --like.",
+            rich_help_panel=_GRID,
+        ),
     ] = None,
     crs_units: Annotated[
-        bool, typer.Option("--crs-units", help="--resolution is in units of the CRS: degrees, feet.")
+        bool,
+        typer.Option(
+            "--crs-units", help="Read --resolution in units of the CRS: degrees, feet.", rich_help_panel=_GRID
+        ),
     ] = False,
     bounds: Annotated[
-        str | None, typer.Option("--bounds", metavar="L,B,R,T", help="left,bottom,right,top. [of the polygons]")
+        str | None,
+        typer.Option(
+            "--bounds",
+            metavar="LEFT,BOTTOM,RIGHT,TOP",
+            help="Extent in the CRS. [that of the polygons]",
+            rich_help_panel=_GRID,
+        ),
     ] = None,
-    crs: Annotated[str | None, typer.Option("--crs", help="Such as EPSG:32632. [of the polygons]")] = None,
+    crs: Annotated[
+        str | None,
+        typer.Option(
+            "--crs",
+            metavar="EPSG:N",
+            help="Coordinate system. [that of the polygons]",
+            rich_help_panel=_GRID,
+        ),
+    ] = None,
+    classes: options.Classes = None,
     layer: options.Layer = None,
     class_field: options.ClassField = None,
-    classes: options.Classes = None,
-    all_touched: Annotated[
-        bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches, not its centre alone.")
-    ] = False,
     buffer: options.Buffer = None,
+    all_touched: Annotated[
+        bool,
+        typer.Option(
+            "--all-touched",
+            help="Burn every pixel that a polygon touches, not only by centre.",
+            rich_help_panel=panels.LABELS,
+        ),
+    ] = False,
     overwrite: options.Overwrite = False,
     quiet: options.Quiet = False,
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Burn polygons onto a grid, as a class raster: a pixel is of the last polygon that covers its centre."""
+    """Burn polygons onto a grid, as a class raster.
+
+    A pixel takes the class of the last polygon that covers its centre.
+    """
     from landseg.errors import GridError
     from landseg.geo.vectorname import with_layer
     from landseg.rasterize import RasterizeOptions, rasterize

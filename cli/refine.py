@@ -4,58 +4,130 @@ from typing import Annotated
 
 import typer
 
-from . import console
+from . import console, panels
 from .options import Json, Log, Memory, Overwrite, Quiet, Resume, StoredValues, Threads, numbers
 from .predict import expand
+
+_CRF = "Dense CRF"
 
 
 def command(
     probabilities: Annotated[
-        str, typer.Argument(metavar="PROBS", help="Class probabilities, as `landseg predict --probs` writes them.")
+        str, typer.Argument(metavar="PROBS", help="Class probabilities, from landseg predict --probs.")
     ],
     images: Annotated[
-        list[str], typer.Argument(metavar="IMAGE...", help="The imagery: files, folders, globs, URLs; one mosaic.")
+        list[str], typer.Argument(metavar="IMAGE...", help="The image: a file, or several read as one mosaic.")
     ],
-    output: Annotated[str, typer.Option("--output", "-o", help="OUT.tif, the class raster.")],
-    probs: Annotated[str | None, typer.Option("--probs", metavar="FILE", help="Refined probabilities.")] = None,
-    probs_dtype: Annotated[str, typer.Option("--probs-dtype", help="uint8 (steps of 1/255) or float32.")] = "uint8",
-    bands: Annotated[
-        str | None, typer.Option("--bands", metavar="N,N,...", help="Bands of the imagery to look at, from 1.")
+    output: Annotated[str, typer.Option("--output", "-o", metavar="OUT.tif", help="The class raster.")],
+    probs: Annotated[
+        str | None, typer.Option("--probs", metavar="FILE", help="Also write the refined probabilities.")
     ] = None,
+    probs_dtype: Annotated[
+        str,
+        typer.Option(
+            "--probs-dtype",
+            metavar="uint8|float32",
+            help="Data type of --probs; uint8 counts in steps of 1/255.",
+        ),
+    ] = "uint8",
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Whose classes they are, where PROBS does not say.")
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            help="The model that predicted, where PROBS does not name its classes.",
+        ),
     ] = None,
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            "--bands",
+            metavar="N,N,...",
+            help="Band numbers of the image, from 1. [all]",
+            rich_help_panel=panels.INPUT,
+        ),
+    ] = None,
+    stored_values: StoredValues = False,
     preset: Annotated[
-        str, typer.Option("--preset", metavar="moderate|deeplab-v2", help="What the options below replace parts of.")
+        str,
+        typer.Option(
+            "--preset",
+            metavar="moderate|deeplab-v2",
+            help="Parameters to start from; the options below replace single ones.",
+            rich_help_panel=_CRF,
+        ),
     ] = "moderate",
-    iterations: Annotated[int | None, typer.Option("--iterations", help="Updates of all pixels. [5]")] = None,
+    iterations: Annotated[
+        int | None, typer.Option("--iterations", metavar="N", help="Mean-field iterations. [5]", rich_help_panel=_CRF)
+    ] = None,
     bilateral_weight: Annotated[
-        float | None, typer.Option("--bilateral-weight", help="Of pixels that are near and look alike. [4]")
+        float | None,
+        typer.Option(
+            "--bilateral-weight",
+            metavar="W",
+            help="Weight of the appearance kernel (near pixels that look alike). [4]",
+            rich_help_panel=_CRF,
+        ),
     ] = None,
     bilateral_xy: Annotated[
-        float | None, typer.Option("--bilateral-xy", help="How near, a standard deviation. [12]")
+        float | None,
+        typer.Option(
+            "--bilateral-xy",
+            metavar="SD",
+            help="Its standard deviation in position. [12]",
+            rich_help_panel=_CRF,
+        ),
     ] = None,
     bilateral_bands: Annotated[
         str,
         typer.Option(
             "--bilateral-bands",
             metavar="auto|N|N,N,...",
-            help="How alike, in the imagery's numbers; auto: 8 for 8 bits, else 0.16 of each band's deviation.",
+            help="Its standard deviation in the image's values. [8 bits: 8; else 0.16 of each band's]",
+            rich_help_panel=_CRF,
         ),
     ] = "auto",
     spatial_weight: Annotated[
-        float | None, typer.Option("--spatial-weight", help="Of pixels that are near. [3]")
+        float | None,
+        typer.Option(
+            "--spatial-weight",
+            metavar="W",
+            help="Weight of the smoothness kernel (near pixels). [3]",
+            rich_help_panel=_CRF,
+        ),
     ] = None,
-    spatial_xy: Annotated[float | None, typer.Option("--spatial-xy", help="How near. [1]")] = None,
+    spatial_xy: Annotated[
+        float | None,
+        typer.Option(
+            "--spatial-xy",
+            metavar="SD",
+            help="Its standard deviation in position. [1]",
+            rich_help_panel=_CRF,
+        ),
+    ] = None,
     units: Annotated[
-        str, typer.Option("--units", metavar="pixels|metres", help="What the two widths of place are in.")
+        str,
+        typer.Option(
+            "--units",
+            metavar="pixels|metres",
+            help="Unit of the standard deviations in position.",
+            rich_help_panel=_CRF,
+        ),
     ] = "pixels",
     halo: Annotated[
         str,
-        typer.Option("--halo", metavar="auto|exact|N", help="Context on each side; auto may be short, and measures."),
+        typer.Option(
+            "--halo",
+            metavar="auto|exact|N",
+            help="Context in pixels on each side of a window; auto may be approximate, and says how much.",
+            rich_help_panel=panels.COMPUTING,
+        ),
     ] = "auto",
-    window: Annotated[str, typer.Option("--window", metavar="N", help="Side of what is read at once.")] = "auto",
-    stored_values: StoredValues = False,
+    window: Annotated[
+        str,
+        typer.Option("--window", metavar="N", help="Size in pixels of a window.", rich_help_panel=panels.COMPUTING),
+    ] = "auto",
     memory: Memory = 3072,
     resume: Resume = False,
     overwrite: Overwrite = False,
@@ -64,7 +136,10 @@ def command(
     log: Log = None,
     as_json: Json = False,
 ) -> None:
-    """Draw class probabilities to the edges of the imagery, by a dense CRF, and map the classes."""
+    """Align class probabilities with image edges by a dense CRF.
+
+    Writes the class raster of the refined probabilities.
+    """
     from landseg.refine import refine
 
     with console.working():

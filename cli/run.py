@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from landseg.errors import LandsegError
 
 from . import console
+from .panels import Grouped
 from .threads import limited
 
 FAILED = 1
 INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
-class Command(TyperCommand):
+class Command(Grouped):
     """A command whose options --quiet, --log and --threads, where it has them, hold for all that it says and does."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

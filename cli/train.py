@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from . import console, options
+from landseg.amounts import counted
+
+from . import console, options, panels
 
 if TYPE_CHECKING:
     from landseg.train import Trained
 
-_DATA, _NET, _FIT = "Data", "Network", "Learning"
+_COARSE, _NET, _FIT = "Coarse labels", "Network", "Training"
 
 
 def command(
@@ -20,20 +22,59 @@ def command(
         list[str],
         typer.Argument(
             metavar="IMAGES LABELS | RECIPE.toml",
-            help="Folders, globs, files or a CSV list of images, then their label rasters or one vector file; or a "
-            "recipe that names them.",
+            help="Images (folders, globs, files or a CSV list), then labels (rasters, or one vector file); or a "
+            "recipe that names both.",
         ),
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The model file to write, .safetensors.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="MODEL", help="The model file, .safetensors.")],
     config: Annotated[
-        Path | None, typer.Option("--config", metavar="TOML", help="Options for IMAGES LABELS, as in a recipe.")
+        Path | None,
+        typer.Option("--config", metavar="TOML", help="Settings for IMAGES LABELS, in the sections of a recipe."),
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Any other setting, such as fit.weight_decay=0.01; may be repeated.",
+        ),
+    ] = None,
+    metrics_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--metrics-from",
+            metavar="MODEL",
+            help="Take the model card's figures from this model of the same recipe.",
+        ),
     ] = None,
     data: Annotated[
         Path,
         typer.Option(
-            "--data", help="The folder that the names of images and labels start from.", rich_help_panel=_DATA
+            "--data",
+            metavar="FOLDER",
+            help="The folder that relative paths of images and labels start from.",
+            rich_help_panel=panels.INPUT,
         ),
     ] = Path("."),
+    bands: Annotated[
+        str | None,
+        typer.Option(
+            "--bands",
+            metavar="N,N,...",
+            help="Band numbers of the images, from 1. [all]",
+            rich_help_panel=panels.INPUT,
+        ),
+    ] = None,
+    resolution: Annotated[
+        float | None,
+        typer.Option(
+            "--resolution",
+            metavar="METRES",
+            help="Resample images to this pixel size. [their own]",
+            rich_help_panel=panels.INPUT,
+        ),
+    ] = None,
+    stored_values: options.StoredValues = False,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
@@ -42,33 +83,29 @@ def command(
     background: options.Background = None,
     label_colors: options.LabelColors = False,
     all_touched: Annotated[
-        bool, typer.Option("--all-touched", help="Burn every pixel that a polygon touches.", rich_help_panel=_DATA)
+        bool,
+        typer.Option(
+            "--all-touched",
+            help="Burn every pixel that a polygon touches, not only by centre.",
+            rich_help_panel=panels.LABELS,
+        ),
     ] = False,
     partial: Annotated[
         str | None,
         typer.Option(
             "--partial",
             metavar="unknown|others",
-            help="The labels know only some classes; what lies outside them.",
-            rich_help_panel=_DATA,
+            help="Labels show only some of the classes: what unlabelled pixels are.",
+            rich_help_panel=panels.LABELS,
         ),
     ] = None,
-    bands: Annotated[
-        str | None, typer.Option("--bands", metavar="1,2,3", help="Of the images.", rich_help_panel=_DATA)
-    ] = None,
-    stored_values: Annotated[
-        bool,
-        typer.Option(
-            "--stored-values", help="Learn from stored numbers, whatever scale and offset say.", rich_help_panel=_DATA
-        ),
-    ] = False,
     coarse: Annotated[
         list[str] | None,
         typer.Option(
             "--coarse",
             metavar="RASTER|FOLDER",
-            help="Coarse labels: a raster (or several, a mosaic), or a folder with one for each image.",
-            rich_help_panel=_DATA,
+            help="Low-resolution labels: a raster, several as a mosaic, or one for each image.",
+            rich_help_panel=_COARSE,
         ),
     ] = None,
     coarse_table: Annotated[
@@ -76,23 +113,17 @@ def command(
         typer.Option(
             "--coarse-table",
             metavar="FILE",
-            help="Shares of the classes in each coarse class, CSV or TOML; else counted where both are known.",
-            rich_help_panel=_DATA,
+            help="Share of each class in each coarse class (CSV or TOML). [counted]",
+            rich_help_panel=_COARSE,
         ),
     ] = None,
     coarse_share: Annotated[
         str | None,
         typer.Option(
-            "--coarse-share", metavar="1/40", help="Of coarse labels in what is minimised.", rich_help_panel=_DATA
-        ),
-    ] = None,
-    keep_out: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--keep-out",
-            metavar="GLOB",
-            help="Scenes to measure on and never learn from, in place of a split; may be repeated.",
-            rich_help_panel=_DATA,
+            "--coarse-share",
+            metavar="SHARE",
+            help="Weight of the coarse labels in the loss. [1/40]",
+            rich_help_panel=_COARSE,
         ),
     ] = None,
     split: Annotated[
@@ -100,37 +131,61 @@ def command(
         typer.Option(
             "--split",
             metavar="file|block|polygon|column|aoi|random|none",
-            help="What is kept out to measure on: files, or of a single one blocks or whole polygons.",
-            rich_help_panel=_DATA,
+            help="How data are kept out of training to validate on. [files, or blocks or polygons of a single one]",
+            rich_help_panel=panels.SPLIT,
         ),
     ] = None,
     share: Annotated[
-        float | None, typer.Option("--share", help="Of the labelled pixels that is kept out.", rich_help_panel=_DATA)
+        float | None,
+        typer.Option(
+            "--share",
+            metavar="SHARE",
+            help="Share of the labelled pixels to keep out. [0.2]",
+            rich_help_panel=panels.SPLIT,
+        ),
+    ] = None,
+    keep_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep-out",
+            metavar="GLOB",
+            help="Keep out the scenes of these names in place of a split; may be repeated.",
+            rich_help_panel=panels.SPLIT,
+        ),
     ] = None,
     aoi: Annotated[
-        str | None, typer.Option("--aoi", metavar="FILE[:LAYER]", help="For --split aoi.", rich_help_panel=_DATA)
-    ] = None,
-    resolution: Annotated[
-        float | None,
-        typer.Option("--resolution", metavar="M", help="Resolution to learn at.", rich_help_panel=_DATA),
-    ] = None,
-    scale: Annotated[
         str | None,
-        typer.Option("--scale", metavar="0.5,2", help="Range of magnification of crops.", rich_help_panel=_DATA),
+        typer.Option(
+            "--aoi",
+            metavar="FILE[:LAYER]",
+            help="For --split aoi: the area to keep out.",
+            rich_help_panel=panels.SPLIT,
+        ),
     ] = None,
     arch: Annotated[
         str | None,
-        typer.Option("--arch", metavar="NAME", help="The architecture; see models --networks.", rich_help_panel=_NET),
+        typer.Option(
+            "--arch",
+            metavar="NAME",
+            help="Architecture; landseg models --networks lists them. [deeplab-v3plus]",
+            rich_help_panel=_NET,
+        ),
     ] = None,
     encoder: Annotated[
-        str | None, typer.Option("--encoder", metavar="NAME", help="The encoder.", rich_help_panel=_NET)
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="NAME",
+            help="Encoder (backbone). [efficientnet-lite0]",
+            rich_help_panel=_NET,
+        ),
     ] = None,
     encoder_weights: Annotated[
         str | None,
         typer.Option(
             "--encoder-weights",
             metavar="none|imagenet|FILE",
-            help="What the encoder starts from.",
+            help="Pretrained encoder weights. [imagenet]",
             rich_help_panel=_NET,
         ),
     ] = None,
@@ -139,7 +194,7 @@ def command(
         typer.Option(
             "--option",
             metavar="KEY=VALUE",
-            help="An option of the architecture; may be repeated.",
+            help="Option of the architecture, such as output_stride=8; may be repeated.",
             rich_help_panel=_NET,
         ),
     ] = None,
@@ -148,7 +203,7 @@ def command(
         typer.Option(
             "--init",
             metavar="MODEL",
-            help="A model to go on from, also onto other classes or bands.",
+            help="Fine-tune this model, also with other classes or bands.",
             rich_help_panel=_NET,
         ),
     ] = None,
@@ -157,37 +212,59 @@ def command(
         typer.Option(
             "--map-classes",
             metavar="OLD=NEW",
-            help="Of --init: a class of the model that is called NEW here; several by commas, may be repeated.",
+            help="With --init: class OLD of that model is NEW here; several by commas, may be repeated.",
             rich_help_panel=_NET,
         ),
     ] = None,
     time_budget: Annotated[
-        str | None, typer.Option("--time-budget", metavar="45m", help="How long to learn.", rich_help_panel=_FIT)
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option("--epochs", help="As many pixels as there are, so often.", rich_help_panel=_FIT)
-    ] = None,
-    steps: Annotated[int | None, typer.Option("--steps", help="Steps to learn for.", rich_help_panel=_FIT)] = None,
-    crop: Annotated[int | None, typer.Option("--crop", help="Side of a crop, px.", rich_help_panel=_FIT)] = None,
-    batch: Annotated[int | None, typer.Option("--batch", help="Crops a step.", rich_help_panel=_FIT)] = None,
-    learning_rate: Annotated[
-        float | None, typer.Option("--learning-rate", help="Of the head at its peak.", rich_help_panel=_FIT)
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option("--seed", help="Of everything that is drawn.", rich_help_panel=_FIT)
-    ] = None,
-    setting: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
-            "--set",
-            metavar="SECTION.KEY=VALUE",
-            help="Any other entry of a recipe, such as fit.optimizer=sgd or loss.balanced=true; may be repeated.",
+            "--time-budget",
+            metavar="TIME",
+            help="Train for this time, such as 90s, 45m or 1h30m. [40m]",
             rich_help_panel=_FIT,
         ),
     ] = None,
-    metrics_from: Annotated[
-        Path | None,
-        typer.Option("--metrics-from", help="A model of the same recipe whose kept-out figures the card quotes."),
+    epochs: Annotated[
+        float | None,
+        typer.Option(
+            "--epochs",
+            metavar="N",
+            help="Train for so many epochs, each as many pixels as are labelled.",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option("--steps", metavar="N", help="Train for so many optimizer steps.", rich_help_panel=_FIT),
+    ] = None,
+    crop: Annotated[
+        int | None,
+        typer.Option("--crop", metavar="PX", help="Crop (patch) size in pixels. [384]", rich_help_panel=_FIT),
+    ] = None,
+    batch: Annotated[
+        int | None, typer.Option("--batch", metavar="N", help="Batch size, in crops. [8]", rich_help_panel=_FIT)
+    ] = None,
+    scale: Annotated[
+        str | None,
+        typer.Option(
+            "--scale",
+            metavar="MIN,MAX",
+            help="Random scaling of crops, such as 0.5,2. [1,1]",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option(
+            "--learning-rate",
+            metavar="RATE",
+            help="Peak learning rate of the decoder and head. [0.001]",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", metavar="N", help="Random seed. [0]", rich_help_panel=_FIT)
     ] = None,
     pixel_classifier: Annotated[
         bool,
@@ -203,7 +280,11 @@ def command(
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Train a network on labelled imagery and write one model file that predict takes, with honest figures."""
+    """Train a network on labelled images and write a model file.
+
+    The file is what landseg predict -m takes. Its card holds the accuracy on scenes that were kept out of training.
+    Defaults in [brackets] are those of IMAGES LABELS; a recipe may set its own.
+    """
     from landseg.training.ready import read_mapping, refuse_existing, refuse_missing
     from landseg.training.run_options import RunOptions
 
@@ -272,7 +353,7 @@ def command(
 def _lines(trained: "Trained") -> Iterator[str]:
     from landseg.geo.leftout import left_out_line
 
-    yield f"{trained.output}: learned from {trained.scenes} scene{'' if trained.scenes == 1 else 's'}"
+    yield f"{trained.output}: learned from {counted(trained.scenes, 'scene')}"
     if (left_out := left_out_line(trained.left_out)) is not None:
         yield f"  {left_out}"
     if trained.metrics is None:

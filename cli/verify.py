@@ -4,37 +4,83 @@ from typing import Annotated
 
 import typer
 
-from . import console
-from .options import Device, Json, Log, Memory, Model, Quiet, Sources, Stack, StoredValues, Threads, Tta, numbers
+from . import console, panels
+from .options import (
+    Bands,
+    Device,
+    Json,
+    Log,
+    Memory,
+    Model,
+    Quiet,
+    Sources,
+    Stack,
+    StoredValues,
+    Threads,
+    Tta,
+    numbers,
+)
 from .predict import expand
 
 
 def command(
     sources: Sources,
     model: Model = None,
-    bands: Annotated[
-        str | None, typer.Option("--bands", metavar="N,N,...", help="Bands in the model's order, from 1.")
-    ] = None,
-    stack: Stack = False,
     size: Annotated[
-        str | None, typer.Option("--size", metavar="N|HxW", help="Pixels of the crop, from the raster's centre.")
+        str | None,
+        typer.Option("--size", metavar="N|HxW", help="Size in pixels of the crop, at the raster's centre."),
     ] = None,
-    window: Annotated[str, typer.Option("--window", metavar="N|HxW", help="Pixels of a window.")] = "auto",
+    bands: Bands = None,
+    stack: Stack = False,
+    stored_values: StoredValues = False,
     engine: Annotated[
-        str, typer.Option("--engine", metavar="auto|stream|windows", help="Rows in one pass, or windows with a halo.")
+        str,
+        typer.Option(
+            "--engine",
+            metavar="auto|stream|windows",
+            help="Rows in one pass (stream) or overlapping windows (tiles).",
+            rich_help_panel=panels.COMPUTING,
+        ),
     ] = "auto",
-    halo: Annotated[str, typer.Option("--halo", metavar="auto|exact|N", help="Context on each side.")] = "auto",
+    window: Annotated[
+        str,
+        typer.Option(
+            "--window",
+            metavar="N|HxW",
+            help="Size in pixels of a window, overlap included.",
+            rich_help_panel=panels.COMPUTING,
+        ),
+    ] = "auto",
+    halo: Annotated[
+        str,
+        typer.Option(
+            "--halo",
+            metavar="auto|exact|N",
+            help="Context in pixels on each side of a window; half the overlap.",
+            rich_help_panel=panels.COMPUTING,
+        ),
+    ] = "auto",
     tta: Tta = "none",
     device: Device = "auto",
-    precision: Annotated[str, typer.Option("--precision", help="fp32, bf16 or fp16; of both sides.")] = "fp32",
-    stored_values: StoredValues = False,
+    precision: Annotated[
+        str,
+        typer.Option(
+            "--precision",
+            metavar="fp32|bf16|fp16",
+            help="Floating-point format of both.",
+            rich_help_panel=panels.COMPUTING,
+        ),
+    ] = "fp32",
     memory: Memory = 3072,
     threads: Threads = None,
     quiet: Quiet = False,
     log: Log = None,
     as_json: Json = False,
 ) -> None:
-    """Show that windows leave no trace: tiled against whole-image inference, pixel by pixel."""
+    """Compare tiled with whole-image inference, pixel by pixel.
+
+    Shows on a crop of your raster that the map has no seams.
+    """
     from landseg.verify import verify
 
     with console.working():

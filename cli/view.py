@@ -10,16 +10,17 @@ from . import console, options
 
 
 def command(
-    rasters: Annotated[
-        list[str], typer.Argument(metavar="RASTER...", help="Rasters: each a layer, on the first one's pixels.")
-    ],
+    rasters: Annotated[list[str], typer.Argument(metavar="RASTER...", help="Rasters, each shown as a layer.")],
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="The port to listen on; 0 for any that is free.")
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 for any free one.")
     ] = 0,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open nothing.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open no browser.")] = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show rasters of any size on a map in the browser, served to this machine alone until Ctrl-C."""
+    """Show rasters of any size on a map in the browser.
+
+    They are served to this computer alone, until Ctrl-C.
+    """
     from landseg.report.server import Viewer
 
     with console.working():

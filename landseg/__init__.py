@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from landseg.surroundings import settle as _settle
 
 if TYPE_CHECKING:
+    from landseg.areas import areas as areas
     from landseg.calibrate import calibrate as calibrate
     from landseg.classes import ClassMap as ClassMap
     from landseg.classes import LandClass as LandClass
@@ -55,7 +56,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _COMMANDS = (
-    "calibrate", "compare", "describe", "evaluate", "export", "predict", "rasterize", "refine", "train", "verify",
+    "areas", "calibrate", "compare", "describe", "evaluate", "export", "predict", "rasterize", "refine", "train",
+    "verify",
 )  # fmt: skip
 _ERRORS = (
     "BandError", "ClassError", "GridError", "LandsegError", "ModelError", "OutputError", "PlanError", "RasterError",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from landseg.areatable import Areas, ZoneAreas, check_suffix, write_table
 from landseg.errors import OutputError, VectorError
+from landseg.geo.address import file_name
 from landseg.geo.classareas import ClassAreas, Ground
 from landseg.geo.grid import Rect
 from landseg.geo.targets import check_absent, check_targets, files_behind
@@ -65,10 +66,11 @@ def areas(raster: File, output: File | None = None, options: AreaOptions | None 
     """
     refuse_unknown(more, [one.name for one in fields(AreaOptions)], of="areas")
     wanted = replace(options or AreaOptions(), **more)
-    table = None if output is None else Path(output)
+    wanted = wanted if wanted.by is None else replace(wanted, by=file_name(wanted.by))
+    table, name = None if output is None else Path(file_name(output)), file_name(raster)
     if table is not None:
-        _check_table(table, [fspath(raster)], wanted)
-    with ClassRaster(fspath(raster), classes=wanted.classes) as source:
+        _check_table(table, [name], wanted)
+    with ClassRaster(name, classes=wanted.classes) as source:
         if table is not None:
             _check_table(table, [source.file.path, *source.file.info.files], wanted)
         zones = None if wanted.by is None else Zones(wanted.by, source.grid, field=wanted.by_field)

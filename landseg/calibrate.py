@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from landseg.amounts import counted, part_of
 from landseg.comparison import Naming
 from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
@@ -67,7 +68,7 @@ class Calibrated:
 
     def lines(self) -> Iterator[str]:
         """The same in words."""
-        yield f"{self.probs} against {self.target}, {self.pixels:,} labelled pixels"
+        yield f"{self.probs} against {self.target}, {counted(self.pixels, 'labelled pixel')}"
         of_old = "" if self.fitted == self.temperature else f"   {self.fitted:.4g} beyond that of the model"
         yield f"  {'temperature':<30} {self.temperature:.4g}{of_old}"
         yield f"  {'expected calibration error':<30} {self.before.ece:.4f} before, {self.after.ece:.4f} after"
@@ -273,7 +274,7 @@ def _notes(judged: Sequence[Judged], fit: Temperature, before: Calibration) -> l
         )
     if any(one.rounded for one in judged):
         notes.append(
-            f"probabilities in steps of 1/255: {fit.pixels:,} of {_pixels(before):,} pixels leave a choice and were "
+            f"probabilities in steps of 1/255: {part_of(fit.pixels, _pixels(before), 'pixel', 'was', 'were')} "
             "fitted to; the error after is approximate (--probs-dtype float32 makes both exact)"
         )
     notes.append("the error after is that of the pixels that were fitted to; judge by others")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.class_colors import colors_of
 from landseg.errors import ClassError
 from landseg.untrusted import brief, unsafe_text
@@ -216,7 +217,7 @@ class ClassMap:
         table[: len(self)] = self.values
         indices = np.asarray(indices)
         if indices.size and not ((indices < len(self)) & (indices >= 0) | (indices == IGNORE_INDEX)).all():
-            raise ClassError(f"class indices outside 0..{len(self) - 1}: the table has {len(self)} classes")
+            raise ClassError(f"class indices outside 0..{len(self) - 1}: the table has {counted(len(self), 'class')}")
         values: NDArray[Any] = table[indices]
         if valid is not None:
             values[~valid] = self.nodata
@@ -243,7 +244,7 @@ class ClassMap:
         if not all(_is_int(value) and abs(value) <= _MAX_IGNORED for value in ignore):
             raise ClassError(f"ignored class values are whole numbers, not {brief(list(ignore))}")
         if len(rows) > MAX_CLASSES or len(ignore) > MAX_VALUE:
-            many = f"{len(rows)} classes and {len(ignore)} ignored values"
+            many = f"{counted(len(rows), 'class')} and {counted(len(ignore), 'ignored value')}"
             raise ClassError(f"a class table holds 1 to {MAX_CLASSES} classes, not {many}")
         named = [(_checked_row(row, index), _color_in(row)) for index, row in enumerate(rows)]
         missing = [row["name"] for row, color in named if color is None]

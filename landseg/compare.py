@@ -113,9 +113,7 @@ def _opened(
         pairs = []
         for pair, file in zip(first, _counterparts(path, predictions[0], first), strict=True):
             labels = open_labels(file, pair.grid, table=pair.prediction.classes, truth=False)
-            pairs.append(
-                replace(pair, prediction=ClassRaster(labels, pair.prediction.classes), probs=None, tags={})
-            )
+            pairs.append(replace(pair, prediction=ClassRaster(labels, pair.prediction.classes), probs=None, tags={}))
             stack.callback(pairs[-1].prediction.close)
         everyone.append(pairs)
     return everyone
@@ -160,8 +158,7 @@ def _compared(
     names = [(label(path), named(target)) for path in predictions]
     tallies = [count(pairs, options, names=own, quiet=quiet) for pairs, own in zip(everyone, names, strict=True)]
     found = [
-        summary(pairs, tally, options, names=own)
-        for pairs, tally, own in zip(everyone, tallies, names, strict=True)
+        summary(pairs, tally, options, names=own) for pairs, tally, own in zip(everyone, tallies, names, strict=True)
     ]
     blocks = [tally.blocks for tally in tallies]
     classes = everyone[0][0].prediction.classes.names

@@ -79,44 +79,25 @@ def describe_models() -> list[dict[str, Any]]:
     return [describe_model(name) for name in shipped.names()]
 
 
-_PAPERS = {
-    "deeplab-v3plus": "Chen et al. 2018, ECCV: atrous pyramid and a decoder at stride 4",
-    "deeplab-v3": "Chen et al. 2017: atrous pyramid",
-    "deeplab-v2": "Chen et al. 2018, TPAMI: four atrous branches, summed; several scales on request",
-    "deeplab-largefov": "Chen et al. 2015: VGG-16 at stride 8 with one wide dilated layer",
-    "fcn32s": "Long et al. 2015: coarse scores, upsampled at once",
-    "fcn16s": "Long et al. 2015: with scores of pool4",
-    "fcn8s": "Long et al. 2015: with scores of pool4 and pool3",
-    "fpn": "Kirillov et al. 2019: a feature pyramid, its levels summed at stride 4",
-    "unet": "Ronneberger et al. 2015: the encoder's features beside upsampled ones, up to stride 1 (the blocks of "
-    "segmentation_models_pytorch's Unet)",
-    "upernet": "Xiao et al. 2018: pyramid pooling and a feature pyramid (the blocks of segmentation_models_pytorch's "
-    "UPerNet); pool_scales=[] makes its receptive field bounded",
-    "pixel-forest": "Geurts et al. 2006: extremely randomized trees on each pixel's bands, tones, local means and "
-    "variances; no encoder, fitted at once in seconds; for few labels",
-}
-
-
 def describe_networks() -> dict[str, Any]:
-    """Returns the networks that can be built by name: "architectures" with their options, and "encoders".
+    """Returns the networks that can be built by name: "architectures", what their "options" mean, and "encoders".
 
     An architecture's "options" hold the defaults, null for what the network chooses by itself; "on" has those of
     encoders that make another network of it; its "encoders" are null where any goes with it.
     """
-    from landseg.models.backbones import ENCODERS
-    from landseg.models.build import ARCHITECTURES
+    from landseg.models.catalogue import ARCHITECTURES, ENCODERS, OPTIONS
 
     architectures = [
         {
             "name": name,
-            "paper": _PAPERS.get(name, ""),
+            "paper": entry.summary,
             "encoders": None if entry.encoders is None else list(entry.encoders),
             "options": dict(entry.options),
             "on": {} if entry.on_vgg16 is None else {"vgg16": dict(entry.on_vgg16.options)},
         }
         for name, entry in ARCHITECTURES.items()
     ]
-    return {"architectures": architectures, "encoders": [*ENCODERS, "timm:NAME"]}
+    return {"architectures": architectures, "options": dict(OPTIONS), "encoders": [*ENCODERS, "timm:NAME"]}
 
 
 def describe_raster(

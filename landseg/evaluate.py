@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from landseg.amounts import counted
 from landseg.comparison import Pair, Seen, open_pair, tally
 from landseg.disk import claimed, disk_errors, sync_file
 from landseg.distance import row_spacings, square
@@ -228,8 +229,10 @@ def _texts(
 
         maps, shown = SceneMaps(pairs, found, images), found
         if len(maps) < len(pairs):
-            scenes = "1 scene" if len(maps) == 1 else f"{len(maps)} scenes"
-            left_out = f"the map has the {scenes} with the worst windows; the figures are over all {len(pairs)}"
+            left_out = (
+                f"the map has the {counted(len(maps), 'scene')} "
+                f"with the worst windows; the figures are over all {len(pairs)}"
+            )
             shown = replace(found, notes=(*found.notes, left_out))
         yield products.report, report_html(shown, maps)
     if products.csv is not None:

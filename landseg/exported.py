@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from landseg.amounts import counted
 from landseg.errors import VectorError
 from landseg.geo.classareas import hectares_text
 from landseg.geo.leftout import left_out_line
@@ -221,11 +222,11 @@ class ExportSummary:
         if changes:
             lines.append(f"area against the raster's pixels: {', '.join(changes)}")
         for entry in self.further:
-            lines.append(f"{entry.output}: {entry.count:,} {'lines' if entry.kind == 'LineString' else 'points'}")
+            lines.append(f"{entry.output}: {counted(entry.count, 'line' if entry.kind == 'LineString' else 'point')}")
         if (left_out := left_out_line(self.left_out)) is not None:
             lines.append(left_out)
         where = self.crs or "pixel coordinates"
-        return [*lines, f"{self.features:,} features, {self.format}, {where}, in {duration(self.seconds)}"]
+        return [*lines, f"{counted(self.features, 'feature')}, {self.format}, {where}, in {duration(self.seconds)}"]
 
 
 def _changed(total: ClassTotal) -> str:

@@ -14,6 +14,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
+from landseg.amounts import counted, part_of
 from landseg.classes import MAX_VALUE
 from landseg.disk import disk_errors
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
@@ -106,7 +107,7 @@ class ExportRun:
         further.draw_lines(lambda: shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
         self._tell_absent()
         if files.count > _MANY:
-            _log.info("writing %d features", files.count)
+            _log.info("writing %s", counted(files.count, "feature"))
         parts, self.further = further.finish()
         self.styles = [*files.styles(source.classes), *further.styles]
         self._paths = files.paths
@@ -124,7 +125,7 @@ class ExportRun:
             if self.pixel_areas is not None:
                 sizes[f"area_change_{unit}"] = round(area - float(self.pixel_areas.areas[entry.value]), 3)
             if entry.value in hectares:
-                sizes["hectares"] = round(hectares[entry.value], 7)
+                sizes["hectares"] = hectares[entry.value]
             totals.append(ClassTotal(entry.value, entry.name, int(self.counts[entry.value]), **sizes))
         form = vector_format(self.out)
         crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_text(self.crs)
@@ -208,7 +209,8 @@ class ExportRun:
             tolerance = self.options.right_angle_tolerance or shortest
             done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance, fits=self._fit)
             squared = int(done.right_angled.sum())
-            _log.info("%d of %d outlines have right angles now, the others are kept", squared, len(done.polygons))
+            right = part_of(squared, len(done.polygons), "outline", "has", "have")
+            _log.info("%s right angles now, the others are kept", right)
             part = replace(part, shapes=done.polygons)
             yield self._columns(part), part.pixels, part.shapes
 

@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from landseg.amounts import counted, part_of
 from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import crs_text, metres_text
@@ -64,14 +65,16 @@ def about_files(files: Sequence[Surveyed], *, stored_values: bool = False) -> li
     found += [Finding("grid", f"{len(names)} {text}: {some(names)}") for text, names in noted.items()]
     empty = [one.name for one in files if not one.valid_px]
     if empty:
-        found.append(Finding("nodata", f"{len(empty)} images hold no data: {some(empty)}"))
+        found.append(Finding("nodata", f"{counted(len(empty), 'image holds', 'images hold')} no data: {some(empty)}"))
     if odd := [one for one in files if one.odd_alpha is not None]:
         number = odd[0].odd_alpha
-        text = f"band {number} is called alpha and holds many values in {len(odd)} images: "
+        text = f"band {number} is called alpha and holds many values in {counted(len(odd), 'image')}: "
         every = ",".join(str(band) for band in sorted({*range(1, len(odd[0].dtypes) + 1), number}))
         more = f"; it is read as neither a mask nor a band: if it is near infrared, train on it by --bands {every}"
         found.append(Finding("bands", text + some([one.name for one in odd]) + more))
-    found += _unlike(files, "bands", [(len(one.dtypes), one.dtypes[0]) for one in files], "{0[0]} bands of {0[1]}")
+    found += _unlike(
+        files, "bands", [f"{counted(len(one.dtypes), 'band')} of {one.dtypes[0]}" for one in files], "{0}"
+    )
     found += _unlike(files, "bands", [_plain(one.band_names) for one in files], "bands called {0}")
     found += [] if stored_values else _about_tags(files)
     found += _unlike(files, "crs", [crs_text(one.grid.crs) for one in files], "{0}")
@@ -99,7 +102,12 @@ def _about_tags(files: Sequence[Surveyed]) -> list[Finding]:
                 f"{first.name} declares {tags_text(first.value_tags)}: training refuses to mix them; declare both "
                 "(gdal_edit.py -scale -offset), or pass --stored-values where stored numbers mean the same"
             )
-        found.append(Finding("scaling", f"{len(many)} of {len(files)} images declare {text} ({names}): {what}"))
+        found.append(
+            Finding(
+                "scaling",
+                f"{part_of(len(many), len(files), 'image', 'declares', 'declare')} {text} ({names}): {what}",
+            )
+        )
     return found
 
 
@@ -130,16 +138,23 @@ def about_ground(files: Sequence[Surveyed]) -> list[Finding]:
     found = []
     for many in identical([one.digest for one in files]):
         names = some([files[i].name for i in many])
-        found.append(Finding("duplicate", f"{len(many)} files hold the same pixels: {names}"))
+        found.append(
+            Finding("duplicate", f"{counted(len(many), 'file holds', 'files hold')} the same pixels: {names}")
+        )
     alike = lookalikes(*zip(*[(one.sketch, one.grid, one.digest) for one in files], strict=True)) if files else []
     if alike:
         told = [f"{files[pair.first].name} and {files[pair.second].name} ({pair.how})" for pair in alike]
-        text = f"{len(alike)} pairs of images are nearly the same picture: {some(told)}"
+        text = (
+            f"{counted(len(alike), 'pair of images is', 'pairs of images are')} nearly the same picture: {some(told)}"
+        )
         found.append(Finding("duplicate", f"{text}; a split by file keeps them together"))
     pairs = overlaps([one.grid for one in files])
     if pairs:
         told = [f"{files[p.first].name} and {files[p.second].name} by {p.share:.0%}" for p in pairs]
-        text = f"{len(pairs)} pairs of images overlap (of the smaller footprint): {some(told)}"
+        text = (
+            f"{counted(len(pairs), 'pair of images overlaps', 'pairs of images overlap')} "
+            f"(of the smaller footprint): {some(told)}"
+        )
         found.append(Finding("overlap", f"{text}; a split by file keeps them together"))
     return found
 
@@ -156,11 +171,21 @@ def about_classes(
         text = "nothing says what the values of the labels mean, so each stands for itself"
         found.append(Finding("classes", f"{text}: name them with --classes"))
         if len(classes) > _MANY:
-            found.append(Finding("classes", f"{len(classes)} values are many for classes: are the labels imagery?"))
+            found.append(
+                Finding(
+                    "classes",
+                    f"{counted(len(classes), 'value is', 'values are')} many for classes: are the labels imagery?",
+                )
+            )
     found += _strangers(files, meaning, drawn)
     bare = [one.name for one in files if one.labels and one.label_fault is None and not _known(one, meaning)]
     if bare:
-        found.append(Finding("unlabelled", f"{len(bare)} images have labels that are all unknown: {some(bare)}"))
+        found.append(
+            Finding(
+                "unlabelled",
+                f"{counted(len(bare), 'image has', 'images have')} labels that are all unknown: {some(bare)}",
+            )
+        )
     missing = [one.name for one in classes if not one.pixels]
     if missing:
         found.append(Finding("classes", f"no pixel is {', '.join(missing)}"))
@@ -183,7 +208,7 @@ def _strangers(files: Sequence[Surveyed], meaning: Meaning, drawn: Drawn | None)
         return []
     told = [f"{meaning.text(value)} ({counts[value]:,} px)" for value in sorted(counts)]
     known = ", ".join(meaning.classes.names if drawn is not None else map(str, meaning.classes.values))
-    text = f"values without a class in {len(holders)} files: {some(told)}; the table has {known}"
+    text = f"values without a class in {counted(len(holders), 'file')}: {some(told)}; the table has {known}"
     few = drawn is None and len(counts) <= 3 and all(value > COLOR and float(value).is_integer() for value in counts)
     how = " (" + " ".join(f"--ignore {int(value)}" for value in sorted(counts)) + ")" if few else ""
     return [Finding("values", f"{text}: add them to it, or ignore them{how}")]
@@ -199,7 +224,12 @@ def _unlike(files: Sequence[Surveyed], kind: str, facts: Sequence[Hashable], for
     if count == len(files):
         return []
     others = [f"{one.name} ({form.format(fact)})" for one, fact in zip(files, facts, strict=True) if fact != usual]
-    return [Finding(kind, f"{count} of {len(files)} images have {form.format(usual)}, others not: {some(others)}")]
+    return [
+        Finding(
+            kind,
+            f"{part_of(count, len(files), 'image', 'has', 'have')} {form.format(usual)}, others not: {some(others)}",
+        )
+    ]
 
 
 def _plain(names: Sequence[str | None]) -> str:

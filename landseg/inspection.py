@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from landseg.amounts import counted, none_of, part_of
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
 from landseg.findings import (
@@ -169,7 +170,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         except LandsegError as error:
             findings.append(Finding("unreadable", str(error)))
     if not files:
-        raise TrainingError(f"none of the {len(items)} images can be read; the first: {findings[-len(items)].text}")
+        raise TrainingError(f"{none_of(len(items), 'image')} can be read; the first: {findings[-len(items)].text}")
     findings[:0] = _refusal(images, labels, items, options)
     values = sorted({value for one in files for value in one.values})
     meaning = understood(values, table, drawn, legend, ignore=options.ignore)
@@ -258,7 +259,7 @@ def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -
                 items.append(Item(path))
         if labels is not None:
             bare = [item.image.name for item in items if item.labels is None]
-            text = f"{len(bare)} of {len(found)} images have no labels in {labels}: {some(bare)}"
+            text = f"{part_of(len(bare), len(found), 'image', 'has', 'have')} no labels in {labels}: {some(bare)}"
             findings.append(Finding("unpaired", text))
     if labels is None and not any(item.labels for item in items):
         findings.append(Finding("unlabelled", "no labels were named, so only the images were looked at"))
@@ -267,7 +268,10 @@ def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -
         kinds = {item.labels.suffix.lower() for item in items if item.labels is not None}
         others = [p for p in sorted(Path(labels).iterdir()) if p.suffix.lower() in kinds and p.resolve() not in taken]
         if others:
-            text = f"{len(others)} label rasters belong to no image: {some([path.name for path in others])}"
+            text = (
+                f"{counted(len(others), 'label raster belongs', 'label rasters belong')} "
+                f"to no image: {some([path.name for path in others])}"
+            )
             findings.append(Finding("unpaired", text))
     return items
 
@@ -356,8 +360,7 @@ def _draw(
         sides = " and ".join(word for word, side in (("learned", learned), ("kept", kept)) if one.name in side)
         detail = f"{one.grid.width} x {one.grid.height}, {one.grid.resolution_text}" + (f", {sides}" if sides else "")
         cells.append(Cell(one.name, detail, colors, labels))
-    scenes = "1 scene" if len(files) == 1 else f"{len(files)} scenes"
-    title = f"{len(cells)} of {scenes}" if len(cells) < len(files) else scenes
+    title = part_of(len(cells), len(files), "scene") if len(cells) < len(files) else counted(len(files), "scene")
     told = [f"{one.share:.1%}" for one in classes]
     draw_sheet(path, cells, title=title, classes=None if meaning is None else meaning.classes, told=told, edge=edge)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX
 from landseg.disk import disk_errors
 from landseg.geo.source import FileSource
@@ -87,7 +88,8 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
         name: {figure: float(found[index]) for figure, found in by_name.items()} for index, name in enumerate(names)
     }
     if missed:
-        measured_on += f"; {missed:,} labelled pixels without data in their image count as missed"
+        many = counted(missed, "labelled pixel", "labelled pixels")
+        measured_on += f"; {many} without data in their image count{'s' if missed == 1 else ''} as missed"
     return Metrics(measured_on, overall, per_class)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from landseg.amounts import counted
 from landseg.errors import RasterError
 from landseg.geo.address import as_on_disk, composed, label
 from landseg.geo.raster import opens
@@ -116,7 +117,7 @@ def beside(
     others = files_in(paths, IMAGERY)
     if len(predictions) == 1 and not any(map(is_folder_of_rasters, _several(paths))):
         if most is not None and len(others) > most:
-            raise RasterError(f"{option} names {len(others)} rasters for one prediction; name one")
+            raise RasterError(f"{option} names {counted(len(others), 'raster')} for one prediction; name one")
         return [others]
     found = [same_name(path, others, endings) for path in predictions]
     for path, own in zip(predictions, found, strict=True):

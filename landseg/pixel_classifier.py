@@ -10,9 +10,9 @@ from pathlib import Path
 
 from landseg.errors import LandsegError
 from landseg.kept import Kept, measure
-from landseg.models.build import NO_ENCODER, PIXEL_FOREST
 from landseg.models.bundle import Model
 from landseg.models.card import Card, Field, Metrics
+from landseg.models.catalogue import NO_ENCODER, PIXEL_FOREST
 from landseg.models.forest import PixelForest
 from landseg.tiling.progress import duration
 from landseg.tiling.receptive import receptive_field

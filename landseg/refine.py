@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg import __version__
+from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.crf.energy import CrfOptions
 from landseg.crf.evidence import Evidence
@@ -250,7 +251,7 @@ class _Run:
     def _tags(self, probs: ProbsFile, tiling: CrfTiling) -> dict[str, str]:
         shape = probs.grid.shape
         names = (Path(label(path)).name for path in (self.probs, *self.images[:3]))
-        more = [f"... ({len(self.images)} rasters)"] if len(self.images) > 3 else []
+        more = [f"... ({counted(len(self.images), 'raster')})"] if len(self.images) > 3 else []
         tags = {
             **{name: probs.tags[name] for name in _KEPT if name in probs.tags},
             "version": __version__,

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from landseg.amounts import counted
 from landseg.engine import Engine
 from landseg.errors import PlanError
 from landseg.geo.aoi import Aoi
@@ -185,7 +186,9 @@ class RowWalk:
             device=self.engine.runner.device,
             sections=sections_of(self.engine),
             workers=self.options.workers,
-            restarted=lambda rows: _log.info("resuming: %d rows above are computed again", rows),
+            restarted=lambda rows: _log.info(
+                "resuming: %s computed again", counted(rows, "row above is", "rows above are")
+            ),
         )
         written = sum(job.reached(outputs.done))
         with shown(self.region.area, done=written) as progress:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
+from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.disk import disk_errors
 from landseg.errors import OutputError
@@ -111,7 +112,7 @@ class Run:
                 return self._facts(self._skipped(region), matched)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
-            from landseg.parts import choose_walk
+            from landseg.partswalk import choose_walk
 
             tell(matched, self.engine.said)
             engine = self.engine.get()
@@ -145,7 +146,7 @@ class Run:
         inputs: list[Path],
         parts: list[Rect] | None,
     ) -> Prediction:
-        from landseg.parts import walk_again
+        from landseg.partswalk import walk_again
 
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
@@ -377,7 +378,7 @@ def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
 def _command(sources: list[str], model: NamedModel, options: Options, precision: str = "auto") -> str:
     """The command that gives these pixels, on another processor too: without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
-    words += [f"... ({len(sources)} rasters)"] if len(sources) > 3 else []
+    words += [f"... ({counted(len(sources), 'raster')})"] if len(sources) > 3 else []
     words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
     standard = Options()

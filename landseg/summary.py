@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg import amounts
 from landseg.comparison import Naming, Pair
 from landseg.distance import Distance, row_spacings
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
@@ -80,9 +81,7 @@ class EvaluateOptions:
 
 _FIELDS = {"buffer": "buffer_m"}  # that are called otherwise on the command line
 _NAMING = tuple(one.name for one in fields(Naming))
-OPTIONS = tuple(
-    sorted({"buffer", *_NAMING, *(one.name for one in fields(EvaluateOptions))} - {"buffer_m", "naming"})
-)
+OPTIONS = tuple(sorted({"buffer", *_NAMING, *(one.name for one in fields(EvaluateOptions))} - {"buffer_m", "naming"}))
 """Names that `EvaluateOptions.with_options` takes."""
 
 
@@ -257,15 +256,18 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
     missed = int(counted.blocks.table()[:, -1].sum())
     if missed:
         without = "no prediction" if not options.naming.ignore else "no prediction, or an ignored one"
-        notes.append(f"{missed} labelled pixels have {without}; they count as errors")
+        many = amounts.counted(missed, "labelled pixel has", "labelled pixels have")
+        notes.append(f"{many} {without} and {'counts as an error' if missed == 1 else 'count as errors'}")
     if counted.unjudged:
-        without = f"{counted.unjudged} labelled pixels have no probabilities"
-        notes.append(f"{without}; the calibration error is that of the others")
+        many = amounts.counted(counted.unjudged, "labelled pixel has", "labelled pixels have")
+        notes.append(f"{many} no probabilities; the calibration error is that of the others")
     notes += _outline_notes(pairs, counted)
     if options.samples:
         blocks, edge = len(counted.blocks), counted.blocks.edge
         few = "; with so few take the intervals for a hint" if blocks < 30 else ""
-        notes.append(f"95 % intervals by a bootstrap of {blocks} blocks of {edge} x {edge} px{few}")
+        notes.append(
+            f"95 % intervals by a bootstrap of {amounts.counted(blocks, 'block')} of {edge} x {edge} px{few}"
+        )
     sizes = [pair.grid.resolution_m for pair in pairs]
     if common_metres(pairs) is None and None not in sizes:
         notes.append("scenes have pixels of different sizes, so no areas are given")

@@ -14,6 +14,7 @@ from typing import Any, overload
 import torch
 from torch import nn
 
+from landseg.amounts import counted
 from landseg.disk import disk_errors
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.address import file_name
@@ -358,7 +359,7 @@ def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Ca
             report(f"note: {note}")
         share = f"{100 * made.share:.0f} % of the labelled pixels, split by {made.by}"
         if made.polygons is not None:
-            share += f": {made.polygons[1]} of {sum(made.polygons)} polygons"
+            share += f": {made.polygons[1]} of {counted(sum(made.polygons), 'polygon')}"
         report(f"{_scenes(len(made.learned))} to learn from, {len(made.kept)} kept out ({share})")
         return _Parts(made.learned, made.kept, f"{_scenes(len(made.kept))} kept out of training: {share}")
     for pattern in keep_out:
@@ -367,14 +368,17 @@ def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Ca
     kept = [scene for scene in scenes if any(fnmatch.fnmatch(scene.name, pattern) for pattern in keep_out)]
     names = {scene.name for scene in kept}
     if len(kept) == len(scenes):
-        raise TrainingError(f"all {len(scenes)} scenes are kept out and none is left to learn from: keep fewer out")
+        raise TrainingError(
+            f"no scene is left to learn from, {counted(len(scenes), 'scene is', 'scenes are')} "
+            f"kept out: keep fewer out"
+        )
     report(f"{_scenes(len(scenes) - len(kept))} to learn from, {len(kept)} kept out")
     how = f"{_scenes(len(kept))} kept out of training: {', '.join(keep_out)}"
     return _Parts([scene for scene in scenes if scene.name not in names], kept, how)
 
 
 def _scenes(count: int) -> str:
-    return f"{count} scene{'' if count == 1 else 's'}"
+    return counted(count, "scene")
 
 
 def _file_of(scene: Scene, opened: Labelled) -> tuple[Path, tuple[int, ...]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.errors import PlanError, RasterError
 from landseg.geo.address import file_names
 from landseg.geo.grid import Rect
@@ -85,7 +86,8 @@ class Verification:
             f"{what:<13} {self.windows} of {self.window[0]} x {self.window[1]} px, halo {self.halo}, {self.mode}",
             *([] if self.tta == "none" else [f"tta           {self.tta}, of the crop, on both sides"]),
             f"max |dlogit|  {self.max_abs_diff:.3g}, {self.relative_diff:.1g} of the largest ({self.precision})",
-            f"classes       {self.class_disagreement:.4%} of {self.pixels} pixels differ, {self.ties:.4%} at ties",
+            f"classes       {self.class_disagreement:.4%} of {counted(self.pixels, 'pixel')} "
+            f"differ, {self.ties:.4%} at ties",
             f"tiled against whole image: {self.verdict}",
         ]
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # Imports go to the same rank or below.
 RANKS = {
+    "amounts": 0,  # numbers with their nouns
     "errors": 0,
     "classes": 0,
     "class_colors": 0,

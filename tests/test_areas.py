@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +116,8 @@ def test_every_command_tells_the_same_hectares(tmp_path: Path, place: str) -> No
     made = export(path, tmp_path / "a.gpkg", **QUIET)
     smooth = export(path, tmp_path / "b.gpkg", smooth=True, **QUIET)
     assert told == sizes and mapped == pytest.approx(sizes, rel=1e-9)
-    assert [one.hectares for one in made.classes] == pytest.approx(sizes, abs=1e-7)
-    assert [one.hectares for one in smooth.classes] == pytest.approx(sizes, abs=1e-7)
+    assert [one.hectares for one in made.classes] == sizes
+    assert [one.hectares for one in smooth.classes] == sizes
     by_shape = [(one.area_m2 or 0) / 10_000 for one in made.classes]
     if place == "UTM":  # the plane's measure is another, and is called so
         assert by_shape != pytest.approx(sizes, rel=1e-4) and made.to_json()["area_measure"] == "plane"
@@ -299,6 +300,8 @@ def test_what_is_no_map_of_classes_gets_a_sentence(tmp_path: Path) -> None:
         areas(write(tmp_path / "f.tif", np.full((4, 4), 0.5, np.float32), table=None), **QUIET)
     with pytest.raises(LandsegError, match="is a folder"):
         areas(tmp_path, **QUIET)
+    with pytest.raises(LandsegError, match=r"a GeoDataFrame: write it to a file \(to_file\)"):
+        areas(write(tmp_path / "map.tif", patchy()), by=geopandas.GeoDataFrame(), **QUIET)
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -327,7 +330,7 @@ def test_a_map_tells_its_areas_and_imagery_does_not(tmp_path: Path, monkeypatch:
     assert code == 0 and "road" in line and " ha (" in line
     bands = np.zeros((20, 20), np.uint8)
     assert describe(write(tmp_path / "image.tif", bands, table=None))["areas"] is None
-    monkeypatch.setattr("landseg.describe.COUNTED", 100)
+    monkeypatch.setattr(import_module("landseg.describe"), "COUNTED", 100)
     assert describe(path)["areas"] is None and "counted by `landseg areas" in run("info", path)[1]
 
 

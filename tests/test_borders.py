@@ -211,7 +211,7 @@ def test_the_program_shows_a_seam_and_none_where_there_is_none(write_raster: Wri
         arguments += ["--boundary", "none", "--tolerance", "none", "--samples", "200"]
         told = CliRunner().invoke(app, arguments)
         assert told.exit_code == 0, told.stderr
-        line = next(line for line in told.stdout.splitlines() if "errors within 4 px of borders" in line)
+        line = next(line for line in told.stdout.splitlines() if "errors at window edges, 4 px" in line)
         assert "elsewhere 0.1" in line and ("a sign of a seam" in line) == (name == "seam")
         found = json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout)
         assert [b["error_rate"] == pytest.approx(rate, abs=0.02) for b in found["border"][:3]] == [True] * 3

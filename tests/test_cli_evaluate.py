@@ -50,7 +50,7 @@ def test_words(pair: tuple[str, str]) -> None:
     assert any(name.startswith("boundary IoU, 3 px (30 m)") for name in lines)
     assert "0.571" in next(line for line in out.splitlines() if "pixel accuracy" in line)
     assert "mean IoU (2 of 3 classes)      0.425" in out and "all called water" in out
-    assert "1 labelled pixels have no prediction; they count as errors" in out
+    assert "1 labelled pixel has no prediction and counts as an error" in out
     wood = next(line for line in out.splitlines() if line.strip().startswith("wood"))
     assert wood.split()[1:4] == ["-", "-", "-"]  # in neither: it means nothing
 

@@ -37,7 +37,7 @@ def test_every_option_reaches_the_export(town: Path, tmp_path: Path) -> None:
     words: list[Any] = ["--classes", "road", "--aoi", "500000,5399990,500010,5400000", "--crs", "EPSG:3857"]
     code, out, err = run("export", town, tmp_path / "p.gpkg", *words, "--dissolve", "--by-class-files", "--geodesic")
     assert code == 0, err
-    assert str(tmp_path / "p_road.gpkg") in out and "1 features, GeoPackage, EPSG:3857" in out
+    assert str(tmp_path / "p_road.gpkg") in out and "1 feature, GeoPackage, EPSG:3857" in out
     frame = read(tmp_path / "p_road.gpkg")
     assert frame.name.tolist() == ["road"] and frame.crs.to_epsg() == 3857
     assert frame.area_m2[0] % 0.25 > 1e-9  # the plane's would be whole pixels

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import torch
 from test_cli_predict import FAST, run
 from test_predict import MODEL, noise
 
+import landseg
 import landseg.inputs
-import landseg.predict
-import landseg.verify
 from landseg.cli import console, logfile
 from landseg.cli.threads import limited
 from landseg.models.named import NamedModel
+from landseg.prediction import Prediction
+from landseg.run import Run
 
 Write = Callable[..., Path]
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
@@ -29,7 +31,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 @pytest.fixture(autouse=True)
 def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (landseg.predict, landseg.verify):
+    for module in map(import_module, ("landseg.predict", "landseg.verify")):
         monkeypatch.setattr(module, "named_model", lambda _: NamedModel(MODEL))
 
 
@@ -153,7 +155,19 @@ def test_a_secret_of_an_address_stays_out_of_the_log(folder: Path) -> None:
 
 
 def test_every_long_command_takes_quiet_and_log() -> None:
-    for name in ("predict", "refine", "train", "evaluate", "export", "verify", "compare", "calibrate", "rasterize"):
+    names = (
+        "predict",
+        "refine",
+        "train",
+        "evaluate",
+        "export",
+        "verify",
+        "compare",
+        "calibrate",
+        "rasterize",
+        "areas",
+    )
+    for name in names:
         said = run(name, "--help")[1]
         assert "--quiet" in said and "--log" in said, name
     for name in ("predict", "refine", "train", "verify"):
@@ -175,14 +189,14 @@ def test_a_warning_among_notes_is_a_warning(capsys: pytest.CaptureFixture[str], 
 
 def test_threads_win_over_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
-    original = landseg.predict.Run.result
+    original = Run.result
 
     def result(self: Any) -> Any:
         made = original(self)
         seen.append((torch.get_num_threads(), self.options.workers, os.environ["GDAL_NUM_THREADS"]))
         return made
 
-    monkeypatch.setattr(landseg.predict.Run, "result", result)
+    monkeypatch.setattr(Run, "result", result)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     before = torch.get_num_threads()
     assert run("predict", "in/a.tif", "-o", "o.tif", "--threads", "1", *FAST)[0] == 0
@@ -230,10 +244,10 @@ def test_a_log_grows_line_by_line(tmp_path: Path) -> None:
 
 
 def test_files_of_a_prediction_are_all_that_is_written(folder: Path) -> None:
-    made = landseg.predict.predict(
+    made = landseg.predict(
         "in/a.tif", "o.tif", model=MODEL, polygons="o.shp", probs="p.tif", device="cpu", quiet=True
     )
-    assert isinstance(made, landseg.predict.Prediction) and made.sources == ("in/a.tif",)
+    assert isinstance(made, Prediction) and made.sources == ("in/a.tif",)
     there = {path.name for path in folder.iterdir() if path.is_file()}
     assert {path.name for path in (*made.files, *made.sidecars)} == there and "o.dbf" in there
     assert np.array_equal(made.files, [Path("o.tif"), Path("p.tif"), Path("o.shp")])

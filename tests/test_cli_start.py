@@ -3,10 +3,13 @@
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from landseg.cli.main import app
+
+ROOT = Path(__file__).resolve().parent.parent
 
 HEAVY = (
     "torch",
@@ -41,10 +44,10 @@ def commands() -> list[str]:
     return [item.name or item.callback.__name__ for item in app.registered_commands if item.callback]
 
 
-def assert_light(arguments: list[str], *, before: str = "") -> str:
-    """The help text, after checking that showing it loaded nothing heavy."""
-    code = PROBE.format(arguments=arguments, heavy=HEAVY, before=before)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+def assert_light(arguments: list[str], *, before: str = "", heavy: tuple[str, ...] = HEAVY) -> str:
+    """What a command prints, after checking that this loaded nothing heavy."""
+    code = PROBE.format(arguments=arguments, heavy=heavy, before=before)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stderr
     text, _, loaded = done.stdout.rpartition("LOADED")
     assert loaded.strip() == "[]", f"landseg {' '.join(arguments)} loads {loaded.strip()}"
@@ -60,6 +63,29 @@ def test_help_is_light(arguments: list[str]) -> None:
 def test_heavy_start_is_caught() -> None:
     with pytest.raises(AssertionError, match="loads"):
         assert_light(["--help"], before="import rasterio")
+
+
+# What is asked often and computes nothing: models and networks need no rasters either, a raster needs no tables.
+ANSWERS = {
+    "models": HEAVY,
+    "models --json": HEAVY,
+    "models --networks": HEAVY,
+    "models --networks --json": HEAVY,
+    "info landcover-rgb": HEAVY,
+    "info landcover-rgb --json": HEAVY,
+    "info sample_tiles/banepa_scene.tif": tuple(name for name in HEAVY if name != "rasterio"),
+    "info sample_tiles/landcover/val/tile8_part4_labels.png": tuple(name for name in HEAVY if name != "rasterio"),
+}
+
+
+@pytest.mark.parametrize("command", ANSWERS)
+def test_what_computes_nothing_loads_no_network(command: str) -> None:
+    assert assert_light(command.split(), heavy=ANSWERS[command]).strip()
+
+
+def test_a_network_that_is_loaded_is_caught() -> None:
+    with pytest.raises(AssertionError, match=r"loads .*torch"):
+        assert_light(["models", "--networks"], before="import landseg.models.build")
 
 
 def test_help_lists_every_command() -> None:

@@ -123,8 +123,8 @@ def test_the_command_learns_from_both_and_the_card_says_so(data: Path) -> None:
     code, out, told = run(data, *BOTH, "--coarse-share", "1/10", "--split", "none")
     assert code == 0, told
     assert json.loads(out)["scenes"] == 3
-    assert "1 of 3 scenes are learned from coarse labels alone: c" in told
-    assert "coarse labels: joint statistics estimated from 4096 pixels with both labels, in squares of 16 pix" in told
+    assert "1 of 3 scenes is learned from coarse labels alone: c" in told
+    assert "coarse labels: joint statistics estimated from 4,096 pixels with both labels, in squares of 16" in told
     training = load_model(data / "m.safetensors").card.training
     assert training is not None
     said = training.options["coarse"]
@@ -178,7 +178,7 @@ def test_images_with_coarse_labels_alone_are_enough_with_a_table(data: Path) -> 
         ([*BOTH, "--keep-out", "[bc]"], "no scene that is learned has coarse"),
         ([*BOTH, "--coarse-share", "1/0"], "--coarse-share 1/0: expected a share"),
         ([*BOTH, "--coarse-share", "3"], "is between 0 and 1, such as 1/40, got 3"),
-        (["images", "labels", "--coarse-table", "table.csv"], "1 of 3 images have no labels in"),
+        (["images", "labels", "--coarse-table", "table.csv"], "1 of 3 images has no labels in"),
         (["images/a.tif", "labels", "--coarse-table", "table.csv"], "no source has any: name them by --coarse"),
         (["images", "--coarse", "nlcd.tif"], "no pixel has both a fine and a coarse label"),
     ],

@@ -22,9 +22,11 @@ from landseg.models.backbones import ENCODERS
 from landseg.models.build import ARCHITECTURES, architecture, build_network
 from landseg.models.bundle import load_model
 from landseg.models.card import Band
+from landseg.models.upsampler import UPSAMPLERS
 from landseg.training.network import NetworkChoice, check_network, read_options
-from landseg.training.recipe import read_recipe
+from landseg.training.recipe import MODEL, read_recipe
 
+DEFAULT_OPTIONS = {name: value for name, value in MODEL.items() if name not in ("arch", "encoder", "encoder_weights")}
 RGB = ("red", "green", "blue")
 NARROW = {"head_channels": 8, "decoder_channels": 8, "pyramid_channels": 8}
 RECIPE = """
@@ -99,7 +101,7 @@ def test_a_network_named_by_hand_is_trained_and_predicts(data: Path, sample_tile
     chosen = ("--arch", "fcn32s", "--encoder", "resnet18", "--encoder-weights", "none")
     result = train(data, *chosen, "--option", "output_stride=16", "--json")
     assert result.exit_code == 0, result.output
-    assert "of its options decoder_channels, image_pooling are left out" in result.stderr
+    assert "are left out: decoder_channels, image_pooling" in result.stderr
     card = load_model(data / "m.safetensors").card
     assert (card.arch, card.encoder, dict(card.options)) == ("fcn32s", "resnet18", {"output_stride": 16})
     assert card.receptive_field.stride == 16 and card.training is not None and card.training.started_from is None
@@ -109,6 +111,20 @@ def test_a_network_named_by_hand_is_trained_and_predicts(data: Path, sample_tile
     with rasterio.open(tile) as source, rasterio.open(data / "map.tif") as labels:
         assert (labels.transform, labels.shape, labels.crs) == (source.transform, source.shape, source.crs)
         assert set(np.unique(labels.read(1))) <= {4, 6}
+
+
+def test_options_that_nobody_chose_are_left_out_in_silence(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Images and labels begin with the options of the shipped model; a recipe's own are another matter."""
+    caplog.set_level("INFO", logger="landseg")
+    recipe = replace(read_recipe(data / "recipe.toml"), arch="deeplab-v3plus", options=dict(DEFAULT_OPTIONS))
+    for rates in ([6, 12, 18], (6, 12, 18)):
+        own = replace(recipe, options={**DEFAULT_OPTIONS, "rates": rates})
+        assert NetworkChoice(arch="unet").in_place_of(own).options == {}
+    assert caplog.text == ""
+    assert NetworkChoice(arch="unet").in_place_of(replace(recipe, options={"rates": [6, 12]})).options == {}
+    assert (
+        "network unet on efficientnet-lite0: options of deeplab-v3plus on" in caplog.text and "rates" in caplog.text
+    )
 
 
 def test_without_a_choice_the_recipe_holds_and_a_run_can_be_repeated(data: Path) -> None:
@@ -242,6 +258,10 @@ def test_networks_can_be_listed_with_their_options() -> None:
     assert [entry["name"] for entry in record["architectures"]] == list(ARCHITECTURES)
     assert record["encoders"] == [*ENCODERS, "timm:NAME"]
     assert all(entry["paper"] for entry in record["architectures"])
+    entries = [one for entry in ARCHITECTURES.values() for one in (entry, entry.on_vgg16) if one is not None]
+    taken = {name for one in entries for name in one.options}
+    assert set(record["options"]) == taken, "every option has its meaning, and none is left over"
+    assert [name for name in UPSAMPLERS if name not in record["options"]["upsampler"]] == []
     words = run("models", "--networks").stdout
     for part in ("deeplab-v2: ", "option rates=[6, 12, 18]", "on vgg16 padding=1", "encoder vgg16", "mobilenet-v2"):
         assert part in words

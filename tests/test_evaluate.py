@@ -58,7 +58,7 @@ def test_figures_by_hand(small: tuple[str, str]) -> None:
     assert found.pixel_accuracy == 4 / 7 and found.commonest_class == "water"
     assert found.commonest_class_accuracy == 5 / 7
     assert water.area_ha is not None and water.area_ha == pytest.approx(0.05, rel=2e-3)
-    assert any("1 labelled pixels have no prediction" in note for note in found.notes)
+    assert any("1 labelled pixel has no prediction" in note for note in found.notes)
     assert found.to_json()["classes"][2]["iou"] is None
 
 

@@ -122,6 +122,7 @@ ENTRIES: dict[str, Callable[[Any, Path], object]] = {
     "evaluate": lambda source, out: landseg.evaluate(source, source),
     "compare": lambda source, out: landseg.compare([source, source], source),
     "calibrate": lambda source, out: landseg.calibrate(source, source),
+    "areas": lambda source, out: landseg.areas(source, out / "o.csv"),
     "export": lambda source, out: landseg.export(source, out / "o.gpkg"),
     "rasterize": lambda source, out: landseg.rasterize(source, out / "o.tif"),
     "train": lambda source, out: landseg.train(source, source, out / "m.safetensors"),

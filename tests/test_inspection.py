@@ -155,9 +155,9 @@ def test_sentences(folders: tuple[Path, Path, Path], write_raster: Write) -> Non
     write_raster(pixels(5), "images/alone.tif", transform=moved(900))
     write_raster(halves(), "labels/orphan.tif", transform=moved(900))
     text = told(look(folders))
-    assert "values: values without a class in 1 files: 7 (600 px); the table has 1, 2" in text
-    assert "1 of 3 images have no labels" in text and "alone.tif" in text
-    assert "1 label rasters belong to no image: orphan.tif" in text
+    assert "values: values without a class in 1 file: 7 (600 px); the table has 1, 2" in text
+    assert "1 of 3 images has no labels" in text and "alone.tif" in text
+    assert "1 label raster belongs to no image: orphan.tif" in text
     assert "land occurs in one file only" in text
 
 
@@ -223,7 +223,7 @@ def test_leaks_of_a_split(folders: tuple[Path, Path, Path], write_raster: Write)
 def test_an_impossible_split_is_a_finding(folders: tuple[Path, Path, Path], write_raster: Write) -> None:
     write_pair(write_raster, 0)
     found = look(folders, split=SplitOptions())
-    assert found.split is None and "split: all 1 files are one group" in told(found)
+    assert found.split is None and "split: there is one file only" in told(found)
 
 
 def write_png(path: Path) -> Path:
@@ -298,7 +298,7 @@ def test_nothing_to_inspect(folders: tuple[Path, Path, Path], write_raster: Writ
     with pytest.raises(TrainingError):
         look(folders)
     (images / "broken.tif").write_bytes(b"no raster")
-    with pytest.raises(TrainingError, match="none of the 1 images can be read"):
+    with pytest.raises(TrainingError, match="no image can be read"):
         look(folders)
     write_raster(pixels(0), "images/a.tif")
     with pytest.raises(TrainingError, match="nowhere does not exist"):
@@ -378,7 +378,7 @@ def test_a_band_that_is_called_alpha(folders: tuple[Path, Path, Path], write_ras
     write_raster(opaque, "images/rgba.tif", transform=moved(500))
     assert "alpha" not in told(look(folders))
     write_raster(pixels(5, 4), "images/infrared.tif", transform=moved(900))
-    assert "band 4 is called alpha and holds many values in 1 images: infrared" in told(look(folders))
+    assert "band 4 is called alpha and holds many values in 1 image: infrared" in told(look(folders))
 
 
 def test_images_that_are_nearly_the_same_picture_are_told(tmp_path: Path) -> None:
@@ -390,4 +390,4 @@ def test_images_that_are_nearly_the_same_picture_are_told(tmp_path: Path) -> Non
         ) as raster:
             raster.write(pixels)
     kinds = {one.kind: one.text for one in inspect([str(tmp_path)], None, InspectOptions()).findings}
-    assert kinds["duplicate"].startswith("1 pairs of images are nearly the same picture: a and b (mirrored);")
+    assert kinds["duplicate"].startswith("1 pair of images is nearly the same picture: a and b (mirrored);")

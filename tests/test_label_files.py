@@ -195,7 +195,7 @@ def test_a_buffer_of_a_raster_or_without_a_crs_is_refused(
 @pytest.mark.parametrize("empty", [None, "", "  "])
 def test_polygons_without_a_class_are_counted_and_never_a_class(image: Path, command: str, empty: Any) -> None:
     path = write(image.with_name("labels.gpkg"), [SQUARE, FAR], kind=["roof", empty])
-    sentence = f"{path}: 1 polygons have nothing in 'kind': give them a class, or remove them"
+    sentence = f"{path}: 1 polygon has nothing in 'kind': give it a class, or remove it"
     if command != "data":
         with pytest.raises(ClassError) as caught:
             BURNT[command](image, str(path))
@@ -416,7 +416,7 @@ def test_labels_on_no_image_are_refused_by_train_as_by_the_others(
     image: Path, write_raster: Write, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "away.gpkg", [patch(900, 900, 950, 950)])
-    sentence = r"no polygon of .*away\.gpkg lies on any of the 1 images; check that they belong together"
+    sentence = r"no polygon of .*away\.gpkg lies on the only image; check that they belong together"
     with pytest.raises(TrainingError, match=sentence):
         by_train(image, str(path))
     with pytest.raises(GridError, match="no polygon"):
@@ -424,7 +424,7 @@ def test_labels_on_no_image_are_refused_by_train_as_by_the_others(
     with pytest.raises(GridError, match="no polygon"):
         by_evaluate(image, str(path))
     found = looked_at(image, str(path))
-    assert any("no polygon of" in one.text and "any of the 1 images" in one.text for one in found.findings)
+    assert any("no polygon of" in one.text and "the only image" in one.text for one in found.findings)
     assert not any(one.pixels for one in found.classes)  # not even of the background
 
 
@@ -452,7 +452,7 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
     path = write(tmp_path / "labels.gpkg", shapes, kind=["house", "shed", "ditch", "house"])
     expected = [
         "1 of 4 images has no polygon: t2.tif; all there is land",
-        f"1 of 4 polygons of {path} lie on no image",
+        f"1 of 4 polygons of {path} lies on no image",
         f"2 of 4 polygons of {path} cover no pixel's centre, so nothing is burnt for them: use --all-touched, or "
         "finer imagery",
     ]
@@ -469,7 +469,7 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
     unfilled = inspect(four, str(path), InspectOptions(class_field="kind"))
     assert "t2: no polygon lies on it" in [one.text for one in unfilled.findings]
     burnt = rasterize(path, tmp_path / "o.tif", RasterizeOptions(like=four[1], class_field="kind", quiet=True))
-    assert any("cover no pixel's centre" in note for note in burnt.notes) and burnt.classes["shed"]["pixels"] == 0
+    assert any("covers no pixel's centre" in note for note in burnt.notes) and burnt.classes["shed"]["pixels"] == 0
     assert burnt.lines()[-1].startswith("note") and burnt.to_json()["notes"] == list(burnt.notes)
 
 

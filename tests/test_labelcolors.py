@@ -175,7 +175,7 @@ def test_colours_of_no_class_are_counted_and_told_as_colours(folder: Path) -> No
         code, _, err = run(*command, *how)
         assert code == 1 and told in err and "JPEG" in err
     code, out, _ = run("data", "images/a.tif", "odd", *how)
-    assert code == 0 and "values: values without a class in 1 files: #fe00ff (3 px), #010203 (2 px)" in out
+    assert code == 0 and "values: values without a class in 1 file: #fe00ff (3 px), #010203 (2 px)" in out
     code, _, err = run(
         "train", "images/a.tif", "odd", *how, "-o", "m.safetensors", *NETWORK, *QUICK, "--split", "none"
     )

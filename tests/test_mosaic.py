@@ -159,7 +159,7 @@ def test_nodata_does_not_bleed_through_a_warp(member: Callable[..., Path]) -> No
 
 def test_members_that_do_not_fit(member: Callable[..., Path], tmp_path: Path) -> None:
     good = member("good.tif", picture(4, 4))
-    with pytest.raises(BandError, match=r"one\.tif has 1 bands, but good\.tif has 2"):
+    with pytest.raises(BandError, match=r"one\.tif has 1 band, but good\.tif has 2"):
         open_source([good, member("one.tif", picture(4, 4)[:1])])
     with pytest.raises(BandError, match=r"wide\.tif holds uint16 pixels, but good\.tif uint8"):
         open_source([good, member("wide.tif", picture(4, 4).astype("uint16"))])

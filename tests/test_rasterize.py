@@ -252,7 +252,7 @@ REFUSED: dict[str, tuple[RasterizeOptions, type[LandsegError], str]] = {
     "too fine": (RasterizeOptions(resolution=(1e-10, 1e-10)), GridError, "more than a file can hold"),
     "column": (RasterizeOptions(resolution=(1, 1), class_field="kind"), VectorError, "kind"),
     "halves": (RasterizeOptions(resolution=(1, 1), class_field="half"), ClassError, "whole numbers"),
-    "holes": (RasterizeOptions(resolution=(1, 1), class_field="gap"), ClassError, "1 polygons have nothing"),
+    "holes": (RasterizeOptions(resolution=(1, 1), class_field="gap"), ClassError, "1 polygon has nothing"),
     "strange": (RasterizeOptions(resolution=(1, 1), class_field="what", classes="t.toml"), ClassError, "tree (1)"),
     "no column": (RasterizeOptions(resolution=(1, 1), classes="t.toml"), ClassError, "--class-field"),
 }

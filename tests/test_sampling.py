@@ -171,7 +171,7 @@ def test_what_is_compared_with() -> None:
     changes = np.random.default_rng(0).random((300, 400)) < 0.1
     found = disagreement(Painted(changes), tiny, whole)
     assert found.share == changes.mean() and found.interval == (found.share, found.share)
-    assert found.sentence.endswith("of all 120000 pixels get another class than with the whole raster at once")
+    assert found.sentence.endswith("of all 120,000 pixels get another class than with the whole raster at once")
 
 
 def test_the_interval_of_counts() -> None:

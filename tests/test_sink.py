@@ -220,7 +220,7 @@ def test_missing_pixels_are_never_published(tmp_path: Path) -> None:
     with begin(tmp_path) as outputs:
         put(outputs, STRIPS[0])
         outputs.commit("row 0")
-        with pytest.raises(OutputError, match=r"has only 720 of 1200 pixels.*--resume"):
+        with pytest.raises(OutputError, match=r"has only 720 of 1,200 pixels.*--resume"):
             outputs.finish()
     assert contents(tmp_path) == {}
     with begin(tmp_path, resume=True) as outputs:

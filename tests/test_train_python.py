@@ -23,8 +23,10 @@ SMALL: dict[str, Any] = {
     "arch": "fcn32s", "encoder": "timm:mobilenetv3_small_050", "encoder_weights": "none", "steps": 1, "crop": 32,
     "batch": 2, "set": {"fit.workers": 0, "fit.precision": "fp32", "fit.validate_every": 100},
 }  # fmt: skip
-OF_THE_RUN = {"keep_out", "metrics_from", "resume", "overwrite", "data"}
+OF_THE_RUN = {"keep_out", "metrics_from", "resume", "overwrite", "data", "quiet"}
 """Options of the command that `train` takes itself; the others are those of `RunOptions`."""
+OF_THE_PROGRAM = {"as_json", "log", "threads"}
+"""Options about what a program prints, and about its process."""
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def test_a_recipe_takes_options_too(data: Path, recipes: list[Recipe]) -> None:
 
 
 def test_every_option_of_the_command_has_its_name() -> None:
-    of_command = set(inspect.signature(command).parameters) - {"paths", "output", "as_json"}
+    of_command = set(inspect.signature(command).parameters) - {"paths", "output", *OF_THE_PROGRAM}
     renamed = {"setting": "set"}
     assert {renamed.get(name, name) for name in of_command} - OF_THE_RUN == set(RunOptions.__dataclass_fields__)
     assert set(inspect.signature(train).parameters) >= OF_THE_RUN

@@ -100,7 +100,7 @@ def test_scenes_with_coarse_labels_alone_are_drawn_where_these_lie() -> None:
     census = take_census([alone, fine])
     assert census[0].cells.tolist() == [[0, 0], [1, 0]] and not census[0].spots
     assert (census[0].labelled, census[0].known, census[1].coarse_alone) == (0, 512 * 256, 0)
-    assert remarks([alone, fine], census, NAMES) == ["1 of 2 scenes are learned from coarse labels alone: alone"]
+    assert remarks([alone, fine], census, NAMES) == ["1 of 2 scenes is learned from coarse labels alone: alone"]
     anywhere = CropSampler([alone, fine], SamplingOptions(crop=32, balanced=0))
     crops = [anywhere.draw(0, index) for index in range(40)]
     assert {crop.name.split()[0] for crop in crops} == {"alone", "fine"}
@@ -110,7 +110,7 @@ def test_scenes_with_coarse_labels_alone_are_drawn_where_these_lie() -> None:
     even = CropSampler([alone, fine], SamplingOptions(crop=32, balanced=1))
     assert {even.draw(0, index).name.split()[0] for index in range(40)} == {"fine"}
     nothing = replace(alone, coarse=None)
-    with pytest.raises(TrainingError, match="none of the 1 scenes has a labelled pixel"):
+    with pytest.raises(TrainingError, match="no scene has a labelled pixel"):
         take_census([nothing])
 
 
@@ -172,7 +172,7 @@ def test_statistics_are_counted_where_both_are_known() -> None:
     scenes = [scene_of(half, coarse, "a", side=BLOCK), scene_of(fine, None, "b")]
     found = counted(scenes, COARSE, NAMES)
     assert np.allclose(found.mean, [[0.75, 0.25], [0.25, 0.75]], atol=0.03)
-    assert found.note == f"estimated from {320 * 160} pixels with both labels, in squares of 16 pixels"
+    assert found.note == f"estimated from {320 * 160:,} pixels with both labels, in squares of 16 pixels"
     nowhere = scene_of(np.full_like(fine, IGNORE_INDEX), coarse, "c")
     with pytest.raises(TrainingError, match=r"no pixel has both a fine and a coarse label.*give the statis"):
         counted([nowhere, scenes[1]], COARSE, NAMES)

@@ -41,7 +41,7 @@ def test_images_are_named_by_folder_glob_file_or_list(tmp_path: Path) -> None:
     ]
     (tmp_path / "list.csv").write_text("image,labels,split\nb.tif,lonely_mask.png,train\ndeep/c.tif,,val\n")
     assert names(find_images(str(tmp_path / "list.csv"))) == ["b.tif", "c.tif"]
-    with pytest.raises(TrainingError, match=r"1 of 2 images have no labels in their list: .*c\.tif"):
+    with pytest.raises(TrainingError, match=r"1 of 2 images has no labels in their list: .*c\.tif"):
         pair(str(tmp_path / "list.csv"))
     (tmp_path / "list.csv").write_text("path,label,split\nb.tif,lonely_mask.png,train\n")
     assert pair(str(tmp_path / "list.csv")) == [Item(tmp_path / "b.tif", tmp_path / "lonely_mask.png", "train")]
@@ -105,7 +105,7 @@ def test_a_vector_file_labels_all_images(tmp_path: Path) -> None:
     ("files", "labels", "message"),
     [
         (["i/a.tif", "i/b.tif", "i/c.tif", "l/c.png"], "l", r"2 of 3 images have no labels in .*a\.tif, .*b\.tif;"),
-        (["i/a.tif", "l/a_labels.png", "l/a_labels.tif"], "l", r"1 images have several label .*a\.tif \(.*keep one"),
+        (["i/a.tif", "l/a_labels.png", "l/a_labels.tif"], "l", r"1 image has several label .*a\.tif \(.*keep one"),
         (["i/a.tif", "l"], "l", "no such file or folder"),
         (["i/a.tif", "l/x.txt"], "l", "holds no rasters"),
         (["i/a.txt", "l/a.png"], "l", "holds no rasters"),
@@ -120,7 +120,7 @@ def test_what_does_not_pair_is_told_all_at_once(tmp_path: Path, files: list[str]
 def test_images_of_one_name_do_not_share_labels(tmp_path: Path) -> None:
     touch(tmp_path, "east/1.tif", "west/1.tif", "labels/1.png")
     images = [str(tmp_path / "east"), str(tmp_path / "west")]
-    with pytest.raises(TrainingError, match=r"1 label rasters belong to several images of one name: .*CSV"):
+    with pytest.raises(TrainingError, match=r"1 label raster belongs to several images of one name: .*CSV"):
         pair(images, str(tmp_path / "labels"))
     assert scene_names(find_images(images)) == ["east/1", "west/1"]
 

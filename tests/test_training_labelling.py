@@ -128,7 +128,7 @@ def test_scenes_without_labels_and_classes_without_pixels_are_remarked(write_ras
         items.append(Item(image, write_raster(np.full((4, 4), value, np.uint8), f"{name}_labels.tif", nodata=0)))
     scenes, _ = open_items(items, LabelOptions(CLASSES))
     first, second = remarks(scenes, take_census(scenes), CLASSES.names)
-    assert "2 of 3 scenes have no labelled pixel and teach nothing: b, c" in first
+    assert "2 of 3 scenes have no labelled pixel to learn from: b, c" in first
     assert "no pixel is labelled water, road" in second
     assert remarks(scenes[:1], take_census(scenes[:1]), ["land"]) == []
     with pytest.raises(TrainingError, match="none of the 2 scenes has a labelled pixel"):
@@ -236,7 +236,7 @@ def test_polygons_that_do_not_say_their_class(
 def test_polygons_on_no_image_are_refused(tmp_path: Path, write_raster: Callable[..., Path]) -> None:
     vector = shapes(tmp_path / "v.gpkg", [(900, 0, 902, 2)], kind=["water"])
     item = Item(write_raster(np.ones((3, 8, 8), np.uint8), "a.tif"))
-    with pytest.raises(TrainingError, match=r"no polygon of .*v\.gpkg lies on any of the 1 images"):
+    with pytest.raises(TrainingError, match=r"no polygon of .*v\.gpkg lies on the only image"):
         open_one(item, vector=vector, field="kind")
     with pytest.raises(TrainingError, match="has no labels; name its label raster or a vector file"):
         open_one(item)
@@ -266,7 +266,7 @@ def test_classes_from_names_in_rasters(write_raster: Callable[..., Path]) -> Non
             file.update_tags(**{TAG: json.dumps(CLASSES.to_json())})
     items = [Item(path, path) for path in paths]
     assert classes_of(items[:2]) == CLASSES
-    with pytest.raises(ClassError, match=r"1 of 3 label rasters name no class: .*c_labels"):
+    with pytest.raises(ClassError, match=r"1 of 3 label rasters names no class: .*c_labels"):
         classes_of(items)
     with pytest.raises(ClassError, match="neither names nor a palette"):
         classes_of(items[2:])

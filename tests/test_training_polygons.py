@@ -224,7 +224,7 @@ def test_where_blocks_stay(drawing: Drawing, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_one_group_is_refused(drawing: Drawing) -> None:
     scenes, names, _ = drawing([("a", 0, 0, 20, 20), ("b", 20, 0, 40, 20)])
-    with pytest.raises(TrainingError, match="the 2 polygons with labels touch each other"):
+    with pytest.raises(TrainingError, match="2 polygons with labels touch each other"):
         split(scenes, SplitOptions(by="polygon"), classes=names)
     with pytest.raises(TrainingError, match="a gap goes with a split by block or by polygon, not by file"):
         SplitOptions(gap_px=4)

@@ -143,7 +143,7 @@ def test_magnification_multiplies_and_covers_its_range(caplog: pytest.LogCapture
     assert 0.49 < min(steps) < 0.65 and 1.5 < max(steps) < 2.01
     with caplog.at_level(logging.WARNING):
         plain = CropSampler([scene_of(np.zeros((60, 60)), "nowhere")], SamplingOptions(crop=16, resolution_m=1.0))
-    assert step_of(plain, 0) == 1 and "1 scenes have no coordinate system" in caplog.text and "nowhere" in caplog.text
+    assert step_of(plain, 0) == 1 and "1 scene has no coordinate system" in caplog.text and "nowhere" in caplog.text
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.floats(0.3, 3), st.integers(0, 9))
@@ -187,7 +187,7 @@ def test_spots_are_spread_evenly_over_all_parts_of_a_scene(rng: np.random.Genera
 def test_the_census_is_the_same_for_a_seed() -> None:
     one, same, other = (take_census([rare()], seed=seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(one.spots[1], same.spots[1]) and not np.array_equal(one.spots[1], other.spots[1])
-    with pytest.raises(TrainingError, match="none of the 1 scenes has a labelled pixel"):
+    with pytest.raises(TrainingError, match="no scene has a labelled pixel"):
         take_census([scene_of(np.full((4, 4), IGNORE_INDEX))])
 
 

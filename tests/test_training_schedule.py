@@ -81,7 +81,7 @@ def test_what_is_no_time_gets_a_sentence(text: str) -> None:
 @pytest.mark.parametrize("name", ["minutes", "steps", "epochs", "accumulate", "learning_rate"])
 @pytest.mark.parametrize("value", [0, -1, math.nan, math.inf])
 def test_options_must_be_positive(name: str, value: float) -> None:
-    with pytest.raises(TrainingError, match=f"{name} must be above 0, got {value}"):
+    with pytest.raises(TrainingError, match=f"{name.replace('_', ' ')} must be above 0, got {value}"):
         FitOptions(**{name: value})  # type: ignore[arg-type]
 
 
@@ -90,6 +90,7 @@ def test_options_must_be_positive(name: str, value: float) -> None:
     [
         ({"clip": -1.0}, "clip must be 0 or more, got -1"),
         ({"workers": -1}, "workers must be 0 or more"),
+        ({"weight_decay": -1}, "^weight decay must be 0 or more"),
         ({"ema": 1.0}, "ema must be from 0 to below 1"),
         ({"warmup": math.nan}, "warmup must be from 0 to below 1"),
         ({"optimizer": "adam"}, "optimizer is one of adamw, sgd, got 'adam'"),

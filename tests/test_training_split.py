@@ -349,9 +349,9 @@ def test_a_column_says_who_is_kept() -> None:
     items = [Item(Path(name), None, side) for name, side in sides.items()]
     found = split(scenes, SplitOptions(by="column"), classes=NAMES[:2], items=items)
     assert (names_of(found.learned), names_of(found.kept)) == (["one"], ["two"])
-    assert "1 images of the split test" in told(found)
+    assert "1 image of the split test" in told(found)
     items[1] = Item(Path("two"), None, "maybe")
-    with pytest.raises(TrainingError, match=r"1 of 3 images have no split .* two \(maybe\)"):
+    with pytest.raises(TrainingError, match=r"1 of 3 images has no split .* two \(maybe\)"):
         split(scenes, SplitOptions(by="column"), classes=NAMES[:2], items=items)
 
 

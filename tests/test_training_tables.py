@@ -60,7 +60,7 @@ def test_odd_lists(tmp_path: Path, written: str, images: list[str]) -> None:
         (b"\xe9t\xe9;image\n", "is no CSV list"),
         (b"bild;maske\na;b\n", "has the columns bild, maske; expected one called image or path"),
         (b'image\n"' + b"x" * 200_000 + b'"\n', "is no CSV list: field larger"),
-        (b"image;labels\nc.tif;gone.tif\n", r"lists 1 files that are not there: .*gone\.tif"),
+        (b"image;labels\nc.tif;gone.tif\n", r"lists 1 file that is not there: .*gone\.tif"),
     ],
 )
 def test_bad_lists(tmp_path: Path, written: bytes, sentence: str) -> None:

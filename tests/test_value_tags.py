@@ -554,7 +554,7 @@ def test_data_counts_values_as_training_does(labelled: Callable[..., PlainData])
         row = rows[number, "float32"]
         assert (row["mean"], row["std"]) == pytest.approx((band.mean, band.std), abs=1e-3)
     (said,) = [one_.text for one_ in found.findings if one_.kind == "scaling"]
-    assert "1 of 2 images declare stored x 0.0001 - 0.1 (after)" in said and "brought over" in said
+    assert "1 of 2 images declares stored x 0.0001 - 0.1 (after)" in said and "brought over" in said
     assert found.to_json()["files"][1]["offset"] == [-0.1] * 3
     stored = inspect(data.images, None, InspectOptions(classes=data.classes, stored_values=True))
     assert {row["dtype"] for row in stored.bands} == {"uint16"}

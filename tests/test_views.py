@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,6 @@ from test_predict import MODEL, QUICK, TABLE, noise, one, read, small_model
 from torch import Tensor
 from typer.testing import CliRunner
 
-import landseg.predict
-import landseg.verify
 from landseg import walks
 from landseg.cli.main import app
 from landseg.errors import PlanError, ResumeError
@@ -256,7 +255,7 @@ def test_refusals(name: str, write_raster: Write, tmp_path: Path) -> None:
 
 
 def test_on_the_command_line(write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (landseg.predict, landseg.verify):
+    for module in map(import_module, ("landseg.predict", "landseg.verify")):
         monkeypatch.setattr(module, "named_model", lambda _: NamedModel(MODEL))
 
     def run(*arguments: object) -> tuple[int, str, str]:

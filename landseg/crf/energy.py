@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.errors import BandError, PlanError
 
 Array = NDArray[np.float64]
@@ -111,7 +112,8 @@ class Scene:
         bands = options.bilateral_bands
         if isinstance(bands, tuple) and len(bands) != len(self.image):
             raise BandError(
-                f"the CRF has widths for {len(bands)} bands and the image has {len(self.image)}: give one for each"
+                f"the CRF has widths for {counted(len(bands), 'band')} and the image has {len(self.image)}: "
+                "give one for each"
             )
         rows, columns = (place / options.bilateral_xy for place in self.places)
         shown = self.image.reshape(len(self.image), -1) / np.reshape(bands, (-1, 1))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
@@ -47,7 +48,7 @@ class AlignedLabels:
 
     def __init__(self, source: Source, grid: Grid) -> None:
         if source.count != 1:
-            raise BandError(f"{source.name} has {source.count} bands; expected a class raster with one")
+            raise BandError(f"{source.name} has {counted(source.count, 'band')}; expected a class raster with one")
         self.source, self.grid = source, grid
         self._local = threading.local()
         self._offset = _whole_offset(source.grid, grid)

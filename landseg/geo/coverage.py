@@ -9,6 +9,7 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
+from landseg.amounts import counted, part_of
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labels import PolygonLabels
 
@@ -59,7 +60,8 @@ class Coverage:
     def nowhere(self) -> str:
         """The sentence that refuses labels of which none lies on any raster."""
         path = self._polygons.path
-        said = f"no polygon of {path} lies on any of the {self._rasters} {self._what}s"
+        any_of = f"any of the {counted(self._rasters, self._what)}" if self._rasters > 1 else f"the only {self._what}"
+        said = f"no polygon of {path} lies on {any_of}"
         frame = self._polygons.frame
         bounds = ", ".join(f"{value:.8g}" for value in frame.total_bounds)
         place = f"bounds {bounds} ({'no CRS' if frame.crs is None else crs_text(frame.crs)})"
@@ -80,15 +82,18 @@ class Coverage:
             names = ", ".join(self._bare[:_NAMES])
             more = f" and {len(self._bare) - _NAMES} more" if len(self._bare) > _NAMES else ""
             then = "nothing is known there" if self._outside is None else f"all there is {self._outside}"
-            verb = "have" if len(self._bare) > 1 else "has"
-            bare_ones = f"{len(self._bare)} of {self._rasters} {self._what}s {verb} no polygon"
+            bare_ones = f"{part_of(len(self._bare), self._rasters, self._what, 'has', 'have')} no polygon"
             said.append(f"{bare_ones}: {names}{more}; {then}")
         if away and (elsewhere := count - int(self._lying.sum())):
-            said.append(f"{elsewhere:,} of {count:,} polygons of {path} lie on no {self._what}")
+            said.append(
+                f"{part_of(elsewhere, count, 'polygon')} "
+                f"of {path} {'lies' if elsewhere == 1 else 'lie'} on no {self._what}"
+            )
         if thin := int((self._lying & ~self._burning).sum()):
             said.append(
-                f"{thin:,} of {count:,} polygons of {path} cover no pixel's centre, so nothing is burnt for them: "
-                "use --all-touched, or finer imagery"
+                f"{part_of(thin, count, 'polygon')} "
+                f"of {path} {'covers' if thin == 1 else 'cover'} no pixel's centre, "
+                f"so nothing is burnt for {'it' if thin == 1 else 'them'}: use --all-touched, or finer imagery"
             )
         return said
 

@@ -12,6 +12,7 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
+from landseg.amounts import counted
 from landseg.errors import GridError
 from landseg.geo.crs import Floats, as_pyproj, degree, transformer, unit_m
 from landseg.geo.crs import crs_text as crs_text
@@ -133,7 +134,7 @@ class Grid:
         centre = points.mean(axis=0) if gcps else np.zeros(4)
         pixels, places = points[:, [1, 0]] - centre[[1, 0]], points[:, 2:] - centre[2:]
         if np.linalg.matrix_rank(pixels) < 2 or np.linalg.matrix_rank(places) < 2:
-            raise GridError(f"{len(gcps)} control points: expected at least 3 that are not on one line")
+            raise GridError(f"{counted(len(gcps), 'control point')}: expected at least 3 that are not on one line")
         (a, d), (b, e) = np.linalg.lstsq(pixels, places, rcond=None)[0].tolist()
         linear = Affine(a, b, float(centre[2]), d, e, float(centre[3]))
         transform = linear @ Affine.translation(-float(centre[1]), -float(centre[0]))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import COLOR, ClassMap, color_text
 from landseg.errors import BandError, ClassError
 from landseg.geo.bands import BandTable
@@ -161,7 +162,9 @@ def _packed(pixels: NDArray[Any]) -> NDArray[np.int64]:
 def _several_bands(source: Source, table: ClassMap | None, *, truth: bool) -> str:
     """Why a raster of several bands is refused, and how to make labels of it."""
     kind = "label" if truth else "class"
-    what = f"{source.name} has {source.count} bands: expected a {kind} raster with one band of class values"
+    what = (
+        f"{source.name} has {counted(source.count, 'band')}: expected a {kind} raster with one band of class values"
+    )
     looked_at = _looked_at(source) if truth and source.dtype == "uint8" and source.count in (3, 4) else None
     if looked_at is None:
         return f"{what}; choose or make that band (gdal_translate -b 1)"

@@ -11,6 +11,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.errors import ClassError, VectorError
 from landseg.geo.brought import into_pixels
 from landseg.geo.crs import crs_text
@@ -147,7 +148,9 @@ class PolygonLabels:
         missing = sum(text is None for text in self._texts or ())
         if not missing:
             return None
-        return f"{self.path}: {missing} polygons have nothing in {self._field!r}: give them a class, or remove them"
+        it = "it" if missing == 1 else "them"
+        bare = counted(missing, "polygon has", "polygons have")
+        return f"{self.path}: {bare} nothing in {self._field!r}: give {it} a class, or remove {it}"
 
     def touches(self, grid: Grid) -> bool:
         """Whether any polygon lies on the grid."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import COLOR, IGNORE_INDEX, MAX_CLASSES, ClassMap, shown_value
 from landseg.errors import ClassError, GridError
 from landseg.geo.aligned import AlignedLabels
@@ -127,8 +128,8 @@ class Drawn:
         names = sorted(self.polygons) if field is not None else [only or stem_of(path)]
         if len(names) > MAX_CLASSES - 1:
             raise ClassError(
-                f"column {field!r} of {path} has {len(names)} entries, expected {MAX_CLASSES - 1} classes at most: "
-                "name the column with the class"
+                f"column {field!r} of {path} has {counted(len(names), 'entry')}, expected {MAX_CLASSES - 1} classes "
+                "at most: name the column with the class"
             )
         self._codes = {name: code for code, name in enumerate(names)} | {"": IGNORE_INDEX}
         inside = self._codes.get(outside or "", len(names)) if outside else len(names)

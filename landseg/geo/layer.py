@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.geo.grid import Rect
 
@@ -43,7 +44,9 @@ class Layer:
         if self.dtype not in DTYPES:
             raise ValueError(f"layer {self.name!r}: dtype {self.dtype!r}, expected {', '.join(DTYPES)}")
         if self.count < 1 or (self.band_names and len(self.band_names) != self.count):
-            raise ValueError(f"layer {self.name!r}: {self.count} bands with {len(self.band_names)} names")
+            raise ValueError(
+                f"layer {self.name!r}: {counted(self.count, 'band')} with {counted(len(self.band_names), 'name')}"
+            )
         if self.mask and self.dtype != "uint8":
             raise ValueError(f"layer {self.name!r}: a mask band goes with uint8, not with {self.dtype}")
         if self.classes and (self.dtype, self.nodata) != (self.classes.dtype, self.classes.nodata):

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from landseg.amounts import counted
 from landseg.errors import VectorError
 from landseg.geo.vectorname import PARQUET, Name, is_vector, split_layer
 from landseg.replacement import refuse_unfinished, refuse_unfinished_in
@@ -104,7 +105,9 @@ def _read(file: str, layer: str | None) -> Any:
     listed = ", ".join(list(found)[:_MOST]) + (f" and {len(found) - _MOST} more" if len(found) > _MOST else "")
     if layer is None and len(found) > 1:
         first = next(iter(found))
-        raise VectorError(f"{file} has {len(found)} layers ({listed}): name the one that is meant, {file}:{first}")
+        raise VectorError(
+            f"{file} has {counted(len(found), 'layer')} ({listed}): name the one that is meant, {file}:{first}"
+        )
     if layer is not None and layer not in found:
         raise VectorError(f"{file} has no layer {layer!r} with geometry; it has {listed or 'none'}")
     if not found:

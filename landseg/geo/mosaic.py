@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.errors import BandError, GridError
 from landseg.geo.crs import as_pyproj
 from landseg.geo.extents import Extents, extents_of
@@ -202,7 +203,7 @@ def _notes(moved: Sequence[RescaledSource], first: FileSource) -> tuple[str, ...
 
 def _check_bands(first: FileSource, other: FileSource) -> None:
     if first.count != other.count:
-        has = f"{other.name} has {other.count} bands, but {first.name} has {first.count}"
+        has = f"{other.name} has {counted(other.count, 'band')}, but {first.name} has {first.count}"
         raise BandError(f"{has}: a mosaic needs as many in all; choose them with --bands, or do them apart")
     if first.dtype != other.dtype:
         has = f"{other.name} holds {other.dtype} pixels, but {first.name} {first.dtype}"

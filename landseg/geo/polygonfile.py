@@ -10,6 +10,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from landseg.amounts import counted, part_of
 from landseg.errors import VectorError
 from landseg.geo.buffering import buffered
 from landseg.geo.layers import read_layer
@@ -101,7 +102,9 @@ def _areas(
     found, counts = np.unique(kinds[other], return_counts=True)
     told = ", ".join(f"{kind} ({count})" for kind, count in zip(found.tolist(), counts.tolist(), strict=True))
     if buffer_m is None:
-        raise VectorError(f"{name}: expected polygons, found {told} among {len(shapes)} features; {advice}")
+        raise VectorError(
+            f"{name}: expected polygons, found {told} among {counted(len(shapes), 'feature')}; {advice}"
+        )
     if odd := set(found.tolist()) - _BUFFERED:
         raise VectorError(f"{name}: expected polygons, lines and points, found {', '.join(sorted(odd))}; remove them")
     made = shapes.copy()
@@ -160,4 +163,4 @@ def _series(shapes: NDArray[Any], frame: Any) -> Any:
 
 
 def _features(count: int, whole: int) -> str:
-    return f"{count:,} of {whole:,} feature{'' if whole == 1 else 's'}"
+    return part_of(count, whole, "feature")

@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError
 from landseg.geo.grid import Grid, Rect
@@ -48,7 +49,8 @@ class ProbsFile:
             if len(self.classes) != count:
                 names = ", ".join(self.classes.names)
                 raise ClassError(
-                    f"{self.name} has {count} bands, its class table {len(self.classes)} classes ({names}): "
+                    f"{self.name} has {counted(count, 'band')}, "
+                    f"its class table {counted(len(self.classes), 'class')} ({names}): "
                     "expected a band for each"
                 )
         except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from landseg.amounts import counted
 from landseg.errors import GridError
 from landseg.geo.extents import covered_pixels, within
 from landseg.geo.grid import Rect
@@ -30,7 +31,7 @@ def refuse_scattered(source: Source, region: Rect, output: Path) -> None:
     if held >= LITTLE * region.area:
         return
     many = len(source.paths) > 1
-    what = f"the {len(source.paths)} rasters cover" if many else f"the members of {source.name} cover"
+    what = f"the {counted(len(source.paths), 'raster')} cover" if many else f"the members of {source.name} cover"
     folder = output.with_suffix("")
     apart = f"give each a map of its own with -o {folder}/" if many else f"name them in its place, with -o {folder}/"
     raise GridError(

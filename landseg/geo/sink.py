@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import part_of
 from landseg.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.classareas import ClassArea, WrittenAreas, is_record
@@ -352,7 +353,7 @@ class Outputs:
         wanted = self.grid.rect.area if self._parts is None else sum(part.area for part in self._parts)
         for layer in self.layers:
             if written[layer.name] != wanted:
-                share = f"{written[layer.name]} of {wanted} pixels"
+                share = f"{part_of(written[layer.name], wanted, 'pixel')}"
                 raise OutputError(f"{layer.path} has only {share}; finish its run with --resume")
 
     def _close(self) -> None:

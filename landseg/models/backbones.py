@@ -5,7 +5,6 @@ The only module that imports segmentation_models_pytorch. Weights are in landseg
 
 from __future__ import annotations
 
-import re
 from importlib import import_module
 from typing import Any
 
@@ -15,37 +14,14 @@ from torch import Tensor, nn
 from landseg.errors import ModelError
 from landseg.models.align import Fill
 from landseg.models.atrous import convert_stride_to_dilation
+from landseg.models.catalogue import ENCODERS, check_encoder
 from landseg.models.pretrained import load_encoder_weights
 from landseg.models.upsampler import upsampler
 from landseg.models.vgg import CHANNELS, VGG16
 
 __all__ = ["ENCODERS", "Encoder", "decoder_class", "initialize_as_the_library", "load_encoder_weights"]
 
-# landseg's name -> segmentation_models_pytorch's; vgg16 is landseg's own
-ENCODERS = {
-    "efficientnet-lite0": "tu-efficientnet_lite0",
-    "efficientnet-lite1": "tu-efficientnet_lite1",
-    "efficientnet-lite2": "tu-efficientnet_lite2",
-    "mobilenet-v2": "mobilenet_v2",
-    "resnet18": "resnet18",
-    "resnet34": "resnet34",
-    "resnet50": "resnet50",
-    "resnet101": "resnet101",
-    "resnet152": "resnet152",
-    "vgg16": "",
-}
 _STRIDES = (2, 4, 8, 16, 32)
-_TIMM = re.compile(r"timm:[A-Za-z0-9][A-Za-z0-9_.-]*")  # never a name that a hub or a folder could answer to
-
-
-def check_encoder(name: str) -> None:
-    """Nothing, if a name is that of an encoder, or could be one of timm's.
-
-    Raises:
-        ModelError: it is not.
-    """
-    if name not in ENCODERS and not _TIMM.fullmatch(name):
-        raise ModelError(f"there is no encoder {name!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
 
 
 def decoder_class(module: str, name: str) -> Any:

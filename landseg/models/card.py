@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, ModelError
 from landseg.models.fields import Fields, is_number, number_item, text_item
@@ -204,7 +205,9 @@ def check_options(options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         entries = value if isinstance(value, (list, tuple)) else (value,)
         if len(entries) > _ENTRIES:
-            raise ModelError(f"option {brief(name)} has {len(entries)} entries, expected {_ENTRIES} at most")
+            raise ModelError(
+                f"option {brief(name)} has {counted(len(entries), 'entry')}, expected {_ENTRIES} at most"
+            )
         for entry in entries:
             if not (entry is None or isinstance(entry, (bool, int, float, str))):
                 got = brief(value)

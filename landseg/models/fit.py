@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from landseg.amounts import counted
 from landseg.errors import BandError, GridError, LandsegError
 from landseg.models.card import Card
 from landseg.models.usable import better_text
@@ -24,7 +25,7 @@ def misfit(card: Card, *, bands: int, dtype: str | None, resolution_m: float | N
         dtype: Of its pixels; None where it does not matter, since scale and offset say what they mean.
         resolution_m: Ground metres a pixel; None when unknown or overruled, which is not a misfit.
     """
-    wanted = f"{len(card.bands)} bands ({', '.join(band.name for band in card.bands)})"
+    wanted = f"{counted(len(card.bands), 'band')} ({', '.join(band.name for band in card.bands)})"
     if bands < len(card.bands):
         return BandError(
             f"model {card.name} reads {wanted}, the raster has {bands}: use a raster with all of them, "

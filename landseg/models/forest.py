@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from landseg.errors import ModelError
 from landseg.models.align import Placed
+from landseg.models.catalogue import DEPTH, LEAVES, TREES, WINDOWS
 
-TREES, LEAVES, DEPTH, WINDOWS = 32, 512, 14, (3, 7, 15)
 _MOST_TREES, _MOST_LEAVES, _MOST_DEPTH, _MOST_WINDOWS, _WIDEST = 512, 1 << 14, 64, 8, 255
 _MOST_NODES, _MOST_VALUES, _MOST_FEATURES = 1 << 23, 1 << 26, 1 << 11
 CHUNK = 1 << 15

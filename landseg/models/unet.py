@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from landseg.amounts import counted
 from landseg.errors import ModelError
 from landseg.models.align import check_whole
 from landseg.models.backbones import Encoder, decoder_class, initialize_as_the_library
@@ -45,8 +46,8 @@ class UNet(nn.Module):
         given = decoder_channels if isinstance(decoder_channels, Sequence) else (decoder_channels,)
         if len(given) != len(encoder.strides):
             raise ModelError(
-                f"decoder_channels takes {len(encoder.strides)} numbers, those of the blocks at the strides 16, 8, "
-                f"4, 2 and 1, such as [256, 128, 64, 32, 16], got {list(given)}"
+                f"decoder_channels takes {counted(len(encoder.strides), 'number')}, those of the blocks at the "
+                f"strides 16, 8, 4, 2 and 1, such as [256, 128, 64, 32, 16], got {list(given)}"
             )
         for channels in given:
             check_whole("decoder_channels", channels)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
+from landseg.amounts import counted, part_of
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.outputs import check_local
@@ -74,7 +75,7 @@ def report_html(evaluation: Evaluation, maps: Sequence[MapLayers] = (), *, budge
     if len(maps):
         sections += map_sections(evaluation, maps, budget)
     sections += _figure_sections(evaluation)
-    scenes = f", {len(evaluation.scenes)} scenes" if len(evaluation.scenes) > 1 else ""
+    scenes = f", {counted(len(evaluation.scenes), 'scene')}" if len(evaluation.scenes) > 1 else ""
     compared = (
         f'<p class="quiet names">Prediction <strong>{escape(evaluation.prediction)}</strong>, '
         f"truth <strong>{escape(evaluation.target)}</strong>{scenes}</p>"
@@ -92,7 +93,7 @@ def _figure_sections(evaluation: Evaluation) -> list[tuple[str, str, str]]:
     table = (
         f"{class_table(evaluation)}"
         f'<p class="quiet">A dash is a number that means nothing, such as the precision of a class that is nowhere '
-        f"predicted. The mean IoU is over {evaluation.averaged_over} of {len(evaluation.classes)} classes.</p>"
+        f"predicted. The mean IoU is over {part_of(evaluation.averaged_over, len(evaluation.classes), 'class')}.</p>"
     )
     bars = '<p class="quiet">Bars are IoU, whiskers its 95 % interval where it was estimated.</p>'
     found = [
@@ -116,10 +117,11 @@ def _figure_sections(evaluation: Evaluation) -> list[tuple[str, str, str]]:
         )
     if evaluation.border:
         text = (
-            '<p class="quiet">Share of wrong pixels by their distance to the nearest border between windows. A map '
-            f"without seams has the same everywhere, but for chance.</p>{_seam(evaluation)}"
+            '<p class="quiet">Share of wrong pixels by their distance to the nearest edge of a window, the tiles '
+            "that the map was predicted in. A map without seams has the same everywhere, but for chance.</p>"
+            f"{_seam(evaluation)}"
         )
-        found.append(("border", "Errors near window borders", text + border_bars(evaluation.border)))
+        found.append(("border", "Errors at window edges", text + border_bars(evaluation.border)))
     return found
 
 
@@ -134,6 +136,6 @@ def _seam(evaluation: Evaluation) -> str:
         ends = f" (95 %: {seam.low:.2f} to {seam.high:.2f})"
         verdict = "a sign of a seam" if seam.low > 1 else "no sign of a seam"
     return (
-        f"<p>Within {seam.distance} px of a border {percent(seam.near)} are wrong, elsewhere {percent(seam.far)}: "
+        f"<p>Within {seam.distance} px of an edge {percent(seam.near)} are wrong, elsewhere {percent(seam.far)}: "
         f"{seam.ratio:.2f} times as many{ends}, <strong>{verdict}</strong>.</p>"
     )

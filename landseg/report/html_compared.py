@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
+from landseg.amounts import counted
 from landseg.evaluation import Compared
 from landseg.report.compared import Estimate, comparison_notes, estimates, short_names
 from landseg.report.html_numbers import interval, key, percent, share
@@ -37,10 +38,10 @@ def comparison_html(found: Compared) -> str:
         ("differences", "Differences", about + _differences(names, paired)),
     ]
     full = ", ".join(f"<strong>{escape(one.prediction)}</strong>" for one in found.evaluations)
-    scenes = f", {len(first.scenes)} scenes" if len(first.scenes) > 1 else ""
+    scenes = f", {counted(len(first.scenes), 'scene')}" if len(first.scenes) > 1 else ""
     lead = f'<p class="quiet names">{full} against the truth <strong>{escape(first.target)}</strong>{scenes}</p>'
     body = sectioned(
-        f"Which of {len(names)} predictions is better?",
+        f"Which of {counted(len(names), 'prediction')} is better?",
         lead,
         sections,
         foot="This file loads nothing from anywhere.",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from landseg.amounts import counted, part_of
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.metrics.border import Seam
@@ -32,9 +33,9 @@ _FURTHER = ("pixel_accuracy", "frequency_weighted_iou", "kappa")  # columns of t
 
 def evaluation_lines(found: Evaluation) -> Iterator[str]:
     """The figures of an evaluation, one line each, and a table of the classes."""
-    scenes = f" ({len(found.scenes)} scenes)" if len(found.scenes) > 1 else ""
+    scenes = f" ({counted(len(found.scenes), 'scene')})" if len(found.scenes) > 1 else ""
     yield f"{found.prediction} against {found.target}{scenes}"
-    averaged = f"mean IoU ({found.averaged_over} of {len(found.classes)} classes)"
+    averaged = f"mean IoU ({part_of(found.averaged_over, len(found.classes), 'class')})"
     titles = {**HEADLINES, "mean_iou": averaged}
     for name, title in titles.items():
         yield f"  {title:<30} {_number(getattr(found, name))}{_between(found.intervals.get(name))}"
@@ -50,7 +51,7 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
     if found.reliability is not None:
         yield f"  {'expected calibration error':<30} {_number(found.reliability.ece)}"
     if found.seam is not None:
-        yield f"  {f'errors within {found.seam.distance} px of borders':<30} {_seam(found.seam)}"
+        yield f"  {f'errors at window edges, {found.seam.distance} px':<30} {_seam(found.seam)}"
     yield ""
     yield from _class_lines(found)
     if found.notes:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from landseg.amounts import counted
 from landseg.errors import PlanError
 from landseg.models.fold import prepare_for_inference
 from landseg.models.fused import fused_convolution
@@ -189,7 +190,7 @@ class Runner:
         except torch.cuda.OutOfMemoryError as error:
             height, width = batch[0].shape[-2:]
             raise PlanError(
-                f"the device has too little memory for {len(batch)} windows of {height} x {width}; "
+                f"the device has too little memory for {counted(len(batch), 'window')} of {height} x {width}; "
                 "use a smaller --batch or --window, or --device cpu"
             ) from error
         array: NDArray[np.float32] = logits.numpy()

@@ -19,6 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.geo.grid import Rect
 from landseg.tiling.windows import Window, WindowPlan, round_up
 
@@ -173,8 +174,8 @@ def disagreement(made: Map, windows: WindowPlan, sample: Sample | None) -> Disag
     if not pixels:
         return Disagreement(None, None, f"its disagreement with {sample.reference} is unknown: it holds no data")
     share, low, high = interval(counts, of=of)
-    what = f"of all {pixels} pixels" if low == high else f"({_percent(low)} to {_percent(high)}, 95 %)"
-    what += "" if low == high else f" of {pixels} sampled pixels"
+    what = f"of all {counted(pixels, 'pixel')}" if low == high else f"({_percent(low)} to {_percent(high)}, 95 %)"
+    what += "" if low == high else f" of {counted(pixels, 'sampled pixel')}"
     sentence = f"{_percent(share)} {what} get another class than with {sample.reference}"
     return Disagreement(share, (low, high), sentence)
 

@@ -9,8 +9,8 @@ from typing import Any
 from torch import nn
 
 from landseg import __version__
-from landseg.models.build import is_fitted
 from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
+from landseg.models.catalogue import is_fitted
 from landseg.tiling.receptive import receptive_field
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import card_entry

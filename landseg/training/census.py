@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import none_of, part_of
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
@@ -58,7 +59,7 @@ def take_census(scenes: Sequence[Scene], *, seed: int = 0, spots: int = SPOTS) -
     found = [_census(scene, np.random.default_rng((seed, n, 0xCE)), each) for n, scene in enumerate(scenes)]
     refuse_strange([one for scene in scenes for one in scene.strange()])
     if not any(one.known for one in found):
-        raise TrainingError(f"none of the {len(scenes)} scenes has a labelled pixel; check the labels")
+        raise TrainingError(f"{none_of(len(scenes), 'scene')} has a labelled pixel; check the labels")
     return found
 
 
@@ -73,11 +74,15 @@ def remarks(scenes: Sequence[Scene], census: Sequence[SceneCensus], names: Seque
     said = []
     if empty := [scene.name for scene, one in zip(scenes, census, strict=True) if not one.known]:
         said.append(
-            f"{len(empty)} of {len(scenes)} scenes have no labelled pixel and teach nothing: {listed(empty)}; "
+            f"{part_of(len(empty), len(scenes), 'scene', 'has', 'have')} no labelled pixel "
+            f"to learn from: {listed(empty)}; "
             "check their labels or leave them out"
         )
     if alone := [scene.name for scene, one in zip(scenes, census, strict=True) if one.known and not one.labelled]:
-        said.append(f"{len(alone)} of {len(scenes)} scenes are learned from coarse labels alone: {listed(alone)}")
+        said.append(
+            f"{part_of(len(alone), len(scenes), 'scene', 'is', 'are')} "
+            f"learned from coarse labels alone: {listed(alone)}"
+        )
     total = np.sum([one.counts for one in census], axis=0)
     if absent := [name for index, name in enumerate(names) if not total[index]]:
         said.append(

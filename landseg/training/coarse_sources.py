@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from landseg.amounts import none_of
 from landseg.classes import ClassMap
 from landseg.errors import GridError, TrainingError
 from landseg.geo.address import as_on_disk
@@ -48,7 +49,7 @@ def coarse_paths(specs: Sequence[SourceSpec], items: Sequence[Item], data: Path)
         raise TrainingError(f"coarse labels of source {spec.name!r}: {error}") from error
     if not any(found):
         raise TrainingError(
-            f"none of the {len(items)} images of source {spec.name!r} has coarse labels in {listed(named)}: expected "
+            f"{none_of(len(items), 'image')} of source {spec.name!r} has coarse labels in {listed(named)}: expected "
             "a raster that overlaps them, or one of each image's name; check that they belong together"
         )
     return found

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, TrainingError
 from landseg.training.tables import Table, read_csv
@@ -263,5 +264,5 @@ class StatisticsCounter:
         spread = np.sqrt((apart + square * _UNKNOWN**2) / (self._pixels[:, None] + square))
         seen = self._pixels > 0
         sides = " or ".join(map(str, sorted(self._sides)))
-        note = f"estimated from {self._seen} pixels with both labels, in squares of {sides} pixels"
+        note = f"estimated from {counted(self._seen, 'pixel')} with both labels, in squares of {sides} pixels"
         return JointStatistics(self.coarse, self.classes, mean, spread, seen.astype(np.float64), note)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from landseg.amounts import part_of
 from landseg.errors import LandsegError, RasterError, TrainingError
 from landseg.geo.members import refuse_mixed_members
 from landseg.geo.rescaled import alike, comparable, one_sided
@@ -65,7 +66,8 @@ def with_declared_tags(recipe: Recipe, data: Path, report: Callable[[str], None]
             moved.setdefault(tags_text(own), []).append(path.name)
     for text, names in moved.items():
         report(
-            f"note: {len(names)} of {len(images)} images declare {text}: brought over to {tags_text(tags)} "
+            f"note: {part_of(len(names), len(images), 'image', 'declares', 'declare')} "
+            f"{text}: brought over to {tags_text(tags)} "
             f"({listed(names)})"
         )
     pairs = zip(recipe.bands, tags, strict=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from landseg.amounts import counted
 from landseg.errors import TrainingError
 from landseg.tiling.infer import choose_precision
 from landseg.training.options import FitOptions
@@ -46,7 +47,8 @@ class Place:
         rank, world, local = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"))
         if accelerator == "cuda" and torch.cuda.device_count() < local:
             raise TrainingError(
-                f"torchrun started {local} processes for {torch.cuda.device_count()} GPUs; start one for each"
+                f"torchrun started {counted(local, 'process')} "
+                f"for {counted(torch.cuda.device_count(), 'GPU')}; start one for each"
             )
         return cls("cpu" if accelerator == "mps" else accelerator, precision, rank, world, local)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from landseg.amounts import counted, part_of
 from landseg.errors import TrainingError
 from landseg.geo.address import as_on_disk
 from landseg.geo.layers import read_layer
@@ -72,7 +73,8 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
             else:
                 where, fill = "", ""
             raise TrainingError(
-                f"{len(bare)} of {len(items)} images have no labels{where}: {listed(bare)}; name a folder of "
+                f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
+                f"no labels{where}: {listed(bare)}; name a folder of "
                 f"label rasters or a vector file after the images{fill}"
             )
         return items
@@ -174,7 +176,8 @@ def _listed(path: Path) -> list[Item]:
     files = [file for item in items for file in (item.image, item.labels) if file is not None]
     if absent := [str(file) for file in files if not file.exists()]:
         raise TrainingError(
-            f"{path} lists {len(absent)} files that are not there: {listed(absent)}; correct the paths"
+            f"{path} lists {counted(len(absent), 'file that is', 'files that are')} "
+            f"not there: {listed(absent)}; correct the paths"
         )
     return items
 
@@ -204,18 +207,23 @@ def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[
     if bare:
         first = Path(bare[0])
         raise TrainingError(
-            f"{len(bare)} of {len(items)} images have no labels in {named}: {listed(bare)}; expected "
+            f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
+            f"no labels in {named}: {listed(bare)}; expected "
             f"{first.stem}{LABELS[0]}{first.suffix}, {first.stem}.png or the like"
         )
     if torn:
-        raise TrainingError(f"{len(torn)} images have several label rasters: {listed(torn)}; keep one for each")
+        raise TrainingError(
+            f"{counted(len(torn), 'image has', 'images have')} "
+            f"several label rasters: {listed(torn)}; keep one for each"
+        )
     users: dict[Path, list[str]] = {}
     for item in paired:
         assert item.labels is not None
         users.setdefault(item.labels, []).append(str(item.image))
     if shared := [f"{file} ({listed(users[file], 3)})" for file in users if len(users[file]) > 1]:
         raise TrainingError(
-            f"{len(shared)} label rasters belong to several images of one name: {listed(shared)}; pair them in a CSV "
+            f"{counted(len(shared), 'label raster belongs', 'label rasters belong')} "
+            f"to several images of one name: {listed(shared)}; pair them in a CSV "
             "list with the columns image and labels"
         )
     return paired

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from landseg.amounts import counted
 from landseg.errors import TrainingError
 
 _PART = re.compile(r"(.+?)[ _.-]*(?:part|piece|patch|chip|crop|sub|split|window)[ _.-]*\d+(?:[ _.-]\d+)*$", re.I)
@@ -38,7 +39,8 @@ def grouped(names: Sequence[str], pattern: str | None) -> list[str]:
         raise TrainingError(f"--group '{pattern}' is no regular expression ({error}); try 'tile\\d+'") from error
     if not any(searched):
         raise TrainingError(
-            f"--group '{pattern}' matches nothing in any of {len(names)} names, such as {names[0]}: let it match the "
+            f"--group '{pattern}' matches nothing in any of {counted(len(names), 'name')}, "
+            f"such as {names[0]}: let it match the "
             "part that frames of one place share"
         )
     pairs = zip(names, searched, strict=True)

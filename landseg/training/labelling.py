@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError, TrainingError
 from landseg.geo.aligned import AlignedLabels, open_labels
@@ -281,7 +282,7 @@ def check_fit(openers: Sequence[Opener]) -> None:
                 wrong.setdefault(fault[0], []).append(fault[1])
     usual = max(bands, key=lambda kind: (bands[kind], kind), default=(0, ""))
     if odd := [f"{path} ({count} of {dtype})" for path, (count, dtype) in seen if (count, dtype) != usual]:
-        what = f"most images have {usual[0]} bands of {usual[1]}, these have others"
+        what = f"most images have {counted(usual[0], 'band')} of {usual[1]}, these have others"
         wrong[f"{what}, and a model reads one kind (choose bands, or convert them)"] = odd
     if wrong:
         raise TrainingError("; ".join(f"{what}: {listed(cases)}" for what, cases in wrong.items()))

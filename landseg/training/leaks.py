@@ -8,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.training.blocks import Parts
 from landseg.training.groups import grouped, numbered_alike
 from landseg.training.lookalikes import Lookalike
@@ -54,7 +55,11 @@ def leaks(
         if _apart(parts[pair.first], parts[pair.second])
     ]
     notes = [f"leak: {text}; one is learned, the other kept, at least in parts" for text in found[:_TOLD]]
-    notes += [f"leak: {len(found) - _TOLD} more pairs of files share ground"] if len(found) > _TOLD else []
+    notes += (
+        [f"leak: {counted(len(found) - _TOLD, 'more pair of files shares', 'more pairs of files share')} ground"]
+        if len(found) > _TOLD
+        else []
+    )
     return notes if grouped_by else notes + _parts_apart(names, parts) + _numbered(scenes, parts)
 
 
@@ -63,7 +68,7 @@ def kept_together(names: Sequence[str], alike: Sequence[Lookalike]) -> list[str]
     if not alike:
         return []
     listed = ", ".join(f"{names[pair.first]} and {names[pair.second]} ({pair.how})" for pair in alike[:_TOLD])
-    more = f" and {len(alike) - _TOLD} more pairs" if len(alike) > _TOLD else ""
+    more = f" and {counted(len(alike) - _TOLD, 'more pair')}" if len(alike) > _TOLD else ""
     return [f"files that are nearly the same picture are kept together: {listed}{more}"]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landseg.amounts import counted, part_of
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import ClassError
 from landseg.geo.labelcolors import label_source
@@ -43,7 +44,10 @@ def classes_of(
     tables = [table for table in found.values() if table is not None]
     if bare := [str(path) for path, table in found.items() if table is None]:
         if tables:
-            raise ClassError(f"{len(bare)} of {len(rasters)} label rasters name no class: {listed(bare)}; {_ADVICE}")
+            raise ClassError(
+                f"{part_of(len(bare), len(rasters), 'label raster', 'names', 'name')} "
+                f"no class: {listed(bare)}; {_ADVICE}"
+            )
         return _of_palettes(rasters)
     if not tables:
         raise ClassError(f"there are no label rasters to name the classes; {_ADVICE}")
@@ -101,5 +105,5 @@ def _of_column(path: Path, field: str | None, buffer_m: float | None) -> ClassMa
 
 def _table(rows: Sequence[dict[str, object]]) -> ClassMap:
     if len(rows) > MAX_CLASSES:
-        raise ClassError(f"{len(rows)} different values, but at most {MAX_CLASSES} classes; {_ADVICE}")
+        raise ClassError(f"{counted(len(rows), 'different value')}, but at most {MAX_CLASSES} classes; {_ADVICE}")
     return ClassMap.from_json(list(rows))

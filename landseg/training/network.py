@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import ModelError, TrainingError
-from landseg.models.backbones import check_encoder
-from landseg.models.build import ARCHITECTURES, NO_ENCODER, architecture, is_fitted
-from landseg.training.recipe import RANDOM, Recipe
+from landseg.models.catalogue import ARCHITECTURES, NO_ENCODER, architecture, check_encoder, is_fitted
+from landseg.training.recipe import MODEL, RANDOM, Recipe
 from landseg.training.typed import shown
 from landseg.untrusted import read_toml
 
@@ -71,21 +70,27 @@ class NetworkChoice:
 
 
 def _kept(recipe: Recipe, arch: str, encoder: str) -> Mapping[str, Any]:
-    """The recipe's options where they are of the same network; what is left out is said."""
+    """The recipe's options where they are of the same network; what is left out is said, if somebody chose it."""
     check_names(arch, encoder)
     if is_fitted(arch) and arch != recipe.arch:
         return {}
     if not recipe.options or (arch == recipe.arch and _same_options(arch, encoder, recipe.encoder)):
         return recipe.options
+    if recipe.arch == MODEL["arch"] and all(_same(MODEL.get(name), value) for name, value in recipe.options.items()):
+        return {}
     _log.info(
-        "network %s on %s in place of %s on %s: of its options %s left out",
+        "network %s on %s: options of %s on %s are left out: %s",
         arch,
         encoder,
         recipe.arch,
         recipe.encoder,
-        f"{', '.join(recipe.options)} {'is' if len(recipe.options) == 1 else 'are'}",
+        ", ".join(recipe.options),
     )
     return {}
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == (list(other) if isinstance(other, tuple) else other))
 
 
 def _same_options(arch: str, encoder: str, other: str) -> bool:

@@ -81,17 +81,17 @@ class FitOptions:
         for name in _POSITIVE:
             value = getattr(self, name)
             if value is not None and not (0 < value < math.inf):
-                raise TrainingError(f"{name} must be above 0, got {value}")
+                raise TrainingError(f"{_words(name)} must be above 0, got {value}")
         for name in ("encoder_rate", "weight_decay", "clip", "workers", "seed"):
             value = getattr(self, name)
             if value is not None and not (0 <= value < math.inf):
-                raise TrainingError(f"{name} must be 0 or more, got {value}")
+                raise TrainingError(f"{_words(name)} must be 0 or more, got {value}")
         for name in _SHARES:
             if not 0 <= getattr(self, name) < 1:
-                raise TrainingError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+                raise TrainingError(f"{_words(name)} must be from 0 to below 1, got {getattr(self, name)}")
         for name, known in _CHOICES.items():
             if getattr(self, name) not in known:
-                raise TrainingError(f"{name} is one of {', '.join(known)}, got {getattr(self, name)!r}")
+                raise TrainingError(f"{_words(name)} is one of {', '.join(known)}, got {getattr(self, name)!r}")
 
     def resolved(self, pixels: int, *, batch_pixels: int) -> FitOptions:
         """Return the options with a budget of epochs counted in steps; others as they are.
@@ -105,6 +105,11 @@ class FitOptions:
             return self
         drawn = self.accumulate * batch_pixels
         return replace(self, steps=max(1, math.ceil(self.epochs * pixels / drawn)), epochs=None)
+
+
+def _words(name: str) -> str:
+    """Return an option's name as a text says it, which is also how the command line spells it but for hyphens."""
+    return name.replace("_", " ")
 
 
 def minutes_of(text: str) -> float:

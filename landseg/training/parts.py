@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from landseg.amounts import counted
 from landseg.errors import TrainingError
 
 
@@ -47,7 +48,8 @@ def part_of(batch: BatchLike, rank: int, world: int) -> BatchLike:
     crops = batch.pixels.shape[0]
     if crops % world:
         raise TrainingError(
-            f"{crops} crops a batch for {world} processes: use a multiple, for instance {-(-crops // world) * world}"
+            f"{counted(crops, 'crop')} "
+            f"a batch for {counted(world, 'process')}: use a multiple, for instance {-(-crops // world) * world}"
         )
     mine = slice(rank, None, world)
     tensors = {name: tensor[mine] for name, tensor in _tensors(batch)}

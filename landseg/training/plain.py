@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.legend import read_class_table
@@ -215,7 +216,8 @@ def _looked_at(
                 found.add(float(f"{source.grid.resolution_m:.2g}"))
     if odd:
         raise TrainingError(
-            f"{items[0].image} has {len(names)} bands of {dtype}, others have not, and a model reads one kind "
+            f"{items[0].image} has {counted(len(names), 'band')} "
+            f"of {dtype}, others have not, and a model reads one kind "
             f"(choose bands, or convert them): {listed(odd)}"
         )
     return names, dtype, sorted(found)
@@ -246,7 +248,9 @@ def _scaled(
 
     statistics = sampled(paths, opened)
     if not statistics[0].count:
-        raise TrainingError(f"no pixel of {len(items)} images holds data: check the images and their nodata")
+        raise TrainingError(
+            f"no pixel of {counted(len(items), 'image')} holds data: check the images and their nodata"
+        )
     for one, band in zip(names, statistics, strict=True):
         if (strange := band.beyond_measure) is not None:
             raise TrainingError(

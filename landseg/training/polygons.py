@@ -9,6 +9,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
@@ -163,10 +164,8 @@ def by_polygon(
         if _as_wanted(counts, kept, wanted, share):
             break
     if not (kept & labelled).any() or (kept & labelled).sum() == labelled.sum():
-        raise TrainingError(
-            f"split by polygon: the {int(labelled.sum())} polygons with labels touch each other and are one group, "
-            "so none can be kept: split by block, or by an area"
-        )
+        many = counted(int(labelled.sum()), "polygon with labels is", "polygons with labels touch each other and are")
+        raise TrainingError(f"split by polygon: {many} one group, so none can be kept: split by block, or by an area")
     notes = _about(table, counts, classes)
     return PolygonSplit(ground.parts(kept), int((labelled & ~kept).sum()), int((labelled & kept).sum()), notes)
 

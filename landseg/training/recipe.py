@@ -10,7 +10,7 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.valuetags import ValueTags
-from landseg.models.build import NO_ENCODER, is_fitted
+from landseg.models.catalogue import NO_ENCODER, is_fitted
 from landseg.replacement import written
 from landseg.training.augment import AugmentOptions
 from landseg.training.coarse_options import CoarseOptions

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.training.census import SceneCensus, take_census
@@ -196,8 +197,9 @@ def _tell_unplaced(scenes: Sequence[Scene], resolution_m: float | None) -> None:
     unplaced = [scene.name for scene in scenes if scene.resolution_m is None]
     if resolution_m is not None and unplaced:
         _log.warning(
-            "%d scenes have no coordinate system and are taken at their own pixels, not at %g m: %s",
-            len(unplaced),
+            "%s no coordinate system and %s own pixels, not at %g m: %s",
+            counted(len(unplaced), "scene has", "scenes have"),
+            "is taken at its" if len(unplaced) == 1 else "are taken at their",
             resolution_m,
             listed(unplaced),
         )

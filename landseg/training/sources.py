@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landseg.amounts import part_of
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.address import as_on_disk
@@ -151,7 +152,8 @@ def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) ->
     found = [replace(item, labels=_of_stem(data / pattern, item, suffix)) for item in items]
     if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
         raise TrainingError(
-            f"{len(bare)} of {len(items)} images have no labels: {listed([str(item.image) for item in bare])}; "
+            f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
+            f"no labels: {listed([str(item.image) for item in bare])}; "
             f"expected {bare[0].labels}; add it or narrow the images"
         )
     return found

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted, part_of
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.training.balance import choose
@@ -167,8 +168,8 @@ def _settled(scenes: Sequence[Scene], options: SplitOptions, notes: list[str]) -
     if (count := few_polygons(scenes)) is None:
         return options
     notes.append(
-        f"the labels are {count} polygons, which blocks would cut, so whole polygons are split; name the edge of the "
-        "blocks to cut them all the same"
+        f"the labels are {counted(count, 'polygon')}, which blocks would cut, so whole polygons are "
+        "split; name the edge of the blocks to cut them all the same"
     )
     return replace(options, by="polygon")
 
@@ -241,13 +242,20 @@ def _by_file(
     places = sorted(set(firsts))
     if len(places) < 2:
         raise TrainingError(
-            f"all {len(scenes)} files are one group (parts of one scene, overlapping, equal or nearly so): split by "
+            f"{_all(len(scenes))} (parts of one scene, overlapping, equal or nearly so): split by "
             "block, by an area or a column, or say which belong together with a pattern"
         )
     if len(places) < len(scenes):
         alone = sum(group == name for group, name in zip(groups, names, strict=True)) if options.group else 0
-        more = f"; {alone} names match no pattern and are alone" if alone else ""
-        notes.append(f"{len(scenes)} files in {len(places)} groups that are learned or kept together{more}")
+        more = (
+            f"; {counted(alone, 'name matches no pattern and is', 'names match no pattern and are')} alone"
+            if alone
+            else ""
+        )
+        notes.append(
+            f"{counted(len(scenes), 'file')} "
+            f"in {counted(len(places), 'group')} that are learned or kept together{more}"
+        )
     totals = np.zeros((len(places), counts[0].shape[1]), np.int64)
     for first, of_blocks in zip(firsts, counts, strict=True):
         totals[places.index(first)] += of_blocks.sum(0)
@@ -255,6 +263,10 @@ def _by_file(
         first for first, chosen in zip(places, choose(totals, options.share, options.seed), strict=True) if chosen
     }
     return [Parts(first not in kept, first in kept) for first in firsts]
+
+
+def _all(count: int) -> str:
+    return "there is one file only" if count == 1 else f"all {counted(count, 'file')} are one group"
 
 
 def _by_column(scenes: Sequence[Scene], said: Sequence[str | None], notes: list[str]) -> list[Parts]:
@@ -266,11 +278,15 @@ def _by_column(scenes: Sequence[Scene], said: Sequence[str | None], notes: list[
     ]
     if strange:
         raise TrainingError(
-            f"{len(strange)} of {len(scenes)} images have no split of train, val or test in the list, such as "
+            f"{part_of(len(strange), len(scenes), 'image', 'has', 'have')} "
+            f"no split of train, val or test in the list, such as "
             f"{strange[0][0]} ({strange[0][1] or 'nothing'}); fill the column or split in another way"
         )
     if left_out := words.count("test"):
-        notes.append(f"{left_out} images of the split test are neither learned nor measured on")
+        notes.append(
+            f"{counted(left_out, 'image of the split test is', 'images of the split test are')} "
+            f"neither learned nor measured on"
+        )
     return [Parts(word in _LEARNED, word in _KEPT) for word in words]
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.amounts import counted
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.aoi import Aoi, read_aoi
@@ -59,7 +60,9 @@ class ClassRaster:
         try:
             bands = [name for name in self.file.info.colorinterp if name != "alpha"]
             if len(bands) != 1:
-                raise BandError(f"{self.file.label} has {len(bands)} bands: expected a class raster with one")
+                raise BandError(
+                    f"{self.file.label} has {counted(len(bands), 'band')}: expected a class raster with one"
+                )
             self.whole = self.file.info.grid
             self._band = band_table(self.file, [1])
             self.aoi: Aoi | None = None if aoi is None else read_aoi(aoi, self.whole)
@@ -259,7 +262,7 @@ def open_confidence(path: str | PathLike[str], raster: ClassRaster) -> RasterFil
     try:
         bands = [name for name in file.info.colorinterp if name != "alpha"]
         if len(bands) != 1:
-            raise BandError(f"{file.label} has {len(bands)} bands: expected one, the confidence")
+            raise BandError(f"{file.label} has {counted(len(bands), 'band')}: expected one, the confidence")
         if is_class_raster(file) or _same_file(file.path, raster.file.path):
             raise BandError(f"{file.label} holds classes: expected {_CONFIDENCES}")
         if not file.info.grid.same_as(raster.whole):
