@@ -7,6 +7,9 @@
 PYTHON ?= python3
 CPU ?=
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+# Processes that share the tests, one thread of PyTorch each. More than 4 would need more memory than most machines have.
+WORKERS ?= logical
+PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(WORKERS) --maxprocesses 4
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -38,10 +41,10 @@ demo: $(STAMP)
 	@echo "  demo/preview.png     picture"
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) --dist loadfile -m "not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) --dist worksteal -m slow
 
 test-all: test test-slow
 
