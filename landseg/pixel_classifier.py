@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from landseg.amounts import counted, part_of
 from landseg.errors import LandsegError
 from landseg.kept import Kept, measure
 from landseg.models.bundle import Model
@@ -61,8 +62,8 @@ def as_model(
     forest = grown.forest
     seconds = max(1, round(time.monotonic() - started))
     report(
-        f"{forest.trees} trees of up to {forest.leaves} leaves fitted on {len(pixels.target):,} of "
-        f"{pixels.labelled.sum():,} labelled pixels in {duration(seconds)}"
+        f"{counted(forest.trees, 'tree')} of up to {counted(forest.leaves, 'leaf', 'leaves')} fitted on "
+        f"{part_of(len(pixels.target), int(pixels.labelled.sum()), 'labelled pixel')} in {duration(seconds)}"
     )
     return grown, with_network(card, grown)
 

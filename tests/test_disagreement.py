@@ -87,7 +87,7 @@ def test_nodata_nearly_everywhere_and_an_area_of_interest(write_raster: Write, t
     made = one(predict(write_raster(pixels, valid=valid), out, model=MODEL, **BLENDED))
     true = truth(out, pixels, valid)[valid].mean()
     assert made.disagreement == pytest.approx(true, rel=1e-6) and made.disagreement_note is not None
-    assert f"of all {valid.sum()} pixels" in made.disagreement_note  # every square with data was compared
+    assert f"of all {valid.sum():,} pixels" in made.disagreement_note  # every square with data was compared
     box = "500050,5399700,500250,5399900"  # 400 x 400 pixels, 200 rows and 100 columns in
     part = one(predict(write_raster(pixels, "all.tif"), tmp_path / "a.tif", model=MODEL, **BLENDED, aoi=box))
     found = read(tmp_path / "a.tif") != expected(pixels)[200:600, 100:500]

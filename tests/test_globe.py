@@ -172,7 +172,7 @@ def test_labels_on_the_other_side_are_found(name: str, tmp_path: Path) -> None:
     rasterize(
         tmp_path / "truth.gpkg",
         tmp_path / "world.tif",
-        RasterizeOptions(resolution=(0.1, 0.1), bounds=world.bounds, class_field="value", quiet=True),
+        RasterizeOptions(resolution=(0.1, 0.1), crs_units=True, bounds=world.bounds, class_field="value", quiet=True),
     )
     options = EvaluateOptions(replace(naming, class_field=None), boundary=None, tolerance=None, samples=0)
     found = evaluate(str(pred), str(tmp_path / "world.tif"), options)
@@ -184,7 +184,7 @@ def test_a_class_raster_burnt_beyond_180_is_narrow(tmp_path: Path) -> None:
     pred = write(tmp_path / "map.tif", disc(GRIDS["degrees"]), GRIDS["degrees"])
     export(pred, tmp_path / "map.geojson", quiet=True)
     for crs, pixel, width in (("EPSG:4326", 2 / SIZE, SIZE), ("EPSG:3857", 10_000, 23), ("EPSG:32701", 10_000, 24)):
-        wanted = RasterizeOptions(resolution=(pixel, pixel), crs=crs, overwrite=True, quiet=True)
+        wanted = RasterizeOptions(resolution=(pixel, pixel), crs_units=True, crs=crs, overwrite=True, quiet=True)
         found = rasterize(tmp_path / "map.geojson", tmp_path / "back.tif", wanted)
         assert abs(found.width - width) <= 1 and found.polygons == 2, crs
         if crs == "EPSG:4326":

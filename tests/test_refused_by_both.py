@@ -65,7 +65,7 @@ def changed(change: Callable[[Path], Any]) -> Callable[[Path], Arguments]:
 REFUSED: dict[str, tuple[Callable[[Path], Arguments], str]] = {
     "no class field": (lambda f: polygons(f, kind="bright"), "say which column names the class of each polygon"),
     "no such column": (lambda f: [*polygons(f, kind="a"), "--class-field", "sort"], "has no column 'sort'"),
-    "no class": (without_class, "1 polygons have nothing in 'kind': give them a class"),
+    "no class": (without_class, "1 polygon has nothing in 'kind': give it a class"),
     "points": (points, "expected polygons, found Point (2) among 2 features"),
     "elsewhere": (elsewhere, "far.gpkg lies on any of the 3 images"),
     "not in the table": (
@@ -82,7 +82,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Arguments], str]] = {
     ),
     "no table": (lambda f: [f / IMAGES, f / LABELS], "has neither names nor a palette that say what its values mean"),
     "an image without labels": (
-        changed(lambda f: (f / "labels/b_labels.tif").unlink()), "1 of 3 images have no labels in"
+        changed(lambda f: (f / "labels/b_labels.tif").unlink()), "1 of 3 images has no labels in"
     ),
     "labels elsewhere": (
         changed(lambda f: write(f / "labels/b_labels.tif", labels(), at=place(7))),

@@ -23,7 +23,7 @@ SMALL: dict[str, Any] = {
     "arch": "fcn32s", "encoder": "timm:mobilenetv3_small_050", "encoder_weights": "none", "steps": 1, "crop": 32,
     "batch": 2, "set": {"fit.workers": 0, "fit.precision": "fp32", "fit.validate_every": 100},
 }  # fmt: skip
-OF_THE_RUN = {"keep_out", "metrics_from", "resume", "overwrite", "data", "quiet"}
+OF_THE_RUN = {"keep_out", "metrics_from", "pixel_classifier", "resume", "overwrite", "data", "quiet"}
 """Options of the command that `train` takes itself; the others are those of `RunOptions`."""
 OF_THE_PROGRAM = {"as_json", "log", "threads"}
 """Options about what a program prints, and about its process."""

@@ -148,7 +148,7 @@ HOSTILE = {
     "two lines": (with_raw("name", '"a\\nlandseg: all is well"'), "'name' should be one line"),
     "long name": (with_raw("name", json.dumps("a" * 5000)), "'name' should be one line of text of up to 1000"),
     "twice": (with_raw("name", '"a", "arch": "fcn32s"'), "key 'arch' occurs twice"),
-    "rates": (with_raw("options", json.dumps({"rates": list(range(1, 5000))})), "'rates' has 4999 entries"),
+    "rates": (with_raw("options", json.dumps({"rates": list(range(1, 5000))})), "'rates' has 4,999 entries"),
     "channels": (with_raw("options", '{"decoder_channels": 100000000}'), "'decoder_channels' should be 65536 at"),
     "negative": (with_raw("options", '{"kernel": -70000}'), "'kernel' should be 65536 at most, got -70000"),
     "nested option": (with_raw("options", '{"rates": [[6], [12]]}'), "should be a number, a word or a list"),
@@ -158,7 +158,7 @@ HOSTILE = {
     ),
     "classes": (
         with_raw("classes", json.dumps([{"value": value, "name": f"c{value}"} for value in range(3000)])),
-        "1 to 254 classes, not 3000",
+        "1 to 254 classes, not 3,000",
     ),
     "ignored": (
         with_raw("classes", '{"classes": [{"value": 1, "name": "a"}], "ignore": [9223372036854775807]}'),
@@ -367,7 +367,7 @@ def test_info_of_hostile_cards_through_the_command(tmp_path: Path) -> None:
 def test_memory_stays_small_while_a_hostile_header_is_read(tmp_path: Path) -> None:
     path = model_file(tmp_path / "a.safetensors", with_raw("options", json.dumps({"rates": [1] * 200_000})))
     tracemalloc.start()
-    with pytest.raises(ModelError, match="'rates' has 200000 entries"):
+    with pytest.raises(ModelError, match="'rates' has 200,000 entries"):
         read_card(path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -397,7 +397,7 @@ def check_refused(read: Callable[[Path], object], path: Path, text: str, kind: t
         ("t.json", json.dumps([{"value": 1, "name": "x" * 5000}]), "up to 1000 characters"),
         ("t.json", json.dumps([{"value": [1] * 10_000, "name": "a"}]), "expected a whole number"),
         ("t.json", json.dumps({"classes": [{"value": 1, "name": "a"}], "ignore": [10**17]}), "ignored class values"),
-        ("t.json", json.dumps([{"value": n, "name": str(n)} for n in range(100_000)]), "not 100000 classes"),
+        ("t.json", json.dumps([{"value": n, "name": str(n)} for n in range(100_000)]), "not 100,000 classes"),
         ("t.json", '[{"value": 1, "name": "a", "color": "#12"}]', "expected three numbers"),
     ],
 )
