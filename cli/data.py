@@ -170,7 +170,7 @@ def _lines(found: "Inspection") -> Iterator[str]:
         learned, kept = len(found.split.learned), len(found.split.kept)
         yield ""
         many = "" if learned == 1 else "s"
-        share = f"{found.split.share:.1%} of the labelled pixels"
+        share = f"{100 * found.split.share:.1f} % of the labelled pixels"
         yield f"  split: {learned} scene{many} learned, {kept} kept with {share}"
         if found.split.polygons is not None:
             yield "  polygons: {} learned, {} kept".format(*found.split.polygons)

@@ -23,7 +23,12 @@ Overwrite = Annotated[
 ]
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.", rich_help_panel=panels.GENERAL),
+    typer.Option(
+        "--quiet",
+        "-q",
+        help="No progress and notes on standard error; warnings and results stay.",
+        rich_help_panel=panels.GENERAL,
+    ),
 ]
 Log = Annotated[
     Path | None,

@@ -187,5 +187,5 @@ def _table(parts: tuple[ZoneAreas, ...], *, zones: bool) -> Iterator[str]:
             if zones and not row.pixels:
                 continue
             size = "-" if row.hectares is None else hectares_text(row.hectares)
-            share = "-" if math.isnan(row.share) else f"{row.share:.1%}"
+            share = "-" if math.isnan(row.share) else f"{100 * row.share:.1f} %"
             yield f"{zone}{row.name:<{names}} {row.value:>6} {row.pixels:>14,} {size:>15} {share:>7}"

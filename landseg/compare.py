@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from landseg.comparison import Pair
+from landseg.comparison import Pair, open_by_name
 from landseg.errors import ClassError, RasterError
 from landseg.evaluate import Files, check_not_read, check_text_files, count, open_pairs, text_part
 from landseg.evaluation import Compared, Difference
 from landseg.geo.address import file_name, file_names, label
-from landseg.geo.aligned import open_labels
 from landseg.geo.raster import RasterFile
-from landseg.geo.truth import ClassRaster
 from landseg.geo.vectorname import is_vector
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, Statistic, differences
@@ -112,8 +110,8 @@ def _opened(
     for path in predictions[1:]:
         pairs = []
         for pair, file in zip(first, _counterparts(path, predictions[0], first), strict=True):
-            labels = open_labels(file, pair.grid, table=pair.prediction.classes, truth=False)
-            pairs.append(replace(pair, prediction=ClassRaster(labels, pair.prediction.classes), probs=None, tags={}))
+            theirs = open_by_name([file], pair.grid, pair.prediction.classes, options.naming, truth=False)
+            pairs.append(replace(pair, prediction=theirs, probs=None, tags={}))
             stack.callback(pairs[-1].prediction.close)
         everyone.append(pairs)
     return everyone

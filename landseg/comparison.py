@@ -20,6 +20,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.labelcolors import colors_of
 from landseg.geo.leftout import LeftOut, parts_of
 from landseg.geo.legend import read_class_table, read_legend
+from landseg.geo.numbering import table_for
 from landseg.geo.probs import ProbsFile
 from landseg.geo.raster import RasterFile
 from landseg.geo.truth import ClassRaster, Polygons, Truth
@@ -297,8 +298,50 @@ def open_truth(
     ):
         if given is not None:
             raise ClassError(f"{what} of a vector file; {label(target[0])} is a raster: leave it out")
-    colors = colors_of(named or classes) if naming.label_colors else None
-    return ClassRaster(open_labels(list(target), grid, table=named or classes, colors=colors), classes)
+    if naming.label_colors:
+        colors = colors_of(named or classes)
+        return ClassRaster(open_labels(list(target), grid, table=named or classes, colors=colors), classes)
+    return open_by_name(list(target), grid, classes, naming, named=named)
+
+
+def open_by_name(
+    paths: Sequence[str],
+    grid: Grid,
+    classes: ClassMap,
+    naming: Naming,
+    *,
+    named: ClassMap | None = None,
+    truth: bool = True,
+) -> ClassRaster:
+    """Open class rasters on a grid, their classes matched by the names that they carry, else by value.
+
+    Args:
+        paths: read as one.
+        grid: of the prediction.
+        classes: that count.
+        naming: with a class table of the user's, values are what that says.
+        named: the classes with those that are ignored; None: the same.
+        truth: whether they are label rasters, which may have bands and nodata of other kinds.
+
+    Raises:
+        LandsegError: as `open_labels`, or rasters that number their classes differently.
+    """
+    every = named or classes
+    if naming.classes is not None:
+        return ClassRaster(open_labels(paths, grid, table=every, truth=truth), classes)
+    own = table_for(paths, every)
+    labels = open_labels(paths, grid, table=own, truth=truth)
+    if own.values == every.values:
+        return ClassRaster(labels, classes)
+    if naming.ignore:
+        labels.source.close()
+        raise ClassError(
+            f"--ignore names values, but {label(paths[0])} gives other values to the classes than the prediction: "
+            "leave it out, or name the class table of both with --classes"
+        )
+    made = ClassRaster(labels, own)
+    made.note += "; its classes are matched by name, since their values are others"
+    return made
 
 
 def _open_probs(path: str, grid: Grid, classes: ClassMap) -> ProbsFile:

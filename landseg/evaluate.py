@@ -97,7 +97,7 @@ def evaluate(
                 errors = stack.enter_context(maps)
             counted = count(pairs, options, names=names, quiet=quiet, seen=None if errors is None else errors.add)
             found = summary(pairs, counted, options, names=names)
-            found = replace(found, notes=(*found.notes, *remarks))
+            found = replace(found, notes=(*found.notes, *remarks, *_unused(pairs, target)))
             parts = [] if errors is None else errors.built()
             parts += [text_part(stack, *text) for text in _texts(pairs, found, images, products)]
             if parts:
@@ -271,6 +271,17 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
             pair.close()
         raise
     return pairs
+
+
+def _unused(pairs: Sequence[Pair], target: str | Sequence[str]) -> list[str]:
+    """Return a sentence about label rasters that no prediction was held against; none where all were."""
+    every, read = files_in(target), {path for pair in pairs for path in pair.truth.paths}
+    unused = [label(path) for path in every if path not in read]
+    if len(every) == 1 or not unused:
+        return []
+    names = ", ".join(unused[:4]) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
+    belongs, counts = ("belongs", "counts") if len(unused) == 1 else ("belong", "count")
+    return [f"{counted(len(unused), 'label raster')} {belongs} to no prediction and {counts} for nothing: {names}"]
 
 
 def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:

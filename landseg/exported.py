@@ -212,7 +212,7 @@ class ExportSummary:
         lines = [str(path) for path in self.files]
         for total in self.classes:
             unit = "m²" if total.area_m2 is not None else "px"
-            share = f"{total.area / every:6.1%}" if every else ""
+            share = f"{100 * total.area / every:5.1f} %" if every else ""
             size = "" if total.hectares is None else f"  {hectares_text(total.hectares):>12} ha"
             line = f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}{size}"
             lines.append(line.rstrip())

@@ -221,7 +221,10 @@ def _factor(source: Source, card: Card, have: float | None, resolution_m: float 
     want = card.resolution_m if resolution_m is None else resolution_m
     if want is None:
         if have is None and not told(source.paths[0]):
-            _log.warning("%s has no usable coordinate system: its resolution is unknown", source.name)
+            _log.warning(
+                "%s has no usable coordinate system: its resolution is unknown; say it by --source-resolution METRES",
+                source.name,
+            )
         return 1.0
     if have is None:
         if resolution_m is None:

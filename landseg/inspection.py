@@ -361,7 +361,7 @@ def _draw(
         detail = f"{one.grid.width} x {one.grid.height}, {one.grid.resolution_text}" + (f", {sides}" if sides else "")
         cells.append(Cell(one.name, detail, colors, labels))
     title = part_of(len(cells), len(files), "scene") if len(cells) < len(files) else counted(len(files), "scene")
-    told = [f"{one.share:.1%}" for one in classes]
+    told = [f"{100 * one.share:.1f} %" for one in classes]
     draw_sheet(path, cells, title=title, classes=None if meaning is None else meaning.classes, told=told, edge=edge)
 
 

@@ -99,9 +99,9 @@ def worse_than_commonest(metrics: Metrics) -> str | None:
     if not accuracy <= commonest:
         return None
     return (
-        f"the model has not learned what one needs: on what was kept out {accuracy:.1%} of the pixels are right, and "
-        f"{commonest:.1%} would be if all were of the commonest class; label more or train longer, and look at the "
-        "labels (landseg data --sheet)"
+        f"the model is of no use yet: on what was kept out {100 * accuracy:.1f} % of the pixels are right, and "
+        f"{100 * commonest:.1f} % would be if all were of the commonest class; label more or train longer, and look "
+        "at the labels (landseg data --sheet)"
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from landseg.amounts import counted
 from landseg.geo.classareas import ClassArea, areas_text
 from landseg.geo.grid import Rect
 from landseg.tiling.costs import MIB
@@ -139,10 +140,12 @@ class Prediction:
         if self.dry_run:
             plan.append(f"memory        up to {self.memory_mib:.0f} MiB")
             plan.append(f"disk          up to {_size(self.disk_mib)}")
-            plan.append(f"time          about {duration(self.seconds)} ({speed})")
+            plan.append(f"time          about {duration(self.seconds)} ({speed}), and some seconds to start")
             return [f"{self.output}: nothing written, this is the plan", *plan]
         if self.areas:
             plan.append(f"areas         {areas_text(self.areas)}")
+            if (empty := self.pixels - sum(row.pixels for row in self.areas)) > 0:
+                plan.append(f"no data       {empty:,} px ({100 * empty / self.pixels:.1f} %)")
         done = f"{self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"
         return [*(str(path) for path in self.files), *plan, f"time          {done}"]
 
@@ -181,8 +184,24 @@ class Predictions:
         return {"predictions": [one.to_json() for one in self.predictions], "failures": dict(self.failures)}
 
     def lines(self) -> list[str]:
-        """All runs in words."""
-        return [line for one in self.predictions for line in one.lines()]
+        """All runs in words: what each has of its own, then once what they share, and how many there were."""
+        runs = [one.lines() for one in self.predictions]
+        shared = [line for line in runs[0] if all(line in lines for lines in runs)] if len(runs) > 1 else []
+        own = [line for lines in runs for line in lines if line not in shared]
+        return [*own, *shared, self._count()]
+
+    def _count(self) -> str:
+        """How many maps there were, what they took, and how many failed."""
+        runs = [one for one in self.predictions if not one.skipped]
+        took = f"{sum(one.pixels for one in runs) / 1e6:.2f} Mpx in {duration(sum(one.seconds for one in runs))}"
+        if any(one.dry_run for one in runs):
+            disk = f"up to {_size(sum(one.disk_mib for one in runs))} of disk"
+            said = f"{counted(len(self.predictions), 'map')} planned, {disk}, {took.replace(' in ', ' in about ')}"
+        else:
+            said = f"{counted(len(self.predictions), 'map')} done, {took}"
+        skipped = len(self.predictions) - len(runs)
+        said += f", {skipped:,} of them finished before" if skipped else ""
+        return f"{said}; {len(self.failures):,} failed" if self.failures else said
 
 
 def _size(mib: float) -> str:

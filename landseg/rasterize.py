@@ -17,6 +17,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from landseg import __version__
+from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
 from landseg.geo.address import file_name
@@ -126,7 +127,7 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
     Raises:
         VectorError: a file that cannot be read, holds lines or points without `buffer_m`, or has no such column.
         ClassError: polygons without a class, or a class table that makes no sense.
-        GridError: a grid that is not told, or on which no polygon lies.
+        GridError: a grid that is not told, on which no polygon lies, or none covers the centre of a pixel.
         OutputError: the output exists, equals an input, or cannot be written.
     """
     wanted, start = options or RasterizeOptions(), time.perf_counter()
@@ -156,6 +157,12 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
     )
     with outputs:
         counts = _burn(placed, grid, values, outputs, table=table, quiet=wanted.quiet)
+        if counts[IGNORE_INDEX] == grid.rect.area:
+            many = counted(len(placed), "polygon covers", "polygons cover")
+            raise GridError(
+                f"{many} no pixel's centre on the grid ({grid.describe()}), so nothing would be burnt: use smaller "
+                "pixels, or --all-touched"
+            )
         outputs.finish()
     return RasterizeSummary(
         Path(output),

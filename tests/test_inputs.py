@@ -40,7 +40,8 @@ def test_an_unknown_resolution_is_spoken_of_once_and_not_where_it_was_said(
     assert not heard
     for _ in range(2):
         match(path, card).close()
-    assert heard == [f"{path.name} has no usable coordinate system: its resolution is unknown"]
+    unknown = "its resolution is unknown; say it by --source-resolution METRES"
+    assert heard == [f"{path.name} has no usable coordinate system: {unknown}"]
 
 
 @pytest.mark.parametrize("metres", [math.inf, math.nan, 0.0, -2.0])

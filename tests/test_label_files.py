@@ -454,7 +454,7 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
         "1 of 4 images has no polygon: t2.tif; all there is land",
         f"1 of 4 polygons of {path} lies on no image",
         f"2 of 4 polygons of {path} cover no pixel's centre, so nothing is burnt for them: use --all-touched, or "
-        "finer imagery",
+        "smaller pixels",
     ]
     data = PlainData(tuple(four), (str(path),), class_field="kind", background="land")
     recipe = Settings().recipe(data, None, name="m")
@@ -468,7 +468,11 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
     assert pixels == {"ditch": 0, "house": 900, "land": 4 * SIZE**2 - 900, "shed": 0}
     unfilled = inspect(four, str(path), InspectOptions(class_field="kind"))
     assert "t2: no polygon lies on it" in [one.text for one in unfilled.findings]
-    burnt = rasterize(path, tmp_path / "o.tif", RasterizeOptions(like=four[1], class_field="kind", quiet=True))
+    with pytest.raises(GridError, match=r"1 polygon covers no pixel's centre on the grid .* smaller pixels"):
+        rasterize(path, tmp_path / "o.tif", RasterizeOptions(like=four[1], class_field="kind", quiet=True))
+    assert not (tmp_path / "o.tif").exists()
+    two = write(tmp_path / "two.gpkg", [patch(SIZE + 5, 30, SIZE + 9, 40), shed], kind=["house", "shed"])
+    burnt = rasterize(two, tmp_path / "o.tif", RasterizeOptions(like=four[1], class_field="kind", quiet=True))
     assert any("covers no pixel's centre" in note for note in burnt.notes) and burnt.classes["shed"]["pixels"] == 0
     assert burnt.lines()[-1].startswith("note") and burnt.to_json()["notes"] == list(burnt.notes)
 

@@ -465,14 +465,15 @@ def test_a_model_that_is_no_better_than_the_commonest_class_is_warned_of(
     figures = Metrics("x", {"pixel_accuracy": accuracy, "commonest_class_accuracy": commonest})
     sentence = worse_than_commonest(figures)
     assert (sentence is not None) == warned
-    assert sentence is None or f"{accuracy:.1%} of the pixels are right, and {commonest:.1%} would be" in sentence
+    told = f"{100 * accuracy:.1f} % of the pixels are right, and {100 * commonest:.1f} % would"
+    assert sentence is None or told in sentence
 
 
 def test_a_run_that_learned_nothing_warns(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
     monkeypatch.setattr(import_module("landseg.train"), "measure", lambda *args, **more: Metrics("x", WORSE))
     train(data / "recipe.toml", data / "m.safetensors", data=data, keep_out=["b"], report=lines.append)
-    assert [line for line in lines if line.startswith("warning: the model has not learned what one needs")]
+    assert [line for line in lines if line.startswith("warning: the model is of no use yet")]
 
 
 WORSE = {"mean_iou": 0.02, "pixel_accuracy": 0.043, "commonest_class_accuracy": 0.678}

@@ -93,7 +93,7 @@ class Coverage:
             said.append(
                 f"{part_of(thin, count, 'polygon')} "
                 f"of {path} {'covers' if thin == 1 else 'cover'} no pixel's centre, "
-                f"so nothing is burnt for {'it' if thin == 1 else 'them'}: use --all-touched, or finer imagery"
+                f"so nothing is burnt for {'it' if thin == 1 else 'them'}: use --all-touched, or smaller pixels"
             )
         return said
 

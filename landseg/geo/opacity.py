@@ -54,5 +54,5 @@ def remark(number: int, count: int) -> str:
     every = ",".join(str(band) for band in range(1, count + 1))
     return (
         f"band {number} is called alpha but holds many values, as near infrared does and opacity does not: it is "
-        f"taken for neither a mask nor a band; where it is one to read, name it (--bands {every})"
+        f"taken for neither a mask nor a band; a model that was trained on it reads it by --bands {every}"
     )

@@ -33,6 +33,8 @@ def refuse_scattered(source: Source, region: Rect, output: Path) -> None:
     many = len(source.paths) > 1
     what = f"the {counted(len(source.paths), 'raster')} cover" if many else f"the members of {source.name} cover"
     folder = output.with_suffix("")
+    if folder.exists():  # it may be that of the inputs, and their maps would have their names
+        folder = folder.with_name(f"{folder.name}_maps")
     apart = f"give each a map of its own with -o {folder}/" if many else f"name them in its place, with -o {folder}/"
     raise GridError(
         f"{what} {_mpx(held)} of a mosaic of {region.width:,} x {region.height:,} pixels ({_mpx(region.area)}), "

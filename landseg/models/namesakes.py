@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 
 from landseg.errors import ModelError
 
@@ -89,7 +90,7 @@ def namesakes(
         if mine and others:
             notes.append(
                 f"{', '.join(mine)} could each be the model's {' or '.join(others)}, so none is taken: say which is "
-                f"which, --map-classes {others[0]}={mine[0]}"
+                f"which, --map-classes {quote(f'{others[0]}={mine[0]}')}"
             )
     return [found[name] for name in wanted if name in found], notes
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from shlex import quote
 from typing import Any, NoReturn, Protocol
 
 import torch
@@ -85,7 +86,7 @@ class Transfer:
             parts += [f"of the model's left behind: {', '.join(left)}"] if left else []
             lines.append("; ".join(parts))
         if self.new_classes and self.left_classes:
-            example = f"{self.left_classes[0]}={self.new_classes[0]}"
+            example = quote(f"{self.left_classes[0]}={self.new_classes[0]}")
             lines.insert(2, f"if one of those is a class by another name, say so: --map-classes {example}")
         return lines + list(self.notes)
 

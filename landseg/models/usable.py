@@ -44,9 +44,11 @@ def outside_warning(card: Card, *, pixel_m: float | None, run_m: float | None) -
         size, seen = run_m, f"the network runs at {run_m:.3g} m a pixel"
     else:
         return None
+    finest = card.usable_resolution_m[0]
+    averaged = f"--resolution {finest:.3g} averages them to a size that it is for" if size < finest else None
     return (
         f"{seen}, but {wanted}: its map may be wrong throughout, however high the confidence; "
-        f"{better_text(card, size) or 'train a model on such imagery (landseg train)'}"
+        f"{better_text(card, size) or averaged or 'train a model on such imagery (landseg train)'}"
     )
 
 
