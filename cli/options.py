@@ -42,6 +42,7 @@ Threads = Annotated[
         "--threads",
         metavar="N",
         min=1,
+        max=1024,
         help="Threads that compute. [OMP_NUM_THREADS, or one a core]",
         rich_help_panel=panels.COMPUTING,
     ),

@@ -57,7 +57,7 @@ def compare(
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
     ours, truth = file_names(predictions), file_names(target)
-    wanted = replace((options or EvaluateOptions()).with_options(more), probs=None)
+    wanted = replace((options or EvaluateOptions(boundary=None, tolerance=None)).with_options(more), probs=None)
     table, page = (None if path is None else Path(file_name(path)) for path in (csv, report))
     check_text_files(table, page, overwrite=overwrite)
     if len(ours) < 2:

@@ -14,6 +14,7 @@ from typing import Any
 from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError
 from landseg.tiling.named import check_device, check_precision, check_tta
 
+MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
 File = str | PathLike[str] | None
 _FILES = ("probs", "confidence", "logits", "polygons", "preview")
 
@@ -118,6 +119,8 @@ class Options:
     def _check_numbers(self) -> None:
         for name in ("batch", "workers", "threads", "memory"):
             value = getattr(self, name)
+            if name == "threads" and isinstance(value, int) and value > MOST_THREADS:
+                raise PlanError(f"threads {value:,}: expected {MOST_THREADS:,} at most; one a core is enough")
             if not (isinstance(value, int) and value >= 1) and not (name in ("batch", "threads") and value is None):
                 raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")
         metres: Any = self.resolution

@@ -58,6 +58,10 @@ def predict(
     every, output = file_names(sources), file_name(output)
     if not every:
         raise OutputError("no raster given: name at least one")
+    if not output:
+        raise OutputError("the output has no name: expected OUT.tif, or a folder, DIR/")
+    if not callable(finished):
+        raise OutputError(f"finished {finished!r}: expected a function of a result, its number and their number")
     if wanted.stack and is_folder(output):
         raise OutputError(f"{output} is a folder, but --stack makes one raster of all sources: name OUT.tif")
     named = named_model(model)

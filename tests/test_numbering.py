@@ -12,6 +12,7 @@ from test_cli_predict import run
 
 import landseg
 from landseg.classes import ClassMap, LandClass
+from landseg.cli.console import plain
 from landseg.errors import ClassError
 from landseg.geo.legend import class_tag
 from landseg.geo.numbering import numbered_as
@@ -113,3 +114,9 @@ def test_truth_without_a_prediction_is_told(files: dict[str, str]) -> None:
     Path("labels/b.tif").unlink()
     Path("labels/c.tif").unlink()
     assert not [note for note in landseg.evaluate("maps", "labels", boundary=None).notes if "belong" in note]
+
+
+def test_the_command_and_the_function_compare_alike(files: dict[str, str]) -> None:
+    code, out, _ = run("compare", files["map"], files["turned"], files["truth"], "--json")
+    assert code == 0
+    assert json.loads(out) == plain(landseg.compare([files["map"], files["turned"]], files["truth"]).to_json())

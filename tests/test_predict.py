@@ -438,3 +438,15 @@ def test_memory_kept_by_an_earlier_run_does_not_shrink_the_next_ones_plan(
     monkeypatch.setattr("landseg.engine.resident_bytes", lambda: 5 << 30)  # as after a large window
     again = predict(source, tmp_path / "a.tif", model=MODEL, dry_run=True, device="cpu")
     assert (again.window, again.memory_mib) == (first.window, first.memory_mib)
+
+
+def test_what_no_run_can_begin_with_is_refused(write_raster: Write, tmp_path: Path) -> None:
+    source = write_raster(noise(20, 20))
+    for output, more, said in (
+        ("", {}, "the output has no name"),
+        (tmp_path / "o.tif", {"finished": 3}, "finished 3: expected a function"),
+        (tmp_path / "o.tif", {"threads": 30_000}, "threads 30,000: expected 1,024 at most"),
+    ):
+        with pytest.raises(LandsegError, match=said):
+            predict(source, output, model=MODEL, **more)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [source.name]

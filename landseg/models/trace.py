@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 
 from torch import fx, nn
 
@@ -10,6 +11,7 @@ from landseg.errors import ModelError
 from landseg.models.align import Placed
 from landseg.models.upsample import AlignedUpsample
 
+_TRACING = threading.Lock()  # torch.fx changes nn.Module for the whole process while it traces
 _KINDS = "class|function|built-in function|built-in method|bound method|method|module"
 
 
@@ -34,7 +36,8 @@ def trace(network: nn.Module) -> fx.GraphModule:
     if tracer.is_leaf_module(network, ""):  # a single layer has no graph of its own
         network = nn.Sequential(network)
     try:
-        graph = tracer.trace(network)
+        with _TRACING:
+            graph = tracer.trace(network)
     except (fx.proxy.TraceError, TypeError, RuntimeError) as error:
         raise ModelError(
             f"{type(network).__name__} cannot be traced into one graph ({_in_words(error)}); "
