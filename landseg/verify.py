@@ -16,7 +16,7 @@ from landseg.geo.address import file_names
 from landseg.geo.grid import Rect
 from landseg.inputs import Matched, match, tell
 from landseg.models.named import named_model
-from landseg.options import Options
+from landseg.options import Options, refuse_unknown
 from landseg.tiling.encode import top
 from landseg.tiling.place import Placement
 
@@ -31,6 +31,11 @@ SAME = 1e-4
 _STEPS = {"bf16": 2.0**-7, "fp16": 2.0**-10}  # a step of the number format at the largest logit: a tie there
 _STRIP = 128  # rows at a time where rows are streamed
 _CORE = 512  # what a chosen window keeps between its halos
+OPTIONS = (
+    "bands", "stack", "stored_values", "resolution", "source_resolution", "engine", "window", "halo", "batch", "tta",
+    "device", "precision", "workers", "threads", "memory", "quiet",
+)  # fmt: skip
+"""Options of `predict` that `verify` takes as well: what is written, and where, means nothing to it."""
 
 
 @dataclass(frozen=True)
@@ -117,12 +122,12 @@ def verify(
         sources: a raster, or several as one mosaic or stack.
         model: a file, a shipped name or a loaded model; None is the shipped one.
         size: (height, width) of the crop in pixels of the network's grid; None takes one and a half windows.
-        **options: of `Options`: bands, window, halo, batch, device, precision, resolution, stored_values, workers,
-            threads, memory, stack, tta.
+        **options: those of `predict` that `OPTIONS` names.
 
     Raises:
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
     """
+    refuse_unknown(options, OPTIONS, of="verify")
     wanted = Options.of(**{"precision": "fp32", **options})
     named = named_model(model)
     with match(

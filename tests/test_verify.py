@@ -1,5 +1,6 @@
 """verify: says exact where it is, and notices where it is not."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 from test_predict import MODEL, noise, small_model
 
-from landseg.errors import PlanError, RasterError
+from landseg.errors import LandsegError, PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.verify import Verification, _verdict, verify
 
@@ -70,3 +71,11 @@ def test_what_cannot_be_compared_is_refused(write_raster: Write) -> None:
         verify(write_raster(noise(400, 400)), model=MODEL, size=400, memory=10, device="cpu")
     with pytest.raises(RasterError, match="no data"):
         verify(write_raster(noise(50, 50) * 0, nodata=0), model=MODEL, device="cpu")
+
+
+def test_options_of_predict_that_mean_nothing_here_are_refused(write_raster: Callable[..., Path]) -> None:
+    source = write_raster(np.zeros((3, 40, 40), np.uint8))
+    refused = (({"probs": "p.tif"}, "verify has no option 'probs'"), ({"widow": 64}, "did you mean window?"))
+    for options, said in refused:
+        with pytest.raises(LandsegError, match=re.escape(said)):
+            verify(source, model=MODEL, **options)
