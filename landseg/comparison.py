@@ -288,8 +288,6 @@ def open_truth(
     if naming.label_colors and any(is_vector(path) for path in target):
         raise ClassError(f"--label-colors is for label rasters; {label(target[0])} is a vector file: leave it out")
     if len(target) == 1 and is_vector(target[0]):
-        if naming.class_field is None:
-            raise ClassError(f"{label(target[0])} is a vector file: say which column names the class, --class-field")
         path, field, buffer_m = Path(target[0]), naming.class_field, naming.buffer_m
         return Polygons(path, field, classes, grid, background=naming.background, buffer_m=buffer_m)
     for what, given in (

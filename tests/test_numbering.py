@@ -5,9 +5,11 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pytest
 import rasterio
+import shapely
 from test_cli_predict import run
 
 import landseg
@@ -120,3 +122,16 @@ def test_the_command_and_the_function_compare_alike(files: dict[str, str]) -> No
     code, out, _ = run("compare", files["map"], files["turned"], files["truth"], "--json")
     assert code == 0
     assert json.loads(out) == plain(landseg.compare([files["map"], files["turned"]], files["truth"]).to_json())
+
+
+def test_polygons_of_one_class_beside_the_background(write_raster: Write, tmp_path: Path) -> None:
+    two = ClassMap((LandClass(1, "roof", (200, 0, 0)), LandClass(2, "ground", (0, 200, 0))))
+    indices = np.ones((40, 50), np.uint8)
+    indices[10:20, 5:30] = 0
+    path = written(write_raster, two, indices, "map.tif")
+    roof = shapely.box(500_000 + 2.5, 5_400_000 - 10, 500_000 + 15, 5_400_000 - 5)
+    geopandas.GeoDataFrame(geometry=[roof], crs="EPSG:32633").to_file(tmp_path / "roofs.gpkg")
+    found = landseg.evaluate(path, tmp_path / "roofs.gpkg", background="ground", boundary=None)
+    assert found.pixel_accuracy == 1 and found.confusion.sum() == 2000 and found.confusion[0].sum() == 250
+    code, _, err = run("evaluate", path, str(tmp_path / "roofs.gpkg"))
+    assert code == 1 and "say which column names the class, --class-field" in err

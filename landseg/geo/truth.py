@@ -104,7 +104,8 @@ class Polygons(Truth):
 
     Args:
         path: of the vector file, or of one of its layers, ``FILE:LAYER``.
-        field: the column with a class name, or a class value, for every polygon.
+        field: the column with a class name, or a class value, for every polygon; None: all are of the only class
+            beside the background.
         classes: by index.
         grid: of the prediction.
         background: the class of all that lies outside, by name; None: nobody knows.
@@ -119,7 +120,7 @@ class Polygons(Truth):
     def __init__(
         self,
         path: Path,
-        field: str,
+        field: str | None,
         classes: ClassMap,
         grid: Grid,
         *,
@@ -131,9 +132,13 @@ class Polygons(Truth):
         self._pixels, self._placed = pixel_grid(grid), polygons.in_pixels(grid)
         if not len(self._placed):
             raise GridError(f"no polygon of {path} lies on the prediction; check that they belong together")
-        self._values = class_indices(polygons.counts(), classes, f"{path}, column {field!r}")
         if background is not None and background not in classes.names:
             raise ClassError(f"--background {background!r} is no class; use one of {', '.join(classes.names)}")
+        self._values: dict[str, int] | None = None
+        if field is not None:
+            self._values = class_indices(polygons.counts(), classes, f"{path}, column {field!r}")
+        else:
+            self._inside = _only_class(path, classes, background)
         self._outside = IGNORE_INDEX if background is None else classes.names.index(background)
         outside = "nobody knows" if background is None else background
         coverage = Coverage(polygons, outside=background)
@@ -142,9 +147,25 @@ class Polygons(Truth):
         self.note = "; ".join((rule, *polygons.notes, *coverage.sentences(away=False)))
 
     def read_reasons(self, rect: Rect, core: Rect | None = None) -> tuple[NDArray[np.uint8], Masks]:
-        indices = self._placed.burn_names(self._pixels.crop(rect), self._values, self._outside)
+        if self._values is None:
+            inside = self._placed.burn(self._pixels.crop(rect))
+            indices = np.where(inside, np.uint8(self._inside), np.uint8(self._outside))
+        else:
+            indices = self._placed.burn_names(self._pixels.crop(rect), self._values, self._outside)
         outside = self._outside == IGNORE_INDEX
         return indices, {Reason.OUTSIDE_LABELS: indices == IGNORE_INDEX} if outside else {}
+
+
+def _only_class(path: Path, classes: ClassMap, background: str | None) -> int:
+    """Return the index of the one class beside the background.
+
+    Raises:
+        ClassError: there are several, which a column has to tell apart.
+    """
+    others = [index for index, name in enumerate(classes.names) if name != background]
+    if background is None or len(others) != 1:
+        raise ClassError(f"{path} is a vector file: say which column names the class, --class-field")
+    return others[0]
 
 
 def class_indices(counts: dict[str, int], classes: ClassMap, where: str) -> dict[str, int]:
