@@ -86,6 +86,33 @@ Bands = Annotated[
         rich_help_panel=panels.INPUT,
     ),
 ]
+Engine = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="auto|stream|windows",
+        help="Rows in one pass (stream) or overlapping windows (tiles).",
+        rich_help_panel=panels.COMPUTING,
+    ),
+]
+Window = Annotated[
+    str,
+    typer.Option(
+        "--window",
+        metavar="N|HxW",
+        help="Size in pixels of a window, overlap included.",
+        rich_help_panel=panels.COMPUTING,
+    ),
+]
+Halo = Annotated[
+    str,
+    typer.Option(
+        "--halo",
+        metavar="auto|exact|N",
+        help="Context in pixels on each side of a window; half the overlap.",
+        rich_help_panel=panels.COMPUTING,
+    ),
+]
 Tta = Annotated[
     str,
     typer.Option(

@@ -13,6 +13,8 @@ from .jsonlines import JsonLines
 from .options import (
     Bands,
     Device,
+    Engine,
+    Halo,
     Json,
     Log,
     Memory,
@@ -26,6 +28,7 @@ from .options import (
     StoredValues,
     Threads,
     Tta,
+    Window,
     numbers,
 )
 
@@ -130,33 +133,9 @@ def command(
         str | None,
         typer.Option("--preview", metavar="FILE.png", help="A picture of the map.", rich_help_panel=panels.OUTPUTS),
     ] = None,
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            metavar="auto|stream|windows",
-            help="Rows in one pass (stream) or overlapping windows (tiles).",
-            rich_help_panel=panels.COMPUTING,
-        ),
-    ] = "auto",
-    window: Annotated[
-        str,
-        typer.Option(
-            "--window",
-            metavar="N|HxW",
-            help="Size in pixels of a window, overlap included.",
-            rich_help_panel=panels.COMPUTING,
-        ),
-    ] = "auto",
-    halo: Annotated[
-        str,
-        typer.Option(
-            "--halo",
-            metavar="auto|exact|N",
-            help="Context in pixels on each side of a window; half the overlap.",
-            rich_help_panel=panels.COMPUTING,
-        ),
-    ] = "auto",
+    engine: Engine = "auto",
+    window: Window = "auto",
+    halo: Halo = "auto",
     batch: Annotated[
         int | None,
         typer.Option(

@@ -8,6 +8,8 @@ from . import console, panels
 from .options import (
     Bands,
     Device,
+    Engine,
+    Halo,
     Json,
     Log,
     Memory,
@@ -18,6 +20,7 @@ from .options import (
     StoredValues,
     Threads,
     Tta,
+    Window,
     numbers,
 )
 from .predict import expand
@@ -33,33 +36,9 @@ def command(
     bands: Bands = None,
     stack: Stack = False,
     stored_values: StoredValues = False,
-    engine: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            metavar="auto|stream|windows",
-            help="Rows in one pass (stream) or overlapping windows (tiles).",
-            rich_help_panel=panels.COMPUTING,
-        ),
-    ] = "auto",
-    window: Annotated[
-        str,
-        typer.Option(
-            "--window",
-            metavar="N|HxW",
-            help="Size in pixels of a window, overlap included.",
-            rich_help_panel=panels.COMPUTING,
-        ),
-    ] = "auto",
-    halo: Annotated[
-        str,
-        typer.Option(
-            "--halo",
-            metavar="auto|exact|N",
-            help="Context in pixels on each side of a window; half the overlap.",
-            rich_help_panel=panels.COMPUTING,
-        ),
-    ] = "auto",
+    engine: Engine = "auto",
+    window: Window = "auto",
+    halo: Halo = "auto",
     tta: Tta = "none",
     device: Device = "auto",
     precision: Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return a number with what it counts; the plural is made from the singular where none is given.
@@ -12,6 +14,16 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     '1 image holds'
     """
     return f"{number:,} {one if number == 1 else many or plural(one)}"
+
+
+def first_of(names: Sequence[str], most: int = 4, *, between: str = ", ") -> str:
+    """Return the first of some names, and how many more there are.
+
+    >>> first_of(["a", "b"]), first_of(["a", "b", "c"], 2)
+    ('a, b', 'a, b and 1 more')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return between.join(names[:most]) + more
 
 
 def part_of(number: int, whole: int, noun: str, one: str = "", many: str = "") -> str:

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.amounts import counted
+from landseg.amounts import counted, first_of
 from landseg.comparison import Pair, Seen, open_pair, tally
 from landseg.disk import claimed, disk_errors, sync_file
 from landseg.distance import row_spacings, square
@@ -279,9 +279,9 @@ def _unused(pairs: Sequence[Pair], target: str | Sequence[str]) -> list[str]:
     unused = [label(path) for path in every if path not in read]
     if len(every) == 1 or not unused:
         return []
-    names = ", ".join(unused[:4]) + (f" and {len(unused) - 4} more" if len(unused) > 4 else "")
     belongs, counts = ("belongs", "counts") if len(unused) == 1 else ("belong", "count")
-    return [f"{counted(len(unused), 'label raster')} {belongs} to no prediction and {counts} for nothing: {names}"]
+    many = f"{counted(len(unused), 'label raster')} {belongs} to no prediction and {counts} for nothing"
+    return [f"{many}: {first_of(unused)}"]
 
 
 def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from landseg.amounts import counted, part_of
+from landseg.amounts import counted, first_of, part_of
 from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import crs_text, metres_text
@@ -50,8 +50,7 @@ def some(names: Sequence[str]) -> str:
     >>> some(list("abcdefg"))
     'a, b, c, d, e and 2 more'
     """
-    more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
-    return ", ".join(names[:_TOLD]) + more
+    return first_of(names, _TOLD)
 
 
 def about_files(files: Sequence[Surveyed], *, stored_values: bool = False) -> list[Finding]:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Sequence
 from os import PathLike
 
+from landseg.amounts import first_of
 from landseg.classes import MAX_VALUE, ClassMap, LandClass
 from landseg.errors import ClassError
 from landseg.geo.address import label
@@ -56,9 +57,10 @@ def table_for(paths: Sequence[str | PathLike[str]], classes: ClassMap) -> ClassM
             legend = read_legend(file)
         finally:
             file.close()
+        table = classes if legend is None else numbered_as(classes, legend)
         if legend is not None:
-            _warn_of_other_names(label(file.path), classes, legend)
-        tables[label(file.path)] = classes if legend is None else numbered_as(classes, legend)
+            _warn_of_other_names(label(file.path), table, legend)
+        tables[label(file.path)] = table
     (first, found), *others = tables.items()
     for name, table in others:
         if table.values != found.values:
@@ -69,20 +71,17 @@ def table_for(paths: Sequence[str | PathLike[str]], classes: ClassMap) -> ClassM
     return found
 
 
-def _warn_of_other_names(name: str, classes: ClassMap, legend: ClassMap) -> None:
+def _warn_of_other_names(name: str, table: ClassMap, legend: ClassMap) -> None:
     known = {_plain(entry) for entry in legend.names}
     theirs = dict(zip(legend.values, legend.names, strict=True))
     unlike = [
         f"{entry.value} is {theirs[entry.value]} there and {entry.name} here"
-        for entry in numbered_as(classes, legend).classes
+        for entry in table.classes
         if entry.value in theirs and _plain(entry.name) not in known
     ]
     if unlike:
-        more = f" and {len(unlike) - 4} more" if len(unlike) > 4 else ""
-        _log.warning(
-            "%s has other names for classes: value %s%s; they are taken for the same classes", name,
-            "; ".join(unlike[:4]), more,
-        )  # fmt: skip
+        told = first_of(unlike, between="; ")
+        _log.warning("%s has other names for classes: value %s; they are taken for the same classes", name, told)
 
 
 def _plain(name: str) -> str:
