@@ -15,7 +15,7 @@ from typing import Any, TextIO
 import typer
 
 from landseg import __version__
-from landseg.untrusted import escaped, printable
+from landseg.text.untrusted import escaped, printable
 
 from .logfile import PROGRESS, LogFile, refuse_named
 

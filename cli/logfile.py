@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from landseg.disk import check_local
 from landseg.errors import OutputError
-from landseg.outputs import check_local
-from landseg.untrusted import printable
+from landseg.text.untrusted import printable
 
 PROGRESS = "landseg.progress"
 """The logger of lines that say how far a run is; they are there whatever is shown."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from landseg.amounts import counted
+from landseg.text.amounts import counted
 
 from . import console, options, panels
 

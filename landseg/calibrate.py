@@ -9,7 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.amounts import counted, part_of
 from landseg.comparison import Naming
 from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
@@ -21,6 +20,7 @@ from landseg.models import peek, shipped
 from landseg.models.card import Card
 from landseg.models.writing import check_target, copy_with_card
 from landseg.pairing import named
+from landseg.text.amounts import counted, part_of
 
 _LOST = 1e-5  # what a probability that was rounded to 0 is taken for once a temperature is chosen
 _HASH, _NAME, _TEMPERATURE = "LANDSEG_MODEL_HASH", "LANDSEG_MODEL", "LANDSEG_TEMPERATURE"

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
-from landseg.class_colors import colors_of
 from landseg.errors import ClassError
-from landseg.untrusted import brief, unsafe_text
+from landseg.text.amounts import counted
+from landseg.text.class_colors import colors_of
+from landseg.text.untrusted import brief, unsafe_text
 
 IGNORE_INDEX = 255
 """The class index that no loss and no metric counts."""
@@ -233,7 +233,7 @@ class ClassMap:
         """The class table in `obj`: what `to_json` wrote, or a bare list of {value, name[, color]}.
 
         A colour is [red, green, blue] or "#rrggbb"; a class without one is given what people expect of its name, or
-        a distinct one (`landseg.class_colors`).
+        a distinct one (`landseg.text.class_colors`).
 
         Raises:
             ClassError: anything else.

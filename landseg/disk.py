@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import OutputError
-from landseg.untrusted import read_json
+from landseg.text.untrusted import read_json
 
 try:
     import fcntl
@@ -216,3 +217,24 @@ def release(folder: Path, lock: Journal, out: Path) -> None:
     lock.path.unlink(missing_ok=True)
     if not os.listdir(folder):
         folder.rmdir()
+
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # a scheme has two letters at least, a drive has one
+_GDAL = re.compile(r"(/vsi[a-z0-9_]+)/")  # GDAL's own file systems: buckets, archives, memory
+
+
+def check_local(path: str | os.PathLike[str]) -> None:
+    """Refuse an output that is an address or lies in a file system of GDAL's.
+
+    Outputs are written beside their place and renamed into it when they are complete, which no server offers. Taken
+    for a name, "s3://bucket/map.tif" would make a folder called "s3:".
+
+    Raises:
+        OutputError: `path` is one.
+    """
+    text = os.fspath(path)
+    address, inside = _ADDRESS.match(text), _GDAL.match(text)
+    if address is None and (inside is None or Path(inside[1]).is_dir()):
+        return
+    shown = _ADDRESS.sub(r"\1://", text, count=1).split("?")[0]  # pathlib leaves one slash; a query may be secret
+    raise OutputError(f"{shown}: outputs go to local or shared folders: write to a file and copy it there")

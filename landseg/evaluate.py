@@ -9,9 +9,8 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.amounts import counted, first_of
 from landseg.comparison import Pair, Seen, open_pair, tally
-from landseg.disk import claimed, disk_errors, sync_file
+from landseg.disk import check_local, claimed, disk_errors, sync_file
 from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
@@ -24,12 +23,12 @@ from landseg.geo.pixelareas import PixelAreas, differ
 from landseg.geo.targets import check_targets
 from landseg.geo.vectorname import file_of
 from landseg.options import refuse_unknown
-from landseg.outputs import check_local
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.replacement import Part, publish
 from landseg.report.text import check_csv_path, csv_text
 from landseg.summary import OPTIONS, EvaluateOptions, common_metres, summary
 from landseg.tally import Labels, Measures, Tally
+from landseg.text.amounts import counted, first_of
 from landseg.tiling.progress import Progress
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]]

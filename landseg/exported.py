@@ -9,11 +9,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.amounts import counted
 from landseg.errors import VectorError
 from landseg.geo.classareas import hectares_text
 from landseg.geo.leftout import left_out_line
 from landseg.options import refuse_unknown
+from landseg.text.amounts import counted
 from landseg.tiling.progress import duration
 from landseg.vector.further import FurtherFile
 from landseg.vector.outlines import Shaping

@@ -14,7 +14,6 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from landseg.amounts import counted, part_of
 from landseg.classes import MAX_VALUE
 from landseg.disk import disk_errors
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
@@ -24,6 +23,7 @@ from landseg.geo.grid import Rect, map_crs
 from landseg.geo.raster import RasterFile
 from landseg.geo.ruler import Ruler
 from landseg.replacement import Part
+from landseg.text.amounts import counted, part_of
 from landseg.tiling.progress import Progress
 from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, read_confidence

@@ -7,7 +7,6 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from landseg.amounts import counted, first_of, part_of
 from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import crs_text, metres_text
@@ -16,6 +15,7 @@ from landseg.geo.rescaled import alike, comparable
 from landseg.geo.source import FileSource
 from landseg.geo.valuetags import tags_text
 from landseg.surveyed import Statistics, Surveyed
+from landseg.text.amounts import counted, first_of, part_of
 from landseg.training.lookalikes import lookalikes
 from landseg.training.overlap import identical, overlaps
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from landseg.amounts import counted, none_of, part_of
 from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.disk import check_local
 from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
 from landseg.findings import (
     ClassShare,
@@ -37,11 +37,11 @@ from landseg.geo.targets import check_targets
 from landseg.geo.valuetags import ValueTags
 from landseg.geo.vectorname import file_of, is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
-from landseg.outputs import check_local
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, fitted, picked
 from landseg.report.thumbnail import EMPTY
 from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
+from landseg.text.amounts import counted, none_of, part_of
 from landseg.training.files import Item, find_images, pair, scene_names
 from landseg.training.plain import PlainData
 from landseg.training.refused import refusal

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX
 from landseg.disk import disk_errors
 from landseg.geo.source import FileSource
@@ -18,6 +17,7 @@ from landseg.metrics.blocks import Blocks, intervals
 from landseg.models.bundle import Model
 from landseg.models.card import Metrics
 from landseg.predict import predict
+from landseg.text.amounts import counted
 from landseg.training.scene import Scene, parts
 
 BLOCK = 256  # of the bootstrap

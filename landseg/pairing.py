@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from landseg.amounts import counted
 from landseg.errors import RasterError
 from landseg.geo.address import as_on_disk, composed, label
 from landseg.geo.raster import opens
 from landseg.geo.vectorname import is_vector
 from landseg.replacement import refuse_unfinished_in
+from landseg.text.amounts import counted
 
 RASTERS = (".tif", ".tiff", ".png", ".vrt")
 IMAGERY = (*RASTERS, ".jp2", ".img", ".jpg", ".jpeg")

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from landseg.amounts import counted, part_of
 from landseg.errors import LandsegError
 from landseg.kept import Kept, measure
 from landseg.models.bundle import Model
 from landseg.models.card import Card, Field, Metrics
 from landseg.models.catalogue import NO_ENCODER, PIXEL_FOREST
 from landseg.models.forest import PixelForest
+from landseg.text.amounts import counted, part_of
 from landseg.tiling.progress import duration
 from landseg.tiling.receptive import receptive_field
 from landseg.training.augment import AugmentOptions

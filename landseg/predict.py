@@ -8,13 +8,12 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landseg.disk import disk_errors
+from landseg.disk import check_local, disk_errors
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.address import file_name, file_names, label
 from landseg.geo.targets import files_behind
 from landseg.models.named import NamedModel, named_model
 from landseg.options import Options, is_folder
-from landseg.outputs import check_local
 from landseg.pairing import named_twice
 from landseg.prediction import Failure, Finished, Prediction, Predictions
 from landseg.run import Lazy, Run

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from landseg.amounts import counted
 from landseg.geo.classareas import ClassArea, areas_text
 from landseg.geo.grid import Rect
+from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
 from landseg.tiling.named import VIEWS
 from landseg.tiling.progress import duration

@@ -17,7 +17,6 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from landseg import __version__
-from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
 from landseg.geo.address import file_name
@@ -35,6 +34,7 @@ from landseg.geo.sink import Outputs
 from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.truth import class_indices
 from landseg.geo.vectorname import file_of, stem_of
+from landseg.text.amounts import counted
 from landseg.tiling.progress import Progress, duration
 
 File = str | PathLike[str]

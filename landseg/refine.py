@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg import __version__
-from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.crf.energy import CrfOptions
 from landseg.crf.evidence import Evidence
@@ -35,6 +34,7 @@ from landseg.geo.source import Source, open_source
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.models.peek import read_card
 from landseg.refinement import Refinement, RefineOptions, crf_text
+from landseg.text.amounts import counted
 from landseg.tiling.progress import Progress
 from landseg.tiling.sampling import Disagreement, Sample, disagreement
 

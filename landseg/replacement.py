@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from landseg.disk import RECORD, Journal, claimed, disk_errors, sync_file, sync_folder, work_folder
 from landseg.errors import LandsegError, OutputError
-from landseg.untrusted import read_json
+from landseg.text.untrusted import read_json
 
 try:
     import fcntl

@@ -13,7 +13,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landseg.amounts import counted
 from landseg.engine import Engine
 from landseg.errors import PlanError
 from landseg.geo.aoi import Aoi
@@ -22,6 +21,7 @@ from landseg.geo.sink import Outputs
 from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction
+from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
 from landseg.tiling.onepass import Encode, Pass, one_pass
 from landseg.tiling.place import Cuts

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
-from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.disk import disk_errors
 from landseg.errors import OutputError
@@ -37,6 +36,7 @@ from landseg.models.named import NamedModel
 from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.replacement import settle
+from landseg.text.amounts import counted
 from landseg.tiling.encode import Encoder
 from landseg.tiling.progress import Progress
 from landseg.tiling.sampling import interval_text, read_interval

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg import amounts
 from landseg.comparison import Naming, Pair
 from landseg.distance import Distance, row_spacings
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
@@ -26,6 +25,7 @@ from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
 from landseg.options import area_text, refuse_unknown
 from landseg.pairing import scene_names
 from landseg.tally import Tally
+from landseg.text import amounts
 
 HEADLINES: dict[str, Callable[..., Any]] = {
     "pixel_accuracy": figures.pixel_accuracy,

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.errors import PlanError, RasterError
 from landseg.geo.address import file_names
 from landseg.geo.grid import Rect
 from landseg.inputs import Matched, match, tell
 from landseg.models.named import named_model
 from landseg.options import Options, refuse_unknown
+from landseg.text.amounts import counted
 from landseg.tiling.encode import top
 from landseg.tiling.place import Placement
 

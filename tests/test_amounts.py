@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from landseg.amounts import counted, none_of, part_of, plural
+from landseg.text.amounts import counted, none_of, part_of, plural
 
 ROOT = Path(__file__).resolve().parent.parent
 NOUNS = """band batch block class crop entry error feature file group image label layer line member name number object
@@ -39,7 +39,7 @@ def _is_number(value: ast.FormattedValue) -> bool:
 
 
 def test_no_sentence_counts_past_the_helper() -> None:
-    """`{len(names)} images` is "1 images" one day: landseg.amounts writes it."""
+    """`{len(names)} images` is "1 images" one day: landseg.text.amounts writes it."""
     files = [file for folder in ("landseg", "cli") for file in sorted((ROOT / folder).rglob("*.py"))]
     # The signature of a run is text too, compared letter by letter; it counts from dozens of files on.
     found = [f"{file.relative_to(ROOT)}:{line}" for file in files for line in uncounted(file.read_text())]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from landseg.class_colors import colors_of, expected_color
 from landseg.classes import ClassMap
+from landseg.text.class_colors import colors_of, expected_color
 
 # Linear RGB as people without the green (deuteranopia) or the red cones (protanopia) see it: Viénot, Brettel and
 # Mollon 1999, "Digital video colourmaps for checking the legibility of displays by dichromats".

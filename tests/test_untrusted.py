@@ -36,9 +36,9 @@ from landseg.models.build import build_network
 from landseg.models.bundle import at_most, load_model
 from landseg.models.peek import read_card
 from landseg.models.shipped import folder as shipped_folder
+from landseg.text.untrusted import brief, escaped, printable, read_json, read_toml, unsafe_text
 from landseg.training.network import read_options
 from landseg.training.recipe import read_recipe
-from landseg.untrusted import brief, escaped, printable, read_json, read_toml, unsafe_text
 
 DEEP = "[" * 100_000 + "]" * 100_000
 ESCAPE = "red \x1b[2J\x1b]0;mine\x07"

@@ -19,8 +19,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.errors import BandError, PlanError
+from landseg.text.amounts import counted
 
 Array = NDArray[np.float64]
 Sums = Callable[[Array], Array]

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labelcolors import Colors, label_source
 from landseg.geo.positions import mover, needed_for, offset_on, pixel_ratio
 from landseg.geo.source import Pixels, Source
+from landseg.text.amounts import counted
 
 SAME = 1.25  # where labels are finer than the grid by more than this, the commonest under a pixel is taken
 _MOST = 8  # positions an axis that are looked up under one pixel

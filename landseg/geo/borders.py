@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from landseg.untrusted import read_json
+from landseg.text.untrusted import read_json
 
 BORDERS = "LANDSEG_BORDERS"
 _RUN = 3  # evenly spaced numbers from which on a run is shorter

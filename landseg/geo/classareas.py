@@ -16,7 +16,7 @@ from landseg.classes import LandClass
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixelareas import PixelAreas
 from landseg.geo.ruler import Floats, Ruler
-from landseg.untrusted import read_json
+from landseg.text.untrusted import read_json
 
 AREAS = "LANDSEG_AREAS"
 _PIXELS = 1 << 20  # that are summed at a time: little memory, and sums of whole numbers up to 2^28 are exact

@@ -9,9 +9,9 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from landseg.amounts import counted, part_of
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labels import PolygonLabels
+from landseg.text.amounts import counted, part_of
 
 _WIDE = 0.75  # pixels: a polygon whose area is so much times its outline is wide enough to cover some centre
 _PIXELS = 1 << 22  # that are burnt at a time

@@ -12,11 +12,11 @@ from affine import Affine
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
-from landseg.amounts import counted
 from landseg.errors import GridError
 from landseg.geo.crs import Floats, as_pyproj, degree, transformer, unit_m
 from landseg.geo.crs import crs_text as crs_text
 from landseg.geo.horizontal import same_place
+from landseg.text.amounts import counted
 
 SAME_PIXEL = 0.05  # a twentieth of a pixel: below it two grids count as one (rounding in stored transforms)
 

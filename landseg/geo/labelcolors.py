@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.classes import COLOR, ClassMap, color_text
 from landseg.errors import BandError, ClassError
 from landseg.geo.bands import BandTable
 from landseg.geo.grid import Rect
 from landseg.geo.legend import declared_nodata
 from landseg.geo.source import FileSource, Pixels, Source, open_source
+from landseg.text.amounts import counted
 
 Color = tuple[int, int, int]
 Colors = Mapping[Color, int]

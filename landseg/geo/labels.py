@@ -11,7 +11,6 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.errors import ClassError, VectorError
 from landseg.geo.brought import into_pixels
 from landseg.geo.crs import crs_text
@@ -20,6 +19,7 @@ from landseg.geo.grid import Grid
 from landseg.geo.horizontal import same_place
 from landseg.geo.polygonfile import BUFFER, read_polygons
 from landseg.geo.vectorname import Name
+from landseg.text.amounts import counted
 
 
 class PolygonLabels:

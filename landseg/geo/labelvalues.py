@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.classes import COLOR, IGNORE_INDEX, MAX_CLASSES, ClassMap, shown_value
 from landseg.errors import ClassError, GridError
 from landseg.geo.aligned import AlignedLabels
@@ -20,6 +19,7 @@ from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.leftout import Masks, Reason
 from landseg.geo.legend import read_legend
 from landseg.geo.vectorname import stem_of
+from landseg.text.amounts import counted
 
 Known = tuple[NDArray[Any], NDArray[np.bool_]]
 """Values (h, w), and where there is one."""

@@ -10,9 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.geo.grid import Rect
+from landseg.text.amounts import counted
 
 DTYPES = ("uint8", "uint16", "float32")
 

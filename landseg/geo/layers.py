@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from landseg.amounts import counted
 from landseg.errors import VectorError
 from landseg.geo.vectorname import PARQUET, Name, is_vector, split_layer
 from landseg.replacement import refuse_unfinished, refuse_unfinished_in
+from landseg.text.amounts import counted
 
 _STYLES = "layer_styles"  # where QGIS and landseg keep the colours of a GeoPackage's other layers
 _SINGLE = (".shp", ".geojson", ".fgb")  # formats of one layer, which need no look at how many there are

@@ -12,7 +12,7 @@ from landseg.errors import ClassError
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import aux_path
 from landseg.geo.signature import CLASSES
-from landseg.untrusted import read_json, read_toml
+from landseg.text.untrusted import read_json, read_toml
 
 _log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.errors import BandError, GridError
 from landseg.geo.crs import as_pyproj
 from landseg.geo.extents import Extents, extents_of
@@ -21,6 +20,7 @@ from landseg.geo.resample import finish, work_dtype
 from landseg.geo.rescaled import RescaledSource, brought_over
 from landseg.geo.source import FileSource, Pixels, Source
 from landseg.geo.valuetags import tags_text
+from landseg.text.amounts import counted
 
 WARP_PIXELS = 1 << 20  # a warped rectangle is worked on in parts of at most so many pixels
 WARP_READ = 1 << 23  # input pixels held for one of them

@@ -10,11 +10,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from landseg.amounts import counted, part_of
 from landseg.errors import VectorError
 from landseg.geo.buffering import buffered
 from landseg.geo.layers import read_layer
 from landseg.geo.vectorname import Name
+from landseg.text.amounts import counted, part_of
 
 BUFFER = "remove them, or burn what lies near lines and points: --buffer METRES"
 """What to do about lines and points where there is an option for it."""

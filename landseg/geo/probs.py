@@ -8,13 +8,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.signature import CLASSES
 from landseg.geo.source import FileSource
-from landseg.untrusted import read_json
+from landseg.text.amounts import counted
+from landseg.text.untrusted import read_json
 
 _OFF = 0.01  # how far from 1 the sum of a pixel's probabilities may be, rounding to steps of 1/255 aside
 _HOW = "expected probabilities, a band a class, as `landseg predict --probs FILE` writes them"

@@ -13,7 +13,7 @@ from landseg.disk import work_folder
 from landseg.errors import LandsegError, ResumeError
 from landseg.geo.raster import RasterFile
 from landseg.geo.store import plain
-from landseg.untrusted import read_json
+from landseg.text.untrusted import read_json
 
 SIGNATURE = "LANDSEG_SIGNATURE"
 MADE_WITH = "LANDSEG_MADE_WITH"

@@ -13,7 +13,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import part_of
 from landseg.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.classareas import ClassArea, WrittenAreas, is_record
@@ -33,6 +32,7 @@ from landseg.geo.targets import (
     remove_work,
 )
 from landseg.replacement import Part, Replacement, publish, settle, unfinished
+from landseg.text.amounts import part_of
 
 __all__ = ["Layer", "Outputs", "disk_bytes"]
 

@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, ModelError
 from landseg.models.fields import Fields, is_number, number_item, text_item
 from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, plain
-from landseg.untrusted import brief, unsafe_text
+from landseg.text.amounts import counted
+from landseg.text.untrusted import brief, unsafe_text
 
 __all__ = ["DTYPES", "FORMAT_VERSION", "Band", "Card", "DataSource", "Field", "Metrics", "Training", "check_options"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from landseg.errors import ModelError
-from landseg.untrusted import brief
+from landseg.text.untrusted import brief
 
 T = TypeVar("T")
 _LARGEST = 1 << 53  # that every reader of JSON holds

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from landseg.amounts import counted
 from landseg.errors import BandError, GridError, LandsegError
 from landseg.models.card import Card
 from landseg.models.usable import better_text
+from landseg.text.amounts import counted
 
 MAX_FACTOR = 4.0
 """How far a raster's resolution may lie from the card's, either way, before it is refused."""

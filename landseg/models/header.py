@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import ModelError
-from landseg.untrusted import read_json
+from landseg.text.untrusted import read_json
 
 _LONGEST = 16 << 20  # a longer header is garbage read as a length: that of a network with 3,000 tensors has 0.3 MiB
 _SIZES = {

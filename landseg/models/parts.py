@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from landseg.errors import ModelError
 from landseg.models.fields import Fields, is_number
-from landseg.untrusted import brief
+from landseg.text.untrusted import brief
 
 SMALL, LARGE = 1e-30, 1e30
 """What numbers that images are scaled by lie between: float32 holds them, and their quotients."""

@@ -9,7 +9,7 @@ from landseg.errors import ModelError
 from landseg.models import shipped
 from landseg.models.card import Card
 from landseg.models.header import read_header
-from landseg.untrusted import read_json
+from landseg.text.untrusted import read_json
 
 _LONGEST = 4 << 20  # characters of a card
 

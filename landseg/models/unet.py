@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from landseg.amounts import counted
 from landseg.errors import ModelError
 from landseg.models.align import check_whole
 from landseg.models.backbones import Encoder, decoder_class, initialize_as_the_library
+from landseg.text.amounts import counted
 
 _ATTENTION = {"none": None, "scse": "scse"}
 _REDUCTION = 16  # of channels, inside scse

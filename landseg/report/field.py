@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from landseg.disk import check_local
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.source import Source
-from landseg.outputs import check_local
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import Colors, image_colors
 from landseg.tiling.receptive import LayerField, ReceptiveField

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from html import escape
 
-from landseg.amounts import counted
 from landseg.evaluation import Compared
 from landseg.report.compared import Estimate, comparison_notes, estimates, short_names
 from landseg.report.html_numbers import interval, key, percent, share
 from landseg.report.html_page import page, sectioned, swatch
 from landseg.report.html_tables import note_list
+from landseg.text.amounts import counted
 
 
 def comparison_html(found: Compared) -> str:

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from landseg.amounts import counted
 from landseg.errors import PlanError
 from landseg.models.fold import prepare_for_inference
 from landseg.models.fused import fused_convolution
+from landseg.text.amounts import counted
 from landseg.tiling.named import check_device, check_precision
 
 _log = logging.getLogger(__name__)

@@ -19,8 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.geo.grid import Rect
+from landseg.text.amounts import counted
 from landseg.tiling.windows import Window, WindowPlan, round_up
 
 EDGE = 128

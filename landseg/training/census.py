@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import none_of, part_of
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
+from landseg.text.amounts import none_of, part_of
 from landseg.training.scene import CELL, Scene
 from landseg.training.targets import listed, refuse_strange
 

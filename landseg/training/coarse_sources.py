@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from landseg.amounts import none_of
 from landseg.classes import ClassMap
 from landseg.errors import GridError, TrainingError
 from landseg.geo.address import as_on_disk
 from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.source import FileSource
+from landseg.text.amounts import none_of
 from landseg.training import files
 from landseg.training.coarse_labels import coarse_classes, joined_classes
 from landseg.training.coarse_options import CoarseOptions

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, TrainingError
-from landseg.training.tables import Table, read_csv
-from landseg.untrusted import read_toml
+from landseg.text.amounts import counted
+from landseg.text.tables import Table, read_csv
+from landseg.text.untrusted import read_toml
 
 FLOOR = 1e-4
 """The smallest spread, as published: a share that never varied is still not known to the last digit."""

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from landseg.amounts import part_of
 from landseg.errors import LandsegError, RasterError, TrainingError
 from landseg.geo.members import refuse_mixed_members
 from landseg.geo.rescaled import alike, comparable, one_sided
 from landseg.geo.source import FileSource
 from landseg.geo.valuetags import ValueTags, tags_text
+from landseg.text.amounts import part_of
 from landseg.training.targets import listed
 
 if TYPE_CHECKING:  # it brings torch, which is not needed to refuse images

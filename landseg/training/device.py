@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import torch
 
-from landseg.amounts import counted
 from landseg.errors import TrainingError
+from landseg.text.amounts import counted
 from landseg.tiling.infer import choose_precision
 from landseg.training.options import FitOptions
 

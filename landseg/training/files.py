@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from landseg.amounts import counted, part_of
 from landseg.errors import TrainingError
 from landseg.geo.address import as_on_disk
 from landseg.geo.layers import read_layer
@@ -16,7 +15,8 @@ from landseg.geo.raster import opens
 from landseg.geo.vectorname import is_vector
 from landseg.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
 from landseg.replacement import refuse_unfinished_in
-from landseg.training.tables import read_csv
+from landseg.text.amounts import counted, part_of
+from landseg.text.tables import read_csv
 from landseg.training.targets import listed
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")

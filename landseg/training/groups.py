@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from landseg.amounts import counted
 from landseg.errors import TrainingError
+from landseg.text.amounts import counted
 
 _PART = re.compile(r"(.+?)[ _.-]*(?:part|piece|patch|chip|crop|sub|split|window)[ _.-]*\d+(?:[ _.-]\d+)*$", re.I)
 _NUMBER = re.compile(r"\d+")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError, TrainingError
 from landseg.geo.aligned import AlignedLabels, open_labels
@@ -25,6 +24,7 @@ from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
 from landseg.geo.source import FileSource, Source
 from landseg.geo.truth import class_indices
 from landseg.geo.valuetags import ValueTags
+from landseg.text.amounts import counted
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds

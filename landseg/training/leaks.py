@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
+from landseg.text.amounts import counted
 from landseg.training.blocks import Parts
 from landseg.training.groups import grouped, numbered_alike
 from landseg.training.lookalikes import Lookalike

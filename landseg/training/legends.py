@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from landseg.amounts import counted, part_of
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import ClassError
 from landseg.geo.labelcolors import label_source
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.legend import read_legend
 from landseg.geo.raster import RasterFile
+from landseg.text.amounts import counted, part_of
 from landseg.training.files import Item
 from landseg.training.scene import parts
 from landseg.training.targets import listed

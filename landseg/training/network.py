@@ -10,9 +10,9 @@ from typing import Any
 
 from landseg.errors import ModelError, TrainingError
 from landseg.models.catalogue import ARCHITECTURES, NO_ENCODER, architecture, check_encoder, is_fitted
+from landseg.text.strict import shown
+from landseg.text.untrusted import read_toml
 from landseg.training.recipe import MODEL, RANDOM, Recipe
-from landseg.training.typed import shown
-from landseg.untrusted import read_toml
 
 _log = logging.getLogger(__name__)
 

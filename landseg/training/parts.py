@@ -9,8 +9,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from landseg.amounts import counted
 from landseg.errors import TrainingError
+from landseg.text.amounts import counted
 
 
 class BatchLike(Protocol):

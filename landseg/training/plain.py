@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from landseg.amounts import counted
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.legend import read_class_table
@@ -16,6 +15,7 @@ from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
 from landseg.geo.source import FileSource, Source
 from landseg.geo.statistics import BandStatistics
 from landseg.geo.vectorname import is_vector, stem_of
+from landseg.text.amounts import counted
 from landseg.training.declared import common_tags
 from landseg.training.files import Item, items_of, pair, paired_where_possible
 from landseg.training.legends import classes_of

@@ -9,11 +9,11 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.labels import PolygonLabels, pixel_grid
+from landseg.text.amounts import counted
 from landseg.training.balance import choose
 from landseg.training.blocks import Blocks, Parts
 from landseg.training.overlap import joined

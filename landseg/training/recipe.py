@@ -12,6 +12,8 @@ from landseg.errors import TrainingError
 from landseg.geo.valuetags import ValueTags
 from landseg.models.catalogue import NO_ENCODER, is_fitted
 from landseg.replacement import written
+from landseg.text.strict import filled, shown
+from landseg.text.toml_tables import read_table
 from landseg.training.augment import AugmentOptions
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.objective import LossOptions
@@ -19,8 +21,6 @@ from landseg.training.options import FitOptions
 from landseg.training.sampler import SamplingOptions
 from landseg.training.source_spec import UNSTATED, SourceSpec
 from landseg.training.split import SplitOptions
-from landseg.training.tomlfile import read_table
-from landseg.training.typed import filled, shown
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 

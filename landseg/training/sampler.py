@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Rect, scaled_size
+from landseg.text.amounts import counted
 from landseg.training.census import SceneCensus, take_census
 from landseg.training.crops import Crop, read_crop
 from landseg.training.losses import LabelSets

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from landseg.amounts import part_of
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.address import as_on_disk
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.vectorname import is_there
+from landseg.text.amounts import part_of
 from landseg.training import files
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import Paths, coarse_paths, coarse_rasters

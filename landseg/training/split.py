@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.amounts import counted, part_of
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
+from landseg.text.amounts import counted, part_of
 from landseg.training.balance import choose
 from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
 from landseg.training.derived import Masked

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import TrainingError
-from landseg.untrusted import read_toml
+from landseg.text.untrusted import read_toml
 
 
 def read_table(path: Path) -> dict[str, Any]:
