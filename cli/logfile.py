@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from landseg.disk import check_local
 from landseg.errors import OutputError
+from landseg.runtime.disk import check_local
 from landseg.text.untrusted import printable
 
 PROGRESS = "landseg.progress"

@@ -13,7 +13,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from landseg.surroundings import settle as _settle
+from landseg.runtime.surroundings import settle as _settle
 
 if TYPE_CHECKING:
     from landseg.areas import areas as areas

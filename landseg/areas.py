@@ -19,8 +19,8 @@ from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.vectorname import file_of
 from landseg.geo.zones import Zones
 from landseg.options import refuse_unknown
-from landseg.replacement import settle, written
-from landseg.tiling.progress import Progress
+from landseg.runtime.progress import Progress
+from landseg.runtime.replacement import settle, written
 from landseg.vector.classraster import ClassRaster
 
 __all__ = ["AreaOptions", "Areas", "areas"]

@@ -20,8 +20,8 @@ from landseg.geo.vectorname import is_vector
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, Statistic, differences
 from landseg.pairing import files_in, named, same_name, stem_of
-from landseg.replacement import publish
 from landseg.report.compared import comparison_csv
+from landseg.runtime.replacement import publish
 from landseg.summary import EvaluateOptions, summary
 
 __all__ = ["Compared", "Difference", "compare"]

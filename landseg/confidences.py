@@ -22,7 +22,7 @@ from landseg.geo.raster import RasterFile
 from landseg.geo.signature import CLASSES
 from landseg.geo.truth import Truth
 from landseg.pairing import files_in, same_name
-from landseg.tiling.progress import Progress
+from landseg.runtime.progress import Progress
 
 T = TypeVar("T")
 Probs = NDArray[np.float64]

@@ -12,14 +12,14 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.comparison import Pair
-from landseg.disk import disk_errors
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs
 from landseg.options import is_folder
 from landseg.pairing import named_twice
-from landseg.replacement import Part
+from landseg.runtime.disk import disk_errors
+from landseg.runtime.replacement import Part
 from landseg.tally import Labels
 
 WHERE = ClassMap((LandClass(1, "right", (171, 217, 171)), LandClass(2, "wrong", (178, 24, 43))))

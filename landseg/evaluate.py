@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from landseg.comparison import Pair, Seen, open_pair, tally
-from landseg.disk import check_local, claimed, disk_errors, sync_file
 from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
@@ -24,12 +23,13 @@ from landseg.geo.targets import check_targets
 from landseg.geo.vectorname import file_of
 from landseg.options import refuse_unknown
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
-from landseg.replacement import Part, publish
 from landseg.report.text import check_csv_path, csv_text
+from landseg.runtime.disk import check_local, claimed, disk_errors, sync_file
+from landseg.runtime.progress import Progress
+from landseg.runtime.replacement import Part, publish
 from landseg.summary import OPTIONS, EvaluateOptions, common_metres, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.text.amounts import counted, first_of
-from landseg.tiling.progress import Progress
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 Images = Sequence[Sequence[str]]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
-from landseg.disk import claimed, disk_errors, work_folder
 from landseg.errors import GridError, OutputError, VectorError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
@@ -19,7 +18,8 @@ from landseg.geo.address import file_name
 from landseg.geo.grid import map_crs
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.geo.vectorname import file_of
-from landseg.replacement import publish, settle
+from landseg.runtime.disk import claimed, disk_errors, work_folder
+from landseg.runtime.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.files import class_files, with_styles
 from landseg.vector.formats import TABLE, refuse_table, vector_format

@@ -13,8 +13,8 @@ from landseg.errors import VectorError
 from landseg.geo.classareas import hectares_text
 from landseg.geo.leftout import left_out_line
 from landseg.options import refuse_unknown
+from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
-from landseg.tiling.progress import duration
 from landseg.vector.further import FurtherFile
 from landseg.vector.outlines import Shaping
 

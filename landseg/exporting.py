@@ -15,16 +15,16 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
-from landseg.disk import disk_errors
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.geo.classareas import ClassAreas, Ground
 from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
 from landseg.geo.raster import RasterFile
 from landseg.geo.ruler import Ruler
-from landseg.replacement import Part
+from landseg.runtime.disk import disk_errors
+from landseg.runtime.progress import Progress
+from landseg.runtime.replacement import Part
 from landseg.text.amounts import counted, part_of
-from landseg.tiling.progress import Progress
 from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, read_confidence
 from landseg.vector.dissolve import Dissolver

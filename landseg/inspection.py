@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.disk import check_local
 from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
 from landseg.findings import (
     ClassShare,
@@ -40,6 +39,7 @@ from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, fitted, picked
 from landseg.report.thumbnail import EMPTY
+from landseg.runtime.disk import check_local
 from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.text.amounts import counted, none_of, part_of
 from landseg.training.files import Item, find_images, pair, scene_names

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX
-from landseg.disk import disk_errors
 from landseg.geo.source import FileSource
 from landseg.inputs import known
 from landseg.metrics import figures
@@ -17,6 +16,7 @@ from landseg.metrics.blocks import Blocks, intervals
 from landseg.models.bundle import Model
 from landseg.models.card import Metrics
 from landseg.predict import predict
+from landseg.runtime.disk import disk_errors
 from landseg.text.amounts import counted
 from landseg.training.scene import Scene, parts
 

@@ -10,7 +10,7 @@ from landseg.errors import RasterError
 from landseg.geo.address import as_on_disk, composed, label
 from landseg.geo.raster import opens
 from landseg.geo.vectorname import is_vector
-from landseg.replacement import refuse_unfinished_in
+from landseg.runtime.replacement import refuse_unfinished_in
 from landseg.text.amounts import counted
 
 RASTERS = (".tif", ".tiff", ".png", ".vrt")

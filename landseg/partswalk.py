@@ -19,9 +19,9 @@ from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction
 from landseg.rowwalk import RowWalk
+from landseg.runtime.progress import Progress, Shown
 from landseg.tiling.onepass import Encode
 from landseg.tiling.place import Cuts
-from landseg.tiling.progress import Progress, Shown
 from landseg.walks import Walk, WindowWalk
 from landseg.walks import choose_walk as choose_one
 from landseg.walks import walk_again as one_again

@@ -14,8 +14,8 @@ from landseg.models.bundle import Model
 from landseg.models.card import Card, Field, Metrics
 from landseg.models.catalogue import NO_ENCODER, PIXEL_FOREST
 from landseg.models.forest import PixelForest
+from landseg.runtime.progress import duration
 from landseg.text.amounts import counted, part_of
-from landseg.tiling.progress import duration
 from landseg.tiling.receptive import receptive_field
 from landseg.training.augment import AugmentOptions
 from landseg.training.forest import grow

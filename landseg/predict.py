@@ -8,7 +8,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landseg.disk import check_local, disk_errors
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.address import file_name, file_names, label
 from landseg.geo.targets import files_behind
@@ -17,6 +16,7 @@ from landseg.options import Options, is_folder
 from landseg.pairing import named_twice
 from landseg.prediction import Failure, Finished, Prediction, Predictions
 from landseg.run import Lazy, Run
+from landseg.runtime.disk import check_local, disk_errors
 from landseg.vector.formats import FORMATS
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from typing import Any
 
 from landseg.geo.classareas import ClassArea, areas_text
 from landseg.geo.grid import Rect
+from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
 from landseg.tiling.named import VIEWS
-from landseg.tiling.progress import duration
 
 
 @dataclass(frozen=True)

@@ -34,8 +34,8 @@ from landseg.geo.sink import Outputs
 from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.truth import class_indices
 from landseg.geo.vectorname import file_of, stem_of
+from landseg.runtime.progress import Progress, duration
 from landseg.text.amounts import counted
-from landseg.tiling.progress import Progress, duration
 
 File = str | PathLike[str]
 Box = tuple[float, float, float, float]

@@ -34,8 +34,8 @@ from landseg.geo.source import Source, open_source
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.models.peek import read_card
 from landseg.refinement import Refinement, RefineOptions, crf_text
+from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted
-from landseg.tiling.progress import Progress
 from landseg.tiling.sampling import Disagreement, Sample, disagreement
 
 __all__ = ["RefineOptions", "Refinement", "refine"]

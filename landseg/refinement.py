@@ -14,7 +14,7 @@ from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
 from landseg.geo.classareas import ClassArea, areas_text, read_areas
 from landseg.options import Options, refuse_unknown
-from landseg.tiling.progress import duration
+from landseg.runtime.progress import duration
 from landseg.tiling.sampling import interval_text, read_interval
 
 # Widths of bands are grey levels of 8-bit imagery here; `Evidence.widths` makes them those of other imagery.

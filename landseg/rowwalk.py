@@ -21,11 +21,11 @@ from landseg.geo.sink import Outputs
 from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction
+from landseg.runtime.progress import Progress, Shown
 from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
 from landseg.tiling.onepass import Encode, Pass, one_pass
 from landseg.tiling.place import Cuts
-from landseg.tiling.progress import Progress, Shown
 from landseg.tiling.rows import Rows
 from landseg.tiling.strips import CELL, StreamPlan, plan_stream
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
 from landseg.classes import ClassMap
-from landseg.disk import disk_errors
 from landseg.errors import OutputError
 from landseg.export import polygonize
 from landseg.geo.address import label
@@ -35,10 +34,11 @@ from landseg.inputs import Matched, match, tell
 from landseg.models.named import NamedModel
 from landseg.options import Options
 from landseg.prediction import Prediction
-from landseg.replacement import settle
+from landseg.runtime.disk import disk_errors
+from landseg.runtime.progress import Progress
+from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted
 from landseg.tiling.encode import Encoder
-from landseg.tiling.progress import Progress
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.formats import refuse_table, vector_format
 from landseg.vector.place import check_way

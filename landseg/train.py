@@ -14,7 +14,6 @@ from typing import Any, overload
 import torch
 from torch import nn
 
-from landseg.disk import disk_errors
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.address import file_name
 from landseg.geo.leftout import LeftOut
@@ -26,6 +25,7 @@ from landseg.models.forest import PixelForest
 from landseg.models.transfer import transferred
 from landseg.options import refuse_unknown
 from landseg.pixel_classifier import as_model, held_against, worth_it
+from landseg.runtime.disk import disk_errors
 from landseg.text.amounts import counted
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches

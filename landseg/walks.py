@@ -24,10 +24,10 @@ from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction, planned
 from landseg.rowwalk import RowWalk, against_rows, plan_rows
+from landseg.runtime.progress import Progress, Shown
 from landseg.tiling.onepass import Encode
 from landseg.tiling.place import Cuts
 from landseg.tiling.plan import Tiling
-from landseg.tiling.progress import Progress, Shown
 from landseg.tiling.sampling import Disagreement, Sample, disagreement
 from landseg.tiling.stitch import Piece
 from landseg.tiling.stream import stream

@@ -36,7 +36,7 @@ TORCH = {"torch", "torchvision", "timm", "segmentation_models_pytorch"}
 RASTERS = {"rasterio", "geopandas", "pyogrio", "pyproj", "fiona", "osgeo"}
 HEAVY = TORCH | RASTERS | {"matplotlib", "PIL", "pandas", "shapely", "scipy"}
 FACE = "landseg/__init__.py"
-LIGHT = ("landseg/__init__.py", "landseg/errors.py", "landseg/classes.py", "landseg/surroundings.py")
+LIGHT = ("landseg/__init__.py", "landseg/errors.py", "landseg/classes.py", "landseg/runtime/surroundings.py")
 
 
 def imports(tree: ast.AST, module: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -243,7 +243,7 @@ def test_outputs_are_refused_or_appear_whole(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("landseg.replacement.os.fsync", full)
+        patch.setattr("landseg.runtime.replacement.os.fsync", full)
         with pytest.raises(OutputError, match="nothing was kept: make space there"):
             save_model(path, network, card, overwrite=True)
     assert path.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [path]

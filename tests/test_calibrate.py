@@ -302,7 +302,7 @@ def test_outputs_that_exist_or_are_the_model_are_refused(tmp_path: Path, monkeyp
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("landseg.replacement.os.fsync", full)
+        patch.setattr("landseg.runtime.replacement.os.fsync", full)
         with pytest.raises(OutputError, match=r"is full .* nothing was kept: make space there"):
             calibrate(*files, model=model, output=tmp_path / "d.safetensors")
     assert model.read_bytes() == before

@@ -385,7 +385,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, monkeypatch: p
 
 
 def test_two_runs_do_not_share_an_output(tmp_path: Path) -> None:
-    from landseg.disk import claimed
+    from landseg.runtime.disk import claimed
 
     raster = write_classes(tmp_path / "map.tif", GRIDS["north-up"], np.ones((23, 31), "uint8"))
     with claimed(tmp_path / "p.gpkg"), pytest.raises(OutputError, match="another run is writing"):

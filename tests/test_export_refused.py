@@ -22,7 +22,7 @@ from landseg.geo.legend import class_tag, is_class_raster, own_legend
 from landseg.geo.raster import RasterFile
 from landseg.geo.signature import CLASSES as CLASSES_TAG
 from landseg.predict import predict
-from landseg.tiling.progress import Progress, duration
+from landseg.runtime.progress import Progress, duration
 from landseg.vector.classraster import ClassRaster
 from landseg.vector.codes import whole_numbers
 

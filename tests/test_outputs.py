@@ -9,10 +9,10 @@ import pytest
 import shapely
 from typer.testing import CliRunner
 
-from landseg import disk as outputs
 from landseg.cli.main import app
-from landseg.disk import check_local
 from landseg.errors import OutputError
+from landseg.runtime import disk as outputs
+from landseg.runtime.disk import check_local
 
 Write = Callable[..., Path]
 SENTENCE = "outputs go to local or shared folders: write to a file and copy it there"

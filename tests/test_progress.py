@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from landseg.tiling import progress as module
-from landseg.tiling.progress import Progress
+from landseg.runtime import progress as module
+from landseg.runtime.progress import Progress
 
 
 @pytest.mark.parametrize("steps", [[10] * 10, [95, 5], [33, 33, 33, 1], [100]])

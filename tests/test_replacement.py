@@ -16,9 +16,8 @@ from killing import Kills, Visible, hidden, visible
 from test_sink import GRID, STRIPS, pixels
 from vector_parts import GRIDS, write_classes
 
-import landseg.replacement
+import landseg.runtime.replacement
 from landseg.classes import ClassMap, LandClass
-from landseg.disk import RECORD, Journal, work_folder
 from landseg.errors import LandsegError, OutputError, RasterError, ResumeError, VectorError
 from landseg.evaluate import Products, evaluate
 from landseg.export import export
@@ -31,7 +30,8 @@ from landseg.geo.sink import Outputs
 from landseg.geo.vectorname import is_vector
 from landseg.pairing import files_in
 from landseg.rasterize import RasterizeOptions, rasterize
-from landseg.replacement import (
+from landseg.runtime.disk import RECORD, Journal, work_folder
+from landseg.runtime.replacement import (
     Part,
     Replacement,
     publish,
@@ -606,9 +606,9 @@ def test_the_record_is_durable_before_the_first_file_is_touched(
     folder = tmp_path / "run"
     prepared(CASES["outputs"], folder)
     calls: list[str] = []
-    write, move, sync = landseg.replacement._write, Replacement._move, landseg.replacement.sync_folder
-    monkeypatch.setattr(landseg.replacement, "_write", lambda *a: (write(*a), calls.append("written")))
-    monkeypatch.setattr(landseg.replacement, "sync_folder", lambda p: (sync(p), calls.append("folder")))
+    write, move, sync = landseg.runtime.replacement._write, Replacement._move, landseg.runtime.replacement.sync_folder
+    monkeypatch.setattr(landseg.runtime.replacement, "_write", lambda *a: (write(*a), calls.append("written")))
+    monkeypatch.setattr(landseg.runtime.replacement, "sync_folder", lambda p: (sync(p), calls.append("folder")))
     monkeypatch.setattr(Replacement, "_move", lambda *a, **k: (move(*a, **k), calls.append("moved")))
     outputs(folder, "new", False)
     first = calls.index("moved")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from landseg import surroundings
-from landseg.surroundings import settle
+from landseg.runtime import surroundings
+from landseg.runtime.surroundings import settle
 
 OWN = Path(rasterio.__file__).parent
 
@@ -102,6 +102,6 @@ def test_coordinate_systems_are_known_all_the_same(
 
 
 def test_without_that_they_would_not_be(folders: dict[str, str], tmp_path: Path) -> None:
-    undo = "import landseg.surroundings, os; os.environ['PROJ_DATA'] = os.environ['KEPT']"
+    undo = "import landseg.runtime.surroundings, os; os.environ['PROJ_DATA'] = os.environ['KEPT']"
     done = probe(tmp_path, undo, KEPT=folders["old"])
     assert done.stdout.split() != ["32645", "4326"]

@@ -22,7 +22,6 @@ from torch import nn
 
 import landseg.models.bundle
 from landseg.classes import ClassMap
-from landseg.disk import work_folder
 from landseg.errors import BandError, ClassError, LandsegError, ModelError, TrainingError
 from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.grid import Grid
@@ -36,6 +35,7 @@ from landseg.models.build import build_network
 from landseg.models.bundle import at_most, load_model
 from landseg.models.peek import read_card
 from landseg.models.shipped import folder as shipped_folder
+from landseg.runtime.disk import work_folder
 from landseg.text.untrusted import brief, escaped, printable, read_json, read_toml, unsafe_text
 from landseg.training.network import read_options
 from landseg.training.recipe import read_recipe

@@ -16,10 +16,10 @@ import pytest
 import shapely
 from vector_parts import CLASSES, SUFFIXES, read
 
-from landseg.disk import work_folder
 from landseg.errors import OutputError, VectorError
 from landseg.geo.store import full_disk
-from landseg.replacement import publish
+from landseg.runtime.disk import work_folder
+from landseg.runtime.replacement import publish
 from landseg.vector import formats, spool
 from landseg.vector.attributes import field_types
 from landseg.vector.formats import vector_format

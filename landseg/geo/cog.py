@@ -17,11 +17,11 @@ from affine import Affine
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from landseg.disk import disk_errors
 from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.raster import RasterFile
+from landseg.runtime.disk import disk_errors
 
 BLOCK = 512  # edge of the output's internal tiles
 _NOT_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")

@@ -14,7 +14,7 @@ from typing import Any
 
 from landseg.errors import VectorError
 from landseg.geo.vectorname import PARQUET, Name, is_vector, split_layer
-from landseg.replacement import refuse_unfinished, refuse_unfinished_in
+from landseg.runtime.replacement import refuse_unfinished, refuse_unfinished_in
 from landseg.text.amounts import counted
 
 _STYLES = "layer_styles"  # where QGIS and landseg keep the colours of a GeoPackage's other layers

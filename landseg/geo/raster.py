@@ -37,7 +37,7 @@ from landseg.geo.tiffnodata import integer_nodata
 from landseg.geo.tileindex import read_index
 from landseg.geo.valuetags import ValueTags
 from landseg.geo.vrt import missing_member, virtual_at
-from landseg.replacement import refuse_unfinished
+from landseg.runtime.replacement import refuse_unfinished
 
 CACHE_MIB = 256
 """GDAL's block cache for the whole process. Its own default, a twentieth of the machine, is more than a plan

@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from landseg.disk import work_folder
 from landseg.errors import LandsegError, ResumeError
 from landseg.geo.raster import RasterFile
 from landseg.geo.store import plain
+from landseg.runtime.disk import work_folder
 from landseg.text.untrusted import read_json
 
 SIGNATURE = "LANDSEG_SIGNATURE"

@@ -13,7 +13,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.classareas import ClassArea, WrittenAreas, is_record
 from landseg.geo.grid import Grid, Rect
@@ -31,7 +30,8 @@ from landseg.geo.targets import (
     refuse_promise,
     remove_work,
 )
-from landseg.replacement import Part, Replacement, publish, settle, unfinished
+from landseg.runtime.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
+from landseg.runtime.replacement import Part, Replacement, publish, settle, unfinished
 from landseg.text.amounts import part_of
 
 __all__ = ["Layer", "Outputs", "disk_bytes"]

@@ -16,8 +16,8 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.disk import Journal, disk_errors, empty_folder, full_disk, sync_file, sync_folder, work_folder
 from landseg.geo.grid import Rect
+from landseg.runtime.disk import Journal, disk_errors, empty_folder, full_disk, sync_file, sync_folder, work_folder
 
 __all__ = [
     "Journal", "RawRaster", "differences", "disk_errors", "empty_folder", "full_disk", "plain", "sync_file",

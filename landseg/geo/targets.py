@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from landseg.disk import check_local, disk_errors, empty_folder, work_folder
 from landseg.errors import LandsegError, OutputError
 from landseg.geo.address import composed
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.raster import RasterFile
 from landseg.geo.sidecars import beside
-from landseg.replacement import settle
+from landseg.runtime.disk import check_local, disk_errors, empty_folder, work_folder
+from landseg.runtime.replacement import settle
 
 _SUFFIXES = (".tif", ".tiff")
 _PAGE = 4096  # bytes that a disk holds at least

@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from landseg.disk import check_local
 from landseg.errors import OutputError
 from landseg.models import header, shipped
 from landseg.models.card import Card
 from landseg.models.mlm import mlm_fields
-from landseg.replacement import written
+from landseg.runtime.disk import check_local
+from landseg.runtime.replacement import written
 
 _PART = 1 << 20  # bytes copied at a time
 

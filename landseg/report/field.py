@@ -11,12 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from landseg.disk import check_local
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.source import Source
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import Colors, image_colors
+from landseg.runtime.disk import check_local
 from landseg.tiling.receptive import LayerField, ReceptiveField
 
 EDGE = 900  # of the drawing, in pixels of the picture

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from landseg.disk import check_local
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
-from landseg.replacement import settle, written
 from landseg.report.html_charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html_numbers import percent, share
 from landseg.report.html_page import page, sectioned
@@ -19,6 +17,8 @@ from landseg.report.html_pictures import BUDGET
 from landseg.report.html_scenes import map_sections
 from landseg.report.html_tables import class_table, confusion_table, headline, notes
 from landseg.report.overviews import MapLayers
+from landseg.runtime.disk import check_local
+from landseg.runtime.replacement import settle, written
 from landseg.text.amounts import counted, part_of
 
 _SUFFIXES = (".html", ".htm")

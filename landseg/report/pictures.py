@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from landseg.replacement import written
+from landseg.runtime.replacement import written
 
 
 def save_picture(picture: Image.Image, path: Path) -> None:

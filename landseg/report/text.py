@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from landseg.disk import check_local
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
 from landseg.metrics.border import Seam
-from landseg.replacement import settle
 from landseg.report.html_numbers import length_text
+from landseg.runtime.disk import check_local
+from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted, part_of
 
 HEADLINES = {

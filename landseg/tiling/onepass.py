@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.geo.grid import Rect
+from landseg.runtime.pipeline import Fault, Stage
 from landseg.tiling.flow import Flow
 from landseg.tiling.lane import Lane, OnItsWay
 from landseg.tiling.place import Placed, Placement
 from landseg.tiling.rows import Rows
-from landseg.tiling.stages import Fault, Stage
 from landseg.tiling.stitch import Finished
 from landseg.tiling.stream import Arrays, Sink, Written, write
 from landseg.tiling.strips import StreamPlan

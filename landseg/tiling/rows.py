@@ -17,10 +17,10 @@ from torch import Tensor
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
+from landseg.runtime.pipeline import Fault, Stage
 from landseg.tiling.flow import Flow
 from landseg.tiling.schedule import Piece
 from landseg.tiling.sections import Made, Section, cut, schedules
-from landseg.tiling.stages import Fault, Stage
 
 
 class Rows:

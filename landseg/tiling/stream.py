@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.tiling.stages import Fault, Stage
+from landseg.runtime.pipeline import Fault, Stage
 from landseg.tiling.stitch import Finished, Piece, Step, Stitcher
 
 Valid = NDArray[np.bool_]

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from landseg.errors import LandsegError, TrainingError
-from landseg.replacement import written
+from landseg.runtime.replacement import written
 
 LAST, BEST = "last.pt", "best.pt"
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.replacement import written
+from landseg.runtime.replacement import written
 from landseg.training.record import STEPS, VALIDATIONS
 
 _POINTS = 1000  # of a curve: longer runs are averaged down to these

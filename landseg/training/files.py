@@ -14,7 +14,7 @@ from landseg.geo.layers import read_layer
 from landseg.geo.raster import opens
 from landseg.geo.vectorname import is_vector
 from landseg.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
-from landseg.replacement import refuse_unfinished_in
+from landseg.runtime.replacement import refuse_unfinished_in
 from landseg.text.amounts import counted, part_of
 from landseg.text.tables import read_csv
 from landseg.training.targets import listed

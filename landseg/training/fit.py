@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from landseg.disk import disk_errors
 from landseg.errors import TrainingError
+from landseg.runtime.disk import disk_errors
+from landseg.runtime.progress import duration
 from landseg.tiling.infer import keep_freed_memory
-from landseg.tiling.progress import duration
 from landseg.training.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
 from landseg.training.depthwise import quick_depthwise
 from landseg.training.device import Place

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import TextIO
 
-from landseg.tiling.progress import duration
+from landseg.runtime.progress import duration
 
 _log = logging.getLogger("landseg.progress")  # the same lines at level DEBUG, whatever is shown
 _REDRAW_S = 0.2  # on a terminal

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from landseg.disk import check_local
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.namesakes import check_said
 from landseg.models.peek import read_card
 from landseg.models.shipped import SUFFIX
+from landseg.runtime.disk import check_local
 from landseg.text.toml_tables import read_table
 from landseg.training.plain import PlainData
 

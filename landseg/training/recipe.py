@@ -11,7 +11,7 @@ from landseg.classes import ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.valuetags import ValueTags
 from landseg.models.catalogue import NO_ENCODER, is_fitted
-from landseg.replacement import written
+from landseg.runtime.replacement import written
 from landseg.text.strict import filled, shown
 from landseg.text.toml_tables import read_table
 from landseg.training.augment import AugmentOptions

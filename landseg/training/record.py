@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from landseg.disk import disk_errors
-from landseg.replacement import written
+from landseg.runtime.disk import disk_errors
+from landseg.runtime.replacement import written
 
 STEPS, VALIDATIONS = "log.csv", "validation.csv"
 _COLUMNS = ("step", "seconds", "loss", "learning_rate", "gradient_norm")

@@ -13,10 +13,10 @@ import pyproj
 from numpy.typing import NDArray
 
 from landseg.classes import LandClass
-from landseg.disk import disk_errors, sync_file
 from landseg.errors import OutputError
 from landseg.geo.targets import check_absent
-from landseg.replacement import Part
+from landseg.runtime.disk import disk_errors, sync_file
+from landseg.runtime.replacement import Part
 from landseg.vector.formats import vector_format
 from landseg.vector.spool import Columns
 from landseg.vector.style import style_for

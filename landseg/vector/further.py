@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import LandClass
-from landseg.disk import disk_errors
 from landseg.geo.grid import Grid, map_crs
 from landseg.geo.ruler import to_map
-from landseg.replacement import Part
+from landseg.runtime.disk import disk_errors
+from landseg.runtime.replacement import Part
 from landseg.vector.centerlines import centerlines
 from landseg.vector.centroids import centroids
 from landseg.vector.files import Style, class_file

@@ -11,8 +11,8 @@ import pyarrow as pa
 import shapely
 from numpy.typing import NDArray
 
-from landseg.disk import disk_errors
 from landseg.errors import VectorError
+from landseg.runtime.disk import disk_errors
 
 GEOMETRY = "geometry"
 BATCH_ROWS, BATCH_POINTS = 50_000, 4_000_000

@@ -8,8 +8,8 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from landseg.classes import LandClass
-from landseg.disk import disk_errors
 from landseg.geo.cog import xml_safe
+from landseg.runtime.disk import disk_errors
 
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _KINDS = {  # of shapes: QGIS's number, its symbol, the layer of that and how it is drawn

@@ -17,9 +17,9 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import LandClass
-from landseg.disk import disk_errors, full_disk, sync_file
 from landseg.errors import VectorError
-from landseg.replacement import Move, Part
+from landseg.runtime.disk import disk_errors, full_disk, sync_file
+from landseg.runtime.replacement import Move, Part
 from landseg.vector.formats import (
     GEOJSON,
     GEOJSON_DIGITS,
@@ -45,7 +45,7 @@ class Writer:
     """Features of one kind on their way into one vector file.
 
     `write` takes them in chunks, in any number; `finish` makes the file in the work folder and returns what
-    `landseg.replacement.publish` takes. Memory is bounded by a chunk and the largest shape. Equal features give equal
+    `landseg.runtime.replacement.publish` takes. Memory is bounded by a chunk and the largest shape. Equal features give equal
     bytes.
 
     Args:

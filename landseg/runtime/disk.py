@@ -25,7 +25,7 @@ except ImportError:  # pragma: no cover - no such lock on Windows
     fcntl = None  # type: ignore[assignment]
 
 RECORD = "replacement"
-"""The file in a work folder that says which files are being replaced; see `landseg.replacement`."""
+"""The file in a work folder that says which files are being replaced; see `landseg.runtime.replacement`."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 

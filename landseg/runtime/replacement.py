@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from landseg.disk import RECORD, Journal, claimed, disk_errors, sync_file, sync_folder, work_folder
 from landseg.errors import LandsegError, OutputError
+from landseg.runtime.disk import RECORD, Journal, claimed, disk_errors, sync_file, sync_folder, work_folder
 from landseg.text.untrusted import read_json
 
 try:
