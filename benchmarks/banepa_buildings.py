@@ -15,7 +15,7 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.bundle import load_model
 from landseg.predict import predict

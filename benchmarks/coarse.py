@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.build import build_network
 from landseg.training.batches import Batch, Batches

@@ -28,7 +28,7 @@ from landseg.comparison import Naming, strips
 from landseg.distance import Distance
 from landseg.evaluate import Products, evaluate
 from landseg.geo.legend import class_tag
-from landseg.geo.source import open_source
+from landseg.geo.rasters.mosaic import open_source
 from landseg.summary import EvaluateOptions
 
 CLASSES = ClassMap(tuple(LandClass(i, f"class {i}", (40 * i, 90, 200 - 30 * i)) for i in range(1, 6)))

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.export import export
 from landseg.geo.legend import read_legend
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.predict import predict
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -34,7 +34,7 @@ from pages import write_table
 
 from landseg.geo.legend import read_legend
 from landseg.geo.metres import metres_per_unit
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.predict import predict
 from landseg.vector.regularize import regularize
 

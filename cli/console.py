@@ -87,7 +87,7 @@ def keep_log(path: Path, *, named: Iterable[str | Path], words: Sequence[str]) -
     Raises:
         OutputError: the file cannot be a log, or is one of those that are named.
     """
-    from landseg.geo.address import label
+    from landseg.geo.rasters.address import label
 
     refuse_named(path, named)
     log = LogFile(path)

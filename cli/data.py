@@ -186,7 +186,7 @@ def _lines(found: "Inspection") -> Iterator[str]:
 
 def _about_images(found: "Inspection") -> Iterator[str]:
     from landseg.geo.grid import crs_text
-    from landseg.geo.valuetags import tags_text
+    from landseg.geo.rasters.value_tags import tags_text
 
     grids = [one.grid for one in found.files]
     sizes = sorted({grid.shape for grid in grids}, key=lambda shape: (shape[0] * shape[1], shape))

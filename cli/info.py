@@ -205,7 +205,7 @@ def _training_lines(training: dict[str, Any] | None, metrics: dict[str, Any] | N
 
 def _values(band: dict[str, Any]) -> str:
     """What stored numbers mean, where a raster or the training imagery declares it."""
-    from landseg.geo.valuetags import ValueTags
+    from landseg.geo.rasters.value_tags import ValueTags
 
     tags = ValueTags(band.get("scale", 1.0), band.get("offset", 0.0))
     return f", value = {tags.text}" if tags.declared else ""

@@ -248,7 +248,7 @@ def expand(sources: list[str]) -> list[str]:
     A folder that GDAL opens as one raster, such as a Zarr store, is that raster.
     """
     from landseg.errors import RasterError
-    from landseg.geo.address import as_on_disk
+    from landseg.geo.rasters.address import as_on_disk
     from landseg.pairing import is_folder_of_rasters, rasters_in
     from landseg.runtime.replacement import refuse_unfinished_in
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from landseg.areatable import Areas, ZoneAreas, check_suffix, write_table
 from landseg.errors import OutputError, VectorError
-from landseg.geo.address import file_name
 from landseg.geo.classareas import ClassAreas, Ground
 from landseg.geo.grid import Rect
+from landseg.geo.rasters.address import file_name
 from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.vectorname import file_of
 from landseg.geo.zones import Zones

@@ -12,9 +12,9 @@ from typing import Any
 from landseg.comparison import Naming
 from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
-from landseg.geo.address import file_names
 from landseg.geo.leftout import LeftOut, left_out_line
 from landseg.geo.probs import normalized
+from landseg.geo.rasters.address import file_names
 from landseg.metrics.calibration import Calibration, Reliability, Temperature, tempered
 from landseg.models import peek, shipped
 from landseg.models.card import Card

@@ -14,8 +14,8 @@ from landseg.comparison import Pair, open_by_name
 from landseg.errors import ClassError, RasterError
 from landseg.evaluate import Files, check_not_read, check_text_files, count, open_pairs, text_part
 from landseg.evaluation import Compared, Difference
-from landseg.geo.address import file_name, file_names, label
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.address import file_name, file_names, label
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectorname import is_vector
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, Statistic, differences

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError, LandsegError
-from landseg.geo.address import label
 from landseg.geo.aligned import open_labels
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
@@ -22,7 +21,8 @@ from landseg.geo.leftout import LeftOut, parts_of
 from landseg.geo.legend import read_class_table, read_legend
 from landseg.geo.numbering import table_for
 from landseg.geo.probs import ProbsFile
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.address import label
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.truth import ClassRaster, Polygons, Truth
 from landseg.geo.vectorname import is_vector
 from landseg.tally import Labels, Measures, Tally

@@ -18,7 +18,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.leftout import LeftOut, Reason, parts_of
 from landseg.geo.legend import read_class_table
 from landseg.geo.probs import ProbsFile
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.signature import CLASSES
 from landseg.geo.truth import Truth
 from landseg.pairing import files_in, same_name

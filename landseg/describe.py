@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError
-from landseg.geo.address import file_name
+from landseg.geo.rasters.address import file_name
 from landseg.models import header, peek, shipped
 from landseg.models.fit import misfit
 
 if TYPE_CHECKING:
-    from landseg.geo.raster import RasterFile, RasterInfo
+    from landseg.geo.rasters.raster import RasterFile, RasterInfo
 
 _log = logging.getLogger(__name__)
 COUNTED = 1 << 25
@@ -50,7 +50,7 @@ def is_model(target: str | Path) -> bool:
         return True
     if suffix not in header.PICKLE_SUFFIXES:
         return False
-    from landseg.geo.raster import opens
+    from landseg.geo.rasters.raster import opens
 
     return not opens(target)
 
@@ -115,7 +115,7 @@ def describe_raster(
     from landseg.geo.classareas import AREAS
     from landseg.geo.grid import crs_text
     from landseg.geo.legend import is_class_raster
-    from landseg.geo.raster import RasterFile
+    from landseg.geo.rasters.raster import RasterFile
     from landseg.geo.signature import CLASSES, MADE_WITH
 
     file = RasterFile(path)
@@ -205,7 +205,7 @@ def _areas(file: RasterFile, path: str | Path) -> list[dict[str, Any]] | None:
 
 def _warnings(file: RasterFile, verdict: dict[str, Any] | None, model: str | Path | None) -> list[str]:
     """What to know before the raster is read: see `Matched.warnings`."""
-    from landseg.geo.opacity import remark
+    from landseg.geo.rasters.opacity import remark
     from landseg.models.usable import outside_warning
 
     found = [remark(number, len(file.info.dtypes)) for number in file.alpha if number not in file.opacity]
@@ -221,9 +221,9 @@ def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool)
 
     None where no model was named and none ships, or where the raster is a map of classes, which no model is for.
     """
-    from landseg.geo.bands import band_table
     from landseg.geo.legend import is_class_raster
-    from landseg.geo.rescaled import comparable, indices_text, one_sided
+    from landseg.geo.rasters.bands import band_table
+    from landseg.geo.rasters.rescaled import comparable, indices_text, one_sided
     from landseg.inputs import bands_text, chosen_bands, declared_by, scaling_text, stored_dtype
 
     if model is None and (shipped.DEFAULT not in shipped.names() or is_class_raster(file)):

@@ -14,11 +14,11 @@ from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
-from landseg.geo.address import file_name, file_names, label
 from landseg.geo.borders import Borders
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import Reason
 from landseg.geo.pixelareas import PixelAreas, differ
+from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.targets import check_targets
 from landseg.geo.vectorname import file_of
 from landseg.options import refuse_unknown

@@ -14,8 +14,8 @@ from landseg.classes import ClassMap
 from landseg.errors import GridError, OutputError, VectorError
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
-from landseg.geo.address import file_name
 from landseg.geo.grid import map_crs
+from landseg.geo.rasters.address import file_name
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.geo.vectorname import file_of
 from landseg.runtime.disk import claimed, disk_errors, work_folder

@@ -19,7 +19,7 @@ from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.geo.classareas import ClassAreas, Ground
 from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.ruler import Ruler
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.progress import Progress

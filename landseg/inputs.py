@@ -10,11 +10,12 @@ from os import PathLike
 from typing import Any
 
 from landseg.errors import BandError, GridError
-from landseg.geo.bands import BandTable
-from landseg.geo.members import refuse_mixed_members
-from landseg.geo.rescaled import alike, brought_over, refuse_indices
-from landseg.geo.source import Source, open_source
-from landseg.geo.valuetags import ValueTags, tags_text
+from landseg.geo.rasters.bands import BandTable
+from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.rescaled import alike, brought_over, refuse_indices
+from landseg.geo.rasters.source import Source
+from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.models.card import Card
 from landseg.models.fit import misfit, reads_rgb
 from landseg.models.usable import outside_warning

@@ -23,17 +23,17 @@ from landseg.findings import (
     about_values,
     some,
 )
-from landseg.geo.address import file_name, file_names
 from landseg.geo.labelcolors import Colors, colors_of
 from landseg.geo.labelvalues import Meaning
 from landseg.geo.leftout import LeftOut
 from landseg.geo.legend import read_class_table
-from landseg.geo.members import refuse_mixed_members
-from landseg.geo.rescaled import alike, comparable
-from landseg.geo.source import FileSource
-from landseg.geo.statistics import PERCENTILES
+from landseg.geo.rasters.address import file_name, file_names
+from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.rescaled import alike, comparable
+from landseg.geo.rasters.source import FileSource
+from landseg.geo.rasters.statistics import PERCENTILES
+from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.targets import check_targets
-from landseg.geo.valuetags import ValueTags
 from landseg.geo.vectorname import file_of, is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.report.imagery import Imagery

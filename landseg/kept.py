@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
 from landseg.inputs import known
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, intervals

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError, ModelError, OutputError
-from landseg.geo.address import file_name, file_names, label
+from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.targets import files_behind
 from landseg.models.named import NamedModel, named_model
 from landseg.options import Options, is_folder

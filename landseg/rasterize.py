@@ -19,7 +19,6 @@ from rasterio.errors import CRSError
 from landseg import __version__
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
-from landseg.geo.address import file_name
 from landseg.geo.coverage import Coverage
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
@@ -28,7 +27,8 @@ from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag, read_class_table, read_legend
 from landseg.geo.pixelsize import in_units
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.address import file_name
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.signature import CLASSES
 from landseg.geo.sink import Outputs
 from landseg.geo.targets import check_absent, check_targets, files_behind

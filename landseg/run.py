@@ -16,7 +16,6 @@ from landseg import __version__
 from landseg.classes import ClassMap
 from landseg.errors import OutputError
 from landseg.export import polygonize
-from landseg.geo.address import label
 from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.classareas import AREAS, areas_tag, read_areas
@@ -24,7 +23,8 @@ from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
-from landseg.geo.scattered import refuse_scattered
+from landseg.geo.rasters.address import label
+from landseg.geo.rasters.scattered import refuse_scattered
 from landseg.geo.sidecars import beside, qml_path, qml_text
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes

@@ -8,7 +8,7 @@ from typing import overload
 
 from landseg.comparison import Pair
 from landseg.evaluation import Evaluation
-from landseg.geo.source import open_source
+from landseg.geo.rasters.mosaic import open_source
 from landseg.report.overviews import EDGE, MapLayers, by_majority, by_mean, check_image, read_layers
 
 MOST_SCENES = 24  # on one map; of more, those with the worst windows

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import GridError, RasterError
 from landseg.geo.grid import Rect
-from landseg.geo.source import Source
+from landseg.geo.rasters.source import Source
 from landseg.geo.targets import check_targets, files_behind
 from landseg.inputs import match, tell
 from landseg.models.bundle import Model, load_model

@@ -18,10 +18,10 @@ from landseg.geo.labels import PolygonLabels
 from landseg.geo.labelvalues import LabelValues, Meaning
 from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.pixelareas import PixelAreas
-from landseg.geo.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescaled
-from landseg.geo.source import FileSource
-from landseg.geo.statistics import BandStatistics
-from landseg.geo.valuetags import ValueTags
+from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescaled
+from landseg.geo.rasters.source import FileSource
+from landseg.geo.rasters.statistics import BandStatistics
+from landseg.geo.rasters.value_tags import ValueTags
 from landseg.report.imagery import nearest
 from landseg.report.sheet import fitted
 from landseg.training.blocks import Blocks

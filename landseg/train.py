@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from landseg.errors import LandsegError, OutputError, TrainingError
-from landseg.geo.address import file_name
 from landseg.geo.leftout import LeftOut
+from landseg.geo.rasters.address import file_name
 from landseg.kept import Kept, measure, worse_than_commonest
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import PlanError, RasterError
-from landseg.geo.address import file_names
 from landseg.geo.grid import Rect
+from landseg.geo.rasters.address import file_names
 from landseg.inputs import Matched, match, tell
 from landseg.models.named import named_model
 from landseg.options import Options, refuse_unknown

@@ -18,8 +18,9 @@ from landseg.engine import Engine
 from landseg.errors import PlanError
 from landseg.geo.aoi import Aoi
 from landseg.geo.grid import Rect
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.source import Source
 from landseg.geo.sink import Outputs
-from landseg.geo.source import Source, open_source
 from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction, planned

@@ -102,7 +102,7 @@ def library_faults(path: str, tree: ast.Module) -> Iterator[str]:
             yield f"{path} imports {text}: models know no rasters and no coordinates"
         if path != "landseg/models/backbones.py" and name[0] in ("segmentation_models_pytorch", "timm"):
             yield f"{path} imports {text}: only models/backbones.py does"
-    if path != "landseg/geo/raster.py" and opens_rasters(tree):
+    if path != "landseg/geo/rasters/raster.py" and opens_rasters(tree):
         yield f"{path} opens rasters: only geo/raster.py does"
 
 
@@ -145,8 +145,8 @@ def test_house() -> None:
 
 GOOD = {
     "landseg/__init__.py": "if TYPE_CHECKING:\n    from landseg.predict import predict",
-    "landseg/predict.py": "import torch\nfrom landseg.geo.raster import Source\nfrom .tiling import windows",
-    "landseg/geo/raster.py": "import rasterio\nfrom rasterio.vrt import WarpedVRT\nrasterio.open('a')",
+    "landseg/predict.py": "import torch\nfrom landseg.geo.rasters.raster import Source\nfrom .tiling import windows",
+    "landseg/geo/rasters/raster.py": "import rasterio\nfrom rasterio.vrt import WarpedVRT\nrasterio.open('a')",
     "landseg/geo/grid.py": "from .. import errors\nfrom ..classes import ClassMap\nimport rasterio",
     "landseg/models/backbones.py": "import timm\nimport segmentation_models_pytorch",
     "cli/predict.py": "from . import run\ndef command():\n    import torch, landseg.predict",

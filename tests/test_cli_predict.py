@@ -14,7 +14,7 @@ from test_predict import MODEL, expected, noise, read
 from typer.testing import CliRunner
 
 from landseg.cli.main import app
-from landseg.geo.source import open_source
+from landseg.geo.rasters.mosaic import open_source
 from landseg.models.named import NamedModel
 
 Write = Callable[..., Path]

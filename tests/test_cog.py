@@ -19,7 +19,7 @@ from landseg.errors import OutputError
 from landseg.geo.cog import check_cog, vrt_text
 from landseg.geo.grid import ControlPoint, Grid
 from landseg.geo.layer import Layer
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.sidecars import aux_text, qml_text
 from landseg.geo.sink import Outputs
 

@@ -19,7 +19,7 @@ from landseg.classes import ClassMap
 from landseg.export import ExportSummary, export
 from landseg.geo.grid import Grid
 from landseg.geo.legend import read_class_table, read_legend
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.predict import predict
 from landseg.vector import classraster
 from landseg.vector.lattice import trace

@@ -25,7 +25,7 @@ from test_train_python import SMALL
 
 import landseg
 from landseg.errors import LandsegError, RasterError
-from landseg.geo.address import file_name, file_names
+from landseg.geo.rasters.address import file_name, file_names
 from tests.labelled import SHAPE, image, place, write_scenes
 from tests.labelled import write as write_raster
 

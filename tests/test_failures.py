@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landseg.errors import RasterError
-from landseg.geo import failures
 from landseg.geo.grid import Rect
-from landseg.geo.source import open_source
+from landseg.geo.rasters import failures
+from landseg.geo.rasters.mosaic import open_source
 
 Write = Callable[..., Path]
 

@@ -18,7 +18,7 @@ from PIL import Image
 
 from landseg.classes import ClassMap
 from landseg.errors import LandsegError, OutputError, TrainingError
-from landseg.geo.statistics import BandStatistics
+from landseg.geo.rasters.statistics import BandStatistics
 from landseg.inspection import Inspection, InspectOptions, inspect
 from landseg.report.sheet import CELL, cell_edge, drawn_over
 from landseg.training.split import SplitOptions

@@ -34,7 +34,7 @@ from landseg.geo.horizontal import horizontal, same_place
 from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.layers import read_layer
 from landseg.geo.polygonfile import read_polygons
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
 from landseg.geo.truth import Polygons
 from landseg.geo.vectorname import is_vector, split_layer, stem_of, with_layer
 from landseg.inspection import Inspection, InspectOptions, inspect

@@ -13,7 +13,7 @@ from shapely.geometry import box
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import VectorError
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
 from tests.conftest import HALF_METRE, UTM
 
 CLASSES = ClassMap((LandClass(3, "a", (1, 1, 1)), LandClass(7, "b", (2, 2, 2))), ignore=(9,))

@@ -14,8 +14,8 @@ from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError, GridError, RasterError
 from landseg.geo.grid import Rect
-from landseg.geo.mosaic import WarpedSource
-from landseg.geo.source import open_source
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.warp import WarpedSource
 
 WHERE = Affine(1, 0, 500_000, 0, -1, 5_400_000)
 
@@ -135,8 +135,8 @@ def test_large_warps_are_done_in_parts(member: Callable[..., Path], monkeypatch:
     ]
     with open_source(paths) as source:
         before = source.read(source.grid.rect)
-        monkeypatch.setattr("landseg.geo.mosaic.WARP_PIXELS", 50)
-        monkeypatch.setattr("landseg.geo.mosaic.WARP_READ", 40)
+        monkeypatch.setattr("landseg.geo.rasters.warp.WARP_PIXELS", 50)
+        monkeypatch.setattr("landseg.geo.rasters.warp.WARP_READ", 40)
         after = source.read(source.grid.rect)
         assert all((one == other).all() for one, other in zip(before, after, strict=True))
         with pickle.loads(pickle.dumps(source)) as again:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
-import landseg.geo.bands
-from landseg.geo.nodata import can_hold, holds_nodata
-from landseg.geo.source import FileSource
+import landseg.geo.rasters.bands
+from landseg.geo.rasters.nodata import can_hold, holds_nodata
+from landseg.geo.rasters.source import FileSource
 from landseg.inspection import InspectOptions, inspect
 
 PLACE = rasterio.Affine(10, 0, 333000, 0, -10, 3065000)
@@ -142,7 +142,7 @@ def test_the_check_notices_bitwise_equality(tmp_path: Path, monkeypatch: pytest.
     def bitwise(values: NDArray[np.generic], nodata: float, dtype: str) -> NDArray[np.bool_]:
         return np.asarray(values == np.dtype(dtype).type(nodata))
 
-    monkeypatch.setattr(landseg.geo.bands, "holds_nodata", bitwise)
+    monkeypatch.setattr(landseg.geo.rasters.bands, "holds_nodata", bitwise)
     with pytest.raises(AssertionError):
         test_files_that_declare_nearly_what_they_hold(tmp_path, *CASES[0])
 

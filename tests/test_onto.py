@@ -12,9 +12,8 @@ from rasterio.crs import CRS
 
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.mosaic import WarpedSource, extent_on
-from landseg.geo.onto import ShiftedSource, onto
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
+from landseg.geo.rasters.warp import ShiftedSource, WarpedSource, extent_on, onto
 
 Write = Callable[..., Path]
 HALF = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)

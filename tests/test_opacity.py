@@ -15,8 +15,9 @@ from landseg.describe import describe_raster
 from landseg.errors import BandError, RasterError
 from landseg.evaluate import EvaluateOptions, Products, evaluate
 from landseg.geo.grid import Rect
-from landseg.geo.opacity import is_opacity, remark
-from landseg.geo.source import FileSource, open_source
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.opacity import is_opacity, remark
+from landseg.geo.rasters.source import FileSource
 from landseg.inputs import known, match
 from landseg.models.card import Band
 from landseg.predict import predict

@@ -10,7 +10,7 @@ from affine import Affine
 
 from landseg import pairing
 from landseg.errors import RasterError
-from landseg.geo.address import as_on_disk
+from landseg.geo.rasters.address import as_on_disk
 from landseg.pairing import (
     IMAGES,
     LABELS,

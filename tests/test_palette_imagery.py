@@ -10,12 +10,13 @@ from conftest import HALF_METRE
 from test_predict import QUICK, predict, small_model
 from typer.testing import CliRunner
 
-import landseg.geo.bands
+import landseg.geo.rasters.bands
 from landseg.cli.main import app
 from landseg.describe import describe_raster
 from landseg.errors import BandError, LandsegError, TrainingError
 from landseg.geo.legend import read_class_table
-from landseg.geo.source import FileSource, open_source
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.source import FileSource
 from landseg.inspection import InspectOptions, inspect
 from landseg.training.files import Item
 from landseg.training.labelling import LabelOptions, open_items
@@ -88,7 +89,7 @@ def test_the_check_notices_indices_that_are_learned(
     paint: Paint, labels: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twin: where nothing tells indices from brightness, training goes on."""
-    monkeypatch.setattr(landseg.geo.bands, "_is_grey", lambda file, number: True)
+    monkeypatch.setattr(landseg.geo.rasters.bands, "_is_grey", lambda file, number: True)
     with pytest.raises(pytest.fail.Exception):
         assert_train_refuses(paint, labels, tmp_path)
 

@@ -25,7 +25,7 @@ from landseg.errors import ClassError, GridError, LandsegError, OutputError, Vec
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.legend import read_legend
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.rasterize import RasterizeOptions, rasterize
 from tests.conftest import HALF_METRE, UTM
 

@@ -24,7 +24,7 @@ from landseg.export import export
 from landseg.geo.aoi import read_aoi
 from landseg.geo.layer import Layer
 from landseg.geo.layers import read_layer
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.sidecars import qml_path, qml_text
 from landseg.geo.sink import Outputs
 from landseg.geo.vectorname import is_vector

@@ -15,7 +15,7 @@ from torch import fx, nn
 
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
-from landseg.geo.source import open_source
+from landseg.geo.rasters.mosaic import open_source
 from landseg.inputs import match
 from landseg.models.build import architecture, build_network
 from landseg.models.bundle import load_model

@@ -17,8 +17,8 @@ from report_parts import COLORS, WORST, make_evaluation, make_layers, make_pictu
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import ClassError, GridError, OutputError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.raster import RasterFile
-from landseg.geo.source import open_source
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.raster import RasterFile
 from landseg.metrics.border import Seam
 from landseg.report.html import report_html, write_report
 from landseg.report.html_page import json_script, page, script, style

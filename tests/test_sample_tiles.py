@@ -11,7 +11,7 @@ from PIL import Image
 
 from landseg.classes import ClassMap
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
 
 LARGEST = 20_000_000  # bytes, in all
 

@@ -27,8 +27,8 @@ from landseg.errors import GridError, OutputError
 from landseg.geo.extents import covered_pixels, extents_of, parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
+from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.sink import Outputs
-from landseg.geo.source import open_source
 from landseg.models.named import NamedModel
 from landseg.predict import predict
 

@@ -10,7 +10,7 @@ import rasterio
 
 from landseg.classes import ClassMap
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.bundle import load_model
 from landseg.models.shipped import names, resolve

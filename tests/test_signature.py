@@ -8,7 +8,7 @@ import pytest
 from test_sink import SIGNATURE, run
 
 from landseg.errors import ResumeError
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.signature import MADE_WITH, changes, made_with, provenance, refuse_changed
 from landseg.geo.store import work_folder
 

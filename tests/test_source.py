@@ -22,12 +22,13 @@ from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError, GridError, LandsegError, RasterError
-from landseg.geo.address import gdal_path, label
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.address import gdal_path, label
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.raster import RasterFile
+from landseg.geo.rasters.source import BandTable, FileSource, Pixels, Source
+from landseg.geo.rasters.vrt import missing_member
 from landseg.geo.resample import axis_taps, resample
-from landseg.geo.source import BandTable, FileSource, Pixels, Source, open_source
-from landseg.geo.vrt import missing_member
 
 UTM = "EPSG:32633"
 HALF_METRE = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
@@ -537,7 +538,7 @@ def test_scaling_window_by_window_is_caught() -> None:
 def test_strips_within_a_read_change_nothing(monkeypatch: pytest.MonkeyPatch, budget: int) -> None:
     source = Memory(noise((2, 64, 48))).at_scale(2.3)
     before, _ = source.read(source.grid.rect)
-    monkeypatch.setattr("landseg.geo.source.STRIP_BYTES", budget)
+    monkeypatch.setattr("landseg.geo.rasters.source.STRIP_BYTES", budget)
     assert (source.read(source.grid.rect)[0] == before).all()
 
 

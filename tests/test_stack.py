@@ -9,10 +9,10 @@ import pytest
 from test_predict import noise, small_model
 
 from landseg.errors import BandError, GridError, RasterError
-from landseg.geo import stack
 from landseg.geo.grid import Rect
-from landseg.geo.source import open_source
-from landseg.geo.stack import short_names
+from landseg.geo.rasters import stack
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.stack import short_names
 from landseg.inputs import match
 
 Write = Callable[..., Path]

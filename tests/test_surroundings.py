@@ -19,7 +19,7 @@ OWN = Path(rasterio.__file__).parent
 PROBE = """
 {before}
 import landseg
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 print(RasterFile({raster!r}).info.grid.crs.to_epsg())
 import geopandas, shapely
 frame = geopandas.GeoDataFrame(geometry=[shapely.box(0, 0, 1, 1)], crs=4326)

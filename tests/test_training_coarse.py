@@ -20,7 +20,7 @@ from torch import Tensor
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
 from landseg.training.coarse import CoarseLoss, mismatch, super_resolution_loss, used
 from landseg.training.coarse_labels import CoarseLabels, coarse_classes
 from landseg.training.coarse_statistics import FLOOR, JointStatistics, StatisticsCounter, read_statistics

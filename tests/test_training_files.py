@@ -79,7 +79,7 @@ def test_names_in_either_form_of_accents_pair(tmp_path: Path) -> None:
 
 
 def test_without_composed_accents_they_would_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("landseg.geo.address.composed", str)
+    monkeypatch.setattr("landseg.geo.rasters.address.composed", str)
     with pytest.raises(TrainingError, match="lists 2 files that are not there"):
         in_two_forms(tmp_path)
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 import landseg.training.sampled
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.source import FileSource
+from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.spread import spread, unit_of
-from landseg.geo.statistics import BandStatistics
 from landseg.training.plain import PlainData, completed
 from landseg.training.sampled import sampled
 

@@ -23,8 +23,8 @@ from landseg.errors import TrainingError
 from landseg.geo import majority
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.majority import resample_labels
+from landseg.geo.rasters.source import FileSource
 from landseg.geo.resample import box_taps
-from landseg.geo.source import FileSource
 from landseg.training.crops import Crop, read_crop
 from landseg.training.derived import Masked, in_memory
 from landseg.training.files import Item

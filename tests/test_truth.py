@@ -19,7 +19,7 @@ from landseg.errors import BandError, ClassError, GridError, VectorError
 from landseg.geo.aligned import AlignedLabels, _commonest, open_labels
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.legend import class_tag, read_class_table, read_legend
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.truth import ClassRaster, Polygons
 
 UTM = rasterio.crs.CRS.from_epsg(32645)
@@ -106,7 +106,7 @@ def test_reading_in_parts_is_reading_whole(data: st.DataObject) -> None:
 
 
 def _labels_for_parts() -> AlignedLabels:
-    from landseg.geo.source import Source
+    from landseg.geo.rasters.source import Source
 
     class Array(Source):
         def close(self) -> None: ...
@@ -118,7 +118,7 @@ def _labels_for_parts() -> AlignedLabels:
         def _files(self):  # type: ignore[no-untyped-def]
             return []
 
-    from landseg.geo.bands import BandTable
+    from landseg.geo.rasters.bands import BandTable
 
     table = BandTable((1,), (None,), ("gray",), ("uint8",), (None,), None)
     return AlignedLabels(
@@ -151,7 +151,7 @@ def test_what_lies_elsewhere_is_refused(tmp_path: Path) -> None:
 
 
 def test_only_one_band_is_a_class_raster(tmp_path: Path) -> None:
-    from landseg.geo.source import open_source
+    from landseg.geo.rasters.mosaic import open_source
 
     path = tmp_path / "two.tif"
     with rasterio.open(

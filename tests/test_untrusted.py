@@ -28,7 +28,7 @@ from landseg.geo.grid import Grid
 from landseg.geo.layer import Layer
 from landseg.geo.legend import own_legend, read_class_table
 from landseg.geo.probs import ProbsFile
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.signature import CLASSES, MADE_WITH, changes
 from landseg.geo.sink import Outputs
 from landseg.models.build import build_network

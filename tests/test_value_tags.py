@@ -23,12 +23,13 @@ from landseg.cli.main import app
 from landseg.crf.evidence import Evidence
 from landseg.describe import describe_raster
 from landseg.errors import BandError, ModelError, ResumeError, TrainingError
-from landseg.geo.bands import BandTable
 from landseg.geo.grid import Rect
 from landseg.geo.probs import ProbsFile
-from landseg.geo.rescaled import RescaledSource
-from landseg.geo.source import FileSource, open_source
-from landseg.geo.valuetags import ValueTags, tags_text
+from landseg.geo.rasters.bands import BandTable
+from landseg.geo.rasters.mosaic import open_source
+from landseg.geo.rasters.rescaled import RescaledSource
+from landseg.geo.rasters.source import FileSource
+from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.inputs import match
 from landseg.inspection import InspectOptions, inspect
 from landseg.models.bundle import Model, read_card

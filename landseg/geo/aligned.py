@@ -16,7 +16,7 @@ from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labelcolors import Colors, label_source
 from landseg.geo.positions import mover, needed_for, offset_on, pixel_ratio
-from landseg.geo.source import Pixels, Source
+from landseg.geo.rasters.source import Pixels, Source
 from landseg.text.amounts import counted
 
 SAME = 1.25  # where labels are finer than the grid by more than this, the commonest under a pixel is taken

@@ -20,7 +20,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.runtime.disk import disk_errors
 
 BLOCK = 512  # edge of the output's internal tiles

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.rasters.source import FileSource
 from landseg.geo.signature import CLASSES
-from landseg.geo.source import FileSource
 from landseg.text.amounts import counted
 from landseg.text.untrusted import read_json
 

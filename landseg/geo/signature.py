@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import LandsegError, ResumeError
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.store import plain
 from landseg.runtime.disk import work_folder
 from landseg.text.untrusted import read_json

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import LandsegError, OutputError
-from landseg.geo.address import composed
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.address import composed
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.sidecars import beside
 from landseg.runtime.disk import check_local, disk_errors, empty_folder, work_folder
 from landseg.runtime.replacement import settle

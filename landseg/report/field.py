@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
-from landseg.geo.source import Source
+from landseg.geo.rasters.source import Source
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import Colors, image_colors
 from landseg.runtime.disk import check_local

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.geo.source import FileSource, Source
+from landseg.geo.rasters.source import FileSource, Source
 from landseg.report.thumbnail import shown_bands, stretch_limits, stretched
 
 _SAMPLES, _SAMPLE = 5, 192  # samples along each side of a raster, and pixels along each side of a sample

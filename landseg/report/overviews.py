@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.raster import RasterFile
-from landseg.geo.source import Source
+from landseg.geo.rasters.raster import RasterFile
+from landseg.geo.rasters.source import Source
 from landseg.report.imagery import Imagery, strips
 
 EDGE = 2048  # of the embedded overview, in pixels

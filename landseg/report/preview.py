@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 from landseg.classes import ClassMap
 from landseg.errors import GridError, OutputError
 from landseg.geo.grid import Grid, Rect, crs_text, metres_text
-from landseg.geo.raster import RasterFile
-from landseg.geo.source import Source
+from landseg.geo.rasters.raster import RasterFile
+from landseg.geo.rasters.source import Source
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY, Colors, class_samples, image_colors
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import LandsegError, OutputError
-from landseg.geo.address import file_names
+from landseg.geo.rasters.address import file_names
 from landseg.report.html_map import MapLayer, controls, data_script, frame, map_data, scene_data
 from landseg.report.html_page import page
 from landseg.report.viewed import HIGHEST, LOWEST, ViewedRaster, open_viewed

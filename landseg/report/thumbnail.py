@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.geo.raster import RasterFile
-from landseg.geo.source import Source
+from landseg.geo.rasters.raster import RasterFile
+from landseg.geo.rasters.source import Source
 
 PIECE = 8192  # source pixels a piece is wide at most, and its area is PIECE * 1024
 EMPTY = (233, 233, 230)  # what nodata is painted as

@@ -15,10 +15,10 @@ from PIL import Image
 
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.mosaic import extent_on
 from landseg.geo.positions import mover, offset_on
+from landseg.geo.rasters.source import FileSource
+from landseg.geo.rasters.warp import extent_on
 from landseg.geo.sidecars import aux_path
-from landseg.geo.source import FileSource
 from landseg.report.imagery import Imagery
 
 TILE = 256

@@ -15,7 +15,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.labelcolors import label_source
 from landseg.geo.legend import read_legend
 from landseg.geo.positions import mover, needed_for, pixel_ratio
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.truth import ClassRaster
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]

@@ -8,10 +8,10 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import GridError, TrainingError
-from landseg.geo.address import as_on_disk
 from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.source import FileSource
+from landseg.geo.rasters.address import as_on_disk
+from landseg.geo.rasters.source import FileSource
 from landseg.text.amounts import none_of
 from landseg.training import files
 from landseg.training.coarse_labels import coarse_classes, joined_classes

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landseg.errors import LandsegError, RasterError, TrainingError
-from landseg.geo.members import refuse_mixed_members
-from landseg.geo.rescaled import alike, comparable, one_sided
-from landseg.geo.source import FileSource
-from landseg.geo.valuetags import ValueTags, tags_text
+from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.rescaled import alike, comparable, one_sided
+from landseg.geo.rasters.source import FileSource
+from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.text.amounts import part_of
 from landseg.training.targets import listed
 

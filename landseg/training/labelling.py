@@ -20,10 +20,10 @@ from landseg.geo.crs import connected, crs_text
 from landseg.geo.grid import Grid
 from landseg.geo.labelcolors import IGNORED, Colors, colors_of, label_source
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
-from landseg.geo.source import FileSource, Source
+from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.rasters.source import FileSource, Source
+from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.truth import class_indices
-from landseg.geo.valuetags import ValueTags
 from landseg.text.amounts import counted
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.files import Item, scene_names

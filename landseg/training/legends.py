@@ -12,7 +12,7 @@ from landseg.errors import ClassError
 from landseg.geo.labelcolors import label_source
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.legend import read_legend
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.raster import RasterFile
 from landseg.text.amounts import counted, part_of
 from landseg.training.files import Item
 from landseg.training.scene import parts

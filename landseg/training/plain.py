@@ -11,9 +11,9 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.legend import read_class_table
-from landseg.geo.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
-from landseg.geo.source import FileSource, Source
-from landseg.geo.statistics import BandStatistics
+from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.rasters.source import FileSource, Source
+from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.vectorname import is_vector, stem_of
 from landseg.text.amounts import counted
 from landseg.training.declared import common_tags

@@ -9,7 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landseg.geo.address import file_names
+from landseg.geo.rasters.address import file_names
 from landseg.geo.vectorname import with_layer
 from landseg.training.plain import PlainData
 

@@ -15,9 +15,9 @@ from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.leftout import LeftOut, Reason
-from landseg.geo.rescaled import rescaled
-from landseg.geo.source import Source
-from landseg.geo.valuetags import ValueTags
+from landseg.geo.rasters.rescaled import rescaled
+from landseg.geo.rasters.source import Source
+from landseg.geo.rasters.value_tags import ValueTags
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.pool import POOL
 from landseg.training.targets import Strange, Targets

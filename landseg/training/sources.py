@@ -12,8 +12,8 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
-from landseg.geo.address import as_on_disk
 from landseg.geo.labels import PolygonLabels
+from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.vectorname import is_there
 from landseg.text.amounts import part_of
 from landseg.training import files

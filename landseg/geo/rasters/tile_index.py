@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from landseg.geo.crs import transformer
 from landseg.geo.grid import Grid
-from landseg.geo.vrt import lies_elsewhere
+from landseg.geo.rasters.vrt import lies_elsewhere
 
 _PREFIX = "GTI:"
 

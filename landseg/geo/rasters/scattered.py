@@ -7,7 +7,7 @@ from pathlib import Path
 from landseg.errors import GridError
 from landseg.geo.extents import covered_pixels, within
 from landseg.geo.grid import Rect
-from landseg.geo.source import Source
+from landseg.geo.rasters.source import Source
 from landseg.text.amounts import counted
 
 LITTLE = 0.1  # of a mosaic that its members cover, below which it was hardly meant

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError
-from landseg.geo.nodata import can_hold, holds_nodata
-from landseg.geo.raster import RasterFile
-from landseg.geo.valuetags import ValueTags
+from landseg.geo.rasters.nodata import can_hold, holds_nodata
+from landseg.geo.rasters.raster import RasterFile
+from landseg.geo.rasters.value_tags import ValueTags
 
 _NO_COLOR = frozenset({"undefined", "gray", "alpha"})  # said of any band: near infrared is often called alpha
 _COLORS = frozenset(color.name.lower() for color in ColorInterp) - _NO_COLOR

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
-from landseg.geo.bands import BandTable, band_table
 from landseg.geo.extents import Extents
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.opacity import remark
-from landseg.geo.raster import RasterFile
+from landseg.geo.rasters.bands import BandTable, band_table
+from landseg.geo.rasters.opacity import remark
+from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.resample import axis_taps, resample, work_dtype
 
 STRIP_BYTES = 64 << 20
@@ -258,38 +258,3 @@ class ScaledSource(Source):
 
     def _files(self) -> list[dict[str, Any]]:
         return self.base._files()
-
-
-def open_source(
-    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    *,
-    bands: Sequence[int] | None = None,
-    resolution_factor: float = 1.0,
-    stored_values: bool = False,
-    stack: bool = False,
-) -> Source:
-    """Return the pixels of one raster, or of several as one mosaic on the first one's grid.
-
-    With `stack`, several are one raster of all their bands instead. A path is anything GDAL opens: a file, a VRT,
-    /vsizip/..., the address of a remote GeoTIFF. `bands` are 1-based, in the order wanted, and may repeat; by default
-    every band but alpha. `resolution_factor` is that of `at_scale`. Members of a mosaic whose scale and offset differ
-    are brought over to the first one's, or with `stored_values` taken as they are stored.
-
-    Raises:
-        RasterError: a raster cannot be opened.
-        BandError: a band that does not exist, or mosaic members whose bands differ.
-        GridError: mosaic members that cannot be placed on one grid, or a stack's that are not on one.
-    """
-    from landseg.geo.mosaic import MosaicSource  # these classes build on the ones above
-    from landseg.geo.stack import StackSource
-
-    many = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
-    if not many:
-        raise GridError("no raster given: name at least one")
-    if stack:
-        source: Source = StackSource(many, bands)
-    elif len(many) == 1:
-        source = FileSource(many[0], bands)
-    else:
-        source = MosaicSource(many, bands, stored_values=stored_values)
-    return source.at_scale(resolution_factor)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from landseg.errors import BandError, LandsegError
-from landseg.geo.raster import RasterFile
-from landseg.geo.rescaled import KEEP
-from landseg.geo.valuetags import ValueTags
-from landseg.geo.vrt import members_as_stored
+from landseg.geo.rasters.raster import RasterFile
+from landseg.geo.rasters.rescaled import KEEP
+from landseg.geo.rasters.value_tags import ValueTags
+from landseg.geo.rasters.vrt import members_as_stored
 
 
 def refuse_mixed_members(paths: Sequence[str]) -> None:

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError
 from landseg.geo.grid import Rect
+from landseg.geo.rasters.source import Pixels, Source
+from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.geo.resample import work_dtype
-from landseg.geo.source import Pixels, Source
-from landseg.geo.valuetags import ValueTags, tags_text
 
 KEEP = "--stored-values takes stored numbers as they are"
 NO_BRIGHTNESS = "which are no brightness"

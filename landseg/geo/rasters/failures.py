@@ -6,8 +6,8 @@ import os
 import re
 from pathlib import Path
 
-from landseg.geo.address import is_remote, without_queries
 from landseg.geo.grid import Rect
+from landseg.geo.rasters.address import is_remote, without_queries
 
 _CREDENTIALS = {
     "/vsis3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE), for a public bucket "

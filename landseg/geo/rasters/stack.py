@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from landseg.errors import GridError
-from landseg.geo.bands import BandTable, picked
 from landseg.geo.grid import Rect
-from landseg.geo.source import FileSource, Pixels, Source
+from landseg.geo.rasters.bands import BandTable, picked
+from landseg.geo.rasters.source import FileSource, Pixels, Source
 
 _WORDS = re.compile(r"([_.\- ]+)")
 

@@ -25,18 +25,17 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window
 
 from landseg.errors import BandError, GridError, LandsegError, RasterError
-from landseg.geo.address import composed, gdal_path, is_remote, label, siblings
 from landseg.geo.extents import Extents, within
-from landseg.geo.failures import open_failure, read_failure, reason
-from landseg.geo.gaps import Footprints, Opened, Presence, presences
 from landseg.geo.grid import ControlPoint, Grid, Rect
-from landseg.geo.jpeg import no_damaged_jpeg
-from landseg.geo.opacity import is_opacity
-from landseg.geo.png import png_damage
-from landseg.geo.tiffnodata import integer_nodata
-from landseg.geo.tileindex import read_index
-from landseg.geo.valuetags import ValueTags
-from landseg.geo.vrt import missing_member, virtual_at
+from landseg.geo.rasters.address import composed, gdal_path, is_remote, label, siblings
+from landseg.geo.rasters.damage import no_damaged_jpeg, png_damage
+from landseg.geo.rasters.failures import open_failure, read_failure, reason
+from landseg.geo.rasters.gaps import Footprints, Opened, Presence, presences
+from landseg.geo.rasters.opacity import is_opacity
+from landseg.geo.rasters.tiff_nodata import integer_nodata
+from landseg.geo.rasters.tile_index import read_index
+from landseg.geo.rasters.value_tags import ValueTags
+from landseg.geo.rasters.vrt import missing_member, virtual_at
 from landseg.runtime.replacement import refuse_unfinished
 
 CACHE_MIB = 256

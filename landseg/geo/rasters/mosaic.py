@@ -2,31 +2,26 @@
 
 import math
 import os
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.crs import as_pyproj
 from landseg.geo.extents import Extents, extents_of
 from landseg.geo.globe import turns_of
 from landseg.geo.grid import SAME_PIXEL, Grid, Rect, crs_text
-from landseg.geo.positions import beside, mover, needed_for, outline_on, pixel_ratio, turn_of
-from landseg.geo.resample import finish, work_dtype
-from landseg.geo.rescaled import RescaledSource, brought_over
-from landseg.geo.source import FileSource, Pixels, Source
-from landseg.geo.valuetags import tags_text
+from landseg.geo.positions import beside, turn_of
+from landseg.geo.rasters.rescaled import RescaledSource, brought_over
+from landseg.geo.rasters.source import FileSource, Pixels, Source
+from landseg.geo.rasters.value_tags import tags_text
+from landseg.geo.rasters.warp import WarpedSource, extent_on
 from landseg.text.amounts import counted
 
-WARP_PIXELS = 1 << 20  # a warped rectangle is worked on in parts of at most so many pixels
-WARP_READ = 1 << 23  # input pixels held for one of them
 _TORN = 0.01  # of a mosaic wider than half the globe: with less in it, its members are neighbours on the ground
 _MOST = (1 << 31) - 1  # rows or columns that a raster can have
-SHRINK = 1.25  # a member whose pixels are smaller than the mosaic's by more than this is averaged first
 
 
 @dataclass(frozen=True)
@@ -114,78 +109,6 @@ class MosaicSource(Source):
         return [file for member in self._members for file in member.source._files()]
 
 
-class WarpedSource(Source):
-    """Another source on a grid of another CRS, size or orientation: bilinear, each pixel on its own.
-
-    A pixel is valid when at least half of its weight lies on valid pixels, and only those enter its value.
-    """
-
-    def __init__(self, base: Source, grid: Grid) -> None:
-        super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
-        self.notes, self.remarks = base.notes, base.remarks
-        step = pixel_ratio(base.grid, grid)
-        self.original = base
-        self.base = base.at_scale(step) if step > SHRINK else base
-        self._local = threading.local()
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_local"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _local=threading.local())
-
-    def close(self) -> None:
-        self.base.close()
-
-    def _read(self, rect: Rect) -> Pixels:
-        pixels = np.zeros((self.count, *rect.shape), dtype=self.dtype)
-        valid = np.zeros(rect.shape, dtype=np.bool_)
-        parts = [rect]
-        while parts:
-            part = parts.pop()
-            needed = None
-            if part.area <= WARP_PIXELS:
-                x, y = self._positions(part)
-                needed = needed_for(x, y, self.base.grid.rect)
-                if needed is None:
-                    continue
-            if needed is None or (needed.area > WARP_READ and part.area > 1):
-                parts += _halves(part)
-                continue
-            target = part.relative_to(rect).slices
-            pixels[(slice(None), *target)], valid[target] = self._sample(x, y, needed)
-        return pixels, valid
-
-    def _positions(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where the pixel centres under `rect` lie in the base, in its pixels: x and y, (h, w) each."""
-        cols, rows = np.arange(rect.left, rect.right) + 0.5, np.arange(rect.top, rect.bottom) + 0.5
-        if not hasattr(self._local, "move"):  # pyproj's transformers do not like to be shared
-            self._local.move = mover(self.grid, self.base.grid)
-        x, y = self._local.move(*np.meshgrid(cols, rows))
-        return x, y
-
-    def _sample(self, x: NDArray[np.float64], y: NDArray[np.float64], needed: Rect) -> Pixels:
-        pixels, valid = self.base.read(needed)
-        work = work_dtype(self.dtype)
-        stack = np.concatenate([np.where(valid, pixels, 0).astype(work), valid[None].astype(work)])
-        height, width = self.base.grid.shape
-        inside = (x >= 0) & (x <= width) & (y >= 0) & (y <= height)
-        x, y = np.where(inside, x - 0.5, 0), np.where(inside, y - 0.5, 0)
-        left, top = np.floor(x).astype(np.int64), np.floor(y).astype(np.int64)
-        total = np.zeros((len(stack), *x.shape), dtype=work)
-        for dy in (0, 1):
-            for dx in (0, 1):
-                weight = np.abs(1 - dy - (y - top)) * np.abs(1 - dx - (x - left)) * inside
-                # The outermost half pixel holds the outermost value, as it does in `at_scale`.
-                row = np.clip(np.clip(top + dy, 0, height - 1) - needed.top, 0, needed.height - 1)
-                col = np.clip(np.clip(left + dx, 0, width - 1) - needed.left, 0, needed.width - 1)
-                total += stack[:, row, col] * weight.astype(work)
-        return finish(total[:-1], total[-1], np.dtype(self.dtype))
-
-    def _files(self) -> list[dict[str, Any]]:
-        return self.base._files()
-
-
 def _like_first(source: FileSource, first: FileSource) -> Source:
     """The source with its stored numbers as the first one has them."""
     return brought_over(source, first.bands.value_tags, like=first.name)
@@ -248,19 +171,6 @@ def _place(source: Source, first: Source) -> _Member:
     return _Member(WarpedSource(source, first.grid.crop(rect)), rect)
 
 
-def extent_on(grid: Grid, other: Grid) -> Rect | None:
-    """The pixels of ``grid``, and of its continuation beyond its edges, that ``other`` covers in part or in full.
-
-    None where some of its outline has no place in the CRS of ``grid``.
-    """
-    outline = outline_on(grid, other)
-    if outline is None:
-        return None
-    x, y = outline
-    top, left = math.floor(y.min()), math.floor(x.min())
-    return Rect(top, left, math.ceil(y.max()) - top, math.ceil(x.max()) - left)
-
-
 def _short_way(members: list[_Member], grid: Grid) -> list[_Member]:
     """The members of a mosaic by whole turns of the globe nearer to each other, where that makes it narrower."""
     turn = turn_of(grid)
@@ -314,11 +224,36 @@ def _extent(members: Sequence[_Member], first: Source) -> Rect:
     return extent
 
 
-def _halves(rect: Rect) -> list[Rect]:
-    if rect.height >= rect.width:
-        half = rect.height // 2
-        upper = Rect(rect.top, rect.left, half, rect.width)
-        return [upper, Rect(upper.bottom, rect.left, rect.height - half, rect.width)]
-    half = rect.width // 2
-    left = Rect(rect.top, rect.left, rect.height, half)
-    return [left, Rect(rect.top, left.right, rect.height, rect.width - half)]
+def open_source(
+    paths: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    *,
+    bands: Sequence[int] | None = None,
+    resolution_factor: float = 1.0,
+    stored_values: bool = False,
+    stack: bool = False,
+) -> Source:
+    """Return the pixels of one raster, or of several as one mosaic on the first one's grid.
+
+    With `stack`, several are one raster of all their bands instead. A path is anything GDAL opens: a file, a VRT,
+    /vsizip/..., the address of a remote GeoTIFF. `bands` are 1-based, in the order wanted, and may repeat; by default
+    every band but alpha. `resolution_factor` is that of `at_scale`. Members of a mosaic whose scale and offset differ
+    are brought over to the first one's, or with `stored_values` taken as they are stored.
+
+    Raises:
+        RasterError: a raster cannot be opened.
+        BandError: a band that does not exist, or mosaic members whose bands differ.
+        GridError: mosaic members that cannot be placed on one grid, or a stack's that are not on one.
+    """
+    from landseg.geo.rasters.mosaic import MosaicSource  # these classes build on the ones above
+    from landseg.geo.rasters.stack import StackSource
+
+    many = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
+    if not many:
+        raise GridError("no raster given: name at least one")
+    if stack:
+        source: Source = StackSource(many, bands)
+    elif len(many) == 1:
+        source = FileSource(many[0], bands)
+    else:
+        source = MosaicSource(many, bands, stored_values=stored_values)
+    return source.at_scale(resolution_factor)

@@ -15,11 +15,11 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.crs import CRS
 
-from landseg.geo.address import is_remote
 from landseg.geo.extents import Extents, within
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.positions import mover
-from landseg.geo.vrt import Box, Member, Virtual, Warp, is_virtual
+from landseg.geo.rasters.address import is_remote
+from landseg.geo.rasters.vrt import Box, Member, Virtual, Warp, is_virtual
 
 Bools = NDArray[np.bool_]
 Positions = NDArray[np.int64]
