@@ -40,7 +40,7 @@ def command(
     """
     from landseg.calibrate import calibrate
     from landseg.comparison import Naming
-    from landseg.geo.vectorname import with_layer
+    from landseg.geo.vectors.names import with_layer
 
     if len(rasters) < 2:
         raise typer.BadParameter("name the probabilities, then the truth")

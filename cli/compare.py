@@ -46,7 +46,7 @@ def command(
     """
     from landseg.compare import compare
     from landseg.comparison import Naming
-    from landseg.geo.vectorname import with_layer
+    from landseg.geo.vectors.names import with_layer
     from landseg.report.compared import comparison_lines
     from landseg.summary import EvaluateOptions
 

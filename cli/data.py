@@ -100,7 +100,7 @@ def command(
 
     Prints statistics of bands and classes, what is wrong, and what a split would leak.
     """
-    from landseg.geo.vectorname import with_layer
+    from landseg.geo.vectors.names import with_layer
     from landseg.inspection import InspectOptions, inspect
 
     with console.working():

@@ -84,7 +84,7 @@ def command(
     from landseg.comparison import Naming
     from landseg.distance import Distance
     from landseg.evaluate import Products, evaluate
-    from landseg.geo.vectorname import with_layer
+    from landseg.geo.vectors.names import with_layer
     from landseg.report.text import evaluation_lines
     from landseg.summary import EvaluateOptions
 

@@ -77,7 +77,7 @@ def command(
     A pixel takes the class of the last polygon that covers its centre.
     """
     from landseg.errors import GridError
-    from landseg.geo.vectorname import with_layer
+    from landseg.geo.vectors.names import with_layer
     from landseg.rasterize import RasterizeOptions, rasterize
 
     with console.working():

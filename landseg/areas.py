@@ -16,7 +16,7 @@ from landseg.geo.classareas import ClassAreas, Ground
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_name
 from landseg.geo.targets import check_absent, check_targets, files_behind
-from landseg.geo.vectorname import file_of
+from landseg.geo.vectors.names import file_of
 from landseg.geo.zones import Zones
 from landseg.options import refuse_unknown
 from landseg.runtime.progress import Progress

@@ -16,7 +16,7 @@ from landseg.evaluate import Files, check_not_read, check_text_files, count, ope
 from landseg.evaluation import Compared, Difference
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.vectorname import is_vector
+from landseg.geo.vectors.names import is_vector
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, Statistic, differences
 from landseg.pairing import files_in, named, same_name, stem_of

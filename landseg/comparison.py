@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError, LandsegError
 from landseg.geo.aligned import open_labels
-from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.labelcolors import colors_of
 from landseg.geo.leftout import LeftOut, parts_of
@@ -24,7 +23,8 @@ from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.truth import ClassRaster, Polygons, Truth
-from landseg.geo.vectorname import is_vector
+from landseg.geo.vectors.aoi import Aoi, read_aoi
+from landseg.geo.vectors.names import is_vector
 from landseg.tally import Labels, Measures, Tally
 
 _PIXELS = 1 << 22  # of a strip

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.comparison import Naming, in_order, open_truth, refuse_swapped, shown, strips
 from landseg.errors import ClassError
-from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import LeftOut, Reason, parts_of
 from landseg.geo.legend import read_class_table
@@ -21,6 +20,7 @@ from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.signature import CLASSES
 from landseg.geo.truth import Truth
+from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.pairing import files_in, same_name
 from landseg.runtime.progress import Progress
 

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from landseg.errors import PlanError
-from landseg.geo.aoi import Aoi
 from landseg.geo.grid import Rect
+from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.models.bundle import Model
 from landseg.options import Options

@@ -20,7 +20,7 @@ from landseg.geo.leftout import Reason
 from landseg.geo.pixelareas import PixelAreas, differ
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.targets import check_targets
-from landseg.geo.vectorname import file_of
+from landseg.geo.vectors.names import file_of
 from landseg.options import refuse_unknown
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, csv_text

@@ -17,7 +17,7 @@ from landseg.exporting import ExportRun
 from landseg.geo.grid import map_crs
 from landseg.geo.rasters.address import file_name
 from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
-from landseg.geo.vectorname import file_of
+from landseg.geo.vectors.names import file_of
 from landseg.runtime.disk import claimed, disk_errors, work_folder
 from landseg.runtime.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence

@@ -34,7 +34,7 @@ from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import PERCENTILES
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.targets import check_targets
-from landseg.geo.vectorname import file_of, is_there, is_vector
+from landseg.geo.vectors.names import file_of, is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, fitted, picked

@@ -10,7 +10,7 @@ from landseg.errors import TrainingError
 from landseg.geo.grid import Grid
 from landseg.geo.labelcolors import Colors
 from landseg.geo.labelvalues import Drawn, LabelValues, Meaning, RasterValues
-from landseg.geo.vectorname import is_vector
+from landseg.geo.vectors.names import is_vector
 from landseg.surveyed import LabelsOf
 from landseg.training.files import Item
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from landseg.errors import RasterError
 from landseg.geo.rasters.address import as_on_disk, composed, label
 from landseg.geo.rasters.raster import opens
-from landseg.geo.vectorname import is_vector
+from landseg.geo.vectors.names import is_vector
 from landseg.runtime.replacement import refuse_unfinished_in
 from landseg.text.amounts import counted
 

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.engine import Engine
-from landseg.geo.aoi import Aoi
 from landseg.geo.grid import Rect
 from landseg.geo.sink import Outputs
+from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction

@@ -33,7 +33,7 @@ from landseg.geo.signature import CLASSES
 from landseg.geo.sink import Outputs
 from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.truth import class_indices
-from landseg.geo.vectorname import file_of, stem_of
+from landseg.geo.vectors.names import file_of, stem_of
 from landseg.runtime.progress import Progress, duration
 from landseg.text.amounts import counted
 

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from landseg.engine import Engine
 from landseg.errors import PlanError
-from landseg.geo.aoi import Aoi
 from landseg.geo.grid import Rect
 from landseg.geo.sink import Outputs
+from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction

@@ -16,7 +16,6 @@ from landseg import __version__
 from landseg.classes import ClassMap
 from landseg.errors import OutputError
 from landseg.export import polygonize
-from landseg.geo.aoi import Aoi, read_aoi
 from landseg.geo.borders import BORDERS, Borders
 from landseg.geo.classareas import AREAS, areas_tag, read_areas
 from landseg.geo.extents import parts_of
@@ -29,7 +28,8 @@ from landseg.geo.sidecars import beside, qml_path, qml_text
 from landseg.geo.signature import CLASSES, read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
-from landseg.geo.vectorname import file_of
+from landseg.geo.vectors.aoi import Aoi, read_aoi
+from landseg.geo.vectors.names import file_of
 from landseg.inputs import Matched, match, tell
 from landseg.models.named import NamedModel
 from landseg.options import Options

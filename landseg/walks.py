@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 
 from landseg.engine import Engine
 from landseg.errors import PlanError
-from landseg.geo.aoi import Aoi
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
 from landseg.geo.sink import Outputs
+from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.options import Options
 from landseg.prediction import Prediction, planned

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from vector_parts import GRIDS
 
 from landseg.errors import GridError, VectorError
-from landseg.geo.aoi import read_aoi
 from landseg.geo.grid import Rect
+from landseg.geo.vectors.aoi import read_aoi
 
 
 def test_an_aoi_box_snaps_outwards_to_pixels() -> None:

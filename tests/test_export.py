@@ -482,7 +482,7 @@ def test_confidences_are_those_of_the_pixels(tmp_path: Path, rng: Any, write_ras
 
 
 def test_a_geopackage_with_its_styles_is_read_as_an_area_and_as_labels(tmp_path: Path, rng: Any) -> None:
-    from landseg.geo.layers import read_layer
+    from landseg.geo.vectors.layers import read_layer
 
     grid = GRIDS["north-up"]
     raster = write_classes(tmp_path / "map.tif", grid, blocky(rng, grid))

@@ -26,17 +26,17 @@ from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point
 from landseg.classes import ClassMap
 from landseg.comparison import Naming, open_truth
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
-from landseg.geo import buffering
-from landseg.geo.aoi import read_aoi
 from landseg.geo.coverage import Coverage, covers_a_centre
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.horizontal import horizontal, same_place
 from landseg.geo.labels import PolygonLabels, pixel_grid
-from landseg.geo.layers import read_layer
-from landseg.geo.polygonfile import read_polygons
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.truth import Polygons
-from landseg.geo.vectorname import is_vector, split_layer, stem_of, with_layer
+from landseg.geo.vectors import buffering
+from landseg.geo.vectors.aoi import read_aoi
+from landseg.geo.vectors.layers import read_layer
+from landseg.geo.vectors.names import is_vector, split_layer, stem_of, with_layer
+from landseg.geo.vectors.polygon_file import read_polygons
 from landseg.inspection import Inspection, InspectOptions, inspect
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.training.plain import PlainData

@@ -21,13 +21,13 @@ from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, OutputError, RasterError, ResumeError, VectorError
 from landseg.evaluate import Products, evaluate
 from landseg.export import export
-from landseg.geo.aoi import read_aoi
 from landseg.geo.layer import Layer
-from landseg.geo.layers import read_layer
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.sidecars import qml_path, qml_text
 from landseg.geo.sink import Outputs
-from landseg.geo.vectorname import is_vector
+from landseg.geo.vectors.aoi import read_aoi
+from landseg.geo.vectors.layers import read_layer
+from landseg.geo.vectors.names import is_vector
 from landseg.pairing import files_in
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.runtime.disk import RECORD, Journal, work_folder

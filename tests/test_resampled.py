@@ -27,10 +27,10 @@ from landseg.classes import ClassMap, LandClass
 from landseg.cli.main import app
 from landseg.engine import Engine
 from landseg.errors import GridError
-from landseg.geo.aoi import Aoi
 from landseg.geo.grid import Grid, Rect, scaled_size
 from landseg.geo.rasters.bands import BandTable
 from landseg.geo.rasters.source import Pixels, Source
+from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.models.bundle import Model
 from landseg.models.card import Band

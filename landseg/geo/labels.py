@@ -17,8 +17,8 @@ from landseg.geo.crs import crs_text
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid
 from landseg.geo.horizontal import same_place
-from landseg.geo.polygonfile import BUFFER, read_polygons
-from landseg.geo.vectorname import Name
+from landseg.geo.vectors.names import Name
+from landseg.geo.vectors.polygon_file import BUFFER, read_polygons
 from landseg.text.amounts import counted
 
 

@@ -18,7 +18,7 @@ from landseg.geo.labelcolors import Colors, file_of, label_source
 from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.leftout import Masks, Reason
 from landseg.geo.legend import read_legend
-from landseg.geo.vectorname import stem_of
+from landseg.geo.vectors.names import stem_of
 from landseg.text.amounts import counted
 
 Known = tuple[NDArray[Any], NDArray[np.bool_]]

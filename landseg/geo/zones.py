@@ -10,10 +10,10 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.errors import GridError, VectorError
-from landseg.geo.aoi import Aoi
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labels import PolygonLabels
-from landseg.geo.vectorname import Name
+from landseg.geo.vectors.aoi import Aoi
+from landseg.geo.vectors.names import Name
 
 _ADVICE = "remove them, or make areas of lines and points (a buffer)"
 

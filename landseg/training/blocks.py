@@ -120,8 +120,8 @@ def parts_by_area(name: str, grid: Grid | None, path: str) -> Parts:
         TrainingError: the file does not exist, or the raster does not say where it lies.
         VectorError: the file cannot be read.
     """
-    from landseg.geo.aoi import read_aoi
-    from landseg.geo.vectorname import is_there
+    from landseg.geo.vectors.aoi import read_aoi
+    from landseg.geo.vectors.names import is_there
 
     if grid is None:
         raise TrainingError(f"{name} does not say where it lies, so an area means nothing; split by file")

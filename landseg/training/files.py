@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.errors import TrainingError
-from landseg.geo.layers import read_layer
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.raster import opens
-from landseg.geo.vectorname import is_vector
+from landseg.geo.vectors.layers import read_layer
+from landseg.geo.vectors.names import is_vector
 from landseg.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
 from landseg.runtime.replacement import refuse_unfinished_in
 from landseg.text.amounts import counted, part_of

@@ -14,7 +14,7 @@ from landseg.geo.legend import read_class_table
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.statistics import BandStatistics
-from landseg.geo.vectorname import is_vector, stem_of
+from landseg.geo.vectors.names import is_vector, stem_of
 from landseg.text.amounts import counted
 from landseg.training.declared import common_tags
 from landseg.training.files import Item, items_of, pair, paired_where_possible

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg.geo.rasters.address import file_names
-from landseg.geo.vectorname import with_layer
+from landseg.geo.vectors.names import with_layer
 from landseg.training.plain import PlainData
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.rasters.address import as_on_disk
-from landseg.geo.vectorname import is_there
+from landseg.geo.vectors.names import is_there
 from landseg.text.amounts import part_of
 from landseg.training import files
 from landseg.training.coarse_options import CoarseOptions

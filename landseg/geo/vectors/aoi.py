@@ -22,8 +22,8 @@ from landseg.geo.brought import into_pixels
 from landseg.geo.crs import crs_text, transformer
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, map_crs
-from landseg.geo.polygonfile import read_polygons
-from landseg.geo.vectorname import is_there
+from landseg.geo.vectors.names import is_there
+from landseg.geo.vectors.polygon_file import read_polygons
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))

@@ -11,9 +11,9 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.errors import VectorError
-from landseg.geo.buffering import buffered
-from landseg.geo.layers import read_layer
-from landseg.geo.vectorname import Name
+from landseg.geo.vectors.buffering import buffered
+from landseg.geo.vectors.layers import read_layer
+from landseg.geo.vectors.names import Name
 from landseg.text.amounts import counted, part_of
 
 BUFFER = "remove them, or burn what lies near lines and points: --buffer METRES"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import VectorError
-from landseg.geo.vectorname import PARQUET, Name, is_vector, split_layer
+from landseg.geo.vectors.names import PARQUET, Name, is_vector, split_layer
 from landseg.runtime.replacement import refuse_unfinished, refuse_unfinished_in
 from landseg.text.amounts import counted
 

@@ -1,0 +1,1 @@
+"""Vector files read: their layers, their polygons, areas of interest."""
