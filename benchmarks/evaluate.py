@@ -24,10 +24,11 @@ from affine import Affine
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.classes import ClassMap, LandClass
-from landseg.comparison import Naming, strips
-from landseg.distance import Distance
+from landseg.comparison import Naming
 from landseg.evaluate import Products, evaluate
+from landseg.geo.distance import Distance
 from landseg.geo.legend import class_tag
+from landseg.geo.pieces import strips
 from landseg.geo.rasters.mosaic import open_source
 from landseg.summary import EvaluateOptions
 

@@ -129,7 +129,7 @@ def command(
 def _split_options(
     by: str, share: float, group: str | None, block: str | None, gap: int, aoi: str | None, seed: int
 ) -> "SplitOptions":
-    from landseg.distance import Distance
+    from landseg.geo.distance import Distance
     from landseg.training.split import SplitOptions
 
     edge = None if block is None else Distance.of(block)

@@ -82,8 +82,8 @@ def command(
     Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals.
     """
     from landseg.comparison import Naming
-    from landseg.distance import Distance
     from landseg.evaluate import Products, evaluate
+    from landseg.geo.distance import Distance
     from landseg.geo.vectors.names import with_layer
     from landseg.report.text import evaluation_lines
     from landseg.summary import EvaluateOptions

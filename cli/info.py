@@ -142,7 +142,7 @@ def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
 
 
 def _areas(facts: dict[str, Any]) -> str:
-    from landseg.geo.classareas import ClassArea, areas_text
+    from landseg.geo.class_areas import ClassArea, areas_text
 
     if facts["areas"] is None:
         return f"counted by `landseg areas {facts['path']}`"

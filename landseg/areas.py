@@ -12,7 +12,7 @@ import numpy as np
 
 from landseg.areatable import Areas, ZoneAreas, check_suffix, write_table
 from landseg.errors import OutputError, VectorError
-from landseg.geo.classareas import ClassAreas, Ground
+from landseg.geo.class_areas import ClassAreas, Ground
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_name
 from landseg.geo.targets import check_absent, check_targets, files_behind

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import OutputError
-from landseg.geo.classareas import ClassArea, hectares_text
+from landseg.geo.class_areas import ClassArea, hectares_text
 from landseg.geo.leftout import left_out_line
 
 SUFFIXES = (".csv", ".xlsx", ".json")

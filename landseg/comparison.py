@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from landseg.geo.labelcolors import colors_of
 from landseg.geo.leftout import LeftOut, parts_of
 from landseg.geo.legend import read_class_table, read_legend
 from landseg.geo.numbering import table_for
+from landseg.geo.pieces import grown, in_order, strips
 from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
@@ -26,8 +27,6 @@ from landseg.geo.truth import ClassRaster, Polygons, Truth
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import is_vector
 from landseg.tally import Labels, Measures, Tally
-
-_PIXELS = 1 << 22  # of a strip
 
 Seen = Callable[[int, Rect, Labels, Labels], None]
 
@@ -230,44 +229,6 @@ def tally(
                 seen(*strip)
     strange = [text for pair in pairs for one in (pair.truth, pair.prediction) if (text := one.strange())]
     return total, strange
-
-
-def strips(region: Rect, *, halo: int = 0, edge: int = 16, layers: int = 1) -> Iterator[Rect]:
-    """Rectangles of whole rows that partition a region, much higher than the halo.
-
-    Each has a few million pixels, all ``layers`` together. They meet at multiples of ``edge`` where it is not larger
-    than they are: blocks stay whole.
-    """
-    wanted = max(16, 4 * halo, _PIXELS // layers // region.width)
-    step = edge if edge <= wanted else 16
-    height, top = wanted // step * step, region.top
-    while top < region.bottom:
-        bottom = min((top + height) // step * step, region.bottom)
-        yield Rect(top, region.left, bottom - top, region.width)
-        top = bottom
-
-
-def grown(core: Rect, halo: int, grid: Grid) -> Rect:
-    """A rectangle and the pixels around it, inside the grid."""
-    wider = Rect(core.top - halo, core.left - halo, core.height + 2 * halo, core.width + 2 * halo)
-    inside = wider.intersection(grid.rect)
-    assert inside is not None, "a core lies inside its grid"
-    return inside
-
-
-def in_order(pool: ThreadPoolExecutor, work: Any, jobs: Iterable[Any], *, ahead: int) -> Iterator[Any]:
-    """Results in the order of the jobs, with only a few of them under way or waiting."""
-    waiting: list[Future[Any]] = []
-    try:
-        for job in jobs:
-            waiting.append(pool.submit(work, job))
-            if len(waiting) >= ahead:
-                yield waiting.pop(0).result()
-        while waiting:
-            yield waiting.pop(0).result()
-    finally:
-        for future in waiting:
-            future.cancel()
 
 
 def open_truth(

@@ -111,12 +111,12 @@ def describe_raster(
         RasterError: It cannot be opened.
         ModelError: `model` was named and cannot be read.
     """
-    from landseg.geo.borders import BORDERS
-    from landseg.geo.classareas import AREAS
+    from landseg.geo.class_areas import AREAS
     from landseg.geo.grid import crs_text
     from landseg.geo.legend import is_class_raster
     from landseg.geo.rasters.raster import RasterFile
-    from landseg.geo.signature import CLASSES, MADE_WITH
+    from landseg.geo.seams import BORDERS
+    from landseg.geo.tags import CLASSES, MADE_WITH
 
     file = RasterFile(path)
     try:

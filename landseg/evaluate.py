@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from landseg.comparison import Pair, Seen, open_pair, tally
-from landseg.distance import row_spacings, square
 from landseg.errormap import ErrorMaps
 from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
-from landseg.geo.borders import Borders
+from landseg.geo.distance import row_spacings, square
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import Reason
-from landseg.geo.pixelareas import PixelAreas, differ
+from landseg.geo.pixel_areas import PixelAreas, differ
 from landseg.geo.rasters.address import file_name, file_names, label
+from landseg.geo.seams import Borders
 from landseg.geo.targets import check_targets
 from landseg.geo.vectors.names import file_of
 from landseg.options import refuse_unknown

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import VectorError
-from landseg.geo.classareas import hectares_text
+from landseg.geo.class_areas import hectares_text
 from landseg.geo.leftout import left_out_line
 from landseg.options import refuse_unknown
 from landseg.runtime.progress import duration

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
 from landseg.exported import ClassTotal, ExportOptions, ExportSummary
-from landseg.geo.classareas import ClassAreas, Ground
+from landseg.geo.class_areas import ClassAreas, Ground
 from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
 from landseg.geo.rasters.raster import RasterFile

@@ -33,11 +33,12 @@ from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import PERCENTILES
 from landseg.geo.rasters.value_tags import ValueTags
+from landseg.geo.reduce import fitted
 from landseg.geo.targets import check_targets
 from landseg.geo.vectors.names import file_of, is_there, is_vector
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.report.imagery import Imagery
-from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, fitted, picked
+from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
 from landseg.report.thumbnail import EMPTY
 from landseg.runtime.disk import check_local
 from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey

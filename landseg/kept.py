@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX
+from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
 from landseg.inputs import known
 from landseg.metrics import figures
@@ -18,7 +19,7 @@ from landseg.models.card import Metrics
 from landseg.predict import predict
 from landseg.runtime.disk import disk_errors
 from landseg.text.amounts import counted
-from landseg.training.scene import Scene, parts
+from landseg.training.scene import Scene
 
 BLOCK = 256  # of the bootstrap
 

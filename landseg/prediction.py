@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from landseg.geo.classareas import ClassArea, areas_text
+from landseg.geo.class_areas import ClassArea, areas_text
 from landseg.geo.grid import Rect
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted

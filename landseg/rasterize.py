@@ -26,11 +26,11 @@ from landseg.geo.horizontal import horizontal
 from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag, read_class_table, read_legend
-from landseg.geo.pixelsize import in_units
+from landseg.geo.pixel_size import in_units
 from landseg.geo.rasters.address import file_name
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.signature import CLASSES
 from landseg.geo.sink import Outputs
+from landseg.geo.tags import CLASSES
 from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.truth import class_indices
 from landseg.geo.vectors.names import file_of, stem_of

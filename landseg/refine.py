@@ -22,16 +22,17 @@ from landseg.crf.energy import CrfOptions
 from landseg.crf.evidence import Evidence
 from landseg.crf.tiling import MIB, CrfTiling, Refined, crf_sample, tile_crf
 from landseg.crf.windows import refine_windows
-from landseg.geo.borders import BORDERS, Borders
-from landseg.geo.classareas import AREAS, areas_tag
+from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
-from landseg.geo.signature import CLASSES, read_tags, refuse_changed
+from landseg.geo.seams import BORDERS, Borders
+from landseg.geo.signature import read_tags, refuse_changed
 from landseg.geo.sink import Outputs
+from landseg.geo.tags import CLASSES
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.models.peek import read_card
 from landseg.refinement import Refinement, RefineOptions, crf_text

@@ -16,17 +16,18 @@ from landseg import __version__
 from landseg.classes import ClassMap
 from landseg.errors import OutputError
 from landseg.export import polygonize
-from landseg.geo.borders import BORDERS, Borders
-from landseg.geo.classareas import AREAS, areas_tag, read_areas
+from landseg.geo.class_areas import AREAS, areas_tag, read_areas
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.legend import class_tag
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.scattered import refuse_scattered
-from landseg.geo.sidecars import beside, qml_path, qml_text
-from landseg.geo.signature import CLASSES, read_tags, refuse_changed
+from landseg.geo.seams import BORDERS, Borders
+from landseg.geo.sidecars import beside, qml_text
+from landseg.geo.signature import read_tags, refuse_changed
 from landseg.geo.sink import Outputs, disk_bytes
+from landseg.geo.tags import CLASSES, qml_path
 from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.comparison import Naming, Pair
-from landseg.distance import Distance, row_spacings
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
+from landseg.geo.distance import Distance, row_spacings
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.pixelareas import PixelAreas
+from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.rasters.address import file_names
 from landseg.metrics import figures
 from landseg.metrics.area import AreaEstimate, area_shares

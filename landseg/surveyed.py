@@ -17,13 +17,12 @@ from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.labelvalues import LabelValues, Meaning
 from landseg.geo.leftout import LeftOut, Reason
-from landseg.geo.pixelareas import PixelAreas
+from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescaled
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.rasters.value_tags import ValueTags
-from landseg.report.imagery import nearest
-from landseg.report.sheet import fitted
+from landseg.geo.reduce import fitted, nearest
 from landseg.training.blocks import Blocks
 from landseg.training.lookalikes import Sketch, Sketcher
 from landseg.training.overlap import PixelHash

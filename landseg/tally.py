@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect
 from landseg.geo.leftout import LeftOut
-from landseg.geo.pixelareas import PixelAreas
+from landseg.geo.pixel_areas import PixelAreas
 from landseg.metrics.area import AreaEstimate, stratified
 from landseg.metrics.blocks import Blocks
 from landseg.metrics.border import BorderErrors

@@ -28,7 +28,7 @@ from landseg.describe import describe
 from landseg.errors import GridError, LandsegError, OutputError, VectorError
 from landseg.evaluate import evaluate
 from landseg.export import export
-from landseg.geo.classareas import ClassArea, areas_tag, areas_text, read_areas
+from landseg.geo.class_areas import ClassArea, areas_tag, areas_text, read_areas
 from landseg.geo.legend import class_tag
 from landseg.summary import EvaluateOptions
 
@@ -135,7 +135,7 @@ def test_any_cut_gives_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     path = write(tmp_path / "map.tif", patchy((600, 30)), "coarse degrees")
     whole = areas(path, by=zones, **QUIET).to_json()
     monkeypatch.setattr("landseg.vector.classraster.STRIP_PIXELS", 1000)
-    monkeypatch.setattr("landseg.geo.classareas._PIXELS", 100)
+    monkeypatch.setattr("landseg.geo.class_areas._PIXELS", 100)
     assert areas(path, by=zones, **QUIET).to_json() == whole
     assert sum(zone["pixels"] for zone in whole["zones"]) > 0
 

@@ -102,7 +102,7 @@ def test_any_strips_and_workers_give_the_same(tmp_path: Path, monkeypatch: pytes
     probs, truth = drawn(1.5, (130, 90))
     files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
     whole = calibrate(*files)
-    monkeypatch.setattr("landseg.comparison._PIXELS", 90 * 2 * K * 16)
+    monkeypatch.setattr("landseg.geo.pieces._PIXELS", 90 * 2 * K * 16)
     for workers in (1, 3):
         cut = calibrate(*files, workers=workers)
         assert cut.temperature == pytest.approx(whole.temperature, rel=1e-6)

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap, LandClass
 from landseg.compare import compare
 from landseg.comparison import Naming
-from landseg.distance import Distance
 from landseg.errors import ClassError, GridError, LandsegError, OutputError
 from landseg.evaluate import Products, evaluate
+from landseg.geo.distance import Distance
 from landseg.geo.legend import class_tag
 from landseg.report.text import evaluation_lines
 from landseg.summary import EvaluateOptions
@@ -85,7 +85,7 @@ def test_any_strips_and_workers_give_the_same(tmp_path: Path, monkeypatch: pytes
     files = write(tmp_path / "map.tif", ours, model="m"), write(tmp_path / "truth.tif", truth)
     options = EvaluateOptions(boundary=Distance(2), tolerance=Distance(15, True), samples=50, block=Distance(32))
     whole = evaluate(*files, options).to_json()
-    monkeypatch.setattr("landseg.comparison._PIXELS", 1000)
+    monkeypatch.setattr("landseg.geo.pieces._PIXELS", 1000)
     assert evaluate(*files, options).to_json() == whole
     assert whole["mean_boundary_iou"] > 0 and whole["intervals"]["mean_iou"][0] < whole["mean_iou"]
 
@@ -96,7 +96,7 @@ def test_twin_a_halo_too_short_would_be_seen(tmp_path: Path, monkeypatch: pytest
     files = write(tmp_path / "map.tif", np.roll(truth, 1, 0), model="m"), write(tmp_path / "truth.tif", truth)
     options = EvaluateOptions(boundary=Distance(3), tolerance=None, samples=0)
     whole = evaluate(*files, options).mean_boundary_iou
-    monkeypatch.setattr("landseg.comparison._PIXELS", 1000)
+    monkeypatch.setattr("landseg.geo.pieces._PIXELS", 1000)
     monkeypatch.setattr("landseg.tally.Tally.halo", 0)
     assert evaluate(*files, options).mean_boundary_iou != whole
 

@@ -13,9 +13,9 @@ from test_evaluate import write
 from test_metrics_surface import SurfaceDice
 
 from landseg.classes import IGNORE_INDEX
-from landseg.distance import Distance
 from landseg.evaluate import Products, evaluate
 from landseg.evaluation import Evaluation
+from landseg.geo.distance import Distance
 from landseg.metrics.area import area_shares
 from landseg.metrics.blocks import Blocks, interval, replicates
 from landseg.metrics.boundary import BoundaryIoU

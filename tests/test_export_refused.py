@@ -19,7 +19,7 @@ from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.geo.legend import class_tag, is_class_raster, own_legend
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.signature import CLASSES as CLASSES_TAG
+from landseg.geo.tags import CLASSES as CLASSES_TAG
 from landseg.geo.vectors.aoi import read_aoi
 from landseg.predict import predict
 from landseg.runtime.progress import Progress, duration

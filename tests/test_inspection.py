@@ -19,8 +19,9 @@ from PIL import Image
 from landseg.classes import ClassMap
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.statistics import BandStatistics
+from landseg.geo.reduce import CELL
 from landseg.inspection import Inspection, InspectOptions, inspect
-from landseg.report.sheet import CELL, cell_edge, drawn_over
+from landseg.report.sheet import cell_edge, drawn_over
 from landseg.training.split import SplitOptions
 
 Write = Callable[..., Path]

@@ -18,7 +18,7 @@ from landseg.cli.console import plain
 from landseg.errors import ClassError
 from landseg.geo.legend import class_tag
 from landseg.geo.numbering import numbered_as
-from landseg.geo.signature import CLASSES
+from landseg.geo.tags import CLASSES
 
 Write = Callable[..., Path]
 NAMES = ("building", "land", "road")

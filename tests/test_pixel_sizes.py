@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from landseg.comparison import Naming
-from landseg.distance import Distance, row_spacings
 from landseg.evaluate import evaluate
 from landseg.evaluation import Evaluation
-from landseg.geo import pixelareas
+from landseg.geo import pixel_areas as pixelareas
+from landseg.geo.distance import Distance, row_spacings
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.pixelareas import PixelAreas
+from landseg.geo.pixel_areas import PixelAreas
 from landseg.inspection import InspectOptions, inspect
 from landseg.metrics.area import stratified
 from landseg.metrics.boundary import outline

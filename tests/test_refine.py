@@ -25,8 +25,8 @@ from landseg.crf.evidence import Evidence
 from landseg.errors import BandError, ClassError, GridError, LandsegError, OutputError, PlanError, ResumeError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.probs import ProbsFile
-from landseg.geo.signature import CLASSES
 from landseg.geo.sink import Outputs
+from landseg.geo.tags import CLASSES
 from landseg.predict import predict
 from landseg.refine import refine
 

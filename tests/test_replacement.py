@@ -23,8 +23,9 @@ from landseg.evaluate import Products, evaluate
 from landseg.export import export
 from landseg.geo.layer import Layer
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.sidecars import qml_path, qml_text
+from landseg.geo.sidecars import qml_text
 from landseg.geo.sink import Outputs
+from landseg.geo.tags import qml_path
 from landseg.geo.vectors.aoi import read_aoi
 from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector

@@ -258,7 +258,7 @@ def test_classes_from_names_in_rasters(write_raster: Callable[..., Path]) -> Non
 
     import rasterio
 
-    from landseg.geo.signature import CLASSES as TAG
+    from landseg.geo.tags import CLASSES as TAG
 
     paths = [write_raster(np.ones((2, 2), np.uint8), f"{name}_labels.tif") for name in "abc"]
     for path in paths[:2]:

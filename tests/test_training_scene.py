@@ -23,6 +23,7 @@ from landseg.errors import TrainingError
 from landseg.geo import majority
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.majority import resample_labels
+from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.resample import box_taps
 from landseg.training.crops import Crop, read_crop
@@ -30,7 +31,7 @@ from landseg.training.derived import Masked, in_memory
 from landseg.training.files import Item
 from landseg.training.labelling import LabelOptions, open_items
 from landseg.training.pool import Pool
-from landseg.training.scene import ArrayScene, Example, RasterScene, Scene, parts
+from landseg.training.scene import ArrayScene, Example, RasterScene, Scene
 from tests.conftest import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json([{"value": 1, "name": "land"}, {"value": 2, "name": "water"}])

@@ -18,7 +18,7 @@ from test_predict import MODEL, QUICK, noise, one
 from test_sink import CLASSES, GRID, STRIPS, pixels
 
 from landseg.areas import areas
-from landseg.geo.classareas import ClassArea
+from landseg.geo.class_areas import ClassArea
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs

@@ -12,11 +12,11 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.errors import ClassError, VectorError
-from landseg.geo.brought import into_pixels
 from landseg.geo.crs import crs_text
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid
 from landseg.geo.horizontal import same_place
+from landseg.geo.pixel_shapes import into_pixels
 from landseg.geo.vectors.names import Name
 from landseg.geo.vectors.polygon_file import BUFFER, read_polygons
 from landseg.text.amounts import counted

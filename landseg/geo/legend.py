@@ -10,8 +10,7 @@ from xml.etree import ElementTree as Xml
 from landseg.classes import ClassMap
 from landseg.errors import ClassError
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.sidecars import aux_path
-from landseg.geo.signature import CLASSES
+from landseg.geo.tags import CLASSES, aux_path
 from landseg.text.untrusted import read_json, read_toml
 
 _log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.source import FileSource
-from landseg.geo.signature import CLASSES
+from landseg.geo.tags import CLASSES
 from landseg.text.amounts import counted
 from landseg.text.untrusted import read_json
 

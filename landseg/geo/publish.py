@@ -9,7 +9,8 @@ from landseg.errors import OutputError
 from landseg.geo.cog import check_cog, parts_text, raw_text, vrt_text, write_cog
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
-from landseg.geo.sidecars import aux_path, aux_text, qml_path, qml_text
+from landseg.geo.sidecars import aux_text, qml_text
+from landseg.geo.tags import aux_path, qml_path
 from landseg.runtime.disk import RECORD, disk_errors, sync_file, work_folder
 from landseg.runtime.replacement import Move
 

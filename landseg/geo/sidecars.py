@@ -11,19 +11,10 @@ from xml.etree import ElementTree as Xml
 from landseg.classes import ClassMap
 from landseg.geo.cog import xml_safe
 from landseg.geo.layer import Layer
+from landseg.geo.tags import qml_path
 
 _READ_WITH = (".aux.xml", ".ovr", ".msk")  # what GDAL reads with a raster
 _SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")
-
-
-def aux_path(raster: Path) -> Path:
-    """Where GDAL looks for what a raster cannot hold itself: ``map.tif.aux.xml``."""
-    return raster.with_name(raster.name + ".aux.xml")
-
-
-def qml_path(raster: Path) -> Path:
-    """Where QGIS looks for the default style of a raster: ``map.qml``."""
-    return raster.with_suffix(".qml")
 
 
 def read_with(raster: Path) -> list[Path]:

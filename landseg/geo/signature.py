@@ -12,14 +12,9 @@ from typing import Any
 from landseg.errors import LandsegError, ResumeError
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.store import plain
+from landseg.geo.tags import MADE_WITH, SIGNATURE, tag_name
 from landseg.runtime.disk import work_folder
 from landseg.text.untrusted import read_json
-
-SIGNATURE = "LANDSEG_SIGNATURE"
-MADE_WITH = "LANDSEG_MADE_WITH"
-"""The tag that holds a signature in words; the digest beside it decides, this one explains."""
-CLASSES = "LANDSEG_CLASSES"
-"""The tag that holds the class table as JSON: without it, a raster of probabilities has names but no values."""
 
 _GOES_ON = {
     "precision": "--precision auto chooses for the processor, --precision {} goes on",
@@ -46,16 +41,6 @@ def made_with(signature: Mapping[str, Any]) -> str:
         many = f"{len(files)} files, {digest({'files': files})[:12]}"
         told["source"]["files"] = many if len(files) > _FILES else {_name(file): _state(file) for file in files}
     return json.dumps(told, sort_keys=True)
-
-
-def tag_name(key: str) -> str:
-    """The name of a tag of landseg's.
-
-    >>> tag_name("model hash")
-    'LANDSEG_MODEL_HASH'
-    """
-    name = key.upper().replace(" ", "_").replace("-", "_")
-    return name if name.startswith("LANDSEG_") else f"LANDSEG_{name}"
 
 
 def provenance(tags: Mapping[str, str], signature: Mapping[str, Any]) -> dict[str, str]:

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import OutputError, ResumeError
-from landseg.geo.classareas import ClassArea, WrittenAreas, is_record
+from landseg.geo.class_areas import ClassArea, WrittenAreas, is_record
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
 from landseg.geo.publish import build_extra, build_layer, raw_path, write_vrt
 from landseg.geo.sidecars import beside, class_style
-from landseg.geo.signature import SIGNATURE, digest, first_of, goes_on, provenance, read_tags, tag_name
+from landseg.geo.signature import digest, first_of, goes_on, provenance, read_tags
 from landseg.geo.store import RawRaster, differences, plain
+from landseg.geo.tags import SIGNATURE, tag_name
 from landseg.geo.targets import (
     check_absent,
     check_space,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from landseg.report.imagery import nearest
+from landseg.geo.reduce import nearest
 from landseg.report.overviews import MapLayers, Picture, majority
 
 BUDGET = 10_000_000  # bytes of all pictures of a page; in base64 a third more

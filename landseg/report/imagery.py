@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import FileSource, Source
+from landseg.geo.reduce import nearest
 from landseg.report.thumbnail import shown_bands, stretch_limits, stretched
 
 _SAMPLES, _SAMPLE = 5, 192  # samples along each side of a raster, and pixels along each side of a sample
@@ -80,15 +81,6 @@ def strips(rect: Rect, shape: tuple[int, int], most: int) -> Iterator[tuple[slic
         top, bottom = first * rect.height // shape[0], -(-last * rect.height // shape[0])
         strip = Rect(rect.top + top, rect.left, max(1, bottom - top), rect.width)
         yield slice(first, last), at[first:last] - top, strip
-
-
-def nearest(size: int, shown: int) -> NDArray[np.int64]:
-    """Of ``size`` pixels, the ones nearest to the centres of ``shown``.
-
-    >>> nearest(10, 5).tolist(), nearest(2, 4).tolist()
-    ([1, 3, 5, 7, 9], [0, 0, 1, 1])
-    """
-    return ((2 * np.arange(shown, dtype=np.int64) + 1) * size) // (2 * shown)
 
 
 def _spread(rect: Rect) -> Iterator[Rect]:

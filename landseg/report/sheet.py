@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.geo.reduce import CELL
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY
 
-CELL, LARGEST = 280, 1200  # edge of a scene's picture: of many scenes, and of a single one
 MOST = 30  # scenes on a sheet
 _COLUMNS, _SPACE, _LINE = 6, 14, 20
 _WIDE = _COLUMNS * (CELL + _SPACE) + _SPACE  # of the page
@@ -56,16 +56,6 @@ def cell_edge(count: int) -> int:
 def _columns(count: int) -> int:
     """As many as rows, for few scenes."""
     return max(1, min(_COLUMNS, math.ceil(math.sqrt(count))))
-
-
-def fitted(shape: tuple[int, int], edge: int = CELL) -> tuple[int, int]:
-    """Return (height, width) within a square of ``edge`` pixels; smaller rasters stay as they are.
-
-    >>> fitted((1000, 500)), fitted((20, 30))
-    ((280, 140), (20, 30))
-    """
-    factor = min(1.0, edge / max(shape))
-    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
 def picked(count: int, most: int = MOST) -> list[int]:

@@ -18,7 +18,7 @@ from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.positions import mover, offset_on
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.warp import extent_on
-from landseg.geo.sidecars import aux_path
+from landseg.geo.tags import aux_path
 from landseg.report.imagery import Imagery
 
 TILE = 256

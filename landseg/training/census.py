@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import CELL
 from landseg.text.amounts import none_of, part_of
-from landseg.training.scene import CELL, Scene
+from landseg.training.scene import Scene
 from landseg.training.targets import listed, refuse_strange
 
 SPOTS = 1 << 16

@@ -10,6 +10,7 @@ from landseg.classes import ClassMap
 from landseg.errors import GridError, TrainingError
 from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pieces import PART
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.source import FileSource
 from landseg.text.amounts import none_of
@@ -19,7 +20,7 @@ from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_statistics import JointStatistics, StatisticsCounter
 from landseg.training.files import Item
 from landseg.training.labelling import CoarseRaster
-from landseg.training.scene import PART, Scene
+from landseg.training.scene import Scene
 from landseg.training.source_spec import SourceSpec
 from landseg.training.targets import listed
 

@@ -12,10 +12,10 @@ from landseg.errors import ClassError
 from landseg.geo.labelcolors import label_source
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.legend import read_legend
+from landseg.geo.pieces import parts
 from landseg.geo.rasters.raster import RasterFile
 from landseg.text.amounts import counted, part_of
 from landseg.training.files import Item
-from landseg.training.scene import parts
 from landseg.training.targets import listed
 
 

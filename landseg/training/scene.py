@@ -15,6 +15,7 @@ from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.labels import PolygonLabels
 from landseg.geo.leftout import LeftOut, Reason
+from landseg.geo.pieces import parts
 from landseg.geo.rasters.rescaled import rescaled
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags
@@ -24,9 +25,6 @@ from landseg.training.targets import Strange, Targets
 
 Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
 """Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""
-
-PART = 2048  # a survey's rectangles: as high and wide as this, or of whole rows where these are short
-CELL = 256  # they begin at multiples of this
 
 
 class Scene(ABC):
@@ -378,17 +376,3 @@ class RasterScene(Scene):
             left_out.add(Reason.NO_IMAGERY, int((~valid & (target != IGNORE_INDEX)).sum()))
         target[~valid] = IGNORE_INDEX
         return pixels[: self._channels], valid, target
-
-
-def parts(shape: tuple[int, int]) -> Iterator[Rect]:
-    """Rectangles of up to PART ** 2 pixels that partition a raster and begin at multiples of CELL.
-
-    >>> list(parts((600, 5000)))
-    [Rect(top=0, left=0, height=600, width=5000)]
-    """
-    height, width = shape
-    wide = width if width <= 4 * PART else PART
-    high = max(CELL, PART * PART // wide // CELL * CELL)
-    for top in range(0, height, high):
-        for left in range(0, width, wide):
-            yield Rect(top, left, min(high, height - top), min(wide, width - left))

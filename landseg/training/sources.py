@@ -13,6 +13,7 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.labels import PolygonLabels
+from landseg.geo.pieces import parts
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.vectors.names import is_there
 from landseg.text.amounts import part_of
@@ -26,7 +27,7 @@ from landseg.training.kinds import Kinds
 from landseg.training.labelling import Burnt, Labels, Legend, Opener, checked, labels_of_source
 from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe
-from landseg.training.scene import RasterScene, Scene, parts
+from landseg.training.scene import RasterScene, Scene
 from landseg.training.source_spec import SourceSpec
 from landseg.training.targets import IndexTargets, Targets, listed, refuse_strange
 

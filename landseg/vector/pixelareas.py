@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.pixelareas import PixelAreas as Sizes
+from landseg.geo.pixel_areas import PixelAreas as Sizes
 from landseg.geo.ruler import Floats, Ruler
 
 

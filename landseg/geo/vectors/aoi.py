@@ -18,10 +18,10 @@ from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
 
 from landseg.errors import GridError, VectorError
-from landseg.geo.brought import into_pixels
 from landseg.geo.crs import crs_text, transformer
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, map_crs
+from landseg.geo.pixel_shapes import into_pixels
 from landseg.geo.vectors.names import is_there
 from landseg.geo.vectors.polygon_file import read_polygons
 

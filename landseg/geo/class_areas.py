@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import LandClass
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.pixelareas import PixelAreas
+from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.ruler import Floats, Ruler
 from landseg.text.untrusted import read_json
 

@@ -1,0 +1,36 @@
+"""Names that landseg gives: tags in its rasters, and files beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def aux_path(raster: Path) -> Path:
+    """Where GDAL looks for what a raster cannot hold itself: ``map.tif.aux.xml``."""
+    return raster.with_name(raster.name + ".aux.xml")
+
+
+def qml_path(raster: Path) -> Path:
+    """Where QGIS looks for the default style of a raster: ``map.qml``."""
+    return raster.with_suffix(".qml")
+
+
+SIGNATURE = "LANDSEG_SIGNATURE"
+
+
+MADE_WITH = "LANDSEG_MADE_WITH"
+"""The tag that holds a signature in words; the digest beside it decides, this one explains."""
+
+
+CLASSES = "LANDSEG_CLASSES"
+"""The tag that holds the class table as JSON: without it, a raster of probabilities has names but no values."""
+
+
+def tag_name(key: str) -> str:
+    """The name of a tag of landseg's.
+
+    >>> tag_name("model hash")
+    'LANDSEG_MODEL_HASH'
+    """
+    name = key.upper().replace(" ", "_").replace("-", "_")
+    return name if name.startswith("LANDSEG_") else f"LANDSEG_{name}"
