@@ -18,9 +18,9 @@ from landseg.geo.rasters.address import file_name
 from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.vectors.names import file_of
 from landseg.geo.zones import Zones
-from landseg.options import refuse_unknown
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import settle, written
+from landseg.text.options import refuse_unknown
 from landseg.vector.classraster import ClassRaster
 
 __all__ = ["AreaOptions", "Areas", "areas"]

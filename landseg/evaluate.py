@@ -21,7 +21,6 @@ from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.seams import Borders
 from landseg.geo.targets import check_targets
 from landseg.geo.vectors.names import file_of
-from landseg.options import refuse_unknown
 from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, csv_text
 from landseg.runtime.disk import check_local, claimed, disk_errors, sync_file
@@ -30,6 +29,7 @@ from landseg.runtime.replacement import Part, publish
 from landseg.summary import OPTIONS, EvaluateOptions, common_metres, summary
 from landseg.tally import Labels, Measures, Tally
 from landseg.text.amounts import counted, first_of
+from landseg.text.options import refuse_unknown
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 Images = Sequence[Sequence[str]]

@@ -12,9 +12,9 @@ from typing import Any
 from landseg.errors import VectorError
 from landseg.geo.class_areas import hectares_text
 from landseg.geo.leftout import left_out_line
-from landseg.options import refuse_unknown
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
+from landseg.text.options import refuse_unknown
 from landseg.vector.further import FurtherFile
 from landseg.vector.outlines import Shaping
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError
+from landseg.errors import BandError, GridError, OutputError, PlanError
+from landseg.geo.vectors.aoi import area_text
+from landseg.text.options import _halo, _window, refuse_unknown
 from landseg.tiling.named import check_device, check_precision, check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
@@ -155,56 +156,6 @@ class Options:
         return [Path(value) for value in values if value is not None and is_folder(value)]
 
 
-def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> None:
-    """Nothing, if every name is known.
-
-    Raises:
-        LandsegError: one is not; the sentence names the nearest.
-    """
-    for name in names:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-            raise LandsegError(f"{of} has no option {name!r}: {hint}")
-
-
 def is_folder(path: str | PathLike[str]) -> bool:
     """Whether an output means a folder: one that exists, or a name that ends in a slash."""
     return str(path).endswith(("/", "\\")) or Path(path).is_dir()
-
-
-def _window(value: Any) -> int | tuple[int, int] | str:
-    """A window as asked for: "auto", 512, "512", "512x1024" or (512, 1024)."""
-    if value == "auto" or isinstance(value, int):
-        return value  # type: ignore[no-any-return]
-    parts = str(value).lower().split("x") if isinstance(value, str) else value
-    try:
-        numbers = [_whole(part) for part in parts]
-    except (TypeError, ValueError):
-        numbers = []
-    if len(numbers) == 1:
-        return numbers[0]
-    if len(numbers) == 2:
-        return numbers[0], numbers[1]
-    raise PlanError(f"window {value!r}: expected auto, a number, or HEIGHTxWIDTH")
-
-
-def area_text(value: Any) -> File:
-    """Return an area of interest as read_aoi takes it: a file, "left,bottom,right,top", or those four numbers."""
-    return ",".join(str(float(part)) for part in value) if isinstance(value, (tuple, list)) else value
-
-
-def _halo(value: Any) -> int | str:
-    if value in ("auto", "exact"):
-        return str(value)
-    try:
-        return _whole(value)
-    except (TypeError, ValueError):
-        raise PlanError(f"halo {value!r}: expected auto, exact, or a whole number of pixels") from None
-
-
-def _whole(value: Any) -> int:
-    """A whole number as such or in a text; int() would cut the rest of another off."""
-    if not isinstance(value, (str, Integral)):
-        raise TypeError(f"{value!r} is no whole number")
-    return int(value)

@@ -17,15 +17,16 @@ from landseg.geo.distance import Distance, row_spacings
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.rasters.address import file_names
+from landseg.geo.vectors.aoi import area_text
 from landseg.metrics import figures
 from landseg.metrics.area import AreaEstimate, area_shares
 from landseg.metrics.blocks import intervals
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
-from landseg.options import area_text, refuse_unknown
 from landseg.pairing import scene_names
 from landseg.tally import Tally
 from landseg.text import amounts
+from landseg.text.options import refuse_unknown
 
 HEADLINES: dict[str, Callable[..., Any]] = {
     "pixel_accuracy": figures.pixel_accuracy,

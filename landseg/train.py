@@ -23,10 +23,10 @@ from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Metrics
 from landseg.models.forest import PixelForest
 from landseg.models.transfer import transferred
-from landseg.options import refuse_unknown
 from landseg.pixel_classifier import as_model, held_against, worth_it
 from landseg.runtime.disk import disk_errors
 from landseg.text.amounts import counted
+from landseg.text.options import refuse_unknown
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.card_of import card_of, data_sources

@@ -15,8 +15,9 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_names
 from landseg.inputs import Matched, match, tell
 from landseg.models.named import named_model
-from landseg.options import Options, refuse_unknown
+from landseg.options import Options
 from landseg.text.amounts import counted
+from landseg.text.options import refuse_unknown
 from landseg.tiling.encode import top
 from landseg.tiling.place import Placement
 

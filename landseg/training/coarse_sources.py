@@ -13,7 +13,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import PART
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.source import FileSource
-from landseg.text.amounts import none_of
+from landseg.text.amounts import listed, none_of
 from landseg.training import files
 from landseg.training.coarse_labels import coarse_classes, joined_classes
 from landseg.training.coarse_options import CoarseOptions
@@ -22,7 +22,6 @@ from landseg.training.files import Item
 from landseg.training.labelling import CoarseRaster
 from landseg.training.scene import Scene
 from landseg.training.source_spec import SourceSpec
-from landseg.training.targets import listed
 
 Paths = tuple[Path, ...]
 """The files of a raster or mosaic."""

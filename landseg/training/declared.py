@@ -13,8 +13,7 @@ from landseg.geo.rasters.members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable, one_sided
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
-from landseg.text.amounts import part_of
-from landseg.training.targets import listed
+from landseg.text.amounts import listed, part_of
 
 if TYPE_CHECKING:  # it brings torch, which is not needed to refuse images
     from landseg.training.recipe import Recipe

@@ -15,9 +15,8 @@ from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector
 from landseg.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
 from landseg.runtime.replacement import refuse_unfinished_in
-from landseg.text.amounts import counted, part_of
+from landseg.text.amounts import counted, listed, part_of
 from landseg.text.tables import read_csv
-from landseg.training.targets import listed
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
 _TABLES = (".csv", ".parquet", ".geoparquet")

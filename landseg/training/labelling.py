@@ -24,20 +24,13 @@ from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_ind
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.truth import class_indices
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, listed
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
 from landseg.training.scene import Opened, RasterScene, Scene
 from landseg.training.source_spec import SourceSpec
-from landseg.training.targets import (
-    JoinedTargets,
-    PolygonTargets,
-    RasterTargets,
-    Targets,
-    UnknownTargets,
-    listed,
-)
+from landseg.training.targets import JoinedTargets, PolygonTargets, RasterTargets, Targets, UnknownTargets
 
 if TYPE_CHECKING:
     from landseg.training.losses import LabelSets

@@ -14,9 +14,8 @@ from landseg.geo.labels import PolygonLabels
 from landseg.geo.legend import read_legend
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.raster import RasterFile
-from landseg.text.amounts import counted, part_of
+from landseg.text.amounts import counted, listed, part_of
 from landseg.training.files import Item
-from landseg.training.targets import listed
 
 
 def classes_of(

@@ -15,12 +15,11 @@ from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_ind
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.vectors.names import is_vector, stem_of
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, listed
 from landseg.training.declared import common_tags
 from landseg.training.files import Item, items_of, pair, paired_where_possible
 from landseg.training.legends import classes_of
 from landseg.training.sampled import sampled
-from landseg.training.targets import listed
 
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
 _OF_POLYGONS = ("--class-field", "--background", "--all-touched", "--buffer")

@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, listed
 from landseg.training.census import SceneCensus, take_census
 from landseg.training.crops import Crop, read_crop
 from landseg.training.losses import LabelSets
 from landseg.training.scene import Scene
-from landseg.training.targets import listed
 
 MARGIN = 1.5
 """How far beyond the pixel sizes of its crops a model is said to be usable, as a factor: a convention."""

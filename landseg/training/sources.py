@@ -16,7 +16,7 @@ from landseg.geo.labels import PolygonLabels
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.vectors.names import is_there
-from landseg.text.amounts import part_of
+from landseg.text.amounts import listed, part_of
 from landseg.training import files
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import Paths, coarse_paths, coarse_rasters
@@ -29,7 +29,7 @@ from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe
 from landseg.training.scene import RasterScene, Scene
 from landseg.training.source_spec import SourceSpec
-from landseg.training.targets import IndexTargets, Targets, listed, refuse_strange
+from landseg.training.targets import IndexTargets, Targets, refuse_strange
 
 MEMORY_MIB = 2048
 

@@ -17,6 +17,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.leftout import Masks, Reason
 from landseg.geo.truth import ClassRaster
+from landseg.text.amounts import listed
 
 _DARK = 90  # the sum of three bands on a scale to 255: darker pixels have no colour to tell
 
@@ -208,16 +209,6 @@ def refuse_strange(found: Sequence[Strange]) -> None:
         sentences.append(f"{files}: {classes.strangers(total)}")
     if sentences:
         raise ClassError("; ".join(sentences))
-
-
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """The first names, and how many more there are.
-
-    >>> listed(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
 
 
 def _ndvi(pixels: Pixels) -> NDArray[np.float32]:

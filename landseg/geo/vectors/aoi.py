@@ -24,6 +24,7 @@ from landseg.geo.grid import Grid, Rect, map_crs
 from landseg.geo.pixel_shapes import into_pixels
 from landseg.geo.vectors.names import is_there
 from landseg.geo.vectors.polygon_file import read_polygons
+from landseg.options import File
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
@@ -154,3 +155,8 @@ def _covering(
     end_col = max(first_col + 1, min(grid.width, math.ceil(right - _SLACK)))
     first_row, first_col = min(first_row, grid.height - 1), min(first_col, grid.width - 1)
     return Rect(first_row, first_col, min(end_row, grid.height) - first_row, min(end_col, grid.width) - first_col)
+
+
+def area_text(value: Any) -> File:
+    """Return an area of interest as read_aoi takes it: a file, "left,bottom,right,top", or those four numbers."""
+    return ",".join(str(float(part)) for part in value) if isinstance(value, (tuple, list)) else value
