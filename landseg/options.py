@@ -12,7 +12,7 @@ from typing import Any
 
 from landseg.errors import BandError, GridError, OutputError, PlanError
 from landseg.geo.vectors.aoi import area_text
-from landseg.text.options import _halo, _window, refuse_unknown
+from landseg.text.options import halo_option, refuse_unknown, window_option
 from landseg.tiling.named import check_device, check_precision, check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
@@ -97,7 +97,7 @@ class Options:
         made = cls(**options)
         if isinstance(made.threads, int) and "workers" not in options:
             made = replace(made, workers=max(1, min(made.workers, made.threads)))
-        made = replace(made, window=_window(made.window), halo=_halo(made.halo), aoi=area_text(made.aoi))
+        made = replace(made, window=window_option(made.window), halo=halo_option(made.halo), aoi=area_text(made.aoi))
         made._check_numbers()
         if made.bands is not None and not all(isinstance(band, Integral) for band in made.bands):
             raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")

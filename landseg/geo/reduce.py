@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.report.sheet import LARGEST
-
 
 def nearest(size: int, shown: int) -> NDArray[np.int64]:
     """Of ``size`` pixels, the ones nearest to the centres of ``shown``.

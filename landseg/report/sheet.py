@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.geo.reduce import CELL
+from landseg.geo.reduce import CELL, LARGEST
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY
 

@@ -23,7 +23,7 @@ def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> No
             raise LandsegError(f"{of} has no option {name!r}: {hint}")
 
 
-def _window(value: Any) -> int | tuple[int, int] | str:
+def window_option(value: Any) -> int | tuple[int, int] | str:
     """A window as asked for: "auto", 512, "512", "512x1024" or (512, 1024)."""
     if value == "auto" or isinstance(value, int):
         return value  # type: ignore[no-any-return]
@@ -39,7 +39,7 @@ def _window(value: Any) -> int | tuple[int, int] | str:
     raise PlanError(f"window {value!r}: expected auto, a number, or HEIGHTxWIDTH")
 
 
-def _halo(value: Any) -> int | str:
+def halo_option(value: Any) -> int | str:
     if value in ("auto", "exact"):
         return str(value)
     try:

@@ -45,8 +45,8 @@ class Writer:
     """Features of one kind on their way into one vector file.
 
     `write` takes them in chunks, in any number; `finish` makes the file in the work folder and returns what
-    `landseg.runtime.replacement.publish` takes. Memory is bounded by a chunk and the largest shape. Equal features give
-    equal bytes.
+    `landseg.runtime.replacement.publish` takes. Memory is bounded by a chunk and the largest shape. Equal features
+    give equal bytes.
 
     Args:
         out: the file; its suffix says which format.

@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from landseg.geo.grid import Grid, Rect, map_crs
 from landseg.geo.pixel_shapes import into_pixels
 from landseg.geo.vectors.names import is_there
 from landseg.geo.vectors.polygon_file import read_polygons
-from landseg.options import File
 
 _NUMBER = r"\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)\s*"
 _BOX = re.compile(",".join([_NUMBER] * 4))
@@ -157,6 +157,6 @@ def _covering(
     return Rect(first_row, first_col, min(end_row, grid.height) - first_row, min(end_col, grid.width) - first_col)
 
 
-def area_text(value: Any) -> File:
+def area_text(value: Any) -> str | PathLike[str] | None:
     """Return an area of interest as read_aoi takes it: a file, "left,bottom,right,top", or those four numbers."""
     return ",".join(str(float(part)) for part in value) if isinstance(value, (tuple, list)) else value
