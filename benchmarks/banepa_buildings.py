@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX
-from landseg.geo.labels import PolygonLabels
 from landseg.geo.rasters.source import FileSource
+from landseg.labels.polygons import PolygonLabels
 from landseg.metrics.confusion import Confusion
 from landseg.models.bundle import load_model
 from landseg.predict import predict

@@ -13,8 +13,8 @@ import tempfile
 from pathlib import Path
 
 from landseg.classes import IGNORE_INDEX
-from landseg.geo.labels import PolygonLabels
 from landseg.geo.rasters.source import FileSource
+from landseg.labels.polygons import PolygonLabels
 from landseg.metrics.confusion import Confusion
 from landseg.models.bundle import load_model
 from landseg.predict import predict

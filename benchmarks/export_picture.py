@@ -24,8 +24,8 @@ from PIL import Image, ImageDraw, ImageFont
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.export import export
-from landseg.geo.legend import read_legend
 from landseg.geo.rasters.raster import RasterFile
+from landseg.labels.legend import read_legend
 from landseg.predict import predict
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from pages import write_table
 
-from landseg.geo.legend import read_legend
 from landseg.geo.metres import metres_per_unit
 from landseg.geo.rasters.raster import RasterFile
+from landseg.labels.legend import read_legend
 from landseg.predict import predict
 from landseg.vector.regularize import regularize
 

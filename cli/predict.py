@@ -249,7 +249,7 @@ def expand(sources: list[str]) -> list[str]:
     """
     from landseg.errors import RasterError
     from landseg.geo.rasters.address import as_on_disk
-    from landseg.pairing import is_folder_of_rasters, rasters_in
+    from landseg.labels.pairing import is_folder_of_rasters, rasters_in
     from landseg.runtime.replacement import refuse_unfinished_in
 
     found: list[str] = []

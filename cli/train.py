@@ -351,7 +351,7 @@ def command(
 
 
 def _lines(trained: "Trained") -> Iterator[str]:
-    from landseg.geo.leftout import left_out_line
+    from landseg.labels.left_out import left_out_line
 
     yield f"{trained.output}: learned from {counted(trained.scenes, 'scene')}"
     if (left_out := left_out_line(trained.left_out)) is not None:

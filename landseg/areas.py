@@ -17,7 +17,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_name
 from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.vectors.names import file_of
-from landseg.geo.zones import Zones
+from landseg.labels.zones import Zones
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import settle, written
 from landseg.text.options import refuse_unknown

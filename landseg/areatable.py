@@ -13,7 +13,7 @@ from typing import Any
 
 from landseg.errors import OutputError
 from landseg.geo.class_areas import ClassArea, hectares_text
-from landseg.geo.leftout import left_out_line
+from landseg.labels.left_out import left_out_line
 
 SUFFIXES = (".csv", ".xlsx", ".json")
 _COLUMNS = ("value", "name", "pixels", "hectares", "share", "left_out_pixels")
@@ -71,7 +71,7 @@ class Areas:
         measure: of the hectares: "ellipsoid"; "plane" in a CRS that has none; None without a CRS.
         zones: each of them, in the order of their file; None where none were asked for.
         output: the table that was written; None: none.
-        left_out: pixels of the raster that are of no class, by reason (see `landseg.geo.leftout.Reason`).
+        left_out: pixels of the raster that are of no class, by reason (see `landseg.labels.left_out.Reason`).
         notes: what has to be known of the zones, as sentences.
     """
 

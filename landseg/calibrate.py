@@ -12,14 +12,14 @@ from typing import Any
 from landseg.comparison import Naming
 from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
-from landseg.geo.leftout import LeftOut, left_out_line
-from landseg.geo.probs import normalized
 from landseg.geo.rasters.address import file_names
+from landseg.labels.left_out import LeftOut, left_out_line
+from landseg.labels.pairing import named
+from landseg.labels.probabilities import normalized
 from landseg.metrics.calibration import Calibration, Reliability, Temperature, tempered
 from landseg.models import peek, shipped
 from landseg.models.card import Card
 from landseg.models.writing import check_target, copy_with_card
-from landseg.pairing import named
 from landseg.text.amounts import counted, part_of
 
 _LOST = 1e-5  # what a probability that was rounded to 0 is taken for once a temperature is chosen

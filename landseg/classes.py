@@ -21,7 +21,7 @@ _MAX_IGNORED = 1 << 53  # rasters of floats hold whole numbers up to it
 _NAME = 1000  # characters
 
 COLOR = -(1 << 40)
-"""A colour of no class stands among class values as this less its 24 bits (see `landseg.geo.labelcolors`)."""
+"""A colour of no class stands among class values as this less its 24 bits (see `landseg.labels.label_colors`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from landseg.evaluation import Compared, Difference
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.names import is_vector
+from landseg.labels.pairing import files_in, named, same_name, stem_of
 from landseg.metrics import figures
 from landseg.metrics.blocks import Blocks, Statistic, differences
-from landseg.pairing import files_in, named, same_name, stem_of
 from landseg.report.compared import comparison_csv
 from landseg.runtime.replacement import publish
 from landseg.summary import EvaluateOptions, summary

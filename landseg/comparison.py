@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError, LandsegError
-from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labelcolors import colors_of
-from landseg.geo.leftout import LeftOut, parts_of
-from landseg.geo.legend import read_class_table, read_legend
-from landseg.geo.numbering import table_for
 from landseg.geo.pieces import grown, in_order, strips
-from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.truth import ClassRaster, Polygons, Truth
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import is_vector
+from landseg.labels.label_colors import colors_of
+from landseg.labels.left_out import LeftOut, parts_of
+from landseg.labels.legend import read_class_table, read_legend
+from landseg.labels.numbering import table_for
+from landseg.labels.probabilities import ProbsFile
+from landseg.labels.reader import ClassRaster, Polygons, Truth
+from landseg.labels.regrid import open_labels
 from landseg.tally import Labels, Measures, Tally
 
 Seen = Callable[[int, Rect, Labels, Labels], None]

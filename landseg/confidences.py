@@ -14,15 +14,15 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.comparison import Naming, open_truth, refuse_swapped, shown
 from landseg.errors import ClassError
 from landseg.geo.grid import Rect
-from landseg.geo.leftout import LeftOut, Reason, parts_of
-from landseg.geo.legend import read_class_table
 from landseg.geo.pieces import in_order, strips
-from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import CLASSES
-from landseg.geo.truth import Truth
 from landseg.geo.vectors.aoi import Aoi, read_aoi
-from landseg.pairing import files_in, same_name
+from landseg.labels.left_out import LeftOut, Reason, parts_of
+from landseg.labels.legend import read_class_table
+from landseg.labels.pairing import files_in, same_name
+from landseg.labels.probabilities import ProbsFile
+from landseg.labels.reader import Truth
 from landseg.runtime.progress import Progress
 
 T = TypeVar("T")

@@ -113,10 +113,10 @@ def describe_raster(
     """
     from landseg.geo.class_areas import AREAS
     from landseg.geo.grid import crs_text
-    from landseg.geo.legend import is_class_raster
     from landseg.geo.rasters.raster import RasterFile
     from landseg.geo.seams import BORDERS
     from landseg.geo.tags import CLASSES, MADE_WITH
+    from landseg.labels.legend import is_class_raster
 
     file = RasterFile(path)
     try:
@@ -190,7 +190,7 @@ def _validity(file: RasterFile) -> str:
 
 def _areas(file: RasterFile, path: str | Path) -> list[dict[str, Any]] | None:
     """Return what each class of a map covers; None of other rasters, of very large ones, and of unreadable values."""
-    from landseg.geo.legend import is_class_raster
+    from landseg.labels.legend import is_class_raster
 
     if not is_class_raster(file) or file.info.grid.rect.area > COUNTED:
         return None
@@ -221,10 +221,10 @@ def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool)
 
     None where no model was named and none ships, or where the raster is a map of classes, which no model is for.
     """
-    from landseg.geo.legend import is_class_raster
     from landseg.geo.rasters.bands import band_table
     from landseg.geo.rasters.rescaled import comparable, indices_text, one_sided
     from landseg.inputs import bands_text, chosen_bands, declared_by, scaling_text, stored_dtype
+    from landseg.labels.legend import is_class_raster
 
     if model is None and (shipped.DEFAULT not in shipped.names() or is_class_raster(file)):
         return None

@@ -16,8 +16,8 @@ from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.layer import Layer
 from landseg.geo.sink import Outputs
+from landseg.labels.pairing import named_twice
 from landseg.options import is_folder
-from landseg.pairing import named_twice
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.replacement import Part
 from landseg.tally import Labels

@@ -15,13 +15,13 @@ from landseg.errors import ClassError, GridError, OutputError
 from landseg.evaluation import Evaluation
 from landseg.geo.distance import row_spacings, square
 from landseg.geo.grid import Rect
-from landseg.geo.leftout import Reason
 from landseg.geo.pixel_areas import PixelAreas, differ
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.seams import Borders
 from landseg.geo.targets import check_targets
 from landseg.geo.vectors.names import file_of
-from landseg.pairing import IMAGES, PROBS, beside, files_in, named, same_name
+from landseg.labels.left_out import Reason
+from landseg.labels.pairing import IMAGES, PROBS, beside, files_in, named, same_name
 from landseg.report.text import check_csv_path, csv_text
 from landseg.runtime.disk import check_local, claimed, disk_errors, sync_file
 from landseg.runtime.progress import Progress

@@ -127,7 +127,7 @@ class Evaluation:
         seam: the error rate near those borders against that elsewhere.
         worst: windows with the most errors, worst first, over all scenes.
         scenes: names of the predicted rasters, in the order in which they were counted.
-        left_out: pixels that did not count, by reason (see `landseg.geo.leftout.Reason`).
+        left_out: pixels that did not count, by reason (see `landseg.labels.left_out.Reason`).
         notes: what the reader has to know: how the grids were aligned, what void was, what was left out.
     """
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from landseg.errors import VectorError
 from landseg.geo.class_areas import hectares_text
-from landseg.geo.leftout import left_out_line
+from landseg.labels.left_out import left_out_line
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
@@ -178,7 +178,7 @@ class ExportSummary:
         further: files of lines and points.
         crs: of the output; None where the raster has none.
         seconds: of the whole run.
-        left_out: pixels of the raster that became no shape, by reason (see `landseg.geo.leftout.Reason`).
+        left_out: pixels of the raster that became no shape, by reason (see `landseg.labels.left_out.Reason`).
         area_measure: of `area_m2`: "plane", as programs take it from the shapes, or "ellipsoid"; None without a CRS.
     """
 

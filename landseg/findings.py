@@ -10,10 +10,10 @@ from pathlib import Path
 from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import crs_text, metres_text
-from landseg.geo.labelvalues import Drawn, Meaning
 from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import tags_text
+from landseg.labels.label_values import Drawn, Meaning
 from landseg.surveyed import Statistics, Surveyed
 from landseg.text.amounts import counted, first_of, part_of
 from landseg.training.lookalikes import lookalikes

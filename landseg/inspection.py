@@ -23,10 +23,6 @@ from landseg.findings import (
     about_values,
     some,
 )
-from landseg.geo.labelcolors import Colors, colors_of
-from landseg.geo.labelvalues import Meaning
-from landseg.geo.leftout import LeftOut
-from landseg.geo.legend import read_class_table
 from landseg.geo.rasters.address import file_name, file_names
 from landseg.geo.rasters.members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable
@@ -36,6 +32,11 @@ from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.reduce import fitted
 from landseg.geo.targets import check_targets
 from landseg.geo.vectors.names import file_of, is_there, is_vector
+from landseg.labels.image_lists import Item, find_images, pair, scene_names
+from landseg.labels.label_colors import Colors, colors_of
+from landseg.labels.label_values import Meaning
+from landseg.labels.left_out import LeftOut
+from landseg.labels.legend import read_class_table
 from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
@@ -43,7 +44,6 @@ from landseg.report.thumbnail import EMPTY
 from landseg.runtime.disk import check_local
 from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.text.amounts import counted, none_of, part_of
-from landseg.training.files import Item, find_images, pair, scene_names
 from landseg.training.plain import PlainData
 from landseg.training.refused import refusal
 from landseg.training.split import Split, SplitOptions, split

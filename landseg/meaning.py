@@ -8,11 +8,11 @@ from pathlib import Path
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid
-from landseg.geo.labelcolors import Colors
-from landseg.geo.labelvalues import Drawn, LabelValues, Meaning, RasterValues
 from landseg.geo.vectors.names import is_vector
+from landseg.labels.image_lists import Item
+from landseg.labels.label_colors import Colors
+from landseg.labels.label_values import Drawn, LabelValues, Meaning, RasterValues
 from landseg.surveyed import LabelsOf
-from landseg.training.files import Item
 
 
 class Legend:

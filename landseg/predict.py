@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.targets import files_behind
+from landseg.labels.pairing import named_twice
 from landseg.models.named import NamedModel, named_model
 from landseg.options import Options, is_folder
-from landseg.pairing import named_twice
 from landseg.prediction import Failure, Finished, Prediction, Predictions
 from landseg.run import Lazy, Run
 from landseg.runtime.disk import check_local, disk_errors

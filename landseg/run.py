@@ -20,7 +20,6 @@ from landseg.geo.class_areas import AREAS, areas_tag, read_areas
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.layer import Layer
-from landseg.geo.legend import class_tag
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.scattered import refuse_scattered
 from landseg.geo.seams import BORDERS, Borders
@@ -32,6 +31,7 @@ from landseg.geo.targets import check_absent, check_finished, check_targets, fil
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of
 from landseg.inputs import Matched, match, tell
+from landseg.labels.legend import class_tag
 from landseg.models.named import NamedModel
 from landseg.options import Options
 from landseg.prediction import Prediction

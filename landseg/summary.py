@@ -18,12 +18,12 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.rasters.address import file_names
 from landseg.geo.vectors.aoi import area_text
+from landseg.labels.pairing import scene_names
 from landseg.metrics import figures
 from landseg.metrics.area import AreaEstimate, area_shares
 from landseg.metrics.blocks import intervals
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
-from landseg.pairing import scene_names
 from landseg.tally import Tally
 from landseg.text import amounts
 from landseg.text.options import refuse_unknown

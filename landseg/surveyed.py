@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.labels import PolygonLabels
-from landseg.geo.labelvalues import LabelValues, Meaning
-from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescaled
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.reduce import fitted, nearest
+from landseg.labels.label_values import LabelValues, Meaning
+from landseg.labels.left_out import LeftOut, Reason
+from landseg.labels.polygons import PolygonLabels
 from landseg.training.blocks import Blocks
 from landseg.training.lookalikes import Sketch, Sketcher
 from landseg.training.overlap import PixelHash

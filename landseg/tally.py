@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect
-from landseg.geo.leftout import LeftOut
 from landseg.geo.pixel_areas import PixelAreas
+from landseg.labels.left_out import LeftOut
 from landseg.metrics.area import AreaEstimate, stratified
 from landseg.metrics.blocks import Blocks
 from landseg.metrics.border import BorderErrors

@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 from landseg.errors import LandsegError, OutputError, TrainingError
-from landseg.geo.leftout import LeftOut
 from landseg.geo.rasters.address import file_name
 from landseg.kept import Kept, measure, worse_than_commonest
+from landseg.labels.left_out import LeftOut
 from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Metrics

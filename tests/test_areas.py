@@ -29,7 +29,7 @@ from landseg.errors import GridError, LandsegError, OutputError, VectorError
 from landseg.evaluate import evaluate
 from landseg.export import export
 from landseg.geo.class_areas import ClassArea, areas_tag, areas_text, read_areas
-from landseg.geo.legend import class_tag
+from landseg.labels.legend import class_tag
 from landseg.summary import EvaluateOptions
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -17,9 +17,9 @@ from landseg.cli.main import app
 from landseg.evaluate import evaluate
 from landseg.geo import seams as borders
 from landseg.geo.grid import Rect
-from landseg.geo.legend import class_tag
 from landseg.geo.seams import BORDERS, Borders
 from landseg.geo.sink import Outputs
+from landseg.labels.legend import class_tag
 from landseg.refine import refine
 from landseg.summary import EvaluateOptions
 from landseg.tiling.flow import flow_of

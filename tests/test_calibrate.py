@@ -21,9 +21,9 @@ from landseg.comparison import Naming
 from landseg.errors import BandError, ClassError, ModelError, OutputError
 from landseg.evaluate import evaluate
 from landseg.geo.grid import Rect
-from landseg.geo.legend import class_tag
-from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.source import FileSource
+from landseg.labels.legend import class_tag
+from landseg.labels.probabilities import ProbsFile
 from landseg.metrics.calibration import Temperature, tempered
 from landseg.models.bundle import load_model, read_card, save_model
 from landseg.models.card import Card

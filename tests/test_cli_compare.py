@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from test_cli_evaluate import plain, run
 from test_evaluate import CLASSES, write
 
-from landseg.geo.legend import class_tag
+from landseg.labels.legend import class_tag
 
 
 @pytest.fixture

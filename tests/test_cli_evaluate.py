@@ -15,7 +15,7 @@ from test_evaluate import CLASSES, write
 from typer.testing import CliRunner
 
 from landseg.cli.main import app
-from landseg.geo.legend import class_tag
+from landseg.labels.legend import class_tag
 
 OURS = np.array([[1, 1, 2, 2], [1, 2, 2, 0]], np.uint8)
 TRUE = np.array([[1, 1, 2, 1], [1, 1, 0, 2]], np.uint8)

@@ -26,8 +26,8 @@ from landseg.errors import GridError, TrainingError
 from landseg.geo.crs import as_pyproj, connected, crs_text, period, transformer, unit_m
 from landseg.geo.grid import Grid
 from landseg.geo.ruler import Ruler
+from landseg.labels.image_lists import Item
 from landseg.models.named import NamedModel
-from landseg.training.files import Item
 from landseg.training.labelling import LabelOptions, open_items
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -17,7 +17,7 @@ from landseg.comparison import Naming
 from landseg.errors import ClassError, GridError, LandsegError, OutputError
 from landseg.evaluate import Products, evaluate
 from landseg.geo.distance import Distance
-from landseg.geo.legend import class_tag
+from landseg.labels.legend import class_tag
 from landseg.report.text import evaluation_lines
 from landseg.summary import EvaluateOptions
 

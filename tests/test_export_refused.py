@@ -17,10 +17,10 @@ from landseg.classes import MAX_VALUE
 from landseg.errors import BandError, ClassError, GridError
 from landseg.export import export
 from landseg.geo.grid import Grid
-from landseg.geo.legend import class_tag, is_class_raster, own_legend
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import CLASSES as CLASSES_TAG
 from landseg.geo.vectors.aoi import read_aoi
+from landseg.labels.legend import class_tag, is_class_raster, own_legend
 from landseg.predict import predict
 from landseg.runtime.progress import Progress, duration
 from landseg.vector.classraster import ClassRaster

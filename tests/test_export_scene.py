@@ -18,8 +18,8 @@ from vector_parts import UTM, read, write_classes
 from landseg.classes import ClassMap
 from landseg.export import ExportSummary, export
 from landseg.geo.grid import Grid
-from landseg.geo.legend import read_class_table, read_legend
 from landseg.geo.rasters.raster import RasterFile
+from landseg.labels.legend import read_class_table, read_legend
 from landseg.predict import predict
 from landseg.vector import classraster
 from landseg.vector.lattice import trace

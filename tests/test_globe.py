@@ -20,12 +20,12 @@ from landseg.errors import GridError
 from landseg.evaluate import evaluate
 from landseg.export import export
 from landseg.geo import globe
-from landseg.geo.aligned import open_labels
 from landseg.geo.globe import PlacedShapes, narrowest, on_globe, pole_points, through_poles, turns_of
 from landseg.geo.grid import Grid
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.warp import onto
 from landseg.geo.vectors.aoi import read_aoi
+from landseg.labels.regrid import open_labels
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.report.viewed import open_viewed
 from landseg.summary import EvaluateOptions

@@ -132,9 +132,9 @@ def test_polygons_without_imagery_count_alike(tmp_path: Path) -> None:
 def test_labels_on_disk_are_read_as_those_in_memory(tmp_path: Path) -> None:
     from landseg.classes import IGNORE_INDEX
     from landseg.geo.grid import Rect
-    from landseg.geo.legend import read_class_table
+    from landseg.labels.image_lists import Item
+    from landseg.labels.legend import read_class_table
     from landseg.training.derived import Masked, in_memory
-    from landseg.training.files import Item
     from landseg.training.labelling import LabelOptions, open_items
 
     blind(tmp_path)

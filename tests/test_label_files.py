@@ -26,18 +26,18 @@ from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point
 from landseg.classes import ClassMap
 from landseg.comparison import Naming, open_truth
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
-from landseg.geo.coverage import Coverage, covers_a_centre
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.horizontal import horizontal, same_place
-from landseg.geo.labels import PolygonLabels, pixel_grid
 from landseg.geo.rasters.source import FileSource
-from landseg.geo.truth import Polygons
 from landseg.geo.vectors import buffering
 from landseg.geo.vectors.aoi import read_aoi
 from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector, split_layer, stem_of, with_layer
 from landseg.geo.vectors.polygon_file import read_polygons
 from landseg.inspection import Inspection, InspectOptions, inspect
+from landseg.labels.coverage import Coverage, covers_a_centre
+from landseg.labels.polygons import PolygonLabels, pixel_grid
+from landseg.labels.reader import Polygons
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.training.plain import PlainData
 from landseg.training.recipe import read_recipe, recipe_of
@@ -583,7 +583,7 @@ def crops_differ(read: Callable[[Rect], NDArray[np.uint8]], grid: Grid, count: i
 
 
 def test_a_crop_is_burnt_as_the_whole_is(tmp_path: Path) -> None:
-    from landseg.geo.labelvalues import Drawn
+    from landseg.labels.label_values import Drawn
     from landseg.training.targets import PolygonTargets
 
     labels, grid = ties(tmp_path)

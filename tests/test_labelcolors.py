@@ -13,11 +13,11 @@ from labelled import NETWORK, QUICK, place, write
 from numpy.typing import NDArray
 from test_leftout import found, run
 
-import landseg.geo.labelcolors
+import landseg.labels.label_colors
 from landseg.classes import COLOR, ClassMap
 from landseg.errors import BandError, ClassError, TrainingError
 from landseg.geo.grid import Rect
-from landseg.geo.labelcolors import IGNORED, colors_of, label_source
+from landseg.labels.label_colors import IGNORED, colors_of, label_source
 from landseg.training.recipe import SourceSpec, read_recipe
 
 Write = Callable[..., Path]
@@ -277,8 +277,8 @@ def test_what_is_no_picture_is_refused(folder: Path, write_raster: Write) -> Non
 def test_finer_pictures_take_the_commonest_colour_and_never_mix(write_raster: Write) -> None:
     from affine import Affine
 
-    from landseg.geo.aligned import open_labels
     from landseg.geo.grid import Grid
+    from landseg.labels.regrid import open_labels
 
     fine = np.full((16, 16), 7, np.uint8)
     fine[:, 5:] = 9  # 2 x 2 px under one of the grid: columns 4 and 5 differ
@@ -293,7 +293,7 @@ def test_finer_pictures_take_the_commonest_colour_and_never_mix(write_raster: Wr
 
 def test_twin_band_one_alone_would_be_taken(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What evaluate did: the first band of the picture, 0 and 255, of which nothing is a class."""
-    source = landseg.geo.labelcolors.open_source
-    monkeypatch.setattr(landseg.geo.labelcolors, "open_source", lambda paths: source(paths, bands=[1]))
+    source = landseg.labels.label_colors.open_source
+    monkeypatch.setattr(landseg.labels.label_colors, "open_source", lambda paths: source(paths, bands=[1]))
     code, _, err = run("evaluate", "plain/a.tif", "painted/a.tif", "--classes", "table.toml")
     assert code == 1 and "has 3 bands" not in err

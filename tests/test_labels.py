@@ -12,8 +12,8 @@ from shapely.geometry import box
 
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import VectorError
-from landseg.geo.labels import PolygonLabels
 from landseg.geo.rasters.source import FileSource
+from landseg.labels.polygons import PolygonLabels
 from tests.conftest import HALF_METRE, UTM
 
 CLASSES = ClassMap((LandClass(3, "a", (1, 1, 1)), LandClass(7, "b", (2, 2, 2))), ignore=(9,))

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 import landseg.comparison
 from landseg.cli.main import app
 from landseg.geo.grid import Rect
-from landseg.geo.leftout import LeftOut, Reason, left_out_line, parts_of
+from landseg.labels.left_out import LeftOut, Reason, left_out_line, parts_of
 
 Write = Callable[..., Path]
 TABLE = '[[classes]]\nvalue = 0\nname = "ground"\n[[classes]]\nvalue = 1\nname = "building"\n'
@@ -280,8 +280,8 @@ def test_a_finer_or_turned_raster_says_where_it_lies(write_raster: Write) -> Non
     from affine import Affine
 
     from landseg.classes import ClassMap
-    from landseg.geo.aligned import open_labels
-    from landseg.geo.truth import ClassRaster
+    from landseg.labels.reader import ClassRaster
+    from landseg.labels.regrid import open_labels
 
     classes = ClassMap.from_json([{"value": 1, "name": "a"}])
     fine = write_raster(np.ones((20, 20), np.uint8), "f.tif", transform=Affine(0.25, 0, 500_000, 0, -0.25, 5_400_000))
@@ -299,7 +299,7 @@ def test_a_finer_or_turned_raster_says_where_it_lies(write_raster: Write) -> Non
 def test_a_raster_with_landsegs_own_table_says_what_is_no_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its table is a tag of the raster itself; a table that lies elsewhere says nothing, and a class is data."""
     from landseg.classes import ClassMap
-    from landseg.geo.legend import class_tag
+    from landseg.labels.legend import class_tag
 
     monkeypatch.chdir(folder)
     with rasterio.open(folder / "masks/a.tif", "r+") as raster:

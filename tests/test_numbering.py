@@ -16,9 +16,9 @@ import landseg
 from landseg.classes import ClassMap, LandClass
 from landseg.cli.console import plain
 from landseg.errors import ClassError
-from landseg.geo.legend import class_tag
-from landseg.geo.numbering import numbered_as
 from landseg.geo.tags import CLASSES
+from landseg.labels.legend import class_tag
+from landseg.labels.numbering import numbered_as
 
 Write = Callable[..., Path]
 NAMES = ("building", "land", "road")

@@ -8,10 +8,10 @@ import pytest
 import rasterio
 from affine import Affine
 
-from landseg import pairing
 from landseg.errors import RasterError
 from landseg.geo.rasters.address import as_on_disk
-from landseg.pairing import (
+from landseg.labels import pairing
+from landseg.labels.pairing import (
     IMAGES,
     LABELS,
     PROBS,

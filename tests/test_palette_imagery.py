@@ -14,11 +14,11 @@ import landseg.geo.rasters.bands
 from landseg.cli.main import app
 from landseg.describe import describe_raster
 from landseg.errors import BandError, LandsegError, TrainingError
-from landseg.geo.legend import read_class_table
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource
 from landseg.inspection import InspectOptions, inspect
-from landseg.training.files import Item
+from landseg.labels.image_lists import Item
+from landseg.labels.legend import read_class_table
 from landseg.training.labelling import LabelOptions, open_items
 from landseg.training.plain import PlainData
 from landseg.training.settings import Settings

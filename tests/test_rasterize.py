@@ -23,9 +23,9 @@ from test_cli_predict import run
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels, pixel_grid
-from landseg.geo.legend import read_legend
 from landseg.geo.rasters.raster import RasterFile
+from landseg.labels.legend import read_legend
+from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.rasterize import RasterizeOptions, rasterize
 from tests.conftest import HALF_METRE, UTM
 

@@ -29,7 +29,8 @@ from landseg.geo.tags import qml_path
 from landseg.geo.vectors.aoi import read_aoi
 from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector
-from landseg.pairing import files_in
+from landseg.labels.image_lists import find_rasters
+from landseg.labels.pairing import files_in
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.runtime.disk import RECORD, Journal, work_folder
 from landseg.runtime.replacement import (
@@ -42,7 +43,6 @@ from landseg.runtime.replacement import (
     written,
 )
 from landseg.summary import EvaluateOptions
-from landseg.training.files import find_rasters
 
 OLD = ClassMap((LandClass(1, "old roof", (1, 2, 3)), LandClass(3, "old road", (4, 5, 6))))
 NEW = ClassMap((LandClass(1, "roof", (200, 30, 30)), LandClass(3, "road", (90, 90, 90))))

@@ -10,8 +10,8 @@ import rasterio
 from PIL import Image
 
 from landseg.classes import ClassMap
-from landseg.geo.labels import PolygonLabels
 from landseg.geo.rasters.source import FileSource
+from landseg.labels.polygons import PolygonLabels
 
 LARGEST = 20_000_000  # bytes, in all
 

@@ -9,8 +9,8 @@ import pytest
 import rasterio
 
 from landseg.classes import ClassMap
-from landseg.geo.labels import PolygonLabels
 from landseg.geo.rasters.source import FileSource
+from landseg.labels.polygons import PolygonLabels
 from landseg.metrics.confusion import Confusion
 from landseg.models.bundle import load_model
 from landseg.models.shipped import names, resolve

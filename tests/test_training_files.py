@@ -10,8 +10,8 @@ import pytest
 from shapely.geometry import box
 
 from landseg.errors import TrainingError, VectorError
-from landseg.geo.labels import PolygonLabels
-from landseg.training.files import Item, find_images, pair, scene_names
+from landseg.labels.image_lists import Item, find_images, pair, scene_names
+from landseg.labels.polygons import PolygonLabels
 from tests.conftest import UTM
 from tests.test_pairing import zarr
 

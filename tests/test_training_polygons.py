@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid
-from landseg.geo.labels import PolygonLabels
+from landseg.labels.image_lists import Item
+from landseg.labels.polygons import PolygonLabels
 from landseg.training import polygons as module
 from landseg.training.balance import _Cost
-from landseg.training.files import Item
 from landseg.training.labelling import LabelOptions, open_items
 from landseg.training.scene import Scene
 from landseg.training.split import Split, SplitOptions, split

@@ -20,15 +20,15 @@ from shapely.geometry import box
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
-from landseg.geo import majority
 from landseg.geo.grid import Rect, scaled_size
-from landseg.geo.majority import resample_labels
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.resample import box_taps
+from landseg.labels import regrid as majority
+from landseg.labels.image_lists import Item
+from landseg.labels.regrid import resample_labels
 from landseg.training.crops import Crop, read_crop
 from landseg.training.derived import Masked, in_memory
-from landseg.training.files import Item
 from landseg.training.labelling import LabelOptions, open_items
 from landseg.training.pool import Pool
 from landseg.training.scene import ArrayScene, Example, RasterScene, Scene

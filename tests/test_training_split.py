@@ -18,12 +18,12 @@ from rasterio.warp import transform
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
+from landseg.labels.image_lists import Item
 from landseg.training import lookalikes as lookalikes_of
 from landseg.training import split as module
 from landseg.training.balance import choose
 from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks
 from landseg.training.derived import Masked
-from landseg.training.files import Item
 from landseg.training.groups import grouped
 from landseg.training.lookalikes import Sketch, Sketcher, lookalikes
 from landseg.training.overlap import overlaps

@@ -16,11 +16,11 @@ from shapely.geometry import box
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError, VectorError
-from landseg.geo.aligned import AlignedLabels, _commonest, open_labels
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.legend import class_tag, read_class_table, read_legend
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.truth import ClassRaster, Polygons
+from landseg.labels.legend import class_tag, read_class_table, read_legend
+from landseg.labels.reader import ClassRaster, Polygons
+from landseg.labels.regrid import AlignedLabels, _commonest, open_labels
 
 UTM = rasterio.crs.CRS.from_epsg(32645)
 CLASSES = ClassMap((LandClass(1, "water", (0, 0, 255)), LandClass(2, "road", (9, 9, 9))), ignore=(9,))

@@ -25,13 +25,13 @@ from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError, LandsegError, ModelError, TrainingError
 from landseg.geo.grid import Grid
 from landseg.geo.layer import Layer
-from landseg.geo.legend import own_legend, read_class_table
-from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.seams import BORDERS, Borders
 from landseg.geo.signature import changes
 from landseg.geo.sink import Outputs
 from landseg.geo.tags import CLASSES, MADE_WITH
+from landseg.labels.legend import own_legend, read_class_table
+from landseg.labels.probabilities import ProbsFile
 from landseg.models.build import build_network
 from landseg.models.bundle import at_most, load_model
 from landseg.models.peek import read_card

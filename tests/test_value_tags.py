@@ -24,7 +24,6 @@ from landseg.crf.evidence import Evidence
 from landseg.describe import describe_raster
 from landseg.errors import BandError, ModelError, ResumeError, TrainingError
 from landseg.geo.grid import Rect
-from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.bands import BandTable
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.rescaled import RescaledSource
@@ -32,6 +31,7 @@ from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.inputs import match
 from landseg.inspection import InspectOptions, inspect
+from landseg.labels.probabilities import ProbsFile
 from landseg.models.bundle import Model, read_card
 from landseg.models.card import Band
 from landseg.models.mlm import mlm_fields

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Rect
-from landseg.geo.probs import ProbsFile
 from landseg.geo.rasters.members import refuse_mixed_members
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.rescaled import refuse_indices
 from landseg.geo.rasters.warp import onto
+from landseg.labels.probabilities import ProbsFile
 
 _SQUARE = 128  # edge of a sampled square, in pixels
 _SQUARES = 5  # along each axis

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from landseg.evaluation import ClassFigures, Compared, Difference
-from landseg.pairing import scene_names
+from landseg.labels.pairing import scene_names
 from landseg.report.text import HEADLINES, csv_table
 
 _COLUMNS = (

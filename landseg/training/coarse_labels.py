@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import TrainingError
-from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labelcolors import label_source
-from landseg.geo.legend import read_legend
 from landseg.geo.positions import mover, needed_for, pixel_ratio
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.truth import ClassRaster
+from landseg.labels.label_colors import label_source
+from landseg.labels.legend import read_legend
+from landseg.labels.reader import ClassRaster
+from landseg.labels.regrid import open_labels
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 

@@ -8,17 +8,17 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import GridError, TrainingError
-from landseg.geo.aligned import open_labels
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import PART
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.source import FileSource
+from landseg.labels import image_lists as files
+from landseg.labels.image_lists import Item
+from landseg.labels.regrid import open_labels
 from landseg.text.amounts import listed, none_of
-from landseg.training import files
 from landseg.training.coarse_labels import coarse_classes, joined_classes
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_statistics import JointStatistics, StatisticsCounter
-from landseg.training.files import Item
 from landseg.training.labelling import CoarseRaster
 from landseg.training.scene import Scene
 from landseg.training.source_spec import SourceSpec

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect, scaled_size
-from landseg.geo.majority import resample_labels
 from landseg.geo.resample import Taps, axis_taps, box_taps, resample
+from landseg.labels.regrid import resample_labels
 from landseg.training.scene import Scene
 
 _Read = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8], NDArray[np.uint8] | None]

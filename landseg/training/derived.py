@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels
-from landseg.geo.leftout import LeftOut
+from landseg.labels.left_out import LeftOut
+from landseg.labels.polygons import PolygonLabels
 from landseg.training.scene import ArrayScene, Example, RasterScene, Scene
 from landseg.training.targets import Strange
 

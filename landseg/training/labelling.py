@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError, TrainingError
-from landseg.geo.aligned import AlignedLabels, open_labels
-from landseg.geo.coverage import Coverage
 from landseg.geo.crs import connected, crs_text
 from landseg.geo.grid import Grid
-from landseg.geo.labelcolors import IGNORED, Colors, colors_of, label_source
-from landseg.geo.labels import PolygonLabels
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.value_tags import ValueTags
-from landseg.geo.truth import class_indices
+from landseg.labels.coverage import Coverage
+from landseg.labels.image_lists import Item, scene_names
+from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
+from landseg.labels.polygons import PolygonLabels
+from landseg.labels.reader import class_indices
+from landseg.labels.regrid import AlignedLabels, open_labels
 from landseg.text.amounts import counted, listed
 from landseg.training.coarse_labels import CoarseLabels
-from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
 from landseg.training.scene import Opened, RasterScene, Scene
 from landseg.training.source_spec import SourceSpec
@@ -97,7 +97,7 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
 class Labels:
     """A label raster of one image: its class table, and the target value of each index (256,).
 
-    ``colors`` are given where it is a picture in these (see `landseg.geo.labelcolors`).
+    ``colors`` are given where it is a picture in these (see `landseg.labels.label_colors`).
     """
 
     path: Path

@@ -10,15 +10,15 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
-from landseg.geo.legend import read_class_table
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.vectors.names import is_vector, stem_of
+from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible
+from landseg.labels.infer_classes import classes_of
+from landseg.labels.legend import read_class_table
 from landseg.text.amounts import counted, listed
 from landseg.training.declared import common_tags
-from landseg.training.files import Item, items_of, pair, paired_where_possible
-from landseg.training.legends import classes_of
 from landseg.training.sampled import sampled
 
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels, pixel_grid
+from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.text.amounts import counted
 from landseg.training.balance import choose
 from landseg.training.blocks import Blocks, Parts

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels
-from landseg.geo.leftout import LeftOut, Reason
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.rescaled import rescaled
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags
+from landseg.labels.left_out import LeftOut, Reason
+from landseg.labels.polygons import PolygonLabels
 from landseg.training.coarse_labels import CoarseLabels
 from landseg.training.pool import POOL
 from landseg.training.targets import Strange, Targets

@@ -12,17 +12,17 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import RasterError, TrainingError
-from landseg.geo.labels import PolygonLabels
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.vectors.names import is_there
+from landseg.labels import image_lists as files
+from landseg.labels.image_lists import Item, scene_names
+from landseg.labels.polygons import PolygonLabels
 from landseg.text.amounts import listed, part_of
-from landseg.training import files
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import Paths, coarse_paths, coarse_rasters
 from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.derived import in_memory
-from landseg.training.files import Item, scene_names
 from landseg.training.kinds import Kinds
 from landseg.training.labelling import Burnt, Labels, Legend, Opener, checked, labels_of_source
 from landseg.training.losses import LabelSets

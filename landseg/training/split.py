@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
+from landseg.labels.image_lists import Item
 from landseg.text.amounts import counted, part_of
 from landseg.training.balance import choose
 from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
 from landseg.training.derived import Masked
-from landseg.training.files import Item
 from landseg.training.groups import grouped
 from landseg.training.leaks import kept_together, leaks, missing_classes
 from landseg.training.lookalikes import Lookalike, Sketch, Sketcher, lookalikes

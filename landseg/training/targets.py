@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError
-from landseg.geo.aligned import AlignedLabels
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels, pixel_grid
-from landseg.geo.leftout import Masks, Reason
-from landseg.geo.truth import ClassRaster
+from landseg.labels.left_out import Masks, Reason
+from landseg.labels.polygons import PolygonLabels, pixel_grid
+from landseg.labels.reader import ClassRaster
+from landseg.labels.regrid import AlignedLabels
 from landseg.text.amounts import listed
 
 _DARK = 90  # the sum of three bands on a scale to 255: darker pixels have no colour to tell

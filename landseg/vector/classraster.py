@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.leftout import LeftOut, Reason
-from landseg.geo.legend import declared_nodata, is_class_raster, own_legend, read_class_table, read_legend
 from landseg.geo.rasters.bands import band_table
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.aoi import Aoi, read_aoi
+from landseg.labels.left_out import LeftOut, Reason
+from landseg.labels.legend import declared_nodata, is_class_raster, own_legend, read_class_table, read_legend
 from landseg.text.amounts import counted
 from landseg.vector.codes import Codes, whole_numbers
 from landseg.vector.wanted import named_parts, picked, unknown, values_of

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
-from landseg.geo.aligned import AlignedLabels
-from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labels import PolygonLabels, pixel_grid
-from landseg.geo.leftout import Masks, Reason
+from landseg.labels.coverage import Coverage
+from landseg.labels.left_out import Masks, Reason
+from landseg.labels.polygons import PolygonLabels, pixel_grid
+from landseg.labels.regrid import AlignedLabels
 
 
 class Truth(ABC):

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from landseg.classes import COLOR, ClassMap, color_text
 from landseg.errors import BandError, ClassError
 from landseg.geo.grid import Rect
-from landseg.geo.legend import declared_nodata
 from landseg.geo.rasters.bands import BandTable
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource, Pixels, Source
+from landseg.labels.legend import declared_nodata
 from landseg.text.amounts import counted
 
 Color = tuple[int, int, int]

@@ -10,7 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.labels import PolygonLabels
+from landseg.labels.polygons import PolygonLabels
 from landseg.text.amounts import counted, part_of
 
 _WIDE = 0.75  # pixels: a polygon whose area is so much times its outline is wide enough to cover some centre

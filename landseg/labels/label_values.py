@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from landseg.classes import COLOR, IGNORE_INDEX, MAX_CLASSES, ClassMap, shown_value
 from landseg.errors import ClassError, GridError
-from landseg.geo.aligned import AlignedLabels
-from landseg.geo.coverage import Coverage
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.labelcolors import Colors, file_of, label_source
-from landseg.geo.labels import PolygonLabels, pixel_grid
-from landseg.geo.leftout import Masks, Reason
-from landseg.geo.legend import read_legend
 from landseg.geo.vectors.names import stem_of
+from landseg.labels.coverage import Coverage
+from landseg.labels.label_colors import Colors, file_of, label_source
+from landseg.labels.left_out import Masks, Reason
+from landseg.labels.legend import read_legend
+from landseg.labels.polygons import PolygonLabels, pixel_grid
+from landseg.labels.regrid import AlignedLabels
 from landseg.text.amounts import counted
 
 Known = tuple[NDArray[Any], NDArray[np.bool_]]

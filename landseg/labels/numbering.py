@@ -8,9 +8,9 @@ from os import PathLike
 
 from landseg.classes import MAX_VALUE, ClassMap, LandClass
 from landseg.errors import ClassError
-from landseg.geo.legend import read_legend
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
+from landseg.labels.legend import read_legend
 from landseg.text.amounts import first_of
 
 _log = logging.getLogger(__name__)

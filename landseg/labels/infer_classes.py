@@ -9,13 +9,13 @@ import numpy as np
 
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap
 from landseg.errors import ClassError
-from landseg.geo.labelcolors import label_source
-from landseg.geo.labels import PolygonLabels
-from landseg.geo.legend import read_legend
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.raster import RasterFile
+from landseg.labels.image_lists import Item
+from landseg.labels.label_colors import label_source
+from landseg.labels.legend import read_legend
+from landseg.labels.polygons import PolygonLabels
 from landseg.text.amounts import counted, listed, part_of
-from landseg.training.files import Item
 
 
 def classes_of(

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from landseg.errors import GridError, VectorError
 from landseg.geo.grid import Grid, Rect, crs_text
-from landseg.geo.labels import PolygonLabels
 from landseg.geo.vectors.aoi import Aoi
 from landseg.geo.vectors.names import Name
+from landseg.labels.polygons import PolygonLabels
 
 _ADVICE = "remove them, or make areas of lines and points (a buffer)"
 

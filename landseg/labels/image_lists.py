@@ -13,7 +13,7 @@ from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.raster import opens
 from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector
-from landseg.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
+from landseg.labels.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
 from landseg.runtime.replacement import refuse_unfinished_in
 from landseg.text.amounts import counted, listed, part_of
 from landseg.text.tables import read_csv
