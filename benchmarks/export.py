@@ -44,8 +44,8 @@ from benchmarks.pages import write_table
 from landseg.classes import ClassMap, LandClass
 from landseg.export import export
 from landseg.geo.grid import Grid
-from landseg.geo.layer import Layer
-from landseg.geo.sink import Outputs
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
 from landseg.vector.lattice import trace
 from landseg.vector.rings import polygons
 

@@ -15,9 +15,9 @@ from landseg.errors import OutputError, VectorError
 from landseg.geo.class_areas import ClassAreas, Ground
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_name
-from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.vectors.names import file_of
 from landseg.labels.zones import Zones
+from landseg.output.checks import check_absent, check_targets, files_behind
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import settle, written
 from landseg.text.options import refuse_unknown

@@ -14,10 +14,10 @@ from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.comparison import Pair
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
-from landseg.geo.layer import Layer
-from landseg.geo.sink import Outputs
 from landseg.labels.pairing import named_twice
-from landseg.options import is_folder
+from landseg.output.checks import is_folder
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.replacement import Part
 from landseg.tally import Labels

@@ -18,10 +18,10 @@ from landseg.geo.grid import Rect
 from landseg.geo.pixel_areas import PixelAreas, differ
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.seams import Borders
-from landseg.geo.targets import check_targets
 from landseg.geo.vectors.names import file_of
 from landseg.labels.left_out import Reason
 from landseg.labels.pairing import IMAGES, PROBS, beside, files_in, named, same_name
+from landseg.output.checks import check_targets
 from landseg.report.text import check_csv_path, csv_text
 from landseg.runtime.disk import check_local, claimed, disk_errors, sync_file
 from landseg.runtime.progress import Progress

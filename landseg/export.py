@@ -16,13 +16,13 @@ from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.exporting import ExportRun
 from landseg.geo.grid import map_crs
 from landseg.geo.rasters.address import file_name
-from landseg.geo.targets import check_absent, check_targets, files_behind, refuse_promise
 from landseg.geo.vectors.names import file_of
+from landseg.output.checks import check_absent, check_targets, files_behind, refuse_promise
+from landseg.output.vector_files import class_files, with_styles
+from landseg.output.vector_formats import TABLE, refuse_table, vector_format
 from landseg.runtime.disk import claimed, disk_errors, work_folder
 from landseg.runtime.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
-from landseg.vector.files import class_files, with_styles
-from landseg.vector.formats import TABLE, refuse_table, vector_format
 from landseg.vector.further import further_file
 from landseg.vector.place import output_crs
 

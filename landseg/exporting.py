@@ -21,6 +21,9 @@ from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.ruler import Ruler
+from landseg.output.spool import Columns
+from landseg.output.vector_files import Files, Style
+from landseg.output.vector_formats import GEOJSON, GEOJSON_DIGITS, vector_format
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import Part
@@ -28,14 +31,11 @@ from landseg.text.amounts import counted, part_of
 from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, read_confidence
 from landseg.vector.dissolve import Dissolver
-from landseg.vector.files import Files, Style
-from landseg.vector.formats import GEOJSON, GEOJSON_DIGITS, vector_format
 from landseg.vector.further import Further, FurtherFile
 from landseg.vector.outlines import Outlines, outlines, pixel_area
 from landseg.vector.pixelareas import PixelAreas
 from landseg.vector.place import CRS84, Place, moved
 from landseg.vector.regularize import regularize
-from landseg.vector.spool import Columns
 
 _log = logging.getLogger(__name__)
 _MANY = 200_000  # features whose file takes long enough to say so

@@ -30,7 +30,6 @@ from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import PERCENTILES
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.reduce import fitted
-from landseg.geo.targets import check_targets
 from landseg.geo.vectors.names import file_of, is_there, is_vector
 from landseg.labels.image_lists import Item, find_images, pair, scene_names
 from landseg.labels.label_colors import Colors, colors_of
@@ -38,6 +37,7 @@ from landseg.labels.label_values import Meaning
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
 from landseg.meaning import Legend, drawn_in, opener, understood
+from landseg.output.checks import check_targets
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
 from landseg.report.thumbnail import EMPTY

@@ -12,6 +12,7 @@ from typing import Any
 
 from landseg.errors import BandError, GridError, OutputError, PlanError
 from landseg.geo.vectors.aoi import area_text
+from landseg.output.checks import is_folder
 from landseg.text.options import halo_option, refuse_unknown, window_option
 from landseg.tiling.named import check_device, check_precision, check_tta
 
@@ -154,8 +155,3 @@ class Options:
         """Folders that the further outputs name."""
         values = (getattr(self, name) for name in _FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]
-
-
-def is_folder(path: str | PathLike[str]) -> bool:
-    """Whether an output means a folder: one that exists, or a name that ends in a slash."""
-    return str(path).endswith(("/", "\\")) or Path(path).is_dir()

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from landseg.engine import Engine
 from landseg.geo.grid import Rect
-from landseg.geo.sink import Outputs
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.options import Options
+from landseg.output.outputs import Outputs
 from landseg.prediction import Prediction
 from landseg.rowwalk import RowWalk
 from landseg.runtime.progress import Progress, Shown

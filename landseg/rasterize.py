@@ -22,18 +22,18 @@ from landseg.errors import ClassError, GridError
 from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
 from landseg.geo.horizontal import horizontal
-from landseg.geo.layer import Layer
 from landseg.geo.pixel_size import in_units
 from landseg.geo.rasters.address import file_name
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.sink import Outputs
 from landseg.geo.tags import CLASSES
-from landseg.geo.targets import check_absent, check_targets, files_behind
 from landseg.geo.vectors.names import file_of, stem_of
 from landseg.labels.coverage import Coverage
 from landseg.labels.legend import class_tag, read_class_table, read_legend
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import class_indices
+from landseg.output.checks import check_absent, check_targets, files_behind
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
 from landseg.runtime.progress import Progress, duration
 from landseg.text.amounts import counted
 

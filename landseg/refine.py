@@ -24,17 +24,17 @@ from landseg.crf.tiling import MIB, CrfTiling, Refined, crf_sample, tile_crf
 from landseg.crf.windows import refine_windows
 from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.grid import Rect
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
 from landseg.geo.seams import BORDERS, Borders
-from landseg.geo.signature import read_tags, refuse_changed
-from landseg.geo.sink import Outputs
 from landseg.geo.tags import CLASSES
-from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.labels.probabilities import ProbsFile
 from landseg.models.peek import read_card
+from landseg.output.checks import check_absent, check_finished, check_targets, files_behind
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
+from landseg.output.provenance import read_tags, refuse_changed
 from landseg.refinement import Refinement, RefineOptions, crf_text
 from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted

@@ -16,10 +16,10 @@ from torch import Tensor
 from landseg.engine import Engine
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.geo.sink import Outputs
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.options import Options
+from landseg.output.outputs import Outputs
 from landseg.prediction import Prediction
 from landseg.runtime.progress import Progress, Shown
 from landseg.text.amounts import counted

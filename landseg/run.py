@@ -19,21 +19,23 @@ from landseg.export import polygonize
 from landseg.geo.class_areas import AREAS, areas_tag, read_areas
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.scattered import refuse_scattered
 from landseg.geo.seams import BORDERS, Borders
-from landseg.geo.sidecars import beside, qml_text
-from landseg.geo.signature import read_tags, refuse_changed
-from landseg.geo.sink import Outputs, disk_bytes
 from landseg.geo.tags import CLASSES, qml_path
-from landseg.geo.targets import check_absent, check_finished, check_targets, files_behind
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of
 from landseg.inputs import Matched, match, tell
 from landseg.labels.legend import class_tag
 from landseg.models.named import NamedModel
 from landseg.options import Options
+from landseg.output.checks import check_absent, check_finished, check_targets, files_behind
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs, disk_bytes
+from landseg.output.provenance import read_tags, refuse_changed
+from landseg.output.sidecars import beside, qml_text
+from landseg.output.styles import style_for
+from landseg.output.vector_formats import refuse_table, vector_format
 from landseg.prediction import Prediction
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.progress import Progress
@@ -41,9 +43,7 @@ from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted
 from landseg.tiling.encode import Encoder
 from landseg.tiling.sampling import interval_text, read_interval
-from landseg.vector.formats import refuse_table, vector_format
 from landseg.vector.place import check_way
-from landseg.vector.style import style_for
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
     from landseg.engine import Engine

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from landseg.errors import GridError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
-from landseg.geo.targets import check_targets, files_behind
 from landseg.inputs import match, tell
 from landseg.models.bundle import Model, load_model
+from landseg.output.checks import check_targets, files_behind
 from landseg.report.field import Ground, Heat, check_field_path, draw_field, picture_side
 from landseg.tiling.effective import evidence_at, side_holding
 from landseg.tiling.infer import Runner

@@ -19,10 +19,10 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
-from landseg.geo.sink import Outputs
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.options import Options
+from landseg.output.outputs import Outputs
 from landseg.prediction import Prediction, planned
 from landseg.rowwalk import RowWalk, against_rows, plan_rows
 from landseg.runtime.progress import Progress, Shown

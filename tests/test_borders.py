@@ -18,8 +18,8 @@ from landseg.evaluate import evaluate
 from landseg.geo import seams as borders
 from landseg.geo.grid import Rect
 from landseg.geo.seams import BORDERS, Borders
-from landseg.geo.sink import Outputs
 from landseg.labels.legend import class_tag
+from landseg.output.outputs import Outputs
 from landseg.refine import refine
 from landseg.summary import EvaluateOptions
 from landseg.tiling.flow import flow_of

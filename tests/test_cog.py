@@ -16,12 +16,12 @@ from rio_cogeo.cogeo import cog_validate
 
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import OutputError
-from landseg.geo.cog import check_cog, vrt_text
 from landseg.geo.grid import ControlPoint, Grid
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.sidecars import aux_text, qml_text
-from landseg.geo.sink import Outputs
+from landseg.output.cog import check_cog, vrt_text
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
+from landseg.output.sidecars import aux_text, qml_text
 
 CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(4, "a < b & c", (90, 91, 92))))
 UTM = CRS.from_epsg(32633)

@@ -16,9 +16,9 @@ from vector_parts import GRIDS, SUFFIXES, blocky, read, write_classes
 
 from landseg.export import export
 from landseg.geo.grid import Grid
+from landseg.output.vector_writer import Writer
 from landseg.vector import centerlines, outlines
 from landseg.vector.joining import PointStore
-from landseg.vector.writer import Writer
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

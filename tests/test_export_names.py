@@ -17,9 +17,9 @@ from vector_parts import GRIDS, SUFFIXES, blocky, read, write_classes
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import OutputError
 from landseg.export import export
+from landseg.output.spool import Spool
+from landseg.output.vector_files import class_file
 from landseg.predict import predict
-from landseg.vector.files import class_file
-from landseg.vector.spool import Spool
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

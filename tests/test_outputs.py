@@ -97,7 +97,7 @@ def test_every_output_option_refuses_an_address(refused: Callable[[str], str], l
 def test_without_the_check_a_folder_would_be_missed(
     refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.geo.targets.check_local", lambda path: None)
+    monkeypatch.setattr("landseg.output.checks.check_local", lambda path: None)
     assert "make s3:/bucket first" in refused("export {map} {there}.gpkg")
 
 

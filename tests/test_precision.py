@@ -20,9 +20,9 @@ from test_predict import MODEL, noise, one, read
 from torch import nn
 
 from landseg.errors import ResumeError
-from landseg.geo.sink import Outputs
 from landseg.models import fused
 from landseg.models.fused import FusedConv
+from landseg.output.outputs import Outputs
 from landseg.predict import predict
 from landseg.tiling import infer
 from landseg.tiling.infer import Runner, choose_precision, has_bf16

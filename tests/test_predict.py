@@ -360,7 +360,7 @@ KILLED = """
     import os, signal, sys
     sys.path[:0] = [{tests!r}, {root!r}]
     import test_predict
-    from landseg.geo.sink import Outputs
+    from landseg.output.outputs import Outputs
     commit = Outputs.commit
     def counted(self, step):
         commit(self, step)

@@ -12,10 +12,10 @@ from PIL import Image
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import GridError, OutputError
 from landseg.geo.grid import Rect
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.sink import Outputs
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
 from landseg.report import thumbnail
 from landseg.report.preview import check_preview_path, preview
 from landseg.report.thumbnail import EMPTY, class_samples, image_colors

@@ -24,9 +24,9 @@ from landseg.crf.energy import CrfOptions, Scene
 from landseg.crf.evidence import Evidence
 from landseg.errors import BandError, ClassError, GridError, LandsegError, OutputError, PlanError, ResumeError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.sink import Outputs
 from landseg.geo.tags import CLASSES
 from landseg.labels.probabilities import ProbsFile
+from landseg.output.outputs import Outputs
 from landseg.predict import predict
 from landseg.refine import refine
 

@@ -21,16 +21,16 @@ from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, OutputError, RasterError, ResumeError, VectorError
 from landseg.evaluate import Products, evaluate
 from landseg.export import export
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.sidecars import qml_text
-from landseg.geo.sink import Outputs
 from landseg.geo.tags import qml_path
 from landseg.geo.vectors.aoi import read_aoi
 from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.image_lists import find_rasters
 from landseg.labels.pairing import files_in
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
+from landseg.output.sidecars import qml_text
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.runtime.disk import RECORD, Journal, work_folder
 from landseg.runtime.replacement import (

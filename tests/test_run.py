@@ -17,8 +17,8 @@ from vector_parts import read
 
 from landseg.errors import OutputError, ResumeError, VectorError
 from landseg.export import export, polygonize
-from landseg.geo.targets import files_behind
 from landseg.options import Options
+from landseg.output.checks import files_behind
 from landseg.predict import Predictions, predict
 from landseg.run import Run, _command
 

@@ -26,10 +26,10 @@ from landseg.classes import ClassMap
 from landseg.errors import GridError, OutputError
 from landseg.geo.extents import covered_pixels, extents_of, parts_of
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.mosaic import open_source
-from landseg.geo.sink import Outputs
 from landseg.models.named import NamedModel
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
 from landseg.predict import predict
 
 Write = Callable[..., Path]

@@ -9,9 +9,9 @@ from test_sink import SIGNATURE, run
 
 from landseg.errors import ResumeError
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.signature import changes, made_with, provenance, refuse_changed
-from landseg.geo.store import work_folder
 from landseg.geo.tags import MADE_WITH
+from landseg.output.journal import work_folder
+from landseg.output.provenance import changes, made_with, provenance, refuse_changed
 
 
 def of_files(*files: dict[str, Any]) -> dict[str, Any]:

@@ -19,14 +19,14 @@ import rasterio.shutil
 from affine import Affine
 from rasterio.crs import CRS
 
-import landseg.geo.publish
-import landseg.geo.store
+import landseg.output.journal
+import landseg.output.publish
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.layer import Layer
-from landseg.geo.sink import Outputs, disk_bytes
-from landseg.geo.store import Journal, RawRaster, work_folder
+from landseg.output.journal import Journal, RawRaster, work_folder
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs, disk_bytes
 
 CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(3, "road", (90, 90, 90))))
 GRID = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), 30, 40)
@@ -116,7 +116,7 @@ def arm(kill_at: int) -> None:
     Journal._write = torn  # type: ignore[method-assign]
     rasterio.shutil.copy = half_copied
     RawRaster._put = before(RawRaster._put)  # type: ignore[method-assign]
-    landseg.geo.publish.sync_file = before(landseg.geo.publish.sync_file)
+    landseg.output.publish.sync_file = before(landseg.output.publish.sync_file)
     os.replace = before(os.replace)
     shutil.rmtree = before(shutil.rmtree)  # type: ignore[assignment]
     Path.unlink = before(Path.unlink)  # type: ignore[method-assign]

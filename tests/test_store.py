@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
-from landseg.geo.store import Journal, RawRaster, differences, disk_errors, empty_folder, plain, work_folder
+from landseg.output.journal import Journal, RawRaster, differences, disk_errors, empty_folder, plain, work_folder
 
 
 def read_raw(path: Path, dtype: str, shape: tuple[int, int, int]) -> Any:

@@ -24,11 +24,8 @@ import landseg.models.bundle
 from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError, LandsegError, ModelError, TrainingError
 from landseg.geo.grid import Grid
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.seams import BORDERS, Borders
-from landseg.geo.signature import changes
-from landseg.geo.sink import Outputs
 from landseg.geo.tags import CLASSES, MADE_WITH
 from landseg.labels.legend import own_legend, read_class_table
 from landseg.labels.probabilities import ProbsFile
@@ -36,6 +33,9 @@ from landseg.models.build import build_network
 from landseg.models.bundle import at_most, load_model
 from landseg.models.peek import read_card
 from landseg.models.shipped import folder as shipped_folder
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
+from landseg.output.provenance import changes
 from landseg.runtime.disk import work_folder
 from landseg.text.untrusted import brief, escaped, printable, read_json, read_toml, unsafe_text
 from landseg.training.network import read_options

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landseg.errors import VectorError
-from landseg.vector import formats
-from landseg.vector.formats import FORMATS, ShapefileSize, refuse_table, short_names, vector_format
+from landseg.output import vector_formats as formats
+from landseg.output.vector_formats import FORMATS, ShapefileSize, refuse_table, short_names, vector_format
 
 
 @pytest.mark.parametrize(

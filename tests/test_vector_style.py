@@ -8,8 +8,8 @@ import pytest
 from vector_parts import CLASSES
 
 from landseg.classes import ClassMap, LandClass
-from landseg.geo.sidecars import qml_text as raster_qml
-from landseg.vector.style import joined_qml, qml_text, style_for
+from landseg.output.sidecars import qml_text as raster_qml
+from landseg.output.styles import joined_qml, qml_text, style_for
 
 OTHERS = ClassMap((LandClass(7, "<lake> & \x01", (0, 0, 255)),))
 
@@ -86,7 +86,7 @@ def test_a_style_of_somebodys_stays_without_overwrite(tmp_path: Path) -> None:
 
 
 def test_a_geopackage_gets_one_default_style(tmp_path: Path) -> None:
-    from landseg.vector.style import add_default_style
+    from landseg.output.styles import add_default_style
 
     path = tmp_path / "a.gpkg"
     with sqlite3.connect(path) as database:

@@ -17,13 +17,14 @@ import shapely
 from vector_parts import CLASSES, SUFFIXES, read
 
 from landseg.errors import OutputError, VectorError
-from landseg.geo.store import full_disk
+from landseg.output import spool
+from landseg.output import vector_formats as formats
+from landseg.output.journal import full_disk
+from landseg.output.vector_formats import vector_format
+from landseg.output.vector_writer import Writer
 from landseg.runtime.disk import work_folder
 from landseg.runtime.replacement import publish
-from landseg.vector import formats, spool
 from landseg.vector.attributes import field_types
-from landseg.vector.formats import vector_format
-from landseg.vector.writer import Writer
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

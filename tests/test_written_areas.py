@@ -20,9 +20,9 @@ from test_sink import CLASSES, GRID, STRIPS, pixels
 from landseg.areas import areas
 from landseg.geo.class_areas import ClassArea
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.layer import Layer
-from landseg.geo.sink import Outputs
-from landseg.geo.store import work_folder
+from landseg.output.journal import work_folder
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
 from landseg.predict import predict
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

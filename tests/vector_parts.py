@@ -11,8 +11,8 @@ from rasterio.crs import CRS
 
 from landseg.classes import ClassMap, LandClass
 from landseg.geo.grid import ControlPoint, Grid
-from landseg.geo.layer import Layer
-from landseg.geo.sink import Outputs
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
 
 CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(2, "road", (90, 90, 90))))
 UTM = CRS.from_epsg(32633)

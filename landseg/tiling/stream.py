@@ -27,7 +27,7 @@ Written = tuple[str, Any, Any]
 
 
 class Sink(Protocol):
-    """What finished pixels are written to; `landseg.geo.sink.Outputs` is one."""
+    """What finished pixels are written to; `landseg.output.outputs.Outputs` is one."""
 
     def write(self, name: str, rect: Rect, pixels: NDArray[Any] | None, valid: Valid | None = None) -> None:
         """Put an array (h, w) or (C, h, w) of a layer at a rectangle; None is nodata."""

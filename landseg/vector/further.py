@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from landseg.classes import LandClass
 from landseg.geo.grid import Grid, map_crs
 from landseg.geo.ruler import to_map
+from landseg.output.spool import Columns
+from landseg.output.vector_files import Style, class_file
+from landseg.output.vector_formats import vector_format
+from landseg.output.vector_writer import Writer
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.replacement import Part
 from landseg.vector.centerlines import centerlines
 from landseg.vector.centroids import centroids
-from landseg.vector.files import Style, class_file
-from landseg.vector.formats import vector_format
 from landseg.vector.place import Place
-from landseg.vector.spool import Columns
-from landseg.vector.writer import Writer
 
 SPUR_M, SPUR_PIXELS = 5.0, 10.0  # the longer of both: half the width of what lines are usually drawn of
 _WORDS = {"LineString": "lines", "Point": "points"}

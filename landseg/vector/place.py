@@ -16,7 +16,7 @@ from landseg.errors import GridError, VectorError
 from landseg.geo.crs import Floats, crs_text, degree, is_mercator, transformer
 from landseg.geo.globe import degrees_of, on_globe, pole_points, projected, rebuilt, seam, through_poles
 from landseg.geo.grid import Grid, map_crs, placed
-from landseg.vector.formats import GEOJSON, Format
+from landseg.output.vector_formats import GEOJSON, Format
 
 CRS84 = "OGC:CRS84"
 _NET = 129  # positions along each side of a raster that are looked at

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from landseg.classes import LandClass
-from landseg.geo.cog import xml_safe
+from landseg.output.cog import xml_safe
 from landseg.runtime.disk import disk_errors
 
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"

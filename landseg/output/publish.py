@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from landseg.errors import OutputError
-from landseg.geo.cog import check_cog, parts_text, raw_text, vrt_text, write_cog
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.layer import Layer
-from landseg.geo.sidecars import aux_text, qml_text
 from landseg.geo.tags import aux_path, qml_path
+from landseg.output.cog import check_cog, parts_text, raw_text, vrt_text, write_cog
+from landseg.output.layer import Layer
+from landseg.output.sidecars import aux_text, qml_text
 from landseg.runtime.disk import RECORD, disk_errors, sync_file, work_folder
 from landseg.runtime.replacement import Move
 

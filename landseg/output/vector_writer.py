@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import warnings
 import zipfile
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
 import pyogrio
 import pyproj
 import shapely
@@ -18,9 +21,9 @@ from numpy.typing import NDArray
 
 from landseg.classes import LandClass
 from landseg.errors import VectorError
-from landseg.runtime.disk import disk_errors, full_disk, sync_file
-from landseg.runtime.replacement import Move, Part
-from landseg.vector.formats import (
+from landseg.output.spool import GEOMETRY, Columns, Spool, renamed
+from landseg.output.styles import add_default_style
+from landseg.output.vector_formats import (
     GEOJSON,
     GEOJSON_DIGITS,
     GEOPACKAGE,
@@ -31,9 +34,8 @@ from landseg.vector.formats import (
     ShapefileSize,
     vector_format,
 )
-from landseg.vector.geoparquet import write_geoparquet
-from landseg.vector.spool import GEOMETRY, Columns, Spool, renamed
-from landseg.vector.style import add_default_style
+from landseg.runtime.disk import disk_errors, full_disk, sync_file
+from landseg.runtime.replacement import Move, Part
 
 _WIDTHS = {"int64": 18, "int32": 9, "float64": 24, "string": 80}  # of a shapefile's columns, as GDAL makes them
 _TEXT = 254  # bytes that a shapefile's column of text can hold
@@ -236,3 +238,37 @@ def _is_full(text: str, work: Path) -> bool:
     own = work.parent if work.name == "made" else work
     held = sum(file.stat().st_size for file in own.rglob("*") if file.is_file())
     return free < held and any(word in text for word in ("i/o", "write", "writing"))
+
+
+_BOX = ("xmin", "ymin", "xmax", "ymax")
+_BOX_TYPE = pa.struct([(side, pa.float64()) for side in _BOX])
+
+
+def write_geoparquet(spool: Spool, path: Path, *, crs: pyproj.CRS | None, kind: str) -> None:
+    """Writes a spool's features, a row group a batch; one is in memory. Column ``bbox`` holds the box of each."""
+    reader = spool.batches()
+    schema = pa.schema([*list(reader.schema)[:-1], pa.field("bbox", _BOX_TYPE), pa.field(GEOMETRY, pa.binary())])
+    schema = schema.with_metadata({"geo": json.dumps(metadata(spool, crs=crs, kind=kind))})
+    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+        for batch in reader:
+            wkb = batch.column(batch.num_columns - 1)
+            boxes = shapely.bounds(shapely.from_wkb(wkb.to_numpy(zero_copy_only=False))).T
+            box = pa.StructArray.from_arrays([pa.array(np.ascontiguousarray(side)) for side in boxes], list(_BOX))
+            columns = [*batch.columns[:-1], box, wkb.cast(pa.binary())]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+
+
+def metadata(spool: Spool, *, crs: pyproj.CRS | None, kind: str) -> dict[str, Any]:
+    """What the specification wants to know of the file; without a CRS it says that none is known."""
+    column: dict[str, Any] = {
+        "encoding": "WKB",
+        "geometry_types": [kind],
+        "crs": None if crs is None else crs.to_json_dict(),
+        "edges": "planar",
+        "covering": {"bbox": {side: ["bbox", side] for side in _BOX}},
+    }
+    if kind.endswith("Polygon"):
+        column["orientation"] = "counterclockwise"
+    if spool.count:
+        column["bbox"] = spool.bounds.tolist()
+    return {"version": "1.1.0", "primary_column": GEOMETRY, "columns": {GEOMETRY: column}}

@@ -9,9 +9,9 @@ from pathlib import Path
 from xml.etree import ElementTree as Xml
 
 from landseg.classes import ClassMap
-from landseg.geo.cog import xml_safe
-from landseg.geo.layer import Layer
 from landseg.geo.tags import qml_path
+from landseg.output.cog import xml_safe
+from landseg.output.layer import Layer
 
 _READ_WITH = (".aux.xml", ".ovr", ".msk")  # what GDAL reads with a raster
 _SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")

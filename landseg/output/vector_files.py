@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from landseg.classes import LandClass
 from landseg.errors import OutputError
-from landseg.geo.targets import check_absent
+from landseg.output.checks import check_absent
+from landseg.output.spool import Columns
+from landseg.output.styles import style_for
+from landseg.output.vector_formats import vector_format
+from landseg.output.vector_writer import Writer
 from landseg.runtime.disk import disk_errors, sync_file
 from landseg.runtime.replacement import Part
-from landseg.vector.formats import vector_format
-from landseg.vector.spool import Columns
-from landseg.vector.style import style_for
-from landseg.vector.writer import Writer
 
 _WORD = 100  # bytes of a file's name that are its class's: names have 255, and drivers put more behind them
 

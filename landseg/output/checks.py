@@ -6,15 +6,16 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.address import composed
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.sidecars import beside
+from landseg.output.layer import Layer
+from landseg.output.sidecars import beside
 from landseg.runtime.disk import check_local, disk_errors, empty_folder, work_folder
 from landseg.runtime.replacement import settle
 
@@ -181,3 +182,8 @@ def remove_work(main: Path, header: Mapping[str, Any] | None, *, keep_journal: P
         shutil.rmtree(folder, ignore_errors=True)
         return
     empty_folder(folder, keep=keep_journal)
+
+
+def is_folder(path: str | PathLike[str]) -> bool:
+    """Whether an output means a folder: one that exists, or a name that ends in a slash."""
+    return str(path).endswith(("/", "\\")) or Path(path).is_dir()

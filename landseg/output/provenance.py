@@ -11,8 +11,8 @@ from typing import Any
 
 from landseg.errors import LandsegError, ResumeError
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.store import plain
 from landseg.geo.tags import MADE_WITH, SIGNATURE, tag_name
+from landseg.output.journal import plain
 from landseg.runtime.disk import work_folder
 from landseg.text.untrusted import read_json
 

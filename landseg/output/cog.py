@@ -19,8 +19,8 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.layer import Layer
 from landseg.geo.rasters.raster import RasterFile
+from landseg.output.layer import Layer
 from landseg.runtime.disk import disk_errors
 
 BLOCK = 512  # edge of the output's internal tiles

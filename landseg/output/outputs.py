@@ -16,13 +16,8 @@ from numpy.typing import NDArray
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.class_areas import ClassArea, WrittenAreas, is_record
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.layer import Layer
-from landseg.geo.publish import build_extra, build_layer, raw_path, write_vrt
-from landseg.geo.sidecars import beside, class_style
-from landseg.geo.signature import digest, first_of, goes_on, provenance, read_tags
-from landseg.geo.store import RawRaster, differences, plain
 from landseg.geo.tags import SIGNATURE, tag_name
-from landseg.geo.targets import (
+from landseg.output.checks import (
     check_absent,
     check_space,
     check_targets,
@@ -31,6 +26,11 @@ from landseg.geo.targets import (
     refuse_promise,
     remove_work,
 )
+from landseg.output.journal import RawRaster, differences, plain
+from landseg.output.layer import Layer
+from landseg.output.provenance import digest, first_of, goes_on, provenance, read_tags
+from landseg.output.publish import build_extra, build_layer, raw_path, write_vrt
+from landseg.output.sidecars import beside, class_style
 from landseg.runtime.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.runtime.replacement import Part, Replacement, publish, settle, unfinished
 from landseg.text.amounts import part_of
