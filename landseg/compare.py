@@ -19,7 +19,7 @@ from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.pairing import files_in, named, same_name, stem_of
 from landseg.metrics import figures
-from landseg.metrics.blocks import Blocks, Statistic, differences
+from landseg.metrics.bootstrap import Blocks, Statistic, differences
 from landseg.report.compared import comparison_csv
 from landseg.runtime.replacement import publish
 from landseg.summary import EvaluateOptions, summary

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.metrics.border import Seam
 from landseg.metrics.calibration import Reliability
+from landseg.metrics.seam import Seam
 
 if TYPE_CHECKING:
     from landseg.geo.grid import Rect

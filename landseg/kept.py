@@ -13,7 +13,7 @@ from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
 from landseg.inputs import known
 from landseg.metrics import figures
-from landseg.metrics.blocks import Blocks, intervals
+from landseg.metrics.bootstrap import Blocks, intervals
 from landseg.models.bundle import Model
 from landseg.models.card import Metrics
 from landseg.predict import predict

@@ -21,7 +21,7 @@ from landseg.geo.vectors.aoi import area_text
 from landseg.labels.pairing import scene_names
 from landseg.metrics import figures
 from landseg.metrics.area import AreaEstimate, area_shares
-from landseg.metrics.blocks import intervals
+from landseg.metrics.bootstrap import intervals
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
 from landseg.tally import Tally

@@ -14,11 +14,11 @@ from landseg.geo.grid import Rect
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.labels.left_out import LeftOut
 from landseg.metrics.area import AreaEstimate, stratified
-from landseg.metrics.blocks import Blocks
-from landseg.metrics.border import BorderErrors
+from landseg.metrics.bootstrap import Blocks
 from landseg.metrics.boundary import BoundaryIoU, Reach
 from landseg.metrics.calibration import Calibration
 from landseg.metrics.confusion import weighted_pairs
+from landseg.metrics.seam import BorderErrors
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
 
 Labels = NDArray[np.uint8]

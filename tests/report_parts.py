@@ -8,8 +8,8 @@ from rasterio.crs import CRS
 
 from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Grid, Rect
-from landseg.metrics.border import Seam
 from landseg.metrics.calibration import Reliability, ReliabilityBin
+from landseg.metrics.seam import Seam
 from landseg.report.overviews import MapLayers, Picture
 
 NAN = float("nan")

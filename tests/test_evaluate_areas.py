@@ -17,7 +17,7 @@ from landseg.evaluate import Products, evaluate
 from landseg.evaluation import Evaluation
 from landseg.geo.distance import Distance
 from landseg.metrics.area import area_shares
-from landseg.metrics.blocks import Blocks, interval, replicates
+from landseg.metrics.bootstrap import Blocks, interval, replicates
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDiceByRows
 from landseg.report.text import evaluation_lines

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landseg.metrics import blocks as module
+from landseg.metrics import bootstrap as module
 from landseg.metrics import figures
-from landseg.metrics.blocks import Blocks, differences, interval, intervals, replicates
+from landseg.metrics.bootstrap import Blocks, differences, interval, intervals, replicates
 from landseg.metrics.confusion import pairs
 
 ACCURACY = {"pixel_accuracy": figures.pixel_accuracy}

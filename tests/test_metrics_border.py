@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landseg.metrics.border import BorderErrors
+from landseg.metrics.seam import BorderErrors
 
 
 def test_distances_by_hand() -> None:

@@ -19,7 +19,7 @@ from landseg.errors import ClassError, GridError, OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
-from landseg.metrics.border import Seam
+from landseg.metrics.seam import Seam
 from landseg.report.html import report_html, write_report
 from landseg.report.html_page import json_script, page, script, style
 from landseg.report.html_pictures import BUDGET, RIGHT, WRONG, encoded, encoded_layers, shrunk

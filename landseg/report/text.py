@@ -11,7 +11,7 @@ from typing import Any
 
 from landseg.errors import OutputError
 from landseg.evaluation import Evaluation
-from landseg.metrics.border import Seam
+from landseg.metrics.seam import Seam
 from landseg.report.html_numbers import length_text
 from landseg.runtime.disk import check_local
 from landseg.runtime.replacement import settle

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
-from landseg.metrics import blocks
+from landseg.metrics import bootstrap as blocks
 from landseg.metrics.tiles import Tiles
 
 
