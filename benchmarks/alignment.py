@@ -35,9 +35,9 @@ from benchmarks.pages import write_table
 from landseg.classes import IGNORE_INDEX
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.confusion import Confusion
-from landseg.models.backbones import load_encoder_weights
-from landseg.models.build import build_network
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.upsample import AlignedUpsample
+from landseg.models.networks.backbones import load_encoder_weights
+from landseg.models.networks.build import build_network
 from landseg.training.batches import Batch, Batches
 from landseg.training.fit import Scaling, fit
 from landseg.training.losses import LabelSets, partial_cross_entropy

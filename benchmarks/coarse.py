@@ -40,7 +40,7 @@ from benchmarks.pages import write_table
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
-from landseg.models.build import build_network
+from landseg.models.networks.build import build_network
 from landseg.training.batches import Batch, Batches
 from landseg.training.coarse import SHARE
 from landseg.training.coarse_sources import counted

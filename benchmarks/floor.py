@@ -38,8 +38,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.pages import write_table
 from landseg.classes import IGNORE_INDEX
 from landseg.metrics.confusion import Confusion
-from landseg.models.backbones import load_encoder_weights
-from landseg.models.build import build_network
+from landseg.models.networks.backbones import load_encoder_weights
+from landseg.models.networks.build import build_network
 from landseg.train import train as landseg_train
 from landseg.training.augment import AugmentOptions
 from landseg.training.recipe import Recipe, read_recipe

@@ -22,11 +22,11 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
-from landseg.models.backbones import ENCODERS
-from landseg.models.build import ARCHITECTURES, build_network
-from landseg.models.fold import prepare_for_inference
+from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
+from landseg.models.layers.fold import prepare_for_inference
+from landseg.models.networks.backbones import ENCODERS
+from landseg.models.networks.build import ARCHITECTURES, build_network
 from landseg.tiling.infer import choose_precision, keep_freed_memory
-from landseg.tiling.receptive import ReceptiveField, receptive_field
 from tests.evidence import centroid, evidence_of, thin
 from tests.test_networks import small
 

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.geo.grid import Rect
-from landseg.models.build import build_network
-from landseg.models.fold import prepare_for_inference
+from landseg.models.layers.fold import prepare_for_inference
+from landseg.models.networks.build import build_network
 from landseg.tiling.flow import flow_of
 from landseg.tiling.infer import keep_freed_memory
 from landseg.tiling.rows import Rows

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
-from landseg.models.build import build_network
+from landseg.models.networks.build import build_network
 from landseg.tiling.infer import keep_freed_memory
 from landseg.training.batches import Batch, Batches
 from landseg.training.depthwise import quick_depthwise

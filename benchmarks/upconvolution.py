@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
 from landseg.metrics.checkerboard import checkerboard
-from landseg.models.upsampler import UPSAMPLERS, upsampler
+from landseg.models.layers.upsampler import UPSAMPLERS, upsampler
 
 SCENES = sorted((Path(__file__).resolve().parent.parent / "sample_tiles" / "landcover").glob("*/*.jpg"))
 WIDTH, CROP, BATCH, SEEDS = 12, 64, 4, 2

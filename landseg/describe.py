@@ -85,7 +85,7 @@ def describe_networks() -> dict[str, Any]:
     An architecture's "options" hold the defaults, null for what the network chooses by itself; "on" has those of
     encoders that make another network of it; its "encoders" are null where any goes with it.
     """
-    from landseg.models.catalogue import ARCHITECTURES, ENCODERS, OPTIONS
+    from landseg.models.networks.catalogue import ARCHITECTURES, ENCODERS, OPTIONS
 
     architectures = [
         {

@@ -18,6 +18,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
 from landseg.models.bundle import Model
+from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
 from landseg.options import Options
 from landseg.tiling.collect import collect
 from landseg.tiling.costs import MIB, Costs
@@ -25,7 +26,6 @@ from landseg.tiling.encode import top
 from landseg.tiling.flow import Flow, flow_of
 from landseg.tiling.infer import KEPT, Runner, give_back_freed_memory
 from landseg.tiling.plan import Tiling, plan_tiling
-from landseg.tiling.receptive import ReceptiveField, receptive_field
 from landseg.tiling.sampling import Sample, plan_sample
 from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
 from landseg.tiling.stream import Job

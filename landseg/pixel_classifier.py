@@ -12,11 +12,11 @@ from landseg.errors import LandsegError
 from landseg.kept import Kept, measure
 from landseg.models.bundle import Model
 from landseg.models.card import Card, Field, Metrics
-from landseg.models.catalogue import NO_ENCODER, PIXEL_FOREST
-from landseg.models.forest import PixelForest
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.networks.catalogue import NO_ENCODER, PIXEL_FOREST
+from landseg.models.networks.pixel_forest import PixelForest
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted, part_of
-from landseg.tiling.receptive import receptive_field
 from landseg.training.augment import AugmentOptions
 from landseg.training.forest import grow
 from landseg.training.objective import LossOptions

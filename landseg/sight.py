@@ -14,11 +14,10 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
 from landseg.inputs import match, tell
 from landseg.models.bundle import Model, load_model
+from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.output.checks import check_targets, files_behind
 from landseg.report.field import Ground, Heat, check_field_path, draw_field, picture_side
-from landseg.tiling.effective import evidence_at, side_holding
 from landseg.tiling.infer import Runner
-from landseg.tiling.receptive import ReceptiveField, receptive_field
 
 _WINDOW = 513  # pixels that the gradient is taken over, but for the stride: memory is bounded, evidence is near
 

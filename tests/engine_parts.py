@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landseg.geo.grid import Rect
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.upsample import AlignedUpsample
 from landseg.tiling.collect import collect
 from landseg.tiling.infer import Runner
 from landseg.tiling.place import Placement

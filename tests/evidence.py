@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from landseg.models.align import ChannelNorm, Crop, GridMaxPool2d, Placed
-from landseg.models.trace import trace
-from landseg.models.upconv import Fractional, NailUnpool, Resize, Shuffle, Transposed
-from landseg.models.upconv_parts import BedOfNails, Skip, Winners
+from landseg.models.layers.aligned import ChannelNorm, Crop, GridMaxPool2d, Placed
+from landseg.models.layers.trace import trace
+from landseg.models.layers.upconv import Fractional, NailUnpool, Resize, Shuffle, Transposed
+from landseg.models.layers.upconv_parts import BedOfNails, Skip, Winners
 
 _UPCONVOLUTIONS = (Resize, Transposed, Fractional, Shuffle, NailUnpool)
 _EVERYWHERE = 1e-4  # of every tap: what an upconvolution may learn to see is seen

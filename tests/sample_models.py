@@ -42,9 +42,9 @@ def save_small_model(path: Path, **changes: Any) -> Card:
     """
     import torch
 
-    from landseg.models.build import build_network
     from landseg.models.bundle import save_model
-    from landseg.tiling.receptive import receptive_field
+    from landseg.models.graph.receptive_field import receptive_field
+    from landseg.models.networks.build import build_network
 
     card = make_card(**{"encoder": "efficientnet-lite0", "options": {}, "resolution_m": None} | changes)
     with torch.random.fork_rng(devices=[]):

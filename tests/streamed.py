@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from landseg.geo.grid import Rect
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.upsample import AlignedUpsample
 from landseg.tiling.flow import flow_of
 from landseg.tiling.rows import Rows
 

@@ -100,7 +100,7 @@ def library_faults(path: str, tree: ast.Module) -> Iterator[str]:
             yield f"{path} imports {text}: {room} knows no torch"
         if room == "models" and (name[0] in RASTERS or name[:2] == ("landseg", "geo")):
             yield f"{path} imports {text}: models know no rasters and no coordinates"
-        if path != "landseg/models/backbones.py" and name[0] in ("segmentation_models_pytorch", "timm"):
+        if path != "landseg/models/networks/backbones.py" and name[0] in ("segmentation_models_pytorch", "timm"):
             yield f"{path} imports {text}: only models/backbones.py does"
     if path != "landseg/geo/rasters/raster.py" and opens_rasters(tree):
         yield f"{path} opens rasters: only geo/raster.py does"
@@ -148,7 +148,7 @@ GOOD = {
     "landseg/predict.py": "import torch\nfrom landseg.geo.rasters.raster import Source\nfrom .tiling import windows",
     "landseg/geo/rasters/raster.py": "import rasterio\nfrom rasterio.vrt import WarpedVRT\nrasterio.open('a')",
     "landseg/geo/grid.py": "from .. import errors\nfrom ..classes import ClassMap\nimport rasterio",
-    "landseg/models/backbones.py": "import timm\nimport segmentation_models_pytorch",
+    "landseg/models/networks/backbones.py": "import timm\nimport segmentation_models_pytorch",
     "cli/predict.py": "from . import run\ndef command():\n    import torch, landseg.predict",
     "cli/run.py": "import landseg.errors\nwith open('a') as f: pass",
 }
@@ -169,7 +169,7 @@ BROKEN = {
     "imported open": ("landseg/geo/vectors/aoi.py", "from rasterio import open as look"),
     "WarpedVRT elsewhere": ("landseg/report/preview.py", "import rasterio.vrt as v\nv.WarpedVRT(1)"),
     "rasterio.open in a command": ("cli/info.py", "def f():\n    import rasterio\n    rasterio.open('a')"),
-    "timm elsewhere": ("landseg/models/fcn.py", "import timm"),
+    "timm elsewhere": ("landseg/models/networks/fcn.py", "import timm"),
     "smp in a use case": ("landseg/train.py", "from segmentation_models_pytorch import Unet"),
     "utils": ("landseg/geo/utils.py", ""),
     "heavy command": ("cli/info.py", "from rasterio.crs import CRS"),

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import ControlPoint, Grid
-from landseg.tiling.receptive import receptive_field
+from landseg.models.graph.receptive_field import receptive_field
 from landseg.training import assign as module
 from landseg.training.assign import UnitGrid, assign, logits_at_pixels, target_at_units, unit_raster
 from tests.evidence import centroid, evidence, linearised

@@ -13,10 +13,10 @@ from segmentation_models_pytorch.encoders._utils import replace_strides_with_dil
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import GridMaxPool2d
-from landseg.models.atrous import convert_stride_to_dilation
-from landseg.models.backbones import ENCODERS, Encoder
-from landseg.models.vgg import VGG16
+from landseg.models.layers.aligned import GridMaxPool2d
+from landseg.models.networks.atrous import convert_stride_to_dilation
+from landseg.models.networks.backbones import ENCODERS, Encoder
+from landseg.models.networks.vgg import VGG16
 from tests.streamed import difference, image
 
 EXACT = 1e-12

@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 from landseg.errors import ModelError
-from landseg.models.backbones import Encoder, load_encoder_weights
-from landseg.models.build import build_network
-from landseg.models.fold import fold_batch_norm, prepare_for_inference
+from landseg.models.layers.fold import fold_batch_norm, prepare_for_inference
+from landseg.models.networks.backbones import Encoder, load_encoder_weights
+from landseg.models.networks.build import build_network
 
 
 def _trained_looking(network: nn.Module) -> nn.Module:

@@ -15,10 +15,10 @@ from torch import nn
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.models import shipped
-from landseg.models.build import build_network
 from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Band, Card, Field
-from landseg.tiling.receptive import receptive_field
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.networks.build import build_network
 
 ARCH, ENCODER = "fcn32s", "efficientnet-lite0"
 CLASSES = ClassMap((LandClass(1, "water", (0, 0, 255)), LandClass(2, "land", (200, 150, 90))))

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from torch import Tensor, nn
 
+from landseg.models.graph.axes import Part
 from landseg.tiling import chain
 from landseg.tiling.chain import Chain
 from landseg.tiling.flow import Flow, flow_of
-from landseg.tiling.geometry import Part
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_rows import network_of
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from landseg.errors import OutputError
 from landseg.metrics.checkerboard import checkerboard
-from landseg.models.upconv import upconvolution
+from landseg.models.layers.upconv import upconvolution
 from landseg.report.checkerboard import plot_checkerboard
 
 ROWS, COLUMNS = np.mgrid[0:48, 0:60].astype(np.float64)

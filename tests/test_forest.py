@@ -16,9 +16,9 @@ from landseg.errors import ModelError, PlanError
 from landseg.models import header
 from landseg.models.bundle import load_model
 from landseg.models.card import Band
-from landseg.models.forest import PixelForest
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.networks.pixel_forest import PixelForest
 from landseg.tiling.infer import Runner
-from landseg.tiling.receptive import receptive_field
 from landseg.training.forest import planted
 from tests.sample_models import save_small_model
 from tests.streamed import streamed
@@ -121,7 +121,7 @@ def test_memory_order_changes_no_bit() -> None:
 def test_pixels_are_walked_down_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     network, x = grown()[0], picture(20, 30)
     expected = network(x)
-    monkeypatch.setattr("landseg.models.forest.CHUNK", 7)
+    monkeypatch.setattr("landseg.models.layers.forest.CHUNK", 7)
     assert torch.equal(network(x), expected)
 
 

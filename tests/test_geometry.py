@@ -8,9 +8,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landseg.models.upsample import AlignedUpsample
-from landseg.tiling.geometry import Axis, Unbounded, part
-from landseg.tiling.graph import operator_at, traced_modules
+from landseg.models.graph.axes import Axis, Unbounded, part
+from landseg.models.graph.rules import operator_at, traced_modules
+from landseg.models.layers.upsample import AlignedUpsample
 
 kernels = st.integers(1, 5)
 

@@ -18,7 +18,7 @@ from landseg.geo.grid import Rect
 from landseg.kept import Kept, measure
 from landseg.models.bundle import Model
 from landseg.models.card import Band, Card, Field, Metrics
-from landseg.tiling.receptive import receptive_field
+from landseg.models.graph.receptive_field import receptive_field
 from landseg.training.derived import Masked
 from landseg.training.scene import ArrayScene
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.backbones import ENCODERS
-from landseg.models.build import ARCHITECTURES, architecture, build_network
-from landseg.models.upconv import UPCONVOLUTIONS
-from landseg.models.upsample import AlignedUpsample
-from landseg.models.upsampler import Cascade, upsampler
-from landseg.tiling.receptive import receptive_field
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.layers.upconv import UPCONVOLUTIONS
+from landseg.models.layers.upsample import AlignedUpsample
+from landseg.models.layers.upsampler import Cascade, upsampler
+from landseg.models.networks.backbones import ENCODERS
+from landseg.models.networks.build import ARCHITECTURES, architecture, build_network
 from tests.evidence import centroid, evidence_of, span, thin
 
 NARROW = {"head_channels": 4, "decoder_channels": 4, "pyramid_channels": 4, "hidden": 4}

@@ -27,12 +27,12 @@ import torchvision
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import BilinearDeconv, bilinear_kernel
-from landseg.models.backbones import Encoder
-from landseg.models.build import build_network
-from landseg.models.fcn import cuts, start_from
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.layers.aligned import BilinearDeconv, bilinear_kernel
+from landseg.models.networks.backbones import Encoder
+from landseg.models.networks.build import build_network
+from landseg.models.networks.fcn import cuts, start_from
 from landseg.tiling.flow import flow_of
-from landseg.tiling.receptive import receptive_field
 from tests.streamed import difference, image, whole
 from tests.test_networks import small
 from tests.test_networks_tiled import network_of, slim

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from landseg.errors import PlanError
-from landseg.models.align import ChannelNorm
-from landseg.models.build import build_network
 from landseg.models.bundle import load_model
 from landseg.models.card import Band
-from landseg.models.fold import prepare_for_inference
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.layers.aligned import ChannelNorm
+from landseg.models.layers.fold import prepare_for_inference
+from landseg.models.layers.upsample import AlignedUpsample
+from landseg.models.networks.build import build_network
 from landseg.predict import predict
 from landseg.tiling.flow import flow_of
-from landseg.tiling.receptive import receptive_field
 from tests.evidence import centroid, evidence_of, thin
 from tests.streamed import difference, image, lively, whole
 from tests.test_networks import _Moved, check_alignment, small

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from landseg.classes import IGNORE_INDEX
-from landseg.models.build import ARCHITECTURES, architecture, build_network
+from landseg.models.networks.build import ARCHITECTURES, architecture, build_network
 
 SIDE, ENOUGH = 96, 0.95
 # Scene, top row and left column: two or three classes each, in pieces that scores 32 px apart can still outline

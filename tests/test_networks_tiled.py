@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landseg.models import align
-from landseg.models.align import ChannelNorm, Enlarge, Fill, GridMaxPool2d, Shrink
-from landseg.models.fold import fold_batch_norm
-from landseg.models.upsampler import Cascade
-from landseg.tiling.receptive import receptive_field
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.layers import aligned as align
+from landseg.models.layers.aligned import ChannelNorm, Enlarge, Fill, GridMaxPool2d, Shrink
+from landseg.models.layers.fold import fold_batch_norm
+from landseg.models.layers.upsampler import Cascade
 from landseg.tiling.windows import plan_windows
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_networks import LEARNT, small

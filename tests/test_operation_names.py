@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from landseg.errors import LandsegError, ModelError, PlanError
-from landseg.models import trace as trace_module
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.graph.rules import name_of, traced_modules
+from landseg.models.layers import trace as trace_module
 from landseg.tiling.flow import flow_of
-from landseg.tiling.graph import name_of, traced_modules
-from landseg.tiling.receptive import receptive_field
 
 OBJECT = re.compile(r"[<>]|\b0x|object at|built-in")
 

@@ -20,8 +20,8 @@ from test_predict import MODEL, noise, one, read
 from torch import nn
 
 from landseg.errors import ResumeError
-from landseg.models import fused
-from landseg.models.fused import FusedConv
+from landseg.models.graph import fused
+from landseg.models.graph.fused import FusedConv
 from landseg.output.outputs import Outputs
 from landseg.predict import predict
 from landseg.tiling import infer

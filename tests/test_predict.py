@@ -25,9 +25,9 @@ from landseg.classes import ClassMap, LandClass
 from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError, RasterError, ResumeError
 from landseg.models.bundle import Model
 from landseg.models.card import Band, Card, Field
+from landseg.models.graph.receptive_field import receptive_field
 from landseg.predict import Prediction, Predictions, predict
 from landseg.tiling.infer import Runner
-from landseg.tiling.receptive import receptive_field
 
 Write = Callable[..., Path]
 TABLE = ClassMap(tuple(LandClass(v, n, (v, 90, 90)) for v, n in ((1, "roof"), (2, "land"), (5, "water"))))

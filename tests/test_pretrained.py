@@ -17,10 +17,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.backbones import Encoder
-from landseg.models.build import build_network
-from landseg.models.fcn import VGGFCN
-from landseg.models.pretrained import load_encoder_weights
+from landseg.models.networks.backbones import Encoder
+from landseg.models.networks.build import build_network
+from landseg.models.networks.fcn import VGGFCN
+from landseg.models.networks.pretrained import load_encoder_weights
 from tests.streamed import difference, image
 
 MILITARY_UNIFORM = 652  # of ImageNet's thousand classes: what Grace Hopper wears

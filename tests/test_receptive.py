@@ -8,9 +8,9 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from landseg.models.build import build_network
-from landseg.models.upsample import AlignedUpsample
-from landseg.tiling.receptive import receptive_field
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.layers.upsample import AlignedUpsample
+from landseg.models.networks.build import build_network
 from tests.evidence import centroid, evidence, linearised, span
 
 NETWORKS = [

@@ -17,8 +17,15 @@ from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.inputs import match
-from landseg.models.build import architecture, build_network
 from landseg.models.bundle import load_model
+from landseg.models.graph.receptive_field import (
+    LayerField,
+    ReceptiveField,
+    evidence_at,
+    receptive_field,
+    side_holding,
+)
+from landseg.models.networks.build import architecture, build_network
 from landseg.report.field import (
     COLORS,
     EDGE,
@@ -31,8 +38,6 @@ from landseg.report.field import (
     picture_side,
 )
 from landseg.sight import _look, _pixel, _window
-from landseg.tiling.effective import evidence_at, side_holding
-from landseg.tiling.receptive import LayerField, ReceptiveField, receptive_field
 from tests.evidence import _Even, centroid, span, thin
 
 FAMILIES = [

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.models.build import build_network
-from landseg.models.fold import fold_batch_norm
+from landseg.models.layers.fold import fold_batch_norm
+from landseg.models.networks.build import build_network
 from landseg.tiling import kept, schedule
 from landseg.tiling.flow import flow_of
 from landseg.tiling.rows import Rows

@@ -13,9 +13,9 @@ from landseg.geo.rasters.source import FileSource
 from landseg.labels.polygons import PolygonLabels
 from landseg.metrics.confusion import Confusion
 from landseg.models.bundle import load_model
+from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.shipped import names, resolve
 from landseg.predict import predict
-from landseg.tiling.receptive import receptive_field
 from landseg.verify import verify
 from tests.test_receptive import check_evidence
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landseg.geo.grid import Rect
+from landseg.models.graph.receptive_field import receptive_field
 from landseg.tiling.place import Placement
-from landseg.tiling.receptive import receptive_field
 from landseg.tiling.stitch import Blend, Crop, Stitcher, Weights
 from landseg.tiling.windows import Span, WindowPlan, plan_windows
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from landseg.models.bundle import load_model
-from landseg.models.fold import prepare_for_inference
+from landseg.models.layers.fold import prepare_for_inference
 from landseg.tiling import kept
 from tests.streamed import streamed, whole
 from tests.test_rows import NETWORKS, network_of

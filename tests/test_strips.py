@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.models import fused
-from landseg.models.build import build_network
-from landseg.models.fold import fold_batch_norm
+from landseg.models.graph import fused
+from landseg.models.layers.fold import fold_batch_norm
+from landseg.models.networks.build import build_network
 from landseg.tiling.flow import Flow, flow_of
 from landseg.tiling.infer import _LiveBytes
 from landseg.tiling.rows import Rows

@@ -8,12 +8,12 @@ from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor, nn
 
 from landseg.errors import ModelError, PlanError
-from landseg.models.align import Fill
-from landseg.models.backbones import Encoder
-from landseg.models.build import build_network
-from landseg.models.fold import fold_batch_norm
+from landseg.models.graph.receptive_field import feature_fields, receptive_field
+from landseg.models.layers.aligned import Fill
+from landseg.models.layers.fold import fold_batch_norm
+from landseg.models.networks.backbones import Encoder
+from landseg.models.networks.build import build_network
 from landseg.tiling.flow import flow_of
-from landseg.tiling.receptive import feature_fields, receptive_field
 from tests.evidence import centroid, evidence_of, span, thin
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_networks import check_alignment, small

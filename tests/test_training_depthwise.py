@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.build import build_network
+from landseg.models.networks.build import build_network
 from landseg.training import depthwise
 from landseg.training.depthwise import depthwise_gradients, quick_depthwise
 

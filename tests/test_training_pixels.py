@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
-from landseg.models.forest import PixelForest
+from landseg.models.networks.pixel_forest import PixelForest
 from landseg.training import pixels as module
 from landseg.training.census import take_census
 from landseg.training.forest import grow, weights

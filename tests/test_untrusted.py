@@ -29,8 +29,8 @@ from landseg.geo.seams import BORDERS, Borders
 from landseg.geo.tags import CLASSES, MADE_WITH
 from landseg.labels.legend import own_legend, read_class_table
 from landseg.labels.probabilities import ProbsFile
-from landseg.models.build import build_network
 from landseg.models.bundle import at_most, load_model
+from landseg.models.networks.build import build_network
 from landseg.models.peek import read_card
 from landseg.models.shipped import folder as shipped_folder
 from landseg.output.layer import Layer

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.upconv import (
+from landseg.models.layers.upconv import (
     UPCONVOLUTIONS,
     MaxUnpool,
     Resize,
@@ -22,7 +22,7 @@ from landseg.models.upconv import (
     overlaps,
     upconvolution,
 )
-from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Winners
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Winners
 from tests import streamed as shared
 
 EXACT = 1e-12

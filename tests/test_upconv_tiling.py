@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landseg.models import upconv_parts
-from landseg.models.upconv import UPCONVOLUTIONS, Shuffle, upconvolution
-from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip
-from landseg.tiling import resizing
-from landseg.tiling.receptive import receptive_field
+from landseg.models.graph import resizing
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.layers import upconv_parts
+from landseg.models.layers.upconv import UPCONVOLUTIONS, Shuffle, upconvolution
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Skip
 from tests.evidence import centroid, evidence, linearised, span
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_geometry import assert_reads, axis_of

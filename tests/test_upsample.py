@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from landseg.errors import ModelError
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.upsample import AlignedUpsample
 
 
 def _units(size: int, factor: int, shift: float) -> Tensor:

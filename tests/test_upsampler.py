@@ -14,12 +14,12 @@ from sample_models import save_small_model
 from torch import nn
 from typer.testing import CliRunner
 
-from landseg.models.build import ARCHITECTURES, architecture, build_network
 from landseg.models.bundle import load_model
 from landseg.models.card import Band
-from landseg.models.upconv import UPCONVOLUTIONS, uneven
-from landseg.models.upsample import AlignedUpsample
-from landseg.models.upsampler import UPSAMPLERS, Cascade, upsampler
+from landseg.models.layers.upconv import UPCONVOLUTIONS, uneven
+from landseg.models.layers.upsample import AlignedUpsample
+from landseg.models.layers.upsampler import UPSAMPLERS, Cascade, upsampler
+from landseg.models.networks.build import ARCHITECTURES, architecture, build_network
 from landseg.predict import predict
 from tests.streamed import difference
 from tests.test_networks import LEARNT, SMALLEST, small

@@ -24,9 +24,9 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from landseg.errors import LandsegError, ModelError
 from landseg.models import header, shipped
-from landseg.models.build import build_network
 from landseg.models.card import Card
-from landseg.models.forest import PixelForest
+from landseg.models.networks.build import build_network
+from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.peek import card_in, read_card
 from landseg.models.writing import card_entries, check_target, write_file
 

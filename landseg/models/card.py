@@ -14,8 +14,8 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, ModelError
 from landseg.models.fields import Fields, is_number, number_item, text_item
+from landseg.models.networks.catalogue import check_options
 from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, plain
-from landseg.text.amounts import counted
 from landseg.text.untrusted import brief, unsafe_text
 
 __all__ = ["DTYPES", "FORMAT_VERSION", "Band", "Card", "DataSource", "Field", "Metrics", "Training", "check_options"]
@@ -26,7 +26,6 @@ DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 # The card chooses what gets built, and a card may come from anywhere: a name that a model hub or a folder
 # could answer to ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option names weights.
 _ENCODER = re.compile(r"(timm:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
-_ENTRIES, _OPTION = 32, 1 << 16  # of an option that is a list, and of a number in one
 _METRES, _TEMPERATURES = (1e-6, 1e8), (1e-6, 1e6)
 _RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "classes", "encoder_weights"})
 
@@ -194,26 +193,6 @@ def _check(card: Card) -> None:
     if usable and usable[0] > usable[1]:
         low, high = usable
         raise ModelError(f"usable_resolution_m should be the smaller and the larger number, got {low:g} and {high:g}")
-
-
-def check_options(options: Mapping[str, Any]) -> None:
-    """Refuse options of a network that could only be meant to exhaust memory, before anything of it is built.
-
-    Raises:
-        ModelError: a list of many entries, a large number, or other things than numbers, words and lists of them.
-    """
-    for name, value in options.items():
-        entries = value if isinstance(value, (list, tuple)) else (value,)
-        if len(entries) > _ENTRIES:
-            raise ModelError(
-                f"option {brief(name)} has {counted(len(entries), 'entry')}, expected {_ENTRIES} at most"
-            )
-        for entry in entries:
-            if not (entry is None or isinstance(entry, (bool, int, float, str))):
-                got = brief(value)
-                raise ModelError(f"option {brief(name)} should be a number, a word or a list of them, got {got}")
-            if isinstance(entry, (int, float)) and not -_OPTION <= entry <= _OPTION:
-                raise ModelError(f"option {brief(name)} should be {_OPTION} at most, got {brief(entry)}")
 
 
 def _check_bands(bands: tuple[Band, ...]) -> None:

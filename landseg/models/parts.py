@@ -77,7 +77,7 @@ class Band:
 
 
 class Measured(Protocol):
-    """What `landseg.tiling.receptive.receptive_field` returns, as far as a card cares."""
+    """What `landseg.models.graph.receptive_field.receptive_field` returns, as far as a card cares."""
 
     @property
     def size(self) -> int | None: ...

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from landseg.classes import ClassMap
 from landseg.errors import ModelError
-from landseg.models.build import build_network
 from landseg.models.bundle import Model
-from landseg.models.catalogue import architecture, is_fitted
 from landseg.models.namesakes import SAME, Namesake, namesakes
-from landseg.models.pretrained import mix_bands
+from landseg.models.networks.build import build_network
+from landseg.models.networks.catalogue import architecture, is_fitted
+from landseg.models.networks.pretrained import mix_bands
 
 Shape = tuple[int, ...]
 

@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw, ImageFont
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
+from landseg.models.graph.receptive_field import LayerField, ReceptiveField
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import Colors, image_colors
 from landseg.runtime.disk import check_local
-from landseg.tiling.receptive import LayerField, ReceptiveField
 
 EDGE = 900  # of the drawing, in pixels of the picture
 PANEL = 380  # width of the legend beside it

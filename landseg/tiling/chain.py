@@ -14,8 +14,8 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from landseg.tiling.geometry import Part, Window, part
-from landseg.tiling.operators import Convolution, Operator
+from landseg.models.graph.axes import Part, Window, part
+from landseg.models.graph.operators import Convolution, Operator
 from landseg.tiling.step import Step, strides
 
 _FINEST = 8  # input pixels a unit: at coarser strides computing rows again costs more than keeping them

@@ -10,11 +10,11 @@ from math import lcm
 from torch import fx, nn
 
 from landseg.errors import PlanError
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.graph.axes import Unbounded
+from landseg.models.graph.operators import Operator, Pointwise, Upsample
+from landseg.models.graph.rules import data_inputs, name_of, operator_at, traced_modules, writes_over_input
+from landseg.models.layers.upsample import AlignedUpsample
 from landseg.tiling.chain import chained
-from landseg.tiling.geometry import Unbounded
-from landseg.tiling.graph import data_inputs, name_of, operator_at, traced_modules, writes_over_input
-from landseg.tiling.operators import Operator, Pointwise, Upsample
 from landseg.tiling.step import Step, strides
 
 Shape = tuple[int, int]

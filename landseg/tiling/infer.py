@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from landseg.errors import PlanError
-from landseg.models.fold import prepare_for_inference
-from landseg.models.fused import fused_convolution
+from landseg.models.graph.fused import fused_convolution
+from landseg.models.layers.fold import prepare_for_inference
 from landseg.text.amounts import counted
 from landseg.tiling.named import check_device, check_precision
 

@@ -24,7 +24,7 @@ Mode = Literal["exact", "blend"]
 
 
 class Field(Protocol):
-    """What the plan asks of a receptive field; `landseg.tiling.receptive.ReceptiveField` is one."""
+    """What the plan asks of a receptive field; `landseg.models.graph.receptive_field.ReceptiveField` is one."""
 
     @property
     def radius(self) -> int | None: ...

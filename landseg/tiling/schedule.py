@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import lcm
 
+from landseg.models.graph.axes import Axis, Part, part
 from landseg.tiling.flow import Flow
-from landseg.tiling.geometry import Axis, Part, part
 
 
 @dataclass(frozen=True)

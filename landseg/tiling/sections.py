@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from landseg.geo.grid import Rect
+from landseg.models.graph.axes import Part, part
 from landseg.tiling.chain import CACHE
 from landseg.tiling.flow import Flow
-from landseg.tiling.geometry import Part, part
 from landseg.tiling.kept import Kept, Span
 from landseg.tiling.schedule import Piece, Schedule
 from landseg.tiling.step import Step

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from landseg.tiling.operators import Operator, Pointwise
+from landseg.models.graph.operators import Operator, Pointwise
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from torch import Tensor
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid
-from landseg.models.upsample import AlignedUpsample
-from landseg.tiling.receptive import ReceptiveField
+from landseg.models.graph.receptive_field import ReceptiveField
+from landseg.models.layers.upsample import AlignedUpsample
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from torch import nn
 
 from landseg import __version__
 from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
-from landseg.models.catalogue import is_fitted
-from landseg.tiling.receptive import receptive_field
+from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.networks.catalogue import is_fitted
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import card_entry
 from landseg.training.coarse_statistics import JointStatistics

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from landseg.models.forest import PixelForest
+from landseg.models.networks.pixel_forest import PixelForest
 from landseg.training.pixels import PixelData, Pixels, draw_pixels
 
 PIXELS = 200_000
@@ -104,7 +104,7 @@ def planted(trees: Sequence[Any], classes: NDArray[np.integer[Any]], like: Pixel
 
 
 def _tables(tree: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """A tree's tables as `landseg.models.forest.Forest` has them: level by level, children side by side."""
+    """A tree's tables as `landseg.models.layers.forest.Forest` has them: level by level, children side by side."""
     left, right = tree.children_left, tree.children_right
     order, level = [], np.zeros(1, np.int64)
     while level.size:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import ModelError, TrainingError
-from landseg.models.catalogue import ARCHITECTURES, NO_ENCODER, architecture, check_encoder, is_fitted
+from landseg.models.networks.catalogue import ARCHITECTURES, NO_ENCODER, architecture, check_encoder, is_fitted
 from landseg.text.strict import shown
 from landseg.text.untrusted import read_toml
 from landseg.training.recipe import MODEL, RANDOM, Recipe

@@ -10,7 +10,7 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.rasters.value_tags import ValueTags
-from landseg.models.catalogue import NO_ENCODER, is_fitted
+from landseg.models.networks.catalogue import NO_ENCODER, is_fitted
 from landseg.runtime.replacement import written
 from landseg.text.strict import filled, shown
 from landseg.text.toml_tables import read_table

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import TrainingError
-from landseg.models.catalogue import ARCHITECTURES, is_fitted
+from landseg.models.networks.catalogue import ARCHITECTURES, is_fitted
 from landseg.text.strict import shown
 from landseg.training.network import NetworkChoice, read_value
 from landseg.training.plain import PlainData, completed

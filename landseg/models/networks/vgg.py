@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from landseg.models.align import GridMaxPool2d
+from landseg.models.layers.aligned import GridMaxPool2d
 
 CHANNELS = (64, 128, 256, 512, 512)
 _CONVOLUTIONS = (2, 2, 3, 3, 3)

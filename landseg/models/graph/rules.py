@@ -2,7 +2,7 @@
 
 Receptive fields and the streaming of rows both come from here. A layer that is not in the table is treated as reading
 everything, and named: exactness is never claimed for an operator whose reach is not known. To teach landseg a new
-layer, add it here, with a class in landseg.tiling.operators where none of those fits.
+layer, add it here, with a class in landseg.models.graph.operators where none of those fits.
 """
 
 from __future__ import annotations
@@ -15,14 +15,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from landseg.models.align import ChannelNorm, Crop, Enlarge, Fill, GridMaxPool2d, Shrink
-from landseg.models.forest import Forest, LocalMean, Tones
-from landseg.models.trace import trace
-from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
-from landseg.models.upsample import AlignedUpsample
-from landseg.tiling.aligned import Cut, Larger, Padded, Smaller
-from landseg.tiling.geometry import Reach, Unbounded
-from landseg.tiling.operators import (
+from landseg.models.graph.axes import Reach, Unbounded
+from landseg.models.graph.layer_operators import (
+    Cut,
+    Larger,
+    Largest,
+    Nails,
+    Nearest,
+    Padded,
+    Shuffled,
+    Skipping,
+    Smaller,
+)
+from landseg.models.graph.operators import (
     AveragePool,
     Convolution,
     MaxPool,
@@ -34,7 +39,11 @@ from landseg.tiling.operators import (
     Voting,
     pointwise_layer,
 )
-from landseg.tiling.spreading import Largest, Nails, Nearest, Shuffled, Skipping
+from landseg.models.layers.aligned import ChannelNorm, Crop, Enlarge, Fill, GridMaxPool2d, Shrink
+from landseg.models.layers.forest import Forest, LocalMean, Tones
+from landseg.models.layers.trace import trace
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
+from landseg.models.layers.upsample import AlignedUpsample
 
 Rule = Callable[[Any], Operator | Unbounded]
 

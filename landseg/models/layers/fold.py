@@ -8,8 +8,8 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from landseg.models.trace import trace
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.trace import trace
+from landseg.models.layers.upsample import AlignedUpsample
 
 
 def fold_batch_norm(network: nn.Module) -> fx.GraphModule:

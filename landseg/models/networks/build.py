@@ -10,18 +10,17 @@ from typing import Any
 from torch import nn
 
 from landseg.errors import ModelError
-from landseg.models.backbones import Encoder, load_encoder_weights
-from landseg.models.card import check_options
-from landseg.models.catalogue import ARCHITECTURES, architecture
-from landseg.models.deeplab import DeepLabV3, DeepLabV3Plus
-from landseg.models.deeplab_v2 import DeepLabV2
-from landseg.models.fcn import VGGFCN, FCN32s
-from landseg.models.forest import PixelForest
-from landseg.models.fpn import SemanticFPN
-from landseg.models.largefov import LargeFOV
-from landseg.models.unet import UNet
-from landseg.models.upconv import uneven
-from landseg.models.upernet import UPerNet
+from landseg.models.layers.upconv import uneven
+from landseg.models.networks.backbones import Encoder, load_encoder_weights
+from landseg.models.networks.catalogue import ARCHITECTURES, architecture, check_options
+from landseg.models.networks.deeplab import DeepLabV3, DeepLabV3Plus
+from landseg.models.networks.deeplab_v2 import DeepLabV2
+from landseg.models.networks.fcn import VGGFCN, FCN32s
+from landseg.models.networks.fpn import SemanticFPN
+from landseg.models.networks.largefov import LargeFOV
+from landseg.models.networks.pixel_forest import PixelForest
+from landseg.models.networks.unet import UNet
+from landseg.models.networks.upernet import UPerNet
 
 __all__ = ["ARCHITECTURES", "architecture", "build_network"]
 
@@ -53,7 +52,7 @@ def build_network(
         encoder: one of ``ENCODERS``, or "timm:NAME"; "none" for "pixel-forest".
         bands: input channels.
         classes: output channels.
-        encoder_weights: None (random), "imagenet" or a state-dict file; see ``landseg.models.pretrained``.
+        encoder_weights: None (random), "imagenet" or a state-dict file; see ``landseg.models.networks.pretrained``.
         warn: False for a network whose weights are given: it was chosen long ago, and what it learnt is learnt.
         **options: the architecture's, see ``ARCHITECTURES`` for their defaults and the classes for their meaning.
 

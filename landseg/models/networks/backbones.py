@@ -1,6 +1,6 @@
 """Encoders: pyramids of features from well-kept libraries, with exact dilation and known geometry.
 
-The only module that imports segmentation_models_pytorch. Weights are in landseg.models.pretrained.
+The only module that imports segmentation_models_pytorch. Weights are in landseg.models.networks.pretrained.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import Fill
-from landseg.models.atrous import convert_stride_to_dilation
-from landseg.models.catalogue import ENCODERS, check_encoder
-from landseg.models.pretrained import load_encoder_weights
-from landseg.models.upsampler import upsampler
-from landseg.models.vgg import CHANNELS, VGG16
+from landseg.models.layers.aligned import Fill
+from landseg.models.layers.upsampler import upsampler
+from landseg.models.networks.atrous import convert_stride_to_dilation
+from landseg.models.networks.catalogue import ENCODERS, check_encoder
+from landseg.models.networks.pretrained import load_encoder_weights
+from landseg.models.networks.vgg import CHANNELS, VGG16
 
 __all__ = ["ENCODERS", "Encoder", "decoder_class", "initialize_as_the_library", "load_encoder_weights"]
 
@@ -127,7 +127,7 @@ class Encoder(nn.Module):
 
     def _measure(self) -> None:
         """Find out how an encoder of unknown make places its units and rounds its sizes; refuse what fits no grid."""
-        from landseg.tiling.receptive import feature_fields
+        from landseg.models.graph.receptive_field import feature_fields
 
         found = feature_fields(self)[-len(self.strides) + self._headless :]
         wanted = self.strides[self._headless :]

@@ -12,8 +12,8 @@ from typing import Any
 from torch import fx, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import GridMaxPool2d
-from landseg.models.trace import trace
+from landseg.models.layers.aligned import GridMaxPool2d
+from landseg.models.layers.trace import trace
 
 _SPATIAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, GridMaxPool2d)
 

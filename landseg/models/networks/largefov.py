@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import check_whole
-from landseg.models.backbones import Encoder
+from landseg.models.layers.aligned import check_whole
+from landseg.models.networks.backbones import Encoder
 
 
 class LargeFOV(nn.Module):

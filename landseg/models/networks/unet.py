@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import check_whole
-from landseg.models.backbones import Encoder, decoder_class, initialize_as_the_library
+from landseg.models.layers.aligned import check_whole
+from landseg.models.networks.backbones import Encoder, decoder_class, initialize_as_the_library
 from landseg.text.amounts import counted
 
 _ATTENTION = {"none": None, "scse": "scse"}

@@ -10,8 +10,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import check_whole
-from landseg.models.backbones import Encoder
+from landseg.models.layers.aligned import check_whole
+from landseg.models.networks.backbones import Encoder
 
 _GROUPS = 32
 

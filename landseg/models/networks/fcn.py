@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import BilinearDeconv, Crop, check_whole
-from landseg.models.backbones import Encoder
-from landseg.models.convert import linear_to_conv
+from landseg.models.layers.aligned import BilinearDeconv, Crop, check_whole
+from landseg.models.networks.backbones import Encoder
+from landseg.models.networks.convert import linear_to_conv
 
 _AT_ONCE = (0.01, 0.0001)  # what pool4 and pool3 are multiplied by where all stages are learned at once
 

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import check_whole
-from landseg.models.backbones import Encoder
+from landseg.models.layers.aligned import check_whole
+from landseg.models.networks.backbones import Encoder
 
 _LOW_LEVEL_CHANNELS = 48  # the best of the paper's table 1
 

@@ -8,8 +8,8 @@ import threading
 from torch import fx, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import Placed
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.aligned import Placed
+from landseg.models.layers.upsample import AlignedUpsample
 
 _TRACING = threading.Lock()  # torch.fx changes nn.Module for the whole process while it traces
 _KINDS = "class|function|built-in function|built-in method|bound method|method|module"

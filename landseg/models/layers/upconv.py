@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
+from landseg.models.layers.upsample import AlignedUpsample
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from landseg.tiling.geometry import Reach, Stretch
+from landseg.models.graph.axes import Reach, Stretch
 
 
 @dataclass(frozen=True)

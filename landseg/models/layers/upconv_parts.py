@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from landseg.errors import ModelError
-from landseg.models.align import Placed
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.aligned import Placed
+from landseg.models.layers.upsample import AlignedUpsample
 
 
 class AlignedNearest(AlignedUpsample):

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.upsample import AlignedUpsample
 
 
 class Placed(nn.Module):

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.forest import CHUNK, counted, square_sums
-from landseg.models.fused import FusedConv
-from landseg.models.upsample import in_full
-from landseg.tiling.geometry import Axis, Part, Reach, Spread, Stretch, Window
+from landseg.models.graph.axes import Axis, Part, Reach, Spread, Stretch, Window
+from landseg.models.graph.fused import FusedConv
+from landseg.models.layers.forest import CHUNK, counted, square_sums
+from landseg.models.layers.upsample import in_full
 
 _IDENTITY = Window()
 _FEW_CHANNELS = 16

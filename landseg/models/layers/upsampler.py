@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.upconv import UPCONVOLUTIONS, Resize, Shuffle, bilinear_taps
-from landseg.models.upconv_parts import AlignedNearest
-from landseg.models.upsample import AlignedUpsample
+from landseg.models.layers.upconv import UPCONVOLUTIONS, Resize, Shuffle, bilinear_taps
+from landseg.models.layers.upconv_parts import AlignedNearest
+from landseg.models.layers.upsample import AlignedUpsample
 
 UPSAMPLERS = ("aligned", *UPCONVOLUTIONS)
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import Enlarge, Shrink, check_whole
-from landseg.models.backbones import Encoder
+from landseg.models.layers.aligned import Enlarge, Shrink, check_whole
+from landseg.models.networks.backbones import Encoder
 
 _SCALES = ((3, 4), (1, 2))  # of the smaller copies
 

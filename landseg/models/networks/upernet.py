@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.align import ChannelNorm, check_whole
-from landseg.models.backbones import Encoder, decoder_class, initialize_as_the_library
+from landseg.models.layers.aligned import ChannelNorm, check_whole
+from landseg.models.networks.backbones import Encoder, decoder_class, initialize_as_the_library
 
 
 class UPerNet(nn.Module):

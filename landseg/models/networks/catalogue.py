@@ -1,6 +1,6 @@
 """The networks by name: what can be built, from which options and on which encoders. Imports no torch.
 
-``landseg.models.build`` makes the networks. This table is apart from it so that they can be listed, and names and
+``landseg.models.networks.build`` makes the networks. This table is apart from it so that they can be listed, and names and
 options checked, in a moment.
 """
 
@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from landseg.errors import ModelError
+from landseg.text.amounts import counted
+from landseg.text.untrusted import brief
 
 # landseg's name -> segmentation_models_pytorch's; vgg16 is landseg's own
 ENCODERS = {
@@ -211,3 +213,26 @@ def check_encoder(name: str) -> None:
     """
     if name not in ENCODERS and not _TIMM.fullmatch(name):
         raise ModelError(f"there is no encoder {name!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
+
+
+_ENTRIES, _OPTION = 32, 1 << 16  # of an option that is a list, and of a number in one
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Refuse options of a network that could only be meant to exhaust memory, before anything of it is built.
+
+    Raises:
+        ModelError: a list of many entries, a large number, or other things than numbers, words and lists of them.
+    """
+    for name, value in options.items():
+        entries = value if isinstance(value, (list, tuple)) else (value,)
+        if len(entries) > _ENTRIES:
+            raise ModelError(
+                f"option {brief(name)} has {counted(len(entries), 'entry')}, expected {_ENTRIES} at most"
+            )
+        for entry in entries:
+            if not (entry is None or isinstance(entry, (bool, int, float, str))):
+                got = brief(value)
+                raise ModelError(f"option {brief(name)} should be a number, a word or a list of them, got {got}")
+            if isinstance(entry, (int, float)) and not -_OPTION <= entry <= _OPTION:
+                raise ModelError(f"option {brief(name)} should be {_OPTION} at most, got {brief(entry)}")

@@ -1,4 +1,4 @@
-"""The operators inside upconvolutions, run piece by piece: more entries of landseg.tiling.operators."""
+"""Operators for the layers of landseg.models.layers.aligned, which move no unit from its place."""
 
 from __future__ import annotations
 
@@ -9,10 +9,49 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners, nearest
-from landseg.tiling.geometry import Part, Spread, Window
-from landseg.tiling.operators import Operator, Upsample
-from landseg.tiling.resizing import Cells, Hold, Skipped
+from landseg.models.graph.axes import Part, Spread, Window
+from landseg.models.graph.operators import Operator, Upsample
+from landseg.models.graph.resizing import Cells, Filled, Hold, Resample, Skipped
+from landseg.models.layers.aligned import sample
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners, nearest
+
+
+class Cut(Upsample):
+    """Crop: nothing to compute but where to read."""
+
+    def __init__(self, layer: Any) -> None:
+        self.rows = self.columns = Window(padding=-layer.start, end=layer.start)
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        return inputs[0]
+
+
+class Smaller(Operator):
+    """Shrink: linear resizing by a fixed factor."""
+
+    def __init__(self, layer: Any) -> None:
+        self.up, self.down = layer.up, layer.down
+        self.rows = self.columns = Resample(layer.up, layer.down)
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        x = inputs[0]
+        for axis, piece in ((-2, rows), (-1, columns)):
+            x = sample(x, axis, self.up, self.down, units=(piece.start, piece.stop), first=piece.first)
+        return x
+
+
+class Larger(Smaller, Upsample):
+    """Enlarge: the same, as large as the tensor that lends its size."""
+
+
+class Padded(Operator):
+    """Fill: zeros behind the input."""
+
+    def __init__(self, layer: Any) -> None:
+        self.rows = self.columns = Filled(layer.multiple)
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        return F.pad(inputs[0], (0, columns.after, 0, rows.after))
 
 
 class Nearest(Upsample):

@@ -1,0 +1,1 @@
+"""Layers that networks are built from, each of which keeps every value where its evidence is."""
