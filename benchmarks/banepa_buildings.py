@@ -17,7 +17,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.geo.rasters.source import FileSource
 from landseg.labels.polygons import PolygonLabels
 from landseg.metrics.confusion import Confusion
-from landseg.models.bundle import load_model
+from landseg.models.file import load_model
 from landseg.predict import predict
 
 

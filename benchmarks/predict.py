@@ -44,7 +44,7 @@ def overhead(args: argparse.Namespace, folder: Path) -> None:
     """Prints end-to-end seconds, bare seconds and their ratio."""
     from landseg.engine import Engine
     from landseg.inputs import match
-    from landseg.models.bundle import load_model
+    from landseg.models.file import load_model
     from landseg.options import Options
     from landseg.predict import predict
 

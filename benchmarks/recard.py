@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from landseg.models.header import read_header
-from landseg.models.peek import card_in
+from landseg.models.read_card import card_in
 from landseg.models.writing import copy_with_card
 
 TEXTS = ("description", "licence", "limitations")

@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     from landseg.errors import VectorError as VectorError
     from landseg.evaluate import evaluate as evaluate
     from landseg.export import export as export
-    from landseg.models.bundle import Model as Model
-    from landseg.models.bundle import load_model as load_model
-    from landseg.models.bundle import save_model as save_model
-    from landseg.models.peek import read_card as read_card
+    from landseg.models.file import Model as Model
+    from landseg.models.file import load_model as load_model
+    from landseg.models.file import save_model as save_model
+    from landseg.models.read_card import read_card as read_card
     from landseg.predict import predict as predict
     from landseg.rasterize import rasterize as rasterize
     from landseg.refine import refine as refine
@@ -67,8 +67,8 @@ _HOMES = {
     **{name: f"landseg.{name}" for name in _COMMANDS},
     **dict.fromkeys(_ERRORS, "landseg.errors"),
     **dict.fromkeys(("ClassMap", "LandClass"), "landseg.classes"),
-    **dict.fromkeys(("Model", "load_model", "save_model"), "landseg.models.bundle"),
-    "read_card": "landseg.models.peek",
+    **dict.fromkeys(("Model", "load_model", "save_model"), "landseg.models.file"),
+    "read_card": "landseg.models.read_card",
 }
 """The module of each public name."""
 

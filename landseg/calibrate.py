@@ -17,7 +17,8 @@ from landseg.labels.left_out import LeftOut, left_out_line
 from landseg.labels.pairing import named
 from landseg.labels.probabilities import normalized
 from landseg.metrics.calibration import Calibration, Reliability, Temperature, tempered
-from landseg.models import peek, shipped
+from landseg.models import read_card as peek
+from landseg.models import shipped
 from landseg.models.card import Card
 from landseg.models.writing import check_target, copy_with_card
 from landseg.text.amounts import counted, part_of

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError
 from landseg.geo.rasters.address import file_name
-from landseg.models import header, peek, shipped
-from landseg.models.fit import misfit
+from landseg.models import header, shipped
+from landseg.models import read_card as peek
+from landseg.models.compatibility import misfit
 
 if TYPE_CHECKING:
     from landseg.geo.rasters.raster import RasterFile, RasterInfo

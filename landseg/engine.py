@@ -17,7 +17,7 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
-from landseg.models.bundle import Model
+from landseg.models.file import Model
 from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
 from landseg.options import Options
 from landseg.tiling.collect import collect

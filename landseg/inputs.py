@@ -17,7 +17,7 @@ from landseg.geo.rasters.rescaled import alike, brought_over, refuse_indices
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.models.card import Card
-from landseg.models.fit import misfit, reads_rgb
+from landseg.models.compatibility import misfit, reads_rgb
 from landseg.models.usable import outside_warning
 from landseg.tiling.place import Placement
 

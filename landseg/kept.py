@@ -14,8 +14,8 @@ from landseg.geo.rasters.source import FileSource
 from landseg.inputs import known
 from landseg.metrics import figures
 from landseg.metrics.bootstrap import Blocks, intervals
-from landseg.models.bundle import Model
 from landseg.models.card import Metrics
+from landseg.models.file import Model
 from landseg.predict import predict
 from landseg.runtime.disk import disk_errors
 from landseg.text.amounts import counted

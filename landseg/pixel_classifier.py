@@ -10,8 +10,8 @@ from pathlib import Path
 
 from landseg.errors import LandsegError
 from landseg.kept import Kept, measure
-from landseg.models.bundle import Model
 from landseg.models.card import Card, Field, Metrics
+from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.networks.catalogue import NO_ENCODER, PIXEL_FOREST
 from landseg.models.networks.pixel_forest import PixelForest

@@ -20,7 +20,7 @@ from landseg.run import Lazy, Run
 from landseg.runtime.disk import check_local, disk_errors
 
 if TYPE_CHECKING:
-    from landseg.models.bundle import Model
+    from landseg.models.file import Model
 
 __all__ = ["Options", "Prediction", "Predictions", "predict"]
 

@@ -30,7 +30,7 @@ from landseg.geo.rasters.source import Source
 from landseg.geo.seams import BORDERS, Borders
 from landseg.geo.tags import CLASSES
 from landseg.labels.probabilities import ProbsFile
-from landseg.models.peek import read_card
+from landseg.models.read_card import read_card
 from landseg.output.checks import check_absent, check_finished, check_targets, files_behind
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs

@@ -13,7 +13,7 @@ from landseg.errors import GridError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
 from landseg.inputs import match, tell
-from landseg.models.bundle import Model, load_model
+from landseg.models.file import Model, load_model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.output.checks import check_targets, files_behind
 from landseg.report.field import Ground, Heat, check_field_path, draw_field, picture_side

@@ -18,8 +18,8 @@ from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.address import file_name
 from landseg.kept import Kept, measure, worse_than_commonest
 from landseg.labels.left_out import LeftOut
-from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Metrics
+from landseg.models.file import Model, load_model, read_card, save_model
 from landseg.models.networks.build import build_network
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.transfer import transferred

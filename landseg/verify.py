@@ -23,7 +23,7 @@ from landseg.tiling.place import Placement
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a raster
     from landseg.engine import Engine
-    from landseg.models.bundle import Model
+    from landseg.models.file import Model
 
 TIE = 1e-4
 """Two top logits of fp32 that are this near count as equal: rounding may order them either way."""

@@ -42,7 +42,7 @@ def save_small_model(path: Path, **changes: Any) -> Card:
     """
     import torch
 
-    from landseg.models.bundle import save_model
+    from landseg.models.file import save_model
     from landseg.models.graph.receptive_field import receptive_field
     from landseg.models.networks.build import build_network
 

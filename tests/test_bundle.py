@@ -15,8 +15,8 @@ from torch import nn
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.models import shipped
-from landseg.models.bundle import Model, load_model, read_card, save_model
 from landseg.models.card import Band, Card, Field
+from landseg.models.file import Model, load_model, read_card, save_model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.networks.build import build_network
 

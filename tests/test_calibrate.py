@@ -25,9 +25,9 @@ from landseg.geo.rasters.source import FileSource
 from landseg.labels.legend import class_tag
 from landseg.labels.probabilities import ProbsFile
 from landseg.metrics.calibration import Temperature, tempered
-from landseg.models.bundle import load_model, read_card, save_model
 from landseg.models.card import Card
-from landseg.models.peek import file_hash
+from landseg.models.file import load_model, read_card, save_model
+from landseg.models.read_card import file_hash
 from landseg.models.writing import copy_with_card
 from landseg.summary import EvaluateOptions
 

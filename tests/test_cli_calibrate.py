@@ -9,7 +9,7 @@ from test_calibrate import TABLE, drawn, write_probs, write_truth
 from typer.testing import CliRunner
 
 from landseg.cli.main import app
-from landseg.models.peek import file_hash, read_card
+from landseg.models.read_card import file_hash, read_card
 
 
 def run(*arguments: object) -> tuple[int, str, str]:

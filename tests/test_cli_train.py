@@ -13,8 +13,8 @@ import rasterio
 import torch
 from rasterio.warp import transform_bounds
 
-from landseg.models.bundle import load_model
 from landseg.models.card import Card
+from landseg.models.file import load_model
 from landseg.training.recipe import read_recipe
 from tests.labelled import EDGE, image, labels, landseg, place, train, write, write_polygons
 from tests.labelled import write_scenes as scenes

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
-from landseg.models.bundle import load_model
+from landseg.models.file import load_model
 from landseg.training.coarse_options import CoarseOptions, share_of
 from landseg.training.coarse_sources import settled
 from landseg.training.coarse_statistics import JointStatistics

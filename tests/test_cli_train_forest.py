@@ -13,7 +13,7 @@ import rasterio
 from typer.testing import Result
 
 from landseg import pixel_classifier
-from landseg.models.bundle import load_model, read_card
+from landseg.models.file import load_model, read_card
 from landseg.training.options import FitOptions
 from landseg.training.recipe import read_recipe
 from tests.labelled import EDGE, landseg, train, write_polygons, write_scenes

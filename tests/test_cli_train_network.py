@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 from landseg.cli.main import app
 from landseg.describe import describe_networks
 from landseg.errors import LandsegError
-from landseg.models.bundle import load_model
 from landseg.models.card import Band
+from landseg.models.file import load_model
 from landseg.models.layers.upsampler import UPSAMPLERS
 from landseg.models.networks.backbones import ENCODERS
 from landseg.models.networks.build import ARCHITECTURES, architecture, build_network

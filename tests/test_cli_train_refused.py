@@ -13,7 +13,7 @@ from sample_models import save_small_model
 from typer.testing import Result
 
 from landseg.models.card import Band
-from landseg.models.peek import read_card
+from landseg.models.read_card import read_card
 from tests.labelled import CLASSES, image, labels, landseg, place, train, write, write_polygons
 from tests.labelled import write_scenes as scenes
 

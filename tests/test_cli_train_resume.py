@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from landseg.models.bundle import load_model
+from landseg.models.file import load_model
 from tests.labelled import NETWORK, write_scenes
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from landseg.errors import ModelError, PlanError
 from landseg.models import header
-from landseg.models.bundle import load_model
 from landseg.models.card import Band
+from landseg.models.file import load_model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.tiling.infer import Runner
@@ -187,7 +187,7 @@ def saved(path: Path, **options: Any) -> Path:
 
 
 def test_a_file_keeps_every_bit(tmp_path: Path) -> None:
-    from landseg.models.bundle import save_model
+    from landseg.models.file import save_model
 
     card = save_small_model(
         tmp_path / "a.safetensors",

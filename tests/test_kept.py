@@ -16,8 +16,8 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import BandError
 from landseg.geo.grid import Rect
 from landseg.kept import Kept, measure
-from landseg.models.bundle import Model
 from landseg.models.card import Band, Card, Field, Metrics
+from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.training.derived import Masked
 from landseg.training.scene import ArrayScene

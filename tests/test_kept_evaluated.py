@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from landseg import kept
-from landseg.models import bundle
-from landseg.models.bundle import Model, load_model, read_card
+from landseg.models import file as bundle
+from landseg.models.file import Model, load_model, read_card
 from landseg.training.scene import Scene
 from tests.labelled import image, labels, landseg, place, train, write, write_polygons, write_scenes
 

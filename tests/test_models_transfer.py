@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from landseg.classes import ClassMap
 from landseg.errors import ModelError
 from landseg.models import transfer
-from landseg.models.bundle import Model
 from landseg.models.card import Band, Card
+from landseg.models.file import Model
 from landseg.models.networks.build import build_network
 from landseg.models.transfer import Transfer, transferred
 from tests.sample_models import make_card

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from landseg.errors import PlanError
-from landseg.models.bundle import load_model
 from landseg.models.card import Band
+from landseg.models.file import load_model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.layers.aligned import ChannelNorm
 from landseg.models.layers.fold import prepare_for_inference

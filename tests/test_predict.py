@@ -23,8 +23,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError, RasterError, ResumeError
-from landseg.models.bundle import Model
 from landseg.models.card import Band, Card, Field
+from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.predict import Prediction, Predictions, predict
 from landseg.tiling.infer import Runner

@@ -17,7 +17,7 @@ from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.inputs import match
-from landseg.models.bundle import load_model
+from landseg.models.file import load_model
 from landseg.models.graph.receptive_field import (
     LayerField,
     ReceptiveField,

@@ -32,8 +32,8 @@ from landseg.geo.rasters.bands import BandTable
 from landseg.geo.rasters.source import Pixels, Source
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inputs import Matched
-from landseg.models.bundle import Model
 from landseg.models.card import Band
+from landseg.models.file import Model
 from landseg.options import Options
 from landseg.rowwalk import RowWalk, plan_rows
 from landseg.tiling.place import Placement

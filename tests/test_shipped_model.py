@@ -12,7 +12,7 @@ from landseg.classes import ClassMap
 from landseg.geo.rasters.source import FileSource
 from landseg.labels.polygons import PolygonLabels
 from landseg.metrics.confusion import Confusion
-from landseg.models.bundle import load_model
+from landseg.models.file import load_model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.shipped import names, resolve
 from landseg.predict import predict

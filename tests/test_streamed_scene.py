@@ -12,7 +12,7 @@ import rasterio
 import torch
 from torch import Tensor, nn
 
-from landseg.models.bundle import load_model
+from landseg.models.file import load_model
 from landseg.models.layers.fold import prepare_for_inference
 from landseg.tiling import kept
 from tests.streamed import streamed, whole

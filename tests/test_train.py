@@ -22,8 +22,8 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import GridError, LandsegError, OutputError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.kept import worse_than_commonest
-from landseg.models.bundle import load_model
 from landseg.models.card import Metrics
+from landseg.models.file import load_model
 from landseg.train import train
 from landseg.training.fit import clear
 from landseg.training.recipe import read_recipe

@@ -20,7 +20,7 @@ from sample_models import make_card
 from test_cli_predict import run as run_cli
 from torch import nn
 
-import landseg.models.bundle
+import landseg.models.file
 from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError, LandsegError, ModelError, TrainingError
 from landseg.geo.grid import Grid
@@ -29,9 +29,9 @@ from landseg.geo.seams import BORDERS, Borders
 from landseg.geo.tags import CLASSES, MADE_WITH
 from landseg.labels.legend import own_legend, read_class_table
 from landseg.labels.probabilities import ProbsFile
-from landseg.models.bundle import at_most, load_model
+from landseg.models.file import at_most, load_model
 from landseg.models.networks.build import build_network
-from landseg.models.peek import read_card
+from landseg.models.read_card import read_card
 from landseg.models.shipped import folder as shipped_folder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
@@ -259,7 +259,7 @@ def test_twin_without_the_bound_a_small_file_builds_a_large_network(
 ) -> None:
     from contextlib import nullcontext
 
-    monkeypatch.setattr(landseg.models.bundle, "at_most", lambda values: nullcontext())
+    monkeypatch.setattr(landseg.models.file, "at_most", lambda values: nullcontext())
     card = {**make_card().to_json(), "arch": "fpn", "options": {"pyramid_channels": 1024}}
     path = model_file(tmp_path / "hostile.safetensors", json.dumps(card))
     with pytest.raises(ModelError, match="weights and card do not fit"):  # only then

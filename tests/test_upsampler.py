@@ -14,8 +14,8 @@ from sample_models import save_small_model
 from torch import nn
 from typer.testing import CliRunner
 
-from landseg.models.bundle import load_model
 from landseg.models.card import Band
+from landseg.models.file import load_model
 from landseg.models.layers.upconv import UPCONVOLUTIONS, uneven
 from landseg.models.layers.upsample import AlignedUpsample
 from landseg.models.layers.upsampler import UPSAMPLERS, Cascade, upsampler

@@ -20,8 +20,8 @@ from landseg.geo.grid import Grid
 from landseg.inputs import match
 from landseg.models import shipped
 from landseg.models.card import Band, Card
-from landseg.models.fit import misfit
-from landseg.models.peek import read_card
+from landseg.models.compatibility import misfit
+from landseg.models.read_card import read_card
 from landseg.models.usable import better_text, outside_warning
 from landseg.predict import predict
 from landseg.training.recipe import read_recipe

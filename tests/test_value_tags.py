@@ -32,8 +32,8 @@ from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.inputs import match
 from landseg.inspection import InspectOptions, inspect
 from landseg.labels.probabilities import ProbsFile
-from landseg.models.bundle import Model, read_card
 from landseg.models.card import Band
+from landseg.models.file import Model, read_card
 from landseg.models.mlm import mlm_fields
 from landseg.predict import predict
 from landseg.refine import refine

@@ -24,7 +24,7 @@ from landseg import walks
 from landseg.cli.main import app
 from landseg.errors import PlanError, ResumeError
 from landseg.geo.grid import Rect
-from landseg.models.bundle import Model
+from landseg.models.file import Model
 from landseg.models.named import NamedModel
 from landseg.predict import predict
 from landseg.tiling.costs import MIB, Costs

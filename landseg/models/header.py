@@ -151,5 +151,5 @@ def _foreign_sentence(path: Path) -> str:
 def _pickle_sentence(path: Path) -> str:
     return (
         f"{path} is a PyTorch pickle, which landseg never loads because a pickle runs code: "
-        "train with landseg, or load the weights yourself and save them with landseg.models.bundle.save_model"
+        "train with landseg, or load the weights yourself and save them with landseg.models.file.save_model"
     )

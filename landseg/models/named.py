@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from landseg.models import shipped
 from landseg.models.card import Card
-from landseg.models.peek import card_in, file_hash
+from landseg.models.read_card import card_in, file_hash
 
 if TYPE_CHECKING:
-    from landseg.models.bundle import Model
+    from landseg.models.file import Model
 
 __all__ = ["NamedModel", "named_model"]
 
@@ -43,7 +43,7 @@ class NamedModel:
             ModelError: a damaged file, or weights that are not those of the card's network.
         """
         if self._model is None:
-            from landseg.models.bundle import load_model
+            from landseg.models.file import load_model
 
             self._model = load_model(self._path)
         return self._model

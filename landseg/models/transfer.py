@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from landseg.classes import ClassMap
 from landseg.errors import ModelError
-from landseg.models.bundle import Model
+from landseg.models.file import Model
 from landseg.models.namesakes import SAME, Namesake, namesakes
 from landseg.models.networks.build import build_network
 from landseg.models.networks.catalogue import architecture, is_fitted

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from landseg.errors import ModelError
 from landseg.models import shipped
 from landseg.models.card import Card
-from landseg.models.peek import card_in
+from landseg.models.read_card import card_in
 
 _NEARLY = 0.05  # sizes that agree to a twentieth are one
 

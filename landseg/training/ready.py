@@ -7,7 +7,7 @@ from pathlib import Path
 
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.namesakes import check_said
-from landseg.models.peek import read_card
+from landseg.models.read_card import read_card
 from landseg.models.shipped import SUFFIX
 from landseg.runtime.disk import check_local
 from landseg.text.toml_tables import read_table

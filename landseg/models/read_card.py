@@ -29,7 +29,7 @@ def card_in(path: Path) -> Card:
     if "landseg" not in head.metadata:
         raise ModelError(
             f"{path} is a safetensors file without a landseg card, so its bands, scaling and classes are "
-            "unknown; write it with landseg.models.bundle.save_model"
+            "unknown; write it with landseg.models.file.save_model"
         )
     text = head.metadata["landseg"]
     if len(text) > _LONGEST:

@@ -27,7 +27,7 @@ from landseg.models import header, shipped
 from landseg.models.card import Card
 from landseg.models.networks.build import build_network
 from landseg.models.networks.pixel_forest import PixelForest
-from landseg.models.peek import card_in, read_card
+from landseg.models.read_card import card_in, read_card
 from landseg.models.writing import card_entries, check_target, write_file
 
 __all__ = ["Model", "load_model", "read_card", "save_model"]
