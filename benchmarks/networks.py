@@ -26,7 +26,7 @@ from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
 from landseg.models.layers.fold import prepare_for_inference
 from landseg.models.networks.backbones import ENCODERS
 from landseg.models.networks.build import ARCHITECTURES, build_network
-from landseg.tiling.infer import choose_precision, keep_freed_memory
+from landseg.tiling.runner import choose_precision, keep_freed_memory
 from tests.evidence import centroid, evidence_of, thin
 from tests.test_networks import small
 

@@ -23,13 +23,13 @@ from landseg.options import Options
 from landseg.tiling.collect import collect
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.encode import top
-from landseg.tiling.flow import Flow, flow_of
-from landseg.tiling.infer import KEPT, Runner, give_back_freed_memory
 from landseg.tiling.plan import Tiling, plan_tiling
+from landseg.tiling.rows.program import Flow, flow_of
+from landseg.tiling.runner import KEPT, Runner, give_back_freed_memory
 from landseg.tiling.sampling import Sample, plan_sample
 from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
-from landseg.tiling.stream import Job
 from landseg.tiling.views import Viewed, Views
+from landseg.tiling.windowed import Job
 from landseg.tiling.windows import WindowPlan, plan_windows
 
 # What a process holds before its first window: libraries, weights, GDAL's block cache, the final copy to a COG. A

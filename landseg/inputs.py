@@ -19,7 +19,7 @@ from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.models.card import Card
 from landseg.models.compatibility import misfit, reads_rgb
 from landseg.models.usable import outside_warning
-from landseg.tiling.place import Placement
+from landseg.tiling.placement import Placement
 
 _log = logging.getLogger(__name__)
 _told: set[str] = set()  # rasters of unknown resolution that were already spoken of

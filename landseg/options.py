@@ -14,7 +14,7 @@ from landseg.errors import BandError, GridError, OutputError, PlanError
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
 from landseg.text.options import halo_option, refuse_unknown, window_option
-from landseg.tiling.named import check_device, check_precision, check_tta
+from landseg.tiling.names import check_device, check_precision, check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
 File = str | PathLike[str] | None

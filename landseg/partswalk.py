@@ -20,8 +20,8 @@ from landseg.output.outputs import Outputs
 from landseg.prediction import Prediction
 from landseg.rowwalk import RowWalk
 from landseg.runtime.progress import Progress, Shown
-from landseg.tiling.onepass import Encode
-from landseg.tiling.place import Cuts
+from landseg.tiling.placement import Cuts
+from landseg.tiling.rows.one_pass import Encode
 from landseg.walks import Walk, WindowWalk
 from landseg.walks import choose_walk as choose_one
 from landseg.walks import walk_again as one_again

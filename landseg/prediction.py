@@ -12,7 +12,7 @@ from landseg.geo.grid import Rect
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
-from landseg.tiling.named import VIEWS
+from landseg.tiling.names import VIEWS
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from landseg.prediction import Prediction
 from landseg.runtime.progress import Progress, Shown
 from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
-from landseg.tiling.onepass import Encode, Pass, one_pass
-from landseg.tiling.place import Cuts
-from landseg.tiling.rows import Rows
-from landseg.tiling.strips import CELL, StreamPlan, plan_stream
+from landseg.tiling.placement import Cuts
+from landseg.tiling.rows.one_pass import Encode, Pass, one_pass
+from landseg.tiling.rows.plan import CELL, StreamPlan, plan_stream
+from landseg.tiling.rows.row_stream import Rows
 
 _log = logging.getLogger(__name__)
 _MOST_SECTIONS = 4

@@ -19,7 +19,7 @@ from landseg.options import Options
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 from landseg.tiling.encode import top
-from landseg.tiling.place import Placement
+from landseg.tiling.placement import Placement
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a raster
     from landseg.engine import Engine
@@ -208,7 +208,7 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
 def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Logits (K, h, w) of a picture in memory, in strips."""
     from landseg.rowwalk import sections_of
-    from landseg.tiling.rows import Rows
+    from landseg.tiling.rows.row_stream import Rows
 
     runner = engine.runner
     rows = Rows(

@@ -26,12 +26,12 @@ from landseg.output.outputs import Outputs
 from landseg.prediction import Prediction, planned
 from landseg.rowwalk import RowWalk, against_rows, plan_rows
 from landseg.runtime.progress import Progress, Shown
-from landseg.tiling.onepass import Encode
-from landseg.tiling.place import Cuts
+from landseg.tiling.placement import Cuts
 from landseg.tiling.plan import Tiling
+from landseg.tiling.rows.one_pass import Encode
 from landseg.tiling.sampling import Disagreement, Sample, disagreement
 from landseg.tiling.stitch import Piece
-from landseg.tiling.stream import stream
+from landseg.tiling.windowed import stream
 from landseg.tiling.windows import Window
 
 _log = logging.getLogger(__name__)

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from landseg.geo.grid import Rect
 from landseg.models.layers.upsample import AlignedUpsample
 from landseg.tiling.collect import collect
-from landseg.tiling.infer import Runner
-from landseg.tiling.place import Placement
+from landseg.tiling.placement import Placement
+from landseg.tiling.runner import Runner
 from landseg.tiling.stitch import Crop, Finished, Piece, Stitcher
-from landseg.tiling.stream import Job
+from landseg.tiling.windowed import Job
 from landseg.tiling.windows import WindowPlan, plan_windows
 
 CLASSES = 3

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from landseg.geo.grid import Rect
 from landseg.models.layers.upsample import AlignedUpsample
-from landseg.tiling.flow import flow_of
-from landseg.tiling.rows import Rows
+from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.row_stream import Rows
 
 BANDS = 2
 

@@ -164,7 +164,7 @@ BROKEN = {
     "face with torch": ("landseg/__init__.py", "import torch"),
     "face with the command line": ("landseg/__init__.py", "def f():\n    from landseg.cli import main"),
     "geo upwards": ("landseg/geo/vectors/aoi.py", "from landseg.tiling.windows import Window"),
-    "tiling upwards": ("landseg/tiling/stream.py", "from landseg.predict import predict"),
+    "tiling upwards": ("landseg/tiling/windowed.py", "from landseg.predict import predict"),
     "rasterio.open elsewhere": ("landseg/geo/vectors/aoi.py", "import rasterio\nd = rasterio.open('a.tif')"),
     "imported open": ("landseg/geo/vectors/aoi.py", "from rasterio import open as look"),
     "WarpedVRT elsewhere": ("landseg/report/preview.py", "import rasterio.vrt as v\nv.WarpedVRT(1)"),

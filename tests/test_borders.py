@@ -22,9 +22,9 @@ from landseg.labels.legend import class_tag
 from landseg.output.outputs import Outputs
 from landseg.refine import refine
 from landseg.summary import EvaluateOptions
-from landseg.tiling.flow import flow_of
-from landseg.tiling.sections import schedules
-from landseg.tiling.strips import plan_stream
+from landseg.tiling.rows.plan import plan_stream
+from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.sections import schedules
 
 Write = Callable[..., Path]
 PLAIN = EvaluateOptions(boundary=None, tolerance=None, samples=0)

@@ -8,9 +8,9 @@ import pytest
 from torch import Tensor, nn
 
 from landseg.models.graph.axes import Part
-from landseg.tiling import chain
-from landseg.tiling.chain import Chain
-from landseg.tiling.flow import Flow, flow_of
+from landseg.tiling.rows.fused_chain import Chain
+from landseg.tiling.rows.program import Flow, flow_of
+from landseg.tiling.rows.row_stream import fused_chain as chain
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_rows import network_of
 

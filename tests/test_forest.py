@@ -18,7 +18,7 @@ from landseg.models.card import Band
 from landseg.models.file import load_model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.networks.pixel_forest import PixelForest
-from landseg.tiling.infer import Runner
+from landseg.tiling.runner import Runner
 from landseg.training.forest import planted
 from tests.sample_models import save_small_model
 from tests.streamed import streamed

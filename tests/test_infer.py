@@ -9,7 +9,7 @@ import torch
 from engine_parts import CLASSES, Small, picture, small_runner, whole
 
 from landseg.errors import PlanError
-from landseg.tiling.infer import Runner, choose_device, choose_precision
+from landseg.tiling.runner import Runner, choose_device, choose_precision
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])
@@ -97,7 +97,7 @@ def test_freed_memory_that_is_kept_can_be_given_back() -> None:
     code = """
 import torch
 from landseg.engine import resident_bytes
-from landseg.tiling.infer import keep_freed_memory, give_back_freed_memory
+from landseg.tiling.runner import keep_freed_memory, give_back_freed_memory
 keep_freed_memory()
 taken = [torch.ones(1 << 20) for _ in range(256)]
 taken.append(taken)  # a cycle, as traced networks have them

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from landseg.tiling.lane import Lane
+from landseg.tiling.rows.device_copy import Lane
 
 DEVICES = [
     "cpu",

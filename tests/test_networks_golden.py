@@ -32,7 +32,7 @@ from landseg.models.layers.aligned import BilinearDeconv, bilinear_kernel
 from landseg.models.networks.backbones import Encoder
 from landseg.models.networks.build import build_network
 from landseg.models.networks.fcn import cuts, start_from
-from landseg.tiling.flow import flow_of
+from landseg.tiling.rows.program import flow_of
 from tests.streamed import difference, image, whole
 from tests.test_networks import small
 from tests.test_networks_tiled import network_of, slim

@@ -24,7 +24,7 @@ from landseg.models.layers.fold import prepare_for_inference
 from landseg.models.layers.upsample import AlignedUpsample
 from landseg.models.networks.build import build_network
 from landseg.predict import predict
-from landseg.tiling.flow import flow_of
+from landseg.tiling.rows.program import flow_of
 from tests.evidence import centroid, evidence_of, thin
 from tests.streamed import difference, image, lively, whole
 from tests.test_networks import _Moved, check_alignment, small

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.geo.grid import Rect
-from landseg.tiling.flow import flow_of
-from landseg.tiling.infer import Runner
-from landseg.tiling.onepass import Pass, one_pass
-from landseg.tiling.place import Placement
-from landseg.tiling.strips import Memory, StreamPlan
+from landseg.tiling.placement import Placement
+from landseg.tiling.rows.one_pass import Pass, one_pass
+from landseg.tiling.rows.plan import Memory, StreamPlan
+from landseg.tiling.rows.program import flow_of
+from landseg.tiling.runner import Runner
 
 RUNNER = small_runner()
 

@@ -15,7 +15,7 @@ from landseg.errors import LandsegError, ModelError, PlanError
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.graph.rules import name_of, traced_modules
 from landseg.models.layers import trace as trace_module
-from landseg.tiling.flow import flow_of
+from landseg.tiling.rows.program import flow_of
 
 OBJECT = re.compile(r"[<>]|\b0x|object at|built-in")
 

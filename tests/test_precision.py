@@ -24,8 +24,8 @@ from landseg.models.graph import fused
 from landseg.models.graph.fused import FusedConv
 from landseg.output.outputs import Outputs
 from landseg.predict import predict
-from landseg.tiling import infer
-from landseg.tiling.infer import Runner, choose_precision, has_bf16
+from landseg.tiling import runner as infer
+from landseg.tiling.runner import Runner, choose_precision, has_bf16
 
 Write = Callable[..., Path]
 CPU = torch.device("cpu")
@@ -147,7 +147,7 @@ def test_no_word_where_the_processor_has_it(heard: list[str]) -> None:
 
 PROGRAM = textwrap.dedent("""
     import sys, torch
-    from landseg.tiling.infer import choose_precision
+    from landseg.tiling.runner import choose_precision
     from landseg.predict import predict
     sys.path.insert(0, sys.argv[3])
     from test_predict import MODEL

@@ -27,7 +27,7 @@ from landseg.models.card import Band, Card, Field
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.predict import Prediction, Predictions, predict
-from landseg.tiling.infer import Runner
+from landseg.tiling.runner import Runner
 
 Write = Callable[..., Path]
 TABLE = ClassMap(tuple(LandClass(v, n, (v, 90, 90)) for v, n in ((1, "roof"), (2, "land"), (5, "water"))))

@@ -36,7 +36,7 @@ from landseg.models.card import Band
 from landseg.models.file import Model
 from landseg.options import Options
 from landseg.rowwalk import RowWalk, plan_rows
-from landseg.tiling.place import Placement
+from landseg.tiling.placement import Placement
 from landseg.walks import Walk, WindowWalk
 
 Shape = tuple[int, int]

@@ -16,9 +16,9 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.networks.build import build_network
-from landseg.tiling import kept, schedule
-from landseg.tiling.flow import flow_of
-from landseg.tiling.rows import Rows
+from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.row_stream import Rows, schedule
+from landseg.tiling.rows.row_stream import buffers as kept
 from tests.streamed import Random, UpAndDown, collected, difference, image, lively, streamed, whole
 
 NETWORKS = [

@@ -13,10 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landseg.tiling import sections
-from landseg.tiling.flow import flow_of
-from landseg.tiling.rows import Rows
-from landseg.tiling.sections import Made, Section, cut
+from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.row_stream import Rows, sections
+from landseg.tiling.rows.sections import Made, Section, cut
 from tests.streamed import UpAndDown, difference, image, lively, streamed, whole
 from tests.test_rows import network_of
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from landseg.geo.grid import Rect
 from landseg.models.graph.receptive_field import receptive_field
-from landseg.tiling.place import Placement
+from landseg.tiling.placement import Placement
 from landseg.tiling.stitch import Blend, Crop, Stitcher, Weights
 from landseg.tiling.windows import Span, WindowPlan, plan_windows
 

@@ -10,9 +10,9 @@ from engine_parts import STRIDE, Record, picture, reader, small_runner
 
 from landseg.errors import OutputError, RasterError
 from landseg.geo.grid import Rect
-from landseg.tiling.place import Placement
+from landseg.tiling.placement import Placement
 from landseg.tiling.stitch import Crop, Piece
-from landseg.tiling.stream import Job, stream
+from landseg.tiling.windowed import Job, stream
 from landseg.tiling.windows import plan_windows
 
 RUNNER = small_runner()

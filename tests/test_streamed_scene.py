@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from landseg.models.file import load_model
 from landseg.models.layers.fold import prepare_for_inference
-from landseg.tiling import kept
+from landseg.tiling.rows.row_stream import buffers as kept
 from tests.streamed import streamed, whole
 from tests.test_rows import NETWORKS, network_of
 

@@ -13,7 +13,7 @@ from landseg.models.layers.aligned import Fill
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.networks.backbones import Encoder
 from landseg.models.networks.build import build_network
-from landseg.tiling.flow import flow_of
+from landseg.tiling.rows.program import flow_of
 from tests.evidence import centroid, evidence_of, span, thin
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_networks import check_alignment, small

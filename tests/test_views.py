@@ -28,8 +28,8 @@ from landseg.models.file import Model
 from landseg.models.named import NamedModel
 from landseg.predict import predict
 from landseg.tiling.costs import MIB, Costs
-from landseg.tiling.infer import Runner
 from landseg.tiling.plan import plan_tiling
+from landseg.tiling.runner import Runner
 from landseg.tiling.views import View, Views
 from landseg.verify import verify
 

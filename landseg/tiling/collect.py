@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.tiling.stream import Job, stream
+from landseg.tiling.windowed import Job, stream
 
 
 def collect(job: Job, region: Rect, classes: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.tiling.place import Placement
+from landseg.tiling.placement import Placement
 from landseg.tiling.windows import Window, WindowPlan
 
 Array = NDArray[np.float32]

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.geo.grid import Rect
-from landseg.tiling.named import VIEWS, check_tta
+from landseg.tiling.names import VIEWS, check_tta
 from landseg.tiling.windows import round_up
 
 Array = NDArray[np.float32]

@@ -9,7 +9,7 @@ import torch
 
 from landseg.errors import TrainingError
 from landseg.text.amounts import counted
-from landseg.tiling.infer import choose_precision
+from landseg.tiling.runner import choose_precision
 from landseg.training.options import FitOptions
 
 _MIXED = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}

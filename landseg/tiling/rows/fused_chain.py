@@ -8,15 +8,14 @@ computed again where two pieces meet.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from landseg.models.graph.axes import Part, Window, part
-from landseg.models.graph.operators import Convolution, Operator
-from landseg.tiling.step import Step, strides
+from landseg.models.graph.operators import Convolution, Operator, Pointwise
 
 _FINEST = 8  # input pixels a unit: at coarser strides computing rows again costs more than keeping them
 CACHE = 1 << 20  # bytes of second-level cache that a core has, about
@@ -149,3 +148,35 @@ def _pointwise(step: Step) -> bool:
 def _depthwise(step: Step) -> bool:
     operator = step.operator
     return isinstance(operator, Convolution) and not step.tail and operator.layer.groups == operator.layer.in_channels
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operator and the pointwise layers right behind it. Step i makes value i + 1; value 0 is the input.
+
+    Attributes:
+        name: the layer's, for messages.
+        operator: what is run.
+        tail: layers that work on its result alone, before anything else sees it.
+        inputs: the values that it reads.
+        like: the value that lends its size, for upsamplers.
+    """
+
+    name: str
+    operator: Operator
+    tail: tuple[Pointwise, ...]
+    inputs: tuple[int, ...]
+    like: int | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether the result is written to a given place in one pass, without a copy."""
+        return isinstance(self.operator, Pointwise) and not self.tail and self.operator.into is not None
+
+
+def strides(steps: Sequence[Step]) -> list[Fraction]:
+    """Input rows between two rows of every value."""
+    made = [Fraction(1)]
+    for step in steps:
+        made.append(made[step.inputs[0]] * step.operator.rows.reach.stride)
+    return made

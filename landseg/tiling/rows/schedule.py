@@ -13,7 +13,7 @@ from functools import cached_property
 from math import lcm
 
 from landseg.models.graph.axes import Axis, Part, part
-from landseg.tiling.flow import Flow
+from landseg.tiling.rows.program import Flow
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from landseg.errors import PlanError
 from landseg.models.graph.fused import fused_convolution
 from landseg.models.layers.fold import prepare_for_inference
 from landseg.text.amounts import counted
-from landseg.tiling.named import check_device, check_precision
+from landseg.tiling.names import check_device, check_precision
 
 _log = logging.getLogger(__name__)
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}

@@ -21,13 +21,13 @@ from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.runtime.pipeline import Fault, Stage
-from landseg.tiling.flow import Flow
-from landseg.tiling.lane import Lane, OnItsWay
-from landseg.tiling.place import Placed, Placement
-from landseg.tiling.rows import Rows
+from landseg.tiling.placement import Placed, Placement
+from landseg.tiling.rows.device_copy import Lane, OnItsWay
+from landseg.tiling.rows.plan import StreamPlan
+from landseg.tiling.rows.program import Flow
+from landseg.tiling.rows.row_stream import Rows
 from landseg.tiling.stitch import Finished
-from landseg.tiling.stream import Arrays, Sink, Written, write
-from landseg.tiling.strips import StreamPlan
+from landseg.tiling.windowed import Arrays, Sink, Written, write
 
 Valid = NDArray[np.bool_]
 Logits = NDArray[np.float32]

@@ -14,8 +14,7 @@ from landseg.models.graph.axes import Unbounded
 from landseg.models.graph.operators import Operator, Pointwise, Upsample
 from landseg.models.graph.rules import data_inputs, name_of, operator_at, traced_modules, writes_over_input
 from landseg.models.layers.upsample import AlignedUpsample
-from landseg.tiling.chain import chained
-from landseg.tiling.step import Step, strides
+from landseg.tiling.rows.fused_chain import Step, chained, strides
 
 Shape = tuple[int, int]
 

@@ -18,9 +18,9 @@ from torch import Tensor
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.runtime.pipeline import Fault, Stage
-from landseg.tiling.flow import Flow
-from landseg.tiling.schedule import Piece
-from landseg.tiling.sections import Made, Section, cut, schedules
+from landseg.tiling.rows.program import Flow
+from landseg.tiling.rows.schedule import Piece
+from landseg.tiling.rows.sections import Made, Section, cut, schedules
 
 
 class Rows:

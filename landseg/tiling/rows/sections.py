@@ -16,11 +16,10 @@ from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.models.graph.axes import Part, part
-from landseg.tiling.chain import CACHE
-from landseg.tiling.flow import Flow
-from landseg.tiling.kept import Kept, Span
-from landseg.tiling.schedule import Piece, Schedule
-from landseg.tiling.step import Step
+from landseg.tiling.rows.buffers import Kept, Span
+from landseg.tiling.rows.fused_chain import CACHE, Step
+from landseg.tiling.rows.program import Flow
+from landseg.tiling.rows.schedule import Piece, Schedule
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from itertools import pairwise
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.tiling.flow import Flow
-from landseg.tiling.schedule import Piece, Schedule
-from landseg.tiling.sections import cut, last_use, reads, schedules, wanted_around
+from landseg.tiling.rows.program import Flow
+from landseg.tiling.rows.schedule import Piece, Schedule
+from landseg.tiling.rows.sections import cut, last_use, reads, schedules, wanted_around
 
 MIB = 1 << 20
 _STRIPS = (256, 128, 64, 32, 16)  # rows of logits: taller ones copy less, lower ones need less memory
