@@ -8,7 +8,9 @@ from torch import Tensor, nn
 
 from landseg.errors import ModelError
 from landseg.models.layers.aligned import Placed
-from landseg.models.networks.pixel_forest import _MOST_DEPTH, _MOST_LEAVES, _MOST_NODES, _MOST_TREES, _MOST_VALUES
+
+_MOST_TREES, _MOST_LEAVES, _MOST_DEPTH = 512, 1 << 14, 64
+_MOST_NODES, _MOST_VALUES = 1 << 23, 1 << 26
 
 CHUNK = 1 << 15
 """Pixels that are walked down at a time on a CPU: their features stay near the processor."""

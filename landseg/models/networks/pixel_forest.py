@@ -17,8 +17,7 @@ from landseg.errors import ModelError
 from landseg.models.layers.forest import Forest, LocalMean, Tones
 from landseg.models.networks.catalogue import DEPTH, LEAVES, TREES, WINDOWS
 
-_MOST_TREES, _MOST_LEAVES, _MOST_DEPTH, _MOST_WINDOWS, _WIDEST = 512, 1 << 14, 64, 8, 255
-_MOST_NODES, _MOST_VALUES, _MOST_FEATURES = 1 << 23, 1 << 26, 1 << 11
+_MOST_WINDOWS, _WIDEST, _MOST_FEATURES = 8, 255, 1 << 11
 
 
 class PixelForest(nn.Module):
