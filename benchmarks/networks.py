@@ -26,7 +26,8 @@ from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
 from landseg.models.layers.fold import prepare_for_inference
 from landseg.models.networks.backbones import ENCODERS
 from landseg.models.networks.build import ARCHITECTURES, build_network
-from landseg.tiling.runner import choose_precision, keep_freed_memory
+from landseg.runtime.device import choose_precision
+from landseg.runtime.memory import keep_freed_memory
 from tests.evidence import centroid, evidence_of, thin
 from tests.test_networks import small
 

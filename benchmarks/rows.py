@@ -26,10 +26,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from landseg.geo.grid import Rect
 from landseg.models.layers.fold import prepare_for_inference
 from landseg.models.networks.build import build_network
+from landseg.runtime.memory import keep_freed_memory
 from landseg.tiling.rows.plan import MIB, memory_of, plan_stream
 from landseg.tiling.rows.program import flow_of
 from landseg.tiling.rows.row_stream import Rows
-from landseg.tiling.runner import keep_freed_memory
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 TILES = ((512, 512), (128, 2048), (256, 1024))

@@ -36,7 +36,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
 from landseg.models.networks.build import build_network
-from landseg.tiling.runner import keep_freed_memory
+from landseg.runtime.memory import keep_freed_memory
 from landseg.training.batches import Batch, Batches
 from landseg.training.depthwise import quick_depthwise
 from landseg.training.device import Place

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -20,12 +18,13 @@ from landseg.inputs import Matched
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
 from landseg.options import Options
+from landseg.runtime.memory import give_back_freed_memory, resident_bytes
 from landseg.tiling.collect import collect
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.encode import top
 from landseg.tiling.plan import Tiling, plan_tiling
 from landseg.tiling.rows.program import Flow, flow_of
-from landseg.tiling.runner import KEPT, Runner, give_back_freed_memory
+from landseg.tiling.runner import KEPT, Runner
 from landseg.tiling.sampling import Sample, plan_sample
 from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
 from landseg.tiling.views import Viewed, Views
@@ -235,21 +234,6 @@ def _base() -> float:
         give_back_freed_memory()
         held = resident_bytes() + _CACHE
     return _BASE if held <= _BASE else -(-held // (512 * MIB)) * 512 * MIB
-
-
-def resident_bytes() -> int:
-    """Bytes of this process in memory now; 0 where the system does not say."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        pass
-    if sys.platform == "win32":
-        return 0
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def whole_plan(shape: tuple[int, int], stride: int) -> WindowPlan:

@@ -9,7 +9,8 @@ import torch
 from engine_parts import CLASSES, Small, picture, small_runner, whole
 
 from landseg.errors import PlanError
-from landseg.tiling.runner import Runner, choose_device, choose_precision
+from landseg.runtime.device import choose_device, choose_precision
+from landseg.tiling.runner import Runner
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "float32", "float64"])

@@ -24,8 +24,9 @@ from landseg.models.graph import fused
 from landseg.models.graph.fused import FusedConv
 from landseg.output.outputs import Outputs
 from landseg.predict import predict
+from landseg.runtime.device import choose_precision, has_bf16
 from landseg.tiling import runner as infer
-from landseg.tiling.runner import Runner, choose_precision, has_bf16
+from landseg.tiling.runner import Runner
 
 Write = Callable[..., Path]
 CPU = torch.device("cpu")

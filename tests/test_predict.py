@@ -435,7 +435,7 @@ def test_memory_kept_by_an_earlier_run_does_not_shrink_the_next_ones_plan(
 ) -> None:
     source = write_raster(noise(300, 300), "m.tif")
     first = predict(source, tmp_path / "a.tif", model=MODEL, dry_run=True, device="cpu")
-    monkeypatch.setattr("landseg.engine.resident_bytes", lambda: 5 << 30)  # as after a large window
+    monkeypatch.setattr("landseg.runtime.memory.resident_bytes", lambda: 5 << 30)  # as after a large window
     again = predict(source, tmp_path / "a.tif", model=MODEL, dry_run=True, device="cpu")
     assert (again.window, again.memory_mib) == (first.window, first.memory_mib)
 

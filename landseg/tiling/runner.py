@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import logging
 import os
 import time
-import weakref
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,16 +12,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from landseg.errors import PlanError
-from landseg.models.graph.fused import fused_convolution
 from landseg.models.layers.fold import prepare_for_inference
+from landseg.runtime.device import _DTYPES, choose_device, choose_precision, has_bf16
+from landseg.runtime.memory import _LiveBytes, give_back_freed_memory, keep_freed_memory
 from landseg.text.amounts import counted
-from landseg.tiling.names import check_device, check_precision
 
 _log = logging.getLogger(__name__)
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 _STORED = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.float16}  # NumPy knows no bfloat16
 _BAND = 1 << 16  # pixels prepared at a time
 _PROBE = 256  # edge of the square that memory is measured on, in pixels
@@ -37,40 +32,6 @@ KEPT = 2.5
 # Large pages for large tensors where the kernel leaves the choice: fewer page faults, a fifth faster. torch reads
 # this at its first allocation.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of this name; "auto" is a GPU where there is one.
-
-    Raises:
-        PlanError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    check_device(name)
-    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    kind = name.partition(":")[0]
-    if not here[kind]:
-        raise PlanError(f"this computer has no {kind} device that torch can use; use --device auto or cpu")
-    return torch.device(name)
-
-
-def choose_precision(name: str, device: torch.device) -> str:
-    """The precision of this name; "auto" is the fastest that the device computes natively.
-
-    bf16 on CPUs with instructions for it, fp16 on CUDA, otherwise fp32.
-
-    Raises:
-        PlanError: an unknown name, or fp16 on a CPU.
-    """
-    if name == "auto":
-        if device.type == "cuda":
-            return "fp16"
-        return "bf16" if device.type == "cpu" and has_bf16() else "fp32"
-    check_precision(name)
-    if name == "fp16" and device.type == "cpu":
-        raise PlanError("fp16 is slower than fp32 on a CPU; use --precision auto, fp32 or bf16")
-    return name
 
 
 class Runner:
@@ -227,64 +188,3 @@ class Runner:
         start = time.perf_counter()
         self.run(images)
         return time.perf_counter() - start
-
-
-class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that operations create, as they come and go."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._now = self.peak = 0
-        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(tensor, Tensor):
-                self._count(tensor)
-        return result
-
-    def _count(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        if storage not in self._seen:
-            self._seen.add(storage)
-            self._now += storage.nbytes()
-            self.peak = max(self.peak, self._now)
-            weakref.finalize(storage, self._gone, storage.nbytes())
-
-    def _gone(self, size: int) -> None:
-        self._now -= size
-
-
-def has_bf16() -> bool:
-    """Return whether this CPU multiplies bfloat16 itself, in all that is used here; emulation is slower than float32.
-
-    Its own word is not enough: the library that convolves may be kept from the instructions (ONEDNN_MAX_CPU_ISA), or
-    not know the processor.
-    """
-    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    if not any((supported := getattr(torch.cpu, name, None)) is not None and supported() for name in names):
-        return False
-    return fused_convolution(torch.float32) is None or fused_convolution(torch.bfloat16) is not None
-
-
-def give_back_freed_memory() -> None:
-    """Free what Python holds in cycles only, and let glibc give free pages back to the system."""
-    gc.collect()
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
-
-
-def keep_freed_memory(keep: bool = True) -> None:
-    """Let glibc keep what is freed for the next layer instead of giving every page back and fetching it anew.
-
-    False sets the limits that glibc itself grows to.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
-        return
-    trim_threshold, top_pad, mmap_threshold = -1, -2, -3  # <malloc.h>
-    mallopt(mmap_threshold, 2**31 - 1 if keep else 32 << 20)
-    mallopt(trim_threshold, 2**31 - 1 if keep else 64 << 20)
-    mallopt(top_pad, 64 << 20 if keep else 128 << 10)

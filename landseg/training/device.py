@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 
 from landseg.errors import TrainingError
+from landseg.runtime.device import choose_precision
 from landseg.text.amounts import counted
-from landseg.tiling.runner import choose_precision
 from landseg.training.options import FitOptions
 
 _MIXED = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}

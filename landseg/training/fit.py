@@ -14,8 +14,8 @@ from torch import nn
 
 from landseg.errors import TrainingError
 from landseg.runtime.disk import disk_errors
+from landseg.runtime.memory import keep_freed_memory
 from landseg.runtime.progress import duration
-from landseg.tiling.runner import keep_freed_memory
 from landseg.training.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
 from landseg.training.depthwise import quick_depthwise
 from landseg.training.device import Place

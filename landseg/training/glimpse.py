@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect, scaled_size
 from landseg.metrics.confusion import Confusion
-from landseg.tiling.runner import choose_precision
+from landseg.runtime.device import choose_precision
 from landseg.training.crops import Crop, read_crop
 from landseg.training.sampler import base_zoom
 from landseg.training.scaling import Scaling

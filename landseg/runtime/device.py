@@ -1,0 +1,57 @@
+"""Devices and precisions: what this machine computes with."""
+
+from __future__ import annotations
+
+import torch
+
+from landseg.errors import PlanError
+from landseg.models.graph.fused import fused_convolution
+from landseg.tiling.names import check_device, check_precision
+
+_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of this name; "auto" is a GPU where there is one.
+
+    Raises:
+        PlanError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    check_device(name)
+    here = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    kind = name.partition(":")[0]
+    if not here[kind]:
+        raise PlanError(f"this computer has no {kind} device that torch can use; use --device auto or cpu")
+    return torch.device(name)
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """The precision of this name; "auto" is the fastest that the device computes natively.
+
+    bf16 on CPUs with instructions for it, fp16 on CUDA, otherwise fp32.
+
+    Raises:
+        PlanError: an unknown name, or fp16 on a CPU.
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            return "fp16"
+        return "bf16" if device.type == "cpu" and has_bf16() else "fp32"
+    check_precision(name)
+    if name == "fp16" and device.type == "cpu":
+        raise PlanError("fp16 is slower than fp32 on a CPU; use --precision auto, fp32 or bf16")
+    return name
+
+
+def has_bf16() -> bool:
+    """Return whether this CPU multiplies bfloat16 itself, in all that is used here; emulation is slower than float32.
+
+    Its own word is not enough: the library that convolves may be kept from the instructions (ONEDNN_MAX_CPU_ISA), or
+    not know the processor.
+    """
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    if not any((supported := getattr(torch.cpu, name, None)) is not None and supported() for name in names):
+        return False
+    return fused_convolution(torch.float32) is None or fused_convolution(torch.bfloat16) is not None
