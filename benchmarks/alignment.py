@@ -33,6 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.losses import LabelSets, partial_cross_entropy
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.confusion import Confusion
 from landseg.models.layers.upsample import AlignedUpsample
@@ -40,7 +41,6 @@ from landseg.models.networks.backbones import load_encoder_weights
 from landseg.models.networks.build import build_network
 from landseg.training.batches import Batch, Batches
 from landseg.training.fit import Scaling, fit
-from landseg.training.losses import LabelSets, partial_cross_entropy
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.scene import Scene

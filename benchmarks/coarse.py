@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
+from landseg.dense.losses import LabelSets
 from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.networks.build import build_network
@@ -46,7 +47,6 @@ from landseg.training.coarse import SHARE
 from landseg.training.coarse_sources import counted
 from landseg.training.coarse_statistics import JointStatistics, read_statistics
 from landseg.training.fit import FitOptions, Scaling, fit
-from landseg.training.losses import LabelSets
 from landseg.training.objective import LossOptions, objective
 from landseg.training.sampler import CropSampler, SamplingOptions
 from landseg.training.scene import ArrayScene

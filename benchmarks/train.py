@@ -35,13 +35,13 @@ from torch import Tensor, nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
+from landseg.dense.losses import LabelSets, partial_cross_entropy
 from landseg.models.networks.build import build_network
 from landseg.runtime.memory import keep_freed_memory
 from landseg.training.batches import Batch, Batches
 from landseg.training.depthwise import quick_depthwise
 from landseg.training.device import Place
 from landseg.training.fit import FitOptions, Scaling, fit
-from landseg.training.losses import LabelSets, partial_cross_entropy
 from landseg.training.module import parameter_groups
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from landseg.dense.semantic import top
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
@@ -21,7 +22,6 @@ from landseg.options import Options
 from landseg.runtime.memory import give_back_freed_memory, resident_bytes
 from landseg.tiling.collect import collect
 from landseg.tiling.costs import MIB, Costs
-from landseg.tiling.encode import top
 from landseg.tiling.plan import Tiling, plan_tiling
 from landseg.tiling.rows.program import Flow, flow_of
 from landseg.tiling.runner import KEPT, Runner

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
 from landseg.classes import ClassMap
+from landseg.dense.semantic import Encoder
 from landseg.errors import OutputError
 from landseg.export import polygonize
 from landseg.geo.class_areas import AREAS, areas_tag, read_areas
@@ -41,7 +42,6 @@ from landseg.runtime.disk import disk_errors
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted
-from landseg.tiling.encode import Encoder
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.place import check_way
 

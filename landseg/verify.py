@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.dense.semantic import top
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_names
@@ -18,7 +19,6 @@ from landseg.models.named import named_model
 from landseg.options import Options
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
-from landseg.tiling.encode import top
 from landseg.tiling.placement import Placement
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a raster

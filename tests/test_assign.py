@@ -15,11 +15,11 @@ from rasterio.crs import CRS
 from torch import Tensor, nn
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense import target_grid as module
+from landseg.dense.target_grid import UnitGrid, assign, logits_at_pixels, target_at_units, unit_raster
 from landseg.errors import TrainingError
 from landseg.geo.grid import ControlPoint, Grid
 from landseg.models.graph.receptive_field import receptive_field
-from landseg.training import assign as module
-from landseg.training.assign import UnitGrid, assign, logits_at_pixels, target_at_units, unit_raster
 from tests.evidence import centroid, evidence, linearised
 
 sizes = st.integers(1, 70)

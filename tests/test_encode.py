@@ -10,9 +10,9 @@ import rasterio
 from engine_parts import finished
 from test_predict import MODEL, QUICK, noise, predict, read
 
+from landseg.dense.semantic import Encoder
 from landseg.metrics.calibration import tempered
 from landseg.refine import refine
-from landseg.tiling.encode import Encoder
 
 Write = Callable[..., Path]
 TABLE = MODEL.card.classes

@@ -16,10 +16,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense import losses as losses_dense
+from landseg.dense.losses import (
+    LOSSES,
+    balanced_weights,
+    combined,
+    dice,
+    focal,
+    lovasz_softmax,
+    sigmoid_cross_entropy,
+    softmax_cross_entropy,
+)
 from landseg.errors import TrainingError
-from landseg.training import losses_dense
-from landseg.training.losses import LOSSES, balanced_weights, combined
-from landseg.training.losses_dense import dice, focal, lovasz_softmax, sigmoid_cross_entropy, softmax_cross_entropy
 
 Array = NDArray[np.float64]
 WEIGHTS = torch.tensor([0.5, 2.0, 1.0])

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.losses import LabelSets, partial_cross_entropy
 from landseg.training.fit import Scaling
-from landseg.training.losses import LabelSets, partial_cross_entropy
 from landseg.training.scene import ArrayScene
 
 

@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
+from landseg.dense.losses import softmax_cross_entropy
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import FileSource
 from landseg.training.coarse import CoarseLoss, mismatch, super_resolution_loss, used
 from landseg.training.coarse_labels import CoarseLabels, coarse_classes
 from landseg.training.coarse_statistics import FLOOR, JointStatistics, StatisticsCounter, read_statistics
-from landseg.training.losses_dense import softmax_cross_entropy
 
 TABLE = Path(__file__).resolve().parent.parent / "benchmarks" / "nlcd_chesapeake.csv"
 Mismatch = Callable[[Tensor, Tensor, JointStatistics], Tensor]

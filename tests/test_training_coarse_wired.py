@@ -16,6 +16,7 @@ from rasterio.crs import CRS
 from torch import nn
 
 from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.training import augment as augmentation
@@ -27,7 +28,6 @@ from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.crops import Crop, read_crop
 from landseg.training.derived import Masked, in_memory
 from landseg.training.fit import FitOptions, Scaling, fit
-from landseg.training.losses import LabelSets
 from landseg.training.objective import LossOptions, objective
 from landseg.training.parts import moved, part_of
 from landseg.training.sampler import CropSampler, SamplingOptions

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.hard_pixels import HardOptions, hard_loss, hard_partial_cross_entropy, hard_pixels, mined
+from landseg.dense.losses import LabelSets, partial_cross_entropy, partial_pixel_losses
 from landseg.errors import TrainingError
-from landseg.training.hard import HardOptions, hard_loss, hard_partial_cross_entropy, hard_pixels, mined
-from landseg.training.losses import LabelSets, partial_cross_entropy, partial_pixel_losses
 
 SETS = LabelSets.of(3, [[1, 2], [0]])
 Choose = Callable[..., Tensor]

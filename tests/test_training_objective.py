@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.hard_pixels import HardOptions
+from landseg.dense.losses import LOSSES, LabelSets
 from landseg.errors import TrainingError
 from landseg.training.census import SceneCensus
 from landseg.training.glimpse import EDGE, MOST, Glimpse
-from landseg.training.hard import HardOptions
-from landseg.training.losses import LOSSES, LabelSets
 from landseg.training.objective import LossOptions, objective, pixel_counts
 from landseg.training.scaling import Scaling
 from landseg.training.scene import ArrayScene

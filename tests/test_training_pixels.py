@@ -10,13 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.training import pixels as module
 from landseg.training.census import take_census
 from landseg.training.forest import grow, weights
-from landseg.training.losses import LabelSets
 from landseg.training.pixels import PixelData, Pixels, draw_pixels
 from landseg.training.scaling import Scaling
 from landseg.training.scene import ArrayScene

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landseg.classes import ClassMap
+from landseg.dense.hard_pixels import HardOptions
+from landseg.dense.losses import LOSSES
 from landseg.errors import LandsegError, TrainingError
 from landseg.training.augment import AugmentOptions
-from landseg.training.hard import HardOptions
-from landseg.training.losses import LOSSES
 from landseg.training.objective import LossOptions
 from landseg.training.options import FitOptions
 from landseg.training.plain import PlainData

@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Grid
 from landseg.labels.image_lists import Item
 from landseg.training.census import SceneCensus, take_census
 from landseg.training.labelling import LabelOptions, open_items
-from landseg.training.losses import LabelSets
 from landseg.training.sampler import CropSampler, SamplingOptions, base_zoom
 from landseg.training.scene import ArrayScene, Scene
 from tests.conftest import HALF_METRE, UTM

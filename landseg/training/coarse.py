@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.losses import Loss
 from landseg.errors import TrainingError
 from landseg.training.coarse_statistics import JointStatistics
-from landseg.training.losses import Loss
 
 SHARE = 1 / 40
 """Of the super-resolution loss in the total, as published; the rest is the fine labels' loss."""

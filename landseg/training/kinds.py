@@ -9,7 +9,7 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import TrainingError
 
 if TYPE_CHECKING:  # it brings torch, which is not needed to refuse labels
-    from landseg.training.losses import LabelSets
+    from landseg.dense.losses import LabelSets
 
 
 class Kinds:
@@ -51,7 +51,7 @@ class Kinds:
 
     def sets(self) -> LabelSets:
         """The classes that each target value admits."""
-        from landseg.training.losses import LabelSets
+        from landseg.dense.losses import LabelSets
 
         names = self._classes.names
         members = [

@@ -33,7 +33,7 @@ from landseg.training.source_spec import SourceSpec
 from landseg.training.targets import JoinedTargets, PolygonTargets, RasterTargets, Targets, UnknownTargets
 
 if TYPE_CHECKING:
-    from landseg.training.losses import LabelSets
+    from landseg.dense.losses import LabelSets
 
 _log = logging.getLogger(__name__)
 

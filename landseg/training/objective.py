@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.hard_pixels import HardOptions, hard_partial_cross_entropy
+from landseg.dense.losses import LabelSets, balanced_weights, combined, partial_cross_entropy
+from landseg.dense.losses import Loss as TargetLoss
 from landseg.errors import TrainingError
 from landseg.training.census import SceneCensus
 from landseg.training.coarse import CoarseLoss
 from landseg.training.coarse_statistics import JointStatistics
-from landseg.training.hard import HardOptions, hard_partial_cross_entropy
-from landseg.training.losses import LabelSets, balanced_weights, combined, partial_cross_entropy
-from landseg.training.losses import Loss as TargetLoss
 from landseg.training.parts import Loss
 
 Coarse = tuple[JointStatistics, float]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
 from landseg.training.census import SceneCensus
 from landseg.training.crops import read_crop
-from landseg.training.losses import LabelSets
 from landseg.training.sampler import base_zoom
 from landseg.training.scaling import Scaling
 from landseg.training.scene import Scene

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
 from landseg.text.amounts import counted, listed
 from landseg.training.census import SceneCensus, take_census
 from landseg.training.crops import Crop, read_crop
-from landseg.training.losses import LabelSets
 from landseg.training.scene import Scene
 
 MARGIN = 1.5

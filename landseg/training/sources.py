@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.address import as_on_disk
@@ -25,7 +26,6 @@ from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.derived import in_memory
 from landseg.training.kinds import Kinds
 from landseg.training.labelling import Burnt, Labels, Legend, Opener, checked, labels_of_source
-from landseg.training.losses import LabelSets
 from landseg.training.recipe import Recipe
 from landseg.training.scene import RasterScene, Scene
 from landseg.training.source_spec import SourceSpec

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.losses import LabelSets, Loss, partial_pixel_losses
 from landseg.errors import TrainingError
-from landseg.training.losses import LabelSets, Loss, partial_pixel_losses
 
 PixelLosses = Callable[[Tensor, Tensor], Tensor]
 """Logits (N, K, H, W) and targets (N, H, W) to a loss for each pixel, (N, H, W)."""
