@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from landseg.crf.energy import CrfOptions, Scene
 from landseg.crf.exact import refine_exactly
 from landseg.crf.fast import halo, refine
-from landseg.crf.windows import plan_crf, refine_windows
+from landseg.crf.plan import plan_crf, refine_windows
 from landseg.metrics.confusion import Confusion
 from landseg.models.file import Model, load_model
 

@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from landseg import __version__
 from landseg.classes import ClassMap
 from landseg.crf.energy import CrfOptions
-from landseg.crf.evidence import Evidence
-from landseg.crf.tiling import MIB, CrfTiling, Refined, crf_sample, tile_crf
-from landseg.crf.windows import refine_windows
+from landseg.crf.inputs import Evidence
+from landseg.crf.options import Refinement, RefineOptions, crf_text
+from landseg.crf.plan import MIB, CrfTiling, Refined, crf_sample, refine_windows, tile_crf
 from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_name, file_names, label
@@ -35,7 +35,6 @@ from landseg.output.checks import check_absent, check_finished, check_targets, f
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.provenance import read_tags, refuse_changed
-from landseg.refinement import Refinement, RefineOptions, crf_text
 from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted
 from landseg.tiling.sampling import Disagreement, Sample, disagreement

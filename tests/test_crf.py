@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from landseg.crf import fast, lattice
+from landseg.crf import fast
+from landseg.crf import permutohedral as lattice
 from landseg.crf.energy import CrfOptions, Scene
 from landseg.crf.exact import gaussian, refine_exactly
 from landseg.crf.fast import halo, refine
-from landseg.crf.lattice import Lattice, reach
-from landseg.crf.windows import plan_crf, refine_windows
+from landseg.crf.permutohedral import Lattice, reach
+from landseg.crf.plan import plan_crf, refine_windows
 from landseg.errors import BandError, PlanError
 from landseg.geo.grid import Rect
 

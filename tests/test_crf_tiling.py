@@ -13,8 +13,7 @@ from test_crf import picture
 from landseg.classes import ClassMap, LandClass
 from landseg.crf.energy import CrfOptions, Scene
 from landseg.crf.fast import refine
-from landseg.crf.tiling import CrfTiling, Refined, bytes_per_pixel, crf_sample, fading, tile_crf
-from landseg.crf.windows import refine_windows
+from landseg.crf.plan import CrfTiling, Refined, bytes_per_pixel, crf_sample, fading, refine_windows, tile_crf
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.tiling import sampling

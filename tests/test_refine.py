@@ -21,7 +21,7 @@ from landseg.areas import areas
 from landseg.classes import ClassMap
 from landseg.crf import fast
 from landseg.crf.energy import CrfOptions, Scene
-from landseg.crf.evidence import Evidence
+from landseg.crf.inputs import Evidence
 from landseg.errors import BandError, ClassError, GridError, LandsegError, OutputError, PlanError, ResumeError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.tags import CLASSES

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import landseg.inputs
 from landseg.cli.main import app
-from landseg.crf.evidence import Evidence
+from landseg.crf.inputs import Evidence
 from landseg.describe import describe_raster
 from landseg.errors import BandError, ModelError, ResumeError, TrainingError
 from landseg.geo.grid import Rect

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.crf.energy import Array, CrfOptions, Scene, Sums, mean_field, normalised
-from landseg.crf.lattice import Lattice, reach
+from landseg.crf.permutohedral import Lattice, reach
 
 _CUT = 4.0  # widths of the spatial kernel that are summed over; what lies beyond weighs 3e-4 of it
 
