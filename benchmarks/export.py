@@ -46,8 +46,8 @@ from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
-from landseg.vector.lattice import trace
-from landseg.vector.rings import polygons
+from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.trace import trace
 
 ROOT = Path(__file__).resolve().parent.parent
 DRIVERS = {".gpkg": "GPKG", ".fgb": "FlatGeobuf", ".shp": "ESRI Shapefile"}

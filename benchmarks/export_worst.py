@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from landseg.vector.lattice import trace
-from landseg.vector.merge import merge_small
-from landseg.vector.rings import polygons
-from landseg.vector.simplify import simplify, smooth
+from landseg.vector.topology.merge import merge_small
+from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.simplify import simplify, smooth
+from landseg.vector.topology.trace import trace
 
 Classes = NDArray[np.uint8]
 STRIP = 512

@@ -12,8 +12,6 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import GridError, OutputError, VectorError
-from landseg.exported import ClassTotal, ExportOptions, ExportSummary
-from landseg.exporting import ExportRun
 from landseg.geo.grid import map_crs
 from landseg.geo.rasters.address import file_name
 from landseg.geo.vectors.names import file_of
@@ -23,8 +21,10 @@ from landseg.output.vector_formats import TABLE, refuse_table, vector_format
 from landseg.runtime.disk import claimed, disk_errors, work_folder
 from landseg.runtime.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
-from landseg.vector.further import further_file
-from landseg.vector.place import output_crs
+from landseg.vector.crs import output_crs
+from landseg.vector.export_options import ClassTotal, ExportOptions, ExportSummary
+from landseg.vector.exporter import ExportRun
+from landseg.vector.lines_points import further_file
 
 __all__ = ["ClassTotal", "ExportOptions", "ExportSummary", "export", "polygonize"]
 

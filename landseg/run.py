@@ -43,7 +43,7 @@ from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted
 from landseg.tiling.sampling import interval_text, read_interval
-from landseg.vector.place import check_way
+from landseg.vector.crs import check_way
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
     from landseg.engine import Engine

@@ -21,8 +21,9 @@ from landseg.classes import ClassMap, LandClass
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
 from landseg.export import ExportOptions, export, polygonize
 from landseg.geo.grid import Grid
-from landseg.vector import classraster, outlines, rings
+from landseg.vector import classraster, outlines
 from landseg.vector.dissolve import Dissolver
+from landseg.vector.topology import rings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -18,7 +18,7 @@ from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.output.vector_writer import Writer
 from landseg.vector import centerlines, outlines
-from landseg.vector.joining import PointStore
+from landseg.vector.topology.joining import PointStore
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

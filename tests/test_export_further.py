@@ -13,7 +13,7 @@ from landseg.errors import ClassError, OutputError, VectorError
 from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.vector import classraster
-from landseg.vector.clean import majority, sieve
+from landseg.vector.topology.clean import majority, sieve
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 QUIET: dict[str, Any] = {"quiet": True}

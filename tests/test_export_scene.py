@@ -22,8 +22,8 @@ from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.legend import read_class_table, read_legend
 from landseg.predict import predict
 from landseg.vector import classraster
-from landseg.vector.lattice import trace
-from landseg.vector.rings import polygons
+from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.trace import trace
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -30,7 +30,7 @@ from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.report.viewed import open_viewed
 from landseg.summary import EvaluateOptions
 from landseg.training.overlap import overlaps
-from landseg.vector import place
+from landseg.vector import crs as place
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

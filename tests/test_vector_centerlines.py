@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from rasterio.features import shapes
 
 import landseg.vector.centerlines
-import landseg.vector.thinning
-from landseg.vector.centerlines import Centerlines, centerlines
+from landseg.vector.centerlines import _GOES, Centerlines, centerlines, thin
 from landseg.vector.centroids import centroids
-from landseg.vector.lattice import trace
-from landseg.vector.rings import polygons
-from landseg.vector.thinning import _GOES, thin
+from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.trace import trace
 
 Mask = NDArray[np.uint8]
 masks = arrays(np.uint8, st.tuples(st.integers(1, 14), st.integers(1, 14)), elements=st.integers(0, 1))
@@ -78,7 +76,7 @@ def test_skeleton(mask: Mask, times: int) -> None:
 @given(masks, st.integers(0, 2))
 def test_looking_at_changes_alone_is_enough(mask: Mask, times: int) -> None:
     wide = blobs(mask, times)
-    with mock.patch.object(landseg.vector.thinning, "STRIP_PIXELS", 20):
+    with mock.patch.object(landseg.vector.centerlines, "STRIP_PIXELS", 20):
         assert np.array_equal(thinned(wide), plainly(wide, lambda code, side: _GOES[side][code]))
 
 

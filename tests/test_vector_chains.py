@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landseg.vector import chains
+from landseg.vector.topology import linked_lists as chains
 
 
 @pytest.mark.parametrize("module", ["chains", "lattice"])

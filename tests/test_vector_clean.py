@@ -14,9 +14,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from rasterio import features
 
-import landseg.vector.clean
-from landseg.vector.clean import fill, majority, sieve
-from landseg.vector.lattice import trace
+import landseg.vector.topology.clean
+from landseg.vector.topology.clean import fill, majority, sieve
+from landseg.vector.topology.trace import trace
 
 Array = NDArray[Any]
 Way = Callable[[list[Array]], Array]
@@ -148,7 +148,7 @@ def test_gdal_takes_the_largest_ours_the_longest_border() -> None:
 def check_fill(way: Callable[..., Iterator[Array]], values: Array, connectivity: int) -> None:
     traced = trace([values], nodata=0, connectivity=connectivity)
     for pixels in (1, 20, 1 << 21):
-        with mock.patch.object(landseg.vector.clean, "STRIP_PIXELS", pixels):
+        with mock.patch.object(landseg.vector.topology.clean, "STRIP_PIXELS", pixels):
             strips = list(way(*traced, shape=values.shape, nodata=0, dtype=values.dtype))
         assert np.array_equal(np.concatenate(strips), values)
         assert all(strip.dtype == values.dtype for strip in strips)

@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from landseg.vector import blocks, lattice
-from landseg.vector.arcs import Arcs
-from landseg.vector.lattice import trace
-from landseg.vector.regions import Regions
+from landseg.vector.topology import blocks
+from landseg.vector.topology import trace as lattice
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.regions import Regions
+from landseg.vector.topology.trace import trace
 from tests.topology import assert_same, noise, rasters, strips, traced
 
 TOUCHING = np.array([[1, 2], [2, 1]], np.uint8)

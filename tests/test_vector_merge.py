@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.features import rasterize
 
-from landseg.vector import merge
-from landseg.vector.arcs import Arcs
-from landseg.vector.clean import sieve
-from landseg.vector.merge import merge_small
-from landseg.vector.regions import Regions
+from landseg.vector.topology import merge
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.clean import sieve
+from landseg.vector.topology.merge import merge_small
+from landseg.vector.topology.regions import Regions
 from tests.topology import assert_same, noise, rasters, shapes_of, strips, traced
 
 ROUNDS = 1 << 40  # so many borders for a region that goes there are not: never one by one

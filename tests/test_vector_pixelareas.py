@@ -13,7 +13,7 @@ from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.vector.attributes import Ruler
 from landseg.vector.outlines import Shaping, outlines
-from landseg.vector.pixelareas import PixelAreas
+from landseg.vector.pixel_areas import PixelAreas
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 WIDE = Grid(UTM, Affine(4, 0, 500_000, 0, -4, 5_400_000), 150, 90)

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from rasterio.features import shapes
 
-from landseg.vector import walks
-from landseg.vector.arcs import Arcs
-from landseg.vector.regions import Regions
-from landseg.vector.rings import polygons
+from landseg.vector.topology import traversal as walks
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.regions import Regions
+from landseg.vector.topology.rings import polygons
 from tests.topology import (
     assert_covers,
     burned,

@@ -15,10 +15,11 @@ from rasterio.crs import CRS
 
 from landseg.geo.grid import Grid
 from landseg.geo.metres import longest_steps, pixel_steps
-from landseg.vector import chains, coverage, simplify
-from landseg.vector.arcs import Arcs
-from landseg.vector.regions import Regions
-from landseg.vector.rings import polygons
+from landseg.vector.topology import coverage, simplify
+from landseg.vector.topology import linked_lists as chains
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.regions import Regions
+from landseg.vector.topology.rings import polygons
 from tests.topology import assert_covers, assert_same, blotches, rasters, shapes_of, traced
 
 

@@ -10,10 +10,10 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from rasterio.features import rasterize
 
-from landseg.vector.arcs import Arcs
-from landseg.vector.lattice import trace
-from landseg.vector.regions import Regions
-from landseg.vector.rings import polygons
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.regions import Regions
+from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.trace import trace
 
 Classes = NDArray[np.uint8]
 

@@ -21,8 +21,8 @@ from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.legend import declared_nodata, is_class_raster, own_legend, read_class_table, read_legend
 from landseg.text.amounts import counted
+from landseg.vector.class_selection import named_parts, picked, unknown, values_of
 from landseg.vector.codes import Codes, whole_numbers
-from landseg.vector.wanted import named_parts, picked, unknown, values_of
 
 _CONFIDENCES = "confidences, bytes or numbers 0..1, as `landseg predict --confidence` writes them"
 STRIP_PIXELS = 1 << 22  # of the raster that are read at a time

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from landseg.geo.grid import Grid
 from landseg.geo.metres import longest_steps, pixel_steps
 from landseg.geo.ruler import Ruler
-from landseg.vector.arcs import Arcs
-from landseg.vector.clean import majority, sieve
-from landseg.vector.lattice import trace
-from landseg.vector.merge import merge_small
-from landseg.vector.regions import Regions
-from landseg.vector.rings import polygons
-from landseg.vector.simplify import simplify, smooth
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.clean import majority, sieve
+from landseg.vector.topology.merge import merge_small
+from landseg.vector.topology.regions import Regions
+from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.simplify import simplify, smooth
+from landseg.vector.topology.trace import trace
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from landseg.labels.left_out import left_out_line
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
-from landseg.vector.further import FurtherFile
+from landseg.vector.lines_points import FurtherFile
 from landseg.vector.outlines import Shaping
 
 File = str | PathLike[str] | None

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.vector.arcs import POINTS, Arcs
-from landseg.vector.chains import Chains, Ints, batches, follow
+from landseg.vector.topology.arcs import POINTS, Arcs
+from landseg.vector.topology.linked_lists import Chains, Ints, batches, follow
 
 
 @dataclass(frozen=True)

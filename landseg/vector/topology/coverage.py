@@ -9,10 +9,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from landseg.vector.arcs import Arcs
-from landseg.vector.chains import Ints, batches, cut, spans
-from landseg.vector.rings import CHUNK, Nests, geometries, nest, outline, points_of
-from landseg.vector.walks import areas
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.linked_lists import Ints, batches, cut, spans
+from landseg.vector.topology.rings import CHUNK, Nests, geometries, nest, outline, points_of
+from landseg.vector.topology.traversal import areas
 
 Redraw = Callable[[Arcs, Ints, Ints], Arcs]
 PAIRS = 50_000  # lines whose neighbours are looked at at a time

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.vector.arcs import POINTS, Arcs
-from landseg.vector.chains import Ints, batches, components
-from landseg.vector.joining import PointStore, join
-from landseg.vector.regions import Regions
-from landseg.vector.walks import fans
+from landseg.vector.topology.arcs import POINTS, Arcs
+from landseg.vector.topology.joining import PointStore, join
+from landseg.vector.topology.linked_lists import Ints, batches, components
+from landseg.vector.topology.regions import Regions
+from landseg.vector.topology.traversal import fans
 
 Floats = NDArray[np.float64]
 FEW = 64  # borders for each region that goes: with more, a round takes longer than one by one

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.vector.arcs import Arcs
-from landseg.vector.blocks import FINE, Block, Pieces, blocks, measure, pieces
-from landseg.vector.chains import Ints, components
-from landseg.vector.edges import Lines, lines
-from landseg.vector.joining import PointStore, join
-from landseg.vector.regions import Regions, Statistics
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.blocks import FINE, Block, Pieces, blocks, measure, pieces
+from landseg.vector.topology.edges import Lines, lines
+from landseg.vector.topology.joining import PointStore, join
+from landseg.vector.topology.linked_lists import Ints, components
+from landseg.vector.topology.regions import Regions, Statistics
 
 
 def trace(

@@ -12,8 +12,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.vector.arcs import POINTS, Arcs
-from landseg.vector.chains import Ints, batches, follow, spans
+from landseg.vector.topology.arcs import POINTS, Arcs
+from landseg.vector.topology.linked_lists import Ints, batches, follow, spans
 
 
 class PointStore:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.vector.chains import batches, spans
+from landseg.vector.topology.linked_lists import batches, spans
 
 POINTS = 1 << 20  # that are looked at a time
 

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.vector.arcs import POINTS, Arcs
-from landseg.vector.chains import batches, spans
-from landseg.vector.lattice import trace
-from landseg.vector.merge import merge_small
-from landseg.vector.regions import Regions
+from landseg.vector.topology.arcs import POINTS, Arcs
+from landseg.vector.topology.linked_lists import batches, spans
+from landseg.vector.topology.merge import merge_small
+from landseg.vector.topology.regions import Regions
+from landseg.vector.topology.trace import trace
 
 Strips = Iterable[NDArray[Any]]
 STRIP_PIXELS = 1 << 21  # that the sieve yields at a time

@@ -9,10 +9,10 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from landseg.vector.arcs import POINTS, Arcs
-from landseg.vector.chains import Ints, batches, cut_spans, spans
-from landseg.vector.coverage import settle
-from landseg.vector.walks import fans
+from landseg.vector.topology.arcs import POINTS, Arcs
+from landseg.vector.topology.coverage import settle
+from landseg.vector.topology.linked_lists import Ints, batches, cut_spans, spans
+from landseg.vector.topology.traversal import fans
 
 HALVINGS = 4  # of the tolerance, before an arc is left as it was
 LENGTH = 4096  # points of an arc that are reduced at a time: the rule's work can grow with the square

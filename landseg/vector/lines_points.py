@@ -21,7 +21,7 @@ from landseg.runtime.disk import disk_errors
 from landseg.runtime.replacement import Part
 from landseg.vector.centerlines import centerlines
 from landseg.vector.centroids import centroids
-from landseg.vector.place import Place
+from landseg.vector.crs import Place
 
 SPUR_M, SPUR_PIXELS = 5.0, 10.0  # the longer of both: half the width of what lines are usually drawn of
 _WORDS = {"LineString": "lines", "Point": "points"}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.vector.blocks import Block
-from landseg.vector.chains import Chains, Ints, follow, spans
+from landseg.vector.topology.blocks import Block
+from landseg.vector.topology.linked_lists import Chains, Ints, follow, spans
 
 
 @dataclass(frozen=True)

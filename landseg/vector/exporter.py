@@ -15,7 +15,6 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
-from landseg.exported import ClassTotal, ExportOptions, ExportSummary
 from landseg.geo.class_areas import ClassAreas, Ground
 from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
@@ -30,11 +29,12 @@ from landseg.runtime.replacement import Part
 from landseg.text.amounts import counted, part_of
 from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, read_confidence
+from landseg.vector.crs import CRS84, Place, moved
 from landseg.vector.dissolve import Dissolver
-from landseg.vector.further import Further, FurtherFile
+from landseg.vector.export_options import ClassTotal, ExportOptions, ExportSummary
+from landseg.vector.lines_points import Further, FurtherFile
 from landseg.vector.outlines import Outlines, outlines, pixel_area
-from landseg.vector.pixelareas import PixelAreas
-from landseg.vector.place import CRS84, Place, moved
+from landseg.vector.pixel_areas import PixelAreas
 from landseg.vector.regularize import regularize
 
 _log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.vector.chains import components
+from landseg.vector.topology.linked_lists import components
 
 BLOCK = 1 << 21  # pixels that are worked on at a time
 FINE = 1 << 24  # a number that is not whole is summed as a multiple of 1 / FINE, so that order does not matter

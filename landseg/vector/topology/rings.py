@@ -11,10 +11,10 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from landseg.vector.arcs import Arcs
-from landseg.vector.chains import Ints, batches, spans
-from landseg.vector.regions import Regions
-from landseg.vector.walks import Walks, areas, walk
+from landseg.vector.topology.arcs import Arcs
+from landseg.vector.topology.linked_lists import Ints, batches, spans
+from landseg.vector.topology.regions import Regions
+from landseg.vector.topology.traversal import Walks, areas, walk
 
 CHUNK = 1 << 20  # points of polygons that are made at a time
 
