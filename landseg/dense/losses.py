@@ -18,14 +18,6 @@ from landseg.errors import TrainingError
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Logits (N, K, H, W) and targets (N, H, W) to a scalar."""
 
-LOSSES: dict[str, Callable[..., Tensor]] = {
-    "softmax": softmax_cross_entropy,
-    "sigmoid": sigmoid_cross_entropy,
-    "focal": focal,
-    "dice": dice,
-    "lovasz": lovasz_softmax,
-}
-
 
 @dataclass(frozen=True)
 class LabelSets:
@@ -260,3 +252,12 @@ def _steps(truth: Tensor) -> Tensor:
     missed = truth.cumsum(0)
     iou = (truth.sum() - missed) / (truth.sum() + wrong - missed)
     return -torch.diff(iou, prepend=iou.new_ones(1))
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "softmax": softmax_cross_entropy,
+    "sigmoid": sigmoid_cross_entropy,
+    "focal": focal,
+    "dice": dice,
+    "lovasz": lovasz_softmax,
+}

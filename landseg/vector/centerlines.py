@@ -139,7 +139,6 @@ def _pruned(lines: Geometries, shortest: float) -> Geometries:
     return lines
 
 
-Ints = NDArray[np.int64]
 STRIP_PIXELS = 1 << 22  # that are looked through at a time for where regions end
 
 

@@ -1,7 +1,7 @@
 """The networks by name: what can be built, from which options and on which encoders. Imports no torch.
 
-``landseg.models.networks.build`` makes the networks. This table is apart from it so that they can be listed, and names
-and options checked, in a moment.
+``landseg.models.networks.build`` makes the networks. This table is apart from it so that they can be listed, and
+names and options checked, in a moment.
 """
 
 from __future__ import annotations
