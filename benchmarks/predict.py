@@ -42,10 +42,10 @@ def synthetic(path: Path, height: int, width: int) -> None:
 
 def overhead(args: argparse.Namespace, folder: Path) -> None:
     """Prints end-to-end seconds, bare seconds and their ratio."""
-    from landseg.engine import Engine
-    from landseg.inputs import match
+    from landseg.inference.engine import Engine
+    from landseg.inference.match import match
+    from landseg.inference.options import Options
     from landseg.models.file import load_model
-    from landseg.options import Options
     from landseg.predict import predict
 
     edge = int((args.megapixels * 1e6) ** 0.5)

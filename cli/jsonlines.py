@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 from . import console
 
 if TYPE_CHECKING:
-    from landseg.prediction import Failure, Prediction
+    from landseg.inference.prediction import Failure, Prediction
 
 
 class JsonLines:

@@ -224,7 +224,7 @@ def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool)
     """
     from landseg.geo.rasters.bands import band_table
     from landseg.geo.rasters.rescaled import comparable, indices_text, one_sided
-    from landseg.inputs import bands_text, chosen_bands, declared_by, scaling_text, stored_dtype
+    from landseg.inference.match import bands_text, chosen_bands, declared_by, scaling_text, stored_dtype
     from landseg.labels.legend import is_class_raster
 
     if model is None and (shipped.DEFAULT not in shipped.names() or is_class_raster(file)):

@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from os import PathLike, replace
+from contextlib import ExitStack, closing
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.classes import ClassMap
 from landseg.errors import GridError, OutputError, VectorError
-from landseg.geo.grid import map_crs
 from landseg.geo.rasters.address import file_name
 from landseg.geo.vectors.names import file_of
 from landseg.output.checks import check_absent, check_targets, files_behind, refuse_promise
 from landseg.output.vector_files import class_files, with_styles
 from landseg.output.vector_formats import TABLE, refuse_table, vector_format
-from landseg.runtime.disk import claimed, disk_errors, work_folder
+from landseg.runtime.disk import claimed
 from landseg.runtime.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.crs import output_crs
 from landseg.vector.export_options import ClassTotal, ExportOptions, ExportSummary
-from landseg.vector.exporter import ExportRun
+from landseg.vector.exporter import ExportRun, _sentences, polygonize
 from landseg.vector.lines_points import further_file
 
 __all__ = ["ClassTotal", "ExportOptions", "ExportSummary", "export", "polygonize"]
@@ -73,51 +70,6 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
         for style in stayed:
             _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
         return run.summary(time.perf_counter() - start)
-
-
-def polygonize(
-    raster: Path,
-    out: Path,
-    classes: ClassMap,
-    *,
-    called: Path | None = None,
-    confidence: Path | None = None,
-) -> int:
-    """The number of polygons that a class raster was written as, to replace `out`, for a run that publishes itself.
-
-    Args:
-        raster: of classes.
-        out: in a folder of its own, which gets everything that is to lie beside the polygons.
-        classes: the raster's.
-        called: how people know `out`.
-        confidence: a raster on the same grid, whose mean and minimum become columns.
-
-    Raises:
-        LandsegError: see `export`.
-    """
-    with ExitStack() as stack:
-        source = stack.enter_context(ClassRaster(raster, table=classes))
-        run = ExportRun(source, out, ExportOptions(quiet=True), map_crs(source.grid), called=called)
-        if confidence is not None:
-            run.confidence = stack.enter_context(closing(open_confidence(confidence, source)))
-        with disk_errors(called or out):
-            work_folder(out).mkdir(exist_ok=True)
-        with claimed(out) as work, _sentences(called or out):
-            for made, target in (move for part in run.made(work) for move in part.moves):
-                replace(made, target)
-    return int(run.counts.sum())
-
-
-@contextmanager
-def _sentences(out: Path) -> Iterator[None]:
-    """What the disk refuses in the work folder, as a sentence about ``out``."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:  # of a raster that is read
-            raise
-        with disk_errors(out):
-            raise
 
 
 def _check_table(out: Path, options: ExportOptions) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
-from landseg.inputs import known
+from landseg.inference.match import known
 from landseg.metrics import figures
 from landseg.metrics.bootstrap import Blocks, intervals
 from landseg.models.card import Metrics

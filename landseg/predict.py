@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.rasters.address import file_name, file_names, label
+from landseg.inference.options import Options
+from landseg.inference.prediction import Failure, Finished, Prediction, Predictions
+from landseg.inference.run import Lazy, Run
 from landseg.labels.pairing import named_twice
 from landseg.models.named import NamedModel, named_model
-from landseg.options import Options
 from landseg.output.checks import files_behind, is_folder
 from landseg.output.vector_formats import FORMATS
-from landseg.prediction import Failure, Finished, Prediction, Predictions
-from landseg.run import Lazy, Run
 from landseg.runtime.disk import check_local, disk_errors
 
 if TYPE_CHECKING:

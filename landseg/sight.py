@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.errors import GridError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
-from landseg.inputs import match, tell
+from landseg.inference.match import match, tell
 from landseg.models.file import Model, load_model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.output.checks import check_targets, files_behind

@@ -14,15 +14,15 @@ from landseg.dense.semantic import top
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_names
-from landseg.inputs import Matched, match, tell
+from landseg.inference.match import Matched, match, tell
+from landseg.inference.options import Options
 from landseg.models.named import named_model
-from landseg.options import Options
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 from landseg.tiling.placement import Placement
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a raster
-    from landseg.engine import Engine
+    from landseg.inference.engine import Engine
     from landseg.models.file import Model
 
 TIE = 1e-4
@@ -140,7 +140,7 @@ def verify(
         stored_values=wanted.stored_values,
         stack=wanted.stack,
     ) as matched:
-        from landseg.engine import Engine, refuse_too_large
+        from landseg.inference.engine import Engine, refuse_too_large
 
         tell(matched)
         engine = Engine(
@@ -179,8 +179,8 @@ def _lengths(window: tuple[int, int], engine: Engine, size: int | tuple[int, int
 
 
 def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, asked: Options) -> Verification:
-    from landseg.engine import whole_plan
-    from landseg.rowwalk import against_rows
+    from landseg.inference.engine import whole_plan
+    from landseg.inference.row_strategy import against_rows
 
     pixels, valid = matched.network.read(crop)
     if not valid.any():
@@ -207,7 +207,7 @@ def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, ask
 
 def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Logits (K, h, w) of a picture in memory, in strips."""
-    from landseg.rowwalk import sections_of
+    from landseg.inference.row_strategy import sections_of
     from landseg.tiling.rows.row_stream import Rows
 
     runner = engine.runner

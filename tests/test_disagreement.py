@@ -13,7 +13,7 @@ import rasterio
 from test_predict import MODEL, QUICK, expected, one, read, small_model
 from test_sampling import border_squares
 
-from landseg import walks
+from landseg.inference import strategy as walks
 from landseg.predict import predict
 from landseg.tiling import sampling
 from landseg.tiling.costs import Costs

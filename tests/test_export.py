@@ -19,10 +19,11 @@ from vector_parts import CLASSES, GRIDS, SUFFIXES, blocky, read, write_classes
 
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
-from landseg.export import ExportOptions, export, polygonize
+from landseg.export import ExportOptions, export
 from landseg.geo.grid import Grid
 from landseg.vector import classraster, outlines
 from landseg.vector.dissolve import Dissolver
+from landseg.vector.exporter import polygonize
 from landseg.vector.topology import rings
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -9,7 +9,7 @@ import pytest
 from test_predict import noise, small_model
 
 from landseg.errors import GridError
-from landseg.inputs import match
+from landseg.inference.match import match
 
 Write = Callable[..., Path]
 

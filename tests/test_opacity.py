@@ -18,7 +18,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.opacity import is_opacity, remark
 from landseg.geo.rasters.source import FileSource
-from landseg.inputs import known, match
+from landseg.inference.match import known, match
 from landseg.models.card import Band
 from landseg.predict import predict
 from landseg.refine import refine

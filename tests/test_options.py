@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from landseg.errors import GridError, LandsegError, PlanError
-from landseg.options import Options
+from landseg.inference.options import Options
 
 
 @pytest.mark.parametrize("metres", [math.inf, math.nan, 0, -1.0, "1", [1]])

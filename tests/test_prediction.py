@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from landseg.prediction import Prediction
+from landseg.inference.prediction import Prediction
 
 SIZES = [(0.0, "1 KiB"), (0.032, "33 KiB"), (1.46, "1.5 MiB"), (2048.3, "2048 MiB")]
 

@@ -16,7 +16,7 @@ from torch import fx, nn
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
-from landseg.inputs import match
+from landseg.inference.match import match
 from landseg.models.file import load_model
 from landseg.models.graph.receptive_field import (
     LayerField,

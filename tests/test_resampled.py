@@ -25,19 +25,19 @@ from typer.testing import CliRunner
 
 from landseg.classes import ClassMap, LandClass
 from landseg.cli.main import app
-from landseg.engine import Engine
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect, scaled_size
 from landseg.geo.rasters.bands import BandTable
 from landseg.geo.rasters.source import Pixels, Source
 from landseg.geo.vectors.aoi import Aoi
-from landseg.inputs import Matched
+from landseg.inference.engine import Engine
+from landseg.inference.match import Matched
+from landseg.inference.options import Options
+from landseg.inference.row_strategy import RowWalk, plan_rows
+from landseg.inference.strategy import Walk, WindowWalk
 from landseg.models.card import Band
 from landseg.models.file import Model
-from landseg.options import Options
-from landseg.rowwalk import RowWalk, plan_rows
 from landseg.tiling.placement import Placement
-from landseg.walks import Walk, WindowWalk
 
 Shape = tuple[int, int]
 CLASSES = 3

@@ -21,7 +21,7 @@ from rasterio.windows import Window
 from test_cli_predict import FAST, run
 from test_predict import MODEL, QUICK, noise, one, read, small_model
 
-import landseg.run
+import landseg.inference.run
 from landseg.classes import ClassMap
 from landseg.errors import GridError, OutputError
 from landseg.geo.extents import covered_pixels, extents_of, parts_of
@@ -101,7 +101,7 @@ def test_what_is_covered_enough_is_mapped(tiles: list[Path], vrt: Path, tmp_path
 def whole_map(sources: Any, output: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> NDArray[np.uint8]:
     """The map of the whole mosaic, gaps computed like the rest."""
     with monkeypatch.context() as patch:
-        patch.setattr(landseg.run, "refuse_scattered", lambda *_: None)
+        patch.setattr(landseg.inference.run, "refuse_scattered", lambda *_: None)
         predict(sources, output, **{"model": MODEL, **QUICK, **options})
     return read(output)
 
@@ -139,12 +139,12 @@ def test_a_sparse_map_of_a_virtual_raster(vrt: Path, tmp_path: Path, monkeypatch
 def test_twin_parts_in_the_wrong_place_are_caught(
     tiles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    relative = landseg.run._relative
+    relative = landseg.inference.run._relative
 
     def wrong(parts: Any, region: Rect) -> Any:
         return parts and [part.shifted(0, -1 if part.left else 1) for part in relative(parts, region)]
 
-    monkeypatch.setattr(landseg.run, "_relative", wrong)
+    monkeypatch.setattr(landseg.inference.run, "_relative", wrong)
     with pytest.raises(AssertionError):
         assert_same_map(tiles, tmp_path, monkeypatch)
 
@@ -155,7 +155,7 @@ def test_only_the_parts_are_computed(tiles: list[Path], tmp_path: Path, monkeypa
     assert held < made.overlap_cost * held < SIZE[0] * SIZE[1] / 2
     plan = one(predict(tiles, tmp_path / "p.tif", model=MODEL, sparse=True, dry_run=True, **QUICK))
     with monkeypatch.context() as patch:
-        patch.setattr(landseg.run, "refuse_scattered", lambda *_: None)
+        patch.setattr(landseg.inference.run, "refuse_scattered", lambda *_: None)
         dense = one(predict(tiles, tmp_path / "p.tif", model=MODEL, dry_run=True, **QUICK))
     assert plan.windows == 3 and plan.mode == "exact" and dense.windows == 1 and plan.seconds < dense.seconds
 

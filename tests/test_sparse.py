@@ -10,8 +10,8 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
+from landseg.inference.row_strategy import RowWalk
 from landseg.predict import predict
-from landseg.rowwalk import RowWalk
 from tests.test_predict import small_model
 
 Write = Callable[..., Path]

@@ -13,7 +13,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters import stack
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.stack import short_names
-from landseg.inputs import match
+from landseg.inference.match import match
 
 Write = Callable[..., Path]
 

@@ -17,7 +17,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.cli.main import app
 from landseg.errors import GridError, ModelError
 from landseg.geo.grid import Grid
-from landseg.inputs import match
+from landseg.inference.match import match
 from landseg.models import shipped
 from landseg.models.card import Band, Card
 from landseg.models.compatibility import misfit

@@ -18,7 +18,7 @@ from sample_models import save_small_model
 from test_predict import QUICK, one, read, small_model
 from typer.testing import CliRunner
 
-import landseg.inputs
+import landseg.inference.match
 from landseg.cli.main import app
 from landseg.crf.inputs import Evidence
 from landseg.describe import describe_raster
@@ -29,7 +29,7 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.rescaled import RescaledSource
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
-from landseg.inputs import match
+from landseg.inference.match import match
 from landseg.inspection import InspectOptions, inspect
 from landseg.labels.probabilities import ProbsFile
 from landseg.models.card import Band
@@ -202,7 +202,7 @@ def test_the_check_notices_stored_numbers(
     scene: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twin: without the bringing over, the maps of one place differ."""
-    monkeypatch.setattr(landseg.inputs, "brought_over", lambda source, tags, *, like: source)
+    monkeypatch.setattr(landseg.inference.match, "brought_over", lambda source, tags, *, like: source)
     with pytest.raises(AssertionError):
         assert_old_and_new_agree(scene, tmp_path, model())
 

@@ -20,10 +20,10 @@ from test_predict import MODEL, QUICK, TABLE, noise, one, read, small_model
 from torch import Tensor
 from typer.testing import CliRunner
 
-from landseg import walks
 from landseg.cli.main import app
 from landseg.errors import PlanError, ResumeError
 from landseg.geo.grid import Rect
+from landseg.inference import strategy as walks
 from landseg.models.file import Model
 from landseg.models.named import NamedModel
 from landseg.predict import predict

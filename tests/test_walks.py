@@ -25,8 +25,10 @@ def test_windows_in_place_of_the_stream_say_why(
     changes: dict[str, Any], why: str, write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "memory" in changes:  # what the small network needs for strips always fits
-        monkeypatch.setattr("landseg.rowwalk._UNCOUNTED", 1 << 30)
-        monkeypatch.setattr("landseg.engine._base", lambda: 1280.0 * 2**20)  # whatever ran before in this process
+        monkeypatch.setattr("landseg.inference.row_strategy._UNCOUNTED", 1 << 30)
+        monkeypatch.setattr(
+            "landseg.inference.engine._base", lambda: 1280.0 * 2**20
+        )  # whatever ran before in this process
     options = {**QUICK, "model": MODEL, **changes}
     source = write_raster(noise(200, 220))
     plan = one(predict(source, tmp_path / "o.tif", dry_run=True, **options))

@@ -13,7 +13,7 @@ from typing import Any
 from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
 from landseg.geo.class_areas import ClassArea, areas_text, read_areas
-from landseg.options import Options
+from landseg.inference.options import Options
 from landseg.runtime.progress import duration
 from landseg.text.options import refuse_unknown
 from landseg.tiling.sampling import interval_text, read_interval

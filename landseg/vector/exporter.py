@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from landseg.classes import MAX_VALUE
+from landseg.classes import MAX_VALUE, ClassMap
 from landseg.geo.class_areas import ClassAreas, Ground
 from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
@@ -23,12 +24,12 @@ from landseg.geo.ruler import Ruler
 from landseg.output.spool import Columns
 from landseg.output.vector_files import Files, Style
 from landseg.output.vector_formats import GEOJSON, GEOJSON_DIGITS, vector_format
-from landseg.runtime.disk import disk_errors
+from landseg.runtime.disk import claimed, disk_errors, work_folder
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import Part
 from landseg.text.amounts import counted, part_of
 from landseg.vector.attributes import field_types
-from landseg.vector.classraster import ClassRaster, read_confidence
+from landseg.vector.classraster import ClassRaster, open_confidence, read_confidence
 from landseg.vector.crs import CRS84, Place, moved
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.export_options import ClassTotal, ExportOptions, ExportSummary
@@ -302,3 +303,48 @@ class ExportRun:
             data += list(part.confidence.T)
         fields = field_types(located=source.grid.crs is not None, confidence=part.confidence is not None)
         return dict(zip(fields, data, strict=True))
+
+
+def polygonize(
+    raster: Path,
+    out: Path,
+    classes: ClassMap,
+    *,
+    called: Path | None = None,
+    confidence: Path | None = None,
+) -> int:
+    """The number of polygons that a class raster was written as, to replace `out`, for a run that publishes itself.
+
+    Args:
+        raster: of classes.
+        out: in a folder of its own, which gets everything that is to lie beside the polygons.
+        classes: the raster's.
+        called: how people know `out`.
+        confidence: a raster on the same grid, whose mean and minimum become columns.
+
+    Raises:
+        LandsegError: see `export`.
+    """
+    with ExitStack() as stack:
+        source = stack.enter_context(ClassRaster(raster, table=classes))
+        run = ExportRun(source, out, ExportOptions(quiet=True), map_crs(source.grid), called=called)
+        if confidence is not None:
+            run.confidence = stack.enter_context(closing(open_confidence(confidence, source)))
+        with disk_errors(called or out):
+            work_folder(out).mkdir(exist_ok=True)
+        with claimed(out) as work, _sentences(called or out):
+            for made, target in (move for part in run.made(work) for move in part.moves):
+                replace(made, target)
+    return int(run.counts.sum())
+
+
+@contextmanager
+def _sentences(out: Path) -> Iterator[None]:
+    """What the disk refuses in the work folder, as a sentence about ``out``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:  # of a raster that is read
+            raise
+        with disk_errors(out):
+            raise

@@ -15,10 +15,10 @@ from landseg.dense.semantic import top
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
-from landseg.inputs import Matched
+from landseg.inference.match import Matched
+from landseg.inference.options import Options
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
-from landseg.options import Options
 from landseg.runtime.memory import give_back_freed_memory, resident_bytes
 from landseg.tiling.collect import collect
 from landseg.tiling.costs import MIB, Costs

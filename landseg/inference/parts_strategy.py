@@ -11,20 +11,20 @@ from typing import Any, Self, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.engine import Engine
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
-from landseg.inputs import Matched
-from landseg.options import Options
+from landseg.inference.engine import Engine
+from landseg.inference.match import Matched
+from landseg.inference.options import Options
+from landseg.inference.prediction import Prediction
+from landseg.inference.row_strategy import RowWalk
+from landseg.inference.strategy import Walk, WindowWalk
+from landseg.inference.strategy import choose_walk as choose_one
+from landseg.inference.strategy import walk_again as one_again
 from landseg.output.outputs import Outputs
-from landseg.prediction import Prediction
-from landseg.rowwalk import RowWalk
 from landseg.runtime.progress import Progress, Shown
 from landseg.tiling.placement import Cuts
 from landseg.tiling.rows.one_pass import Encode
-from landseg.walks import Walk, WindowWalk
-from landseg.walks import choose_walk as choose_one
-from landseg.walks import walk_again as one_again
 
 
 def choose_walk(

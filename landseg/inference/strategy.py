@@ -14,17 +14,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.engine import Engine
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
 from landseg.geo.vectors.aoi import Aoi
-from landseg.inputs import Matched
-from landseg.options import Options
+from landseg.inference.engine import Engine
+from landseg.inference.match import Matched
+from landseg.inference.options import Options
+from landseg.inference.prediction import Prediction, planned
+from landseg.inference.row_strategy import RowWalk, against_rows, plan_rows
 from landseg.output.outputs import Outputs
-from landseg.prediction import Prediction, planned
-from landseg.rowwalk import RowWalk, against_rows, plan_rows
 from landseg.runtime.progress import Progress, Shown
 from landseg.tiling.placement import Cuts
 from landseg.tiling.plan import Tiling

@@ -13,14 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landseg.engine import Engine
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
-from landseg.inputs import Matched
-from landseg.options import Options
+from landseg.inference.engine import Engine
+from landseg.inference.match import Matched
+from landseg.inference.options import Options
+from landseg.inference.prediction import Prediction
 from landseg.output.outputs import Outputs
-from landseg.prediction import Prediction
 from landseg.runtime.progress import Progress, Shown
 from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB

@@ -16,7 +16,6 @@ from landseg import __version__
 from landseg.classes import ClassMap
 from landseg.dense.semantic import Encoder
 from landseg.errors import OutputError
-from landseg.export import polygonize
 from landseg.geo.class_areas import AREAS, areas_tag, read_areas
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
@@ -26,10 +25,11 @@ from landseg.geo.seams import BORDERS, Borders
 from landseg.geo.tags import CLASSES, qml_path
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of
-from landseg.inputs import Matched, match, tell
+from landseg.inference.match import Matched, match, tell
+from landseg.inference.options import Options
+from landseg.inference.prediction import Prediction
 from landseg.labels.legend import class_tag
 from landseg.models.named import NamedModel
-from landseg.options import Options
 from landseg.output.checks import check_absent, check_finished, check_targets, files_behind
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs, disk_bytes
@@ -37,17 +37,17 @@ from landseg.output.provenance import read_tags, refuse_changed
 from landseg.output.sidecars import beside, qml_text
 from landseg.output.styles import style_for
 from landseg.output.vector_formats import refuse_table, vector_format
-from landseg.prediction import Prediction
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.crs import check_way
+from landseg.vector.exporter import polygonize
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
-    from landseg.engine import Engine
-    from landseg.walks import Walk
+    from landseg.inference.engine import Engine
+    from landseg.inference.strategy import Walk
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Lazy:
         """The engine, built at the first call."""
         wanted = self._options
         if self._engine is None:
-            from landseg.engine import Engine
+            from landseg.inference.engine import Engine
 
             model, tta, threads = self.model.load(), wanted.tta, wanted.threads
             self._engine = Engine(model, device=wanted.device, precision=wanted.precision, tta=tta, threads=threads)
@@ -113,7 +113,7 @@ class Run:
                 return self._facts(self._skipped(region), matched)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
-            from landseg.partswalk import choose_walk
+            from landseg.inference.parts_strategy import choose_walk
 
             tell(matched, self.engine.said)
             engine = self.engine.get()
@@ -147,7 +147,7 @@ class Run:
         inputs: list[Path],
         parts: list[Rect] | None,
     ) -> Prediction:
-        from landseg.partswalk import walk_again
+        from landseg.inference.parts_strategy import walk_again
 
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
