@@ -24,13 +24,13 @@ from affine import Affine
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.classes import ClassMap, LandClass
-from landseg.comparison import Naming
 from landseg.evaluate import Products, evaluate
+from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluation.pair import Naming
 from landseg.geo.distance import Distance
 from landseg.geo.pieces import strips
 from landseg.geo.rasters.mosaic import open_source
 from landseg.labels.legend import class_tag
-from landseg.summary import EvaluateOptions
 
 CLASSES = ClassMap(tuple(LandClass(i, f"class {i}", (40 * i, 90, 200 - 30 * i)) for i in range(1, 6)))
 

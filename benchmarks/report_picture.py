@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 from browser import Page, browser, find_chromium
 
 from landseg.evaluate import Products, evaluate
+from landseg.evaluation.figures import EvaluateOptions
 from landseg.predict import predict
-from landseg.summary import EvaluateOptions
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENE = ROOT / "sample_tiles" / "landcover" / "val" / "tile8_part4.jpg"

@@ -39,7 +39,7 @@ def command(
     Probabilities change, predicted classes do not.
     """
     from landseg.calibrate import calibrate
-    from landseg.comparison import Naming
+    from landseg.evaluation.pair import Naming
     from landseg.geo.vectors.names import with_layer
 
     if len(rasters) < 2:

@@ -45,10 +45,10 @@ def command(
     Prints how much better or worse each is than the first, with 95 % intervals of the differences.
     """
     from landseg.compare import compare
-    from landseg.comparison import Naming
+    from landseg.evaluation.figures import EvaluateOptions
+    from landseg.evaluation.pair import Naming
     from landseg.geo.vectors.names import with_layer
     from landseg.report.compared import comparison_lines
-    from landseg.summary import EvaluateOptions
 
     if len(rasters) < 2:
         raise typer.BadParameter("name the predictions, then the truth")

@@ -81,12 +81,12 @@ def command(
 
     Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals.
     """
-    from landseg.comparison import Naming
     from landseg.evaluate import Products, evaluate
+    from landseg.evaluation.figures import EvaluateOptions
+    from landseg.evaluation.pair import Naming
     from landseg.geo.distance import Distance
     from landseg.geo.vectors.names import with_layer
     from landseg.report.text import evaluation_lines
-    from landseg.summary import EvaluateOptions
 
     if len(rasters) < 2:
         raise typer.BadParameter("name the prediction, then the truth")

@@ -9,9 +9,9 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.comparison import Naming
-from landseg.confidences import Judged, Labels, Probs, each_strip, open_judged
 from landseg.errors import BandError, ClassError, ModelError
+from landseg.evaluation.confidences import Judged, Labels, Probs, each_strip, open_judged
+from landseg.evaluation.pair import Naming
 from landseg.geo.rasters.address import file_names
 from landseg.labels.left_out import LeftOut, left_out_line
 from landseg.labels.pairing import named

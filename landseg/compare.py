@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from landseg.comparison import Pair, open_by_name
 from landseg.errors import ClassError, RasterError
-from landseg.evaluate import Files, check_not_read, check_text_files, count, open_pairs, text_part
-from landseg.evaluation import Compared, Difference
+from landseg.evaluate import Files
+from landseg.evaluation.figures import EvaluateOptions, summary
+from landseg.evaluation.pair import Pair, open_by_name
+from landseg.evaluation.pairs import check_not_read, count, open_pairs
+from landseg.evaluation.result import Compared, Difference
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.names import is_vector
@@ -21,8 +23,8 @@ from landseg.labels.pairing import files_in, named, same_name, stem_of
 from landseg.metrics import figures
 from landseg.metrics.bootstrap import Blocks, Statistic, differences
 from landseg.report.compared import comparison_csv
+from landseg.report.files import check_text_files, text_part
 from landseg.runtime.replacement import publish
-from landseg.summary import EvaluateOptions, summary
 
 __all__ = ["Compared", "Difference", "compare"]
 

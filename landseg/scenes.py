@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import overload
 
-from landseg.comparison import Pair
-from landseg.evaluation import Evaluation
+from landseg.evaluation.pair import Pair
+from landseg.evaluation.result import Evaluation
 from landseg.geo.rasters.mosaic import open_source
 from landseg.report.overviews import EDGE, MapLayers, by_majority, by_mean, check_image, read_layers
 

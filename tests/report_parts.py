@@ -6,7 +6,7 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
-from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
+from landseg.evaluation.result import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Grid, Rect
 from landseg.metrics.calibration import Reliability, ReliabilityBin
 from landseg.metrics.seam import Seam

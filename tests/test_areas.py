@@ -27,10 +27,10 @@ from landseg.cli.main import app
 from landseg.describe import describe
 from landseg.errors import GridError, LandsegError, OutputError, VectorError
 from landseg.evaluate import evaluate
+from landseg.evaluation.figures import EvaluateOptions
 from landseg.export import export
 from landseg.geo.class_areas import ClassArea, areas_tag, areas_text, read_areas
 from landseg.labels.legend import class_tag
-from landseg.summary import EvaluateOptions
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 QUIET: dict[str, Any] = {"quiet": True}

@@ -15,13 +15,13 @@ from typer.testing import CliRunner
 
 from landseg.cli.main import app
 from landseg.evaluate import evaluate
+from landseg.evaluation.figures import EvaluateOptions
 from landseg.geo import seams as borders
 from landseg.geo.grid import Rect
 from landseg.geo.seams import BORDERS, Borders
 from landseg.labels.legend import class_tag
 from landseg.output.outputs import Outputs
 from landseg.refine import refine
-from landseg.summary import EvaluateOptions
 from landseg.tiling.rows.plan import plan_stream
 from landseg.tiling.rows.program import flow_of
 from landseg.tiling.rows.sections import schedules

@@ -17,9 +17,10 @@ from test_predict import MODEL, QUICK, noise, predict, read
 
 from landseg.calibrate import Calibrated, calibrate
 from landseg.classes import ClassMap
-from landseg.comparison import Naming
 from landseg.errors import BandError, ClassError, ModelError, OutputError
 from landseg.evaluate import evaluate
+from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluation.pair import Naming
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import FileSource
 from landseg.labels.legend import class_tag
@@ -29,7 +30,6 @@ from landseg.models.card import Card
 from landseg.models.file import load_model, read_card, save_model
 from landseg.models.read_card import file_hash
 from landseg.models.writing import copy_with_card
-from landseg.summary import EvaluateOptions
 
 Write = Callable[..., Path]
 K = 3
@@ -93,7 +93,7 @@ def test_twin_rounded_probabilities_taken_at_their_word_mislead(
 ) -> None:
     probs, truth = drawn(2.5)
     files = write_probs(tmp_path / "p.tif", probs, dtype="uint8"), write_truth(tmp_path / "t.tif", truth)
-    monkeypatch.setattr("landseg.confidences.Judged.rounded", False)
+    monkeypatch.setattr("landseg.evaluation.confidences.Judged.rounded", False)
     with pytest.raises(AssertionError):
         check_recovered(calibrate(*files), 2.5, 0.02)
 
@@ -108,7 +108,9 @@ def test_any_strips_and_workers_give_the_same(tmp_path: Path, monkeypatch: pytes
         assert cut.temperature == pytest.approx(whole.temperature, rel=1e-6)
         assert cut.before.ece == pytest.approx(whole.before.ece) and cut.pixels == whole.pixels
     # Twin: a strip that is left out is seen.
-    monkeypatch.setattr("landseg.confidences.strips", lambda region, layers: [region.relative_to(region)][:0])
+    monkeypatch.setattr(
+        "landseg.evaluation.confidences.strips", lambda region, layers: [region.relative_to(region)][:0]
+    )
     with pytest.raises(ClassError, match="no labelled pixel"):
         calibrate(*files)
 

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from landseg.classes import ClassMap, LandClass
 from landseg.compare import compare
-from landseg.comparison import Naming
 from landseg.errors import ClassError, GridError, LandsegError, OutputError
 from landseg.evaluate import Products, evaluate
+from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluation.pair import Naming
 from landseg.geo.distance import Distance
 from landseg.labels.legend import class_tag
 from landseg.report.text import evaluation_lines
-from landseg.summary import EvaluateOptions
 
 CLASSES = ClassMap(
     (LandClass(1, "water", (0, 0, 255)), LandClass(2, "road", (9, 9, 9)), LandClass(3, "wood", (0, 99, 0)))
@@ -97,7 +97,7 @@ def test_twin_a_halo_too_short_would_be_seen(tmp_path: Path, monkeypatch: pytest
     options = EvaluateOptions(boundary=Distance(3), tolerance=None, samples=0)
     whole = evaluate(*files, options).mean_boundary_iou
     monkeypatch.setattr("landseg.geo.pieces._PIXELS", 1000)
-    monkeypatch.setattr("landseg.tally.Tally.halo", 0)
+    monkeypatch.setattr("landseg.evaluation.counts.Tally.halo", 0)
     assert evaluate(*files, options).mean_boundary_iou != whole
 
 
@@ -208,5 +208,5 @@ def test_worst_windows_need_a_number_of_labelled_pixels_not_a_share(
         (0, 400, 0.19),
         (256, 256 * 256, 0.01),
     ]
-    monkeypatch.setattr("landseg.summary._FEWEST", 256 * 256)  # as it was: a quarter of the window
+    monkeypatch.setattr("landseg.evaluation.figures._FEWEST", 256 * 256)  # as it was: a quarter of the window
     assert [one.rect.left for one in evaluate(*paths, PLAIN).worst] == [256]

@@ -14,14 +14,14 @@ from test_metrics_surface import SurfaceDice
 
 from landseg.classes import IGNORE_INDEX
 from landseg.evaluate import Products, evaluate
-from landseg.evaluation import Evaluation
+from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluation.result import Evaluation
 from landseg.geo.distance import Distance
 from landseg.metrics.area import area_shares
 from landseg.metrics.bootstrap import Blocks, interval, replicates
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDiceByRows
 from landseg.report.text import evaluation_lines
-from landseg.summary import EvaluateOptions
 
 PLAIN = EvaluateOptions(boundary=None, tolerance=None, samples=200, block=Distance(32))
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
+from landseg.evaluation.result import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Rect
 from landseg.metrics.calibration import Calibration
 

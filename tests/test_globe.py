@@ -15,9 +15,10 @@ import shapely
 from affine import Affine
 from rasterio.crs import CRS
 
-from landseg.comparison import Naming
 from landseg.errors import GridError
 from landseg.evaluate import evaluate
+from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluation.pair import Naming
 from landseg.export import export
 from landseg.geo import globe
 from landseg.geo.globe import PlacedShapes, narrowest, on_globe, pole_points, through_poles, turns_of
@@ -28,7 +29,6 @@ from landseg.geo.vectors.aoi import read_aoi
 from landseg.labels.regrid import open_labels
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.report.viewed import open_viewed
-from landseg.summary import EvaluateOptions
 from landseg.training.overlap import overlaps
 from landseg.vector import crs as place
 

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
 from landseg.classes import ClassMap
-from landseg.comparison import Naming, open_truth
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
+from landseg.evaluation.pair import Naming, open_truth
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.horizontal import horizontal, same_place
 from landseg.geo.rasters.source import FileSource

@@ -13,7 +13,7 @@ import rasterio
 from labelled import NETWORK, QUICK, place, write
 from typer.testing import CliRunner
 
-import landseg.comparison
+import landseg.evaluation.pair
 from landseg.cli.main import app
 from landseg.geo.grid import Rect
 from landseg.labels.left_out import LeftOut, Reason, left_out_line, parts_of
@@ -189,12 +189,14 @@ def test_counts_do_not_depend_on_strips(
     truth[15, 40] = 7
     write(folder / "t.tif", truth, at=place(0))
     how = ("evaluate", "maps/a.tif", "t.tif", "--classes", "table.toml", "--samples", 0)
-    monkeypatch.setattr(landseg.comparison, "_PIXELS", 16 * 64)
+    monkeypatch.setattr(landseg.evaluation.pair, "_PIXELS", 16 * 64)
     assert found(*how, "--ignore", 9, "--ignore", 7)["left_out"] == {"ignored": 61}
     assert "values without a class: 7 (1 px), 9 (60 px)" in run(*how)[2]
     # Twin: counted over all that is read, halos would be counted twice.
-    whole = landseg.comparison.Pair.read_counted
-    monkeypatch.setattr(landseg.comparison.Pair, "read_counted", lambda pair, rect, core: whole(pair, rect, rect))
+    whole = landseg.evaluation.pair.Pair.read_counted
+    monkeypatch.setattr(
+        landseg.evaluation.pair.Pair, "read_counted", lambda pair, rect, core: whole(pair, rect, rect)
+    )
     assert found(*how, "--ignore", 9, "--ignore", 7)["left_out"]["ignored"] > 61
 
 

@@ -62,7 +62,7 @@ def test_truth_of_another_numbering(files: dict[str, str]) -> None:
 
 
 def test_twin_matching_by_value_is_caught(files: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("landseg.comparison"), "table_for", lambda paths, classes: classes)
+    monkeypatch.setattr(import_module("landseg.evaluation.pair"), "table_for", lambda paths, classes: classes)
     with pytest.raises(AssertionError):
         assert_by_name(files)
 

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from test_predict import noise, small_model
 
-from landseg.comparison import Naming
 from landseg.describe import describe_raster
 from landseg.errors import BandError, RasterError
 from landseg.evaluate import EvaluateOptions, Products, evaluate
+from landseg.evaluation.pair import Naming
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.opacity import is_opacity, remark

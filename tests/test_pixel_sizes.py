@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from landseg.comparison import Naming
 from landseg.evaluate import evaluate
-from landseg.evaluation import Evaluation
+from landseg.evaluation.counts import Measures, Tally
+from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluation.pair import Naming
+from landseg.evaluation.result import Evaluation
 from landseg.geo import pixel_areas as pixelareas
 from landseg.geo.distance import Distance, row_spacings
 from landseg.geo.grid import Grid, Rect
@@ -27,8 +29,6 @@ from landseg.metrics.area import stratified
 from landseg.metrics.boundary import outline
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
 from landseg.report.html_tables import confusion_table
-from landseg.summary import EvaluateOptions
-from landseg.tally import Measures, Tally
 
 DEGREES = CRS.from_epsg(4326)
 HALVES = Grid(DEGREES, Affine(0.5, 0, 0, 0, -0.5, 60), 20, 120)

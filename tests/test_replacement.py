@@ -20,6 +20,7 @@ import landseg.runtime.replacement
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, OutputError, RasterError, ResumeError, VectorError
 from landseg.evaluate import Products, evaluate
+from landseg.evaluation.figures import EvaluateOptions
 from landseg.export import export
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import qml_path
@@ -42,7 +43,6 @@ from landseg.runtime.replacement import (
     unfinished,
     written,
 )
-from landseg.summary import EvaluateOptions
 
 OLD = ClassMap((LandClass(1, "old roof", (1, 2, 3)), LandClass(3, "old road", (4, 5, 6))))
 NEW = ClassMap((LandClass(1, "roof", (200, 30, 30)), LandClass(3, "road", (90, 90, 90))))

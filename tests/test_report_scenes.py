@@ -13,9 +13,9 @@ from rasterio.windows import Window
 from report_parts import make_scenes
 
 from landseg.evaluate import Products, evaluate
+from landseg.evaluation.figures import EvaluateOptions
 from landseg.predict import predict
 from landseg.report.html import write_report
-from landseg.summary import EvaluateOptions
 
 LAYERS = ("image", "confidence", "truth", "prediction", "error")
 

@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from report_parts import make_evaluation, make_layers
 from test_evaluate import PLAIN, write
 
-from landseg.comparison import Naming
-from landseg.evaluate import Products, evaluate, open_pairs
-from landseg.evaluation import WorstWindow
+from landseg.evaluate import Products, evaluate
+from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluation.pair import Naming
+from landseg.evaluation.pairs import open_pairs
+from landseg.evaluation.result import WorstWindow
 from landseg.geo.grid import Grid, Rect
 from landseg.report.html_scenes import map_sections
 from landseg.report.overviews import MapLayers, Picture, by_majority, by_mean
 from landseg.scenes import SceneMaps, shown_scenes
-from landseg.summary import EvaluateOptions
 
 Numbers = NDArray[np.float32]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from landseg.evaluation import ClassFigures, Compared, Difference
+from landseg.evaluation.result import ClassFigures, Compared, Difference
 from landseg.labels.pairing import scene_names
 from landseg.report.text import HEADLINES, csv_table
 

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from landseg.errors import OutputError
-from landseg.evaluation import Evaluation
+from landseg.evaluation.result import Evaluation
 from landseg.report.html_charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html_numbers import percent, share
 from landseg.report.html_page import page, sectioned

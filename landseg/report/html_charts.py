@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import NamedTuple
 
-from landseg.evaluation import BorderBin, ClassFigures
+from landseg.evaluation.result import BorderBin, ClassFigures
 from landseg.metrics.calibration import Reliability
 from landseg.report.html_numbers import NONE, count, interval, percent, share
 from landseg.report.html_page import swatch

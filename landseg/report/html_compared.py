@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from landseg.evaluation import Compared
+from landseg.evaluation.result import Compared
 from landseg.report.compared import Estimate, comparison_notes, estimates, short_names
 from landseg.report.html_numbers import interval, key, percent, share
 from landseg.report.html_page import page, sectioned, swatch

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from landseg.evaluation import Evaluation, WorstWindow
+from landseg.evaluation.result import Evaluation, WorstWindow
 from landseg.report.html_map import MapLayer, controls, data_script, frame, map_data, scene_chooser, scene_data
 from landseg.report.html_numbers import count, percent
 from landseg.report.html_pictures import CONFIDENCE, LAYERS, RIGHT, WRONG, encoded_layers, picture_bytes

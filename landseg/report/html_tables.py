@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from landseg.evaluation import ClassFigures, Evaluation
+from landseg.evaluation.result import ClassFigures, Evaluation
 from landseg.report.html_numbers import count, hectares, interval, key, length_text, percent, share
 from landseg.report.html_page import swatch
 

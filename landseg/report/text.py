@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import OutputError
-from landseg.evaluation import Evaluation
+from landseg.evaluation.result import Evaluation
 from landseg.metrics.seam import Seam
 from landseg.report.html_numbers import length_text
 from landseg.runtime.disk import check_local

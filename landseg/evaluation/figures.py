@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.comparison import Naming, Pair
-from landseg.evaluation import BorderBin, ClassFigures, Evaluation, WorstWindow
+from landseg.evaluation.counts import Tally
+from landseg.evaluation.pair import Naming, Pair
+from landseg.evaluation.result import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.distance import Distance, row_spacings
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixel_areas import PixelAreas
@@ -24,7 +25,6 @@ from landseg.metrics.area import AreaEstimate, area_shares
 from landseg.metrics.bootstrap import intervals
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
-from landseg.tally import Tally
 from landseg.text import amounts
 from landseg.text.options import refuse_unknown
 

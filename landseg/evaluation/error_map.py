@@ -11,8 +11,9 @@ from typing import Self
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
-from landseg.comparison import Pair
 from landseg.errors import OutputError
+from landseg.evaluation.counts import Labels
+from landseg.evaluation.pair import Pair
 from landseg.geo.grid import Rect
 from landseg.labels.pairing import named_twice
 from landseg.output.checks import is_folder
@@ -20,7 +21,6 @@ from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.replacement import Part
-from landseg.tally import Labels
 
 WHERE = ClassMap((LandClass(1, "right", (171, 217, 171)), LandClass(2, "wrong", (178, 24, 43))))
 """0 is nodata: nobody knows."""

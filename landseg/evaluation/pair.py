@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError, LandsegError
+from landseg.evaluation.counts import Labels, Measures, Tally
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import grown, in_order, strips
 from landseg.geo.rasters.address import label
@@ -26,7 +27,6 @@ from landseg.labels.numbering import table_for
 from landseg.labels.probabilities import ProbsFile
 from landseg.labels.reader import ClassRaster, Polygons, Truth
 from landseg.labels.regrid import open_labels
-from landseg.tally import Labels, Measures, Tally
 
 Seen = Callable[[int, Rect, Labels, Labels], None]
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.comparison import Naming, open_truth, refuse_swapped, shown
 from landseg.errors import ClassError
+from landseg.evaluation.pair import Naming, open_truth, refuse_swapped, shown
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import in_order, strips
 from landseg.geo.rasters.raster import RasterFile
