@@ -39,11 +39,11 @@ from landseg.metrics.confusion import Confusion
 from landseg.models.layers.upsample import AlignedUpsample
 from landseg.models.networks.backbones import load_encoder_weights
 from landseg.models.networks.build import build_network
+from landseg.scenes.scene import Scene
 from landseg.training.batches import Batch, Batches
 from landseg.training.fit import Scaling, fit
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
-from landseg.training.scene import Scene
 from landseg.training.sources import load_scenes
 
 ARMS = ("aligned", "smp", "corners")

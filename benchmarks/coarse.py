@@ -42,6 +42,7 @@ from landseg.dense.losses import LabelSets
 from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.networks.build import build_network
+from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batch, Batches
 from landseg.training.coarse import SHARE
 from landseg.training.coarse_sources import counted
@@ -49,7 +50,6 @@ from landseg.training.coarse_statistics import JointStatistics, read_statistics
 from landseg.training.fit import FitOptions, Scaling, fit
 from landseg.training.objective import LossOptions, objective
 from landseg.training.sampler import CropSampler, SamplingOptions
-from landseg.training.scene import ArrayScene
 
 ARMS = ("third", "coarse", "published", "both")
 NAMES = ("tree canopy", "low vegetation", "impervious")

@@ -38,6 +38,7 @@ from benchmarks.pages import write_table
 from landseg.dense.losses import LabelSets, partial_cross_entropy
 from landseg.models.networks.build import build_network
 from landseg.runtime.memory import keep_freed_memory
+from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.batches import Batch, Batches
 from landseg.training.depthwise import quick_depthwise
 from landseg.training.device import Place
@@ -45,7 +46,6 @@ from landseg.training.fit import FitOptions, Scaling, fit
 from landseg.training.module import parameter_groups
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
-from landseg.training.scene import ArrayScene, Scene
 from landseg.training.sources import load_scenes
 
 COST = "<!-- table: python benchmarks/train.py -->"

@@ -13,16 +13,6 @@ import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
-from landseg.findings import (
-    ClassShare,
-    Finding,
-    about_classes,
-    about_drawn,
-    about_files,
-    about_ground,
-    about_values,
-    some,
-)
 from landseg.geo.rasters.address import file_name, file_names
 from landseg.geo.rasters.members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable
@@ -36,17 +26,27 @@ from landseg.labels.label_colors import Colors, colors_of
 from landseg.labels.label_values import Meaning
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
-from landseg.meaning import Legend, drawn_in, opener, understood
 from landseg.output.checks import check_targets
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
 from landseg.report.thumbnail import EMPTY
 from landseg.runtime.disk import check_local
-from landseg.surveyed import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
+from landseg.scenes.issues import (
+    ClassShare,
+    Finding,
+    about_classes,
+    about_drawn,
+    about_files,
+    about_ground,
+    about_values,
+    some,
+)
+from landseg.scenes.meaning import Legend, drawn_in, opener, understood
+from landseg.scenes.split import Split, SplitOptions, split
+from landseg.scenes.survey import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.text.amounts import counted, none_of, part_of
 from landseg.training.plain import PlainData
 from landseg.training.refused import refusal
-from landseg.training.split import Split, SplitOptions, split
 
 _POLYGONS = ("learned_polygons", "kept_polygons")
 

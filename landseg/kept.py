@@ -18,8 +18,8 @@ from landseg.models.card import Metrics
 from landseg.models.file import Model
 from landseg.predict import predict
 from landseg.runtime.disk import disk_errors
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
-from landseg.training.scene import Scene
 
 BLOCK = 256  # of the bootstrap
 

@@ -25,18 +25,20 @@ from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.transfer import transferred
 from landseg.pixel_classifier import as_model, held_against, worth_it
 from landseg.runtime.disk import disk_errors
+from landseg.scenes.label_counts import SceneCensus, remarks, take_census
+from landseg.scenes.scene import Scene
+from landseg.scenes.split import split
+from landseg.scenes.views import in_memory, whole
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.card_of import card_of, data_sources
-from landseg.training.census import SceneCensus, remarks, take_census
 from landseg.training.checkpoint import LAST
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import settled
 from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.declared import alpha_warnings, with_declared_tags
-from landseg.training.derived import in_memory, whole
 from landseg.training.device import first_process
 from landseg.training.fit import KEPT, Scaling, clear, fit
 from landseg.training.glimpse import Glimpse
@@ -48,9 +50,7 @@ from landseg.training.recipe import Recipe
 from landseg.training.run_options import RunOptions
 from landseg.training.sampler import CropSampler, usable_range
 from landseg.training.samples import SamplePictures, shown_channels
-from landseg.training.scene import Scene
 from landseg.training.sources import Labelled, fully_named, open_scenes
-from landseg.training.split import split
 
 File = str | PathLike[str]
 RECIPE = "train.toml"  # in the run folder

@@ -29,7 +29,7 @@ from landseg.geo.vectors.aoi import read_aoi
 from landseg.labels.regrid import open_labels
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.report.viewed import open_viewed
-from landseg.training.overlap import overlaps
+from landseg.scenes.related import overlaps
 from landseg.vector import crs as place
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

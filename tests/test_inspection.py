@@ -22,7 +22,7 @@ from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.reduce import CELL
 from landseg.inspection import Inspection, InspectOptions, inspect
 from landseg.report.sheet import cell_edge, drawn_over
-from landseg.training.split import SplitOptions
+from landseg.scenes.split import SplitOptions
 
 Write = Callable[..., Path]
 TABLE = """ignore = [9]

@@ -19,8 +19,8 @@ from landseg.kept import Kept, measure
 from landseg.models.card import Band, Card, Field, Metrics
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
-from landseg.training.derived import Masked
-from landseg.training.scene import ArrayScene
+from landseg.scenes.scene import ArrayScene
+from landseg.scenes.views import Masked
 
 CLASSES = ClassMap.from_json(
     {"classes": [{"value": 4, "name": "dark"}, {"value": 6, "name": "bright"}], "ignore": [9]}

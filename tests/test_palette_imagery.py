@@ -19,7 +19,7 @@ from landseg.geo.rasters.source import FileSource
 from landseg.inspection import InspectOptions, inspect
 from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
-from landseg.training.labelling import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions, open_items
 from landseg.training.plain import PlainData
 from landseg.training.settings import Settings
 from landseg.verify import verify

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Sampler
 
+from landseg.scenes.scene import ArrayScene
 from landseg.training.augment import NONE, AugmentOptions
 from landseg.training.batches import Batch, Batches
 from landseg.training.sampler import CropSampler, SamplingOptions
-from landseg.training.scene import ArrayScene
 
 
 def scenes() -> list[ArrayScene]:

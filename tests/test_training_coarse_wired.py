@@ -19,20 +19,20 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
+from landseg.scenes.label_counts import remarks, take_census
+from landseg.scenes.scene import ArrayScene, Scene
+from landseg.scenes.split import SplitOptions, split
+from landseg.scenes.views import Masked, in_memory
 from landseg.training import augment as augmentation
 from landseg.training.augment import NONE, AugmentOptions, augment
 from landseg.training.batches import Batch, Batches
-from landseg.training.census import remarks, take_census
 from landseg.training.coarse_sources import counted
 from landseg.training.coarse_statistics import JointStatistics
 from landseg.training.crops import Crop, read_crop
-from landseg.training.derived import Masked, in_memory
 from landseg.training.fit import FitOptions, Scaling, fit
 from landseg.training.objective import LossOptions, objective
 from landseg.training.parts import moved, part_of
 from landseg.training.sampler import CropSampler, SamplingOptions
-from landseg.training.scene import ArrayScene, Scene
-from landseg.training.split import SplitOptions, split
 from tests.coarse_parts import BLOCK, patchwork
 from tests.conftest import HALF_METRE, UTM
 
@@ -158,7 +158,7 @@ def learned_beside(*, placed: bool) -> set[str]:
 def test_coarse_labels_of_a_file_that_is_kept_are_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert learned_beside(placed=True) == {"other"}
     assert learned_beside(placed=False) == {"other"}  # pictures that are nearly the same are taken for one place
-    monkeypatch.setattr("landseg.training.split.lookalikes", lambda *_: [])
+    monkeypatch.setattr("landseg.scenes.split.lookalikes", lambda *_: [])
     assert learned_beside(placed=False) == {"kept ground", "other"}  # the twin: nobody can know that it is one place
 
 

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import TrainingError
+from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batches as CropBatches
 from landseg.training.checkpoint import Checkpoint
 from landseg.training.ema import Average
@@ -23,7 +24,6 @@ from landseg.training.evaluate import predict_scene
 from landseg.training.fit import fit
 from landseg.training.module import parameter_groups
 from landseg.training.sampler import CropSampler, SamplingOptions
-from landseg.training.scene import ArrayScene
 from tests.training_parts import QUICK, SCALING, Batch, Batches, Judge, Tiny, loss, rows, same, train
 
 

@@ -14,12 +14,12 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.models.networks.pixel_forest import PixelForest
+from landseg.scenes.label_counts import take_census
+from landseg.scenes.scene import ArrayScene
 from landseg.training import pixels as module
-from landseg.training.census import take_census
 from landseg.training.forest import grow, weights
 from landseg.training.pixels import PixelData, Pixels, draw_pixels
 from landseg.training.scaling import Scaling
-from landseg.training.scene import ArrayScene
 
 SCALING = Scaling((100.0, 90.0), (40.0, 30.0))
 FOREST = PixelForest(2, classes=3, windows=(3, 5))

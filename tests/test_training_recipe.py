@@ -15,6 +15,8 @@ from landseg.classes import ClassMap
 from landseg.dense.hard_pixels import HardOptions
 from landseg.dense.losses import LOSSES
 from landseg.errors import LandsegError, TrainingError
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.split import SplitOptions
 from landseg.training.augment import AugmentOptions
 from landseg.training.objective import LossOptions
 from landseg.training.options import FitOptions
@@ -22,8 +24,6 @@ from landseg.training.plain import PlainData
 from landseg.training.recipe import BandSpec, Recipe, read_recipe, read_table, recipe_of
 from landseg.training.sampler import SamplingOptions
 from landseg.training.settings import Settings
-from landseg.training.source_spec import SourceSpec
-from landseg.training.split import SplitOptions
 from tests.labelled import image, place, write, write_scenes
 
 ROOT = Path(__file__).resolve().parent.parent

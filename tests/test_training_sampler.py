@@ -21,10 +21,10 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Grid
 from landseg.labels.image_lists import Item
-from landseg.training.census import SceneCensus, take_census
-from landseg.training.labelling import LabelOptions, open_items
+from landseg.scenes.label_counts import SceneCensus, take_census
+from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.sampler import CropSampler, SamplingOptions, base_zoom
-from landseg.training.scene import ArrayScene, Scene
 from tests.conftest import HALF_METRE, UTM
 
 SMALL = SamplingOptions(crop=16, batch=2)

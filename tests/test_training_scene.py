@@ -27,11 +27,11 @@ from landseg.geo.resample import box_taps
 from landseg.labels import regrid as majority
 from landseg.labels.image_lists import Item
 from landseg.labels.regrid import resample_labels
+from landseg.scenes.open_files import Pool
+from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
+from landseg.scenes.views import Masked, in_memory
 from landseg.training.crops import Crop, read_crop
-from landseg.training.derived import Masked, in_memory
-from landseg.training.labelling import LabelOptions, open_items
-from landseg.training.pool import Pool
-from landseg.training.scene import ArrayScene, Example, RasterScene, Scene
 from tests.conftest import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json([{"value": 1, "name": "land"}, {"value": 2, "name": "water"}])

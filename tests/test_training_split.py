@@ -19,16 +19,15 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.image_lists import Item
-from landseg.training import lookalikes as lookalikes_of
-from landseg.training import split as module
-from landseg.training.balance import choose
-from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks
-from landseg.training.derived import Masked
-from landseg.training.groups import grouped
-from landseg.training.lookalikes import Sketch, Sketcher, lookalikes
-from landseg.training.overlap import overlaps
-from landseg.training.scene import Scene
-from landseg.training.split import Split, SplitOptions, split
+from landseg.scenes import lookalikes as lookalikes_of
+from landseg.scenes import split as module
+from landseg.scenes.balance import choose
+from landseg.scenes.blocks import Blocks, KeptBlocks, LearnedBlocks
+from landseg.scenes.lookalikes import Sketch, Sketcher, lookalikes
+from landseg.scenes.related import grouped, overlaps
+from landseg.scenes.scene import Scene
+from landseg.scenes.split import Split, SplitOptions, split
+from landseg.scenes.views import Masked
 
 NAMES = ("a", "b", "c")
 UTM = CRS.from_epsg(32633)

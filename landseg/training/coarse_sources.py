@@ -15,13 +15,13 @@ from landseg.geo.rasters.source import FileSource
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item
 from landseg.labels.regrid import open_labels
+from landseg.scenes.coarse_labels import coarse_classes, joined_classes
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.opening import CoarseRaster
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import listed, none_of
-from landseg.training.coarse_labels import coarse_classes, joined_classes
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_statistics import JointStatistics, StatisticsCounter
-from landseg.training.labelling import CoarseRaster
-from landseg.training.scene import Scene
-from landseg.training.source_spec import SourceSpec
 
 Paths = tuple[Path, ...]
 """The files of a raster or mosaic."""

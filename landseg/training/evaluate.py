@@ -7,8 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from landseg.scenes.scene import Scene
 from landseg.training.fit import Scaling
-from landseg.training.scene import Scene
 
 
 def predict_scene(network: nn.Module, scene: Scene, scaling: Scaling) -> NDArray[np.uint8]:

@@ -12,10 +12,10 @@ from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect, scaled_size
 from landseg.metrics.confusion import Confusion
 from landseg.runtime.device import choose_precision
+from landseg.scenes.scene import Scene
 from landseg.training.crops import Crop, read_crop
 from landseg.training.sampler import base_zoom
 from landseg.training.scaling import Scaling
-from landseg.training.scene import Scene
 
 EDGE = 768  # of a window, in pixels
 MOST = 8  # windows: some 5 million pixels

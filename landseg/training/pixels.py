@@ -16,11 +16,11 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
-from landseg.training.census import SceneCensus
+from landseg.scenes.label_counts import SceneCensus
+from landseg.scenes.scene import Scene
 from landseg.training.crops import read_crop
 from landseg.training.sampler import base_zoom
 from landseg.training.scaling import Scaling
-from landseg.training.scene import Scene
 
 _MOST_CELLS = 512  # of CELL x CELL pixels that are read: some seconds, however large the rasters are
 _DICE = 0xF0

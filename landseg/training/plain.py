@@ -17,9 +17,9 @@ from landseg.geo.vectors.names import is_vector, stem_of
 from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
+from landseg.scenes.sampled import sampled
 from landseg.text.amounts import counted, listed
 from landseg.training.declared import common_tags
-from landseg.training.sampled import sampled
 
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
 _OF_POLYGONS = ("--class-field", "--background", "--all-touched", "--buffer")

@@ -12,6 +12,8 @@ from landseg.errors import TrainingError
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.models.networks.catalogue import NO_ENCODER, is_fitted
 from landseg.runtime.replacement import written
+from landseg.scenes.data_source import UNSTATED, SourceSpec
+from landseg.scenes.split import SplitOptions
 from landseg.text.strict import filled, shown
 from landseg.text.toml_tables import read_table
 from landseg.training.augment import AugmentOptions
@@ -19,8 +21,6 @@ from landseg.training.coarse_options import CoarseOptions
 from landseg.training.objective import LossOptions
 from landseg.training.options import FitOptions
 from landseg.training.sampler import SamplingOptions
-from landseg.training.source_spec import UNSTATED, SourceSpec
-from landseg.training.split import SplitOptions
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from landseg.classes import ClassMap
 from landseg.errors import LandsegError
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.label_sets import Kinds
+from landseg.scenes.opening import Opener, checked, labels_of_source
 from landseg.text.strict import filled
-from landseg.training.kinds import Kinds
-from landseg.training.labelling import Opener, checked, labels_of_source
 from landseg.training.plain import PlainData, completed
-from landseg.training.source_spec import SourceSpec
 
 
 def refusal(data: PlainData, *, stored_values: bool = False) -> str | None:

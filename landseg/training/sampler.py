@@ -14,10 +14,10 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
+from landseg.scenes.label_counts import SceneCensus, take_census
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted, listed
-from landseg.training.census import SceneCensus, take_census
 from landseg.training.crops import Crop, read_crop
-from landseg.training.scene import Scene
 
 MARGIN = 1.5
 """How far beyond the pixel sizes of its crops a model is said to be usable, as a factor: a convention."""

@@ -19,17 +19,17 @@ from landseg.geo.vectors.names import is_there
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.polygons import PolygonLabels
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.label_sets import Kinds
+from landseg.scenes.opening import Burnt, Labels, Legend, Opener, checked, labels_of_source
+from landseg.scenes.scene import RasterScene, Scene
+from landseg.scenes.targets import IndexTargets, Targets, refuse_strange
+from landseg.scenes.views import in_memory
 from landseg.text.amounts import listed, part_of
 from landseg.training.coarse_options import CoarseOptions
 from landseg.training.coarse_sources import Paths, coarse_paths, coarse_rasters
 from landseg.training.coarse_statistics import JointStatistics
-from landseg.training.derived import in_memory
-from landseg.training.kinds import Kinds
-from landseg.training.labelling import Burnt, Labels, Legend, Opener, checked, labels_of_source
 from landseg.training.recipe import Recipe
-from landseg.training.scene import RasterScene, Scene
-from landseg.training.source_spec import SourceSpec
-from landseg.training.targets import IndexTargets, Targets, refuse_strange
 
 MEMORY_MIB = 2048
 

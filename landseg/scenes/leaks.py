@@ -8,12 +8,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.scenes.blocks import Parts
+from landseg.scenes.lookalikes import Lookalike
+from landseg.scenes.related import grouped, identical, numbered_alike, overlaps
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
-from landseg.training.blocks import Parts
-from landseg.training.groups import grouped, numbered_alike
-from landseg.training.lookalikes import Lookalike
-from landseg.training.overlap import identical, overlaps
-from landseg.training.scene import Scene
 
 _TOLD = 5  # pairs of files by name
 

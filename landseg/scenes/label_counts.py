@@ -12,9 +12,9 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import CELL
+from landseg.scenes.scene import Scene
+from landseg.scenes.targets import refuse_strange
 from landseg.text.amounts import listed, none_of, part_of
-from landseg.training.scene import Scene
-from landseg.training.targets import refuse_strange
 
 SPOTS = 1 << 16
 """Pixels of each label that are remembered, over all scenes."""

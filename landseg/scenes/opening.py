@@ -25,12 +25,12 @@ from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.reader import class_indices
 from landseg.labels.regrid import AlignedLabels, open_labels
+from landseg.scenes.coarse_labels import CoarseLabels
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.label_sets import Kinds
+from landseg.scenes.scene import Opened, RasterScene, Scene
+from landseg.scenes.targets import JoinedTargets, PolygonTargets, RasterTargets, Targets, UnknownTargets
 from landseg.text.amounts import counted, listed
-from landseg.training.coarse_labels import CoarseLabels
-from landseg.training.kinds import Kinds
-from landseg.training.scene import Opened, RasterScene, Scene
-from landseg.training.source_spec import SourceSpec
-from landseg.training.targets import JoinedTargets, PolygonTargets, RasterTargets, Targets, UnknownTargets
 
 if TYPE_CHECKING:
     from landseg.dense.losses import LabelSets

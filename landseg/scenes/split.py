@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.labels.image_lists import Item
+from landseg.scenes.balance import choose
+from landseg.scenes.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
+from landseg.scenes.leaks import kept_together, leaks, missing_classes
+from landseg.scenes.lookalikes import Lookalike, Sketch, Sketcher, lookalikes
+from landseg.scenes.polygon_split import PolygonSplit, by_polygon, few_polygons
+from landseg.scenes.related import PixelHash, grouped, identical, joined, overlaps
+from landseg.scenes.scene import Scene
+from landseg.scenes.views import Masked
 from landseg.text.amounts import counted, part_of
-from landseg.training.balance import choose
-from landseg.training.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
-from landseg.training.derived import Masked
-from landseg.training.groups import grouped
-from landseg.training.leaks import kept_together, leaks, missing_classes
-from landseg.training.lookalikes import Lookalike, Sketch, Sketcher, lookalikes
-from landseg.training.overlap import PixelHash, identical, joined, overlaps
-from landseg.training.polygons import PolygonSplit, by_polygon, few_polygons
-from landseg.training.scene import Scene
 
 WAYS = ("file", "block", "polygon", "column", "aoi", "random")
 _PIECE = 2048  # pixels along the edge of what is read at a time

@@ -13,11 +13,11 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.polygons import PolygonLabels, pixel_grid
+from landseg.scenes.balance import choose
+from landseg.scenes.blocks import Blocks, Parts
+from landseg.scenes.related import joined
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
-from landseg.training.balance import choose
-from landseg.training.blocks import Blocks, Parts
-from landseg.training.overlap import joined
-from landseg.training.scene import Scene
 
 FEW = 200
 """Polygons that are split as wholes where a split by blocks says no edge: about five in each of 36 blocks."""

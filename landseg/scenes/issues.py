@@ -14,10 +14,10 @@ from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import tags_text
 from landseg.labels.label_values import Drawn, Meaning
-from landseg.surveyed import Statistics, Surveyed
+from landseg.scenes.lookalikes import lookalikes
+from landseg.scenes.related import identical, overlaps
+from landseg.scenes.survey import Statistics, Surveyed
 from landseg.text.amounts import counted, first_of, part_of
-from landseg.training.lookalikes import lookalikes
-from landseg.training.overlap import identical, overlaps
 
 _TOLD = 5
 _ALIKE = 1.05  # resolutions that differ by less are one

@@ -1,0 +1,1 @@
+"""Labelled rasters: read, counted, surveyed and split."""
