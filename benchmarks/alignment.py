@@ -41,7 +41,7 @@ from landseg.models.networks.backbones import load_encoder_weights
 from landseg.models.networks.build import build_network
 from landseg.scenes.scene import Scene
 from landseg.training.batches import Batch, Batches
-from landseg.training.fit import Scaling, fit
+from landseg.training.loop.fit import Scaling, fit
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.sources import load_scenes

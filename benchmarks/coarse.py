@@ -44,10 +44,10 @@ from landseg.metrics.confusion import Confusion
 from landseg.models.networks.build import build_network
 from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batch, Batches
-from landseg.training.coarse import SHARE
-from landseg.training.coarse_sources import counted
-from landseg.training.coarse_statistics import JointStatistics, read_statistics
-from landseg.training.fit import FitOptions, Scaling, fit
+from landseg.training.coarse.loss import SHARE
+from landseg.training.coarse.sources import counted
+from landseg.training.coarse.statistics import JointStatistics, read_statistics
+from landseg.training.loop.fit import FitOptions, Scaling, fit
 from landseg.training.objective import LossOptions, objective
 from landseg.training.sampler import CropSampler, SamplingOptions
 

@@ -40,10 +40,10 @@ from landseg.models.networks.build import build_network
 from landseg.runtime.memory import keep_freed_memory
 from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.batches import Batch, Batches
-from landseg.training.depthwise import quick_depthwise
-from landseg.training.device import Place
-from landseg.training.fit import FitOptions, Scaling, fit
-from landseg.training.module import parameter_groups
+from landseg.training.loop.depthwise import quick_depthwise
+from landseg.training.loop.fit import FitOptions, Scaling, fit
+from landseg.training.loop.learner import parameter_groups
+from landseg.training.loop.process import Place
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.sources import load_scenes

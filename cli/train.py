@@ -331,8 +331,8 @@ def command(
         refuse_missing(named, config=config, init=init, said=wanted.map_classes)
 
         from landseg.train import train  # only now: torch takes seconds
-        from landseg.training.device import first_process
-        from landseg.training.network import read_options
+        from landseg.training.loop.process import first_process
+        from landseg.training.network_choice import read_options
 
         trained = train(
             replace(wanted, option=read_options(option or ())).recipe(named, name=output.stem),

@@ -45,7 +45,7 @@ from landseg.scenes.meaning import Legend, drawn_in, opener, understood
 from landseg.scenes.split import Split, SplitOptions, split
 from landseg.scenes.survey import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.text.amounts import counted, none_of, part_of
-from landseg.training.plain import PlainData
+from landseg.training.recipe_from_files import PlainData
 from landseg.training.refused import refusal
 
 _POLYGONS = ("learned_polygons", "kept_polygons")

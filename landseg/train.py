@@ -16,14 +16,12 @@ from torch import nn
 
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.address import file_name
-from landseg.kept import Kept, measure, worse_than_commonest
 from landseg.labels.left_out import LeftOut
 from landseg.models.card import Metrics
 from landseg.models.file import Model, load_model, read_card, save_model
 from landseg.models.networks.build import build_network
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.transfer import transferred
-from landseg.pixel_classifier import as_model, held_against, worth_it
 from landseg.runtime.disk import disk_errors
 from landseg.scenes.label_counts import SceneCensus, remarks, take_census
 from landseg.scenes.scene import Scene
@@ -33,23 +31,25 @@ from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
-from landseg.training.card_of import card_of, data_sources
-from landseg.training.checkpoint import LAST
-from landseg.training.coarse_options import CoarseOptions
-from landseg.training.coarse_sources import settled
-from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.card import card_of, data_sources
+from landseg.training.coarse.options import CoarseOptions
+from landseg.training.coarse.sources import settled
+from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.declared import alpha_warnings, with_declared_tags
-from landseg.training.device import first_process
-from landseg.training.fit import KEPT, Scaling, clear, fit
-from landseg.training.glimpse import Glimpse
-from landseg.training.network import check_network
+from landseg.training.holdout import Kept, measure, worse_than_commonest
+from landseg.training.loop.checkpoint import LAST
+from landseg.training.loop.fit import KEPT, Scaling, clear, fit
+from landseg.training.loop.process import first_process
+from landseg.training.loop.sample_pictures import SamplePictures, shown_channels
+from landseg.training.loop.validation import Glimpse
+from landseg.training.network_choice import check_network
 from landseg.training.objective import objective
+from landseg.training.pixel_classifier import as_model, held_against, worth_it
 from landseg.training.pixels import PixelData
 from landseg.training.ready import refuse_existing, refuse_missing
 from landseg.training.recipe import Recipe
 from landseg.training.run_options import RunOptions
 from landseg.training.sampler import CropSampler, usable_range
-from landseg.training.samples import SamplePictures, shown_channels
 from landseg.training.sources import Labelled, fully_named, open_scenes
 
 File = str | PathLike[str]

@@ -16,12 +16,12 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.models.file import load_model
 from landseg.scenes.scene import RasterScene
-from landseg.training.coarse_options import CoarseOptions, share_of
-from landseg.training.coarse_sources import settled
-from landseg.training.coarse_statistics import JointStatistics
-from landseg.training.plain import PlainData
+from landseg.training.coarse.options import CoarseOptions, share_of
+from landseg.training.coarse.sources import settled
+from landseg.training.coarse.statistics import JointStatistics
+from landseg.training.overrides import Settings
 from landseg.training.recipe import Recipe
-from landseg.training.settings import Settings
+from landseg.training.recipe_from_files import PlainData
 from landseg.training.sources import open_scenes
 from tests.coarse_parts import BLOCK, patchwork
 from tests.conftest import HALF_METRE

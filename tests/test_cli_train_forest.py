@@ -12,9 +12,9 @@ import pytest
 import rasterio
 from typer.testing import Result
 
-from landseg import pixel_classifier
 from landseg.models.file import load_model, read_card
-from landseg.training.options import FitOptions
+from landseg.training import pixel_classifier
+from landseg.training.fit_options import FitOptions
 from landseg.training.recipe import read_recipe
 from tests.labelled import EDGE, landseg, train, write_polygons, write_scenes
 

@@ -23,7 +23,7 @@ from landseg.models.file import load_model
 from landseg.models.layers.upsampler import UPSAMPLERS
 from landseg.models.networks.backbones import ENCODERS
 from landseg.models.networks.build import ARCHITECTURES, architecture, build_network
-from landseg.training.network import NetworkChoice, check_network, read_options
+from landseg.training.network_choice import NetworkChoice, check_network, read_options
 from landseg.training.recipe import MODEL, read_recipe
 
 DEFAULT_OPTIONS = {name: value for name, value in MODEL.items() if name not in ("arch", "encoder", "encoder_weights")}

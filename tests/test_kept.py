@@ -11,16 +11,16 @@ import rasterio
 import torch
 from torch import Tensor, nn
 
-from landseg import kept as module
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import BandError
 from landseg.geo.grid import Rect
-from landseg.kept import Kept, measure
 from landseg.models.card import Band, Card, Field, Metrics
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.scenes.scene import ArrayScene
 from landseg.scenes.views import Masked
+from landseg.training import holdout as module
+from landseg.training.holdout import Kept, measure
 
 CLASSES = ClassMap.from_json(
     {"classes": [{"value": 4, "name": "dark"}, {"value": 6, "name": "bright"}], "ignore": [9]}

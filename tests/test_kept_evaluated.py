@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from landseg import kept
 from landseg.models import file as bundle
 from landseg.models.file import Model, load_model, read_card
 from landseg.scenes.scene import Scene
+from landseg.training import holdout as kept
 from tests.labelled import image, labels, landseg, place, train, write, write_polygons, write_scenes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -39,9 +39,9 @@ from landseg.labels.coverage import Coverage, covers_a_centre
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import Polygons
 from landseg.rasterize import RasterizeOptions, rasterize
-from landseg.training.plain import PlainData
+from landseg.training.overrides import Settings
 from landseg.training.recipe import read_recipe, recipe_of
-from landseg.training.settings import Settings
+from landseg.training.recipe_from_files import PlainData
 from landseg.training.sources import fully_named, open_scenes
 from tests.conftest import UTM
 from tests.labelled import landseg

@@ -24,8 +24,8 @@ from landseg.predict import predict
 from landseg.refine import refine
 from landseg.report.imagery import Imagery
 from landseg.training.declared import alpha_warnings
-from landseg.training.plain import PlainData
-from landseg.training.settings import Settings
+from landseg.training.overrides import Settings
+from landseg.training.recipe_from_files import PlainData
 from landseg.verify import verify
 
 Write = Callable[..., Path]

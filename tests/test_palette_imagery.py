@@ -20,8 +20,8 @@ from landseg.inspection import InspectOptions, inspect
 from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
 from landseg.scenes.opening import LabelOptions, open_items
-from landseg.training.plain import PlainData
-from landseg.training.settings import Settings
+from landseg.training.overrides import Settings
+from landseg.training.recipe_from_files import PlainData
 from landseg.verify import verify
 
 CURE = r"holds palette indices, .*gdal_translate -expand rgb"

@@ -21,12 +21,12 @@ import landseg.scenes.targets
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import GridError, LandsegError, OutputError, TrainingError
 from landseg.geo.grid import Rect
-from landseg.kept import worse_than_commonest
 from landseg.models.card import Metrics
 from landseg.models.file import load_model
 from landseg.scenes.targets import IndexTargets
 from landseg.train import train
-from landseg.training.fit import clear
+from landseg.training.holdout import worse_than_commonest
+from landseg.training.loop.fit import clear
 from landseg.training.recipe import read_recipe
 from landseg.training.sources import _white, load_scenes
 from tests.conftest import HALF_METRE, UTM
@@ -307,7 +307,7 @@ def test_a_last_look_that_fails_does_not_cost_the_weights(
     def failing(*_: Any) -> None:
         raise RuntimeError("no memory for a picture")
 
-    monkeypatch.setattr("landseg.training.samples.SamplePictures.save", failing)
+    monkeypatch.setattr("landseg.training.loop.sample_pictures.SamplePictures.save", failing)
     recipe = read_recipe(data / "recipe.toml")
     recipe = replace(recipe, fit=replace(recipe.fit, steps=2, validate_every=5))
     trained = train(recipe, data / "m.safetensors", data=data, keep_out=["b"], report=lambda line: None)

@@ -23,8 +23,8 @@ from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import FileSource
 from landseg.scenes.coarse_labels import CoarseLabels, coarse_classes
-from landseg.training.coarse import CoarseLoss, mismatch, super_resolution_loss, used
-from landseg.training.coarse_statistics import FLOOR, JointStatistics, StatisticsCounter, read_statistics
+from landseg.training.coarse.loss import CoarseLoss, mismatch, super_resolution_loss, used
+from landseg.training.coarse.statistics import FLOOR, JointStatistics, StatisticsCounter, read_statistics
 
 TABLE = Path(__file__).resolve().parent.parent / "benchmarks" / "nlcd_chesapeake.csv"
 Mismatch = Callable[[Tensor, Tensor, JointStatistics], Tensor]

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landseg.models.networks.build import build_network
-from landseg.training import depthwise
-from landseg.training.depthwise import depthwise_gradients, quick_depthwise
+from landseg.training.loop import depthwise
+from landseg.training.loop.depthwise import depthwise_gradients, quick_depthwise
 
 ROUNDING = {torch.bfloat16: 0.01, torch.float32: 1e-5}
 CASES = [

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from landseg.errors import TrainingError
 from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batches as CropBatches
-from landseg.training.checkpoint import Checkpoint
-from landseg.training.ema import Average
 from landseg.training.evaluate import predict_scene
-from landseg.training.fit import fit
-from landseg.training.module import parameter_groups
+from landseg.training.loop.checkpoint import Checkpoint
+from landseg.training.loop.ema import Average
+from landseg.training.loop.fit import fit
+from landseg.training.loop.learner import parameter_groups
 from landseg.training.sampler import CropSampler, SamplingOptions
 from tests.training_parts import QUICK, SCALING, Batch, Batches, Judge, Tiny, loss, rows, same, train
 
@@ -134,7 +134,7 @@ def test_a_short_run_does_not_end_with_the_weights_that_it_started_from(steps: i
         return 1 - average.network.get_parameter("weight").item() / steps
 
     assert lag() < 0.2
-    monkeypatch.setattr("landseg.training.ema.decay_after", lambda updates, decay: decay)
+    monkeypatch.setattr("landseg.training.loop.ema.decay_after", lambda updates, decay: decay)
     assert lag() > 0.35  # as it was
 
 
@@ -270,7 +270,9 @@ def test_a_run_that_gets_no_better_stops_early_and_stays_so(tmp_path: Path) -> N
 
 
 def test_the_options_load_without_lightning() -> None:
-    code = "import sys, landseg.training.fit; print({'lightning', 'matplotlib', 'tensorboard'} & set(sys.modules))"
+    code = (
+        "import sys, landseg.training.loop.fit; print({'lightning', 'matplotlib', 'tensorboard'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"
 
@@ -279,7 +281,7 @@ def test_a_run_of_few_steps_says_so(tmp_path: Path, caplog: pytest.LogCaptureFix
     train(tmp_path / "a")
     assert "12 steps are few, the model has hardly learned: give it 100 or more" in caplog.text
     caplog.clear()
-    monkeypatch.setattr("landseg.training.fit.FEW_STEPS", 12)
+    monkeypatch.setattr("landseg.training.loop.fit.FEW_STEPS", 12)
     train(tmp_path / "b")
     assert "few" not in caplog.text
 

@@ -16,9 +16,9 @@ from landseg.dense.losses import LOSSES, LabelSets
 from landseg.errors import TrainingError
 from landseg.scenes.label_counts import SceneCensus
 from landseg.scenes.scene import ArrayScene
-from landseg.training.glimpse import EDGE, MOST, Glimpse
+from landseg.training.loop.scaling import Scaling
+from landseg.training.loop.validation import EDGE, MOST, Glimpse
 from landseg.training.objective import LossOptions, objective, pixel_counts
-from landseg.training.scaling import Scaling
 
 SETS = LabelSets.of(3, [[0], [1, 2]])  # 3: "only a", 4: "not a"
 COUNTS = {0: 80, 1: 40, 2: 10, 3: 1000}

@@ -18,8 +18,8 @@ from landseg.scenes.label_counts import take_census
 from landseg.scenes.scene import ArrayScene
 from landseg.training import pixels as module
 from landseg.training.forest import grow, weights
+from landseg.training.loop.scaling import Scaling
 from landseg.training.pixels import PixelData, Pixels, draw_pixels
-from landseg.training.scaling import Scaling
 
 SCALING = Scaling((100.0, 90.0), (40.0, 30.0))
 FOREST = PixelForest(2, classes=3, windows=(3, 5))

@@ -18,12 +18,12 @@ from landseg.errors import LandsegError, TrainingError
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.split import SplitOptions
 from landseg.training.augment import AugmentOptions
+from landseg.training.fit_options import FitOptions
 from landseg.training.objective import LossOptions
-from landseg.training.options import FitOptions
-from landseg.training.plain import PlainData
+from landseg.training.overrides import Settings
 from landseg.training.recipe import BandSpec, Recipe, read_recipe, read_table, recipe_of
+from landseg.training.recipe_from_files import PlainData
 from landseg.training.sampler import SamplingOptions
-from landseg.training.settings import Settings
 from tests.labelled import image, place, write, write_scenes
 
 ROOT = Path(__file__).resolve().parent.parent

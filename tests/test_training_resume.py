@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from landseg.errors import RasterError, TrainingError
-from landseg.training import fit as fit_module
-from landseg.training.checkpoint import Checkpoint
-from landseg.training.module import Learner
+from landseg.training.loop import fit as fit_module
+from landseg.training.loop.checkpoint import Checkpoint
+from landseg.training.loop.learner import Learner
 from tests.training_parts import Batch, Batches, Tiny, same, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -127,7 +127,7 @@ def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
 def test_other_options_are_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.training.fit.FEW_STEPS", 0)
+    monkeypatch.setattr("landseg.training.loop.fit.FEW_STEPS", 0)
     train(tmp_path)
     caplog.clear()
     train(tmp_path, resume=True, steps=13, workers=1)
@@ -212,10 +212,10 @@ def test_two_processes_learn_what_one_learns(tmp_path: Path) -> None:
 def test_another_processor_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.training.device.choose_precision", lambda name, device: "fp32")
+    monkeypatch.setattr("landseg.training.loop.process.choose_precision", lambda name, device: "fp32")
     train(tmp_path, precision="auto")
     train(tmp_path, resume=True, steps=13, precision="auto")
     assert "resumed with" not in caplog.text
-    monkeypatch.setattr("landseg.training.device.choose_precision", lambda name, device: "bf16")
+    monkeypatch.setattr("landseg.training.loop.process.choose_precision", lambda name, device: "bf16")
     train(tmp_path, resume=True, steps=14, precision="auto")
     assert "resumed with precision bf16 in place of fp32" in caplog.text

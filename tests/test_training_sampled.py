@@ -16,7 +16,7 @@ from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.spread import spread, unit_of
 from landseg.scenes.sampled import sampled
-from landseg.training.plain import PlainData, completed
+from landseg.training.recipe_from_files import PlainData, completed
 
 PLACE = rasterio.Affine(10, 0, 333000, 0, -10, 3065000)
 

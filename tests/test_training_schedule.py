@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landseg.errors import TrainingError
-from landseg.training.options import FitOptions, minutes_of
-from landseg.training.schedule import Budget, rate
+from landseg.training.fit_options import FitOptions, minutes_of
+from landseg.training.loop.schedule import Budget, rate
 
 BY_STEPS = FitOptions(steps=200, warmup=0.1)
 

@@ -12,9 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.training.curves import draw_curves, read_rows
-from landseg.training.progress import TrainingProgress
-from landseg.training.samples import SamplePictures, shown_channels
+from landseg.training.loop.curves import draw_curves, read_rows
+from landseg.training.loop.progress import TrainingProgress
+from landseg.training.loop.sample_pictures import SamplePictures, shown_channels
 from tests.training_parts import SCALING, Batch, Judge, train
 
 CLASSES = ClassMap.from_json(
@@ -35,7 +35,7 @@ def size_of(path: Path) -> tuple[int, int]:
 def test_what_is_said_meanwhile_goes_to_standard_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.training.fit.FEW_STEPS", 0)
+    monkeypatch.setattr("landseg.training.loop.fit.FEW_STEPS", 0)
     train(tmp_path, validate=Judge(0.25, 0.5), validate_every=6, quiet=False)
     out, err = capfd.readouterr()
     lines = err.splitlines()
@@ -129,7 +129,7 @@ def test_samples_show_true_colour_by_the_bands_names() -> None:
 def test_every_class_of_a_validation_is_drawn() -> None:
     from matplotlib.figure import Figure
 
-    from landseg.training.curves import _draw_validations
+    from landseg.training.loop.curves import _draw_validations
 
     names = ["step", "seconds", "pixel_accuracy", "mean_iou", *(f"iou_{number}" for number in range(30))]
     panel = Figure().subplots()

@@ -9,7 +9,7 @@ import pytest
 from landseg.errors import TrainingError
 from landseg.labels.image_lists import Item, items_of
 from landseg.text.tables import read_csv
-from landseg.training.coarse_statistics import read_statistics
+from landseg.training.coarse.statistics import read_statistics
 from tests.test_training_files import touch
 
 ROWS = [("Image", " LABELS ", "Split"), ("a b.tif", "a_labels.tif", "train"), ("c.tif", "c_labels.tif", "val")]

@@ -38,7 +38,7 @@ from landseg.output.outputs import Outputs
 from landseg.output.provenance import changes
 from landseg.runtime.disk import work_folder
 from landseg.text.untrusted import brief, escaped, printable, read_json, read_toml, unsafe_text
-from landseg.training.network import read_options
+from landseg.training.network_choice import read_options
 from landseg.training.recipe import read_recipe
 
 DEEP = "[" * 100_000 + "]" * 100_000

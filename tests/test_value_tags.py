@@ -38,10 +38,10 @@ from landseg.models.mlm import mlm_fields
 from landseg.predict import predict
 from landseg.refine import refine
 from landseg.training.declared import common_tags, with_declared_tags
-from landseg.training.plain import PlainData
+from landseg.training.overrides import Settings
 from landseg.training.recipe import Recipe
 from landseg.training.recipe import recipe_of as read_tables
-from landseg.training.settings import Settings
+from landseg.training.recipe_from_files import PlainData
 from landseg.training.sources import open_scenes
 from landseg.verify import verify
 

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.training.fit import FitOptions, Scaling, fit
+from landseg.training.loop.fit import FitOptions, Scaling, fit
 
 QUICK = FitOptions(steps=12, learning_rate=1e-2, ema=0.9, workers=0, precision="fp32", warmup=0.25)
 SCALING = Scaling((20.0, 30.0, 50.0), (12.0, 17.0, 20.0))

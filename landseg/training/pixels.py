@@ -19,8 +19,8 @@ from landseg.geo.pieces import CELL
 from landseg.scenes.label_counts import SceneCensus
 from landseg.scenes.scene import Scene
 from landseg.training.crops import read_crop
+from landseg.training.loop.scaling import Scaling
 from landseg.training.sampler import base_zoom
-from landseg.training.scaling import Scaling
 
 _MOST_CELLS = 512  # of CELL x CELL pixels that are read: some seconds, however large the rasters are
 _DICE = 0xF0

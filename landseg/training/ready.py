@@ -11,7 +11,7 @@ from landseg.models.read_card import read_card
 from landseg.models.shipped import SUFFIX
 from landseg.runtime.disk import check_local
 from landseg.text.toml_tables import read_table
-from landseg.training.plain import PlainData
+from landseg.training.recipe_from_files import PlainData
 
 RECIPE_SUFFIX = ".toml"
 

@@ -17,9 +17,9 @@ from landseg.scenes.split import SplitOptions
 from landseg.text.strict import filled, shown
 from landseg.text.toml_tables import read_table
 from landseg.training.augment import AugmentOptions
-from landseg.training.coarse_options import CoarseOptions
+from landseg.training.coarse.options import CoarseOptions
+from landseg.training.fit_options import FitOptions
 from landseg.training.objective import LossOptions
-from landseg.training.options import FitOptions
 from landseg.training.sampler import SamplingOptions
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]

@@ -8,7 +8,7 @@ from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import Kinds
 from landseg.scenes.opening import Opener, checked, labels_of_source
 from landseg.text.strict import filled
-from landseg.training.plain import PlainData, completed
+from landseg.training.recipe_from_files import PlainData, completed
 
 
 def refusal(data: PlainData, *, stored_values: bool = False) -> str | None:

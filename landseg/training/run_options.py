@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from landseg.geo.rasters.address import file_names
 from landseg.geo.vectors.names import with_layer
-from landseg.training.plain import PlainData
+from landseg.training.recipe_from_files import PlainData
 
 if TYPE_CHECKING:
+    from landseg.training.overrides import Settings
     from landseg.training.recipe import Recipe
-    from landseg.training.settings import Settings
 
 File = str | PathLike[str]
 
@@ -140,9 +140,9 @@ class RunOptions:
         return None if self.config is None else Path(self.config)
 
     def _settings(self) -> Settings:
-        from landseg.training.coarse_options import share_of
-        from landseg.training.options import minutes_of
-        from landseg.training.settings import Settings
+        from landseg.training.coarse.options import share_of
+        from landseg.training.fit_options import minutes_of
+        from landseg.training.overrides import Settings
 
         names = {name: getattr(self, name) for name in ("encoder_weights", "init")}
         texts = {name: None if value is None else str(value) for name, value in names.items()}

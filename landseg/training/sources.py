@@ -26,9 +26,9 @@ from landseg.scenes.scene import RasterScene, Scene
 from landseg.scenes.targets import IndexTargets, Targets, refuse_strange
 from landseg.scenes.views import in_memory
 from landseg.text.amounts import listed, part_of
-from landseg.training.coarse_options import CoarseOptions
-from landseg.training.coarse_sources import Paths, coarse_paths, coarse_rasters
-from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.coarse.options import CoarseOptions
+from landseg.training.coarse.sources import Paths, coarse_paths, coarse_rasters
+from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.recipe import Recipe
 
 MEMORY_MIB = 2048

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from landseg.classes import ClassMap
 from landseg.errors import TrainingError
-from landseg.training.coarse import SHARE
-from landseg.training.coarse_statistics import JointStatistics, read_statistics
+from landseg.training.coarse.loss import SHARE
+from landseg.training.coarse.statistics import JointStatistics, read_statistics
 
 
 @dataclass(frozen=True)

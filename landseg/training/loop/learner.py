@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landseg.errors import TrainingError
-from landseg.training.options import FitOptions
-from landseg.training.parts import BatchLike, Loss, moved
-from landseg.training.scaling import Scaling
+from landseg.training.fit_options import FitOptions
+from landseg.training.loop.parts import BatchLike, Loss, moved
+from landseg.training.loop.scaling import Scaling
 
 
 class Learner(LightningModule):

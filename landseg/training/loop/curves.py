@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.runtime.replacement import written
-from landseg.training.record import STEPS, VALIDATIONS
+from landseg.training.loop.record import STEPS, VALIDATIONS
 
 _POINTS = 1000  # of a curve: longer runs are averaged down to these
 _LEGEND_ROWS = 14  # of a column of the legend beside the validation's panel

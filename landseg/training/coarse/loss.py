@@ -15,7 +15,7 @@ from torch import Tensor
 from landseg.classes import IGNORE_INDEX
 from landseg.dense.losses import Loss
 from landseg.errors import TrainingError
-from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.coarse.statistics import JointStatistics
 
 SHARE = 1 / 40
 """Of the super-resolution loss in the total, as published; the rest is the fine labels' loss."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
-from landseg.training.checkpoint import Checkpoint, RunState
-from landseg.training.device import Place
-from landseg.training.ema import Average
-from landseg.training.options import FitOptions
-from landseg.training.schedule import Budget
+from landseg.training.fit_options import FitOptions
+from landseg.training.loop.checkpoint import Checkpoint, RunState
+from landseg.training.loop.ema import Average
+from landseg.training.loop.process import Place
+from landseg.training.loop.schedule import Budget
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 """(network in eval mode) -> figures, ``mean_iou`` among them."""

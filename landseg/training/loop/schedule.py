@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from landseg.errors import TrainingError
-from landseg.training.options import FitOptions
+from landseg.training.fit_options import FitOptions
 
 _FIRST = 1e-4  # of the budget: the rate of the very first step is not quite 0
 

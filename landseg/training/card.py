@@ -12,9 +12,9 @@ from landseg import __version__
 from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.networks.catalogue import is_fitted
-from landseg.training.coarse_options import CoarseOptions
-from landseg.training.coarse_sources import card_entry
-from landseg.training.coarse_statistics import JointStatistics
+from landseg.training.coarse.options import CoarseOptions
+from landseg.training.coarse.sources import card_entry
+from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.recipe import Recipe
 from landseg.training.sources import find_items, fingerprint
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landseg.errors import LandsegError
-from landseg.kept import Kept, measure
 from landseg.models.card import Card, Field, Metrics
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
@@ -18,9 +17,10 @@ from landseg.models.networks.pixel_forest import PixelForest
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted, part_of
 from landseg.training.augment import AugmentOptions
+from landseg.training.fit_options import FitOptions
 from landseg.training.forest import grow
+from landseg.training.holdout import Kept, measure
 from landseg.training.objective import LossOptions
-from landseg.training.options import FitOptions
 from landseg.training.pixels import PixelData
 from landseg.training.recipe import Recipe
 

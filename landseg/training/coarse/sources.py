@@ -20,8 +20,8 @@ from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.opening import CoarseRaster
 from landseg.scenes.scene import Scene
 from landseg.text.amounts import listed, none_of
-from landseg.training.coarse_options import CoarseOptions
-from landseg.training.coarse_statistics import JointStatistics, StatisticsCounter
+from landseg.training.coarse.options import CoarseOptions
+from landseg.training.coarse.statistics import JointStatistics, StatisticsCounter
 
 Paths = tuple[Path, ...]
 """The files of a raster or mosaic."""

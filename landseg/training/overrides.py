@@ -10,9 +10,9 @@ from typing import Any
 from landseg.errors import TrainingError
 from landseg.models.networks.catalogue import ARCHITECTURES, is_fitted
 from landseg.text.strict import shown
-from landseg.training.network import NetworkChoice, read_value
-from landseg.training.plain import PlainData, completed
+from landseg.training.network_choice import NetworkChoice, read_value
 from landseg.training.recipe import MODEL, RANDOM, Recipe, read_table, recipe_of
+from landseg.training.recipe_from_files import PlainData, completed
 
 _BUDGETS = ("minutes", "steps", "epochs")
 _OF_STEPS: dict[str, dict[str, str]] = {

@@ -16,19 +16,19 @@ from landseg.errors import TrainingError
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.memory import keep_freed_memory
 from landseg.runtime.progress import duration
-from landseg.training.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
-from landseg.training.depthwise import quick_depthwise
-from landseg.training.device import Place
-from landseg.training.ema import Average
-from landseg.training.interrupt import Interrupt
-from landseg.training.loader import Loader
-from landseg.training.options import FitOptions
-from landseg.training.parts import BatchesLike, Loss
-from landseg.training.run import Run, Validate
-from landseg.training.samples import SamplePictures
-from landseg.training.scaling import Scaling
-from landseg.training.schedule import Budget
-from landseg.training.silence import silence
+from landseg.training.fit_options import FitOptions
+from landseg.training.loop.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
+from landseg.training.loop.depthwise import quick_depthwise
+from landseg.training.loop.ema import Average
+from landseg.training.loop.loader import Loader
+from landseg.training.loop.parts import BatchesLike, Loss
+from landseg.training.loop.process import Place
+from landseg.training.loop.run import Run, Validate
+from landseg.training.loop.sample_pictures import SamplePictures
+from landseg.training.loop.scaling import Scaling
+from landseg.training.loop.schedule import Budget
+from landseg.training.loop.signals import Interrupt
+from landseg.training.loop.silence import silence
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
@@ -164,8 +164,8 @@ def _learn(
     """All steps that are left."""
     (loss, scaling), (validate, samples, quiet) = learned, shown
     with silence(), Interrupt() as interrupt, torch.random.fork_rng(devices=[]):
-        from landseg.training.module import Learner, NoNumber
-        from landseg.training.watch import Watch
+        from landseg.training.loop.callbacks import Watch
+        from landseg.training.loop.learner import Learner, NoNumber
 
         watch = Watch(run, interrupt, validate=validate, samples=samples, quiet=quiet)
         first = run.state.step * run.options.accumulate

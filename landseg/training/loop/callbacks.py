@@ -13,15 +13,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from landseg.errors import LandsegError
-from landseg.training.checkpoint import BEST, LAST, Checkpoint, fitting, save
-from landseg.training.curves import draw_curves
-from landseg.training.interrupt import Interrupt
-from landseg.training.module import Learner, agreed
-from landseg.training.progress import TrainingProgress
-from landseg.training.record import Record
-from landseg.training.run import Run, Validate
-from landseg.training.samples import SamplePictures
-from landseg.training.schedule import rate
+from landseg.training.loop.checkpoint import BEST, LAST, Checkpoint, fitting, save
+from landseg.training.loop.curves import draw_curves
+from landseg.training.loop.learner import Learner, agreed
+from landseg.training.loop.progress import TrainingProgress
+from landseg.training.loop.record import Record
+from landseg.training.loop.run import Run, Validate
+from landseg.training.loop.sample_pictures import SamplePictures
+from landseg.training.loop.schedule import rate
+from landseg.training.loop.signals import Interrupt
 
 _log = logging.getLogger(__name__)
 _VALIDATIONS = 10  # over the budget, where nobody says otherwise

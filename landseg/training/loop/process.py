@@ -10,7 +10,7 @@ import torch
 from landseg.errors import TrainingError
 from landseg.runtime.device import choose_precision
 from landseg.text.amounts import counted
-from landseg.training.options import FitOptions
+from landseg.training.fit_options import FitOptions
 
 _MIXED = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _ELASTIC = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTIC_RUN_ID")

@@ -14,8 +14,8 @@ from landseg.metrics.confusion import Confusion
 from landseg.runtime.device import choose_precision
 from landseg.scenes.scene import Scene
 from landseg.training.crops import Crop, read_crop
+from landseg.training.loop.scaling import Scaling
 from landseg.training.sampler import base_zoom
-from landseg.training.scaling import Scaling
 
 EDGE = 768  # of a window, in pixels
 MOST = 8  # windows: some 5 million pixels
@@ -24,7 +24,7 @@ MOST = 8  # windows: some 5 million pixels
 class Glimpse:
     """Figures of a network on up to `MOST` windows in the middle of kept-out scenes, at the training resolution.
 
-    What a finished model is worth says `landseg.kept`: whole scenes, as users predict them. This is to see where a
+    What a finished model is worth says `landseg.training.holdout`: whole scenes, as users predict them. This is to see where a
     run is going, and to choose the best weights, at the price of a few seconds.
 
     Args:

@@ -1,0 +1,1 @@
+"""Coarse labels: learning from a raster of larger classes."""
