@@ -21,7 +21,7 @@ def command(
 
     They are served to this computer alone, until Ctrl-C.
     """
-    from landseg.report.server import Viewer
+    from landseg.report.viewer.server import Viewer
 
     with console.working():
         viewer = Viewer(rasters, port=port)

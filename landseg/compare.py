@@ -176,7 +176,7 @@ def _compared(
 
 
 def _page(found: Compared) -> str:
-    from landseg.report.html_compared import comparison_html
+    from landseg.report.html.compared import comparison_html
 
     return comparison_html(found)
 

@@ -139,7 +139,7 @@ def _images(pairs: Sequence[Pair], products: Products) -> tuple[Images, list[str
         [pair.prediction.paths[0] for pair in pairs], products.image or None, option="--image", endings=IMAGES
     )
     if products.image:
-        from landseg.scenes import check_images
+        from landseg.report.html.scene_maps import check_images
 
         return found, check_images(pairs, found)
     return found, []
@@ -150,8 +150,8 @@ def _texts(
 ) -> Iterator[tuple[Path, str]]:
     """Each file of text that was asked for, and what it says."""
     if products.report is not None:
-        from landseg.report.html import report_html
-        from landseg.scenes import SceneMaps
+        from landseg.report.html.report import report_html
+        from landseg.report.html.scene_maps import SceneMaps
 
         maps, shown = SceneMaps(pairs, found, images), found
         if len(maps) < len(pairs):

@@ -27,11 +27,7 @@ from landseg.labels.label_values import Meaning
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
 from landseg.output.checks import check_targets
-from landseg.report.imagery import Imagery
-from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
-from landseg.report.thumbnail import EMPTY
-from landseg.runtime.disk import check_local
-from landseg.scenes.issues import (
+from landseg.report.html.scene_maps.issues import (
     ClassShare,
     Finding,
     about_classes,
@@ -41,9 +37,13 @@ from landseg.scenes.issues import (
     about_values,
     some,
 )
-from landseg.scenes.meaning import Legend, drawn_in, opener, understood
-from landseg.scenes.split import Split, SplitOptions, split
-from landseg.scenes.survey import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
+from landseg.report.html.scene_maps.meaning import Legend, drawn_in, opener, understood
+from landseg.report.html.scene_maps.split import Split, SplitOptions, split
+from landseg.report.html.scene_maps.survey import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
+from landseg.report.imagery import Imagery
+from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
+from landseg.report.thumbnail import EMPTY
+from landseg.runtime.disk import check_local
 from landseg.text.amounts import counted, none_of, part_of
 from landseg.training.recipe_from_files import PlainData
 from landseg.training.refused import refusal

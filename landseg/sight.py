@@ -16,7 +16,7 @@ from landseg.inference.match import match, tell
 from landseg.models.file import Model, load_model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.output.checks import check_targets, files_behind
-from landseg.report.field import Ground, Heat, check_field_path, draw_field, picture_side
+from landseg.report.receptive_field import Ground, Heat, check_field_path, draw_field, picture_side
 from landseg.tiling.runner import Runner
 
 _WINDOW = 513  # pixels that the gradient is taken over, but for the stride: memory is bounded, evidence is near

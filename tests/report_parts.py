@@ -10,7 +10,7 @@ from landseg.evaluation.result import BorderBin, ClassFigures, Evaluation, Worst
 from landseg.geo.grid import Grid, Rect
 from landseg.metrics.calibration import Reliability, ReliabilityBin
 from landseg.metrics.seam import Seam
-from landseg.report.overviews import MapLayers, Picture
+from landseg.report.html.map_layers import MapLayers, Picture
 
 NAN = float("nan")
 COLORS = ((200, 40, 40), (40, 120, 200), (90, 90, 90))

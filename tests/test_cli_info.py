@@ -18,7 +18,7 @@ from landseg.errors import BandError, GridError
 from landseg.models import shipped
 from landseg.models.card import Band, DataSource, Field, Metrics, Training
 from landseg.models.compatibility import misfit
-from landseg.report.field import EDGE, OUTSIDE, PANEL
+from landseg.report.receptive_field import EDGE, OUTSIDE, PANEL
 
 RGB = tuple(Band(name, name, 100.0, 50.0) for name in ("red", "green", "blue"))
 

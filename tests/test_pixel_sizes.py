@@ -28,7 +28,7 @@ from landseg.inspection import InspectOptions, inspect
 from landseg.metrics.area import stratified
 from landseg.metrics.boundary import outline
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
-from landseg.report.html_tables import confusion_table
+from landseg.report.html.tables import confusion_table
 
 DEGREES = CRS.from_epsg(4326)
 HALVES = Grid(DEGREES, Affine(0.5, 0, 0, 0, -0.5, 60), 20, 120)

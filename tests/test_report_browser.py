@@ -14,8 +14,8 @@ from browser import Page, assert_quiet, framed, opened, state
 from PIL import Image
 from report_parts import make_evaluation, make_layers
 
-from landseg.report.html import write_report
-from landseg.report.server import Viewer
+from landseg.report.html.report import write_report
+from landseg.report.viewer.server import Viewer
 
 LAYERS = ("image", "confidence", "truth", "prediction", "error")
 

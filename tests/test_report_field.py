@@ -26,7 +26,7 @@ from landseg.models.graph.receptive_field import (
     side_holding,
 )
 from landseg.models.networks.build import architecture, build_network
-from landseg.report.field import (
+from landseg.report.receptive_field import (
     COLORS,
     EDGE,
     OUTSIDE,

@@ -20,12 +20,20 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
 from landseg.metrics.seam import Seam
-from landseg.report.html import report_html, write_report
-from landseg.report.html_page import json_script, page, script, style
-from landseg.report.html_pictures import BUDGET, RIGHT, WRONG, encoded, encoded_layers, shrunk
-from landseg.report.html_tables import _ink
+from landseg.report.html.map_layers import (
+    MapLayers,
+    Picture,
+    by_majority,
+    by_mean,
+    majority,
+    read_layers,
+    reduced_raster,
+)
+from landseg.report.html.page import json_script, page, script, style
+from landseg.report.html.pictures import BUDGET, RIGHT, WRONG, encoded, encoded_layers, shrunk
+from landseg.report.html.report import report_html, write_report
+from landseg.report.html.tables import _ink
 from landseg.report.imagery import Imagery, reduced
-from landseg.report.overviews import MapLayers, Picture, by_majority, by_mean, majority, read_layers, reduced_raster
 
 VOID = {"meta", "link", "input", "br", "img"}
 NASTY = ("</script><script>alert(1)</script>", "\"'><img src=x onerror=alert(2)>", "<!--&amp;\u2028]]>")
@@ -341,7 +349,7 @@ def test_strips_do_not_show(monkeypatch: pytest.MonkeyPatch, rng: np.random.Gene
     indices = rng.integers(0, 3, (90, 40), dtype=np.uint8)
     read = by_majority(lambda rect: indices[rect.slices])
     whole = read(Rect(0, 0, 90, 40), (30, 20))
-    monkeypatch.setattr("landseg.report.overviews._STRIP", 500)
+    monkeypatch.setattr("landseg.report.html.map_layers._STRIP", 500)
     assert (read(Rect(0, 0, 90, 40), (30, 20)) == whole).all()
 
 

@@ -15,7 +15,7 @@ from report_parts import make_scenes
 from landseg.evaluate import Products, evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.predict import predict
-from landseg.report.html import write_report
+from landseg.report.html.report import write_report
 
 LAYERS = ("image", "confidence", "truth", "prediction", "error")
 

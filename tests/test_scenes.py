@@ -19,9 +19,9 @@ from landseg.evaluation.pair import Naming
 from landseg.evaluation.pairs import open_pairs
 from landseg.evaluation.result import WorstWindow
 from landseg.geo.grid import Grid, Rect
-from landseg.report.html_scenes import map_sections
-from landseg.report.overviews import MapLayers, Picture, by_majority, by_mean
-from landseg.scenes import SceneMaps, shown_scenes
+from landseg.report.html.map_layers import MapLayers, Picture, by_majority, by_mean
+from landseg.report.html.scene_maps import SceneMaps, shown_scenes
+from landseg.report.html.scenes import map_sections
 
 Numbers = NDArray[np.float32]
 
@@ -42,7 +42,7 @@ def mean_by_hand(values: Numbers, shape: tuple[int, int]) -> Numbers:
 def test_numbers_are_reduced_to_their_mean(
     at_a_time: int, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.report.overviews._NUMBERS", at_a_time)
+    monkeypatch.setattr("landseg.report.html.map_layers._NUMBERS", at_a_time)
     values = rng.random((53, 71)).astype(np.float32)
     values[rng.random(values.shape) < 0.3] = np.nan
     values[:20, :20] = np.nan

@@ -25,8 +25,8 @@ from typer.testing import CliRunner
 
 from landseg.cli.main import app
 from landseg.errors import GridError, OutputError, RasterError
-from landseg.report.server import Viewer
-from landseg.report.viewed import TILE, ViewedRaster, open_viewed
+from landseg.report.viewer.map_tiles import TILE, ViewedRaster, open_viewed
+from landseg.report.viewer.server import Viewer
 
 COLORS = {0: (0, 0, 0, 0), 1: (200, 30, 30, 255), 2: (30, 30, 200, 255), 3: (240, 220, 60, 255)}
 

@@ -17,7 +17,7 @@ def check_text_files(csv: Path | None, report: Path | None, *, overwrite: bool =
     Raises:
         OutputError: a file that exists, has no folder or another's name, or is no .html.
     """
-    from landseg.report.html import check_report_path
+    from landseg.report.html.report import check_report_path
 
     if report is not None:
         check_report_path(report, overwrite=overwrite)

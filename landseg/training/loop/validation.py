@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect, scaled_size
 from landseg.metrics.confusion import Confusion
+from landseg.report.html.scene_maps.scene import Scene
 from landseg.runtime.device import choose_precision
-from landseg.scenes.scene import Scene
 from landseg.training.crops import Crop, read_crop
 from landseg.training.loop.scaling import Scaling
 from landseg.training.sampler import base_zoom

@@ -9,7 +9,7 @@ from typing import overload
 from landseg.evaluation.pair import Pair
 from landseg.evaluation.result import Evaluation
 from landseg.geo.rasters.mosaic import open_source
-from landseg.report.overviews import EDGE, MapLayers, by_majority, by_mean, check_image, read_layers
+from landseg.report.html.map_layers import EDGE, MapLayers, by_majority, by_mean, check_image, read_layers
 
 MOST_SCENES = 24  # on one map; of more, those with the worst windows
 _LEAST = 512  # edge of an overview among many

@@ -13,9 +13,9 @@ from typing import Any
 
 from landseg.errors import LandsegError, OutputError
 from landseg.geo.rasters.address import file_names
-from landseg.report.html_map import MapLayer, controls, data_script, frame, map_data, scene_data
-from landseg.report.html_page import page
-from landseg.report.viewed import HIGHEST, LOWEST, ViewedRaster, open_viewed
+from landseg.report.html.map import MapLayer, controls, data_script, frame, map_data, scene_data
+from landseg.report.html.page import page
+from landseg.report.viewer.map_tiles import HIGHEST, LOWEST, ViewedRaster, open_viewed
 
 HOST = "127.0.0.1"
 _TILE = re.compile(r"/tile/([0-9]{1,4})/(-?[0-9]{1,2})/(-?[0-9]{1,7})/(-?[0-9]{1,7})\.png")

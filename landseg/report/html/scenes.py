@@ -7,10 +7,10 @@ from html import escape
 from typing import Any
 
 from landseg.evaluation.result import Evaluation, WorstWindow
-from landseg.report.html_map import MapLayer, controls, data_script, frame, map_data, scene_chooser, scene_data
-from landseg.report.html_numbers import count, percent
-from landseg.report.html_pictures import CONFIDENCE, LAYERS, RIGHT, WRONG, encoded_layers, picture_bytes
-from landseg.report.overviews import MapLayers
+from landseg.report.html.map import MapLayer, controls, data_script, frame, map_data, scene_chooser, scene_data
+from landseg.report.html.map_layers import MapLayers
+from landseg.report.html.numbers import count, percent
+from landseg.report.html.pictures import CONFIDENCE, LAYERS, RIGHT, WRONG, encoded_layers, picture_bytes
 
 _OPACITY = {"image": 100, "confidence": 85, "truth": 60, "prediction": 60, "error": 75}  # over imagery
 _NAMES = {

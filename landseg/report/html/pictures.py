@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from landseg.geo.reduce import nearest
-from landseg.report.overviews import MapLayers, Picture, majority
+from landseg.report.html.map_layers import MapLayers, Picture, majority
 
 BUDGET = 10_000_000  # bytes of all pictures of a page; in base64 a third more
 LAYERS = ("image", "truth", "prediction", "error", "confidence")

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from landseg.geo.grid import Grid, crs_text
-from landseg.report.html_page import json_script, swatch
+from landseg.report.html.page import json_script, swatch
 
 Color = tuple[int, int, int]
 

@@ -1,0 +1,1 @@
+"""Rasters on a map in the browser."""
