@@ -39,7 +39,7 @@ from landseg.metrics.confusion import Confusion
 from landseg.models.layers.upsample import AlignedUpsample
 from landseg.models.networks.backbones import load_encoder_weights
 from landseg.models.networks.build import build_network
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.scene import Scene
 from landseg.training.batches import Batch, Batches
 from landseg.training.loop.fit import Scaling, fit
 from landseg.training.recipe import Recipe, read_recipe

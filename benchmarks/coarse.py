@@ -42,7 +42,7 @@ from landseg.dense.losses import LabelSets
 from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.networks.build import build_network
-from landseg.report.html.scene_maps.scene import ArrayScene
+from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batch, Batches
 from landseg.training.coarse.loss import SHARE
 from landseg.training.coarse.sources import counted

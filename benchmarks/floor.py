@@ -40,7 +40,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.metrics.confusion import Confusion
 from landseg.models.networks.backbones import load_encoder_weights
 from landseg.models.networks.build import build_network
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.scene import Scene
 from landseg.train import train as landseg_train
 from landseg.training.augment import AugmentOptions
 from landseg.training.recipe import Recipe, read_recipe

@@ -37,8 +37,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.pages import write_table
 from landseg.dense.losses import LabelSets, partial_cross_entropy
 from landseg.models.networks.build import build_network
-from landseg.report.html.scene_maps.scene import ArrayScene, Scene
 from landseg.runtime.memory import keep_freed_memory
+from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.batches import Batch, Batches
 from landseg.training.loop.depthwise import quick_depthwise
 from landseg.training.loop.fit import FitOptions, Scaling, fit

@@ -12,7 +12,7 @@ from . import console, options, panels
 
 if TYPE_CHECKING:
     from landseg.inspection import Inspection
-    from landseg.report.html.scene_maps.split import SplitOptions
+    from landseg.scenes.split import SplitOptions
 
 
 def command(
@@ -130,7 +130,7 @@ def _split_options(
     by: str, share: float, group: str | None, block: str | None, gap: int, aoi: str | None, seed: int
 ) -> "SplitOptions":
     from landseg.geo.distance import Distance
-    from landseg.report.html.scene_maps.split import SplitOptions
+    from landseg.scenes.split import SplitOptions
 
     edge = None if block is None else Distance.of(block)
     return SplitOptions(

@@ -27,7 +27,11 @@ from landseg.labels.label_values import Meaning
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
 from landseg.output.checks import check_targets
-from landseg.report.html.scene_maps.issues import (
+from landseg.report.imagery import Imagery
+from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
+from landseg.report.thumbnail import EMPTY
+from landseg.runtime.disk import check_local
+from landseg.scenes.issues import (
     ClassShare,
     Finding,
     about_classes,
@@ -37,13 +41,9 @@ from landseg.report.html.scene_maps.issues import (
     about_values,
     some,
 )
-from landseg.report.html.scene_maps.meaning import Legend, drawn_in, opener, understood
-from landseg.report.html.scene_maps.split import Split, SplitOptions, split
-from landseg.report.html.scene_maps.survey import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
-from landseg.report.imagery import Imagery
-from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
-from landseg.report.thumbnail import EMPTY
-from landseg.runtime.disk import check_local
+from landseg.scenes.meaning import Legend, drawn_in, opener, understood
+from landseg.scenes.split import Split, SplitOptions, split
+from landseg.scenes.survey import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
 from landseg.text.amounts import counted, none_of, part_of
 from landseg.training.recipe_from_files import PlainData
 from landseg.training.refused import refusal

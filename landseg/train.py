@@ -22,11 +22,11 @@ from landseg.models.file import Model, load_model, read_card, save_model
 from landseg.models.networks.build import build_network
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.transfer import transferred
-from landseg.report.html.scene_maps.label_counts import SceneCensus, remarks, take_census
-from landseg.report.html.scene_maps.scene import Scene
-from landseg.report.html.scene_maps.split import split
-from landseg.report.html.scene_maps.views import in_memory, whole
 from landseg.runtime.disk import disk_errors
+from landseg.scenes.label_counts import SceneCensus, remarks, take_census
+from landseg.scenes.scene import Scene
+from landseg.scenes.split import split
+from landseg.scenes.views import in_memory, whole
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 from landseg.training.augment import NONE

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.models.file import load_model
-from landseg.report.html.scene_maps.scene import RasterScene
+from landseg.scenes.scene import RasterScene
 from landseg.training.coarse.options import CoarseOptions, share_of
 from landseg.training.coarse.sources import settled
 from landseg.training.coarse.statistics import JointStatistics

@@ -250,7 +250,7 @@ def test_corrupt_files_are_left_out_on_request_only(data: Path, broken: str) -> 
 
 def test_a_file_that_breaks_while_learning_is_named(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from landseg.errors import RasterError
-    from landseg.report.html.scene_maps.scene import ArrayScene
+    from landseg.scenes.scene import ArrayScene
 
     read = ArrayScene.read
 

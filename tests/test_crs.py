@@ -28,7 +28,7 @@ from landseg.geo.grid import Grid
 from landseg.geo.ruler import Ruler
 from landseg.labels.image_lists import Item
 from landseg.models.named import NamedModel
-from landseg.report.html.scene_maps.opening import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions, open_items
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

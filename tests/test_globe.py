@@ -28,8 +28,8 @@ from landseg.geo.rasters.warp import onto
 from landseg.geo.vectors.aoi import read_aoi
 from landseg.labels.regrid import open_labels
 from landseg.rasterize import RasterizeOptions, rasterize
-from landseg.report.html.scene_maps.related import overlaps
 from landseg.report.viewer.map_tiles import open_viewed
+from landseg.scenes.related import overlaps
 from landseg.vector import crs as place
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -21,8 +21,8 @@ from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.reduce import CELL
 from landseg.inspection import Inspection, InspectOptions, inspect
-from landseg.report.html.scene_maps.split import SplitOptions
 from landseg.report.sheet import cell_edge, drawn_over
+from landseg.scenes.split import SplitOptions
 
 Write = Callable[..., Path]
 TABLE = """ignore = [9]

@@ -17,8 +17,8 @@ from landseg.geo.grid import Rect
 from landseg.models.card import Band, Card, Field, Metrics
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
-from landseg.report.html.scene_maps.scene import ArrayScene
-from landseg.report.html.scene_maps.views import Masked
+from landseg.scenes.scene import ArrayScene
+from landseg.scenes.views import Masked
 from landseg.training import holdout as module
 from landseg.training.holdout import Kept, measure
 

@@ -13,7 +13,7 @@ import torch
 
 from landseg.models import file as bundle
 from landseg.models.file import Model, load_model, read_card
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.scene import Scene
 from landseg.training import holdout as kept
 from tests.labelled import image, labels, landseg, place, train, write, write_polygons, write_scenes
 
@@ -76,9 +76,7 @@ def test_labels_without_imagery_count_alike(tmp_path: Path) -> None:
 
 
 def test_twin_labels_without_imagery_left_out_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "landseg.report.html.scene_maps.scene.ArrayScene.labels", lambda self, rect: self.read(rect)[2]
-    )
+    monkeypatch.setattr("landseg.scenes.scene.ArrayScene.labels", lambda self, rect: self.read(rect)[2])
     blind(tmp_path)
     card, found = as_rasters(tmp_path)
     assert "count as missed" not in card["measured_on"]
@@ -136,8 +134,8 @@ def test_labels_on_disk_are_read_as_those_in_memory(tmp_path: Path) -> None:
     from landseg.geo.grid import Rect
     from landseg.labels.image_lists import Item
     from landseg.labels.legend import read_class_table
-    from landseg.report.html.scene_maps.opening import LabelOptions, open_items
-    from landseg.report.html.scene_maps.views import Masked, in_memory
+    from landseg.scenes.opening import LabelOptions, open_items
+    from landseg.scenes.views import Masked, in_memory
 
     blind(tmp_path)
     items = [Item(tmp_path / "images/b.tif", tmp_path / "labels/b_labels.tif")]

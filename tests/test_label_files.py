@@ -584,7 +584,7 @@ def crops_differ(read: Callable[[Rect], NDArray[np.uint8]], grid: Grid, count: i
 
 def test_a_crop_is_burnt_as_the_whole_is(tmp_path: Path) -> None:
     from landseg.labels.label_values import Drawn
-    from landseg.report.html.scene_maps.targets import PolygonTargets
+    from landseg.scenes.targets import PolygonTargets
 
     labels, grid = ties(tmp_path)
     targets = PolygonTargets(labels, grid, 255, VALUES)

@@ -19,7 +19,7 @@ from landseg.geo.rasters.source import FileSource
 from landseg.inspection import InspectOptions, inspect
 from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
-from landseg.report.html.scene_maps.opening import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions, open_items
 from landseg.training.overrides import Settings
 from landseg.training.recipe_from_files import PlainData
 from landseg.verify import verify

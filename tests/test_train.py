@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from shapely.geometry import box
 from typer.testing import CliRunner
 
-import landseg.report.html.scene_maps.targets
+import landseg.scenes.targets
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import GridError, LandsegError, OutputError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.models.card import Metrics
 from landseg.models.file import load_model
-from landseg.report.html.scene_maps.targets import IndexTargets
+from landseg.scenes.targets import IndexTargets
 from landseg.train import train
 from landseg.training.holdout import worse_than_commonest
 from landseg.training.loop.fit import clear
@@ -173,7 +173,7 @@ def test_ndvi_is_the_same_in_every_unit(dtype: str, factor: float, scale: float 
 
 def test_ndvi_of_reflectance_by_hand() -> None:
     pixels = np.array([[0.05, 0.3, np.nan, -0.02, 0.0], [0.40, 0.3, 0.2, 0.01, -0.0]], np.float32)
-    values = landseg.report.html.scene_maps.targets._ndvi(pixels)
+    values = landseg.scenes.targets._ndvi(pixels)
     assert values[:2].tolist() == pytest.approx([0.35 / 0.45, 0.0]) and values[4] == 0
     assert np.isnan(values[2:4]).all()  # no number, and a sum below 0
     assert labelled_by("ndvi", pixels) == [1, 0, 255, 255, 0]

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from landseg.classes import IGNORE_INDEX
 from landseg.dense.losses import LabelSets, partial_cross_entropy
-from landseg.report.html.scene_maps.scene import ArrayScene
+from landseg.scenes.scene import ArrayScene
 from landseg.training.loop.fit import Scaling
 
 

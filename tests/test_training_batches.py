@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Sampler
 
-from landseg.report.html.scene_maps.scene import ArrayScene
+from landseg.scenes.scene import ArrayScene
 from landseg.training.augment import NONE, AugmentOptions
 from landseg.training.batches import Batch, Batches
 from landseg.training.sampler import CropSampler, SamplingOptions

@@ -22,7 +22,7 @@ from landseg.dense.losses import softmax_cross_entropy
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import FileSource
-from landseg.report.html.scene_maps.coarse_labels import CoarseLabels, coarse_classes
+from landseg.scenes.coarse_labels import CoarseLabels, coarse_classes
 from landseg.training.coarse.loss import CoarseLoss, mismatch, super_resolution_loss, used
 from landseg.training.coarse.statistics import FLOOR, JointStatistics, StatisticsCounter, read_statistics
 

@@ -19,10 +19,10 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
-from landseg.report.html.scene_maps.label_counts import remarks, take_census
-from landseg.report.html.scene_maps.scene import ArrayScene, Scene
-from landseg.report.html.scene_maps.split import SplitOptions, split
-from landseg.report.html.scene_maps.views import Masked, in_memory
+from landseg.scenes.label_counts import remarks, take_census
+from landseg.scenes.scene import ArrayScene, Scene
+from landseg.scenes.split import SplitOptions, split
+from landseg.scenes.views import Masked, in_memory
 from landseg.training import augment as augmentation
 from landseg.training.augment import NONE, AugmentOptions, augment
 from landseg.training.batches import Batch, Batches
@@ -158,7 +158,7 @@ def learned_beside(*, placed: bool) -> set[str]:
 def test_coarse_labels_of_a_file_that_is_kept_are_not_learned(monkeypatch: pytest.MonkeyPatch) -> None:
     assert learned_beside(placed=True) == {"other"}
     assert learned_beside(placed=False) == {"other"}  # pictures that are nearly the same are taken for one place
-    monkeypatch.setattr("landseg.report.html.scene_maps.split.lookalikes", lambda *_: [])
+    monkeypatch.setattr("landseg.scenes.split.lookalikes", lambda *_: [])
     assert learned_beside(placed=False) == {"kept ground", "other"}  # the twin: nobody can know that it is one place
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import TrainingError
-from landseg.report.html.scene_maps.scene import ArrayScene
+from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batches as CropBatches
 from landseg.training.evaluate import predict_scene
 from landseg.training.loop.checkpoint import Checkpoint

@@ -19,11 +19,11 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, LandsegError, RasterError, TrainingError, VectorError
 from landseg.labels.image_lists import Item, pair
 from landseg.labels.infer_classes import classes_of
-from landseg.report.html.scene_maps.label_counts import remarks, take_census
-from landseg.report.html.scene_maps.label_sets import Kinds
-from landseg.report.html.scene_maps.opening import LabelOptions, open_items
-from landseg.report.html.scene_maps.scene import Scene
-from landseg.report.html.scene_maps.targets import JoinedTargets, Strange, Targets, refuse_strange
+from landseg.scenes.label_counts import remarks, take_census
+from landseg.scenes.label_sets import Kinds
+from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.scene import Scene
+from landseg.scenes.targets import JoinedTargets, Strange, Targets, refuse_strange
 from tests.conftest import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json(

@@ -14,8 +14,8 @@ from landseg.classes import IGNORE_INDEX
 from landseg.dense.hard_pixels import HardOptions
 from landseg.dense.losses import LOSSES, LabelSets
 from landseg.errors import TrainingError
-from landseg.report.html.scene_maps.label_counts import SceneCensus
-from landseg.report.html.scene_maps.scene import ArrayScene
+from landseg.scenes.label_counts import SceneCensus
+from landseg.scenes.scene import ArrayScene
 from landseg.training.loop.scaling import Scaling
 from landseg.training.loop.validation import EDGE, MOST, Glimpse
 from landseg.training.objective import LossOptions, objective, pixel_counts

@@ -14,8 +14,8 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.models.networks.pixel_forest import PixelForest
-from landseg.report.html.scene_maps.label_counts import take_census
-from landseg.report.html.scene_maps.scene import ArrayScene
+from landseg.scenes.label_counts import take_census
+from landseg.scenes.scene import ArrayScene
 from landseg.training import pixels as module
 from landseg.training.forest import grow, weights
 from landseg.training.loop.scaling import Scaling

@@ -20,10 +20,10 @@ from landseg.geo.grid import Grid
 from landseg.labels.image_lists import Item
 from landseg.labels.polygons import PolygonLabels
 from landseg.report.html.scene_maps import polygon_split as module
-from landseg.report.html.scene_maps.balance import _Cost
-from landseg.report.html.scene_maps.opening import LabelOptions, open_items
-from landseg.report.html.scene_maps.scene import Scene
-from landseg.report.html.scene_maps.split import Split, SplitOptions, split
+from landseg.scenes.balance import _Cost
+from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.scene import Scene
+from landseg.scenes.split import Split, SplitOptions, split
 from tests.conftest import HALF_METRE, UTM
 from tests.labelled import NETWORK, QUICK, landseg
 from tests.test_cli_data import facts

@@ -15,8 +15,8 @@ from landseg.classes import ClassMap
 from landseg.dense.hard_pixels import HardOptions
 from landseg.dense.losses import LOSSES
 from landseg.errors import LandsegError, TrainingError
-from landseg.report.html.scene_maps.data_source import SourceSpec
-from landseg.report.html.scene_maps.split import SplitOptions
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.split import SplitOptions
 from landseg.training.augment import AugmentOptions
 from landseg.training.fit_options import FitOptions
 from landseg.training.objective import LossOptions

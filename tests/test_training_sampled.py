@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import landseg.report.html.scene_maps.sampled
+import landseg.scenes.sampled
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.spread import spread, unit_of
-from landseg.report.html.scene_maps.sampled import sampled
+from landseg.scenes.sampled import sampled
 from landseg.training.recipe_from_files import PlainData, completed
 
 PLACE = rasterio.Affine(10, 0, 333000, 0, -10, 3065000)
@@ -59,10 +59,10 @@ def assert_near(found: list[BandStatistics], paths: list[Path], *, within: float
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A budget that small test images exceed as many large ones exceed the real one."""
-    monkeypatch.setattr(landseg.report.html.scene_maps.sampled, "BUDGET", 1 << 16)
-    monkeypatch.setattr(landseg.report.html.scene_maps.sampled, "_ENOUGH", 1 << 12)
-    monkeypatch.setattr(landseg.report.html.scene_maps.sampled, "_EDGE", 16)
-    monkeypatch.setattr(landseg.report.html.scene_maps.sampled, "_SMALL", 8)
+    monkeypatch.setattr(landseg.scenes.sampled, "BUDGET", 1 << 16)
+    monkeypatch.setattr(landseg.scenes.sampled, "_ENOUGH", 1 << 12)
+    monkeypatch.setattr(landseg.scenes.sampled, "_EDGE", 16)
+    monkeypatch.setattr(landseg.scenes.sampled, "_SMALL", 8)
 
 
 def scene(number: int, *, edge: int = 256, corner: int = 10, dtype: str = "uint16") -> NDArray[np.generic]:
@@ -124,7 +124,7 @@ def test_a_sample_reads_no_more_than_its_budget(tmp_path: Path, monkeypatch: pyt
 
     monkeypatch.setattr(FileSource, "_read", counted)
     first = [(one.mean, one.std) for one in sampled(paths, FileSource)]
-    assert sum(rect.area for rect in read) <= 1.1 * landseg.report.html.scene_maps.sampled.BUDGET
+    assert sum(rect.area for rect in read) <= 1.1 * landseg.scenes.sampled.BUDGET
     assert [(one.mean, one.std) for one in sampled(paths, FileSource)] == first, "the same for the same images"
 
 

@@ -21,9 +21,9 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Grid
 from landseg.labels.image_lists import Item
-from landseg.report.html.scene_maps.label_counts import SceneCensus, take_census
-from landseg.report.html.scene_maps.opening import LabelOptions, open_items
-from landseg.report.html.scene_maps.scene import ArrayScene, Scene
+from landseg.scenes.label_counts import SceneCensus, take_census
+from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.sampler import CropSampler, SamplingOptions, base_zoom
 from tests.conftest import HALF_METRE, UTM
 

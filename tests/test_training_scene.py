@@ -27,10 +27,10 @@ from landseg.geo.resample import box_taps
 from landseg.labels import regrid as majority
 from landseg.labels.image_lists import Item
 from landseg.labels.regrid import resample_labels
-from landseg.report.html.scene_maps.open_files import Pool
-from landseg.report.html.scene_maps.opening import LabelOptions, open_items
-from landseg.report.html.scene_maps.scene import ArrayScene, Example, RasterScene, Scene
-from landseg.report.html.scene_maps.views import Masked, in_memory
+from landseg.scenes.open_files import Pool
+from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
+from landseg.scenes.views import Masked, in_memory
 from landseg.training.crops import Crop, read_crop
 from tests.conftest import HALF_METRE, UTM
 

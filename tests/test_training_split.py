@@ -21,13 +21,13 @@ from landseg.geo.grid import Grid, Rect
 from landseg.labels.image_lists import Item
 from landseg.report.html.scene_maps import lookalikes as lookalikes_of
 from landseg.report.html.scene_maps import split as module
-from landseg.report.html.scene_maps.balance import choose
-from landseg.report.html.scene_maps.blocks import Blocks, KeptBlocks, LearnedBlocks
-from landseg.report.html.scene_maps.lookalikes import Sketch, Sketcher, lookalikes
-from landseg.report.html.scene_maps.related import grouped, overlaps
-from landseg.report.html.scene_maps.scene import Scene
-from landseg.report.html.scene_maps.split import Split, SplitOptions, split
-from landseg.report.html.scene_maps.views import Masked
+from landseg.scenes.balance import choose
+from landseg.scenes.blocks import Blocks, KeptBlocks, LearnedBlocks
+from landseg.scenes.lookalikes import Sketch, Sketcher, lookalikes
+from landseg.scenes.related import grouped, overlaps
+from landseg.scenes.scene import Scene
+from landseg.scenes.split import Split, SplitOptions, split
+from landseg.scenes.views import Masked
 
 NAMES = ("a", "b", "c")
 UTM = CRS.from_epsg(32633)

@@ -24,7 +24,7 @@ from landseg.models.compatibility import misfit
 from landseg.models.read_card import read_card
 from landseg.models.usable import better_text, outside_warning
 from landseg.predict import predict
-from landseg.report.html.scene_maps.scene import ArrayScene
+from landseg.scenes.scene import ArrayScene
 from landseg.training.recipe import read_recipe
 from landseg.training.sampler import MARGIN, SamplingOptions, usable_range
 from landseg.verify import verify

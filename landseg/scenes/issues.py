@@ -14,9 +14,9 @@ from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import tags_text
 from landseg.labels.label_values import Drawn, Meaning
-from landseg.report.html.scene_maps.lookalikes import lookalikes
-from landseg.report.html.scene_maps.related import identical, overlaps
-from landseg.report.html.scene_maps.survey import Statistics, Surveyed
+from landseg.scenes.lookalikes import lookalikes
+from landseg.scenes.related import identical, overlaps
+from landseg.scenes.survey import Statistics, Surveyed
 from landseg.text.amounts import counted, first_of, part_of
 
 _TOLD = 5

@@ -12,8 +12,8 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import CELL
-from landseg.report.html.scene_maps.scene import Scene
-from landseg.report.html.scene_maps.targets import refuse_strange
+from landseg.scenes.scene import Scene
+from landseg.scenes.targets import refuse_strange
 from landseg.text.amounts import listed, none_of, part_of
 
 SPOTS = 1 << 16

@@ -8,10 +8,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.report.html.scene_maps.blocks import Parts
-from landseg.report.html.scene_maps.lookalikes import Lookalike
-from landseg.report.html.scene_maps.related import grouped, identical, numbered_alike, overlaps
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.blocks import Parts
+from landseg.scenes.lookalikes import Lookalike
+from landseg.scenes.related import grouped, identical, numbered_alike, overlaps
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
 
 _TOLD = 5  # pairs of files by name

@@ -12,7 +12,7 @@ from landseg.geo.vectors.names import is_vector
 from landseg.labels.image_lists import Item
 from landseg.labels.label_colors import Colors
 from landseg.labels.label_values import Drawn, LabelValues, Meaning, RasterValues
-from landseg.report.html.scene_maps.survey import LabelsOf
+from landseg.scenes.survey import LabelsOf
 
 
 class Legend:

@@ -25,11 +25,11 @@ from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.reader import class_indices
 from landseg.labels.regrid import AlignedLabels, open_labels
-from landseg.report.html.scene_maps.coarse_labels import CoarseLabels
-from landseg.report.html.scene_maps.data_source import SourceSpec
-from landseg.report.html.scene_maps.label_sets import Kinds
-from landseg.report.html.scene_maps.scene import Opened, RasterScene, Scene
-from landseg.report.html.scene_maps.targets import (
+from landseg.scenes.coarse_labels import CoarseLabels
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.label_sets import Kinds
+from landseg.scenes.scene import Opened, RasterScene, Scene
+from landseg.scenes.targets import (
     JoinedTargets,
     PolygonTargets,
     RasterTargets,

@@ -13,10 +13,10 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.polygons import PolygonLabels, pixel_grid
-from landseg.report.html.scene_maps.balance import choose
-from landseg.report.html.scene_maps.blocks import Blocks, Parts
-from landseg.report.html.scene_maps.related import joined
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.balance import choose
+from landseg.scenes.blocks import Blocks, Parts
+from landseg.scenes.related import joined
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
 
 FEW = 200

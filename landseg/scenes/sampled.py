@@ -13,7 +13,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.spread import spread, unit_of
-from landseg.report.html.scene_maps.blocks import Blocks
+from landseg.scenes.blocks import Blocks
 
 BUDGET = 1 << 24  # pixels, with data or without: images that hold no more are read whole
 _ENOUGH = BUDGET >> 4  # pixels with data: where a sample finds fewer, it is enlarged

@@ -19,9 +19,9 @@ from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.polygons import PolygonLabels
-from landseg.report.html.scene_maps.coarse_labels import CoarseLabels
-from landseg.report.html.scene_maps.open_files import POOL
-from landseg.report.html.scene_maps.targets import Strange, Targets
+from landseg.scenes.coarse_labels import CoarseLabels
+from landseg.scenes.open_files import POOL
+from landseg.scenes.targets import Strange, Targets
 
 Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
 """Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""

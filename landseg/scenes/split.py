@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.labels.image_lists import Item
-from landseg.report.html.scene_maps.balance import choose
-from landseg.report.html.scene_maps.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
-from landseg.report.html.scene_maps.leaks import kept_together, leaks, missing_classes
-from landseg.report.html.scene_maps.lookalikes import Lookalike, Sketch, Sketcher, lookalikes
-from landseg.report.html.scene_maps.polygon_split import PolygonSplit, by_polygon, few_polygons
-from landseg.report.html.scene_maps.related import PixelHash, grouped, identical, joined, overlaps
-from landseg.report.html.scene_maps.scene import Scene
-from landseg.report.html.scene_maps.views import Masked
+from landseg.scenes.balance import choose
+from landseg.scenes.blocks import Blocks, KeptBlocks, LearnedBlocks, Mask, Parts, parts_by_area
+from landseg.scenes.leaks import kept_together, leaks, missing_classes
+from landseg.scenes.lookalikes import Lookalike, Sketch, Sketcher, lookalikes
+from landseg.scenes.polygon_split import PolygonSplit, by_polygon, few_polygons
+from landseg.scenes.related import PixelHash, grouped, identical, joined, overlaps
+from landseg.scenes.scene import Scene
+from landseg.scenes.views import Masked
 from landseg.text.amounts import counted, part_of
 
 WAYS = ("file", "block", "polygon", "column", "aoi", "random")

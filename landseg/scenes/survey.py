@@ -23,10 +23,10 @@ from landseg.geo.reduce import fitted, nearest
 from landseg.labels.label_values import LabelValues, Meaning
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.polygons import PolygonLabels
-from landseg.report.html.scene_maps.blocks import Blocks
-from landseg.report.html.scene_maps.lookalikes import Sketch, Sketcher
-from landseg.report.html.scene_maps.related import PixelHash
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.blocks import Blocks
+from landseg.scenes.lookalikes import Sketch, Sketcher
+from landseg.scenes.related import PixelHash
+from landseg.scenes.scene import Scene
 
 _PIECE = 2048  # pixels along the edge of what is read at a time
 

@@ -11,8 +11,8 @@ from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.left_out import LeftOut
 from landseg.labels.polygons import PolygonLabels
-from landseg.report.html.scene_maps.scene import ArrayScene, Example, RasterScene, Scene
-from landseg.report.html.scene_maps.targets import Strange
+from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
+from landseg.scenes.targets import Strange
 
 
 class Masked(Scene):

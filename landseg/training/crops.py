@@ -14,7 +14,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.resample import Taps, axis_taps, box_taps, resample
 from landseg.labels.regrid import resample_labels
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.scene import Scene
 
 _Read = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8], NDArray[np.uint8] | None]
 """Pixels (C, h, w), validity, target and coarse classes (h, w), these if the scene has any."""

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.scene import Scene
 from landseg.training.loop.fit import Scaling
 
 

@@ -17,8 +17,8 @@ from landseg.metrics.bootstrap import Blocks, intervals
 from landseg.models.card import Metrics
 from landseg.models.file import Model
 from landseg.predict import predict
-from landseg.report.html.scene_maps.scene import Scene
 from landseg.runtime.disk import disk_errors
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
 
 BLOCK = 256  # of the bootstrap

@@ -15,7 +15,7 @@ from landseg.dense.hard_pixels import HardOptions, hard_partial_cross_entropy
 from landseg.dense.losses import LabelSets, balanced_weights, combined, partial_cross_entropy
 from landseg.dense.losses import Loss as TargetLoss
 from landseg.errors import TrainingError
-from landseg.report.html.scene_maps.label_counts import SceneCensus
+from landseg.scenes.label_counts import SceneCensus
 from landseg.training.coarse.loss import CoarseLoss
 from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.loop.parts import Loss

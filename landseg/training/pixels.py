@@ -16,8 +16,8 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
-from landseg.report.html.scene_maps.label_counts import SceneCensus
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.label_counts import SceneCensus
+from landseg.scenes.scene import Scene
 from landseg.training.crops import read_crop
 from landseg.training.loop.scaling import Scaling
 from landseg.training.sampler import base_zoom

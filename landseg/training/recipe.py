@@ -11,9 +11,9 @@ from landseg.classes import ClassMap
 from landseg.errors import TrainingError
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.models.networks.catalogue import NO_ENCODER, is_fitted
-from landseg.report.html.scene_maps.data_source import UNSTATED, SourceSpec
-from landseg.report.html.scene_maps.split import SplitOptions
 from landseg.runtime.replacement import written
+from landseg.scenes.data_source import UNSTATED, SourceSpec
+from landseg.scenes.split import SplitOptions
 from landseg.text.strict import filled, shown
 from landseg.text.toml_tables import read_table
 from landseg.training.augment import AugmentOptions

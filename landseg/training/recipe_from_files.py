@@ -17,7 +17,7 @@ from landseg.geo.vectors.names import is_vector, stem_of
 from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
-from landseg.report.html.scene_maps.sampled import sampled
+from landseg.scenes.sampled import sampled
 from landseg.text.amounts import counted, listed
 from landseg.training.declared import common_tags
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from landseg.classes import ClassMap
 from landseg.errors import LandsegError
-from landseg.report.html.scene_maps.data_source import SourceSpec
-from landseg.report.html.scene_maps.label_sets import Kinds
-from landseg.report.html.scene_maps.opening import Opener, checked, labels_of_source
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.label_sets import Kinds
+from landseg.scenes.opening import Opener, checked, labels_of_source
 from landseg.text.strict import filled
 from landseg.training.recipe_from_files import PlainData, completed
 

@@ -14,8 +14,8 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
-from landseg.report.html.scene_maps.label_counts import SceneCensus, take_census
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.label_counts import SceneCensus, take_census
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted, listed
 from landseg.training.crops import Crop, read_crop
 

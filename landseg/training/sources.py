@@ -19,12 +19,12 @@ from landseg.geo.vectors.names import is_there
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.polygons import PolygonLabels
-from landseg.report.html.scene_maps.data_source import SourceSpec
-from landseg.report.html.scene_maps.label_sets import Kinds
-from landseg.report.html.scene_maps.opening import Burnt, Labels, Legend, Opener, checked, labels_of_source
-from landseg.report.html.scene_maps.scene import RasterScene, Scene
-from landseg.report.html.scene_maps.targets import IndexTargets, Targets, refuse_strange
-from landseg.report.html.scene_maps.views import in_memory
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.label_sets import Kinds
+from landseg.scenes.opening import Burnt, Labels, Legend, Opener, checked, labels_of_source
+from landseg.scenes.scene import RasterScene, Scene
+from landseg.scenes.targets import IndexTargets, Targets, refuse_strange
+from landseg.scenes.views import in_memory
 from landseg.text.amounts import listed, part_of
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.sources import Paths, coarse_paths, coarse_rasters

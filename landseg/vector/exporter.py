@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
@@ -334,7 +335,7 @@ def polygonize(
             work_folder(out).mkdir(exist_ok=True)
         with claimed(out) as work, _sentences(called or out):
             for made, target in (move for part in run.made(work) for move in part.moves):
-                replace(made, target)
+                os.replace(made, target)
     return int(run.counts.sum())
 
 

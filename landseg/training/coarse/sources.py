@@ -15,10 +15,10 @@ from landseg.geo.rasters.source import FileSource
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item
 from landseg.labels.regrid import open_labels
-from landseg.report.html.scene_maps.coarse_labels import coarse_classes, joined_classes
-from landseg.report.html.scene_maps.data_source import SourceSpec
-from landseg.report.html.scene_maps.opening import CoarseRaster
-from landseg.report.html.scene_maps.scene import Scene
+from landseg.scenes.coarse_labels import coarse_classes, joined_classes
+from landseg.scenes.data_source import SourceSpec
+from landseg.scenes.opening import CoarseRaster
+from landseg.scenes.scene import Scene
 from landseg.text.amounts import listed, none_of
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.statistics import JointStatistics, StatisticsCounter

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Rect, scaled_size
 from landseg.metrics.confusion import Confusion
-from landseg.report.html.scene_maps.scene import Scene
 from landseg.runtime.device import choose_precision
+from landseg.scenes.scene import Scene
 from landseg.training.crops import Crop, read_crop
 from landseg.training.loop.scaling import Scaling
 from landseg.training.sampler import base_zoom
@@ -24,8 +24,8 @@ MOST = 8  # windows: some 5 million pixels
 class Glimpse:
     """Figures of a network on up to `MOST` windows in the middle of kept-out scenes, at the training resolution.
 
-    What a finished model is worth says `landseg.training.holdout`: whole scenes, as users predict them. This is to see where a
-    run is going, and to choose the best weights, at the price of a few seconds.
+    They show where a run is going and choose the best weights, at the price of a few seconds; `training.holdout` measures
+    the finished model on whole scenes, predicted as users predict them.
 
     Args:
         scenes: kept out.
