@@ -25,12 +25,11 @@ from landseg.scenes.split import SplitOptions, split
 from landseg.scenes.views import Masked, in_memory
 from landseg.training import augment as augmentation
 from landseg.training.augment import NONE, AugmentOptions, augment
-from landseg.training.batches import Batch, Batches
+from landseg.training.batches import Batch, Batches, moved, part_of
 from landseg.training.coarse.sources import counted
 from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.crops import Crop, read_crop
 from landseg.training.loop.fit import FitOptions, Scaling, fit
-from landseg.training.loop.parts import moved, part_of
 from landseg.training.objective import LossOptions, objective
 from landseg.training.sampler import CropSampler, SamplingOptions
 from tests.coarse_parts import BLOCK, patchwork

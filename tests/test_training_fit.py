@@ -20,9 +20,9 @@ from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batches as CropBatches
 from landseg.training.evaluate import predict_scene
 from landseg.training.loop.checkpoint import Checkpoint
-from landseg.training.loop.ema import Average
 from landseg.training.loop.fit import fit
 from landseg.training.loop.learner import parameter_groups
+from landseg.training.loop.schedule import Average
 from landseg.training.sampler import CropSampler, SamplingOptions
 from tests.training_parts import QUICK, SCALING, Batch, Batches, Judge, Tiny, loss, rows, same, train
 
@@ -134,7 +134,7 @@ def test_a_short_run_does_not_end_with_the_weights_that_it_started_from(steps: i
         return 1 - average.network.get_parameter("weight").item() / steps
 
     assert lag() < 0.2
-    monkeypatch.setattr("landseg.training.loop.ema.decay_after", lambda updates, decay: decay)
+    monkeypatch.setattr("landseg.training.loop.schedule.decay_after", lambda updates, decay: decay)
     assert lag() > 0.35  # as it was
 
 

@@ -16,7 +16,7 @@ from landseg.dense.losses import LOSSES, LabelSets
 from landseg.errors import TrainingError
 from landseg.scenes.label_counts import SceneCensus
 from landseg.scenes.scene import ArrayScene
-from landseg.training.loop.scaling import Scaling
+from landseg.training.batches import Scaling
 from landseg.training.loop.validation import EDGE, MOST, Glimpse
 from landseg.training.objective import LossOptions, objective, pixel_counts
 

@@ -17,8 +17,8 @@ from landseg.models.networks.pixel_forest import PixelForest
 from landseg.scenes.label_counts import take_census
 from landseg.scenes.scene import ArrayScene
 from landseg.training import pixels as module
+from landseg.training.batches import Scaling
 from landseg.training.forest import grow, weights
-from landseg.training.loop.scaling import Scaling
 from landseg.training.pixels import PixelData, Pixels, draw_pixels
 
 SCALING = Scaling((100.0, 90.0), (40.0, 30.0))

@@ -12,7 +12,7 @@ from typing import Any
 from landseg.errors import OutputError
 from landseg.evaluation.result import Evaluation
 from landseg.metrics.seam import Seam
-from landseg.report.html.numbers import length_text
+from landseg.report.numbers import length_text
 from landseg.runtime.disk import check_local
 from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted, part_of

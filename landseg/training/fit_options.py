@@ -40,7 +40,7 @@ class FitOptions:
         power: Of the poly schedule, ``(1 - share done) ** power`` (DeepLab).
         clip: Largest norm of the gradient; 0 for any.
         ema: Decay a step of the moving average of the weights, which is what is kept; it rises to this over the first
-            steps (see `landseg.training.loop.ema`); 0 for none.
+            steps (see `landseg.training.loop.schedule`); 0 for none.
         frozen_batch_norm: Whose batch norms keep their statistics: "none", "encoder" or "all".
         precision: "auto" (the fastest that the device computes itself), "fp32", "bf16" or "fp16", these two mixed.
         validate_every: Steps between validations; None = ten over the budget.

@@ -16,9 +16,9 @@ from landseg.dense.losses import LabelSets, balanced_weights, combined, partial_
 from landseg.dense.losses import Loss as TargetLoss
 from landseg.errors import TrainingError
 from landseg.scenes.label_counts import SceneCensus
+from landseg.training.batches import Loss
 from landseg.training.coarse.loss import CoarseLoss
 from landseg.training.coarse.statistics import JointStatistics
-from landseg.training.loop.parts import Loss
 
 Coarse = tuple[JointStatistics, float]
 

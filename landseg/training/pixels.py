@@ -18,8 +18,8 @@ from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
 from landseg.scenes.label_counts import SceneCensus
 from landseg.scenes.scene import Scene
+from landseg.training.batches import Scaling
 from landseg.training.crops import read_crop
-from landseg.training.loop.scaling import Scaling
 from landseg.training.sampler import base_zoom
 
 _MOST_CELLS = 512  # of CELL x CELL pixels that are read: some seconds, however large the rasters are

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from landseg.evaluation.result import BorderBin, ClassFigures
 from landseg.metrics.calibration import Reliability
-from landseg.report.html.numbers import NONE, count, interval, percent, share
 from landseg.report.html.page import swatch
+from landseg.report.numbers import NONE, count, interval, percent, share
 
 _SIDE, _LEFT, _TOP, _COUNTS = 320, 52, 12, 60  # of the diagram: its square, its margins, the counts under it
 

@@ -6,9 +6,9 @@ from html import escape
 
 from landseg.evaluation.result import Compared
 from landseg.report.compared import Estimate, comparison_notes, estimates, short_names
-from landseg.report.html.numbers import interval, key, percent, share
 from landseg.report.html.page import page, sectioned, swatch
 from landseg.report.html.tables import note_list
+from landseg.report.numbers import interval, key, percent, share
 from landseg.text.amounts import counted
 
 

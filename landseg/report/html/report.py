@@ -12,11 +12,11 @@ from landseg.errors import OutputError
 from landseg.evaluation.result import Evaluation
 from landseg.report.html.charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html.map_layers import MapLayers
-from landseg.report.html.numbers import percent, share
 from landseg.report.html.page import page, sectioned
 from landseg.report.html.pictures import BUDGET
 from landseg.report.html.scenes import map_sections
 from landseg.report.html.tables import class_table, confusion_table, headline, notes
+from landseg.report.numbers import percent, share
 from landseg.runtime.disk import check_local
 from landseg.runtime.replacement import settle, written
 from landseg.text.amounts import counted, part_of

@@ -9,8 +9,8 @@ from typing import Any
 from landseg.evaluation.result import Evaluation, WorstWindow
 from landseg.report.html.map import MapLayer, controls, data_script, frame, map_data, scene_chooser, scene_data
 from landseg.report.html.map_layers import MapLayers
-from landseg.report.html.numbers import count, percent
 from landseg.report.html.pictures import CONFIDENCE, LAYERS, RIGHT, WRONG, encoded_layers, picture_bytes
+from landseg.report.numbers import count, percent
 
 _OPACITY = {"image": 100, "confidence": 85, "truth": 60, "prediction": 60, "error": 75}  # over imagery
 _NAMES = {

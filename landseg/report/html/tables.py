@@ -9,8 +9,8 @@ from html import escape
 import numpy as np
 
 from landseg.evaluation.result import ClassFigures, Evaluation
-from landseg.report.html.numbers import count, hectares, interval, key, length_text, percent, share
 from landseg.report.html.page import swatch
+from landseg.report.numbers import count, hectares, interval, key, length_text, percent, share
 
 Column = tuple[str, str, Callable[[ClassFigures], tuple[float | None, str, str]]]
 """Head, what it means, and of a class: the number to sort by, its text, a second line."""

@@ -16,19 +16,16 @@ from landseg.errors import TrainingError
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.memory import keep_freed_memory
 from landseg.runtime.progress import duration
+from landseg.training.batches import BatchesLike, Loss, Scaling
 from landseg.training.fit_options import FitOptions
 from landseg.training.loop.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
 from landseg.training.loop.depthwise import quick_depthwise
-from landseg.training.loop.ema import Average
 from landseg.training.loop.loader import Loader
-from landseg.training.loop.parts import BatchesLike, Loss
 from landseg.training.loop.process import Place
 from landseg.training.loop.run import Run, Validate
 from landseg.training.loop.sample_pictures import SamplePictures
-from landseg.training.loop.scaling import Scaling
-from landseg.training.loop.schedule import Budget
-from landseg.training.loop.signals import Interrupt
-from landseg.training.loop.silence import silence
+from landseg.training.loop.schedule import Average, Budget
+from landseg.training.loop.signals import Interrupt, silence
 
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer

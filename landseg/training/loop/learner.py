@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landseg.errors import TrainingError
+from landseg.training.batches import BatchLike, Loss, Scaling, moved
 from landseg.training.fit_options import FitOptions
-from landseg.training.loop.parts import BatchLike, Loss, moved
-from landseg.training.loop.scaling import Scaling
 
 
 class Learner(LightningModule):

@@ -10,7 +10,7 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 from landseg.errors import LandsegError, TrainingError
-from landseg.training.loop.parts import BatchesLike, BatchLike, part_of
+from landseg.training.batches import BatchesLike, BatchLike, part_of
 
 _NICE = 10  # of 19
 

@@ -11,9 +11,8 @@ from torch import nn
 
 from landseg.training.fit_options import FitOptions
 from landseg.training.loop.checkpoint import Checkpoint, RunState
-from landseg.training.loop.ema import Average
 from landseg.training.loop.process import Place
-from landseg.training.loop.schedule import Budget
+from landseg.training.loop.schedule import Average, Budget
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
 """(network in eval mode) -> figures, ``mean_iou`` among them."""

@@ -12,8 +12,7 @@ from torch import nn
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.report.thumbnail import EMPTY, stretch_limits, stretched
-from landseg.training.loop.parts import BatchLike
-from landseg.training.loop.scaling import Scaling
+from landseg.training.batches import BatchLike, Scaling
 
 _GAP, _HEAD = 6, 22
 _LEAST = 420  # width of the picture, so that crops of few pixels leave room for the legend

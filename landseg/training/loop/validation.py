@@ -13,8 +13,8 @@ from landseg.geo.grid import Rect, scaled_size
 from landseg.metrics.confusion import Confusion
 from landseg.runtime.device import choose_precision
 from landseg.scenes.scene import Scene
+from landseg.training.batches import Scaling
 from landseg.training.crops import Crop, read_crop
-from landseg.training.loop.scaling import Scaling
 from landseg.training.sampler import base_zoom
 
 EDGE = 768  # of a window, in pixels
