@@ -23,8 +23,8 @@ from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.checkerboard import checkerboard
 from benchmarks.pages import write_table
-from landseg.metrics.checkerboard import checkerboard
 from landseg.models.layers.upsampler import UPSAMPLERS, upsampler
 
 SCENES = sorted((Path(__file__).resolve().parent.parent / "sample_tiles" / "landcover").glob("*/*.jpg"))

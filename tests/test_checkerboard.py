@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from benchmarks.checkerboard import checkerboard
+from benchmarks.checkerboard_picture import plot_checkerboard
 from landseg.errors import OutputError
-from landseg.metrics.checkerboard import checkerboard
 from landseg.models.layers.upconv import upconvolution
-from landseg.report.checkerboard import plot_checkerboard
 
 ROWS, COLUMNS = np.mgrid[0:48, 0:60].astype(np.float64)
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from landseg.crf import fast
 from landseg.crf import permutohedral as lattice
 from landseg.crf.energy import CrfOptions, Scene
-from landseg.crf.exact import gaussian, refine_exactly
 from landseg.crf.fast import halo, refine
 from landseg.crf.permutohedral import Lattice, reach
 from landseg.crf.plan import plan_crf, refine_windows
 from landseg.errors import BandError, PlanError
 from landseg.geo.grid import Rect
+from tests.reference_crf import gaussian, refine_exactly
 
 Array = NDArray[np.float64]
 SMALL = CrfOptions(iterations=2, bilateral_xy=1.5, bilateral_bands=12.0, spatial_xy=0.8)

@@ -18,12 +18,12 @@ from torch import Tensor, nn
 from landseg.errors import TrainingError
 from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batches as CropBatches
-from landseg.training.evaluate import predict_scene
 from landseg.training.loop.checkpoint import Checkpoint
 from landseg.training.loop.fit import fit
 from landseg.training.loop.learner import parameter_groups
 from landseg.training.loop.schedule import Average
 from landseg.training.sampler import CropSampler, SamplingOptions
+from tests.reference_whole_scene import predict_scene
 from tests.training_parts import QUICK, SCALING, Batch, Batches, Judge, Tiny, loss, rows, same, train
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from landseg.metrics.checkerboard import checkerboard
+from benchmarks.checkerboard import checkerboard
 from landseg.report.pictures import save_picture
 from landseg.report.preview import check_preview_path
 
