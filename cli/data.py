@@ -11,7 +11,7 @@ from landseg.text.amounts import counted
 from . import console, options, panels
 
 if TYPE_CHECKING:
-    from landseg.inspection import Inspection
+    from landseg.data import Inspection
     from landseg.scenes.split import SplitOptions
 
 
@@ -100,8 +100,8 @@ def command(
 
     Prints statistics of bands and classes, what is wrong, and what a split would leak.
     """
+    from landseg.data import InspectOptions, inspect
     from landseg.geo.vectors.names import with_layer
-    from landseg.inspection import InspectOptions, inspect
 
     with console.working():
         wanted = None if split is None else _split_options(split, share, group, block, gap, aoi, seed)

@@ -58,7 +58,7 @@ def command(
 
     Of a raster also whether a model can read it; of a model its card and, if asked, its receptive field.
     """
-    from landseg.describe import describe, is_model
+    from landseg.info import describe, is_model
 
     pixel = _pixel(at, draw=draw, over=over)
     with console.working():
@@ -66,7 +66,7 @@ def command(
         if receptive_field or draw is not None:
             if not is_model(file):
                 raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")
-            from landseg.sight import sight
+            from landseg.report.field_report import sight
 
             found = sight(
                 file, draw=draw, over=over, at=pixel, overwrite=overwrite, stored_values=stored_values

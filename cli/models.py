@@ -18,7 +18,7 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """List the shipped models, or the networks that can be trained."""
-    from landseg.describe import describe_models, describe_networks
+    from landseg.info import describe_models, describe_networks
 
     with console.working():
         record = describe_networks() if networks else {"models": describe_models()}

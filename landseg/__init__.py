@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from landseg.classes import ClassMap as ClassMap
     from landseg.classes import LandClass as LandClass
     from landseg.compare import compare as compare
-    from landseg.describe import describe as describe
     from landseg.errors import BandError as BandError
     from landseg.errors import ClassError as ClassError
     from landseg.errors import GridError as GridError
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from landseg.errors import VectorError as VectorError
     from landseg.evaluate import evaluate as evaluate
     from landseg.export import export as export
+    from landseg.info import describe as describe
     from landseg.models.file import Model as Model
     from landseg.models.file import load_model as load_model
     from landseg.models.file import save_model as save_model
@@ -56,7 +56,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 _COMMANDS = (
-    "areas", "calibrate", "compare", "describe", "evaluate", "export", "predict", "rasterize", "refine", "train",
+    "areas", "calibrate", "compare", "evaluate", "export", "predict", "rasterize", "refine", "train",
     "verify",
 )  # fmt: skip
 _ERRORS = (
@@ -68,6 +68,7 @@ _HOMES = {
     **dict.fromkeys(_ERRORS, "landseg.errors"),
     **dict.fromkeys(("ClassMap", "LandClass"), "landseg.classes"),
     **dict.fromkeys(("Model", "load_model", "save_model"), "landseg.models.file"),
+    "describe": "landseg.info",
     "read_card": "landseg.models.read_card",
 }
 """The module of each public name."""

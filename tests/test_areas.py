@@ -24,12 +24,12 @@ from vector_parts import CLASSES
 from landseg.areas import areas
 from landseg.classes import ClassMap
 from landseg.cli.main import app
-from landseg.describe import describe
 from landseg.errors import GridError, LandsegError, OutputError, VectorError
 from landseg.evaluate import evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.export import export
 from landseg.geo.class_areas import ClassArea, areas_tag, areas_text, read_areas
+from landseg.info import describe
 from landseg.labels.legend import class_tag
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -330,7 +330,7 @@ def test_a_map_tells_its_areas_and_imagery_does_not(tmp_path: Path, monkeypatch:
     assert code == 0 and "road" in line and " ha (" in line
     bands = np.zeros((20, 20), np.uint8)
     assert describe(write(tmp_path / "image.tif", bands, table=None))["areas"] is None
-    monkeypatch.setattr(import_module("landseg.describe"), "COUNTED", 100)
+    monkeypatch.setattr(import_module("landseg.info"), "COUNTED", 100)
     assert describe(path)["areas"] is None and "counted by `landseg areas" in run("info", path)[1]
 
 

@@ -16,8 +16,8 @@ from sample_models import save_small_model
 from typer.testing import CliRunner, Result
 
 from landseg.cli.main import app
-from landseg.describe import describe_networks
 from landseg.errors import LandsegError
+from landseg.info import describe_networks
 from landseg.models.card import Band
 from landseg.models.file import load_model
 from landseg.models.layers.upsampler import UPSAMPLERS

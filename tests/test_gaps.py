@@ -19,12 +19,12 @@ from rasterio.shutil import copy
 from rasterio.vrt import WarpedVRT
 
 import landseg.geo.rasters.raster as raster_module
-from landseg.describe import describe_raster
 from landseg.errors import RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.gaps import Presence
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
+from landseg.info import describe_raster
 from landseg.vector.classraster import ClassRaster
 
 WHERE = Affine(1, 0, 500_000, 0, -1, 5_400_000)

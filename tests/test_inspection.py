@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from landseg.classes import ClassMap
+from landseg.data import Inspection, InspectOptions, inspect
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.reduce import CELL
-from landseg.inspection import Inspection, InspectOptions, inspect
 from landseg.report.sheet import cell_edge, drawn_over
 from landseg.scenes.split import SplitOptions
 

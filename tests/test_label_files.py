@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
 from landseg.classes import ClassMap
+from landseg.data import Inspection, InspectOptions, inspect
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
 from landseg.evaluation.pair import Naming, open_truth
 from landseg.geo.grid import Grid, Rect
@@ -34,7 +35,6 @@ from landseg.geo.vectors.aoi import read_aoi
 from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector, split_layer, stem_of, with_layer
 from landseg.geo.vectors.polygon_file import read_polygons
-from landseg.inspection import Inspection, InspectOptions, inspect
 from landseg.labels.coverage import Coverage, covers_a_centre
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import Polygons

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 import landseg.geo.rasters.bands
+from landseg.data import InspectOptions, inspect
 from landseg.geo.rasters.nodata import can_hold, holds_nodata
 from landseg.geo.rasters.source import FileSource
-from landseg.inspection import InspectOptions, inspect
 
 PLACE = rasterio.Affine(10, 0, 333000, 0, -10, 3065000)
 LOWEST = float(np.finfo(np.float32).min)

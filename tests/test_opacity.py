@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 from test_predict import noise, small_model
 
-from landseg.describe import describe_raster
 from landseg.errors import BandError, RasterError
 from landseg.evaluate import EvaluateOptions, Products, evaluate
 from landseg.evaluation.pair import Naming
@@ -19,6 +18,7 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.opacity import is_opacity, remark
 from landseg.geo.rasters.source import FileSource
 from landseg.inference.match import known, match
+from landseg.info import describe_raster
 from landseg.models.card import Band
 from landseg.predict import predict
 from landseg.refine import refine

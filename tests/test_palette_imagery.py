@@ -12,11 +12,11 @@ from typer.testing import CliRunner
 
 import landseg.geo.rasters.bands
 from landseg.cli.main import app
-from landseg.describe import describe_raster
+from landseg.data import InspectOptions, inspect
 from landseg.errors import BandError, LandsegError, TrainingError
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource
-from landseg.inspection import InspectOptions, inspect
+from landseg.info import describe_raster
 from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
 from landseg.scenes.opening import LabelOptions, open_items

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
+from landseg.data import InspectOptions, inspect
 from landseg.evaluate import evaluate
 from landseg.evaluation.counts import Measures, Tally
 from landseg.evaluation.figures import EvaluateOptions
@@ -24,7 +25,6 @@ from landseg.geo import pixel_areas as pixelareas
 from landseg.geo.distance import Distance, row_spacings
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixel_areas import PixelAreas
-from landseg.inspection import InspectOptions, inspect
 from landseg.metrics.area import stratified
 from landseg.metrics.boundary import outline
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows

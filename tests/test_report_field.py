@@ -26,6 +26,7 @@ from landseg.models.graph.receptive_field import (
     side_holding,
 )
 from landseg.models.networks.build import architecture, build_network
+from landseg.report.field_report import _look, _pixel, _window
 from landseg.report.receptive_field import (
     COLORS,
     EDGE,
@@ -37,7 +38,6 @@ from landseg.report.receptive_field import (
     draw_field,
     picture_side,
 )
-from landseg.sight import _look, _pixel, _window
 from tests.evidence import _Even, centroid, span, thin
 
 FAMILIES = [
@@ -268,10 +268,12 @@ def test_a_window_on_the_stride_has_the_whole_images_evidence(
         at = _pixel(matched.network, (29, 311))
         _, heat = _look(model, field, matched.network, at)
         assert heat.rect.height < 620 and heat.rect.top % field.stride == 0
-        monkeypatch.setattr("landseg.sight._window", lambda field, raster, at: raster)
+        monkeypatch.setattr("landseg.report.field_report._window", lambda field, raster, at: raster)
         _, whole = _look(model, field, matched.network, at)
         off = _window(field, matched.network.grid.rect, at)
-        monkeypatch.setattr("landseg.sight._window", lambda *_: Rect(off.top + 8, 0, off.height - 8, 60))
+        monkeypatch.setattr(
+            "landseg.report.field_report._window", lambda *_: Rect(off.top + 8, 0, off.height - 8, 60)
+        )
         _, twin = _look(model, field, matched.network, at)
     part = whole.weights[heat.rect.slices]
     scale = float(part.max())

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import landseg.inference.match
 from landseg.cli.main import app
 from landseg.crf.inputs import Evidence
-from landseg.describe import describe_raster
+from landseg.data import InspectOptions, inspect
 from landseg.errors import BandError, ModelError, ResumeError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.bands import BandTable
@@ -30,7 +30,7 @@ from landseg.geo.rasters.rescaled import RescaledSource
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.inference.match import match
-from landseg.inspection import InspectOptions, inspect
+from landseg.info import describe_raster
 from landseg.labels.probabilities import ProbsFile
 from landseg.models.card import Band
 from landseg.models.file import Model, read_card
