@@ -21,10 +21,10 @@ def command(
 
     They are served to this computer alone, until Ctrl-C.
     """
-    from landseg.report.viewer.server import Viewer
+    from landseg.view import view
 
     with console.working():
-        viewer = Viewer(rasters, port=port)
+        viewer = view(rasters, port=port)
     try:
         console.show({"url": viewer.url}, as_json=as_json, text=f"{viewer.url}  (Ctrl-C ends it)")
         sys.stdout.flush()

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from landseg.refine import refine as refine
     from landseg.train import train as train
     from landseg.verify import verify as verify
+    from landseg.view import view as view
 
 __version__ = "0.1.0"
 
@@ -57,7 +58,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 _COMMANDS = (
     "areas", "calibrate", "compare", "evaluate", "export", "predict", "rasterize", "refine", "train",
-    "verify",
+    "verify", "view",
 )  # fmt: skip
 _ERRORS = (
     "BandError", "ClassError", "GridError", "LandsegError", "ModelError", "OutputError", "PlanError", "RasterError",

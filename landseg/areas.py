@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import OutputError, VectorError
-from landseg.evaluation.area_counts import _Count
+from landseg.evaluation.area_counts import count_areas
 from landseg.evaluation.area_table import Areas, check_suffix, write_table
 from landseg.geo.rasters.address import file_name
 from landseg.geo.vectors.names import file_of
 from landseg.labels.zones import Zones
 from landseg.output.checks import check_absent, check_targets, files_behind
-from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import settle, written
 from landseg.text.options import refuse_unknown
 from landseg.vector.classraster import ClassRaster
@@ -71,12 +70,7 @@ def areas(raster: File, output: File | None = None, options: AreaOptions | None 
         if table is not None:
             _check_table(table, [source.file.path, *source.file.info.files], wanted)
         zones = None if wanted.by is None else Zones(wanted.by, source.grid, field=wanted.by_field)
-        counted = _Count(source, zones)
-        with Progress(source.rect.area, quiet=wanted.quiet) as progress:
-            for rect, strip in zip(source.rects(), source.strips(progress.add), strict=True):
-                counted.add(rect, strip)
-        source.tell_absent()
-        found = replace(counted.areas(), output=table)
+        found = replace(count_areas(source, zones, quiet=wanted.quiet), output=table)
     if table is not None:
         with written(table) as place:
             write_table(found, place)

@@ -13,7 +13,7 @@ from landseg.errors import OutputError
 from landseg.evaluation.error_map import ErrorMaps
 from landseg.evaluation.figures import OPTIONS, EvaluateOptions, summary
 from landseg.evaluation.pair import Pair
-from landseg.evaluation.pairs import _unused, check_not_read, count, open_pairs
+from landseg.evaluation.pairs import check_not_read, count, open_pairs, unused_targets
 from landseg.evaluation.result import Evaluation
 from landseg.geo.rasters.address import file_name, file_names
 from landseg.labels.pairing import IMAGES, beside, named
@@ -89,7 +89,7 @@ def evaluate(
                 errors = stack.enter_context(maps)
             counted = count(pairs, options, names=names, quiet=quiet, seen=None if errors is None else errors.add)
             found = summary(pairs, counted, options, names=names)
-            found = replace(found, notes=(*found.notes, *remarks, *_unused(pairs, target)))
+            found = replace(found, notes=(*found.notes, *remarks, *unused_targets(pairs, target)))
             parts = [] if errors is None else errors.built()
             parts += [text_part(stack, *text) for text in _texts(pairs, found, images, products)]
             if parts:

@@ -20,7 +20,7 @@ from landseg.runtime.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.crs import output_crs
 from landseg.vector.export_options import ClassTotal, ExportOptions, ExportSummary
-from landseg.vector.exporter import ExportRun, _sentences, polygonize
+from landseg.vector.exporter import ExportRun, disk_sentences, polygonize
 from landseg.vector.lines_points import further_file
 
 __all__ = ["ClassTotal", "ExportOptions", "ExportSummary", "export", "polygonize"]
@@ -61,7 +61,7 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
         if wanted.confidence is not None:
             run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
         try:
-            with claimed(target) as work, _sentences(target):
+            with claimed(target) as work, disk_sentences(target):
                 parts, stayed = with_styles(run.made(work), run.styles, work, replace=wanted.overwrite)
                 publish(parts, folder=work)
         except Exception as error:

@@ -195,10 +195,12 @@ def _areas(file: RasterFile, path: str | Path) -> list[dict[str, Any]] | None:
 
     if not is_class_raster(file) or file.info.grid.rect.area > COUNTED:
         return None
-    from landseg.areas import areas
+    from landseg.evaluation.area_counts import count_areas
+    from landseg.vector.classraster import ClassRaster
 
     try:
-        return [row.to_json() for row in areas(path, quiet=True).whole.classes]
+        with ClassRaster(file_name(path)) as source:
+            return [row.to_json() for row in count_areas(source).whole.classes]
     except LandsegError as error:
         _log.warning("areas are not told: %s", error)
         return None

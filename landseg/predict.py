@@ -20,6 +20,8 @@ from landseg.output.vector_formats import FORMATS
 from landseg.runtime.disk import check_local, disk_errors
 
 if TYPE_CHECKING:
+    from landseg.classes import ClassMap
+    from landseg.geo.rasters.source import Source
     from landseg.models.file import Model
 
 __all__ = ["Options", "Prediction", "Predictions", "predict"]
@@ -67,7 +69,7 @@ def predict(
     if not is_folder(output):
         _check_name(Path(output))
         engine = Lazy(named, wanted)
-        made = Run(engine, every, Path(output), wanted).result()
+        made = Run(engine, every, Path(output), wanted, draw_preview=_draw_preview).result()
         finished(made, 1, 1)
         return made
     return _each(every, Path(output), named, wanted, finished)
@@ -113,7 +115,7 @@ def _each(sources: list[str], folder: Path, model: NamedModel, options: Options,
         at = f"{number}/{len(sources)}"
         name = f"{at} {Path(label(source)).name}"
         try:
-            made = Run(engine, [source], folder / f"{stem}.tif", own, folders, inputs, name).result()
+            made = Run(engine, [source], folder / f"{stem}.tif", own, folders, inputs, name, _draw_preview).result()
         except ModelError:  # then it is wrong with every source
             raise
         except Exception as error:  # whatever is wrong with one source, the rest go on
@@ -127,6 +129,13 @@ def _each(sources: list[str], folder: Path, model: NamedModel, options: Options,
             _log.info("%s %s", name, made.brief())
             finished(made, number, len(sources))
     return Predictions(tuple(done), failures)
+
+
+def _draw_preview(source: Source, class_raster: Path, classes: ClassMap, out: Path) -> None:
+    """Draw a preview; what draws is imported when a run asks for one."""
+    from landseg.report.preview import preview
+
+    preview(source, class_raster, classes, out)
 
 
 def _sentence(error: Exception) -> str:

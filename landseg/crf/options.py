@@ -13,9 +13,15 @@ from typing import Any
 from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
 from landseg.geo.class_areas import ClassArea, areas_text, read_areas
-from landseg.inference.options import Options
 from landseg.runtime.progress import duration
-from landseg.text.options import refuse_unknown
+from landseg.text.options import (
+    check_positive,
+    check_probs_dtype,
+    check_whole_bands,
+    halo_option,
+    refuse_unknown,
+    window_option,
+)
 from landseg.tiling.sampling import interval_text, read_interval
 
 # Widths of bands are grey levels of 8-bit imagery here; `Evidence.widths` makes them those of other imagery.
@@ -24,7 +30,6 @@ PRESETS = {
     "deeplab-v2": CrfOptions(),
 }
 _NUMBERS = ("iterations", "bilateral_weight", "bilateral_xy", "spatial_weight", "spatial_xy")
-_SHARED = ("bands", "probs", "probs_dtype", "window", "halo", "memory", "resume", "overwrite", "quiet")
 
 
 @dataclass(frozen=True)
@@ -82,12 +87,15 @@ class RefineOptions:
             LandsegError: an unknown name, or a value that means nothing.
         """
         refuse_unknown(options, [field.name for field in fields(cls)], of="refine")
-        shared = Options.of(**{name: options[name] for name in _SHARED if name in options})
-        if isinstance(shared.window, tuple):
+        window, halo = window_option(options.get("window", "auto")), halo_option(options.get("halo", "auto"))
+        if isinstance(window, tuple):
             raise PlanError(f"window {options['window']!r}: a CRF's windows are square; give one number, or auto")
-        if isinstance(shared.halo, int) and shared.halo < 0:
-            raise PlanError(f"halo {shared.halo}: expected 0 or more, exact, or auto")
-        made = cls(**{**options, "window": shared.window, "halo": shared.halo})
+        if isinstance(halo, int) and halo < 0:
+            raise PlanError(f"halo {halo}: expected 0 or more, exact, or auto")
+        made = cls(**{**options, "window": window, "halo": halo})
+        check_positive("memory", made.memory)
+        check_whole_bands(made.bands)
+        check_probs_dtype(made.probs_dtype)
         for name, value, choices in (
             ("preset", made.preset, tuple(PRESETS)),
             ("units", made.units, ("pixels", "metres")),

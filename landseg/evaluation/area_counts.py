@@ -11,10 +11,11 @@ from landseg.evaluation.area_table import Areas, ZoneAreas
 from landseg.geo.class_areas import ClassAreas, Ground
 from landseg.geo.grid import Rect
 from landseg.labels.zones import Zones
+from landseg.runtime.progress import Progress
 from landseg.vector.classraster import ClassRaster
 
 
-class _Count:
+class AreaCounts:
     """The counts of a raster and of its zones, strip by strip."""
 
     def __init__(self, source: ClassRaster, zones: Zones | None) -> None:
@@ -70,3 +71,13 @@ class _Count:
 
 def _lie(count: int) -> str:
     return "lies" if count == 1 else "lie"
+
+
+def count_areas(source: ClassRaster, zones: Zones | None = None, *, quiet: bool = True) -> Areas:
+    """Return pixels, hectares and shares by class of a class raster that is open, and of zones on it."""
+    counts = AreaCounts(source, zones)
+    with Progress(source.rect.area, quiet=quiet) as progress:
+        for rect, strip in zip(source.rects(), source.strips(progress.add), strict=True):
+            counts.add(rect, strip)
+    source.tell_absent()
+    return counts.areas()

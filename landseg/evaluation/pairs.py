@@ -98,7 +98,7 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
     return pairs
 
 
-def _unused(pairs: Sequence[Pair], target: str | Sequence[str]) -> list[str]:
+def unused_targets(pairs: Sequence[Pair], target: str | Sequence[str]) -> list[str]:
     """Return a sentence about label rasters that no prediction was held against; none where all were."""
     every, read = files_in(target), {path for pair in pairs for path in pair.truth.paths}
     unused = [label(path) for path in every if path not in read]

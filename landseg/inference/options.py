@@ -5,15 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Integral, Real
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.errors import BandError, GridError, OutputError, PlanError
+from landseg.errors import GridError, OutputError, PlanError
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
-from landseg.text.options import halo_option, refuse_unknown, window_option
+from landseg.text.options import (
+    check_positive,
+    check_probs_dtype,
+    check_whole_bands,
+    halo_option,
+    refuse_unknown,
+    window_option,
+)
 from landseg.tiling.names import check_device, check_precision, check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
@@ -100,8 +107,7 @@ class Options:
             made = replace(made, workers=max(1, min(made.workers, made.threads)))
         made = replace(made, window=window_option(made.window), halo=halo_option(made.halo), aoi=area_text(made.aoi))
         made._check_numbers()
-        if made.bands is not None and not all(isinstance(band, Integral) for band in made.bands):
-            raise BandError(f"bands {made.bands!r}: expected whole numbers, such as [3, 2, 1]")
+        check_whole_bands(made.bands)
         if made.engine not in ("auto", "stream", "windows"):
             raise PlanError(f"engine {made.engine!r}: expected auto, stream or windows")
         check_device(str(made.device))
@@ -112,8 +118,7 @@ class Options:
                 f"--tta {made.tta} takes the mean over mirrored views of the whole raster, which rows that stream "
                 "from top to bottom cannot give: use --engine auto or windows, or leave out --tta"
             )
-        if made.probs_dtype not in ("uint8", "float32"):
-            raise OutputError(f"probabilities in {made.probs_dtype!r}: expected uint8 or float32")
+        check_probs_dtype(made.probs_dtype)
         if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):
             raise OutputError(f"{made.preview} will be a PNG: let its name end in .png")
         return made
@@ -123,8 +128,8 @@ class Options:
             value = getattr(self, name)
             if name == "threads" and isinstance(value, int) and value > MOST_THREADS:
                 raise PlanError(f"threads {value:,}: expected {MOST_THREADS:,} at most; one a core is enough")
-            if not (isinstance(value, int) and value >= 1) and not (name in ("batch", "threads") and value is None):
-                raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")
+            if not (name in ("batch", "threads") and value is None):
+                check_positive(name, value)
         metres: Any = self.resolution
         if metres is not None and not (isinstance(metres, Real) and math.isfinite(metres) and float(metres) > 0):
             raise GridError(f"--resolution {metres!r}: expected a positive number of metres, such as 0.5")

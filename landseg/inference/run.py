@@ -21,6 +21,7 @@ from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.scattered import refuse_scattered
+from landseg.geo.rasters.source import Source
 from landseg.geo.seams import BORDERS, Borders
 from landseg.geo.tags import CLASSES, qml_path
 from landseg.geo.vectors.aoi import Aoi, read_aoi
@@ -50,6 +51,9 @@ if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
     from landseg.inference.strategy import Walk
 
 _log = logging.getLogger(__name__)
+
+DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
+"""A function that draws a source and its finished class raster, to a file."""
 
 
 class Lazy:
@@ -84,6 +88,7 @@ class Run:
     folders: tuple[Path, ...] = ()  # that a real run would make first
     others: tuple[Path, ...] = ()  # that further runs will read
     name: str | None = None  # of one run of several, for its progress
+    draw_preview: DrawPreview | None = None
 
     def result(self) -> Prediction:
         """Everything from opening to renaming."""
@@ -225,9 +230,8 @@ class Run:
             polygonize(outputs.layer_reader("classes"), place, classes, called=polygons, confidence=sure)
             self._style(polygons, place, classes)
         if picture is not None:
-            from landseg.report.preview import preview
-
-            preview(matched.source, outputs.layer_reader("classes"), classes, outputs.extra(picture))
+            assert self.draw_preview is not None, "whoever asks for a preview says who draws it"
+            self.draw_preview(matched.source, outputs.layer_reader("classes"), classes, outputs.extra(picture))
 
     def _style(self, polygons: Path, place: Path, classes: ClassMap) -> None:
         """Write the polygons' style beside them where they wait; one that somebody made stays, unless --overwrite."""

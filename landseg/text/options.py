@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from numbers import Integral
 from typing import Any
 
-from landseg.errors import LandsegError, PlanError
+from landseg.errors import BandError, LandsegError, OutputError, PlanError
 
 
 def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> None:
@@ -53,3 +53,21 @@ def _whole(value: Any) -> int:
     if not isinstance(value, (str, Integral)):
         raise TypeError(f"{value!r} is no whole number")
     return int(value)
+
+
+def check_whole_bands(bands: Any) -> None:
+    """Raise BandError if bands, where some are chosen, are not whole numbers."""
+    if bands is not None and not all(isinstance(band, Integral) for band in bands):
+        raise BandError(f"bands {bands!r}: expected whole numbers, such as [3, 2, 1]")
+
+
+def check_probs_dtype(dtype: str) -> None:
+    """Raise OutputError if `dtype` is none that probabilities are written in."""
+    if dtype not in ("uint8", "float32"):
+        raise OutputError(f"probabilities in {dtype!r}: expected uint8 or float32")
+
+
+def check_positive(name: str, value: Any) -> None:
+    """Raise PlanError if the option `name` is no whole number from 1 on."""
+    if not (isinstance(value, int) and value >= 1):
+        raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")

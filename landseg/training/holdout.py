@@ -12,11 +12,13 @@ from landseg.classes import IGNORE_INDEX
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
 from landseg.inference.match import known
+from landseg.inference.options import Options
+from landseg.inference.run import Lazy, Run
 from landseg.metrics import figures
 from landseg.metrics.bootstrap import Blocks, intervals
 from landseg.models.card import Metrics
 from landseg.models.file import Model
-from landseg.predict import predict
+from landseg.models.named import NamedModel
 from landseg.runtime.disk import disk_errors
 from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
@@ -57,16 +59,14 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
         known(one.image)  # what is to be said of it was said when it was opened to be learned from
-        predict(
-            one.image,
-            made,
-            model=model,
+        options = Options.of(
             bands=one.bands,
             source_resolution=_said(one.scene),
             stored_values=one.stored_values,
             overwrite=True,
             quiet=True,
         )
+        Run(Lazy(NamedModel(model), options), [str(one.image)], made, options).result()
         with FileSource(made, [1]) as source:
             for rect in parts(one.scene.shape):
                 target = one.scene.labels(rect)

@@ -333,14 +333,14 @@ def polygonize(
             run.confidence = stack.enter_context(closing(open_confidence(confidence, source)))
         with disk_errors(called or out):
             work_folder(out).mkdir(exist_ok=True)
-        with claimed(out) as work, _sentences(called or out):
+        with claimed(out) as work, disk_sentences(called or out):
             for made, target in (move for part in run.made(work) for move in part.moves):
                 os.replace(made, target)
     return int(run.counts.sum())
 
 
 @contextmanager
-def _sentences(out: Path) -> Iterator[None]:
+def disk_sentences(out: Path) -> Iterator[None]:
     """What the disk refuses in the work folder, as a sentence about ``out``."""
     try:
         yield

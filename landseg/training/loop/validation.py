@@ -24,8 +24,8 @@ MOST = 8  # windows: some 5 million pixels
 class Glimpse:
     """Figures of a network on up to `MOST` windows in the middle of kept-out scenes, at the training resolution.
 
-    They show where a run is going and choose the best weights, at the price of a few seconds; `training.holdout` measures
-    the finished model on whole scenes, predicted as users predict them.
+    They show where a run is going and choose the best weights, at the price of a few seconds; `training.holdout`
+    measures the finished model on whole scenes, predicted as users predict them.
 
     Args:
         scenes: kept out.

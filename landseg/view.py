@@ -1,0 +1,40 @@
+"""The use case behind `landseg view`: rasters on a map in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from os import PathLike
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from landseg.report.viewer.server import Viewer
+
+__all__ = ["view"]
+
+File = str | PathLike[str]
+
+
+def view(rasters: File | Sequence[File], *, port: int = 0) -> Viewer:
+    """Return a server of rasters on a map, for browsers of this computer alone.
+
+    Its `url` is the page's address; `serve_forever()` answers requests until the program ends, `server_close()` closes
+    the rasters::
+
+        viewer = landseg.view("landcover.tif")
+        print(viewer.url)
+        viewer.serve_forever()
+
+    Args:
+        rasters: the paths of rasters, each shown as a layer; the first gives the grid. Datasets that rasterio has open
+            for reading are taken too.
+        port: the port to listen on; 0 for any that is free.
+
+    Raises:
+        OutputError: the port is taken or not allowed.
+        RasterError: a raster cannot be opened.
+        GridError: a raster cannot be placed on the first one's grid.
+    """
+    from landseg.geo.rasters.address import file_names
+    from landseg.report.viewer.server import Viewer
+
+    return Viewer(file_names(rasters), port=port)
