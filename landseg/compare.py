@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from landseg.errors import ClassError, RasterError
-from landseg.evaluate import Files
 from landseg.evaluation.figures import EvaluateOptions, summary
 from landseg.evaluation.pair import Pair, open_by_name
 from landseg.evaluation.pairs import check_not_read, count, open_pairs
@@ -28,6 +28,7 @@ from landseg.runtime.replacement import publish
 
 __all__ = ["Compared", "Difference", "compare"]
 
+Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 _ORDER = "landseg compare PREDICTION... TARGET"
 
 

@@ -17,16 +17,16 @@ File = str | PathLike[str]
 def view(rasters: File | Sequence[File], *, port: int = 0) -> Viewer:
     """Return a server of rasters on a map, for browsers of this computer alone.
 
-    Its `url` is the page's address; `serve_forever()` answers requests until the program ends, `server_close()` closes
-    the rasters::
+    Its `url` is the address of the page; `serve_forever()` answers requests until the program ends, `server_close()`
+    closes the rasters::
 
         viewer = landseg.view("landcover.tif")
         print(viewer.url)
         viewer.serve_forever()
 
     Args:
-        rasters: the paths of rasters, each shown as a layer; the first gives the grid. Datasets that rasterio has open
-            for reading are taken too.
+        rasters: the paths of rasters, each shown as a layer; the first gives the grid. Datasets that rasterio has
+            open for reading are taken too.
         port: the port to listen on; 0 for any that is free.
 
     Raises:

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.graph import fused
-from landseg.models.graph.fused import FusedConv
+from landseg.runtime import fused
+from landseg.runtime.fused import FusedConv
 
 INF = float("inf")
 BOUNDS = [(-INF, INF), (0.0, INF), (0.0, 6.0)]

@@ -20,11 +20,11 @@ from test_predict import MODEL, noise, one, read
 from torch import nn
 
 from landseg.errors import ResumeError
-from landseg.models.graph import fused
-from landseg.models.graph.fused import FusedConv
 from landseg.output.outputs import Outputs
 from landseg.predict import predict
+from landseg.runtime import fused
 from landseg.runtime.device import choose_precision, has_bf16
+from landseg.runtime.fused import FusedConv
 from landseg.tiling import runner as infer
 from landseg.tiling.runner import Runner
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.models.graph import fused
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.networks.build import build_network
+from landseg.runtime import fused
 from landseg.runtime.memory import _LiveBytes
 from landseg.tiling.rows.plan import MIB, memory_of, plan_stream
 from landseg.tiling.rows.program import Flow, flow_of

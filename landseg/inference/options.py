@@ -13,6 +13,7 @@ from typing import Any
 from landseg.errors import GridError, OutputError, PlanError
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
+from landseg.runtime.names import check_device, check_precision
 from landseg.text.options import (
     check_positive,
     check_probs_dtype,
@@ -21,7 +22,7 @@ from landseg.text.options import (
     refuse_unknown,
     window_option,
 )
-from landseg.tiling.names import check_device, check_precision, check_tta
+from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
 File = str | PathLike[str] | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from landseg.errors import PlanError
-from landseg.models.graph.fused import fused_convolution
-from landseg.tiling.names import check_device, check_precision
+from landseg.runtime.fused import fused_convolution
+from landseg.runtime.names import check_device, check_precision
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -4,30 +4,8 @@ from __future__ import annotations
 
 from landseg.errors import PlanError
 
-DEVICES = ("cpu", "cuda", "mps")
-PRECISIONS = ("fp32", "bf16", "fp16")
 VIEWS = {"none": 1, "flips": 4, "d4": 8}
 """The test-time augmentations, each with the number of views that it takes the mean of."""
-
-
-def check_device(name: str) -> None:
-    """Refuse a device that does not exist anywhere.
-
-    Raises:
-        PlanError: an unknown name.
-    """
-    if name != "auto" and name.partition(":")[0] not in DEVICES:
-        raise PlanError(f"device {name!r} is unknown; use auto, cpu, cuda or mps")
-
-
-def check_precision(name: str) -> None:
-    """Refuse a precision that does not exist anywhere.
-
-    Raises:
-        PlanError: an unknown name.
-    """
-    if name not in ("auto", *PRECISIONS):
-        raise PlanError(f"precision {name!r} is unknown; use auto, {', '.join(PRECISIONS)}")
 
 
 def check_tta(name: str) -> None:

@@ -16,9 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landseg.models.graph.axes import Axis, Part, Reach, Spread, Stretch, Window
-from landseg.models.graph.fused import FusedConv
 from landseg.models.layers.forest import CHUNK, counted, square_sums
 from landseg.models.layers.upsample import in_full
+from landseg.runtime.fused import FusedConv
 
 _IDENTITY = Window()
 _FEW_CHANNELS = 16

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from landseg.errors import OutputError
 from landseg.evaluation.result import Evaluation
+from landseg.report.files import check_report_path
 from landseg.report.html.charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html.map_layers import MapLayers
 from landseg.report.html.page import page, sectioned
@@ -17,29 +16,8 @@ from landseg.report.html.pictures import BUDGET
 from landseg.report.html.scenes import map_sections
 from landseg.report.html.tables import class_table, confusion_table, headline, notes
 from landseg.report.numbers import percent, share
-from landseg.runtime.disk import check_local
-from landseg.runtime.replacement import settle, written
+from landseg.runtime.replacement import written
 from landseg.text.amounts import counted, part_of
-
-_SUFFIXES = (".html", ".htm")
-
-
-def check_report_path(path: Path, *, overwrite: bool = False) -> None:
-    """Refuses, before any work, a place where no report can be written.
-
-    Raises:
-        OutputError: another suffix than .html, no such folder, a folder, a file that exists.
-    """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise OutputError(f"{path.name}: a report is a page; let its name end in .html")
-    check_local(path)
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another place")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: name a file in it")
-    settle([path], overwrite=overwrite)
-    if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"{path} exists: choose another report, or replace it with --overwrite")
 
 
 def write_report(
