@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# The whole table of arrows: the rooms that each room imports, deferred imports counted. A room is a folder; the root's
-# files are the commands, and these two.
+# The whole table of arrows: the rooms that each room imports, deferred imports counted. A room is a folder; the
+# files of the root are the commands, and these two.
 ROOMS: dict[str, str] = {
     "errors": "",
     "text": "errors",
