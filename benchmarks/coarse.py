@@ -45,7 +45,7 @@ from landseg.models.networks.build import build_network
 from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Batch, Batches
 from landseg.training.coarse.loss import SHARE
-from landseg.training.coarse.sources import counted
+from landseg.training.coarse.sources import count_statistics
 from landseg.training.coarse.statistics import JointStatistics, read_statistics
 from landseg.training.loop.fit import FitOptions, Scaling, fit
 from landseg.training.objective import LossOptions, objective
@@ -102,7 +102,7 @@ def statistics_of(arm: str, known: list[Patch], values: list[int]) -> JointStati
         mean[weights == 0] = 0
         return JointStatistics(read.coarse, NAMES, mean, read.spread[:, keep], weights, read.note)
     classes = ClassMap(tuple(LandClass(value, f"NLCD {value}", (128, 128, 128)) for value in values))
-    return counted([patch.scene(classes, fine=True) for patch in known], classes, NAMES)
+    return count_statistics([patch.scene(classes, fine=True) for patch in known], classes, NAMES)
 
 
 class Groups:

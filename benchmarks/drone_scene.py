@@ -36,7 +36,7 @@ def sampled(model_name: str | None) -> tuple[tuple[str, ...], Confusion]:
             truth = labels.burn_names(found.grid, named, IGNORE_INDEX)
     truth[~valid] = IGNORE_INDEX
     confusion = Confusion(len(classes))
-    confusion.update(truth, classes.sort_out(values[0], valid)[0])
+    confusion.update(truth, classes.to_indices_and_unmapped(values[0], valid)[0])
     return classes.names, confusion
 
 

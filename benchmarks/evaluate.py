@@ -24,9 +24,9 @@ from affine import Affine
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.classes import ClassMap, LandClass
-from landseg.evaluate import Products, evaluate
+from landseg.evaluate import EvaluationFiles, evaluate
 from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import Naming
+from landseg.evaluation.pair import LabelOptions
 from landseg.geo.distance import Distance
 from landseg.geo.pieces import strips
 from landseg.geo.rasters.mosaic import open_source
@@ -73,7 +73,7 @@ def report(folder: Path, paths: list[Path], edge: int) -> None:
     make_bands(probs, edge, len(CLASSES))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    products = Products(report=page, image=str(image), overwrite=True)
+    products = EvaluationFiles(report=page, image=str(image), overwrite=True)
     evaluate(str(paths[0]), str(paths[1]), EvaluateOptions(probs=str(probs)), products)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
@@ -114,7 +114,7 @@ def main() -> None:
             report(Path(folder), paths, options.edge)
         reading = statistics.median(seconds(lambda: read(paths), options.runs))
         print(f"reading both: {reading:.2f} s")
-        plain = EvaluateOptions(Naming(), boundary=None, tolerance=None, samples=0)
+        plain = EvaluateOptions(LabelOptions(), boundary=None, tolerance=None, samples=0)
         cases = {"confusion matrix": plain}
         if options.all:
             few = Distance(3)

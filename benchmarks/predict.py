@@ -43,8 +43,8 @@ def synthetic(path: Path, height: int, width: int) -> None:
 def overhead(args: argparse.Namespace, folder: Path) -> None:
     """Prints end-to-end seconds, bare seconds and their ratio."""
     from landseg.inference.engine import Engine
-    from landseg.inference.match import match
-    from landseg.inference.options import Options
+    from landseg.inference.match import match_raster
+    from landseg.inference.options import PredictOptions
     from landseg.models.file import load_model
     from landseg.predict import predict
 
@@ -64,8 +64,8 @@ def overhead(args: argparse.Namespace, folder: Path) -> None:
         sizes = [(512, 512)] * round(edge * edge / 512**2)
         what = "forward passes of as many pixels in tiles of 512 without a halo"
     else:
-        with match(source, model.card) as matched:
-            tiling = engine.plan(matched, Options.of(**options), matched.source.grid.rect)
+        with match_raster(source, model.card) as matched:
+            tiling = engine.plan(matched, PredictOptions.of(**options), matched.source.grid.rect)
         if tiling.keeps_memory:
             engine.runner.keep_memory()
         sizes = [window.rect.shape for window in tiling.windows]

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from browser import Page, browser, find_chromium
 
-from landseg.evaluate import Products, evaluate
+from landseg.evaluate import EvaluationFiles, evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.predict import predict
 
@@ -40,7 +40,7 @@ def make_report(folder: Path) -> Path:
         "landcover.tif",
         f"{SCENE.stem}_labels.png",
         EvaluateOptions(probs="probs.tif"),
-        Products(report=Path("report.html"), image=SCENE.name, overwrite=True),
+        EvaluationFiles(report=Path("report.html"), image=SCENE.name, overwrite=True),
     )
     return folder / "report.html"
 

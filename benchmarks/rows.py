@@ -28,7 +28,7 @@ from landseg.models.layers.fold import prepare_for_inference
 from landseg.models.networks.build import build_network
 from landseg.runtime.memory import keep_freed_memory
 from landseg.tiling.rows.plan import MIB, memory_of, plan_stream
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from landseg.tiling.rows.row_stream import Rows
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -61,7 +61,7 @@ def repeated(seconds: float, pixels: int, run: object, *args: object) -> list[fl
 def compare(width: int, precision: str, seconds: float, strip: int | None, chunk: int | None, sections: int) -> None:
     """Print one line of the table."""
     network = network_in(precision)
-    flow, size = flow_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
+    flow, size = program_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
     shape = (10**6, width)
     plan = plan_stream(flow, shape, bands=3, itemsize=size, limit=64 << 30, strip=strip)
     chosen = plan.chunk if chunk is None else chunk or None
@@ -89,7 +89,7 @@ def peak(width: int, height: int, precision: str, strip: int | None) -> None:
     network = network_in(precision)
     network(noise(64, 64, precision))
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    flow, size = flow_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
+    flow, size = program_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
     plan = plan_stream(flow, (height, width), bands=3, itemsize=size, limit=64 << 30, strip=strip)
     rows = Rows(flow, (height, width), bands=3, strip=plan.strip, chunk=plan.chunk, dtype=DTYPES[precision])
     image = noise(64, width, precision)

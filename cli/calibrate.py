@@ -39,7 +39,7 @@ def command(
     Probabilities change, predicted classes do not.
     """
     from landseg.calibrate import calibrate
-    from landseg.evaluation.pair import Naming
+    from landseg.evaluation.pair import LabelOptions
     from landseg.geo.vectors.names import with_layer
 
     if len(rasters) < 2:
@@ -48,7 +48,7 @@ def command(
         found = calibrate(
             rasters[:-1],
             with_layer(rasters[-1], layer),
-            Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
+            LabelOptions(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
             model=model,
             output=output,
             overwrite=overwrite,

@@ -46,14 +46,14 @@ def command(
     """
     from landseg.compare import compare
     from landseg.evaluation.figures import EvaluateOptions
-    from landseg.evaluation.pair import Naming
+    from landseg.evaluation.pair import LabelOptions
     from landseg.geo.vectors.names import with_layer
     from landseg.report.compared import comparison_lines
 
     if len(rasters) < 2:
         raise typer.BadParameter("name the predictions, then the truth")
     with console.working():
-        naming = Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors)
+        naming = LabelOptions(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors)
         wanted = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=samples)
         target = with_layer(rasters[-1], layer)
         found = compare(rasters[:-1], target, wanted, csv=csv, report=report, overwrite=overwrite, quiet=quiet)

@@ -81,9 +81,9 @@ def command(
 
     Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals.
     """
-    from landseg.evaluate import Products, evaluate
+    from landseg.evaluate import EvaluationFiles, evaluate
     from landseg.evaluation.figures import EvaluateOptions
-    from landseg.evaluation.pair import Naming
+    from landseg.evaluation.pair import LabelOptions
     from landseg.geo.distance import Distance
     from landseg.geo.vectors.names import with_layer
     from landseg.report.text import evaluation_lines
@@ -92,12 +92,12 @@ def command(
         raise typer.BadParameter("name the prediction, then the truth")
     with console.working():
         wanted = EvaluateOptions(
-            naming=Naming(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
+            naming=LabelOptions(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
             probs=probs,
             boundary=None if boundary == "none" else Distance.of(boundary),
             tolerance=None if tolerance == "none" else Distance.of(tolerance),
             samples=samples,
         )
-        products = Products(csv, report, image, errors, overwrite)
+        products = EvaluationFiles(csv, report, image, errors, overwrite)
         found = evaluate(rasters[:-1], with_layer(rasters[-1], layer), wanted, products, quiet=quiet)
     console.show(found.to_json(), as_json=as_json, text=evaluation_lines(found))

@@ -66,9 +66,9 @@ def command(
         if receptive_field or draw is not None:
             if not is_model(file):
                 raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")
-            from landseg.report.field_report import sight
+            from landseg.report.field_report import effective_field
 
-            found = sight(
+            found = effective_field(
                 file, draw=draw, over=over, at=pixel, overwrite=overwrite, stored_values=stored_values
             ).to_json()
     lines = model_lines(facts) if facts["kind"] == "model" else raster_lines(facts)

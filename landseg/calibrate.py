@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import BandError, ClassError, ModelError
-from landseg.evaluation.confidences import Judged, Labels, Probs, each_strip, open_judged
-from landseg.evaluation.pair import Naming
+from landseg.evaluation.confidences import Labels, ProbabilityPair, Probs, each_strip, open_probability_pairs
+from landseg.evaluation.pair import LabelOptions
 from landseg.geo.rasters.address import file_names
 from landseg.labels.left_out import LeftOut, left_out_line
 from landseg.labels.pairing import named
@@ -83,7 +83,7 @@ class Calibrated:
 def calibrate(
     probs: Files,
     target: Files,
-    naming: Naming | None = None,
+    naming: LabelOptions | None = None,
     *,
     model: str | Path | None = None,
     output: str | Path | None = None,
@@ -108,13 +108,13 @@ def calibrate(
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
-    probs, target, naming = file_names(probs), file_names(target), naming or Naming()
+    probs, target, naming = file_names(probs), file_names(target), naming or LabelOptions()
     asked = model is not None or output is not None
     path = shipped.resolve(model) if asked else None
     card = None if path is None else peek.card_in(path)
     if output is not None:
         check_target(Path(output), overwrite=overwrite, source=path)
-    judged = open_judged(probs, target, naming, None if card is None else card.classes)
+    judged = open_probability_pairs(probs, target, naming, None if card is None else card.classes)
     try:
         old, notes = _made_with(judged) if path is None or card is None else _made_by(judged, path, card)
         left_out = LeftOut()
@@ -146,13 +146,13 @@ def calibrate(
 
 
 def _fitted(
-    judged: Sequence[Judged], left_out: LeftOut, *, workers: int, quiet: bool
+    judged: Sequence[ProbabilityPair], left_out: LeftOut, *, workers: int, quiet: bool
 ) -> tuple[Temperature, Calibration]:
     """The fit, and the reliability before it; ``left_out`` gets the pixels that do not count."""
     classes = len(judged[0].probs.classes)
     fit, before = Temperature(classes), Calibration(classes)
 
-    def count(one: Judged, probs: Probs, truth: Labels) -> tuple[Temperature, Calibration]:
+    def count(one: ProbabilityPair, probs: Probs, truth: Labels) -> tuple[Temperature, Calibration]:
         part = Temperature(classes), Calibration(classes)
         part[0].update(probs, truth, rounded=one.rounded)
         part[1].update(normalized(probs), truth)
@@ -164,12 +164,12 @@ def _fitted(
     return fit, before
 
 
-def _measured(judged: Sequence[Judged], temperature: float, *, workers: int, quiet: bool) -> Calibration:
+def _measured(judged: Sequence[ProbabilityPair], temperature: float, *, workers: int, quiet: bool) -> Calibration:
     """The reliability with a temperature."""
     classes = len(judged[0].probs.classes)
     after = Calibration(classes)
 
-    def count(one: Judged, probs: Probs, truth: Labels) -> Calibration:
+    def count(one: ProbabilityPair, probs: Probs, truth: Labels) -> Calibration:
         part = Calibration(classes)
         smallest = {"smallest": _LOST} if one.rounded else {}
         part.update(tempered(probs, temperature, **smallest), truth)
@@ -180,7 +180,9 @@ def _measured(judged: Sequence[Judged], temperature: float, *, workers: int, qui
     return after
 
 
-def _check(judged: Sequence[Judged], fit: Temperature, before: Calibration, *, names: tuple[str, str]) -> None:
+def _check(
+    judged: Sequence[ProbabilityPair], fit: Temperature, before: Calibration, *, names: tuple[str, str]
+) -> None:
     """Nothing, if there was something to fit to.
 
     Raises:
@@ -202,7 +204,7 @@ def _check(judged: Sequence[Judged], fit: Temperature, before: Calibration, *, n
         )
 
 
-def _made_with(judged: Sequence[Judged]) -> tuple[float, list[str]]:
+def _made_with(judged: Sequence[ProbabilityPair]) -> tuple[float, list[str]]:
     """The temperature that probabilities of one and the same model were made with.
 
     Raises:
@@ -224,7 +226,7 @@ def _made_with(judged: Sequence[Judged]) -> tuple[float, list[str]]:
         return 1.0, [f"the tag {_TEMPERATURE} of {judged[0].probs.name} is no number and was left aside"]
 
 
-def _made_by(judged: Sequence[Judged], path: Path, card: Card) -> tuple[float, list[str]]:
+def _made_by(judged: Sequence[ProbabilityPair], path: Path, card: Card) -> tuple[float, list[str]]:
     """The temperature that this model's probabilities were made with, and what is not known about that.
 
     Raises:
@@ -264,7 +266,7 @@ def _made_by(judged: Sequence[Judged], path: Path, card: Card) -> tuple[float, l
     return card.temperature, notes
 
 
-def _notes(judged: Sequence[Judged], fit: Temperature, before: Calibration) -> list[str]:
+def _notes(judged: Sequence[ProbabilityPair], fit: Temperature, before: Calibration) -> list[str]:
     """What has to be known to read the figures."""
     notes = list(dict.fromkeys(one.truth.note for one in judged))[:8]
     if fit.at_end:

@@ -128,12 +128,12 @@ class ClassMap:
             ClassError: values that the table does not know, each with its number of pixels. The number that landseg
                 writes for no data is one of them, where it is neither a class nor ignored.
         """
-        indices, strange = self.sort_out(values)
+        indices, strange = self.to_indices_and_unmapped(values)
         if strange:
             raise ClassError(self.strangers(strange))
         return indices
 
-    def sort_out(
+    def to_indices_and_unmapped(
         self, values: NDArray[Any], valid: NDArray[np.bool_] | None = None
     ) -> tuple[NDArray[np.uint8], dict[float, int]]:
         """Return class indices as `to_indices` does, and the number of pixels of each value without a class.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from landseg.errors import ClassError, RasterError
-from landseg.evaluation.figures import EvaluateOptions, summary
+from landseg.evaluation.figures import EvaluateOptions, build_evaluation
 from landseg.evaluation.pair import Pair, open_by_name
 from landseg.evaluation.pairs import check_not_read, count, open_pairs
 from landseg.evaluation.result import Compared, Difference
@@ -159,7 +159,8 @@ def _compared(
     names = [(label(path), named(target)) for path in predictions]
     tallies = [count(pairs, options, names=own, quiet=quiet) for pairs, own in zip(everyone, names, strict=True)]
     found = [
-        summary(pairs, tally, options, names=own) for pairs, tally, own in zip(everyone, tallies, names, strict=True)
+        build_evaluation(pairs, tally, options, names=own)
+        for pairs, tally, own in zip(everyone, tallies, names, strict=True)
     ]
     blocks = [tally.blocks for tally in tallies]
     classes = everyone[0][0].prediction.classes.names

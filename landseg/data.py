@@ -23,7 +23,7 @@ from landseg.geo.reduce import fitted
 from landseg.geo.vectors.names import file_of, is_there, is_vector
 from landseg.labels.image_lists import Item, find_images, pair, scene_names
 from landseg.labels.label_colors import Colors, colors_of
-from landseg.labels.label_values import Meaning
+from landseg.labels.label_values import ValueMapping
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
 from landseg.output.checks import check_targets
@@ -33,19 +33,19 @@ from landseg.report.thumbnail import EMPTY
 from landseg.runtime.disk import check_local
 from landseg.scenes.issues import (
     ClassShare,
-    Finding,
-    about_classes,
-    about_drawn,
-    about_files,
-    about_ground,
-    about_values,
+    Issue,
+    check_classes,
+    check_drawn,
+    check_files,
+    check_ground,
+    check_values,
     some,
 )
-from landseg.scenes.meaning import Legend, drawn_in, opener, understood
+from landseg.scenes.meaning import Legend, drawn_in, infer_value_mapping, opener
 from landseg.scenes.split import Split, SplitOptions, split
-from landseg.scenes.survey import LabelsOf, Statistics, Surveyed, SurveyedScene, survey
+from landseg.scenes.survey import ImageSurvey, LabelsOf, Statistics, SurveyScene, survey_image
 from landseg.text.amounts import counted, none_of, part_of
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.recipe_from_files import DataFiles
 from landseg.training.refused import refusal
 
 _POLYGONS = ("learned_polygons", "kept_polygons")
@@ -94,11 +94,11 @@ class Inspection:
         left_out: pixels of labelled images that do not count, by reason.
     """
 
-    files: list[Surveyed]
+    files: list[ImageSurvey]
     bands: list[dict[str, Any]]
     classes: list[ClassShare]
-    findings: list[Finding]
-    meaning: Meaning | None = field(repr=False)
+    findings: list[Issue]
+    meaning: ValueMapping | None = field(repr=False)
     split: Split | None = None
     sheet: Path | None = None
     left_out: LeftOut = field(default_factory=LeftOut)
@@ -137,7 +137,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     """
     images, labels = file_names(images), None if labels is None else file_name(labels)
     _check_sheet(options)
-    findings: list[Finding] = []
+    findings: list[Issue] = []
     items = _items(images, labels, findings)
     if options.sheet is not None:
         read = [path for item in items for path in (item.image, item.labels) if path is not None]
@@ -150,11 +150,11 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         labels, table, field=options.class_field, background=options.background, buffer_m=options.buffer_m
     )
     if drawn is not None:
-        findings += about_drawn(drawn, [item.image for item in items])
+        findings += check_drawn(drawn, [item.image for item in items])
     shown = set(picked(len(items))) if options.sheet is not None else set()
     names = scene_names([item.image for item in items])
     statistics: Statistics = {}
-    files: list[Surveyed] = []
+    files: list[ImageSurvey] = []
     opens: dict[Path, LabelsOf] = {}
     legend = Legend()
     tags = None if options.stored_values else _tags(items)
@@ -164,22 +164,22 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         try:
             shows = cell_edge(len(shown)) if number in shown else 0
             files.append(
-                survey(name, item.image, labelled_by, opens[item.image], statistics, picture=shows, tags=tags)
+                survey_image(name, item.image, labelled_by, opens[item.image], statistics, picture=shows, tags=tags)
             )
             if not options.stored_values:
                 refuse_mixed_members([str(item.image)])
         except LandsegError as error:
-            findings.append(Finding("unreadable", str(error)))
+            findings.append(Issue("unreadable", str(error)))
     if not files:
         raise TrainingError(f"{none_of(len(items), 'image')} can be read; the first: {findings[-len(items)].text}")
     findings[:0] = _refusal(images, labels, items, options)
     values = sorted({value for one in files for value in one.values})
-    meaning = understood(values, table, drawn, legend, ignore=options.ignore)
+    meaning = infer_value_mapping(values, table, drawn, legend, ignore=options.ignore)
     classes, left_out = _shares(files, meaning), LeftOut()
     for one in files:
         left_out.merge(one.left_out_by(meaning))
-    findings += about_files(files, stored_values=options.stored_values) + about_values(statistics)
-    findings += about_ground(files) + about_classes(files, meaning, classes, drawn)
+    findings += check_files(files, stored_values=options.stored_values) + check_values(statistics)
+    findings += check_ground(files) + check_classes(files, meaning, classes, drawn)
     said = {item.image: item.split for item in items}
     parts = _split(files, said, opens, meaning, options, findings)
     if options.sheet is not None:
@@ -189,11 +189,11 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
 
 def _refusal(
     images: Sequence[str], labels: str | None, items: Sequence[Item], options: InspectOptions
-) -> list[Finding]:
+) -> list[Issue]:
     """Why a training run would refuse images and labels, by the checks that it makes; of images alone, nothing."""
     if labels is None and not any(item.labels for item in items):
         return []
-    named = PlainData(
+    named = DataFiles(
         tuple(images),
         None if labels is None else (labels,),
         classes=options.classes,
@@ -204,7 +204,7 @@ def _refusal(
         buffer_m=options.buffer_m,
     )
     reason = refusal(named, stored_values=options.stored_values)
-    return [] if reason is None else [Finding("refused", f"train refuses these as they are: {reason}")]
+    return [] if reason is None else [Issue("refused", f"train refuses these as they are: {reason}")]
 
 
 def _colors(table: ClassMap | None, labels: str | None) -> Colors:
@@ -244,7 +244,7 @@ def _check_sheet(options: InspectOptions) -> None:
         raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
 
 
-def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -> list[Item]:
+def _items(images: Sequence[str], labels: str | None, findings: list[Issue]) -> list[Item]:
     """Every image with its labels; those without are told."""
     found = find_images(images)
     if labels is not None and not is_there(labels) and not glob(labels):
@@ -261,9 +261,9 @@ def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -
         if labels is not None:
             bare = [item.image.name for item in items if item.labels is None]
             text = f"{part_of(len(bare), len(found), 'image', 'has', 'have')} no labels in {labels}: {some(bare)}"
-            findings.append(Finding("unpaired", text))
+            findings.append(Issue("unpaired", text))
     if labels is None and not any(item.labels for item in items):
-        findings.append(Finding("unlabelled", "no labels were named, so only the images were looked at"))
+        findings.append(Issue("unlabelled", "no labels were named, so only the images were looked at"))
     if labels is not None and all(Path(name).is_dir() for name in (labels, *images)):  # a glob names some on purpose
         taken = {path.resolve() for item in items for path in (item.image, item.labels) if path is not None}
         kinds = {item.labels.suffix.lower() for item in items if item.labels is not None}
@@ -273,11 +273,11 @@ def _items(images: Sequence[str], labels: str | None, findings: list[Finding]) -
                 f"{counted(len(others), 'label raster belongs', 'label rasters belong')} "
                 f"to no image: {some([path.name for path in others])}"
             )
-            findings.append(Finding("unpaired", text))
+            findings.append(Issue("unpaired", text))
     return items
 
 
-def _shares(files: Sequence[Surveyed], meaning: Meaning | None) -> list[ClassShare]:
+def _shares(files: Sequence[ImageSurvey], meaning: ValueMapping | None) -> list[ClassShare]:
     if meaning is None:
         return []
     pixels, of_files, hectares = ([0.0] * len(meaning.classes) for _ in range(3))
@@ -313,36 +313,36 @@ def _bands(statistics: Statistics) -> list[dict[str, Any]]:
 
 
 def _split(
-    files: Sequence[Surveyed],
+    files: Sequence[ImageSurvey],
     said: dict[Path, str | None],
     opens: dict[Path, LabelsOf],
-    meaning: Meaning | None,
+    meaning: ValueMapping | None,
     options: InspectOptions,
-    findings: list[Finding],
+    findings: list[Issue],
 ) -> Split | None:
     """The split that was asked for; one that is impossible is a finding."""
     if options.split is None:
         return None
     usable = [one for one in files if one.values and one.label_fault is None]
     if meaning is None or not usable:
-        findings.append(Finding("split", "nothing is labelled, so there is nothing to split"))
+        findings.append(Issue("split", "nothing is labelled, so there is nothing to split"))
         return None
-    scenes = [SurveyedScene(one, opens[one.path], meaning) for one in usable]
+    scenes = [SurveyScene(one, opens[one.path], meaning) for one in usable]
     items = [Item(one.path, None, said[one.path]) for one in usable]
     try:
         parts = split(scenes, options.split, classes=meaning.classes.names, items=items)
     except TrainingError as error:
-        findings.append(Finding("split", str(error)))
+        findings.append(Issue("split", str(error)))
         return None
     kinds = ((note, "leak" if note.startswith("leak: ") else "split") for note in parts.notes)
-    findings += [Finding(kind, note.removeprefix("leak: ")) for note, kind in kinds]
+    findings += [Issue(kind, note.removeprefix("leak: ")) for note, kind in kinds]
     return parts
 
 
 def _draw(
-    files: Sequence[Surveyed],
+    files: Sequence[ImageSurvey],
     classes: Sequence[ClassShare],
-    meaning: Meaning | None,
+    meaning: ValueMapping | None,
     path: Path,
     parts: Split | None,
     *,

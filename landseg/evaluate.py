@@ -11,12 +11,12 @@ from typing import Any
 
 from landseg.errors import OutputError
 from landseg.evaluation.error_map import ErrorMaps
-from landseg.evaluation.figures import OPTIONS, EvaluateOptions, summary
+from landseg.evaluation.figures import OPTIONS, EvaluateOptions, build_evaluation
 from landseg.evaluation.pair import Pair
 from landseg.evaluation.pairs import check_not_read, count, open_pairs, unused_targets
 from landseg.evaluation.result import Evaluation
 from landseg.geo.rasters.address import file_name, file_names
-from landseg.labels.pairing import IMAGES, beside, named
+from landseg.labels.pairing import IMAGES, files_named_like, named
 from landseg.report.files import check_text_files, text_part
 from landseg.report.text import csv_text
 from landseg.runtime.disk import check_local
@@ -30,7 +30,7 @@ Images = Sequence[Sequence[str]]
 
 
 @dataclass(frozen=True)
-class Products:
+class EvaluationFiles:
     """What an evaluation leaves besides its figures; None leaves it out.
 
     Attributes:
@@ -53,7 +53,7 @@ def evaluate(
     prediction: Files,
     target: Files,
     options: EvaluateOptions | None = None,
-    products: Products | None = None,
+    products: EvaluationFiles | None = None,
     *,
     quiet: bool = True,
     **more: Any,
@@ -73,7 +73,7 @@ def evaluate(
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
     prediction, target = file_names(prediction), file_names(target)
-    options, products = _by_name(options or EvaluateOptions(), products or Products(), more)
+    options, products = _by_name(options or EvaluateOptions(), products or EvaluationFiles(), more)
     _check(products)
     pairs = open_pairs(prediction, target, options)
     try:
@@ -88,7 +88,7 @@ def evaluate(
                 maps = ErrorMaps(str(products.errors), pairs, overwrite=products.overwrite)
                 errors = stack.enter_context(maps)
             counted = count(pairs, options, names=names, quiet=quiet, seen=None if errors is None else errors.add)
-            found = summary(pairs, counted, options, names=names)
+            found = build_evaluation(pairs, counted, options, names=names)
             found = replace(found, notes=(*found.notes, *remarks, *unused_targets(pairs, target)))
             parts = [] if errors is None else errors.built()
             parts += [text_part(stack, *text) for text in _texts(pairs, found, images, products)]
@@ -103,10 +103,10 @@ def evaluate(
 
 
 def _by_name(
-    options: EvaluateOptions, products: Products, more: Mapping[str, Any]
-) -> tuple[EvaluateOptions, Products]:
+    options: EvaluateOptions, products: EvaluationFiles, more: Mapping[str, Any]
+) -> tuple[EvaluateOptions, EvaluationFiles]:
     """Options and products with some by name in place of theirs."""
-    own = [one.name for one in fields(Products)]
+    own = [one.name for one in fields(EvaluationFiles)]
     refuse_unknown(more, [*own, *OPTIONS], of="evaluate")
     files = {name: more[name] for name in own if name in more}
     for name in ("csv", "report"):
@@ -120,7 +120,7 @@ def _by_name(
     return options.with_options(others), replace(products, **files)
 
 
-def _check(products: Products) -> None:
+def _check(products: EvaluationFiles) -> None:
     """Refuses, before any work, what could not be written after it.
 
     Raises:
@@ -133,9 +133,9 @@ def _check(products: Products) -> None:
         check_local(products.errors)
 
 
-def _images(pairs: Sequence[Pair], products: Products) -> tuple[Images, list[str]]:
+def _images(pairs: Sequence[Pair], products: EvaluationFiles) -> tuple[Images, list[str]]:
     """The imagery of each pair, known to fit, and sentences about it."""
-    found = beside(
+    found = files_named_like(
         [pair.prediction.paths[0] for pair in pairs], products.image or None, option="--image", endings=IMAGES
     )
     if products.image:
@@ -146,7 +146,7 @@ def _images(pairs: Sequence[Pair], products: Products) -> tuple[Images, list[str
 
 
 def _texts(
-    pairs: Sequence[Pair], found: Evaluation, images: Images, products: Products
+    pairs: Sequence[Pair], found: Evaluation, images: Images, products: EvaluationFiles
 ) -> Iterator[tuple[Path, str]]:
     """Each file of text that was asked for, and what it says."""
     if products.report is not None:

@@ -20,8 +20,8 @@ from landseg.runtime.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.crs import output_crs
 from landseg.vector.export_options import ClassTotal, ExportOptions, ExportSummary
-from landseg.vector.exporter import ExportRun, disk_sentences, polygonize
-from landseg.vector.lines_points import further_file
+from landseg.vector.exporter import Exporter, disk_sentences, polygonize
+from landseg.vector.lines_points import extra_file
 
 __all__ = ["ClassTotal", "ExportOptions", "ExportSummary", "export", "polygonize"]
 
@@ -57,7 +57,7 @@ def export(raster: File, out: File, options: ExportOptions | None = None, **more
             ClassRaster(file_name(raster), classes=wanted.classes, aoi=area, neighbours=beside)
         )
         _check_files(target, source, wanted)
-        run = ExportRun(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
+        run = Exporter(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
         if wanted.confidence is not None:
             run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
         try:
@@ -94,8 +94,8 @@ def _check_files(out: Path, source: ClassRaster, options: ExportOptions) -> None
     also = [file_of(str(file)) for file in (options.aoi, options.confidence) if isinstance(file, (str, PathLike))]
     inputs = [Path(source.file.path), *also, *files_behind(list(source.file.info.files))]
     targets = list(class_files(out, source.classes).values()) if options.by_class_files else [out]
-    targets += [further_file(out, e, "LineString") for e in source.chosen(options.centerlines, "--centerlines")]
-    targets += [further_file(out, e, "Point") for e in source.chosen(options.centroids, "--centroids")]
+    targets += [extra_file(out, e, "LineString") for e in source.chosen(options.centerlines, "--centerlines")]
+    targets += [extra_file(out, e, "Point") for e in source.chosen(options.centroids, "--centroids")]
     source.chosen(options.regularize, "--regularize")
     check_targets((), targets or [out], inputs)
     settle([out, *targets], overwrite=options.overwrite)

@@ -11,7 +11,7 @@ from landseg.errors import LandsegError
 from landseg.geo.rasters.address import file_name
 from landseg.models import header, shipped
 from landseg.models import read_card as peek
-from landseg.models.compatibility import misfit
+from landseg.models.compatibility import incompatibility
 
 if TYPE_CHECKING:
     from landseg.geo.rasters.raster import RasterFile, RasterInfo
@@ -235,7 +235,7 @@ def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool)
     table = band_table(file, None)
     if (chosen := chosen_bands(table, card)) is not None:
         table = band_table(file, chosen)
-    problem = misfit(
+    problem = incompatibility(
         card,
         bands=len(table.numbers),
         dtype=stored_dtype(table, card, stored_values=stored_values),

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError, ModelError, OutputError
 from landseg.geo.rasters.address import file_name, file_names, label
-from landseg.inference.options import Options
+from landseg.inference.options import PredictOptions
 from landseg.inference.prediction import Failure, Finished, Prediction, Predictions
-from landseg.inference.run import Lazy, Run
+from landseg.inference.run import LazyEngine, Run
 from landseg.labels.pairing import named_twice
 from landseg.models.named import NamedModel, named_model
 from landseg.output.checks import files_behind, is_folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from landseg.geo.rasters.source import Source
     from landseg.models.file import Model
 
-__all__ = ["Options", "Prediction", "Predictions", "predict"]
+__all__ = ["PredictOptions", "Prediction", "Predictions", "predict"]
 
 _log = logging.getLogger(__name__)
 File = str | PathLike[str]
@@ -49,13 +49,13 @@ def predict(
         output: a GeoTIFF, or a folder.
         model: a file, a shipped name or a loaded model; None is the shipped one.
         finished: called as each raster is, with its `Prediction` or `Failure`, its number and how many there are.
-        **options: the fields of `Options`.
+        **options: the fields of `PredictOptions`.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
         KeyboardInterrupt: stopped by hand; `resume=True` continues.
     """
-    wanted = Options.of(**options)
+    wanted = PredictOptions.of(**options)
     every, output = file_names(sources), file_name(output)
     if not every:
         raise OutputError("no raster given: name at least one")
@@ -68,7 +68,7 @@ def predict(
     named = named_model(model)
     if not is_folder(output):
         _check_name(Path(output))
-        engine = Lazy(named, wanted)
+        engine = LazyEngine(named, wanted)
         made = Run(engine, every, Path(output), wanted, draw_preview=_draw_preview).result()
         finished(made, 1, 1)
         return made
@@ -94,7 +94,9 @@ def _check_name(output: Path) -> None:
     raise OutputError(f"-o {output}: the map is a GeoTIFF; write -o {output.with_name(stem)}.tif{more}")
 
 
-def _each(sources: list[str], folder: Path, model: NamedModel, options: Options, finished: Finished) -> Predictions:
+def _each(
+    sources: list[str], folder: Path, model: NamedModel, options: PredictOptions, finished: Finished
+) -> Predictions:
     """One output a source; the model is prepared once."""
     stems = [Path(label(source)).stem for source in sources]
     twice = named_twice(stems)
@@ -107,7 +109,7 @@ def _each(sources: list[str], folder: Path, model: NamedModel, options: Options,
     for path in () if options.dry_run else folders:
         with disk_errors(path):
             path.mkdir(parents=True, exist_ok=True)
-    engine = Lazy(model, options)
+    engine = LazyEngine(model, options)
     inputs = tuple(files_behind(sources))
     done: list[Prediction] = []
     failures: dict[str, str] = {}

@@ -27,7 +27,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_name, file_names, label
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
-from landseg.geo.seams import BORDERS, Borders
+from landseg.geo.seams import BORDERS, Seams
 from landseg.geo.tags import CLASSES
 from landseg.labels.probabilities import ProbsFile
 from landseg.models.read_card import read_card
@@ -256,7 +256,7 @@ class _Run:
         tags = {
             **{name: probs.tags[name] for name in _KEPT if name in probs.tags},
             "version": __version__,
-            BORDERS: Borders(shape, *tiling.windows.cuts).joined(Borders.read(probs.tags, shape)).text,
+            BORDERS: Seams(shape, *tiling.windows.cuts).joined(Seams.read(probs.tags, shape)).text,
             CLASSES: json.dumps(probs.classes.to_json(), ensure_ascii=False),
             "command": " ".join(["landseg refine", *names, *more, *self.options.words()]),
         }

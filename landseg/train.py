@@ -23,25 +23,25 @@ from landseg.models.networks.build import build_network
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.transfer import transferred
 from landseg.runtime.disk import disk_errors
-from landseg.scenes.label_counts import SceneCensus, remarks, take_census
+from landseg.scenes.label_counts import LabelCounts, count_labels, remarks
 from landseg.scenes.scene import Scene
 from landseg.scenes.split import split
-from landseg.scenes.views import in_memory, whole
+from landseg.scenes.views import base_scene, in_memory
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
-from landseg.training.card import card_of, data_sources
+from landseg.training.card import build_card, data_sources
 from landseg.training.coarse.options import CoarseOptions
-from landseg.training.coarse.sources import settled
+from landseg.training.coarse.sources import resolve_statistics
 from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.declared import alpha_warnings, with_declared_tags
-from landseg.training.holdout import Kept, measure, worse_than_commonest
+from landseg.training.holdout import HoldoutScene, measure_holdout, worse_than_commonest
 from landseg.training.loop.checkpoint import LAST
 from landseg.training.loop.fit import KEPT, Scaling, clear, fit
 from landseg.training.loop.process import first_process
 from landseg.training.loop.sample_pictures import SamplePictures, shown_channels
-from landseg.training.loop.validation import Glimpse
+from landseg.training.loop.validation import QuickValidation
 from landseg.training.network_choice import check_network
 from landseg.training.objective import objective
 from landseg.training.pixel_classifier import as_model, held_against, worth_it
@@ -199,7 +199,7 @@ def train(
     opened = open_scenes(recipe, Path(data))
     opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
     made = _split(opened, recipe, keep_out, report)
-    census = take_census(made.learned, seed=recipe.fit.seed)
+    census = count_labels(made.learned, seed=recipe.fit.seed)
     for line in remarks(made.learned, census, recipe.classes.names):
         report(f"note: {line}")
     left_out = LeftOut()
@@ -207,7 +207,7 @@ def train(
         left_out.merge(scene.left_out)
     if left_out:
         report(f"note: {left_out.line()}")
-    statistics = settled(
+    statistics = resolve_statistics(
         made.learned,
         opened.coarse,
         opened.statistics,
@@ -217,7 +217,9 @@ def train(
     )
     others = None if made.kept else figures
     usable = usable_range(made.learned, recipe.sampling)
-    card = card_of(recipe, network, sources, keep_out=keep_out, figures=others, usable=usable, statistics=statistics)
+    card = build_card(
+        recipe, network, sources, keep_out=keep_out, figures=others, usable=usable, statistics=statistics
+    )
     pixels = PixelData(made.learned, census, opened.sets, _scaling(recipe), recipe.sampling.resolution_m)
     started = time.monotonic()
     if isinstance(network, PixelForest):
@@ -235,7 +237,7 @@ def train(
     if made.kept:
         report(f"predicting {_scenes(len(made.kept))} kept out")
         stored = bool(recipe.sampling.stored_values)
-        kept = [Kept(scene, *_file_of(scene, opened), stored_values=stored) for scene in made.kept]
+        kept = [HoldoutScene(scene, *_file_of(scene, opened), stored_values=stored) for scene in made.kept]
         written = replace(load_model(output), card=card)  # as predict reads it: its weights are rounded to 16 bits
         figures = _measured(written, kept, made.how, folder / KEPT)
         if pixel_classifier and not isinstance(network, PixelForest) and worth_it(recipe, _known(census)):
@@ -267,14 +269,14 @@ def _recipe(images: Any, labels: Any, folder: Path, options: RunOptions, *, name
     return options.recipe(data, name=name)
 
 
-def _measured(model: Model, kept: Sequence[Kept], how: str, folder: Path) -> Metrics:
+def _measured(model: Model, kept: Sequence[HoldoutScene], how: str, folder: Path) -> Metrics:
     """Return the figures of a written model on what was kept out.
 
     Raises:
         TrainingError: they cannot be had; the model's card says why.
     """
     try:
-        return measure(model, kept, folder, measured_on=how)
+        return measure_holdout(model, kept, folder, measured_on=how)
     except Exception as error:  # whatever is wrong with a scene that was kept out, the model stays
         _log.debug("where measuring failed", exc_info=True)
         text = " ".join(str(error).split())
@@ -292,7 +294,7 @@ def _fitted(
     recipe: Recipe,
     opened: Labelled,
     made: _Parts,
-    found: tuple[Sequence[SceneCensus], JointStatistics | None],
+    found: tuple[Sequence[LabelCounts], JointStatistics | None],
     run: tuple[Path, bool, bool],
 ) -> nn.Module:
     """The trained network."""
@@ -305,7 +307,7 @@ def _fitted(
     shown = Batches(
         CropSampler(made.kept or made.learned, sampling, seed=options.seed, sets=opened.sets), options=NONE
     )
-    glimpse = Glimpse(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
+    glimpse = QuickValidation(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
     coarse = None if statistics is None else (statistics, (recipe.coarse or CoarseOptions()).share)
     _begin(recipe, folder, resume=resume)
     return fit(
@@ -341,7 +343,7 @@ def _scaling(recipe: Recipe) -> Scaling:
     return Scaling(tuple(band.mean for band in recipe.bands), tuple(band.std for band in recipe.bands))
 
 
-def _known(census: Sequence[SceneCensus]) -> int:
+def _known(census: Sequence[LabelCounts]) -> int:
     """Pixels with a label."""
     return sum(one.known for one in census)
 
@@ -353,7 +355,7 @@ def _split(opened: Labelled, recipe: Recipe, keep_out: Sequence[str], report: Ca
         try:
             made = split(scenes, recipe.split, classes=recipe.classes.names, items=opened.items)
         except TrainingError:
-            take_census(scenes)  # labels that mean nothing are the better reason
+            count_labels(scenes)  # labels that mean nothing are the better reason
             raise
         for note in made.notes:
             report(f"note: {note}")
@@ -383,7 +385,7 @@ def _scenes(count: int) -> str:
 
 def _file_of(scene: Scene, opened: Labelled) -> tuple[Path, tuple[int, ...]]:
     """The image of a scene, or of the scene that it is part of, and its bands."""
-    number = next(number for number, one in enumerate(opened.scenes) if one is whole(scene))
+    number = next(number for number, one in enumerate(opened.scenes) if one is base_scene(scene))
     return opened.items[number].image, opened.bands[number][: scene.channels]  # labels may look at more
 
 

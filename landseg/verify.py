@@ -14,12 +14,12 @@ from landseg.dense.semantic import top
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_names
-from landseg.inference.match import Matched, match, tell
-from landseg.inference.options import Options
+from landseg.inference.match import ModelInput, match_raster, tell
+from landseg.inference.options import PredictOptions
 from landseg.models.named import named_model
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
-from landseg.tiling.placement import Placement
+from landseg.tiling.placement import GridPlacement
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a raster
     from landseg.inference.engine import Engine
@@ -129,9 +129,9 @@ def verify(
         LandsegError: the raster or the options do not fit, or the crop does not fit the memory.
     """
     refuse_unknown(options, OPTIONS, of="verify")
-    wanted = Options.of(**{"precision": "fp32", **options})
+    wanted = PredictOptions.of(**{"precision": "fp32", **options})
     named = named_model(model)
-    with match(
+    with match_raster(
         file_names(sources),
         named.card,
         bands=wanted.bands,
@@ -156,11 +156,11 @@ def verify(
         height, width = min(length[0], shape[0]), min(length[1], shape[1])
         crop = Rect((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
         refuse_too_large((height, width), engine.costs(matched, wanted))
-        made = _compare(engine, matched, crop, Options.of(**{**vars(wanted), "window": window}), wanted)
+        made = _compare(engine, matched, crop, PredictOptions.of(**{**vars(wanted), "window": window}), wanted)
         return replace(made, warnings=matched.warnings)
 
 
-def _window(engine: Engine, options: Options) -> tuple[int, int]:
+def _window(engine: Engine, options: PredictOptions) -> tuple[int, int]:
     """The window asked for, or the smallest sensible one for an exact halo."""
     if isinstance(options.window, int):
         return options.window, options.window
@@ -178,25 +178,27 @@ def _lengths(window: tuple[int, int], engine: Engine, size: int | tuple[int, int
     return size or (window[0] + _CORE // 2, window[1] + _CORE // 2)
 
 
-def _compare(engine: Engine, matched: Matched, crop: Rect, options: Options, asked: Options) -> Verification:
+def _compare(
+    engine: Engine, matched: ModelInput, crop: Rect, options: PredictOptions, asked: PredictOptions
+) -> Verification:
     from landseg.inference.engine import whole_plan
-    from landseg.inference.row_strategy import against_rows
+    from landseg.inference.row_strategy import why_not_rows
 
     pixels, valid = matched.network.read(crop)
     if not valid.any():
         raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size or name a part")
-    place = Placement.same(crop.shape)
-    cropped = Matched(matched.source, matched.network, place)
+    place = GridPlacement.same(crop.shape)
+    cropped = ModelInput(matched.source, matched.network, place)
     region = Rect(0, 0, *crop.shape)
     stitcher = engine.stitcher(cropped, whole_plan(crop.shape, engine.field.stride), "exact", region, 0)
     whole = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
-    if against_rows(engine, asked) is None:
+    if why_not_rows(engine, asked) is None:
         tiled = _streamed(engine, pixels, valid)[:, valid]
         made = _verdict(tiled, whole, crop, engine.runner.precision)
         count = -(-crop.height // _STRIP)
         return replace(made, engine="stream", window=(_STRIP, crop.width), windows=count)
     if asked.engine == "stream":
-        raise PlanError(against_rows(engine, asked) or "")
+        raise PlanError(why_not_rows(engine, asked) or "")
     tiling = engine.plan(cropped, options, region)
     stitcher = engine.stitcher(cropped, tiling.windows, tiling.mode, region, tiling.sums)
     tiled = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]

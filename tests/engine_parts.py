@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from landseg.geo.grid import Rect
 from landseg.models.layers.upsample import AlignedUpsample
 from landseg.tiling.collect import collect
-from landseg.tiling.placement import Placement
+from landseg.tiling.placement import GridPlacement
 from landseg.tiling.runner import Runner
-from landseg.tiling.stitch import Crop, Finished, Piece, Stitcher
+from landseg.tiling.stitch import Crop, Finished, Stitcher, WindowTarget
 from landseg.tiling.windowed import Job
 from landseg.tiling.windows import WindowPlan, plan_windows
 
@@ -67,11 +67,11 @@ def whole(runner: Runner, pixels: NDArray[Any], valid: NDArray[np.bool_] | None 
 
 
 def reader(
-    runner: Runner, pixels: NDArray[Any], valid: NDArray[np.bool_], placement: Placement
-) -> Callable[[Piece], tuple[Tensor | None, NDArray[np.bool_]]]:
+    runner: Runner, pixels: NDArray[Any], valid: NDArray[np.bool_], placement: GridPlacement
+) -> Callable[[WindowTarget], tuple[Tensor | None, NDArray[np.bool_]]]:
     """What a job reads pieces with: pixels on the network's grid, validity on the source's."""
 
-    def read(piece: Piece) -> tuple[Tensor | None, NDArray[np.bool_]]:
+    def read(piece: WindowTarget) -> tuple[Tensor | None, NDArray[np.bool_]]:
         target = valid[piece.target.slices]
         if not target.any():
             return None, target
@@ -88,14 +88,14 @@ def tiled(
     *,
     plan: WindowPlan | None = None,
     stitcher: Stitcher | None = None,
-    placement: Placement | None = None,
+    placement: GridPlacement | None = None,
     valid: NDArray[np.bool_] | None = None,
     batch: int = 1,
     **options: Any,
 ) -> NDArray[np.float32]:
     """Stitched logits (K, h, w) of the same picture, cropped by default."""
     shape = pixels.shape[1], pixels.shape[2]
-    placement = placement or Placement.same(shape)
+    placement = placement or GridPlacement.same(shape)
     region = Rect(0, 0, *placement.source)
     if stitcher is None:
         stitcher = Crop(plan or plan_windows(shape, stride=STRIDE, **options), placement, region)

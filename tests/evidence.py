@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from landseg.models.layers.aligned import ChannelNorm, Crop, GridMaxPool2d, Placed
+from landseg.models.layers.aligned import ChannelNorm, Crop, GridMaxPool2d, LeafLayer
 from landseg.models.layers.trace import trace
 from landseg.models.layers.upconv import Fractional, NailUnpool, Resize, Shuffle, Transposed
-from landseg.models.layers.upconv_parts import BedOfNails, Skip, Winners
+from landseg.models.layers.upconv_parts import BedOfNails, CropStart, MaxMask
 
 _UPCONVOLUTIONS = (Resize, Transposed, Fractional, Shuffle, NailUnpool)
 _EVERYWHERE = 1e-4  # of every tap: what an upconvolution may learn to see is seen
@@ -32,7 +32,7 @@ def linearised(network: nn.Module) -> nn.Module:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.MaxPool2d):
                 setattr(parent, name, _average_pool(child))
-            if isinstance(child, Winners):
+            if isinstance(child, MaxMask):
                 setattr(parent, name, nn.ReLU())
             if isinstance(child, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.constant_(child.weight, 1.0 / child.weight[0].numel())
@@ -77,7 +77,7 @@ class _ThinDeconv(nn.Module):
         return F.conv_transpose2d(x, self.weight, None, (1, self.stride), (0, self.padding))
 
 
-class _ThinUp(Placed):
+class _ThinUp(LeafLayer):
     """The first channel of an upconvolution's convolution with the weights that it has, and a little everywhere.
 
     A kernel of its own for each phase along the columns, where a shuffle follows.
@@ -119,7 +119,7 @@ class _ThinNails(nn.Module):
 class _ThinSkip(nn.Module):
     """The first columns left out."""
 
-    def __init__(self, layer: Skip) -> None:
+    def __init__(self, layer: CropStart) -> None:
         super().__init__()
         self.count = layer.count
 
@@ -170,7 +170,7 @@ _THIN: dict[type[nn.Module], Callable[..., nn.Module]] = {
     BedOfNails: _ThinNails,
     ChannelNorm: lambda layer: nn.Identity(),
     Crop: _ThinCrop,
-    Skip: _ThinSkip,
+    CropStart: _ThinSkip,
     nn.PixelShuffle: lambda layer: _ThinShuffle(),
 }
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from landseg.geo.grid import Rect
 from landseg.models.layers.upsample import AlignedUpsample
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from landseg.tiling.rows.row_stream import Rows
 
 BANDS = 2
@@ -146,7 +146,7 @@ def whole(network: nn.Module, x: Tensor) -> Tensor:
 
 def streamed(network: nn.Module, x: Tensor, *, pushes: Sequence[int] = (7,), **options: Any) -> Tensor:
     """The same from strips of rows, pushed in the heights of ``pushes`` by turns."""
-    rows = Rows(flow_of(network), (x.shape[2], x.shape[3]), bands=x.shape[1], dtype=x.dtype, **options)
+    rows = Rows(program_of(network), (x.shape[2], x.shape[3]), bands=x.shape[1], dtype=x.dtype, **options)
     return collected(rows, x, pushes)
 
 

@@ -18,12 +18,12 @@ from landseg.evaluate import evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.geo import seams as borders
 from landseg.geo.grid import Rect
-from landseg.geo.seams import BORDERS, Borders
+from landseg.geo.seams import BORDERS, Seams
 from landseg.labels.legend import class_tag
 from landseg.output.outputs import Outputs
 from landseg.refine import refine
 from landseg.tiling.rows.plan import plan_stream
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from landseg.tiling.rows.sections import schedules
 
 Write = Callable[..., Path]
@@ -32,8 +32,8 @@ numbers = st.lists(st.integers(1, 299), max_size=12).map(tuple)
 
 
 def check_round_trip(rows: tuple[int, ...], columns: tuple[int, ...]) -> None:
-    made = Borders((300, 300), rows, columns)
-    assert Borders.read({BORDERS: made.text}, (300, 300)) == made
+    made = Seams((300, 300), rows, columns)
+    assert Seams.read({BORDERS: made.text}, (300, 300)) == made
     assert made.rows == tuple(sorted(set(rows))) and made.columns == tuple(sorted(set(columns)))
 
 
@@ -53,11 +53,11 @@ def test_twin_a_run_that_is_one_short_would_be_seen(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_regular_plan_has_a_short_tag_and_a_tag_cannot_ask_for_much() -> None:
-    huge = Borders((10**7, 10**7), tuple(range(384, 10**7, 448)), tuple(range(384, 10**7, 448)))
+    huge = Seams((10**7, 10**7), tuple(range(384, 10**7, 448)), tuple(range(384, 10**7, 448)))
     assert len(huge.text) < 100
-    assert not Borders((100, 100), (0, 100, -5), ())
+    assert not Seams((100, 100), (0, 100, -5), ())
     text = json.dumps({"rows": [[-(10**12), 10, 10**15]], "columns": [5]})
-    assert Borders.read({BORDERS: text}, (35, 9)) == Borders((35, 9), (10, 20, 30), (5,))
+    assert Seams.read({BORDERS: text}, (35, 9)) == Seams((35, 9), (10, 20, 30), (5,))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_regular_plan_has_a_short_tag_and_a_tag_cannot_ask_for_much() -> None:
     ],
 )
 def test_what_says_nothing_or_speaks_of_another_size_is_not_believed(tag: str) -> None:
-    assert Borders.read({BORDERS: tag} if tag else {}, (50, 60)) is None
+    assert Seams.read({BORDERS: tag} if tag else {}, (50, 60)) is None
 
 
 def written(monkeypatch: pytest.MonkeyPatch) -> list[Rect]:
@@ -91,9 +91,9 @@ def written(monkeypatch: pytest.MonkeyPatch) -> list[Rect]:
     return rects
 
 
-def borders_of(path: Path) -> Borders:
+def borders_of(path: Path) -> Seams:
     with rasterio.open(path) as raster:
-        found = Borders.read(raster.tags(), raster.shape)
+        found = Seams.read(raster.tags(), raster.shape)
     assert found is not None
     return found
 
@@ -123,21 +123,21 @@ def test_one_window_and_blended_ones(write_raster: Write, tmp_path: Path) -> Non
     predict(source, tmp_path / "one.tif", model=MODEL, window=256, **QUICK)
     assert not borders_of(tmp_path / "one.tif")
     predict(source, tmp_path / "blend.tif", model=MODEL, window=64, halo=8, **QUICK)
-    assert borders_of(tmp_path / "blend.tif") == Borders((60, 200), (), (56, 104, 152))
+    assert borders_of(tmp_path / "blend.tif") == Seams((60, 200), (), (56, 104, 152))
 
 
 def test_rows_that_stream_tell_their_strips(write_raster: Write, tmp_path: Path) -> None:
     predict(write_raster(noise(700, 60)), tmp_path / "o.tif", model=MODEL, **QUICK)
-    assert borders_of(tmp_path / "o.tif") == Borders((700, 60), (256, 512), ())
+    assert borders_of(tmp_path / "o.tif") == Seams((700, 60), (256, 512), ())
     box = "500000,5399700,500030,5399990"  # rows 20 to 600: strips are cut where those of the whole raster are
     predict(write_raster(noise(700, 60)), tmp_path / "a.tif", model=MODEL, aoi=box, **QUICK)
-    assert borders_of(tmp_path / "a.tif") == Borders((580, 60), (236, 492), ())
+    assert borders_of(tmp_path / "a.tif") == Seams((580, 60), (236, 492), ())
 
 
 @pytest.mark.parametrize("region", [Rect(0, 0, 300, 400), Rect(37, 50, 200, 301)])
 @pytest.mark.parametrize("limit", [1 << 30, 150_000])
 def test_strips_blocks_and_chunks_are_cut_where_the_plan_says(region: Rect, limit: int) -> None:
-    flow = flow_of(MODEL.network)
+    flow = program_of(MODEL.network)
     plan = plan_stream(flow, (300, 400), bands=3, itemsize=4, limit=limit, region=region, strip=16, cell=16 * 24)
     rows, columns = set(), {block.left for block in plan.blocks}
     for block in plan.blocks:
@@ -188,9 +188,9 @@ def test_a_seam_that_was_planted_is_found_at_distance_0(write_raster: Write, tmp
     assert found.seam.near > 0.2 and found.seam.far == 0
     # Twin: borders that are one pixel off are told apart.
     with rasterio.open(ours, "r+", IGNORE_COG_LAYOUT_BREAK="YES") as raster:
-        right = Borders.read(raster.tags(), raster.shape)
+        right = Seams.read(raster.tags(), raster.shape)
         assert right is not None
-        off = Borders(right.size, tuple(at + 1 for at in right.rows), tuple(at + 1 for at in right.columns))
+        off = Seams(right.size, tuple(at + 1 for at in right.rows), tuple(at + 1 for at in right.columns))
         raster.update_tags(**{BORDERS: off.text})
     moved = evaluate(ours, truth, PLAIN).border
     assert moved is not None and 0 < moved[0].error_rate < 0.7 and moved[1].error_rate > 0
@@ -205,7 +205,7 @@ def test_the_program_shows_a_seam_and_none_where_there_is_none(write_raster: Wri
         wrong = rng.random(shape) < np.where(near, rate, 0.1)
         path = write_raster(np.where(wrong, 3 - truth, truth).astype(np.uint8), f"{name}.tif", nodata=0)
         with rasterio.open(path, "r+") as raster:
-            tags = {BORDERS: Borders(shape, cuts[:10], cuts).text, "LANDSEG_CLASSES": class_tag(TABLE)}
+            tags = {BORDERS: Seams(shape, cuts[:10], cuts).text, "LANDSEG_CLASSES": class_tag(TABLE)}
             raster.update_tags(**tags, LANDSEG_MODEL="m")
         arguments = ["evaluate", str(path), str(write_raster(truth, "t.tif", nodata=0))]
         arguments += ["--boundary", "none", "--tolerance", "none", "--samples", "200"]

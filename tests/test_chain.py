@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from landseg.models.graph.axes import Part
 from landseg.tiling.rows.fused_chain import Chain
-from landseg.tiling.rows.program import Flow, flow_of
+from landseg.tiling.rows.program import StepProgram, program_of
 from landseg.tiling.rows.row_stream import fused_chain as chain
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_rows import network_of
@@ -36,7 +36,7 @@ class Branching(nn.Module):
         return joined
 
 
-def chains(flow: Flow) -> list[str]:
+def chains(flow: StepProgram) -> list[str]:
     return [step.name for step in flow.steps if isinstance(step.operator, Chain)]
 
 
@@ -55,7 +55,7 @@ def test_a_chain_gives_the_same_values(
 ) -> None:
     monkeypatch.setattr(chain, "CACHE", cache)
     network = lively(block(**options))
-    assert chains(flow_of(network)) == ["0 to 4"]
+    assert chains(program_of(network)) == ["0 to 4"]
     assert_same(network, strip=strip, chunk=None)
     assert_same(network, strip=strip, chunk=7)
     assert_same(network, height=2, width=1, strip=strip, chunk=7)
@@ -76,19 +76,19 @@ def test_twin_rows_that_are_missed_where_two_bands_meet_are_caught(monkeypatch: 
 
 def test_what_is_read_twice_is_not_swallowed() -> None:
     network = lively(Branching())
-    assert chains(flow_of(network)) == ["slide to narrow"]
+    assert chains(program_of(network)) == ["slide to narrow"]
     assert_same(network, strip=5, chunk=8)
 
 
 def test_coarse_rows_are_kept_rather_than_computed_again() -> None:
     down = [layer for _ in range(4) for layer in (nn.Conv2d(2, 2, 3, 2, 1), nn.LeakyReLU())]
     network = lively(nn.Sequential(*down, *block()))
-    assert chains(flow_of(network)) == ["10 to 12"]  # stride 16: without the widening
-    assert chains(flow_of(lively(nn.Sequential(*down[:6], *block())))) == ["6 to 10"]  # stride 8
+    assert chains(program_of(network)) == ["10 to 12"]  # stride 16: without the widening
+    assert chains(program_of(lively(nn.Sequential(*down[:6], *block())))) == ["6 to 10"]  # stride 8
 
 
 def test_blocks_of_the_shipped_network_are_chains_of_their_own() -> None:
-    flow = flow_of(network_of("deeplab-v3plus", "efficientnet-lite0"))
+    flow = program_of(network_of("deeplab-v3plus", "efficientnet-lite0"))
     found = chains(flow)
     prefix = "encoder.body.model.blocks"
     assert found[:3] == [

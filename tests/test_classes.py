@@ -43,8 +43,8 @@ def test_nodata_is_a_value_that_no_class_uses(values: tuple[int, ...], nodata: i
 def test_values_survive_the_way_through_indices(values: list[int], random: object) -> None:
     classes = table(*values)
     pixels = np.array([*values, classes.nodata, values[0]], dtype=classes.dtype)
-    indices, strange = classes.sort_out(pixels, pixels != classes.nodata)
-    assert strange == {} and classes.sort_out(pixels)[1] == {classes.nodata: 1}
+    indices, strange = classes.to_indices_and_unmapped(pixels, pixels != classes.nodata)
+    assert strange == {} and classes.to_indices_and_unmapped(pixels)[1] == {classes.nodata: 1}
     back = classes.to_values(indices)
     assert back.dtype == classes.dtype
     assert (back == pixels).all()

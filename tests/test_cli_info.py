@@ -17,7 +17,7 @@ from landseg.cli.main import app
 from landseg.errors import BandError, GridError
 from landseg.models import shipped
 from landseg.models.card import Band, DataSource, Field, Metrics, Training
-from landseg.models.compatibility import misfit
+from landseg.models.compatibility import incompatibility
 from landseg.report.receptive_field import EDGE, OUTSIDE, PANEL
 
 RGB = tuple(Band(name, name, 100.0, 50.0) for name in ("red", "green", "blue"))
@@ -198,8 +198,8 @@ def test_the_default_model_is_held_against_rasters_where_it_ships(rgb_raster: Pa
 
 def test_misfits_name_what_was_expected_and_found() -> None:
     card = make_card(resolution_m=1.0, receptive_field=Field(9, 4, 0.0, 8))
-    assert misfit(card, bands=2, dtype="uint16", resolution_m=0.25) is None
-    assert misfit(card, bands=2, dtype="uint8", resolution_m=None) is None
+    assert incompatibility(card, bands=2, dtype="uint16", resolution_m=0.25) is None
+    assert incompatibility(card, bands=2, dtype="uint8", resolution_m=None) is None
     for bands, dtype, metres, kind, sentence in (
         (1, "uint8", 1.0, BandError, "reads 2 bands (red, b8), the raster has 1"),
         (3, "uint8", 1.0, BandError, "name the ones to use, in this order, with --bands"),
@@ -207,9 +207,9 @@ def test_misfits_name_what_was_expected_and_found() -> None:
         (2, "uint8", 0.2, GridError, "the raster has 0.2 m: 5 times apart"),
         (2, "uint8", 4.1, GridError, "4.1 times apart, more than 4; say with --resolution"),
     ):
-        problem = misfit(card, bands=bands, dtype=dtype, resolution_m=metres)
+        problem = incompatibility(card, bands=bands, dtype=dtype, resolution_m=metres)
         assert isinstance(problem, kind) and sentence in str(problem)
-    assert misfit(make_card(bands=RGB), bands=5, dtype="uint8") is None
+    assert incompatibility(make_card(bands=RGB), bands=5, dtype="uint8") is None
 
 
 def test_what_each_layer_sees_in_words_and_json(rgb_model: Path) -> None:

@@ -17,11 +17,11 @@ from landseg.errors import TrainingError
 from landseg.models.file import load_model
 from landseg.scenes.scene import RasterScene
 from landseg.training.coarse.options import CoarseOptions, share_of
-from landseg.training.coarse.sources import settled
+from landseg.training.coarse.sources import resolve_statistics
 from landseg.training.coarse.statistics import JointStatistics
-from landseg.training.overrides import Settings
+from landseg.training.overrides import Overrides
 from landseg.training.recipe import Recipe
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.recipe_from_files import DataFiles
 from landseg.training.sources import open_scenes
 from tests.coarse_parts import BLOCK, patchwork
 from tests.conftest import HALF_METRE
@@ -56,9 +56,9 @@ def data(tmp_path: Path, write_raster: Callable[..., Path]) -> Path:
 
 
 def recipe_in(data: Path, **more: object) -> Recipe:
-    plain = PlainData((str(data / "images"),), (str(data / "labels"),), classes=data / "classes.toml")
+    plain = DataFiles((str(data / "images"),), (str(data / "labels"),), classes=data / "classes.toml")
     plain = replace(plain, coarse=(str(data / "nlcd.tif"),))
-    return Settings(coarse=more, split={"by": "none"}).recipe(plain, None, name="m")
+    return Overrides(coarse=more, split={"by": "none"}).recipe(plain, None, name="m")
 
 
 def test_a_raster_on_its_own_grid_lies_under_the_images_that_it_covers(data: Path) -> None:
@@ -81,13 +81,13 @@ def test_a_folder_holds_one_raster_for_each_image(data: Path, write_raster: Call
     (data / "coarse").mkdir()
     here = HALF_METRE @ Affine.scale(BLOCK)
     write_raster(np.full((4, 4), 24, np.uint8), "coarse/a_labels.tif", transform=here)
-    plain = PlainData((str(data / "images"),), (str(data / "labels"),), classes=data / "classes.toml")
+    plain = DataFiles((str(data / "images"),), (str(data / "labels"),), classes=data / "classes.toml")
     plain = replace(plain, coarse=(str(data / "coarse"),))
-    opened = open_scenes(Settings().recipe(plain, None, name="m"), Path())
+    opened = open_scenes(Overrides().recipe(plain, None, name="m"), Path())
     assert [scene.coarse_side for scene in opened.scenes] == [BLOCK, None, None]
     (data / "coarse" / "a_labels.tif").rename(data / "coarse" / "z.tif")
     with pytest.raises(TrainingError, match=r"none of the 3 images of source 'images' has coarse labels in .*coarse"):
-        open_scenes(Settings().recipe(plain, None, name="m"), Path())
+        open_scenes(Overrides().recipe(plain, None, name="m"), Path())
 
 
 def test_a_recipe_takes_coarse_labels_for_sources_that_have_none(data: Path) -> None:
@@ -96,8 +96,8 @@ def test_a_recipe_takes_coarse_labels_for_sources_that_have_none(data: Path) -> 
     assert 'nlcd.tif"' in text and "share = 0.1" in text
     bare = "\n".join(line for line in text.splitlines() if "nlcd" not in line and line != "coarse = [")
     (data / "bare.toml").write_text(bare.replace('tif",\n]\n', 'tif"]\n'))
-    settings = Settings(coarse={"table": str(data / "table.csv"), "share": share_of("1/20")})
-    given = PlainData((str(data / "recipe.toml"),), coarse=("other.tif",))
+    settings = Overrides(coarse={"table": str(data / "table.csv"), "share": share_of("1/20")})
+    given = DataFiles((str(data / "recipe.toml"),), coarse=("other.tif",))
     recipe = settings.recipe(given, None, name="m")
     assert recipe.sources[0].coarse == (str(data / "nlcd.tif"),)  # its own stay
     assert recipe.coarse == CoarseOptions(table=str(data / "table.csv"), share=0.05)
@@ -135,7 +135,7 @@ def test_the_command_learns_from_both_and_the_card_says_so(data: Path) -> None:
 
 def statistics_of(recipe: Recipe, lines: list[str]) -> JointStatistics:
     opened = open_scenes(recipe, Path())
-    found = settled(
+    found = resolve_statistics(
         opened.scenes, opened.coarse, None, specs=recipe.sources, classes=("dark", "bright"), report=lines.append
     )
     assert found is not None

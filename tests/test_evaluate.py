@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap, LandClass
 from landseg.compare import compare
 from landseg.errors import ClassError, GridError, LandsegError, OutputError
-from landseg.evaluate import Products, evaluate
+from landseg.evaluate import EvaluationFiles, evaluate
 from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import Naming
+from landseg.evaluation.pair import LabelOptions
 from landseg.geo.distance import Distance
 from landseg.labels.legend import class_tag
 from landseg.report.text import evaluation_lines
@@ -97,29 +97,35 @@ def test_twin_a_halo_too_short_would_be_seen(tmp_path: Path, monkeypatch: pytest
     options = EvaluateOptions(boundary=Distance(3), tolerance=None, samples=0)
     whole = evaluate(*files, options).mean_boundary_iou
     monkeypatch.setattr("landseg.geo.pieces._PIXELS", 1000)
-    monkeypatch.setattr("landseg.evaluation.counts.Tally.halo", 0)
+    monkeypatch.setattr("landseg.evaluation.counts.EvaluationCounts.halo", 0)
     assert evaluate(*files, options).mean_boundary_iou != whole
 
 
 def test_the_area_that_counts_and_ignored_values(small: tuple[str, str]) -> None:
-    left = EvaluateOptions(Naming(aoi="300000,2999980,300020,3000000"), boundary=None, tolerance=None, samples=0)
+    left = EvaluateOptions(
+        LabelOptions(aoi="300000,2999980,300020,3000000"), boundary=None, tolerance=None, samples=0
+    )
     assert evaluate(*small, left).confusion.sum() == 4
-    ignoring = EvaluateOptions(Naming(ignore=(2,)), boundary=None, tolerance=None, samples=0)
+    ignoring = EvaluateOptions(LabelOptions(ignore=(2,)), boundary=None, tolerance=None, samples=0)
     found = evaluate(*small, ignoring)
     assert [one.name for one in found.classes] == ["water", "wood"] and found.classes[0].pixels == 5
 
 
 def test_an_error_raster_and_a_table_appear_and_are_not_overwritten(small: tuple[str, str], tmp_path: Path) -> None:
-    products = Products(csv=tmp_path / "t.csv", errors=tmp_path / "e.tif", report=tmp_path / "r.html")
+    products = EvaluationFiles(csv=tmp_path / "t.csv", errors=tmp_path / "e.tif", report=tmp_path / "r.html")
     evaluate(*small, PLAIN, products)
     with rasterio.open(tmp_path / "e.tif") as file:
         assert file.read(1).tolist() == [[1, 1, 1, 2], [1, 2, 0, 2]]
     assert (tmp_path / "t.csv").read_text().splitlines()[1].startswith("1,water,0.6,")
     assert "How good is" in (tmp_path / "r.html").read_text()
-    for one in (Products(csv=products.csv), Products(errors=products.errors), Products(report=products.report)):
+    for one in (
+        EvaluationFiles(csv=products.csv),
+        EvaluationFiles(errors=products.errors),
+        EvaluationFiles(report=products.report),
+    ):
         with pytest.raises(OutputError, match="exists"):
             evaluate(*small, PLAIN, one)
-    evaluate(*small, PLAIN, Products(csv=products.csv, errors=products.errors, overwrite=True))
+    evaluate(*small, PLAIN, EvaluationFiles(csv=products.csv, errors=products.errors, overwrite=True))
 
 
 def test_several_predictions_and_a_folder(tmp_path: Path) -> None:
@@ -168,7 +174,7 @@ def test_swapped_arguments_and_other_misfits_get_a_sentence(small: tuple[str, st
     with pytest.raises(LandsegError, match="no such file"):
         evaluate(ours, str(tmp_path / "gone.tif"), PLAIN)
     with pytest.raises(OutputError, match="--image is for the map"):
-        evaluate(ours, truth, PLAIN, Products(image="x.tif"))
+        evaluate(ours, truth, PLAIN, EvaluationFiles(image="x.tif"))
 
 
 def test_distances_are_pixels_or_metres() -> None:

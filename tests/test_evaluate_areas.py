@@ -13,7 +13,7 @@ from test_evaluate import write
 from test_metrics_surface import SurfaceDice
 
 from landseg.classes import IGNORE_INDEX
-from landseg.evaluate import Products, evaluate
+from landseg.evaluate import EvaluationFiles, evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.evaluation.result import Evaluation
 from landseg.geo.distance import Distance
@@ -38,7 +38,7 @@ def sparse() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def test_a_class_without_an_outline_between_known_classes_has_no_figure_of_outlines(tmp_path: Path) -> None:
     truth, ours = sparse()
     files = write(tmp_path / "map.tif", ours, model="m"), write(tmp_path / "truth.tif", truth)
-    products = Products(csv=tmp_path / "t.csv", report=tmp_path / "r.html")
+    products = EvaluationFiles(csv=tmp_path / "t.csv", report=tmp_path / "r.html")
     found = evaluate(*files, EvaluateOptions(samples=0), products)
     water, road, wood = found.to_json()["classes"]
     assert wood["boundary_iou"] is None and wood["surface_dice"] is None and wood["iou"] == 0.5
@@ -121,7 +121,7 @@ def test_areas_have_the_interval_of_the_blocks(tmp_path: Path) -> None:
 def test_without_draws_there_is_none_and_with_one_block_nothing_is_shown(tmp_path: Path) -> None:
     *files, _, _ = patches(tmp_path)
     assert evaluate(*files, EvaluateOptions(samples=0)).classes[0].estimated_ha_ci is None
-    one = evaluate(*files, EvaluateOptions(samples=20), Products(report=tmp_path / "r.html"))
+    one = evaluate(*files, EvaluateOptions(samples=20), EvaluationFiles(report=tmp_path / "r.html"))
     assert one.to_json()["classes"][0]["estimated_ha_ci"] == [None, None]
     assert "–––" not in (tmp_path / "r.html").read_text()
 

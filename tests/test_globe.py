@@ -18,13 +18,13 @@ from rasterio.crs import CRS
 from landseg.errors import GridError
 from landseg.evaluate import evaluate
 from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import Naming
+from landseg.evaluation.pair import LabelOptions
 from landseg.export import export
 from landseg.geo import globe
 from landseg.geo.globe import PlacedShapes, narrowest, on_globe, pole_points, through_poles, turns_of
 from landseg.geo.grid import Grid
 from landseg.geo.rasters.mosaic import open_source
-from landseg.geo.rasters.warp import onto
+from landseg.geo.rasters.warp import warp_onto
 from landseg.geo.vectors.aoi import read_aoi
 from landseg.labels.regrid import open_labels
 from landseg.rasterize import RasterizeOptions, rasterize
@@ -164,7 +164,7 @@ def test_labels_on_the_other_side_are_found(name: str, tmp_path: Path) -> None:
     pred = write(tmp_path / "map.tif", disc(grid), grid)
     export(pred, tmp_path / "truth.gpkg", quiet=True, crs="EPSG:4326")
     (tmp_path / "classes.json").write_text('[{"value": 1, "name": "land"}, {"value": 2, "name": "sea"}]')
-    naming = Naming(classes=tmp_path / "classes.json", class_field="value")
+    naming = LabelOptions(classes=tmp_path / "classes.json", class_field="value")
     options = EvaluateOptions(naming, boundary=None, tolerance=None, samples=0)
     found = evaluate(str(pred), str(tmp_path / "truth.gpkg"), options)
     assert found.pixel_accuracy == 1 and found.confusion.sum() == SIZE * SIZE
@@ -343,7 +343,7 @@ def test_imagery_of_the_world_lies_on_a_raster_across_its_edge(tmp_path: Path) -
     world = np.tile(np.arange(1, 37, dtype=np.uint8), (18, 1))
     path = write(tmp_path / "world.tif", world, Grid(CRS.from_epsg(4326), Affine(10, 0, -180, 0, -10, 90), 36, 18))
     grid = Grid(CRS.from_epsg(4326), Affine(10, 0, 160, 0, -10, 20), 4, 2)
-    with onto(open_source(str(path)), grid, of="map.tif") as source:
+    with warp_onto(open_source(str(path)), grid, of="map.tif") as source:
         pixels, valid = source.read(grid.rect)
     assert pixels[0, 0].tolist() == [35, 36, 1, 2] and valid.all()
     values, known = open_labels(str(path), grid).read(grid.rect)

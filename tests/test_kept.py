@@ -18,9 +18,9 @@ from landseg.models.card import Band, Card, Field, Metrics
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.scenes.scene import ArrayScene
-from landseg.scenes.views import Masked
+from landseg.scenes.views import MaskedScene
 from landseg.training import holdout as module
-from landseg.training.holdout import Kept, measure
+from landseg.training.holdout import HoldoutScene, measure_holdout
 
 CLASSES = ClassMap.from_json(
     {"classes": [{"value": 4, "name": "dark"}, {"value": 6, "name": "bright"}], "ignore": [9]}
@@ -68,8 +68,8 @@ def scene(write_raster: Callable[..., Path]) -> tuple[ArrayScene, Path]:
 
 def found(model: Model, scene: tuple[ArrayScene, Path], folder: Path, mask: object = None) -> Metrics:
     whole, path = scene
-    one = whole if mask is None else Masked(whole, mask)  # type: ignore[arg-type]
-    return measure(model, [Kept(one, path, (1,))], folder / "kept", measured_on="one scene")
+    one = whole if mask is None else MaskedScene(whole, mask)  # type: ignore[arg-type]
+    return measure_holdout(model, [HoldoutScene(one, path, (1,))], folder / "kept", measured_on="one scene")
 
 
 def check(figures: Metrics) -> None:
@@ -112,8 +112,11 @@ def test_scenes_are_pooled_and_their_blocks_give_an_interval(
 ) -> None:
     whole, path = scene
     right = ArrayScene("b/c", whole.pixels, whole.valid, (whole.pixels[0] > 100).astype(np.uint8))
-    figures = measure(
-        model, [Kept(whole, path, (1,)), Kept(right, path, (1,))], tmp_path / "kept", measured_on="two scenes"
+    figures = measure_holdout(
+        model,
+        [HoldoutScene(whole, path, (1,)), HoldoutScene(right, path, (1,))],
+        tmp_path / "kept",
+        measured_on="two scenes",
     )
     pixels = 36 + 40
     assert figures.overall["pixel_accuracy"] == pytest.approx((26 + 40) / pixels)
@@ -126,8 +129,8 @@ def test_bands_are_chosen_as_in_training(
 ) -> None:
     whole, _ = scene
     path = write_raster(np.stack([255 - whole.pixels[0], whole.pixels[0]]), "two.tif")
-    check(measure(model, [Kept(whole, path, (2,))], tmp_path / "kept", measured_on="one scene"))
-    wrong = measure(model, [Kept(whole, path, (1,))], tmp_path / "kept", measured_on="one scene")
+    check(measure_holdout(model, [HoldoutScene(whole, path, (2,))], tmp_path / "kept", measured_on="one scene"))
+    wrong = measure_holdout(model, [HoldoutScene(whole, path, (1,))], tmp_path / "kept", measured_on="one scene")
     assert wrong.overall["pixel_accuracy"] == pytest.approx(10 / 36)
 
 
@@ -137,6 +140,10 @@ def test_a_model_of_stored_numbers_is_measured_on_them(
     whole, path = scene
     with rasterio.open(path, "r+") as file:
         file.scales, file.offsets = (0.1,), (-5.0,)
-    check(measure(model, [Kept(whole, path, (1,), stored_values=True)], tmp_path / "a", measured_on="one scene"))
+    check(
+        measure_holdout(
+            model, [HoldoutScene(whole, path, (1,), stored_values=True)], tmp_path / "a", measured_on="one scene"
+        )
+    )
     with pytest.raises(BandError, match="--stored-values"):
-        measure(model, [Kept(whole, path, (1,))], tmp_path / "b", measured_on="one scene")
+        measure_holdout(model, [HoldoutScene(whole, path, (1,))], tmp_path / "b", measured_on="one scene")

@@ -90,7 +90,7 @@ def assert_what_is_written_is_measured(folder: Path, monkeypatch: pytest.MonkeyP
 
     def measure(model: Model, *rest: Any, **more: Any) -> Any:
         measured.update(model.network.state_dict())
-        return kept.measure(model, *rest, **more)
+        return kept.measure_holdout(model, *rest, **more)
 
     monkeypatch.setattr(import_module("landseg.train"), "measure", measure)
     result = train(folder, folder / "images", folder / "labels", "--classes", folder / "classes.toml")
@@ -135,13 +135,13 @@ def test_labels_on_disk_are_read_as_those_in_memory(tmp_path: Path) -> None:
     from landseg.labels.image_lists import Item
     from landseg.labels.legend import read_class_table
     from landseg.scenes.opening import LabelOptions, open_items
-    from landseg.scenes.views import Masked, in_memory
+    from landseg.scenes.views import MaskedScene, in_memory
 
     blind(tmp_path)
     items = [Item(tmp_path / "images/b.tif", tmp_path / "labels/b_labels.tif")]
     disk = open_items(items, LabelOptions(read_class_table(tmp_path / "classes.toml")))[0]
     rect = Rect(2, 3, 30, 40)
-    left = Masked(disk[0], lambda rect: np.broadcast_to(np.arange(rect.left, rect.right) < 9, rect.shape))
+    left = MaskedScene(disk[0], lambda rect: np.broadcast_to(np.arange(rect.left, rect.right) < 9, rect.shape))
     every: list[Scene] = [disk[0], *in_memory(disk, 99)]
     assert np.array_equal(every[0].labels(rect), every[1].labels(rect))
     assert not np.array_equal(every[0].labels(rect), every[0].read(rect)[2])

@@ -26,7 +26,7 @@ from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point
 from landseg.classes import ClassMap
 from landseg.data import Inspection, InspectOptions, inspect
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
-from landseg.evaluation.pair import Naming, open_truth
+from landseg.evaluation.pair import LabelOptions, open_truth
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.horizontal import horizontal, same_place
 from landseg.geo.rasters.source import FileSource
@@ -39,9 +39,9 @@ from landseg.labels.coverage import Coverage, covers_a_centre
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import Polygons
 from landseg.rasterize import RasterizeOptions, rasterize
-from landseg.training.overrides import Settings
+from landseg.training.overrides import Overrides
 from landseg.training.recipe import read_recipe, recipe_of
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.recipe_from_files import DataFiles
 from landseg.training.sources import fully_named, open_scenes
 from tests.conftest import UTM
 from tests.labelled import landseg
@@ -96,15 +96,15 @@ def looked_at(image: Path, labels: str, **how: Any) -> Inspection:
 
 
 def by_train(image: Path, labels: str, **how: Any) -> int:
-    data = PlainData((str(image),), (labels,), class_field="kind", background="land", **how)
-    recipe = Settings().recipe(data, None, name="m")
+    data = DataFiles((str(image),), (labels,), class_field="kind", background="land", **how)
+    recipe = Overrides().recipe(data, None, name="m")
     scene = open_scenes(recipe, Path()).scenes[0]
     return int((scene.read(scene.rect)[2] == recipe.classes.names.index("roof")).sum())
 
 
 def by_evaluate(image: Path, labels: str, **how: Any) -> int:
     with FileSource(image) as source:
-        truth = open_truth([labels], ROOF, Naming(class_field="kind", background="land", **how), source.grid)
+        truth = open_truth([labels], ROOF, LabelOptions(class_field="kind", background="land", **how), source.grid)
         return int((truth.read(source.grid.rect) == 0).sum())
 
 
@@ -456,8 +456,8 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
         f"2 of 4 polygons of {path} cover no pixel's centre, so nothing is burnt for them: use --all-touched, or "
         "smaller pixels",
     ]
-    data = PlainData(tuple(four), (str(path),), class_field="kind", background="land")
-    recipe = Settings().recipe(data, None, name="m")
+    data = DataFiles(tuple(four), (str(path),), class_field="kind", background="land")
+    recipe = Overrides().recipe(data, None, name="m")
     scenes = open_scenes(recipe, Path()).scenes
     assert [one for one in heard if "polygon" in one] == expected
     land = recipe.classes.names.index("land")
@@ -583,7 +583,7 @@ def crops_differ(read: Callable[[Rect], NDArray[np.uint8]], grid: Grid, count: i
 
 
 def test_a_crop_is_burnt_as_the_whole_is(tmp_path: Path) -> None:
-    from landseg.labels.label_values import Drawn
+    from landseg.labels.label_values import PolygonCodes
     from landseg.scenes.targets import PolygonTargets
 
     labels, grid = ties(tmp_path)
@@ -592,7 +592,7 @@ def test_a_crop_is_burnt_as_the_whole_is(tmp_path: Path) -> None:
     table = ClassMap.from_json([{"value": index + 1, "name": str(index)} for index in range(5)])
     truth = Polygons(labels.path, "kind", ClassMap(table.classes), grid)
     assert crops_differ(truth.read, grid) == 0
-    drawn = Drawn(labels.path, "kind")
+    drawn = PolygonCodes(labels.path, "kind")
     assert crops_differ(lambda rect: drawn.on(grid).read(rect)[0], grid, 40) == 0
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from landseg.tiling.rows.device_copy import Lane
+from landseg.tiling.rows.device_copy import DeviceCopy
 
 DEVICES = [
     "cpu",
@@ -17,7 +17,7 @@ DEVICES = [
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_there_and_back(device: str, dtype: torch.dtype) -> None:
-    lane = Lane(device)
+    lane = DeviceCopy(device)
     strips = [torch.randn(1, 3, 64, 512).to(dtype).contiguous(memory_format=torch.channels_last) for _ in range(20)]
     sent = [lane.send(strip) for strip in strips]
     there = [lane.receive(one) for one in sent]

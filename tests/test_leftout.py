@@ -282,7 +282,7 @@ def test_a_finer_or_turned_raster_says_where_it_lies(write_raster: Write) -> Non
     from affine import Affine
 
     from landseg.classes import ClassMap
-    from landseg.labels.reader import ClassRaster
+    from landseg.labels.reader import ClassLabels
     from landseg.labels.regrid import open_labels
 
     classes = ClassMap.from_json([{"value": 1, "name": "a"}])
@@ -291,7 +291,7 @@ def test_a_finer_or_turned_raster_says_where_it_lies(write_raster: Write) -> Non
         from landseg.geo.grid import Grid
 
         grid = Grid(raster.crs, raster.transform, 12, 12)
-    truth = ClassRaster(open_labels(fine, grid), classes)
+    truth = ClassLabels(open_labels(fine, grid), classes)
     indices, why = truth.read_reasons(Rect(0, 0, 12, 12))
     assert (indices == 0).sum() == 100 and why[Reason.OUTSIDE_LABELS].sum() == 44
     assert not why[Reason.NO_DATA].any()

@@ -32,7 +32,7 @@ from landseg.models.layers.aligned import BilinearDeconv, bilinear_kernel
 from landseg.models.networks.backbones import Encoder
 from landseg.models.networks.build import build_network
 from landseg.models.networks.fcn import cuts, start_from
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from tests.streamed import difference, image, whole
 from tests.test_networks import small
 from tests.test_networks_tiled import network_of, slim
@@ -116,7 +116,7 @@ def test_sizes_inside_the_authors_fcn(
     for arch in ("fcn32s", "fcn8s"):
         with torch.device("meta"):
             network = build_network(arch, encoder="vgg16", bands=3, classes=2, padding=100).eval()
-        flow = flow_of(network)
+        flow = program_of(network)
         found = {step.name: shape[0] for step, shape in zip(flow.steps, flow.shapes((size, size))[1:], strict=True)}
         numbered = [found[f"encoder.body.features.{i}"] for i in (16, 23, 30)]
         assert (*numbered, found["fc6"]) == pools

@@ -24,7 +24,7 @@ from landseg.models.layers.fold import prepare_for_inference
 from landseg.models.layers.upsample import AlignedUpsample
 from landseg.models.networks.build import build_network
 from landseg.predict import predict
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from tests.evidence import centroid, evidence_of, thin
 from tests.streamed import difference, image, lively, whole
 from tests.test_networks import _Moved, check_alignment, small
@@ -235,5 +235,5 @@ def test_unet_is_streamed_and_upernet_is_blended_with_what_that_costs(
 
 def test_pyramid_pooling_cannot_be_streamed() -> None:
     with pytest.raises(PlanError, match=r"psp.* cannot be streamed"):
-        flow_of(small("upernet", "resnet18").eval())
-    flow_of(small("upernet", "resnet18", pool_scales=()).eval())  # twin
+        program_of(small("upernet", "resnet18").eval())
+    program_of(small("upernet", "resnet18", pool_scales=()).eval())  # twin

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.layers import aligned as align
-from landseg.models.layers.aligned import ChannelNorm, Enlarge, Fill, GridMaxPool2d, Shrink
+from landseg.models.layers.aligned import AlignedDownsize, AlignedUpsize, ChannelNorm, GridMaxPool2d, PadToMultiple
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.layers.upsampler import Cascade
 from landseg.tiling.windows import plan_windows
@@ -138,14 +138,14 @@ def _pool(kernel: int, dilation: int) -> nn.Module:
 @pytest.mark.parametrize(
     "layers",
     [
-        (Shrink(3, 4), Enlarge(4, 3)),
-        (Shrink(1, 2), Enlarge(2, 1)),
-        (Shrink(2, 5), Enlarge(5, 2)),
+        (AlignedDownsize(3, 4), AlignedUpsize(4, 3)),
+        (AlignedDownsize(1, 2), AlignedUpsize(2, 1)),
+        (AlignedDownsize(2, 5), AlignedUpsize(5, 2)),
         (_pool(2, 1),),
         (_pool(3, 1),),
         (_pool(2, 2),),
         (_pool(3, 4),),
-        (Fill(8), GridMaxPool2d(2, 2)),
+        (PadToMultiple(8), GridMaxPool2d(2, 2)),
         (ChannelNorm(3),),
         (align.BilinearDeconv(3, 2, padding=1, learned=False), align.Crop(2)),
     ],

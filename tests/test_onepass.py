@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.geo.grid import Rect
-from landseg.tiling.placement import Placement
+from landseg.tiling.placement import GridPlacement
 from landseg.tiling.rows.one_pass import Pass, one_pass
 from landseg.tiling.rows.plan import Memory, StreamPlan
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from landseg.tiling.runner import Runner
 
 RUNNER = small_runner()
@@ -71,13 +71,13 @@ def _job(
 ) -> Pass:
     shape = reads.valid.shape
     source = shape if factor == 1 else (round(shape[0] * factor), round(shape[1] * factor))
-    placement = Placement(source, shape, factor)
+    placement = GridPlacement(source, shape, factor)
     edges = [0, *cuts, shape[1]]
     blocks = tuple(Rect(0, a, shape[0], b - a) for a, b in pairwise(edges))
     plan = StreamPlan(blocks, strip, None, 0, Memory(0, 0, 0), 0.0, 1.0)
     wanted = None if factor == 1 else lambda rect: np.ones(rect.shape, np.bool_)
     region = Rect(0, 0, *source)
-    return Pass(flow_of(runner.network), plan, placement, region, reads.read, wanted, _encode, bands=2, workers=2)
+    return Pass(program_of(runner.network), plan, placement, region, reads.read, wanted, _encode, bands=2, workers=2)
 
 
 def _picture(height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

@@ -13,7 +13,7 @@ from rasterio.crs import CRS
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.source import FileSource
-from landseg.geo.rasters.warp import ShiftedSource, WarpedSource, extent_on, onto
+from landseg.geo.rasters.warp import ShiftedSource, WarpedSource, extent_on, warp_onto
 
 Write = Callable[..., Path]
 HALF = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
@@ -30,7 +30,7 @@ def test_the_same_pixels_are_read_as_they_are(down: int, right: int, write_raste
     """The grid begins `down` rows and `right` columns after the raster does."""
     pixels = ramp(40, 50)
     grid = Grid(UTM, HALF @ Affine.translation(right, down), 50, 40)
-    with onto(FileSource(write_raster(pixels)), grid, of="other") as source:
+    with warp_onto(FileSource(write_raster(pixels)), grid, of="other") as source:
         assert isinstance(source, FileSource if down == right == 0 else ShiftedSource)
         for rect in (grid.rect, Rect(3, 9, 17, 20), Rect(30, 41, 10, 9)):
             found, valid = source.read(rect)
@@ -43,7 +43,7 @@ def test_the_same_pixels_are_read_as_they_are(down: int, right: int, write_raste
 
 def test_other_pixels_are_interpolated(write_raster: Write) -> None:
     grid = Grid(UTM, HALF @ Affine.translation(10.25, 5.5) @ Affine.scale(0.5), 40, 30)
-    with onto(FileSource(write_raster(ramp(40, 50))), grid, of="other") as source:
+    with warp_onto(FileSource(write_raster(ramp(40, 50))), grid, of="other") as source:
         assert isinstance(source, WarpedSource)
         found, valid = source.read(grid.rect)
     rows, columns = np.mgrid[0:30, 0:40]
@@ -58,7 +58,7 @@ def test_another_crs_is_warped(write_raster: Write) -> None:
     place = extent_on(there, first.grid)
     assert place is not None
     moved = there.crop(place)
-    with onto(first, moved, of="other") as source:
+    with warp_onto(first, moved, of="other") as source:
         found, valid = source.read(moved.rect)
     assert 0.3 < valid.mean() < 1 and found[0][valid].max() > 35  # turned a little: corners stay empty
 
@@ -66,14 +66,14 @@ def test_another_crs_is_warped(write_raster: Write) -> None:
 def test_refusals(write_raster: Write) -> None:
     source = FileSource(write_raster(ramp(20, 20)))
     with pytest.raises(GridError, match=r"raster\.tif does not overlap other: it is 20 x 20 px"):
-        onto(source, Grid(UTM, HALF @ Affine.translation(20, 0), 9, 9), of="other")
+        warp_onto(source, Grid(UTM, HALF @ Affine.translation(20, 0), 9, 9), of="other")
     with pytest.raises(GridError, match="does not overlap"):
-        onto(source, Grid(UTM, HALF @ Affine.translation(40, 0) @ Affine.scale(2), 9, 9), of="other")
+        warp_onto(source, Grid(UTM, HALF @ Affine.translation(40, 0) @ Affine.scale(2), 9, 9), of="other")
     with pytest.raises(GridError, match=r"has EPSG:32633, other has no CRS: they need one in both"):
-        onto(source, Grid(None, HALF, 20, 20), of="other")
+        warp_onto(source, Grid(None, HALF, 20, 20), of="other")
     source.close()
     bare = FileSource(write_raster(ramp(20, 20), "bare.tif", crs=None))
-    assert onto(bare, Grid(None, Affine.identity(), 20, 20), of="other") is bare
+    assert warp_onto(bare, Grid(None, Affine.identity(), 20, 20), of="other") is bare
     with pytest.raises(GridError, match="20 x 20 pixels, other has 9 x 20, and no georeference"):
-        onto(bare, Grid(None, Affine.identity(), 9, 20), of="other")
+        warp_onto(bare, Grid(None, Affine.identity(), 9, 20), of="other")
     bare.close()

@@ -11,21 +11,21 @@ from rasterio.enums import ColorInterp
 from test_predict import noise, small_model
 
 from landseg.errors import BandError, RasterError
-from landseg.evaluate import EvaluateOptions, Products, evaluate
-from landseg.evaluation.pair import Naming
+from landseg.evaluate import EvaluateOptions, EvaluationFiles, evaluate
+from landseg.evaluation.pair import LabelOptions
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.opacity import is_opacity, remark
 from landseg.geo.rasters.source import FileSource
-from landseg.inference.match import known, match
+from landseg.inference.match import known, match_raster
 from landseg.info import describe_raster
 from landseg.models.card import Band
 from landseg.predict import predict
 from landseg.refine import refine
 from landseg.report.imagery import Imagery
 from landseg.training.declared import alpha_warnings
-from landseg.training.overrides import Settings
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.overrides import Overrides
+from landseg.training.recipe_from_files import DataFiles
 from landseg.verify import verify
 
 Write = Callable[..., Path]
@@ -143,12 +143,12 @@ def test_a_mosaic_and_a_stack_say_it_once(write_raster: Write) -> None:
 def test_a_model_of_four_bands_is_told_the_way_out(write_raster: Write) -> None:
     path, card = four_bands(write_raster, infrared()), replace(small_model().card, bands=FOUR)
     with pytest.raises(BandError, match=r"raster has 3.*band 4 is called alpha.*--bands 1,2,3,4"):
-        match(path, card)
-    with match(path, card, bands=(1, 2, 3, 4)) as matched:
+        match_raster(path, card)
+    with match_raster(path, card, bands=(1, 2, 3, 4)) as matched:
         assert matched.network.count == 4 and not matched.warnings
     clear = four_bands(write_raster, opaque(), "clear.tif")
     with pytest.raises(BandError) as refused:
-        match(clear, card)
+        match_raster(clear, card)
     assert "alpha" not in str(refused.value), "opacity is no fourth band"
 
 
@@ -176,10 +176,10 @@ def test_who_learns_from_it_is_told(write_raster: Write, tmp_path: Path) -> None
         write_raster(labels, f"labels/{name}.tif")
     (tmp_path / "classes.toml").write_text('[[classes]]\nvalue = 1\nname = "land"\ncolor = [9, 9, 9]\n')
     data = {"labels": ("labels",), "classes": tmp_path / "classes.toml", "folder": tmp_path}
-    recipe = Settings().recipe(PlainData(("images",), **data), None, name="m")
+    recipe = Overrides().recipe(DataFiles(("images",), **data), None, name="m")
     (text,) = alpha_warnings(recipe, tmp_path)
     assert text.startswith("a.tif, b.tif: band 4 is called alpha") and "--bands 1,2,3,4" in text
-    recipe = Settings().recipe(PlainData(("images",), bands=(1, 2, 3, 4), **data), None, name="m")
+    recipe = Overrides().recipe(DataFiles(("images",), bands=(1, 2, 3, 4), **data), None, name="m")
     assert len(recipe.bands) == 4 and alpha_warnings(recipe, tmp_path) == []
 
 
@@ -193,9 +193,9 @@ def test_what_a_training_said_is_not_said_again(write_raster: Write, tmp_path: P
 def test_evaluate_notes_it_of_its_imagery(write_raster: Write, tmp_path: Path) -> None:
     labels = write_raster(np.ones(SHAPE, np.uint8), "map.tif")
     image = four_bands(write_raster, infrared())
-    report = Products(report=tmp_path / "r.html", image=[str(image)])
+    report = EvaluationFiles(report=tmp_path / "r.html", image=[str(image)])
     (tmp_path / "classes.toml").write_text('[[classes]]\nvalue = 1\nname = "land"\ncolor = [9, 9, 9]\n')
-    naming = Naming(classes=tmp_path / "classes.toml")
+    naming = LabelOptions(classes=tmp_path / "classes.toml")
     plain = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=0)
     found = evaluate(str(labels), str(labels), options=plain, products=report)
     assert [note for note in found.notes if "called alpha" in note] == [f"four.tif: {remark(4, 4)}"]

@@ -15,7 +15,7 @@ from landseg.errors import LandsegError, ModelError, PlanError
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.graph.rules import name_of, traced_modules
 from landseg.models.layers import trace as trace_module
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 
 OBJECT = re.compile(r"[<>]|\b0x|object at|built-in")
 
@@ -64,7 +64,7 @@ def sentences(network: nn.Module) -> list[str]:
     """All that is said of a network that cannot be streamed."""
     told = []
     with pytest.raises(PlanError) as refused:
-        flow_of(network.eval())
+        program_of(network.eval())
     told.append(str(refused.value))
     field = receptive_field(network.eval())
     return [*told, field.unbounded_by or "", *(f"{layer.name} {layer.kind}" for layer in field.layers)]

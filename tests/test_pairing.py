@@ -15,8 +15,8 @@ from landseg.labels.pairing import (
     IMAGES,
     LABELS,
     PROBS,
-    beside,
     files_in,
+    files_named_like,
     is_folder_of_rasters,
     named,
     named_twice,
@@ -47,7 +47,7 @@ def test_files_are_named_or_in_folders(tmp_path: Path) -> None:
 
 def test_one_prediction_takes_what_is_named_and_more_take_their_own(tmp_path: Path) -> None:
     def find(predictions: list[str], paths: list[str] | None, most: int | None = None) -> list[list[str]]:
-        return beside(predictions, paths, option="--x", endings=PROBS, most=most)
+        return files_named_like(predictions, paths, option="--x", endings=PROBS, most=most)
 
     assert find(["a.tif", "b.tif"], None) == [[], []]
     assert find(["a.tif"], ["p.tif", "q.tif"]) == [["p.tif", "q.tif"]]
@@ -72,7 +72,9 @@ def test_names_in_either_form_of_accents_are_one() -> None:
     one, other = (unicodedata.normalize(form, "Zürich") for form in ("NFC", "NFD"))
     assert one != other
     assert same_name(f"maps/{one}.tif", [f"t/{other}_labels.tif", "t/b.tif"]) == [f"t/{other}_labels.tif"]
-    found = beside([f"m/{other}.tif", "m/b.tif"], [f"p/{one}_probs.tif", "p/b.tif"], option="--x", endings=PROBS)
+    found = files_named_like(
+        [f"m/{other}.tif", "m/b.tif"], [f"p/{one}_probs.tif", "p/b.tif"], option="--x", endings=PROBS
+    )
     assert found == [[f"p/{one}_probs.tif"], ["p/b.tif"]]
     assert scene_names([f"m/{one}.tif", f"n/{other}.tif"]) == (f"m/{one}.tif", f"n/{other}.tif")
     assert named_twice([one, "b", other]) == one and named_twice([one, "b"]) is None
@@ -99,7 +101,7 @@ def test_a_folder_that_is_one_raster_is_that_raster(tmp_path: Path) -> None:
     assert files_in([str(store)]) == [str(store)]
     assert files_in([str(tmp_path / "z")]) == [str(store)]
     assert not is_folder_of_rasters(str(store)) and is_folder_of_rasters(str(tmp_path / "z"))
-    assert beside(["a.tif"], str(store), option="--x", endings=PROBS) == [[str(store)]]
+    assert files_named_like(["a.tif"], str(store), option="--x", endings=PROBS) == [[str(store)]]
 
 
 def zarr(path: Path) -> Path:

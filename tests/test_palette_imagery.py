@@ -20,8 +20,8 @@ from landseg.info import describe_raster
 from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
 from landseg.scenes.opening import LabelOptions, open_items
-from landseg.training.overrides import Settings
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.overrides import Overrides
+from landseg.training.recipe_from_files import DataFiles
 from landseg.verify import verify
 
 CURE = r"holds palette indices, .*gdal_translate -expand rgb"
@@ -53,9 +53,9 @@ def labels(write_raster: Callable[..., Path], tmp_path: Path) -> Path:
     return write_raster(half, "labels.tif", nodata=0)
 
 
-def listed(folder: Path, image: Path, labels: Path) -> PlainData:
+def listed(folder: Path, image: Path, labels: Path) -> DataFiles:
     (folder / "list.csv").write_text(f"image,labels\n{image},{labels}\n")
-    return PlainData((str(folder / "list.csv"),), classes=folder / "classes.toml")
+    return DataFiles((str(folder / "list.csv"),), classes=folder / "classes.toml")
 
 
 @pytest.mark.parametrize("bands", [1, 3])
@@ -78,7 +78,7 @@ def test_a_member_of_a_mosaic(paint: Paint, write_raster: Callable[..., Path], t
 
 def assert_train_refuses(paint: Paint, labels: Path, folder: Path) -> None:
     with pytest.raises(BandError, match=rf"map\.tif {CURE}"):
-        Settings().recipe(listed(folder, paint("map.tif"), labels), None, name="m")
+        Overrides().recipe(listed(folder, paint("map.tif"), labels), None, name="m")
 
 
 def test_train_on_images_and_labels(paint: Paint, labels: Path, tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_grey_table_is_brightness(paint: Paint, labels: Path, tmp_path: Path) 
     with FileSource(grey) as source:
         assert source.colorinterp == ("palette",) and source.indexed is None
     predict(grey, tmp_path / "o.tif", model=small_model(1), **QUICK)
-    Settings().recipe(listed(tmp_path, grey, labels), None, name="m")
+    Overrides().recipe(listed(tmp_path, grey, labels), None, name="m")
 
 
 def test_labels_with_a_palette_are_labels(
@@ -140,7 +140,7 @@ def test_labels_with_a_palette_are_labels(
     colored = paint("colored.tif", {0: (0, 0, 0, 0), 1: (255, 0, 0, 255), 2: (0, 0, 255, 255)}, most=2)
     image = write_raster(np.random.default_rng(1).integers(0, 255, (3, 40, 40)).astype(np.uint8), "image.tif")
     data = listed(tmp_path, image, colored)
-    recipe = Settings().recipe(data, None, name="m")
+    recipe = Overrides().recipe(data, None, name="m")
     assert recipe.classes.names == ("a", "b")
     found = inspect(data.images, None, InspectOptions(classes=data.classes, ignore=(0,)))
     assert sum(one.pixels for one in found.classes) > 900

@@ -17,9 +17,9 @@ from rasterio.crs import CRS
 
 from landseg.data import InspectOptions, inspect
 from landseg.evaluate import evaluate
-from landseg.evaluation.counts import Measures, Tally
+from landseg.evaluation.counts import EvaluationCounts, MeasureOptions
 from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import Naming
+from landseg.evaluation.pair import LabelOptions
 from landseg.evaluation.result import Evaluation
 from landseg.geo import pixel_areas as pixelareas
 from landseg.geo.distance import Distance, row_spacings
@@ -66,7 +66,7 @@ def evaluated(tmp_path: Path, truth: Any, predicted: Any, grid: Grid, **options:
     (tmp_path / "classes.json").write_text('[{"value": 1, "name": "a"}, {"value": 2, "name": "b"}]')
     wanted = {"samples": 0, "boundary": None, "tolerance": None} | options
     files = write(tmp_path / "map.tif", predicted, grid), write(tmp_path / "truth.tif", truth, grid)
-    return evaluate(*files, EvaluateOptions(Naming(classes=tmp_path / "classes.json"), **wanted))
+    return evaluate(*files, EvaluateOptions(LabelOptions(classes=tmp_path / "classes.json"), **wanted))
 
 
 def halves() -> Any:
@@ -131,12 +131,12 @@ def test_areas_do_not_depend_on_how_the_raster_is_cut(cuts: list[int], epsg: int
     assert areas.vary
     rng = np.random.default_rng(1)
     truth, said = (rng.choice(np.array([0, 1, 255], np.uint8), (120, 20)) for _ in range(2))
-    measures = Measures(2, block=32, areas=(areas,), area_unit=areas.unit)
-    whole, merged = Tally(measures), Tally(measures)
+    measures = MeasureOptions(2, block=32, areas=(areas,), area_unit=areas.unit)
+    whole, merged = EvaluationCounts(measures), EvaluationCounts(measures)
     whole.update(truth, said, grid.rect, grid.rect)
     ends = sorted(cuts)
     for top, bottom in zip([0, *ends], [*ends, 120], strict=True):
-        part, rect = Tally(measures), Rect(top, 0, bottom - top, 20)
+        part, rect = EvaluationCounts(measures), Rect(top, 0, bottom - top, 20)
         part.update(truth[top:bottom], said[top:bottom], rect, rect)
         merged.merge(part)
     assert (merged.area_table == whole.area_table).all()

@@ -19,7 +19,7 @@ from vector_parts import GRIDS, write_classes
 import landseg.runtime.replacement
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, OutputError, RasterError, ResumeError, VectorError
-from landseg.evaluate import Products, evaluate
+from landseg.evaluate import EvaluationFiles, evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.export import export
 from landseg.geo.rasters.raster import RasterFile
@@ -135,7 +135,7 @@ def burnt(folder: Path, which: str, resume: bool) -> object:
 
 def evaluated(folder: Path, which: str, resume: bool) -> object:
     """`evaluate` with a table, a report and a map of the errors."""
-    made = Products(folder / "table.csv", folder / "report.html", None, folder / "errors.tif", overwrite=True)
+    made = EvaluationFiles(folder / "table.csv", folder / "report.html", None, folder / "errors.tif", overwrite=True)
     return evaluate(str(_town(folder, which)), str(_town(folder, "truth")), EvaluateOptions(), made)
 
 

@@ -16,7 +16,7 @@ from torch import fx, nn
 from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
-from landseg.inference.match import match
+from landseg.inference.match import match_raster
 from landseg.models.file import load_model
 from landseg.models.graph.receptive_field import (
     LayerField,
@@ -26,7 +26,7 @@ from landseg.models.graph.receptive_field import (
     side_holding,
 )
 from landseg.models.networks.build import architecture, build_network
-from landseg.report.field_report import _look, _pixel, _window
+from landseg.report.field_report import _measure, _pixel, _window
 from landseg.report.receptive_field import (
     COLORS,
     EDGE,
@@ -264,17 +264,17 @@ def test_a_window_on_the_stride_has_the_whole_images_evidence(
     model = load_model(tmp_path / "m.safetensors")
     field = receptive_field(model.network)
     raster = write_raster(rng.integers(0, 255, (2, 620, 60)).astype("uint8"))
-    with match(str(raster), model.card) as matched:
+    with match_raster(str(raster), model.card) as matched:
         at = _pixel(matched.network, (29, 311))
-        _, heat = _look(model, field, matched.network, at)
+        _, heat = _measure(model, field, matched.network, at)
         assert heat.rect.height < 620 and heat.rect.top % field.stride == 0
         monkeypatch.setattr("landseg.report.field_report._window", lambda field, raster, at: raster)
-        _, whole = _look(model, field, matched.network, at)
+        _, whole = _measure(model, field, matched.network, at)
         off = _window(field, matched.network.grid.rect, at)
         monkeypatch.setattr(
             "landseg.report.field_report._window", lambda *_: Rect(off.top + 8, 0, off.height - 8, 60)
         )
-        _, twin = _look(model, field, matched.network, at)
+        _, twin = _measure(model, field, matched.network, at)
     part = whole.weights[heat.rect.slices]
     scale = float(part.max())
     assert np.abs(part - heat.weights).max() < 1e-4 * scale and heat.class_name == whole.class_name

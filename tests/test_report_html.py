@@ -361,7 +361,7 @@ def test_layers_are_read_from_files(write_raster: Callable[..., Path], rng: np.r
     with open_source(write_raster(pixels, "image.tif", valid=values > 0)) as image:
         prediction = reduced_raster(file, table)
         layers = read_layers(image.grid, prediction=prediction, truth=prediction, image=image, worst=[WORST], edge=30)
-        every, _ = table.sort_out(values, values > 0)
+        every, _ = table.to_indices_and_unmapped(values, values > 0)
         small = every[5::10, 5::10]
         assert (layers.overview.prediction == small).all() and (layers.overview.truth == small).all()
         assert (layers.overview.image[..., 3] == np.where(small == IGNORE_INDEX, 0, 255)).all()

@@ -12,7 +12,7 @@ from PIL import Image
 from rasterio.windows import Window
 from report_parts import make_scenes
 
-from landseg.evaluate import Products, evaluate
+from landseg.evaluate import EvaluationFiles, evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.predict import predict
 from landseg.report.html.report import write_report
@@ -145,7 +145,7 @@ def test_the_report_of_the_shipped_model(chromium: Page, kept_out: Path, monkeyp
         "map.tif",
         "tile8_part4_labels.png",
         EvaluateOptions(probs="probs.tif"),
-        Products(report=report, image="tile8_part4.jpg"),
+        EvaluationFiles(report=report, image="tile8_part4.jpg"),
     )
     assert 0.3 < found.mean_iou < 0.7 and len(found.worst) == 12
     assert 1_000_000 < report.stat().st_size < 8_000_000
@@ -164,7 +164,7 @@ def test_the_report_of_two_scenes_of_the_shipped_model(
     report = kept_out / "two.html"
     whole = evaluate("map.tif", "tile8_part4_labels.png", EvaluateOptions(samples=0, tolerance=None, boundary=None))
     found = evaluate(
-        "maps", "truth", EvaluateOptions(probs="probs", samples=50), Products(report=report, image="images")
+        "maps", "truth", EvaluateOptions(probs="probs", samples=50), EvaluationFiles(report=report, image="images")
     )
     assert np.array_equal(found.confusion, whole.confusion) and {one.scene for one in found.worst} == {0, 1}
     page = opened(chromium, report)

@@ -31,13 +31,13 @@ from landseg.geo.rasters.bands import BandTable
 from landseg.geo.rasters.source import Pixels, Source
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.engine import Engine
-from landseg.inference.match import Matched
-from landseg.inference.options import Options
-from landseg.inference.row_strategy import RowWalk, plan_rows
-from landseg.inference.strategy import Walk, WindowWalk
+from landseg.inference.match import ModelInput
+from landseg.inference.options import PredictOptions
+from landseg.inference.row_strategy import RowStrategy, plan_rows
+from landseg.inference.strategy import Strategy, WindowStrategy
 from landseg.models.card import Band
 from landseg.models.file import Model
-from landseg.tiling.placement import Placement
+from landseg.tiling.placement import GridPlacement
 
 Shape = tuple[int, int]
 CLASSES = 3
@@ -122,10 +122,10 @@ class Light(nn.Module):
 
 ENGINES = [engine_of(Small()), engine_of(Light())]
 POOLED = engine_of(Small(pooled=True))
-OPTIONS = Options.of(device="cpu", precision="fp32", quiet=True, memory=1 << 20, workers=2)
+OPTIONS = PredictOptions.of(device="cpu", precision="fp32", quiet=True, memory=1 << 20, workers=2)
 
 
-def scene(shape: Shape, factor: float, *, seed: int = 0, holes: bool = False) -> Matched:
+def scene(shape: Shape, factor: float, *, seed: int = 0, holes: bool = False) -> ModelInput:
     """Noise, and with ``holes`` rows and blocks without data, matched to a network ``factor`` pixels coarser."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 256, (2, *shape), dtype=np.uint8)
@@ -136,10 +136,12 @@ def scene(shape: Shape, factor: float, *, seed: int = 0, holes: bool = False) ->
         valid[top : top + int(rng.integers(1, 1 + shape[0]))] = False
     source = Memory(pixels, valid)
     network = source.at_scale(factor)
-    return Matched(source, network, Placement(shape, network.grid.shape, factor))
+    return ModelInput(source, network, GridPlacement(shape, network.grid.shape, factor))
 
 
-def reference(engine: Engine, matched: Matched, region: Rect, aoi: Aoi | None) -> tuple[NDArray[Any], NDArray[Any]]:
+def reference(
+    engine: Engine, matched: ModelInput, region: Rect, aoi: Aoi | None
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """What the network's whole image says of the region, and which of its pixels are wanted."""
     whole = matched.network.grid.rect
     logits = engine.runner.run([engine.runner.prepare(*matched.network.read(whole))])[0]
@@ -149,25 +151,27 @@ def reference(engine: Engine, matched: Matched, region: Rect, aoi: Aoi | None) -
     return matched.placement.resample(logits, whole, region), wanted
 
 
-def rows(engine: Engine, matched: Matched, region: Rect, *, strip: int | None, blocks: int = 1) -> Walk:
+def rows(engine: Engine, matched: ModelInput, region: Rect, *, strip: int | None, blocks: int = 1) -> Strategy:
     """The stream, in strips of so many rows and so many blocks of columns."""
     plan = plan_rows(engine, matched, OPTIONS, region, strip=strip)
     area, period = matched.placement.to_network(region), engine.flow().period
     cuts = {area.left + area.width * i // blocks // period * period for i in range(1, blocks)}
     edges = sorted({area.left, *(cut for cut in cuts if area.left < cut < area.right), area.right})
     parts = [Rect(area.top, left, area.height, right - left) for left, right in pairwise(edges)]
-    return RowWalk(engine, matched, OPTIONS, region, replace(plan, blocks=tuple(parts)))
+    return RowStrategy(engine, matched, OPTIONS, region, replace(plan, blocks=tuple(parts)))
 
 
-def windows(engine: Engine, matched: Matched, region: Rect, *, side: int | None) -> Walk:
+def windows(engine: Engine, matched: ModelInput, region: Rect, *, side: int | None) -> Strategy:
     """Windows of one side in pixels, or those that the engine chooses."""
     options = OPTIONS if side is None else replace(OPTIONS, window=side)
     tiling = engine.plan(matched, options, region)
     assert tiling.mode == "exact"
-    return WindowWalk(engine, matched, options, region, tiling, None)
+    return WindowStrategy(engine, matched, options, region, tiling, None)
 
 
-def check(walk: Walk, engine: Engine, matched: Matched, region: Rect, aoi: Aoi | None, stop: int | None) -> None:
+def check(
+    walk: Strategy, engine: Engine, matched: ModelInput, region: Rect, aoi: Aoi | None, stop: int | None
+) -> None:
     """The walk ends, writes each pixel once, and its logits are the whole image's."""
     sink = Sink(region.shape, stop)
     try:
@@ -290,7 +294,7 @@ def test_twin_a_source_that_refuses_no_pixels_ends_the_run(monkeypatch: pytest.M
 def test_twin_a_reach_that_is_too_short_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     matched, region = scene((90, 70), 0.6), Rect(20, 10, 40, 30)
     check(windows(ENGINES[0], matched, region, side=64), ENGINES[0], matched, region, None, None)
-    monkeypatch.setattr(Placement, "reach", -1)
+    monkeypatch.setattr(GridPlacement, "reach", -1)
     with pytest.raises(AssertionError):
         check(rows(ENGINES[0], matched, region, strip=16), ENGINES[0], matched, region, None, None)
 
@@ -322,7 +326,7 @@ def test_a_few_pixels_at_the_rasters_edge_need_no_full_window() -> None:
     matched = scene((200, 300), 1.0)
     engine, options = ENGINES[0], replace(OPTIONS, window="auto")
     for region in (Rect(0, 0, 3, 3), Rect(197, 298, 3, 2), Rect(0, 100, 4, 8)):
-        walk = WindowWalk(engine, matched, options, region, engine.plan(matched, options, region), None)
+        walk = WindowStrategy(engine, matched, options, region, engine.plan(matched, options, region), None)
         check(walk, engine, matched, region, None, None)
 
 
@@ -330,7 +334,7 @@ def check_blended(shape: Shape, factor: float, region: Rect) -> None:
     """A blended run that stops after any step goes on to the same pixels."""
     matched, options = scene(shape, factor), replace(OPTIONS, window=32, halo=0)
     tiling = replace(POOLED.plan(matched, options, region), sums=1)
-    walk = WindowWalk(POOLED, matched, options, region, tiling, None)
+    walk = WindowStrategy(POOLED, matched, options, region, tiling, None)
     whole = Sink(region.shape)
     walk.run(whole, aoi=None, encode=encode)  # type: ignore[arg-type]
     assert tiling.mode == "blend" and (whole.written == 1).all() and np.isfinite(whole.logits).all()

@@ -16,7 +16,7 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.networks.build import build_network
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from landseg.tiling.rows.row_stream import Rows, schedule
 from landseg.tiling.rows.row_stream import buffers as kept
 from tests.streamed import Random, UpAndDown, collected, difference, image, lively, streamed, whole
@@ -54,7 +54,7 @@ def assert_streams(network: nn.Module, x: Tensor, tolerance: float = 1e-10, **op
 def test_random_graphs(seed: int, height: int, width: int, strip: int, chunk: int | None, pushes: list[int]) -> None:
     network, x = lively(Random(seed), seed), image(height, width)
     try:
-        flow_of(network).shapes((height, width))
+        program_of(network).shapes((height, width))
         whole(network, x)
     except (PlanError, RuntimeError):
         assume(False)  # branches that do not meet, or an image smaller than a kernel
@@ -79,7 +79,7 @@ def test_any_region_is_cut_out_exactly(data: st.DataObject, seed: int, strip: in
 def assert_region(network: nn.Module, x: Tensor, region: Rect, strip: int, chunk: int | None) -> None:
     expected = whole(network, x)[:, :, region.top : region.bottom, region.left : region.right]
     stream = Rows(
-        flow_of(network), x.shape[2:], bands=x.shape[1], region=region, strip=strip, chunk=chunk, dtype=x.dtype
+        program_of(network), x.shape[2:], bands=x.shape[1], region=region, strip=strip, chunk=chunk, dtype=x.dtype
     )
     assert difference(collected(stream, x), expected) <= 1e-10
 
@@ -108,7 +108,7 @@ def test_a_network_that_is_not_folded_streams_too() -> None:
 
 
 def test_every_unit_is_computed_once() -> None:
-    flow = flow_of(network_of("deeplab-v3plus", "resnet18"))
+    flow = program_of(network_of("deeplab-v3plus", "resnet18"))
     sizes = [height for height, _ in flow.shapes((333, 40))]
     plan = schedule.Schedule(flow, 0, sizes, (0, 333), 48)
     at = list(plan.starts)
@@ -120,7 +120,7 @@ def test_every_unit_is_computed_once() -> None:
 
 def test_a_restart_gives_the_same_rows() -> None:
     network, x = network_of("deeplab-v3plus", "efficientnet-lite0").float(), image(400, 70, bands=3).float()
-    flow = flow_of(network)
+    flow = program_of(network)
     full = collected(Rows(flow, (400, 70), bands=3, strip=32, dtype=torch.float32), x)
     rest = Rows(flow, (400, 70), bands=3, region=Rect(352, 0, 48, 70), strip=32, dtype=torch.float32)
     assert difference(collected(rest, x), full[:, :, 352:]) <= 1e-5
@@ -153,13 +153,13 @@ class Odd(nn.Module):
 )
 def test_what_cannot_be_streamed_is_named(layer: Callable[[Tensor], Tensor], name: str) -> None:
     with pytest.raises(PlanError, match=name):
-        flow_of(Odd(layer).eval())
+        program_of(Odd(layer).eval())
 
 
 def test_refusals() -> None:
     with pytest.raises(PlanError, match="eval"):
-        flow_of(nn.Conv2d(1, 1, 1).train())
-    flow = flow_of(nn.Conv2d(1, 1, 5).eval())
+        program_of(nn.Conv2d(1, 1, 1).train())
+    flow = program_of(nn.Conv2d(1, 1, 5).eval())
     with pytest.raises(PlanError, match="too small"):
         Rows(flow, (4, 9), bands=1)
     with pytest.raises(PlanError, match="region"):

@@ -17,7 +17,7 @@ from vector_parts import read
 
 from landseg.errors import OutputError, ResumeError, VectorError
 from landseg.export import export
-from landseg.inference.options import Options
+from landseg.inference.options import PredictOptions
 from landseg.inference.run import Run, _command
 from landseg.output.checks import files_behind
 from landseg.predict import Predictions, predict
@@ -82,7 +82,7 @@ ADDRESS = "https://user:pass@127.0.0.1:9/town/rgb.tif?sig=SECRET"
 
 
 def test_no_output_keeps_what_lets_one_in(tmp_path: Path) -> None:
-    command = _command([ADDRESS], MODEL, Options.of(aoi="https://example.org/a.gpkg?sig=SECRET"))
+    command = _command([ADDRESS], MODEL, PredictOptions.of(aoi="https://example.org/a.gpkg?sig=SECRET"))
     assert command == "landseg predict rgb.tif --model small --aoi https://example.org/a.gpkg"
 
 
@@ -194,7 +194,7 @@ def test_without_a_confidence_polygons_of_a_run_have_no_such_columns(write_raste
 def test_polygons_in_a_table_are_refused_before_any_work(
     write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.inference.run.match", None)
+    monkeypatch.setattr("landseg.inference.run.match_raster", None)
     with pytest.raises(VectorError, match=r"x\.csv.*polygons go to one of"):
         predict(write_raster(noise(9, 9)), tmp_path / "o.tif", model=MODEL, polygons=tmp_path / "x.csv", **QUICK)
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from landseg.tiling.rows.row_stream import Rows, sections
 from landseg.tiling.rows.sections import Made, Section, cut
 from tests.streamed import UpAndDown, difference, image, lively, streamed, whole
@@ -55,7 +55,7 @@ def test_shipped_networks(arch: str, encoder: str, count: int) -> None:
 
 
 def test_sections_cost_about_the_same() -> None:
-    flow = flow_of(network_of(*DEEPLAB))
+    flow = program_of(network_of(*DEEPLAB))
     for count in (1, 2, 4):
         ranges = cut(flow, count, 3)
         assert [n for part in ranges for n in part] == list(range(len(flow.steps))) and len(ranges) == count
@@ -77,7 +77,7 @@ def test_twin_a_section_that_hands_on_the_piece_before_is_caught(monkeypatch: py
 
 
 def test_a_fault_in_any_section_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    flow = flow_of(network_of(*DEEPLAB))
+    flow = program_of(network_of(*DEEPLAB))
     last = flow.steps[-1].operator
 
     def broken(*args: Any) -> Tensor:
@@ -93,7 +93,7 @@ def test_a_fault_in_any_section_comes_out(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_whoever_leaves_early_leaves_no_thread_behind() -> None:
-    flow = flow_of(network_of(*DEEPLAB))
+    flow = program_of(network_of(*DEEPLAB))
     with Rows(flow, (4000, 64), bands=3, strip=16, sections=3, dtype=torch.float64) as rows:
         rows.push(image(900, 64, bands=3))
     with Rows(flow, (4000, 64), bands=3, strip=16, sections=3, dtype=torch.float64) as rows:

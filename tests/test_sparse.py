@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from numpy.typing import NDArray
 
-from landseg.inference.row_strategy import RowWalk
+from landseg.inference.row_strategy import RowStrategy
 from landseg.predict import predict
 from tests.test_predict import small_model
 
@@ -51,10 +51,10 @@ def test_what_is_thinner_than_the_networks_pixel_is_labelled(write_raster: Write
 def test_twin_asking_the_networks_grid_is_caught(
     write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def coarse(self: RowWalk, rect: object, aoi: object) -> object:
+    def coarse(self: RowStrategy, rect: object, aoi: object) -> object:
         pixels, valid = self.matched.network.read(rect)  # type: ignore[arg-type]
         return self.engine.runner.prepare(pixels, valid), valid
 
-    monkeypatch.setattr(RowWalk, "_read", coarse)
+    monkeypatch.setattr(RowStrategy, "_read", coarse)
     with pytest.raises(AssertionError):
         assert_all_labelled(write_raster, tmp_path)

@@ -13,7 +13,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters import stack
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.stack import short_names
-from landseg.inference.match import match
+from landseg.inference.match import match_raster
 
 Write = Callable[..., Path]
 
@@ -79,15 +79,15 @@ def test_single_bands_for_a_model_of_several_are_told_of_stacks(write_raster: Wr
     _, files = three(write_raster)
     for given in (files, files[0]):
         with pytest.raises(BandError, match=r"the raster has 1: .*--stack \(B02.tif .*gdalbuildvrt -separate\)"):
-            match(given, small_model().card)
-    with match(files, small_model().card, stack=True) as matched:
+            match_raster(given, small_model().card)
+    with match_raster(files, small_model().card, stack=True) as matched:
         assert matched.source.count == 3
 
 
 def test_what_the_model_reads_from_which_file_is_said(write_raster: Write, caplog: pytest.LogCaptureFixture) -> None:
     """The order of the files is the user's, and a mistake in it shows."""
     pixels, files = three(write_raster)
-    with caplog.at_level("INFO", "landseg"), match(files[::-1], small_model().card, stack=True) as matched:
+    with caplog.at_level("INFO", "landseg"), match_raster(files[::-1], small_model().card, stack=True) as matched:
         np.testing.assert_array_equal(matched.source.read(Rect(0, 0, 20, 30))[0], pixels[::-1])
     assert caplog.messages == ["model small reads red from B04, green from B03, blue from B02"]
 
@@ -95,7 +95,7 @@ def test_what_the_model_reads_from_which_file_is_said(write_raster: Write, caplo
 def test_bands_that_are_called_as_the_card_has_them_are_put_in_its_order(write_raster: Write) -> None:
     pixels = noise(20, 30)
     files = [write_raster(pixels[n], f"{name}.tif") for n, name in enumerate(("blue", "red", "green"))]
-    with match(files, small_model().card, stack=True) as matched:
+    with match_raster(files, small_model().card, stack=True) as matched:
         np.testing.assert_array_equal(matched.source.read(Rect(0, 0, 20, 30))[0], pixels[[1, 2, 0]])
 
 

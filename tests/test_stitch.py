@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from landseg.geo.grid import Rect
 from landseg.models.graph.receptive_field import receptive_field
-from landseg.tiling.placement import Placement
+from landseg.tiling.placement import GridPlacement
 from landseg.tiling.stitch import Blend, Crop, Stitcher, Weights
 from landseg.tiling.windows import Span, WindowPlan, plan_windows
 
@@ -91,14 +91,14 @@ def cut(draw: st.DrawFn) -> WindowPlan:
 @given(cut(), st.booleans(), st.integers(0, 5), st.integers(1, 10**5))
 def test_stitching_the_identity_returns_the_input(plan: WindowPlan, blend: bool, order: int, budget: int) -> None:
     values = np.random.default_rng(order).normal(size=(CLASSES, *plan.shape)).astype(np.float32)
-    place, region = Placement.same(plan.shape), Rect(0, 0, *plan.shape)
+    place, region = GridPlacement.same(plan.shape), Rect(0, 0, *plan.shape)
     stitcher = Blend(plan, place, region, classes=CLASSES, budget=budget) if blend else Crop(plan, place, region)
     np.testing.assert_allclose(run_identity(stitcher, values, shuffle=order), values, atol=2e-6)
 
 
 def test_a_blend_that_forgets_a_weight_is_caught() -> None:
     plan = plan_windows((40, 100), window=32, halo=8, stride=4)
-    stitcher = Blend(plan, Placement.same(plan.shape), Rect(0, 0, 40, 100), classes=CLASSES)
+    stitcher = Blend(plan, GridPlacement.same(plan.shape), Rect(0, 0, 40, 100), classes=CLASSES)
     values = np.ones((CLASSES, 40, 100), np.float32)
     stitcher._x_weights._spans = [(s - 3, e) for s, e in stitcher._x_weights._spans]  # type: ignore[misc]
     with pytest.raises(AssertionError):
@@ -122,7 +122,7 @@ def test_weights_are_positive_in_their_window_and_sum_to_one(plan: WindowPlan) -
 def blended(image: np.ndarray, budget: int, **options: object) -> np.ndarray:
     shape = image.shape[1:]
     plan = plan_windows(shape, window=64, halo=8, stride=STRIDE)
-    stitcher = Blend(plan, Placement.same(shape), Rect(0, 0, *shape), classes=CLASSES, budget=budget)
+    stitcher = Blend(plan, GridPlacement.same(shape), Rect(0, 0, *shape), classes=CLASSES, budget=budget)
     return tiled(RUNNER, image, stitcher=stitcher, **options)  # type: ignore[arg-type]
 
 
@@ -156,7 +156,7 @@ def test_windows_without_a_valid_pixel_are_skipped_and_the_rest_stays(blend: boo
     plain_run = runner.run
     runner.run = lambda batch: calls.append(len(batch)) or plain_run(batch)  # type: ignore
     plan = plan_windows((100, 400), window=64, halo=8 if blend else HALO, stride=STRIDE)
-    place, region = Placement.same((100, 400)), Rect(0, 0, 100, 400)
+    place, region = GridPlacement.same((100, 400)), Rect(0, 0, 100, 400)
 
     def stitcher() -> Stitcher:
         return Blend(plan, place, region, classes=CLASSES) if blend else Crop(plan, place, region)
@@ -173,7 +173,7 @@ def resumed(image: np.ndarray, steps_before: int) -> np.ndarray:
     """What a blend yields from some step on when the steps before are done."""
     shape = image.shape[1:]
     plan = plan_windows(shape, window=64, halo=16, stride=STRIDE)
-    stitcher = Blend(plan, Placement.same(shape), Rect(0, 0, *shape), classes=CLASSES, budget=1)
+    stitcher = Blend(plan, GridPlacement.same(shape), Rect(0, 0, *shape), classes=CLASSES, budget=1)
     names = [step.name for step in stitcher.steps()]
     result = np.full((CLASSES, *shape), np.nan, np.float32)
     for step in stitcher.steps(names[:steps_before]):
@@ -200,7 +200,7 @@ def test_a_resumed_blend_yields_the_same_bits(before: int) -> None:
 
 def resampled_equals_whole(factor: float, *, halo: int, size: tuple[int, int] = (230, 170)) -> None:
     shape = tuple(int(np.ceil(n / factor)) for n in size)
-    place = Placement(size, shape, factor)  # type: ignore[arg-type]
+    place = GridPlacement(size, shape, factor)  # type: ignore[arg-type]
     image = picture(*shape)
     logits = whole(RUNNER, image)
     expected = place.resample(logits, Rect(0, 0, *shape), Rect(0, 0, *size))  # type: ignore[arg-type]
@@ -210,7 +210,7 @@ def resampled_equals_whole(factor: float, *, halo: int, size: tuple[int, int] = 
 
 @pytest.mark.parametrize("factor", [0.4, 0.77, 1.3, 2.0, 3.7])
 def test_resampled_stitched_equals_resampled_whole(factor: float) -> None:
-    place = Placement((1, 1), (1, 1), factor)
+    place = GridPlacement((1, 1), (1, 1), factor)
     resampled_equals_whole(factor, halo=-(-(HALO + place.reach) // STRIDE) * STRIDE)
 
 
@@ -223,7 +223,7 @@ def test_a_halo_without_the_pixels_that_resampling_needs_is_caught() -> None:
 def test_resampling_keeps_positions(factor: float) -> None:
     size = (90, 60)
     shape = tuple(int(np.ceil(n / factor)) for n in size)
-    place = Placement(size, shape, factor)  # type: ignore[arg-type]
+    place = GridPlacement(size, shape, factor)  # type: ignore[arg-type]
     # The value at a network pixel is its centre in source pixels; so must it be where it is resampled to.
     x = factor * (np.arange(shape[1]) + 0.5)
     logits = np.broadcast_to(x.astype(np.float32), (1, *shape)).copy()
@@ -235,7 +235,7 @@ def test_resampling_keeps_positions(factor: float) -> None:
 @given(st.floats(0.26, 3.9), st.tuples(st.integers(1, 200), st.integers(1, 200)))
 def test_cores_stay_a_partition_on_the_source(factor: float, size: tuple[int, int]) -> None:
     shape = tuple(int(np.ceil(n / factor)) for n in size)
-    place = Placement(size, shape, factor)  # type: ignore[arg-type]
+    place = GridPlacement(size, shape, factor)  # type: ignore[arg-type]
     plan = plan_windows(shape, window=24, halo=8, stride=4)  # type: ignore[arg-type]
     seen = np.zeros(size, int)
     for step in Crop(plan, place, Rect(0, 0, *size)).steps():

@@ -10,8 +10,8 @@ from engine_parts import STRIDE, Record, picture, reader, small_runner
 
 from landseg.errors import OutputError, RasterError
 from landseg.geo.grid import Rect
-from landseg.tiling.placement import Placement
-from landseg.tiling.stitch import Crop, Piece
+from landseg.tiling.placement import GridPlacement
+from landseg.tiling.stitch import Crop, WindowTarget
 from landseg.tiling.windowed import Job, stream
 from landseg.tiling.windows import plan_windows
 
@@ -21,7 +21,7 @@ SHAPE = (120, 200)
 
 def job(**changes: Any) -> Job:
     plan = plan_windows(SHAPE, window=64, halo=16, stride=STRIDE)
-    place, region = Placement.same(SHAPE), Rect(0, 0, *SHAPE)
+    place, region = GridPlacement.same(SHAPE), Rect(0, 0, *SHAPE)
     read = reader(RUNNER, picture(*SHAPE), np.ones(SHAPE, bool), place)
     made = Job(Crop(plan, place, region), read, RUNNER.run, lambda done: {"logits": done.logits}, workers=2)
     return replace(made, **changes)
@@ -70,7 +70,7 @@ def test_a_fault_anywhere_stops_the_run_and_is_raised(where: str) -> None:
     def broken(*_: Any) -> Any:
         raise fault
 
-    def breaks_later(piece: Piece) -> Any:
+    def breaks_later(piece: WindowTarget) -> Any:
         calls["count"] += 1
         if calls["count"] > 5:
             raise fault
@@ -112,7 +112,7 @@ def test_reading_runs_ahead_by_a_bounded_number_of_windows() -> None:
     begun, computed = [], []
     most = [0]
 
-    def read(piece: Piece) -> Any:
+    def read(piece: WindowTarget) -> Any:
         begun.append(piece)
         most[0] = max(most[0], len(begun) - len(computed))
         return job().read(piece)

@@ -17,15 +17,15 @@ from landseg.models.networks.build import build_network
 from landseg.runtime import fused
 from landseg.runtime.memory import _LiveBytes
 from landseg.tiling.rows.plan import MIB, memory_of, plan_stream
-from landseg.tiling.rows.program import Flow, flow_of
+from landseg.tiling.rows.program import StepProgram, program_of
 from landseg.tiling.rows.row_stream import Rows
 from tests.streamed import collected, image
 
 
 @cache
-def flow(arch: str = "deeplab-v3plus", encoder: str = "efficientnet-lite0") -> Flow:
+def flow(arch: str = "deeplab-v3plus", encoder: str = "efficientnet-lite0") -> StepProgram:
     network = build_network(arch, encoder=encoder, bands=3, classes=5)
-    return flow_of(fold_batch_norm(network.eval().requires_grad_(False)))
+    return program_of(fold_batch_norm(network.eval().requires_grad_(False)))
 
 
 def test_a_wide_raster_fits_four_gibibytes() -> None:

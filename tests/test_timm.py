@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from landseg.errors import ModelError, PlanError
 from landseg.models.graph.receptive_field import feature_fields, receptive_field
-from landseg.models.layers.aligned import Fill
+from landseg.models.layers.aligned import PadToMultiple
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.networks.backbones import Encoder
 from landseg.models.networks.build import build_network
-from landseg.tiling.rows.program import flow_of
+from landseg.tiling.rows.program import program_of
 from tests.evidence import centroid, evidence_of, span, thin
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_networks import check_alignment, small
@@ -37,7 +37,7 @@ def filled() -> nn.Module:
 
 def test_a_halfway_encoder_is_found_out_and_filled() -> None:
     encoder = Encoder(HALFWAY, bands=3, output_stride=32)
-    assert encoder.halfway and encoder.fills and isinstance(encoder.fill, Fill)
+    assert encoder.halfway and encoder.fills and isinstance(encoder.fill, PadToMultiple)
     assert encoder.upsampler(32).shift == 15.5
     with pytest.raises(ModelError, match="use output_stride 32"):
         Encoder(HALFWAY, bands=3, output_stride=16)
@@ -180,7 +180,7 @@ def test_squeeze_and_excitation_is_named_and_never_called_exact(name: str, layer
     assert field.size is field.radius is field.halo is None and field.stride == 32
     assert layer in (field.unbounded_by or "").replace("stem_1", "stem.1")
     with pytest.raises(PlanError, match="cannot be streamed"):
-        flow_of(built)
+        program_of(built)
 
 
 def test_squeeze_and_excitation_does_see_everything() -> None:

@@ -19,14 +19,14 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
-from landseg.scenes.label_counts import remarks, take_census
+from landseg.scenes.label_counts import count_labels, remarks
 from landseg.scenes.scene import ArrayScene, Scene
 from landseg.scenes.split import SplitOptions, split
-from landseg.scenes.views import Masked, in_memory
+from landseg.scenes.views import MaskedScene, in_memory
 from landseg.training import augment as augmentation
 from landseg.training.augment import NONE, AugmentOptions, augment
 from landseg.training.batches import Batch, Batches, moved, part_of
-from landseg.training.coarse.sources import counted
+from landseg.training.coarse.sources import count_statistics
 from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.crops import Crop, read_crop
 from landseg.training.loop.fit import FitOptions, Scaling, fit
@@ -96,7 +96,7 @@ def test_scenes_with_coarse_labels_alone_are_drawn_where_these_lie() -> None:
     coarse[:, :256] = 1
     alone = ArrayScene("alone", np.ones((1, 512, 768), np.float32), unknown == 255, unknown, coarse=coarse)
     fine = scene_of(*patchwork(2), "fine")
-    census = take_census([alone, fine])
+    census = count_labels([alone, fine])
     assert census[0].cells.tolist() == [[0, 0], [1, 0]] and not census[0].spots
     assert (census[0].labelled, census[0].known, census[1].coarse_alone) == (0, 512 * 256, 0)
     assert remarks([alone, fine], census, NAMES) == ["1 of 2 scenes is learned from coarse labels alone: alone"]
@@ -110,7 +110,7 @@ def test_scenes_with_coarse_labels_alone_are_drawn_where_these_lie() -> None:
     assert {even.draw(0, index).name.split()[0] for index in range(40)} == {"fine"}
     nothing = replace(alone, coarse=None)
     with pytest.raises(TrainingError, match="no scene has a labelled pixel"):
-        take_census([nothing])
+        count_labels([nothing])
 
 
 def kept_ground_is_unseen(learned: Scene, kept: Scene) -> bool:
@@ -127,9 +127,9 @@ def test_a_split_scene_does_not_tell_coarse_labels_of_what_is_kept() -> None:
     made = split(scenes, SplitOptions(by="block", block_px=32, share=0.3), classes=NAMES)
     assert [scene.name for scene in made.learned] == ["a", "b"] and [scene.name for scene in made.kept] == ["a"]
     assert kept_ground_is_unseen(made.learned[0], made.kept[0])
-    assert isinstance(made.learned[0], Masked) and (made.learned[0].read_coarse(scenes[0].rect) < 2).any()
+    assert isinstance(made.learned[0], MaskedScene) and (made.learned[0].read_coarse(scenes[0].rect) < 2).any()
 
-    class Telling(Masked):
+    class Telling(MaskedScene):
         def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
             return self.scene.read_coarse(rect)
 
@@ -169,19 +169,19 @@ def test_statistics_are_counted_where_both_are_known() -> None:
     half = fine.copy()
     half[:, 160:] = IGNORE_INDEX
     scenes = [scene_of(half, coarse, "a", side=BLOCK), scene_of(fine, None, "b")]
-    found = counted(scenes, COARSE, NAMES)
+    found = count_statistics(scenes, COARSE, NAMES)
     assert np.allclose(found.mean, [[0.75, 0.25], [0.25, 0.75]], atol=0.03)
     assert found.note == f"estimated from {320 * 160:,} pixels with both labels, in squares of 16 pixels"
     nowhere = scene_of(np.full_like(fine, IGNORE_INDEX), coarse, "c")
     with pytest.raises(TrainingError, match=r"no pixel has both a fine and a coarse label.*give the statis"):
-        counted([nowhere, scenes[1]], COARSE, NAMES)
+        count_statistics([nowhere, scenes[1]], COARSE, NAMES)
 
 
 def accuracy_after(statistics: JointStatistics, folder: Path) -> float:
     """Of a network that saw coarse labels alone, on fine ones of another scene."""
     fine, coarse = patchwork(5)
     learned = replace(scene_of(fine, coarse, "learned"), target=np.full_like(fine, IGNORE_INDEX))
-    census = take_census([learned])
+    census = count_labels([learned])
     sampler = CropSampler([learned], SamplingOptions(crop=32, batch=4), census=census)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1))

@@ -19,11 +19,11 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, LandsegError, RasterError, TrainingError, VectorError
 from landseg.labels.image_lists import Item, pair
 from landseg.labels.infer_classes import classes_of
-from landseg.scenes.label_counts import remarks, take_census
-from landseg.scenes.label_sets import Kinds
+from landseg.scenes.label_counts import count_labels, remarks
+from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opening import LabelOptions, open_items
 from landseg.scenes.scene import Scene
-from landseg.scenes.targets import JoinedTargets, Strange, Targets, refuse_strange
+from landseg.scenes.targets import JoinedTargets, Targets, UnmappedValues, refuse_unmapped
 from tests.conftest import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json(
@@ -108,17 +108,17 @@ def test_strange_values_of_all_files_come_in_one_sentence(write_raster: Callable
     scenes, _ = open_items(items, LabelOptions(CLASSES))
     for _ in range(2):  # however often it is counted
         with pytest.raises(ClassError) as caught:
-            take_census(scenes)
+            count_labels(scenes)
         assert "values without a class: 7 (3 px), 8 (1 px); expected 1, 2, 3" in str(caught.value)
         assert "a_labels.tif, " in str(caught.value) and "c_labels" not in str(caught.value)
-    take_census(scenes[2:])
+    count_labels(scenes[2:])
 
 
 def test_strange_values_are_told_by_class_table() -> None:
     other = ClassMap.from_json([{"value": 5, "name": "x"}])
-    refuse_strange([Strange("a", CLASSES)])
+    refuse_unmapped([UnmappedValues("a", CLASSES)])
     with pytest.raises(ClassError, match=r"a: values without a class: 7 .*; b: values without a class: 8 \(2 px\)"):
-        refuse_strange([Strange("a", CLASSES, Counter({7: 1})), Strange("b", other, Counter({8: 2}))])
+        refuse_unmapped([UnmappedValues("a", CLASSES, Counter({7: 1})), UnmappedValues("b", other, Counter({8: 2}))])
 
 
 def test_scenes_without_labels_and_classes_without_pixels_are_remarked(write_raster: Callable[..., Path]) -> None:
@@ -127,12 +127,12 @@ def test_scenes_without_labels_and_classes_without_pixels_are_remarked(write_ras
         image = write_raster(np.ones((3, 4, 4), np.uint8), f"{name}.tif")
         items.append(Item(image, write_raster(np.full((4, 4), value, np.uint8), f"{name}_labels.tif", nodata=0)))
     scenes, _ = open_items(items, LabelOptions(CLASSES))
-    first, second = remarks(scenes, take_census(scenes), CLASSES.names)
+    first, second = remarks(scenes, count_labels(scenes), CLASSES.names)
     assert "2 of 3 scenes have no labelled pixel to learn from: b, c" in first
     assert "no pixel is labelled water, road" in second
-    assert remarks(scenes[:1], take_census(scenes[:1]), ["land"]) == []
+    assert remarks(scenes[:1], count_labels(scenes[:1]), ["land"]) == []
     with pytest.raises(TrainingError, match="none of the 2 scenes has a labelled pixel"):
-        take_census(scenes[1:])
+        count_labels(scenes[1:])
 
 
 # --- polygons ---------------------------------------------------------------------------------------------------
@@ -289,7 +289,7 @@ def test_classes_from_a_column(tmp_path: Path) -> None:
 
 
 def test_kinds_of_labels() -> None:
-    kinds = Kinds(CLASSES)
+    kinds = LabelSetBuilder(CLASSES)
     found = [
         kinds.index("only water"),
         kinds.index("not water"),

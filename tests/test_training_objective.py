@@ -14,10 +14,10 @@ from landseg.classes import IGNORE_INDEX
 from landseg.dense.hard_pixels import HardOptions
 from landseg.dense.losses import LOSSES, LabelSets
 from landseg.errors import TrainingError
-from landseg.scenes.label_counts import SceneCensus
+from landseg.scenes.label_counts import LabelCounts
 from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Scaling
-from landseg.training.loop.validation import EDGE, MOST, Glimpse
+from landseg.training.loop.validation import EDGE, MOST, QuickValidation
 from landseg.training.objective import LossOptions, objective, pixel_counts
 
 SETS = LabelSets.of(3, [[0], [1, 2]])  # 3: "only a", 4: "not a"
@@ -33,11 +33,11 @@ class Batch:
     names: tuple[str, ...] = ()
 
 
-def census() -> list[SceneCensus]:
+def census() -> list[LabelCounts]:
     counts = np.zeros(256, np.int64)
     for kind, number in COUNTS.items():
         counts[kind] = number // 2
-    return [SceneCensus(counts, {}, np.zeros((0, 2), np.int64))] * 2
+    return [LabelCounts(counts, {}, np.zeros((0, 2), np.int64))] * 2
 
 
 def value(options: LossOptions, target: list[int], *, logits: Tensor = LOGITS) -> float:
@@ -144,26 +144,26 @@ def test_figures_of_windows_by_hand() -> None:
     scaling = Scaling((100.0,), (50.0,))
     one = scene("a", [[50, 200, 200, 50]], [[0, 1, 0, IGNORE_INDEX]])
     two = scene("b", [[200, 50]], [[1, 2]])  # 2: a partial label, which is not counted
-    figures = Glimpse([one, two], ["dark", "bright"], scaling)(Bright().eval())
+    figures = QuickValidation([one, two], ["dark", "bright"], scaling)(Bright().eval())
     # dark: right once, one more called bright; bright: right twice, and once too often
     assert figures == pytest.approx(
         {"mean_iou": (1 / 2 + 2 / 3) / 2, "pixel_accuracy": 3 / 4, "iou_dark": 1 / 2, "iou_bright": 2 / 3}
     )
     other = Scaling((40.0,), (50.0,))  # the twin: on another scale all is bright
-    assert Glimpse([one, two], ["dark", "bright"], other)(Bright().eval())["iou_dark"] == 0
+    assert QuickValidation([one, two], ["dark", "bright"], other)(Bright().eval())["iou_dark"] == 0
 
 
 def test_only_the_middle_of_some_scenes_is_looked_at() -> None:
     scaling = Scaling((100.0,), (50.0,))
-    assert not Glimpse([], ["a", "b"], scaling)
-    assert not Glimpse([scene("a", [[1, 2]], [[2, IGNORE_INDEX]])], ["a", "b"], scaling)
+    assert not QuickValidation([], ["a", "b"], scaling)
+    assert not QuickValidation([scene("a", [[1, 2]], [[2, IGNORE_INDEX]])], ["a", "b"], scaling)
     big = np.zeros((EDGE + 20, EDGE + 40), np.uint8)
     big[10:-10, 20:-20] = 200
     target = np.where(big > 0, 1, 0).astype(np.uint8)
     wide = ArrayScene("wide", big[None], np.ones(big.shape, bool), target)
-    figures = Glimpse([wide], ["dark", "bright"], scaling)(Bright().eval())
+    figures = QuickValidation([wide], ["dark", "bright"], scaling)(Bright().eval())
     assert figures["iou_bright"] == 1 and math.isnan(figures["iou_dark"])  # the dark rim lies outside
     for count, seen in ((MOST, MOST), (MOST + 1, (MOST + 2) // 2), (3 * MOST, MOST)):
         many = [scene(str(n), [[200 if n else 50]], [[1]]) for n in range(count)]
-        figures = Glimpse(many, ["dark", "bright"], scaling)(Bright().eval())
+        figures = QuickValidation(many, ["dark", "bright"], scaling)(Bright().eval())
         assert figures["pixel_accuracy"] == pytest.approx((seen - 1) / seen)

@@ -14,7 +14,7 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.models.networks.pixel_forest import PixelForest
-from landseg.scenes.label_counts import take_census
+from landseg.scenes.label_counts import count_labels
 from landseg.scenes.scene import ArrayScene
 from landseg.training import pixels as module
 from landseg.training.batches import Scaling
@@ -38,7 +38,7 @@ def scene(height: int = 70, width: int = 300, seed: int = 0) -> ArrayScene:
 
 
 def data(*scenes: ArrayScene, sets: LabelSets | None = None, **options: Any) -> PixelData:
-    return PixelData(scenes, take_census(scenes), sets or LabelSets.of(3), SCALING, **options)
+    return PixelData(scenes, count_labels(scenes), sets or LabelSets.of(3), SCALING, **options)
 
 
 def rows(features: NDArray[np.float32]) -> set[bytes]:

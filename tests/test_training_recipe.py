@@ -20,9 +20,9 @@ from landseg.scenes.split import SplitOptions
 from landseg.training.augment import AugmentOptions
 from landseg.training.fit_options import FitOptions
 from landseg.training.objective import LossOptions
-from landseg.training.overrides import Settings
+from landseg.training.overrides import Overrides
 from landseg.training.recipe import BandSpec, Recipe, read_recipe, read_table, recipe_of
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.recipe_from_files import DataFiles
 from landseg.training.sampler import SamplingOptions
 from tests.labelled import image, place, write, write_scenes
 
@@ -155,10 +155,10 @@ def test_a_source_is_called_as_its_images_are() -> None:
 
 def test_one_budget_takes_the_place_of_another() -> None:
     table = {"fit": {"minutes": 5, "epochs": 2, "clip": 1.0}, "split": {"by": "file", "share": 0.5}}
-    assert Settings(fit={"steps": 3, "seed": None}).over(table)["fit"] == {"steps": 3, "clip": 1.0}
-    assert Settings(fit={"seed": 3}).over(table)["fit"] == {"minutes": 5, "epochs": 2, "clip": 1.0, "seed": 3}
-    assert "split" not in Settings(split={"by": "none", "share": 0.3}).over(table)
-    assert Settings(split={"share": 0.3}).over(table)["split"] == {"by": "file", "share": 0.3}
+    assert Overrides(fit={"steps": 3, "seed": None}).over(table)["fit"] == {"steps": 3, "clip": 1.0}
+    assert Overrides(fit={"seed": 3}).over(table)["fit"] == {"minutes": 5, "epochs": 2, "clip": 1.0, "seed": 3}
+    assert "split" not in Overrides(split={"by": "none", "share": 0.3}).over(table)
+    assert Overrides(split={"share": 0.3}).over(table)["split"] == {"by": "file", "share": 0.3}
     assert table == {"fit": {"minutes": 5, "epochs": 2, "clip": 1.0}, "split": {"by": "file", "share": 0.5}}
 
 
@@ -174,27 +174,27 @@ def test_one_budget_takes_the_place_of_another() -> None:
 def test_any_entry_can_be_set(text: str, value: Any) -> None:
     place_, _, _ = text.partition("=")
     section, _, key = place_.strip().partition(".")
-    assert Settings(more=(text,)).over({})[section] == {key: value}
+    assert Overrides(more=(text,)).over({})[section] == {key: value}
 
 
-def plain(folder: Path, **keywords: Any) -> PlainData:
+def plain(folder: Path, **keywords: Any) -> DataFiles:
     write_scenes(folder, 2)
     given: dict[str, Any] = {"labels": ("labels",), "classes": folder / "classes.toml", "folder": folder}
-    return PlainData(("images",), **{**given, **keywords})
+    return DataFiles(("images",), **{**given, **keywords})
 
 
 def test_what_is_not_said_is_read_off_the_files(tmp_path: Path) -> None:
     data = plain(tmp_path)
-    recipe = Settings().recipe(data, None, name="m")
+    recipe = Overrides().recipe(data, None, name="m")
     assert (recipe.name, recipe.arch, recipe.dtypes, recipe.trained_at_m) == (
         "m", "deeplab-v3plus", ("uint8",), (0.5,)
     )  # fmt: skip
     assert [band.common_name for band in recipe.bands] == ["red", "green", "blue"]
     assert recipe.split == SplitOptions(by="file", crop=recipe.sampling.crop)
     assert recipe.sources[0].images == ("images",) and recipe.sources[0].labels == ("labels",)
-    assert Settings(split={"by": "none"}).recipe(data, None, name="m").split is None
+    assert Overrides(split={"by": "none"}).recipe(data, None, name="m").split is None
     (tmp_path / "my.toml").write_text('[about]\nname = "own"\n[split]\nshare = 0.4\n')
-    recipe = Settings().recipe(data, tmp_path / "my.toml", name="m")
+    recipe = Overrides().recipe(data, tmp_path / "my.toml", name="m")
     assert recipe.name == "own" and recipe.split == SplitOptions(by="file", share=0.4, crop=384)
 
 
@@ -215,9 +215,9 @@ def test_bands_are_called_as_the_file_calls_them(
         path = write(tmp_path / f"images/{name}.tif", image(number, bands=4, dtype="uint16"), at=place(number))
         with rasterio.open(path, "r+") as raster:
             raster.descriptions = descriptions
-    recipe = Settings().recipe(data, None, name="m")
+    recipe = Overrides().recipe(data, None, name="m")
     assert [(band.name, band.common_name) for band in recipe.bands] == found
-    two = Settings().recipe(replace(data, bands=(4, 2)), None, name="m")
+    two = Overrides().recipe(replace(data, bands=(4, 2)), None, name="m")
     assert [band.mean for band in two.bands] == [recipe.bands[3].mean, recipe.bands[1].mean]
 
 
@@ -233,7 +233,7 @@ def test_bands_are_called_as_the_file_calls_them(
 )
 def test_plain_data_that_says_too_little(tmp_path: Path, keywords: dict[str, Any], part: str) -> None:
     with pytest.raises(LandsegError) as told:
-        Settings().recipe(plain(tmp_path, **keywords), None, name="m")
+        Overrides().recipe(plain(tmp_path, **keywords), None, name="m")
     assert part in str(told.value)
 
 

@@ -16,7 +16,7 @@ from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.spread import spread, unit_of
 from landseg.scenes.sampled import sampled
-from landseg.training.recipe_from_files import PlainData, completed
+from landseg.training.recipe_from_files import DataFiles, fill_recipe
 
 PLACE = rasterio.Affine(10, 0, 333000, 0, -10, 3065000)
 
@@ -174,8 +174,8 @@ def table_of(paths: list[Path], folder: Path) -> dict[str, object]:
     for path in paths:
         with rasterio.open(path) as file:
             save(labels / path.name, np.ones((1, *file.shape), np.uint8), nodata=0)
-    data = PlainData(tuple(map(str, paths)), (str(labels),), classes=folder / "classes.toml")
-    return completed({}, data, name="m")
+    data = DataFiles(tuple(map(str, paths)), (str(labels),), classes=folder / "classes.toml")
+    return fill_recipe({}, data, name="m")
 
 
 def test_training_on_small_numbers_keeps_their_digits(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Grid
 from landseg.labels.image_lists import Item
-from landseg.scenes.label_counts import SceneCensus, take_census
+from landseg.scenes.label_counts import LabelCounts, count_labels
 from landseg.scenes.opening import LabelOptions, open_items
 from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.sampler import CropSampler, SamplingOptions, base_zoom
@@ -173,7 +173,7 @@ def test_spots_are_spread_evenly_over_all_parts_of_a_scene(rng: np.random.Genera
     target = rng.integers(0, 3, (1300, 4096)).astype(np.uint8)  # two parts
     target[:900][target[:900] == 2] = IGNORE_INDEX
     scene = ArrayScene("s", np.zeros((1, *target.shape), np.uint8), target >= 0, target)
-    (census,) = take_census([scene], spots=4000)
+    (census,) = count_labels([scene], spots=4000)
     assert census.counts.tolist() == np.bincount(target.ravel(), minlength=256).tolist()
     for label in (0, 1, 2):
         assert len(census.spots[label]) == 4000
@@ -185,10 +185,10 @@ def test_spots_are_spread_evenly_over_all_parts_of_a_scene(rng: np.random.Genera
 
 
 def test_the_census_is_the_same_for_a_seed() -> None:
-    one, same, other = (take_census([rare()], seed=seed)[0] for seed in (1, 1, 2))
+    one, same, other = (count_labels([rare()], seed=seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(one.spots[1], same.spots[1]) and not np.array_equal(one.spots[1], other.spots[1])
     with pytest.raises(TrainingError, match="no scene has a labelled pixel"):
-        take_census([scene_of(np.full((4, 4), IGNORE_INDEX))])
+        count_labels([scene_of(np.full((4, 4), IGNORE_INDEX))])
 
 
 def sparse(path: Path, side: int, bands: int) -> Path:
@@ -236,7 +236,7 @@ def test_a_crop_reads_a_window_of_a_big_raster(tmp_path: Path) -> None:
     spots = np.array([[side - 10, side - 10]])
     counts = np.zeros(256, np.int64)
     counts[1] = 512**2
-    census = [SceneCensus(counts, {1: spots}, np.array([[side // 256 - 1] * 2]))]
+    census = [LabelCounts(counts, {1: spots}, np.array([[side // 256 - 1] * 2]))]
     sampler = CropSampler([scene], SamplingOptions(crop=64, balanced=1.0), census=census)
     before = psutil.Process(os.getpid()).memory_info().rss
     crop = sampler.draw(0, 0)

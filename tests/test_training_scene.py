@@ -27,10 +27,10 @@ from landseg.geo.resample import box_taps
 from landseg.labels import regrid as majority
 from landseg.labels.image_lists import Item
 from landseg.labels.regrid import resample_labels
-from landseg.scenes.open_files import Pool
+from landseg.scenes.open_files import OpenFiles
 from landseg.scenes.opening import LabelOptions, open_items
 from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
-from landseg.scenes.views import Masked, in_memory
+from landseg.scenes.views import MaskedScene, in_memory
 from landseg.training.crops import Crop, read_crop
 from tests.conftest import HALF_METRE, UTM
 
@@ -301,7 +301,7 @@ def test_files_beyond_the_limit_are_closed_when_nobody_reads_them() -> None:
             self.closed = True
 
     opened: list[File] = []
-    pool = Pool(limit=2)
+    pool = OpenFiles(limit=2)
     with pool.using("a", File) as a:
         for key in ("b", "c", "b", "d"):
             with pool.using(key, File):
@@ -316,7 +316,9 @@ def test_files_beyond_the_limit_are_closed_when_nobody_reads_them() -> None:
 
 def test_a_mask_hides_targets_and_nothing_else() -> None:
     scene = placed()
-    part = Masked(scene, lambda rect: np.arange(rect.left, rect.right)[None].repeat(rect.height, 0) < 30, name="west")
+    part = MaskedScene(
+        scene, lambda rect: np.arange(rect.left, rect.right)[None].repeat(rect.height, 0) < 30, name="west"
+    )
     assert part.name == "west" and part.shape == scene.shape and part.channels == 3
     for rect in (scene.rect, Rect(3, 20, 10, 20)):
         pixels, valid, target = part.read(rect)

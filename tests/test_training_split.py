@@ -27,7 +27,7 @@ from landseg.scenes.lookalikes import Sketch, Sketcher, lookalikes
 from landseg.scenes.related import grouped, overlaps
 from landseg.scenes.scene import Scene
 from landseg.scenes.split import Split, SplitOptions, split
-from landseg.scenes.views import Masked
+from landseg.scenes.views import MaskedScene
 
 NAMES = ("a", "b", "c")
 UTM = CRS.from_epsg(32633)
@@ -337,7 +337,7 @@ def test_a_class_that_one_side_lacks() -> None:
 
 def test_random_blocks_are_warned_about() -> None:
     found = split([halves("one")], SplitOptions(by="random", crop=3), classes=NAMES[:2])
-    assert "correlated" in told(found) and isinstance(found.kept[0], Masked)
+    assert "correlated" in told(found) and isinstance(found.kept[0], MaskedScene)
     assert abs(found.share - 0.2) < 0.06
     assert "correlated" not in told(split([halves("one")], SplitOptions(by="block", block_px=4), classes=NAMES[:2]))
 
@@ -398,7 +398,7 @@ def test_nothing_to_split() -> None:
 
 def test_blocks_in_metres() -> None:
     found = split([halves("one", at=(0, 0))], SplitOptions(by="block", block_m=5.0, share=0.25), classes=NAMES[:2])
-    assert isinstance(found.kept[0], Masked) and found.kept_px == (25, 25)  # two of eight blocks of 5 x 5
+    assert isinstance(found.kept[0], MaskedScene) and found.kept_px == (25, 25)  # two of eight blocks of 5 x 5
 
 
 def test_partial_labels_count_as_labelled() -> None:

@@ -19,7 +19,7 @@ from landseg.errors import BandError, ClassError, GridError, VectorError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.legend import class_tag, read_class_table, read_legend
-from landseg.labels.reader import ClassRaster, Polygons
+from landseg.labels.reader import ClassLabels, Polygons
 from landseg.labels.regrid import AlignedLabels, _commonest, open_labels
 
 UTM = rasterio.crs.CRS.from_epsg(32645)
@@ -165,7 +165,7 @@ def test_only_one_band_is_a_class_raster(tmp_path: Path) -> None:
 def test_values_without_a_class_are_counted_and_told(tmp_path: Path) -> None:
     values = np.array([[1, 2, 9, 0], [7, 7, 3, 1]], np.uint8)
     path = write(tmp_path / "t.tif", values, shifted(0, 2))
-    truth = ClassRaster(open_labels(path, grid((2, 4), shifted(0, 2))), CLASSES)
+    truth = ClassLabels(open_labels(path, grid((2, 4), shifted(0, 2))), CLASSES)
     assert truth.strange() is None
     found = truth.read(Rect(0, 0, 2, 4))
     assert found.tolist() == [[0, 1, 255, 255], [255, 255, 255, 0]]

@@ -25,7 +25,7 @@ from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError, LandsegError, ModelError, TrainingError
 from landseg.geo.grid import Grid
 from landseg.geo.rasters.raster import RasterFile
-from landseg.geo.seams import BORDERS, Borders
+from landseg.geo.seams import BORDERS, Seams
 from landseg.geo.tags import CLASSES, MADE_WITH
 from landseg.labels.legend import own_legend, read_class_table
 from landseg.labels.probabilities import ProbsFile
@@ -443,17 +443,17 @@ def test_a_hostile_tag_of_classes_is_left_aside_or_refused(text: str, tmp_path: 
 
 @pytest.mark.parametrize("text", [DEEP, "9" * 400, "[1e999]", "[]", '"x"', '{"a": [[1, 2], {"b": 1e999}]}'])
 def test_other_hostile_tags_say_nothing(text: str, tmp_path: Path) -> None:
-    assert Borders.read({BORDERS: text}, (100, 80)) is None
+    assert Seams.read({BORDERS: text}, (100, 80)) is None
     assert isinstance(changes({MADE_WITH: text}, {"halo": 1}), list)
 
 
 def test_a_tag_of_many_borders_takes_no_time() -> None:
     text = json.dumps({"size": [100_000, 100_000], "rows": [[0, 1, 100_000]] * 100_000, "columns": []})
     start = time.perf_counter()
-    assert Borders.read({BORDERS: text}, (100_000, 100_000)) is None
+    assert Seams.read({BORDERS: text}, (100_000, 100_000)) is None
     assert time.perf_counter() - start < 2
-    whole = Borders((100, 80), tuple(range(1, 100)), (5, 40))
-    assert Borders.read({BORDERS: whole.text}, (100, 80)) == whole
+    whole = Seams((100, 80), tuple(range(1, 100)), (5, 40))
+    assert Seams.read({BORDERS: whole.text}, (100, 80)) == whole
 
 
 def test_info_shows_tags_without_what_controls_a_terminal(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from landseg.models.layers.upconv import (
     overlaps,
     upconvolution,
 )
-from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Winners
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, MaxMask
 from tests import streamed as shared
 
 EXACT = 1e-12
@@ -185,7 +185,7 @@ def test_max_unpooling_is_pytorchs(size: tuple[int, int]) -> None:
     expected = torch.zeros_like(like).flatten(2).scatter(2, index.flatten(2), pooled.flatten(2)).view(like.shape)
     up = MaxUnpool(3, 3, 2, None)
     assert torch.equal(up.hold(pooled, like) * up.winners(like), expected)
-    assert float(Winners(2)(like).sum()) == pooled.numel()
+    assert float(MaxMask(2)(like).sum()) == pooled.numel()
 
 
 @pytest.mark.parametrize(("factor", "shift"), GRIDS)

@@ -12,7 +12,7 @@ from landseg.models.graph import resizing
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.layers import upconv_parts
 from landseg.models.layers.upconv import UPCONVOLUTIONS, Shuffle, upconvolution
-from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Skip
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, CropStart
 from tests.evidence import centroid, evidence, linearised, span
 from tests.streamed import difference, image, lively, streamed, whole
 from tests.test_geometry import assert_reads, axis_of
@@ -81,7 +81,7 @@ def test_twin_a_shuffle_that_is_not_moved_is_off_its_units() -> None:
 def test_their_pieces_read_what_their_gradients_say(factor: int, half: bool, units: int, count: int) -> None:
     assert_reads(axis_of(nn.PixelShuffle(factor)), _Shuffled(factor), units)
     assert_reads(axis_of(BedOfNails(factor)), BedOfNails(factor), units)
-    assert_reads(axis_of(Skip(count)), Skip(count), units + count)
+    assert_reads(axis_of(CropStart(count)), CropStart(count), units + count)
     nearest = AlignedNearest(factor, (factor - 1) / 2 if half else 0.0)
     size = units * factor
     assert_reads(axis_of(nearest), nearest, units, torch.zeros(1, 1, size, size))

@@ -17,10 +17,10 @@ from landseg.classes import IGNORE_INDEX
 from landseg.cli.main import app
 from landseg.errors import GridError, ModelError
 from landseg.geo.grid import Grid
-from landseg.inference.match import match
+from landseg.inference.match import match_raster
 from landseg.models import shipped
 from landseg.models.card import Band, Card
-from landseg.models.compatibility import misfit
+from landseg.models.compatibility import incompatibility
 from landseg.models.read_card import read_card
 from landseg.models.usable import better_text, outside_warning
 from landseg.predict import predict
@@ -92,7 +92,7 @@ def test_the_model_that_ships_for_it_is_named() -> None:
     assert better_text(card_of(dtypes=("uint16",)), 10) is None, "it reads no such pixels"
     assert better_text(make_card(), 10) is None, "it reads other bands"
     assert "train a model" in (outside_warning(card_of(), pixel_m=30, run_m=30) or "")
-    refused = misfit(read_card("landcover-s2"), bands=3, dtype="uint8", resolution_m=0.3)
+    refused = incompatibility(read_card("landcover-s2"), bands=3, dtype="uint8", resolution_m=0.3)
     assert isinstance(refused, GridError) and "use -m landcover-rgb" in str(refused)
 
 
@@ -153,9 +153,9 @@ def test_a_batch_says_it_once(write_raster: Write, tmp_path: Path, heard: Sequen
 def test_a_raster_that_does_not_say_is_not_warned_of(write_raster: Write) -> None:
     card = replace(small_model().card, usable_resolution_m=(0.1, 2.0))
     unplaced = write_raster(noise(20, 30), crs=None)
-    with match(unplaced, card) as matched:
+    with match_raster(unplaced, card) as matched:
         assert not matched.warnings
-    with match(unplaced, card, source_resolution_m=10.0) as matched:
+    with match_raster(unplaced, card, source_resolution_m=10.0) as matched:
         assert len(matched.warnings) == 1, "its user says so"
 
 

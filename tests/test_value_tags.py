@@ -29,7 +29,7 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.rescaled import RescaledSource
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
-from landseg.inference.match import match
+from landseg.inference.match import match_raster
 from landseg.info import describe_raster
 from landseg.labels.probabilities import ProbsFile
 from landseg.models.card import Band
@@ -38,10 +38,10 @@ from landseg.models.mlm import mlm_fields
 from landseg.predict import predict
 from landseg.refine import refine
 from landseg.training.declared import common_tags, with_declared_tags
-from landseg.training.overrides import Settings
+from landseg.training.overrides import Overrides
 from landseg.training.recipe import Recipe
 from landseg.training.recipe import recipe_of as read_tables
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.recipe_from_files import DataFiles
 from landseg.training.sources import open_scenes
 from landseg.verify import verify
 
@@ -395,7 +395,7 @@ def test_verify_and_info_over_read_as_predict_does(scene: Callable[..., Path], t
     with pytest.raises(BandError, match="--stored-values"):
         verify(bare, model=model(), size=40)
     assert verify(bare, model=model(), size=40, stored_values=True).exact
-    with match(after, model().card) as matched:
+    with match_raster(after, model().card) as matched:
         assert matched.network.dtype == "float32" and matched.source.dtype == "uint16"
 
 
@@ -450,24 +450,24 @@ TABLE = '[[classes]]\nvalue = 1\nname = "a"\n[[classes]]\nvalue = 2\nname = "b"\
 @pytest.fixture
 def labelled(
     scene: Callable[..., Path], write_raster: Callable[..., Path], tmp_path: Path
-) -> Callable[..., PlainData]:
+) -> Callable[..., DataFiles]:
     """Images of given tags beside their labels, as a user names them."""
     (tmp_path / "classes.toml").write_text(TABLE)
 
-    def write(*kinds: tuple[str, ValueTags, int]) -> PlainData:
+    def write(*kinds: tuple[str, ValueTags, int]) -> DataFiles:
         rows = ["image,labels"]
         for name, tags, add in kinds:
             image = scene(f"{name}.tif", tags, add=add)
             labels = write_raster((reflectance()[0] > 2000).astype(np.uint8) + 1, f"{name}_labels.tif", nodata=0)
             rows.append(f"{image},{labels}")
         (tmp_path / "list.csv").write_text("\n".join(rows) + "\n")
-        return PlainData((str(tmp_path / "list.csv"),), classes=tmp_path / "classes.toml")
+        return DataFiles((str(tmp_path / "list.csv"),), classes=tmp_path / "classes.toml")
 
     return write
 
 
-def recipe_of(data: PlainData, **sampling: Any) -> Recipe:
-    return Settings(sampling=sampling).recipe(data, None, name="m")
+def recipe_of(data: DataFiles, **sampling: Any) -> Recipe:
+    return Overrides(sampling=sampling).recipe(data, None, name="m")
 
 
 BOTH = (("before", OLD, 0), ("after", NEW, 1000))
@@ -475,7 +475,7 @@ BOTH = (("before", OLD, 0), ("after", NEW, 1000))
 
 @pytest.mark.parametrize("order", [BOTH, BOTH[::-1]])
 def test_training_images_are_brought_over_to_the_first(
-    labelled: Callable[..., PlainData], order: tuple[tuple[str, ValueTags, int], ...]
+    labelled: Callable[..., DataFiles], order: tuple[tuple[str, ValueTags, int], ...]
 ) -> None:
     _, first, add = order[0]
     said: list[str] = []
@@ -491,7 +491,7 @@ def test_training_images_are_brought_over_to_the_first(
         np.testing.assert_array_equal(pixels, reflectance() + float(add))
 
 
-def test_training_on_stored_values(labelled: Callable[..., PlainData]) -> None:
+def test_training_on_stored_values(labelled: Callable[..., DataFiles]) -> None:
     """Twin of the one before: mean and pixels are those of the mixture."""
     said: list[str] = []
     recipe = with_declared_tags(recipe_of(labelled(*BOTH), stored_values=True), Path(), said.append)
@@ -502,24 +502,24 @@ def test_training_on_stored_values(labelled: Callable[..., PlainData]) -> None:
     assert recipe.table()["sampling"]["stored_values"] is True
 
 
-def test_training_refuses_images_of_which_some_declare_nothing(labelled: Callable[..., PlainData]) -> None:
+def test_training_refuses_images_of_which_some_declare_nothing(labelled: Callable[..., DataFiles]) -> None:
     data = labelled(("before", OLD, 0), ("bare", NONE, 0))
     with pytest.raises(TrainingError, match=r"bare\.tif declares no scale and offset, .*before\.tif stored x 0\."):
         recipe_of(data)
     recipe = recipe_of(data, stored_values=True)
     with pytest.raises(TrainingError, match=r"bare\.tif declares no scale and offset"):
-        with_declared_tags(Settings(sampling={"stored_values": False}).recipe(data, None, name="m"), Path(), print)
+        with_declared_tags(Overrides(sampling={"stored_values": False}).recipe(data, None, name="m"), Path(), print)
     assert recipe.sampling.stored_values
 
 
-def test_recipes_without_tags_are_written_as_before(labelled: Callable[..., PlainData]) -> None:
+def test_recipes_without_tags_are_written_as_before(labelled: Callable[..., DataFiles]) -> None:
     recipe = with_declared_tags(recipe_of(labelled(("bare", NONE, 0))), Path(), print)
     table = recipe.table()
     assert set(table["bands"][0]) == {"name", "mean", "std", "common_name"}
     assert "stored_values" not in table["sampling"]
 
 
-def test_a_recipe_may_state_the_tags(labelled: Callable[..., PlainData]) -> None:
+def test_a_recipe_may_state_the_tags(labelled: Callable[..., DataFiles]) -> None:
     recipe = recipe_of(labelled(("after", NEW, 1000)))
     stated = replace(recipe, bands=tuple(replace(band, scale=0.0001, offset=0.0) for band in recipe.bands))
     made = with_declared_tags(stated, Path(), lambda line: None)
@@ -527,7 +527,7 @@ def test_a_recipe_may_state_the_tags(labelled: Callable[..., PlainData]) -> None
     np.testing.assert_array_equal(open_scenes(made, Path()).scenes[0].read(Rect(0, 0, 60, 80))[0], reflectance())
 
 
-def test_an_index_is_of_values(labelled: Callable[..., PlainData], tmp_path: Path) -> None:
+def test_an_index_is_of_values(labelled: Callable[..., DataFiles], tmp_path: Path) -> None:
     """NDVI labels of old and new imagery of one place are the same, though the new one's numbers are 1000 higher."""
     found = []
     for name, tags, add in BOTH:
@@ -546,7 +546,7 @@ def test_common_tags_of_no_tags() -> None:
     assert common_tags([]) is None and common_tags([], (OLD,)) == (OLD,)
 
 
-def test_data_counts_values_as_training_does(labelled: Callable[..., PlainData]) -> None:
+def test_data_counts_values_as_training_does(labelled: Callable[..., DataFiles]) -> None:
     data = labelled(*BOTH)
     found = inspect(data.images, None, InspectOptions(classes=data.classes))
     rows = {(row["band"], row["dtype"]): row for row in found.bands}
@@ -562,14 +562,14 @@ def test_data_counts_values_as_training_does(labelled: Callable[..., PlainData])
     assert not [one_ for one_ in stored.findings if one_.kind == "scaling"]
 
 
-def test_data_tells_of_images_that_training_refuses(labelled: Callable[..., PlainData]) -> None:
+def test_data_tells_of_images_that_training_refuses(labelled: Callable[..., DataFiles]) -> None:
     data = labelled(("before", OLD, 0), ("bare", NONE, 0))
     found = inspect(data.images, None, InspectOptions(classes=data.classes))
     (said,) = [one_.text for one_ in found.findings if one_.kind == "scaling"]
     assert "bare" in said and "training refuses to mix them" in said and "--stored-values" in said
 
 
-def test_commands_show_what_is_declared(labelled: Callable[..., PlainData], tmp_path: Path) -> None:
+def test_commands_show_what_is_declared(labelled: Callable[..., DataFiles], tmp_path: Path) -> None:
     labelled(*BOTH)
 
     def run(*arguments: str | Path) -> str:
@@ -600,7 +600,7 @@ def test_info_holds_tags_against_a_model(scene: Callable[..., Path], tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_model_of_old_imagery_maps_new_imagery_alike(labelled: Callable[..., PlainData], tmp_path: Path) -> None:
+def test_a_model_of_old_imagery_maps_new_imagery_alike(labelled: Callable[..., DataFiles], tmp_path: Path) -> None:
     """From end to end: learned before the offset came, used after, figures of a kept-out scene of either kind."""
     labelled(*BOTH, ("third", NEW, 1000))
     model_file = tmp_path / "m.safetensors"

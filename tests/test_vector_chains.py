@@ -33,7 +33,7 @@ def successors(draw: st.DrawFn) -> np.ndarray:
     return found
 
 
-def check_chains(found: chains.Chains, successor: np.ndarray) -> None:
+def check_chains(found: chains.LinkedLists, successor: np.ndarray) -> None:
     assert sorted(found.order.tolist()) == list(range(len(successor)))
     for begin, end, closed in zip(found.offsets[:-1], found.offsets[1:], found.closed, strict=True):
         chain = found.order[begin:end]
@@ -45,7 +45,7 @@ def check_chains(found: chains.Chains, successor: np.ndarray) -> None:
 
 @given(successors())
 def test_items_follow_one_another(successor: np.ndarray) -> None:
-    check_chains(chains.follow(successor), successor)
+    check_chains(chains.rank_lists(successor), successor)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 1000, 30_000])
@@ -53,15 +53,15 @@ def test_long_chains_in_order_and_against_it(count: int) -> None:
     up = np.append(np.arange(1, count), -1)
     down = np.arange(-1, count - 1)
     for successor in (up, down, np.roll(np.arange(count), -1), np.roll(np.arange(count), 1)):
-        check_chains(chains.follow(successor), successor)
+        check_chains(chains.rank_lists(successor), successor)
 
 
 def test_twin_other_chains_are_noticed() -> None:
     successor = np.array([1, 2, -1, 4, 3])
     with pytest.raises(AssertionError):
-        check_chains(chains.follow(np.array([1, 2, 0, 4, 3])), successor)
+        check_chains(chains.rank_lists(np.array([1, 2, 0, 4, 3])), successor)
     with pytest.raises(AssertionError):
-        check_chains(chains.follow(np.array([1, -1, -1, 4, 3])), successor)
+        check_chains(chains.rank_lists(np.array([1, -1, -1, 4, 3])), successor)
 
 
 def naive_components(n: int, edges: list[tuple[int, int]]) -> list[int]:

@@ -181,7 +181,7 @@ def test_another_augmentation_does_not_go_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(walks.WindowWalk, "measured", killed)
+        patched.setattr(walks.WindowStrategy, "measured", killed)
         predict(raster, again, tta="flips", **how)
     for path in (out, again):
         for other in ("d4", "none"):

@@ -13,7 +13,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.members import refuse_mixed_members
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.rescaled import refuse_indices
-from landseg.geo.rasters.warp import onto
+from landseg.geo.rasters.warp import warp_onto
 from landseg.labels.probabilities import ProbsFile
 
 _SQUARE = 128  # edge of a sampled square, in pixels
@@ -49,7 +49,7 @@ class Evidence:
             if not stored_values:
                 refuse_mixed_members(source.paths)
             self.remarks = source.remarks
-            self.image = onto(source, probs.grid, of=probs.name)
+            self.image = warp_onto(source, probs.grid, of=probs.name)
         except BaseException:
             source.close()
             raise

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError
-from landseg.evaluation.pair import Naming, open_truth, refuse_swapped, shown
+from landseg.evaluation.pair import LabelOptions, open_truth, refuse_swapped, shown
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import in_order, strips
 from landseg.geo.rasters.raster import RasterFile
@@ -31,7 +31,7 @@ Labels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Judged:
+class ProbabilityPair:
     """One raster of probabilities and what is known of the truth.
 
     Attributes:
@@ -85,9 +85,9 @@ class Judged:
         self.truth.close()
 
 
-def open_judged(
-    probs: str | Sequence[str], target: str | Sequence[str], naming: Naming, classes: ClassMap | None = None
-) -> list[Judged]:
+def open_probability_pairs(
+    probs: str | Sequence[str], target: str | Sequence[str], naming: LabelOptions, classes: ClassMap | None = None
+) -> list[ProbabilityPair]:
     """Open every raster of probabilities with the truth that belongs to it, paired as `landseg evaluate` does.
 
     Args:
@@ -101,7 +101,7 @@ def open_judged(
     """
     ours, theirs = files_in(probs), files_in(target)
     given = None if naming.classes is None else read_class_table(naming.classes)
-    opened: list[Judged] = []
+    opened: list[ProbabilityPair] = []
     try:
         for path in ours:
             chosen = theirs if len(theirs) == 1 else same_name(path, theirs) or theirs
@@ -117,8 +117,8 @@ def open_judged(
 
 
 def each_strip(
-    judged: Sequence[Judged],
-    count: Callable[[Judged, Probs, Labels], T],
+    judged: Sequence[ProbabilityPair],
+    count: Callable[[ProbabilityPair, Probs, Labels], T],
     *,
     workers: int,
     quiet: bool,
@@ -130,7 +130,7 @@ def each_strip(
     """
     jobs = [(one, rect) for one in judged for rect in strips(one.region, layers=2 * len(one.probs.classes))]
 
-    def work(job: tuple[Judged, Rect]) -> tuple[T | None, LeftOut]:
+    def work(job: tuple[ProbabilityPair, Rect]) -> tuple[T | None, LeftOut]:
         probs, truth, without = job[0].read(job[1])
         return count(job[0], probs, truth) if truth.size else None, without
 
@@ -147,8 +147,8 @@ def each_strip(
 
 
 def _open(
-    path: str, target: Sequence[str], naming: Naming, given: ClassMap | None, fallback: ClassMap | None
-) -> Judged:
+    path: str, target: Sequence[str], naming: LabelOptions, given: ClassMap | None, fallback: ClassMap | None
+) -> ProbabilityPair:
     file = RasterFile(path)
     tags = file.info.tags
     file.close()
@@ -165,7 +165,9 @@ def _open(
         more = (value for value in naming.ignore if value not in (*table.values, *table.ignore))
         truth = open_truth(target, ClassMap(table.classes, (*table.ignore, *more)), naming, probs.grid)
         try:
-            return Judged(probs, truth, None if naming.aoi is None else read_aoi(naming.aoi, probs.grid), ignored)
+            return ProbabilityPair(
+                probs, truth, None if naming.aoi is None else read_aoi(naming.aoi, probs.grid), ignored
+            )
         except BaseException:
             truth.close()
             raise

@@ -25,7 +25,7 @@ Labels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Measures:
+class MeasureOptions:
     """What is measured besides the confusion matrix.
 
     Attributes:
@@ -55,7 +55,7 @@ class Measures:
     prob_bands: int | None = None
 
 
-class Tally:
+class EvaluationCounts:
     """Counts over any part of one raster or several; `merge` puts parts together, in whatever order.
 
     Attributes:
@@ -63,11 +63,11 @@ class Tally:
         unlabelled: (K,) pixels that the map gives each class where the truth says nothing.
         left_out: pixels that do not count, by reason.
         unjudged: labelled pixels without probabilities, where there are any of others.
-        area_table: (K, K + 1) areas by truth and map, whole numbers of `Measures.area_unit`; zeros if not measured.
+        area_table: (K, K + 1) areas by truth and map, in whole `MeasureOptions.area_unit`; zeros if not measured.
         area_unlabelled: (K,) the areas of those that are unlabelled.
     """
 
-    def __init__(self, measures: Measures) -> None:
+    def __init__(self, measures: MeasureOptions) -> None:
         self.measures = m = measures
         self.blocks = Blocks(m.classes, m.block)
         self.unlabelled = np.zeros(m.classes, np.int64)
@@ -123,7 +123,7 @@ class Tally:
             self.calibration.update(probs, true)
             self.unjudged += int((np.isnan(probs[0]) & (true < self.measures.classes)).sum())
 
-    def merge(self, other: Tally) -> None:
+    def merge(self, other: EvaluationCounts) -> None:
         """Take over what another has counted."""
         self.blocks.merge(other.blocks)
         self.unlabelled += other.unlabelled
@@ -175,7 +175,7 @@ class Tally:
             self.unlabelled += np.bincount(ours[void], minlength=256)[:classes]
 
 
-def _surface(m: Measures) -> SurfaceDice | SurfaceDiceByRows:
+def _surface(m: MeasureOptions) -> SurfaceDice | SurfaceDiceByRows:
     assert m.tolerance is not None, "asked for"
     if m.bands:
         return SurfaceDiceByRows(m.classes, m.tolerance, m.bands)

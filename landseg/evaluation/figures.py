@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.evaluation.counts import Tally
-from landseg.evaluation.pair import Naming, Pair
+from landseg.evaluation.counts import EvaluationCounts
+from landseg.evaluation.pair import LabelOptions, Pair
 from landseg.evaluation.result import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.distance import Distance, row_spacings
 from landseg.geo.grid import Grid, Rect
@@ -56,7 +56,7 @@ class EvaluateOptions:
         workers: threads.
     """
 
-    naming: Naming = field(default_factory=Naming)
+    naming: LabelOptions = field(default_factory=LabelOptions)
     probs: str | Sequence[str] | None = None
     boundary: Distance | None = _FEW
     tolerance: Distance | None = _FEW
@@ -81,7 +81,7 @@ class EvaluateOptions:
 
 
 _FIELDS = {"buffer": "buffer_m"}  # that are called otherwise on the command line
-_NAMING = tuple(one.name for one in fields(Naming))
+_NAMING = tuple(one.name for one in fields(LabelOptions))
 OPTIONS = tuple(sorted({"buffer", *_NAMING, *(one.name for one in fields(EvaluateOptions))} - {"buffer_m", "naming"}))
 """Names that `EvaluateOptions.with_options` takes."""
 
@@ -105,7 +105,9 @@ _VALUES: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, names: tuple[str, str]) -> Evaluation:
+def build_evaluation(
+    pairs: Sequence[Pair], counted: EvaluationCounts, options: EvaluateOptions, *, names: tuple[str, str]
+) -> Evaluation:
     """Read all figures off the counts."""
     table = counted.blocks.table()
     classes = pairs[0].prediction.classes
@@ -146,7 +148,7 @@ def summary(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions, *, 
     return replace(found, notes=tuple(_notes(pairs, counted, options)))
 
 
-def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[ClassFigures]:
+def _class_figures(pairs: Sequence[Pair], counted: EvaluationCounts, options: EvaluateOptions) -> list[ClassFigures]:
     table, classes = counted.blocks.table(), pairs[0].prediction.classes
     estimate, hectares = counted.area(), _hectares(pairs, counted)
     unit = None if hectares is None else hectares.unit
@@ -192,7 +194,7 @@ def _class_figures(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptio
 
 
 def _area_intervals(
-    counted: Tally, estimate: AreaEstimate, options: EvaluateOptions, *, unit: float
+    counted: EvaluationCounts, estimate: AreaEstimate, options: EvaluateOptions, *, unit: float
 ) -> NDArray[np.float64] | None:
     """Return the 95 % intervals (2, K) of the estimated areas by the bootstrap of blocks; None: there is none.
 
@@ -215,7 +217,7 @@ def _area_intervals(
     return np.asarray(drawn * np.divide(areas, plain, out=np.ones_like(areas), where=plain > 0))
 
 
-def _border(counted: Tally) -> tuple[BorderBin, ...] | None:
+def _border(counted: EvaluationCounts) -> tuple[BorderBin, ...] | None:
     """Distances 0, 1, 2-3, 4-7 ... and all beyond."""
     if counted.border is None:
         return None
@@ -229,14 +231,14 @@ def _border(counted: Tally) -> tuple[BorderBin, ...] | None:
     return tuple(bins)
 
 
-def _intervals(counted: Tally, options: EvaluateOptions) -> dict[str, tuple[float, float]]:
+def _intervals(counted: EvaluationCounts, options: EvaluateOptions) -> dict[str, tuple[float, float]]:
     if not options.samples:
         return {}
     found = intervals(counted.blocks, HEADLINES, count=options.samples, seed=options.seed)
     return {name: (float(ends[0]), float(ends[1])) for name, ends in found.items()}
 
 
-def _worst(counted: Tally, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
+def _worst(counted: EvaluationCounts, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
     """Return the squares of any scene with the largest share of errors, of those with enough labelled pixels."""
     edge, rows = counted.blocks.edge, []
     for (scene, row, column), table in counted.blocks.tiles.sums.items():
@@ -249,7 +251,7 @@ def _worst(counted: Tally, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
     return tuple(rows[:_WORST])
 
 
-def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> list[str]:
+def _notes(pairs: Sequence[Pair], counted: EvaluationCounts, options: EvaluateOptions) -> list[str]:
     """What has to be known to read the figures."""
     notes = list(dict.fromkeys(pair.truth.note for pair in pairs))[:8]
     if (left_out := counted.left_out.line()) is not None:
@@ -282,7 +284,7 @@ def _notes(pairs: Sequence[Pair], counted: Tally, options: EvaluateOptions) -> l
     return notes
 
 
-def _outline_notes(pairs: Sequence[Pair], counted: Tally) -> list[str]:
+def _outline_notes(pairs: Sequence[Pair], counted: EvaluationCounts) -> list[str]:
     """Say which outlines are not judged: those of all classes, or of which ones."""
     measures = [measure for measure in (counted.boundary, counted.surface) if measure is not None]
     if any(not measure.judged for measure in measures):
@@ -316,7 +318,7 @@ class _Hectares:
     unit: float
 
 
-def _hectares(pairs: Sequence[Pair], counted: Tally) -> _Hectares | None:
+def _hectares(pairs: Sequence[Pair], counted: EvaluationCounts) -> _Hectares | None:
     """The areas that were counted; None where scenes have pixels of different sizes, or of none that is known."""
     metres, table = common_metres(pairs), counted.blocks.table().astype(np.float64)
     if metres is None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError, LandsegError
-from landseg.evaluation.counts import Labels, Measures, Tally
+from landseg.evaluation.counts import EvaluationCounts, Labels, MeasureOptions
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import grown, in_order, strips
 from landseg.geo.rasters.address import label
@@ -25,14 +25,14 @@ from landseg.labels.left_out import LeftOut, parts_of
 from landseg.labels.legend import read_class_table, read_legend
 from landseg.labels.numbering import table_for
 from landseg.labels.probabilities import ProbsFile
-from landseg.labels.reader import ClassRaster, Polygons, Truth
+from landseg.labels.reader import ClassLabels, Polygons, Truth
 from landseg.labels.regrid import open_labels
 
-Seen = Callable[[int, Rect, Labels, Labels], None]
+OnStrip = Callable[[int, Rect, Labels, Labels], None]
 
 
 @dataclass(frozen=True)
-class Naming:
+class LabelOptions:
     """How classes are told apart, and where the truth counts.
 
     Attributes:
@@ -69,7 +69,7 @@ class Pair:
     """
 
     grid: Grid
-    prediction: ClassRaster
+    prediction: ClassLabels
     truth: Truth
     aoi: Aoi | None = None
     probs: ProbsFile | None = None
@@ -136,7 +136,7 @@ def shown(aoi: Aoi, rect: Rect) -> NDArray[np.bool_]:
     return found if inside is None else found & inside
 
 
-def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: str | None = None) -> Pair:
+def open_pair(prediction: str, target: Sequence[str], naming: LabelOptions, *, probs: str | None = None) -> Pair:
     """Open one class raster and what is known of the truth on its grid.
 
     Raises:
@@ -152,7 +152,7 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
         file.close()
     opened: list[Any] = []
     try:
-        ours = ClassRaster(open_labels(prediction, grid, table=named, truth=False), classes)
+        ours = ClassLabels(open_labels(prediction, grid, table=named, truth=False), classes)
         opened.append(ours)
         truth = open_truth(target, classes, naming, grid, named=named)
         opened.append(truth)
@@ -170,7 +170,7 @@ def open_pair(prediction: str, target: Sequence[str], naming: Naming, *, probs: 
         raise
 
 
-def class_table(file: RasterFile, target: Sequence[str], naming: Naming) -> ClassMap:
+def class_table(file: RasterFile, target: Sequence[str], naming: LabelOptions) -> ClassMap:
     """The classes: those of a file, else the prediction's, else the truth's; ignored values are still among them.
 
     Raises:
@@ -193,15 +193,15 @@ def class_table(file: RasterFile, target: Sequence[str], naming: Naming) -> Clas
     return found
 
 
-def tally(
-    pairs: Sequence[Pair], measures: Measures, *, workers: int = 2, seen: Seen | None = None
-) -> tuple[Tally, list[str]]:
+def count_pairs(
+    pairs: Sequence[Pair], measures: MeasureOptions, *, workers: int = 2, seen: OnStrip | None = None
+) -> tuple[EvaluationCounts, list[str]]:
     """Count everything, strip by strip, and return it with what was strange about values, as sentences.
 
     Memory is that of a few strips, which are as wide as the raster and together hold a few million pixels. ``seen``
     is shown every strip, in order: the pair's number, the rectangle, truth and prediction.
     """
-    total = Tally(measures)
+    total = EvaluationCounts(measures)
     jobs = (
         (number, pair, core)
         for number, pair in enumerate(pairs)
@@ -213,9 +213,9 @@ def tally(
         )
     )
 
-    def count(job: tuple[int, Pair, Rect]) -> tuple[Tally, tuple[int, Rect, Labels, Labels]]:
+    def count(job: tuple[int, Pair, Rect]) -> tuple[EvaluationCounts, tuple[int, Rect, Labels, Labels]]:
         number, pair, core = job
-        part = Tally(measures)
+        part = EvaluationCounts(measures)
         rect = grown(core, part.halo, pair.grid)
         truth, predicted, part.left_out = pair.read_counted(rect, core)
         part.update(truth, predicted, rect, core, raster=number, probs=pair.read_probs(core))
@@ -232,7 +232,7 @@ def tally(
 
 
 def open_truth(
-    target: Sequence[str], classes: ClassMap, naming: Naming, grid: Grid, *, named: ClassMap | None = None
+    target: Sequence[str], classes: ClassMap, naming: LabelOptions, grid: Grid, *, named: ClassMap | None = None
 ) -> Truth:
     """Open what is known of the truth, a vector file or label rasters, on a grid.
 
@@ -259,7 +259,7 @@ def open_truth(
             raise ClassError(f"{what} of a vector file; {label(target[0])} is a raster: leave it out")
     if naming.label_colors:
         colors = colors_of(named or classes)
-        return ClassRaster(open_labels(list(target), grid, table=named or classes, colors=colors), classes)
+        return ClassLabels(open_labels(list(target), grid, table=named or classes, colors=colors), classes)
     return open_by_name(list(target), grid, classes, naming, named=named)
 
 
@@ -267,11 +267,11 @@ def open_by_name(
     paths: Sequence[str],
     grid: Grid,
     classes: ClassMap,
-    naming: Naming,
+    naming: LabelOptions,
     *,
     named: ClassMap | None = None,
     truth: bool = True,
-) -> ClassRaster:
+) -> ClassLabels:
     """Open class rasters on a grid, their classes matched by the names that they carry, else by value.
 
     Args:
@@ -287,18 +287,18 @@ def open_by_name(
     """
     every = named or classes
     if naming.classes is not None:
-        return ClassRaster(open_labels(paths, grid, table=every, truth=truth), classes)
+        return ClassLabels(open_labels(paths, grid, table=every, truth=truth), classes)
     own = table_for(paths, every)
     labels = open_labels(paths, grid, table=own, truth=truth)
     if own.values == every.values:
-        return ClassRaster(labels, classes)
+        return ClassLabels(labels, classes)
     if naming.ignore:
         labels.source.close()
         raise ClassError(
             f"--ignore names values, but {label(paths[0])} gives other values to the classes than the prediction: "
             "leave it out, or name the class table of both with --classes"
         )
-    made = ClassRaster(labels, own)
+    made = ClassLabels(labels, own)
     made.note += "; its classes are matched by name, since their values are others"
     return made
 

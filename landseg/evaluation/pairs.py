@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from landseg.errors import ClassError, GridError
-from landseg.evaluation.counts import Labels, Measures, Tally
+from landseg.evaluation.counts import EvaluationCounts, Labels, MeasureOptions
 from landseg.evaluation.figures import EvaluateOptions, common_metres
-from landseg.evaluation.pair import Pair, Seen, open_pair, tally
+from landseg.evaluation.pair import OnStrip, Pair, count_pairs, open_pair
 from landseg.geo.distance import row_spacings, square
 from landseg.geo.grid import Rect
 from landseg.geo.pixel_areas import PixelAreas, differ
 from landseg.geo.rasters.address import label
-from landseg.geo.seams import Borders
+from landseg.geo.seams import Seams
 from landseg.geo.vectors.names import file_of
 from landseg.labels.left_out import Reason
-from landseg.labels.pairing import PROBS, beside, files_in, same_name
+from landseg.labels.pairing import PROBS, files_in, files_named_like, same_name
 from landseg.output.checks import check_targets
 from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted, first_of
@@ -28,8 +28,8 @@ def count(
     *,
     names: tuple[str, str],
     quiet: bool = True,
-    seen: Seen | None = None,
-) -> Tally:
+    seen: OnStrip | None = None,
+) -> EvaluationCounts:
     """Count what is measured, over all pairs.
 
     Raises:
@@ -43,7 +43,7 @@ def count(
                 seen(number, core, truth, predicted)
             progress.add(core.area)
 
-        counted, strange = tally(pairs, _measures(pairs, options), workers=options.workers, seen=strip)
+        counted, strange = count_pairs(pairs, _measures(pairs, options), workers=options.workers, seen=strip)
     beyond = sum(pair.grid.rect.area for pair in pairs) - sum(region.area for region in regions)
     counted.left_out.add(Reason.OUTSIDE_AOI, beyond)
     if strange:
@@ -83,7 +83,7 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
         LandsegError: a file cannot be opened, or a prediction has no truth.
     """
     ours, theirs = files_in(prediction), files_in(target)
-    probs = beside(ours, options.probs or None, option="--probs", endings=PROBS, most=1)
+    probs = files_named_like(ours, options.probs or None, option="--probs", endings=PROBS, most=1)
     pairs: list[Pair] = []
     try:
         for path, own in zip(ours, probs, strict=True):
@@ -109,7 +109,7 @@ def unused_targets(pairs: Sequence[Pair], target: str | Sequence[str]) -> list[s
     return [f"{many}: {first_of(unused)}"]
 
 
-def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
+def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> MeasureOptions:
     grid = pairs[0].grid
     metres = common_metres(pairs)
     tolerance = options.tolerance
@@ -131,8 +131,8 @@ def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> Measures:
         )
     if tolerance is not None:
         tolerance.pixels(grid)  # refuses metres where there are none
-    borders = Borders.read(pairs[0].tags, grid.shape) if len(pairs) == 1 else None
-    return Measures(
+    borders = Seams.read(pairs[0].tags, grid.shape) if len(pairs) == 1 else None
+    return MeasureOptions(
         classes=len(pairs[0].prediction.classes),
         block=options.block.pixels(grid),
         distance=None if options.boundary is None else options.boundary.pixels_each_way(grid),

@@ -14,7 +14,7 @@ _RUN = 3  # evenly spaced numbers from which on a run is shorter
 
 
 @dataclass(frozen=True)
-class Borders:
+class Seams:
     """First rows and first columns of what was computed apart from what lies before it, in pixels of a raster.
 
     In a tag each of the two is a list of numbers, and ``[first, step, count]`` stands for evenly spaced ones: a
@@ -42,7 +42,7 @@ class Borders:
             object.__setattr__(self, name, tuple(inside))
 
     @classmethod
-    def read(cls, tags: Mapping[str, str], size: tuple[int, int]) -> Borders | None:
+    def read(cls, tags: Mapping[str, str], size: tuple[int, int]) -> Seams | None:
         """What the tags of a raster of this size say; None where they do not, or speak of a raster of another size.
 
         Tags travel with copies, cuts and warped versions, in which the borders lie elsewhere.
@@ -64,11 +64,11 @@ class Borders:
         lists = {"rows": list(_runs(self.rows)), "columns": list(_runs(self.columns))}
         return json.dumps({"size": list(self.size), **lists}, sort_keys=True)
 
-    def joined(self, other: Borders | None) -> Borders:
+    def joined(self, other: Seams | None) -> Seams:
         """These and another's, of the same raster."""
         if other is None:
             return self
-        return Borders(self.size, (*self.rows, *other.rows), (*self.columns, *other.columns))
+        return Seams(self.size, (*self.rows, *other.rows), (*self.columns, *other.columns))
 
     def __bool__(self) -> bool:
         return bool(self.rows or self.columns)

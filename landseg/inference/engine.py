@@ -15,18 +15,18 @@ from landseg.dense.semantic import top
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
-from landseg.inference.match import Matched
-from landseg.inference.options import Options
+from landseg.inference.match import ModelInput
+from landseg.inference.options import PredictOptions
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
 from landseg.runtime.memory import give_back_freed_memory, resident_bytes
 from landseg.tiling.collect import collect
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.plan import Tiling, plan_tiling
-from landseg.tiling.rows.program import Flow, flow_of
+from landseg.tiling.rows.program import StepProgram, program_of
 from landseg.tiling.runner import KEPT, Runner
 from landseg.tiling.sampling import Sample, plan_sample
-from landseg.tiling.stitch import Blend, Crop, Finished, Piece, Stitcher
+from landseg.tiling.stitch import Blend, Crop, Finished, Stitcher, WindowTarget
 from landseg.tiling.views import Viewed, Views
 from landseg.tiling.windowed import Job
 from landseg.tiling.windows import WindowPlan, plan_windows
@@ -36,7 +36,7 @@ from landseg.tiling.windows import WindowPlan, plan_windows
 _BASE = 1280 * MIB
 _CACHE = 320 * MIB
 
-Read = Callable[[Piece], tuple[Viewed | None, NDArray[np.bool_]]]
+Read = Callable[[WindowTarget], tuple[Viewed | None, NDArray[np.bool_]]]
 
 
 class Engine:
@@ -63,7 +63,7 @@ class Engine:
         self._per_pixel = self.runner.bytes_per_pixel()
         self.against_rows: str | None = None
         try:
-            self._flow: Flow | None = flow_of(self.runner.network)
+            self._flow: StepProgram | None = program_of(self.runner.network)
         except PlanError as error:
             self._flow, self.against_rows = None, str(error)
 
@@ -72,7 +72,7 @@ class Engine:
         """K."""
         return len(self.model.card.classes)
 
-    def flow(self) -> Flow:
+    def flow(self) -> StepProgram:
         """The network's steps, for streaming rows.
 
         Raises:
@@ -82,7 +82,7 @@ class Engine:
             raise PlanError(self.against_rows or "the network cannot be streamed")
         return self._flow
 
-    def costs(self, matched: Matched, options: Options) -> Costs:
+    def costs(self, matched: ModelInput, options: PredictOptions) -> Costs:
         """The memory that windows of this raster take."""
         item = np.dtype(matched.network.dtype).itemsize
         bands, gpu = self.runner.bands, self.runner.device.type == "cuda"
@@ -101,7 +101,7 @@ class Engine:
             grows=self.views.grows,
         )
 
-    def plan(self, matched: Matched, options: Options, region: Rect) -> Tiling:
+    def plan(self, matched: ModelInput, options: PredictOptions, region: Rect) -> Tiling:
         """The windows for a region of the source.
 
         Raises:
@@ -119,7 +119,7 @@ class Engine:
             batch=options.batch,
         )
 
-    def replan(self, matched: Matched, region: Rect, note: dict[str, Any], options: Options) -> Tiling:
+    def replan(self, matched: ModelInput, region: Rect, note: dict[str, Any], options: PredictOptions) -> Tiling:
         """The windows of an earlier start of the same run, whatever memory is free now."""
         mine = self.costs(matched, options)
         costs = replace(mine, limit=float(1 << 60), device=None)
@@ -137,7 +137,7 @@ class Engine:
         known = {name: note[name] for name in ("memory", "reason", "sums")}
         return replace(tiling, **known, keeps_memory=keeps)
 
-    def stitcher(self, matched: Matched, windows: WindowPlan, mode: str, region: Rect, sums: int) -> Stitcher:
+    def stitcher(self, matched: ModelInput, windows: WindowPlan, mode: str, region: Rect, sums: int) -> Stitcher:
         """What makes pixels of the region of these windows."""
         if mode == "exact":
             return Crop(windows, matched.placement, region)
@@ -145,10 +145,10 @@ class Engine:
 
     def job(
         self,
-        matched: Matched,
+        matched: ModelInput,
         stitcher: Stitcher,
         *,
-        options: Options,
+        options: PredictOptions,
         batch: int = 1,
         aoi: Aoi | None = None,
         encode: Callable[[Finished], Any] = lambda _: {},
@@ -158,11 +158,11 @@ class Engine:
         read = self.reader(matched, aoi)
         return Job(stitcher, read, self.run, encode, batch, options.workers, max(ahead, batch))
 
-    def reader(self, matched: Matched, aoi: Aoi | None = None) -> Read:
+    def reader(self, matched: ModelInput, aoi: Aoi | None = None) -> Read:
         """Reads a piece: its window scaled for the network, and which pixels of its target are wanted."""
         shape = matched.placement.network
 
-        def read(piece: Piece) -> tuple[Viewed | None, NDArray[np.bool_]]:
+        def read(piece: WindowTarget) -> tuple[Viewed | None, NDArray[np.bool_]]:
             window, target = piece.window.rect, piece.target
             around = self.views.reads(window, shape)
             pixels, valid = matched.network.read(around)
@@ -190,11 +190,11 @@ class Engine:
         valid: NDArray[np.bool_],
         *,
         region: Rect,
-        options: Options,
+        options: PredictOptions,
     ) -> NDArray[np.float32]:
         """Logits (K, h, w) of a picture in memory, (bands, h, w) with its validity (h, w)."""
 
-        def read(piece: Piece) -> tuple[Viewed | None, NDArray[np.bool_]]:
+        def read(piece: WindowTarget) -> tuple[Viewed | None, NDArray[np.bool_]]:
             y, x = self.views.reads(piece.window.rect, valid.shape).slices
             prepared = self.runner.prepare(pixels[:, y, x], valid[y, x])
             return self.views.prepared(prepared, piece.window.rect, valid.shape), valid[piece.target.slices]
@@ -202,7 +202,7 @@ class Engine:
         job = Job(stitcher, read, self.run, lambda _: {}, options.batch or 1, 1, 1)
         return collect(job, region, self.classes)[0]
 
-    def sample(self, matched: Matched, tiling: Tiling, options: Options) -> Sample | None:
+    def sample(self, matched: ModelInput, tiling: Tiling, options: PredictOptions) -> Sample | None:
         """Return the squares on which a blended plan is compared with a longer halo.
 
         None for an exact plan, or where no longer halo fits the memory.
@@ -213,7 +213,7 @@ class Engine:
         most = max(0.0, costs.most() ** 0.5 - costs.grows) ** 2
         return plan_sample(tiling.windows, most=most, exact_halo=tiling.exact_halo)
 
-    def classes_of(self, matched: Matched, piece: Piece) -> NDArray[np.uint8] | None:
+    def classes_of(self, matched: ModelInput, piece: WindowTarget) -> NDArray[np.uint8] | None:
         """Return the class indices (h, w) of a piece's target from its window alone; None where it holds no data."""
         prepared, _ = self.reader(matched)(piece)
         if prepared is None:

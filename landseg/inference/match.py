@@ -17,9 +17,9 @@ from landseg.geo.rasters.rescaled import alike, brought_over, refuse_indices
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.models.card import Card
-from landseg.models.compatibility import misfit, reads_rgb
+from landseg.models.compatibility import incompatibility, reads_rgb
 from landseg.models.usable import outside_warning
-from landseg.tiling.placement import Placement
+from landseg.tiling.placement import GridPlacement
 
 _log = logging.getLogger(__name__)
 _told: set[str] = set()  # rasters of unknown resolution that were already spoken of
@@ -33,7 +33,7 @@ Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 @dataclass(frozen=True)
-class Matched:
+class ModelInput:
     """A raster as a model reads it: at its own pixels, and at the network's.
 
     Attributes:
@@ -49,7 +49,7 @@ class Matched:
 
     source: Source
     network: Source
-    placement: Placement
+    placement: GridPlacement
     scaling: str | None = None
     warnings: tuple[str, ...] = ()
     limitations: str | None = None
@@ -58,14 +58,14 @@ class Matched:
         """Close every file."""
         self.source.close()
 
-    def __enter__(self) -> Matched:
+    def __enter__(self) -> ModelInput:
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-def match(
+def match_raster(
     paths: Paths,
     card: Card,
     *,
@@ -74,7 +74,7 @@ def match(
     source_resolution_m: float | None = None,
     stored_values: bool = False,
     stack: bool = False,
-) -> Matched:
+) -> ModelInput:
     """The raster or mosaic with the model's bands in the model's order, and where the network's pixels lie on it.
 
     Without `bands`, a model of red, green and blue takes the raster's true colours, and any model takes bands
@@ -104,7 +104,7 @@ def match(
         own = _resolution(source, source_resolution_m)
         known = own if resolution_m is None else None
         dtype = stored_dtype(source.bands, card, stored_values=stored_values)
-        problem = misfit(card, bands=source.count, dtype=dtype, resolution_m=known)
+        problem = incompatibility(card, bands=source.count, dtype=dtype, resolution_m=known)
         if problem is not None:
             apart = source.count == 1 < len(card.bands) and not stack
             hint = "".join(f"; {text}" for text in source.remarks) if source.count < len(card.bands) else ""
@@ -121,11 +121,11 @@ def match(
         source.close()
         raise
     scaling = scaling_text(source.bands, card, notes=source.notes, stored_values=stored_values)
-    place = Placement(source.grid.shape, network.grid.shape, factor)
+    place = GridPlacement(source.grid.shape, network.grid.shape, factor)
     outside = outside_warning(card, pixel_m=own, run_m=None if own is None else own * factor)
     warnings = (*source.remarks, *(() if outside is None else (outside,)))
     fails = card.limitations if outside is not None and card.limitations else None
-    return Matched(source, network, place, scaling, warnings, fails)
+    return ModelInput(source, network, place, scaling, warnings, fails)
 
 
 def declared_by(card: Card) -> tuple[ValueTags, ...]:
@@ -166,7 +166,7 @@ def _tell_stack(source: Source, card: Card) -> None:
     _log.info("model %s reads %s", card.name, read)
 
 
-def tell(matched: Matched, before: set[str] | None = None) -> None:
+def tell(matched: ModelInput, before: set[str] | None = None) -> None:
     """Say once what a user should know of a raster; ``before`` holds what was said of others, and is added to."""
     said = set() if before is None else before
     for text in () if matched.source.paths[0] in _known else matched.warnings:

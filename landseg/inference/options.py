@@ -30,7 +30,7 @@ _FILES = ("probs", "confidence", "logits", "polygons", "preview")
 
 
 @dataclass(frozen=True)
-class Options:
+class PredictOptions:
     """How to predict.
 
     Attributes:
@@ -96,7 +96,7 @@ class Options:
     tta: str = "none"
 
     @classmethod
-    def of(cls, **options: Any) -> Options:
+    def of(cls, **options: Any) -> PredictOptions:
         """The options by name.
 
         Raises:
@@ -140,7 +140,7 @@ class Options:
         value = getattr(self, name)
         return None if value is None else Path(value)
 
-    def in_folder(self, stem: str) -> Options:
+    def in_folder(self, stem: str) -> PredictOptions:
         """The same for one source of several: every further output is a folder, and gets a file of this stem.
 
         Raises:

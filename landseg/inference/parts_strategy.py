@@ -14,22 +14,22 @@ from numpy.typing import NDArray
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.engine import Engine
-from landseg.inference.match import Matched
-from landseg.inference.options import Options
+from landseg.inference.match import ModelInput
+from landseg.inference.options import PredictOptions
 from landseg.inference.prediction import Prediction
-from landseg.inference.row_strategy import RowWalk
-from landseg.inference.strategy import Walk, WindowWalk
-from landseg.inference.strategy import choose_walk as choose_one
-from landseg.inference.strategy import walk_again as one_again
+from landseg.inference.row_strategy import RowStrategy
+from landseg.inference.strategy import Strategy, WindowStrategy
+from landseg.inference.strategy import choose_strategy as choose_one
+from landseg.inference.strategy import resume_strategy as one_again
 from landseg.output.outputs import Outputs
 from landseg.runtime.progress import Progress, Shown
 from landseg.tiling.placement import Cuts
 from landseg.tiling.rows.one_pass import Encode
 
 
-def choose_walk(
-    engine: Engine, matched: Matched, options: Options, region: Rect, parts: Sequence[Rect] | None = None
-) -> Walk:
+def choose_strategy(
+    engine: Engine, matched: ModelInput, options: PredictOptions, region: Rect, parts: Sequence[Rect] | None = None
+) -> Strategy:
     """Return the way over a region, or over those parts of it that hold data.
 
     Raises:
@@ -38,28 +38,30 @@ def choose_walk(
     if parts is None:
         return choose_one(engine, matched, options, region)
     walks = tuple(_in(choose_one(engine, matched, options, part), region) for part in parts)
-    return PartsWalk(walks, tuple(parts), region)
+    return PartsStrategy(walks, tuple(parts), region)
 
 
-def walk_again(engine: Engine, matched: Matched, options: Options, region: Rect, note: dict[str, Any]) -> Walk:
+def resume_strategy(
+    engine: Engine, matched: ModelInput, options: PredictOptions, region: Rect, note: dict[str, Any]
+) -> Strategy:
     """Return the walk that `note` describes, whatever memory is free now."""
     if note["engine"] != "parts":
         return one_again(engine, matched, options, region, note)
     parts = tuple(Rect(*rect) for rect in note["parts"])
     pairs = zip(parts, note["walks"], strict=True)
     walks = tuple(_in(one_again(engine, matched, options, part, one), region) for part, one in pairs)
-    return PartsWalk(walks, parts, region)
+    return PartsStrategy(walks, parts, region)
 
 
-def _in(walk: Walk, region: Rect) -> Walk:
-    return replace(walk, mapped=region) if isinstance(walk, WindowWalk) else walk
+def _in(walk: Strategy, region: Rect) -> Strategy:
+    return replace(walk, mapped=region) if isinstance(walk, WindowStrategy) else walk
 
 
 @dataclass(frozen=True)
-class PartsWalk:
+class PartsStrategy:
     """Several parts of one region, one after the other: what each gives is what the whole region would give there."""
 
-    walks: tuple[Walk, ...]
+    walks: tuple[Strategy, ...]
     parts: tuple[Rect, ...]
     region: Rect
 
@@ -92,7 +94,7 @@ class PartsWalk:
 
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
         """Return the facts with the disagreement of the largest part that is blended."""
-        blended = [walk for walk in self.walks if isinstance(walk, WindowWalk) and walk.tiling.mode == "blend"]
+        blended = [walk for walk in self.walks if isinstance(walk, WindowStrategy) and walk.tiling.mode == "blend"]
         if not blended:
             return made
         found = max(blended, key=lambda walk: walk.region.area).measured(made, outputs)
@@ -112,9 +114,9 @@ class PartsWalk:
                     progress.add(part.area)
 
 
-def _computed(walk: Walk) -> float:
+def _computed(walk: Strategy) -> float:
     """Pixels of the source that are computed for a part: with what the network sees around it, which is not kept."""
-    if isinstance(walk, RowWalk):
+    if isinstance(walk, RowStrategy):
         rect = walk.matched.placement.to_network(walk.region)
         reach, above = walk.engine.field.halo or 0, 2 * walk.plan.strip
         rows = min(rect.bottom + reach, walk.matched.placement.network[0]) - max(0, rect.top - reach - above)

@@ -17,8 +17,8 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.engine import Engine
-from landseg.inference.match import Matched
-from landseg.inference.options import Options
+from landseg.inference.match import ModelInput
+from landseg.inference.options import PredictOptions
 from landseg.inference.prediction import Prediction
 from landseg.output.outputs import Outputs
 from landseg.runtime.progress import Progress, Shown
@@ -26,7 +26,7 @@ from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
 from landseg.tiling.placement import Cuts
 from landseg.tiling.rows.one_pass import Encode, Pass, one_pass
-from landseg.tiling.rows.plan import CELL, StreamPlan, plan_stream
+from landseg.tiling.rows.plan import CHUNK_PIXELS, StreamPlan, plan_stream
 from landseg.tiling.rows.row_stream import Rows
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ _UNCOUNTED = 120 * MIB
 _HELD = 1.3
 
 
-def against_rows(engine: Engine, options: Options) -> str | None:
+def why_not_rows(engine: Engine, options: PredictOptions) -> str | None:
     """Why rows cannot be streamed, or None."""
     asked = [name for name in ("window", "batch") if getattr(options, name) not in ("auto", None)]
     asked += ["halo"] if isinstance(options.halo, int) else []
@@ -54,7 +54,7 @@ def against_rows(engine: Engine, options: Options) -> str | None:
 
 
 def plan_rows(
-    engine: Engine, matched: Matched, options: Options, region: Rect, *, strip: int | None = None
+    engine: Engine, matched: ModelInput, options: PredictOptions, region: Rect, *, strip: int | None = None
 ) -> StreamPlan:
     """The plan whose buffers, with the strips that are being read, placed and written, fit the memory."""
     costs = engine.costs(matched, options)
@@ -69,7 +69,7 @@ def plan_rows(
             limit=share,
             region=matched.placement.to_network(region),
             strip=strip,
-            cell=None if engine.runner.device.type != "cpu" else CELL,
+            cell=None if engine.runner.device.type != "cpu" else CHUNK_PIXELS,
             sections=sections_of(engine),
         )
         total = _UNCOUNTED + _HELD * plan.memory.total + _in_flight(plan, engine, matched, options)
@@ -86,7 +86,7 @@ def sections_of(engine: Engine) -> int:
     return 1 if engine.runner.device.type != "cpu" else min(engine.runner.threads, _MOST_SECTIONS)
 
 
-def _in_flight(plan: StreamPlan, engine: Engine, matched: Matched, options: Options) -> float:
+def _in_flight(plan: StreamPlan, engine: Engine, matched: ModelInput, options: PredictOptions) -> float:
     """Bytes of the strips between the reader and the writer."""
     costs = engine.costs(matched, options)
     pixels = plan.strip * (max(block.width for block in plan.blocks) + 2 * plan.halo)
@@ -94,12 +94,12 @@ def _in_flight(plan: StreamPlan, engine: Engine, matched: Matched, options: Opti
 
 
 @dataclass(frozen=True)
-class RowWalk:
+class RowStrategy:
     """Strips of rows, each pixel computed once."""
 
     engine: Engine
-    matched: Matched
-    options: Options
+    matched: ModelInput
+    options: PredictOptions
     region: Rect
     plan: StreamPlan
 

@@ -22,12 +22,12 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.scattered import refuse_scattered
 from landseg.geo.rasters.source import Source
-from landseg.geo.seams import BORDERS, Borders
+from landseg.geo.seams import BORDERS, Seams
 from landseg.geo.tags import CLASSES, qml_path
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of
-from landseg.inference.match import Matched, match, tell
-from landseg.inference.options import Options
+from landseg.inference.match import ModelInput, match_raster, tell
+from landseg.inference.options import PredictOptions
 from landseg.inference.prediction import Prediction
 from landseg.labels.legend import class_tag
 from landseg.models.named import NamedModel
@@ -35,7 +35,7 @@ from landseg.output.checks import check_absent, check_finished, check_targets, f
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs, disk_bytes
 from landseg.output.provenance import read_tags, refuse_changed
-from landseg.output.sidecars import beside, qml_text
+from landseg.output.sidecars import companion_files, qml_text
 from landseg.output.styles import style_for
 from landseg.output.vector_formats import refuse_table, vector_format
 from landseg.runtime.disk import disk_errors
@@ -48,7 +48,7 @@ from landseg.vector.exporter import polygonize
 
 if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
     from landseg.inference.engine import Engine
-    from landseg.inference.strategy import Walk
+    from landseg.inference.strategy import Strategy
 
 _log = logging.getLogger(__name__)
 
@@ -56,10 +56,10 @@ DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
 """A function that draws a source and its finished class raster, to a file."""
 
 
-class Lazy:
+class LazyEngine:
     """An engine that is built when first used: what can be refused is refused before that."""
 
-    def __init__(self, model: NamedModel, options: Options) -> None:
+    def __init__(self, model: NamedModel, options: PredictOptions) -> None:
         self.model, self._options = model, options
         self.said: set[str] = set()  # of the rasters, so that a batch says it once
         self._engine: Engine | None = None
@@ -81,10 +81,10 @@ class Lazy:
 class Run:
     """One raster or mosaic on its way to one set of outputs."""
 
-    engine: Lazy
+    engine: LazyEngine
     sources: list[str]
     output: Path
-    options: Options
+    options: PredictOptions
     folders: tuple[Path, ...] = ()  # that a real run would make first
     others: tuple[Path, ...] = ()  # that further runs will read
     name: str | None = None  # of one run of several, for its progress
@@ -95,7 +95,7 @@ class Run:
         start = time.perf_counter()
         options, card = self.options, self.engine.model.card
         self._check_files()
-        with match(
+        with match_raster(
             self.sources if len(self.sources) > 1 else self.sources[0],
             card,
             bands=options.bands,
@@ -118,12 +118,12 @@ class Run:
                 return self._facts(self._skipped(region), matched)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
-            from landseg.inference.parts_strategy import choose_walk
+            from landseg.inference.parts_strategy import choose_strategy
 
             tell(matched, self.engine.said)
             engine = self.engine.get()
             parts = self._parts(matched, region)
-            walk = choose_walk(engine, matched, options, region, parts)
+            walk = choose_strategy(engine, matched, options, region, parts)
             disk = disk_bytes(self._layers(), grid, _relative(parts, region))
             plan = self._facts(walk.planned(self.output, disk), matched)
             if options.dry_run:
@@ -142,8 +142,8 @@ class Run:
 
     def _write(
         self,
-        walk: Walk,
-        matched: Matched,
+        walk: Strategy,
+        matched: ModelInput,
         *,
         aoi: Aoi | None,
         grid: Grid,
@@ -152,7 +152,7 @@ class Run:
         inputs: list[Path],
         parts: list[Rect] | None,
     ) -> Prediction:
-        from landseg.inference.parts_strategy import walk_again
+        from landseg.inference.parts_strategy import resume_strategy
 
         options, engine = self.options, self.engine.get()
         layers, extras = self._layers(), self._extras()
@@ -170,7 +170,7 @@ class Run:
         with outputs:
             noted = outputs.notes.get("plan")
             if noted is not None:
-                walk = walk_again(engine, matched, options, region, noted)
+                walk = resume_strategy(engine, matched, options, region, noted)
             else:
                 outputs.note("plan", walk.note())
             made = self._facts(walk.planned(self.output, 0), matched)
@@ -181,11 +181,11 @@ class Run:
             walk.run(outputs, aoi=aoi, encode=encoder.encode, shown=shown)
             made = replace(walk.measured(made, outputs), areas=outputs.areas)
             self._further(outputs, matched, engine)
-            tags = {BORDERS: Borders(grid.shape, *walk.cuts()).text, AREAS: areas_tag(made.areas, grid.shape)}
+            tags = {BORDERS: Seams(grid.shape, *walk.cuts()).text, AREAS: areas_tag(made.areas, grid.shape)}
             placed = outputs.finish({**_plan_tags(made), **tags})
         return replace(made, sidecars=tuple(path for path in placed if path not in made.files))
 
-    def _parts(self, matched: Matched, region: Rect) -> tuple[Rect, ...] | None:
+    def _parts(self, matched: ModelInput, region: Rect) -> tuple[Rect, ...] | None:
         """What of a region is computed, where only that may hold data; None: all of it, or no part may."""
         extents = matched.source.extents() if self.options.sparse else None
         if extents is None:
@@ -194,7 +194,7 @@ class Run:
         parts = parts_of(extents, region, reach=round((field.halo or 0) * factor))
         return None if parts in ((region,), ()) else parts
 
-    def _facts(self, plan: Prediction, matched: Matched) -> Prediction:
+    def _facts(self, plan: Prediction, matched: ModelInput) -> Prediction:
         """A plan with what is known of the rasters that it is for."""
         return replace(
             plan,
@@ -210,7 +210,7 @@ class Run:
         check_finished(files)
         facts = _facts(read_tags(self.output))
         targets: list[Layer | Path] = [*self._layers(), *self._extras()]
-        near = dict.fromkeys(path for target in targets for path in beside(target) if path.exists())
+        near = dict.fromkeys(path for target in targets for path in companion_files(target) if path.exists())
         return Prediction(
             self.output,
             files=files,
@@ -220,7 +220,7 @@ class Run:
             **facts,
         )
 
-    def _further(self, outputs: Outputs, matched: Matched, engine: Engine) -> None:
+    def _further(self, outputs: Outputs, matched: ModelInput, engine: Engine) -> None:
         """Polygons and preview, from the finished class raster."""
         classes = engine.model.card.classes
         polygons, picture = self.options.path("polygons"), self.options.path("preview")
@@ -280,13 +280,13 @@ class Run:
         if not (self.options.overwrite or self.options.resume):
             check_absent(layers, extras)
 
-    def _inputs(self, matched: Matched | None = None) -> list[Path]:
+    def _inputs(self, matched: ModelInput | None = None) -> list[Path]:
         """The files that must not be written: sources, area of interest, and once opened what is behind them."""
         aoi = [] if self.options.aoi is None else [file_of(str(self.options.aoi))]
         files = [] if matched is None else [file["path"] for file in matched.source.fingerprint()["files"]]
         return [*map(Path, self.sources), *aoi, *self.others, *files_behind(files)]
 
-    def _signature(self, matched: Matched, aoi: Aoi | None) -> dict[str, Any]:
+    def _signature(self, matched: ModelInput, aoi: Aoi | None) -> dict[str, Any]:
         """What a resumed run must share with the one it continues."""
         options = self.options
         window = options.window if isinstance(options.window, (str, int)) else list(options.window)
@@ -380,13 +380,13 @@ def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
     return {"rect": [rect.top, rect.left, rect.height, rect.width], "outline": digest}
 
 
-def _command(sources: list[str], model: NamedModel, options: Options, precision: str = "auto") -> str:
+def _command(sources: list[str], model: NamedModel, options: PredictOptions, precision: str = "auto") -> str:
     """The command that gives these pixels, on another processor too: without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({counted(len(sources), 'raster')})"] if len(sources) > 3 else []
     words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
-    standard = Options()
+    standard = PredictOptions()
     for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "tta", "aoi"):
         value = precision if name == "precision" else getattr(options, name)
         if value != getattr(standard, name):

@@ -20,24 +20,24 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.engine import Engine
-from landseg.inference.match import Matched
-from landseg.inference.options import Options
+from landseg.inference.match import ModelInput
+from landseg.inference.options import PredictOptions
 from landseg.inference.prediction import Prediction, planned
-from landseg.inference.row_strategy import RowWalk, against_rows, plan_rows
+from landseg.inference.row_strategy import RowStrategy, plan_rows, why_not_rows
 from landseg.output.outputs import Outputs
 from landseg.runtime.progress import Progress, Shown
 from landseg.tiling.placement import Cuts
 from landseg.tiling.plan import Tiling
 from landseg.tiling.rows.one_pass import Encode
 from landseg.tiling.sampling import Disagreement, Sample, disagreement
-from landseg.tiling.stitch import Piece
+from landseg.tiling.stitch import WindowTarget
 from landseg.tiling.windowed import stream
 from landseg.tiling.windows import Window
 
 _log = logging.getLogger(__name__)
 
 
-class Walk(Protocol):
+class Strategy(Protocol):
     """One way over one region of one raster."""
 
     def planned(self, output: Path, disk: int) -> Prediction:
@@ -65,16 +65,16 @@ class Walk(Protocol):
         ...
 
 
-def choose_walk(engine: Engine, matched: Matched, options: Options, region: Rect) -> Walk:
+def choose_strategy(engine: Engine, matched: ModelInput, options: PredictOptions, region: Rect) -> Strategy:
     """Rows in one pass where the network, the options and the memory allow it, otherwise windows, with why.
 
     Raises:
         PlanError: what was asked for does not go together.
     """
-    reason = against_rows(engine, options)
+    reason = why_not_rows(engine, options)
     if reason is None:
         try:
-            return RowWalk(engine, matched, options, region, plan_rows(engine, matched, options, region))
+            return RowStrategy(engine, matched, options, region, plan_rows(engine, matched, options, region))
         except PlanError as error:
             reason = str(error)
     if options.engine == "stream":
@@ -83,10 +83,12 @@ def choose_walk(engine: Engine, matched: Matched, options: Options, region: Rect
     if options.engine == "auto":
         why = reason.partition(";")[0]  # what to do about it helps who asked for the stream
         tiling = replace(tiling, reason=f"{tiling.reason}; windows, because {why}")
-    return WindowWalk(engine, matched, options, region, tiling, engine.sample(matched, tiling, options))
+    return WindowStrategy(engine, matched, options, region, tiling, engine.sample(matched, tiling, options))
 
 
-def walk_again(engine: Engine, matched: Matched, options: Options, region: Rect, note: dict[str, Any]) -> Walk:
+def resume_strategy(
+    engine: Engine, matched: ModelInput, options: PredictOptions, region: Rect, note: dict[str, Any]
+) -> Strategy:
     """The walk that `note` describes, whatever memory is free now."""
     if options.threads not in (None, note["threads"]):
         _log.info(
@@ -99,7 +101,7 @@ def walk_again(engine: Engine, matched: Matched, options: Options, region: Rect,
         tiling = engine.replan(matched, region, note, options)
         noted = note.get("sample")
         sample = engine.sample(matched, tiling, options) if "sample" not in note else noted and Sample(**noted)
-        return WindowWalk(engine, matched, options, region, tiling, sample)
+        return WindowStrategy(engine, matched, options, region, tiling, sample)
     edges, area = note["edges"], matched.placement.to_network(region)
     blocks = tuple(Rect(area.top, left, area.height, right - left) for left, right in pairwise(edges))
     plan = replace(
@@ -109,16 +111,16 @@ def walk_again(engine: Engine, matched: Matched, options: Options, region: Rect,
         halo=note["halo"],
         cost=note["cost"],
     )
-    return RowWalk(engine, matched, options, region, plan)
+    return RowStrategy(engine, matched, options, region, plan)
 
 
 @dataclass(frozen=True)
-class WindowWalk:
+class WindowStrategy:
     """Windows with a halo: exact where it is long enough, blended otherwise."""
 
     engine: Engine
-    matched: Matched
-    options: Options
+    matched: ModelInput
+    options: PredictOptions
     region: Rect
     tiling: Tiling
     sample: Sample | None
@@ -190,7 +192,7 @@ class _Written:
     """The class raster of a run as it was written, for comparison with windows of a longer halo."""
 
     engine: Engine
-    matched: Matched
+    matched: ModelInput
     region: Rect
     source: Source
     mapped: Rect
@@ -207,7 +209,7 @@ class _Written:
         target = self._target(window.core)
         if target is None:
             return np.zeros((0, 0), np.bool_)
-        indices = self.engine.classes_of(self.matched, Piece(window, target))
+        indices = self.engine.classes_of(self.matched, WindowTarget(window, target))
         if indices is None:
             return np.zeros(target.shape, np.bool_)
         values = self.source.read(target.relative_to(self.mapped))[0][0]

@@ -96,7 +96,7 @@ class RasterValues(LabelValues):
         self._labels.source.close()
 
 
-class Drawn:
+class PolygonCodes:
     """The polygons of a vector file that label all images, as codes.
 
     Attributes:
@@ -155,7 +155,7 @@ class Drawn:
         placed = self._labels.in_pixels(grid)
         if not len(placed) and not (self.filled and self.coverage.lies):
             raise GridError("no polygon lies on it")
-        return _Burnt(self, placed, grid)
+        return PolygonCodesOnGrid(self, placed, grid)
 
     def burn(self, placed: PolygonLabels, grid: Grid) -> NDArray[np.uint8]:
         """Codes (H, W) of polygons on a grid that both are in; IGNORE_INDEX where nobody knows."""
@@ -164,8 +164,8 @@ class Drawn:
         return np.where(placed.burn(grid), np.uint8(0), np.uint8(self._outside))
 
 
-class _Burnt(LabelValues):
-    def __init__(self, drawn: Drawn, placed: PolygonLabels, grid: Grid) -> None:
+class PolygonCodesOnGrid(LabelValues):
+    def __init__(self, drawn: PolygonCodes, placed: PolygonLabels, grid: Grid) -> None:
         self._drawn, self._placed, self._pixels = drawn, placed, pixel_grid(grid)
         self.drawn = None if drawn.filled else drawn.labels
 
@@ -174,7 +174,7 @@ class _Burnt(LabelValues):
         return codes, {Reason.OUTSIDE_LABELS: codes == IGNORE_INDEX}
 
 
-class Meaning:
+class ValueMapping:
     """Which class each value is of.
 
     Attributes:

@@ -94,7 +94,7 @@ def named_twice(names: Sequence[str]) -> str | None:
     return next((name for name in names if count[composed(name)] > 1), None)
 
 
-def beside(
+def files_named_like(
     predictions: Sequence[str], paths: Paths | None, *, option: str, endings: Sequence[str], most: int | None = None
 ) -> list[list[str]]:
     """For every prediction the rasters that were named for it; empty lists where none were named at all.

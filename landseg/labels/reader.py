@@ -54,7 +54,7 @@ class Truth(ABC):
         return None
 
 
-class ClassRaster(Truth):
+class ClassLabels(Truth):
     """A class raster as indices: values that the table ignores, and pixels without data, are IGNORE_INDEX.
 
     What is no data the raster says itself, by its nodata, mask or alpha.
@@ -71,10 +71,10 @@ class ClassRaster(Truth):
 
     def read_reasons(self, rect: Rect, core: Rect | None = None) -> tuple[NDArray[np.uint8], Masks]:
         values, valid, inside = self.labels.read_placed(rect)
-        indices, strange = self.classes.sort_out(values, valid)
+        indices, strange = self.classes.to_indices_and_unmapped(values, valid)
         if strange and core is not None and core != rect:
             part = core.relative_to(rect).slices
-            _, strange = self.classes.sort_out(values[part], valid[part])
+            _, strange = self.classes.to_indices_and_unmapped(values[part], valid[part])
         if strange:
             with self._lock:
                 self.unknown.update(strange)

@@ -16,7 +16,9 @@ def reads_rgb(card: Card) -> bool:
     return tuple(band.common_name for band in card.bands) == ("red", "green", "blue")
 
 
-def misfit(card: Card, *, bands: int, dtype: str | None, resolution_m: float | None = None) -> LandsegError | None:
+def incompatibility(
+    card: Card, *, bands: int, dtype: str | None, resolution_m: float | None = None
+) -> LandsegError | None:
     """Returns why the model cannot read a raster, as the error to raise; None when it can.
 
     Args:

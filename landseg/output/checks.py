@@ -15,7 +15,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import composed
 from landseg.geo.rasters.raster import RasterFile
 from landseg.output.layer import Layer
-from landseg.output.sidecars import beside
+from landseg.output.sidecars import companion_files
 from landseg.runtime.disk import check_local, disk_errors, empty_folder, work_folder
 from landseg.runtime.replacement import settle
 
@@ -154,7 +154,11 @@ def files_behind(sources: Sequence[str]) -> list[Path]:
 def _all_files(layers: Sequence[Layer], extras: Sequence[Path]) -> list[Path]:
     """What a finished run replaces or removes: its targets first."""
     targets: list[Layer | Path] = [*layers, *extras]
-    return [*(layer.path for layer in layers), *extras, *(path for target in targets for path in beside(target))]
+    return [
+        *(layer.path for layer in layers),
+        *extras,
+        *(path for target in targets for path in companion_files(target)),
+    ]
 
 
 def _file_identity(path: Path) -> tuple[int, int] | None:

@@ -30,7 +30,7 @@ from landseg.output.journal import RawRaster, differences, plain
 from landseg.output.layer import Layer
 from landseg.output.provenance import digest, first_of, goes_on, provenance, read_tags
 from landseg.output.publish import build_extra, build_layer, raw_path, write_vrt
-from landseg.output.sidecars import beside, class_style
+from landseg.output.sidecars import class_style, companion_files
 from landseg.runtime.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.runtime.replacement import Part, Replacement, publish, settle, unfinished
 from landseg.text.amounts import part_of
@@ -261,7 +261,7 @@ class Outputs:
         brought = {target for part in parts for _, target in part.moves}
         for layer in (*self.layers[1:], self.layers[0]):
             moves = [move for move in build_layer(layer, self.grid, every, self._parts) if move[1] not in brought]
-            parts.append(Part(layer.path, tuple(moves), (*beside(layer), *class_style(layer))))
+            parts.append(Part(layer.path, tuple(moves), (*companion_files(layer), *class_style(layer))))
         return parts
 
     def published(self) -> None:

@@ -26,7 +26,7 @@ def read_with(raster: Path) -> list[Path]:
     return [raster.with_name(raster.name + suffix) for suffix in _READ_WITH]
 
 
-def beside(target: Layer | Path) -> list[Path]:
+def companion_files(target: Layer | Path) -> list[Path]:
     """The further files that are replaced or removed when a raster, or a file such as a Shapefile, is published.
 
     >>> [path.name for path in beside(Path("roofs.shp"))]

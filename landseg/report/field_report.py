@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.errors import GridError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
-from landseg.inference.match import match, tell
+from landseg.inference.match import match_raster, tell
 from landseg.models.file import Model, load_model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.output.checks import check_targets, files_behind
@@ -43,7 +43,7 @@ class Effective:
 
 
 @dataclass(frozen=True)
-class Sight:
+class FieldReport:
     """What a model sees; ``effective`` where a raster was given, and ``warnings`` that the log gave of it."""
 
     field: ReceptiveField
@@ -59,7 +59,7 @@ class Sight:
         return made
 
 
-def sight(
+def effective_field(
     model: str | Path | None = None,
     *,
     draw: Path | None = None,
@@ -67,7 +67,7 @@ def sight(
     at: tuple[int, int] | None = None,
     overwrite: bool = False,
     stored_values: bool = False,
-) -> Sight:
+) -> FieldReport:
     """Return what a model's layers see, from its graph; draw it, and measure on a raster what it looks at.
 
     Args:
@@ -91,16 +91,16 @@ def sight(
     if over is None:
         if draw is not None:
             draw_field(field, draw, title=loaded.card.name)
-        return Sight(field)
-    with match(str(over), loaded.card, stored_values=stored_values) as matched:
+        return FieldReport(field)
+    with match_raster(str(over), loaded.card, stored_values=stored_values) as matched:
         tell(matched)
         source, warnings = matched.network, matched.warnings
         pixel = _pixel(source, at)
-        effective, heat = _look(loaded, field, source, pixel)
+        effective, heat = _measure(loaded, field, source, pixel)
         if draw is not None:
             ground = Ground.of(source, pixel, picture_side(field))
             draw_field(field, draw, title=loaded.card.name, ground=ground, heat=heat)
-    return Sight(field, effective, warnings)
+    return FieldReport(field, effective, warnings)
 
 
 def _pixel(source: Source, at: tuple[int, int] | None) -> tuple[int, int]:
@@ -117,7 +117,7 @@ def _pixel(source: Source, at: tuple[int, int] | None) -> tuple[int, int]:
     return row, column
 
 
-def _look(model: Model, field: ReceptiveField, source: Source, at: tuple[int, int]) -> tuple[Effective, Heat]:
+def _measure(model: Model, field: ReceptiveField, source: Source, at: tuple[int, int]) -> tuple[Effective, Heat]:
     """The gradient at a pixel of a raster, over a window that begins on the network's stride."""
     rect = _window(field, source.grid.rect, at)
     pixels, valid = source.read(rect)

@@ -11,7 +11,7 @@ _POLL_S = 0.1  # how soon a waiting thread notices that another has failed
 T = TypeVar("T")
 
 
-class Fault:
+class FirstError:
     """The first thing that went wrong in any thread, and the sign for all to stop."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Stopped(Exception):
 class Stage(Generic[T]):
     """One thread that works through a bounded queue."""
 
-    def __init__(self, name: str, work: Callable[[T], None], fault: Fault, *, size: int) -> None:
+    def __init__(self, name: str, work: Callable[[T], None], fault: FirstError, *, size: int) -> None:
         self._work, self._fault = work, fault
         self._queue: queue.Queue[T | None] = queue.Queue(size)
         self._thread = threading.Thread(target=self._loop, name=f"landseg-{name}", daemon=True)

@@ -15,7 +15,7 @@ from landseg.geo.positions import mover, needed_for, pixel_ratio
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.label_colors import label_source
 from landseg.labels.legend import read_legend
-from landseg.labels.reader import ClassRaster
+from landseg.labels.reader import ClassLabels
 from landseg.labels.regrid import open_labels
 
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -46,7 +46,7 @@ class CoarseLabels:
         nowhere = None in (labels.source.grid.crs, grid.crs) and labels.source.grid.crs != grid.crs
         self.side = side or (1 if nowhere else max(1, round(1 / pixel_ratio(labels.source.grid, grid))))
         self._name = labels.source.name
-        self._truth = ClassRaster(labels, classes)
+        self._truth = ClassLabels(labels, classes)
 
     def read(self, rect: Rect) -> NDArray[np.uint8]:
         """Class indices (h, w) under a rectangle inside the image; IGNORE_INDEX where there is no coarse label.

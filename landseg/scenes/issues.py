@@ -13,10 +13,10 @@ from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import tags_text
-from landseg.labels.label_values import Drawn, Meaning
+from landseg.labels.label_values import PolygonCodes, ValueMapping
 from landseg.scenes.lookalikes import lookalikes
 from landseg.scenes.related import identical, overlaps
-from landseg.scenes.survey import Statistics, Surveyed
+from landseg.scenes.survey import ImageSurvey, Statistics
 from landseg.text.amounts import counted, first_of, part_of
 
 _TOLD = 5
@@ -25,7 +25,7 @@ _MANY = 64  # values: more are no classes
 
 
 @dataclass(frozen=True)
-class Finding:
+class Issue:
     """One thing that is wrong or worth knowing: its kind, for programs, and a sentence."""
 
     kind: str
@@ -53,24 +53,24 @@ def some(names: Sequence[str]) -> str:
     return first_of(names, _TOLD)
 
 
-def about_files(files: Sequence[Surveyed], *, stored_values: bool = False) -> list[Finding]:
+def check_files(files: Sequence[ImageSurvey], *, stored_values: bool = False) -> list[Issue]:
     """What is wrong with images and with their labels, file by file and among them."""
-    found = [Finding("labels", f"{one.name}: {one.label_fault}") for one in files if one.label_fault is not None]
+    found = [Issue("labels", f"{one.name}: {one.label_fault}") for one in files if one.label_fault is not None]
     noted: dict[str, list[str]] = {}
     for one in files:
         if one.label_note is not None:
             _, _, how = one.label_note.partition(" ")
             noted.setdefault(f"labels of other grids than their images: one {how}", []).append(one.name)
-    found += [Finding("grid", f"{len(names)} {text}: {some(names)}") for text, names in noted.items()]
+    found += [Issue("grid", f"{len(names)} {text}: {some(names)}") for text, names in noted.items()]
     empty = [one.name for one in files if not one.valid_px]
     if empty:
-        found.append(Finding("nodata", f"{counted(len(empty), 'image holds', 'images hold')} no data: {some(empty)}"))
+        found.append(Issue("nodata", f"{counted(len(empty), 'image holds', 'images hold')} no data: {some(empty)}"))
     if odd := [one for one in files if one.odd_alpha is not None]:
         number = odd[0].odd_alpha
         text = f"band {number} is called alpha and holds many values in {counted(len(odd), 'image')}: "
         every = ",".join(str(band) for band in sorted({*range(1, len(odd[0].dtypes) + 1), number}))
         more = f"; it is read as neither a mask nor a band: if it is near infrared, train on it by --bands {every}"
-        found.append(Finding("bands", text + some([one.name for one in odd]) + more))
+        found.append(Issue("bands", text + some([one.name for one in odd]) + more))
     found += _unlike(
         files, "bands", [f"{counted(len(one.dtypes), 'band')} of {one.dtypes[0]}" for one in files], "{0}"
     )
@@ -80,15 +80,15 @@ def about_files(files: Sequence[Surveyed], *, stored_values: bool = False) -> li
     known = [one.grid.resolution_m for one in files if one.grid.resolution_m is not None]
     if known and max(known) / min(known) > _ALIKE:
         text = f"resolutions from {metres_text(min(known))} to {metres_text(max(known))} are mixed"
-        found.append(Finding("resolution", f"{text}: say at which one to train"))
+        found.append(Issue("resolution", f"{text}: say at which one to train"))
     return found
 
 
-def _about_tags(files: Sequence[Surveyed]) -> list[Finding]:
+def _about_tags(files: Sequence[ImageSurvey]) -> list[Issue]:
     """Images whose scale and offset are not the first one's, and what training makes of them."""
     first = files[0]
     found = []
-    kinds: dict[str, list[Surveyed]] = {}
+    kinds: dict[str, list[ImageSurvey]] = {}
     for one in files[1:]:
         if len(one.value_tags) == len(first.value_tags) and not alike(one.value_tags, first.value_tags):
             kinds.setdefault(tags_text(one.value_tags), []).append(one)
@@ -102,7 +102,7 @@ def _about_tags(files: Sequence[Surveyed]) -> list[Finding]:
                 "(gdal_edit.py -scale -offset), or pass --stored-values where stored numbers mean the same"
             )
         found.append(
-            Finding(
+            Issue(
                 "scaling",
                 f"{part_of(len(many), len(files), 'image', 'declares', 'declare')} {text} ({names}): {what}",
             )
@@ -110,17 +110,17 @@ def _about_tags(files: Sequence[Surveyed]) -> list[Finding]:
     return found
 
 
-def about_values(statistics: Statistics) -> list[Finding]:
+def check_values(statistics: Statistics) -> list[Issue]:
     """Numbers of the imagery that stand for no data and were not declared to."""
     found = []
     for (number, dtype), band in sorted(statistics.items()):
         if (strange := band.beyond_measure) is not None:
             text = f"band {number} ({dtype}) holds {strange:.6g}, which nothing measures: if it stands for no data, "
-            found.append(Finding("nodata", f"{text}declare it (gdal_edit.py -a_nodata {strange!r} FILE)"))
+            found.append(Issue("nodata", f"{text}declare it (gdal_edit.py -a_nodata {strange!r} FILE)"))
     return found
 
 
-def about_drawn(drawn: Drawn, images: Sequence[Path]) -> list[Finding]:
+def check_drawn(drawn: PolygonCodes, images: Sequence[Path]) -> list[Issue]:
     """Return what is wrong with polygons and where they lie, and let them take in where every image lies."""
     for path in images:
         try:
@@ -129,24 +129,22 @@ def about_drawn(drawn: Drawn, images: Sequence[Path]) -> list[Finding]:
         except LandsegError:  # whoever reads the image says why
             continue
     said = drawn.coverage.sentences(bare=drawn.filled) if drawn.coverage.lies else [drawn.coverage.nowhere()]
-    return [Finding("labels", sentence) for sentence in (*drawn.notes, *said)]
+    return [Issue("labels", sentence) for sentence in (*drawn.notes, *said)]
 
 
-def about_ground(files: Sequence[Surveyed]) -> list[Finding]:
+def check_ground(files: Sequence[ImageSurvey]) -> list[Issue]:
     """Files that show the same ground."""
     found = []
     for many in identical([one.digest for one in files]):
         names = some([files[i].name for i in many])
-        found.append(
-            Finding("duplicate", f"{counted(len(many), 'file holds', 'files hold')} the same pixels: {names}")
-        )
+        found.append(Issue("duplicate", f"{counted(len(many), 'file holds', 'files hold')} the same pixels: {names}"))
     alike = lookalikes(*zip(*[(one.sketch, one.grid, one.digest) for one in files], strict=True)) if files else []
     if alike:
         told = [f"{files[pair.first].name} and {files[pair.second].name} ({pair.how})" for pair in alike]
         text = (
             f"{counted(len(alike), 'pair of images is', 'pairs of images are')} nearly the same picture: {some(told)}"
         )
-        found.append(Finding("duplicate", f"{text}; a split by file keeps them together"))
+        found.append(Issue("duplicate", f"{text}; a split by file keeps them together"))
     pairs = overlaps([one.grid for one in files])
     if pairs:
         told = [f"{files[p.first].name} and {files[p.second].name} by {p.share:.0%}" for p in pairs]
@@ -154,24 +152,27 @@ def about_ground(files: Sequence[Surveyed]) -> list[Finding]:
             f"{counted(len(pairs), 'pair of images overlaps', 'pairs of images overlap')} "
             f"(of the smaller footprint): {some(told)}"
         )
-        found.append(Finding("overlap", f"{text}; a split by file keeps them together"))
+        found.append(Issue("overlap", f"{text}; a split by file keeps them together"))
     return found
 
 
-def about_classes(
-    files: Sequence[Surveyed], meaning: Meaning | None, classes: Sequence[ClassShare], drawn: Drawn | None
-) -> list[Finding]:
+def check_classes(
+    files: Sequence[ImageSurvey],
+    meaning: ValueMapping | None,
+    classes: Sequence[ClassShare],
+    drawn: PolygonCodes | None,
+) -> list[Issue]:
     """What is wrong with labels and their values."""
     if meaning is None:
         labelled = any(one.labels for one in files)
-        return [Finding("unlabelled", "no label could be read, or all are unknown")] if labelled else []
+        return [Issue("unlabelled", "no label could be read, or all are unknown")] if labelled else []
     found = []
     if meaning.guessed and drawn is None:
         text = "nothing says what the values of the labels mean, so each stands for itself"
-        found.append(Finding("classes", f"{text}: name them with --classes"))
+        found.append(Issue("classes", f"{text}: name them with --classes"))
         if len(classes) > _MANY:
             found.append(
-                Finding(
+                Issue(
                     "classes",
                     f"{counted(len(classes), 'value is', 'values are')} many for classes: are the labels imagery?",
                 )
@@ -180,22 +181,22 @@ def about_classes(
     bare = [one.name for one in files if one.labels and one.label_fault is None and not _known(one, meaning)]
     if bare:
         found.append(
-            Finding(
+            Issue(
                 "unlabelled",
                 f"{counted(len(bare), 'image has', 'images have')} labels that are all unknown: {some(bare)}",
             )
         )
     missing = [one.name for one in classes if not one.pixels]
     if missing:
-        found.append(Finding("classes", f"no pixel is {', '.join(missing)}"))
+        found.append(Issue("classes", f"no pixel is {', '.join(missing)}"))
     once = [one.name for one in classes if one.files == 1]
     if once and sum(bool(one.values) for one in files) > 1:
         text = f"{', '.join(once)} occurs in one file only: a split by file cannot learn and measure it"
-        found.append(Finding("classes", text))
+        found.append(Issue("classes", text))
     return found
 
 
-def _strangers(files: Sequence[Surveyed], meaning: Meaning, drawn: Drawn | None) -> list[Finding]:
+def _strangers(files: Sequence[ImageSurvey], meaning: ValueMapping, drawn: PolygonCodes | None) -> list[Issue]:
     """Values that have no class, with their pixels."""
     counts: Counter[float] = Counter()
     holders: list[str] = []
@@ -210,21 +211,21 @@ def _strangers(files: Sequence[Surveyed], meaning: Meaning, drawn: Drawn | None)
     text = f"values without a class in {counted(len(holders), 'file')}: {some(told)}; the table has {known}"
     few = drawn is None and len(counts) <= 3 and all(value > COLOR and float(value).is_integer() for value in counts)
     how = " (" + " ".join(f"--ignore {int(value)}" for value in sorted(counts)) + ")" if few else ""
-    return [Finding("values", f"{text}: add them to it, or ignore them{how}")]
+    return [Issue("values", f"{text}: add them to it, or ignore them{how}")]
 
 
-def _known(one: Surveyed, meaning: Meaning) -> bool:
+def _known(one: ImageSurvey, meaning: ValueMapping) -> bool:
     return any(meaning.index(value) not in (None, IGNORE_INDEX) for value in one.values)
 
 
-def _unlike(files: Sequence[Surveyed], kind: str, facts: Sequence[Hashable], form: str) -> list[Finding]:
+def _unlike(files: Sequence[ImageSurvey], kind: str, facts: Sequence[Hashable], form: str) -> list[Issue]:
     """A sentence about the files that are not like most."""
     usual, count = Counter(facts).most_common(1)[0]
     if count == len(files):
         return []
     others = [f"{one.name} ({form.format(fact)})" for one, fact in zip(files, facts, strict=True) if fact != usual]
     return [
-        Finding(
+        Issue(
             kind,
             f"{part_of(count, len(files), 'image', 'has', 'have')} {form.format(usual)}, others not: {some(others)}",
         )

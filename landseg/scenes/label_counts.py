@@ -13,7 +13,7 @@ from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import CELL
 from landseg.scenes.scene import Scene
-from landseg.scenes.targets import refuse_strange
+from landseg.scenes.targets import refuse_unmapped
 from landseg.text.amounts import listed, none_of, part_of
 
 SPOTS = 1 << 16
@@ -21,7 +21,7 @@ SPOTS = 1 << 16
 
 
 @dataclass(frozen=True)
-class SceneCensus:
+class LabelCounts:
     """One scene's labels.
 
     Attributes:
@@ -47,7 +47,7 @@ class SceneCensus:
         return self.labelled + self.coarse_alone
 
 
-def take_census(scenes: Sequence[Scene], *, seed: int = 0, spots: int = SPOTS) -> list[SceneCensus]:
+def count_labels(scenes: Sequence[Scene], *, seed: int = 0, spots: int = SPOTS) -> list[LabelCounts]:
     """Count the labels of every scene and remember where some are, in one pass over them; the same for a seed.
 
     Memory is that of a few million pixels and of ``spots`` places a label, whatever the size of the rasters.
@@ -58,13 +58,13 @@ def take_census(scenes: Sequence[Scene], *, seed: int = 0, spots: int = SPOTS) -
     """
     each = max(16, spots // max(1, len(scenes)))
     found = [_census(scene, np.random.default_rng((seed, n, 0xCE)), each) for n, scene in enumerate(scenes)]
-    refuse_strange([one for scene in scenes for one in scene.strange()])
+    refuse_unmapped([one for scene in scenes for one in scene.strange()])
     if not any(one.known for one in found):
         raise TrainingError(f"{none_of(len(scenes), 'scene')} has a labelled pixel; check the labels")
     return found
 
 
-def remarks(scenes: Sequence[Scene], census: Sequence[SceneCensus], names: Sequence[str]) -> list[str]:
+def remarks(scenes: Sequence[Scene], census: Sequence[LabelCounts], names: Sequence[str]) -> list[str]:
     """What a user should know: scenes without any label and classes without a pixel, a sentence each.
 
     Args:
@@ -93,7 +93,7 @@ def remarks(scenes: Sequence[Scene], census: Sequence[SceneCensus], names: Seque
     return said
 
 
-def _census(scene: Scene, rng: np.random.Generator, each: int) -> SceneCensus:
+def _census(scene: Scene, rng: np.random.Generator, each: int) -> LabelCounts:
     counts = np.zeros(256, np.int64)
     spots: dict[int, NDArray[np.int64]] = {}
     cells: list[NDArray[np.int64]] = []
@@ -115,7 +115,7 @@ def _census(scene: Scene, rng: np.random.Generator, each: int) -> SceneCensus:
             labelled = both
         if labelled.any():
             cells.append(_cells(labelled, part))
-    return SceneCensus(counts, spots, np.concatenate(cells) if cells else np.zeros((0, 2), np.int64), alone)
+    return LabelCounts(counts, spots, np.concatenate(cells) if cells else np.zeros((0, 2), np.int64), alone)
 
 
 def _positions(mine: NDArray[np.bool_], part: Rect, rng: np.random.Generator, count: int) -> NDArray[np.int64]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # it brings torch, which is not needed to refuse labels
     from landseg.dense.losses import LabelSets
 
 
-class Kinds:
+class LabelSetBuilder:
     """What target values mean: the classes by index, then every "only NAME" and "not NAME" in the order of first use.
 
     "only NAME" is that class, said by a source that knows no other.

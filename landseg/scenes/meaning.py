@@ -11,7 +11,7 @@ from landseg.geo.grid import Grid
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.image_lists import Item
 from landseg.labels.label_colors import Colors
-from landseg.labels.label_values import Drawn, LabelValues, Meaning, RasterValues
+from landseg.labels.label_values import LabelValues, PolygonCodes, RasterValues, ValueMapping
 from landseg.scenes.survey import LabelsOf
 
 
@@ -29,7 +29,12 @@ class Legend:
 
 
 def opener(
-    item: Item, drawn: Drawn | None, legend: Legend, *, table: ClassMap | None = None, colors: Colors | None = None
+    item: Item,
+    drawn: PolygonCodes | None,
+    legend: Legend,
+    *,
+    table: ClassMap | None = None,
+    colors: Colors | None = None,
 ) -> LabelsOf:
     """Return what opens the labels of an image, and has the legend learn what they say.
 
@@ -60,7 +65,7 @@ def drawn_in(
     field: str | None = None,
     background: str | None = None,
     buffer_m: float | None = None,
-) -> Drawn | None:
+) -> PolygonCodes | None:
     """The polygons that label all images; None where the labels are rasters.
 
     Without a ``field`` they are all of the table's one class that is not ``background``.
@@ -76,26 +81,26 @@ def drawn_in(
         return None
     others = [name for name in (table.names if table else ()) if name != background]
     only = others[0] if len(others) == 1 else None
-    return Drawn(Path(labels), field, only=only, outside=background, buffer_m=buffer_m)
+    return PolygonCodes(Path(labels), field, only=only, outside=background, buffer_m=buffer_m)
 
 
-def understood(
+def infer_value_mapping(
     found: Sequence[float],
     table: ClassMap | None,
-    drawn: Drawn | None,
+    drawn: PolygonCodes | None,
     legend: Legend,
     *,
     ignore: Sequence[int] = (),
-) -> Meaning | None:
+) -> ValueMapping | None:
     """What values mean: by the table, else the labels' own, else each stands for itself; None without any."""
     if drawn is not None:
         texts = {float(code): text for code, text in enumerate(drawn.texts)}
         rows = [{"value": code, "name": text} for code, text in enumerate(drawn.texts, start=1)]
-        return Meaning(table or ClassMap.from_json(rows), texts, guessed=table is None)
+        return ValueMapping(table or ClassMap.from_json(rows), texts, guessed=table is None)
     if table is None and legend.classes is not None:
         table = legend.classes.ignoring(ignore)
     if table is not None:
-        return Meaning(table, {})
+        return ValueMapping(table, {})
     wanted = [value for value in found if value not in ignore and 0 <= value <= MAX_VALUE and value == int(value)]
     if not wanted:
         return None
@@ -103,4 +108,4 @@ def understood(
         {"value": int(value), "name": f"value {value:g}", "color": list(legend.palette.get(int(value), ())) or None}
         for value in wanted[:MAX_CLASSES]
     ]
-    return Meaning(ClassMap.from_json({"classes": rows, "ignore": list(ignore)}), {}, guessed=True)
+    return ValueMapping(ClassMap.from_json({"classes": rows, "ignore": list(ignore)}), {}, guessed=True)

@@ -30,7 +30,7 @@ class _Entry:
     users: int = 0
 
 
-class Pool:
+class OpenFiles:
     """Opened things by key; of those that nobody uses, the ones used longest ago are closed beyond ``limit``."""
 
     def __init__(self, limit: int = OPEN) -> None:
@@ -72,6 +72,6 @@ class Pool:
             return [self._entries.pop(key) for key in idle]
 
 
-POOL = Pool()
+POOL = OpenFiles()
 """That of this process."""
 os.register_at_fork(after_in_child=POOL.forget)

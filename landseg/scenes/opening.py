@@ -27,7 +27,7 @@ from landseg.labels.reader import class_indices
 from landseg.labels.regrid import AlignedLabels, open_labels
 from landseg.scenes.coarse_labels import CoarseLabels
 from landseg.scenes.data_source import SourceSpec
-from landseg.scenes.label_sets import Kinds
+from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.scene import Opened, RasterScene, Scene
 from landseg.scenes.targets import (
     JoinedTargets,
@@ -85,7 +85,7 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
         TrainingError: images whose bands differ; labels that do not lie on their image; polygons that lie on none.
             All of one kind are listed together.
     """
-    kinds = Kinds(options.classes)
+    kinds = LabelSetBuilder(options.classes)
     if options.vector is None and (bare := [item for item in items if item.labels is None]):
         raise TrainingError(f"{bare[0].image} has no labels; name its label raster or a vector file")
     openers = checked(
@@ -191,7 +191,7 @@ def labels_of_source(
     spec: SourceSpec,
     items: Sequence[Item],
     classes: ClassMap,
-    kinds: Kinds,
+    kinds: LabelSetBuilder,
     *,
     vector: Path | None = None,
     meaning: Legend | None = None,
@@ -226,7 +226,7 @@ def labels_of_source(
 def labels_for(
     items: Sequence[Item],
     options: LabelOptions,
-    kinds: Kinds,
+    kinds: LabelSetBuilder,
     *,
     meaning: Legend | None = None,
     colors: Colors | None = None,
@@ -341,7 +341,7 @@ def check_polygons(openers: Sequence[Opener], *, quiet: bool = False) -> None:
             _log.warning("%s", sentence)
 
 
-def legend(options: LabelOptions, kinds: Kinds) -> Legend:
+def legend(options: LabelOptions, kinds: LabelSetBuilder) -> Legend:
     """How label rasters are read: their classes, and the target value of each index.
 
     "Others" are the pixels that hold the value of no class; ignored values and those without data stay unknown.
@@ -358,7 +358,7 @@ def legend(options: LabelOptions, kinds: Kinds) -> Legend:
     return ClassMap((*classes.classes, LandClass(classes.nodata, "none of these", (0, 0, 0))), classes.ignore), table
 
 
-def burnt(path: Path, options: LabelOptions, kinds: Kinds) -> Burnt:
+def burnt(path: Path, options: LabelOptions, kinds: LabelSetBuilder) -> Burnt:
     names = options.classes.names
     polygons = PolygonLabels(path, options.field, all_touched=options.all_touched, buffer_m=options.buffer_m)
     if options.background is not None and options.background not in names:

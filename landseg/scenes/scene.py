@@ -21,7 +21,7 @@ from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.polygons import PolygonLabels
 from landseg.scenes.coarse_labels import CoarseLabels
 from landseg.scenes.open_files import POOL
-from landseg.scenes.targets import Strange, Targets
+from landseg.scenes.targets import Targets, UnmappedValues
 
 Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
 """Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""
@@ -88,7 +88,7 @@ class Scene(ABC):
     def drawn(self) -> PolygonLabels | None:
         return None
 
-    def strange(self) -> list[Strange]:
+    def strange(self) -> list[UnmappedValues]:
         """Values of the labels that have no class, as far as a survey or reading into memory has met them."""
         return []
 
@@ -142,7 +142,7 @@ class ArrayScene(Scene):
     weight: float = 1.0
     zoom: tuple[float, float] = (1.0, 1.0)
     grid: Grid | None = None
-    met: tuple[Strange, ...] = field(default=(), repr=False)
+    met: tuple[UnmappedValues, ...] = field(default=(), repr=False)
     coarse: NDArray[np.uint8] | None = None
     side: int = 1
     said: float | None = None
@@ -181,7 +181,7 @@ class ArrayScene(Scene):
         for part in parts(self.shape):
             yield part, self.target[part.slices]
 
-    def strange(self) -> list[Strange]:
+    def strange(self) -> list[UnmappedValues]:
         return list(self.met)
 
     @property
@@ -252,7 +252,7 @@ class RasterScene(Scene):
         self.name, self.weight, self.zoom = name, weight, zoom
         self._opener, self._key = opener, object()
         self._said_m = said_m
-        self._strange: list[Strange] = []
+        self._strange: list[UnmappedValues] = []
         self._left_out = LeftOut()
         with POOL.using(self._key, opener) as opened:
             self._grid = opened.source.grid
@@ -357,7 +357,7 @@ class RasterScene(Scene):
             self,
         )
 
-    def strange(self) -> list[Strange]:
+    def strange(self) -> list[UnmappedValues]:
         return self._strange
 
     @property

@@ -18,7 +18,7 @@ from landseg.scenes.lookalikes import Lookalike, Sketch, Sketcher, lookalikes
 from landseg.scenes.polygon_split import PolygonSplit, by_polygon, few_polygons
 from landseg.scenes.related import PixelHash, grouped, identical, joined, overlaps
 from landseg.scenes.scene import Scene
-from landseg.scenes.views import Masked
+from landseg.scenes.views import MaskedScene
 from landseg.text.amounts import counted, part_of
 
 WAYS = ("file", "block", "polygon", "column", "aoi", "random")
@@ -78,7 +78,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Split:
-    """What is learned and what is kept; a scene that is in both is ``Masked`` in both.
+    """What is learned and what is kept; a scene that is in both is ``MaskedScene`` in both.
 
     Attributes:
         notes: what to know about it, and what is wrong with it, as sentences.
@@ -318,7 +318,7 @@ def _side(
     for scene, part, of_blocks in zip(scenes, parts, counts, strict=True):
         if part is False:
             continue
-        one: Scene = scene if part is True else Masked(scene, part)
+        one: Scene = scene if part is True else MaskedScene(scene, part)
         pixels = of_blocks.sum(0)
         if part is not True:
             pixels = _survey(one, Blocks.of(one.shape, _PIECE), len(total) - 1)[0].sum(0)

@@ -20,7 +20,7 @@ from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.reduce import fitted, nearest
-from landseg.labels.label_values import LabelValues, Meaning
+from landseg.labels.label_values import LabelValues, ValueMapping
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.polygons import PolygonLabels
 from landseg.scenes.blocks import Blocks
@@ -37,7 +37,7 @@ LabelsOf = Callable[[Grid], LabelValues | None]
 
 
 @dataclass
-class Surveyed:
+class ImageSurvey:
     """What is in one image and its labels.
 
     Attributes:
@@ -81,7 +81,7 @@ class Surveyed:
         """Hectares of a pixel; None where its place is not known."""
         return None if self.grid.resolution_m is None else self.grid.resolution_m**2 / 10_000
 
-    def left_out_by(self, meaning: Meaning | None) -> LeftOut:
+    def left_out_by(self, meaning: ValueMapping | None) -> LeftOut:
         """All pixels that do not count, by reason."""
         total = LeftOut(self.left_out.pixels.copy())
         for value, count in self.values.items():
@@ -95,7 +95,7 @@ class Surveyed:
             return self.areas_ha.get(value, 0.0)
         return self.values[value] * (self.pixel_ha or 0)
 
-    def to_json(self, meaning: Meaning | None) -> dict[str, Any]:
+    def to_json(self, meaning: ValueMapping | None) -> dict[str, Any]:
         """The facts as plain JSON values."""
         by_class: dict[str, int] = {}
         for value, count in sorted(self.values.items()):
@@ -126,7 +126,7 @@ class Surveyed:
         return {"scale": [one.scale for one in self.value_tags], "offset": [one.offset for one in self.value_tags]}
 
 
-def survey(
+def survey_image(
     name: str,
     path: Path,
     labels: str | None,
@@ -135,7 +135,7 @@ def survey(
     *,
     picture: int,
     tags: tuple[ValueTags, ...] | None = None,
-) -> Surveyed:
+) -> ImageSurvey:
     """Read an image and its labels once, in pieces, and add its values to the statistics of all.
 
     Args:
@@ -155,7 +155,7 @@ def survey(
     with FileSource(path) as source:
         refuse_indices(source, NO_BRIGHTNESS)
         have = source.bands.value_tags
-        found = Surveyed(name, path, labels, source.grid, source.dtypes, source.band_names, have)
+        found = ImageSurvey(name, path, labels, source.grid, source.dtypes, source.band_names, have)
         moved = None if tags is None or len(tags) != source.count or not comparable(have, tags) else tags
         dtypes = source.dtypes if moved is None else ("float32",) * source.count
         own = {(n, d): BandStatistics(d) for n, d in zip(source.band_numbers, dtypes, strict=True)}
@@ -194,7 +194,7 @@ def _odd_alpha(source: FileSource) -> int | None:
     return next((number for number in left if number not in source.band_numbers), None)
 
 
-def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:
+def _opened(open_labels: LabelsOf, found: ImageSurvey) -> LabelValues | None:
     try:
         opened = open_labels(found.grid)
     except LandsegError as error:
@@ -205,7 +205,7 @@ def _opened(open_labels: LabelsOf, found: Surveyed) -> LabelValues | None:
 
 
 def _count(
-    found: Surveyed,
+    found: ImageSurvey,
     labels: LabelValues,
     rect: Rect,
     valid: NDArray[np.bool_],
@@ -254,10 +254,10 @@ class _Thumb:
         self.values[rows, columns], self.known[rows, columns] = values[at], known[at]
 
 
-class SurveyedScene(Scene):
+class SurveyScene(Scene):
     """A surveyed image as a scene to split; its files are opened for every reading."""
 
-    def __init__(self, found: Surveyed, open_labels: LabelsOf, meaning: Meaning) -> None:
+    def __init__(self, found: ImageSurvey, open_labels: LabelsOf, meaning: ValueMapping) -> None:
         self.name, self.weight, self.zoom = found.name, 1.0, (1.0, 1.0)
         self._found, self._open_labels, self._meaning = found, open_labels, meaning
 

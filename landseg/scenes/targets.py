@@ -15,7 +15,7 @@ from landseg.errors import ClassError
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.left_out import Masks, Reason
 from landseg.labels.polygons import PolygonLabels, pixel_grid
-from landseg.labels.reader import ClassRaster
+from landseg.labels.reader import ClassLabels
 from landseg.labels.regrid import AlignedLabels
 from landseg.text.amounts import listed
 
@@ -26,7 +26,7 @@ Pixels = NDArray[Any]
 
 
 @dataclass
-class Strange:
+class UnmappedValues:
     """Values of a label raster that have no class, with their numbers of pixels."""
 
     name: str
@@ -59,7 +59,7 @@ class Targets:
         target = self.read(rect, pixels)
         return target, {Reason.OUTSIDE_LABELS: target == IGNORE_INDEX}
 
-    def strange(self) -> list[Strange]:
+    def strange(self) -> list[UnmappedValues]:
         """The values without a class among what was read."""
         return []
 
@@ -80,7 +80,7 @@ class RasterTargets(Targets):
     of its class map means as a target."""
 
     def __init__(self, labels: AlignedLabels, classes: ClassMap, table: NDArray[np.uint8]) -> None:
-        self._truth = ClassRaster(labels, classes)
+        self._truth = ClassLabels(labels, classes)
         self._table = table
 
     def read_reasons(self, rect: Rect, pixels: Pixels | None) -> tuple[Target, Masks]:
@@ -90,9 +90,9 @@ class RasterTargets(Targets):
         ignored = target == IGNORE_INDEX  # of the class map, and of classes that these labels do not know
         return target, {**why, Reason.IGNORED: ignored & ~np.logical_or.reduce(others) if others else ignored}
 
-    def strange(self) -> list[Strange]:
+    def strange(self) -> list[UnmappedValues]:
         found = self._truth
-        return [Strange(found.paths[0], found.classes, found.unknown.copy())] if found.unknown else []
+        return [UnmappedValues(found.paths[0], found.classes, found.unknown.copy())] if found.unknown else []
 
     def close(self) -> None:
         self._truth.close()
@@ -183,7 +183,7 @@ class JoinedTargets(Targets):
         unknown = joined == IGNORE_INDEX
         return joined, {reason: mask & unknown for reason, mask in why.items()}
 
-    def strange(self) -> list[Strange]:
+    def strange(self) -> list[UnmappedValues]:
         return [one for part in self._parts for one in part.strange()]
 
     def close(self) -> None:
@@ -191,7 +191,7 @@ class JoinedTargets(Targets):
             part.close()
 
 
-def refuse_strange(found: Sequence[Strange]) -> None:
+def refuse_unmapped(found: Sequence[UnmappedValues]) -> None:
     """Nothing, where every value had a class.
 
     Raises:

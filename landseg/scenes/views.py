@@ -12,10 +12,10 @@ from landseg.geo.grid import Grid, Rect
 from landseg.labels.left_out import LeftOut
 from landseg.labels.polygons import PolygonLabels
 from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
-from landseg.scenes.targets import Strange
+from landseg.scenes.targets import UnmappedValues
 
 
-class Masked(Scene):
+class MaskedScene(Scene):
     """Part of another scene: outside a mask nothing is known, neither by fine labels nor by coarse ones.
 
     Args:
@@ -59,7 +59,7 @@ class Masked(Scene):
         for part, target in self.scene.survey():
             yield part, self._masked(part, target)
 
-    def strange(self) -> list[Strange]:
+    def strange(self) -> list[UnmappedValues]:
         return self.scene.strange()
 
     @property
@@ -85,8 +85,8 @@ def in_memory(scenes: Sequence[Scene], budget_mib: float) -> list[Scene]:
     Raises:
         RasterError: one of them cannot be read.
     """
-    left = budget_mib * 2**20 - sum(_held(scene) for scene in map(whole, scenes))
-    on_disk = [(one.bytes, n) for n, one in enumerate(map(whole, scenes)) if isinstance(one, RasterScene)]
+    left = budget_mib * 2**20 - sum(_held(scene) for scene in map(base_scene, scenes))
+    on_disk = [(one.bytes, n) for n, one in enumerate(map(base_scene, scenes)) if isinstance(one, RasterScene)]
     loaded = list(scenes)
     for size, number in sorted(on_disk):
         if size > left:
@@ -96,16 +96,16 @@ def in_memory(scenes: Sequence[Scene], budget_mib: float) -> list[Scene]:
     return loaded
 
 
-def whole(scene: Scene) -> Scene:
+def base_scene(scene: Scene) -> Scene:
     """The scene that another is part of, or itself."""
-    while isinstance(scene, Masked):
+    while isinstance(scene, MaskedScene):
         scene = scene.scene
     return scene
 
 
 def _loaded(scene: Scene) -> Scene:
-    if isinstance(scene, Masked):
-        return Masked(_loaded(scene.scene), scene.mask, name=scene.name)
+    if isinstance(scene, MaskedScene):
+        return MaskedScene(_loaded(scene.scene), scene.mask, name=scene.name)
     assert isinstance(scene, RasterScene), "nothing else lies on disk"
     return scene.in_memory()
 

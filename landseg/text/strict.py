@@ -18,7 +18,7 @@ _PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
-def filled(kind: type[Any], entries: Any, place: str) -> Any:
+def read_dataclass(kind: type[Any], entries: Any, place: str) -> Any:
     """Return a dataclass made of the entries of a table, every one checked; lists become tuples.
 
     Args:
@@ -44,7 +44,7 @@ def filled(kind: type[Any], entries: Any, place: str) -> Any:
             raise TrainingError(f"{place}: {name} is {words(hints[name])}, got {shown(value)}")
         inner = next((one for one in _members(hints[name]) if is_dataclass(one)), None)
         if isinstance(inner, type) and isinstance(value, Mapping):
-            values[name] = filled(inner, value, f"{place}: {name}")
+            values[name] = read_dataclass(inner, value, f"{place}: {name}")
     return kind(**values)
 
 

@@ -22,7 +22,7 @@ Cuts = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
-class Placement:
+class GridPlacement:
     """The network's grid on the source's: shapes are (height, width), `factor` is source pixels per network pixel."""
 
     source: tuple[int, int]
@@ -30,7 +30,7 @@ class Placement:
     factor: float = 1.0
 
     @classmethod
-    def same(cls, shape: tuple[int, int]) -> Placement:
+    def same(cls, shape: tuple[int, int]) -> GridPlacement:
         """The network runs on the source's own pixels."""
         return cls(shape, shape)
 
@@ -105,7 +105,7 @@ class Placement:
         return total
 
 
-class Placed:
+class ResampledRows:
     """Rows of logits in, rows of source pixels out, as soon as all that they interpolate from is there.
 
     Args:
@@ -114,7 +114,7 @@ class Placed:
         needed: source pixels wanted of them.
     """
 
-    def __init__(self, placement: Placement, region: Rect, needed: Rect) -> None:
+    def __init__(self, placement: GridPlacement, region: Rect, needed: Rect) -> None:
         self._placement, self._region, self._needed = placement, region, needed
         self._kept: Array | None = None
         self._top = region.top

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.tiling.placement import Placement
+from landseg.tiling.placement import GridPlacement
 from landseg.tiling.windows import Window, WindowPlan
 
 Array = NDArray[np.float32]
@@ -28,7 +28,7 @@ _BAND = 1 << 16  # pixels blended at a time
 
 
 @dataclass(frozen=True)
-class Piece:
+class WindowTarget:
     """One window and the source pixels that it says something about."""
 
     window: Window
@@ -36,7 +36,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Step:
+class WindowRow:
     """One strip of windows.
 
     Attributes:
@@ -47,7 +47,7 @@ class Step:
     """
 
     name: str
-    pieces: tuple[Piece, ...]
+    pieces: tuple[WindowTarget, ...]
     kept: bool = True
     start: tuple[int, int] | None = None
 
@@ -64,19 +64,19 @@ class Finished:
 class Stitcher(Protocol):
     """What turns windows into finished pixels: `Crop` or `Blend`."""
 
-    def steps(self, done: Collection[str] = ()) -> Iterator[Step]:
+    def steps(self, done: Collection[str] = ()) -> Iterator[WindowRow]:
         """The steps that are left to do, in order."""
         ...
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: WindowRow) -> None:
         """Open a step: its pieces follow."""
         ...
 
-    def add(self, piece: Piece, logits: Array | None, valid: Valid) -> Iterator[Finished]:
+    def add(self, piece: WindowTarget, logits: Array | None, valid: Valid) -> Iterator[Finished]:
         """Take a window's logits (K, h, w); `valid` covers the piece's target."""
         ...
 
-    def end(self, step: Step) -> Iterator[Finished]:
+    def end(self, step: WindowRow) -> Iterator[Finished]:
         """Close a step."""
         ...
 
@@ -84,24 +84,24 @@ class Stitcher(Protocol):
 class Crop:
     """Every window's core, cut out of its window: stateless, so the order of the windows cannot matter."""
 
-    def __init__(self, plan: WindowPlan, placement: Placement, region: Rect) -> None:
+    def __init__(self, plan: WindowPlan, placement: GridPlacement, region: Rect) -> None:
         self._plan, self._placement, self._region = plan, placement, region
 
-    def steps(self, done: Collection[str] = ()) -> Iterator[Step]:
+    def steps(self, done: Collection[str] = ()) -> Iterator[WindowRow]:
         for number, row in enumerate(self._plan.rows):
             name = f"strip {number}"
             if name not in done:
-                yield Step(name, tuple(_pieces(row, self._placement, self._region, cores=True)))
+                yield WindowRow(name, tuple(_pieces(row, self._placement, self._region, cores=True)))
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: WindowRow) -> None:
         pass
 
-    def add(self, piece: Piece, logits: Array | None, valid: Valid) -> Iterator[Finished]:
+    def add(self, piece: WindowTarget, logits: Array | None, valid: Valid) -> Iterator[Finished]:
         if logits is not None:
             logits = self._placement.resample(logits, piece.window.rect, piece.target)
         yield Finished(piece.target, logits, valid)
 
-    def end(self, step: Step) -> Iterator[Finished]:
+    def end(self, step: WindowRow) -> Iterator[Finished]:
         return iter(())
 
 
@@ -118,7 +118,7 @@ class Blend:
     """
 
     def __init__(
-        self, plan: WindowPlan, placement: Placement, region: Rect, *, classes: int, budget: int = 256 << 20
+        self, plan: WindowPlan, placement: GridPlacement, region: Rect, *, classes: int, budget: int = 256 << 20
     ) -> None:
         self._plan, self._placement, self._region, self._classes = plan, placement, region, classes
         rows = [self._target(row, 0) for row in range(len(plan.y_spans))]
@@ -135,7 +135,7 @@ class Blend:
         self._sums: Array = np.zeros((classes, self._height, self._block), np.float32)
         self._valid: Valid = np.zeros((self._height, self._block), np.bool_)
 
-    def steps(self, done: Collection[str] = ()) -> Iterator[Step]:
+    def steps(self, done: Collection[str] = ()) -> Iterator[WindowRow]:
         count = len(self._plan.y_spans)
         for number, left in enumerate(range(self._region.left, self._region.right, self._block)):
             names = [f"block {number} strip {strip}" for strip in range(count)]
@@ -146,15 +146,15 @@ class Blend:
             first = next((strip for strip in range(count) if self._bottoms[strip] > self._tops[todo]), todo)
             for strip in range(first, count):
                 start = (self._tops[first], left) if strip == first else None
-                yield Step(names[strip], tuple(self._strip(strip, left)), strip >= todo, start)
+                yield WindowRow(names[strip], tuple(self._strip(strip, left)), strip >= todo, start)
 
-    def begin(self, step: Step) -> None:
+    def begin(self, step: WindowRow) -> None:
         if step.start is not None:
             self._top, self._left = step.start
             self._sums[:] = 0
             self._valid[:] = False
 
-    def add(self, piece: Piece, logits: Array | None, valid: Valid) -> Iterator[Finished]:
+    def add(self, piece: WindowTarget, logits: Array | None, valid: Valid) -> Iterator[Finished]:
         row, column = divmod(piece.window.index, len(self._plan.x_spans))
         target = piece.target
         top, x = target.top - self._top, slice(target.left - self._left, target.right - self._left)
@@ -172,7 +172,7 @@ class Blend:
                 total[top + start : top + stop, x] += band[start:stop] * weights
         return iter(())
 
-    def end(self, step: Step) -> Iterator[Finished]:
+    def end(self, step: WindowRow) -> Iterator[Finished]:
         strip = int(step.name.rpartition(" ")[2])
         rows = self._tops[strip + 1] - self._top
         width = min(self._block, self._region.right - self._left)
@@ -187,7 +187,7 @@ class Blend:
             buffer[keep:] = 0
         self._top += rows
 
-    def _strip(self, strip: int, left: int) -> Iterator[Piece]:
+    def _strip(self, strip: int, left: int) -> Iterator[WindowTarget]:
         region = self._region
         block = Rect(region.top, left, region.height, min(self._block, region.right - left))
         row = (self._plan.at(strip, column) for column in range(len(self._plan.x_spans)))
@@ -251,9 +251,9 @@ def _ramp(along: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _pieces(
-    row: Iterator[Window] | tuple[Window, ...], placement: Placement, region: Rect, *, cores: bool
-) -> Iterator[Piece]:
+    row: Iterator[Window] | tuple[Window, ...], placement: GridPlacement, region: Rect, *, cores: bool
+) -> Iterator[WindowTarget]:
     for window in row:
         target = placement.to_source(window.core if cores else window.rect).intersection(region)
         if target is not None and target.area > 0:
-            yield Piece(window, target)
+            yield WindowTarget(window, target)

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
-from landseg.runtime.pipeline import Fault, Stage
-from landseg.tiling.stitch import Finished, Piece, Step, Stitcher
+from landseg.runtime.pipeline import FirstError, Stage
+from landseg.tiling.stitch import Finished, Stitcher, WindowRow, WindowTarget
 
 Valid = NDArray[np.bool_]
 Arrays = Mapping[str, NDArray[Any] | None]
@@ -56,7 +56,7 @@ class Job:
     """
 
     stitcher: Stitcher
-    read: Callable[[Piece], tuple[Any | None, Valid]]
+    read: Callable[[WindowTarget], tuple[Any | None, Valid]]
     run: Callable[[list[Any]], NDArray[np.float32]]
     encode: Callable[[Finished], Arrays]
     batch: int = 1
@@ -72,7 +72,7 @@ def stream(job: Job, sink: Sink, *, done: Collection[str] = ()) -> None:
     Raises:
         Whatever any stage raises; nothing is committed after it.
     """
-    fault = Fault()
+    fault = FirstError()
     writer = Stage[Written]("write", lambda item: write(item, sink, job.origin, job.progress), fault, size=2)
     stitch = Stage[tuple[str, Any, Any, Any]](
         "stitch", lambda item: _stitch(item, job, writer), fault, size=job.batch
@@ -93,7 +93,7 @@ def stream(job: Job, sink: Sink, *, done: Collection[str] = ()) -> None:
 
 def _read_ahead(
     job: Job, readers: ThreadPoolExecutor, done: Collection[str]
-) -> Iterator[tuple[Step | None, Piece | None, Future[tuple[Any | None, Valid]] | None]]:
+) -> Iterator[tuple[WindowRow | None, WindowTarget | None, Future[tuple[Any | None, Valid]] | None]]:
     """(step, None, None) opens a step, (None, piece, read) is one of its windows, (None, None, None) closes it.
 
     Reads are started `ahead` windows early, across steps.
@@ -115,8 +115,8 @@ def _read_ahead(
 
 def _batches(job: Job, entries: Iterator[Any]) -> Iterator[tuple[str, Any, Any, Any]]:
     """Messages for the stitching thread; the network runs in here."""
-    pending: list[tuple[Piece, Any, Valid]] = []
-    current: Step | None = None
+    pending: list[tuple[WindowTarget, Any, Valid]] = []
+    current: WindowRow | None = None
     for step, piece, future in entries:
         if future is None:
             yield from _computed(job, pending)
@@ -135,7 +135,7 @@ def _batches(job: Job, entries: Iterator[Any]) -> Iterator[tuple[str, Any, Any, 
         pending.append((piece, prepared, valid))
 
 
-def _computed(job: Job, pending: list[tuple[Piece, Any, Valid]]) -> Iterator[tuple[str, Any, Any, Any]]:
+def _computed(job: Job, pending: list[tuple[WindowTarget, Any, Valid]]) -> Iterator[tuple[str, Any, Any, Any]]:
     if pending:
         logits = job.run([prepared for _, prepared, _ in pending])
         for (piece, _, valid), one in zip(pending, logits, strict=True):

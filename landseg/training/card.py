@@ -34,7 +34,7 @@ def data_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
     )
 
 
-def card_of(
+def build_card(
     recipe: Recipe,
     network: nn.Module,
     sources: tuple[DataSource, ...],

@@ -12,8 +12,8 @@ from landseg.classes import IGNORE_INDEX
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
 from landseg.inference.match import known
-from landseg.inference.options import Options
-from landseg.inference.run import Lazy, Run
+from landseg.inference.options import PredictOptions
+from landseg.inference.run import LazyEngine, Run
 from landseg.metrics import figures
 from landseg.metrics.bootstrap import Blocks, intervals
 from landseg.models.card import Metrics
@@ -27,7 +27,7 @@ BLOCK = 256  # of the bootstrap
 
 
 @dataclass(frozen=True)
-class Kept:
+class HoldoutScene:
     """One kept-out scene, the bands of its file that the model reads, and whether it learned from stored numbers."""
 
     scene: Scene
@@ -36,7 +36,7 @@ class Kept:
     stored_values: bool = False
 
 
-def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: str) -> Metrics:
+def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *, measured_on: str) -> Metrics:
     """Predict kept-out scenes as `landseg predict` does, and compare them with their labels.
 
     Only labels that name one class count, and they do so wherever they are: one on a pixel without data in the image,
@@ -59,19 +59,19 @@ def measure(model: Model, kept: Sequence[Kept], folder: Path, *, measured_on: st
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
         known(one.image)  # what is to be said of it was said when it was opened to be learned from
-        options = Options.of(
+        options = PredictOptions.of(
             bands=one.bands,
             source_resolution=_said(one.scene),
             stored_values=one.stored_values,
             overwrite=True,
             quiet=True,
         )
-        Run(Lazy(NamedModel(model), options), [str(one.image)], made, options).result()
+        Run(LazyEngine(NamedModel(model), options), [str(one.image)], made, options).result()
         with FileSource(made, [1]) as source:
             for rect in parts(one.scene.shape):
                 target = one.scene.labels(rect)
                 values, valid = source.read(rect)
-                predicted, _ = classes.sort_out(values[0], valid)
+                predicted, _ = classes.to_indices_and_unmapped(values[0], valid)
                 truth = np.where(target < len(names), target, np.uint8(IGNORE_INDEX))
                 missed += int(((truth != IGNORE_INDEX) & ~valid).sum())
                 blocks.update(truth, predicted, top=rect.top, left=rect.left, raster=number)

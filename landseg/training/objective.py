@@ -15,7 +15,7 @@ from landseg.dense.hard_pixels import HardOptions, hard_partial_cross_entropy
 from landseg.dense.losses import LabelSets, balanced_weights, combined, partial_cross_entropy
 from landseg.dense.losses import Loss as TargetLoss
 from landseg.errors import TrainingError
-from landseg.scenes.label_counts import SceneCensus
+from landseg.scenes.label_counts import LabelCounts
 from landseg.training.batches import Loss
 from landseg.training.coarse.loss import CoarseLoss
 from landseg.training.coarse.statistics import JointStatistics
@@ -54,7 +54,7 @@ class LossOptions:
 
 
 def objective(
-    options: LossOptions, sets: LabelSets, census: Sequence[SceneCensus], coarse: Coarse | None = None
+    options: LossOptions, sets: LabelSets, census: Sequence[LabelCounts], coarse: Coarse | None = None
 ) -> Loss:
     """Return the loss of (logits (N, K, H, W), batch), a scalar.
 
@@ -71,7 +71,7 @@ def objective(
     return lambda logits, batch: fine(logits, batch.target)
 
 
-def _fine(options: LossOptions, sets: LabelSets, census: Sequence[SceneCensus]) -> TargetLoss:
+def _fine(options: LossOptions, sets: LabelSets, census: Sequence[LabelCounts]) -> TargetLoss:
     if options.hard is not None:
         return hard_partial_cross_entropy(sets, options.hard)
     weights = balanced_weights(pixel_counts(census, sets.classes)) if options.balanced else None
@@ -88,7 +88,7 @@ def _fine(options: LossOptions, sets: LabelSets, census: Sequence[SceneCensus]) 
     return loss
 
 
-def pixel_counts(census: Sequence[SceneCensus], classes: int) -> NDArray[np.int64]:
+def pixel_counts(census: Sequence[LabelCounts], classes: int) -> NDArray[np.int64]:
     """Labelled pixels of each class (K,), of labels that name one class."""
     total: NDArray[np.int64] = np.sum([one.counts[:classes] for one in census], axis=0)
     return total

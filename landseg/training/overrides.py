@@ -12,7 +12,7 @@ from landseg.models.networks.catalogue import ARCHITECTURES, is_fitted
 from landseg.text.strict import shown
 from landseg.training.network_choice import NetworkChoice, read_value
 from landseg.training.recipe import MODEL, RANDOM, Recipe, read_table, recipe_of
-from landseg.training.recipe_from_files import PlainData, completed
+from landseg.training.recipe_from_files import DataFiles, fill_recipe
 
 _BUDGETS = ("minutes", "steps", "epochs")
 _OF_STEPS: dict[str, dict[str, str]] = {
@@ -33,7 +33,7 @@ _OF_INIT = ("init", "map_classes")
 
 
 @dataclass(frozen=True)
-class Settings:
+class Overrides:
     """Entries by section; None stands for what was not said.
 
     Attributes:
@@ -51,7 +51,7 @@ class Settings:
     coarse: Mapping[str, Any] = field(default_factory=dict)
     more: tuple[str, ...] = ()
 
-    def recipe(self, data: PlainData, config: Path | None, *, name: str) -> Recipe:
+    def recipe(self, data: DataFiles, config: Path | None, *, name: str) -> Recipe:
         """Return the recipe of images and labels, or of the recipe file that stands in their place.
 
         Args:
@@ -78,7 +78,7 @@ class Settings:
             given.setdefault("model", MODEL)
             sampling = _section(self.over(given), "sampling")
             skip, stored = (sampling.get(key) is True for key in ("skip_corrupt", "stored_values"))
-            table = completed(given, data, name=name, skip=skip, stored_values=stored)
+            table = fill_recipe(given, data, name=name, skip=skip, stored_values=stored)
             folder, where = Path(), str(config or "the recipe")
         self._refuse_steps(table, data)
         full = self.over(table)
@@ -88,7 +88,7 @@ class Settings:
         said = {key: value for key, value in self.model.items() if value is not None and key not in _OF_INIT}
         return _split_for(NetworkChoice(**said, options=self.options).in_place_of(recipe))
 
-    def _refuse_steps(self, table: Mapping[str, Any], data: PlainData) -> None:
+    def _refuse_steps(self, table: Mapping[str, Any], data: DataFiles) -> None:
         """Refuse what was said for a network that learns in steps where one was asked for that does not."""
         arch = self.model.get("arch") or _section(table, "model", MODEL).get("arch")
         if not (isinstance(arch, str) and is_fitted(arch)):

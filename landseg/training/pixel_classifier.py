@@ -19,7 +19,7 @@ from landseg.text.amounts import counted, part_of
 from landseg.training.augment import AugmentOptions
 from landseg.training.fit_options import FitOptions
 from landseg.training.forest import grow
-from landseg.training.holdout import Kept, measure
+from landseg.training.holdout import HoldoutScene, measure_holdout
 from landseg.training.objective import LossOptions
 from landseg.training.pixels import PixelData
 from landseg.training.recipe import Recipe
@@ -122,7 +122,7 @@ def worth_it(recipe: Recipe, known: int) -> bool:
     return options.steps >= FEW_STEPS if options.steps is not None else options.minutes >= FEW_MINUTES
 
 
-def too_much(kept: Sequence[Kept], learned_seconds: float) -> str | None:
+def too_much(kept: Sequence[HoldoutScene], learned_seconds: float) -> str | None:
     """Return why the kept-out scenes are too many for a baseline that takes a small part of a run, else None."""
     files = {one.image: one.scene.rect.area for one in kept}
     mpx = sum(files.values()) / 1e6
@@ -136,7 +136,7 @@ def too_much(kept: Sequence[Kept], learned_seconds: float) -> str | None:
 
 
 def baseline(
-    data: PixelData, card: Card, kept: Sequence[Kept], folder: Path, *, network: Metrics, seed: int = 0
+    data: PixelData, card: Card, kept: Sequence[HoldoutScene], folder: Path, *, network: Metrics, seed: int = 0
 ) -> Baseline | str:
     """Return a small pixel classifier's figures on what was kept out, measured as the network's; else why not.
 
@@ -153,7 +153,7 @@ def baseline(
     try:
         grown, _ = grow(data, like, most=_PIXELS, seed=seed)
         model = Model(grown, with_network(card, grown), Path(PIXEL_FOREST), "")
-        found = measure(model, kept, folder, measured_on=network.measured_on)
+        found = measure_holdout(model, kept, folder, measured_on=network.measured_on)
     except (LandsegError, OSError) as error:  # the network's own figures stay
         _log.debug("where the baseline failed", exc_info=True)
         return f"no pixel classifier was held against it: {' '.join(str(error).split())}"
@@ -165,7 +165,7 @@ def held_against(
     figures: Metrics,
     pixels: PixelData,
     card: Card,
-    kept: Sequence[Kept],
+    kept: Sequence[HoldoutScene],
     run: tuple[Path, float, int],
     report: Callable[[str], None],
 ) -> Metrics:

@@ -16,7 +16,7 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
-from landseg.scenes.label_counts import SceneCensus
+from landseg.scenes.label_counts import LabelCounts
 from landseg.scenes.scene import Scene
 from landseg.training.batches import Scaling
 from landseg.training.crops import read_crop
@@ -54,7 +54,7 @@ class PixelData:
     """
 
     scenes: Sequence[Scene]
-    census: Sequence[SceneCensus]
+    census: Sequence[LabelCounts]
     sets: LabelSets
     scaling: Scaling
     resolution_m: float | None = None

@@ -11,13 +11,13 @@ from landseg.models.read_card import read_card
 from landseg.models.shipped import SUFFIX
 from landseg.runtime.disk import check_local
 from landseg.text.toml_tables import read_table
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.recipe_from_files import DataFiles
 
 RECIPE_SUFFIX = ".toml"
 
 
 def refuse_missing(
-    data: PlainData, *, config: Path | None = None, init: str | None = None, said: Mapping[str, str] | None = None
+    data: DataFiles, *, config: Path | None = None, init: str | None = None, said: Mapping[str, str] | None = None
 ) -> None:
     """Refuse images, label rasters, a recipe, a configuration or a model to go on from that are not there.
 

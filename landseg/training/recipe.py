@@ -14,7 +14,7 @@ from landseg.models.networks.catalogue import NO_ENCODER, is_fitted
 from landseg.runtime.replacement import written
 from landseg.scenes.data_source import UNSTATED, SourceSpec
 from landseg.scenes.split import SplitOptions
-from landseg.text.strict import filled, shown
+from landseg.text.strict import read_dataclass, shown
 from landseg.text.toml_tables import read_table
 from landseg.training.augment import AugmentOptions
 from landseg.training.coarse.options import CoarseOptions
@@ -208,11 +208,11 @@ def recipe_of(table: Mapping[str, Any], folder: Path, *, where: str = "the recip
         raise TrainingError(f"{where} has no entry {error}; add it") from error
     for name, kind in _SECTIONS.items():
         if name in left:
-            entries[name] = filled(kind, _over_crop(name, left.pop(name), entries), f"{where}, [{name}]")
+            entries[name] = read_dataclass(kind, _over_crop(name, left.pop(name), entries), f"{where}, [{name}]")
     if left:
         known = ", ".join(("about", "model", *_SECTIONS, "classes", "ignore", "bands", "sources"))
         raise TrainingError(f"{where} has unknown entries: {', '.join(left)}; it knows {known}")
-    recipe: Recipe = filled(Recipe, entries, where)
+    recipe: Recipe = read_dataclass(Recipe, entries, where)
     return recipe
 
 
@@ -238,7 +238,7 @@ def _about(entries: dict[str, Any], where: str) -> dict[str, Any]:
 def _each(kind: type[Any], rows: Any, place: str, where: str) -> tuple[Any, ...]:
     if not isinstance(rows, list | tuple) or not rows:
         raise TrainingError(f"{where}: {place} is a list of one table or more, got {shown(rows)}")
-    return tuple(filled(kind, row, f"{where}, {place} {number}") for number, row in enumerate(rows, start=1))
+    return tuple(read_dataclass(kind, row, f"{where}, {place} {number}") for number, row in enumerate(rows, start=1))
 
 
 def _weights(text: Any) -> Any:

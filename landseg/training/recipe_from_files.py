@@ -29,7 +29,7 @@ _COMMON = {
 
 
 @dataclass(frozen=True)
-class PlainData:
+class DataFiles:
     """Images and labels as a user names them.
 
     Attributes:
@@ -93,8 +93,8 @@ class PlainData:
         return named[0] if len(named) == 1 and is_vector(named[0]) else None
 
 
-def completed(
-    table: Mapping[str, Any], data: PlainData, *, name: str, skip: bool = False, stored_values: bool = False
+def fill_recipe(
+    table: Mapping[str, Any], data: DataFiles, *, name: str, skip: bool = False, stored_values: bool = False
 ) -> dict[str, Any]:
     """Return the tables of a recipe: those that were given, and what is missing in them read off the files.
 
@@ -155,7 +155,7 @@ def _way(items: Sequence[Item]) -> str:
     return "file" if len(items) > 1 else "block"
 
 
-def _source(data: PlainData, classes: ClassMap) -> dict[str, Any]:
+def _source(data: DataFiles, classes: ClassMap) -> dict[str, Any]:
     source: dict[str, Any] = {"images": list(data.images), "all_touched": data.all_touched}
     source["polygons" if data.vector else "labels"] = data.vector or (list(data.labels) if data.labels else None)
     source["coarse"] = data.coarse and list(data.coarse)
@@ -167,7 +167,7 @@ def _source(data: PlainData, classes: ClassMap) -> dict[str, Any]:
     return {key: value for key, value in source.items() if value is not None}
 
 
-def _classes(items: Sequence[Item], data: PlainData) -> ClassMap:
+def _classes(items: Sequence[Item], data: DataFiles) -> ClassMap:
     """The classes that a table or the labels name; ignored values may be among them."""
     if data.label_colors and (data.vector or data.classes is None):
         raise ClassError(

@@ -5,16 +5,16 @@ from __future__ import annotations
 from landseg.classes import ClassMap
 from landseg.errors import LandsegError
 from landseg.scenes.data_source import SourceSpec
-from landseg.scenes.label_sets import Kinds
+from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opening import Opener, checked, labels_of_source
-from landseg.text.strict import filled
-from landseg.training.recipe_from_files import PlainData, completed
+from landseg.text.strict import read_dataclass
+from landseg.training.recipe_from_files import DataFiles, fill_recipe
 
 
-def refusal(data: PlainData, *, stored_values: bool = False) -> str | None:
+def refusal(data: DataFiles, *, stored_values: bool = False) -> str | None:
     """Return the sentence by which `landseg train` refuses images and labels, None where it takes them.
 
-    The functions are those of a run (`completed`, `labels_of_source`, `checked`). What is not asked: whether every
+    The functions are those of a run (`fill_recipe`, `labels_of_source`, `checked`). What is not asked: whether every
     pixel can be read, which values the labels hold, and what a split would leave.
 
     Args:
@@ -28,19 +28,19 @@ def refusal(data: PlainData, *, stored_values: bool = False) -> str | None:
     return None
 
 
-def _check(data: PlainData, *, stored_values: bool) -> None:
+def _check(data: DataFiles, *, stored_values: bool) -> None:
     """Nothing, where training takes images and labels.
 
     Raises:
         LandsegError: it does not.
     """
-    tables = completed({}, data, name="model", stored_values=stored_values)
+    tables = fill_recipe({}, data, name="model", stored_values=stored_values)
     (source,) = tables["sources"]
-    spec = filled(SourceSpec, source, "the labels")
+    spec = read_dataclass(SourceSpec, source, "the labels")
     classes = ClassMap.from_json({"classes": tables["classes"], "ignore": tables.get("ignore", [])})
     items = data.items()
     vector = None if spec.polygons is None else data.folder / spec.polygons
     bands = spec.bands or tuple(range(1, len(tables["bands"]) + 1))
-    labels = labels_of_source(spec, items, classes, Kinds(classes), vector=vector)
+    labels = labels_of_source(spec, items, classes, LabelSetBuilder(classes), vector=vector)
     openers = [Opener(item.image, bands, (one,), len(classes)) for item, one in zip(items, labels, strict=True)]
     checked(openers, quiet=True)

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from landseg.geo.rasters.address import file_names
 from landseg.geo.vectors.names import with_layer
-from landseg.training.recipe_from_files import PlainData
+from landseg.training.recipe_from_files import DataFiles
 
 if TYPE_CHECKING:
-    from landseg.training.overrides import Settings
+    from landseg.training.overrides import Overrides
     from landseg.training.recipe import Recipe
 
 File = str | PathLike[str]
@@ -96,7 +96,7 @@ class RunOptions:
     seed: int | None = None
     set: Mapping[str, Any] | Sequence[str] = ()
 
-    def data(self, images: Any, labels: Any, folder: File = ".") -> PlainData:
+    def data(self, images: Any, labels: Any, folder: File = ".") -> DataFiles:
         """Return images and labels, as paths or open datasets, with what is said of them.
 
         Args:
@@ -109,7 +109,7 @@ class RunOptions:
             VectorError: a layer of what is no vector file.
         """
         named = None if labels is None else [with_layer(name, self.layer) for name in file_names(labels)]
-        return PlainData(
+        return DataFiles(
             tuple(file_names(images)),
             None if named is None else tuple(named),
             classes=None if self.classes is None else Path(self.classes),
@@ -125,7 +125,7 @@ class RunOptions:
             buffer_m=self.buffer,
         )
 
-    def recipe(self, data: PlainData, *, name: str) -> Recipe:
+    def recipe(self, data: DataFiles, *, name: str) -> Recipe:
         """Return the recipe of images and labels, or of the recipe file in their place, with these options over it.
 
         Raises:
@@ -139,14 +139,14 @@ class RunOptions:
         """The configuration's path."""
         return None if self.config is None else Path(self.config)
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> Overrides:
         from landseg.training.coarse.options import share_of
         from landseg.training.fit_options import minutes_of
-        from landseg.training.overrides import Settings
+        from landseg.training.overrides import Overrides
 
         names = {name: getattr(self, name) for name in ("encoder_weights", "init")}
         texts = {name: None if value is None else str(value) for name, value in names.items()}
-        return Settings(
+        return Overrides(
             model={"arch": self.arch, "encoder": self.encoder, **texts, "map_classes": self.map_classes or None},
             options=self.option or {},
             fit={"minutes": None if self.time_budget is None else minutes_of(str(self.time_budget))}

@@ -14,7 +14,7 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
-from landseg.scenes.label_counts import SceneCensus, take_census
+from landseg.scenes.label_counts import LabelCounts, count_labels
 from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted, listed
 from landseg.training.crops import Crop, read_crop
@@ -92,11 +92,11 @@ class CropSampler:
         *,
         seed: int = 0,
         sets: LabelSets | None = None,
-        census: Sequence[SceneCensus] | None = None,
+        census: Sequence[LabelCounts] | None = None,
     ) -> None:
         self.scenes, self.options, self.seed = list(scenes), options, seed
         self.coarse = any(scene.coarse_side is not None for scene in self.scenes)
-        self.census = list(take_census(scenes, seed=seed) if census is None else census)
+        self.census = list(count_labels(scenes, seed=seed) if census is None else census)
         self._factors = [1 / base_zoom(scene, options.resolution_m) for scene in self.scenes]
         _tell_unplaced(self.scenes, options.resolution_m)
         weights = np.array([scene.weight for scene in self.scenes])
@@ -156,7 +156,7 @@ class _Spots:
     places: list[tuple[int, NDArray[np.int64]]]
 
     @classmethod
-    def of(cls, kinds: Sequence[int], census: Sequence[SceneCensus], weights: NDArray[np.float64]) -> _Spots:
+    def of(cls, kinds: Sequence[int], census: Sequence[LabelCounts], weights: NDArray[np.float64]) -> _Spots:
         found = [(n, kind) for n, one in enumerate(census) for kind in kinds if kind in one.spots]
         shares = np.array([weights[n] * census[n].counts[kind] for n, kind in found], np.float64)
         return cls(np.cumsum(shares), [(n, census[n].spots[kind]) for n, kind in found])
@@ -205,7 +205,7 @@ def _tell_unplaced(scenes: Sequence[Scene], resolution_m: float | None) -> None:
         )
 
 
-def _single(census: Sequence[SceneCensus], sets: LabelSets | None) -> list[list[int]]:
+def _single(census: Sequence[LabelCounts], sets: LabelSets | None) -> list[list[int]]:
     """For every class that occurs, the labels that admit it alone."""
     seen = sorted({kind for one in census for kind in one.spots})
     if sets is None:

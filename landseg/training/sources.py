@@ -20,10 +20,10 @@ from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.polygons import PolygonLabels
 from landseg.scenes.data_source import SourceSpec
-from landseg.scenes.label_sets import Kinds
+from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opening import Burnt, Labels, Legend, Opener, checked, labels_of_source
 from landseg.scenes.scene import RasterScene, Scene
-from landseg.scenes.targets import IndexTargets, Targets, refuse_strange
+from landseg.scenes.targets import IndexTargets, Targets, refuse_unmapped
 from landseg.scenes.views import in_memory
 from landseg.text.amounts import listed, part_of
 from landseg.training.coarse.options import CoarseOptions
@@ -72,7 +72,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     settings: list[SourceSpec] = []
     coarse: list[Paths | None] = []
     tags = None if recipe.sampling.stored_values else tuple(band.tags for band in recipe.bands)
-    kinds = Kinds(recipe.classes)
+    kinds = LabelSetBuilder(recipe.classes)
     for specs in _by_images(recipe.sources):
         found = find_items(specs[0], data)
         alone = len(specs) == 1
@@ -116,7 +116,7 @@ def load_scenes(recipe: Recipe, data: Path, *, memory_mib: float = MEMORY_MIB) -
     """
     opened = open_scenes(recipe, data)
     loaded = in_memory(opened.scenes, memory_mib)
-    refuse_strange([one for scene in loaded for one in scene.strange()])
+    refuse_unmapped([one for scene in loaded for one in scene.strange()])
     return loaded, opened.sets
 
 
@@ -193,7 +193,7 @@ def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
 
 
 def _labels(
-    spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: Kinds, *, alone: bool
+    spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: LabelSetBuilder, *, alone: bool
 ) -> Sequence[Labels | Burnt | Targets]:
     """What the targets of each of a source's images are made from.
 
@@ -252,7 +252,7 @@ def _is_whole(opener: Opener) -> bool:
     return True
 
 
-def _legend(spec: SourceSpec, kinds: Kinds) -> Legend:
+def _legend(spec: SourceSpec, kinds: LabelSetBuilder) -> Legend:
     """The class table to read a label raster with, and the target value of each of its indices (256,)."""
     assert spec.values is not None
     table = np.full(256, IGNORE_INDEX, np.uint8)

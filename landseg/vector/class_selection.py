@@ -27,7 +27,7 @@ def named_parts(classes: str | Sequence[str | int], option: str) -> list[str]:
     return named
 
 
-def picked(classes: str | Sequence[str | int] | None) -> list[str] | Path | None:
+def parse_selection(classes: str | Sequence[str | int] | None) -> list[str] | Path | None:
     """What --classes means: names and values, or a class table.
 
     Raises:

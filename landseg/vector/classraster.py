@@ -21,7 +21,7 @@ from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.legend import declared_nodata, is_class_raster, own_legend, read_class_table, read_legend
 from landseg.text.amounts import counted
-from landseg.vector.class_selection import named_parts, picked, unknown, values_of
+from landseg.vector.class_selection import named_parts, parse_selection, unknown, values_of
 from landseg.vector.codes import Codes, whole_numbers
 
 _CONFIDENCES = "confidences, bytes or numbers 0..1, as `landseg predict --confidence` writes them"
@@ -69,7 +69,7 @@ class ClassRaster:
             self.rect = self.whole.rect if self.aoi is None else self.aoi.rect
             self.grid: Grid = self.whole.crop(self.rect)
             self._strict = table is not None
-            parts = picked(classes)
+            parts = parse_selection(classes)
             if isinstance(parts, Path):
                 table, parts, self._strict = read_class_table(parts), None, True
             told = table or own_legend(self.file)  # names alone do not say which values are classes

@@ -91,12 +91,12 @@ class Place:
             return cls(crs)
         base = target if target.is_geographic else target.geodetic_crs
         if base is None:
-            return cls(crs, False, (lambda shapes: moved(shapes, own, crs),))
+            return cls(crs, False, (lambda shapes: reproject(shapes, own, crs),))
         net = _net(grid, own, base)
         dense = _densely(grid, own, target)
         centre = 0.0 if target.is_geographic else _centre(target, net)
         if centre is None or not _crossed(grid, own, base, net, centre):
-            return cls(crs, False, (*dense, lambda shapes: moved(shapes, own, crs)))
+            return cls(crs, False, (*dense, lambda shapes: reproject(shapes, own, crs)))
         poles = pole_points(own, base)
         if is_mercator(target) and _holds(grid, poles):
             raise GridError(f"a pole lies in the raster and has no place in {crs_text(target)}: choose another --crs")
@@ -284,7 +284,7 @@ def _near(points: Floats, poles: Floats) -> NDArray[np.bool_]:
     return np.asarray((far < _AROUND).any(axis=1))
 
 
-def moved(shapes: Shapes, own: pyproj.CRS | None, crs: pyproj.CRS | None) -> Shapes:
+def reproject(shapes: Shapes, own: pyproj.CRS | None, crs: pyproj.CRS | None) -> Shapes:
     """Shapes in another CRS, corner by corner: borders that were shared stay shared.
 
     Raises:

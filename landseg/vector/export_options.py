@@ -15,7 +15,7 @@ from landseg.labels.left_out import left_out_line
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
-from landseg.vector.lines_points import FurtherFile
+from landseg.vector.lines_points import ExtraFile
 from landseg.vector.outlines import Shaping
 
 File = str | PathLike[str] | None
@@ -188,7 +188,7 @@ class ExportSummary:
     features: int
     classes: tuple[ClassTotal, ...]
     crs: str | None
-    further: tuple[FurtherFile, ...] = ()
+    further: tuple[ExtraFile, ...] = ()
     seconds: float = 0.0
     left_out: Mapping[str, int] = field(default_factory=dict)
     area_measure: str | None = None

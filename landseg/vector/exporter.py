@@ -31,10 +31,10 @@ from landseg.runtime.replacement import Part
 from landseg.text.amounts import counted, part_of
 from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, open_confidence, read_confidence
-from landseg.vector.crs import CRS84, Place, moved
+from landseg.vector.crs import CRS84, Place, reproject
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.export_options import ClassTotal, ExportOptions, ExportSummary
-from landseg.vector.lines_points import Further, FurtherFile
+from landseg.vector.lines_points import ExtraFile, LinesAndPoints
 from landseg.vector.outlines import Outlines, outlines, pixel_area
 from landseg.vector.pixel_areas import PixelAreas
 from landseg.vector.regularize import regularize
@@ -48,7 +48,7 @@ Chunk = tuple[dict[str, NDArray[Any]], NDArray[np.int64], NDArray[np.object_]]
 
 
 @dataclass
-class ExportRun:
+class Exporter:
     """One class raster on its way to one set of files.
 
     Attributes:
@@ -74,7 +74,7 @@ class ExportRun:
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1))
     pixel_areas: PixelAreas | None = None
     ground: ClassAreas | None = None
-    further: list[FurtherFile] = field(default_factory=list)
+    further: list[ExtraFile] = field(default_factory=list)
     styles: list[Style] = field(default_factory=list)
     _paths: tuple[Path, ...] = ()
 
@@ -174,8 +174,8 @@ class ExportRun:
             overwrite=options.overwrite,
         )
 
-    def _further(self, work: Path) -> Further:
-        return Further(
+    def _further(self, work: Path) -> LinesAndPoints:
+        return LinesAndPoints(
             self.out,
             self.source.grid,
             place=self.place,
@@ -191,7 +191,7 @@ class ExportRun:
         self.counts += np.bincount(columns["value"], minlength=MAX_VALUE + 1)
         self.areas += np.bincount(columns["value"], area, minlength=MAX_VALUE + 1)
 
-    def _features(self, work: Path, further: Further) -> Iterator[Chunk]:
+    def _features(self, work: Path, further: LinesAndPoints) -> Iterator[Chunk]:
         """Polygons with their columns; those that get right angles come last, and all at once."""
         square = [entry.value for entry in self.source.chosen(self.options.regularize, "--regularize")]
         waiting: list[Outlines] = []
@@ -221,7 +221,7 @@ class ExportRun:
         there = self.place(shapes)
         if vector_format(self.out) is GEOJSON:
             if self.place.crs is not None:
-                there = moved(there, self.place.crs, pyproj.CRS.from_user_input(CRS84))
+                there = reproject(there, self.place.crs, pyproj.CRS.from_user_input(CRS84))
             there = shapely.transform(there, lambda points: points.round(GEOJSON_DIGITS))
         return np.asarray(shapely.is_valid(shapes) & shapely.is_valid(there))
 
@@ -328,7 +328,7 @@ def polygonize(
     """
     with ExitStack() as stack:
         source = stack.enter_context(ClassRaster(raster, table=classes))
-        run = ExportRun(source, out, ExportOptions(quiet=True), map_crs(source.grid), called=called)
+        run = Exporter(source, out, ExportOptions(quiet=True), map_crs(source.grid), called=called)
         if confidence is not None:
             run.confidence = stack.enter_context(closing(open_confidence(confidence, source)))
         with disk_errors(called or out):

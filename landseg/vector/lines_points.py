@@ -30,7 +30,7 @@ Strips = Iterator[NDArray[Any]]
 
 
 @dataclass(frozen=True)
-class FurtherFile:
+class ExtraFile:
     """A file of lines or points."""
 
     output: Path
@@ -39,7 +39,7 @@ class FurtherFile:
     count: int
 
 
-def further_file(out: Path, entry: LandClass, kind: str) -> Path:
+def extra_file(out: Path, entry: LandClass, kind: str) -> Path:
     """Where the lines or points of a class go.
 
     >>> further_file(Path("town.gpkg"), LandClass(3, "road", (0, 0, 0)), "LineString").name
@@ -59,7 +59,7 @@ def further_types(kind: str, *, located: bool, confidence: bool = False) -> dict
     return common | sizes | ({"confidence_mean": "float64", "confidence_min": "float64"} if confidence else {})
 
 
-class Further:
+class LinesAndPoints:
     """Lines and points of some classes.
 
     Args:
@@ -95,7 +95,7 @@ class Further:
                 with disk_errors(out):
                     folder.mkdir()
                 fields = further_types(kind, located=grid.crs is not None, confidence=confidence)
-                file = further_file(out, entry, kind)
+                file = extra_file(out, entry, kind)
                 self._writers[kind, entry.value] = Writer(
                     file, fields, crs=place.crs, work=folder, kind=place.kind(kind)
                 )
@@ -144,12 +144,12 @@ class Further:
         entries = {entry.value: entry for entry in (*self._lines, *self._points)}
         return [(writer.out, [entries[value]], kind) for (kind, value), writer in self._writers.items()]
 
-    def finish(self) -> tuple[list[Part], list[FurtherFile]]:
+    def finish(self) -> tuple[list[Part], list[ExtraFile]]:
         """Complete the files; what is to be published, and what they are."""
         parts: list[Part] = []
         files = []
         entries: Mapping[int, LandClass] = {entry.value: entry for entry in (*self._lines, *self._points)}
         for (kind, value), writer in self._writers.items():
             parts.append(writer.finish([entries[value]]))
-            files.append(FurtherFile(writer.out, entries[value].name, kind, writer.count))
+            files.append(ExtraFile(writer.out, entries[value].name, kind, writer.count))
         return parts, files

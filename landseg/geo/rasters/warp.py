@@ -42,7 +42,7 @@ class ShiftedSource(Source):
         return self.base._files()
 
 
-def onto(source: Source, grid: Grid, *, of: str) -> Source:
+def warp_onto(source: Source, grid: Grid, *, of: str) -> Source:
     """The source on the grid of the raster named ``of``; closing it closes the source.
 
     Pixels that are the grid's (to a twentieth) are read as they are. Others are interpolated, after averaging where

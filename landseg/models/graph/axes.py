@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 @dataclass(frozen=True)
-class Reach:
+class UnitReach:
     """Along one axis, output unit g reads input units from ``stride * g + low`` to ``stride * g + high``.
 
     ``stride`` is below 1 for upsampling; ``low`` and ``high`` are then the widest over the phases.
@@ -36,7 +36,7 @@ class Axis(Protocol):
     """How an operator reads its input along one axis."""
 
     @property
-    def reach(self) -> Reach: ...
+    def reach(self) -> UnitReach: ...
 
     def first(self, unit: int) -> int:
         """The first input unit that output ``unit`` reads; below 0 in the padding."""
@@ -49,7 +49,7 @@ class Axis(Protocol):
 
 
 @dataclass(frozen=True)
-class Window:
+class KernelAxis:
     """Convolutions and pools: a kernel that moves by ``stride``; ``end`` is padding behind, on top of ``padding``.
 
     >>> axis = Window(3, stride=2, padding=1)
@@ -70,9 +70,9 @@ class Window:
         return (self.kernel - 1) * self.dilation
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> UnitReach:
         low, high = -self.padding, self.extent - self.padding
-        return Reach(Fraction(self.stride), Fraction(low), Fraction(high), Fraction(low + high, 2))
+        return UnitReach(Fraction(self.stride), Fraction(low), Fraction(high), Fraction(low + high, 2))
 
     def first(self, unit: int) -> int:
         return unit * self.stride - self.padding
@@ -90,7 +90,7 @@ class Window:
 
 
 @dataclass(frozen=True)
-class Spread:
+class TransposedAxis:
     """Transposed convolutions: every input unit is spread over a kernel, ``stride`` output units apart.
 
     >>> axis = Spread(4, stride=2, padding=1)
@@ -105,13 +105,13 @@ class Spread:
     extra: int = 0
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> UnitReach:
         # Phases between kernels shorter than the stride read nothing, and so nothing far away.
         reached = [phase for phase in range(self.stride) if self._begins(phase) <= self.last(phase)]
         lows = [Fraction(self.first(phase)) - Fraction(phase, self.stride) for phase in reached]
         highs = [Fraction(self.last(phase)) - Fraction(phase, self.stride) for phase in reached]
         centre = Fraction(2 * self.padding - (self.kernel - 1) * self.dilation, 2 * self.stride)
-        return Reach(Fraction(1, self.stride), min(lows), max(highs), centre)
+        return UnitReach(Fraction(1, self.stride), min(lows), max(highs), centre)
 
     def first(self, unit: int) -> int:
         # Where the kernel is shorter than the stride, some outputs read nothing: they are said to read one unit.
@@ -133,7 +133,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Stretch:
+class BilinearAxis:
     """Bilinear upsampling by ``factor`` with unit 0 at output pixel ``shift``, the last units held.
 
     >>> axis = Stretch(4)
@@ -145,11 +145,11 @@ class Stretch:
     shift: Fraction = Fraction(0)
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> UnitReach:
         phases = range(self.factor)
         low = min(self.first(p) - Fraction(p, self.factor) for p in phases)
         high = max(self.last(p) - Fraction(p, self.factor) for p in phases)
-        return Reach(Fraction(1, self.factor), low, high, -self.shift / self.factor)
+        return UnitReach(Fraction(1, self.factor), low, high, -self.shift / self.factor)
 
     def first(self, unit: int) -> int:
         return int((unit - self.shift) // self.factor)

@@ -9,18 +9,18 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.graph.axes import Part, Spread, Window
+from landseg.models.graph.axes import KernelAxis, Part, TransposedAxis
 from landseg.models.graph.operators import Operator, Upsample
-from landseg.models.graph.resizing import Cells, Filled, Hold, Resample, Skipped
+from landseg.models.graph.resizing import Cells, NearestAxis, PaddedAxis, Resample, Skipped
 from landseg.models.layers.aligned import sample
-from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners, nearest
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, CropStart, MaxMask, nearest
 
 
 class Cut(Upsample):
     """Crop: nothing to compute but where to read."""
 
     def __init__(self, layer: Any) -> None:
-        self.rows = self.columns = Window(padding=-layer.start, end=layer.start)
+        self.rows = self.columns = KernelAxis(padding=-layer.start, end=layer.start)
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         return inputs[0]
@@ -48,7 +48,7 @@ class Padded(Operator):
     """Fill: zeros behind the input."""
 
     def __init__(self, layer: Any) -> None:
-        self.rows = self.columns = Filled(layer.multiple)
+        self.rows = self.columns = PaddedAxis(layer.multiple)
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         return F.pad(inputs[0], (0, columns.after, 0, rows.after))
@@ -60,7 +60,9 @@ class Nearest(Upsample):
     def __init__(self, layer: AlignedNearest) -> None:
         super().__init__(layer)
         self.layer = layer
-        self.rows = self.columns = Window() if layer.factor == 1 else Hold(layer.factor, Fraction(layer.shift))
+        self.rows = self.columns = (
+            KernelAxis() if layer.factor == 1 else NearestAxis(layer.factor, Fraction(layer.shift))
+        )
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         y = nearest(inputs[0], self.layer, rows.start, rows.stop, axis=-2, first=rows.first)
@@ -85,7 +87,7 @@ class Shuffled(_Repeating):
 
     def __init__(self, layer: nn.PixelShuffle) -> None:
         self.factor = factor = int(layer.upscale_factor)
-        self.rows = self.columns = Hold(factor, Fraction(factor - 1, 2))
+        self.rows = self.columns = NearestAxis(factor, Fraction(factor - 1, 2))
 
     def channels(self, inputs: Sequence[int]) -> int:
         return inputs[0] // self.factor**2
@@ -99,13 +101,13 @@ class Nails(_Repeating):
 
     def __init__(self, layer: BedOfNails) -> None:
         self.factor, self.cells = layer.factor, layer.forward  # type: ignore[method-assign]
-        self.rows = self.columns = Spread(1, layer.factor, extra=layer.factor - 1)
+        self.rows = self.columns = TransposedAxis(1, layer.factor, extra=layer.factor - 1)
 
 
 class Largest(Operator):
     """Winners: reads whole cells, and gives those of their pixels that are wanted."""
 
-    def __init__(self, layer: Winners) -> None:
+    def __init__(self, layer: MaxMask) -> None:
         self.layer: Any = layer
         self.rows = self.columns = Cells(layer.factor)
 
@@ -118,7 +120,7 @@ class Largest(Operator):
 class Skipping(Operator):
     """Skip."""
 
-    def __init__(self, layer: Skip) -> None:
+    def __init__(self, layer: CropStart) -> None:
         self.rows = self.columns = Skipped(layer.count)
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:

@@ -15,12 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.graph.axes import Axis, Part, Reach, Spread, Stretch, Window
+from landseg.models.graph.axes import Axis, BilinearAxis, KernelAxis, Part, TransposedAxis, UnitReach
 from landseg.models.layers.forest import CHUNK, counted, square_sums
 from landseg.models.layers.upsample import in_full
 from landseg.runtime.fused import FusedConv
 
-_IDENTITY = Window()
+_IDENTITY = KernelAxis()
 _FEW_CHANNELS = 16
 _PRODUCTS = 50  # of a convolution that take as long as writing one value
 _DECISION = 12  # values that are written in the time of one step down a tree: four look-ups at scattered places
@@ -37,12 +37,12 @@ class Operator:
     columns: Axis = _IDENTITY
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> UnitReach:
         """The larger of both axes."""
         ys, xs = self.rows.reach, self.columns.reach
         low, high = min(ys.low, xs.low), max(ys.high, xs.high)
         centre = ys.centre if ys == xs else (low + high) / 2
-        return Reach(ys.stride, low, high, centre)
+        return UnitReach(ys.stride, low, high, centre)
 
     def channels(self, inputs: Sequence[int]) -> int:
         """Channels of the output, from those of the inputs."""
@@ -77,7 +77,9 @@ class _Sliding(Operator):
         kernel, stride, padding = _pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding)
         dilation, ceil = _pair(getattr(layer, "dilation", 1)), bool(getattr(layer, "ceil_mode", False))
         end = getattr(layer, "end", 0)
-        self.rows, self.columns = (Window(kernel[i], stride[i], padding[i], dilation[i], ceil, end) for i in (0, 1))
+        self.rows, self.columns = (
+            KernelAxis(kernel[i], stride[i], padding[i], dilation[i], ceil, end) for i in (0, 1)
+        )
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x, padding = inputs[0], (0, 0)
@@ -175,7 +177,7 @@ class Transposed(Operator):
     def __init__(self, layer: Any) -> None:
         self.layer = layer
         self.rows, self.columns = (
-            Spread(
+            TransposedAxis(
                 layer.kernel_size[i], layer.stride[i], layer.padding[i], layer.dilation[i], layer.output_padding[i]
             )
             for i in (0, 1)
@@ -188,7 +190,7 @@ class Transposed(Operator):
         layer, skips, extra = self.layer, [], []
         x = F.pad(inputs[0], (columns.before, columns.after, rows.before, rows.after))
         for axis, piece, units in zip((self.rows, self.columns), (rows, columns), x.shape[2:], strict=True):
-            assert isinstance(axis, Spread)
+            assert isinstance(axis, TransposedAxis)
             skips.append(piece.start - (piece.unclipped * axis.stride - axis.padding))
             made = (units - 1) * axis.stride + axis.extent + 1
             extra.append(max(0, skips[-1] + piece.count - made))  # outputs that no unit reaches
@@ -203,7 +205,9 @@ class Upsample(Operator):
 
     def __init__(self, layer: Any) -> None:
         self.factor, self.shifted, self.full = layer.factor, bool(layer.shift), layer.full
-        self.rows = self.columns = Window() if layer.factor == 1 else Stretch(layer.factor, Fraction(layer.shift))
+        self.rows = self.columns = (
+            KernelAxis() if layer.factor == 1 else BilinearAxis(layer.factor, Fraction(layer.shift))
+        )
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x, factor = in_full(inputs[0]) if self.full else inputs[0], self.factor
@@ -313,7 +317,7 @@ def pointwise_layer(layer: nn.Module) -> Pointwise:
 
 def _symmetric(axis: Axis, piece: Part) -> bool:
     """Whether padding both ends by what lies before makes just the outputs wanted."""
-    assert isinstance(axis, Window)
+    assert isinstance(axis, KernelAxis)
     if piece.after > piece.before or 2 * piece.before > max(axis.extent + 1, 0):
         return not (piece.after or piece.before)
     units = piece.end - piece.first

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
-from landseg.models.graph.axes import Reach, Stretch
+from landseg.models.graph.axes import BilinearAxis, UnitReach
 
 
 @dataclass(frozen=True)
-class Hold(Stretch):
+class NearestAxis(BilinearAxis):
     """Upsampling to the nearest unit, to both where a pixel lies midway.
 
     >>> axis = Hold(2)
@@ -18,10 +18,10 @@ class Hold(Stretch):
     """
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> UnitReach:
         phases = [(Fraction(p, self.factor), self._nearest(p), self.last(p)) for p in range(self.factor)]
         low, high = min(first - at for at, first, _ in phases), max(last - at for at, _, last in phases)
-        return Reach(Fraction(1, self.factor), low, high, -self.shift / self.factor)
+        return UnitReach(Fraction(1, self.factor), low, high, -self.shift / self.factor)
 
     def first(self, unit: int) -> int:
         # The nearest unit may be one that does not exist; the one before it is held there, so it must be at hand.
@@ -46,8 +46,8 @@ class Cells:
     factor: int
 
     @property
-    def reach(self) -> Reach:
-        return Reach(low=Fraction(1 - self.factor), high=Fraction(self.factor - 1))
+    def reach(self) -> UnitReach:
+        return UnitReach(low=Fraction(1 - self.factor), high=Fraction(self.factor - 1))
 
     def first(self, unit: int) -> int:
         return unit // self.factor * self.factor
@@ -66,9 +66,9 @@ class Skipped:
     count: int
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> UnitReach:
         count = Fraction(self.count)
-        return Reach(low=count, high=count, centre=count)
+        return UnitReach(low=count, high=count, centre=count)
 
     def first(self, unit: int) -> int:
         return unit + self.count
@@ -93,11 +93,11 @@ class Resample:
     down: int
 
     @property
-    def reach(self) -> Reach:
+    def reach(self) -> UnitReach:
         stride = Fraction(self.down, self.up)
         low = min(self.first(phase) - stride * phase for phase in range(self.up))
         high = max(self.last(phase) - stride * phase for phase in range(self.up))
-        return Reach(stride, low, high)
+        return UnitReach(stride, low, high)
 
     def first(self, unit: int) -> int:
         return unit * self.down // self.up
@@ -110,14 +110,14 @@ class Resample:
 
 
 @dataclass(frozen=True)
-class Filled:
+class PaddedAxis:
     """Padding behind the input, up to a multiple."""
 
     multiple: int
 
     @property
-    def reach(self) -> Reach:
-        return Reach()
+    def reach(self) -> UnitReach:
+        return UnitReach()
 
     def first(self, unit: int) -> int:
         return unit

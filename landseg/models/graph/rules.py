@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from landseg.models.graph.axes import Reach, Unbounded
+from landseg.models.graph.axes import Unbounded, UnitReach
 from landseg.models.graph.layer_operators import (
     Cut,
     Larger,
@@ -39,10 +39,17 @@ from landseg.models.graph.operators import (
     Voting,
     pointwise_layer,
 )
-from landseg.models.layers.aligned import ChannelNorm, Crop, Enlarge, Fill, GridMaxPool2d, Shrink
+from landseg.models.layers.aligned import (
+    AlignedDownsize,
+    AlignedUpsize,
+    ChannelNorm,
+    Crop,
+    GridMaxPool2d,
+    PadToMultiple,
+)
 from landseg.models.layers.forest import Forest, LocalMean, Tones
 from landseg.models.layers.trace import trace
-from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, CropStart, MaxMask
 from landseg.models.layers.upsample import AlignedUpsample
 
 Rule = Callable[[Any], Operator | Unbounded]
@@ -87,14 +94,14 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((AlignedNearest,), Nearest),  # before what it is a kind of
     ((GridMaxPool2d,), _sliding(MaxPool)),
     ((Crop,), Cut),
-    ((Shrink,), Smaller),
-    ((Enlarge,), Larger),
-    ((Fill,), Padded),
+    ((AlignedDownsize,), Smaller),
+    ((AlignedUpsize,), Larger),
+    ((PadToMultiple,), Padded),
     ((AlignedUpsample,), Upsample),
     ((nn.PixelShuffle,), Shuffled),
     ((BedOfNails,), Nails),
-    ((Winners,), Largest),
-    ((Skip,), Skipping),
+    ((MaxMask,), Largest),
+    ((CropStart,), Skipping),
     ((Forest,), Voting),
     ((LocalMean,), SquareMean),
     ((Tones,), pointwise_layer),
@@ -185,7 +192,7 @@ def name_of(node: fx.Node) -> str:
     return f"{around}: {name}" if around else name
 
 
-def reach(node: fx.Node, modules: dict[str, nn.Module]) -> Reach | Unbounded:
+def reach(node: fx.Node, modules: dict[str, nn.Module]) -> UnitReach | Unbounded:
     """Return how the operation at ``node`` reads its data inputs (the larger of both axes)."""
     found = operator_at(node, modules)
     return found if isinstance(found, Unbounded) else found.reach

@@ -15,11 +15,11 @@ from landseg.errors import ModelError
 from landseg.models.layers.upsample import AlignedUpsample
 
 
-class Placed(nn.Module):
+class LeafLayer(nn.Module):
     """A layer that the graph keeps whole, because landseg has a rule for it."""
 
 
-class GridMaxPool2d(Placed):
+class GridMaxPool2d(LeafLayer):
     """The maximum around every ``stride``-th unit, as many as begin inside: ``ceil(h / stride)`` at any size.
 
     An even kernel reads from its unit on (cells, the last being as small as it comes), an odd one to both sides. What
@@ -65,7 +65,7 @@ class Crop(AlignedUpsample):
         return f"start={self.start}"
 
 
-class Shrink(Placed):
+class AlignedDownsize(LeafLayer):
     """Resize bilinearly by ``up / down`` <= 1: unit g of the result is the input at ``g * down / up``, no filter.
 
     The result has ``ceil(size * up / down)`` units an axis; the last ones hold the input's last.
@@ -84,7 +84,7 @@ class Shrink(Placed):
         return f"{self.up}/{self.down}"
 
 
-class Enlarge(AlignedUpsample):
+class AlignedUpsize(AlignedUpsample):
     """The way back: unit g of the result is the input at ``g * down / up``; a second tensor lends its size."""
 
     def __init__(self, up: int, down: int) -> None:
@@ -100,7 +100,7 @@ class Enlarge(AlignedUpsample):
         return f"{self.up}/{self.down}"
 
 
-class Fill(Placed):
+class PadToMultiple(LeafLayer):
     """(N, C, h, w) with zeros below and on the right, up to a multiple of ``multiple``."""
 
     def __init__(self, multiple: int) -> None:
@@ -114,7 +114,7 @@ class Fill(Placed):
         return f"multiple={self.multiple}"
 
 
-class ChannelNorm(Placed, nn.LayerNorm):
+class ChannelNorm(LeafLayer, nn.LayerNorm):
     """Layer norm over the channels of each unit by itself: (N, C, h, w) in and out, no pixel sees another."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +122,7 @@ class ChannelNorm(Placed, nn.LayerNorm):
         return F.layer_norm(units, self.normalized_shape, self.weight, self.bias, self.eps).permute(0, 3, 1, 2)
 
 
-class BilinearDeconv(Placed, nn.ConvTranspose2d):
+class BilinearDeconv(LeafLayer, nn.ConvTranspose2d):
     """Each channel's own transposed convolution of kernel ``2 * factor``, bilinear to begin with.
 
     Unit f is centred at output ``factor * f + factor - 1/2 - padding``. Beyond the first and the last unit there are

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.layers.aligned import Placed
+from landseg.models.layers.aligned import LeafLayer
 
 _MOST_TREES, _MOST_LEAVES, _MOST_DEPTH = 512, 1 << 14, 64
 _MOST_NODES, _MOST_VALUES = 1 << 23, 1 << 26
@@ -25,7 +25,7 @@ _LEAST = 1e-7  # a probability of 0 has no logarithm
 _SUM = 1e-3  # how far the probabilities of a leaf may be from 1 together
 
 
-class LocalMean(Placed):
+class LocalMean(LeafLayer):
     """The mean of a square around each pixel, of the part of it that lies inside."""
 
     def __init__(self, size: int) -> None:
@@ -54,7 +54,7 @@ def counted(units: int, start: int, stop: int, size: int, *, device: torch.devic
     return inside.float()
 
 
-class Tones(Placed):
+class Tones(LeafLayer):
     """Bands without what they have in common: each less the mean of all. Light changes it least."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ class Tones(Placed):
         return x - total / x.shape[1]
 
 
-class Forest(Placed):
+class Forest(LeafLayer):
     """Features (N, F, H, W) to the logarithms of the mean of the trees' class probabilities, (N, K, H, W).
 
     Each tree has ``2 * leaves - 1`` nodes, its root first and every node before its children. The tables are vectors,

@@ -8,7 +8,7 @@ import threading
 from torch import fx, nn
 
 from landseg.errors import ModelError
-from landseg.models.layers.aligned import Placed
+from landseg.models.layers.aligned import LeafLayer
 from landseg.models.layers.upsample import AlignedUpsample
 
 _TRACING = threading.Lock()  # torch.fx changes nn.Module for the whole process while it traces
@@ -19,7 +19,7 @@ class _Tracer(fx.Tracer):
     """Keeps as one node what landseg has a rule for: aligned layers and fused norm + activation layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        if isinstance(m, AlignedUpsample | Placed | nn.modules.batchnorm._BatchNorm):
+        if isinstance(m, AlignedUpsample | LeafLayer | nn.modules.batchnorm._BatchNorm):
             return True
         return bool(super().is_leaf_module(m, module_qualified_name))
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, Skip, Winners
+from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, CropStart, MaxMask
 from landseg.models.layers.upsample import AlignedUpsample
 
 _log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Shuffle(nn.Module):
         self.shuffle = nn.PixelShuffle(factor)
         moves: list[nn.Module] = []
         if move:
-            moves.append(Skip(factor + (factor - 1) // 2))
+            moves.append(CropStart(factor + (factor - 1) // 2))
             if factor % 2 == 0:
                 moves.append(nn.AvgPool2d(2, stride=1))
         self.move = nn.Sequential(*moves)
@@ -200,7 +200,7 @@ class MaxUnpool(nn.Module):
         super().__init__()
         kernel = _odd(kernel or 3)
         self.hold = AlignedNearest(factor, (factor - 1) / 2)
-        self.winners = Winners(factor)
+        self.winners = MaxMask(factor)
         self.conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)
 
     def forward(self, x: Tensor, like: Tensor) -> Tensor:

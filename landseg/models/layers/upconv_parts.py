@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from landseg.errors import ModelError
-from landseg.models.layers.aligned import Placed
+from landseg.models.layers.aligned import LeafLayer
 from landseg.models.layers.upsample import AlignedUpsample
 
 
@@ -40,7 +40,7 @@ def nearest(x: Tensor, layer: AlignedUpsample, start: int, stop: int, *, axis: i
     return torch.lerp(below, x.index_select(axis, high.clamp(0, last)), 0.5)
 
 
-class BedOfNails(Placed):
+class BedOfNails(LeafLayer):
     """Unpool onto zeros: unit ``f`` at pixel ``factor * f``, (N, C, h, w) to (N, C, h * factor, w * factor)."""
 
     def __init__(self, factor: int) -> None:
@@ -57,7 +57,7 @@ class BedOfNails(Placed):
         return f"factor={self.factor}"
 
 
-class Winners(Placed):
+class MaxMask(LeafLayer):
     """1 at the largest pixel of each cell of ``factor`` x ``factor``, the first of equals, and 0 elsewhere.
 
     (N, C, H, W) to the same shape; cells at the far edges may be cut off. Multiplied with pooled values held over
@@ -78,7 +78,7 @@ class Winners(Placed):
         return f"factor={self.factor}"
 
 
-class Skip(Placed):
+class CropStart(LeafLayer):
     """Leave out the first ``count`` rows and columns."""
 
     def __init__(self, count: int) -> None:

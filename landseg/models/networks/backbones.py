@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.layers.aligned import Fill
+from landseg.models.layers.aligned import PadToMultiple
 from landseg.models.layers.upsampler import upsampler
 from landseg.models.networks.atrous import convert_stride_to_dilation
 from landseg.models.networks.catalogue import ENCODERS, check_encoder
@@ -153,7 +153,7 @@ class Encoder(nn.Module):
         if self.halfway and max(self.strides) < 32:
             raise ModelError(f"{self.name} has even kernels and cannot be dilated exactly; use output_stride 32")
         if not (self._fits(33, 47) and self._fits(1, 1)):
-            self.fill, self.fills = Fill(32), True
+            self.fill, self.fills = PadToMultiple(32), True
             if not self._fits(33, 47):
                 raise ModelError(f"{self.name} cannot take images of every size; choose another encoder")
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.layers.aligned import Enlarge, Shrink, check_whole
+from landseg.models.layers.aligned import AlignedDownsize, AlignedUpsize, check_whole
 from landseg.models.networks.backbones import Encoder
 
 _SCALES = ((3, 4), (1, 2))  # of the smaller copies
@@ -84,8 +84,8 @@ class DeepLabV2(nn.Module):
         self.encoder = encoder
         self.aspp = SummedASPP(encoder.channels[-1], classes, rates=rates, hidden=width)
         scales: tuple[tuple[int, int], ...] = _SCALES if multi_scale else ()
-        self.shrink = nn.ModuleList([Shrink(*scale) for scale in scales])
-        self.enlarge = nn.ModuleList([Enlarge(*reversed(scale)) for scale in scales])
+        self.shrink = nn.ModuleList([AlignedDownsize(*scale) for scale in scales])
+        self.enlarge = nn.ModuleList([AlignedUpsize(*reversed(scale)) for scale in scales])
         self.upsample = encoder.upsampler(encoder.strides[-1], upsampler, channels=classes)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ Span = tuple[int, int]
 
 
 @dataclass
-class Block:
+class BufferBlock:
     """A rectangle of a value: ``data`` (1, C, h, w) whose first pixel is the value's (top, left)."""
 
     data: Tensor
@@ -35,7 +35,7 @@ class Block:
         return self.data[:, :, rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
 
 
-class Kept:
+class RowBuffer:
     """One value as its readers see it: they ask for any rectangle that they still need.
 
     Pieces come strip by strip from the top, each strip from left to right. Memory is channels-last throughout.
@@ -50,9 +50,9 @@ class Kept:
     def __init__(self, channels: int, depth: int, columns: Span, like: Tensor) -> None:
         self._channels, self._depth, self._origin, self._like = channels, depth, columns[0], like
         self._ring = self._empty(depth, columns[1] - columns[0])  # row r lies in slot r modulo depth
-        self._left: Block | None = None  # the strip's new rows, columns from _saved to the piece
-        self._new: Block | None = None  # the piece
-        self._whole: Block | None = None  # the piece with what its readers need around it
+        self._left: BufferBlock | None = None  # the strip's new rows, columns from _saved to the piece
+        self._new: BufferBlock | None = None  # the piece
+        self._whole: BufferBlock | None = None  # the piece with what its readers need around it
         self._filled = False
         self._rows: Span = (0, 0)
         self._columns: Span = (0, 0)
@@ -72,20 +72,20 @@ class Kept:
 
     def room(self, rows: Span, columns: Span) -> Tensor:
         """Where to write the piece so that a reader of this rectangle around it gets it without a copy."""
-        self._whole = Block(self._empty(rows[1] - rows[0], columns[1] - columns[0]), rows[0], columns[0])
+        self._whole = BufferBlock(self._empty(rows[1] - rows[0], columns[1] - columns[0]), rows[0], columns[0])
         self._filled = False
         return self._whole.view(self._rows, self._columns)
 
     def put(self, data: Tensor) -> None:
         """The piece (1, C, h, w), as a tensor of its own or as what ``room`` gave."""
-        self._new = Block(data, self._rows[0], self._columns[0])
+        self._new = BufferBlock(data, self._rows[0], self._columns[0])
 
     def take(self, rows: Span, columns: Span) -> Tensor:
         """Any rectangle that ends no later than the piece, (1, C, h, w); not to be written to."""
         if self._new is not None and self._new.has(rows, columns):
             return self._new.view(rows, columns)
         if self._whole is None or not self._whole.has(rows, columns):
-            self._whole = Block(self._empty(rows[1] - rows[0], columns[1] - columns[0]), rows[0], columns[0])
+            self._whole = BufferBlock(self._empty(rows[1] - rows[0], columns[1] - columns[0]), rows[0], columns[0])
             self._fill(self._whole, with_new=True)
         elif not self._filled:
             self._fill(self._whole, with_new=False)
@@ -108,11 +108,11 @@ class Kept:
         if right == self._saved:
             self._left = None
         elif self._new is not None or (self._left is not None and self._left.left < self._saved):
-            left = Block(self._empty(bottom - top, right - self._saved), top, self._saved)
+            left = BufferBlock(self._empty(bottom - top, right - self._saved), top, self._saved)
             self._copy(left.data, (top, bottom), (self._saved, right))
             self._left = left
 
-    def _fill(self, block: Block, *, with_new: bool) -> None:
+    def _fill(self, block: BufferBlock, *, with_new: bool) -> None:
         """Copy into the block what was there before the piece, and the piece itself unless it lies there already."""
         (top, _), (left, _) = self._rows, self._columns
         rows, columns = (block.top, block.bottom), (block.left, block.right)

@@ -12,14 +12,14 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class OnItsWay:
+class PendingCopy:
     """A tensor that is being copied, and what to wait for (None where it has arrived)."""
 
     tensor: Tensor
     event: Any = None
 
 
-class Lane:
+class DeviceCopy:
     """Copies to one device and back. On CUDA each direction has a stream of its own and page-locked memory.
 
     Args:
@@ -34,15 +34,15 @@ class Lane:
     def _stream(self) -> Any:
         return torch.cuda.Stream(self.device) if self._cuda else None  # type: ignore[no-untyped-call]
 
-    def send(self, pixels: Tensor) -> OnItsWay:
+    def send(self, pixels: Tensor) -> PendingCopy:
         """Start to copy pixels to the device; in any thread."""
         if not self._cuda:
-            return OnItsWay(pixels.to(self.device))
+            return PendingCopy(pixels.to(self.device))
         with torch.cuda.stream(self._up):
             moved = pixels.pin_memory().to(self.device, non_blocking=True)
-            return OnItsWay(moved, torch.cuda.current_stream(self.device).record_event())
+            return PendingCopy(moved, torch.cuda.current_stream(self.device).record_event())
 
-    def receive(self, sent: OnItsWay) -> Tensor:
+    def receive(self, sent: PendingCopy) -> Tensor:
         """What was sent, for the network's thread: its next operations wait on the device, not the thread."""
         if sent.event is not None:
             current = torch.cuda.current_stream(self.device)
@@ -50,19 +50,19 @@ class Lane:
             sent.tensor.record_stream(current)
         return sent.tensor
 
-    def fetch(self, logits: Tensor) -> OnItsWay:
+    def fetch(self, logits: Tensor) -> PendingCopy:
         """Start to copy logits back, as float32; in the network's thread, so that no other starts threads for it."""
         logits = logits.float()
         if not self._cuda:
-            return OnItsWay(logits.cpu())
+            return PendingCopy(logits.cpu())
         here = torch.empty(logits.shape, dtype=torch.float32, pin_memory=True)
         self._down.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self._down):
             here.copy_(logits, non_blocking=True)
             logits.record_stream(torch.cuda.current_stream(self.device))
-            return OnItsWay(here, torch.cuda.current_stream(self.device).record_event())
+            return PendingCopy(here, torch.cuda.current_stream(self.device).record_event())
 
-    def fetched(self, coming: OnItsWay) -> NDArray[np.float32]:
+    def fetched(self, coming: PendingCopy) -> NDArray[np.float32]:
         """The logits that were fetched; in any thread, which waits for them."""
         if coming.event is not None:
             coming.event.synchronize()

@@ -14,7 +14,7 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from landseg.models.graph.axes import Part, Window, part
+from landseg.models.graph.axes import KernelAxis, Part, part
 from landseg.models.graph.operators import Convolution, Operator, Pointwise
 
 _FINEST = 8  # input pixels a unit: at coarser strides computing rows again costs more than keeping them
@@ -88,7 +88,7 @@ def _all(units: int) -> Part:
     return Part(0, units, 0, units, 0, 0, units)
 
 
-def chained(steps: Sequence[Step], output: int) -> tuple[list[Step], int]:
+def chained(steps: Sequence[ProgramStep], output: int) -> tuple[list[ProgramStep], int]:
     """The same steps with convolutions in a row as one; the value that was the output, renumbered."""
     readers = [0] * (len(steps) + 1)
     for step in steps:
@@ -96,7 +96,7 @@ def chained(steps: Sequence[Step], output: int) -> tuple[list[Step], int]:
             readers[value] += 1
     readers[output] += 1
     scales = strides(steps)
-    made: list[Step] = []
+    made: list[ProgramStep] = []
     number = {0: 0}
     at = 0
     while at < len(steps):
@@ -110,7 +110,9 @@ def chained(steps: Sequence[Step], output: int) -> tuple[list[Step], int]:
     return made, number[output]
 
 
-def _chain(steps: Sequence[Step], at: int, readers: Sequence[int], scales: Sequence[Fraction]) -> tuple[int, int]:
+def _chain(
+    steps: Sequence[ProgramStep], at: int, readers: Sequence[int], scales: Sequence[Fraction]
+) -> tuple[int, int]:
     """How many steps from this one on are a chain, and which of them slides."""
 
     def handed_on(number: int) -> bool:
@@ -131,27 +133,27 @@ def _chain(steps: Sequence[Step], at: int, readers: Sequence[int], scales: Seque
     return last - at + 1, slider
 
 
-def _as_one(members: Sequence[Step], slider: int) -> Step:
+def _as_one(members: Sequence[ProgramStep], slider: int) -> ProgramStep:
     layers = [step.operator for step in members]
     assert all(isinstance(layer, Convolution) for layer in layers)
     name = f"{members[0].name} to {members[-1].name}"
-    return Step(name, Chain(layers, slider), (), members[0].inputs)  # type: ignore[arg-type]
+    return ProgramStep(name, Chain(layers, slider), (), members[0].inputs)  # type: ignore[arg-type]
 
 
-def _pointwise(step: Step) -> bool:
+def _pointwise(step: ProgramStep) -> bool:
     operator = step.operator
     if not isinstance(operator, Convolution) or step.tail:
         return False
-    return operator.rows == operator.columns == Window() and operator.layer.groups == 1
+    return operator.rows == operator.columns == KernelAxis() and operator.layer.groups == 1
 
 
-def _depthwise(step: Step) -> bool:
+def _depthwise(step: ProgramStep) -> bool:
     operator = step.operator
     return isinstance(operator, Convolution) and not step.tail and operator.layer.groups == operator.layer.in_channels
 
 
 @dataclass(frozen=True)
-class Step:
+class ProgramStep:
     """One operator and the pointwise layers right behind it. Step i makes value i + 1; value 0 is the input.
 
     Attributes:
@@ -174,7 +176,7 @@ class Step:
         return isinstance(self.operator, Pointwise) and not self.tail and self.operator.into is not None
 
 
-def strides(steps: Sequence[Step]) -> list[Fraction]:
+def strides(steps: Sequence[ProgramStep]) -> list[Fraction]:
     """Input rows between two rows of every value."""
     made = [Fraction(1)]
     for step in steps:

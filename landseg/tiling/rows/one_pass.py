@@ -20,11 +20,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.geo.grid import Rect
-from landseg.runtime.pipeline import Fault, Stage
-from landseg.tiling.placement import Placed, Placement
-from landseg.tiling.rows.device_copy import Lane, OnItsWay
+from landseg.runtime.pipeline import FirstError, Stage
+from landseg.tiling.placement import GridPlacement, ResampledRows
+from landseg.tiling.rows.device_copy import DeviceCopy, PendingCopy
 from landseg.tiling.rows.plan import StreamPlan
-from landseg.tiling.rows.program import Flow
+from landseg.tiling.rows.program import StepProgram
 from landseg.tiling.rows.row_stream import Rows
 from landseg.tiling.stitch import Finished
 from landseg.tiling.windowed import Arrays, Sink, Written, write
@@ -57,9 +57,9 @@ class Pass:
         restarted: called with the number of rows that a resumed run computes again.
     """
 
-    flow: Flow
+    flow: StepProgram
     plan: StreamPlan
-    placement: Placement
+    placement: GridPlacement
     region: Rect
     read: Callable[[Rect], tuple[Tensor, Valid]]
     wanted: Callable[[Rect], Valid] | None
@@ -98,8 +98,8 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
     Raises:
         Whatever any stage raises; nothing is committed after it.
     """
-    fault = Fault()
-    origin, lane = (job.region.top, job.region.left), Lane(job.device)
+    fault = FirstError()
+    origin, lane = (job.region.top, job.region.left), DeviceCopy(job.device)
     writer = Stage[Written]("write", lambda item: write(item, sink, origin, job.progress), fault, size=2)
     place = Stage[tuple[Any, ...]]("place", _Placer(job, lane, writer).work, fault, size=1)
     readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
@@ -130,7 +130,7 @@ class _Block:
     job: Pass
     number: int
     target: Rect
-    lane: Lane
+    lane: DeviceCopy
     readers: ThreadPoolExecutor
     place: Stage[tuple[Any, ...]]
 
@@ -164,7 +164,7 @@ class _Block:
         job = self.job
         region, rows = self._rows(first)
         needed = Rect(first, self.target.left, self.target.bottom - first, self.target.width)
-        placed = Placed(job.placement, region, needed)
+        placed = ResampledRows(job.placement, region, needed)
         self.place.put(("open", self.number, None, placed))
         enough = rows.reads.bottom  # further than this no wanted pixel lets the stretch end
         last = region.top
@@ -218,14 +218,14 @@ class _Block:
         target = self.target
         return self.job.network_rect(Rect(row, target.left, target.bottom - row, target.width))
 
-    def _read(self, rect: Rect) -> tuple[OnItsWay, Valid]:
+    def _read(self, rect: Rect) -> tuple[PendingCopy, Valid]:
         pixels, wanted = self.job.read(rect)
         return self.lane.send(pixels), wanted
 
-    def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[OnItsWay, Valid]]]:
+    def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[PendingCopy, Valid]]]:
         """The input in strips, read early by as many strips as there are threads."""
         height = self.job.plan.strip
-        waiting: deque[tuple[Rect, Future[tuple[OnItsWay, Valid]]]] = deque()
+        waiting: deque[tuple[Rect, Future[tuple[PendingCopy, Valid]]]] = deque()
         for top in range(reads.top, reads.bottom, height):
             rect = Rect(top, reads.left, min(height, reads.bottom - top), reads.width)
             waiting.append((rect, self.readers.submit(self._read, rect)))
@@ -239,9 +239,9 @@ class _Block:
 class _Placer:
     """The thread that brings logits onto the source's grid and hands finished pixels to the writer."""
 
-    def __init__(self, job: Pass, lane: Lane, writer: Stage[Written]) -> None:
+    def __init__(self, job: Pass, lane: DeviceCopy, writer: Stage[Written]) -> None:
         self._job, self._lane, self._writer = job, lane, writer
-        self._placed: Placed | None = None
+        self._placed: ResampledRows | None = None
         self._held: list[tuple[Rect, Valid]] = []  # of rows that were read and are not finished
 
     def work(self, item: tuple[Any, ...]) -> None:

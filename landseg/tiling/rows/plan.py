@@ -7,13 +7,13 @@ from itertools import pairwise
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.tiling.rows.program import Flow
-from landseg.tiling.rows.schedule import Piece, Schedule
+from landseg.tiling.rows.program import StepProgram
+from landseg.tiling.rows.schedule import AxisPiece, Schedule
 from landseg.tiling.rows.sections import cut, last_use, reads, schedules, wanted_around
 
 MIB = 1 << 20
 _STRIPS = (256, 128, 64, 32, 16)  # rows of logits: taller ones copy less, lower ones need less memory
-CELL = 1 << 18  # pixels of a chunk of a strip on a CPU: its activations stay in the cache
+CHUNK_PIXELS = 1 << 18  # pixels of a chunk of a strip on a CPU: its activations stay in the cache
 _MOST_BLOCKS = 4096
 
 
@@ -69,7 +69,7 @@ class StreamPlan:
 
 
 def plan_stream(
-    flow: Flow,
+    flow: StepProgram,
     shape: tuple[int, int],
     *,
     bands: int,
@@ -77,7 +77,7 @@ def plan_stream(
     limit: float,
     region: Rect | None = None,
     strip: int | None = None,
-    cell: int | None = CELL,
+    cell: int | None = CHUNK_PIXELS,
     sections: int = 1,
 ) -> StreamPlan:
     """The plan with the fewest blocks, and of those the tallest strips, that stays inside ``limit`` bytes.
@@ -123,7 +123,7 @@ def plan_stream(
 
 
 def memory_of(
-    flow: Flow,
+    flow: StepProgram,
     shape: tuple[int, int],
     region: Rect,
     strip: int,
@@ -148,7 +148,7 @@ def memory_of(
 
 
 def _section(
-    flow: Flow, steps: range, schedule: tuple[Schedule, Schedule], channels: list[int], itemsize: int
+    flow: StepProgram, steps: range, schedule: tuple[Schedule, Schedule], channels: list[int], itemsize: int
 ) -> tuple[int, int, int]:
     """Values that one section keeps between strips, inside a strip, and while it computes a piece."""
     rows, columns = schedule
@@ -161,12 +161,14 @@ def _section(
     return kept, left, max(_alive(flow, steps, piece, widest, channels, itemsize) for piece in strips)
 
 
-def _units(piece: Piece) -> int:
+def _units(piece: AxisPiece) -> int:
     """How much is read in a piece, of all values."""
     return sum(part.end - part.first for part in piece.parts)
 
 
-def _alive(flow: Flow, steps: range, rows: Piece, columns: Piece, channels: list[int], itemsize: int) -> int:
+def _alive(
+    flow: StepProgram, steps: range, rows: AxisPiece, columns: AxisPiece, channels: list[int], itemsize: int
+) -> int:
     """The most values that are alive at once while a section computes one piece, with what it hands on."""
     alive = [0] * len(channels)
     most, last = 0, last_use(flow, steps)
@@ -208,7 +210,7 @@ def _chunk(width: int, strip: int, cell: int | None, period: int) -> int | None:
 
 
 def _plan(
-    flow: Flow,
+    flow: StepProgram,
     shape: tuple[int, int],
     region: Rect,
     blocks: tuple[Rect, ...],

@@ -14,13 +14,13 @@ from landseg.models.graph.axes import Unbounded
 from landseg.models.graph.operators import Operator, Pointwise, Upsample
 from landseg.models.graph.rules import data_inputs, name_of, operator_at, traced_modules, writes_over_input
 from landseg.models.layers.upsample import AlignedUpsample
-from landseg.tiling.rows.fused_chain import Step, chained, strides
+from landseg.tiling.rows.fused_chain import ProgramStep, chained, strides
 
 Shape = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Flow:
+class StepProgram:
     """A network's steps.
 
     Attributes:
@@ -29,7 +29,7 @@ class Flow:
         users: for each value, the steps that read it.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[ProgramStep, ...]
     output: int
     users: tuple[tuple[int, ...], ...]
 
@@ -73,7 +73,7 @@ class Flow:
         return channels
 
 
-def flow_of(network: nn.Module) -> Flow:
+def program_of(network: nn.Module) -> StepProgram:
     """The steps of a network in evaluation mode; they share its parameters.
 
     Raises:
@@ -89,7 +89,7 @@ def flow_of(network: nn.Module) -> Flow:
         raise PlanError("only a network with one input and one output can be streamed; use --engine windows")
     live = _live(result, modules)
     value = {node: 0 for node in nodes if node.op == "placeholder"}
-    steps: list[Step] = []
+    steps: list[ProgramStep] = []
     for node in nodes:
         if node not in live or node.op == "placeholder":
             continue
@@ -100,21 +100,21 @@ def flow_of(network: nn.Module) -> Flow:
             last = steps[-1]
             assert isinstance(operator, Pointwise)
             if last.tail or not last.operator.absorb(operator):
-                steps[-1] = Step(last.name, last.operator, (*last.tail, operator), last.inputs, last.like)
+                steps[-1] = ProgramStep(last.name, last.operator, (*last.tail, operator), last.inputs, last.like)
         else:
             lender = _lender(node) if isinstance(operator, Upsample) else None
             like = None if lender is None else value[lender]
-            steps.append(Step(name_of(node), operator, (), inputs, like))
+            steps.append(ProgramStep(name_of(node), operator, (), inputs, like))
         value[node] = len(steps)
     return _flow(*chained(steps, value[result]))
 
 
-def _flow(steps: Sequence[Step], output: int) -> Flow:
+def _flow(steps: Sequence[ProgramStep], output: int) -> StepProgram:
     users: list[list[int]] = [[] for _ in range(len(steps) + 1)]
     for number, step in enumerate(steps):
         for read in set(step.inputs):
             users[read].append(number)
-    return Flow(tuple(steps), output, tuple(map(tuple, users)))
+    return StepProgram(tuple(steps), output, tuple(map(tuple, users)))
 
 
 def _live(result: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
@@ -156,7 +156,11 @@ def _refuse_later_readers(node: fx.Node, nodes: list[fx.Node], modules: dict[str
 
 
 def _continues(
-    operator: Operator, node: fx.Node, modules: dict[str, nn.Module], steps: list[Step], value: dict[fx.Node, int]
+    operator: Operator,
+    node: fx.Node,
+    modules: dict[str, nn.Module],
+    steps: list[ProgramStep],
+    value: dict[fx.Node, int],
 ) -> bool:
     """Whether the node only finishes what the last step made."""
     sources = data_inputs(node, modules)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.runtime.pipeline import Fault, Stage
-from landseg.tiling.rows.program import Flow
-from landseg.tiling.rows.schedule import Piece
+from landseg.runtime.pipeline import FirstError, Stage
+from landseg.tiling.rows.program import StepProgram
+from landseg.tiling.rows.schedule import AxisPiece
 from landseg.tiling.rows.sections import Made, Section, cut, schedules
 
 
@@ -49,7 +49,7 @@ class Rows:
 
     def __init__(
         self,
-        flow: Flow,
+        flow: StepProgram,
         shape: tuple[int, int],
         *,
         bands: int,
@@ -84,7 +84,7 @@ class Rows:
             for steps in ranges
         ]
         self._coming = iter(self._rows)
-        self._next: Piece | None = next(self._coming)
+        self._next: AxisPiece | None = next(self._coming)
         self._waiting: list[Tensor] = []
         self._at = self.reads.top  # the raster's row that waiting input begins with
         self._due = region.top
@@ -92,7 +92,7 @@ class Rows:
         self._out_left = columns.wanted[0]
         self._strip: Tensor | None = None  # the logits of the strip that comes out
         self._finished: list[tuple[int, Tensor]] = []
-        self._fault = Fault()
+        self._fault = FirstError()
         self._stages: list[Stage[Made]] = []
 
     @property
@@ -177,7 +177,7 @@ class Rows:
             torch.set_num_threads(self._all_threads)
         self._stages = []
 
-    def _feed(self, rows: Piece) -> None:
+    def _feed(self, rows: AxisPiece) -> None:
         """Hand on the input of one strip, chunk by chunk."""
         fresh = self._input(*rows.spans[0])
         self._due = max(self._due, rows.spans[self.flow.output][1])

@@ -13,11 +13,11 @@ from functools import cached_property
 from math import lcm
 
 from landseg.models.graph.axes import Axis, Part, part
-from landseg.tiling.rows.program import Flow
+from landseg.tiling.rows.program import StepProgram
 
 
 @dataclass(frozen=True)
-class Piece:
+class AxisPiece:
     """One piece of an axis.
 
     Attributes:
@@ -45,7 +45,7 @@ class Schedule:
 
     def __init__(
         self,
-        flow: Flow,
+        flow: StepProgram,
         axis: int,
         sizes: Sequence[int],
         wanted: tuple[int, int],
@@ -84,7 +84,7 @@ class Schedule:
     def __len__(self) -> int:
         return self.last - self.first + 1
 
-    def __iter__(self) -> Iterator[Piece]:
+    def __iter__(self) -> Iterator[AxisPiece]:
         before = self.starts
         for number in range(self.first, self.last + 1):
             after = self._bounds(number + 1)
@@ -99,7 +99,7 @@ class Schedule:
                 deepest[value] = max(deepest[value], stop - keep)
         return deepest
 
-    def typical(self) -> Iterator[Piece]:
+    def typical(self) -> Iterator[AxisPiece]:
         """Pieces enough to see every size that occurs: up to one period behind the last influence of the start."""
         enough = lcm(self.step, self.flow.period) // self.step + 1
         for piece in self:
@@ -146,7 +146,7 @@ class Schedule:
         stops = self._stops(number * self.step)
         return [max(low, min(stop, end)) for low, stop, end in zip(self.starts, stops, self.ends, strict=True)]
 
-    def _piece(self, before: list[int], after: list[int]) -> Piece:
+    def _piece(self, before: list[int], after: list[int]) -> AxisPiece:
         parts = tuple(
             part(axis, before[i + 1], after[i + 1], self.sizes[self.flow.steps[i].inputs[0]])
             for i, axis in enumerate(self.axes)
@@ -158,4 +158,4 @@ class Schedule:
                 first = max(0, axis.first(following))
                 for value in self.flow.steps[i].inputs:
                     keep[value] = min(keep[value], first)
-        return Piece(parts, tuple(zip(before, after, strict=True)), tuple(keep))
+        return AxisPiece(parts, tuple(zip(before, after, strict=True)), tuple(keep))

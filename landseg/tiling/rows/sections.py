@@ -16,23 +16,23 @@ from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.models.graph.axes import Part, part
-from landseg.tiling.rows.buffers import Kept, Span
-from landseg.tiling.rows.fused_chain import CACHE, Step
-from landseg.tiling.rows.program import Flow
-from landseg.tiling.rows.schedule import Piece, Schedule
+from landseg.tiling.rows.buffers import RowBuffer, Span
+from landseg.tiling.rows.fused_chain import CACHE, ProgramStep
+from landseg.tiling.rows.program import StepProgram
+from landseg.tiling.rows.schedule import AxisPiece, Schedule
 
 
 @dataclass(frozen=True)
 class Made:
     """What a section hands on for one piece: of each value that a later one reads, the new rectangle."""
 
-    rows: Piece
-    columns: Piece
+    rows: AxisPiece
+    columns: AxisPiece
     values: Mapping[int, Tensor]
     last: bool = False  # of its strip
 
 
-def cut(flow: Flow, count: int, bands: int) -> list[range]:
+def cut(flow: StepProgram, count: int, bands: int) -> list[range]:
     """The steps in at most so many ranges of about the same cost."""
     channels = flow.channels(bands)
     scales = flow.scales()
@@ -60,7 +60,7 @@ class Section:
 
     def __init__(
         self,
-        flow: Flow,
+        flow: StepProgram,
         steps: range,
         rows: Schedule,
         columns: Schedule,
@@ -71,10 +71,10 @@ class Section:
     ) -> None:
         self._flow, self._steps, self._cache = flow, steps, threads * CACHE
         self._coming, self._columns, self._at = iter(rows), list(columns), 0
-        self._rows: Piece | None = None
+        self._rows: AxisPiece | None = None
         depths = rows.depths()
         self._kept = {
-            value: Kept(channels[value], depths[value], (columns.starts[value], columns.ends[value]), like)
+            value: RowBuffer(channels[value], depths[value], (columns.starts[value], columns.ends[value]), like)
             for value in reads(flow, steps)
         }
         self._outer = {value for value in self._kept if value <= steps.start}
@@ -113,7 +113,7 @@ class Section:
                 self._kept[value].end(rows.keep[value], columns.keep[value])
         return Made(rows, columns, handed_on, self._at == 0)
 
-    def _run(self, step: Step, number: int, rows: Piece, columns: Piece) -> Tensor:
+    def _run(self, step: ProgramStep, number: int, rows: AxisPiece, columns: AxisPiece) -> Tensor:
         ys, xs = rows.parts[number], columns.parts[number]
         inputs = [self._kept[value].take((ys.first, ys.end), (xs.first, xs.end)) for value in step.inputs]
         out = self._room(number + 1, rows, columns)
@@ -132,19 +132,19 @@ class Section:
                 target.copy_(made)
         return out
 
-    def _room(self, value: int, rows: Piece, columns: Piece) -> Tensor | None:
+    def _room(self, value: int, rows: AxisPiece, columns: AxisPiece) -> Tensor | None:
         if value not in self._kept:
             return None
         around = wanted_around(self._flow, self._steps, value, rows, columns)
         return None if around is None else self._kept[value].room(*around)
 
 
-def reads(flow: Flow, steps: range) -> list[int]:
+def reads(flow: StepProgram, steps: range) -> list[int]:
     """The values that these steps read."""
     return sorted({value for number in steps for value in flow.steps[number].inputs})
 
 
-def last_use(flow: Flow, steps: range) -> dict[int, list[int]]:
+def last_use(flow: StepProgram, steps: range) -> dict[int, list[int]]:
     """For a step, the values that no later one of these steps reads."""
     last: dict[int, list[int]] = {}
     for value in reads(flow, steps):
@@ -152,7 +152,9 @@ def last_use(flow: Flow, steps: range) -> dict[int, list[int]]:
     return last
 
 
-def wanted_around(flow: Flow, steps: range, value: int, rows: Piece, columns: Piece) -> tuple[Span, Span] | None:
+def wanted_around(
+    flow: StepProgram, steps: range, value: int, rows: AxisPiece, columns: AxisPiece
+) -> tuple[Span, Span] | None:
     """The largest rectangle that one of these steps takes of a value's new piece and what is kept around it."""
     (top, bottom), (left, right) = rows.spans[value], columns.spans[value]
     best, area = None, (bottom - top) * (right - left)
@@ -166,7 +168,7 @@ def wanted_around(flow: Flow, steps: range, value: int, rows: Piece, columns: Pi
 
 
 def schedules(
-    flow: Flow,
+    flow: StepProgram,
     shape: tuple[int, int],
     region: Rect,
     strip: int,
@@ -180,7 +182,7 @@ def schedules(
     return rows, Schedule(flow, 1, widths, (region.left, region.right), chunk, steps)
 
 
-def _compute(step: Step, inputs: list[Tensor], rows: Part, columns: Part, out: Tensor | None) -> Tensor:
+def _compute(step: ProgramStep, inputs: list[Tensor], rows: Part, columns: Part, out: Tensor | None) -> Tensor:
     if not step.tail:
         return step.operator.run(inputs, rows, columns, out)
     data = step.operator.run(inputs, rows, columns)

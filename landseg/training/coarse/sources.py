@@ -80,7 +80,7 @@ def coarse_rasters(
     return [None if one is None else CoarseRaster(one, classes, options.side) for one in paths]
 
 
-def settled(
+def resolve_statistics(
     scenes: Sequence[Scene],
     coarse: ClassMap | None,
     given: JointStatistics | None,
@@ -109,7 +109,7 @@ def settled(
         raise TrainingError(
             "no scene that is learned has coarse labels: keep out others, or leave out the coarse labels"
         )
-    statistics = counted(scenes, coarse, classes) if given is None else given
+    statistics = count_statistics(scenes, coarse, classes) if given is None else given
     if given is None and any(spec.sampled for spec in specs):
         report(
             "note: the joint statistics are counted from labels of some classes or places only; give --coarse-table "
@@ -126,7 +126,7 @@ def settled(
     return statistics
 
 
-def counted(scenes: Sequence[Scene], coarse: ClassMap, classes: Sequence[str]) -> JointStatistics:
+def count_statistics(scenes: Sequence[Scene], coarse: ClassMap, classes: Sequence[str]) -> JointStatistics:
     """Return the joint statistics of all pixels of the scenes that have both kinds of labels, read part by part.
 
     Raises:

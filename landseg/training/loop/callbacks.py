@@ -29,7 +29,7 @@ _PACE_AFTER = 6  # steps, of which the first is slower than the others
 _REDRAW_S = 60  # between two drawings of the curves, which take a good part of a second
 
 
-class Watch(Callback):
+class RunCallbacks(Callback):
     """Sets the rate, averages the weights, counts time, validates, records, saves, and says when it is enough.
 
     Everything but the rate happens after whole steps only. One process of the run writes files.

@@ -161,10 +161,10 @@ def _learn(
     """All steps that are left."""
     (loss, scaling), (validate, samples, quiet) = learned, shown
     with silence(), Interrupt() as interrupt, torch.random.fork_rng(devices=[]):
-        from landseg.training.loop.callbacks import Watch
+        from landseg.training.loop.callbacks import RunCallbacks
         from landseg.training.loop.learner import Learner, NoNumber
 
-        watch = Watch(run, interrupt, validate=validate, samples=samples, quiet=quiet)
+        watch = RunCallbacks(run, interrupt, validate=validate, samples=samples, quiet=quiet)
         first = run.state.step * run.options.accumulate
         learner = Learner(network, loss, scaling, options=run.options, first=first)
         learner.train()

@@ -21,7 +21,7 @@ EDGE = 768  # of a window, in pixels
 MOST = 8  # windows: some 5 million pixels
 
 
-class Glimpse:
+class QuickValidation:
     """Figures of a network on up to `MOST` windows in the middle of kept-out scenes, at the training resolution.
 
     They show where a run is going and choose the best weights, at the price of a few seconds; `training.holdout`

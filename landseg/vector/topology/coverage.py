@@ -20,7 +20,7 @@ PIECE = 128  # points of a line that is looked at whole
 HEAVY = 10_000_000  # rings times points of a face, for which GEOS would look for every ring in every other
 
 
-def settle(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
+def redraw_coverage(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
     """The arcs redrawn as freely as a valid coverage allows, points float64; ends stay.
 
     ``redraw(some, which, level)`` draws some arcs, whose numbers are `which`, at the level of each: 0 is what is

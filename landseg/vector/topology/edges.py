@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.vector.topology.blocks import Block
-from landseg.vector.topology.linked_lists import Chains, Ints, follow, spans
+from landseg.vector.topology.linked_lists import Ints, LinkedLists, rank_lists, spans
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def lines(block: Block, starts: NDArray[np.bool_], same: NDArray[np.bool_]) -> L
     leaving = np.empty(len(corners.x), np.int64)
     leaving[begin] = np.arange(len(begin))
     ends = corners.node | corners.cut
-    chains = follow(np.where(ends[end], -1, leaving[end]))
+    chains = rank_lists(np.where(ends[end], -1, leaving[end]))
     order = _from_the_first(chains, begin)
     heads, tails = order[chains.offsets[:-1]], order[chains.offsets[1:] - 1]
     counts = np.diff(chains.offsets) + 1
@@ -113,7 +113,7 @@ def _segments(flat: NDArray[Any], corners: _Corners, width: int, nodata: Any) ->
     return np.where(ahead, one, other), np.where(ahead, other, one), left, right
 
 
-def _from_the_first(chains: Chains, begin: Ints) -> Ints:
+def _from_the_first(chains: LinkedLists, begin: Ints) -> Ints:
     """The order of the chains, closed ones turned until they begin at their first corner in reading order."""
     if not chains.closed.any():
         return chains.order

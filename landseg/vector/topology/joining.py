@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.vector.topology.arcs import POINTS, Arcs
-from landseg.vector.topology.linked_lists import Ints, batches, follow, spans
+from landseg.vector.topology.linked_lists import Ints, batches, rank_lists, spans
 
 
 class PointStore:
@@ -86,7 +86,7 @@ def _shares(lines: Arcs, onward: NDArray[Any]) -> _Shares:
     straight = _straight(lines.points, stop[joined] - 2, begin[after] + 1)
     begin[after[straight]] += 1
     stop[joined] -= 1
-    chains = follow(onward)
+    chains = rank_lists(onward)
     counts = np.diff(chains.offsets)
     order, arcs = chains.order, chains.offsets[:-1]
     if not chains.closed.any():

@@ -13,7 +13,7 @@ Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Chains:
+class LinkedLists:
     """Items in the order of their chains.
 
     Attributes:
@@ -27,7 +27,7 @@ class Chains:
     closed: NDArray[np.bool_]
 
 
-def follow(successor: NDArray[Any]) -> Chains:
+def rank_lists(successor: NDArray[Any]) -> LinkedLists:
     """The chains of items that follow one another; ``successor`` ``(n,)`` is -1 where a chain ends.
 
     No two items have the same successor. A closed chain begins at any of its items, always the same one.
@@ -48,7 +48,7 @@ def follow(successor: NDArray[Any]) -> Chains:
     order[begins[head] + rank] = np.arange(n)
     offsets = np.append(begins[heads], n).astype(np.int64)
     closed = successor[order[offsets[1:] - 1]] >= 0 if n else np.zeros(0, bool)
-    return Chains(order, offsets, closed)
+    return LinkedLists(order, offsets, closed)
 
 
 def _ranks(successor: NDArray[Any], weight: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.linked_lists import Ints, batches, spans
 from landseg.vector.topology.regions import Regions
-from landseg.vector.topology.traversal import Walks, areas, walk
+from landseg.vector.topology.traversal import Rings, areas, traverse
 
 CHUNK = 1 << 20  # points of polygons that are made at a time
 
@@ -49,7 +49,7 @@ class Nests:
     """Rings in the order of their polygons: each polygon's outer ring and then its holes.
 
     Attributes:
-        halves: half-arcs, ring by ring; see `Walks`.
+        halves: half-arcs, ring by ring; see `Rings`.
         rings: where each ring starts in `halves` ``(rings + 1,)``.
         polygons: where each polygon starts in `rings` ``(polygons + 1,)``.
         region: of each polygon ``(polygons,)``, ascending.
@@ -74,14 +74,14 @@ class Nests:
 
 def nest(arcs: Arcs) -> Nests:
     """The rings of all regions, every hole with the outer ring that it is in."""
-    walks = walk(arcs)
+    walks = traverse(arcs)
     area = areas(arcs, walks.order, walks.offsets)
     wanted = np.flatnonzero(walks.region >= 0)
     wanted = wanted[np.lexsort((area[wanted] < 0, walks.region[wanted]))]
     return nested(arcs, walks, wanted, area[wanted])
 
 
-def nested(arcs: Arcs, walks: Walks, rings: Ints, area: NDArray[np.float64]) -> Nests:
+def nested(arcs: Arcs, walks: Rings, rings: Ints, area: NDArray[np.float64]) -> Nests:
     """Nests of ``rings``, sorted by region, outer rings (whose ``area`` is positive) first."""
     region, outer = walks.region[rings], area > 0
     owner = np.cumsum(outer) - 1  # polygon of each ring: where a region has one only, the last one that began
@@ -102,7 +102,7 @@ def nested(arcs: Arcs, walks: Walks, rings: Ints, area: NDArray[np.float64]) -> 
     )
 
 
-def _owners(arcs: Arcs, walks: Walks, rings: Ints, area: NDArray[np.float64], unsure: NDArray[np.bool_]) -> Ints:
+def _owners(arcs: Arcs, walks: Rings, rings: Ints, area: NDArray[np.float64], unsure: NDArray[np.bool_]) -> Ints:
     """The polygon, counted in outer rings, that each unsure hole is in: the smallest of its region that holds it."""
     region, outer = walks.region[rings], area > 0
     holes = np.flatnonzero(unsure)

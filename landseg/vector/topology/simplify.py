@@ -10,7 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.vector.topology.arcs import POINTS, Arcs
-from landseg.vector.topology.coverage import settle
+from landseg.vector.topology.coverage import redraw_coverage
 from landseg.vector.topology.linked_lists import Ints, batches, cut_spans, spans
 from landseg.vector.topology.traversal import fans
 
@@ -33,7 +33,7 @@ def simplify(arcs: Arcs, tolerance: float, *, metric: Affine | None = None, fram
     stay, its sides are straight, and maps of neighbouring rasters meet. Arcs that would cross, touch or jump over
     others, or leave less than three corners of a polygon, are drawn with half the tolerance, a quarter, ... and
     at last as they were. Of long arcs every 4,095th traced point stays too, so that the time goes with the number
-    of points. The result does not depend on how the raster was cut. Memory: see `settle`.
+    of points. The result does not depend on how the raster was cut. Memory: see `redraw_coverage`.
     """
     assert arcs.points.dtype.kind == "i", "simplified arcs are not simplified again"
     to = metric or Affine.identity()
@@ -41,7 +41,7 @@ def simplify(arcs: Arcs, tolerance: float, *, metric: Affine | None = None, fram
     def redraw(some: Arcs, which: Ints, level: Ints) -> Arcs:
         return _reduced(some, tolerance * _halves(level), to, frame)
 
-    return settle(arcs, redraw, HALVINGS + 1)
+    return redraw_coverage(arcs, redraw, HALVINGS + 1)
 
 
 def smooth(arcs: Arcs, *, frame: Frame | None = None) -> Arcs:
@@ -51,7 +51,7 @@ def smooth(arcs: Arcs, *, frame: Frame | None = None) -> Arcs:
     taken as they are. Then corners are cut (Chaikin 1974): twice, each straight piece loses a quarter at either
     end, but a pixel at most, so that long straight borders stay. The ends of arcs stay, and what lies on the
     ``frame``, if there is one. Arcs that would
-    cross, touch or jump over others have less cut off, and at last nothing. Memory: see `settle`.
+    cross, touch or jump over others have less cut off, and at last nothing. Memory: see `redraw_coverage`.
     """
     if arcs.points.dtype.kind == "i":
         arcs = simplify(arcs, STAIRCASE, frame=frame)
@@ -65,7 +65,7 @@ def smooth(arcs: Arcs, *, frame: Frame | None = None) -> Arcs:
             some = _cut(some, lone[which], _halves(level), frame)
         return some
 
-    return settle(arcs, redraw, HALVINGS)
+    return redraw_coverage(arcs, redraw, HALVINGS)
 
 
 def _cut(arcs: Arcs, lone: NDArray[np.bool_], extent: NDArray[np.float64], frame: Frame | None) -> Arcs:

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.vector.topology.arcs import POINTS, Arcs
-from landseg.vector.topology.linked_lists import Chains, Ints, batches, follow
+from landseg.vector.topology.linked_lists import Ints, LinkedLists, batches, rank_lists
 
 
 @dataclass(frozen=True)
-class Walks:
+class Rings:
     """Rings as sequences of half-arcs: ``2 a`` is arc `a` along its points, ``2 a + 1`` against them.
 
     Every half-arc is in one ring, with the same region on its left all the way round; no ring passes a node twice.
@@ -29,7 +29,7 @@ class Walks:
     region: Ints
 
 
-def walk(arcs: Arcs) -> Walks:
+def traverse(arcs: Arcs) -> Rings:
     """The rings round all regions, and round no data.
 
     At a node a ring takes the sharpest turn to the left, so that it stays with the pixels it came along. Where a
@@ -44,10 +44,10 @@ def walk(arcs: Arcs) -> Walks:
     clockwise = np.empty_like(sorted_)
     clockwise[sorted_] = sorted_[following]
     onward = clockwise[np.arange(len(sorted_)) ^ 1]  # what leaves after the way back, seen from the end
-    chains = follow(onward)
+    chains = rank_lists(onward)
     if _part_pinched(onward, chains, sorted_, starts[sizes == 4]):
-        chains = follow(onward)
-    return Walks(chains.order, chains.offsets, region[chains.order[chains.offsets[:-1]]])
+        chains = rank_lists(onward)
+    return Rings(chains.order, chains.offsets, region[chains.order[chains.offsets[:-1]]])
 
 
 def fans(arcs: Arcs) -> tuple[Ints, Ints]:
@@ -68,7 +68,7 @@ def fans(arcs: Arcs) -> tuple[Ints, Ints]:
     return order, np.flatnonzero(np.append(True, new)) if len(order) else np.zeros(0, np.int64)
 
 
-def _part_pinched(onward: Ints, chains: Chains, fan: Ints, crossings: Ints) -> bool:
+def _part_pinched(onward: Ints, chains: LinkedLists, fan: Ints, crossings: Ints) -> bool:
     """Swaps what follows where a ring passes a node of four arcs twice; whether there was such a node."""
     if not len(crossings):
         return False
