@@ -20,10 +20,10 @@ class Seams:
     In a tag each of the two is a list of numbers, and ``[first, step, count]`` stands for evenly spaced ones: a
     raster of any size that is cut regularly has a short tag.
 
-    >>> text = Borders((100, 80), rows=(32, 64, 96), columns=(50,)).text
+    >>> text = Seams((100, 80), rows=(32, 64, 96), columns=(50,)).text
     >>> text
     '{"columns": [50], "rows": [[32, 32, 3]], "size": [100, 80]}'
-    >>> Borders.read({"LANDSEG_BORDERS": text}, (100, 80)).rows
+    >>> Seams.read({"LANDSEG_BORDERS": text}, (100, 80)).rows
     (32, 64, 96)
 
     Attributes:

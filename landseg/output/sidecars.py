@@ -29,9 +29,9 @@ def read_with(raster: Path) -> list[Path]:
 def companion_files(target: Layer | Path) -> list[Path]:
     """The further files that are replaced or removed when a raster, or a file such as a Shapefile, is published.
 
-    >>> [path.name for path in beside(Path("roofs.shp"))]
+    >>> [path.name for path in companion_files(Path("roofs.shp"))]
     ['roofs.shx', 'roofs.dbf', 'roofs.prj', 'roofs.cpg']
-    >>> beside(Path("ROOFS.SHP"))[0].name
+    >>> companion_files(Path("ROOFS.SHP"))[0].name
     'ROOFS.SHX'
     """
     if isinstance(target, Layer):

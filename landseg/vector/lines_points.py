@@ -42,7 +42,7 @@ class ExtraFile:
 def extra_file(out: Path, entry: LandClass, kind: str) -> Path:
     """Where the lines or points of a class go.
 
-    >>> further_file(Path("town.gpkg"), LandClass(3, "road", (0, 0, 0)), "LineString").name
+    >>> extra_file(Path("town.gpkg"), LandClass(3, "road", (0, 0, 0)), "LineString").name
     'town_road_lines.gpkg'
     """
     form, file = vector_format(out), class_file(out, entry)

@@ -52,7 +52,7 @@ class Axis(Protocol):
 class KernelAxis:
     """Convolutions and pools: a kernel that moves by ``stride``; ``end`` is padding behind, on top of ``padding``.
 
-    >>> axis = Window(3, stride=2, padding=1)
+    >>> axis = KernelAxis(3, stride=2, padding=1)
     >>> axis.first(5), axis.last(5), axis.size(11)
     (9, 11, 6)
     """
@@ -93,7 +93,7 @@ class KernelAxis:
 class TransposedAxis:
     """Transposed convolutions: every input unit is spread over a kernel, ``stride`` output units apart.
 
-    >>> axis = Spread(4, stride=2, padding=1)
+    >>> axis = TransposedAxis(4, stride=2, padding=1)
     >>> axis.first(5), axis.last(5), axis.size(11)
     (2, 3, 22)
     """
@@ -136,7 +136,7 @@ class TransposedAxis:
 class BilinearAxis:
     """Bilinear upsampling by ``factor`` with unit 0 at output pixel ``shift``, the last units held.
 
-    >>> axis = Stretch(4)
+    >>> axis = BilinearAxis(4)
     >>> axis.first(5), axis.last(5), axis.last(4)
     (1, 2, 1)
     """
@@ -193,7 +193,7 @@ class Part:
 def part(axis: Axis, start: int, stop: int, units: int) -> Part:
     """What computing outputs ``start`` to ``stop`` reads of an input of so many units.
 
-    >>> part(Window(3, padding=1), 0, 4, 4)
+    >>> part(KernelAxis(3, padding=1), 0, 4, 4)
     Part(start=0, stop=4, first=0, end=4, before=1, after=1, units=4)
     """
     if stop <= start:

@@ -12,7 +12,7 @@ from landseg.models.graph.axes import BilinearAxis, UnitReach
 class NearestAxis(BilinearAxis):
     """Upsampling to the nearest unit, to both where a pixel lies midway.
 
-    >>> axis = Hold(2)
+    >>> axis = NearestAxis(2)
     >>> axis.first(4), axis.last(4), axis.first(5), axis.last(5)
     (2, 2, 2, 3)
     """

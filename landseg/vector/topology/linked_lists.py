@@ -34,7 +34,7 @@ def rank_lists(successor: NDArray[Any]) -> LinkedLists:
     Lists are ranked by contraction: every item whose scrambled number is the least among its neighbours' takes
     in those behind it; what is left, about a third, is ranked the same way. Work and memory are linear.
 
-    >>> chains = follow(np.array([2, -1, 1]))
+    >>> chains = rank_lists(np.array([2, -1, 1]))
     >>> chains.order.tolist(), chains.offsets.tolist(), chains.closed.tolist()
     ([0, 2, 1], [0, 3], [False])
     """
