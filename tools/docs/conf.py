@@ -57,6 +57,21 @@ def _with_dashes(_app: Any, document: Any) -> None:
             text.parent.replace(text, nodes.Text(" – "))
 
 
+def _without_repeats(_app: Any, _domain: str, kind: str, content: Any) -> None:
+    """Leave out the parameters of a class whose attributes are listed: they are the same names again."""
+    fields = list(content.findall(nodes.field)) if kind == "class" else []
+    if any(field[0].astext().startswith("ivar ") for field in fields):
+        for field in fields:
+            if field[0].astext().startswith(("param ", "type ")):
+                field.parent.remove(field)
+
+
+def _with_whole_sentences(_app: Any, kind: str, _name: str, documented: Any, _options: Any, lines: list[str]) -> None:
+    """Put a property's text back, of which napoleon takes the words before a colon for its type."""
+    if kind == "property":
+        lines[:] = [*inspect.cleandoc(documented.__doc__ or "").splitlines(), ""]
+
+
 def setup(app: Any) -> None:
     """Connect the hooks of this file, and call attributes of classes so in titles; Sphinx calls this."""
     for field in PyObject.doc_field_types:
@@ -64,4 +79,6 @@ def setup(app: Any) -> None:
             field.label = "Attributes"
     app.connect("autodoc-process-signature", _without_fields)
     app.connect("autodoc-before-process-signature", _with_types)
+    app.connect("autodoc-process-docstring", _with_whole_sentences, priority=600)  # after napoleon
+    app.connect("object-description-transform", _without_repeats, priority=600)  # after types were added
     app.connect("doctree-read", _with_dashes)
