@@ -23,7 +23,7 @@ from tools.docs.markdown import docstring_line, plain, table
 from tools.docs.option_tables import Option, options_of
 from tools.docs.python_pages import FOLDER
 
-OF_THE_PROGRAM = {"json", "json_lines", "log"}  # options of a command that say how it prints, not what it does
+OF_THE_PROGRAM = {"json", "json_lines", "log", "no_browser"}  # that concern the terminal and the desktop alone
 IN_OTHER_WORDS = {"layer", "buffer", "threads"}  # FILE:LAYER, buffer_m, and torch.set_num_threads in Python
 NOT_YET_TYPED = {"verify"}  # whose docstring names no class of options
 
