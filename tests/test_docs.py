@@ -152,6 +152,23 @@ class Toy:
     seed: int = 0
 
 
+class WiderOptions(ToyOptions, total=False):
+    """More options.
+
+    Attributes:
+        depth: metres.
+    """
+
+    depth: float
+
+
+@dataclass(frozen=True)
+class Wider(Toy):
+    """The same, checked."""
+
+    depth: float = 0.5
+
+
 class Lonely(TypedDict):
     """Options that no dataclass has."""
 
@@ -159,6 +176,9 @@ class Lonely(TypedDict):
 
 
 def toy(source: str, **options: Unpack[ToyOptions]) -> None: ...
+
+
+def wider(**options: Unpack[WiderOptions]) -> None: ...
 
 
 def lonely(**options: Unpack[Lonely]) -> None: ...
@@ -171,6 +191,10 @@ def test_options_of_a_typed_dict_have_the_defaults_of_the_dataclass_beside_it() 
             Option("path", "str | Path | None", "None", "the file to write."),
         ]
     }
+    assert options_of(wider)[WiderOptions] == [
+        *options_of(toy)[ToyOptions],
+        Option("depth", "float", "0.5", "metres."),
+    ]
     with pytest.raises(LookupError, match="Lonely: no dataclass with the fields height"):
         options_of(lonely)
 

@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from docutils import nodes
-from sphinx.domains.python import PyObject
+from sphinx.domains.python import PythonDomain
 
 import landseg
 from tools.docs.option_tables import annotations_of
@@ -24,7 +24,6 @@ html_show_copyright = False
 html_show_sphinx = False
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 
-myst_enable_extensions = ["attrs_block"]
 myst_heading_anchors = 4  # as on a page of a code host: links to headings are written by hand
 
 add_module_names = False
@@ -36,7 +35,6 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 napoleon_use_ivar = True
 napoleon_numpy_docstring = False
-suppress_warnings = ["myst.header"]  # a page of ours may begin at a deeper heading
 
 
 def _without_fields(_app: Any, _kind: str, _name: str, documented: Any, *_: Any) -> tuple[str, None] | None:
@@ -74,7 +72,7 @@ def _with_whole_sentences(_app: Any, kind: str, _name: str, documented: Any, _op
 
 def setup(app: Any) -> None:
     """Connect the hooks of this file, and call attributes of classes so in titles; Sphinx calls this."""
-    for field in PyObject.doc_field_types:
+    for field in PythonDomain.directives["class"].doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"
     app.connect("autodoc-process-signature", _without_fields)

@@ -104,12 +104,24 @@ def _classes_in_text(function: Callable[..., Any], name: str, names: Mapping[str
 
 def _options(declared: type, names: Mapping[str, Any]) -> list[Option]:
     defaults = declared if dataclasses.is_dataclass(declared) else _dataclass_like(declared, names)
-    texts = {name: text for one in (*defaults.__mro__[::-1], declared) for name, text in attributes(one).items()}
-    hints = get_type_hints(declared, localns=scope(declared))
+    documented = [*defaults.__mro__[::-1], *_with_bases(declared)]
+    texts = {name: text for one in documented for name, text in attributes(one).items()}
+    places = {name: found for one in documented if one is not object for name, found in scope(one).items()}
+    hints = get_type_hints(declared, localns=places)
     by_name = {one.name: one for one in dataclasses.fields(defaults)}
     return [
         Option(name, shown(hints[name]), _default(by_name[name]), texts.get(name, "")) for name in _names(declared)
     ]
+
+
+def _with_bases(declared: type) -> list[type]:
+    """Return a TypedDict after those that it extends, which it does not remember; of another class only itself.
+
+    Those are the TypedDicts among the names of its module that have a part of its keys.
+    """
+    others = [one for one in scope(declared).values() if is_typeddict(declared) and is_typeddict(one)]
+    wanted = set(_names(declared))
+    return [*sorted((one for one in others if set(_names(one)) < wanted), key=lambda one: len(_names(one))), declared]
 
 
 def _names(declared: type) -> list[str]:
