@@ -50,7 +50,7 @@ def _with_types(_app: Any, documented: Any, _bound: bool) -> None:
 
 def _with_dashes(_app: Any, document: Any) -> None:
     """Put a dash before the text of each parameter, in place of the two hyphens that Sphinx writes there."""
-    for text in document.findall(nodes.Text):
+    for text in list(document.findall(nodes.Text)):
         if text == " -- ":
             text.parent.replace(text, nodes.Text(" – "))
 
