@@ -157,3 +157,9 @@ def test_a_raster_without_georeference_lies_below_the_axis_for_vectors() -> None
     assert bare.map_transform @ (2, 1) == (2, -1)
     placed = Grid(None, Affine.translation(5, 0), 4, 3)
     assert placed.map_transform == placed.transform
+
+
+def test_a_grid_is_placed_by_a_crs_or_by_a_transform() -> None:
+    assert not Grid(None, Affine.identity(), 4, 4).is_placed
+    assert Grid(None, Affine.translation(1, 0), 4, 4).is_placed
+    assert Grid(UTM, Affine.identity(), 4, 4).is_placed

@@ -7,7 +7,6 @@ import threading
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.errors import GridError
@@ -56,8 +55,7 @@ def warp_onto(source: Source, grid: Grid, *, of: str) -> Source:
     if (here.crs is None) != (there.crs is None):
         has = f"{source.name} has {crs_text(here.crs)}, {of} has {crs_text(there.crs)}"
         raise GridError(f"{has}: they need one in both to be laid over each other; assign it (gdal_edit -a_srs)")
-    nowhere = here.crs is None and here.transform == there.transform == Affine.identity()
-    if nowhere and here.shape != there.shape:
+    if not (here.is_placed or there.is_placed) and here.shape != there.shape:
         has = f"{source.name} has {here.width} x {here.height} pixels, {of} has {there.width} x {there.height}"
         raise GridError(f"{has}, and no georeference says where they meet: give imagery of the same size")
     offset = offset_on(there, here)
