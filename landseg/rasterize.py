@@ -20,8 +20,9 @@ from landseg import __version__
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
 from landseg.geo.globe import PlacedShapes
-from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
+from landseg.geo.grid import Grid, crs_text, scaled_size
 from landseg.geo.horizontal import horizontal
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.pixel_size import in_units
 from landseg.geo.rasters.address import file_name
 from landseg.geo.rasters.raster import RasterFile
@@ -195,10 +196,8 @@ def _burn(
 ) -> NDArray[np.int64]:
     """Write the output strip by strip; pixels by class index (256,)."""
     counts, pixels = np.zeros(256, np.int64), pixel_grid(grid)
-    rows = max(1, STRIP_PIXELS // grid.width)
     with Progress(grid.rect.area, quiet=quiet) as progress:
-        for top in range(0, grid.height, rows):
-            rect = Rect(top, 0, min(rows, grid.height - top), grid.width)
+        for rect in cut(grid.rect, rows_within(STRIP_PIXELS, grid.width)):
             if values is None:
                 indices = np.where(placed.burn(pixels.crop(rect)), np.uint8(0), np.uint8(IGNORE_INDEX))
             else:

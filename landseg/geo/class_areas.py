@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import LandClass
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.ruler import Floats, Ruler
 from landseg.text.untrusted import read_json
@@ -100,9 +101,8 @@ class ClassAreas:
             nodata: what stands for no class.
             inside: None: all of them.
         """
-        rows = max(1, _PIXELS // max(1, values.shape[1]))
-        for top in range(0, values.shape[0], rows):
-            part = slice(top, top + rows)
+        for strip in cut(Rect(0, 0, *values.shape), rows_within(_PIXELS, values.shape[1])):
+            part = strip.slices[0]
             mask = None if inside is None else inside[part]
             if values.dtype.kind == "i" and (values[part] < 0).any():
                 mask = values[part] >= 0 if mask is None else mask & (values[part] >= 0)

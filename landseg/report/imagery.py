@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.reduce import nearest
 from landseg.report.thumbnail import shown_bands, stretch_limits, stretched
@@ -76,8 +77,8 @@ def strips(rect: Rect, shape: tuple[int, int], most: int) -> Iterator[tuple[slic
     """
     rows = max(1, min(shape[0], most * shape[0] // max(1, rect.area)))
     at = nearest(rect.height, shape[0])
-    for first in range(0, shape[0], rows):
-        last = min(first + rows, shape[0])
+    for part in cut(Rect(0, 0, *shape), rows):
+        first, last = part.top, part.bottom
         top, bottom = first * rect.height // shape[0], -(-last * rect.height // shape[0])
         strip = Rect(rect.top + top, rect.left, max(1, bottom - top), rect.width)
         yield slice(first, last), at[first:last] - top, strip

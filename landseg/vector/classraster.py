@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.rasters.bands import band_table
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.aoi import Aoi, read_aoi
@@ -147,10 +148,8 @@ class ClassRaster:
 
     def rects(self) -> Iterator[Rect]:
         """The strips' rectangles in the whole raster, from the top down."""
-        rows = max(1, STRIP_PIXELS // self.rect.width)
-        rows = rows if rows < 512 else rows // 512 * 512  # whole rows of the file's blocks
-        for top in range(self.rect.top, self.rect.bottom, rows):
-            yield Rect(top, self.rect.left, min(rows, self.rect.bottom - top), self.rect.width)
+        rows = rows_within(STRIP_PIXELS, self.rect.width)
+        return cut(self.rect, rows if rows < 512 else rows // 512 * 512)  # whole rows of the file's blocks
 
     def strips(self, done: Callable[[int], None] = lambda pixels: None) -> Iterator[NDArray[Any]]:
         """Class values (h, w) from the top down, of one unsigned or signed dtype; ``done`` is told of pixels.

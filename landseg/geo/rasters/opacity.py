@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import RasterError
 from landseg.geo.grid import Rect
-from landseg.geo.spread import spread, unit_of
+from landseg.geo.pieces import spread, unit_of
 
 _EDGE, _UNITS = 128, 16  # of what is looked at: squares of so many pixels, spread over the raster
 _FEW = 32  # values: so few may be opacity wherever they lie
