@@ -19,11 +19,11 @@ from rasterio.errors import CRSError
 from landseg import __version__
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError
-from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, crs_text, scaled_size
 from landseg.geo.horizontal import horizontal
 from landseg.geo.pieces import cut, rows_within
 from landseg.geo.pixel_size import in_units
+from landseg.geo.placed_shapes import PlacedShapes
 from landseg.geo.rasters.address import file_name
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import CLASSES
