@@ -14,7 +14,7 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.address import file_name, file_names
-from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import PERCENTILES

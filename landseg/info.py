@@ -14,7 +14,8 @@ from landseg.models import read_card as peek
 from landseg.models.compatibility import incompatibility
 
 if TYPE_CHECKING:
-    from landseg.geo.rasters.raster import RasterFile, RasterInfo
+    from landseg.geo.rasters.raster import RasterFile
+    from landseg.geo.rasters.raster_info import RasterInfo
 
 _log = logging.getLogger(__name__)
 COUNTED = 1 << 25
@@ -164,7 +165,7 @@ def _bands(info: RasterInfo) -> list[dict[str, Any]]:
 def _georeference(info: RasterInfo) -> str:
     if info.grid.gcps:
         return "control points"
-    if info.grid.crs is None and info.grid.transform.is_identity:
+    if not info.grid.is_placed:
         return "none"
     turned = info.grid.transform.b or info.grid.transform.d
     return "rotated" if turned else "south-up" if info.grid.transform.e > 0 else "north-up"
@@ -175,16 +176,16 @@ def _validity(file: RasterFile) -> str:
     from landseg.geo.extents import covered_pixels
 
     info = file.info
-    means = ["alpha band"] if file.opacity else []
+    means = ["alpha band"] if file.validity.opacity else []
     if info.masked != "none":
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
         means.append("nodata value")
-    extents = file.extents(range(1, len(info.dtypes) + 1))
+    extents = file.validity.extents(range(1, len(info.dtypes) + 1))
     if extents is not None:
         share = 100 * covered_pixels(extents) / info.grid.rect.area
         means.append(f"the members' places, which are {share:.2g} % of it")
-    elif info.gaps:
+    elif file.validity.gaps:
         means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
 
@@ -208,10 +209,10 @@ def _areas(file: RasterFile, path: str | Path) -> list[dict[str, Any]] | None:
 
 def _warnings(file: RasterFile, verdict: dict[str, Any] | None, model: str | Path | None) -> list[str]:
     """What to know before the raster is read: see `Matched.warnings`."""
-    from landseg.geo.rasters.opacity import remark
+    from landseg.geo.rasters.opacity import misnamed_alpha_text
     from landseg.models.usable import outside_warning
 
-    found = [remark(number, len(file.info.dtypes)) for number in file.alpha if number not in file.opacity]
+    found = [misnamed_alpha_text(number, len(file.info.dtypes)) for number in file.validity.misnamed_alpha]
     if verdict is not None and verdict["fits"]:
         card, pixel = peek.read_card(model), file.info.grid.resolution_m
         outside = outside_warning(card, pixel_m=pixel, run_m=card.resolution_m or pixel)
@@ -225,7 +226,7 @@ def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool)
     None where no model was named and none ships, or where the raster is a map of classes, which no model is for.
     """
     from landseg.geo.rasters.bands import band_table
-    from landseg.geo.rasters.rescaled import comparable, indices_text, one_sided
+    from landseg.geo.rasters.rescaled import comparable, indices_text, one_sided_text
     from landseg.inference.match import bands_text, chosen_bands, declared_by, scaling_text, stored_dtype
     from landseg.labels.legend import is_class_raster
 
@@ -246,7 +247,7 @@ def _verdict(file: RasterFile, model: str | Path | None, *, stored_values: bool)
         reason = indices_text(file.label, f"model {card.name} reads {bands_text(card)}")
     elif reason is None and not stored_values and not comparable(table.value_tags, declared_by(card)):
         like = f"model {card.name} learned from"
-        reason = one_sided(file.label, table.value_tags, declared_by(card), like=like)
+        reason = one_sided_text(file.label, table.value_tags, declared_by(card), like=like)
     scaling = None if reason is not None else scaling_text(table, card, stored_values=stored_values)
     verdict = {"name": card.name, "fits": reason is None, "reason": reason}
     return verdict if scaling is None else {**verdict, "scaling": scaling}

@@ -202,12 +202,12 @@ class ClassRaster:
         """Where the raster says that there is data; None where its nodata value says it all."""
         info = self.file.info
         nodata = info.nodata[0]
-        if info.masked == "none" and not info.gaps and len(info.colorinterp) == 1:
+        if not self.file.validity.by_file and len(info.colorinterp) == 1:
             if nodata is None:
                 return np.isfinite(raw) if raw.dtype.kind == "f" else None
             if raw.dtype in (np.uint8, np.uint16):
                 return None
-        return self.file.read_mask(1, rect) & self._band.has_data(raw[None])
+        return self.file.validity.mask(1, rect) & self._band.has_data(raw[None])
 
     def _look(self, values: NDArray[Any]) -> None:
         """Notes which values occur, and refuses what a class raster does not have."""
@@ -283,7 +283,7 @@ def read_confidence(file: RasterFile, rect: Rect) -> NDArray[np.float32]:
     """
     raw = file.read([1], rect, file.info.dtypes[0])[0]
     values: NDArray[np.float32] = raw.astype(np.float32) / (255 if raw.dtype == np.uint8 else 1)
-    values[~file.read_mask(1, rect)] = np.nan
+    values[~file.validity.mask(1, rect)] = np.nan
     wrong = (values < 0) | (values > 1)
     if wrong.any():
         raise BandError(f"{file.label} holds {values[wrong][0]:g}: expected {_CONFIDENCES}")
