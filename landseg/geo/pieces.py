@@ -1,4 +1,4 @@
-"""Rasters cut into rectangles: whole rows, squares, squares in an even order; and results in the order of the cut."""
+"""Rasters cut into rectangles: whole rows, parts, squares; and results of work on them in their order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cut(region: Rect, height: int, width: int | None = None) -> Iterator[Rect]:
     """Yield the rectangles of a height and a width that partition a region, row by row; the last ones may be smaller.
 
     Args:
-        region: what is cut; the first rectangle begins where it begins.
+        region: to cut; the first rectangle begins at its top left.
         height: of a rectangle, in pixels, at least 1.
         width: likewise; None: that of the region.
 
@@ -120,6 +120,21 @@ def spread(shape: tuple[int, int], unit: tuple[int, int], *, start: int = 0) -> 
     for rect in cut(Rect(0, 0, *shape), *unit):
         if (rect.top // unit[0], rect.left // unit[1]) not in taken:
             yield rect
+
+
+def squares(shape: tuple[int, int], edge: int, count: int) -> Iterator[Rect]:
+    """Yield ``count`` x ``count`` squares of an edge, evenly from corner to corner of a raster, as a sample of it.
+
+    They overlap, and are as low or narrow as the raster, where it is small.
+
+    >>> [(one.top, one.left) for one in squares((10, 9), 2, 3)][:4]
+    [(0, 0), (0, 3), (0, 7), (4, 0)]
+    """
+    height, width = (min(edge, length) for length in shape)
+    for row in range(count):
+        for column in range(count):
+            top, left = row * (shape[0] - height) // (count - 1), column * (shape[1] - width) // (count - 1)
+            yield Rect(top, left, height, width)
 
 
 def in_order(
