@@ -11,7 +11,7 @@ from typing import Any
 from landseg.errors import OutputError, VectorError
 from landseg.evaluation.area_counts import count_areas
 from landseg.evaluation.area_table import Areas, check_suffix, write_table
-from landseg.geo.rasters.address import file_name
+from landseg.geo.rasters.address import File, file_name
 from landseg.geo.vectors.names import file_of
 from landseg.labels.zones import Zones
 from landseg.output.checks import check_absent, check_targets, files_behind
@@ -20,8 +20,6 @@ from landseg.text.options import refuse_unknown
 from landseg.vector.classraster import ClassRaster
 
 __all__ = ["AreaOptions", "Areas", "areas"]
-
-File = str | PathLike[str]
 
 
 @dataclass(frozen=True)

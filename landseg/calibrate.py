@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from landseg.errors import BandError, ClassError, ModelError
 from landseg.evaluation.confidences import Labels, ProbabilityPair, Probs, each_strip, open_probability_pairs
 from landseg.evaluation.pair import LabelOptions
-from landseg.geo.rasters.address import file_names
+from landseg.geo.rasters.address import Files, file_names
 from landseg.labels.left_out import LeftOut, left_out_line
 from landseg.labels.pairing import named
 from landseg.labels.probabilities import normalized
@@ -26,7 +25,6 @@ from landseg.text.amounts import counted, part_of
 _LOST = 1e-5  # what a probability that was rounded to 0 is taken for once a temperature is chosen
 _HASH, _NAME, _TEMPERATURE = "LANDSEG_MODEL_HASH", "LANDSEG_MODEL", "LANDSEG_TEMPERATURE"
 
-Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from landseg.evaluation.figures import EvaluateOptions, build_evaluation
 from landseg.evaluation.pair import Pair, open_by_name
 from landseg.evaluation.pairs import check_not_read, count, open_pairs
 from landseg.evaluation.result import Compared, Difference
-from landseg.geo.rasters.address import file_name, file_names, label
+from landseg.geo.rasters.address import Files, file_name, file_names, label
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.pairing import files_in, named, same_name, stem_of
@@ -28,7 +27,6 @@ from landseg.runtime.replacement import publish
 
 __all__ = ["Compared", "Difference", "compare"]
 
-Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 _ORDER = "landseg compare PREDICTION... TARGET"
 
 

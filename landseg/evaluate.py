@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from landseg.evaluation.figures import OPTIONS, EvaluateOptions, build_evaluatio
 from landseg.evaluation.pair import Pair
 from landseg.evaluation.pairs import check_not_read, count, open_pairs, unused_targets
 from landseg.evaluation.result import Evaluation
-from landseg.geo.rasters.address import file_name, file_names
+from landseg.geo.rasters.address import Files, file_name, file_names
 from landseg.labels.pairing import IMAGES, files_named_like, named
 from landseg.report.files import check_text_files, text_part
 from landseg.report.text import csv_text
@@ -24,7 +23,6 @@ from landseg.runtime.replacement import publish
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 
-Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 Images = Sequence[Sequence[str]]
 """The imagery of each pair; empty lists where there is none."""
 

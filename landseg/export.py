@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.errors import GridError, OutputError, VectorError
-from landseg.geo.rasters.address import file_name
+from landseg.geo.rasters.address import File, file_name
 from landseg.geo.vectors.names import file_of
 from landseg.output.checks import check_absent, check_targets, files_behind, refuse_promise
 from landseg.output.vector_files import class_files, with_styles
@@ -26,7 +26,6 @@ from landseg.vector.lines_points import extra_file
 __all__ = ["ClassTotal", "ExportOptions", "ExportSummary", "export", "polygonize"]
 
 _log = logging.getLogger(__name__)
-File = str | PathLike[str]
 
 
 def export(raster: File, out: File, options: ExportOptions | None = None, **more: Any) -> ExportSummary:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg.errors import LandsegError, ModelError, OutputError
-from landseg.geo.rasters.address import file_name, file_names, label
+from landseg.geo.rasters.address import File, Files, file_name, file_names, label
 from landseg.inference.options import PredictOptions
 from landseg.inference.prediction import Failure, Finished, Prediction, Predictions
 from landseg.inference.run import LazyEngine, Run
@@ -27,11 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["PredictOptions", "Prediction", "Predictions", "predict"]
 
 _log = logging.getLogger(__name__)
-File = str | PathLike[str]
 
 
 def predict(
-    sources: File | Sequence[File],
+    sources: Files,
     output: File,
     *,
     model: File | Model | None = None,

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, crs_text, scaled_size
 from landseg.geo.horizontal import horizontal
 from landseg.geo.pixel_size import in_units
-from landseg.geo.rasters.address import file_name
+from landseg.geo.rasters.address import File, file_name
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import CLASSES
 from landseg.geo.vectors.names import file_of, stem_of
@@ -37,7 +37,6 @@ from landseg.output.outputs import Outputs
 from landseg.runtime.progress import Progress, duration
 from landseg.text.amounts import counted
 
-File = str | PathLike[str]
 Box = tuple[float, float, float, float]
 _RULES = ("a pixel is of the last polygon that covers its centre", "a pixel is of the last polygon that touches it")
 _MOST = (1 << 31) - 1  # rows or columns that a raster can have

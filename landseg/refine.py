@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from landseg.crf.options import Refinement, RefineOptions, crf_text
 from landseg.crf.plan import MIB, CrfTiling, Refined, crf_sample, refine_windows, tile_crf
 from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.grid import Rect
-from landseg.geo.rasters.address import file_name, file_names, label
+from landseg.geo.rasters.address import File, Files, file_name, file_names, label
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
 from landseg.geo.seams import BORDERS, Seams
@@ -46,10 +46,9 @@ _log = logging.getLogger(__name__)
 _KEPT = tuple(
     f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "PRECISION_NOTE", "DEVICE", "TEMPERATURE")
 )
-File = str | PathLike[str]
 
 
-def refine(probabilities: File, image: File | Sequence[File], output: File, **options: Any) -> Refinement:
+def refine(probabilities: File, image: Files, output: File, **options: Any) -> Refinement:
     """A class raster at `output`, of probabilities that were made to agree where pixels are near and look alike.
 
     The files appear when they are complete, or not at all. Pixels without data stay without; pixels that the imagery

@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from os import PathLike, fspath
+from os import fspath
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from landseg.errors import LandsegError, OutputError, TrainingError
-from landseg.geo.rasters.address import file_name
+from landseg.geo.rasters.address import File, Files, file_name
 from landseg.labels.left_out import LeftOut
 from landseg.models.card import Metrics
 from landseg.models.file import Model, load_model, read_card, save_model
@@ -52,7 +52,6 @@ from landseg.training.run_options import RunOptions
 from landseg.training.sampler import CropSampler, usable_range
 from landseg.training.sources import Labelled, fully_named, open_scenes
 
-File = str | PathLike[str]
 RECIPE = "train.toml"  # in the run folder
 _log = logging.getLogger(__name__)
 
@@ -111,8 +110,8 @@ def train(
 ) -> Trained: ...
 @overload
 def train(
-    images: File | Sequence[File],
-    labels: File | Sequence[File] | None,
+    images: Files,
+    labels: Files | None,
     output: File,
     /,
     *,

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Real
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from landseg.errors import GridError, OutputError, PlanError
+from landseg.geo.rasters.address import File
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
 from landseg.runtime.names import check_device, check_precision
@@ -25,7 +25,6 @@ from landseg.text.options import (
 from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
-File = str | PathLike[str] | None
 _FILES = ("probs", "confidence", "logits", "polygons", "preview")
 
 
@@ -68,12 +67,12 @@ class PredictOptions:
     """
 
     bands: Sequence[int] | None = None
-    probs: File = None
+    probs: File | None = None
     probs_dtype: str = "uint8"
-    confidence: File = None
-    logits: File = None
-    polygons: File = None
-    preview: File = None
+    confidence: File | None = None
+    logits: File | None = None
+    polygons: File | None = None
+    preview: File | None = None
     engine: str = "auto"
     window: int | tuple[int, int] | str = "auto"
     halo: int | str = "auto"
@@ -86,7 +85,7 @@ class PredictOptions:
     workers: int = 2
     threads: int | None = None
     memory: int = 3072
-    aoi: File | Sequence[float] = None
+    aoi: File | Sequence[float] | None = None
     resume: bool = False
     overwrite: bool = False
     dry_run: bool = False

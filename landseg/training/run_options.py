@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from landseg.geo.rasters.address import file_names
+from landseg.geo.rasters.address import File, Files, file_names
 from landseg.geo.vectors.names import with_layer
 from landseg.training.recipe_from_files import DataFiles
 
 if TYPE_CHECKING:
     from landseg.training.overrides import Overrides
     from landseg.training.recipe import Recipe
-
-File = str | PathLike[str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ class RunOptions:
     partial: str | None = None
     bands: Sequence[int] | None = None
     stored_values: bool = False
-    coarse: File | Sequence[File] | None = None
+    coarse: Files | None = None
     coarse_table: File | None = None
     coarse_share: str | float | None = None
     split: str | None = None

@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from landseg.errors import VectorError
 from landseg.geo.class_areas import hectares_text
+from landseg.geo.rasters.address import File
 from landseg.labels.left_out import left_out_line
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 from landseg.vector.lines_points import ExtraFile
 from landseg.vector.outlines import Shaping
-
-File = str | PathLike[str] | None
 
 _OF_PIXELS = "ha: the map's pixels on the ellipsoid, as `landseg areas` counts them"
 _MEASURES = {
@@ -62,7 +60,7 @@ class ExportOptions:
     """
 
     classes: str | Sequence[str | int] | None = None
-    aoi: File | Sequence[float] = None
+    aoi: File | Sequence[float] | None = None
     crs: str | None = None
     dissolve: bool = False
     by_class_files: bool = False
@@ -77,7 +75,7 @@ class ExportOptions:
     centerlines: str | Sequence[str | int] | None = None
     spur: float | None = None
     centroids: str | Sequence[str | int] | None = None
-    confidence: File = None
+    confidence: File | None = None
     attributes: bool = False
     geodesic: bool = False
     overwrite: bool = False
