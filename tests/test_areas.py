@@ -23,6 +23,8 @@ from vector_parts import CLASSES
 
 from landseg.areas import areas
 from landseg.classes import ClassMap
+from landseg.cli.areas import lines as areas_lines
+from landseg.cli.export import lines as export_lines
 from landseg.cli.main import app
 from landseg.errors import GridError, LandsegError, OutputError, VectorError
 from landseg.evaluate import evaluate
@@ -104,7 +106,7 @@ def test_without_a_crs_there_are_pixels_alone(tmp_path: Path) -> None:
     building, road = found.whole.classes
     assert found.measure is building.hectares is found.whole.hectares is None
     assert building.share == pytest.approx((values == 1).sum() / (values > 0).sum()) == pytest.approx(1 - road.share)
-    assert "there is no coordinate system: pixels have no area" in found.lines()
+    assert "there is no coordinate system: pixels have no area" in areas_lines(found)
 
 
 @pytest.mark.parametrize("place", ["UTM", "degrees", "coarse degrees"])
@@ -121,7 +123,7 @@ def test_every_command_tells_the_same_hectares(tmp_path: Path, place: str) -> No
     by_shape = [(one.area_m2 or 0) / 10_000 for one in made.classes]
     if place == "UTM":  # the plane's measure is another, and is called so
         assert by_shape != pytest.approx(sizes, rel=1e-4) and made.to_json()["area_measure"] == "plane"
-        assert any(line.startswith("m²: the polygons in the map's plane") for line in made.lines())
+        assert any(line.startswith("m²: the polygons in the map's plane") for line in export_lines(made))
         ground = export(path, tmp_path / "c.gpkg", geodesic=True, **QUIET)
         by_shape = [(one.area_m2 or 0) / 10_000 for one in ground.classes]
         assert ground.area_measure == "ellipsoid"

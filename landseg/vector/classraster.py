@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.rasters.address import File
 from landseg.geo.rasters.bands import band_table
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.aoi import Aoi, read_aoi
@@ -48,10 +48,10 @@ class ClassRaster:
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        path: File,
         *,
         table: ClassMap | None = None,
-        classes: str | Sequence[str | int] | None = None,
+        classes: File | Sequence[str | int] | None = None,
         aoi: str | None = None,
         neighbours: bool = False,
     ) -> None:
@@ -252,7 +252,7 @@ class ClassRaster:
         self.close()
 
 
-def open_confidence(path: str | PathLike[str], raster: ClassRaster) -> RasterFile:
+def open_confidence(path: File, raster: ClassRaster) -> RasterFile:
     """A raster of confidences that lies on the class raster's grid.
 
     Raises:
