@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
 from landseg.classes import ClassMap
+from landseg.cli.rasterize import lines as rasterize_lines
 from landseg.data import Inspection, InspectOptions, inspect
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
 from landseg.evaluation.pair import LabelOptions, open_truth
@@ -38,7 +39,7 @@ from landseg.geo.vectors.polygon_file import read_polygons
 from landseg.labels.coverage import Coverage, covers_a_centre
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import Polygons
-from landseg.rasterize import RasterizeOptions, rasterize
+from landseg.rasterize import rasterize
 from landseg.training.overrides import Overrides
 from landseg.training.recipe import read_recipe, recipe_of
 from landseg.training.recipe_from_files import DataFiles
@@ -80,9 +81,9 @@ def image(write_raster: Write) -> Path:
 # --- the same file in every command: pixels that are labelled roof -----------------------------------------------
 
 
-def by_rasterize(image: Path, labels: str, **how: Any) -> int:
+def by_rasterize(image: Path, labels: str, *, buffer_m: float | None = None, **how: Any) -> int:
     how = {"class_field": "kind", "quiet": True, "overwrite": True} | how
-    made = rasterize(labels, image.with_name("burnt.tif"), RasterizeOptions(like=image, **how))
+    made = rasterize(labels, image.with_name("burnt.tif"), like=image, buffer=buffer_m, **how)
     return made.classes["roof"]["pixels"]
 
 
@@ -469,12 +470,12 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
     unfilled = inspect(four, str(path), InspectOptions(class_field="kind"))
     assert "t2: no polygon lies on it" in [one.text for one in unfilled.findings]
     with pytest.raises(GridError, match=r"1 polygon covers no pixel's centre on the grid .* smaller pixels"):
-        rasterize(path, tmp_path / "o.tif", RasterizeOptions(like=four[1], class_field="kind", quiet=True))
+        rasterize(path, tmp_path / "o.tif", like=four[1], class_field="kind", quiet=True)
     assert not (tmp_path / "o.tif").exists()
     two = write(tmp_path / "two.gpkg", [patch(SIZE + 5, 30, SIZE + 9, 40), shed], kind=["house", "shed"])
-    burnt = rasterize(two, tmp_path / "o.tif", RasterizeOptions(like=four[1], class_field="kind", quiet=True))
+    burnt = rasterize(two, tmp_path / "o.tif", like=four[1], class_field="kind", quiet=True)
     assert any("covers no pixel's centre" in note for note in burnt.notes) and burnt.classes["shed"]["pixels"] == 0
-    assert burnt.lines()[-1].startswith("note") and burnt.to_json()["notes"] == list(burnt.notes)
+    assert rasterize_lines(burnt)[-1].startswith("note") and burnt.to_json()["notes"] == list(burnt.notes)
 
 
 def test_a_neighbour_that_only_touches_does_not_lie_on_an_image(write_raster: Write, tmp_path: Path) -> None:

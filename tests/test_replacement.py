@@ -32,7 +32,7 @@ from landseg.labels.pairing import files_in
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.sidecars import qml_text
-from landseg.rasterize import RasterizeOptions, rasterize
+from landseg.rasterize import rasterize
 from landseg.runtime.disk import RECORD, Journal, work_folder
 from landseg.runtime.replacement import (
     Part,
@@ -129,8 +129,7 @@ def burnt(folder: Path, which: str, resume: bool) -> object:
         left, size = (500_000, 4) if which == "old" else (500_004, 6)
         shape = shapely.box(left, 5_399_990, left + size, 5_399_998)
         geopandas.GeoDataFrame({"value": [1], "name": [which]}, geometry=[shape], crs=GRID.crs).to_file(source)
-    options = RasterizeOptions(resolution=(0.5, 0.5), overwrite=True, quiet=True)
-    return rasterize(source, folder / "burnt.tif", options)
+    return rasterize(source, folder / "burnt.tif", resolution=(0.5, 0.5), overwrite=True)
 
 
 def evaluated(folder: Path, which: str, resume: bool) -> object:
