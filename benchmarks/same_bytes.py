@@ -164,6 +164,8 @@ def main() -> None:
               "python benchmarks/same_bytes.py --write")  # fmt: skip
         raise SystemExit(1)
     cases = chosen(CASES, args.only)
+    if not cases:
+        parser.error(f"no case starts with {', '.join(args.only)}; the names are {', '.join(COMMANDS)}")
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.keep or Path(scratch)
         folder.mkdir(parents=True, exist_ok=args.keep is None)
