@@ -29,6 +29,7 @@ PER_RUN_COLUMN = "seconds"
 _DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?")
 _FOLDER = re.compile(r"(?<![\w.:/<])/(?:[\w.~ -]+/)+")
 _SIGNATURE = re.compile(rb"(LANDSEG_SIGNATURE[^>]*>)[0-9a-f]{64}")  # of a run's inputs, with their folders
+_ABSOLUTE = re.compile(rb"path[^:]{1,14}: [^/:]{1,14}/")  # in a tag: other bytes in every folder
 _VERSION = re.compile(r"\blandseg \d+\.\d+(?:\.\w+)*")
 
 
@@ -74,11 +75,14 @@ def digest_file(path: Path) -> Parts:
 
 
 def _reproducible(path: Path) -> bytes | None:
-    """Return the bytes of a file, the signature of the run blanked, or None where they hold a date or a duration."""
+    """Return the bytes of a file, the signature of the run blanked, or None where they hold a date,
+    a duration or an absolute path."""
     raw = path.read_bytes()
     if path.suffix == ".xlsx" or (path.suffix == ".csv" and PER_RUN_COLUMN.encode() in raw.split(b"\n", 1)[0]):
         return None
-    return _SIGNATURE.sub(rb"\1", raw) if path.suffix == ".tif" else raw
+    if path.suffix != ".tif":
+        return raw
+    return None if _ABSOLUTE.search(raw) else _SIGNATURE.sub(rb"\1", raw)
 
 
 def _of_one_run(key: str, item: Any) -> bool:
