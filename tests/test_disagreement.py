@@ -13,7 +13,7 @@ import rasterio
 from test_predict import MODEL, QUICK, expected, one, read, small_model
 from test_sampling import border_squares
 
-from landseg.inference import strategy as walks
+from landseg.inference import disagreement as module
 from landseg.predict import predict
 from landseg.tiling import sampling
 from landseg.tiling.costs import Costs
@@ -70,7 +70,7 @@ def test_equal_runs_and_a_resumed_one_say_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(walks, "disagreement", killed)
+        patched.setattr(module, "disagreement", killed)
         predict(raster, again, model=MODEL, **BLENDED)
     assert not again.exists()
     # More memory now, which would allow another halo: the sample is that of the first start.

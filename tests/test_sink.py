@@ -27,6 +27,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.output.journal import Journal, RawRaster, work_folder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs, disk_bytes
+from landseg.output.targets import Targets
 
 CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(3, "road", (90, 90, 90))))
 GRID = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), 30, 40)
@@ -48,7 +49,9 @@ def pixels(rect: Rect) -> tuple[Any, Any, Any]:
 
 def begin(folder: Path, **options: Any) -> Outputs:
     fixed = {"signature": SIGNATURE, "tags": {"version": "1.0", "command": "predict"}}
-    return Outputs.begin(layers_in(folder), GRID, extras=[folder / "notes.txt"], **{**fixed, **options})
+    how = {name: options.pop(name) for name in ("resume", "overwrite", "inputs", "can_resume") if name in options}
+    targets = Targets(layers_in(folder), {folder / "notes.txt": ()}, **how)
+    return Outputs.begin(targets, GRID, **{**fixed, **options})
 
 
 def put(outputs: Outputs, rect: Rect) -> None:
@@ -62,8 +65,8 @@ def run(folder: Path, *, resume: bool = False, journal_first: bool = False) -> N
     if resume and Outputs.finished(folder / "map.tif", SIGNATURE):
         return
     with begin(folder, resume=resume) as outputs:
-        if "measured" not in outputs.notes:
-            outputs.note("measured", 0.25)
+        if "measured" not in outputs.state:
+            outputs.set_state("measured", 0.25)
         for rect in STRIPS:
             if f"row {rect.top}" in outputs.done:
                 continue
@@ -76,7 +79,7 @@ def run(folder: Path, *, resume: bool = False, journal_first: bool = False) -> N
             else:
                 outputs.commit(f"row {rect.top}")
         outputs.extra(folder / "notes.txt").write_text("polygons")
-        outputs.finish({"disagreement": str(outputs.notes["measured"])})
+        outputs.finish({"disagreement": str(outputs.state["measured"])})
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -205,7 +208,7 @@ def test_no_pixels_at_all_become_nodata(tmp_path: Path) -> None:
     zero = ClassMap((LandClass(0, "land", (1, 2, 3)),))
     confidence = Layer("confidence", tmp_path / "c.tif", "float32", nodata=float("nan"))
     layers = [Layer.of_classes("classes", tmp_path / "map.tif", zero), confidence]
-    with Outputs.begin(layers, GRID, signature={}) as outputs:
+    with Outputs.begin(Targets(layers), GRID, signature={}) as outputs:
         for layer in layers:
             outputs.write(layer.name, GRID.rect, None)
         outputs.finish()
@@ -274,7 +277,9 @@ def test_a_changed_run_is_not_resumed(tmp_path: Path) -> None:
     begin(tmp_path, resume=True).abandon()
     other = replace(GRID, width=31)
     with pytest.raises(ResumeError, match=r"outputs.grid.width was 30, is now 31"):
-        Outputs.begin(layers_in(tmp_path), other, signature=SIGNATURE, extras=[tmp_path / "notes.txt"], resume=True)
+        Outputs.begin(
+            Targets(layers_in(tmp_path), {tmp_path / "notes.txt": ()}, resume=True), other, signature=SIGNATURE
+        )
 
 
 def test_without_resume_a_started_run_is_started_again(tmp_path: Path) -> None:
@@ -283,7 +288,7 @@ def test_without_resume_a_started_run_is_started_again(tmp_path: Path) -> None:
         outputs.commit("row 0")
         outputs.extra(tmp_path / "notes.txt").mkdir()  # what a killed writer may leave
     only = [Layer.of_classes("classes", tmp_path / "map.tif", CLASSES)]
-    with Outputs.begin(only, GRID, signature=SIGNATURE) as outputs:
+    with Outputs.begin(Targets(only), GRID, signature=SIGNATURE) as outputs:
         assert outputs.done == frozenset()
     assert [entry.name for entry in tmp_path.iterdir()] == [".map.tif.landseg"]
 
@@ -319,7 +324,7 @@ def test_finished_knows_its_own_output_only(tmp_path: Path) -> None:
 
 def test_targets_that_cannot_be(tmp_path: Path) -> None:
     def start(path: Path, **options: Any) -> None:
-        Outputs.begin([Layer.of_classes("classes", path, CLASSES)], GRID, signature={}, **options).discard()
+        Outputs.begin(Targets([Layer.of_classes("classes", path, CLASSES)], **options), GRID, signature={}).discard()
 
     source = tmp_path / "scene.tif"
     source.touch()
@@ -335,7 +340,7 @@ def test_targets_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
         start(tmp_path, overwrite=True)
     with pytest.raises(OutputError, match="two outputs"):
-        start(tmp_path / "map.tif", extras=[tmp_path / "map.tif"])
+        start(tmp_path / "map.tif", extras={tmp_path / "map.tif": ()})
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.tif", "scene.tif"]
 
 
