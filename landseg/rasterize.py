@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -21,9 +22,10 @@ from landseg.labels.coverage import Coverage
 from landseg.labels.legend import class_tag
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.rasterize_options import Rasterization, RasterizeOptions
-from landseg.output.checks import check_absent, check_targets, files_behind
+from landseg.output.checks import files_behind
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted
 
@@ -58,9 +60,11 @@ def rasterize(vector: File, output: File, **options: Unpack[RasterizeKeywords]) 
     source, target = Path(file_name(vector)), Path(file_name(output))
     named = [Path(file) for file in (wanted.like, wanted.classes) if file is not None]
     inputs = [file_of(source), *named, *files_behind([str(source)])]
-    check_targets([Layer("classes", target, "uint8")], (), inputs)
+    layer = Layer("classes", target, "uint8")
+    targets = Targets([layer], inputs=inputs, overwrite=wanted.overwrite, can_resume=False)
+    targets.check()
     if not wanted.overwrite:
-        check_absent([], [target])
+        targets.check_absent()
     labels, field = open_polygons(source, wanted)
     grid, legend, remarks = grid_to_burn(labels, wanted)
     table, values = classes_to_burn(labels, field, wanted, legend)
@@ -69,16 +73,10 @@ def rasterize(vector: File, output: File, **options: Unpack[RasterizeKeywords]) 
         raise GridError(f"no polygon of {source} lies on the grid ({grid.describe()}): check bounds and CRS")
     coverage = Coverage(labels, what="raster")
     coverage.add(str(target), grid)
-    outputs = Outputs.begin(
-        [Layer.of_classes("classes", target, table)],
-        grid,
-        signature={"landseg": __version__, "source": {"files": []}, "classes": table.to_json()},
-        tags={"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"},
-        can_resume=False,
-        overwrite=wanted.overwrite,
-        inputs=inputs,
-    )
-    with outputs:
+    targets = replace(targets, layers=[Layer.of_classes("classes", target, table)])
+    signature = {"landseg": __version__, "source": {"files": []}, "classes": table.to_json()}
+    tags = {"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"}
+    with Outputs.begin(targets, grid, signature=signature, tags=tags) as outputs:
         counts = _burn(placed, grid, values, outputs, table=table, quiet=wanted.quiet)
         if counts[IGNORE_INDEX] == grid.rect.area:
             many = counted(len(placed), "polygon covers", "polygons cover")
