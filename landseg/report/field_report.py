@@ -1,4 +1,4 @@
-"""The use case behind ``landseg info --receptive-field``: what a model sees by its layers, and what it looks at."""
+"""The receptive field of a model: that of its layers, and the part that the gradient on a raster shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from landseg.inference.match import log_warnings, match_raster
 from landseg.models.file import Model, load_model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.output.checks import check_targets, files_behind
-from landseg.report.receptive_field import Ground, Heat, check_field_path, draw_field, picture_side
+from landseg.report.files import check_new_file
+from landseg.report.receptive_field import Ground, Heat, draw_field, picture_side
 from landseg.tiling.runner import Runner
 
 _WINDOW = 513  # pixels that the gradient is taken over, but for the stride: memory is bounded, evidence is near
@@ -24,7 +25,7 @@ _WINDOW = 513  # pixels that the gradient is taken over, but for the stride: mem
 
 @dataclass(frozen=True)
 class Effective:
-    """What one pixel's top class depends on, measured by its gradient on a raster.
+    """The pixels that one pixel's top class depends on, measured by its gradient on a raster.
 
     Attributes:
         column, row: the pixel, on the network's grid.
@@ -44,7 +45,7 @@ class Effective:
 
 @dataclass(frozen=True)
 class FieldReport:
-    """What a model sees; ``effective`` where a raster was given, and ``warnings`` that the log gave of it."""
+    """The receptive field of a model; with a raster, also ``effective`` and the ``warnings`` of the log."""
 
     field: ReceptiveField
     effective: Effective | None = None
@@ -84,7 +85,8 @@ def effective_field(
         LandsegError: the raster cannot be read, does not fit the model, or has no data or no pixel there.
     """
     if draw is not None:
-        check_field_path(draw, overwrite=overwrite)
+        kind = "the picture of a receptive field is a PNG"
+        check_new_file(draw, overwrite=overwrite, suffixes=(".png",), kind=kind)
         check_targets([], [draw], [] if over is None else files_behind([str(over)]))
     loaded = load_model(model)
     field = receptive_field(loaded.network)
@@ -104,7 +106,7 @@ def effective_field(
 
 
 def _pixel(source: Source, at: tuple[int, int] | None) -> tuple[int, int]:
-    """(row, column), inside the raster."""
+    """Return a pixel as (row, column); None is the middle of the raster."""
     height, width = source.grid.shape
     if at is None:
         return height // 2, width // 2
@@ -118,7 +120,7 @@ def _pixel(source: Source, at: tuple[int, int] | None) -> tuple[int, int]:
 
 
 def _measure(model: Model, field: ReceptiveField, source: Source, at: tuple[int, int]) -> tuple[Effective, Heat]:
-    """The gradient at a pixel of a raster, over a window that begins on the network's stride."""
+    """Return the gradient at a pixel of a raster, over a window that begins on the network's stride."""
     rect = _window(field, source.grid.rect, at)
     pixels, valid = source.read(rect)
     inside = at[0] - rect.top, at[1] - rect.left
