@@ -35,11 +35,11 @@ ROOMS: dict[str, str] = {
     "inference": "classes dense errors geo geo.rasters geo.vectors labels models models.graph output runtime text "
     "tiling tiling.rows vector",
     "scenes": "classes dense errors geo geo.rasters geo.vectors labels text",
-    "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics output runtime text vector",
+    "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics models output runtime text vector",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",
-    "report": "classes errors evaluation geo geo.rasters inference labels metrics models models.graph output runtime "
+    "report": "classes errors evaluation geo geo.rasters inference labels models models.graph output runtime scenes "
     "text tiling",
-    "report.html": "classes errors evaluation geo geo.rasters metrics report runtime text",
+    "report.html": "classes errors evaluation geo geo.rasters labels metrics report text",
     "report.viewer": "errors geo geo.rasters report report.html",
     "training": "classes dense errors geo geo.rasters geo.vectors inference labels metrics models models.graph "
     "models.networks runtime scenes text training.coarse",
