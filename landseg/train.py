@@ -5,11 +5,11 @@ from __future__ import annotations
 import fnmatch
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from os import fspath
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 import torch
 from torch import nn
@@ -48,39 +48,13 @@ from landseg.training.pixel_classifier import as_model, held_against, worth_it
 from landseg.training.pixels import PixelData
 from landseg.training.ready import refuse_existing, refuse_missing
 from landseg.training.recipe import Recipe
-from landseg.training.run_options import RunOptions
+from landseg.training.result import TrainingResult
+from landseg.training.run_options import RunOptions, TrainKeywords
 from landseg.training.sampler import CropSampler, usable_range
 from landseg.training.sources import Labelled, fully_named, open_scenes
 
 RECIPE = "train.toml"  # in the run folder
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training run made: the model file and its figures on the scenes that were kept out.
-
-    ``left_out`` are the pixels of the scenes that were learned from that taught nothing, by reason; ``warnings`` what
-    was said of the images.
-    """
-
-    output: Path
-    scenes: int
-    kept_out: int
-    metrics: Metrics | None
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        return {
-            "output": str(self.output),
-            "scenes": self.scenes,
-            "kept_out": self.kept_out,
-            "metrics": None if self.metrics is None else self.metrics.to_json(),
-            "left_out": dict(self.left_out),
-            "warnings": list(self.warnings),
-        }
 
 
 @dataclass(frozen=True)
@@ -106,8 +80,8 @@ def train(
     overwrite: bool = False,
     quiet: bool = True,
     report: Callable[[str], None] = print,
-    **options: Any,
-) -> Trained: ...
+    **options: Unpack[TrainKeywords],
+) -> TrainingResult: ...
 @overload
 def train(
     images: Files,
@@ -123,8 +97,8 @@ def train(
     overwrite: bool = False,
     quiet: bool = True,
     report: Callable[[str], None] = print,
-    **options: Any,
-) -> Trained: ...
+    **options: Unpack[TrainKeywords],
+) -> TrainingResult: ...
 def train(
     images: Any,
     labels: Any = None,
@@ -139,8 +113,8 @@ def train(
     overwrite: bool = False,
     quiet: bool = True,
     report: Callable[[str], None] = print,
-    **options: Any,
-) -> Trained:
+    **options: Unpack[TrainKeywords],
+) -> TrainingResult:
     """Train a network on labelled scenes and write one model file.
 
     ``train(images, labels, output)`` learns from images and their labels, ``train(recipe, output)`` from what a
@@ -168,7 +142,7 @@ def train(
         overwrite: replace an existing output and start a new run.
         quiet: show no progress on standard error.
         report: gets one line of text at a time.
-        **options: the command's options by name, see ``landseg.training.run_options.RunOptions``.
+        **options: the fields of `RunOptions`, by name: the command's options.
 
     Raises:
         TrainingError: nothing to learn from, a run folder that exists, a loss that is no number; or the model is
@@ -228,7 +202,7 @@ def train(
         network = _fitted(network, recipe, opened, made, (census, statistics), (folder, resume, quiet))
     seconds = time.monotonic() - started
     if not first_process():  # under torchrun one process measures and writes
-        return Trained(output, len(made.learned), len(made.kept), None, left_out.to_json(), warnings)
+        return TrainingResult(output, len(made.learned), len(made.kept), None, left_out.to_json(), warnings)
     waiting = f"{made.how}, and not measured yet" if made.kept else ""
     # Before anything else, for whatever fails from here on is not worth the hours of learning.
     save_model(output, network, replace(card, not_measured=waiting), overwrite=overwrite or resume)
@@ -245,7 +219,7 @@ def train(
         if (warning := worse_than_commonest(figures)) is not None:
             report(f"warning: {warning}")
         save_model(output, network, replace(card, metrics=figures), overwrite=True)
-    return Trained(output, len(made.learned), len(made.kept), figures, left_out.to_json(), warnings)
+    return TrainingResult(output, len(made.learned), len(made.kept), figures, left_out.to_json(), warnings)
 
 
 def _recipe(images: Any, labels: Any, folder: Path, options: RunOptions, *, name: str) -> Recipe:

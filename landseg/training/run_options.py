@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from landseg.geo.rasters.address import File, Files, file_names
 from landseg.geo.vectors.names import with_layer
@@ -15,6 +15,45 @@ from landseg.training.recipe_from_files import DataFiles
 if TYPE_CHECKING:
     from landseg.training.overrides import Overrides
     from landseg.training.recipe import Recipe
+
+
+class TrainKeywords(TypedDict, total=False):
+    """The options of `train` by name, see `RunOptions`."""
+
+    config: File | None
+    classes: File | None
+    ignore: int | Sequence[int]
+    layer: str | None
+    class_field: str | None
+    background: str | None
+    buffer: float | None
+    all_touched: bool
+    label_colors: bool
+    partial: str | None
+    bands: Sequence[int] | None
+    stored_values: bool
+    coarse: File | Sequence[File] | None
+    coarse_table: File | None
+    coarse_share: str | float | None
+    split: str | None
+    share: float | None
+    aoi: str | None
+    resolution: float | None
+    scale: Sequence[float] | None
+    arch: str | None
+    encoder: str | None
+    encoder_weights: File | None
+    option: Mapping[str, Any] | None
+    init: File | None
+    map_classes: Mapping[str, str] | None
+    time_budget: str | float | None
+    epochs: float | None
+    steps: int | None
+    crop: int | None
+    batch: int | None
+    learning_rate: float | None
+    seed: int | None
+    set: Mapping[str, Any] | Sequence[str]
 
 
 @dataclass(frozen=True)
