@@ -29,11 +29,11 @@ ROOMS: dict[str, str] = {
     "tiling": "errors geo models.layers runtime text",
     "tiling.rows": "errors geo models.graph models.layers runtime tiling",
     "dense": "classes errors geo models.graph models.layers tiling",
-    "crf": "classes errors geo geo.rasters labels runtime text tiling",
+    "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
-    "inference": "classes dense errors geo geo.rasters geo.vectors labels models models.graph output runtime text "
-    "tiling tiling.rows vector",
+    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models models.graph output runtime "
+    "text tiling tiling.rows vector",
     "scenes": "classes dense errors geo geo.rasters geo.vectors labels text",
     "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics models output runtime text vector",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",

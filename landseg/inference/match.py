@@ -16,7 +16,7 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.rescaled import alike, brought_over, refuse_indices
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
-from landseg.inference.options import PredictOptions
+from landseg.inference.options import InferenceOptions
 from landseg.models.card import Card
 from landseg.models.compatibility import incompatibility, reads_rgb
 from landseg.models.usable import outside_warning
@@ -129,7 +129,7 @@ def match_raster(
     return ModelInput(source, network, place, scaling, warnings, fails)
 
 
-def match_options(sources: Sequence[str], card: Card, options: PredictOptions) -> ModelInput:
+def match_options(sources: Sequence[str], card: Card, options: InferenceOptions) -> ModelInput:
     """Return the raster, mosaic or stack of a run as the model reads it, by the options of the run.
 
     Raises:

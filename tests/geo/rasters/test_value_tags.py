@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import landseg.inference.match
 from landseg.cli.main import app
+from landseg.cli.predict import lines as predict_lines
 from landseg.crf.inputs import Evidence
 from landseg.data import inspect_data
 from landseg.errors import BandError, ModelError, ResumeError, TrainingError
@@ -191,7 +192,7 @@ def test_the_map_is_that_of_the_values(scene: Callable[..., Path], tmp_path: Pat
     made = assert_old_and_new_agree(scene, tmp_path, model(), **options)
     said = "stored x 0.0001 - 0.1 brought over to the training's stored x 0.0001"
     assert made.scaling == said and made.to_json()["scaling"] == said
-    assert f"scaling       {said}" in made.lines()
+    assert f"scaling       {said}" in predict_lines(made)
     with rasterio.open(tmp_path / "a.tif") as file:
         assert file.tags()["LANDSEG_SCALING"] == said
     with rasterio.open(tmp_path / "b.tif") as file:
@@ -233,7 +234,7 @@ def test_one_side_alone_is_refused_with_both_values(scene: Callable[..., Path], 
 
 def test_rasters_and_models_without_tags_are_as_they_were(scene: Callable[..., Path], tmp_path: Path) -> None:
     made = mapped(scene("bare.tif", NONE), tmp_path / "o.tif", model(None))
-    assert made.scaling is None and not any(line.startswith("scaling") for line in made.lines())
+    assert made.scaling is None and not any(line.startswith("scaling") for line in predict_lines(made))
     with rasterio.open(tmp_path / "o.tif") as file:
         tags = file.tags()
     assert "LANDSEG_SCALING" not in tags and "values" not in tags["LANDSEG_MADE_WITH"]
@@ -289,7 +290,7 @@ def test_a_resumed_run_reads_the_same_numbers(scene: Callable[..., Path], tmp_pa
 
 def test_a_dry_run_says_what_becomes_of_them(scene: Callable[..., Path], tmp_path: Path) -> None:
     made = mapped(scene("after.tif", NEW, add=1000), tmp_path / "o.tif", model(), dry_run=True)
-    assert any("brought over to the training's" in line for line in made.lines())
+    assert any("brought over to the training's" in line for line in predict_lines(made))
 
 
 # --- mosaics
@@ -412,7 +413,7 @@ def test_refine_looks_at_values(scene: Callable[..., Path], tmp_path: Path) -> N
             Evidence(probs, [str(vrt(tmp_path / "mixed.vrt", [left, right], tags=OLD))])
     made = refine(tmp_path / "p.tif", [left, right], tmp_path / "r.tif", quiet=True)
     assert made.scaling is not None and "right.tif" in made.scaling
-    assert any(line.startswith("scaling") for line in made.lines())
+    assert any(line.startswith("scaling") for line in predict_lines(made))
     again = refine(tmp_path / "p.tif", [left, right], tmp_path / "s.tif", quiet=True, stored_values=True)
     with rasterio.open(tmp_path / "s.tif") as file:
         assert again.scaling is None and file.tags()["LANDSEG_COMMAND"].endswith("--stored-values")
