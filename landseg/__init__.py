@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from landseg.classes import LandClass as LandClass
     from landseg.compare import compare as compare
     from landseg.crf.options import Refinement as Refinement
+    from landseg.data import inspect_data as inspect_data
     from landseg.errors import BandError as BandError
     from landseg.errors import ClassError as ClassError
     from landseg.errors import GridError as GridError
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from landseg.errors import VectorError as VectorError
     from landseg.evaluate import evaluate as evaluate
     from landseg.evaluation.area_table import Areas as Areas
+    from landseg.evaluation.calibration import Calibration as Calibration
+    from landseg.evaluation.result import Comparison as Comparison
+    from landseg.evaluation.result import Evaluation as Evaluation
     from landseg.export import export as export
     from landseg.inference.prediction import Prediction as Prediction
     from landseg.inference.prediction import Predictions as Predictions
@@ -51,7 +55,9 @@ if TYPE_CHECKING:
     from landseg.report.description import Description as Description
     from landseg.report.field_report import FieldReport as FieldReport
     from landseg.report.field_report import effective_field as effective_field
+    from landseg.scenes.data_report import DataReport as DataReport
     from landseg.train import train as train
+    from landseg.training.result import TrainingResult as TrainingResult
     from landseg.vector.export_options import Export as Export
     from landseg.verify import verify as verify
     from landseg.view import view as view
@@ -81,13 +87,18 @@ _HOMES = {
     **dict.fromkeys(("Model", "load_model", "save_model"), "landseg.models.file"),
     **dict.fromkeys(("Prediction", "Predictions"), "landseg.inference.prediction"),
     **dict.fromkeys(("FieldReport", "effective_field"), "landseg.report.field_report"),
+    **dict.fromkeys(("Comparison", "Evaluation"), "landseg.evaluation.result"),
     "Areas": "landseg.evaluation.area_table",
+    "Calibration": "landseg.evaluation.calibration",
+    "DataReport": "landseg.scenes.data_report",
     "Description": "landseg.report.description",
     "Export": "landseg.vector.export_options",
     "Rasterization": "landseg.labels.rasterize_options",
     "Refinement": "landseg.crf.options",
+    "TrainingResult": "landseg.training.result",
     "Verification": "landseg.inference.verification",
     "describe": "landseg.info",
+    "inspect_data": "landseg.data",
     "read_card": "landseg.models.read_card",
 }
 """The module of each public name."""

@@ -26,7 +26,6 @@ from landseg.cli.export import lines as export_lines
 from landseg.cli.main import app
 from landseg.errors import GridError, LandsegError, OutputError, VectorError
 from landseg.evaluate import evaluate
-from landseg.evaluation.figures import EvaluateOptions
 from landseg.export import export
 from landseg.geo.class_areas import ClassArea, areas_tag, areas_text, read_areas
 from landseg.info import describe
@@ -113,7 +112,7 @@ def test_every_command_tells_the_same_hectares(tmp_path: Path, place: str) -> No
     path = write(tmp_path / "map.tif", patchy(), place)
     sizes = [row.hectares for row in areas(path, **QUIET).whole.classes]
     told = [row["hectares"] for row in describe(path)["areas"]]
-    mapped = [one.mapped_ha for one in evaluate(path, path, EvaluateOptions(samples=0)).classes]
+    mapped = [one.mapped_ha for one in evaluate(path, path, samples=0).classes]
     made = export(path, tmp_path / "a.gpkg", **QUIET)
     smooth = export(path, tmp_path / "b.gpkg", smooth=True, **QUIET)
     assert told == sizes and mapped == pytest.approx(sizes, rel=1e-9)

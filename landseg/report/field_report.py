@@ -18,7 +18,8 @@ from landseg.models.file import Model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.models.named import named_model
 from landseg.output.checks import check_targets, files_behind
-from landseg.report.receptive_field import Ground, Heat, check_field_path, draw_field, picture_side
+from landseg.report.files import check_new_file
+from landseg.report.receptive_field import Ground, Heat, draw_field, picture_side
 from landseg.text.results import html_table, one_line
 from landseg.tiling.runner import Runner
 
@@ -107,7 +108,8 @@ def effective_field(
     over, draw = (None if file is None else file_name(file) for file in (over, draw))
     picture = None if draw is None else Path(draw)
     if picture is not None:
-        check_field_path(picture, overwrite=overwrite)
+        kind = "the picture of a receptive field is a PNG"
+        check_new_file(picture, overwrite=overwrite, suffixes=(".png",), kind=kind)
         check_targets([], [picture], [] if over is None else files_behind([str(over)]))
     loaded = named_model(model).load()
     field = receptive_field(loaded.network)
@@ -127,7 +129,7 @@ def effective_field(
 
 
 def _pixel(source: Source, at: tuple[int, int] | None) -> tuple[int, int]:
-    """Return the pixel as (row, column), inside the raster."""
+    """Return a pixel as (row, column); None is the middle of the raster."""
     height, width = source.grid.shape
     if at is None:
         return height // 2, width // 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from rasterio.crs import CRS
 
 from landseg.errors import GridError
 from landseg.evaluate import evaluate
-from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import LabelOptions
 from landseg.export import export
 from landseg.geo import globe
 from landseg.geo.globe import PlacedShapes, narrowest, on_globe, pole_points, through_poles, turns_of
@@ -164,9 +161,9 @@ def test_labels_on_the_other_side_are_found(name: str, tmp_path: Path) -> None:
     pred = write(tmp_path / "map.tif", disc(grid), grid)
     export(pred, tmp_path / "truth.gpkg", quiet=True, crs="EPSG:4326")
     (tmp_path / "classes.json").write_text('[{"value": 1, "name": "land"}, {"value": 2, "name": "sea"}]')
-    naming = LabelOptions(classes=tmp_path / "classes.json", class_field="value")
-    options = EvaluateOptions(naming, boundary=None, tolerance=None, samples=0)
-    found = evaluate(str(pred), str(tmp_path / "truth.gpkg"), options)
+    naming: dict[str, Any] = {"classes": tmp_path / "classes.json", "class_field": "value"}
+    options: dict[str, Any] = {**naming, "boundary": None, "tolerance": None, "samples": 0}
+    found = evaluate(str(pred), str(tmp_path / "truth.gpkg"), **options)
     assert found.pixel_accuracy == 1 and found.confusion.sum() == SIZE * SIZE
     world = Grid(CRS.from_epsg(4326), Affine(0.1, 0, -180, 0, -0.1, 90), 3600, 1800)
     rasterize(
@@ -177,8 +174,8 @@ def test_labels_on_the_other_side_are_found(name: str, tmp_path: Path) -> None:
         bounds=world.bounds,
         class_field="value",
     )
-    options = EvaluateOptions(replace(naming, class_field=None), boundary=None, tolerance=None, samples=0)
-    found = evaluate(str(pred), str(tmp_path / "world.tif"), options)
+    options: dict[str, Any] = {**naming, "class_field": None, "boundary": None, "tolerance": None, "samples": 0}
+    found = evaluate(str(pred), str(tmp_path / "world.tif"), **options)
     assert found.pixel_accuracy > 0.8 and found.confusion.sum() > 0.95 * SIZE * SIZE
 
 

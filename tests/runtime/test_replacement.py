@@ -16,8 +16,7 @@ import shapely
 import landseg.runtime.replacement
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, OutputError, RasterError, ResumeError, VectorError
-from landseg.evaluate import EvaluationFiles, evaluate
-from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluate import evaluate
 from landseg.export import export
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import qml_path
@@ -135,8 +134,14 @@ def burnt(folder: Path, which: str, resume: bool) -> object:
 
 def evaluated(folder: Path, which: str, resume: bool) -> object:
     """`evaluate` with a table, a report and a map of the errors."""
-    made = EvaluationFiles(folder / "table.csv", folder / "report.html", None, folder / "errors.tif", overwrite=True)
-    return evaluate(str(_town(folder, which)), str(_town(folder, "truth")), EvaluateOptions(), made)
+    made: dict[str, Any] = {
+        "csv": folder / "table.csv",
+        "report": folder / "report.html",
+        "image": None,
+        "errors": folder / "errors.tif",
+        "overwrite": True,
+    }
+    return evaluate(str(_town(folder, which)), str(_town(folder, "truth")), **made)
 
 
 def _inputs(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,7 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError, RasterError
-from landseg.evaluate import EvaluateOptions, EvaluationFiles, evaluate
-from landseg.evaluation.pair import LabelOptions
+from landseg.evaluate import evaluate
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.opacity import is_opacity, remark
@@ -193,11 +193,11 @@ def test_what_a_training_said_is_not_said_again(write_raster: Write, tmp_path: P
 def test_evaluate_notes_it_of_its_imagery(write_raster: Write, tmp_path: Path) -> None:
     labels = write_raster(np.ones(SHAPE, np.uint8), "map.tif")
     image = four_bands(write_raster, infrared())
-    report = EvaluationFiles(report=tmp_path / "r.html", image=[str(image)])
+    report: dict[str, Any] = {"report": tmp_path / "r.html", "image": [str(image)]}
     (tmp_path / "classes.toml").write_text('[[classes]]\nvalue = 1\nname = "land"\ncolor = [9, 9, 9]\n')
-    naming = LabelOptions(classes=tmp_path / "classes.toml")
-    plain = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=0)
-    found = evaluate(str(labels), str(labels), options=plain, products=report)
+    naming: dict[str, Any] = {"classes": tmp_path / "classes.toml"}
+    plain: dict[str, Any] = {**naming, "boundary": None, "tolerance": None, "samples": 0}
+    found = evaluate(str(labels), str(labels), **plain, **report)
     assert [note for note in found.notes if "called alpha" in note] == [f"four.tif: {remark(4, 4)}"]
 
 

@@ -19,7 +19,7 @@ import landseg.inference.match
 from landseg.cli.main import app
 from landseg.cli.predict import lines as predict_lines
 from landseg.crf.inputs import Evidence
-from landseg.data import InspectOptions, inspect
+from landseg.data import inspect_data
 from landseg.errors import BandError, ModelError, ResumeError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.bands import BandTable
@@ -549,7 +549,7 @@ def test_common_tags_of_no_tags() -> None:
 
 def test_data_counts_values_as_training_does(labelled: Callable[..., DataFiles]) -> None:
     data = labelled(*BOTH)
-    found = inspect(data.images, None, InspectOptions(classes=data.classes))
+    found = inspect_data(data.images, None, classes=data.classes)
     rows = {(row["band"], row["dtype"]): row for row in found.bands}
     recipe = recipe_of(data)
     for number, band in enumerate(recipe.bands, start=1):
@@ -558,14 +558,14 @@ def test_data_counts_values_as_training_does(labelled: Callable[..., DataFiles])
     (said,) = [one_.text for one_ in found.findings if one_.kind == "scaling"]
     assert "1 of 2 images declares stored x 0.0001 - 0.1 (after)" in said and "brought over" in said
     assert found.to_json()["files"][1]["offset"] == [-0.1] * 3
-    stored = inspect(data.images, None, InspectOptions(classes=data.classes, stored_values=True))
+    stored = inspect_data(data.images, None, classes=data.classes, stored_values=True)
     assert {row["dtype"] for row in stored.bands} == {"uint16"}
     assert not [one_ for one_ in stored.findings if one_.kind == "scaling"]
 
 
 def test_data_tells_of_images_that_training_refuses(labelled: Callable[..., DataFiles]) -> None:
     data = labelled(("before", OLD, 0), ("bare", NONE, 0))
-    found = inspect(data.images, None, InspectOptions(classes=data.classes))
+    found = inspect_data(data.images, None, classes=data.classes)
     (said,) = [one_.text for one_ in found.findings if one_.kind == "scaling"]
     assert "bare" in said and "training refuses to mix them" in said and "--stored-values" in said
 

@@ -25,9 +25,10 @@ from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point
 
 from landseg.classes import ClassMap
 from landseg.cli.rasterize import lines as rasterize_lines
-from landseg.data import Inspection, InspectOptions, inspect
+from landseg.data import DataReport, inspect_data
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
-from landseg.evaluation.pair import LabelOptions, open_truth
+from landseg.evaluation.options import TruthOptions
+from landseg.evaluation.pair import open_truth
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.horizontal import horizontal, same_place
 from landseg.geo.rasters.source import FileSource
@@ -81,9 +82,9 @@ def image(write_raster: Write) -> Path:
 # --- the same file in every command: pixels that are labelled roof -----------------------------------------------
 
 
-def by_rasterize(image: Path, labels: str, *, buffer_m: float | None = None, **how: Any) -> int:
+def by_rasterize(image: Path, labels: str, **how: Any) -> int:
     how = {"class_field": "kind", "quiet": True, "overwrite": True} | how
-    made = rasterize(labels, image.with_name("burnt.tif"), like=image, buffer=buffer_m, **how)
+    made = rasterize(labels, image.with_name("burnt.tif"), like=image, **how)
     return made.classes["roof"]["pixels"]
 
 
@@ -92,12 +93,12 @@ def by_data(image: Path, labels: str, **how: Any) -> int:
     return next(one.pixels for one in found.classes if one.name == "roof")
 
 
-def looked_at(image: Path, labels: str, **how: Any) -> Inspection:
-    return inspect([str(image)], labels, InspectOptions(class_field="kind", background="land", **how))
+def looked_at(image: Path, labels: str, **how: Any) -> DataReport:
+    return inspect_data([str(image)], labels, class_field="kind", background="land", **how)
 
 
-def by_train(image: Path, labels: str, **how: Any) -> int:
-    data = DataFiles((str(image),), (labels,), class_field="kind", background="land", **how)
+def by_train(image: Path, labels: str, *, buffer: float | None = None) -> int:
+    data = DataFiles((str(image),), (labels,), class_field="kind", background="land", buffer_m=buffer)
     recipe = Overrides().recipe(data, None, name="m")
     scene = open_scenes(recipe, Path()).scenes[0]
     return int((scene.read(scene.rect)[2] == recipe.classes.names.index("roof")).sum())
@@ -105,7 +106,7 @@ def by_train(image: Path, labels: str, **how: Any) -> int:
 
 def by_evaluate(image: Path, labels: str, **how: Any) -> int:
     with FileSource(image) as source:
-        truth = open_truth([labels], ROOF, LabelOptions(class_field="kind", background="land", **how), source.grid)
+        truth = open_truth([labels], ROOF, TruthOptions(class_field="kind", background="land", **how), source.grid)
         return int((truth.read(source.grid.rect) == 0).sum())
 
 
@@ -172,10 +173,10 @@ def test_a_buffer_makes_areas_of_lines_and_points_but_not_of_polygons(image: Pat
     path = write(image.with_name("labels.geojson"), [SQUARE, road, GeometryCollection([FAR, tree])])
     areas = [SQUARE, road.buffer(1), shapely.union(FAR, tree.buffer(1))]
     expected = BURNT[command](image, str(write(image.with_name("areas.gpkg"), areas)))
-    found = BURNT[command](image, str(path), buffer_m=1.0)
+    found = BURNT[command](image, str(path), buffer=1.0)
     assert abs(found - expected) <= 2 and found > 1200  # GeoJSON is in degrees: metres are measured there
     with pytest.raises(VectorError, match="expected a number of metres above 0"):
-        BURNT[command](image, str(path), buffer_m=0.0)
+        BURNT[command](image, str(path), buffer=0.0)
 
 
 @pytest.mark.parametrize("command", BURNT)
@@ -185,11 +186,11 @@ def test_a_buffer_of_a_raster_or_without_a_crs_is_refused(
     with pytest.warns(UserWarning, match="crs"):
         nowhere = write(tmp_path / "n.gpkg", [Point(at(5, 5))], crs=None)
     with pytest.raises(VectorError, match=r"n\.gpkg: it has no CRS, so 2 m cannot be measured: assign one"):
-        BURNT[command](image, str(nowhere), buffer_m=2.0)
+        BURNT[command](image, str(nowhere), buffer=2.0)
     if command != "rasterize":
         raster = write_raster(np.ones((SIZE, SIZE), np.uint8), "image_labels.tif")
         with pytest.raises(LandsegError, match=r"--buffer|--class-field"):
-            BURNT[command](image, str(raster), buffer_m=2.0)
+            BURNT[command](image, str(raster), buffer=2.0)
 
 
 @pytest.mark.parametrize("command", BURNT)
@@ -463,11 +464,11 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
     assert [one for one in heard if "polygon" in one] == expected
     land = recipe.classes.names.index("land")
     assert (scenes[2].read(scenes[2].rect)[2] == land).all()
-    found = inspect(four, str(path), InspectOptions(class_field="kind", background="land"))
+    found = inspect_data(four, str(path), class_field="kind", background="land")
     assert [one.text for one in found.findings if one.kind == "labels"] == expected
     pixels = {one.name: one.pixels for one in found.classes}
     assert pixels == {"ditch": 0, "house": 900, "land": 4 * SIZE**2 - 900, "shed": 0}
-    unfilled = inspect(four, str(path), InspectOptions(class_field="kind"))
+    unfilled = inspect_data(four, str(path), class_field="kind")
     assert "t2: no polygon lies on it" in [one.text for one in unfilled.findings]
     with pytest.raises(GridError, match=r"1 polygon covers no pixel's centre on the grid .* smaller pixels"):
         rasterize(path, tmp_path / "o.tif", like=four[1], class_field="kind", quiet=True)
