@@ -171,6 +171,23 @@ def areas_text(rows: Iterable[ClassArea]) -> str:
     return ", ".join([*texts, *more]) or "none: nothing has a class"
 
 
+def areas_rows(rows: Iterable[ClassArea]) -> tuple[list[str], list[list[str | None]]]:
+    """Return the head and the rows of a table of areas as texts: class, pixels, hectares, share.
+
+    >>> areas_rows([ClassArea(1, "water", 2500, 0.25, 0.25)])
+    (['class', 'pixels', 'hectares', 'share'], [['water', '2,500', '0.25', '25.0 %']])
+    """
+    return ["class", "pixels", "hectares", "share"], [
+        [
+            row.name,
+            f"{row.pixels:,}",
+            None if row.hectares is None else hectares_text(row.hectares),
+            None if math.isnan(row.share) else f"{100 * row.share:.1f} %",
+        ]
+        for row in rows
+    ]
+
+
 def hectares_text(hectares: float) -> str:
     """Return an area as a table shows it: two decimals, four digits below 1.
 

@@ -1,4 +1,4 @@
-"""Imagery: what a raster looks like anywhere and at any scale, with one stretch for the whole of it."""
+"""Rasters as colours, anywhere and at any scale, with one stretch for the whole of each."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Imagery:
         self._limits = stretch_limits(np.concatenate(found, axis=1), eight_bit=source.dtype == "uint8")
 
     def colors(self, rect: Rect, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """What lies under ``rect`` at ``shape`` (h, w): (h, w, 4), transparent where there is no data.
+        """Return the colours (h, w, 4) under ``rect`` at ``shape`` (h, w), transparent where there is no data.
 
         Raises:
             RasterError: any part of it cannot be read.
@@ -48,7 +48,7 @@ class Imagery:
 def reduced(
     source: Source, rect: Rect, shape: tuple[int, int], bands: list[int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The source's ``bands`` (positions, from 0) under ``rect`` at ``shape``, and where they have data.
+    """Return pixels (C, h, w) of ``bands`` (from 0) under ``rect`` at ``shape``, and True (h, w) where data are.
 
     A file is averaged by GDAL, from its overviews where it has them. Of a mosaic the nearest pixels are taken, read
     in strips.
@@ -71,7 +71,7 @@ def reduced(
 
 
 def strips(rect: Rect, shape: tuple[int, int], most: int) -> Iterator[tuple[slice, NDArray[np.int64], Rect]]:
-    """Cuts a reduction of ``rect`` to ``shape`` into rows, of at most ``most`` source pixels where one row allows.
+    """Yield the strips of a reduction of ``rect`` to ``shape``, of at most ``most`` source pixels or one row.
 
     Yields the rows of the picture, the strip of the source that they need, and the row in it nearest to each.
     """
@@ -85,7 +85,7 @@ def strips(rect: Rect, shape: tuple[int, int], most: int) -> Iterator[tuple[slic
 
 
 def _sample(rect: Rect) -> Iterable[Rect]:
-    """Small rectangles all over ``rect``, or all of it where they would cover it."""
+    """Return small rectangles all over ``rect``, or ``rect`` itself where they would cover it."""
     if rect.area <= (_SAMPLES * _SAMPLE) ** 2:
         return [rect]
     return squares(rect.shape, _SAMPLE, _SAMPLES)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from os import PathLike
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,6 +15,7 @@ from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import cut, rows_within
+from landseg.geo.rasters.address import File
 from landseg.geo.rasters.bands import band_table
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.aoi import Aoi, read_aoi
@@ -49,10 +49,10 @@ class ClassRaster:
 
     def __init__(
         self,
-        path: str | PathLike[str],
+        path: File,
         *,
         table: ClassMap | None = None,
-        classes: str | Sequence[str | int] | None = None,
+        classes: File | Sequence[str | int] | None = None,
         aoi: str | None = None,
         neighbours: bool = False,
     ) -> None:
@@ -251,7 +251,7 @@ class ClassRaster:
         self.close()
 
 
-def open_confidence(path: str | PathLike[str], raster: ClassRaster) -> RasterFile:
+def open_confidence(path: File, raster: ClassRaster) -> RasterFile:
     """A raster of confidences that lies on the class raster's grid.
 
     Raises:

@@ -16,9 +16,10 @@ from pandas.testing import assert_frame_equal
 from landseg.errors import OutputError, ResumeError, VectorError
 from landseg.export import export
 from landseg.inference.options import PredictOptions
+from landseg.inference.prediction import Predictions
 from landseg.inference.run import Run, _command
 from landseg.output.checks import files_behind
-from landseg.predict import Predictions, predict
+from landseg.predict import predict
 from landseg.vector.exporter import polygonize
 from tests.parts.predicting import MODEL, QUICK, noise, one
 from tests.parts.vector import read
@@ -178,7 +179,7 @@ def test_polygons_of_a_run_carry_its_confidence(
             other = write_raster(255 - file.read(1), "other.tif", crs=file.crs, transform=file.transform)
         return polygonize(raster, out, classes, confidence=other, **more)
 
-    monkeypatch.setattr("landseg.inference.run.polygonize", elsewhere)
+    monkeypatch.setattr("landseg.inference.products.polygonize", elsewhere)
     predict(raster, output, confidence=sure, overwrite=True, **options)
     with pytest.raises(AssertionError):
         assert_exported(tmp_path / name, output, sure)
@@ -194,7 +195,7 @@ def test_without_a_confidence_polygons_of_a_run_have_no_such_columns(write_raste
 def test_polygons_in_a_table_are_refused_before_any_work(
     write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.inference.run.match_raster", None)
+    monkeypatch.setattr("landseg.inference.run.match_options", None)
     with pytest.raises(VectorError, match=r"x\.csv.*polygons go to one of"):
         predict(write_raster(noise(9, 9)), tmp_path / "o.tif", model=MODEL, polygons=tmp_path / "x.csv", **QUICK)
 

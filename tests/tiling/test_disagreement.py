@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import rasterio
 
-from landseg.inference import strategy as walks
+from landseg.cli.predict import lines as predict_lines
+from landseg.inference import disagreement as module
 from landseg.predict import predict
 from landseg.tiling import sampling
 from landseg.tiling.costs import Costs
@@ -43,7 +44,7 @@ def test_the_interval_is_printed_and_kept(
     text = f"{100 * made.disagreement:.3f} % ({100 * low:.3f} % to {100 * high:.3f} %, 95 %) of "
     assert made.disagreement_note is not None and made.disagreement_note.startswith(text)
     assert made.disagreement_note.endswith("sampled pixels get another class than with the exact halo of 16")
-    assert f"disagreement  {made.disagreement_note}" in made.lines() and made.disagreement_note in caplog.text
+    assert f"disagreement  {made.disagreement_note}" in predict_lines(made) and made.disagreement_note in caplog.text
     assert made.to_json()["disagreement_interval"] == [low, high]
     with rasterio.open(out) as file:
         tags = file.tags()
@@ -64,7 +65,7 @@ def test_equal_runs_and_a_resumed_one_say_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(walks, "disagreement", killed)
+        patched.setattr(module, "disagreement", killed)
         predict(raster, again, model=MODEL, **BLENDED)
     assert not again.exists()
     # More memory now, which would allow another halo: the sample is that of the first start.

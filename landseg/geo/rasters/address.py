@@ -3,13 +3,17 @@
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from landseg.errors import RasterError
 
+File = str | os.PathLike[str]
+"""The path of a file, or an address that GDAL reads; rasters also as datasets that rasterio has open for reading."""
+Files = File | Sequence[File]
+"""One file, or several."""
 _BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}  # rasterio would need cloud libraries
 
 

@@ -2,15 +2,15 @@
 
 Which test proves which check of a network with random weights:
 
-1. dilated equals strided at its positions: test_atrous.py
-2. the gradient's field is the arithmetic's: test_receptive.py, test_networks.py
-3. windows with the rounded halo are exact, with less or off the stride are not: here, test_networks_tiled.py
-4. fully connected layers and average pools as convolutions: test_convert.py
-5. a transposed convolution is a convolution's gradient: test_upconv.py, and the 64 / 32 one here
-6. zeros put in and the kernel turned: test_upconv.py (fractional)
-7. a convolution and a pixel shuffle: test_upconv.py
-8. nearest and 3 x 3 is one 4 x 4 transposed convolution: test_upconv.py
-9. ICNR and bilinear deconvolution: test_upconv.py
+1. dilated equals strided at its positions: models/networks/test_atrous.py
+2. the gradient's field is the arithmetic's: models/graph/test_receptive_field.py, models/networks/test_alignment.py
+3. windows with the rounded halo are exact, with less or off the stride are not: here, models/networks/test_tiled.py
+4. fully connected layers and average pools as convolutions: models/networks/test_convert.py
+5. a transposed convolution is a convolution's gradient: models/layers/test_upconv.py, and the 64 / 32 one here
+6. zeros put in and the kernel turned: models/layers/test_upconv.py (fractional)
+7. a convolution and a pixel shuffle: models/layers/test_upconv.py
+8. nearest and 3 x 3 is one 4 x 4 transposed convolution: models/layers/test_upconv.py
+9. ICNR and bilinear deconvolution: models/layers/test_upconv.py
 10. parameters and the sizes inside FCN: here
 
 Also here: a shift by the stride shifts the logits, skips of zeros leave a cascade, image pooling is constant.
