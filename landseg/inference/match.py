@@ -11,9 +11,9 @@ from typing import Any
 
 from landseg.errors import BandError, GridError
 from landseg.geo.rasters.bands import BandTable
-from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.mosaic import open_source
-from landseg.geo.rasters.rescaled import alike, brought_over, refuse_indices
+from landseg.geo.rasters.rescaled import alike, refuse_indices, with_tags
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.inference.options import InferenceOptions
@@ -117,7 +117,7 @@ def match_raster(
         factor = _factor(source, card, own, resolution_m)
         network = source.at_scale(factor)
         if not stored_values:
-            network = brought_over(network, declared_by(card), like=f"model {card.name} learned from")
+            network = with_tags(network, declared_by(card), like=f"model {card.name} learned from")
     except BaseException:
         source.close()
         raise
