@@ -222,7 +222,7 @@ class _Block:
         return self.copies.send(pixels), wanted
 
     def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[PendingCopy, Valid]]]:
-        """Yield the input in strips, read early by as many strips as there are threads."""
+        """Return the input in strips, read early by as many strips as there are threads."""
         strips = cut(reads, self.job.plan.strip)
         return in_order(self.readers, lambda rect: (rect, self._read(rect)), strips, ahead=self.job.workers + 1)
 
