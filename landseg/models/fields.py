@@ -1,4 +1,4 @@
-"""Strict reading of JSON objects: every field known, present and of its type, or a sentence that names it."""
+"""A strict reader of JSON objects: a field that is unknown, missing or of a wrong type is an error that names it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from landseg.errors import ModelError
 from landseg.text.untrusted import brief
 
 T = TypeVar("T")
-_LARGEST = 1 << 53  # that every reader of JSON holds
-_NAME = 1000  # characters
+_LARGEST = 1 << 53  # the largest whole number that every reader of JSON holds
+_NAME = 1000  # maximum number of characters of a name
 
 
 class Fields:
-    """One JSON object being read field by field; `close` refuses whatever nobody asked for.
+    """A JSON object that is read field by field; `close` refuses fields that were not read.
 
     >>> fields = Fields({"name": "roads"}, "card")
     >>> fields.text("name"), fields.close()
@@ -35,9 +35,8 @@ class Fields:
         return self._take(name, "text", lambda value: isinstance(value, str))  # type: ignore[no-any-return]
 
     def name(self, name: str) -> str:
-        """Returns a text of one line, not too long to be read as one."""
-        wanted = f"one line of text of up to {_NAME} characters"
-        return self._take(name, wanted, _is_name)  # type: ignore[no-any-return]
+        """Return a text of a single line of up to 1000 characters."""
+        return self._take(name, f"one line of text of up to {_NAME} characters", _is_name)  # type: ignore[no-any-return]
 
     def text_or_none(self, name: str) -> str | None:
         value = self._take(name, "text or null", lambda value: value is None or isinstance(value, str))
@@ -47,11 +46,11 @@ class Fields:
         return float(self._take(name, "a finite number", is_number))
 
     def number_or(self, name: str, default: float) -> float:
-        """Returns a number that may be missing."""
+        """Return a number, or ``default`` if the field is missing."""
         return self.number(name) if name in self._data else default
 
     def text_or(self, name: str, default: str) -> str:
-        """Returns a text that may be missing."""
+        """Return a text, or ``default`` if the field is missing."""
         return self.text(name) if name in self._data else default
 
     def number_or_none(self, name: str) -> float | None:
@@ -59,7 +58,7 @@ class Fields:
         return None if value is None else float(value)
 
     def range_or_none(self, name: str) -> tuple[float, float] | None:
-        """Returns a list of two numbers that may be missing."""
+        """Return a list of two numbers, or None if the field is missing."""
         if self._data.get(name) is None:
             self._data.pop(name, None)
             return None
@@ -69,9 +68,9 @@ class Fields:
         return numbers[0], numbers[1]
 
     def whole(self, name: str, *, least: int = 0) -> int:
-        wanted = f"a whole number of at least {least}"
+        expected = f"a whole number of at least {least}"
         fits = lambda value: _is_whole(value) and least <= value <= _LARGEST  # noqa: E731
-        return self._take(name, wanted, fits)  # type: ignore[no-any-return]
+        return self._take(name, expected, fits)  # type: ignore[no-any-return]
 
     def whole_or_none(self, name: str, *, least: int = 0) -> int | None:
         if self._data.get(name, 0) is None:
@@ -79,7 +78,7 @@ class Fields:
         return self.whole(name, least=least)
 
     def items(self, name: str, read: Callable[[object, str], T]) -> tuple[T, ...]:
-        """Returns every item of a list, read by `read(item, where)`."""
+        """Return every item of a list, read by `read(item, where)`."""
         values = self._take(name, "a list", lambda value: isinstance(value, (list, tuple)))
         return tuple(read(value, f"{self._at(name)}[{i}]") for i, value in enumerate(values))
 
@@ -87,7 +86,7 @@ class Fields:
         return dict(self._take(name, "a JSON object", lambda value: isinstance(value, Mapping)))
 
     def inner(self, name: str, read: Callable[[object, str], T]) -> T:
-        """Returns a nested object, read by `read(value, where)`."""
+        """Return a nested object, read by `read(value, where)`."""
         return read(self._take(name, "a JSON object", lambda _: True), self._at(name))
 
     def inner_or_none(self, name: str, read: Callable[[object, str], T]) -> T | None:
@@ -96,7 +95,7 @@ class Fields:
         return self.inner(name, read)
 
     def close(self) -> None:
-        """Raises ModelError when a field is left that nobody read."""
+        """Raise ModelError if a field was not read."""
         if self._data:
             names = ", ".join(brief(name) for name in sorted(map(str, self._data))[:8])
             raise ModelError(f"{self._where} has unknown fields: {names}; this landseg knows no such thing")
@@ -104,33 +103,33 @@ class Fields:
     def _at(self, name: str) -> str:
         return f"{self._where} field {brief(name)}"
 
-    def _take(self, name: str, wanted: str, fits: Callable[[Any], bool]) -> Any:
+    def _take(self, name: str, expected: str, fits: Callable[[Any], bool]) -> Any:
         if name not in self._data:
-            raise ModelError(f"{self._where} lacks the field {name!r} ({wanted})")
+            raise ModelError(f"{self._where} lacks the field {name!r} ({expected})")
         value = self._data.pop(name)
         if not fits(value):
-            raise ModelError(f"{self._at(name)} should be {wanted}, got {brief(value)}")
+            raise ModelError(f"{self._at(name)} should be {expected}, got {brief(value)}")
         return value
 
 
 def text_item(value: object, where: str) -> str:
-    """Returns an item that must be text."""
+    """Return an item that is text; raise ModelError for other values."""
     if not isinstance(value, str):
         raise ModelError(f"{where} should be text, got {brief(value)}")
     return value
 
 
 def number_item(value: object, where: str) -> float:
-    """Returns an item that must be a finite number."""
+    """Return an item that is a finite number; raise ModelError for other values."""
     if not is_number(value):
         raise ModelError(f"{where} should be a finite number, got {brief(value)}")
     return float(value)  # type: ignore[arg-type]
 
 
 def is_number(value: object) -> bool:
-    """Whether a JSON value is a finite number; true and false are not numbers."""
+    """Return True if a JSON value is a finite number; true and false are not numbers."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return -_LARGEST <= value <= _LARGEST  # beyond, no float holds it
+        return -_LARGEST <= value <= _LARGEST  # beyond it, floats hold no whole number exactly
     return isinstance(value, float) and math.isfinite(value)
 
 

@@ -1,4 +1,4 @@
-"""What a card is made of: bands, receptive field, data sources, training, figures; each to and from JSON."""
+"""The parts of a card: bands, receptive field, data sources, training, figures; each to and from JSON."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from landseg.models.fields import Fields, is_number
 from landseg.text.untrusted import brief
 
 SMALL, LARGE = 1e-30, 1e30
-"""What numbers that images are scaled by lie between: float32 holds them, and their quotients."""
+"""The range of numbers that scale images: float32 holds them and their quotients."""
 
 
 @dataclass(frozen=True)
 class Band:
-    """One input band and its scaling: the network sees (raw - mean) / std.
+    """An input band and its scaling: the network reads (raw - mean) / std.
 
     Attributes:
-        name: As printed and matched, e.g. "red".
+        name: the name for display and matching, for example "red".
         common_name: STAC's common name (red, green, blue, nir, ...), or None.
-        mean: In raw units of the raster.
-        std: In raw units of the raster; above 0.
-        scale: What the training imagery declared with `offset`: value = raw * scale + offset. 1 and 0: nothing.
-        offset: See `scale`.
+        mean: in raw units of the raster.
+        std: in raw units of the raster; above 0.
+        scale: declared by the training imagery: value = raw * scale + offset; 1 without a declaration.
+        offset: see `scale`; 0 without a declaration.
     """
 
     name: str
@@ -56,10 +56,10 @@ class Band:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The band as JSON values; a scale of 1 and an offset of 0, which say nothing, are left out."""
+        """Return the band as JSON values, without a scale of 1 and an offset of 0, which change nothing."""
         declared = {} if (self.scale, self.offset) == (1, 0) else {"scale": self.scale, "offset": self.offset}
-        plain_ = {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
-        return {**plain_, **declared}
+        values = {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
+        return {**values, **declared}
 
     @classmethod
     def from_json(cls, data: object, where: str = "band") -> Band:
@@ -77,7 +77,7 @@ class Band:
 
 
 class Measured(Protocol):
-    """What `landseg.models.graph.receptive_field.receptive_field` returns, as far as a card cares."""
+    """The attributes of `landseg.models.graph.receptive_field.ReceptiveField` that a card holds."""
 
     @property
     def size(self) -> int | None: ...
@@ -96,11 +96,11 @@ class Field:
     """The receptive field of the network's output pixels, in input pixels.
 
     Attributes:
-        size: None when unbounded.
-        stride: What window origins must be multiples of.
-        offset: From an output pixel to the centre of its field.
-        halo: The context that makes tiled inference exact; None when no halo does.
-        unbounded_by: The layer that makes the field unbounded, or None.
+        size: rows (and columns) of the field; None if unbounded.
+        stride: window origins are multiples of it.
+        offset: distance from an output pixel to the centre of its field.
+        halo: the context with which tiled inference is exact; None if no halo is enough.
+        unbounded_by: the layer that makes the field unbounded, or None.
     """
 
     size: int | None
@@ -111,12 +111,12 @@ class Field:
 
     @property
     def exact(self) -> bool:
-        """Whether tiled inference can equal whole-image inference."""
+        """True if tiled inference can equal whole-image inference."""
         return self.halo is not None
 
     @classmethod
     def of(cls, measured: Measured) -> Field:
-        """Returns the card's summary of a measured receptive field."""
+        """Return the card's summary of a measured receptive field."""
         return cls(measured.size, measured.stride, measured.offset, measured.halo, measured.unbounded_by)
 
     def to_json(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class Field:
 
 @dataclass(frozen=True)
 class DataSource:
-    """One data set that the model learned from: its name, licence, credit line and, where known, its hash."""
+    """A data set of the training: its name, licence, credit line and, if known, its hash."""
 
     name: str
     licence: str
@@ -163,12 +163,12 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Training:
-    """How the weights came about.
+    """The origin of the weights.
 
     Attributes:
-        sources: The data sets.
-        options: The training command's options, JSON values by name.
-        started_from: The weights that training began with, e.g. "imagenet"; None for random ones.
+        sources: the data sets.
+        options: the options of the training command, JSON values by name.
+        started_from: the weights at the start of training, for example "imagenet"; None for random weights.
     """
 
     sources: tuple[DataSource, ...] = ()
@@ -193,12 +193,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The figures and how they were measured; one that means nothing (a class that occurs nowhere) is nan.
+    """The figures of the model, with the data of their measurement; a figure that means nothing is nan.
 
     Attributes:
-        measured_on: A sentence: which data, kept out how.
-        overall: Figures by name, e.g. {"miou": 0.71}.
-        per_class: Figures by class name, e.g. {"road": {"iou": 0.6}}.
+        measured_on: a sentence about the data, and how it was kept out of training.
+        overall: figures by name, for example {"miou": 0.71}.
+        per_class: figures by class name, for example {"road": {"iou": 0.6}}.
     """
 
     measured_on: str
@@ -228,7 +228,7 @@ class Metrics:
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a mapping as JSON gives it back: tuples as lists, keys as text; anything else is an error."""
+    """Return a mapping after a trip through JSON: tuples are lists, keys are text; other values raise ModelError."""
     try:
         result: dict[str, Any] = json.loads(json.dumps(dict(values), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as problem:
