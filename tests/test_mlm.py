@@ -14,7 +14,6 @@ from stac_model.schema import MLModelProperties
 from landseg.models.card import Card, Heads
 from landseg.models.mlm import mlm_fields
 
-
 OTHER = make_card(task="distance", heads=Heads((("distance", 1),)))
 
 
