@@ -32,7 +32,8 @@ def disk_bytes(layers: Sequence[Layer], grid: Grid, parts: Sequence[Rect] | None
     area = grid.width * grid.height
     if parts is not None:
         area = sum(part.height * min(grid.width, part.width + 2 * _PAGE) for part in parts) + area // 4096
-    return sum(math.ceil(area * layer.pixel_bytes * (1.5 if layer.classes else 2.4)) for layer in layers)
+    factors = ((layer, 1.0 if layer.scratch else 1.5 if layer.classes else 2.4) for layer in layers)
+    return sum(math.ceil(area * layer.pixel_bytes * factor) for layer, factor in factors)
 
 
 def check_targets(
@@ -43,6 +44,7 @@ def check_targets(
     Raises:
         OutputError: an address, no folder, a folder, an input, the same target twice, a suffix other than .tif.
     """
+    layers = with_files(layers)
     seen: set[str] = set()
     taken = {identity for path in inputs if (identity := _file_identity(path)) is not None}
     for target in (*(layer.path for layer in layers), *extras):
@@ -63,12 +65,18 @@ def check_targets(
             raise OutputError(f"{layer.path} will be a GeoTIFF: write {layer.path.with_suffix('.tif')}")
 
 
+def with_files(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return the layers that become files."""
+    return tuple(layer for layer in layers if not layer.scratch)
+
+
 def check_absent(layers: Sequence[Layer], extras: Sequence[Path]) -> None:
     """Refuses targets that exist, and what lies beside a target that does not and would go with it.
 
     Raises:
         OutputError: one does, or is of an unfinished replacement.
     """
+    layers = with_files(layers)
     settle((*(layer.path for layer in layers), *extras), overwrite=False)
     for target in _all_files(layers, extras):
         if os.path.lexists(target):
@@ -128,7 +136,7 @@ def refuse_promise(error: BaseException) -> None:
 def identity(layers: Sequence[Layer], grid: Grid, extras: Sequence[Path]) -> dict[str, Any]:
     """What of the outputs themselves must be equal for a run to be continued."""
     described = {layer.name: layer.to_json() for layer in layers}
-    targets = [str(path.resolve()) for path in (*(layer.path for layer in layers), *extras)]
+    targets = [str(path.resolve()) for path in (*(layer.path for layer in with_files(layers)), *extras)]
     return {"targets": targets, "layers": described, "grid": grid.to_json()}
 
 

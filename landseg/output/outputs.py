@@ -25,6 +25,7 @@ from landseg.output.checks import (
     identity,
     refuse_promise,
     remove_work,
+    with_files,
 )
 from landseg.output.journal import RawRaster, differences, plain
 from landseg.output.layer import Layer
@@ -70,6 +71,7 @@ class Outputs:
         self._parts = None if parts is None else tuple(parts)
         self._raw: dict[str, RawRaster] = {}
         self._pending: Counter[str] = Counter()
+        self._late: Counter[str] = Counter()
         self._areas = None if (main := layers[0]).classes is None else WrittenAreas(grid, main.classes.nodata)
 
     @classmethod
@@ -103,7 +105,7 @@ class Outputs:
         """
         layers = tuple(layers)
         extras = dict(extras) if isinstance(extras, Mapping) else {extra: () for extra in extras}
-        targets = [*(layer.path for layer in layers), *extras]
+        targets = [*(layer.path for layer in with_files(layers)), *extras]
         check_targets(layers, tuple(extras), inputs)
         header = {
             "landseg": _FORMAT,
@@ -163,6 +165,11 @@ class Outputs:
         return True
 
     @property
+    def parts(self) -> tuple[Rect, ...]:
+        """The rectangles of the grid that the run writes; no two share a pixel."""
+        return (self.grid.rect,) if self._parts is None else self._parts
+
+    @property
     def done(self) -> frozenset[str]:
         """The steps that are safely on disk."""
         return frozenset(r["done"] for r in self._journal.records if "done" in r)
@@ -191,7 +198,7 @@ class Outputs:
             raise ValueError(f"{rect} reaches beyond the grid {self.grid.shape}")
         stored = layer.fitted(rect, pixels, valid)
         self._raw[name].write(0, rect, stored)
-        self._pending[name] += rect.area
+        (self._late if layer.late else self._pending)[name] += rect.area
         if self._areas is not None and layer is self.layers[0]:
             self._areas.add(rect, stored[0])
 
@@ -259,7 +266,7 @@ class Outputs:
         every = {**header["tags"], **{tag_name(k): str(v) for k, v in (tags or {}).items()}}
         parts = [Part(extra, tuple(build_extra(extra)), tuple(stale)) for extra, stale in self._extras.items()]
         brought = {target for part in parts for _, target in part.moves}
-        for layer in (*self.layers[1:], self.layers[0]):
+        for layer in (*with_files(self.layers[1:]), self.layers[0]):
             moves = [move for move in build_layer(layer, self.grid, every, self._parts) if move[1] not in brought]
             parts.append(Part(layer.path, tuple(moves), (*companion_files(layer), *class_style(layer))))
         return parts
@@ -348,10 +355,10 @@ class Outputs:
                 raise ResumeError(f"{path} is missing or was changed: run without --resume to start again")
 
     def _check_complete(self) -> None:
-        written = Counter(self._pending)
+        written = self._pending + self._late
         for record in self._journal.records:
             written.update(record.get("pixels", {}))
-        wanted = self.grid.rect.area if self._parts is None else sum(part.area for part in self._parts)
+        wanted = sum(part.area for part in self.parts)
         for layer in self.layers:
             if written[layer.name] != wanted:
                 share = f"{part_of(written[layer.name], wanted, 'pixel')}"
