@@ -14,6 +14,7 @@ from typing import Any, overload
 import torch
 from torch import nn
 
+from landseg.dense.tasks import make_task
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.address import file_name
 from landseg.labels.left_out import LeftOut
@@ -303,17 +304,18 @@ def _fitted(
     scaling = _scaling(recipe)
     options = recipe.fit.resolved(_known(census), batch_pixels=sampling.batch * sampling.crop**2)
     sampler = CropSampler(made.learned, sampling, seed=options.seed, sets=opened.sets, census=census)
-    batches = Batches(sampler, options=recipe.augment)
+    task = make_task("semantic", recipe.classes, {})
+    batches = Batches(sampler, task=task, options=recipe.augment)
     shown = Batches(
         CropSampler(made.kept or made.learned, sampling, seed=options.seed, sets=opened.sets), options=NONE
     )
-    glimpse = QuickValidation(made.kept, recipe.classes.names, scaling, resolution_m=sampling.resolution_m)
+    glimpse = QuickValidation(made.kept, task, scaling, resolution_m=sampling.resolution_m)
     coarse = None if statistics is None else (statistics, (recipe.coarse or CoarseOptions()).share)
     _begin(recipe, folder, resume=resume)
     return fit(
         network,
         batches,
-        objective(recipe.loss, opened.sets, census, coarse),
+        objective(task, recipe.loss, opened.sets, census, coarse),
         scaling,
         options=options,
         folder=folder,

@@ -87,7 +87,7 @@ def test_samples_show_image_truth_and_prediction(tmp_path: Path) -> None:
     target[:, :, 8:] = 1
     target[0, 0] = IGNORE_INDEX
     pixels = (20 + 60 * (target == 1).float())[:, None].repeat(1, 3, 1, 1)
-    batch = Batch(pixels, torch.ones(2, 16, 16, dtype=torch.bool), target, ("a", "b"))
+    batch = Batch(pixels, torch.ones(2, 16, 16, dtype=torch.bool), {"class": target}, ("a", "b"))
     batch.valid[1, 0] = False
     drawn = SamplePictures(batch, CLASSES, SCALING).draw(Right(True).eval())
     for (image, _, truth, _, predicted), valid in zip(drawn, batch.valid, strict=True):
@@ -111,13 +111,13 @@ def test_samples_have_one_stretch(eight_bit: bool, expected: list[int]) -> None:
     """Crops of one picture can be compared: a dark one stays darker than a bright one."""
     dark, bright = (torch.linspace(low, high, 64).view(1, 1, 8, 8) for low, high in ((0, 128), (127, 255)))
     pixels, target = torch.cat([dark, bright]).repeat(1, 3, 1, 1), torch.zeros(2, 8, 8, dtype=torch.uint8)
-    batch = Batch(pixels, torch.ones(2, 8, 8, dtype=torch.bool), target, ("a", "b"))
+    batch = Batch(pixels, torch.ones(2, 8, 8, dtype=torch.bool), {"class": target}, ("a", "b"))
     pictures = SamplePictures(batch, CLASSES, SCALING, eight_bit=eight_bit)
     network = nn.Conv2d(3, 2, 1)
     first, second = (row[0] for row in pictures.draw(network))
     found = [first[0, 0, 0], first[-1, -1, 0], second[-1, -1, 0]]
     assert np.allclose(found, expected, atol=4)
-    alone = SamplePictures(Batch(pixels[:1], batch.valid[:1], target[:1], ("a",)), CLASSES, SCALING)
+    alone = SamplePictures(Batch(pixels[:1], batch.valid[:1], {"class": target[:1]}, ("a",)), CLASSES, SCALING)
     assert alone.draw(network)[0][0][-1, -1, 0] == 255, "by itself it would be as bright"
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
 from landseg.classes import ClassMap
-from landseg.dense.semantic import Encoder
+from landseg.dense.tasks import task_of
 from landseg.errors import OutputError
 from landseg.geo.class_areas import AREAS, areas_tag, read_areas
 from landseg.geo.extents import parts_of
@@ -175,10 +175,10 @@ class Run:
                 outputs.note("plan", walk.note())
             made = self._facts(walk.planned(self.output, 0), matched)
             made = replace(made, files=(self.output, *(layer.path for layer in layers[1:]), *extras))
-            card, dtypes = engine.model.card, {layer.name: layer.dtype for layer in layers}
-            encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
+            card = engine.model.card
+            decode = task_of(card).decoder(layers, temperature=card.temperature)
             shown = partial(Progress, quiet=options.quiet, name=self.name)
-            walk.run(outputs, aoi=aoi, encode=encoder.encode, shown=shown)
+            walk.run(outputs, aoi=aoi, encode=decode, shown=shown)
             made = replace(walk.measured(made, outputs), areas=outputs.areas)
             self._further(outputs, matched, engine)
             tags = {BORDERS: Seams(grid.shape, *walk.cuts()).text, AREAS: areas_tag(made.areas, grid.shape)}

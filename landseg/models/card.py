@@ -228,8 +228,7 @@ def _check_task(card: Card) -> None:
     plain(card.task_options)
     if (card.task == SEMANTIC) != (not card.heads and not card.task_options):
         expected = "neither heads nor options" if card.task == SEMANTIC else "one head or more"
-        got = ", ".join(card.heads) or "none"
-        raise ModelError(f"a card of the task {card.task!r} should have {expected}, got {got}")
+        raise ModelError(f"a card of the task {card.task!r} should have {expected}, got the heads {card.heads}")
 
 
 def _task_in(fields: Fields) -> dict[str, Any]:

@@ -38,6 +38,9 @@ class Heads(Mapping[str, slice]):
             if size < 1:
                 raise ModelError(f"head {name!r} should have 1 channel or more, got {size}")
 
+    def __str__(self) -> str:
+        return ", ".join(f"{name} ({size})" for name, size in self.sizes) or "none"
+
     @property
     def total(self) -> int:
         """The number of channels, C; 0 without any head."""

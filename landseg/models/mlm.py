@@ -68,12 +68,11 @@ def _task(card: Card) -> str:
 
 def _output(card: Card) -> dict[str, Any]:
     if card.task != SEMANTIC:
-        heads = ", ".join(f"{name} ({size})" for name, size in card.heads.sizes)
         return {
             "name": "output",
             "tasks": [_task(card)],
             "result": _result(card, "channel"),
-            "description": f"channels, in this order, at the size of the input: {heads}",
+            "description": f"channels, in this order, at the size of the input: {card.heads}",
         }
     return {
         "name": "logits",

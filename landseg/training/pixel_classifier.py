@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from landseg.dense.objective import LossOptions
 from landseg.errors import LandsegError
 from landseg.models.card import Card, Field, Metrics
 from landseg.models.file import Model
@@ -20,7 +21,6 @@ from landseg.training.augment import AugmentOptions
 from landseg.training.fit_options import FitOptions
 from landseg.training.forest import grow
 from landseg.training.holdout import HoldoutScene, measure_holdout
-from landseg.training.objective import LossOptions
 from landseg.training.pixels import PixelData
 from landseg.training.recipe import Recipe
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.dense.objective import LossOptions
 from landseg.errors import TrainingError
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.models.networks.catalogue import NO_ENCODER, is_fitted
@@ -19,7 +20,6 @@ from landseg.text.toml_tables import read_table
 from landseg.training.augment import AugmentOptions
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.fit_options import FitOptions
-from landseg.training.objective import LossOptions
 from landseg.training.sampler import SamplingOptions
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]

@@ -71,7 +71,7 @@ class RunCallbacks(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % self.run.options.accumulate:
             return
-        self._pixels = self.run.place.world * batch.target.numel()
+        self._pixels = self.run.place.world * batch.valid.numel()
         assert isinstance(pl_module, Learner)
         self._before_step = [buffer.clone() for buffer in pl_module.network.buffers()]
         pl_module.seen.clear()

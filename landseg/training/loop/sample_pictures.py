@@ -103,7 +103,7 @@ class SamplePictures:
             known = valid[0].cpu().numpy()
             predicted = np.where(known, logits[0].argmax(dim=0).cpu().numpy(), IGNORE_INDEX).astype(np.uint8)
             gap = np.full((size[0], _GAP, 3), 255, np.uint8)
-            truth = self._table[self._batch.target[index].cpu().numpy()]
+            truth = self._table[self._batch.targets["class"][index].cpu().numpy()]
             made.append((self._image(index, known), gap, truth, gap, self._table[predicted]))
         return made
 
