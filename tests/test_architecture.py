@@ -43,7 +43,7 @@ ROOMS: dict[str, str] = {
     "report.viewer": "errors geo geo.rasters report report.html",
     "training": "classes dense errors geo geo.rasters geo.vectors inference labels models models.graph "
     "models.networks output runtime scenes text training.coarse",
-    "training.loop": "classes dense errors geo report runtime scenes text training",
+    "training.loop": "classes dense errors geo models models.networks report runtime scenes text training",
 }
 COMMANDS = (
     "areas", "calibrate", "compare", "data", "evaluate", "export", "info", "predict", "rasterize", "refine", "train",

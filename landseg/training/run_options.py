@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landseg.errors import TrainingError
 from landseg.geo.rasters.address import file_names
 from landseg.geo.vectors.names import with_layer
 from landseg.training.recipe_from_files import DataFiles
@@ -124,6 +125,34 @@ class RunOptions:
             coarse=None if not self.coarse else tuple(file_names(self.coarse)),
             buffer_m=self.buffer,
         )
+
+    def recipe_from(self, images: Any, labels: Any, folder: Path, *, name: str) -> Recipe:
+        """Return the recipe of images and labels, of a recipe's file, or a recipe that was read already.
+
+        Args:
+            images: folders, globs, files, a list, or a recipe.
+            labels: label rasters or a vector file; None where the list or the recipe names them.
+            folder: the folder that names start from.
+            name: of the model.
+
+        Raises:
+            TrainingError: labels or options for a recipe that was read already.
+            LandsegError: images, labels, a recipe or a model that are not there.
+        """
+        from landseg.training.ready import refuse_missing
+        from landseg.training.recipe import Recipe
+
+        if isinstance(images, Recipe):
+            if labels is not None or self != RunOptions():
+                raise TrainingError(
+                    "labels and options do not go with a Recipe that was read: change it with dataclasses.replace, "
+                    "or name its file"
+                )
+            return images
+        data = self.data(images, labels, folder)
+        init = None if self.init is None else str(self.init)
+        refuse_missing(data, config=self.config_file, init=init, said=self.map_classes)
+        return self.recipe(data, name=name)
 
     def recipe(self, data: DataFiles, *, name: str) -> Recipe:
         """Return the recipe of images and labels, or of the recipe file in their place, with these options over it.

@@ -13,15 +13,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from landseg.errors import LandsegError
-from landseg.training.loop.checkpoint import BEST, LAST, Checkpoint, fitting, save
+from landseg.training.loop.checkpoint import Checkpoint, fitting, save
 from landseg.training.loop.curves import draw_curves
 from landseg.training.loop.learner import Learner, agreed
 from landseg.training.loop.progress import TrainingProgress
 from landseg.training.loop.record import Record
-from landseg.training.loop.run import Run, Validate
-from landseg.training.loop.sample_pictures import SamplePictures
+from landseg.training.loop.run import Feedback, Run
 from landseg.training.loop.schedule import rate
 from landseg.training.loop.signals import Interrupt
+from landseg.training.run_folder import BEST, LAST
 
 _log = logging.getLogger(__name__)
 _VALIDATIONS = 10  # over the budget, where nobody says otherwise
@@ -39,15 +39,12 @@ class RunCallbacks(Callback):
         self,
         run: Run,
         interrupt: Interrupt,
-        *,
-        validate: Validate | None,
-        samples: SamplePictures | None,
-        quiet: bool,
+        feedback: Feedback,
     ) -> None:
         self.run = run
-        self._interrupt, self._validate, self._samples = interrupt, validate, samples
+        self._interrupt, self._validate, self._samples = interrupt, feedback.validate, feedback.samples
         self._first = run.place.rank == 0
-        self._progress = TrainingProgress(run.budget.steps, done=run.done, quiet=quiet or not self._first)
+        self._progress = TrainingProgress(run.budget.steps, done=run.done, quiet=feedback.quiet or not self._first)
         self._record: Record | None = None
         self._before_step: list[Tensor] = []  # the network's buffers, which forward passes change
         self._saved = run.state.step
@@ -179,12 +176,12 @@ class RunCallbacks(Callback):
 
     def _judge(self, figures: dict[str, float]) -> None:
         run, state = self.run, self.run.state
-        mean_iou = figures.get("mean_iou", math.nan)
-        self._progress.validated(mean_iou)
+        headline, figure = next(iter(figures.items()), ("", math.nan))
+        self._progress.validated(headline, figure)
         if self._record is not None:
             self._record.validation(state.step, state.seconds, figures)
-        if mean_iou > state.best:
-            state.best, state.waited = mean_iou, 0
+        if figure > state.best:
+            state.best, state.waited = figure, 0
             if self._first:
                 content = {"average": run.average.model.state_dict(), "step": state.step, "figures": figures}
                 save(content, run.folder, BEST)

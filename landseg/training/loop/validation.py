@@ -61,7 +61,8 @@ class QuickValidation:
                 output: Tensor = network(inputs.to(device).contiguous(memory_format=torch.channels_last))
             layers = self._task.result(output[0].float().cpu().numpy(), valid)
             measure.update(layers, valid, labels, raster=number)
-        return measure.figures()
+        figures = measure.figures()
+        return {self._task.headline: figures[self._task.headline], **figures}
 
 
 def _measurable(labels: Mapping[str, NDArray[Any]], classes: int) -> bool:

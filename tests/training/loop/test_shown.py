@@ -55,7 +55,7 @@ def test_on_a_terminal_one_line_is_redrawn() -> None:
     progress = TrainingProgress(None, stream=stream)
     progress.step(1, seconds=30.0, done=0.25, loss=2.0, pixels=6e7)
     progress.step(2, seconds=60.0, done=0.5, loss=1.0, pixels=12e7)  # too soon to be drawn
-    progress.validated(0.5)
+    progress.validated("mean_iou", 0.5)
     progress.step(4, seconds=120.0, done=1.0, loss=1.0, pixels=24e7)
     progress.close()
     shown = stream.getvalue().split("\r")[1:]
