@@ -32,7 +32,7 @@ ROOMS: dict[str, str] = {
     "crf": "classes errors geo geo.rasters labels runtime text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
-    "inference": "classes dense errors geo geo.rasters geo.vectors labels models models.graph output runtime text "
+    "inference": "classes dense errors geo geo.rasters geo.vectors models models.graph output runtime text "
     "tiling tiling.rows vector",
     "scenes": "classes dense errors geo geo.rasters geo.vectors labels text",
     "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics output runtime text vector",

@@ -38,7 +38,7 @@ class Semantic(Task):
 
     name = "semantic"
     headline = "mean_iou"
-    noun = "classes"
+    noun = "class"
     files = ("probs", "confidence", "logits", "polygons", "preview")
     takes_views = True
 

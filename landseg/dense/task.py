@@ -134,7 +134,7 @@ class Task(ABC):
     Attributes:
         name: in cards (`Card.task`), recipes and tags.
         headline: the figure that picks the best weights; the larger, the better.
-        noun: the plural of what is compared at each pixel, for sentences.
+        noun: for the result of a pixel, in sentences.
         files: the further files that a run may be asked for, by the names of their options.
         measured: the names among `files` that are measured beside the main raster.
         takes_views: whether the mean over mirrored views (of the softmax over all channels) is meant for it.
@@ -145,7 +145,7 @@ class Task(ABC):
 
     name: ClassVar[str]
     headline: ClassVar[str]
-    noun: ClassVar[str]
+    noun: ClassVar[str] = "result"
     files: ClassVar[tuple[str, ...]] = ()
     measured: ClassVar[tuple[str, ...]] = ()
     takes_views: ClassVar[bool] = False
@@ -203,6 +203,11 @@ class Task(ABC):
         """
         request = Request(Path("map.tif"), {name: Path(f"{name}.tif") for name in self.measured})
         return self.decoder(self.layers(request))(Finished(Rect(0, 0, *valid.shape), output, valid))
+
+    def main(self, finished: Finished, *, temperature: float = 1.0) -> NDArray[Any] | None:
+        """Return the main layer (h, w) of finished pixels; None where no pixel is valid."""
+        first = self.layers(Request(Path("map.tif")))[:1]
+        return self.decoder(first, temperature=temperature)(finished)[first[0].name]
 
     def finish(self, outputs: Outputs, request: Request) -> None:
         """Write the late layers and the further files, made of the layers that are complete."""

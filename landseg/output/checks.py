@@ -44,7 +44,6 @@ def check_targets(
     Raises:
         OutputError: an address, no folder, a folder, an input, the same target twice, a suffix other than .tif.
     """
-    layers = with_files(layers)
     seen: set[str] = set()
     taken = {identity for path in inputs if (identity := _file_identity(path)) is not None}
     for target in (*(layer.path for layer in layers), *extras):
@@ -65,18 +64,12 @@ def check_targets(
             raise OutputError(f"{layer.path} will be a GeoTIFF: write {layer.path.with_suffix('.tif')}")
 
 
-def with_files(layers: Sequence[Layer]) -> tuple[Layer, ...]:
-    """Return the layers that become files."""
-    return tuple(layer for layer in layers if not layer.scratch)
-
-
 def check_absent(layers: Sequence[Layer], extras: Sequence[Path]) -> None:
     """Refuses targets that exist, and what lies beside a target that does not and would go with it.
 
     Raises:
         OutputError: one does, or is of an unfinished replacement.
     """
-    layers = with_files(layers)
     settle((*(layer.path for layer in layers), *extras), overwrite=False)
     for target in _all_files(layers, extras):
         if os.path.lexists(target):
@@ -131,13 +124,6 @@ def refuse_promise(error: BaseException) -> None:
     if isinstance(error, OutputError) and promise in str(error):
         text = str(error).replace(promise, "nothing was kept: make space there and").removesuffix(advice)
         raise OutputError(text) from error
-
-
-def identity(layers: Sequence[Layer], grid: Grid, extras: Sequence[Path]) -> dict[str, Any]:
-    """What of the outputs themselves must be equal for a run to be continued."""
-    described = {layer.name: layer.to_json() for layer in layers}
-    targets = [str(path.resolve()) for path in (*(layer.path for layer in with_files(layers)), *extras)]
-    return {"targets": targets, "layers": described, "grid": grid.to_json()}
 
 
 def files_behind(sources: Sequence[str]) -> list[Path]:

@@ -15,7 +15,7 @@ from landseg.dense.tasks import task_of
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
-from landseg.inference.match import known
+from landseg.inference.match import mute_warnings
 from landseg.inference.options import PredictOptions
 from landseg.inference.run import LazyEngine, Run
 from landseg.models.card import Metrics
@@ -59,7 +59,7 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
         files = {name: made.with_name(f"{made.stem}_{name}.tif") for name in task.measured}
-        known(one.image)  # what is to be said of it was said when it was opened to be learned from
+        mute_warnings(one.image)  # they were logged when it was opened for the training
         options = PredictOptions.of(
             bands=one.bands,
             source_resolution=_said(one.scene),

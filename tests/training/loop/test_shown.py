@@ -131,12 +131,13 @@ def test_every_class_of_a_validation_is_drawn() -> None:
 
     from landseg.training.loop.curves import _draw_validations
 
-    names = ["step", "seconds", "pixel_accuracy", "mean_iou", *(f"iou_{number}" for number in range(30))]
+    names = ["step", "seconds", "mean_iou", "pixel_accuracy", *(f"iou_{number}" for number in range(30))]
     panel = Figure().subplots()
     rows = np.arange(2 * len(names), dtype=np.float64).reshape(2, -1)
     _draw_validations(panel, names, rows)
     texts = [text.get_text() for text in panel.get_legend().get_texts()]
     assert texts[:2] == ["mean iou", "pixel accuracy"] and texts[2:] == [f"iou {number}" for number in range(30)]
+    assert [line.get_linewidth() for line in panel.lines] == [2] + 31 * [1]
     assert len(panel.lines) == 32 and panel.lines[-1].get_ydata().tolist() == rows[:, -1].tolist()
     looks = {(line.get_color(), line.get_linestyle()) for line in panel.lines}
     assert len(looks) == 32
