@@ -12,6 +12,7 @@ from landseg.errors import OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.runtime.disk import work_folder
 
 GRID = Grid(CRS.from_epsg(32633), Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000), 9, 6)
@@ -23,7 +24,7 @@ def test_numbers_of_32_bits_come_back_as_they_were_written(tmp_path: Path, dtype
     layer = Layer("ids", tmp_path / "ids.tif", dtype, nodata=nodata, resampling="nearest")
     ids = np.arange(54, dtype=dtype).reshape(6, 9) + np.array(70_000 if nodata > 0 else -70_000, dtype)
     ids[0, 0] = np.iinfo(dtype).max - 1
-    with Outputs.begin([layer], GRID, signature={}) as outputs:
+    with Outputs.begin(Targets([layer]), GRID, signature={}) as outputs:
         outputs.write("ids", GRID.rect, ids, ids % 7 != 0)
         outputs.finish()
     with rasterio.open(layer.path) as raster:
@@ -44,7 +45,7 @@ def started(folder: Path, *, resume: bool = False) -> Outputs:
         Layer("energy", folder / "map.tif", "uint16", nodata=0, scratch=True),
         Layer("ids", folder / "ids.tif", "uint32", nodata=LARGEST, resampling="nearest", late=True),
     ]
-    return Outputs.begin(layers, GRID, signature={}, resume=resume)
+    return Outputs.begin(Targets(layers, resume=resume), GRID, signature={})
 
 
 def test_a_late_layer_is_made_of_a_scratch_layer_by_a_resumed_run_too(tmp_path: Path) -> None:
