@@ -201,13 +201,16 @@ def pixels_of(path: Path) -> NDArray[np.float32]:
 
 
 @pytest.mark.usefixtures("plugged")
-def test_a_second_task_goes_from_labels_to_a_raster(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_task_goes_from_labels_to_a_raster(
+    data: Path, write_raster: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = learned(data)
     card = read_card(path)
     assert (card.task, card.heads, card.task_options) == ("distance", Heads((("distance", 1),)), {"reach": 12.0})
     assert card.metrics is not None and set(card.metrics.overall) == {"error", "r2"}
     assert card.metrics.overall["error"] > 0 and card.metrics.measured_on.endswith("; distances in pixels")
-    losses = [float(row["loss"]) for row in csv.DictReader((data / "edges.run/log.csv").open())]
+    rows_of_log = csv.DictReader((data / "edges.run/log.csv").read_text().splitlines())
+    losses = [float(row["loss"]) for row in rows_of_log]
     assert np.mean(losses[-3:]) < 0.5 * losses[0]
     columns = (data / "edges.run/validation.csv").read_text().splitlines()[0].split(",")
     assert columns[2:] == ["r2", "error"] and (data / "edges.run/best.pt").exists()
@@ -215,11 +218,14 @@ def test_a_second_task_goes_from_labels_to_a_raster(data: Path, monkeypatch: pyt
     resolved = read_recipe(data / "edges.run/train.toml")
     assert (resolved.task, resolved.task_options) == ("distance", {"reach": 12.0})
 
-    scene, model = data / "scenes/0.tif", load_model(path)
+    rng = np.random.default_rng(1)
+    wide = np.kron(rng.integers(40, 220, (6, 25)), np.ones((32, 32), int)).astype(np.uint8)
+    scene, model = write_raster(wide, "wide.tif"), load_model(path)  # wider than the receptive field
     options: dict[str, Any] = {"model": model, "precision": "fp32", "device": "cpu", "quiet": True}
     stream = predict(scene, data / "s.tif", engine="stream", polygons=data / "deepest.geojson", **options)
-    windows = predict(scene, data / "w.tif", engine="windows", window=64, halo="exact", **options)
-    assert (stream.engine, windows.engine, windows.mode) == ("stream", "windows", "exact") and not stream.areas
+    windows = predict(scene, data / "w.tif", engine="windows", window=640, halo="exact", **options)
+    assert (stream.engine, windows.engine, windows.mode) == ("stream", "windows", "exact")
+    assert windows.windows > 2 and not stream.areas
     rows, cut = pixels_of(data / "s.tif"), pixels_of(data / "w.tif")
     np.testing.assert_allclose(rows, cut, atol=1e-3)
     assert np.ptp(rows) > 0.1
@@ -227,10 +233,10 @@ def test_a_second_task_goes_from_labels_to_a_raster(data: Path, monkeypatch: pyt
     assert deepest["properties"]["distance"] == pytest.approx(float(rows.max()))
 
     killed_and_resumed(scene, data, options, monkeypatch)
-    found = verify(scene, model=model, window=64, device="cpu")
+    found = verify(scene, model=model, window=640, size=800, engine="windows", device="cpu")
     assert found.exact and found.to_json()["noun"] == "distance"
     assert any(line.startswith("distances     0.0000% of") for line in found.lines())
-    short = predict(scene, data / "b.tif", engine="windows", window=64, halo=0, **options)
+    short = predict(scene, data / "b.tif", engine="windows", window=160, halo=0, **options)
     assert short.disagreement_note is not None and "get another distance than with" in short.disagreement_note
 
 
@@ -243,10 +249,10 @@ def killed_and_resumed(scene: Path, data: Path, options: dict[str, Any], monkeyp
 
     monkeypatch.setattr(Outputs, "commit", stopped)
     with pytest.raises(KeyboardInterrupt):
-        predict(scene, data / "r.tif", engine="windows", window=64, halo="exact", **options)
+        predict(scene, data / "r.tif", engine="windows", window=640, halo="exact", **options)
     monkeypatch.setattr(Outputs, "commit", commit)
     assert not (data / "r.tif").exists()
-    predict(scene, data / "r.tif", engine="windows", window=64, halo="exact", resume=True, **options)
+    predict(scene, data / "r.tif", engine="windows", window=640, halo="exact", resume=True, **options)
     assert (data / "r.tif").read_bytes() == (data / "w.tif").read_bytes()
 
 
