@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.dense.semantic import top
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_names
-from landseg.inference.match import ModelInput, match_raster, tell
+from landseg.inference.match import ModelInput, log_warnings, match_options
 from landseg.inference.options import PredictOptions
 from landseg.models.named import named_model
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, plural
 from landseg.text.options import refuse_unknown
 from landseg.tiling.placement import GridPlacement
 
@@ -61,6 +60,8 @@ class Verification:
         precision: of both.
         warnings: what the log said of the raster: see `Prediction`.
         tta: test-time augmentation of both.
+        noun: for the result of a pixel: "class"; or that of another task, which `class_disagreement` and `ties` are
+            about then.
     """
 
     max_abs_diff: float
@@ -78,10 +79,13 @@ class Verification:
     windows: int = 1
     warnings: tuple[str, ...] = ()
     tta: str = "none"
+    noun: str = "class"
 
     def to_json(self) -> dict[str, Any]:
-        """The comparison in JSON values."""
-        return {**asdict(self), "crop": list(self.crop), "window": list(self.window), "warnings": list(self.warnings)}
+        """Return the comparison in JSON values, without the noun where it is a class."""
+        lists = {"crop": list(self.crop), "window": list(self.window), "warnings": list(self.warnings)}
+        values = {**asdict(self), **lists}
+        return {name: value for name, value in values.items() if (name, value) != ("noun", "class")}
 
     def lines(self) -> list[str]:
         """The comparison in words."""
@@ -92,7 +96,7 @@ class Verification:
             f"{what:<13} {self.windows} of {self.window[0]} x {self.window[1]} px, halo {self.halo}, {self.mode}",
             *([] if self.tta == "none" else [f"tta           {self.tta}, of the crop, on both sides"]),
             f"max |dlogit|  {self.max_abs_diff:.3g}, {self.relative_diff:.1g} of the largest ({self.precision})",
-            f"classes       {self.class_disagreement:.4%} of {counted(self.pixels, 'pixel')} "
+            f"{plural(self.noun):<13} {self.class_disagreement:.4%} of {counted(self.pixels, 'pixel')} "
             f"differ, {self.ties:.4%} at ties",
             f"tiled against whole image: {self.verdict}",
         ]
@@ -103,9 +107,9 @@ class Verification:
         if self.exact:
             return "exact"
         if self.class_disagreement > self.ties:
-            return "not exact, classes differ that are no ties"
+            return f"not exact, {plural(self.noun)} differ that are no ties"
         if self.mode != "exact":
-            yet = "" if self.class_disagreement else "; yet no class differs"
+            yet = "" if self.class_disagreement else f"; yet no {self.noun} differs"
             return f"not exact, the windows are blended{yet}"
         return f"not exact, logits differ by more than {SAME:g} of the largest"
 
@@ -131,18 +135,11 @@ def verify(
     refuse_unknown(options, OPTIONS, of="verify")
     wanted = PredictOptions.of(**{"precision": "fp32", **options})
     named = named_model(model)
-    with match_raster(
-        file_names(sources),
-        named.card,
-        bands=wanted.bands,
-        resolution_m=wanted.resolution,
-        source_resolution_m=wanted.source_resolution,
-        stored_values=wanted.stored_values,
-        stack=wanted.stack,
-    ) as matched:
-        from landseg.inference.engine import Engine, refuse_too_large
+    with match_options(file_names(sources), named.card, wanted) as matched:
+        from landseg.inference.engine import Engine
+        from landseg.inference.scope import Scope, refuse_too_large
 
-        tell(matched)
+        log_warnings(matched)
         engine = Engine(
             named.load(),
             device=wanted.device,
@@ -155,7 +152,7 @@ def verify(
         length = _lengths(window, engine, size)
         height, width = min(length[0], shape[0]), min(length[1], shape[1])
         crop = Rect((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
-        refuse_too_large((height, width), engine.costs(matched, wanted))
+        refuse_too_large((height, width), Scope(engine, matched, wanted, crop).costs())
         made = _compare(engine, matched, crop, PredictOptions.of(**{**vars(wanted), "window": window}), wanted)
         return replace(made, warnings=matched.warnings)
 
@@ -181,28 +178,28 @@ def _lengths(window: tuple[int, int], engine: Engine, size: int | tuple[int, int
 def _compare(
     engine: Engine, matched: ModelInput, crop: Rect, options: PredictOptions, asked: PredictOptions
 ) -> Verification:
-    from landseg.inference.engine import whole_plan
     from landseg.inference.row_strategy import why_not_rows
+    from landseg.inference.scope import Scope, whole_plan
 
     pixels, valid = matched.network.read(crop)
     if not valid.any():
         raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size or name a part")
     place = GridPlacement.same(crop.shape)
     cropped = ModelInput(matched.source, matched.network, place)
-    region = Rect(0, 0, *crop.shape)
-    stitcher = engine.stitcher(cropped, whole_plan(crop.shape, engine.field.stride), "exact", region, 0)
-    whole = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
+    scope, batch = Scope(engine, cropped, options, Rect(0, 0, *crop.shape)), options.batch or 1
+    stitcher = scope.stitcher(whole_plan(crop.shape, engine.field.stride))
+    whole = engine.collect(stitcher, pixels, valid, batch=batch)
     if why_not_rows(engine, asked) is None:
-        tiled = _streamed(engine, pixels, valid)[:, valid]
-        made = _verdict(tiled, whole, crop, engine.runner.precision)
+        tiled = _streamed(engine, pixels, valid)
+        made = _compared(engine, tiled, whole, valid, crop)
         count = -(-crop.height // _STRIP)
         return replace(made, engine="stream", window=(_STRIP, crop.width), windows=count)
     if asked.engine == "stream":
         raise PlanError(why_not_rows(engine, asked) or "")
-    tiling = engine.plan(cropped, options, region)
-    stitcher = engine.stitcher(cropped, tiling.windows, tiling.mode, region, tiling.sums)
-    tiled = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
-    made = _verdict(tiled, whole, crop, engine.runner.precision, mode=tiling.mode)
+    tiling = scope.plan()
+    stitcher = scope.stitcher(tiling.windows, tiling.mode, tiling.sums)
+    tiled = engine.collect(stitcher, pixels, valid, batch=batch)
+    made = _compared(engine, tiled, whole, valid, crop, mode=tiling.mode)
     windows, halo = tiling.windows, max(tiling.windows.halo)
     return replace(made, window=windows.largest, halo=halo, windows=len(windows), tta=options.tta)
 
@@ -214,7 +211,7 @@ def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) ->
 
     runner = engine.runner
     rows = Rows(
-        engine.flow(),
+        engine.program(),
         valid.shape[-2:],
         bands=runner.bands,
         strip=_STRIP,
@@ -231,28 +228,32 @@ def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) ->
     return np.concatenate(parts, axis=1)
 
 
-def _verdict(
-    tiled: NDArray[np.float32], whole: NDArray[np.float32], crop: Rect, precision: str, *, mode: str = "exact"
+def _compared(
+    engine: Engine,
+    tiled: NDArray[np.float32],
+    whole: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    crop: Rect,
+    *,
+    mode: str = "exact",
 ) -> Verification:
-    """Logits (K, n) of the valid pixels, compared."""
-    largest = float(np.abs(whole).max())
+    """Return the comparison of two outputs (C, h, w) where pixels are valid (h, w)."""
+    precision, task = engine.runner.precision, engine.task
+    largest = float(np.abs(whole[:, valid]).max())
     step = _STEPS.get(precision)
-    differs = top(tiled[:, None])[0][0] != top(whole[:, None])[0][0]
-    near = np.zeros_like(differs)
-    if len(whole) > 1:
-        second, first = np.sort(whole, axis=0)[-2:]
-        near = first - second <= (TIE if step is None else step * largest)
-    difference = float(np.abs(tiled - whole).max())
+    found = task.agreement(tiled, whole, valid, tie=TIE if step is None else step * largest)
+    difference = float(np.abs(tiled[:, valid] - whole[:, valid]).max())
     relative = difference / largest if largest else difference
     same = step is not None or relative <= SAME
     return Verification(
         max_abs_diff=difference,
         relative_diff=relative,
-        class_disagreement=float(differs.mean()),
-        ties=float((differs & near).mean()),
-        exact=mode == "exact" and same and not bool((differs & ~near).any()),
+        class_disagreement=float(found.differs.mean()),
+        ties=float((found.differs & found.ties).mean()),
+        exact=mode == "exact" and same and not bool((found.differs & ~found.ties).any()),
         crop=(crop.top, crop.left, crop.height, crop.width),
-        pixels=int(tiled.shape[1]),
+        pixels=int(valid.sum()),
         precision=precision,
         mode=mode,
+        noun=task.noun,
     )

@@ -26,7 +26,7 @@ from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
 File = str | PathLike[str] | None
-_FILES = ("probs", "confidence", "logits", "polygons", "preview")
+FILES = ("probs", "confidence", "logits", "polygons", "preview")
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class PredictOptions:
         """
         suffixes = {"polygons": ".gpkg", "preview": ".png"}
         changes: dict[str, Any] = {}
-        for name in _FILES:
+        for name in FILES:
             value = getattr(self, name)
             if value is None:
                 continue
@@ -159,5 +159,5 @@ class PredictOptions:
 
     def folders(self) -> list[Path]:
         """Folders that the further outputs name."""
-        values = (getattr(self, name) for name in _FILES)
+        values = (getattr(self, name) for name in FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]

@@ -1,18 +1,33 @@
-"""What a prediction returns: one run's facts, or those of one run a source."""
+"""The result of `predict`: the facts of one run, or of one run a source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from landseg.geo.class_areas import ClassArea, areas_text
+from landseg.geo.class_areas import ClassArea, areas_text, read_areas
 from landseg.geo.grid import Rect
+from landseg.geo.tags import read_facts
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
 from landseg.tiling.names import VIEWS
+from landseg.tiling.sampling import disagreement_tags, read_interval
+
+_KINDS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(
+        ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling", "tta"), str
+    ),
+    **dict.fromkeys(("halo", "batch", "windows"), int),
+    "overlap_cost": float,
+    "disagreement": float,
+    "disagreement_interval": read_interval,
+    "areas": read_areas,
+    "window": lambda text: (int(text.split("x")[0]), int(text.split("x")[1])),
+}
+"""The facts that an output keeps in its tags, each with the function that reads it from the text."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,29 @@ class Prediction:
         if self.disagreement_interval is not None:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
+
+    def tags(self) -> dict[str, str]:
+        """Return the tags by which the output keeps the facts of its plan and run."""
+        tags = {
+            "mode": self.mode,
+            "engine": self.engine,
+            "window": f"{self.window[0]}x{self.window[1]}",
+            "halo": str(self.halo),
+            "batch": str(self.batch),
+            "windows": str(self.windows),
+            "overlap_cost": f"{self.overlap_cost:.6f}",
+        }
+        if self.tta != "none":
+            tags["tta"] = self.tta
+        if self.scaling:
+            tags["scaling"] = self.scaling
+        if self.warnings:
+            tags["warnings"] = "; ".join(self.warnings)
+        return tags | disagreement_tags(self.disagreement, self.disagreement_interval, self.disagreement_note)
+
+    def with_tags(self, tags: Mapping[str, str]) -> Prediction:
+        """Return the facts with those in the tags of a finished output; a missing or broken tag is left out."""
+        return replace(self, **read_facts(tags, _KINDS))
 
     @property
     def mpx_s(self) -> float:

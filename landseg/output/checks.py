@@ -32,7 +32,8 @@ def disk_bytes(layers: Sequence[Layer], grid: Grid, parts: Sequence[Rect] | None
     area = grid.width * grid.height
     if parts is not None:
         area = sum(part.height * min(grid.width, part.width + 2 * _PAGE) for part in parts) + area // 4096
-    return sum(math.ceil(area * layer.pixel_bytes * (1.5 if layer.classes else 2.4)) for layer in layers)
+    factors = ((layer, 1.0 if layer.scratch else 1.5 if layer.classes else 2.4) for layer in layers)
+    return sum(math.ceil(area * layer.pixel_bytes * factor) for layer, factor in factors)
 
 
 def check_targets(
@@ -123,13 +124,6 @@ def refuse_promise(error: BaseException) -> None:
     if isinstance(error, OutputError) and promise in str(error):
         text = str(error).replace(promise, "nothing was kept: make space there and").removesuffix(advice)
         raise OutputError(text) from error
-
-
-def identity(layers: Sequence[Layer], grid: Grid, extras: Sequence[Path]) -> dict[str, Any]:
-    """What of the outputs themselves must be equal for a run to be continued."""
-    described = {layer.name: layer.to_json() for layer in layers}
-    targets = [str(path.resolve()) for path in (*(layer.path for layer in layers), *extras)]
-    return {"targets": targets, "layers": described, "grid": grid.to_json()}
 
 
 def files_behind(sources: Sequence[str]) -> list[Path]:

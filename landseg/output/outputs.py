@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,20 +17,13 @@ from landseg.errors import OutputError, ResumeError
 from landseg.geo.class_areas import ClassArea, WrittenAreas, is_record
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.tags import SIGNATURE, tag_name
-from landseg.output.checks import (
-    check_absent,
-    check_space,
-    check_targets,
-    disk_bytes,
-    identity,
-    refuse_promise,
-    remove_work,
-)
+from landseg.output.checks import check_space, disk_bytes, refuse_promise, remove_work
 from landseg.output.journal import RawRaster, differences, plain
 from landseg.output.layer import Layer
 from landseg.output.provenance import digest, first_of, goes_on, provenance, read_tags
 from landseg.output.publish import build_extra, build_layer, raw_path, write_vrt
 from landseg.output.sidecars import class_style, companion_files
+from landseg.output.targets import Targets
 from landseg.runtime.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.runtime.replacement import Part, Replacement, publish, settle, unfinished
 from landseg.text.amounts import part_of
@@ -52,83 +45,71 @@ class Outputs:
     """
 
     def __init__(
-        self,
-        layers: tuple[Layer, ...],
-        grid: Grid,
-        extras: Mapping[Path, Sequence[Path]],
-        journal: Journal,
-        *,
-        can_resume: bool,
-        parts: Sequence[Rect] | None = None,
+        self, targets: Targets, grid: Grid, journal: Journal, *, parts: Sequence[Rect] | None = None
     ) -> None:
         """For :meth:`begin` only."""
-        self.layers = layers
+        self.layers = tuple(targets.layers)
         self.grid = grid
-        self._extras = dict(extras)
+        self._targets = targets
         self._journal = journal
-        self._can_resume = can_resume
         self._parts = None if parts is None else tuple(parts)
         self._raw: dict[str, RawRaster] = {}
         self._pending: Counter[str] = Counter()
-        self._areas = None if (main := layers[0]).classes is None else WrittenAreas(grid, main.classes.nodata)
+        self._late: Counter[str] = Counter()
+        self._areas = None if (main := self.layers[0]).classes is None else WrittenAreas(grid, main.classes.nodata)
 
     @classmethod
     def begin(
         cls,
-        layers: Sequence[Layer],
+        targets: Targets,
         grid: Grid,
         *,
         signature: Mapping[str, Any],
         tags: Mapping[str, str] | None = None,
-        resume: bool = False,
-        can_resume: bool = True,
-        overwrite: bool = False,
-        extras: Sequence[Path] | Mapping[Path, Sequence[Path]] = (),
-        inputs: Sequence[Path] = (),
         parts: Sequence[Rect] | None = None,
     ) -> Outputs:
-        """Starts a run, or with ``resume`` continues the one whose work lies beside the first layer's path.
+        """Start a run, or with ``targets.resume`` continue the run whose work lies beside the main raster.
 
-        ``signature`` is what must be equal for a resume to yield the same bytes (source, model, options);
-        ``tags`` go into every raster as ``LANDSEG_*``, on a resume those of the run's first start. ``extras``
-        are further files of the run, or such files with what may lie beside an older one and goes with it; ``inputs``
-        are files that must not be written. Where only ``parts`` of the grid will be written, no two of which share a
-        pixel, the rest is no data and takes no space. What is abandoned is kept only where the command
-        ``can_resume``. With ``overwrite`` what an earlier run left unfinished of these files is put in place first.
+        With ``targets.overwrite`` what an earlier run left unfinished of these files is put in place first.
+
+        Args:
+            targets: the files.
+            grid: of every layer.
+            signature: everything that must be equal for a resume to yield the same bytes (source, model, options).
+            tags: for every raster, as ``LANDSEG_*``; on a resume those of the run's first start.
+            parts: the rectangles of the grid that will be written, where these are not all; no two of them share a
+                pixel. The rest is no data and takes no space.
 
         Raises:
             OutputError: a target exists, is of an unfinished replacement, equals an input, has no folder or a wrong
                 suffix; too little space.
             ResumeError: the work there belongs to another source, model or set of options.
         """
-        layers = tuple(layers)
-        extras = dict(extras) if isinstance(extras, Mapping) else {extra: () for extra in extras}
-        targets = [*(layer.path for layer in layers), *extras]
-        check_targets(layers, tuple(extras), inputs)
+        targets.check()
         header = {
             "landseg": _FORMAT,
-            "signature": plain({**signature, "outputs": identity(layers, grid, tuple(extras))}),
+            "signature": plain({**signature, "outputs": targets.identity(grid)}),
             "tags": provenance(tags or {}, signature),
         }
-        pending = _own_replacement(targets[0]) if resume else None
+        pending = _own_replacement(targets.main) if targets.resume else None
         if pending is None:
-            settle(targets, overwrite=overwrite)
-        journal = _open_journal(targets[0])
+            settle(targets.paths, overwrite=targets.overwrite)
+        journal = _open_journal(targets.main)
         try:
-            outputs = cls(layers, grid, extras, journal, can_resume=can_resume, parts=parts)
-            continued = resume and journal.header is not None
+            outputs = cls(targets, grid, journal, parts=parts)
+            continued = targets.resume and journal.header is not None
             if continued:
                 outputs._check_same_run(header)
             if pending is not None:
                 raise OutputError(pending.sentence())
-            if not (overwrite or (continued and outputs._finishing)):
-                check_absent(layers, tuple(extras))
-            outputs._open_files(targets, header, continued=continued)
+            if not (targets.overwrite or (continued and outputs._finishing)):
+                targets.check_absent()
+            outputs._open_files(header, continued=continued)
         except BaseException as error:
             nothing_started = journal.header is None
             journal.close()
             if nothing_started and pending is None:
-                shutil.rmtree(work_folder(targets[0]), ignore_errors=True)
+                shutil.rmtree(work_folder(targets.main), ignore_errors=True)
                 refuse_promise(error)
             raise
         return outputs
@@ -163,18 +144,29 @@ class Outputs:
         return True
 
     @property
+    def parts(self) -> tuple[Rect, ...]:
+        """The rectangles of the grid that the run writes; no two share a pixel."""
+        return (self.grid.rect,) if self._parts is None else self._parts
+
+    @property
     def done(self) -> frozenset[str]:
         """The steps that are safely on disk."""
         return frozenset(r["done"] for r in self._journal.records if "done" in r)
 
     @property
-    def notes(self) -> dict[str, Any]:
-        """The facts noted so far, in this run and in those that it continues."""
+    def state(self) -> dict[str, Any]:
+        """The state of the run by key: the JSON values set so far, in this start of the run and in earlier ones."""
         return {r["note"]: r["value"] for r in self._journal.records if "note" in r}
 
-    def note(self, key: str, value: Any) -> None:
-        """Keeps a JSON fact (a measured disagreement) that a resumed run must reuse, not measure again."""
+    def set_state(self, key: str, value: Any) -> None:
+        """Record a JSON value (a plan, a measured disagreement) that a resumed run must use again."""
         self._journal.append({"note": key, "value": value})
+
+    def state_once(self, key: str, make: Callable[[], Any]) -> Any:
+        """Return the value of a key of the state; the first start of the run makes it and records it."""
+        if key not in self.state:
+            self.set_state(key, make())
+        return self.state[key]
 
     def write(
         self, name: str, rect: Rect, pixels: NDArray[Any] | None, valid: NDArray[np.bool_] | None = None
@@ -191,7 +183,7 @@ class Outputs:
             raise ValueError(f"{rect} reaches beyond the grid {self.grid.shape}")
         stored = layer.fitted(rect, pixels, valid)
         self._raw[name].write(0, rect, stored)
-        self._pending[name] += rect.area
+        (self._late if layer.late else self._pending)[name] += rect.area
         if self._areas is not None and layer is self.layers[0]:
             self._areas.add(rect, stored[0])
 
@@ -225,7 +217,7 @@ class Outputs:
         It has a folder of its own there: whatever lies in that folder at the end comes along (.shx, .dbf). A style
         of the main raster's name takes the place of the raster's own, which is to be in it.
         """
-        folder = work_folder(next(extra for extra in self._extras if extra == path))
+        folder = work_folder(next(extra for extra in self._targets.extras if extra == path))
         with disk_errors(path):
             empty_folder(folder)
         return folder / path.name
@@ -240,7 +232,7 @@ class Outputs:
             OutputError: pixels are missing, or the disk is full; the work stays for a resume.
         """
         parts = self.built(tags)
-        publish(parts, resume=self._can_resume)
+        publish(parts, resume=self._targets.can_resume)
         self.published()
         return [target for part in parts for _, target in part.moves]
 
@@ -257,9 +249,11 @@ class Outputs:
             self.commit("finish")
         header = self._journal.header or {}
         every = {**header["tags"], **{tag_name(k): str(v) for k, v in (tags or {}).items()}}
-        parts = [Part(extra, tuple(build_extra(extra)), tuple(stale)) for extra, stale in self._extras.items()]
+        parts = [
+            Part(extra, tuple(build_extra(extra)), tuple(stale)) for extra, stale in self._targets.extras.items()
+        ]
         brought = {target for part in parts for _, target in part.moves}
-        for layer in (*self.layers[1:], self.layers[0]):
+        for layer in (*self._targets.rasters[1:], self._targets.rasters[0]):
             moves = [move for move in build_layer(layer, self.grid, every, self._parts) if move[1] not in brought]
             parts.append(Part(layer.path, tuple(moves), (*companion_files(layer), *class_style(layer))))
         return parts
@@ -287,7 +281,7 @@ class Outputs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        kept = bool(self.done) and self._can_resume
+        kept = bool(self.done) and self._targets.can_resume
         if error is None or kept or unfinished(self.layers[0].path) is not None:
             self.abandon()
         else:
@@ -310,7 +304,8 @@ class Outputs:
                 "repeat its options to continue it, or run without --resume to start again"
             )
 
-    def _open_files(self, targets: Sequence[Path], header: dict[str, Any], *, continued: bool) -> None:
+    def _open_files(self, header: dict[str, Any], *, continued: bool) -> None:
+        targets = self._targets.paths
         if continued:
             self._check_raw_sizes()
         else:
@@ -348,10 +343,10 @@ class Outputs:
                 raise ResumeError(f"{path} is missing or was changed: run without --resume to start again")
 
     def _check_complete(self) -> None:
-        written = Counter(self._pending)
+        written = self._pending + self._late
         for record in self._journal.records:
             written.update(record.get("pixels", {}))
-        wanted = self.grid.rect.area if self._parts is None else sum(part.area for part in self._parts)
+        wanted = sum(part.area for part in self.parts)
         for layer in self.layers:
             if written[layer.name] != wanted:
                 share = f"{part_of(written[layer.name], wanted, 'pixel')}"

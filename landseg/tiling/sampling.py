@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isqrt
 from statistics import NormalDist
@@ -99,31 +99,61 @@ class Disagreement:
         return cls(values["share"], None if interval is None else (interval[0], interval[1]), values["sentence"])
 
 
-def interval_text(ends: tuple[float, float]) -> str:
-    """Return an interval as a tag holds it.
+def disagreement_tags(share: float | None, interval: tuple[float, float] | None, note: str | None) -> dict[str, str]:
+    """Return the tags that keep a disagreement and its interval; none where nothing was to be compared.
 
-    >>> interval_text((0.0005, 0.25)), read_interval("0.000500 0.250000")
-    ('0.000500 0.250000', (0.0005, 0.25))
+    >>> disagreement_tags(None, None, None), disagreement_tags(None, None, "no data")
+    ({}, {'disagreement': 'unknown', 'disagreement_note': 'no data'})
+    >>> disagreement_tags(0.25, (0.0005, 0.5), "so")["disagreement_interval"], read_interval("0.000500 0.500000")
+    ('0.000500 0.500000', (0.0005, 0.5))
     """
-    return f"{ends[0]:.6f} {ends[1]:.6f}"
+    if not note:
+        return {}
+    tags = {"disagreement": "unknown" if share is None else f"{share:.6f}", "disagreement_note": note}
+    return tags if interval is None else {**tags, "disagreement_interval": f"{interval[0]:.6f} {interval[1]:.6f}"}
 
 
 def read_interval(text: str) -> tuple[float, float]:
-    """Return the interval in a tag; ValueError where there is none."""
+    """Return the interval in a tag; raise ValueError if there is none."""
     low, high = map(float, text.split())
     return low, high
 
 
 class Map(Protocol):
-    """A finished map whose pixels are looked at; rectangles are of the network's grid."""
+    """A finished map that is compared; rectangles are of the network's grid."""
 
     def valid(self, rect: Rect) -> NDArray[np.bool_]:
-        """Where the map holds data under ``rect``: (h, w) in pixels of the map."""
+        """Return the pixels (h, w) of the map under a rectangle that hold data."""
         ...
 
-    def changed(self, core: Window) -> NDArray[np.bool_]:
-        """Where the map's class differs from that of the window's result, under its core, in pixels of the map."""
+    def changed(self, window: Window) -> NDArray[np.bool_]:
+        """Return the pixels (h, w) of the map under a window's core whose result the window alone does not give."""
         ...
+
+
+@dataclass(frozen=True)
+class WrittenMap:
+    """A map as it was written.
+
+    Attributes:
+        read: returns the values (h, w) and the validity (h, w) of the map under a rectangle of the network's
+            grid.
+        compute: returns the values (h, w) that a window alone gives under its core; None where it has no data.
+        differ: returns the pixels (h, w) at which two such arrays have another result.
+    """
+
+    read: Callable[[Rect], tuple[NDArray[Any], NDArray[np.bool_]]]
+    compute: Callable[[Window], NDArray[Any] | None]
+    differ: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]] = np.not_equal
+
+    def valid(self, rect: Rect) -> NDArray[np.bool_]:
+        """Return the pixels (h, w) of the map under a rectangle that hold data."""
+        return self.read(rect)[1]
+
+    def changed(self, window: Window) -> NDArray[np.bool_]:
+        """Return the pixels (h, w) of the map under a window's core whose result the window alone does not give."""
+        found, values = self.compute(window), self.read(window.core)[0]
+        return np.zeros(values.shape, np.bool_) if found is None else self.differ(values, found)
 
 
 def plan_sample(windows: WindowPlan, *, most: float, exact_halo: int | None) -> Sample | None:
@@ -148,13 +178,14 @@ def plan_sample(windows: WindowPlan, *, most: float, exact_halo: int | None) -> 
     return Sample(edge, margin, margin == exact_halo, count, whole, seed)
 
 
-def disagreement(made: Map, windows: WindowPlan, sample: Sample | None) -> Disagreement:
-    """Return the share of a map's pixels that get another class with a longer halo, from the squares of a sample.
+def disagreement(made: Map, windows: WindowPlan, sample: Sample | None, *, noun: str = "class") -> Disagreement:
+    """Return the share of a map's pixels that get another result with a longer halo, from the squares of a sample.
 
     Args:
         made: the map, and how a window of it is computed anew.
         windows: its plan.
         sample: of that plan; None where no longer halo fits.
+        noun: for the result of a pixel, in the sentence.
     """
     if sample is None:
         return Disagreement(None, None, "how many pixels a longer halo would change is unknown: none fits --memory")
@@ -176,7 +207,7 @@ def disagreement(made: Map, windows: WindowPlan, sample: Sample | None) -> Disag
     share, low, high = interval(counts, of=of)
     what = f"of all {counted(pixels, 'pixel')}" if low == high else f"({_percent(low)} to {_percent(high)}, 95 %)"
     what += "" if low == high else f" of {counted(pixels, 'sampled pixel')}"
-    sentence = f"{_percent(share)} {what} get another class than with {sample.reference}"
+    sentence = f"{_percent(share)} {what} get another {noun} than with {sample.reference}"
     return Disagreement(share, (low, high), sentence)
 
 

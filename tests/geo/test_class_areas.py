@@ -21,6 +21,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.output.journal import work_folder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.predict import predict
 from tests.parts.outputs import CLASSES, GRID, STRIPS, pixels
 from tests.parts.predicting import MODEL, QUICK, noise, one
@@ -32,7 +33,7 @@ GRIDS = {"metres": GRID, "degrees": Grid(CRS.from_epsg(4326), Affine(0.5, 0, 10,
 def write(folder: Path, grid: Grid, rects: tuple[Rect, ...], *, stop: int = 99, resume: bool = False) -> Any:
     """Some steps of a run; the areas of a whole one, else nothing."""
     layer = Layer.of_classes("classes", folder / "map.tif", CLASSES)
-    with Outputs.begin([layer], grid, signature={}, resume=resume) as outputs:
+    with Outputs.begin(Targets([layer], resume=resume), grid, signature={}) as outputs:
         for number, rect in enumerate(rects):
             if str(rect.top) in outputs.done:
                 continue

@@ -1,0 +1,80 @@
+"""The files that a run of `predict` makes: the layers and further files of the model's task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from landseg.classes import ClassMap
+from landseg.dense.task import Request, Task
+from landseg.errors import OutputError
+from landseg.geo.rasters.source import Source
+from landseg.inference.options import FILES, PredictOptions
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
+from landseg.output.vector_formats import refuse_table, vector_format
+
+DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
+"""A function that draws a source and its finished class raster, to a file."""
+
+
+@dataclass(frozen=True)
+class Products:
+    """The files of one run.
+
+    Attributes:
+        output: the main raster.
+        task: the model's.
+        options: with the paths of the further files.
+        draw_preview: draws the preview; None where a run makes none.
+    """
+
+    output: Path
+    task: Task
+    options: PredictOptions
+    draw_preview: DrawPreview | None = None
+
+    @cached_property
+    def request(self) -> Request:
+        """The files by the names of their options."""
+        options = self.options
+        files = {name: path for name in FILES if (path := options.path(name)) is not None}
+        return Request(self.output, files, options.probs_dtype, options.overwrite)
+
+    def check(self) -> None:
+        """Raise OutputError or VectorError if the task makes no such file, or its name does not fit its content."""
+        for name in self.request.files:
+            if name not in self.task.files:
+                makes = ", ".join(f"--{one}" for one in self.task.files) or "no further file"
+                raise OutputError(
+                    f"--{name}: the model's task is {self.task.name}, which takes {makes}: leave out --{name}"
+                )
+        polygons, picture = self.options.path("polygons"), self.options.path("preview")
+        if polygons is not None:
+            refuse_table(polygons)
+            vector_format(polygons)
+        if picture is not None and picture.suffix.lower() != ".png":
+            raise OutputError(f"{picture} will be a PNG: let its name end in .png")
+
+    @cached_property
+    def layers(self) -> tuple[Layer, ...]:
+        """The rasters, the main one first, and scratch layers that become no file."""
+        return tuple(self.task.layers(self.request))
+
+    @property
+    def extras(self) -> dict[Path, list[Path]]:
+        """The further files, each with the files of an older one (a shapefile's index, say) that go with it."""
+        rasters = {layer.name for layer in self.layers}
+        extras = {name: path for name, path in self.request.files.items() if name not in rasters}
+        return {
+            path: vector_format(path).stale_files(path) if name == "polygons" else [] for name, path in extras.items()
+        }
+
+    def finish(self, outputs: Outputs, source: Source) -> None:
+        """Write the late layers and the further files, of the layers that are complete."""
+        request, draw = self.request, self.draw_preview
+        if draw is not None:
+            request = replace(request, draw_preview=lambda raster, classes, out: draw(source, raster, classes, out))
+        self.task.finish(outputs, request)
