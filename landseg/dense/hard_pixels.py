@@ -24,7 +24,7 @@ PixelLosses = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class HardOptions:
-    """Which pixels are hard: those less probable than ``probability``, and in any case the hardest ``share``.
+    """The rule of hard pixels: those less probable than ``probability``, and in any case the hardest ``share``.
 
     Attributes:
         probability: of what is true, above which a pixel is easy: 0 to 1, neither included.
@@ -42,7 +42,7 @@ class HardOptions:
 
     @property
     def threshold(self) -> float:
-        """The cross-entropy above which a pixel is hard."""
+        """Return the cross-entropy above which a pixel is hard."""
         return -math.log(self.probability)
 
 
@@ -67,7 +67,7 @@ def hard_pixels(losses: Tensor, labelled: Tensor, *, threshold: float, share: fl
     return ~easy & labelled
 
 
-def mined(losses: Tensor, labelled: Tensor, *, threshold: float, share: float) -> Tensor:
+def mean_of_hard_pixels(losses: Tensor, labelled: Tensor, *, threshold: float, share: float) -> Tensor:
     """Return the mean of the losses (N, H, W) over the hard pixels, a scalar; 0 with zero gradient without any."""
     hard = hard_pixels(losses, labelled, threshold=threshold, share=share)
     return torch.where(hard, losses, 0.0).sum() / hard.sum().clamp(min=1)
@@ -83,7 +83,7 @@ def hard_loss(pixel_losses: PixelLosses, options: HardOptions | None = None) -> 
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
         losses = pixel_losses(logits, target)
-        return mined(losses, target != IGNORE_INDEX, threshold=chosen.threshold, share=chosen.share)
+        return mean_of_hard_pixels(losses, target != IGNORE_INDEX, threshold=chosen.threshold, share=chosen.share)
 
     return loss
 

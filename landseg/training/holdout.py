@@ -105,5 +105,5 @@ def worse_than_commonest(metrics: Metrics) -> str | None:
 
 
 def _said(scene: Scene) -> float | None:
-    """The resolution that a user stated, where the raster itself does not."""
+    """Return the resolution that a user stated, where the raster itself does not."""
     return scene.said_m if scene.grid is None or scene.grid.resolution_m is None else None

@@ -1,4 +1,4 @@
-"""What a training run is refused for before anything heavy is imported: its names, before what they hold."""
+"""The checks of a training run before anything heavy is imported: of names, before the files that they name."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool
 
 
 def _waits(output: Path) -> bool:
-    """Whether a model file is of a run that ended before the model was measured."""
+    """Return whether a model file is of a run that ended before the model was measured."""
     try:
         return bool(read_card(output).not_measured)
     except LandsegError:

@@ -39,7 +39,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a recipe learns from and is measured on.
+    """The scenes of a recipe, to learn from and to be measured on.
 
     Attributes:
         scenes: every labelled raster, to be read when asked.
@@ -145,12 +145,12 @@ def find_items(spec: SourceSpec, data: Path) -> list[Item]:
 
 
 def _of_stem(pattern: Path, item: Item, suffix: str) -> Path:
-    """The label raster that a pattern names for an image."""
+    """Return the label raster that a pattern names for an image."""
     return as_on_disk(Path(str(pattern).format(stem=item.image.stem.removesuffix(suffix))))
 
 
 def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) -> list[Item]:
-    """Each image with the label raster that a pattern names for its stem."""
+    """Return each image with the label raster that a pattern names for its stem."""
     found = [replace(item, labels=_of_stem(data / pattern, item, suffix)) for item in items]
     if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
         raise TrainingError(
@@ -240,7 +240,7 @@ def _white(recipe: Recipe) -> float:
 
 
 def _find_vector(name: str, data: Path, beside: Path) -> Path:
-    """Below the data folder, or else beside the recipe: labels drawn for one model belong to its recipe."""
+    """Return the file below the data folder, or else beside the recipe, to which labels drawn for it belong."""
     return next((path for path in (data / name, beside / name) if is_there(path)), data / name)
 
 
@@ -250,7 +250,7 @@ def _full_name(name: str, data: Path, beside: Path) -> str:
 
 
 def _is_whole(opener: Opener) -> bool:
-    """Whether every pixel and label of a scene can be read; says what is left out."""
+    """Return whether every pixel and label of a scene can be read; log the scene that is left out."""
     try:
         opened = opener()
         try:

@@ -1,4 +1,4 @@
-"""The coarse labels of a recipe: which raster lies under which image, its classes, what these say of fine ones."""
+"""The coarse labels of a recipe: the raster under each image, its classes, and what these tell of fine classes."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def count_statistics(scenes: Sequence[Scene], coarse: ClassMap, classes: Sequenc
 
 
 def card_entry(specs: Sequence[SourceSpec], options: CoarseOptions, statistics: JointStatistics) -> dict[str, Any]:
-    """What a card says of coarse labels: where they are from, by name, and the statistics that were used."""
+    """Return the entry of a card about coarse labels: the names of their files, and the statistics that were used."""
     named = [(spec.coarse,) if isinstance(spec.coarse, str) else spec.coarse for spec in specs if spec.coarse]
     sources = list(dict.fromkeys(Path(name).name for names in named for name in names))
     return {"sources": sources, "share": options.share, "statistics": statistics.to_json()}
@@ -173,7 +173,7 @@ def _by_image(place: str, items: Sequence[Item], suffix: str) -> list[Paths | No
 
 
 def _lies_under(paths: Paths, item: Item) -> bool:
-    """Whether a mosaic overlaps an image.
+    """Return whether a mosaic overlaps an image.
 
     Raises:
         GridError: one of them alone has a CRS.

@@ -53,11 +53,11 @@ class Learner(LightningModule):
         return self
 
     def transfer_batch_to_device(self, batch: BatchLike, device: torch.device, dataloader_idx: int) -> BatchLike:
-        """Lightning moves no frozen dataclass."""
+        """Move a batch to a device, which Lightning does not do with a frozen dataclass."""
         return moved(batch, device)
 
     def training_step(self, batch: BatchLike, batch_idx: int) -> Tensor:
-        """The loss of one batch; dropout is a function of the seed, the batch and the process."""
+        """Return the loss of one batch; dropout is a function of the seed, the batch and the process."""
         torch.manual_seed(batch_seed(self.options.seed, self.first + batch_idx, self.global_rank))
         inputs = self.scaling.apply(batch.pixels, batch.valid).contiguous(memory_format=torch.channels_last)
         logits = self.scores(inputs)
@@ -67,7 +67,7 @@ class Learner(LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW or SGD; the schedule is set by whoever knows the budget."""
+        """Return AdamW or SGD; the callbacks, which know the budget, set the schedule."""
         groups, options = parameter_groups(self.network, self.options), self.options
         if options.optimizer == "sgd":
             return torch.optim.SGD(
@@ -125,7 +125,7 @@ class NoNumber(TrainingError):
 
 
 def parameter_groups(network: nn.Module, options: FitOptions) -> list[dict[str, Any]]:
-    """Two groups: the (pretrained) encoder learns more slowly than the head. Fixed weights are in neither."""
+    """Return two groups: the (pretrained) encoder learns more slowly than the head. Fixed weights are in neither."""
     encoder = getattr(network, "encoder", None)
     inside = {id(p) for p in encoder.parameters()} if isinstance(encoder, nn.Module) else set()
     rates = (options.learning_rate * options.encoder_rate, options.learning_rate)
@@ -160,12 +160,12 @@ def batch_seed(seed: int, batch: int, rank: int) -> int:
 
 
 def agreed(values: Iterable[float], device: torch.device) -> list[float]:
-    """The largest of each value over all processes of the run: what all of them act on."""
-    mine = list(values)
+    """Return the largest of each value over all processes of the run, so that all of them act alike."""
+    own = list(values)
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return mine
+        return own
     kind = torch.float64 if device.type != "mps" else torch.float32
-    tensor = torch.tensor(mine, dtype=kind, device=device)
+    tensor = torch.tensor(own, dtype=kind, device=device)
     torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)
     found: list[float] = tensor.tolist()
     return found

@@ -34,7 +34,7 @@ from landseg.models.file import Model, read_card
 from landseg.models.mlm import mlm_fields
 from landseg.predict import predict
 from landseg.refine import refine
-from landseg.training.declared import common_tags, with_declared_tags
+from landseg.training.declared_tags import common_tags, with_declared_tags
 from landseg.training.overrides import Overrides
 from landseg.training.recipe import Recipe
 from landseg.training.recipe import recipe_of as read_tables

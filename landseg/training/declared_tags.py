@@ -1,4 +1,4 @@
-"""What training imagery declares its stored numbers to mean, and the one scale and offset that all are brought to."""
+"""The scale and offset that training imagery declares of its stored numbers, and those that all are brought to."""
 
 from __future__ import annotations
 
@@ -81,14 +81,14 @@ def alpha_warnings(recipe: Recipe, data: Path) -> list[str]:
     """
     found: dict[str, list[str]] = {}
     for path, bands in _images(recipe, data):
-        with suppress(LandsegError), FileSource(path, bands) as source:  # who learns from it says what is wrong
+        with suppress(LandsegError), FileSource(path, bands) as source:  # faults are reported when scenes open
             for text in source.remarks:
                 found.setdefault(text, []).append(path.name)
     return [f"{listed(names)}: {text}" for text, names in found.items()]
 
 
 def _images(recipe: Recipe, data: Path) -> list[Image]:
-    """Every image of a recipe once, and its bands that are learned from."""
+    """Return every image of a recipe once, with the bands of it that are learned from."""
     from landseg.training.sources import find_items
 
     count = len(recipe.bands)
@@ -100,7 +100,7 @@ def _images(recipe: Recipe, data: Path) -> list[Image]:
 
 
 def _tags_of(images: Sequence[Image], *, skip: bool) -> list[tuple[Path, Tags]]:
-    """What each image declares."""
+    """Return the tags that each image declares."""
     found = []
     for path, bands in images:
         try:
