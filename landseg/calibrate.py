@@ -189,7 +189,7 @@ def _check(
         ClassError: values without a class, or no labelled pixel.
         BandError: no pixel leaves a choice.
     """
-    strange = [text for one in judged if (text := one.truth.strange())]
+    strange = [values.sentence() for one in judged for values in one.truth.unmapped]
     if strange:
         raise ClassError("; ".join(strange))
     if not _pixels(before):

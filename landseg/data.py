@@ -23,9 +23,9 @@ from landseg.geo.reduce import fitted
 from landseg.geo.vectors.names import file_of, is_there, is_vector
 from landseg.labels.image_lists import Item, find_images, pair, scene_names
 from landseg.labels.label_colors import Colors, colors_of
-from landseg.labels.label_values import ValueMapping
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
+from landseg.labels.value_mapping import ValueMapping, infer_value_mapping
 from landseg.output.checks import check_targets
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
@@ -41,9 +41,9 @@ from landseg.scenes.issues import (
     check_values,
     some,
 )
-from landseg.scenes.meaning import Legend, drawn_in, infer_value_mapping, opener
 from landseg.scenes.split import Split, SplitOptions, split
-from landseg.scenes.survey import ImageSurvey, LabelsOf, Statistics, SurveyScene, survey_image
+from landseg.scenes.survey import ImageSurvey, Statistics, SurveyScene, survey_image
+from landseg.scenes.survey_labels import FoundLegend, OpenLabels, label_opener, polygons_of
 from landseg.text.amounts import counted, none_of, part_of
 from landseg.training.recipe_from_files import DataFiles
 from landseg.training.refused import refusal
@@ -146,7 +146,7 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     named = None if options.classes is None else read_class_table(options.classes)
     table = None if named is None else named.ignoring(options.ignore)
     colors = _colors(named, labels) if options.label_colors else None
-    drawn = drawn_in(
+    drawn = polygons_of(
         labels, table, field=options.class_field, background=options.background, buffer_m=options.buffer_m
     )
     if drawn is not None:
@@ -155,11 +155,11 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
     names = scene_names([item.image for item in items])
     statistics: Statistics = {}
     files: list[ImageSurvey] = []
-    opens: dict[Path, LabelsOf] = {}
-    legend = Legend()
+    opens: dict[Path, OpenLabels] = {}
+    legend = FoundLegend()
     tags = None if options.stored_values else _tags(items)
     for number, (name, item) in enumerate(zip(names, items, strict=True)):
-        opens[item.image] = opener(item, drawn, legend, table=named, colors=colors)
+        opens[item.image] = label_opener(item, drawn, legend, table=named, colors=colors)
         labelled_by = str(item.labels) if item.labels else labels if drawn else None
         try:
             shows = cell_edge(len(shown)) if number in shown else 0
@@ -174,7 +174,14 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         raise TrainingError(f"{none_of(len(items), 'image')} can be read; the first: {findings[-len(items)].text}")
     findings[:0] = _refusal(images, labels, items, options)
     values = sorted({value for one in files for value in one.values})
-    meaning = infer_value_mapping(values, table, drawn, legend, ignore=options.ignore)
+    meaning = infer_value_mapping(
+        values,
+        table,
+        texts=None if drawn is None else drawn.texts,
+        own=legend.classes,
+        palette=legend.palette,
+        ignore=options.ignore,
+    )
     classes, left_out = _shares(files, meaning), LeftOut()
     for one in files:
         left_out.merge(one.left_out_by(meaning))
@@ -315,7 +322,7 @@ def _bands(statistics: Statistics) -> list[dict[str, Any]]:
 def _split(
     files: Sequence[ImageSurvey],
     said: dict[Path, str | None],
-    opens: dict[Path, LabelsOf],
+    opens: dict[Path, OpenLabels],
     meaning: ValueMapping | None,
     options: InspectOptions,
     findings: list[Issue],

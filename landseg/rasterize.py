@@ -30,7 +30,7 @@ from landseg.geo.vectors.names import file_of, stem_of
 from landseg.labels.coverage import Coverage
 from landseg.labels.legend import class_tag, read_class_table, read_legend
 from landseg.labels.polygons import PolygonLabels, pixel_grid
-from landseg.labels.reader import class_indices
+from landseg.labels.value_mapping import class_indices
 from landseg.output.checks import check_absent, check_targets, files_behind
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
