@@ -1,4 +1,5 @@
 # make demo   predict the shipped scene with the shipped model into demo/
+# make docs   the documentation site, into build/docs/index.html
 # make test   the fast tests; make test-slow the long ones; make lint types: as CI runs them
 #
 # Everything runs in .venv, made on first use and again when pyproject.toml changes. Linux without an NVIDIA GPU gets
@@ -12,13 +13,14 @@ WORKERS ?= logical
 PYTEST := OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n $(WORKERS) --maxprocesses 4
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS_STAMP := .venv/.installed-docs
 
-.PHONY: demo test test-slow test-all lint types install clean
+.PHONY: demo test test-slow test-all lint types docs install clean
 .DEFAULT_GOAL := help
 
 .PHONY: help
 help:
-	@sed -n 's/^# //p' Makefile | head -2
+	@sed -n 's/^# //p' Makefile | head -3
 
 install: $(STAMP)
 
@@ -53,6 +55,14 @@ lint: $(STAMP)
 
 types: $(STAMP)
 	$(BIN)/mypy
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS_STAMP)
+	$(BIN)/python -m tools.docs.build build/docs
+	@echo "The documentation is in build/docs/index.html"
 
 clean:
 	rm -rf .venv demo build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -28,7 +28,7 @@ from landseg.crf.fast import halo, refine
 from landseg.crf.plan import plan_crf, refine_windows
 from landseg.metrics.confusion import Confusion
 from landseg.models.file import Model, load_model
-from tests.reference_crf import refine_exactly
+from tests.parts.reference_crf import refine_exactly
 
 PUBLISHED = CrfOptions()
 MODEST = CrfOptions(5, 4.0, 12.0, 8.0, 3.0, 1.0)

@@ -28,8 +28,8 @@ from landseg.models.networks.backbones import ENCODERS
 from landseg.models.networks.build import ARCHITECTURES, build_network
 from landseg.runtime.device import choose_precision
 from landseg.runtime.memory import keep_freed_memory
-from tests.evidence import centroid, evidence_of, thin
-from tests.test_networks import small
+from tests.parts.evidence import centroid, evidence_of, thin
+from tests.parts.networks import small
 
 # Further rows: the second of the published variants, several scales, and what has no bound.
 VARIANTS: dict[str, list[tuple[str, dict[str, Any]]]] = {

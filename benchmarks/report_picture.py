@@ -20,11 +20,10 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from browser import Page, browser, find_chromium
-
 from landseg.evaluate import EvaluationFiles, evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.predict import predict
+from tests.parts.browser import Page, browser, find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 SCENE = ROOT / "sample_tiles" / "landcover" / "val" / "tile8_part4.jpg"

@@ -17,6 +17,12 @@ class Grouped(TyperCommand):
     """
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
+        for title, rows in self.help_groups(ctx).items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+    def help_groups(self, ctx: Any) -> dict[str, list[tuple[str, str]]]:
+        """Return the help of arguments and options by the titles of their groups, each as (call, text)."""
         arguments: list[tuple[str, str]] = []
         groups: dict[str, list[tuple[str, str]]] = {_FIRST: []}
         for parameter in self.get_params(ctx):
@@ -28,10 +34,9 @@ class Grouped(TyperCommand):
                 group = GENERAL if parameter.name == "help" else ours or _FIRST
                 groups.setdefault(group, []).append(record)
         last = groups.pop(GENERAL, [])
-        for title, rows in (("Arguments", arguments), *groups.items(), (GENERAL if groups[_FIRST] else _FIRST, last)):
-            if rows:
-                with formatter.section(title):
-                    formatter.write_dl(rows)
+        general = GENERAL if groups[_FIRST] else _FIRST
+        ordered = (("Arguments", arguments), *groups.items(), (general, last))
+        return {title: rows for title, rows in ordered if rows}
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         return ["[OPTIONS]", *(shown(one) for one in self.get_params(ctx) if one.param_type_name == "argument")]

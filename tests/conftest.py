@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
-from browser import Page, browser, find_chromium
 from hypothesis import HealthCheck, settings
+
+from tests.parts.browser import Page, browser, find_chromium
+from tests.parts.places import HALF_METRE, UTM
 
 # Deadlines measure the machine, not the code; in CI every run tries the same examples.
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -19,8 +20,6 @@ settings.register_profile("ci", parent=settings.get_profile("dev"), derandomize=
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
 ROOT = Path(__file__).resolve().parent.parent
-UTM = "EPSG:32633"
-HALF_METRE = Affine(0.5, 0, 500_000, 0, -0.5, 5_400_000)
 
 
 @pytest.fixture(scope="session")

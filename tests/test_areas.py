@@ -19,7 +19,6 @@ from affine import Affine
 from numpy.typing import NDArray
 from rasterio.features import geometry_mask
 from typer.testing import CliRunner
-from vector_parts import CLASSES
 
 from landseg.areas import areas
 from landseg.classes import ClassMap
@@ -31,6 +30,7 @@ from landseg.export import export
 from landseg.geo.class_areas import ClassArea, areas_tag, areas_text, read_areas
 from landseg.info import describe
 from landseg.labels.legend import class_tag
+from tests.parts.vector import CLASSES
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 QUIET: dict[str, Any] = {"quiet": True}

@@ -10,10 +10,7 @@ import pytest
 import rasterio
 import safetensors.numpy
 import tomli_w
-from affine import Affine
 from numpy.typing import NDArray
-from sample_models import save_small_model
-from test_predict import MODEL, QUICK, noise, predict, read
 
 from landseg.calibrate import Calibrated, calibrate
 from landseg.classes import ClassMap
@@ -30,45 +27,12 @@ from landseg.models.card import Card
 from landseg.models.file import load_model, read_card, save_model
 from landseg.models.read_card import file_hash
 from landseg.models.writing import copy_with_card
+from landseg.predict import predict
+from tests.parts.predicting import MODEL, QUICK, noise, read
+from tests.parts.probabilities import TABLE, K, drawn, write_probs, write_truth
+from tests.parts.sample_models import save_small_model
 
 Write = Callable[..., Path]
-K = 3
-TABLE = MODEL.card.classes
-
-
-def drawn(
-    temperature: float, shape: tuple[int, int] = (200, 300), *, spread: float = 3.0
-) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Probabilities (K, h, w) that are too sure by a temperature, and a truth (h, w) drawn from the right ones."""
-    rng = np.random.default_rng(2)
-    logits = rng.normal(0, spread, (K, *shape))
-    right = np.exp(logits - logits.max(0))
-    right /= right.sum(0)
-    truth = (right.cumsum(0) < rng.random(shape)).sum(0).clip(0, K - 1)
-    return tempered(right, 1 / temperature).astype(np.float32), truth.astype(np.uint8)
-
-
-def write_probs(
-    path: Path, probs: NDArray[np.float32], *, dtype: str = "float32", left: float = 0, **tags: str
-) -> str:
-    """A raster of probabilities as `predict` writes it."""
-    stored = np.rint(probs * 255).astype(np.uint8) if dtype == "uint8" else probs
-    with rasterio.open(
-        path, "w", driver="GTiff", count=len(probs), dtype=dtype, height=probs.shape[1], width=probs.shape[2],
-        crs="EPSG:32645", transform=Affine(10, 0, 300_000 + left, 0, -10, 3_000_000),
-    ) as file:  # fmt: skip
-        file.write(stored)
-        file.update_tags(**{"LANDSEG_CLASSES": class_tag(TABLE), **tags})
-    return str(path)
-
-
-def write_truth(path: Path, truth: NDArray[np.uint8], *, left: float = 0) -> str:
-    with rasterio.open(
-        path, "w", driver="GTiff", count=1, dtype="uint8", height=truth.shape[0], width=truth.shape[1], nodata=0,
-        crs="EPSG:32645", transform=Affine(10, 0, 300_000 + left, 0, -10, 3_000_000),
-    ) as file:  # fmt: skip
-        file.write(TABLE.to_values(truth), 1)
-    return str(path)
 
 
 def check_recovered(found: Calibrated, temperature: float, share: float) -> None:

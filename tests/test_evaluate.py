@@ -8,37 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from affine import Affine
-from numpy.typing import NDArray
 
-from landseg.classes import ClassMap, LandClass
 from landseg.compare import compare
 from landseg.errors import ClassError, GridError, LandsegError, OutputError
 from landseg.evaluate import EvaluationFiles, evaluate
 from landseg.evaluation.figures import EvaluateOptions
 from landseg.evaluation.pair import LabelOptions
 from landseg.geo.distance import Distance
-from landseg.labels.legend import class_tag
 from landseg.report.text import evaluation_lines
-
-CLASSES = ClassMap(
-    (LandClass(1, "water", (0, 0, 255)), LandClass(2, "road", (9, 9, 9)), LandClass(3, "wood", (0, 99, 0)))
-)
-PLAIN = EvaluateOptions(boundary=None, tolerance=None, samples=0)
-
-
-def write(
-    path: Path, values: NDArray[np.uint8], *, model: str | None = None, left: float = 0, pixel: float = 10
-) -> str:
-    height, width = values.shape
-    with rasterio.open(
-        path, "w", driver="GTiff", count=1, dtype="uint8", height=height, width=width, nodata=0,
-        crs="EPSG:32645", transform=Affine(pixel, 0, 300_000 + left, 0, -pixel, 3_000_000),
-    ) as file:  # fmt: skip
-        file.write(values, 1)
-        if model:
-            file.update_tags(LANDSEG_MODEL=model, LANDSEG_CLASSES=class_tag(CLASSES))
-    return str(path)
+from tests.parts.class_rasters import PLAIN, write
 
 
 @pytest.fixture

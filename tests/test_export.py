@@ -15,7 +15,6 @@ import rasterio
 import shapely
 from affine import Affine
 from rasterio.features import rasterize
-from vector_parts import CLASSES, GRIDS, SUFFIXES, blocky, read, write_classes
 
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
@@ -25,6 +24,7 @@ from landseg.vector import classraster, outlines
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.exporter import polygonize
 from landseg.vector.topology import rings
+from tests.parts.vector import CLASSES, GRIDS, SUFFIXES, blocky, read, write_classes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

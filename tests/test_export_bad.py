@@ -11,14 +11,14 @@ import pytest
 import shapely
 from affine import Affine
 from rasterio.features import rasterize
-from test_cli_predict import run
-from vector_parts import GRIDS, SUFFIXES, blocky, read, write_classes
 
 from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.output.vector_writer import Writer
 from landseg.vector import centerlines, outlines
 from landseg.vector.topology.joining import PointStore
+from tests.parts.commands import run
+from tests.parts.vector import GRIDS, SUFFIXES, blocky, read, write_classes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import shapely
 from rasterio.features import rasterize
-from vector_parts import CLASSES, GRIDS, SUFFIXES, blocky, read, write_classes
 
 from landseg.errors import ClassError, OutputError, VectorError
 from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.vector import classraster
 from landseg.vector.topology.clean import majority, sieve
+from tests.parts.vector import CLASSES, GRIDS, SUFFIXES, blocky, read, write_classes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 QUIET: dict[str, Any] = {"quiet": True}

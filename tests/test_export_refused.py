@@ -9,9 +9,6 @@ import pytest
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
-from test_cli_predict import run
-from test_predict import MODEL, QUICK, noise
-from vector_parts import CLASSES, GRIDS, blocky, read, write_classes
 
 from landseg.classes import MAX_VALUE
 from landseg.errors import BandError, ClassError, GridError
@@ -25,6 +22,9 @@ from landseg.predict import predict
 from landseg.runtime.progress import Progress, duration
 from landseg.vector.classraster import ClassRaster
 from landseg.vector.codes import whole_numbers
+from tests.parts.commands import run
+from tests.parts.predicting import MODEL, QUICK, noise
+from tests.parts.vector import CLASSES, GRIDS, blocky, read, write_classes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

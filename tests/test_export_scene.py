@@ -13,7 +13,6 @@ import rasterio
 import shapely
 from affine import Affine
 from rasterio.features import rasterize
-from vector_parts import UTM, read, write_classes
 
 from landseg.classes import ClassMap
 from landseg.export import ExportSummary, export
@@ -24,6 +23,7 @@ from landseg.predict import predict
 from landseg.vector import classraster
 from landseg.vector.topology.rings import polygons
 from landseg.vector.topology.trace import trace
+from tests.parts.vector import UTM, read, write_classes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

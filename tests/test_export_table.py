@@ -10,11 +10,11 @@ import pandas
 import pytest
 import shapely
 from typer.testing import CliRunner
-from vector_parts import GRIDS, blocky, read, write_classes
 
 from landseg.cli.main import app
 from landseg.errors import OutputError, VectorError
 from landseg.export import export
+from tests.parts.vector import GRIDS, blocky, read, write_classes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from vector_parts import GRIDS, blocky, read, write_classes
 
 from landseg.errors import VectorError
 from landseg.export import export
 from landseg.vector.classraster import ClassRaster
+from tests.parts.vector import GRIDS, blocky, read, write_classes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 

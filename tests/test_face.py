@@ -18,16 +18,16 @@ import pytest
 import rasterio
 from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
-from test_cli_evaluate import run
-from test_evaluate import write
-from test_predict import MODEL
-from test_train_python import SMALL
 
 import landseg
 from landseg.errors import LandsegError, RasterError
 from landseg.geo.rasters.address import file_name, file_names
-from tests.labelled import SHAPE, image, place, write_scenes
-from tests.labelled import write as write_raster
+from tests.parts.class_rasters import write
+from tests.parts.commands import run
+from tests.parts.labelled import SHAPE, image, place, write_scenes
+from tests.parts.labelled import write as write_raster
+from tests.parts.predicting import MODEL
+from tests.parts.small_runs import SMALL
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "rasterio", "geopandas", "numpy", "pandas")

@@ -11,7 +11,6 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from conftest import HALF_METRE
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -23,6 +22,7 @@ from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.reduce import CELL
 from landseg.report.sheet import cell_edge, drawn_over
 from landseg.scenes.split import SplitOptions
+from tests.parts.places import HALF_METRE
 
 Write = Callable[..., Path]
 TABLE = """ignore = [9]

@@ -18,7 +18,6 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from rasterio.features import shapes
 from shapely.geometry import box
-from test_cli_predict import run
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
@@ -27,7 +26,8 @@ from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.legend import read_legend
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.rasterize import RasterizeOptions, rasterize
-from tests.conftest import HALF_METRE, UTM
+from tests.parts.commands import run
+from tests.parts.places import HALF_METRE, UTM
 
 Write = Callable[..., Path]
 ODD = Affine(0.149, 0, 533_333.3, 0, -0.149, 3_201_987.6)  # corners that have no exact number

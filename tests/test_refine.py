@@ -13,62 +13,34 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from numpy.typing import NDArray
-from test_crf import picture
-from test_predict import MODEL, QUICK, noise
 
 from landseg.areas import areas
 from landseg.classes import ClassMap
 from landseg.crf import fast
-from landseg.crf.energy import CrfOptions, Scene
 from landseg.crf.inputs import Evidence
 from landseg.errors import BandError, ClassError, GridError, LandsegError, OutputError, PlanError, ResumeError
-from landseg.geo.grid import Grid, Rect
+from landseg.geo.grid import Grid
 from landseg.geo.tags import CLASSES
 from landseg.labels.probabilities import ProbsFile
 from landseg.output.outputs import Outputs
 from landseg.predict import predict
 from landseg.refine import refine
+from tests.parts.predicting import MODEL, QUICK, noise
+from tests.parts.refining import (
+    ASKED,
+    SMALL,
+    TABLE,
+    Array,
+    Write,
+    files,
+    read,
+    scene,
+    stop_at,
+    values,
+    whole,
+)
 
-Write = Callable[..., Path]
-Array = NDArray[Any]
-SMALL = CrfOptions(2, 4.0, 1.5, 12.0, 3.0, 0.8)
-ASKED: dict[str, Any] = {
-    "iterations": 2,
-    "bilateral_xy": 1.5,
-    "bilateral_bands": 12.0,
-    "spatial_xy": 0.8,
-    "quiet": True,
-}
 NEEDED = fast.halo(SMALL, bands=3)
-TABLE = [{"value": v, "name": n, "color": [v, 90, 90]} for v, n in ((1, "roof"), (2, "land"), (5, "water"))]
-
-
-def scene(height: int = 90, width: int = 100, *, bands: int = 3, seed: int = 1) -> tuple[Array, Array]:
-    """8-bit imagery and float32 probabilities of three classes."""
-    image, probs, _ = picture(height, width, bands=bands, seed=seed)
-    return image.clip(0, 255).astype("uint8"), probs.astype("float32")
-
-
-def files(write: Write, image: Array, probs: Array, **how: Any) -> tuple[Path, Path]:
-    """Both on disk, the probabilities with a class table."""
-    path = write(probs, "probs.tif", nodata=float("nan"), **how)
-    with rasterio.open(path, "r+") as raster:
-        raster.update_tags(**{CLASSES: json.dumps({"classes": TABLE, "ignore": []})})
-    return path, write(image, "image.tif", **how)
-
-
-def read(path: Path) -> Array:
-    with rasterio.open(path) as raster:
-        return raster.read()
-
-
-def whole(image: Array, probs: Array, options: CrfOptions = SMALL, *, valid: Any = None, **how: Any) -> Array:
-    return fast.refine(probs, Scene.of(image, valid, **how), options)
-
-
-def values(probs: Array) -> Array:
-    return np.array([1, 2, 5], np.uint8)[probs.argmax(0)]
 
 
 @pytest.mark.parametrize("window", ["auto", 2 * NEEDED + 21])
@@ -281,19 +253,6 @@ def test_imagery_as_a_mosaic_and_on_a_larger_raster(write_raster: Write, tmp_pat
 
 class Killed(Exception):
     """In place of a kill."""
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
-    """From the window of this number on, reading ends with the error."""
-    left, look = [number], Evidence.read
-
-    def looks(self: Evidence, rect: Rect) -> Any:
-        left[0] -= 1
-        if left[0] < 0:
-            raise error
-        return look(self, rect)
-
-    monkeypatch.setattr(Evidence, "read", looks)
 
 
 @pytest.mark.parametrize("error", [Killed(), KeyboardInterrupt(), MemoryError()])

@@ -13,7 +13,7 @@ import pytest
 import shapely
 
 from landseg.training import refused as module
-from tests.labelled import image, labels, landseg, place, train, write, write_polygons, write_scenes
+from tests.parts.labelled import image, labels, landseg, place, train, write, write_polygons, write_scenes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 Arguments = list[Any]

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from tests.conftest import HALF_METRE
+from tests.parts.places import HALF_METRE
 
 PROGRAM = textwrap.dedent("""
     import json, sys

@@ -29,52 +29,11 @@ from landseg.training.holdout import worse_than_commonest
 from landseg.training.loop.fit import clear
 from landseg.training.recipe import read_recipe
 from landseg.training.sources import _white, load_scenes
-from tests.conftest import HALF_METRE, UTM
+from tests.parts.places import HALF_METRE, UTM
+from tests.parts.small_runs import RECIPE
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 ROOT = Path(__file__).resolve().parent.parent
-
-RECIPE = """
-ignore = [0]
-[about]
-name = "tones"
-description = "Bright or dark"
-licence = "CC0-1.0"
-limitations = "Everything real."
-[model]
-arch = "fcn32s"
-encoder = "resnet18"
-[fit]
-minutes = 0.02
-[sampling]
-crop = 64
-batch = 2
-[[classes]]
-value = 4
-name = "dark"
-color = "#101010"
-[[classes]]
-value = 6
-name = "bright"
-color = "#f0f0f0"
-[[bands]]
-name = "grey"
-mean = 100.0
-std = 50.0
-[[sources]]
-name = "by raster"
-licence = "CC0-1.0"
-credit = "nobody"
-images = "scenes/*.tif"
-labels = "labels/{stem}_labels.tif"
-[[sources]]
-name = "by polygon"
-licence = "CC0-1.0"
-credit = "nobody"
-images = "more/*.tif"
-polygons = "bright.gpkg"
-partial_class = "bright"
-"""
 
 
 @pytest.fixture

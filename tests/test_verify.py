@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_predict import MODEL, noise, small_model
 
 from landseg.errors import LandsegError, PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.verify import Verification, _verdict, verify
+from tests.parts.predicting import MODEL, noise, small_model
 
 Write = Callable[..., Path]
 

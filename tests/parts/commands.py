@@ -1,0 +1,25 @@
+"""Commands run in this process: exit code, standard output, standard error."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import pytest
+from typer.testing import CliRunner
+
+from landseg.cli.main import app
+from landseg.models.named import NamedModel
+from tests.parts.predicting import MODEL
+
+FAST = ["--device", "cpu", "--precision", "fp32"]
+
+
+@pytest.fixture(autouse=True)
+def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("landseg.predict", "landseg.verify"):
+        monkeypatch.setattr(import_module(name), "named_model", lambda _: NamedModel(MODEL))
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
