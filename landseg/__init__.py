@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from landseg.classes import ClassMap as ClassMap
     from landseg.classes import LandClass as LandClass
     from landseg.compare import compare as compare
+    from landseg.data import inspect_data as inspect_data
     from landseg.errors import BandError as BandError
     from landseg.errors import ClassError as ClassError
     from landseg.errors import GridError as GridError
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from landseg.errors import TrainingError as TrainingError
     from landseg.errors import VectorError as VectorError
     from landseg.evaluate import evaluate as evaluate
+    from landseg.evaluation.calibration import Calibration as Calibration
+    from landseg.evaluation.result import Comparison as Comparison
+    from landseg.evaluation.result import Evaluation as Evaluation
     from landseg.export import export as export
     from landseg.info import describe as describe
     from landseg.models.file import Model as Model
@@ -42,7 +46,9 @@ if TYPE_CHECKING:
     from landseg.predict import predict as predict
     from landseg.rasterize import rasterize as rasterize
     from landseg.refine import refine as refine
+    from landseg.scenes.data_report import DataReport as DataReport
     from landseg.train import train as train
+    from landseg.training.result import TrainingResult as TrainingResult
     from landseg.verify import verify as verify
     from landseg.view import view as view
 
@@ -69,7 +75,12 @@ _HOMES = {
     **dict.fromkeys(_ERRORS, "landseg.errors"),
     **dict.fromkeys(("ClassMap", "LandClass"), "landseg.classes"),
     **dict.fromkeys(("Model", "load_model", "save_model"), "landseg.models.file"),
+    "Calibration": "landseg.evaluation.calibration",
+    **dict.fromkeys(("Comparison", "Evaluation"), "landseg.evaluation.result"),
+    "DataReport": "landseg.scenes.data_report",
+    "TrainingResult": "landseg.training.result",
     "describe": "landseg.info",
+    "inspect_data": "landseg.data",
     "read_card": "landseg.models.read_card",
 }
 """The module of each public name."""

@@ -12,9 +12,9 @@ from landseg.evaluation.options import CompareKeywords, CompareOptions
 from landseg.evaluation.pairs import check_not_read
 from landseg.evaluation.result import Comparison, Difference
 from landseg.geo.rasters.address import File, Files, file_names
-from landseg.report.compared import comparison_csv
+from landseg.report.comparison import comparison_csv
 from landseg.report.files import check_text_files, text_part
-from landseg.report.html.compared import comparison_html
+from landseg.report.html.comparison import comparison_html
 from landseg.runtime.replacement import publish
 
 __all__ = ["CompareKeywords", "CompareOptions", "Comparison", "Difference", "compare"]
