@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from landseg.evaluation.area_counts import count_areas
-from landseg.evaluation.area_options import AreasOptions
+from landseg.evaluation.area_options import AreasKeywords, AreasOptions
 from landseg.evaluation.area_table import Areas, check_table, write_table
 from landseg.geo.rasters.address import File, file_name
 from landseg.labels.zones import Zones
 from landseg.runtime.replacement import written
 from landseg.vector.classraster import ClassRaster
-
-if TYPE_CHECKING:
-    from landseg.evaluation.area_options import AreasKeywords
 
 __all__ = ["areas"]
 

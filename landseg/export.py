@@ -6,7 +6,7 @@ import logging
 import time
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 from landseg.errors import OutputError
 from landseg.geo.rasters.address import File, file_name
@@ -18,11 +18,8 @@ from landseg.runtime.replacement import publish
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.crs import output_crs
 from landseg.vector.export_checks import check_files, check_table
-from landseg.vector.export_options import Export, ExportOptions
+from landseg.vector.export_options import Export, ExportKeywords, ExportOptions
 from landseg.vector.exporter import Exporter, disk_sentences
-
-if TYPE_CHECKING:
-    from landseg.vector.export_options import ExportKeywords
 
 __all__ = ["export"]
 

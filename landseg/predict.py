@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Unpack
 from landseg.errors import OutputError
 from landseg.geo.rasters.address import File, Files, file_name, file_names
 from landseg.inference.batch import Batch
-from landseg.inference.options import PredictOptions
+from landseg.inference.options import PredictKeywords, PredictOptions
 from landseg.inference.prediction import Finished, Prediction, Predictions
 from landseg.inference.products import check_map_name
 from landseg.inference.run import LazyEngine, Run
@@ -18,7 +18,6 @@ from landseg.output.checks import is_folder
 if TYPE_CHECKING:
     from landseg.classes import ClassMap
     from landseg.geo.rasters.source import Source
-    from landseg.inference.options import PredictKeywords
     from landseg.models.file import Model
 
 __all__ = ["predict"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +21,13 @@ from landseg.labels.burning import classes_to_burn, grid_to_burn, open_polygons
 from landseg.labels.coverage import Coverage
 from landseg.labels.legend import class_tag
 from landseg.labels.polygons import PolygonLabels, pixel_grid
-from landseg.labels.rasterize_options import Rasterization, RasterizeOptions
+from landseg.labels.rasterize_options import Rasterization, RasterizeKeywords, RasterizeOptions
 from landseg.output.checks import files_behind
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.targets import Targets
 from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted
-
-if TYPE_CHECKING:
-    from landseg.labels.rasterize_options import RasterizeKeywords
 
 __all__ = ["rasterize"]
 

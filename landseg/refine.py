@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import Unpack
 
-from landseg.crf.options import Refinement, RefineOptions
+from landseg.crf.options import RefineKeywords, Refinement, RefineOptions
 from landseg.geo.rasters.address import File, Files, file_name, file_names
 from landseg.inference.refine_run import RefineRun
-
-if TYPE_CHECKING:
-    from landseg.crf.options import RefineKeywords
 
 __all__ = ["refine"]
 

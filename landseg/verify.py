@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Unpack
 
 from landseg.geo.rasters.address import File, Files, file_names
 from landseg.inference.match import log_warnings, match_options
-from landseg.inference.options import VerifyOptions
+from landseg.inference.options import VerifyKeywords, VerifyOptions
 from landseg.inference.verification import Verification, compare_on_crop, crop_to_verify, window_to_verify
 from landseg.models.named import named_model
 
 if TYPE_CHECKING:
-    from landseg.inference.options import VerifyKeywords
     from landseg.models.file import Model
 
 __all__ = ["verify"]

@@ -38,7 +38,7 @@ ROOMS: dict[str, str] = {
     "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics models output runtime text vector",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",
     "report": "classes errors evaluation geo geo.rasters inference labels models models.graph output runtime scenes "
-    "text tiling",
+    "text tiling vector",
     "report.html": "classes errors evaluation geo geo.rasters labels metrics report text",
     "report.viewer": "errors geo geo.rasters report report.html",
     "training": "classes dense errors geo geo.rasters geo.vectors inference labels metrics models models.graph "

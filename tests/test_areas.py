@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -331,7 +330,7 @@ def test_a_map_tells_its_areas_and_imagery_does_not(tmp_path: Path, monkeypatch:
     assert code == 0 and "road" in line and " ha (" in line
     bands = np.zeros((20, 20), np.uint8)
     assert describe(write(tmp_path / "image.tif", bands, table=None))["areas"] is None
-    monkeypatch.setattr(import_module("landseg.info"), "COUNTED", 100)
+    monkeypatch.setattr("landseg.report.raster_facts.COUNTED", 100)
     assert describe(path)["areas"] is None and "counted by `landseg areas" in run("info", path)[1]
 
 

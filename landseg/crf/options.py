@@ -241,8 +241,8 @@ class Refinement:
         changed = None if self.changed is None else f"{self.changed:.3%} changed"
         return one_line("Refinement", str(self.output), f"{self.pixels / 1e6:.2f} Mpx", self.mode, changed)
 
-    def _repr_html_(self) -> str:
-        return html_table(repr(self).strip("<>"), *areas_rows(self.areas))
+    def _repr_html_(self) -> str | None:
+        return html_table(repr(self).strip("<>"), *areas_rows(self.areas)) if self.areas else None
 
     def tags(self) -> dict[str, str]:
         """Return the tags by which the output keeps the facts of the run."""

@@ -154,9 +154,9 @@ class Prediction:
         areas = areas_text(self.areas) if self.areas else None
         return one_line("Prediction", str(self.output), f"{self.pixels / 1e6:.2f} Mpx", self.mode, self.engine, areas)
 
-    def _repr_html_(self) -> str:
+    def _repr_html_(self) -> str | None:
         facts = f"{self.output}: {self.pixels / 1e6:.2f} Mpx, {self.mode}, {self.engine}, {self.precision}"
-        return html_table(facts, *areas_rows(self.areas))
+        return html_table(facts, *areas_rows(self.areas)) if self.areas else None
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.gaps import Presence
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
-from landseg.info import describe_raster
+from landseg.report.raster_facts import raster_facts
 from landseg.vector.classraster import ClassRaster
 
 WHERE = Affine(1, 0, 500_000, 0, -1, 5_400_000)
@@ -118,7 +118,7 @@ def test_masks_pictures_and_class_rasters_see_the_gap_too(tile: Tile, tmp_path: 
     _, valid = file.read_reduced([1, 2, 3], Rect(0, 0, 20, 50), (4, 10), resampling="nearest")
     assert (valid == there[2::5]).all()
     file.close()
-    assert describe_raster(path)["validity"] == "the members' places, which are 80 % of it"
+    assert raster_facts(path)["validity"] == "the members' places, which are 80 % of it"
     one = vrt(tmp_path / "classes.vrt", 50, 20, source("a.tif"))
     with ClassRaster(one) as raster:
         assert raster._valid(Rect(0, 0, 1, 50), np.zeros((1, 50), np.uint8)).sum() == 20

@@ -17,11 +17,11 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.opacity import is_opacity, remark
 from landseg.geo.rasters.source import FileSource
 from landseg.inference.match import match_raster, mute_warnings
-from landseg.info import describe_raster
 from landseg.models.card import Band
 from landseg.predict import predict
 from landseg.refine import refine
 from landseg.report.imagery import Imagery
+from landseg.report.raster_facts import raster_facts
 from landseg.training.declared import alpha_warnings
 from landseg.training.overrides import Overrides
 from landseg.training.recipe_from_files import DataFiles
@@ -210,9 +210,9 @@ def test_refine_says_it(write_raster: Write, tmp_path: Path, heard: Sequence[str
 
 
 def test_info_says_it(write_raster: Write) -> None:
-    facts = describe_raster(four_bands(write_raster, infrared()))
+    facts = raster_facts(four_bands(write_raster, infrared()))
     assert facts["validity"].startswith("none declared") and facts["warnings"] == [remark(4, 4)]
-    facts = describe_raster(four_bands(write_raster, opaque()))
+    facts = raster_facts(four_bands(write_raster, opaque()))
     assert facts["validity"] == "alpha band" and facts["warnings"] == []
 
 

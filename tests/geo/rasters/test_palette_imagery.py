@@ -14,10 +14,10 @@ from landseg.data import inspect_data
 from landseg.errors import BandError, LandsegError, TrainingError
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource
-from landseg.info import describe_raster
 from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
 from landseg.predict import predict
+from landseg.report.raster_facts import raster_facts
 from landseg.scenes.opening import LabelOptions, open_items
 from landseg.training.overrides import Overrides
 from landseg.training.recipe_from_files import DataFiles
@@ -114,7 +114,7 @@ def test_data(paint: Paint, labels: Path, tmp_path: Path) -> None:
 
 
 def test_info_says_that_no_model_reads_it(paint: Paint) -> None:
-    told = describe_raster(paint("map.tif"), model="landcover-rgb")["model"]
+    told = raster_facts(paint("map.tif"), model="landcover-rgb")["model"]
     assert not told["fits"] and "-expand rgb" in told["reason"]
 
 

@@ -28,13 +28,13 @@ from landseg.geo.rasters.rescaled import RescaledSource
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.inference.match import match_raster
-from landseg.info import describe_raster
 from landseg.labels.probabilities import ProbsFile
 from landseg.models.card import Band
 from landseg.models.file import Model, read_card
 from landseg.models.mlm import mlm_fields
 from landseg.predict import predict
 from landseg.refine import refine
+from landseg.report.raster_facts import raster_facts
 from landseg.training.declared import common_tags, with_declared_tags
 from landseg.training.overrides import Overrides
 from landseg.training.recipe import Recipe
@@ -584,18 +584,18 @@ def test_commands_show_what_is_declared(labelled: Callable[..., DataFiles], tmp_
     assert (band["scale"], band["offset"]) == (0.0001, -0.1)
     assert "stored x 0.0001 (1), stored x 0.0001 - 0.1 (1)" in run("data", tmp_path / "list.csv", "--classes",
                                                                   tmp_path / "classes.toml")  # fmt: skip
-    plain = describe_raster(tmp_path / "before_labels.tif")["bands"][0]
+    plain = raster_facts(tmp_path / "before_labels.tif")["bands"][0]
     assert set(plain) == {"number", "name", "dtype", "nodata", "color"}
 
 
 def test_info_holds_tags_against_a_model(scene: Callable[..., Path], tmp_path: Path) -> None:
     path = saved(tmp_path / "m.safetensors", OLD)
-    told = describe_raster(scene("after.tif", NEW), model=path)["model"]
+    told = raster_facts(scene("after.tif", NEW), model=path)["model"]
     assert told["fits"] and "brought over" in told["scaling"]
     bare = scene("bare.tif", NONE)
-    told = describe_raster(bare, model=path)["model"]
+    told = raster_facts(bare, model=path)["model"]
     assert not told["fits"] and "--stored-values" in told["reason"]
-    assert describe_raster(bare, model=path, stored_values=True)["model"]["fits"]
+    assert raster_facts(bare, model=path, stored_values=True)["model"]["fits"]
     output = CliRunner().invoke(app, ["info", str(path)]).output
     assert "(stored - 1500) / 900, value = stored x 0.0001" in output
 
