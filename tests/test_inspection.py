@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from landseg.classes import ClassMap
-from landseg.data import DataReport, inspect_data
+from landseg.data import inspect_data
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.reduce import CELL
 from landseg.report.sheet import cell_edge, drawn_over
+from landseg.scenes.data_report import DataReport
 from tests.parts.places import HALF_METRE
 
 Write = Callable[..., Path]

@@ -25,7 +25,7 @@ from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point
 
 from landseg.classes import ClassMap
 from landseg.cli.rasterize import lines as rasterize_lines
-from landseg.data import DataReport, inspect_data
+from landseg.data import inspect_data
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
 from landseg.evaluation.options import TruthOptions
 from landseg.evaluation.pair import open_truth
@@ -41,6 +41,7 @@ from landseg.labels.burnt_polygons import open_polygons
 from landseg.labels.coverage import Coverage, covers_a_centre
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.rasterize import rasterize
+from landseg.scenes.data_report import DataReport
 from landseg.training.overrides import Overrides
 from landseg.training.recipe import read_recipe, recipe_of
 from landseg.training.recipe_from_files import DataFiles
