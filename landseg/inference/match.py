@@ -41,11 +41,11 @@ class ModelInput:
         source: the raster, its numbers as they are stored.
         network: the same at the network's resolution, its numbers as the training imagery stores them.
         placement: where one lies on the other.
-        scaling: what became of declared scales and offsets, as a sentence; None where neither side declares any.
+        scaling: a sentence on the declared scales and offsets; None where neither side declares any.
         warnings: sentences without the raster's name: an alpha band that is no opacity, pixels of a size that the
             model is not for.
-        limitations: where its card says that the model will fail, of a raster outside the sizes that it is for; else
-            None.
+        limitations: the conditions in which the model fails, by its card, for a raster outside the sizes that it is
+            for; else None.
     """
 
     source: Source
@@ -166,7 +166,7 @@ def bands_text(card: Card) -> str:
 
 
 def scaling_text(bands: BandTable, card: Card, *, notes: Sequence[str] = (), stored_values: bool) -> str | None:
-    """Return what becomes of the declared scales and offsets, as a sentence; None where neither side declares any."""
+    """Return a sentence on the declared scales and offsets; None where neither side declares any."""
     have, want = bands.value_tags, declared_by(card)
     if not any(one.declared for one in (*have, *want)):
         return None
