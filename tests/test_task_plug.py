@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
+from typer.testing import CliRunner
 
 from landseg.classes import IGNORE_INDEX
+from landseg.cli.main import app
 from landseg.dense.losses import LabelSets
 from landseg.dense.objective import LossOptions
 from landseg.dense.task import Agreement, Arrays, Decoder, Loss, Request, Summary, Task
@@ -281,6 +283,8 @@ def test_twin_without_its_line_in_the_table_there_is_no_such_task(data: Path) ->
         learned(data)
     path, _ = untrained(data)
     assert load_model(path).card.channels == 1  # it can be read and described
+    described = CliRunner().invoke(app, ["info", str(path)])
+    assert described.exit_code == 0 and "distance; channels: distance (1)" in described.stdout
     with pytest.raises(ModelError, match=sentence):
         predict(data / "scenes/0.tif", data / "m.tif", model=path, quiet=True)
     assert not (data / "m.tif").exists()

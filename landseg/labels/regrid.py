@@ -223,7 +223,7 @@ _SHARE = 240
 _BALLOTS = 1 << 20  # votes that are counted at a time
 
 
-def resample_labels(labels: NDArray[np.uint8], *, rows: Taps, columns: Taps, void: int) -> NDArray[np.uint8]:
+def resample_labels(labels: NDArray[Any], *, rows: Taps, columns: Taps, void: int) -> NDArray[Any]:
     """Return the label (n, m) that covers the largest part of each output pixel.
 
     Of labels that cover as much, one that is known goes before ``void``, and the smaller before the larger: which
@@ -243,20 +243,20 @@ def resample_labels(labels: NDArray[np.uint8], *, rows: Taps, columns: Taps, voi
     return low
 
 
-def _along(labels: NDArray[np.uint8], taps: Taps, axis: int, least: np.ufunc) -> NDArray[np.uint8]:
+def _along(labels: NDArray[Any], taps: Taps, axis: int, least: np.ufunc) -> NDArray[Any]:
     """The least (or greatest) of the labels that have weight."""
     index = np.where(taps.weight > 0, taps.index, taps.index[np.arange(taps.size), taps.weight.argmax(1)][:, None])
-    found: NDArray[np.uint8] = np.take(labels, index[:, 0], axis=axis)
+    found: NDArray[Any] = np.take(labels, index[:, 0], axis=axis)
     for tap in range(1, index.shape[1]):
         least(found, np.take(labels, index[:, tap], axis=axis), out=found)
     return found
 
 
-def _elected(labels: NDArray[np.uint8], rows: Taps, columns: Taps, void: int) -> NDArray[np.uint8]:
+def _elected(labels: NDArray[Any], rows: Taps, columns: Taps, void: int) -> NDArray[Any]:
     """The labels (k,) of k output pixels, each with taps of its own in both directions."""
     own = labels[rows.index[:, :, None], columns.index[:, None, :]]
     share = _whole(rows.weight)[:, :, None] * _whole(columns.weight)[:, None, :]
-    best, chosen = np.zeros(len(own), np.int64), np.full(len(own), void, np.uint8)
+    best, chosen = np.zeros(len(own), np.int64), np.full(len(own), void, labels.dtype)
     seen = np.unique(own).tolist()
     for kind in sorted(seen, key=lambda kind: (kind != void, kind)):
         votes = np.where(own == kind, share, 0).sum((1, 2))
