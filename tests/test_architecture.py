@@ -29,17 +29,17 @@ ROOMS: dict[str, str] = {
     "tiling": "errors geo models.layers runtime text",
     "tiling.rows": "errors geo models.graph models.layers runtime tiling",
     "dense": "classes errors geo labels metrics models models.graph models.layers output runtime text tiling vector",
-    "crf": "classes errors geo geo.rasters labels runtime text tiling",
+    "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
-    "inference": "classes dense errors geo geo.rasters geo.vectors models models.graph output runtime text "
-    "tiling tiling.rows vector",
+    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models models.graph output runtime "
+    "text tiling tiling.rows vector",
     "scenes": "classes dense errors geo geo.rasters geo.vectors labels text",
-    "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics output runtime text vector",
+    "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics models output runtime text vector",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",
-    "report": "classes errors evaluation geo geo.rasters inference labels metrics models models.graph output runtime "
-    "text tiling",
-    "report.html": "classes errors evaluation geo geo.rasters metrics report runtime text",
+    "report": "classes errors evaluation geo geo.rasters inference labels models models.graph output runtime scenes "
+    "text tiling vector",
+    "report.html": "classes errors evaluation geo geo.rasters labels metrics report text",
     "report.viewer": "errors geo geo.rasters report report.html",
     "training": "classes dense errors geo geo.rasters geo.vectors inference labels models models.graph "
     "models.networks output runtime scenes text training.coarse",

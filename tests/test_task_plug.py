@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from landseg.classes import IGNORE_INDEX
 from landseg.cli.main import app
+from landseg.cli.verify import lines as verify_lines
 from landseg.dense.losses import LabelSets
 from landseg.dense.objective import LossOptions
 from landseg.dense.task import Agreement, Arrays, Decoder, Loss, Request, Summary, Task
@@ -237,7 +238,7 @@ def test_a_second_task_goes_from_labels_to_a_raster(
     killed_and_resumed(scene, data, options, monkeypatch)
     found = verify(scene, model=model, window=640, size=800, engine="windows", device="cpu")
     assert found.exact and found.to_json()["noun"] == "distance"
-    assert any(line.startswith("distances     0.0000% of") for line in found.lines())
+    assert any(line.startswith("distances     0.0000% of") for line in verify_lines(found))
     short = predict(scene, data / "b.tif", engine="windows", window=160, halo=0, **options)
     assert short.disagreement_note is not None and "get another distance than with" in short.disagreement_note
 
