@@ -222,7 +222,7 @@ def test_a_second_task_goes_from_labels_to_a_raster(
     assert (resolved.task, resolved.task_options) == ("distance", {"reach": 12.0})
 
     rng = np.random.default_rng(1)
-    wide = np.kron(rng.integers(40, 220, (6, 25)), np.ones((32, 32), int)).astype(np.uint8)
+    wide = np.kron(rng.integers(40, 220, (3, 24)), np.ones((32, 32), int)).astype(np.uint8)
     scene, model = write_raster(wide, "wide.tif"), load_model(path)  # wider than the receptive field
     options: dict[str, Any] = {"model": model, "precision": "fp32", "device": "cpu", "quiet": True}
     stream = predict(scene, data / "s.tif", engine="stream", polygons=data / "deepest.geojson", **options)
@@ -236,7 +236,7 @@ def test_a_second_task_goes_from_labels_to_a_raster(
     assert deepest["properties"]["distance"] == pytest.approx(float(rows.max()))
 
     killed_and_resumed(scene, data, options, monkeypatch)
-    found = verify(scene, model=model, window=640, size=800, engine="windows", device="cpu")
+    found = verify(scene, model=model, window=640, size=768, engine="windows", device="cpu")
     assert found.exact and found.to_json()["noun"] == "distance"
     assert any(line.startswith("distances     0.0000% of") for line in verify_lines(found))
     short = predict(scene, data / "b.tif", engine="windows", window=160, halo=0, **options)

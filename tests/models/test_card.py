@@ -60,14 +60,14 @@ def test_a_field_missing_or_mistyped_is_named(path: tuple[object, ...]) -> None:
         for step in path[:-1]:
             owner = owner[step]  # type: ignore[assignment]
         spoil(owner, path[-1])
-        with pytest.raises(ModelError, match=f"field '{path[-1]}'"):
+        with pytest.raises(ModelError, match=rf": {path[-1]}( is |:)|needs .*{path[-1]}"):
             Card.from_json(data)
 
 
 def test_unknown_fields_are_named() -> None:
-    with pytest.raises(ModelError, match="unknown fields: 'colour'"):
+    with pytest.raises(ModelError, match="the model's card has no colour; it knows arch, bands"):
         Card.from_json(make_card().to_json() | {"colour": 1})
-    with pytest.raises(ModelError, match="should be a JSON object"):
+    with pytest.raises(ModelError, match="is a table of entries, got"):
         Card.from_json([1, 2])
 
 
@@ -123,7 +123,7 @@ def test_a_card_without_a_temperature_has_1_and_one_with_it_comes_back() -> None
     assert "temperature" not in old and Card.from_json(old).temperature == 1
     fitted = make_card(temperature=1.37)
     assert Card.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
-    with pytest.raises(ModelError, match="'temperature' should be a finite number, got 'warm'"):
+    with pytest.raises(ModelError, match='temperature is a number, got "warm"'):
         Card.from_json({**old, "temperature": "warm"})
 
 
