@@ -2,56 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from os import PathLike, fspath
+from collections.abc import Callable, Sequence
+from dataclasses import fields, replace
+from os import fspath
 from pathlib import Path
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from landseg.errors import OutputError
-from landseg.geo.rasters.address import file_name
-from landseg.models.card import Metrics
-from landseg.models.file import read_card
-from landseg.text.options import refuse_unknown
-from landseg.training.card import build_card
-from landseg.training.data import TrainingData
-from landseg.training.loop.learn import learn
-from landseg.training.loop.process import first_process
-from landseg.training.new_model import initial_network
-from landseg.training.ready import refuse_existing
-from landseg.training.recipe import Recipe
-from landseg.training.run_folder import RunFolder
-from landseg.training.run_options import RunOptions
-from landseg.training.sources import fully_named
+from landseg.geo.rasters.address import File, Files, file_name
 
-File = str | PathLike[str]
+if TYPE_CHECKING:
+    from landseg.training.recipe import Recipe
+    from landseg.training.result import TrainingResult
+    from landseg.training.run_options import TrainKeywords
 
-
-@dataclass(frozen=True)
-class Trained:
-    """What a training run made: the model file and its figures on the scenes that were kept out.
-
-    ``left_out`` are the pixels of the scenes that were learned from that taught nothing, by reason; ``warnings`` what
-    was said of the images.
-    """
-
-    output: Path
-    scenes: int
-    kept_out: int
-    metrics: Metrics | None
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the result as plain JSON values."""
-        return {
-            "output": str(self.output),
-            "scenes": self.scenes,
-            "kept_out": self.kept_out,
-            "metrics": None if self.metrics is None else self.metrics.to_json(),
-            "left_out": dict(self.left_out),
-            "warnings": list(self.warnings),
-        }
+__all__ = ["train"]
 
 
 @overload
@@ -68,12 +33,12 @@ def train(
     overwrite: bool = False,
     quiet: bool = True,
     report: Callable[[str], None] = print,
-    **options: Any,
-) -> Trained: ...
+    **options: Unpack[TrainKeywords],
+) -> TrainingResult: ...
 @overload
 def train(
-    images: File | Sequence[File],
-    labels: File | Sequence[File] | None,
+    images: Files,
+    labels: Files | None,
     output: File,
     /,
     *,
@@ -85,8 +50,8 @@ def train(
     overwrite: bool = False,
     quiet: bool = True,
     report: Callable[[str], None] = print,
-    **options: Any,
-) -> Trained: ...
+    **options: Unpack[TrainKeywords],
+) -> TrainingResult: ...
 def train(
     images: Any,
     labels: Any = None,
@@ -101,8 +66,8 @@ def train(
     overwrite: bool = False,
     quiet: bool = True,
     report: Callable[[str], None] = print,
-    **options: Any,
-) -> Trained:
+    **options: Unpack[TrainKeywords],
+) -> TrainingResult:
     """Train a network on labelled scenes and write one model file.
 
     ``train(images, labels, output)`` learns from images and their labels, ``train(recipe, output)`` from what a
@@ -130,7 +95,7 @@ def train(
         overwrite: replace an existing output and start a new run.
         quiet: show no progress on standard error.
         report: gets one line of text at a time.
-        **options: the command's options by name, see ``landseg.training.run_options.RunOptions``.
+        **options: the fields of `RunOptions`, by name: the command's options.
 
     Raises:
         TrainingError: nothing to learn from, a run folder that exists, a loss that is no number; or the model is
@@ -139,6 +104,19 @@ def train(
         OutputError: the output exists, has no folder, or a name that is no model file's.
         KeyboardInterrupt: stopped by hand; ``resume=True`` continues.
     """
+    from landseg.models.file import read_card
+    from landseg.text.options import refuse_unknown
+    from landseg.training.card import build_card
+    from landseg.training.data import TrainingData
+    from landseg.training.loop.learn import learn
+    from landseg.training.loop.process import first_process
+    from landseg.training.new_model import initial_network
+    from landseg.training.ready import refuse_existing
+    from landseg.training.result import TrainingResult
+    from landseg.training.run_folder import RunFolder
+    from landseg.training.run_options import RunOptions
+    from landseg.training.sources import fully_named
+
     if output is None:
         labels, output = None, labels
     if output is None:
@@ -155,8 +133,8 @@ def train(
     labelled = TrainingData.open(recipe, Path(data), keep_out=keep_out, report=report)
     card = build_card(labelled, network, figures=figures)
     model = learn(network, card, labelled, output=output, folder=folder, quiet=quiet, report=report)
-    holdout = len(labelled.split.holdout)
-    made = Trained(output, len(labelled.split.train), holdout, None, labelled.left_out.to_json(), labelled.warnings)
+    holdout, left_out = len(labelled.split.holdout), labelled.left_out.to_json()
+    made = TrainingResult(output, len(labelled.split.train), holdout, None, left_out, labelled.warnings)
     if not first_process():  # under torchrun one process measures and writes
         return made
     # Before anything else, for whatever fails from here on is not worth the hours of learning.

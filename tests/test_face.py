@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import inspect
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import import_module
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,10 @@ from tests.parts.small_runs import SMALL
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "rasterio", "geopandas", "numpy", "pandas")
+COMMANDS = (
+    "areas", "calibrate", "compare", "describe", "evaluate", "export", "inspect_data", "predict", "rasterize",
+    "refine", "train", "verify", "view",
+)  # fmt: skip
 PIXELS = np.zeros((3, 8, 9), np.uint8)
 
 
@@ -41,11 +45,13 @@ def test_importing_landseg_imports_nothing_heavy() -> None:
         line = [sys.executable, "-c", f"import landseg; {before}; {code}"]
         return subprocess.run(line, capture_output=True, text=True, check=True).stdout
 
-    assert loaded("landseg.__version__").strip() == "[]"
-    assert "rasterio" in (found := loaded("landseg.evaluate")) and "torch" not in found  # twin: what is asked for
+    shown = loaded(f"print({', '.join(f'landseg.{name}' for name in COMMANDS)})")
+    assert shown.count("<function ") == len(COMMANDS) and shown.splitlines()[-1] == "[]"
+    found = loaded("landseg.Evaluation")
+    assert "rasterio" in found and "torch" not in found  # twin: a name of a room that needs libraries
 
 
-@pytest.mark.parametrize("first", ["import landseg.evaluate", "import landseg", "from landseg.evaluate import count"])
+@pytest.mark.parametrize("first", ["import landseg.evaluate", "import landseg", "from landseg.train import train"])
 def test_commands_are_functions_whatever_is_imported_first(first: str) -> None:
     code = (
         f"{first}\nimport landseg\nfrom landseg import evaluate\nfrom landseg.evaluate import evaluate as same\n"
@@ -58,15 +64,16 @@ def test_every_public_name_is_there_and_known_to_type_checkers() -> None:
     for name in landseg.__all__:
         found = getattr(landseg, name)
         assert name == "__version__" or found.__name__ == name
-    for name in landseg._COMMANDS:
-        assert inspect.isfunction(getattr(landseg, name)) and inspect.ismodule(import_module(f"landseg.{name}"))
-    checked = {
-        alias.asname
-        for node in ast.walk(ast.parse((ROOT / "landseg" / "__init__.py").read_text()))
+    tree = ast.parse((ROOT / "landseg" / "__init__.py").read_text())
+    imported = {
+        alias.name: node.module
+        for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("landseg.")
         for alias in node.names
+        if alias.asname is None
     }
-    assert checked - {"_settle"} == set(landseg.__all__) - {"__version__"}
+    assert set(imported) == set(landseg.__all__) - {"__version__"}
+    assert all(imported[name] == home for name, home in landseg._HOMES.items())
     assert set(landseg.__all__) <= set(dir(landseg))
     with pytest.raises(AttributeError, match="no attribute 'prediction_of'"):
         landseg.prediction_of  # noqa: B018
@@ -80,6 +87,54 @@ def test_a_model_says_what_it_is_in_a_line() -> None:
     assert repr(landseg.load_model("landcover-s2")).endswith(
         "bands red, green, blue; classes built-up, vegetation, water, runs at 10 m>"
     )
+
+
+RESULTS = [
+    name for name in landseg.__all__ if name[0].isupper() and not name.endswith(("Error", "Model", "Map", "Class"))
+]
+
+
+@pytest.mark.parametrize("noun", RESULTS)
+def test_a_result_is_frozen_and_becomes_json(noun: str) -> None:
+    kind = getattr(landseg, noun)
+    assert is_dataclass(kind) and kind.__dataclass_params__.frozen
+    assert callable(kind.to_json) and not hasattr(kind, "lines")  # lines of text are the command's
+    assert "__repr__" in vars(kind) and not kind.__dataclass_params__.repr  # not that of all fields
+
+
+def test_results_are_seen_in_a_line_and_in_a_notebook(tmp_path: Path) -> None:
+    names = {1: "<b>road</b>", 2: "water " * 60}
+    table = [{"value": value, "name": name.strip()} for value, name in names.items()]
+    values = np.full((40, 60), 1, np.uint8)
+    values[:, 30:] = 2
+    source = write_raster(tmp_path / "map.tif", values, at=place(0))
+    (tmp_path / "t.json").write_text(json.dumps(table))
+    shapes = landseg.export(source, tmp_path / "map.gpkg", classes=tmp_path / "t.json")
+    counted = landseg.areas(source, classes=tmp_path / "t.json")
+    rows = counted.whole.classes
+    made = [
+        shapes,
+        counted,
+        landseg.rasterize(shapes.output, tmp_path / "b.tif", like=source),
+        landseg.Prediction(tmp_path / "o.tif", pixels=2400, mode="exact", areas=rows),
+        landseg.Prediction(tmp_path / "o.tif", skipped=True),
+        landseg.Predictions((landseg.Prediction(tmp_path / "o.tif", areas=rows),) * 20, {"<b>.tif": "no raster"}),
+        landseg.Refinement(tmp_path / "o.tif", mode="exact", changed=0.1, areas=rows),
+        landseg.Verification(1e-6, 1e-7, 0.0, 0.0, True, (0, 0, 9, 9), 81, "fp32"),
+        landseg.effective_field(MODEL),
+        landseg.describe(source),
+        landseg.describe("landcover-s2"),
+    ]
+    for result in made:
+        text = repr(result)
+        assert text.startswith(f"<{type(result).__name__} ") and text.endswith(">")
+        assert "\n" not in text and len(text) < 300
+        json.dumps(result.to_json(), allow_nan=False)
+        if hasattr(result, "_repr_html_") and (page := result._repr_html_()) is not None:
+            assert page.startswith("<table>") and "<b>" not in page and page.count("<tr>") == page.count("</tr>") > 1
+    assert made[4]._repr_html_() is None  # then a notebook shows the line
+    assert "&lt;b&gt;road&lt;/b&gt;" in counted._repr_html_()
+    assert f"{rows[0].hectares:.4g}" in repr(counted) and "&lt;b&gt;.tif" in made[5]._repr_html_()
 
 
 def test_sources_are_paths_or_open_datasets(tmp_path: Path) -> None:
@@ -127,6 +182,9 @@ ENTRIES: dict[str, Callable[[Any, Path], object]] = {
     "rasterize": lambda source, out: landseg.rasterize(source, out / "o.tif"),
     "train": lambda source, out: landseg.train(source, source, out / "m.safetensors"),
     "describe": lambda source, out: landseg.describe(source),
+    "inspect_data": lambda source, out: landseg.inspect_data(source),
+    "effective_field": lambda source, out: landseg.effective_field(MODEL, over=source, draw=out / "o.png"),
+    "view": lambda source, out: landseg.view(source),
 }
 
 

@@ -14,7 +14,8 @@ from landseg.geo.rasters.source import Source
 from landseg.inference.options import FILES, PredictOptions
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
-from landseg.output.vector_formats import refuse_table, vector_format
+from landseg.output.vector_formats import FORMATS, refuse_table, vector_format
+from landseg.runtime.disk import check_local
 
 DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
 """A function that draws a source and its finished class raster, to a file."""
@@ -78,3 +79,18 @@ class Products:
         if draw is not None:
             request = replace(request, draw_preview=lambda raster, classes, out: draw(source, raster, classes, out))
         self.task.finish(outputs, request)
+
+
+def check_map_name(output: Path) -> None:
+    """Raise OutputError if the name of a map is not that of a GeoTIFF; the sentence holds the name to use."""
+    suffix = output.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        return
+    check_local(output)
+    if not suffix:
+        raise OutputError(f"-o {output}: write {output}.tif for one map, or {output}/ for a map of each in a folder")
+    form = next((form for form in FORMATS if output.name.lower().endswith(form.suffixes)), None)
+    stem = output.stem if form is None else form.stem(output)
+    also = "--preview" if suffix == ".png" else "--polygons" if form is not None else None
+    more = "" if also is None else f" {also} {output}"
+    raise OutputError(f"-o {output}: the map is a GeoTIFF; write -o {output.with_name(stem)}.tif{more}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, ModelError
-from landseg.models.heads import Heads, head_item
+from landseg.models.heads import CLASSES, Heads, head_item
 from landseg.models.networks.catalogue import check_options
 from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, check_line, plain, read_part
 from landseg.text.strict import LARGEST, check_table, is_number
@@ -110,6 +110,15 @@ class Card:
     def channels(self) -> int:
         """The number of channels of the network's output."""
         return self.heads.total or len(self.classes)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The name of each channel: that of its class, or of its head with a number where that has several."""
+        names: list[str] = []
+        for head, size in (self.heads or Heads.of_classes(len(self.classes))).sizes:
+            numbers = [head] if size == 1 else [f"{head} {number}" for number in range(1, size + 1)]
+            names += self.classes.names if (head, size) == (CLASSES, len(self.classes)) else numbers
+        return tuple(names)
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON values, `format_version` first; nan figures become null.

@@ -1,29 +1,48 @@
-"""Files of text that a command leaves: checked before any work, complete or not there after it."""
+"""Files that reports leave: checked before any work, and complete or absent after it."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from landseg.errors import OutputError
 from landseg.output.checks import check_targets
-from landseg.report.text import check_csv_path
-from landseg.runtime.disk import check_local, claimed, disk_errors, sync_file
+from landseg.runtime.disk import claimed, disk_errors, sync_file
 from landseg.runtime.replacement import Part, settle
 
 
-def check_text_files(csv: Path | None, report: Path | None, *, overwrite: bool = False) -> None:
-    """Refuse a table or a report that could not be written, before any work.
+def check_new_file(path: Path, *, overwrite: bool, suffixes: Sequence[str] = (), kind: str = "") -> None:
+    """Refuse, before any work, a file that cannot be written.
+
+    Args:
+        path: of the file.
+        overwrite: a file that exists may be replaced.
+        suffixes: endings of its name, the usual one first; none: any ending.
+        kind: start of the sentence about another ending, such as "a report is a page".
 
     Raises:
-        OutputError: a file that exists, has no folder or another's name, or is no .html.
+        OutputError: another ending, an address, no folder, a folder, or a file that exists.
     """
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise OutputError(f"{kind}, got {path.name!r}: use {path.stem}{suffixes[0]}")
+    check_targets([], [path], [])
+    settle([path], overwrite=overwrite)
+    if os.path.lexists(path) and not overwrite:
+        raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
 
+
+def check_text_files(csv: Path | None, report: Path | None, *, overwrite: bool = False) -> None:
+    """Refuse, before any work, a table or a report that cannot be written.
+
+    Raises:
+        OutputError: as `check_new_file`, or both are one file.
+    """
     if report is not None:
-        check_report_path(report, overwrite=overwrite)
+        check_new_file(report, overwrite=overwrite, suffixes=(".html", ".htm"), kind="a report is a page of HTML")
     if csv is not None:
-        check_csv_path(csv, overwrite=overwrite)
+        check_new_file(csv, overwrite=overwrite)
     check_targets([], [path for path in (csv, report) if path is not None], [])
 
 
@@ -34,24 +53,3 @@ def text_part(stack: ExitStack, path: Path, text: str) -> Part:
         place.write_bytes(text.encode())
     sync_file(place, called=path)
     return Part(path, ((place, path),))
-
-
-_SUFFIXES = (".html", ".htm")
-
-
-def check_report_path(path: Path, *, overwrite: bool = False) -> None:
-    """Refuses, before any work, a place where no report can be written.
-
-    Raises:
-        OutputError: another suffix than .html, no such folder, a folder, a file that exists.
-    """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise OutputError(f"{path.name}: a report is a page; let its name end in .html")
-    check_local(path)
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another place")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: name a file in it")
-    settle([path], overwrite=overwrite)
-    if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"{path} exists: choose another report, or replace it with --overwrite")

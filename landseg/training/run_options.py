@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from landseg.errors import TrainingError
-from landseg.geo.rasters.address import file_names
+from landseg.geo.rasters.address import File, Files, file_names
 from landseg.geo.vectors.names import with_layer
 from landseg.training.recipe_from_files import DataFiles
 
@@ -18,7 +17,44 @@ if TYPE_CHECKING:
     from landseg.training.overrides import Overrides
     from landseg.training.recipe import Recipe
 
-File = str | PathLike[str]
+
+class TrainKeywords(TypedDict, total=False):
+    """The options of `train` by name, see `RunOptions`."""
+
+    config: File | None
+    classes: File | None
+    ignore: int | Sequence[int]
+    layer: str | None
+    class_field: str | None
+    background: str | None
+    buffer: float | None
+    all_touched: bool
+    label_colors: bool
+    partial: str | None
+    bands: Sequence[int] | None
+    stored_values: bool
+    coarse: File | Sequence[File] | None
+    coarse_table: File | None
+    coarse_share: str | float | None
+    split: str | None
+    share: float | None
+    aoi: str | None
+    resolution: float | None
+    scale: Sequence[float] | None
+    arch: str | None
+    encoder: str | None
+    encoder_weights: File | None
+    option: Mapping[str, Any] | None
+    init: File | None
+    map_classes: Mapping[str, str] | None
+    time_budget: str | float | None
+    epochs: float | None
+    steps: int | None
+    crop: int | None
+    batch: int | None
+    learning_rate: float | None
+    seed: int | None
+    set: Mapping[str, Any] | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -74,7 +110,7 @@ class RunOptions:
     partial: str | None = None
     bands: Sequence[int] | None = None
     stored_values: bool = False
-    coarse: File | Sequence[File] | None = None
+    coarse: Files | None = None
     coarse_table: File | None = None
     coarse_share: str | float | None = None
     split: str | None = None

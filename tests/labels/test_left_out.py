@@ -176,7 +176,7 @@ def test_counts_do_not_depend_on_strips(
     truth[15, 40] = 7
     write(folder / "t.tif", truth, at=place(0))
     how = ("evaluate", "maps/a.tif", "t.tif", "--classes", "table.toml", "--samples", 0)
-    monkeypatch.setattr(landseg.evaluation.pair, "_PIXELS", 16 * 64)
+    monkeypatch.setattr("landseg.geo.pieces._PIXELS", 16 * 64)
     assert found(*how, "--ignore", 9, "--ignore", 7)["left_out"] == {"ignored": 61}
     assert "values without a class: 7 (1 px), 9 (60 px)" in run(*how)[2]
     # Twin: counted over all that is read, halos would be counted twice.
@@ -269,8 +269,7 @@ def test_a_finer_or_turned_raster_says_where_it_lies(write_raster: Write) -> Non
     from affine import Affine
 
     from landseg.classes import ClassMap
-    from landseg.labels.reader import ClassLabels
-    from landseg.labels.regrid import open_labels
+    from landseg.labels.raster_labels import ClassLabels, open_labels
 
     classes = ClassMap.from_json([{"value": 1, "name": "a"}])
     fine = write_raster(np.ones((20, 20), np.uint8), "f.tif", transform=Affine(0.25, 0, 500_000, 0, -0.25, 5_400_000))

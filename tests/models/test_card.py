@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -142,6 +143,9 @@ def test_a_card_of_another_task_names_its_channels_and_is_of_a_later_format() ->
     card = make_card(task="edges", heads=heads, task_options={"reach": 8})
     written = card.to_json()
     assert (written["format_version"], semantic.to_json()["format_version"]) == (FORMAT_VERSION, 1)
+    assert card.channel_names == ("water", "bare land", "distance")
+    assert replace(card, heads=Heads((("offset", 2),))).channel_names == ("offset 1", "offset 2")
+    assert semantic.channel_names == semantic.classes.names
     assert card.channels == 3 and Card.from_json(written) == card
     assert Card.from_json({name: value for name, value in written.items() if name != "task_options"}).heads == heads
     wrong: list[dict[str, Any]] = [{"task": "edges"}, {"heads": heads}, {"task": "no name!", "heads": heads}]

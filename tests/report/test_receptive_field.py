@@ -25,7 +25,7 @@ from landseg.models.graph.receptive_field import (
     side_holding,
 )
 from landseg.models.networks.build import architecture, build_network
-from landseg.report.field_report import _measure, _pixel, _window
+from landseg.report.field_report import _measure, _pixel, _window, effective_field
 from landseg.report.receptive_field import (
     COLORS,
     EDGE,
@@ -33,7 +33,6 @@ from landseg.report.receptive_field import (
     PANEL,
     Ground,
     Heat,
-    check_field_path,
     draw_field,
     picture_side,
 )
@@ -229,8 +228,8 @@ def test_what_is_looked_at_is_tinted_where_it_lies(tmp_path: Path, scene: Path, 
 def test_pictures_that_cannot_be_are_refused(tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / "there.png").touch()
     with pytest.raises(OutputError, match=says):
-        check_field_path(tmp_path / name)
-    check_field_path(tmp_path / "there.png", overwrite=True)
+        effective_field(draw=tmp_path / name)
+    assert (tmp_path / "there.png").stat().st_size == 0
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
