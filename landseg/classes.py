@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import ClassError
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, shorten_list
 from landseg.text.class_colors import colors_of
 from landseg.text.untrusted import brief, unsafe_text
 
@@ -192,15 +192,14 @@ class ClassMap:
             counts: pixels by value.
             option: of the command, that ignores a value; None where there is none.
         """
-        listed = ", ".join(f"{shown_value(value)} ({counts[value]} px)" for value in sorted(counts)[:8])
-        more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
+        listed = shorten_list([f"{shown_value(value)} ({counts[value]} px)" for value in sorted(counts)])
         if any(COLOR - (1 << 24) < value <= COLOR for value in counts):
             known = ", ".join(f"{color_text(entry.color)} {entry.name}" for entry in self.classes[:20])
             fix = "give a class that colour in the class table; JPEG and resampling change colours"
-            return f"colours without a class: {listed}{more}; expected {known}: {fix}"
+            return f"colours without a class: {listed}; expected {known}: {fix}"
         known = ", ".join(map(str, sorted(self.values)[:20]))
         return (
-            f"values without a class: {listed}{more}; expected {known}: "
+            f"values without a class: {listed}; expected {known}: "
             f"add them to the class table or to its ignored values{_ignoring(counts, option)}"
         )
 

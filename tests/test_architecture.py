@@ -40,7 +40,7 @@ ROOMS: dict[str, str] = {
     "report": "classes errors evaluation geo geo.rasters inference labels metrics models models.graph output runtime "
     "text tiling",
     "report.html": "classes errors evaluation geo geo.rasters metrics report runtime text",
-    "report.viewer": "errors geo geo.rasters report report.html",
+    "report.viewer": "errors geo geo.rasters report report.html text",
     "training": "classes dense errors geo geo.rasters geo.vectors inference labels metrics models models.graph "
     "models.networks runtime scenes text training.coarse",
     "training.loop": "classes errors geo metrics report runtime scenes text training",

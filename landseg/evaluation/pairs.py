@@ -19,7 +19,7 @@ from landseg.labels.left_out import Reason
 from landseg.labels.pairing import PROBS, files_in, files_named_like, same_name
 from landseg.output.checks import check_targets
 from landseg.runtime.progress import Progress
-from landseg.text.amounts import counted, first_of
+from landseg.text.amounts import counted, shorten_list
 
 
 def count(
@@ -106,7 +106,7 @@ def unused_targets(pairs: Sequence[Pair], target: str | Sequence[str]) -> list[s
         return []
     belongs, counts = ("belongs", "counts") if len(unused) == 1 else ("belong", "count")
     many = f"{counted(len(unused), 'label raster')} {belongs} to no prediction and {counts} for nothing"
-    return [f"{many}: {first_of(unused)}"]
+    return [f"{many}: {shorten_list(unused, 4)}"]
 
 
 def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> MeasureOptions:

@@ -17,6 +17,7 @@ from landseg.labels.coverage import Coverage
 from landseg.labels.left_out import Masks, Reason
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.regrid import AlignedLabels
+from landseg.text.amounts import shorten_list
 
 
 class Truth(ABC):
@@ -179,9 +180,8 @@ def class_indices(counts: dict[str, int], classes: ClassMap, where: str) -> dict
     found = {text: by_text.get(text, by_text.get(text.removesuffix(".0"))) for text in counts}
     strange = [f"{text} ({counts[text]})" for text, index in found.items() if index is None]
     if strange:
-        more = f" and {len(strange) - 8} more" if len(strange) > 8 else ""
         raise ClassError(
-            f"{where}: polygons without a class: {', '.join(strange[:8])}{more}; expected "
+            f"{where}: polygons without a class: {shorten_list(strange)}; expected "
             f"{', '.join(classes.names)}, or their values"
         )
     return {text: index for text, index in found.items() if index is not None}

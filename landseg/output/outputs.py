@@ -28,12 +28,12 @@ from landseg.output.checks import (
 )
 from landseg.output.journal import RawRaster, differences, plain
 from landseg.output.layer import Layer
-from landseg.output.provenance import digest, first_of, goes_on, provenance, read_tags
+from landseg.output.provenance import digest, goes_on, provenance, read_tags
 from landseg.output.publish import build_extra, build_layer, raw_path, write_vrt
 from landseg.output.sidecars import class_style, companion_files
 from landseg.runtime.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
 from landseg.runtime.replacement import Part, Replacement, publish, settle, unfinished
-from landseg.text.amounts import part_of
+from landseg.text.amounts import part_of, shorten_list
 
 __all__ = ["Layer", "Outputs", "disk_bytes"]
 
@@ -306,7 +306,7 @@ class Outputs:
         changed = differences(old["signature"], header["signature"], how=goes_on)
         if changed:
             raise ResumeError(
-                f"the started run of {self.layers[0].path} differs: {first_of(changed)}; "
+                f"the started run of {self.layers[0].path} differs: {shorten_list(changed, 5, between='; ')}; "
                 "repeat its options to continue it, or run without --resume to start again"
             )
 

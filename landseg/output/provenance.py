@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import MADE_WITH, SIGNATURE, tag_name
 from landseg.output.journal import plain
 from landseg.runtime.disk import work_folder
+from landseg.text.amounts import shorten_list
 from landseg.text.untrusted import read_json
 
 _GOES_ON = {
@@ -97,14 +98,9 @@ def refuse_changed(path: Path, signature: Mapping[str, Any]) -> None:
     changed = [] if work_folder(path).exists() else changes(read_tags(path), signature)
     if changed:
         raise ResumeError(
-            f"{path} is finished but was made with {first_of(changed)}: repeat the options of its run, "
-            "choose another output, or replace it with --overwrite"
+            f"{path} is finished but was made with {shorten_list(changed, 5, between='; ')}: repeat the options of "
+            "its run, choose another output, or replace it with --overwrite"
         )
-
-
-def first_of(changed: Sequence[str]) -> str:
-    """The first differences, and how many more there are."""
-    return "; ".join(changed[:5]) + (f" (and {len(changed) - 5} more)" if len(changed) > 5 else "")
 
 
 def _leaves(value: Any, key: str = "") -> dict[str, Any]:

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from landseg.errors import LandsegError, OutputError
 from landseg.runtime.disk import RECORD, Journal, claimed, disk_errors, sync_file, sync_folder, work_folder
+from landseg.text.amounts import shorten_list
 from landseg.text.untrusted import read_json
 
 try:
@@ -178,10 +179,8 @@ class Replacement:
 
     def sentence(self) -> str:
         """Say which files are of an unfinished replacement, and what to do."""
-        names = [str(file) for file in reversed(self.files)]
-        more = len(names) - _SHOWN
-        shown = ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        are = f"{shown} {'is' if len(names) == 1 else 'are'}"
+        shown = shorten_list([str(file) for file in reversed(self.files)], _SHOWN)
+        are = f"{shown} {'is' if len(self.files) == 1 else 'are'}"
         if self._under_way():
             return f"{are} being put in place by another run: wait for its end"
         again = "--resume to finish it, or with --overwrite to make them anew" if self.resume else "--overwrite"

@@ -17,7 +17,7 @@ from landseg.labels.left_out import Masks, Reason
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import ClassLabels
 from landseg.labels.regrid import AlignedLabels
-from landseg.text.amounts import listed
+from landseg.text.amounts import shorten_list
 
 _DARK = 90  # the sum of three bands on a scale to 255: darker pixels have no colour to tell
 
@@ -205,7 +205,7 @@ def refuse_unmapped(found: Sequence[UnmappedValues]) -> None:
     for classes in tables:
         mine = [one for one in found if one.classes == classes and one.counts]
         total = sum((one.counts for one in mine), Counter[float]())
-        files = listed(sorted({one.name for one in mine}))
+        files = shorten_list(sorted({one.name for one in mine}))
         sentences.append(f"{files}: {classes.strangers(total)}")
     if sentences:
         raise ClassError("; ".join(sentences))

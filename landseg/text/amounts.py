@@ -16,10 +16,10 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or plural(one)}"
 
 
-def first_of(names: Sequence[str], most: int = 4, *, between: str = ", ") -> str:
-    """Return the first of some names, and how many more there are.
+def shorten_list(names: Sequence[str], most: int = 8, *, between: str = ", ") -> str:
+    """Return the first names of a list as text, and the number of those left out.
 
-    >>> first_of(["a", "b"]), first_of(["a", "b", "c"], 2)
+    >>> shorten_list(["a", "b"]), shorten_list(["a", "b", "c"], 2)
     ('a, b', 'a, b and 1 more')
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
@@ -55,13 +55,3 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}s"
-
-
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """The first names, and how many more there are.
-
-    >>> listed(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

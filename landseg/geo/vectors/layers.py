@@ -15,7 +15,7 @@ from typing import Any
 from landseg.errors import VectorError
 from landseg.geo.vectors.names import PARQUET, Name, is_vector, split_layer
 from landseg.runtime.replacement import refuse_unfinished, refuse_unfinished_in
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, shorten_list
 
 _STYLES = "layer_styles"  # where QGIS and landseg keep the colours of a GeoPackage's other layers
 _SINGLE = (".shp", ".geojson", ".fgb")  # formats of one layer, which need no look at how many there are
@@ -102,14 +102,14 @@ def _read(file: str, layer: str | None) -> Any:
     if layer is None and ending in _SINGLE:
         return geopandas.read_file(file)
     found = layers_of(file)
-    listed = ", ".join(list(found)[:_MOST]) + (f" and {len(found) - _MOST} more" if len(found) > _MOST else "")
+    names = shorten_list(list(found), _MOST)
     if layer is None and len(found) > 1:
         first = next(iter(found))
         raise VectorError(
-            f"{file} has {counted(len(found), 'layer')} ({listed}): name the one that is meant, {file}:{first}"
+            f"{file} has {counted(len(found), 'layer')} ({names}): name the one that is meant, {file}:{first}"
         )
     if layer is not None and layer not in found:
-        raise VectorError(f"{file} has no layer {layer!r} with geometry; it has {listed or 'none'}")
+        raise VectorError(f"{file} has no layer {layer!r} with geometry; it has {names or 'none'}")
     if not found:
         raise VectorError(f"{file} holds no layer with geometry: expected polygons")
     chosen = next(iter(found)) if layer is None else layer
