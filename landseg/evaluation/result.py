@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from landseg.metrics.calibration import Reliability
 from landseg.metrics.seam import Seam
+from landseg.text.json_values import json_values
 
 if TYPE_CHECKING:
     from landseg.geo.grid import Rect
@@ -161,7 +161,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON: the fields by their names, and null for what is nan, infinite or None."""
-        found: dict[str, Any] = _plain(vars(self))
+        found: dict[str, Any] = json_values(vars(self))
         return found
 
 
@@ -205,25 +205,10 @@ class Compared:
             "left_out": dict(self.evaluations[0].left_out),
             "differences": [
                 {
-                    "mean_iou": _plain(mean),
-                    "pixel_accuracy": _plain(accuracy),
-                    "iou": {name: _plain(one) for name, one in classes.items()},
+                    "mean_iou": json_values(mean),
+                    "pixel_accuracy": json_values(accuracy),
+                    "iou": {name: json_values(one) for name, one in classes.items()},
                 }
                 for mean, accuracy, classes in zip(self.mean_iou, self.pixel_accuracy, self.iou, strict=True)
             ],
         }
-
-
-def _plain(value: Any) -> Any:
-    """Lists, dicts, strings and finite numbers of whatever an Evaluation holds."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        value = value._asdict()
-    elif hasattr(value, "__dataclass_fields__"):
-        value = {name: getattr(value, name) for name in value.__dataclass_fields__}
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
