@@ -8,14 +8,15 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from landseg.errors import OutputError, VectorError
+from landseg.errors import VectorError
 from landseg.evaluation.area_counts import count_areas
-from landseg.evaluation.area_table import Areas, check_suffix, write_table
+from landseg.evaluation.area_table import SUFFIXES, Areas, write_table
 from landseg.geo.rasters.address import file_name
 from landseg.geo.vectors.names import file_of
 from landseg.labels.zones import Zones
-from landseg.output.checks import check_absent, check_targets, files_behind
-from landseg.runtime.replacement import settle, written
+from landseg.output.checks import files_behind
+from landseg.runtime.replacement import written
+from landseg.runtime.target_checks import check_target
 from landseg.text.options import refuse_unknown
 from landseg.vector.classraster import ClassRaster
 
@@ -78,19 +79,9 @@ def areas(raster: File, output: File | None = None, options: AreaOptions | None 
 
 
 def _check_table(table: Path, rasters: Sequence[str], options: AreaOptions) -> None:
-    """Refuse a table that cannot be written or must not be.
-
-    Raises:
-        OutputError: its place, its suffix, an input, or a file that exists.
-    """
-    if table.is_dir():
-        raise OutputError(f"{table} is a folder: name a file in it, such as {table / 'areas.csv'}")
-    check_suffix(table)
+    """Raise OutputError if a table cannot be written at a place, or is a file that the run reads."""
     inputs = [Path(path) for path in (*rasters, *map(str, files_behind(list(rasters))))]
     inputs += [] if options.by is None else [file_of(options.by)]
     if options.classes is not None and isinstance(options.classes, (str, PathLike)):
         inputs.append(Path(options.classes))
-    check_targets((), [table], inputs)
-    settle([table], overwrite=options.overwrite)
-    if not options.overwrite:
-        check_absent((), [table])
+    check_target(table, SUFFIXES, kind="a table of areas", overwrite=options.overwrite, inputs=inputs)

@@ -20,7 +20,7 @@ from landseg.metrics.calibration import Calibration, Reliability, Temperature, t
 from landseg.models import read_card as peek
 from landseg.models import shipped
 from landseg.models.card import Card
-from landseg.models.writing import check_target, copy_with_card
+from landseg.models.writing import check_model_target, copy_with_card
 from landseg.text.amounts import counted, part_of
 
 _LOST = 1e-5  # what a probability that was rounded to 0 is taken for once a temperature is chosen
@@ -113,7 +113,7 @@ def calibrate(
     path = shipped.resolve(model) if asked else None
     card = None if path is None else peek.card_in(path)
     if output is not None:
-        check_target(Path(output), overwrite=overwrite, source=path)
+        check_model_target(Path(output), overwrite=overwrite, source=path)
     judged = open_probability_pairs(probs, target, naming, None if card is None else card.classes)
     try:
         old, notes = _made_with(judged) if path is None or card is None else _made_by(judged, path, card)

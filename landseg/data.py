@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.errors import ClassError, LandsegError, OutputError, TrainingError
+from landseg.errors import ClassError, LandsegError, TrainingError
 from landseg.geo.rasters.address import file_name, file_names
 from landseg.geo.rasters.members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable
@@ -26,11 +26,10 @@ from landseg.labels.label_colors import Colors, colors_of
 from landseg.labels.label_values import ValueMapping
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
-from landseg.output.checks import check_targets
 from landseg.report.imagery import Imagery
 from landseg.report.sheet import MOST, Cell, cell_edge, draw_sheet, picked
 from landseg.report.thumbnail import EMPTY
-from landseg.runtime.disk import check_local
+from landseg.runtime.target_checks import check_target, refuse_inputs
 from landseg.scenes.issues import (
     ClassShare,
     Issue,
@@ -136,13 +135,14 @@ def inspect(images: Sequence[str], labels: str | None, options: InspectOptions) 
         LandsegError: a class table, vector file, split or picture that cannot be had as asked for.
     """
     images, labels = file_names(images), None if labels is None else file_name(labels)
-    _check_sheet(options)
+    if options.sheet is not None:
+        check_target(options.sheet, (".png",), kind="a contact sheet", overwrite=options.overwrite)
     findings: list[Issue] = []
     items = _items(images, labels, findings)
     if options.sheet is not None:
         read = [path for item in items for path in (item.image, item.labels) if path is not None]
         read += [] if labels is None else [file_of(labels)]
-        check_targets([], [options.sheet], [*read, *([] if options.classes is None else [options.classes])])
+        refuse_inputs([options.sheet], [*read, *([] if options.classes is None else [options.classes])])
     named = None if options.classes is None else read_class_table(options.classes)
     table = None if named is None else named.ignoring(options.ignore)
     colors = _colors(named, labels) if options.label_colors else None
@@ -229,19 +229,6 @@ def _tags(items: Sequence[Item]) -> tuple[ValueTags, ...] | None:
     others = [tags for tags in found[1:] if len(tags) == len(found[0])]
     moved = any(not alike(tags, found[0]) and comparable(tags, found[0]) for tags in others)
     return found[0] if moved else None
-
-
-def _check_sheet(options: InspectOptions) -> None:
-    path = options.sheet
-    if path is None:
-        return
-    if path.suffix.lower() != ".png":
-        raise OutputError(f"a contact sheet is a PNG, got {path.name!r}: use {path.stem}.png")
-    check_local(path)
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another name")
-    if path.exists() and not options.overwrite:
-        raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
 
 
 def _items(images: Sequence[str], labels: str | None, findings: list[Issue]) -> list[Item]:

@@ -19,8 +19,8 @@ from landseg.geo.rasters.address import file_name, file_names
 from landseg.labels.pairing import IMAGES, files_named_like, named
 from landseg.report.files import check_text_files, text_part
 from landseg.report.text import csv_text
-from landseg.runtime.disk import check_local
 from landseg.runtime.replacement import publish
+from landseg.runtime.target_checks import check_local
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
 

@@ -17,7 +17,8 @@ from landseg.labels.pairing import named_twice
 from landseg.models.named import NamedModel, named_model
 from landseg.output.checks import files_behind, is_folder
 from landseg.output.vector_formats import FORMATS
-from landseg.runtime.disk import check_local, disk_errors
+from landseg.runtime.disk import disk_errors
+from landseg.runtime.target_checks import check_local
 
 if TYPE_CHECKING:
     from landseg.classes import ClassMap

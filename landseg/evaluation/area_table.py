@@ -113,16 +113,6 @@ class Areas:
         return [*lines, *(text for text in said if text is not None)]
 
 
-def check_suffix(path: Path) -> None:
-    """Refuse a table in a format that is not written.
-
-    Raises:
-        OutputError: its suffix names none.
-    """
-    if path.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"{path}: areas are written as a table; let its name end in {', '.join(SUFFIXES)}")
-
-
 def write_table(found: Areas, place: Path) -> None:
     """Write the table into a new file, in the format that its suffix names.
 

@@ -17,8 +17,8 @@ from landseg.geo.seams import Seams
 from landseg.geo.vectors.names import file_of
 from landseg.labels.left_out import Reason
 from landseg.labels.pairing import PROBS, files_in, files_named_like, same_name
-from landseg.output.checks import check_targets
 from landseg.runtime.progress import Progress
+from landseg.runtime.target_checks import refuse_inputs
 from landseg.text.amounts import counted, shorten_list
 
 
@@ -70,7 +70,7 @@ def check_not_read(outputs: Sequence[Path | None], pairs: Sequence[Pair], *other
     read = [path for pair in pairs for path in (*pair.prediction.paths, *pair.truth.paths)]
     read += [pair.probs.source.file.path for pair in pairs if pair.probs is not None]
     files = [file_of(path) for path in (*read, *others)]
-    check_targets([], [path for path in outputs if path is not None], files)
+    refuse_inputs([path for path in outputs if path is not None], files)
 
 
 def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], options: EvaluateOptions) -> list[Pair]:

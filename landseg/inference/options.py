@@ -14,6 +14,7 @@ from landseg.errors import GridError, OutputError, PlanError
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
 from landseg.runtime.names import check_device, check_precision
+from landseg.runtime.target_checks import check_suffix
 from landseg.text.options import (
     check_positive,
     check_probs_dtype,
@@ -120,8 +121,8 @@ class PredictOptions:
                 "from top to bottom cannot give: use --engine auto or windows, or leave out --tta"
             )
         check_probs_dtype(made.probs_dtype)
-        if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):
-            raise OutputError(f"{made.preview} will be a PNG: let its name end in .png")
+        if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
+            check_suffix(Path(made.preview), (".png",), kind="a preview")
         return made
 
     def _check_numbers(self) -> None:

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from landseg import __version__
 from landseg.classes import ClassMap
 from landseg.dense.semantic import Encoder
-from landseg.errors import OutputError
 from landseg.geo.class_areas import AREAS, areas_tag, read_areas
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
@@ -35,12 +34,12 @@ from landseg.output.checks import check_absent, check_finished, check_targets, f
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs, disk_bytes
 from landseg.output.provenance import read_tags, refuse_changed
-from landseg.output.sidecars import companion_files, qml_text
-from landseg.output.styles import style_for
+from landseg.output.styles import companion_files, raster_qml, style_for
 from landseg.output.vector_formats import refuse_table, vector_format
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import settle
+from landseg.runtime.target_checks import check_suffix
 from landseg.text.amounts import counted
 from landseg.tiling.sampling import interval_text, read_interval
 from landseg.vector.crs import check_way
@@ -238,7 +237,7 @@ class Run:
         qml = vector_format(polygons).qml_path(polygons)
         if qml is None:
             return
-        shared = qml_text(classes) if qml == qml_path(self.output) else None  # the map's own palette is in it too
+        shared = raster_qml(classes) if qml == qml_path(self.output) else None  # the map's own palette is in it too
         text = style_for(qml, classes.classes, replace=self.options.overwrite, existing=shared)
         if text is not None:
             with disk_errors(qml):
@@ -271,8 +270,8 @@ class Run:
         if polygons is not None:
             refuse_table(polygons)
             vector_format(polygons)
-        if picture is not None and picture.suffix.lower() != ".png":
-            raise OutputError(f"{picture} will be a PNG: let its name end in .png")
+        if picture is not None:
+            check_suffix(picture, (".png",), kind="a preview")
         layers, extras = self._layers(), self._extras()
         check_targets(layers, extras, self._inputs(), folders=self.folders)
         if self.options.dry_run:  # which finishes nothing

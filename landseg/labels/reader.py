@@ -94,7 +94,7 @@ class ClassLabels(Truth):
         return masks
 
     def strange(self) -> str | None:
-        return f"{self.name} has {self.classes.strangers(self.unknown)}" if self.unknown else None
+        return f"{self.name} has {self.classes.unmapped_text(self.unknown)}" if self.unknown else None
 
     def close(self) -> None:
         self.labels.source.close()

@@ -23,15 +23,14 @@ from landseg.output.checks import (
     check_targets,
     disk_bytes,
     identity,
-    refuse_promise,
     remove_work,
 )
-from landseg.output.journal import RawRaster, differences, plain
 from landseg.output.layer import Layer
-from landseg.output.provenance import digest, goes_on, provenance, read_tags
+from landseg.output.provenance import differences, digest, json_copy, provenance, read_tags
 from landseg.output.publish import build_extra, build_layer, raw_path, write_vrt
-from landseg.output.sidecars import class_style, companion_files
-from landseg.runtime.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
+from landseg.output.raw_raster import RawRaster
+from landseg.output.styles import class_style, companion_files
+from landseg.runtime.disk import FullDisk, Journal, disk_errors, empty_folder, sync_folder, work_folder, work_kept
 from landseg.runtime.replacement import Part, Replacement, publish, settle, unfinished
 from landseg.text.amounts import part_of, shorten_list
 
@@ -107,7 +106,7 @@ class Outputs:
         check_targets(layers, tuple(extras), inputs)
         header = {
             "landseg": _FORMAT,
-            "signature": plain({**signature, "outputs": identity(layers, grid, tuple(extras))}),
+            "signature": json_copy({**signature, "outputs": identity(layers, grid, tuple(extras))}),
             "tags": provenance(tags or {}, signature),
         }
         pending = _own_replacement(targets[0]) if resume else None
@@ -123,13 +122,13 @@ class Outputs:
                 raise OutputError(pending.sentence())
             if not (overwrite or (continued and outputs._finishing)):
                 check_absent(layers, tuple(extras))
-            outputs._open_files(targets, header, continued=continued)
-        except BaseException as error:
+            with work_kept(continued):
+                outputs._open_files(targets, header, continued=continued)
+        except BaseException:
             nothing_started = journal.header is None
             journal.close()
             if nothing_started and pending is None:
                 shutil.rmtree(work_folder(targets[0]), ignore_errors=True)
-                refuse_promise(error)
             raise
         return outputs
 
@@ -290,9 +289,10 @@ class Outputs:
         kept = bool(self.done) and self._can_resume
         if error is None or kept or unfinished(self.layers[0].path) is not None:
             self.abandon()
+            if isinstance(error, FullDisk):
+                raise FullDisk(error.full, kept=True) from error
         else:
             self.discard()  # nothing to go on from
-            refuse_promise(error)
 
     @property
     def _finishing(self) -> bool:
@@ -303,7 +303,7 @@ class Outputs:
         old = self._journal.header or {}
         if old.get("landseg") != _FORMAT:
             raise ResumeError("the started run is of another landseg version; run without --resume")
-        changed = differences(old["signature"], header["signature"], how=goes_on)
+        changed = differences(old["signature"], header["signature"])
         if changed:
             raise ResumeError(
                 f"the started run of {self.layers[0].path} differs: {shorten_list(changed, 5, between='; ')}; "

@@ -15,8 +15,9 @@ from landseg.geo.rasters.source import Source
 from landseg.inference.match import match_raster, tell
 from landseg.models.file import Model, load_model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
-from landseg.output.checks import check_targets, files_behind
-from landseg.report.receptive_field import Ground, Heat, check_field_path, draw_field, picture_side
+from landseg.output.checks import files_behind
+from landseg.report.receptive_field import Ground, Heat, draw_field, picture_side
+from landseg.runtime.target_checks import check_target
 from landseg.tiling.runner import Runner
 
 _WINDOW = 513  # pixels that the gradient is taken over, but for the stride: memory is bounded, evidence is near
@@ -84,8 +85,8 @@ def effective_field(
         LandsegError: the raster cannot be read, does not fit the model, or has no data or no pixel there.
     """
     if draw is not None:
-        check_field_path(draw, overwrite=overwrite)
-        check_targets([], [draw], [] if over is None else files_behind([str(over)]))
+        inputs = [] if over is None else files_behind([str(over)])
+        check_target(draw, (".png",), kind="the picture of a receptive field", overwrite=overwrite, inputs=inputs)
     loaded = load_model(model)
     field = receptive_field(loaded.network)
     if over is None:

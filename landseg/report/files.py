@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 from pathlib import Path
 
-from landseg.errors import OutputError
 from landseg.output.checks import check_targets
-from landseg.report.text import check_csv_path
-from landseg.runtime.disk import check_local, claimed, disk_errors, sync_file
-from landseg.runtime.replacement import Part, settle
+from landseg.runtime.disk import claimed, disk_errors, sync_file
+from landseg.runtime.replacement import Part
+from landseg.runtime.target_checks import check_target
 
 
 def check_text_files(csv: Path | None, report: Path | None, *, overwrite: bool = False) -> None:
-    """Refuse a table or a report that could not be written, before any work.
-
-    Raises:
-        OutputError: a file that exists, has no folder or another's name, or is no .html.
-    """
-
+    """Raise OutputError if a table or a report cannot be written, or if both have one place."""
     if report is not None:
-        check_report_path(report, overwrite=overwrite)
+        check_report(report, overwrite=overwrite)
     if csv is not None:
-        check_csv_path(csv, overwrite=overwrite)
+        check_target(csv, kind="a table", overwrite=overwrite)
     check_targets([], [path for path in (csv, report) if path is not None], [])
 
 
@@ -36,22 +29,6 @@ def text_part(stack: ExitStack, path: Path, text: str) -> Part:
     return Part(path, ((place, path),))
 
 
-_SUFFIXES = (".html", ".htm")
-
-
-def check_report_path(path: Path, *, overwrite: bool = False) -> None:
-    """Refuses, before any work, a place where no report can be written.
-
-    Raises:
-        OutputError: another suffix than .html, no such folder, a folder, a file that exists.
-    """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise OutputError(f"{path.name}: a report is a page; let its name end in .html")
-    check_local(path)
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another place")
-    if path.is_dir():
-        raise OutputError(f"{path} is a folder: name a file in it")
-    settle([path], overwrite=overwrite)
-    if os.path.lexists(path) and not overwrite:
-        raise OutputError(f"{path} exists: choose another report, or replace it with --overwrite")
+def check_report(path: Path, *, overwrite: bool = False) -> None:
+    """Raise OutputError if a report, a page of HTML, cannot be written at a place."""
+    check_target(path, (".html", ".htm"), kind="a report", overwrite=overwrite)

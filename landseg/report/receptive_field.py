@@ -11,13 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
 from landseg.models.graph.receptive_field import LayerField, ReceptiveField
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import Colors, image_colors
-from landseg.runtime.disk import check_local
 
 EDGE = 900  # of the drawing, in pixels of the picture
 PANEL = 380  # width of the legend beside it
@@ -63,21 +61,6 @@ class Heat:
     class_name: str
     half: int
     nine_tenths: int
-
-
-def check_field_path(path: Path, *, overwrite: bool = False) -> None:
-    """Refuse, before any work, a picture that cannot be written.
-
-    Raises:
-        OutputError: it exists, is no PNG, or has no folder.
-    """
-    if path.suffix.lower() != ".png":
-        raise OutputError(f"the picture of a receptive field is a PNG, got {path.name!r}: use {path.stem}.png")
-    check_local(path)
-    if not path.parent.is_dir():
-        raise OutputError(f"{path} has no folder: make {path.parent} first, or choose another name")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
 
 
 def shown_layers(field: ReceptiveField) -> list[LayerField]:

@@ -6,15 +6,11 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from landseg.errors import OutputError
 from landseg.evaluation.result import Evaluation
 from landseg.metrics.seam import Seam
 from landseg.report.numbers import length_text
-from landseg.runtime.disk import check_local
-from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted, part_of
 
 HEADLINES = {
@@ -57,20 +53,6 @@ def evaluation_lines(found: Evaluation) -> Iterator[str]:
     if found.notes:
         yield ""
     yield from (f"  {note}" for note in found.notes)
-
-
-def check_csv_path(path: Path, *, overwrite: bool = False) -> None:
-    """Refuses a place where no table can be written.
-
-    Raises:
-        OutputError: an address, a folder, no folder, a file that exists.
-    """
-    check_local(path)
-    if path.is_dir() or not path.parent.is_dir():
-        raise OutputError(f"{path} cannot be a file there: name a file in a folder that exists")
-    settle([path], overwrite=overwrite)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; pass --overwrite to replace it or choose another name")
 
 
 def csv_text(found: Evaluation) -> str:

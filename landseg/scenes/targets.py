@@ -206,7 +206,7 @@ def refuse_unmapped(found: Sequence[UnmappedValues]) -> None:
         mine = [one for one in found if one.classes == classes and one.counts]
         total = sum((one.counts for one in mine), Counter[float]())
         files = shorten_list(sorted({one.name for one in mine}))
-        sentences.append(f"{files}: {classes.strangers(total)}")
+        sentences.append(f"{files}: {classes.unmapped_text(total)}")
     if sentences:
         raise ClassError("; ".join(sentences))
 

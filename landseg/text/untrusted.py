@@ -1,4 +1,4 @@
-"""JSON and TOML that anybody may have written, read within bounds, and text that is safe to print."""
+"""JSON and TOML of unknown origin, read within bounds, and text that is safe to print."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_toml(text: str) -> dict[str, Any]:
 
 
 def unsafe_text(value: Any) -> str | None:
-    """Return the first text among JSON values, keys included, that must not reach a terminal; None: all may.
+    """Return the first text among JSON values, keys included, that must not reach a terminal; None without one.
 
     That is text with control characters other than tab and line ends, with halves of surrogate pairs, which no
     stream can encode, or with marks that turn the direction of writing.
@@ -114,7 +114,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _check(value: Any) -> None:
-    """Refuse what lies too deep, and whole numbers that tomllib lets through. Without recursion."""
+    """Raise ValueError if values are nested too deep, or hold whole numbers beyond 64 bits. Without recursion."""
     level, depth = [value], 0
     while level:
         depth += 1

@@ -17,14 +17,14 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-import landseg.output.journal
 import landseg.output.publish
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.grid import Rect
-from landseg.output.journal import Journal, RawRaster, work_folder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs, disk_bytes
+from landseg.output.raw_raster import RawRaster
+from landseg.runtime.disk import Journal, work_folder
 from tests.parts.outputs import CLASSES, GRID, SIGNATURE, STRIPS, begin, layers_in, pixels, put, run
 
 
@@ -277,7 +277,7 @@ def test_targets_that_cannot_be(tmp_path: Path) -> None:
         start(source, inputs=[source], overwrite=True)
     with pytest.raises(OutputError, match="an input"):
         start(tmp_path / "link.tif", inputs=[source], overwrite=True)
-    with pytest.raises(OutputError, match=r"write .*map\.tif"):
+    with pytest.raises(OutputError, match=r"a GeoTIFF ends in .*, got 'map.png': use map\.tif"):
         start(tmp_path / "map.png")
     with pytest.raises(OutputError, match="has no folder"):
         start(tmp_path / "no" / "map.tif")

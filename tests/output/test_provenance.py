@@ -9,8 +9,8 @@ import pytest
 from landseg.errors import ResumeError
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import MADE_WITH
-from landseg.output.journal import work_folder
-from landseg.output.provenance import changes, made_with, provenance, refuse_changed
+from landseg.output.provenance import changes, differences, json_copy, made_with, provenance, refuse_changed
+from landseg.runtime.disk import work_folder
 from tests.parts.outputs import SIGNATURE, run
 
 
@@ -65,3 +65,10 @@ def test_tags_of_an_older_landseg_say_nothing(tags: dict[str, str]) -> None:
 def test_every_raster_of_a_run_gets_the_same_tags() -> None:
     tags = provenance({"model hash": "x"}, SIGNATURE)
     assert set(tags) == {"LANDSEG_MODEL_HASH", "LANDSEG_SIGNATURE", MADE_WITH}
+
+
+def test_differences_name_every_key_with_old_and_new() -> None:
+    old = json_copy({"halo": 32, "model": {"hash": "a", "file": Path("m")}, "bands": (1, 2)})
+    new = json_copy({"halo": 32, "model": {"hash": "b", "file": Path("m")}, "bands": [1, 2], "tta": "d4"})
+    assert differences(old, new) == ["model.hash was a, is now b", "tta was absent, is now d4"]
+    assert differences({"nodata": float("nan")}, {"nodata": float("nan")}) == []

@@ -33,7 +33,6 @@ from landseg.report.receptive_field import (
     PANEL,
     Ground,
     Heat,
-    check_field_path,
     draw_field,
     picture_side,
 )
@@ -220,17 +219,6 @@ def test_what_is_looked_at_is_tinted_where_it_lies(tmp_path: Path, scene: Path, 
     picture = _drawn(draw_field(field, tmp_path / "f.png", ground=_ground(scene, field, 20, 10), heat=heat))
     right = Rect((12 - 5 - 1) * 36, (12 + 3 - 1) * 36, 108, 108)
     assert (_tinted(picture) == right) is not turned
-
-
-@pytest.mark.parametrize(
-    ("name", "says"),
-    [("f.jpg", "is a PNG, got 'f.jpg': use f.png"), ("no/f.png", "has no folder"), ("there.png", "pass --overwrite")],
-)
-def test_pictures_that_cannot_be_are_refused(tmp_path: Path, name: str, says: str) -> None:
-    (tmp_path / "there.png").touch()
-    with pytest.raises(OutputError, match=says):
-        check_field_path(tmp_path / name)
-    check_field_path(tmp_path / "there.png", overwrite=True)
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

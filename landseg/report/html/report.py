@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from landseg.evaluation.result import Evaluation
-from landseg.report.files import check_report_path
+from landseg.report.files import check_report
 from landseg.report.html.charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html.map_layers import MapLayers
 from landseg.report.html.page import page, sectioned
@@ -40,7 +40,7 @@ def write_report(
     Raises:
         OutputError: the file exists, is no .html or cannot be written.
     """
-    check_report_path(path, overwrite=overwrite)
+    check_report(path, overwrite=overwrite)
     text = report_html(evaluation, maps, budget=budget)
     with written(path) as place:
         place.write_text(text, encoding="utf-8")

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from landseg.errors import TrainingError
-from landseg.runtime.disk import disk_errors
+from landseg.runtime.disk import disk_errors, work_kept
 from landseg.runtime.memory import keep_freed_memory
 from landseg.runtime.progress import duration
 from landseg.training.batches import BatchesLike, Loss, Scaling
@@ -39,6 +39,7 @@ _LEAVINGS = (LAST, BEST, "log.csv", "validation.csv", "curves.png", "samples.png
 _HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
 
+@work_kept()
 def fit(
     network: nn.Module,
     batches: BatchesLike,

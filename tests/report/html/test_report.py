@@ -259,11 +259,11 @@ def test_writing_a_file(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_report(path, make_evaluation())
     assert 'id="map"' not in path.read_text() and [p.name for p in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(OutputError, match="exists: choose another report, or replace it with --overwrite"):
+    with pytest.raises(OutputError, match="exists: choose another output, or replace it with --overwrite"):
         write_report(path, make_evaluation())
     write_report(path, make_evaluation(), [make_layers()], overwrite=True)
     assert 'id="map"' in path.read_text()
-    for wrong, sentence in ((tmp_path / "a.pdf", "end in .html"), (tmp_path / "b/a.html", "no folder")):
+    for wrong, sentence in ((tmp_path / "a.pdf", "ends in .html or .htm, got"), (tmp_path / "b/a.html", "no folder")):
         with pytest.raises(OutputError, match=sentence):
             write_report(wrong, make_evaluation())
 
