@@ -20,7 +20,7 @@ from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.raster import RasterFile
 from landseg.output.layer import Layer
-from landseg.runtime.disk import disk_errors
+from landseg.runtime.disk import FullDisk, disk_errors
 from landseg.text.xml import xml_safe, xml_text
 
 BLOCK = 512  # edge of the output's internal tiles
@@ -181,21 +181,18 @@ def check_cog(path: Path, layer: Layer, grid: Grid) -> None:
         finally:
             raster.close()
     except LandsegError as error:
-        raise OutputError(
-            f"{path.name} does not read back ({error}); is the disk full? run again with --resume"
-        ) from error
+        raise FullDisk(f"{path.name} does not read back ({error}), perhaps because its disk is full") from error
     if size != (*grid.shape, *[layer.dtype] * layer.count):
         raise OutputError(f"{path.name} was written with {size}: expected {grid.shape} {layer.dtype}")
 
 
-def _copy_failed(target: Path, grid: Grid, layer: Layer, error: Exception) -> OutputError:
+def _copy_failed(target: Path, grid: Grid, layer: Layer, error: Exception) -> FullDisk:
     """Return the error for a copy that failed: GDAL reports a full disk by many errors and then frees space."""
     target.unlink(missing_ok=True)
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     free = shutil.disk_usage(target.parent).free / 2**20
     need = 1.4 * grid.width * grid.height * layer.pixel_bytes / 2**20
-    return OutputError(
-        f"cannot write {target.name} ({error}); it may need up to {need:.0f} MiB, its disk has {free:.0f} MiB free: "
-        "make space if that is too little and run again with --resume, the pixels are kept"
+    return FullDisk(
+        f"cannot write {target.name} ({error}): it may need up to {need:.0f} MiB, its disk has {free:.0f} MiB free"
     )

@@ -394,11 +394,12 @@ def limited_run(folder: str, size: int) -> None:
     """A run in which no file may grow beyond ``size`` bytes, which ends like a full disk."""
     import resource
 
-    with begin(Path(folder)) as outputs:
-        put(outputs, STRIPS[0])
-        outputs.commit("row 0")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        try:
+    try:
+        with begin(Path(folder)) as outputs:
+            put(outputs, STRIPS[0])
+            outputs.commit("row 0")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             put(outputs, STRIPS[1])
-        except OutputError as error:
-            os._exit(7 if "--resume" in str(error) else 8)
+    except OutputError as error:
+        promises = "finished work is kept" in str(error) and str(error).endswith("--resume")
+        os._exit(7 if promises else 8)
