@@ -46,6 +46,7 @@ from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.vector.topology.rings import polygons
 from landseg.vector.topology.trace import trace
 
@@ -104,7 +105,7 @@ def raster(kind: str, size: int) -> NDArray[np.uint8]:
 def make(kind: str, size: int, path: Path) -> None:
     """The raster as a file, in the form of every class raster that landseg writes."""
     grid = Grid(rasterio.CRS.from_string(CRS), Affine(0.5, 0, 300_000, 0, -0.5, 3_060_000), size, size)
-    with Outputs.begin([Layer.of_classes("classes", path, CLASSES)], grid, signature={}) as outputs:
+    with Outputs.begin(Targets([Layer.of_classes("classes", path, CLASSES)]), grid, signature={}) as outputs:
         outputs.write("classes", grid.rect, raster(kind, size))
         outputs.finish()
 

@@ -45,6 +45,7 @@ def overhead(args: argparse.Namespace, folder: Path) -> None:
     from landseg.inference.engine import Engine
     from landseg.inference.match import match_raster
     from landseg.inference.options import PredictOptions
+    from landseg.inference.scope import Scope
     from landseg.models.file import load_model
     from landseg.predict import predict
 
@@ -65,7 +66,7 @@ def overhead(args: argparse.Namespace, folder: Path) -> None:
         what = "forward passes of as many pixels in tiles of 512 without a halo"
     else:
         with match_raster(source, model.card) as matched:
-            tiling = engine.plan(matched, PredictOptions.of(**options), matched.source.grid.rect)
+            tiling = Scope(engine, matched, PredictOptions.of(**options), matched.source.grid.rect).plan()
         if tiling.keeps_memory:
             engine.runner.keep_memory()
         sizes = [window.rect.shape for window in tiling.windows]

@@ -34,6 +34,7 @@ from landseg.labels.reader import class_indices
 from landseg.output.checks import check_absent, check_targets, files_behind
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.runtime.progress import Progress, duration
 from landseg.text.amounts import counted
 
@@ -146,16 +147,8 @@ def rasterize(polygons: File, output: File, options: RasterizeOptions | None = N
     layer = Layer.of_classes("classes", Path(output), table)
     signature = {"landseg": __version__, "source": {"files": []}, "classes": table.to_json()}
     tags = {"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"}
-    outputs = Outputs.begin(
-        [layer],
-        grid,
-        signature=signature,
-        tags=tags,
-        can_resume=False,
-        overwrite=wanted.overwrite,
-        inputs=inputs,
-    )
-    with outputs:
+    targets = Targets([layer], inputs=inputs, overwrite=wanted.overwrite, can_resume=False)
+    with Outputs.begin(targets, grid, signature=signature, tags=tags) as outputs:
         counts = _burn(placed, grid, values, outputs, table=table, quiet=wanted.quiet)
         if counts[IGNORE_INDEX] == grid.rect.area:
             many = counted(len(placed), "polygon covers", "polygons cover")

@@ -1,4 +1,4 @@
-"""The use case after prediction: class probabilities drawn to the edges of the imagery, by a dense CRF."""
+"""The command after `predict`: class probabilities are drawn to the edges of the imagery, by a dense CRF."""
 
 from __future__ import annotations
 
@@ -21,28 +21,31 @@ from landseg.classes import ClassMap
 from landseg.crf.energy import CrfOptions
 from landseg.crf.inputs import Evidence
 from landseg.crf.options import Refinement, RefineOptions, crf_text
-from landseg.crf.plan import MIB, CrfTiling, Refined, crf_sample, refine_windows, tile_crf
+from landseg.crf.plan import CrfTiling, crf_sample, refine_windows, tile_crf, written_map
 from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_name, file_names, label
-from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import Source
 from landseg.geo.seams import BORDERS, Seams
 from landseg.geo.tags import CLASSES
+from landseg.inference.disagreement import disagreement_once
 from landseg.labels.probabilities import ProbsFile
 from landseg.models.read_card import read_card
-from landseg.output.checks import check_absent, check_finished, check_targets, files_behind
+from landseg.output.checks import files_behind
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
-from landseg.output.provenance import read_tags, refuse_changed
+from landseg.output.provenance import read_tags
+from landseg.output.resumable import ResumableRun
+from landseg.output.targets import Targets
 from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted
-from landseg.tiling.sampling import Disagreement, Sample, disagreement
+from landseg.tiling.costs import MIB
+from landseg.tiling.sampling import Sample, WrittenMap
 
 __all__ = ["RefineOptions", "Refinement", "refine"]
 
 _log = logging.getLogger(__name__)
-# Who made the probabilities, with what, and how sure they are.
+# The tags of the model that made the probabilities, and of its run.
 _KEPT = tuple(
     f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "PRECISION_NOTE", "DEVICE", "TEMPERATURE")
 )
@@ -70,7 +73,7 @@ def refine(probabilities: File, image: File | Sequence[File], output: File, **op
     return _Run(file_name(probabilities), file_names(image), Path(file_name(output)), wanted).result()
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Run:
     """One raster of probabilities on its way to one set of outputs."""
 
@@ -80,51 +83,51 @@ class _Run:
     options: RefineOptions
 
     def result(self) -> Refinement:
-        """Everything from opening to renaming."""
+        """Return the facts of the run, from opening to renaming."""
         start = time.perf_counter()
         options = self.options
         table = None if options.model is None else read_card(fspath(options.model)).classes
         with ExitStack() as stack:
             probs = stack.enter_context(ProbsFile(self.probs, table))
-            layers = self._layers(probs.classes)
-            self._check_files(layers)
+            targets = self._targets(probs.classes)
+            targets.check()
+            if not (options.overwrite or options.resume):
+                targets.check_absent()
             shown = Evidence(probs, self.images, options.bands, stored_values=options.stored_values)
             evidence = stack.enter_context(shown)
             crf = options.crf(None if options.levels is None else evidence.widths(options.levels))
             tiling = self._tiling(evidence, crf)
-            inputs = self._inputs([file["path"] for file in evidence.fingerprint()["files"]])
-            signature = self._signature(evidence, crf, tiling, layers)
-            if options.resume and Outputs.finished(self.output, signature):
-                return self._skipped(layers, probs.grid.rect)
-            if options.resume and not options.overwrite:
-                refuse_changed(self.output, signature)
-            if not probs.told:
-                _log.warning(
-                    "%s holds no class table: its classes get the values 1 to %d; --model tells others",
-                    probs.name,
-                    len(probs.classes),
-                )
-            for text in evidence.remarks:
-                _log.warning("%s: %s", evidence.image.name, text)
-            outputs = Outputs.begin(
-                layers,
-                probs.grid,
-                signature=signature,
-                tags=self._tags(probs, tiling),
-                resume=options.resume,
-                overwrite=options.overwrite,
-                inputs=inputs,
-            )
-            with outputs:
-                made = self._planned(tiling, crf, probs.grid.rect, tuple(layer.path for layer in layers))
-                sample = self._sample(tiling, outputs)
-                made = replace(made, scaling="; ".join(evidence.image.notes) or None, warnings=evidence.remarks)
+            files = [file["path"] for file in evidence.fingerprint()["files"]]
+            targets = self._targets(probs.classes, files)
+            run = ResumableRun(targets, self._signature(evidence, crf, tiling, targets.layers))
+            planned = self._planned(tiling, crf, probs.grid.rect, targets.paths)
+            if run.is_finished():
+                made = Refinement(self.output, targets.paths, pixels=probs.grid.rect.area, skipped=True)
+                return made.with_tags(read_tags(self.output))
+            self._log_warnings(evidence)
+            with run.begin(probs.grid, self._tags(probs, tiling)) as outputs:
+                recorded = outputs.state_once("sample", lambda: _sample_json(tiling))
+                sample = None if recorded is None else Sample(**recorded)
+                made = replace(planned, scaling="; ".join(evidence.image.notes) or None, warnings=evidence.remarks)
                 _log.info("%s; %s", crf_text(crf, options.units), tiling.reason)
                 self._write(tiling, evidence, crf, outputs)
-                made = self._measured(made, tiling, sample, evidence, crf, outputs)
+                if tiling.mode != "exact":
+                    written = partial(self._written, evidence, crf)
+                    made = replace(made, **disagreement_once(outputs, tiling.windows, sample, written).facts)
                 made = replace(_counted(made, outputs), areas=outputs.areas)
                 outputs.finish({**made.tags(), AREAS: areas_tag(made.areas, probs.grid.shape)})
         return replace(made, seconds=round(time.perf_counter() - start, 3))
+
+    def _log_warnings(self, evidence: Evidence) -> None:
+        probs = evidence.probs
+        if not probs.told:
+            _log.warning(
+                "%s holds no class table: its classes get the values 1 to %d; --model tells others",
+                probs.name,
+                len(probs.classes),
+            )
+        for text in evidence.remarks:
+            _log.warning("%s: %s", evidence.image.name, text)
 
     def _write(self, tiling: CrfTiling, evidence: Evidence, crf: CrfOptions, outputs: Outputs) -> None:
         """Fill the outputs, window by window, from where an earlier run stopped."""
@@ -144,7 +147,7 @@ class _Run:
                         levels = np.rint(found * 255) if layer.dtype == "uint8" else found
                         outputs.write(layer.name, core, levels.astype(layer.dtype), valid)
                 counts = (valid, valid & (indices != before.argmax(0)), valid & ~seen)
-                outputs.note(_step(core), [int(count.sum()) for count in counts])
+                outputs.set_state(_step(core), [int(count.sum()) for count in counts])
                 outputs.commit(_step(core))
                 progress.add(core.area)
 
@@ -162,7 +165,7 @@ class _Run:
         )
 
     def _planned(self, tiling: CrfTiling, crf: CrfOptions, rect: Rect, files: tuple[Path, ...]) -> Refinement:
-        """The facts that the plan already knows."""
+        """Return the facts that the plan already has."""
         return Refinement(
             self.output,
             files,
@@ -179,42 +182,10 @@ class _Run:
             memory_mib=round(tiling.memory / MIB, 1),
         )
 
-    def _sample(self, tiling: CrfTiling, outputs: Outputs) -> Sample | None:
-        """The squares on which the halo is measured, those of the first start where a run is resumed."""
-        if "sample" not in outputs.notes:
-            sample = crf_sample(tiling)
-            outputs.note("sample", None if sample is None else sample.to_json())
-        noted = outputs.notes["sample"]
-        return None if noted is None else Sample(**noted)
-
-    def _measured(
-        self,
-        made: Refinement,
-        tiling: CrfTiling,
-        sample: Sample | None,
-        evidence: Evidence,
-        crf: CrfOptions,
-        outputs: Outputs,
-    ) -> Refinement:
-        """With the disagreement of a halo that is not exact, measured once a run on its finished classes."""
-        if tiling.mode == "exact":
-            return made
-        noted = outputs.notes.get("disagreement")
-        if noted is None:
-            size, classes = evidence.pixel_size(self.options.units), evidence.probs.classes
-            with open_source(outputs.layer_reader("classes")) as source:
-                refined = Refined(evidence.read, crf, size, partial(_values, source), classes)
-                noted = disagreement(refined, tiling.windows, sample).to_json()
-            outputs.note("disagreement", noted)
-        found = Disagreement.from_json(noted)
-        _log.info("disagreement: %s", found.sentence)
-        return replace(made, **found.facts)
-
-    def _skipped(self, layers: list[Layer], rect: Rect) -> Refinement:
-        """The facts of a run that was finished before, as far as its output tells."""
-        files = tuple(layer.path for layer in layers)
-        check_finished(files)
-        return Refinement(self.output, files, pixels=rect.area, skipped=True).with_facts(read_tags(self.output))
+    def _written(self, evidence: Evidence, crf: CrfOptions, source: Source) -> WrittenMap:
+        """Return the map that is written, for comparison with windows of a longer halo."""
+        size, classes = evidence.pixel_size(self.options.units), evidence.probs.classes
+        return written_map(partial(_values, source), evidence.read, crf, classes=classes, pixel_size=size)
 
     def _layers(self, classes: ClassMap) -> list[Layer]:
         layers = [Layer.of_classes("classes", self.output, classes)]
@@ -222,20 +193,16 @@ class _Run:
             layers.append(Layer.of_probs("probs", Path(self.options.probs), classes, dtype=self.options.probs_dtype))
         return layers
 
-    def _check_files(self, layers: list[Layer]) -> None:
-        """What can be refused before the imagery is opened."""
-        check_targets(layers, (), self._inputs())
-        if not (self.options.overwrite or self.options.resume):
-            check_absent(layers, ())
-
-    def _inputs(self, files: Sequence[str] = ()) -> list[Path]:
-        """The files that must not be written: sources, and once opened what is behind them."""
-        return [Path(self.probs), *map(Path, self.images), *files_behind(files)]
+    def _targets(self, classes: ClassMap, files: Sequence[str] = ()) -> Targets:
+        """Return the files to write; once the imagery is opened, with the `files` behind it among the inputs."""
+        inputs = [Path(self.probs), *map(Path, self.images), *files_behind(files)]
+        options = self.options
+        return Targets(self._layers(classes), inputs=inputs, resume=options.resume, overwrite=options.overwrite)
 
     def _signature(
-        self, evidence: Evidence, crf: CrfOptions, tiling: CrfTiling, layers: list[Layer]
+        self, evidence: Evidence, crf: CrfOptions, tiling: CrfTiling, layers: Sequence[Layer]
     ) -> dict[str, Any]:
-        """What a resumed run must share with the one it continues: all that decides about its bytes."""
+        """Return everything that a resumed run must share with the run that it continues."""
         window = tiling.windows.window
         return {
             "landseg": __version__,
@@ -265,8 +232,14 @@ class _Run:
         return tags
 
 
+def _sample_json(tiling: CrfTiling) -> dict[str, Any] | None:
+    """Return the squares on which the halo is measured, in JSON values."""
+    sample = crf_sample(tiling)
+    return None if sample is None else sample.to_json()
+
+
 def _values(source: Source, rect: Rect) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Class values (h, w) and validity (h, w) of a class raster."""
+    """Return the class values (h, w) and the validity (h, w) of a rectangle of a class raster."""
     values, valid = source.read(rect)
     return values[0], valid
 
@@ -276,8 +249,8 @@ def _step(core: Rect) -> str:
 
 
 def _counted(made: Refinement, outputs: Outputs) -> Refinement:
-    """With the shares of pixels that were changed and that were not seen, over all runs of the journal."""
+    """Return the facts with the shares of changed and of unseen pixels, over all starts of the run."""
     done = outputs.done
-    counts = [value for key, value in outputs.notes.items() if key in done]
+    counts = [value for key, value in outputs.state.items() if key in done]
     valid, changed, unseen = (sum(count[which] for count in counts) for which in range(3))
     return replace(made, changed=changed / valid, unseen=unseen / valid) if valid else made

@@ -14,7 +14,7 @@ from landseg.dense.semantic import top
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import file_names
-from landseg.inference.match import ModelInput, match_raster, tell
+from landseg.inference.match import ModelInput, log_warnings, match_options
 from landseg.inference.options import PredictOptions
 from landseg.models.named import named_model
 from landseg.text.amounts import counted
@@ -131,18 +131,11 @@ def verify(
     refuse_unknown(options, OPTIONS, of="verify")
     wanted = PredictOptions.of(**{"precision": "fp32", **options})
     named = named_model(model)
-    with match_raster(
-        file_names(sources),
-        named.card,
-        bands=wanted.bands,
-        resolution_m=wanted.resolution,
-        source_resolution_m=wanted.source_resolution,
-        stored_values=wanted.stored_values,
-        stack=wanted.stack,
-    ) as matched:
-        from landseg.inference.engine import Engine, refuse_too_large
+    with match_options(file_names(sources), named.card, wanted) as matched:
+        from landseg.inference.engine import Engine
+        from landseg.inference.scope import Scope, refuse_too_large
 
-        tell(matched)
+        log_warnings(matched)
         engine = Engine(
             named.load(),
             device=wanted.device,
@@ -155,7 +148,7 @@ def verify(
         length = _lengths(window, engine, size)
         height, width = min(length[0], shape[0]), min(length[1], shape[1])
         crop = Rect((shape[0] - height) // 2, (shape[1] - width) // 2, height, width)
-        refuse_too_large((height, width), engine.costs(matched, wanted))
+        refuse_too_large((height, width), Scope(engine, matched, wanted, crop).costs())
         made = _compare(engine, matched, crop, PredictOptions.of(**{**vars(wanted), "window": window}), wanted)
         return replace(made, warnings=matched.warnings)
 
@@ -181,17 +174,17 @@ def _lengths(window: tuple[int, int], engine: Engine, size: int | tuple[int, int
 def _compare(
     engine: Engine, matched: ModelInput, crop: Rect, options: PredictOptions, asked: PredictOptions
 ) -> Verification:
-    from landseg.inference.engine import whole_plan
     from landseg.inference.row_strategy import why_not_rows
+    from landseg.inference.scope import Scope, whole_plan
 
     pixels, valid = matched.network.read(crop)
     if not valid.any():
         raise RasterError(f"{matched.source.name}: the centre holds no data; choose a larger --size or name a part")
     place = GridPlacement.same(crop.shape)
     cropped = ModelInput(matched.source, matched.network, place)
-    region = Rect(0, 0, *crop.shape)
-    stitcher = engine.stitcher(cropped, whole_plan(crop.shape, engine.field.stride), "exact", region, 0)
-    whole = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
+    scope, batch = Scope(engine, cropped, options, Rect(0, 0, *crop.shape)), options.batch or 1
+    stitcher = scope.stitcher(whole_plan(crop.shape, engine.field.stride))
+    whole = engine.collect(stitcher, pixels, valid, batch=batch)[:, valid]
     if why_not_rows(engine, asked) is None:
         tiled = _streamed(engine, pixels, valid)[:, valid]
         made = _verdict(tiled, whole, crop, engine.runner.precision)
@@ -199,9 +192,9 @@ def _compare(
         return replace(made, engine="stream", window=(_STRIP, crop.width), windows=count)
     if asked.engine == "stream":
         raise PlanError(why_not_rows(engine, asked) or "")
-    tiling = engine.plan(cropped, options, region)
-    stitcher = engine.stitcher(cropped, tiling.windows, tiling.mode, region, tiling.sums)
-    tiled = engine.collect(stitcher, pixels, valid, region=region, options=options)[:, valid]
+    tiling = scope.plan()
+    stitcher = scope.stitcher(tiling.windows, tiling.mode, tiling.sums)
+    tiled = engine.collect(stitcher, pixels, valid, batch=batch)[:, valid]
     made = _verdict(tiled, whole, crop, engine.runner.precision, mode=tiling.mode)
     windows, halo = tiling.windows, max(tiling.windows.halo)
     return replace(made, window=windows.largest, halo=halo, windows=len(windows), tta=options.tta)
@@ -214,7 +207,7 @@ def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) ->
 
     runner = engine.runner
     rows = Rows(
-        engine.flow(),
+        engine.program(),
         valid.shape[-2:],
         bands=runner.bands,
         strip=_STRIP,

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
 from landseg.geo.class_areas import ClassArea, areas_text, read_areas
+from landseg.geo.tags import read_facts
 from landseg.runtime.progress import duration
 from landseg.text.options import (
     check_positive,
@@ -22,7 +22,7 @@ from landseg.text.options import (
     refuse_unknown,
     window_option,
 )
-from landseg.tiling.sampling import interval_text, read_interval
+from landseg.tiling.sampling import disagreement_tags, read_interval
 
 # Widths of bands are grey levels of 8-bit imagery here; `Evidence.widths` makes them those of other imagery.
 PRESETS = {
@@ -133,6 +133,16 @@ class RefineOptions:
         return [*words, "--stored-values"] if self.stored_values else words
 
 
+_KINDS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(("mode", "disagreement_note", "scaling"), str),
+    **dict.fromkeys(("halo", "exact_halo", "windows"), int),
+    **dict.fromkeys(("overlap_cost", "changed", "unseen", "disagreement"), float),
+    "disagreement_interval": read_interval,
+    "areas": read_areas,
+}
+"""The facts that an output keeps in its tags, each with the function that reads it from the text."""
+
+
 @dataclass(frozen=True)
 class Refinement:
     """One finished run.
@@ -225,7 +235,7 @@ class Refinement:
         return [*lines, f"time          {self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"]
 
     def tags(self) -> dict[str, str]:
-        """What the output keeps of it."""
+        """Return the tags by which the output keeps the facts of the run."""
         tags = {
             "refined": "dense CRF" if self.crf is None else f"dense CRF, {crf_text(self.crf, self.units)}",
             "mode": self.mode,
@@ -239,26 +249,11 @@ class Refinement:
         }
         if self.scaling:
             tags["scaling"] = self.scaling
-        if self.disagreement_note:
-            tags |= {"disagreement": _share(self.disagreement), "disagreement_note": self.disagreement_note}
-        if self.disagreement_interval is not None:
-            tags["disagreement_interval"] = interval_text(self.disagreement_interval)
-        return tags
+        return tags | disagreement_tags(self.disagreement, self.disagreement_interval, self.disagreement_note)
 
-    def with_facts(self, tags: dict[str, str]) -> Refinement:
-        """With what `tags` left in a finished output; nothing that is missing there or was changed by hand."""
-        kinds: dict[str, Callable[[str], Any]] = {
-            **dict.fromkeys(("mode", "disagreement_note", "scaling"), str),
-            **dict.fromkeys(("halo", "exact_halo", "windows"), int),
-            **dict.fromkeys(("overlap_cost", "changed", "unseen", "disagreement"), float),
-            "disagreement_interval": read_interval,
-            "areas": read_areas,
-        }
-        facts: dict[str, Any] = {}
-        for name, kind in kinds.items():
-            with suppress(KeyError, ValueError):  # a share may be "unknown"
-                facts[name] = kind(tags[f"LANDSEG_{name.upper()}"])
-        return replace(self, **facts)
+    def with_tags(self, tags: Mapping[str, str]) -> Refinement:
+        """Return the facts with those in the tags of a finished output; a missing or broken tag is left out."""
+        return replace(self, **read_facts(tags, _KINDS))
 
 
 def crf_text(crf: CrfOptions, units: str) -> str:

@@ -17,10 +17,10 @@ from landseg.crf.fast import halo as exact_halo
 from landseg.crf.fast import refine
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.tiling.sampling import Sample, plan_sample
+from landseg.tiling.costs import MIB
+from landseg.tiling.sampling import Sample, WrittenMap, plan_sample
 from landseg.tiling.windows import Window, WindowPlan, plan_windows
 
-MIB = 1 << 20
 _BASE = 640 * MIB  # a process before its first window: libraries, GDAL's block cache, the final copy to a COG
 _LARGEST = 2048  # edge of a chosen window: halos cost little by then
 _FADES = 16 / 3  # widths after which influence is small: 64 px of 12, where no pixel's class was seen to change
@@ -142,35 +142,6 @@ def crf_sample(tiling: CrfTiling) -> Sample | None:
     return plan_sample(tiling.windows, most=tiling.most, exact_halo=tiling.exact_halo)
 
 
-@dataclass(frozen=True)
-class Refined:
-    """A refined map as it was written, for comparison with windows of a longer halo.
-
-    Attributes:
-        read: the evidence.
-        options: weights and widths.
-        pixel_size: (height, width) of a pixel, in the unit of the widths.
-        written: class values (h, w) and validity (h, w) of a rectangle of the map.
-        classes: their table.
-    """
-
-    read: Read
-    options: CrfOptions
-    pixel_size: tuple[float, float]
-    written: Callable[[Rect], tuple[NDArray[Any], NDArray[np.bool_]]]
-    classes: ClassMap
-
-    def valid(self, rect: Rect) -> NDArray[np.bool_]:
-        """Return where the map holds data."""
-        return self.written(rect)[1]
-
-    def changed(self, window: Window) -> NDArray[np.bool_]:
-        """Return where the class is another than what the window gives under its core."""
-        ((_, found),) = refine_windows(self.read, [window], self.options, pixel_size=self.pixel_size)
-        differs: NDArray[np.bool_] = self.written(window.core)[0] != self.classes.to_values(found.argmax(0))
-        return differs
-
-
 Read = Callable[[Rect], tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_] | None]]
 """A rectangle of the raster to probabilities (K, h, w), image (C, h, w) and validity (h, w) or None: all valid."""
 
@@ -199,6 +170,31 @@ def plan_crf(
     """
     needed = exact_halo(options, bands=bands, pixel_size=pixel_size) if halo is None else halo
     return plan_windows(shape, window=window, halo=needed, stride=1)
+
+
+def written_map(
+    written: Callable[[Rect], tuple[NDArray[Any], NDArray[np.bool_]]],
+    read: Read,
+    options: CrfOptions,
+    *,
+    classes: ClassMap,
+    pixel_size: tuple[float, float],
+) -> WrittenMap:
+    """Return a refined map as it was written, for comparison with windows of a longer halo.
+
+    Args:
+        written: returns the class values (h, w) and the validity (h, w) of a rectangle of the map.
+        read: the evidence.
+        options: weights and widths.
+        classes: the map's.
+        pixel_size: (height, width) of a pixel, in the unit of the widths.
+    """
+
+    def compute(window: Window) -> NDArray[Any]:
+        ((_, found),) = refine_windows(read, [window], options, pixel_size=pixel_size)
+        return classes.to_values(found.argmax(0))
+
+    return WrittenMap(written, compute)
 
 
 def refine_windows(

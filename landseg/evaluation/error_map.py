@@ -19,6 +19,7 @@ from landseg.labels.pairing import named_twice
 from landseg.output.checks import is_folder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.replacement import Part
 
@@ -36,14 +37,9 @@ class ErrorMap:
     def __init__(self, path: Path, pair: Pair, *, overwrite: bool) -> None:
         self._region = pair.grid.rect if pair.aoi is None else pair.aoi.rect
         files = [Path(name) for one in (pair.prediction, pair.truth) for name in one.paths]
-        self._outputs = Outputs.begin(
-            [Layer.of_classes("errors", path, WHERE)],
-            pair.grid.crop(self._region),
-            signature={"errors": path.name},
-            can_resume=False,
-            overwrite=overwrite,
-            inputs=files,
-        )
+        layer = Layer.of_classes("errors", path, WHERE)
+        targets = Targets([layer], inputs=files, overwrite=overwrite, can_resume=False)
+        self._outputs = Outputs.begin(targets, pair.grid.crop(self._region), signature={"errors": path.name})
 
     def add(self, core: Rect, truth: Labels, predicted: Labels) -> None:
         """Put the pixels of a core: class indices (h, w) on either side."""

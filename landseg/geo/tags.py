@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def aux_path(raster: Path) -> Path:
@@ -34,3 +37,18 @@ def tag_name(key: str) -> str:
     """
     name = key.upper().replace(" ", "_").replace("-", "_")
     return name if name.startswith("LANDSEG_") else f"LANDSEG_{name}"
+
+
+def read_facts(tags: Mapping[str, str], kinds: Mapping[str, Callable[[str], Any]]) -> dict[str, Any]:
+    """Return the facts that tags hold, by name, each read by the function of its kind.
+
+    A tag that is missing or was changed by hand is left out.
+
+    >>> read_facts({"LANDSEG_HALO": "32", "LANDSEG_BATCH": "many"}, {"halo": int, "batch": int, "mode": str})
+    {'halo': 32}
+    """
+    facts = {}
+    for name, kind in kinds.items():
+        with suppress(KeyError, ValueError, IndexError):
+            facts[name] = kind(tags[tag_name(name)])
+    return facts

@@ -1,4 +1,4 @@
-"""Which bands of a raster a model reads, and on which grid: everything that is checked before any work."""
+"""A raster as a model reads it: bands, numbers and grid are matched, or refused, before any work."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.rescaled import alike, brought_over, refuse_indices
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
+from landseg.inference.options import PredictOptions
 from landseg.models.card import Card
 from landseg.models.compatibility import incompatibility, reads_rgb
 from landseg.models.usable import outside_warning
+from landseg.text.once import mark_logged, warn_once, was_logged
 from landseg.tiling.placement import GridPlacement
 
 _log = logging.getLogger(__name__)
-_told: set[str] = set()  # rasters of unknown resolution that were already spoken of
-_known: set[str] = set()  # rasters of which everything was said
+_RESOLUTION, _REMARKS = "resolution", "remarks"  # kinds of warnings
 NEARLY = 0.05  # resolutions that agree to a twentieth are one: nothing is resampled
 _APART = (
     "; bands that lie in a file each are read as one raster with --stack (B02.tif B03.tif ..., in the order of the "
@@ -40,11 +41,11 @@ class ModelInput:
         source: the raster, its numbers as they are stored.
         network: the same at the network's resolution, its numbers as the training imagery stores them.
         placement: where one lies on the other.
-        scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
+        scaling: a sentence on the declared scales and offsets; None where neither side declares any.
         warnings: sentences without the raster's name: an alpha band that is no opacity, pixels of a size that the
             model is not for.
-        limitations: where its card says that the model will fail, of a raster outside the sizes that it is for; else
-            None.
+        limitations: the conditions in which the model fails, by its card, for a raster outside the sizes that it is
+            for; else None.
     """
 
     source: Source
@@ -75,7 +76,7 @@ def match_raster(
     stored_values: bool = False,
     stack: bool = False,
 ) -> ModelInput:
-    """The raster or mosaic with the model's bands in the model's order, and where the network's pixels lie on it.
+    """Return the raster or mosaic with the model's bands in the model's order, and the placement of its pixels.
 
     Without `bands`, a model of red, green and blue takes the raster's true colours, and any model takes bands
     that carry its names; otherwise the raster must have exactly the model's bands. The network runs at
@@ -112,7 +113,7 @@ def match_raster(
         if not stored_values:
             refuse_mixed_members(source.paths)
         if stack:
-            _tell_stack(source, card)
+            _log_stack(source, card)
         factor = _factor(source, card, own, resolution_m)
         network = source.at_scale(factor)
         if not stored_values:
@@ -126,6 +127,23 @@ def match_raster(
     warnings = (*source.remarks, *(() if outside is None else (outside,)))
     fails = card.limitations if outside is not None and card.limitations else None
     return ModelInput(source, network, place, scaling, warnings, fails)
+
+
+def match_options(sources: Sequence[str], card: Card, options: PredictOptions) -> ModelInput:
+    """Return the raster, mosaic or stack of a run as the model reads it, by the options of the run.
+
+    Raises:
+        LandsegError: as `match_raster`.
+    """
+    return match_raster(
+        sources if len(sources) > 1 else sources[0],
+        card,
+        bands=options.bands,
+        resolution_m=options.resolution,
+        source_resolution_m=options.source_resolution,
+        stored_values=options.stored_values,
+        stack=options.stack,
+    )
 
 
 def declared_by(card: Card) -> tuple[ValueTags, ...]:
@@ -148,7 +166,7 @@ def bands_text(card: Card) -> str:
 
 
 def scaling_text(bands: BandTable, card: Card, *, notes: Sequence[str] = (), stored_values: bool) -> str | None:
-    """Return what becomes of the declared scales and offsets, as a sentence; None where nobody declares any."""
+    """Return a sentence on the declared scales and offsets; None where neither side declares any."""
     have, want = bands.value_tags, declared_by(card)
     if not any(one.declared for one in (*have, *want)):
         return None
@@ -159,33 +177,30 @@ def scaling_text(bands: BandTable, card: Card, *, notes: Sequence[str] = (), sto
     return "; ".join((*notes, f"{tags_text(have)} brought over to the training's {tags_text(want)}"))
 
 
-def _tell_stack(source: Source, card: Card) -> None:
-    """Says which of the stacked bands the model reads as which of its own: their order is the user's."""
+def _log_stack(source: Source, card: Card) -> None:
+    """Log for each band of the model the stacked band that it reads: their order is the user's."""
     names = [name or f"band {number}" for name, number in zip(source.band_names, source.band_numbers, strict=True)]
     read = ", ".join(f"{band.name} from {name}" for band, name in zip(card.bands, names, strict=True))
     _log.info("model %s reads %s", card.name, read)
 
 
-def tell(matched: ModelInput, before: set[str] | None = None) -> None:
-    """Say once what a user should know of a raster; ``before`` holds what was said of others, and is added to."""
-    said = set() if before is None else before
-    for text in () if matched.source.paths[0] in _known else matched.warnings:
-        if text not in said:
-            said.add(text)
-            _log.warning("%s: %s", matched.source.name, text)
+def log_warnings(raster: ModelInput, logged: set[str] | None = None) -> None:
+    """Log the warnings about a raster; `logged` holds those of other rasters, which are left out, and is added to."""
+    before = set() if logged is None else logged
+    for text in () if was_logged(_key(_REMARKS, raster.source.paths[0])) else raster.warnings:
+        if text not in before:
+            before.add(text)
+            _log.warning("%s: %s", raster.source.name, text)
 
 
-def known(path: str | PathLike[str]) -> None:
-    """From now on nothing is said of a raster: whoever learned from it has heard it."""
-    _told.add(str(path))
-    _known.add(str(path))
+def mute_warnings(path: str | PathLike[str]) -> None:
+    """Log no warning about a raster from now on: the training that learned from it has logged them."""
+    mark_logged(_key(_RESOLUTION, path))
+    mark_logged(_key(_REMARKS, path))
 
 
-def told(path: str | PathLike[str]) -> bool:
-    """Whether it was said before that a raster's resolution is unknown; from now on it was."""
-    before = str(path) in _told
-    _told.add(str(path))
-    return before
+def _key(kind: str, path: str | PathLike[str]) -> tuple[str, str]:
+    return kind, str(path)
 
 
 def chosen_bands(bands: BandTable, card: Card) -> tuple[int, ...] | None:
@@ -201,28 +216,30 @@ def _plain(name: Any) -> str:
     return str(name or "").strip().lower()
 
 
-def _resolution(source: Source, said: float | None) -> float | None:
-    """How wide a pixel is, in metres: as the raster says, or as its user does where it does not."""
+def _resolution(source: Source, given: float | None) -> float | None:
+    """Return the width of a pixel in metres: the raster's, or the user's where the raster has none."""
     own = source.grid.resolution_m
-    if said is None:
+    if given is None:
         return own
-    if not (math.isfinite(said) and said > 0):
-        raise GridError(f"--source-resolution {said}: expected a positive number of metres, such as 0.5")
+    if not (math.isfinite(given) and given > 0):
+        raise GridError(f"--source-resolution {given}: expected a positive number of metres, such as 0.5")
     if own is not None:
         raise GridError(
             f"{source.name} says itself that its pixels are {own:.4g} m wide: leave out --source-resolution"
         )
-    return said
+    return given
 
 
 def _factor(source: Source, card: Card, have: float | None, resolution_m: float | None) -> float:
-    """Source pixels per network pixel; 1.0 where nothing is resampled."""
+    """Return the source pixels per network pixel; 1.0 where nothing is resampled."""
     if resolution_m is not None and not (math.isfinite(resolution_m) and resolution_m > 0):
         raise GridError(f"--resolution {resolution_m}: expected a positive number of metres, such as 0.5")
     want = card.resolution_m if resolution_m is None else resolution_m
     if want is None:
-        if have is None and not told(source.paths[0]):
-            _log.warning(
+        if have is None:
+            warn_once(
+                _log,
+                _key(_RESOLUTION, source.paths[0]),
                 "%s has no usable coordinate system: its resolution is unknown; say it by --source-resolution METRES",
                 source.name,
             )

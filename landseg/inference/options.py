@@ -32,7 +32,7 @@ _FILES = ("probs", "confidence", "logits", "polygons", "preview")
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How to predict.
+    """The options of a run of `predict`.
 
     Attributes:
         bands: 1-based bands in the model's order; None lets the card and the raster decide.
@@ -98,7 +98,7 @@ class PredictOptions:
 
     @classmethod
     def of(cls, **options: Any) -> PredictOptions:
-        """The options by name.
+        """Return the options by name.
 
         Raises:
             LandsegError: an unknown name, or a value that means nothing.
@@ -137,12 +137,12 @@ class PredictOptions:
             raise GridError(f"--resolution {metres!r}: expected a positive number of metres, such as 0.5")
 
     def path(self, name: str) -> Path | None:
-        """The file asked for as `probs`, `confidence`, `logits`, `polygons` or `preview`."""
+        """Return the file for `probs`, `confidence`, `logits`, `polygons` or `preview`; None: there is none."""
         value = getattr(self, name)
         return None if value is None else Path(value)
 
     def in_folder(self, stem: str) -> PredictOptions:
-        """The same for one source of several: every further output is a folder, and gets a file of this stem.
+        """Return the options for one source of several: further outputs are folders, and get a file of this stem.
 
         Raises:
             OutputError: a further output that is a file.
@@ -159,6 +159,6 @@ class PredictOptions:
         return replace(self, **changes)
 
     def folders(self) -> list[Path]:
-        """Folders that the further outputs name."""
+        """Return the folders that the further outputs name."""
         values = (getattr(self, name) for name in _FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]

@@ -1,18 +1,33 @@
-"""What a prediction returns: one run's facts, or those of one run a source."""
+"""The result of `predict`: the facts of one run, or of one run a source."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from landseg.geo.class_areas import ClassArea, areas_text
+from landseg.geo.class_areas import ClassArea, areas_text, read_areas
 from landseg.geo.grid import Rect
+from landseg.geo.tags import read_facts
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
 from landseg.tiling.names import VIEWS
+from landseg.tiling.sampling import disagreement_tags, read_interval
+
+_KINDS: dict[str, Callable[[str], Any]] = {
+    **dict.fromkeys(
+        ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling", "tta"), str
+    ),
+    **dict.fromkeys(("halo", "batch", "windows"), int),
+    "overlap_cost": float,
+    "disagreement": float,
+    "disagreement_interval": read_interval,
+    "areas": read_areas,
+    "window": lambda text: (int(text.split("x")[0]), int(text.split("x")[1])),
+}
+"""The facts that an output keeps in its tags, each with the function that reads it from the text."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +38,7 @@ class Prediction:
         output: the class raster.
         files: every file of the run, that one first.
         mode: "exact" (equal to whole-image inference) or "blend".
-        reason: a sentence: why this mode, and where windows were chosen instead of rows, why they.
+        reason: a sentence: why this mode, and why windows, where they were chosen instead of rows.
         window: (height, width) in pixels of the network's grid; (0, 0) for a run that was finished before.
         halo: pixels on each side.
         windows: their number.
@@ -34,24 +49,23 @@ class Prediction:
         disagreement: share of sampled pixels whose class differs from that of a longer halo (`disagreement_note` says
             which); None where none was measured.
         disagreement_interval: (low, high): the 95 % interval of that share over all pixels with data.
-        disagreement_note: what was compared, or why nothing was.
+        disagreement_note: the comparison in words, or why there was none.
         engine: "stream" (rows in one pass; `window` is then (strip, columns)) or "windows".
         precision: fp32, bf16 or fp16.
         precision_note: that it was chosen for this processor and that another may give another map; None where it was
             asked for.
         device: cpu, cuda or mps.
-        memory_mib: what the plan expects the process to take at most.
-        disk_mib: what the outputs take at most while they are written.
+        memory_mib: the memory that the plan expects the process to take at most.
+        disk_mib: the disk space that the outputs take at most while they are written.
         dry_run: True where nothing was written.
         skipped: True where the output was finished before.
-        scaling: what became of declared scales and offsets, as a sentence; None where nobody declares any.
+        scaling: a sentence on the declared scales and offsets; None where neither side declares any.
         sources: the rasters that it was made of, addresses without their queries.
-        sidecars: what was written beside `files` and belongs to them: class names, styles, parts of a shapefile.
-        warnings: what the log said of the raster: an alpha band that is none, pixels of a size that the model is not
-            for.
+        sidecars: files beside `files` that belong to them: class names, styles, parts of a shapefile.
+        warnings: sentences about the raster: an alpha band that is none, pixels of a size that the model is not for.
         limitations: where the model's card says that it will fail, of a raster that it is not for; else None.
         tta: the test-time augmentation: "none", "flips" or "d4".
-        areas: what each class covers, on the ellipsoid; empty in a dry run.
+        areas: the area that each class covers, on the ellipsoid; empty in a dry run.
     """
 
     output: Path
@@ -85,7 +99,7 @@ class Prediction:
     areas: tuple[ClassArea, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The run in JSON values."""
+        """Return the run in JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["sources"], values["sidecars"] = list(self.sources), [str(path) for path in self.sidecars]
@@ -95,6 +109,29 @@ class Prediction:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
 
+    def tags(self) -> dict[str, str]:
+        """Return the tags by which the output keeps the facts of its plan and run."""
+        tags = {
+            "mode": self.mode,
+            "engine": self.engine,
+            "window": f"{self.window[0]}x{self.window[1]}",
+            "halo": str(self.halo),
+            "batch": str(self.batch),
+            "windows": str(self.windows),
+            "overlap_cost": f"{self.overlap_cost:.6f}",
+        }
+        if self.tta != "none":
+            tags["tta"] = self.tta
+        if self.scaling:
+            tags["scaling"] = self.scaling
+        if self.warnings:
+            tags["warnings"] = "; ".join(self.warnings)
+        return tags | disagreement_tags(self.disagreement, self.disagreement_interval, self.disagreement_note)
+
+    def with_tags(self, tags: Mapping[str, str]) -> Prediction:
+        """Return the facts with those in the tags of a finished output; a missing or broken tag is left out."""
+        return replace(self, **read_facts(tags, _KINDS))
+
     @property
     def mpx_s(self) -> float:
         """Millions of pixels a second, of the whole run."""
@@ -102,17 +139,17 @@ class Prediction:
 
     @property
     def status(self) -> str:
-        """What came of it, in a word: "done", "skipped" or "planned"."""
+        """The outcome in a word: "done", "skipped" or "planned"."""
         return "planned" if self.dry_run else "skipped" if self.skipped else "done"
 
     def brief(self) -> str:
-        """What came of it, for one line of a batch."""
+        """Return the outcome, for one line of a batch."""
         if self.skipped:
             return "finished before, skipped"
         return "planned" if self.dry_run else f"{self.mpx_s:{'.1f' if self.mpx_s >= 0.95 else '.2g'}} Mpx/s"
 
     def lines(self) -> list[str]:
-        """The run in words."""
+        """Return the run in words, a line each."""
         if self.skipped:
             return [f"{self.output}: finished before, skipped"]
         speed = f"{self.mpx_s:.2f} Mpx/s"
@@ -164,34 +201,34 @@ class Failure:
     status = "failed"
 
     def to_json(self) -> dict[str, Any]:
-        """The failure in JSON values."""
+        """Return the failure in JSON values."""
         return {"sources": [self.source], "error": self.sentence}
 
 
 Finished = Callable[["Prediction | Failure", int, int], None]
-"""Called with what came of a raster, its number from 1, and how many there are."""
+"""A function that is called with the result for a raster, its number from 1, and the number of rasters."""
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """One run a source: those that went well, and a sentence for each that did not."""
+    """One run a source: the runs that succeeded, and a sentence for each that failed."""
 
     predictions: tuple[Prediction, ...]
     failures: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
-        """All runs in JSON values."""
+        """Return all runs in JSON values."""
         return {"predictions": [one.to_json() for one in self.predictions], "failures": dict(self.failures)}
 
     def lines(self) -> list[str]:
-        """All runs in words: what each has of its own, then once what they share, and how many there were."""
+        """Return all runs in words: the lines of each, then once the lines that all share, and their number."""
         runs = [one.lines() for one in self.predictions]
         shared = [line for line in runs[0] if all(line in lines for lines in runs)] if len(runs) > 1 else []
         own = [line for lines in runs for line in lines if line not in shared]
         return [*own, *shared, self._count()]
 
     def _count(self) -> str:
-        """How many maps there were, what they took, and how many failed."""
+        """Return the number of maps, their time, and the number of failures, as a sentence."""
         runs = [one for one in self.predictions if not one.skipped]
         took = f"{sum(one.pixels for one in runs) / 1e6:.2f} Mpx in {duration(sum(one.seconds for one in runs))}"
         if any(one.dry_run for one in runs):
@@ -205,7 +242,7 @@ class Predictions:
 
 
 def _size(mib: float) -> str:
-    """Bytes in a unit that shows them: whole MiB, below 10 with a decimal, below 1 in KiB.
+    """Return bytes in a unit that shows them: whole MiB, below 10 with a decimal, below 1 in KiB.
 
     >>> _size(0.032), _size(1.46), _size(2048.3)
     ('33 KiB', '1.5 MiB', '2048 MiB')
@@ -216,7 +253,7 @@ def _size(mib: float) -> str:
 
 
 def planned(tiling: Any, region: Rect, runner: Any, output: Path, disk: int) -> Prediction:
-    """The facts that a plan already knows."""
+    """Return the facts that a plan of windows already has; `disk` is in bytes."""
     return Prediction(
         output=output,
         mode=tiling.mode,

@@ -1,4 +1,4 @@
-"""The way over a raster in one pass: what can go it, its plan, and the walk itself."""
+"""The way over a raster in one pass: the networks and options that allow it, its plan, and its run."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.engine import Engine
-from landseg.inference.match import ModelInput
 from landseg.inference.options import PredictOptions
 from landseg.inference.prediction import Prediction
+from landseg.inference.scope import Scope, inside_of
 from landseg.output.outputs import Outputs
 from landseg.runtime.progress import Progress, Shown
 from landseg.text.amounts import counted
@@ -39,7 +39,7 @@ _HELD = 1.3
 
 
 def why_not_rows(engine: Engine, options: PredictOptions) -> str | None:
-    """Why rows cannot be streamed, or None."""
+    """Return the reason why rows cannot be streamed, as a sentence; None: they can."""
     asked = [name for name in ("window", "batch") if getattr(options, name) not in ("auto", None)]
     asked += ["halo"] if isinstance(options.halo, int) else []
     if options.engine == "windows":
@@ -50,29 +50,31 @@ def why_not_rows(engine: Engine, options: PredictOptions) -> str | None:
         return f"--{asked[0]} is about windows; leave it out or use --engine windows"
     if options.engine == "auto" and engine.runner.device.type != "cpu":
         return "on this device windows are the choice that is known to be fast"
-    return engine.against_rows
+    return engine.why_not_streamed
 
 
-def plan_rows(
-    engine: Engine, matched: ModelInput, options: PredictOptions, region: Rect, *, strip: int | None = None
-) -> StreamPlan:
-    """The plan whose buffers, with the strips that are being read, placed and written, fit the memory."""
-    costs = engine.costs(matched, options)
+def plan_rows(scope: Scope, *, strip: int | None = None) -> StreamPlan:
+    """Return the plan whose buffers fit the memory, with the strips that are being read, placed and written.
+
+    Raises:
+        PlanError: the network cannot be streamed, or no strip fits.
+    """
+    engine, costs = scope.engine, scope.costs()
     free = costs.limit - costs.base
     share = free
     for _ in range(4):
         plan = plan_stream(
-            engine.flow(),
-            matched.placement.network,
+            engine.program(),
+            scope.raster.placement.network,
             bands=engine.runner.bands,
             itemsize=engine.runner.item_bytes,
             limit=share,
-            region=matched.placement.to_network(region),
+            region=scope.network_region,
             strip=strip,
             cell=None if engine.runner.device.type != "cpu" else CHUNK_PIXELS,
             sections=sections_of(engine),
         )
-        total = _UNCOUNTED + _HELD * plan.memory.total + _in_flight(plan, engine, matched, options)
+        total = _UNCOUNTED + _HELD * plan.memory.total + _in_flight(plan, scope)
         if total <= free:
             return replace(plan, memory=replace(plan.memory, strip=int(total - plan.memory.kept - plan.memory.piece)))
         share = min(share, plan.memory.total) * free / total * 0.95
@@ -82,30 +84,27 @@ def plan_rows(
 
 
 def sections_of(engine: Engine) -> int:
-    """Parts of the network that work at the same time: each with a thread or more of its own, on a CPU."""
+    """Return the number of parts of the network that work at the same time, each with its own threads on a CPU."""
     return 1 if engine.runner.device.type != "cpu" else min(engine.runner.threads, _MOST_SECTIONS)
 
 
-def _in_flight(plan: StreamPlan, engine: Engine, matched: ModelInput, options: PredictOptions) -> float:
-    """Bytes of the strips between the reader and the writer."""
-    costs = engine.costs(matched, options)
+def _in_flight(plan: StreamPlan, scope: Scope) -> float:
+    """Return the bytes of the strips between the reader and the writer."""
+    costs = scope.costs()
     pixels = plan.strip * (max(block.width for block in plan.blocks) + 2 * plan.halo)
-    return pixels * ((options.workers + 2) * costs.waiting + 5 * costs.result)
+    return pixels * ((scope.options.workers + 2) * costs.waiting + 5 * costs.result)
 
 
 @dataclass(frozen=True)
 class RowStrategy:
     """Strips of rows, each pixel computed once."""
 
-    engine: Engine
-    matched: ModelInput
-    options: PredictOptions
-    region: Rect
+    scope: Scope
     plan: StreamPlan
 
     def planned(self, output: Path, disk: int) -> Prediction:
-        plan, runner = self.plan, self.engine.runner
-        costs = self.engine.costs(self.matched, self.options)
+        plan, runner = self.plan, self.scope.engine.runner
+        costs = self.scope.costs()
         width = max(block.width for block in plan.blocks)
         return Prediction(
             output=output,
@@ -115,7 +114,7 @@ class RowStrategy:
             halo=plan.halo,
             windows=len(plan.blocks),
             batch=1,
-            pixels=self.region.area,
+            pixels=self.scope.region.area,
             overlap_cost=plan.cost,
             engine="stream",
             precision=runner.precision,
@@ -125,7 +124,7 @@ class RowStrategy:
             disk_mib=round(disk / MIB, 3),
         )
 
-    def note(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         plan = self.plan
         return {
             "engine": "stream",
@@ -134,19 +133,19 @@ class RowStrategy:
             "edges": [plan.blocks[0].left, *(block.right for block in plan.blocks)],
             "halo": plan.halo,
             "cost": plan.cost,
-            "threads": self.engine.runner.threads,
+            "threads": self.scope.engine.runner.threads,
         }
 
     def cuts(self) -> Cuts:
-        return self.matched.placement.cuts(self.plan.cuts, self.region)
+        return self.scope.raster.placement.cuts(self.plan.cuts, self.scope.region)
 
     def seconds(self) -> float:
-        self.engine.runner.keep_memory()
-        shape = (_WARM_UP, min(_WARM_UP, self.matched.placement.network[1]))
+        self.scope.engine.runner.keep_memory()
+        shape = (_WARM_UP, min(_WARM_UP, self.scope.raster.placement.network[1]))
         taken = 0.0
         for _ in range(2):  # the first pass also puts the weights in order
             rows = self._rows(shape)
-            zeros = torch.zeros(1, self.engine.runner.bands, *shape, dtype=rows.dtype, device=rows.device)
+            zeros = torch.zeros(1, self.scope.engine.runner.bands, *shape, dtype=rows.dtype, device=rows.device)
             start = time.perf_counter()
             for _row, logits in rows.push(zeros):
                 logits.float().cpu()
@@ -155,14 +154,14 @@ class RowStrategy:
         return 1.1 * taken * pixels / (shape[0] * shape[1])
 
     def _rows(self, shape: tuple[int, int]) -> Rows:
-        runner, plan = self.engine.runner, self.plan
+        runner, plan = self.scope.engine.runner, self.plan
         return Rows(
-            self.engine.flow(),
+            self.scope.engine.program(),
             shape,
             bands=runner.bands,
             strip=plan.strip,
             chunk=plan.chunk,
-            sections=sections_of(self.engine),
+            sections=sections_of(self.scope.engine),
             dtype=runner.dtype,
             device=runner.device,
         )
@@ -171,39 +170,37 @@ class RowStrategy:
         return made
 
     def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
-        self.engine.runner.keep_memory()
-        same = self.matched.placement.factor == 1.0
+        scope, runner = self.scope, self.scope.engine.runner
+        runner.keep_memory()
+        same = scope.raster.placement.factor == 1.0
         job = Pass(
-            self.engine.flow(),
+            scope.engine.program(),
             self.plan,
-            self.matched.placement,
-            self.region,
+            scope.raster.placement,
+            scope.region,
             read=lambda rect: self._read(rect, aoi),
             wanted=None if same else lambda rect: self._wanted(rect, aoi),
             encode=encode,
-            bands=self.engine.runner.bands,
-            dtype=self.engine.runner.dtype,
-            device=self.engine.runner.device,
-            sections=sections_of(self.engine),
-            workers=self.options.workers,
+            bands=runner.bands,
+            dtype=runner.dtype,
+            device=runner.device,
+            sections=sections_of(scope.engine),
+            workers=scope.options.workers,
             restarted=lambda rows: _log.info(
                 "resuming: %s computed again", counted(rows, "row above is", "rows above are")
             ),
         )
         written = sum(job.reached(outputs.done))
-        with shown(self.region.area, done=written) as progress:
+        with shown(scope.region.area, done=written) as progress:
             one_pass(replace(job, progress=progress.add), outputs, done=outputs.done)
 
     def _read(self, rect: Rect, aoi: Aoi | None) -> tuple[Tensor, NDArray[np.bool_]]:
-        matched = self.matched
-        pixels, valid = matched.network.read(rect)
-        prepared = self.engine.runner.prepare(pixels, valid)
-        if matched.placement.factor != 1.0:  # a coarse pixel may be nodata where a few of the source's pixels are not
-            return prepared, self._wanted(matched.placement.to_source(rect), aoi)
-        inside = None if aoi is None else aoi.inside(rect)
-        return prepared, valid if inside is None else valid & inside
+        raster = self.scope.raster
+        pixels, valid = raster.network.read(rect)
+        prepared = self.scope.engine.runner.prepare(pixels, valid)
+        if raster.placement.factor != 1.0:  # a coarse pixel may be nodata where a few of the source's pixels are not
+            return prepared, self._wanted(raster.placement.to_source(rect), aoi)
+        return prepared, inside_of(aoi, rect, valid)
 
     def _wanted(self, rect: Rect, aoi: Aoi | None) -> NDArray[np.bool_]:
-        valid = self.matched.source.read(rect)[1]
-        inside = None if aoi is None else aoi.inside(rect)
-        return valid if inside is None else valid & inside
+        return inside_of(aoi, rect, self.scope.raster.source.read(rect)[1])

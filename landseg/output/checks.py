@@ -104,11 +104,6 @@ def check_space(
             )
 
 
-def identity(layers: Sequence[Layer], grid: Grid, extras: Sequence[Path]) -> dict[str, Any]:
-    """What of the outputs themselves must be equal for a run to be continued."""
-    described = {layer.name: layer.to_json() for layer in layers}
-    targets = [str(path.resolve()) for path in (*(layer.path for layer in layers), *extras)]
-    return {"targets": targets, "layers": described, "grid": grid.to_json()}
 
 
 def files_behind(sources: Sequence[str]) -> list[Path]:

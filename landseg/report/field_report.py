@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.errors import GridError, RasterError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
-from landseg.inference.match import match_raster, tell
+from landseg.inference.match import log_warnings, match_raster
 from landseg.models.file import Model, load_model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.output.checks import files_behind
@@ -94,7 +94,7 @@ def effective_field(
             draw_field(field, draw, title=loaded.card.name)
         return FieldReport(field)
     with match_raster(str(over), loaded.card, stored_values=stored_values) as matched:
-        tell(matched)
+        log_warnings(matched)
         source, warnings = matched.network, matched.warnings
         pixel = _pixel(source, at)
         effective, heat = _measure(loaded, field, source, pixel)

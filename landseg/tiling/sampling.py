@@ -1,4 +1,4 @@
-"""How far a map is from one with a longer halo: squares drawn at random over its data, and how sure the figure is.
+"""The distance of a map from one with a longer halo: squares drawn at random over its data, and an interval.
 
 The region is cut into equal squares, and squares that hold data are drawn without replacement, each as likely as any
 other. So the share over the sample is an estimate of the share over the map, wherever windows meet. Pixels of one
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from math import isqrt
 from statistics import NormalDist
@@ -37,7 +37,7 @@ _ACROSS = 32  # squares whose validity is read at once, then
 
 @dataclass(frozen=True)
 class Sample:
-    """Where a map is compared, and with what; part of the plan, so that a resumed run measures the same.
+    """The squares on which a map is compared, and the halo of the comparison; a resumed run measures the same.
 
     Attributes:
         edge: of a square, in pixels of the network's grid; a multiple of the stride.
@@ -99,31 +99,60 @@ class Disagreement:
         return cls(values["share"], None if interval is None else (interval[0], interval[1]), values["sentence"])
 
 
-def interval_text(ends: tuple[float, float]) -> str:
-    """Return an interval as a tag holds it.
+def disagreement_tags(share: float | None, interval: tuple[float, float] | None, note: str | None) -> dict[str, str]:
+    """Return the tags that keep a disagreement and its interval; none where nothing was to be compared.
 
-    >>> interval_text((0.0005, 0.25)), read_interval("0.000500 0.250000")
-    ('0.000500 0.250000', (0.0005, 0.25))
+    >>> disagreement_tags(None, None, None), disagreement_tags(None, None, "no data")
+    ({}, {'disagreement': 'unknown', 'disagreement_note': 'no data'})
+    >>> disagreement_tags(0.25, (0.0005, 0.5), "so")["disagreement_interval"], read_interval("0.000500 0.500000")
+    ('0.000500 0.500000', (0.0005, 0.5))
     """
-    return f"{ends[0]:.6f} {ends[1]:.6f}"
+    if not note:
+        return {}
+    tags = {"disagreement": "unknown" if share is None else f"{share:.6f}", "disagreement_note": note}
+    return tags if interval is None else {**tags, "disagreement_interval": f"{interval[0]:.6f} {interval[1]:.6f}"}
 
 
 def read_interval(text: str) -> tuple[float, float]:
-    """Return the interval in a tag; ValueError where there is none."""
+    """Return the interval in a tag; raise ValueError if there is none."""
     low, high = map(float, text.split())
     return low, high
 
 
 class Map(Protocol):
-    """A finished map whose pixels are looked at; rectangles are of the network's grid."""
+    """A finished map that is compared; rectangles are of the network's grid."""
 
     def valid(self, rect: Rect) -> NDArray[np.bool_]:
-        """Where the map holds data under ``rect``: (h, w) in pixels of the map."""
+        """Return the pixels (h, w) of the map under a rectangle that hold data."""
         ...
 
-    def changed(self, core: Window) -> NDArray[np.bool_]:
-        """Where the map's class differs from that of the window's result, under its core, in pixels of the map."""
+    def changed(self, window: Window) -> NDArray[np.bool_]:
+        """Return the pixels (h, w) of the map under a window's core whose class the window alone does not give."""
         ...
+
+
+@dataclass(frozen=True)
+class WrittenMap:
+    """A map as it was written.
+
+    Attributes:
+        read: returns the class values (h, w) and the validity (h, w) of the map under a rectangle of the network's
+            grid.
+        compute: returns the class values (h, w) that a window alone gives under its core; None where it has no data.
+    """
+
+    read: Callable[[Rect], tuple[NDArray[Any], NDArray[np.bool_]]]
+    compute: Callable[[Window], NDArray[Any] | None]
+
+    def valid(self, rect: Rect) -> NDArray[np.bool_]:
+        """Return the pixels (h, w) of the map under a rectangle that hold data."""
+        return self.read(rect)[1]
+
+    def changed(self, window: Window) -> NDArray[np.bool_]:
+        """Return the pixels (h, w) of the map under a window's core whose class the window alone does not give."""
+        found, values = self.compute(window), self.read(window.core)[0]
+        differs: NDArray[np.bool_] = np.zeros(values.shape, np.bool_) if found is None else values != found
+        return differs
 
 
 def plan_sample(windows: WindowPlan, *, most: float, exact_halo: int | None) -> Sample | None:
@@ -223,7 +252,7 @@ def grown(core: Rect, halo: int, shape: tuple[int, int], *, stride: int) -> Wind
 
 
 class _Draw:
-    """Squares that hold data, drawn without replacement; after the last, ``of`` is how many there are in all.
+    """Squares that hold data, drawn without replacement; after the last, ``of`` is their number in all.
 
     Squares lie on multiples of their edge, clipped to the region, so that windows around them begin on the stride.
     They are tried in a random order; where data are rare, the map is read once to know which are worth a try.
@@ -258,7 +287,7 @@ class _Draw:
             self.of = float(held.sum())
 
     def _square(self, row: int, column: int, columns: int = 1) -> Rect:
-        """One square, or several side by side."""
+        """Return one square, or several side by side."""
         edge, (first_row, first_column) = self._sample.edge, self._first
         place = Rect((first_row + row) * edge, (first_column + column) * edge, edge, columns * edge)
         square = place.intersection(self._region)
@@ -266,7 +295,7 @@ class _Draw:
         return square
 
     def _held(self) -> NDArray[np.bool_]:
-        """Which squares hold data, from one reading of the map."""
+        """Return for every square whether it holds data, from one reading of the map."""
         held = np.zeros(self._shape, np.bool_)
         for row in range(self._shape[0]):
             for column in range(0, self._shape[1], _ACROSS):
@@ -278,7 +307,7 @@ class _Draw:
 
 
 def _wilson(changed: NDArray[np.float64], pixels: NDArray[np.float64], left: float) -> tuple[float, float]:
-    """Wilson's interval for the ratio of two sums over squares, of which ``left`` is the share that was not drawn."""
+    """Return Wilson's interval for the ratio of two sums over squares; ``left`` is the share that was not drawn."""
     count, total = len(changed), float(pixels.sum())
     share = float(changed.sum()) / total
     apart = float(((changed - share * pixels) ** 2).sum()) * count / (count - 1) / total**2 * left
@@ -291,7 +320,7 @@ def _wilson(changed: NDArray[np.float64], pixels: NDArray[np.float64], left: flo
 
 
 def _student(freedom: int) -> float:
-    """Student's quantile for the middle 95 %, to a thousandth from four degrees of freedom on (Hill's expansion).
+    """Return Student's quantile for the middle 95 %, to a thousandth from four degrees of freedom (Hill's expansion).
 
     >>> round(_student(15), 3), round(_student(63), 3)
     (2.131, 1.998)

@@ -11,7 +11,7 @@ import numpy as np
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
-from landseg.inference.match import known
+from landseg.inference.match import mute_warnings
 from landseg.inference.options import PredictOptions
 from landseg.inference.run import LazyEngine, Run
 from landseg.metrics import figures
@@ -58,7 +58,7 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
-        known(one.image)  # what is to be said of it was said when it was opened to be learned from
+        mute_warnings(one.image)  # they were logged when it was opened for the training
         options = PredictOptions.of(
             bands=one.bands,
             source_resolution=_said(one.scene),

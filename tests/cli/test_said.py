@@ -16,7 +16,7 @@ import pytest
 import torch
 
 import landseg
-import landseg.inference.match
+import landseg.text.once
 from landseg.cli import console, logfile
 from landseg.cli.threads import limited
 from landseg.inference.prediction import Prediction
@@ -39,7 +39,7 @@ def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
 def folder(write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two rasters, of which the second has no place, and a file that is no raster."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(landseg.inference.match, "_told", set())  # what is said once a process
+    monkeypatch.setattr(landseg.text.once, "_logged", set())  # what is said once a process
     (tmp_path / "in").mkdir()
     write_raster(noise(30, 40), "in/a.tif")
     write_raster(noise(30, 40), "in/b.tif", crs=None, transform=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from landseg.classes import ClassMap, LandClass
 from landseg.crf.energy import CrfOptions, Scene
 from landseg.crf.fast import refine
-from landseg.crf.plan import CrfTiling, Refined, bytes_per_pixel, crf_sample, fading, refine_windows, tile_crf
+from landseg.crf.plan import CrfTiling, bytes_per_pixel, crf_sample, fading, refine_windows, tile_crf, written_map
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.tiling import sampling
@@ -88,6 +89,10 @@ def test_a_pixel_takes_no_more_than_planned(bands: int, classes: int) -> None:
 TABLE = ClassMap(tuple(LandClass(v, n, (v, 90, 90)) for v, n in ((1, "roof"), (2, "land"), (5, "water"))))
 
 
+def at(values: Any, valid: Any, rect: Rect) -> tuple[Any, Any]:
+    return values[rect.slices], valid[rect.slices]
+
+
 def measured(halo: int, *, most: int | None = None, seed: int = 1) -> tuple[Disagreement, float]:
     """What is said of a map with windows of 100 px and this halo, and the truth."""
     image, probs, _ = picture(360, 340, seed=seed)
@@ -103,7 +108,8 @@ def measured(halo: int, *, most: int | None = None, seed: int = 1) -> tuple[Disa
     truth = values != TABLE.to_values(refine(probs, Scene.of(image), SMALL).argmax(0))
     plan = plan if most is None else replace(plan, most=most)
     valid = np.ones_like(truth)
-    made = Refined(read, SMALL, (1.0, 1.0), lambda rect: (values[rect.slices], valid[rect.slices]), TABLE)
+    written = partial(at, values, valid)
+    made = written_map(written, read, SMALL, classes=TABLE, pixel_size=(1.0, 1.0))
     return disagreement(made, plan.windows, crf_sample(plan)), float(truth.mean())
 
 

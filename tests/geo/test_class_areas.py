@@ -20,6 +20,7 @@ from landseg.geo.class_areas import ClassArea
 from landseg.geo.grid import Grid, Rect
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.predict import predict
 from landseg.runtime.disk import work_folder
 from tests.parts.outputs import CLASSES, GRID, STRIPS, pixels
@@ -32,7 +33,7 @@ GRIDS = {"metres": GRID, "degrees": Grid(CRS.from_epsg(4326), Affine(0.5, 0, 10,
 def write(folder: Path, grid: Grid, rects: tuple[Rect, ...], *, stop: int = 99, resume: bool = False) -> Any:
     """Some steps of a run; the areas of a whole one, else nothing."""
     layer = Layer.of_classes("classes", folder / "map.tif", CLASSES)
-    with Outputs.begin([layer], grid, signature={}, resume=resume) as outputs:
+    with Outputs.begin(Targets([layer], resume=resume), grid, signature={}) as outputs:
         for number, rect in enumerate(rects):
             if str(rect.top) in outputs.done:
                 continue

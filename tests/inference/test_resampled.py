@@ -32,6 +32,7 @@ from landseg.inference.engine import Engine
 from landseg.inference.match import ModelInput
 from landseg.inference.options import PredictOptions
 from landseg.inference.row_strategy import RowStrategy, plan_rows
+from landseg.inference.scope import Scope
 from landseg.inference.strategy import Strategy, WindowStrategy
 from landseg.models.card import Band
 from landseg.models.file import Model
@@ -153,32 +154,34 @@ def reference(
 
 def rows(engine: Engine, matched: ModelInput, region: Rect, *, strip: int | None, blocks: int = 1) -> Strategy:
     """The stream, in strips of so many rows and so many blocks of columns."""
-    plan = plan_rows(engine, matched, OPTIONS, region, strip=strip)
-    area, period = matched.placement.to_network(region), engine.flow().period
+    scope = Scope(engine, matched, OPTIONS, region)
+    plan = plan_rows(scope, strip=strip)
+    area, period = scope.network_region, engine.program().period
     cuts = {area.left + area.width * i // blocks // period * period for i in range(1, blocks)}
     edges = sorted({area.left, *(cut for cut in cuts if area.left < cut < area.right), area.right})
     parts = [Rect(area.top, left, area.height, right - left) for left, right in pairwise(edges)]
-    return RowStrategy(engine, matched, OPTIONS, region, replace(plan, blocks=tuple(parts)))
+    return RowStrategy(scope, replace(plan, blocks=tuple(parts)))
 
 
 def windows(engine: Engine, matched: ModelInput, region: Rect, *, side: int | None) -> Strategy:
     """Windows of one side in pixels, or those that the engine chooses."""
     options = OPTIONS if side is None else replace(OPTIONS, window=side)
-    tiling = engine.plan(matched, options, region)
+    scope = Scope(engine, matched, options, region)
+    tiling = scope.plan()
     assert tiling.mode == "exact"
-    return WindowStrategy(engine, matched, options, region, tiling, None)
+    return WindowStrategy(scope, tiling, None)
 
 
 def check(
-    walk: Strategy, engine: Engine, matched: ModelInput, region: Rect, aoi: Aoi | None, stop: int | None
+    strategy: Strategy, engine: Engine, matched: ModelInput, region: Rect, aoi: Aoi | None, stop: int | None
 ) -> None:
-    """The walk ends, writes each pixel once, and its logits are the whole image's."""
+    """The strategy ends, writes each pixel once, and its logits are the whole image's."""
     sink = Sink(region.shape, stop)
     try:
-        walk.run(sink, aoi=aoi, encode=encode)  # type: ignore[arg-type]
+        strategy.run(sink, aoi=aoi, encode=encode)  # type: ignore[arg-type]
     except KeyboardInterrupt:
         sink.stop = None
-        walk.run(sink, aoi=aoi, encode=encode)  # type: ignore[arg-type]
+        strategy.run(sink, aoi=aoi, encode=encode)  # type: ignore[arg-type]
         assert (sink.written >= 1).all()
     else:
         assert (sink.written == 1).all()
@@ -187,7 +190,7 @@ def check(
     if wanted.any():
         apart = np.abs(sink.logits - logits)[:, wanted]
         assert apart.max() <= _CLOSE * np.abs(logits).max()  # nan is more than anything
-    walk.cuts()
+    strategy.cuts()
 
 
 def area(shape: Shape, kind: str, at: tuple[float, float], size: tuple[float, float]) -> tuple[Rect, Aoi | None]:
@@ -264,8 +267,8 @@ def check_strips(shape: Shape, factor: float, strips: range, blocks: int) -> Non
     matched = scene(shape, factor)
     region = matched.source.grid.rect
     for strip in strips:
-        walk = rows(ENGINES[1], matched, region, strip=strip, blocks=blocks)
-        check(walk, ENGINES[1], matched, region, None, None)
+        strategy = rows(ENGINES[1], matched, region, strip=strip, blocks=blocks)
+        check(strategy, ENGINES[1], matched, region, None, None)
 
 
 CASES = [((154, 40), 0.6, range(256, 257), 1), ((40, 150), 0.7, range(15, 20), 9)]
@@ -326,24 +329,25 @@ def test_a_few_pixels_at_the_rasters_edge_need_no_full_window() -> None:
     matched = scene((200, 300), 1.0)
     engine, options = ENGINES[0], replace(OPTIONS, window="auto")
     for region in (Rect(0, 0, 3, 3), Rect(197, 298, 3, 2), Rect(0, 100, 4, 8)):
-        walk = WindowStrategy(engine, matched, options, region, engine.plan(matched, options, region), None)
-        check(walk, engine, matched, region, None, None)
+        scope = Scope(engine, matched, options, region)
+        check(WindowStrategy(scope, scope.plan(), None), engine, matched, region, None, None)
 
 
 def check_blended(shape: Shape, factor: float, region: Rect) -> None:
     """A blended run that stops after any step goes on to the same pixels."""
     matched, options = scene(shape, factor), replace(OPTIONS, window=32, halo=0)
-    tiling = replace(POOLED.plan(matched, options, region), sums=1)
-    walk = WindowStrategy(POOLED, matched, options, region, tiling, None)
+    scope = Scope(POOLED, matched, options, region)
+    tiling = replace(scope.plan(), sums=1)
+    strategy = WindowStrategy(scope, tiling, None)
     whole = Sink(region.shape)
-    walk.run(whole, aoi=None, encode=encode)  # type: ignore[arg-type]
+    strategy.run(whole, aoi=None, encode=encode)  # type: ignore[arg-type]
     assert tiling.mode == "blend" and (whole.written == 1).all() and np.isfinite(whole.logits).all()
     for stop in range(len(whole.steps)):
         sink = Sink(region.shape, stop)
         with pytest.raises(KeyboardInterrupt):
-            walk.run(sink, aoi=None, encode=encode)  # type: ignore[arg-type]
+            strategy.run(sink, aoi=None, encode=encode)  # type: ignore[arg-type]
         sink.stop = None
-        walk.run(sink, aoi=None, encode=encode)  # type: ignore[arg-type]
+        strategy.run(sink, aoi=None, encode=encode)  # type: ignore[arg-type]
         assert np.array_equal(sink.logits, whole.logits) and np.array_equal(sink.valid, whole.valid)
 
 

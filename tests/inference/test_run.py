@@ -178,7 +178,7 @@ def test_polygons_of_a_run_carry_its_confidence(
             other = write_raster(255 - file.read(1), "other.tif", crs=file.crs, transform=file.transform)
         return polygonize(raster, out, classes, confidence=other, **more)
 
-    monkeypatch.setattr("landseg.inference.run.polygonize", elsewhere)
+    monkeypatch.setattr("landseg.inference.products.polygonize", elsewhere)
     predict(raster, output, confidence=sure, overwrite=True, **options)
     with pytest.raises(AssertionError):
         assert_exported(tmp_path / name, output, sure)
@@ -194,7 +194,7 @@ def test_without_a_confidence_polygons_of_a_run_have_no_such_columns(write_raste
 def test_polygons_in_a_table_are_refused_before_any_work(
     write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.inference.run.match_raster", None)
+    monkeypatch.setattr("landseg.inference.run.match_options", None)
     with pytest.raises(VectorError, match=r"x\.csv.*polygons go to one of"):
         predict(write_raster(noise(9, 9)), tmp_path / "o.tif", model=MODEL, polygons=tmp_path / "x.csv", **QUICK)
 

@@ -52,8 +52,8 @@ def test_twin_asking_the_networks_grid_is_caught(
     write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def coarse(self: RowStrategy, rect: object, aoi: object) -> object:
-        pixels, valid = self.matched.network.read(rect)  # type: ignore[arg-type]
-        return self.engine.runner.prepare(pixels, valid), valid
+        pixels, valid = self.scope.raster.network.read(rect)  # type: ignore[arg-type]
+        return self.scope.engine.runner.prepare(pixels, valid), valid
 
     monkeypatch.setattr(RowStrategy, "_read", coarse)
     with pytest.raises(AssertionError):

@@ -26,9 +26,8 @@ def test_windows_in_place_of_the_stream_say_why(
 ) -> None:
     if "memory" in changes:  # what the small network needs for strips always fits
         monkeypatch.setattr("landseg.inference.row_strategy._UNCOUNTED", 1 << 30)
-        monkeypatch.setattr(
-            "landseg.inference.engine._base", lambda: 1280.0 * 2**20
-        )  # whatever ran before in this process
+        # whatever ran before in this process
+        monkeypatch.setattr("landseg.inference.scope._base", lambda: 1280.0 * 2**20)
     options = {**QUICK, "model": MODEL, **changes}
     source = write_raster(noise(200, 220))
     plan = one(predict(source, tmp_path / "o.tif", dry_run=True, **options))

@@ -22,6 +22,7 @@ from landseg.output.cog import check_cog, vrt_text
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.styles import aux_text, raster_qml
+from landseg.output.targets import Targets
 
 CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(4, "a < b & c", (90, 91, 92))))
 UTM = CRS.from_epsg(32633)
@@ -54,7 +55,7 @@ def write(folder: Path, grid: Grid, rng: Any) -> list[Layer]:
         Layer.of_probs("logits", folder / "logits.tif", CLASSES, dtype="float32"),
     ]
     valid = rng.random(grid.shape) > 0.2
-    with Outputs.begin(layers, grid, signature={}, tags={"model-name": 'x "y" <z>'}) as outputs:
+    with Outputs.begin(Targets(layers), grid, signature={}, tags={"model-name": 'x "y" <z>'}) as outputs:
         outputs.write("classes", grid.rect, rng.choice(np.array([1, 4], "uint8"), grid.shape), valid)
         outputs.write("probs", grid.rect, rng.integers(0, 256, (2, *grid.shape), dtype="uint8"), valid)
         outputs.write("logits", grid.rect, rng.random((2, *grid.shape), dtype="float32"), valid)
@@ -83,7 +84,7 @@ def test_overviews_of_classes_are_by_majority_and_of_probabilities_by_mean(tmp_p
         Layer("confidence", tmp_path / "c.tif", "float32", nodata=float("nan")),
     ]
     values = np.tile(np.array([[1, 4], [4, 4]], "uint8"), (300, 300))
-    with Outputs.begin(layers, grid, signature={}) as outputs:
+    with Outputs.begin(Targets(layers), grid, signature={}) as outputs:
         outputs.write("classes", grid.rect, values)
         outputs.write("confidence", grid.rect, values.astype("float32"))
         outputs.finish()
@@ -126,7 +127,7 @@ def test_wide_class_values_work(tmp_path: Path) -> None:
     classes = ClassMap((LandClass(0, "zero", (1, 1, 1)), LandClass(1000, "thousand", (2, 3, 4))))
     layer = Layer.of_classes("classes", tmp_path / "map.tif", classes)
     grid = GRIDS["small"]
-    with Outputs.begin([layer], grid, signature={}) as outputs:
+    with Outputs.begin(Targets([layer]), grid, signature={}) as outputs:
         outputs.write("classes", grid.rect, np.full(grid.shape, 1000, "uint16"))
         outputs.finish()
     with rasterio.open(layer.path) as raster:

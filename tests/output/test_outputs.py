@@ -24,6 +24,7 @@ from landseg.geo.grid import Rect
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs, disk_bytes
 from landseg.output.raw_raster import RawRaster
+from landseg.output.targets import Targets
 from landseg.runtime.disk import Journal, work_folder
 from tests.parts.outputs import CLASSES, GRID, SIGNATURE, STRIPS, begin, layers_in, pixels, put, run
 
@@ -154,7 +155,7 @@ def test_no_pixels_at_all_become_nodata(tmp_path: Path) -> None:
     zero = ClassMap((LandClass(0, "land", (1, 2, 3)),))
     confidence = Layer("confidence", tmp_path / "c.tif", "float32", nodata=float("nan"))
     layers = [Layer.of_classes("classes", tmp_path / "map.tif", zero), confidence]
-    with Outputs.begin(layers, GRID, signature={}) as outputs:
+    with Outputs.begin(Targets(layers), GRID, signature={}) as outputs:
         for layer in layers:
             outputs.write(layer.name, GRID.rect, None)
         outputs.finish()
@@ -223,7 +224,9 @@ def test_a_changed_run_is_not_resumed(tmp_path: Path) -> None:
     begin(tmp_path, resume=True).abandon()
     other = replace(GRID, width=31)
     with pytest.raises(ResumeError, match=r"outputs.grid.width was 30, is now 31"):
-        Outputs.begin(layers_in(tmp_path), other, signature=SIGNATURE, extras=[tmp_path / "notes.txt"], resume=True)
+        Outputs.begin(
+            Targets(layers_in(tmp_path), {tmp_path / "notes.txt": ()}, resume=True), other, signature=SIGNATURE
+        )
 
 
 def test_without_resume_a_started_run_is_started_again(tmp_path: Path) -> None:
@@ -232,7 +235,7 @@ def test_without_resume_a_started_run_is_started_again(tmp_path: Path) -> None:
         outputs.commit("row 0")
         outputs.extra(tmp_path / "notes.txt").mkdir()  # what a killed writer may leave
     only = [Layer.of_classes("classes", tmp_path / "map.tif", CLASSES)]
-    with Outputs.begin(only, GRID, signature=SIGNATURE) as outputs:
+    with Outputs.begin(Targets(only), GRID, signature=SIGNATURE) as outputs:
         assert outputs.done == frozenset()
     assert [entry.name for entry in tmp_path.iterdir()] == [".map.tif.landseg"]
 
@@ -268,7 +271,7 @@ def test_finished_knows_its_own_output_only(tmp_path: Path) -> None:
 
 def test_targets_that_cannot_be(tmp_path: Path) -> None:
     def start(path: Path, **options: Any) -> None:
-        Outputs.begin([Layer.of_classes("classes", path, CLASSES)], GRID, signature={}, **options).discard()
+        Outputs.begin(Targets([Layer.of_classes("classes", path, CLASSES)], **options), GRID, signature={}).discard()
 
     source = tmp_path / "scene.tif"
     source.touch()
@@ -284,7 +287,7 @@ def test_targets_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is a folder"):
         start(tmp_path, overwrite=True)
     with pytest.raises(OutputError, match="two outputs"):
-        start(tmp_path / "map.tif", extras=[tmp_path / "map.tif"])
+        start(tmp_path / "map.tif", extras={tmp_path / "map.tif": ()})
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["link.tif", "scene.tif"]
 
 

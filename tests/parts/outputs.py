@@ -13,6 +13,7 @@ from landseg.classes import ClassMap, LandClass
 from landseg.geo.grid import Grid, Rect
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 
 CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(3, "road", (90, 90, 90))))
 
@@ -40,7 +41,9 @@ def pixels(rect: Rect) -> tuple[Any, Any, Any]:
 
 def begin(folder: Path, **options: Any) -> Outputs:
     fixed = {"signature": SIGNATURE, "tags": {"version": "1.0", "command": "predict"}}
-    return Outputs.begin(layers_in(folder), GRID, extras=[folder / "notes.txt"], **{**fixed, **options})
+    how = {name: options.pop(name) for name in ("resume", "overwrite", "inputs", "can_resume") if name in options}
+    targets = Targets(layers_in(folder), {folder / "notes.txt": ()}, **how)
+    return Outputs.begin(targets, GRID, **{**fixed, **options})
 
 
 def put(outputs: Outputs, rect: Rect) -> None:
@@ -54,8 +57,8 @@ def run(folder: Path, *, resume: bool = False, journal_first: bool = False) -> N
     if resume and Outputs.finished(folder / "map.tif", SIGNATURE):
         return
     with begin(folder, resume=resume) as outputs:
-        if "measured" not in outputs.notes:
-            outputs.note("measured", 0.25)
+        if "measured" not in outputs.state:
+            outputs.set_state("measured", 0.25)
         for rect in STRIPS:
             if f"row {rect.top}" in outputs.done:
                 continue
@@ -68,4 +71,4 @@ def run(folder: Path, *, resume: bool = False, journal_first: bool = False) -> N
             else:
                 outputs.commit(f"row {rect.top}")
         outputs.extra(folder / "notes.txt").write_text("polygons")
-        outputs.finish({"disagreement": str(outputs.notes["measured"])})
+        outputs.finish({"disagreement": str(outputs.state["measured"])})

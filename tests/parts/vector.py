@@ -13,6 +13,7 @@ from landseg.classes import ClassMap, LandClass
 from landseg.geo.grid import ControlPoint, Grid
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 
 CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(2, "road", (90, 90, 90))))
 UTM = CRS.from_epsg(32633)
@@ -38,7 +39,7 @@ GRIDS = {
 
 
 def write_classes(path: Path, grid: Grid, values: Any, classes: ClassMap = CLASSES) -> Path:
-    with Outputs.begin([Layer.of_classes("classes", path, classes)], grid, signature={}) as outputs:
+    with Outputs.begin(Targets([Layer.of_classes("classes", path, classes)]), grid, signature={}) as outputs:
         outputs.write("classes", grid.rect, values)
         outputs.finish()
     return path

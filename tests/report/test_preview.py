@@ -16,6 +16,7 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.report import thumbnail
 from landseg.report.preview import preview
 from landseg.report.thumbnail import EMPTY, class_samples, image_colors
@@ -28,7 +29,7 @@ def draw(tmp_path: Path, raster: Path, values: Any, rect: Rect | None = None, **
     with open_source(raster) as source:
         grid = source.grid.crop(rect or source.grid.rect)
         layer = Layer.of_classes("classes", tmp_path / "map.tif", CLASSES)
-        with Outputs.begin([layer], grid, signature={}, overwrite=True) as outputs:
+        with Outputs.begin(Targets([layer], overwrite=True), grid, signature={}) as outputs:
             outputs.write("classes", grid.rect, values)
             outputs.finish()
         preview(source, layer.path, CLASSES, tmp_path / "p.png", **options)

@@ -29,6 +29,7 @@ from landseg.labels.pairing import files_in
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.styles import raster_qml
+from landseg.output.targets import Targets
 from landseg.rasterize import RasterizeOptions, rasterize
 from landseg.runtime.disk import RECORD, Journal, work_folder
 from landseg.runtime.replacement import (
@@ -87,7 +88,7 @@ def outputs(folder: Path, which: str, resume: bool) -> object:
     extras = {folder / "roofs.shp": [folder / "roofs.qix"], folder / "picture.png": []}
     if resume and Outputs.finished(folder / "map.tif", signature):
         return None
-    run = Outputs.begin(layers, GRID, signature=signature, extras=extras, resume=resume, overwrite=True)
+    run = Outputs.begin(Targets(layers, extras, resume=resume, overwrite=True), GRID, signature=signature)
     with run:
         for rect in (rect for rect in STRIPS if f"row {rect.top}" not in run.done):
             values, probs, valid = pixels(rect)
@@ -372,7 +373,7 @@ def test_every_way_to_a_file_says_what_is_the_matter(tmp_path: Path) -> None:
         read_aoi(str(folder / "roofs.shp"), GRID)
     other = Layer.of_classes("classes", folder / "probs.tif", NEW)
     with pytest.raises(OutputError, match=SAID):
-        Outputs.begin([other], GRID, signature={})
+        Outputs.begin(Targets([other]), GRID, signature={})
     shutil.copytree(folder, tmp_path / "moved")  # a record goes along with its files
     with pytest.raises(RasterError, match=rf"{tmp_path}/moved/map\.tif.*{SAID}"):
         RasterFile(tmp_path / "moved" / "map.tif")
@@ -539,7 +540,7 @@ def test_the_style_of_an_older_map_does_not_stay_beside_probabilities(tmp_path: 
         qml_path(path).write_text(text)
         path.write_text("an old map")
         layers = [Layer.of_classes("classes", tmp_path / "map.tif", table), Layer.of_probs("probs", path, table)]
-        with Outputs.begin(layers, GRID, signature={}, overwrite=True) as run:
+        with Outputs.begin(Targets(layers, overwrite=True), GRID, signature={}) as run:
             for layer in layers:
                 run.write(layer.name, GRID.rect, None)
             run.finish()

@@ -97,7 +97,7 @@ def test_freed_memory_that_is_kept_can_be_given_back() -> None:
     """In a process of its own: 1 GiB taken and freed stays resident, until it is given back."""
     code = """
 import torch
-from landseg.inference.engine import resident_bytes
+from landseg.inference.scope import resident_bytes
 from landseg.tiling.runner import keep_freed_memory, give_back_freed_memory
 keep_freed_memory()
 taken = [torch.ones(1 << 20) for _ in range(256)]

@@ -34,6 +34,7 @@ from landseg.models.shipped import folder as shipped_folder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.provenance import changes
+from landseg.output.targets import Targets
 from landseg.runtime.disk import work_folder
 from landseg.text.untrusted import brief, escaped, printable, read_json, read_toml, unsafe_text
 from landseg.training.network_choice import read_options
@@ -485,24 +486,24 @@ TABLE = ClassMap.from_json([{"value": 1, "name": "a"}])
 )
 def test_a_hostile_journal_is_taken_for_none(lines: list[str], tmp_path: Path) -> None:
     layers = [Layer.of_classes("classes", tmp_path / "map.tif", TABLE)]
-    Outputs.begin(layers, GRID, signature={"a": 1}).abandon()
+    Outputs.begin(Targets(layers), GRID, signature={"a": 1}).abandon()
     path = work_folder(tmp_path / "map.tif") / "journal"
     header = path.read_text().strip()
     path.write_text("\n".join(header if line == "HEADER" else line for line in lines) + "\n")
     for resume in (True, False):
-        run = Outputs.begin(layers, GRID, signature={"a": 1}, resume=resume)
-        assert run.done == frozenset() and run.notes == {}
+        run = Outputs.begin(Targets(layers, resume=resume), GRID, signature={"a": 1})
+        assert run.done == frozenset() and run.state == {}
         run.abandon()
-    Outputs.begin(layers, GRID, signature={"a": 1}).discard()
+    Outputs.begin(Targets(layers), GRID, signature={"a": 1}).discard()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_sound_journal_is_still_read(tmp_path: Path) -> None:
     layers = [Layer("logits", tmp_path / "l.tif", "float32", nodata=float("nan"))]
-    run = Outputs.begin(layers, GRID, signature={"a": 1})
-    run.note("measured", 0.5)
+    run = Outputs.begin(Targets(layers), GRID, signature={"a": 1})
+    run.set_state("measured", 0.5)
     run.commit("row 0")
     run.abandon()
-    again = Outputs.begin(layers, GRID, signature={"a": 1}, resume=True)
-    assert again.done == {"row 0"} and again.notes == {"measured": 0.5}
+    again = Outputs.begin(Targets(layers, resume=True), GRID, signature={"a": 1})
+    assert again.done == {"row 0"} and again.state == {"measured": 0.5}
     again.discard()

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from landseg.inference import strategy as walks
+from landseg.inference import disagreement as module
 from landseg.predict import predict
 from landseg.tiling import sampling
 from landseg.tiling.costs import Costs
@@ -64,7 +64,7 @@ def test_equal_runs_and_a_resumed_one_say_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(walks, "disagreement", killed)
+        patched.setattr(module, "disagreement", killed)
         predict(raster, again, model=MODEL, **BLENDED)
     assert not again.exists()
     # More memory now, which would allow another halo: the sample is that of the first start.

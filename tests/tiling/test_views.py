@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from landseg.cli.main import app
 from landseg.errors import PlanError, ResumeError
 from landseg.geo.grid import Rect
-from landseg.inference import strategy as walks
+from landseg.inference import strategy
 from landseg.models.file import Model
 from landseg.models.named import NamedModel
 from landseg.predict import predict
@@ -181,7 +181,7 @@ def test_another_augmentation_does_not_go_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(walks.WindowStrategy, "measured", killed)
+        patched.setattr(strategy.WindowStrategy, "measured", killed)
         predict(raster, again, tta="flips", **how)
     for path in (out, again):
         for other in ("d4", "none"):

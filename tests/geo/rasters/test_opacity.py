@@ -16,7 +16,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.opacity import is_opacity, remark
 from landseg.geo.rasters.source import FileSource
-from landseg.inference.match import known, match_raster
+from landseg.inference.match import match_raster, mute_warnings
 from landseg.info import describe_raster
 from landseg.models.card import Band
 from landseg.predict import predict
@@ -185,7 +185,7 @@ def test_who_learns_from_it_is_told(write_raster: Write, tmp_path: Path) -> None
 
 def test_what_a_training_said_is_not_said_again(write_raster: Write, tmp_path: Path, heard: Sequence[str]) -> None:
     path = four_bands(write_raster, infrared())
-    known(path)
+    mute_warnings(path)
     made = predict(path, tmp_path / "map.tif", model=small_model(), device="cpu")
     assert not [line for line in heard if "called alpha" in line] and len(made.warnings) == 1
 

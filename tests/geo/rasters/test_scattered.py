@@ -27,6 +27,7 @@ from landseg.geo.rasters.mosaic import open_source
 from landseg.models.named import NamedModel
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.output.targets import Targets
 from landseg.predict import predict
 from tests.parts.commands import FAST, run
 from tests.parts.places import HALF_METRE, UTM
@@ -210,7 +211,7 @@ def test_gaps_take_no_space(tmp_path: Path) -> None:
     grid = grid_of(1 << 13, 1 << 13)
     layer = Layer.of_classes("classes", tmp_path / "o.tif", table)
     parts = [Rect(0, 0, 4, 5), Rect(grid.height - 3, grid.width - 7, 3, 7)]
-    with Outputs.begin([layer], grid, signature={}, parts=parts) as outputs:
+    with Outputs.begin(Targets([layer]), grid, signature={}, parts=parts) as outputs:
         for value, part in enumerate(parts):
             outputs.write("classes", part, np.full(part.shape, value, np.uint8))
         held = sum(os.stat(path).st_blocks * 512 for path in tmp_path.rglob("*") if path.is_file())
@@ -227,7 +228,7 @@ def test_gaps_take_no_space(tmp_path: Path) -> None:
 
 def test_parts_that_are_not_written_are_missed(tmp_path: Path) -> None:
     layer = Layer.of_classes("classes", tmp_path / "o.tif", MODEL.card.classes)
-    outputs = Outputs.begin([layer], grid_of(50, 40), signature={}, parts=[Rect(0, 0, 4, 5)])
+    outputs = Outputs.begin(Targets([layer]), grid_of(50, 40), signature={}, parts=[Rect(0, 0, 4, 5)])
     with outputs, pytest.raises(OutputError, match="0 of 20 pixels"):
         outputs.finish()
 
