@@ -381,16 +381,17 @@ def limited_finish(folder: str, size: int) -> None:
     """The end of a run in which no file may grow beyond ``size`` bytes."""
     import resource
 
-    with begin(Path(folder)) as outputs:
-        for rect in STRIPS:
-            put(outputs, rect)
-            outputs.commit(f"row {rect.top}")
-        outputs.extra(Path(folder) / "notes.txt").write_text("polygons")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        try:
+    try:
+        with begin(Path(folder)) as outputs:
+            for rect in STRIPS:
+                put(outputs, rect)
+                outputs.commit(f"row {rect.top}")
+            outputs.extra(Path(folder) / "notes.txt").write_text("polygons")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             outputs.finish()
-        except OutputError as error:
-            os._exit(7 if "--resume" in str(error) else 8)
+    except OutputError as error:
+        promises = "finished work is kept" in str(error) and str(error).endswith("--resume")
+        os._exit(7 if promises else 8)
 
 
 def limited_run(folder: str, size: int) -> None:
