@@ -4,7 +4,7 @@ The files of a run are complete in hidden work folders before `publish` begins. 
 moves every old file into a work folder, the named ones before those that lie beside them, then moves every new one
 into place, those that lie beside a named one before it. At every moment the visible files are therefore of one run,
 and no raster stands beside another's sidecar. The record goes last: as long as it is there the files are of an
-unfinished replacement, which `unfinished` notices, whoever looks at one of them.
+unfinished replacement, which `unfinished` notices for any of them.
 """
 
 from __future__ import annotations
