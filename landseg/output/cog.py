@@ -21,7 +21,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.raster import RasterFile
 from landseg.output.layer import Layer
 from landseg.runtime.disk import FullDisk, disk_errors
-from landseg.text.xml import xml_safe, xml_text
+from landseg.text.xml_text import xml_safe, xml_text
 
 BLOCK = 512  # edge of the output's internal tiles
 _VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}

@@ -13,7 +13,7 @@ from landseg.errors import LandsegError, ResumeError
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import MADE_WITH, SIGNATURE, tag_name
 from landseg.runtime.disk import work_folder
-from landseg.text.amounts import shorten_list
+from landseg.text.amounts import shorten_list, shorten_text
 from landseg.text.untrusted import read_json
 
 _REPEAT = {
@@ -145,4 +145,4 @@ def _state(file: Mapping[str, Any]) -> str:
 
 def _short(value: Any, *, none: str = "none") -> str:
     text = none if value is None else value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return shorten_text(text, 80)

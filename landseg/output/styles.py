@@ -11,7 +11,7 @@ from landseg.classes import ClassMap, LandClass, color_text
 from landseg.geo.tags import qml_path
 from landseg.output.layer import Layer
 from landseg.runtime.disk import disk_errors
-from landseg.text.xml import xml_safe, xml_text
+from landseg.text.xml_text import xml_safe, xml_text
 
 _READ_WITH = (".aux.xml", ".ovr", ".msk")  # what GDAL reads with a raster
 _SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")

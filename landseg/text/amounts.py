@@ -1,4 +1,4 @@
-"""Numbers with their nouns, in sentences: 1 scene, 2 scenes, 1 of 2 scenes has."""
+"""Numbers with their nouns in sentences (1 scene, 2 scenes, 1 of 2 scenes has), and lists and texts shortened."""
 
 from __future__ import annotations
 
@@ -24,6 +24,15 @@ def shorten_list(names: Sequence[str], most: int = 8, *, between: str = ", ") ->
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return between.join(names[:most]) + more
+
+
+def shorten_text(text: str, most: int) -> str:
+    """Return a text of a number of characters at most; a longer one ends in dots.
+
+    >>> shorten_text("abcdef", 6), shorten_text("abcdefg", 6)
+    ('abcdef', 'abc...')
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def part_of(number: int, whole: int, noun: str, one: str = "", many: str = "") -> str:

@@ -9,6 +9,8 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from landseg.text.amounts import shorten_text
+
 DEEPEST = 32
 """Levels of lists and tables in one another: landseg writes up to seven."""
 
@@ -78,8 +80,7 @@ def brief(value: Any) -> str:
     >>> brief("a" * 100)
     "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa..."
     """
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shorten_text(repr(value), 60)
 
 
 def escaped(text: str) -> str:
@@ -127,7 +128,7 @@ def _check(value: Any) -> None:
             elif isinstance(one, list):
                 following += one
             elif isinstance(one, int) and not -_WHOLE <= one < _WHOLE:
-                raise ValueError(f"the whole number {_shortened(str(one))} is beyond 64 bits")
+                raise ValueError(f"the whole number {shorten_text(str(one), 40)} is beyond 64 bits")
         level = following
 
 
@@ -135,21 +136,21 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
-            raise ValueError(f"the key {_shortened(repr(key))} occurs twice")
+            raise ValueError(f"the key {shorten_text(repr(key), 40)} occurs twice")
         table[key] = value
     return table
 
 
 def _whole(text: str) -> int:
     if len(text) > _DIGITS or not -_WHOLE <= int(text) < _WHOLE:
-        raise ValueError(f"the whole number {_shortened(text)} is beyond 64 bits")
+        raise ValueError(f"the whole number {shorten_text(text, 40)} is beyond 64 bits")
     return int(text)
 
 
 def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"the number {_shortened(text)} is beyond what 64 bits hold")
+        raise ValueError(f"the number {shorten_text(text, 40)} is beyond what 64 bits hold")
     return value
 
 
@@ -159,7 +160,3 @@ def _refused(text: str) -> float:
 
 def _too_deep() -> ValueError:
     return ValueError(f"it is nested more than {DEEPEST} levels deep")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."
