@@ -40,8 +40,9 @@ from landseg.models.layers.upsample import AlignedUpsample
 from landseg.models.networks.backbones import load_encoder_weights
 from landseg.models.networks.build import build_network
 from landseg.scenes.scene import Scene
-from landseg.training.batches import Batch, Batches
-from landseg.training.loop.fit import Scaling, fit
+from landseg.training.batches import Batch, Batches, Scaling
+from landseg.training.loop.fit import fit
+from landseg.training.loop.run import Lesson
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.sources import load_scenes
@@ -156,7 +157,7 @@ def run(
         return
     torch.manual_seed(seed)
     network = make(arm, recipe)
-    scaling = Scaling(tuple(b.mean for b in recipe.bands), tuple(b.std for b in recipe.bands))
+    scaling = recipe.scaling
     kept = [s for s in scenes if any(part in s.name for part in KEPT_OUT)]
     learned = [s for s in scenes if not any(part in s.name for part in KEPT_OUT)]
     print(f"{arm} seed {seed}: {len(learned)} scenes to learn from, {len(kept)} kept out", flush=True)
@@ -168,7 +169,7 @@ def run(
     def loss(logits: Tensor, batch: Batch) -> Tensor:
         return partial_cross_entropy(logits, batch.target, sets)
 
-    trained = fit(network, batches, loss, scaling, options=fitting, folder=folder, resume=True)
+    trained = fit(network, Lesson(batches, loss, scaling), options=fitting, folder=folder, resume=True)
     minutes = (time.monotonic() - begin) / 60
     figures = {"arm": arm, "seed": seed, "steps": options.steps, "minutes": minutes}
     figures["parameters"] = sum(p.numel() for p in network.parameters())

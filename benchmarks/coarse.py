@@ -43,11 +43,13 @@ from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.networks.build import build_network
 from landseg.scenes.scene import ArrayScene
-from landseg.training.batches import Batch, Batches
+from landseg.training.batches import Batch, Batches, Scaling
 from landseg.training.coarse.loss import SHARE
 from landseg.training.coarse.sources import count_statistics
 from landseg.training.coarse.statistics import JointStatistics, read_statistics
-from landseg.training.loop.fit import FitOptions, Scaling, fit
+from landseg.training.fit_options import FitOptions
+from landseg.training.loop.fit import fit
+from landseg.training.loop.run import Lesson
 from landseg.training.objective import LossOptions, objective
 from landseg.training.sampler import CropSampler, SamplingOptions
 
@@ -149,9 +151,8 @@ def run(arm: str, trial: tuple[int, int], seed: int, thirds: list[list[Patch]], 
     learned = None if statistics is None else (statistics, options.share)
     loss = objective(LossOptions(), LabelSets.of(len(NAMES)), (), learned)
     begin = time.monotonic()
-    trained = fit(
-        network, Groups(groups, seed), loss, scaling, options=fitting, folder=options.out / f"{path.stem}.run"
-    ).eval()  # fmt: skip
+    lesson = Lesson(Groups(groups, seed), loss, scaling)
+    trained = fit(network, lesson, options=fitting, folder=options.out / f"{path.stem}.run").eval()
     confusion = Confusion(len(NAMES))
     for patch in kept:
         pixels = torch.from_numpy(patch.pixels)[None]

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -24,9 +25,7 @@ from affine import Affine
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.classes import ClassMap, LandClass
-from landseg.evaluate import EvaluationFiles, evaluate
-from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import LabelOptions
+from landseg.evaluate import evaluate
 from landseg.geo.distance import Distance
 from landseg.geo.pieces import strips
 from landseg.geo.rasters.mosaic import open_source
@@ -73,8 +72,7 @@ def report(folder: Path, paths: list[Path], edge: int) -> None:
     make_bands(probs, edge, len(CLASSES))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
-    products = EvaluationFiles(report=page, image=str(image), overwrite=True)
-    evaluate(str(paths[0]), str(paths[1]), EvaluateOptions(probs=str(probs)), products)
+    evaluate(str(paths[0]), str(paths[1]), probs=str(probs), report=page, image=str(image), overwrite=True)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(
         f"with a report: {time.perf_counter() - start:.1f} s, {page.stat().st_size / 1e6:.1f} MB, peak memory "
@@ -114,16 +112,16 @@ def main() -> None:
             report(Path(folder), paths, options.edge)
         reading = statistics.median(seconds(lambda: read(paths), options.runs))
         print(f"reading both: {reading:.2f} s")
-        plain = EvaluateOptions(LabelOptions(), boundary=None, tolerance=None, samples=0)
+        plain: dict[str, Any] = {"boundary": None, "tolerance": None, "samples": 0}
         cases = {"confusion matrix": plain}
         if options.all:
             few = Distance(3)
-            cases["with intervals"] = EvaluateOptions(boundary=None, tolerance=None)
-            cases["with boundary IoU"] = EvaluateOptions(boundary=few, tolerance=None, samples=0)
-            cases["with surface Dice"] = EvaluateOptions(boundary=None, tolerance=few, samples=0)
-            cases["everything"] = EvaluateOptions()
+            cases["with intervals"] = {"boundary": None, "tolerance": None}
+            cases["with boundary IoU"] = {"boundary": few, "tolerance": None, "samples": 0}
+            cases["with surface Dice"] = {"boundary": None, "tolerance": few, "samples": 0}
+            cases["everything"] = {}
         for name, how in cases.items():
-            taken = seconds(lambda how=how: evaluate(str(paths[0]), str(paths[1]), how), options.runs)  # type: ignore[misc]
+            taken = seconds(lambda how=how: evaluate(str(paths[0]), str(paths[1]), **how), options.runs)  # type: ignore[misc]
             middle = statistics.median(taken)
             print(f"{name}: {middle:.2f} s, {middle / reading:.2f} of reading")
 

@@ -20,8 +20,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from landseg.evaluate import EvaluationFiles, evaluate
-from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluate import evaluate
 from landseg.predict import predict
 from tests.parts.browser import Page, browser, find_chromium
 
@@ -38,8 +37,10 @@ def make_report(folder: Path) -> Path:
     evaluate(
         "landcover.tif",
         f"{SCENE.stem}_labels.png",
-        EvaluateOptions(probs="probs.tif"),
-        EvaluationFiles(report=Path("report.html"), image=SCENE.name, overwrite=True),
+        probs="probs.tif",
+        report=Path("report.html"),
+        image=SCENE.name,
+        overwrite=True,
     )
     return folder / "report.html"
 

@@ -40,10 +40,12 @@ from landseg.models.networks.build import build_network
 from landseg.runtime.memory import keep_freed_memory
 from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.batches import Batch, Batches
+from landseg.training.fit_options import FitOptions
 from landseg.training.loop.depthwise import quick_depthwise
-from landseg.training.loop.fit import FitOptions, Scaling, fit
+from landseg.training.loop.fit import fit
 from landseg.training.loop.learner import parameter_groups
 from landseg.training.loop.process import Place
+from landseg.training.loop.run import Feedback, Lesson
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.sampler import CropSampler
 from landseg.training.sources import load_scenes
@@ -74,10 +76,6 @@ def network_of(recipe: Recipe) -> nn.Module:
     return build_network(
         recipe.arch, encoder=recipe.encoder, bands=len(recipe.bands), classes=len(recipe.classes), **recipe.options
     )
-
-
-def scaling_of(recipe: Recipe) -> Scaling:
-    return Scaling(tuple(band.mean for band in recipe.bands), tuple(band.std for band in recipe.bands))
 
 
 def batches_of(recipe: Recipe, scenes: list[Scene], sets: LabelSets) -> Batches:
@@ -129,8 +127,8 @@ def run(recipe: Recipe, scenes: list[Scene], sets: LabelSets, *, steps: int, wor
         return partial_cross_entropy(logits, batch.target, sets)
 
     with tempfile.TemporaryDirectory() as folder:
-        batches = batches_of(recipe, scenes, sets)
-        fit(network_of(recipe), batches, loss, scaling_of(recipe), options=options, folder=Path(folder), quiet=True)
+        lesson = Lesson(batches_of(recipe, scenes, sets), loss, recipe.scaling)
+        fit(network_of(recipe), lesson, options=options, folder=Path(folder), feedback=Feedback(quiet=True))
         with (Path(folder) / "log.csv").open() as file:
             ends = [float(row["seconds"]) for row in csv.DictReader(file)]
     return list(np.diff(ends))[WARM - 1 :]
@@ -140,7 +138,7 @@ def cost(options: argparse.Namespace) -> list[str]:
     """The table of a step's cost."""
     recipe, scenes, sets = read(options.data)
     batch = batches_of(recipe, scenes, sets)[0]
-    inputs = scaling_of(recipe).apply(batch.pixels, batch.valid)
+    inputs = recipe.scaling.apply(batch.pixels, batch.valid)
     precision = Place.of(recipe.fit).precision
     found: dict[str, list[float]] = {"bare": [], "run": []}
     keep_freed_memory()  # as a run does

@@ -1,11 +1,17 @@
 """`landseg compare`: which of several class rasters is better."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console, options, panels
+from .evaluate import number
+
+if TYPE_CHECKING:
+    from landseg.evaluation.result import Comparison, Difference
 
 
 def command(
@@ -45,16 +51,52 @@ def command(
     Prints how much better or worse each is than the first, with 95 % intervals of the differences.
     """
     from landseg.compare import compare
-    from landseg.evaluation.figures import EvaluateOptions
-    from landseg.evaluation.pair import LabelOptions
     from landseg.geo.vectors.names import with_layer
-    from landseg.report.compared import comparison_lines
 
     if len(rasters) < 2:
         raise typer.BadParameter("name the predictions, then the truth")
     with console.working():
-        naming = LabelOptions(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors)
-        wanted = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=samples)
-        target = with_layer(rasters[-1], layer)
-        found = compare(rasters[:-1], target, wanted, csv=csv, report=report, overwrite=overwrite, quiet=quiet)
-    console.show(found.to_json(), as_json=as_json, text=comparison_lines(found))
+        found = compare(
+            rasters[:-1],
+            with_layer(rasters[-1], layer),
+            classes=classes,
+            ignore=ignore or (),
+            class_field=class_field,
+            background=background,
+            buffer=buffer,
+            label_colors=label_colors,
+            aoi=aoi,
+            samples=samples,
+            csv=csv,
+            report=report,
+            overwrite=overwrite,
+            quiet=quiet,
+        )
+    console.show(found.to_json(), as_json=as_json, text=_lines(found))
+
+
+def _lines(found: "Comparison") -> Iterator[str]:
+    """Yield a line for each prediction under every figure, then the notes."""
+    from landseg.report.compared import comparison_notes, estimates, short_names
+
+    names, figures = short_names(found), estimates(found)
+    wide = max(len("prediction"), *map(len, names))
+    width = max(len(figure[0].title) for figure in figures)
+    yield f"against {found.evaluations[0].target}"
+    yield f"  {'':<{width}}  {'prediction':<{wide}}  value   95 % interval   above {names[0]}"
+    for figure in figures:
+        for one in figure:
+            title, name = "" if one.number else one.title, names[one.number]
+            ends = "" if one.ends is None else f"{one.ends[0]:.3f} - {one.ends[1]:.3f}"
+            line = f"  {title:<{width}}  {name:<{wide}} {number(one.value):>6} {ends:>15}   {_above(one.above)}"
+            yield line.rstrip()
+    yield ""
+    yield from (f"  {note}" for note in comparison_notes(found))
+
+
+def _above(one: "Difference | None") -> str:
+    if one is None:
+        return ""
+    if math.isnan(one.difference):
+        return "-"
+    return f"{one.difference:+.3f}" + ("" if math.isnan(one.low) else f" ({one.low:+.3f} to {one.high:+.3f})")

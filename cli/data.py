@@ -11,8 +11,7 @@ from landseg.text.amounts import counted, shorten_list
 from . import console, options, panels
 
 if TYPE_CHECKING:
-    from landseg.data import Inspection
-    from landseg.scenes.split import SplitOptions
+    from landseg.scenes.data_report import DataReport
 
 
 def command(
@@ -100,52 +99,39 @@ def command(
 
     Prints statistics of bands and classes, what is wrong, and what a split would leak.
     """
-    from landseg.data import InspectOptions, inspect
+    from landseg.data import inspect_data
     from landseg.geo.vectors.names import with_layer
 
     with console.working():
-        wanted = None if split is None else _split_options(split, share, group, block, gap, aoi, seed)
-        if wanted is None and (group is not None or block or gap or aoi):
+        if split is None and (group is not None or block or gap or aoi):
             raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
-        how = InspectOptions(
-            classes,
-            tuple(ignore or ()),
-            class_field,
-            background,
-            wanted,
-            sheet,
-            overwrite,
-            buffer,
-            label_colors,
-            stored_values,
-        )
         images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], with_layer(paths[-1], layer))
         if labels is None and layer is not None:
             raise typer.BadParameter("--layer goes with a vector file of labels")
-        found = inspect(images, labels, how)
+        found = inspect_data(
+            images,
+            labels,
+            classes=classes,
+            ignore=ignore or (),
+            class_field=class_field,
+            background=background,
+            buffer=buffer,
+            label_colors=label_colors,
+            stored_values=stored_values,
+            sheet=sheet,
+            overwrite=overwrite,
+            split=split,
+            share=share,
+            group=group,
+            block=block,
+            gap=gap,
+            aoi=aoi,
+            seed=seed,
+        )
     console.show(found.to_json(), as_json=as_json, text=_lines(found))
 
 
-def _split_options(
-    by: str, share: float, group: str | None, block: str | None, gap: int, aoi: str | None, seed: int
-) -> "SplitOptions":
-    from landseg.geo.distance import Distance
-    from landseg.scenes.split import SplitOptions
-
-    edge = None if block is None else Distance.of(block)
-    return SplitOptions(
-        by=by,
-        share=share,
-        group=group,
-        block_px=None if edge is None or edge.metres else round(edge.value),
-        block_m=edge.value if edge is not None and edge.metres else None,
-        gap_px=gap,
-        aoi=aoi,
-        seed=seed,
-    )
-
-
-def _lines(found: "Inspection") -> Iterator[str]:
+def _lines(found: "DataReport") -> Iterator[str]:
     facts = found.to_json()
     yield (
         f"{counted(facts['images'], 'image')}, {facts['labelled']} of them labelled, {facts['pixels'] / 1e6:,.4g} Mpx"
@@ -183,7 +169,7 @@ def _lines(found: "Inspection") -> Iterator[str]:
         yield f"{found.sheet}: the scenes with their labels"
 
 
-def _about_images(found: "Inspection") -> Iterator[str]:
+def _about_images(found: "DataReport") -> Iterator[str]:
     from landseg.geo.grid import crs_text
     from landseg.geo.rasters.value_tags import tags_text
 
@@ -210,7 +196,7 @@ def _counted(facts: list[str]) -> str:
     return ", ".join(f"{kind} ({facts.count(kind)})" for kind in kinds[:4]) + more
 
 
-def _about_classes(found: "Inspection") -> Iterator[str]:
+def _about_classes(found: "DataReport") -> Iterator[str]:
     areas = found.classes[0].hectares is not None
     parts = "" if found.split is None else f" {'learned':>13} {'kept':>13}"
     width = max(5, *(len(one.name) for one in found.classes))

@@ -1,11 +1,19 @@
 """`landseg evaluate`: how good a class raster is."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from landseg.text.amounts import counted, part_of
+
 from . import console, options, panels
+
+if TYPE_CHECKING:
+    from landseg.evaluation.result import Evaluation
+    from landseg.metrics.seam import Seam
 
 
 def command(
@@ -81,23 +89,94 @@ def command(
 
     Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals.
     """
-    from landseg.evaluate import EvaluationFiles, evaluate
-    from landseg.evaluation.figures import EvaluateOptions
-    from landseg.evaluation.pair import LabelOptions
-    from landseg.geo.distance import Distance
+    from landseg.evaluate import evaluate
     from landseg.geo.vectors.names import with_layer
-    from landseg.report.text import evaluation_lines
 
     if len(rasters) < 2:
         raise typer.BadParameter("name the prediction, then the truth")
     with console.working():
-        wanted = EvaluateOptions(
-            naming=LabelOptions(classes, tuple(ignore or ()), class_field, background, aoi, buffer, label_colors),
+        found = evaluate(
+            rasters[:-1],
+            with_layer(rasters[-1], layer),
+            classes=classes,
+            ignore=ignore or (),
+            class_field=class_field,
+            background=background,
+            buffer=buffer,
+            label_colors=label_colors,
+            aoi=aoi,
             probs=probs,
-            boundary=None if boundary == "none" else Distance.of(boundary),
-            tolerance=None if tolerance == "none" else Distance.of(tolerance),
+            boundary=boundary,
+            tolerance=tolerance,
             samples=samples,
+            csv=csv,
+            report=report,
+            image=image,
+            errors=errors,
+            overwrite=overwrite,
+            quiet=quiet,
         )
-        products = EvaluationFiles(csv, report, image, errors, overwrite)
-        found = evaluate(rasters[:-1], with_layer(rasters[-1], layer), wanted, products, quiet=quiet)
-    console.show(found.to_json(), as_json=as_json, text=evaluation_lines(found))
+    console.show(found.to_json(), as_json=as_json, text=lines(found))
+
+
+def lines(found: "Evaluation") -> Iterator[str]:
+    """Yield the figures of an evaluation, a line each, and a table of the classes."""
+    from landseg.report.figures_csv import HEADLINES
+    from landseg.report.numbers import length_text
+
+    scenes = f" ({counted(len(found.scenes), 'scene')})" if len(found.scenes) > 1 else ""
+    yield f"{found.prediction} against {found.target}{scenes}"
+    averaged = f"mean IoU ({part_of(found.averaged_over, len(found.classes), 'class')})"
+    titles = {**HEADLINES, "mean_iou": averaged}
+    for name, title in titles.items():
+        yield f"  {title:<30} {number(getattr(found, name))}{_between(found.intervals.get(name))}"
+        if name == "pixel_accuracy":
+            everything = f"all called {found.commonest_class}"
+            yield f"  {everything:<30} {number(found.commonest_class_accuracy)}   pixel accuracy of that map"
+    if found.mean_boundary_iou is not None:
+        title = f"boundary IoU, {length_text(found.boundary_distance_px, found.boundary_distance_m)}"
+        yield f"  {title:<30} {number(found.mean_boundary_iou)}"
+    if found.mean_surface_dice is not None:
+        title = f"surface Dice, {length_text(found.surface_tolerance_px, found.surface_tolerance_m)}"
+        yield f"  {title:<30} {number(found.mean_surface_dice)}"
+    if found.reliability is not None:
+        yield f"  {'expected calibration error':<30} {number(found.reliability.ece)}"
+    if found.seam is not None:
+        yield f"  {f'errors at window edges, {found.seam.distance} px':<30} {_seam(found.seam)}"
+    yield ""
+    yield from _class_lines(found)
+    if found.notes:
+        yield ""
+    yield from (f"  {note}" for note in found.notes)
+
+
+def _class_lines(found: "Evaluation") -> Iterator[str]:
+    width = max(5, *(len(entry.name) for entry in found.classes))
+    areas = found.pixel_ha is not None
+    yield (
+        f"  {'class':<{width}}  {'IoU':>6} {'95 % interval':>15} {'precis.':>7} {'recall':>6} {'F1':>6} "
+        f"{'outline':>7} {'labelled ha' if areas else 'labelled px':>12}"
+    )
+    for entry in found.classes:
+        ends = "" if entry.iou_ci is None else f"{number(entry.iou_ci[0])} - {number(entry.iou_ci[1])}"
+        size = f"{entry.area_ha:.4g}" if entry.area_ha is not None else f"{entry.pixels:,}"
+        outline = "-" if entry.boundary_iou is None else number(entry.boundary_iou)
+        yield (
+            f"  {entry.name:<{width}}  {number(entry.iou):>6} {ends:>15} {number(entry.precision):>7} "
+            f"{number(entry.recall):>6} {number(entry.f1):>6} {outline:>7} {size:>12}"
+        )
+
+
+def number(value: float) -> str:
+    """Return a figure to three digits, a dash for nan."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _seam(seam: "Seam") -> str:
+    """Return the error rate where windows meet beside the rate elsewhere, and a word on their ratio."""
+    found = f"{number(seam.near)}   elsewhere {number(seam.far)}, ratio {number(seam.ratio)}"
+    return found + _between((seam.low, seam.high)) + ("; a sign of a seam" if seam.low > 1 else "")
+
+
+def _between(ends: tuple[float, float] | None) -> str:
+    return "" if ends is None or math.isnan(ends[0]) else f"   95 %: {ends[0]:.3f} to {ends[1]:.3f}"

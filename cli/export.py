@@ -1,13 +1,23 @@
 """`landseg export`: a class raster as polygons."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console
 from .options import Json, Log, Overwrite, Quiet
 
+if TYPE_CHECKING:
+    from landseg.vector.export_options import ClassTotal, Export
+
+_OF_PIXELS = "ha: the map's pixels on the ellipsoid, as `landseg areas` counts them"
+_MEASURES = {
+    "plane": f"m²: the polygons in the map's plane (on the ellipsoid with --geodesic); {_OF_PIXELS}",
+    "ellipsoid": f"m²: the polygons on the ellipsoid; {_OF_PIXELS}",
+}
 _SHAPES, _MORE = "Shapes", "Lines and points"
 
 
@@ -188,4 +198,40 @@ def command(
             overwrite=overwrite,
             quiet=quiet,
         )
-    console.show(result.to_json(), as_json=as_json, text=result.lines())
+    console.show(result.to_json(), as_json=as_json, text=lines(result))
+
+
+def lines(made: Export) -> list[str]:
+    """Return a finished export as lines of text."""
+    from landseg.geo.class_areas import hectares_text
+    from landseg.labels.left_out import left_out_line
+    from landseg.runtime.progress import duration
+    from landseg.text.amounts import counted
+
+    every = sum(total.area for total in made.classes)
+    longest = max((len(total.name) for total in made.classes), default=0)
+    text = [str(path) for path in made.files]
+    for total in made.classes:
+        unit = "m²" if total.area_m2 is not None else "px"
+        share = f"{100 * total.area / every:5.1f} %" if every else ""
+        size = "" if total.hectares is None else f"  {hectares_text(total.hectares):>12} ha"
+        line = f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}{size}"
+        text.append(line.rstrip())
+    if made.area_measure is not None:
+        text.append(_MEASURES[made.area_measure])
+    changes = [_changed(total) for total in made.classes if total.area_change is not None]
+    if changes:
+        text.append(f"area against the raster's pixels: {', '.join(changes)}")
+    for entry in made.further:
+        text.append(f"{entry.output}: {counted(entry.count, 'line' if entry.kind == 'LineString' else 'point')}")
+    if (left_out := left_out_line(made.left_out)) is not None:
+        text.append(left_out)
+    where = made.crs or "pixel coordinates"
+    return [*text, f"{counted(made.features, 'feature')}, {made.format}, {where}, in {duration(made.seconds)}"]
+
+
+def _changed(total: ClassTotal) -> str:
+    """Return the name of a class and the change of its area, as text."""
+    change = total.area_change or 0.0
+    before = total.area - change
+    return f"{total.name} {change / before:+.2%}" if before else f"{total.name} {change:+.1f}"

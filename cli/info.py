@@ -62,7 +62,7 @@ def command(
 
     pixel = _pixel(at, draw=draw, over=over)
     with console.working():
-        facts, found = describe(file, model=model), {}
+        facts, found = describe(file, model=model).to_json(), {}
         if receptive_field or draw is not None:
             if not is_model(file):
                 raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")
@@ -72,7 +72,7 @@ def command(
                 file, draw=draw, over=over, at=pixel, overwrite=overwrite, stored_values=stored_values
             ).to_json()
     lines = model_lines(facts) if facts["kind"] == "model" else raster_lines(facts)
-    console.show({**facts, **found}, as_json=as_json, text=[*lines, *sight_lines(found)])
+    console.show({**facts, **found}, as_json=as_json, text=[*lines, *field_report_lines(found)])
 
 
 def _pixel(at: str | None, *, draw: Path | None, over: str | None) -> tuple[int, int] | None:
@@ -89,8 +89,8 @@ def _pixel(at: str | None, *, draw: Path | None, over: str | None) -> tuple[int,
     return int(column), int(row)
 
 
-def sight_lines(found: Mapping[str, Any]) -> Iterator[str]:
-    """What each layer sees, and what one pixel's class depends on."""
+def field_report_lines(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the receptive fields of the layers, and the surroundings that the class of one pixel depends on."""
     yield from layer_lines(found.get("layers", []))
     if "effective" in found:
         seen = found["effective"]

@@ -18,10 +18,11 @@ def command(
     as_json: options.Json = False,
 ) -> None:
     """List the shipped models, or the networks that can be trained."""
-    from landseg.info import describe_models, describe_networks
+    from landseg.models import shipped
+    from landseg.models.facts import model_facts, network_facts
 
     with console.working():
-        record = describe_networks() if networks else {"models": describe_models()}
+        record = network_facts() if networks else {"models": [model_facts(name) for name in shipped.names()]}
     text = _network_lines(record) if networks else _lines(record["models"])
     console.show(record, as_json=as_json, text=text)
 

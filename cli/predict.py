@@ -1,10 +1,12 @@
 """`landseg predict`: a land-cover map of a raster."""
 
+from __future__ import annotations
+
 import glob
 import os
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -31,6 +33,9 @@ from .options import (
     Window,
     numbers,
 )
+
+if TYPE_CHECKING:
+    from landseg.inference.prediction import Prediction, Predictions
 
 _RASTERS = (".tif", ".tiff", ".vrt", ".jp2", ".img", ".png", ".jpg")
 
@@ -189,15 +194,16 @@ def command(
         raise typer.BadParameter("--json is one object at the end, --json-lines one a raster: choose one of them")
     if output is None:
         raise typer.BadParameter(_unnamed(sources), param_hint="'--output' / '-o'")
-    from landseg.predict import Predictions, predict
+    from landseg.inference.prediction import Predictions
+    from landseg.predict import predict
 
-    lines = JsonLines() if json_lines else None
-    with console.working(), lines or nullcontext():
+    stream = JsonLines() if json_lines else None
+    with console.working(), stream or nullcontext():
         result = predict(
             expand(sources),
             output,
             model=model,
-            finished=(lambda result, number, count: None) if lines is None else lines.finished,
+            finished=(lambda result, number, count: None) if stream is None else stream.finished,
             bands=numbers(bands, "--bands", int),
             stack=stack,
             sparse=sparse,
@@ -226,12 +232,92 @@ def command(
             dry_run=dry_run,
             quiet=quiet,
         )
-    if lines is not None:
-        console.keep(result.lines())
+    text = batch_lines(result) if isinstance(result, Predictions) else lines(result)
+    if stream is not None:
+        console.keep(text)
     else:
-        console.show(result.to_json(), as_json=as_json, text=result.lines())
+        console.show(result.to_json(), as_json=as_json, text=text)
     if isinstance(result, Predictions) and result.failures:
         raise typer.Exit(1)
+
+
+def lines(made: Prediction) -> list[str]:
+    """Return a finished run, or the plan of one, as lines of text."""
+    from landseg.geo.class_areas import areas_text
+    from landseg.runtime.progress import duration
+    from landseg.tiling.names import VIEWS
+
+    if made.skipped:
+        return [f"{made.output}: finished before, skipped"]
+    speed = f"{made.mpx_s:.2f} Mpx/s"
+    height, width = made.window
+    cut = f"windows       {made.windows} of {height} x {width} px, halo {made.halo}, batches of {made.batch}"
+    if made.engine == "stream":
+        beside = f", {made.halo} beside them read as well" if made.halo else ""
+        cut = f"strips        of {height} rows, {made.windows} x {width} columns{beside}"
+    plan = [
+        cut,
+        f"mode          {made.reason}",
+        f"overlap       {made.overlap_cost:.2f} pixels computed for each that is kept",
+        f"network       {made.precision}, {made.device}, {made.engine}",
+    ]
+    if (views := VIEWS[made.tta]) > 1:
+        plan.append(f"tta           {made.tta}: the mean of {views} views of the raster, {views} times the work")
+    if made.precision_note:
+        plan.append(f"precision     {made.precision_note}")
+    if made.scaling:
+        plan.append(f"scaling       {made.scaling}")
+    if made.limitations:
+        plan.append(f"model fails   {made.limitations}")
+    if made.disagreement_note:
+        plan.append(f"disagreement  {made.disagreement_note}")
+    if made.dry_run:
+        plan.append(f"memory        up to {made.memory_mib:.0f} MiB")
+        plan.append(f"disk          up to {_size(made.disk_mib)}")
+        plan.append(f"time          about {duration(made.seconds)} ({speed}), and some seconds to start")
+        return [f"{made.output}: nothing written, this is the plan", *plan]
+    if made.areas:
+        plan.append(f"areas         {areas_text(made.areas)}")
+        if (empty := made.pixels - sum(row.pixels for row in made.areas)) > 0:
+            plan.append(f"no data       {empty:,} px ({100 * empty / made.pixels:.1f} %)")
+    done = f"{made.pixels / 1e6:.2f} Mpx in {duration(made.seconds)}, {speed}"
+    return [*(str(path) for path in made.files), *plan, f"time          {done}"]
+
+
+def batch_lines(made: Predictions) -> list[str]:
+    """Return several runs as lines of text: the lines of each, then once the lines of all, and their number."""
+    runs = [lines(one) for one in made.predictions]
+    shared = [line for line in runs[0] if all(line in run for run in runs)] if len(runs) > 1 else []
+    own = [line for run in runs for line in run if line not in shared]
+    return [*own, *shared, _count(made)]
+
+
+def _count(made: Predictions) -> str:
+    """Return the number of maps, their pixels and duration, and the number of failures, as text."""
+    from landseg.runtime.progress import duration
+    from landseg.text.amounts import counted
+
+    runs = [one for one in made.predictions if not one.skipped]
+    took = f"{sum(one.pixels for one in runs) / 1e6:.2f} Mpx in {duration(sum(one.seconds for one in runs))}"
+    if any(one.dry_run for one in runs):
+        disk = f"up to {_size(sum(one.disk_mib for one in runs))} of disk"
+        text = f"{counted(len(made.predictions), 'map')} planned, {disk}, {took.replace(' in ', ' in about ')}"
+    else:
+        text = f"{counted(len(made.predictions), 'map')} done, {took}"
+    skipped = len(made.predictions) - len(runs)
+    text += f", {skipped:,} of them finished before" if skipped else ""
+    return f"{text}; {len(made.failures):,} failed" if made.failures else text
+
+
+def _size(mib: float) -> str:
+    """Return MiB as text in a unit that fits: whole MiB, below 10 with a decimal, below 1 in KiB.
+
+    >>> _size(0.032), _size(1.46), _size(2048.3)
+    ('33 KiB', '1.5 MiB', '2048 MiB')
+    """
+    if mib < 1:
+        return f"{max(1, round(mib * 1024))} KiB"
+    return f"{mib:.1f} MiB" if mib < 10 else f"{mib:.0f} MiB"
 
 
 def _unnamed(sources: list[str]) -> str:

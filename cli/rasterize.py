@@ -1,11 +1,16 @@
 """`landseg rasterize`: polygons burnt onto a grid."""
 
+from __future__ import annotations
+
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console, options, panels
+
+if TYPE_CHECKING:
+    from landseg.labels.rasterize_options import Rasterization
 
 _GRID = "Grid"
 
@@ -78,7 +83,7 @@ def command(
     """
     from landseg.errors import GridError
     from landseg.geo.vectors.names import with_layer
-    from landseg.rasterize import RasterizeOptions, rasterize
+    from landseg.rasterize import rasterize
 
     with console.working():
         size = options.numbers(resolution, "--resolution", float)
@@ -87,21 +92,29 @@ def command(
             raise GridError(f"--resolution {resolution}: expected one number, or two such as 0.5,0.5")
         if box is not None and len(box) != 4:
             raise GridError(f"--bounds {bounds}: expected left,bottom,right,top")
-        summary = rasterize(
+        made = rasterize(
             with_layer(polygons, layer),
             output,
-            RasterizeOptions(
-                like=like,
-                resolution=None if size is None else (size[0], size[-1]),
-                bounds=None if box is None else (box[0], box[1], box[2], box[3]),
-                crs=crs,
-                class_field=class_field,
-                classes=classes,
-                all_touched=all_touched,
-                overwrite=overwrite,
-                buffer_m=buffer,
-                crs_units=crs_units,
-                quiet=quiet,
-            ),
+            like=like,
+            resolution=None if size is None else (size[0], size[-1]),
+            bounds=None if box is None else (box[0], box[1], box[2], box[3]),
+            crs=crs,
+            class_field=class_field,
+            classes=classes,
+            all_touched=all_touched,
+            buffer=buffer,
+            crs_units=crs_units,
+            overwrite=overwrite,
+            quiet=quiet,
         )
-    console.show(summary.to_json(), as_json=as_json, text=summary.lines())
+    console.show(made.to_json(), as_json=as_json, text=lines(made))
+
+
+def lines(made: Rasterization) -> list[str]:
+    """Return a finished rasterization as lines of text."""
+    from landseg.runtime.progress import duration
+
+    shown = [f"{name:<13} {entry['pixels']:,} px of value {entry['value']}" for name, entry in made.classes.items()]
+    size = f"{made.width} x {made.height} px in {duration(made.seconds)}"
+    first = [str(made.output), f"polygons      {made.polygons:,} on {size}", f"rule          {made.rule}"]
+    return [*first, *shown, f"no data       {made.empty:,} px", *(f"note          {note}" for note in made.notes)]

@@ -1,12 +1,17 @@
 """`landseg refine`: class probabilities drawn to the edges of the imagery."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import console, panels
 from .options import Json, Log, Memory, Overwrite, Quiet, Resume, StoredValues, Threads, numbers
 from .predict import expand
+
+if TYPE_CHECKING:
+    from landseg.crf.options import Refinement
 
 _CRF = "Dense CRF"
 
@@ -167,4 +172,35 @@ def command(
             overwrite=overwrite,
             quiet=quiet,
         )
-    console.show(result.to_json(), as_json=as_json, text=result.lines())
+    console.show(result.to_json(), as_json=as_json, text=lines(result))
+
+
+def lines(made: Refinement) -> list[str]:
+    """Return a finished run as lines of text."""
+    from landseg.crf.options import crf_text
+    from landseg.geo.class_areas import areas_text
+    from landseg.runtime.progress import duration
+
+    if made.skipped:
+        return [f"{made.output}: finished before, skipped"]
+    height, width = made.window
+    text = [
+        *(str(path) for path in made.files),
+        f"windows       {made.windows} of {height} x {width} px, halo {made.halo}",
+        f"mode          {made.reason}",
+        f"overlap       {made.overlap_cost:.2f} pixels computed for each that is kept",
+    ]
+    if made.disagreement_note:
+        text.append(f"disagreement  {made.disagreement_note}")
+    if made.scaling:
+        text.append(f"scaling       {made.scaling}")
+    if made.crf is not None:
+        text.append(f"crf           {crf_text(made.crf, made.units)}")
+    if made.changed is not None:
+        text.append(f"changed       {made.changed:.3%} of the pixels have another class than before")
+    if made.unseen:
+        text.append(f"unseen        {made.unseen:.3%} of the pixels have no imagery and keep what they had")
+    if made.areas:
+        text.append(f"areas         {areas_text(made.areas)}")
+    speed = f"{made.pixels / 1e6 / max(1e-9, made.seconds):.2f} Mpx/s"
+    return [*text, f"time          {made.pixels / 1e6:.2f} Mpx in {duration(made.seconds)}, {speed}"]

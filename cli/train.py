@@ -12,7 +12,7 @@ from landseg.text.amounts import counted
 from . import console, options, panels
 
 if TYPE_CHECKING:
-    from landseg.train import Trained
+    from landseg.training.result import TrainingResult
 
 _COARSE, _NET, _FIT = "Coarse labels", "Network", "Training"
 
@@ -350,7 +350,7 @@ def command(
         console.show(trained.to_json(), as_json=as_json, text=_lines(trained))
 
 
-def _lines(trained: "Trained") -> Iterator[str]:
+def _lines(trained: "TrainingResult") -> Iterator[str]:
     from landseg.labels.left_out import left_out_line
 
     yield f"{trained.output}: learned from {counted(trained.scenes, 'scene')}"

@@ -1,6 +1,8 @@
 """`landseg verify`: tiled against whole-image inference on a crop."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -24,6 +26,9 @@ from .options import (
     numbers,
 )
 from .predict import expand
+
+if TYPE_CHECKING:
+    from landseg.inference.verification import Verification
 
 
 def command(
@@ -80,7 +85,24 @@ def command(
             quiet=quiet,
             threads=threads,
         )
-    console.show(result.to_json(), as_json=as_json, text=result.lines())
+    console.show(result.to_json(), as_json=as_json, text=lines(result))
+
+
+def lines(made: Verification) -> list[str]:
+    """Return the comparison as lines of text."""
+    from landseg.text.amounts import counted
+
+    top, left, height, width = made.crop
+    what = "strips" if made.engine == "stream" else "windows"
+    return [
+        f"crop          {height} x {width} px from row {top}, column {left}",
+        f"{what:<13} {made.windows} of {made.window[0]} x {made.window[1]} px, halo {made.halo}, {made.mode}",
+        *([] if made.tta == "none" else [f"tta           {made.tta}, of the crop, on both sides"]),
+        f"max |dlogit|  {made.max_abs_diff:.3g}, {made.relative_diff:.1g} of the largest ({made.precision})",
+        f"classes       {made.class_disagreement:.4%} of {counted(made.pixels, 'pixel')} "
+        f"differ, {made.ties:.4%} at ties",
+        f"tiled against whole image: {made.verdict}",
+    ]
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from os import PathLike
 from typing import TYPE_CHECKING
+
+from landseg.geo.rasters.address import Files, file_names
 
 if TYPE_CHECKING:
     from landseg.report.viewer.server import Viewer
 
 __all__ = ["view"]
 
-File = str | PathLike[str]
 
-
-def view(rasters: File | Sequence[File], *, port: int = 0) -> Viewer:
+def view(rasters: Files, *, port: int = 0) -> Viewer:
     """Return a server of rasters on a map, for browsers of this computer alone.
 
     Its `url` is the address of the page; `serve_forever()` answers requests until the program ends, `server_close()`
@@ -34,7 +32,6 @@ def view(rasters: File | Sequence[File], *, port: int = 0) -> Viewer:
         RasterError: a raster cannot be opened.
         GridError: a raster cannot be placed on the first one's grid.
     """
-    from landseg.geo.rasters.address import file_names
     from landseg.report.viewer.server import Viewer
 
     return Viewer(file_names(rasters), port=port)

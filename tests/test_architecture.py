@@ -28,22 +28,22 @@ ROOMS: dict[str, str] = {
     "output": "classes errors geo geo.rasters runtime text",
     "tiling": "errors geo models.layers runtime text",
     "tiling.rows": "errors geo models.graph models.layers runtime tiling",
-    "dense": "classes errors geo models.graph models.layers tiling",
-    "crf": "classes errors geo geo.rasters labels runtime text tiling",
+    "dense": "classes errors models.graph models.layers tiling",
+    "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
-    "inference": "classes dense errors geo geo.rasters geo.vectors labels models models.graph output runtime text "
-    "tiling tiling.rows vector",
+    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models models.graph output runtime "
+    "text tiling tiling.rows vector",
     "scenes": "classes dense errors geo geo.rasters geo.vectors labels text",
-    "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics output runtime text vector",
+    "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics models output runtime text vector",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",
-    "report": "classes errors evaluation geo geo.rasters inference labels metrics models models.graph output runtime "
-    "text tiling",
-    "report.html": "classes errors evaluation geo geo.rasters metrics report runtime text",
+    "report": "classes errors evaluation geo geo.rasters inference labels models models.graph output runtime scenes "
+    "text tiling vector",
+    "report.html": "classes errors evaluation geo geo.rasters labels metrics report text",
     "report.viewer": "errors geo geo.rasters report report.html text",
     "training": "classes dense errors geo geo.rasters geo.vectors inference labels metrics models models.graph "
     "models.networks runtime scenes text training.coarse",
-    "training.loop": "classes errors geo metrics report runtime scenes text training",
+    "training.loop": "classes dense errors geo metrics models models.networks report runtime scenes text training",
 }
 COMMANDS = (
     "areas", "calibrate", "compare", "data", "evaluate", "export", "info", "predict", "rasterize", "refine", "train",

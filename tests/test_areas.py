@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,11 @@ from typer.testing import CliRunner
 
 from landseg.areas import areas
 from landseg.classes import ClassMap
+from landseg.cli.areas import lines as areas_lines
+from landseg.cli.export import lines as export_lines
 from landseg.cli.main import app
 from landseg.errors import GridError, LandsegError, OutputError, VectorError
 from landseg.evaluate import evaluate
-from landseg.evaluation.figures import EvaluateOptions
 from landseg.export import export
 from landseg.geo.class_areas import ClassArea, areas_tag, areas_text, read_areas
 from landseg.info import describe
@@ -104,7 +104,7 @@ def test_without_a_crs_there_are_pixels_alone(tmp_path: Path) -> None:
     building, road = found.whole.classes
     assert found.measure is building.hectares is found.whole.hectares is None
     assert building.share == pytest.approx((values == 1).sum() / (values > 0).sum()) == pytest.approx(1 - road.share)
-    assert "there is no coordinate system: pixels have no area" in found.lines()
+    assert "there is no coordinate system: pixels have no area" in areas_lines(found)
 
 
 @pytest.mark.parametrize("place", ["UTM", "degrees", "coarse degrees"])
@@ -112,7 +112,7 @@ def test_every_command_tells_the_same_hectares(tmp_path: Path, place: str) -> No
     path = write(tmp_path / "map.tif", patchy(), place)
     sizes = [row.hectares for row in areas(path, **QUIET).whole.classes]
     told = [row["hectares"] for row in describe(path)["areas"]]
-    mapped = [one.mapped_ha for one in evaluate(path, path, EvaluateOptions(samples=0)).classes]
+    mapped = [one.mapped_ha for one in evaluate(path, path, samples=0).classes]
     made = export(path, tmp_path / "a.gpkg", **QUIET)
     smooth = export(path, tmp_path / "b.gpkg", smooth=True, **QUIET)
     assert told == sizes and mapped == pytest.approx(sizes, rel=1e-9)
@@ -121,7 +121,7 @@ def test_every_command_tells_the_same_hectares(tmp_path: Path, place: str) -> No
     by_shape = [(one.area_m2 or 0) / 10_000 for one in made.classes]
     if place == "UTM":  # the plane's measure is another, and is called so
         assert by_shape != pytest.approx(sizes, rel=1e-4) and made.to_json()["area_measure"] == "plane"
-        assert any(line.startswith("m²: the polygons in the map's plane") for line in made.lines())
+        assert any(line.startswith("m²: the polygons in the map's plane") for line in export_lines(made))
         ground = export(path, tmp_path / "c.gpkg", geodesic=True, **QUIET)
         by_shape = [(one.area_m2 or 0) / 10_000 for one in ground.classes]
         assert ground.area_measure == "ellipsoid"
@@ -330,7 +330,7 @@ def test_a_map_tells_its_areas_and_imagery_does_not(tmp_path: Path, monkeypatch:
     assert code == 0 and "road" in line and " ha (" in line
     bands = np.zeros((20, 20), np.uint8)
     assert describe(write(tmp_path / "image.tif", bands, table=None))["areas"] is None
-    monkeypatch.setattr(import_module("landseg.info"), "COUNTED", 100)
+    monkeypatch.setattr("landseg.report.raster_facts.COUNTED", 100)
     assert describe(path)["areas"] is None and "counted by `landseg areas" in run("info", path)[1]
 
 

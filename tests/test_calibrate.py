@@ -12,12 +12,10 @@ import safetensors.numpy
 import tomli_w
 from numpy.typing import NDArray
 
-from landseg.calibrate import Calibrated, calibrate
+from landseg.calibrate import Calibration, calibrate
 from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError, ModelError, OutputError
 from landseg.evaluate import evaluate
-from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import LabelOptions
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import FileSource
 from landseg.labels.legend import class_tag
@@ -35,7 +33,7 @@ from tests.parts.sample_models import save_small_model
 Write = Callable[..., Path]
 
 
-def check_recovered(found: Calibrated, temperature: float, share: float) -> None:
+def check_recovered(found: Calibration, temperature: float, share: float) -> None:
     assert found.temperature == pytest.approx(temperature, rel=share)
     assert found.after.ece < 0.01 < found.before.ece
     assert not found.at_end
@@ -84,21 +82,27 @@ def test_the_error_before_is_the_one_that_evaluate_tells(write_raster: Write, tm
     predict(source, tmp_path / "o.tif", model=MODEL, probs=tmp_path / "p.tif", **QUICK)
     truth = np.where(np.random.default_rng(1).random((90, 120)) < 0.4, 1, read(tmp_path / "o.tif"))
     labels = write_raster(truth.astype(np.uint8), "t.tif", nodata=0)
-    plain = EvaluateOptions(probs=str(tmp_path / "p.tif"), boundary=None, tolerance=None, samples=0)
-    told = evaluate(str(tmp_path / "o.tif"), str(labels), plain).reliability
+    plain: dict[str, Any] = {"probs": str(tmp_path / "p.tif"), "boundary": None, "tolerance": None, "samples": 0}
+    told = evaluate(str(tmp_path / "o.tif"), str(labels), **plain).reliability
     found = calibrate(str(tmp_path / "p.tif"), str(labels))
     assert told is not None and found.before.ece == pytest.approx(told.ece, abs=1e-6)
 
 
-def judged_by_evaluate(tmp_path: Path, *files: str, naming: LabelOptions | None = None) -> float:
+def judged_by_evaluate(tmp_path: Path, *files: str, naming: dict[str, Any] | None = None) -> float:
     """The calibration error that `evaluate` has of a map of the largest probabilities."""
     with rasterio.open(files[0]) as raster:
         largest = raster.read()[:K].argmax(0).astype(np.uint8)
     mapped = write_truth(tmp_path / "map.tif", largest)
     with rasterio.open(mapped, "r+") as raster:
         raster.update_tags(LANDSEG_CLASSES=class_tag(TABLE))
-    plain = EvaluateOptions(naming=naming or LabelOptions(), probs=files[0], boundary=None, tolerance=None, samples=0)
-    told = evaluate(mapped, files[1], plain).reliability
+    plain: dict[str, Any] = {
+        **(naming or {}),
+        "probs": files[0],
+        "boundary": None,
+        "tolerance": None,
+        "samples": 0,
+    }
+    told = evaluate(mapped, files[1], **plain).reliability
     assert told is not None
     return told.ece
 
@@ -136,7 +140,7 @@ def test_a_last_band_that_reads_as_alpha_is_a_class(tmp_path: Path) -> None:
         raster.colorinterp = [*raster.colorinterp[:3], rasterio.enums.ColorInterp.alpha]
         raster.update_tags(LANDSEG_CLASSES=class_tag(table))
     (tmp_path / "c.toml").write_text(tomli_w.dumps(table.to_json()))
-    naming = LabelOptions(classes=tmp_path / "c.toml")
+    naming: dict[str, Any] = {"classes": tmp_path / "c.toml"}
     assert judged_by_evaluate(tmp_path, *files, naming=naming) == calibrate(*files).before.ece
     alone = FileSource(files[0])
     assert alone.count == 3  # twin: what a plain reader takes it for
@@ -148,10 +152,10 @@ def test_bands_are_found_by_value_whatever_the_order_of_a_table(tmp_path: Path) 
     files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
     turned = ClassMap(TABLE.classes[::-1])
     (tmp_path / "c.toml").write_text(tomli_w.dumps(turned.to_json()))
-    naming = LabelOptions(classes=tmp_path / "c.toml")
+    naming: dict[str, Any] = {"classes": tmp_path / "c.toml"}
     exact = calibrate(*files)
     assert judged_by_evaluate(tmp_path, *files, naming=naming) == exact.before.ece
-    assert calibrate(*files, naming).temperature == exact.temperature
+    assert calibrate(*files, **naming).temperature == exact.temperature
     with ProbsFile(files[0], turned) as raster:
         assert raster.classes.values == TABLE.values
 
@@ -159,38 +163,36 @@ def test_bands_are_found_by_value_whatever_the_order_of_a_table(tmp_path: Path) 
 def test_an_ignored_class_keeps_its_band_in_evaluate_too(tmp_path: Path) -> None:
     probs, truth = drawn(1.5, (40, 60))
     files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
-    naming = LabelOptions(ignore=(TABLE.values[1],))
-    assert judged_by_evaluate(tmp_path, *files, naming=naming) == calibrate(*files, naming).before.ece
+    naming: dict[str, Any] = {"ignore": (TABLE.values[1],)}
+    assert judged_by_evaluate(tmp_path, *files, naming=naming) == calibrate(*files, **naming).before.ece
     other = ClassMap.from_json([{"value": value, "name": f"c{value}"} for value in (1, 2, 6)])
     write_probs(tmp_path / "other.tif", probs, LANDSEG_CLASSES=class_tag(other))
     (tmp_path / "c.toml").write_text(tomli_w.dumps(TABLE.to_json()))
     with pytest.raises(ClassError, match=r"bands|has the classes"):
-        options = EvaluateOptions(
-            naming=LabelOptions(classes=tmp_path / "bad.toml"), probs=str(tmp_path / "other.tif")
-        )
+        options: dict[str, Any] = {"classes": tmp_path / "bad.toml", "probs": str(tmp_path / "other.tif")}
         (tmp_path / "bad.toml").write_text(tomli_w.dumps({"classes": TABLE.to_json()["classes"][:2]}))
-        evaluate(str(tmp_path / "map.tif"), files[1], options)
+        evaluate(str(tmp_path / "map.tif"), files[1], **options)
 
 
 def test_pixels_without_probabilities_are_said(tmp_path: Path) -> None:
     probs, truth = drawn(1.5, (40, 60))
     probs[:, :5] = np.nan
     files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
-    plain = EvaluateOptions(probs=files[0], boundary=None, tolerance=None, samples=0)
+    plain: dict[str, Any] = {"probs": files[0], "boundary": None, "tolerance": None, "samples": 0}
     judged_by_evaluate(tmp_path, *files)
-    notes = evaluate(str(tmp_path / "map.tif"), files[1], plain).notes
+    notes = evaluate(str(tmp_path / "map.tif"), files[1], **plain).notes
     assert "300 labelled pixels have no probabilities; the calibration error is that of the others" in notes
 
 
 def test_the_area_that_counts_and_ignored_values(tmp_path: Path) -> None:
     probs, truth = drawn(1.5, (40, 60))
     files = write_probs(tmp_path / "p.tif", probs), write_truth(tmp_path / "t.tif", truth)
-    left = calibrate(*files, LabelOptions(aoi="300000,2999600,300300,3000000"))
+    left = calibrate(*files, aoi="300000,2999600,300300,3000000")
     assert left.pixels == 40 * 30
-    without = calibrate(*files, LabelOptions(ignore=(2, 77)))
+    without = calibrate(*files, ignore=(2, 77))
     assert without.pixels == int((truth != 1).sum())
     with pytest.raises(ClassError, match=r"no labelled pixel of .*t\.tif lies on .*p\.tif"):
-        calibrate(*files, LabelOptions(ignore=(1, 2, 5)))
+        calibrate(*files, ignore=(1, 2, 5))
 
 
 def test_several_rasters_find_their_truth_by_name(tmp_path: Path) -> None:

@@ -17,8 +17,9 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from landseg.classes import ClassMap, LandClass
+from landseg.cli.export import lines as export_lines
 from landseg.errors import ClassError, GridError, LandsegError, OutputError, VectorError
-from landseg.export import ExportOptions, export
+from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.vector import classraster, outlines
 from landseg.vector.dissolve import Dissolver
@@ -93,7 +94,7 @@ def test_the_summary_counts_what_the_file_holds(tmp_path: Path, rng: Any) -> Non
     grid = GRIDS["mercator"]
     values = blocky(rng, grid)
     raster = write_classes(tmp_path / "map.tif", grid, values)
-    done = export(raster, tmp_path / "p.gpkg", ExportOptions(quiet=True))
+    done = export(raster, tmp_path / "p.gpkg", quiet=True)
     record = json.loads(json.dumps(done.to_json()))
     frame = read(tmp_path / "p.gpkg")
     assert record["features"] == len(frame) and record["output"] == str(tmp_path / "p.gpkg")
@@ -102,7 +103,7 @@ def test_the_summary_counts_what_the_file_holds(tmp_path: Path, rng: Any) -> Non
         mine = frame[frame.value == total["value"]]
         assert (total["name"], total["count"]) == (mine.name.iloc[0], len(mine))
         assert total["area_m2"] == pytest.approx(mine.area_m2.sum(), abs=1e-3)
-    assert "building" in "\n".join(done.lines()) and "EPSG:3857" in done.lines()[-1]
+    assert "building" in "\n".join(export_lines(done)) and "EPSG:3857" in export_lines(done)[-1]
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
@@ -134,7 +135,7 @@ def test_without_a_crs_sizes_are_in_pixels_and_that_is_said_once(tmp_path: Path,
     assert (frame.area_px[0], frame.perimeter_px[0]) == (31 * 23, 2 * (31 + 23))
     assert "area_m2" not in frame.columns
     assert done.to_json()["classes"][0]["area_px"] == 31 * 23 and done.crs is None
-    assert " px" in "\n".join(done.lines())
+    assert " px" in "\n".join(export_lines(done))
 
 
 def test_another_crs_and_geodesic_areas(tmp_path: Path, rng: Any) -> None:

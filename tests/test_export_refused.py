@@ -11,6 +11,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from landseg.classes import MAX_VALUE
+from landseg.cli.export import lines as export_lines
 from landseg.errors import BandError, ClassError, GridError
 from landseg.export import export
 from landseg.geo.grid import Grid
@@ -230,7 +231,7 @@ def test_what_is_to_be_declared_is_exact() -> None:
 
 
 def test_short_times_are_told(town: Path, tmp_path: Path) -> None:
-    lines = export(town, tmp_path / "p.fgb", **QUIET).lines()
+    lines = export_lines(export(town, tmp_path / "p.fgb", **QUIET))
     assert not lines[-1].endswith("in 0 s") and lines[-1].endswith(" s")
     shown = [duration(seconds) for seconds in (1e-9, 0.994, 0.995, 1.4, 59.4)]
     assert shown == ["0.01 s", "0.99 s", "1 s", "1 s", "59 s"]

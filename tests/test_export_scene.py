@@ -15,12 +15,13 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from landseg.classes import ClassMap
-from landseg.export import ExportSummary, export
+from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.legend import read_class_table, read_legend
 from landseg.predict import predict
 from landseg.vector import classraster
+from landseg.vector.export_options import Export
 from landseg.vector.topology.rings import polygons
 from landseg.vector.topology.trace import trace
 from tests.parts.vector import UTM, read, write_classes
@@ -135,7 +136,7 @@ def check_coverage(frame: Any, area: float, *, moved: float = 0.0) -> None:
     assert union == pytest.approx(area, rel=1e-9, abs=moved)
 
 
-def check_changes(before: ExportSummary, after: ExportSummary) -> None:
+def check_changes(before: Export, after: Export) -> None:
     """Each class's change is that between both exports, and all of them is nothing."""
     for one, other in zip(before.classes, after.classes, strict=True):
         assert one.area_change_m2 is None and other.area_change_m2 is not None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,54 @@ def test_a_model_says_what_it_is_in_a_line() -> None:
     )
 
 
+RESULTS = [
+    name for name in landseg.__all__ if name[0].isupper() and not name.endswith(("Error", "Model", "Map", "Class"))
+]
+
+
+@pytest.mark.parametrize("noun", RESULTS)
+def test_a_result_is_frozen_and_becomes_json(noun: str) -> None:
+    kind = getattr(landseg, noun)
+    assert is_dataclass(kind) and kind.__dataclass_params__.frozen
+    assert callable(kind.to_json) and not hasattr(kind, "lines")  # lines of text are the command's
+    assert "__repr__" in vars(kind) and not kind.__dataclass_params__.repr  # not that of all fields
+
+
+def test_results_are_seen_in_a_line_and_in_a_notebook(tmp_path: Path) -> None:
+    names = {1: "<b>road</b>", 2: "water " * 60}
+    table = [{"value": value, "name": name.strip()} for value, name in names.items()]
+    values = np.full((40, 60), 1, np.uint8)
+    values[:, 30:] = 2
+    source = write_raster(tmp_path / "map.tif", values, at=place(0))
+    (tmp_path / "t.json").write_text(json.dumps(table))
+    shapes = landseg.export(source, tmp_path / "map.gpkg", classes=tmp_path / "t.json")
+    counted = landseg.areas(source, classes=tmp_path / "t.json")
+    rows = counted.whole.classes
+    made = [
+        shapes,
+        counted,
+        landseg.rasterize(shapes.output, tmp_path / "b.tif", like=source),
+        landseg.Prediction(tmp_path / "o.tif", pixels=2400, mode="exact", areas=rows),
+        landseg.Prediction(tmp_path / "o.tif", skipped=True),
+        landseg.Predictions((landseg.Prediction(tmp_path / "o.tif", areas=rows),) * 20, {"<b>.tif": "no raster"}),
+        landseg.Refinement(tmp_path / "o.tif", mode="exact", changed=0.1, areas=rows),
+        landseg.Verification(1e-6, 1e-7, 0.0, 0.0, True, (0, 0, 9, 9), 81, "fp32"),
+        landseg.effective_field(MODEL),
+        landseg.describe(source),
+        landseg.describe("landcover-s2"),
+    ]
+    for result in made:
+        text = repr(result)
+        assert text.startswith(f"<{type(result).__name__} ") and text.endswith(">")
+        assert "\n" not in text and len(text) < 300
+        json.dumps(result.to_json(), allow_nan=False)
+        if hasattr(result, "_repr_html_") and (page := result._repr_html_()) is not None:
+            assert page.startswith("<table>") and "<b>" not in page and page.count("<tr>") == page.count("</tr>") > 1
+    assert made[4]._repr_html_() is None  # then a notebook shows the line
+    assert "&lt;b&gt;road&lt;/b&gt;" in counted._repr_html_()
+    assert f"{rows[0].hectares:.4g}" in repr(counted) and "&lt;b&gt;.tif" in made[5]._repr_html_()
+
+
 def test_sources_are_paths_or_open_datasets(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", np.ones((4, 5), np.uint8))
     with rasterio.open(path) as dataset:
@@ -127,6 +177,9 @@ ENTRIES: dict[str, Callable[[Any, Path], object]] = {
     "rasterize": lambda source, out: landseg.rasterize(source, out / "o.tif"),
     "train": lambda source, out: landseg.train(source, source, out / "m.safetensors"),
     "describe": lambda source, out: landseg.describe(source),
+    "inspect_data": lambda source, out: landseg.inspect_data(source),
+    "effective_field": lambda source, out: landseg.effective_field(MODEL, over=source, draw=out / "o.png"),
+    "view": lambda source, out: landseg.view(source),
 }
 
 

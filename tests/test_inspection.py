@@ -16,12 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from landseg.classes import ClassMap
-from landseg.data import Inspection, InspectOptions, inspect
+from landseg.data import DataReport, inspect_data
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.statistics import BandStatistics
-from landseg.geo.reduce import CELL
+from landseg.geo.reduce import SMALL_EDGE
 from landseg.report.sheet import cell_edge, drawn_over
-from landseg.scenes.split import SplitOptions
 from tests.parts.places import HALF_METRE
 
 Write = Callable[..., Path]
@@ -60,17 +59,17 @@ def halves(shape: tuple[int, int] = (30, 40), first: int = 1, second: int = 2) -
     return found
 
 
-def kinds(found: Inspection) -> set[str]:
+def kinds(found: DataReport) -> set[str]:
     return {one.kind for one in found.findings}
 
 
-def told(found: Inspection) -> str:
+def told(found: DataReport) -> str:
     return "\n".join(f"{one.kind}: {one.text}" for one in found.findings)
 
 
-def look(folders: tuple[Path, Path, Path], **options: Any) -> Inspection:
+def look(folders: tuple[Path, Path, Path], **options: Any) -> DataReport:
     images, labels, table = folders
-    return inspect([str(images)], str(labels), InspectOptions(**({"classes": table} | options)))
+    return inspect_data([str(images)], str(labels), **({"classes": table} | options))
 
 
 def write_pair(write: Write, number: int, labels: np.ndarray | None = None, **more: Any) -> None:
@@ -193,27 +192,27 @@ def test_polygons(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pat
     write_pair(write_raster, 1)
     drawn = str(outlines(tmp_path / "drawn.gpkg"))
     images = [str(folders[0])]
-    found = inspect(images, drawn, InspectOptions(class_field="kind"))
+    found = inspect_data(images, drawn, class_field="kind")
     assert [(one.name, one.pixels) for one in found.classes] == [("house", 200), ("pond", 100)]
     assert "labels: scene1x: no polygon lies on it" in told(found)
-    found = inspect(images, drawn, InspectOptions(background="land"))
+    found = inspect_data(images, drawn, background="land")
     assert [(one.name, one.pixels) for one in found.classes] == [
         ("drawn", 300),
         ("land", 2100),
     ]  # all of scene1x, as train takes it
-    found = inspect(images, drawn, InspectOptions(class_field="kind", classes=folders[2]))
+    found = inspect_data(images, drawn, class_field="kind", classes=folders[2])
     assert "house (200 px), pond (100 px); the table has land, water" in told(found)
     with pytest.raises(LandsegError, match="has no column 'sort'"):
-        inspect(images, drawn, InspectOptions(class_field="sort"))
+        inspect_data(images, drawn, class_field="sort")
 
 
 def test_leaks_of_a_split(folders: tuple[Path, Path, Path], write_raster: Write) -> None:
     for number in range(4):
         write_pair(write_raster, number)
     write_pair(write_raster, 4, transform=moved(310))
-    kept_together = look(folders, split=SplitOptions())
+    kept_together = look(folders, split="file")
     assert kept_together.split is not None and "leak" not in kinds(kept_together)
-    blocks = look(folders, split=SplitOptions(by="block", block_px=10))
+    blocks = look(folders, split="block", block=10)
     assert "leak: scene3x and scene4x overlap by 75%" in told(blocks)
     assert blocks.split is not None and sum(blocks.split.kept_px) + sum(blocks.split.learned_px) == 5 * 1200
     facts = blocks.to_json()["split"]
@@ -223,7 +222,7 @@ def test_leaks_of_a_split(folders: tuple[Path, Path, Path], write_raster: Write)
 
 def test_an_impossible_split_is_a_finding(folders: tuple[Path, Path, Path], write_raster: Write) -> None:
     write_pair(write_raster, 0)
-    found = look(folders, split=SplitOptions())
+    found = look(folders, split="file")
     assert found.split is None and "split: there is one file only" in told(found)
 
 
@@ -237,10 +236,10 @@ def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pa
         write_pair(write_raster, number)
     look(folders, sheet=tmp_path / "sheet.png")
     sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
-    assert sheet.shape[0] > CELL and sheet.shape[1] >= 2 * CELL
+    assert sheet.shape[0] > SMALL_EDGE and sheet.shape[1] >= 2 * SMALL_EDGE
     edge = cell_edge(2)
     times = edge / 40
-    assert edge > CELL and sheet.shape[1] == 2 * (edge + 14) + 14, "two scenes fill the page"
+    assert edge > SMALL_EDGE and sheet.shape[1] == 2 * (edge + 14) + 14, "two scenes fill the page"
     red, _, blue = sheet[44 : 44 + round(30 * times), 14 : 14 + edge].transpose(2, 0, 1)
     rows = slice(round(5 * times), round(25 * times))
     left, right = (
@@ -255,7 +254,7 @@ def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pa
     image = write_png(tmp_path / "image.png")
     before = image.read_bytes()
     with pytest.raises(OutputError, match=r"image\.png is an input of this run"):
-        inspect([str(image)], None, InspectOptions(sheet=image, overwrite=True))
+        inspect_data([str(image)], None, sheet=image, overwrite=True)
     assert image.read_bytes() == before
 
 
@@ -303,10 +302,10 @@ def test_nothing_to_inspect(folders: tuple[Path, Path, Path], write_raster: Writ
         look(folders)
     write_raster(pixels(0), "images/a.tif")
     with pytest.raises(TrainingError, match="nowhere does not exist"):
-        inspect([str(images)], "nowhere", InspectOptions())
+        inspect_data([str(images)], "nowhere")
     with pytest.raises(TrainingError, match="--class-field goes with a vector file"):
         look(folders, class_field="kind")
-    only = inspect([str(images)], None, InspectOptions(sheet=tmp_path / "sheet.png"))
+    only = inspect_data([str(images)], None, sheet=tmp_path / "sheet.png")
     assert "no labels were named" in told(only) and only.classes == []
 
 
@@ -390,5 +389,5 @@ def test_images_that_are_nearly_the_same_picture_are_told(tmp_path: Path) -> Non
             tmp_path / f"{name}.tif", "w", driver="GTiff", count=3, height=60, width=60, dtype="uint8"
         ) as raster:
             raster.write(pixels)
-    kinds = {one.kind: one.text for one in inspect([str(tmp_path)], None, InspectOptions()).findings}
+    kinds = {one.kind: one.text for one in inspect_data([str(tmp_path)], None).findings}
     assert kinds["duplicate"].startswith("1 pair of images is nearly the same picture: a and b (mirrored);")

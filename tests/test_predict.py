@@ -18,8 +18,10 @@ import torch
 from affine import Affine
 from rasterio.control import GroundControlPoint
 
+from landseg.cli.predict import lines as predict_lines
 from landseg.errors import BandError, GridError, LandsegError, OutputError, PlanError, RasterError, ResumeError
-from landseg.predict import Predictions, predict
+from landseg.inference.prediction import Predictions
+from landseg.predict import predict
 from landseg.tiling.runner import Runner
 from tests.parts.engine import CLASSES
 from tests.parts.predicting import MODEL, QUICK, TABLE, expected, noise, one, read, small_model
@@ -209,7 +211,7 @@ def test_a_dry_run_writes_nothing(write_raster: Write, tmp_path: Path) -> None:
     result = one(predict(source, tmp_path / "o.tif", model=MODEL, dry_run=True, **QUICK))
     assert result.dry_run and result.seconds > 0 and result.memory_mib > 0 and result.disk_mib > 0
     assert sorted(tmp_path.iterdir()) == before
-    assert any("nothing written" in line for line in result.lines())
+    assert any("nothing written" in line for line in predict_lines(result))
     every = predict(source, f"{tmp_path}/new/", model=MODEL, dry_run=True, probs=f"{tmp_path}/p/", **QUICK)
     assert isinstance(every, Predictions) and every.predictions and not every.failures
     assert sorted(tmp_path.iterdir()) == before

@@ -25,7 +25,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.legend import read_legend
 from landseg.labels.polygons import PolygonLabels, pixel_grid
-from landseg.rasterize import RasterizeOptions, rasterize
+from landseg.rasterize import rasterize
 from tests.parts.commands import run
 from tests.parts.places import HALF_METRE, UTM
 
@@ -67,7 +67,7 @@ def check_round_trip(values: NDArray[np.uint8], folder: Path, shift: float = 0.0
     named = {"value": [int(v) for _, v in regions], "name": [f"class {v:g}" for _, v in regions]}
     write_polygons(path, [shapely.geometry.shape(one) for one, _ in regions], **named)
     _write_like(like, grid)
-    rasterize(path, folder / "out.tif", RasterizeOptions(like=like, overwrite=True, quiet=True))
+    rasterize(path, folder / "out.tif", like=like, overwrite=True, quiet=True)
     assert np.array_equal(read(folder / "out.tif"), values)
 
 
@@ -134,8 +134,8 @@ def test_strips_of_a_run(quick_disk: None, tmp_path: Path) -> None:
     made = []
     for pixels in (1, 24 * 5, 1 << 22):
         with mock.patch.object(import_module("landseg.rasterize"), "STRIP_PIXELS", pixels):
-            options = RasterizeOptions(like=tmp_path / "like.tif", class_field="kind", quiet=True, overwrite=True)
-            summary = rasterize(tmp_path / "ties.gpkg", tmp_path / "out.tif", options)
+            options = dict(like=tmp_path / "like.tif", class_field="kind", quiet=True, overwrite=True)
+            summary = rasterize(tmp_path / "ties.gpkg", tmp_path / "out.tif", **options)
         made.append(read(tmp_path / "out.tif"))
         assert summary.polygons == 60 and summary.empty == int((made[-1] == 0).sum())
         for entry in summary.classes.values():
@@ -148,51 +148,51 @@ def test_later_covers_earlier_and_centres_decide(write_raster: Write, tmp_path: 
     first, second = boxes((0, 0, 4, 4), (2, 0, 6, 4))
     narrow = shapely.affinity.translate(boxes((0, 0, 1, 1))[0], 0.3, 0)  # holds no centre of column 0, nor of 1
     path = write_polygons(tmp_path / "p.geojson", [narrow, first, second], cover=["c", "a", "b"])
-    rasterize(path, tmp_path / "o.tif", RasterizeOptions(like=like, class_field="cover", quiet=True))
+    rasterize(path, tmp_path / "o.tif", like=like, class_field="cover", quiet=True)
     assert read(tmp_path / "o.tif").tolist() == [[1, 1, 2, 2, 2, 2]] * 4
-    options = RasterizeOptions(like=like, class_field="cover", all_touched=True, quiet=True, overwrite=True)
+    options = dict(like=like, class_field="cover", all_touched=True, quiet=True, overwrite=True)
     alone = write_polygons(tmp_path / "n.gpkg", [narrow], cover=["c"])
-    assert rasterize(alone, tmp_path / "o.tif", options).classes == {"c": {"value": 1, "pixels": 2}}
+    assert rasterize(alone, tmp_path / "o.tif", **options).classes == {"c": {"value": 1, "pixels": 2}}
 
 
 def test_classes_names_and_colours_are_written(write_raster: Write, tmp_path: Path) -> None:
     like = write_raster(np.zeros((4, 6), np.uint8))
     (tmp_path / "classes.toml").write_text(TABLE)
     path = write_polygons(tmp_path / "p.fgb", boxes((0, 0, 2, 2), (3, 0, 4, 4)), what=["road", "house"])
-    options = RasterizeOptions(like=like, class_field="what", classes=tmp_path / "classes.toml", quiet=True)
-    rasterize(path, tmp_path / "o.tif", options)
+    options = dict(like=like, class_field="what", classes=tmp_path / "classes.toml", quiet=True)
+    rasterize(path, tmp_path / "o.tif", **options)
     file = RasterFile(tmp_path / "o.tif")
     legend, palette, nodata = read_legend(file), file.palette(1), file.info.nodata
     file.close()
     assert legend is not None and legend.names == ("house", "road") and nodata == (0,)
     assert palette is not None and palette[3][:3] == (255, 0, 0)
     assert (tmp_path / "o.qml").exists()
-    like_it = RasterizeOptions(like=tmp_path / "o.tif", class_field="what", quiet=True)
-    again = rasterize(path, tmp_path / "p.tif", like_it)
+    like_it = dict(like=tmp_path / "o.tif", class_field="what", quiet=True)
+    again = rasterize(path, tmp_path / "p.tif", **like_it)
     assert again.classes["road"] == {"value": 7, "pixels": 4}  # the legend of the raster it is to be like
 
 
 def test_column_value_with_names_is_found(tmp_path: Path) -> None:
     columns = {"value": [5, 0, 5], "name": ["water", "land", "water"]}
     path = write_polygons(tmp_path / "p.gpkg", boxes((0, 0, 2, 2), (2, 0, 4, 2), (4, 0, 6, 2)), **columns)
-    summary = rasterize(path, tmp_path / "o.tif", RasterizeOptions(resolution=(0.5, 0.5), quiet=True))
+    summary = rasterize(path, tmp_path / "o.tif", resolution=(0.5, 0.5), quiet=True)
     assert summary.classes == {"land": {"value": 0, "pixels": 4}, "water": {"value": 5, "pixels": 8}}
     assert read(tmp_path / "o.tif").tolist() == [[5, 5, 0, 0, 5, 5]] * 2 and summary.empty == 0
 
 
 def test_grid_of_ones_own(tmp_path: Path) -> None:
     path = write_polygons(tmp_path / "p.gpkg", boxes((1, 1, 5, 3)))
-    summary = rasterize(path, tmp_path / "o.tif", RasterizeOptions(resolution=(1, 0.5), quiet=True))
+    summary = rasterize(path, tmp_path / "o.tif", resolution=(1, 0.5), quiet=True)
     file = RasterFile(tmp_path / "o.tif")
     grid = file.info.grid
     file.close()
     assert grid.bounds == (500_000, 5_399_998.5, 500_003, 5_399_999.5) and grid.shape == (2, 3)
     assert summary.classes == {"p": {"value": 1, "pixels": 4}}
     bounds = (499_999, 5_399_998, 500_004, 5_400_001)
-    options = RasterizeOptions(resolution=(0.5, 0.5), bounds=bounds, quiet=True, overwrite=True)
-    assert rasterize(path, tmp_path / "o.tif", options).classes["p"]["pixels"] == 8
-    degrees = RasterizeOptions(resolution=(1e-5, 1e-5), crs="EPSG:4326", crs_units=True, quiet=True, overwrite=True)
-    found = rasterize(path, tmp_path / "o.tif", degrees)
+    options = dict(resolution=(0.5, 0.5), bounds=bounds, quiet=True, overwrite=True)
+    assert rasterize(path, tmp_path / "o.tif", **options).classes["p"]["pixels"] == 8
+    degrees = dict(resolution=(1e-5, 1e-5), crs="EPSG:4326", crs_units=True, quiet=True, overwrite=True)
+    found = rasterize(path, tmp_path / "o.tif", **degrees)
     area = found.classes["p"]["pixels"] * 1e-10 * 111_200 * 111_320 * np.cos(np.radians(48.75))
     assert area == pytest.approx(2, rel=0.7) and found.width <= 4
 
@@ -213,8 +213,8 @@ def system(name: str) -> str:
 
 def assert_ten_metres(folder: Path, name: str) -> tuple[str, ...]:
     path = write_polygons(folder / "p.gpkg", boxes((0, 0, 2000, 4000)))  # a kilometre by two
-    options = RasterizeOptions(resolution=(10, 10), crs=system(name), quiet=True, overwrite=True)
-    summary = rasterize(path, folder / "o.tif", options)
+    options = dict(resolution=(10, 10), crs=system(name), quiet=True, overwrite=True)
+    summary = rasterize(path, folder / "o.tif", **options)
     file = RasterFile(folder / "o.tif")
     grid = file.info.grid
     file.close()
@@ -235,26 +235,26 @@ def test_resolution_is_in_metres_whatever_the_unit(name: str, tmp_path: Path) ->
 
 
 def test_twin_units_of_the_crs_are_caught(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("landseg.rasterize"), "in_units", lambda metres, crs, middle: (metres, None))
+    monkeypatch.setattr("landseg.labels.burning.in_units", lambda metres, crs, middle: (metres, None))
     for name in ("EPSG:4326", "EPSG:3857", "EPSG:32633+foot"):
         with pytest.raises((AssertionError, GridError)):  # one pixel, whose centre lies outside
             assert_ten_metres(tmp_path, name)
 
 
-REFUSED: dict[str, tuple[RasterizeOptions, type[LandsegError], str]] = {
-    "no grid": (RasterizeOptions(), GridError, "--resolution"),
-    "two grids": (RasterizeOptions(like="like.tif", crs="EPSG:4326"), GridError, "leave out"),
-    "resolution": (RasterizeOptions(resolution=(0, 1)), GridError, "above 0"),
-    "bounds": (RasterizeOptions(resolution=(1, 1), bounds=(2, 0, 1, 1)), GridError, "growing order"),
-    "elsewhere": (RasterizeOptions(resolution=(1, 1), bounds=(0, 0, 9, 9)), GridError, "no polygon"),
-    "CRS": (RasterizeOptions(resolution=(1, 1), crs="EPSG:1"), GridError, "EPSG:32632"),
-    "degrees": (RasterizeOptions(resolution=(1e-4, 1e-4), crs="EPSG:4326"), GridError, "or write --resolution 9."),
-    "too fine": (RasterizeOptions(resolution=(1e-10, 1e-10)), GridError, "more than a file can hold"),
-    "column": (RasterizeOptions(resolution=(1, 1), class_field="kind"), VectorError, "kind"),
-    "halves": (RasterizeOptions(resolution=(1, 1), class_field="half"), ClassError, "whole numbers"),
-    "holes": (RasterizeOptions(resolution=(1, 1), class_field="gap"), ClassError, "1 polygon has nothing"),
-    "strange": (RasterizeOptions(resolution=(1, 1), class_field="what", classes="t.toml"), ClassError, "tree (1)"),
-    "no column": (RasterizeOptions(resolution=(1, 1), classes="t.toml"), ClassError, "--class-field"),
+REFUSED: dict[str, tuple[dict[str, Any], type[LandsegError], str]] = {
+    "no grid": (dict(), GridError, "--resolution"),
+    "two grids": (dict(like="like.tif", crs="EPSG:4326"), GridError, "leave out"),
+    "resolution": (dict(resolution=(0, 1)), GridError, "above 0"),
+    "bounds": (dict(resolution=(1, 1), bounds=(2, 0, 1, 1)), GridError, "growing order"),
+    "elsewhere": (dict(resolution=(1, 1), bounds=(0, 0, 9, 9)), GridError, "no polygon"),
+    "CRS": (dict(resolution=(1, 1), crs="EPSG:1"), GridError, "EPSG:32632"),
+    "degrees": (dict(resolution=(1e-4, 1e-4), crs="EPSG:4326"), GridError, "or write --resolution 9."),
+    "too fine": (dict(resolution=(1e-10, 1e-10)), GridError, "more than a file can hold"),
+    "column": (dict(resolution=(1, 1), class_field="kind"), VectorError, "kind"),
+    "halves": (dict(resolution=(1, 1), class_field="half"), ClassError, "whole numbers"),
+    "holes": (dict(resolution=(1, 1), class_field="gap"), ClassError, "1 polygon has nothing"),
+    "strange": (dict(resolution=(1, 1), class_field="what", classes="t.toml"), ClassError, "tree (1)"),
+    "no column": (dict(resolution=(1, 1), classes="t.toml"), ClassError, "--class-field"),
 }
 
 
@@ -268,26 +268,26 @@ def test_refused(case: str, write_raster: Write, tmp_path: Path, monkeypatch: py
     options, error, words = REFUSED[case]
     before = {path.name for path in tmp_path.iterdir()}
     with pytest.raises(error) as caught:
-        rasterize("p.gpkg", "o.tif", options)
+        rasterize("p.gpkg", "o.tif", **options)
     assert words in str(caught.value)
     assert {path.name for path in tmp_path.iterdir()} == before
 
 
 @pytest.mark.filterwarnings("ignore:'crs' was not provided")
 def test_other_files_are_refused(write_raster: Write, tmp_path: Path) -> None:
-    like = RasterizeOptions(like=write_raster(np.zeros((4, 6), np.uint8)), quiet=True)
+    like = dict(like=write_raster(np.zeros((4, 6), np.uint8)), quiet=True)
     points = write_polygons(tmp_path / "points.gpkg", [shapely.Point(500_000, 5_400_000)])
     with pytest.raises(VectorError, match="found Point"):
-        rasterize(points, tmp_path / "o.tif", like)
+        rasterize(points, tmp_path / "o.tif", **like)
     path = write_polygons(tmp_path / "p.gpkg", boxes((0, 0, 2, 2)))
-    rasterize(path, tmp_path / "o.tif", like)
+    rasterize(path, tmp_path / "o.tif", **like)
     with pytest.raises(OutputError, match="--overwrite"):
-        rasterize(path, tmp_path / "o.tif", like)
+        rasterize(path, tmp_path / "o.tif", **like)
     with pytest.raises(OutputError, match="input"):
-        rasterize(path, tmp_path / "raster.tif", RasterizeOptions(like=tmp_path / "raster.tif", overwrite=True))
+        rasterize(path, tmp_path / "raster.tif", like=tmp_path / "raster.tif", overwrite=True)
     nowhere = write_polygons(tmp_path / "n.gpkg", boxes((0, 0, 2, 2)), crs=None)
     with pytest.raises(GridError, match="has no CRS"):
-        rasterize(nowhere, tmp_path / "q.tif", RasterizeOptions(resolution=(1, 1), crs="EPSG:4326"))
+        rasterize(nowhere, tmp_path / "q.tif", resolution=(1, 1), crs="EPSG:4326")
 
 
 def test_command(tmp_path: Path) -> None:

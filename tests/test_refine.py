@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +173,7 @@ def test_a_raster_without_a_class_table(
     np.testing.assert_array_equal(read(tmp_path / "o.tif")[0], 1 + whole(image, probs).argmax(0))
     with ProbsFile(bare) as found:
         assert found.classes.names == ("a", "b", "c") and not found.told
-    monkeypatch.setattr(import_module("landseg.refine"), "read_card", lambda _: MODEL.card)
+    monkeypatch.setattr("landseg.inference.refine_run.read_card", lambda _: MODEL.card)
     refine(bare, image_path, tmp_path / "m.tif", model="small", **ASKED)
     np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], values(whole(image, probs)))
 
@@ -361,7 +360,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
 ) -> None:
     probs, image, more, kind, sentence = bad_inputs(write_raster)[name]
     table = ClassMap.from_json(TABLE[:2])
-    monkeypatch.setattr(import_module("landseg.refine"), "read_card", lambda _: type("Card", (), {"classes": table}))
+    monkeypatch.setattr("landseg.inference.refine_run.read_card", lambda _: type("Card", (), {"classes": table}))
     before = set(tmp_path.iterdir())
     with pytest.raises(kind, match=sentence) as caught:
         refine(probs, image, tmp_path / "o.tif", **{**ASKED, **more})

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,8 @@ from landseg.models.file import load_model
 from landseg.scenes.targets import IndexTargets
 from landseg.train import train
 from landseg.training.holdout import worse_than_commonest
-from landseg.training.loop.fit import clear
 from landseg.training.recipe import read_recipe
+from landseg.training.run_folder import clear
 from landseg.training.sources import _white, load_scenes
 from tests.parts.places import HALF_METRE, UTM
 from tests.parts.small_runs import RECIPE
@@ -234,7 +233,7 @@ def test_a_model_that_cannot_be_measured_is_kept(data: Path) -> None:
 
 
 def test_twin_a_model_written_after_measuring_is_lost(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("landseg.train"), "save_model", lambda path, *rest, **options: path)
+    monkeypatch.setattr("landseg.training.new_model.save_model", lambda path, *rest, **options: path)
     with pytest.raises(LandsegError, match="no model"):
         check_kept(data)
 
@@ -250,7 +249,7 @@ def test_whatever_ends_the_measuring_is_a_sentence(
         assert card.metrics is None and card.not_measured.endswith("not measured yet")
         raise fault
 
-    monkeypatch.setattr(import_module("landseg.train"), "measure", failing)
+    monkeypatch.setattr("landseg.training.new_model.measure_holdout", failing)
     arguments = ["train", str(data / "recipe.toml"), "-o", str(data / "o.safetensors"), "--data", str(data)]
     result = CliRunner().invoke(app, [*arguments, "--keep-out", "b", "--time-budget", "1s"])
     assert result.exit_code == 1 and result.stdout == ""
@@ -290,7 +289,7 @@ def test_a_run_that_starts_over_leaves_nothing_of_the_earlier_one_to_go_on_from(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(import_module("landseg.train"), "fit", killed)
+        patch.setattr("landseg.training.loop.learn.fit", killed)
         with pytest.raises(Killed):
             train(data / "recipe.toml", output, data=data, keep_out=["b"], overwrite=True, report=lambda _: None)
     assert [path.name for path in folder.iterdir()] == ["train.toml"]
@@ -430,9 +429,33 @@ def test_a_model_that_is_no_better_than_the_commonest_class_is_warned_of(
 
 def test_a_run_that_learned_nothing_warns(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(import_module("landseg.train"), "measure", lambda *args, **more: Metrics("x", WORSE))
+    monkeypatch.setattr("landseg.training.new_model.measure_holdout", lambda *args, **more: Metrics("x", WORSE))
     train(data / "recipe.toml", data / "m.safetensors", data=data, keep_out=["b"], report=lines.append)
     assert [line for line in lines if line.startswith("warning: the model is of no use yet")]
 
 
 WORSE = {"mean_iou": 0.02, "pixel_accuracy": 0.043, "commonest_class_accuracy": 0.678}
+
+
+def test_a_recipe_takes_the_loss_at_units(data: Path) -> None:
+    (data / "recipe.toml").write_text(RECIPE.replace("[sampling]", '[loss]\nat = "units"\n[sampling]'))
+    recipe = read_recipe(data / "recipe.toml")
+    recipe = replace(recipe, fit=replace(recipe.fit, steps=3))
+    train(recipe, data / "units.safetensors", data=data, keep_out=["b"], report=lambda _: None)
+    pixels = replace(recipe, loss=replace(recipe.loss, at="pixels"))
+    train(pixels, data / "pixels.safetensors", data=data, keep_out=["b"], report=lambda _: None)
+    units, pixels_ = (load_model(data / f"{name}.safetensors") for name in ("units", "pixels"))
+    assert units.card.training is not None and units.card.training.options["loss"]["at"] == "units"
+    weights, others = units.network.state_dict(), pixels_.network.state_dict()
+    assert weights.keys() == others.keys() and not all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_where_no_loss_can_be_taken_at_units_a_sentence_says_so(data: Path) -> None:
+    before = sorted(data.iterdir())
+    with pytest.raises(TrainingError, match=r"needs a network that ends in bilinear .* this UNet does not"):
+        train(data / "recipe.toml", data / "m.safetensors", data=data, arch="unet", set={"loss.at": "units"})
+    with pytest.raises(TrainingError, match='at is one of "pixels", "units", got "corners"'):
+        train(data / "recipe.toml", data / "m.safetensors", data=data, set={"loss.at": "corners"})
+    with pytest.raises(TrainingError, match=r"fine labels, and coarse ones .* leave out one"):
+        train(data / "recipe.toml", data / "m.safetensors", data=data, coarse="c.tif", set={"loss.at": "units"})
+    assert sorted(data.iterdir()) == before

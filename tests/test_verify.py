@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from landseg.cli.verify import lines as verify_lines
 from landseg.errors import LandsegError, PlanError, RasterError
 from landseg.geo.grid import Rect
-from landseg.verify import Verification, _verdict, verify
+from landseg.inference.verification import Verification, _verdict
+from landseg.verify import verify
 from tests.parts.predicting import MODEL, noise, small_model
 
 Write = Callable[..., Path]
@@ -21,7 +23,7 @@ def test_an_exact_halo_is_found_exact(write_raster: Write) -> None:
     assert found.max_abs_diff < 1e-4 and found.class_disagreement <= 1e-5
     assert found.crop == (25, 30, 250, 200) and found.pixels == 50_000
     assert {"max_abs_diff", "class_disagreement", "exact"} <= set(found.to_json())
-    assert any("exact" in line for line in found.lines())
+    assert any("exact" in line for line in verify_lines(found))
 
 
 def test_a_short_halo_and_an_unbounded_network_are_found_out(write_raster: Write) -> None:
@@ -44,10 +46,11 @@ def test_exact_is_said_only_of_what_is() -> None:
     assert compared(same).exact and compared(same).verdict == "exact"
     blended = compared(same, mode="blend")
     assert not blended.exact and blended.to_json()["exact"] is False
-    assert "blended; yet no class differs" in blended.lines()[-1]
+    assert "blended; yet no class differs" in verify_lines(blended)[-1]
     near, far = compared([[8.0004, 0], [0, 8]]), compared([[8.03, 0], [0, 8]])
     assert near.exact and near.relative_diff == pytest.approx(5e-5, rel=0.05)
-    assert not far.exact and far.class_disagreement == 0 and "more than 0.0001 of the largest" in far.lines()[-1]
+    assert not far.exact and far.class_disagreement == 0
+    assert "more than 0.0001 of the largest" in verify_lines(far)[-1]
     turned = compared([[0, 0], [8, 8]], "bf16")
     assert not turned.exact and "classes differ" in turned.verdict
 

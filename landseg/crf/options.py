@@ -1,19 +1,18 @@
-"""How to refine, the same from Python as on the command line, and what a refinement returns."""
+"""The options of `refine` by name, and the result of a refinement."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
-from landseg.geo.class_areas import ClassArea, areas_text, read_areas
+from landseg.geo.class_areas import ClassArea, areas_rows, read_areas
+from landseg.geo.rasters.address import File
 from landseg.geo.tags import read_facts
-from landseg.runtime.progress import duration
 from landseg.text.options import (
     check_positive,
     check_probs_dtype,
@@ -22,6 +21,7 @@ from landseg.text.options import (
     refuse_unknown,
     window_option,
 )
+from landseg.text.results import html_table, one_line
 from landseg.tiling.sampling import disagreement_tags, read_interval
 
 # Widths of bands are grey levels of 8-bit imagery here; `Evidence.widths` makes them those of other imagery.
@@ -32,28 +32,55 @@ PRESETS = {
 _NUMBERS = ("iterations", "bilateral_weight", "bilateral_xy", "spatial_weight", "spatial_xy")
 
 
+class RefineKeywords(TypedDict, total=False):
+    """The options of `refine` by name, see `RefineOptions`."""
+
+    bands: Sequence[int] | None
+    stored_values: bool
+    model: File | None
+    probs: File | None
+    probs_dtype: str
+    preset: str
+    iterations: int | None
+    bilateral_weight: float | None
+    bilateral_xy: float | None
+    bilateral_bands: float | str | Sequence[float]
+    spatial_weight: float | None
+    spatial_xy: float | None
+    units: str
+    halo: int | str
+    window: int | str
+    memory: int
+    resume: bool
+    overwrite: bool
+    quiet: bool
+
+
 @dataclass(frozen=True)
 class RefineOptions:
-    """How to refine.
+    """The options of `refine`.
 
     Attributes:
-        bands: 1-based bands of the imagery to look at; None takes all but alpha.
+        bands: band numbers of the imagery, from 1; None takes all but alpha.
         stored_values: take the numbers that images store, whatever scale and offset they declare.
-        model: a model file or shipped name whose class table the probabilities have, where they carry none.
-        probs: file for the refined probabilities, a band each.
-        probs_dtype: "uint8" (steps of 1/255) or "float32".
-        preset: "moderate", or "deeplab-v2", as published for photographs; what follows replaces parts of it.
-        iterations: mean-field updates.
-        bilateral_weight: of pixels that are near and look alike.
-        bilateral_xy: how near, a standard deviation.
-        bilateral_bands: how alike: one width or one a band in the imagery's own numbers, or "auto": the preset's for
-            8-bit bands, as large a part of their spread for others.
-        spatial_weight: of pixels that are near.
-        spatial_xy: how near.
-        units: "pixels" or "metres", of both widths of place.
-        halo: pixels, "exact", or "auto", which may be shorter and is then measured.
-        window: side of the square that is read, halo included, or "auto".
-        memory: MiB that the process may take.
+        model: a model file, or the name of a shipped model, whose classes the probabilities have; for probabilities
+            without a class table.
+        probs: a file for the refined probabilities, one band for each class.
+        probs_dtype: the data type of `probs`: "uint8" in steps of 1/255, or "float32".
+        preset: the parameters to start from: "moderate", or "deeplab-v2" as published for photographs. The options
+            below replace single parameters.
+        iterations: number of mean-field iterations.
+        bilateral_weight: weight of the appearance kernel, which joins pixels that are near and look alike.
+        bilateral_xy: standard deviation of the appearance kernel in position.
+        bilateral_bands: standard deviation of the appearance kernel in the values of the imagery: one number, or one
+            for each band, or "auto" for that of the preset in 8-bit bands, and an equal part of the spread of others.
+        spatial_weight: weight of the smoothness kernel, which joins pixels that are near.
+        spatial_xy: standard deviation of the smoothness kernel in position.
+        units: unit of both standard deviations in position: "pixels" or "metres".
+        halo: pixels of context on each side of a window: a number, "exact", or "auto", which may be shorter and is
+            then measured.
+        window: side in pixels of the square that is read, halo included, or "auto".
+        memory: the memory in MiB that the process may take.
         resume: continue a run that was stopped.
         overwrite: replace outputs that exist.
         quiet: show no progress.
@@ -61,8 +88,8 @@ class RefineOptions:
 
     bands: Sequence[int] | None = None
     stored_values: bool = False
-    model: str | PathLike[str] | None = None
-    probs: str | PathLike[str] | None = None
+    model: File | None = None
+    probs: File | None = None
     probs_dtype: str = "uint8"
     preset: str = "moderate"
     iterations: int | None = None
@@ -77,14 +104,14 @@ class RefineOptions:
     memory: int = 3072
     resume: bool = False
     overwrite: bool = False
-    quiet: bool = False
+    quiet: bool = True
 
     @classmethod
     def of(cls, **options: Any) -> RefineOptions:
-        """The options by name.
+        """Return the options by name.
 
         Raises:
-            LandsegError: an unknown name, or a value that means nothing.
+            LandsegError: an option has an unknown name, or a value that it cannot have.
         """
         refuse_unknown(options, [field.name for field in fields(cls)], of="refine")
         window, halo = window_option(options.get("window", "auto")), halo_option(options.get("halo", "auto"))
@@ -107,7 +134,7 @@ class RefineOptions:
         return made
 
     def crf(self, widths: tuple[float, ...] | None = None) -> CrfOptions:
-        """The CRF's own options, with the widths of bands that "auto" stands for."""
+        """Return the parameters of the CRF, with `widths` of the bands in place of "auto"."""
         preset = PRESETS[self.preset]
         given = {name: value for name in _NUMBERS if (value := getattr(self, name)) is not None}
         bands: Any = self.bilateral_bands
@@ -117,12 +144,12 @@ class RefineOptions:
 
     @property
     def levels(self) -> float | None:
-        """Grey levels that the widths of bands are to be worth; None where widths are given."""
+        """The width of the bands in grey levels of 8-bit imagery; None where the widths are given."""
         width = PRESETS[self.preset].bilateral_bands
         return width if self.bilateral_bands == "auto" and isinstance(width, float) else None
 
     def words(self) -> list[str]:
-        """The options that decide about the pixels and are not the default, as on the command line."""
+        """Return the options that change pixels and differ from their defaults, as words of a command line."""
         standard, words = RefineOptions(), []
         for name in ("bands", "preset", *_NUMBERS, "bilateral_bands", "units", "halo", "window"):
             value = getattr(self, name)
@@ -143,34 +170,34 @@ _KINDS: dict[str, Callable[[str], Any]] = {
 """The facts that an output keeps in its tags, each with the function that reads it from the text."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Refinement:
-    """One finished run.
+    """One finished run of `refine`.
 
     Attributes:
         output: the class raster.
-        files: every file of the run, that one first.
+        files: every file of the run, the class raster first.
         mode: "exact" (equal to the whole image at once) or "approximate".
-        reason: a sentence about the halo.
-        window: (height, width) in pixels, halo included; (0, 0) for a run that was finished before.
-        halo: pixels on each side.
-        exact_halo: the one that would be exact.
-        windows: their number.
-        overlap_cost: pixels computed over pixels kept.
-        pixels: of the output.
+        reason: the reason for the halo, as a sentence.
+        window: (height, width) of a window in pixels, halo included; (0, 0) for a run that is skipped.
+        halo: pixels of context on each side of a window.
+        exact_halo: the halo that would be exact.
+        windows: number of windows.
+        overlap_cost: pixels computed for each pixel that is kept.
+        pixels: number of pixels of the output.
         changed: share of the pixels with data whose class is another than before; None where none has data.
-        unseen: share of the pixels with data that the imagery does not show; they keep what they had.
-        disagreement: share of sampled pixels whose class an exact halo would change; None where none was measured.
-        disagreement_interval: (low, high): the 95 % interval of that share over all pixels with data.
-        disagreement_note: what was compared, or why nothing was.
-        crf: the CRF's options; widths of place in `units`, of bands in the imagery's numbers.
+        unseen: share of the pixels with data that lie outside the imagery; they keep their probabilities.
+        disagreement: share of sampled pixels whose class an exact halo would change; None where it was not measured.
+        disagreement_interval: (low, high), the 95 % interval of that share over all pixels with data.
+        disagreement_note: the two maps that were compared, or the reason why none were.
+        crf: the parameters of the CRF; positions are in `units`, bands in the values of the imagery.
         units: "pixels" or "metres".
-        memory_mib: what the plan expects the process to take at most.
-        seconds: of the whole run.
+        memory_mib: the memory in MiB that the process takes at most, by the plan.
+        seconds: duration of the whole run.
         skipped: True where the output was finished before.
-        scaling: which images were brought over to the scale and offset of the first; None where none was.
-        warnings: what the log said of the images.
-        areas: what each class covers, on the ellipsoid.
+        scaling: the images that were converted to the scale and offset of the first; None where none was.
+        warnings: what the log says about the images.
+        areas: the area of each class, on the ellipsoid.
     """
 
     output: Path
@@ -198,7 +225,7 @@ class Refinement:
     areas: tuple[ClassArea, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The run in JSON values."""
+        """Return the run as JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["areas"] = [row.to_json() for row in self.areas]
@@ -208,31 +235,14 @@ class Refinement:
             values["disagreement_interval"] = list(self.disagreement_interval)
         return values
 
-    def lines(self) -> list[str]:
-        """The run in words."""
+    def __repr__(self) -> str:
         if self.skipped:
-            return [f"{self.output}: finished before, skipped"]
-        height, width = self.window
-        lines = [
-            *(str(path) for path in self.files),
-            f"windows       {self.windows} of {height} x {width} px, halo {self.halo}",
-            f"mode          {self.reason}",
-            f"overlap       {self.overlap_cost:.2f} pixels computed for each that is kept",
-        ]
-        if self.disagreement_note:
-            lines.append(f"disagreement  {self.disagreement_note}")
-        if self.scaling:
-            lines.append(f"scaling       {self.scaling}")
-        if self.crf is not None:
-            lines.append(f"crf           {crf_text(self.crf, self.units)}")
-        if self.changed is not None:
-            lines.append(f"changed       {self.changed:.3%} of the pixels have another class than before")
-        if self.unseen:
-            lines.append(f"unseen        {self.unseen:.3%} of the pixels have no imagery and keep what they had")
-        if self.areas:
-            lines.append(f"areas         {areas_text(self.areas)}")
-        speed = f"{self.pixels / 1e6 / max(1e-9, self.seconds):.2f} Mpx/s"
-        return [*lines, f"time          {self.pixels / 1e6:.2f} Mpx in {duration(self.seconds)}, {speed}"]
+            return one_line("Refinement", str(self.output), "finished before, skipped")
+        changed = None if self.changed is None else f"{self.changed:.3%} changed"
+        return one_line("Refinement", str(self.output), f"{self.pixels / 1e6:.2f} Mpx", self.mode, changed)
+
+    def _repr_html_(self) -> str | None:
+        return html_table(repr(self).strip("<>"), *areas_rows(self.areas)) if self.areas else None
 
     def tags(self) -> dict[str, str]:
         """Return the tags by which the output keeps the facts of the run."""
@@ -257,7 +267,7 @@ class Refinement:
 
 
 def crf_text(crf: CrfOptions, units: str) -> str:
-    """A CRF's options in words.
+    """Return the parameters of a CRF as text.
 
     >>> crf_text(CrfOptions(5, 4.0, 12.0, (8.0, 8.0), 3.0, 1.0), "pixels")
     '5 updates; near and alike: weight 4, 12 px, bands by 8,8; near: weight 3, 1 px'
@@ -276,7 +286,7 @@ def _share(share: float | None) -> str:
 
 
 def _widths(value: Any) -> float | str | tuple[float, ...]:
-    """Widths as asked for: "auto", 8, "8", "8,8,20" or (8, 8, 20)."""
+    """Return the widths of the bands from "auto", 8, "8", "8,8,20" or (8, 8, 20)."""
     if value == "auto":
         return "auto"
     parts = value.split(",") if isinstance(value, str) else value if isinstance(value, (tuple, list)) else [value]

@@ -1,30 +1,28 @@
 """Target assignment: the truth for a logit lies at the centre of its receptive field.
 
-Logit ``f`` of a network without an upsampler sits at input pixel ``stride * f + shift``: 0.0 for odd, symmetrically
-padded kernels (ResNet-like), ``(stride - 1) / 2`` behind even pools (VGG-like). Either the targets are sampled there,
-or the logits are brought to the targets' pixels; no other pairing of the two is centred.
+Unit ``f`` of the scores before a network's upsampling sits at input pixel ``stride * f + shift``: 0.0 for odd,
+symmetrically padded kernels (ResNet-like), ``(stride - 1) / 2`` behind even pools (VGG-like). Either the scores are
+upsampled to the pixels of the targets (DeepLab v3), or the targets are sampled at the units (DeepLab v1 and v2); no
+other pairing of the two is centred.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from affine import Affine
-from torch import Tensor
+from torch import Tensor, fx, nn
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
-from landseg.geo.grid import Grid
-from landseg.models.graph.receptive_field import ReceptiveField
+from landseg.models.graph.rules import traced_modules
 from landseg.models.layers.upsample import AlignedUpsample
 
 
 @dataclass(frozen=True)
 class UnitGrid:
-    """Where logits sit in their input: unit ``f`` is centred on pixel ``stride * f + shift``.
+    """The places of units in their input: unit ``f`` is centred on pixel ``stride * f + shift``.
 
     >>> UnitGrid(32, 15.5).centre(10)
     335.5
@@ -43,25 +41,49 @@ class UnitGrid:
                 "more and a shift that is a multiple of 0.5"
             )
 
-    @classmethod
-    def of(cls, field: ReceptiveField) -> UnitGrid:
-        """Return the grid of a network's output.
-
-        Raises:
-            TrainingError: the field is unbounded and has no centre, or the output is finer than the input.
-        """
-        if field.unbounded_by is not None:
-            raise TrainingError(
-                f"logits that see the whole input ({field.unbounded_by}) have no centre; name their grid yourself"
-            )
-        stride = field.layers[-1].stride if field.layers else 1.0
-        if stride != int(stride):
-            raise TrainingError(f"{1 / stride:g} logits a pixel: targets are sampled for coarser logits only")
-        return cls(int(stride), field.offset)
-
     def centre(self, unit: int) -> float:
-        """The input pixel that the unit is centred on, 0-based; x.5 is midway between two pixels."""
+        """Return the input pixel that a unit is centred on, 0-based; x.5 is midway between two pixels."""
         return self.stride * unit + self.shift
+
+
+class UnitScores:
+    """The scores of a network at its own units: the input of the bilinear upsampling that is its last layer.
+
+    That layer has no weights, so a network that learns from its units has the same weights, by the same names.
+
+    Args:
+        network: maps (N, C, H, W) to logits (N, K, H, W).
+
+    Attributes:
+        grid: the places of the units.
+
+    Raises:
+        TrainingError: the network ends in another layer.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._network, self._last = network, _last_upsampling(network)
+        self.grid = UnitGrid(self._last.factor, self._last.shift)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """Return the scores (N, K, h, w) of inputs (N, C, H, W)."""
+        scores: list[Tensor] = []
+        with self._last.register_forward_pre_hook(lambda layer, arguments: scores.append(arguments[0])):
+            self._network(inputs)
+        return scores[0]
+
+
+def _last_upsampling(network: nn.Module) -> AlignedUpsample:
+    traced, modules = traced_modules(network)
+    node = next(node for node in traced.graph.nodes if node.op == "output").args[0]
+    last = modules.get(str(node.target)) if isinstance(node, fx.Node) else None
+    if isinstance(last, AlignedUpsample) and last.factor > 1:
+        return last
+    raise TrainingError(
+        f'loss.at = "units" needs a network that ends in bilinear upsampling without weights, which this '
+        f'{type(network).__name__} does not: use loss.at = "pixels", or a DeepLab, FPN or UPerNet with the option '
+        'upsampler = "aligned"'
+    )
 
 
 def target_at_units(target: Tensor, units: UnitGrid, size: tuple[int, int]) -> Tensor:
@@ -69,12 +91,12 @@ def target_at_units(target: Tensor, units: UnitGrid, size: tuple[int, int]) -> T
 
     A centre on a pixel takes that pixel's target. A centre midway between two pixels (four, where that is so in both
     axes) takes the class of most of them, and IGNORE_INDEX where two classes have as many: rounding to either side
-    would move every target by half a pixel. Pixels to be ignored, and those outside the input, have no say.
+    would move every target by half a pixel. Pixels at IGNORE_INDEX, and pixels outside the input, do not count.
 
     Args:
         target: (N, H, W) integers, class indices or IGNORE_INDEX; of any size.
-        units: the logits' grid.
-        size: (h, w) of the logits.
+        units: the places of the units.
+        size: (h, w) of the scores.
     """
     rows = _around(units, size[0], target.shape[-2], target.device)
     columns = _around(units, size[1], target.shape[-1], target.device)
@@ -83,70 +105,8 @@ def target_at_units(target: Tensor, units: UnitGrid, size: tuple[int, int]) -> T
     return votes[0] if len(votes) == 1 else _majority(votes)
 
 
-def logits_at_pixels(logits: Tensor, units: UnitGrid, size: tuple[int, int]) -> Tensor:
-    """Return logits (N, K, H, W) at every pixel of an input of ``size`` (H, W), by aligned bilinear upsampling.
-
-    Beyond the first and the last unit their values are held, so (N, K, h, w) may have any size: pools that round
-    down leave the last pixels without a unit of their own.
-
-    Raises:
-        TrainingError: units that sit neither at ``stride * f`` nor at ``stride * f + (stride - 1) / 2``.
-    """
-    if units.shift not in (0.0, (units.stride - 1) / 2):
-        raise TrainingError(
-            f"logits at {units.stride} * f + {units.shift} cannot be upsampled in place; crop them to a shift of 0.0 "
-            f"or {(units.stride - 1) / 2}"
-        )
-    needed = [-(-pixels // units.stride) for pixels in size]
-    missing = [max(0, need - have) for need, have in zip(needed, logits.shape[-2:], strict=True)]
-    if any(missing):
-        logits = F.pad(logits, (0, missing[1], 0, missing[0]), mode="replicate")
-    up = AlignedUpsample(units.stride, units.shift)
-    made: Tensor = up(logits[..., : needed[0], : needed[1]], logits.new_empty(1, 1, 1, 1).expand(1, 1, *size))
-    return made
-
-
-def assign(
-    logits: Tensor, target: Tensor, units: UnitGrid, *, at: Literal["units", "pixels"] = "pixels"
-) -> tuple[Tensor, Tensor]:
-    """Return logits (N, K, h, w) and targets (N, h, w) on one grid, ready for any loss.
-
-    Args:
-        logits: (N, K, h, w).
-        target: (N, H, W) of the input.
-        units: the logits' grid.
-        at: "units" samples the targets at the logits' own grid (DeepLab v1 and v2); "pixels" upsamples the logits
-            to the full resolution (DeepLab v3).
-
-    Raises:
-        TrainingError: logits that cannot be upsampled in place.
-    """
-    if at == "units":
-        return logits, target_at_units(target, units, (logits.shape[-2], logits.shape[-1]))
-    return logits_at_pixels(logits, units, (target.shape[-2], target.shape[-1])), target
-
-
-def unit_raster(grid: Grid, units: UnitGrid, size: tuple[int, int]) -> Grid:
-    """Return the georeferenced grid of a raster of ``size`` (h, w) logits over an input on ``grid``.
-
-    Its pixels are ``stride`` times as large, and moved so that the middle of pixel f is the centre of unit f: by
-    ``shift + 0.5 - stride / 2`` input pixels, which is nothing for VGG-like units and about half a large pixel, up
-    and left, for ResNet-like ones.
-
-    >>> unit_raster(Grid(None, Affine.identity(), 64, 64), UnitGrid(8), (8, 8)).transform @ (0.5, 0.5)
-    (0.5, 0.5)
-    """
-    moved = units.shift + 0.5 - units.stride / 2
-    stride = units.stride
-    gcps = grid.gcps and tuple(
-        p._replace(row=(p.row - moved) / stride, col=(p.col - moved) / stride) for p in grid.gcps
-    )
-    transform = grid.transform @ Affine.translation(moved, moved) @ Affine.scale(stride)
-    return replace(grid, transform=transform, height=size[0], width=size[1], gcps=gcps)
-
-
 def _around(units: UnitGrid, count: int, pixels: int, device: torch.device) -> list[Tensor]:
-    """The pixels at each unit's centre, one tensor (count,), or those below and above it; ``pixels`` is outside."""
+    """Return the pixel at each unit's centre (count,), or the pixels below and above it; ``pixels`` is outside."""
     twice = 2 * (units.stride * torch.arange(count, device=device)) + round(2 * units.shift)
     low, high = twice.div(2, rounding_mode="floor"), -(-twice).div(2, rounding_mode="floor")
     found = [low] if round(2 * units.shift) % 2 == 0 else [low, high]
@@ -154,7 +114,7 @@ def _around(units: UnitGrid, count: int, pixels: int, device: torch.device) -> l
 
 
 def _majority(votes: Tensor) -> Tensor:
-    """The commonest of (V, ...) targets, IGNORE_INDEX left out and given where there is none or a tie."""
+    """Return the commonest of (V, ...) targets but IGNORE_INDEX, which stands where no target or a tie is."""
     dtype, votes = votes.dtype, votes.long()
     counted = votes != IGNORE_INDEX
     counts = torch.stack([((votes == vote) & counted).sum(0) for vote in votes])  # of each vote's own class

@@ -1,4 +1,4 @@
-"""Areas by class and zone: what was found, as lines, JSON and tables."""
+"""Areas by class and zone, and the table that they are written as."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ import csv
 import io
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from landseg.errors import OutputError
-from landseg.geo.class_areas import ClassArea, hectares_text
-from landseg.labels.left_out import left_out_line
+from landseg.evaluation.area_options import AreasOptions
+from landseg.geo.class_areas import ClassArea, areas_rows, areas_text
+from landseg.geo.vectors.names import file_of
+from landseg.output.checks import files_behind
+from landseg.runtime.target_checks import check_target
+from landseg.text.amounts import counted
+from landseg.text.results import html_table, one_line
 
 SUFFIXES = (".csv", ".xlsx", ".json")
 _COLUMNS = ("value", "name", "pixels", "hectares", "share", "left_out_pixels")
-_ROWS = 60  # of a table that is shown although it also goes into a file
-_HOW = {
-    "ellipsoid": "hectares are on the ellipsoid",
-    "plane": "hectares are in the plane of the local coordinate system",
-    None: "there is no coordinate system: pixels have no area",
-}
 
 
 @dataclass(frozen=True)
 class ZoneAreas:
-    """What lies in one zone, or on the whole raster.
+    """The areas of the classes in one zone, or on the whole raster.
 
     Attributes:
-        zone: its name or number; None for the whole raster.
-        classes: a row for each class, those that do not occur in it too.
-        left_out_pixels: pixels in it that are of no class: nodata, ignored, or not wanted.
+        zone: the name or number of the zone; None for the whole raster.
+        classes: a row for each class, also for classes without pixels there.
+        left_out_pixels: number of pixels without a class: nodata, ignored, or of a class that is not counted.
     """
 
     zone: str | int | None
@@ -41,17 +41,17 @@ class ZoneAreas:
 
     @property
     def pixels(self) -> int:
-        """Those that have a class."""
+        """The number of pixels that have a class."""
         return sum(row.pixels for row in self.classes)
 
     @property
     def hectares(self) -> float | None:
-        """Of these; None without a CRS."""
+        """The area of these pixels in hectares; None without a CRS."""
         sizes = [row.hectares for row in self.classes if row.hectares is not None]
         return None if len(sizes) < len(self.classes) else sum(sizes)
 
     def to_json(self) -> dict[str, Any]:
-        """The zone in JSON values."""
+        """Return the zone as JSON values."""
         return {
             "zone": self.zone,
             "pixels": self.pixels,
@@ -61,18 +61,19 @@ class ZoneAreas:
         }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Areas:
     """Pixels, hectares and shares of each class of a raster.
 
     Attributes:
-        raster: as it was named.
-        whole: the whole raster.
-        measure: of the hectares: "ellipsoid"; "plane" in a CRS that has none; None without a CRS.
-        zones: each of them, in the order of their file; None where none were asked for.
-        output: the table that was written; None: none.
-        left_out: pixels of the raster that are of no class, by reason (see `landseg.labels.left_out.Reason`).
-        notes: what has to be known of the zones, as sentences.
+        raster: the name of the raster.
+        whole: the areas on the whole raster.
+        measure: "ellipsoid" where hectares are measured on it, "plane" in a CRS without an ellipsoid, None without
+            a CRS.
+        zones: the areas in each zone, in the order of their file; None without zones.
+        output: the table that was written, or None.
+        left_out: numbers of pixels of the raster without a class, by reason (see `landseg.labels.left_out.Reason`).
+        notes: remarks on the zones, as sentences.
     """
 
     raster: str
@@ -85,11 +86,11 @@ class Areas:
 
     @property
     def parts(self) -> tuple[ZoneAreas, ...]:
-        """What the table has: the zones, or the whole raster."""
+        """The parts of the raster in the table: its zones, or the whole raster."""
         return (self.whole,) if self.zones is None else self.zones
 
     def to_json(self) -> dict[str, Any]:
-        """The areas in JSON values."""
+        """Return the areas as JSON values."""
         whole = {name: item for name, item in self.whole.to_json().items() if name != "zone"}
         return {
             "raster": self.raster,
@@ -101,16 +102,32 @@ class Areas:
             "notes": list(self.notes),
         }
 
-    def lines(self) -> list[str]:
-        """The areas in words; of a long table that went into a file, the classes of the whole raster."""
-        rows = sum(len(part.classes) for part in self.parts)
-        whole = self.output is not None and rows > _ROWS
-        lines = list(_table((self.whole,) if whole else self.parts, zones=not whole and self.zones is not None))
-        if self.output is not None:
-            zones = "" if self.zones is None else f", {len(self.zones):,} zone{'s' * (len(self.zones) != 1)}"
-            lines = [f"{self.output}: {rows:,} row{'s' * (rows != 1)}{zones}", *lines]
-        said = [left_out_line(self.left_out), *self.notes, _HOW[self.measure]]
-        return [*lines, *(text for text in said if text is not None)]
+    def __repr__(self) -> str:
+        zones = None if self.zones is None else counted(len(self.zones), "zone")
+        return one_line("Areas", self.raster, zones, areas_text(self.whole.classes))
+
+    def _repr_html_(self) -> str:
+        return html_table(self.raster, *areas_rows(self.whole.classes))
+
+
+def check_table(table: Path | None, rasters: Sequence[str], options: AreasOptions) -> None:
+    """Refuse a table that cannot be written; nothing is checked where `table` is None.
+
+    Args:
+        table: the file to write.
+        rasters: the names of rasters that are read.
+        options: name other files that are read, and whether a table may be replaced.
+
+    Raises:
+        OutputError: the table is a folder, has another suffix, is an input, or exists.
+    """
+    if table is None:
+        return
+    inputs = [Path(path) for path in (*rasters, *map(str, files_behind(list(rasters))))]
+    inputs += [] if options.by is None else [file_of(options.by)]
+    if isinstance(options.classes, (str, PathLike)):
+        inputs.append(Path(options.classes))
+    check_target(table, SUFFIXES, kind="a table of areas", overwrite=options.overwrite, inputs=inputs)
 
 
 def write_table(found: Areas, place: Path) -> None:
@@ -162,20 +179,3 @@ def _write_sheet(head: tuple[str, ...], rows: list[tuple[Any, ...]], place: Path
     sheet = io.BytesIO()  # GDAL looks for archives in the names of folders, and ours end in .xlsx.landseg
     pyogrio.write_arrow(table, sheet, driver="XLSX", layer="areas", geometry_name=None)
     place.write_bytes(sheet.getvalue())
-
-
-def _table(parts: tuple[ZoneAreas, ...], *, zones: bool) -> Iterator[str]:
-    names = max([5, *(len(row.name) for part in parts for row in part.classes)])
-    wide = max([4, *(len(str(part.zone)) for part in parts)]) if zones else 0
-    first = f"{'zone':<{wide}}  " if zones else ""
-    yield f"{first}{'class':<{names}} {'value':>6} {'pixels':>14} {'hectares':>15} {'share':>7}"
-    for part in parts:
-        zone = f"{part.zone!s:<{wide}}  " if zones else ""
-        if zones and not part.pixels:
-            yield f"{zone}-"
-        for row in part.classes:
-            if zones and not row.pixels:
-                continue
-            size = "-" if row.hectares is None else hectares_text(row.hectares)
-            share = "-" if math.isnan(row.share) else f"{100 * row.share:.1f} %"
-            yield f"{zone}{row.name:<{names}} {row.value:>6} {row.pixels:>14,} {size:>15} {share:>7}"

@@ -1,9 +1,10 @@
-"""Probabilities of a raster with the truth on their grid: what a temperature is fitted to."""
+"""Probabilities of rasters with the truth on their grids, read in strips."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError
-from landseg.evaluation.pair import LabelOptions, open_truth, refuse_swapped, shown
+from landseg.evaluation.options import TruthOptions
+from landseg.evaluation.pair import inside_of, open_truth, refuse_swapped
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import in_order, strips
 from landseg.geo.rasters.raster import RasterFile
@@ -32,7 +34,7 @@ Labels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ProbabilityPair:
-    """One raster of probabilities and what is known of the truth.
+    """A raster of probabilities, and the truth on its grid.
 
     Attributes:
         probs: a band a class.
@@ -48,12 +50,12 @@ class ProbabilityPair:
 
     @property
     def rounded(self) -> bool:
-        """Whether the probabilities are stored in steps of 1/255."""
+        """True where the probabilities are stored in steps of 1/255."""
         return self.probs.source.dtype == "uint8"
 
     @property
     def region(self) -> Rect:
-        """What counts, to whole pixels."""
+        """The rectangle that holds all pixels that count."""
         return self.probs.grid.rect if self.aoi is None else self.aoi.rect
 
     def read(self, rect: Rect) -> tuple[Probs, Labels, LeftOut]:
@@ -64,7 +66,7 @@ class ProbabilityPair:
             BandError: what is stored is no probabilities.
         """
         truth, why = self.truth.read_reasons(rect)
-        inside = None if self.aoi is None else shown(self.aoi, rect)
+        inside = None if self.aoi is None else inside_of(self.aoi, rect)
         left_out, ignored = LeftOut(), np.isin(truth, self.ignored)
         left_out.add_masks(parts_of(why, (...,), inside))
         known = truth != IGNORE_INDEX
@@ -86,49 +88,48 @@ class ProbabilityPair:
 
 
 def open_probability_pairs(
-    probs: str | Sequence[str], target: str | Sequence[str], naming: LabelOptions, classes: ClassMap | None = None
+    probs: Sequence[str], target: Sequence[str], options: TruthOptions, classes: ClassMap | None, stack: ExitStack
 ) -> list[ProbabilityPair]:
-    """Open every raster of probabilities with the truth that belongs to it, paired as `landseg evaluate` does.
+    """Return every raster of probabilities with its truth, opened; paired as `landseg evaluate` does.
 
     Args:
         probs: rasters, or a folder of them.
         target: label rasters on any grid, a folder of them, or a vector file.
-        naming: how classes are told apart and where the truth counts.
-        classes: by band, for rasters that do not carry them.
+        options: the way in which classes are told apart, and the area that counts.
+        classes: by band, for rasters that do not carry them; None: there are none.
+        stack: closes the files.
 
     Raises:
         LandsegError: a file cannot be opened, holds no probabilities, or does not fit the others.
     """
-    ours, theirs = files_in(probs), files_in(target)
-    given = None if naming.classes is None else read_class_table(naming.classes)
+    rasters, truths = files_in(probs), files_in(target)
+    given = None if options.classes is None else read_class_table(options.classes)
     opened: list[ProbabilityPair] = []
-    try:
-        for path in ours:
-            chosen = theirs if len(theirs) == 1 else same_name(path, theirs) or theirs
-            opened.append(_open(path, chosen, naming, given, classes))
-            first, last = opened[0].probs, opened[-1].probs
-            if last.classes.values != first.classes.values:
-                raise ClassError(f"{last.name} has other classes than {first.name}; calibrate them one by one")
-    except BaseException:
-        for one in opened:
-            one.close()
-        raise
+    for path in rasters:
+        chosen = truths if len(truths) == 1 else same_name(path, truths) or truths
+        opened.append(_open(path, chosen, options, given, classes))
+        stack.callback(opened[-1].close)
+        first, last = opened[0].probs, opened[-1].probs
+        if last.classes.values != first.classes.values:
+            raise ClassError(f"{last.name} has other classes than {first.name}; calibrate them one by one")
     return opened
 
 
 def each_strip(
-    judged: Sequence[ProbabilityPair],
+    pairs: Sequence[ProbabilityPair],
     count: Callable[[ProbabilityPair, Probs, Labels], T],
-    *,
-    workers: int,
-    quiet: bool,
+    options: TruthOptions,
     left_out: LeftOut | None = None,
 ) -> Iterator[T]:
-    """What ``count`` makes of every strip in which anything is labelled, in order; a few strips are in memory.
+    """Yield the result of ``count`` for every strip with a labelled pixel, in order; a few strips are in memory.
 
-    Pixels that do not count are added to ``left_out``.
+    Args:
+        pairs: probabilities and their truth.
+        count: called with a pair, probabilities (K, N) and class indices (N,).
+        options: number of threads, and whether progress is inside_of.
+        left_out: gets the pixels that do not count; None where nobody asks.
     """
-    jobs = [(one, rect) for one in judged for rect in strips(one.region, layers=2 * len(one.probs.classes))]
+    jobs = [(pair, rect) for pair in pairs for rect in strips(pair.region, layers=2 * len(pair.probs.classes))]
 
     def work(job: tuple[ProbabilityPair, Rect]) -> tuple[T | None, LeftOut]:
         probs, truth, without = job[0].read(job[1])
@@ -136,9 +137,10 @@ def each_strip(
 
     total = sum(rect.area for _, rect in jobs)
     if left_out is not None:
-        left_out.add(Reason.OUTSIDE_AOI, sum(one.probs.grid.rect.area for one in judged) - total)
-    with Progress(total, quiet=quiet) as progress, ThreadPoolExecutor(workers) as pool:
-        for (_, rect), (made, without) in zip(jobs, in_order(pool, work, jobs, ahead=workers + 1), strict=True):
+        left_out.add(Reason.OUTSIDE_AOI, sum(pair.probs.grid.rect.area for pair in pairs) - total)
+    with Progress(total, quiet=options.quiet) as progress, ThreadPoolExecutor(options.workers) as pool:
+        results = in_order(pool, work, jobs, ahead=options.workers + 1)
+        for (_, rect), (made, without) in zip(jobs, results, strict=True):
             if left_out is not None:
                 left_out.merge(without)
             if made is not None:
@@ -147,7 +149,7 @@ def each_strip(
 
 
 def _open(
-    path: str, target: Sequence[str], naming: LabelOptions, given: ClassMap | None, fallback: ClassMap | None
+    path: str, target: Sequence[str], options: TruthOptions, given: ClassMap | None, fallback: ClassMap | None
 ) -> ProbabilityPair:
     file = RasterFile(path)
     tags = file.info.tags
@@ -161,12 +163,12 @@ def _open(
                 "--model, or a class table with --classes classes.toml (value, name, color)"
             )
         table = probs.classes
-        ignored = tuple(index for index, value in enumerate(table.values) if value in naming.ignore)
-        more = (value for value in naming.ignore if value not in (*table.values, *table.ignore))
-        truth = open_truth(target, ClassMap(table.classes, (*table.ignore, *more)), naming, probs.grid)
+        ignored = tuple(index for index, value in enumerate(table.values) if value in options.ignore)
+        more = (value for value in options.ignore if value not in (*table.values, *table.ignore))
+        truth = open_truth(target, ClassMap(table.classes, (*table.ignore, *more)), options, probs.grid)
         try:
             return ProbabilityPair(
-                probs, truth, None if naming.aoi is None else read_aoi(naming.aoi, probs.grid), ignored
+                probs, truth, None if options.aoi is None else read_aoi(options.aoi, probs.grid), ignored
             )
         except BaseException:
             truth.close()

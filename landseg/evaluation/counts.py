@@ -1,4 +1,4 @@
-"""All counts of an evaluation in one: what a strip of rows adds to them, and how strips are put together."""
+"""The counts of an evaluation: taken from strips of rows, and merged in any order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from landseg.labels.left_out import LeftOut
 from landseg.metrics.area import AreaEstimate, stratified
 from landseg.metrics.bootstrap import Blocks
 from landseg.metrics.boundary import BoundaryIoU, Reach
-from landseg.metrics.calibration import Calibration
+from landseg.metrics.calibration import ReliabilityCounts
 from landseg.metrics.confusion import weighted_pairs
 from landseg.metrics.seam import BorderErrors
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
@@ -26,7 +26,7 @@ Labels = NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class MeasureOptions:
-    """What is measured besides the confusion matrix.
+    """The figures to count for, besides the confusion matrix.
 
     Attributes:
         classes: K.
@@ -37,7 +37,7 @@ class MeasureOptions:
         bands: that by rows of a single raster, see `SurfaceDiceByRows`; empty: it is the same everywhere.
         areas: of the pixels of each raster, where they differ too much to be counted as equally large; else empty.
         area_unit: that those areas are summed in, in square metres.
-        borders: rows and columns where windows meet; None where they are not known.
+        borders: rows and columns where windows meet; None where no tag names them.
         confidences: whether there are probabilities to judge.
         prob_bands: of these; None: one for each class. The first are those of the classes.
     """
@@ -60,7 +60,7 @@ class EvaluationCounts:
 
     Attributes:
         blocks: confusion matrices by spatial block.
-        unlabelled: (K,) pixels that the map gives each class where the truth says nothing.
+        unlabelled: (K,) pixels that the map gives each class where the truth is void.
         left_out: pixels that do not count, by reason.
         unjudged: labelled pixels without probabilities, where there are any of others.
         area_table: (K, K + 1) areas by truth and map, in whole `MeasureOptions.area_unit`; zeros if not measured.
@@ -78,7 +78,7 @@ class EvaluationCounts:
         self.area_unlabelled = np.zeros(m.classes, object)
         self.surface = None if m.tolerance is None else _surface(m)
         self.border = None if m.borders is None else BorderErrors(*m.borders)
-        self.calibration = Calibration(m.prob_bands or m.classes) if m.confidences else None
+        self.calibration = ReliabilityCounts(m.prob_bands or m.classes) if m.confidences else None
 
     @property
     def halo(self) -> int:
@@ -108,20 +108,20 @@ class EvaluationCounts:
             probs: (bands, h, w) of the core alone.
         """
         part = core.relative_to(rect).slices
-        true, ours = truth[part], predicted[part]
-        self.blocks.update(true, ours, top=core.top, left=core.left, raster=raster)
-        self._count_unlabelled(true, ours)
+        true_core, predicted_core = truth[part], predicted[part]
+        self.blocks.update(true_core, predicted_core, top=core.top, left=core.left, raster=raster)
+        self._count_unlabelled(true_core, predicted_core)
         if self.measures.areas:
-            self._count_areas(true, ours, self.measures.areas[raster], core)
+            self._count_areas(true_core, predicted_core, self.measures.areas[raster], core)
         if self.boundary is not None:
             self.boundary.update(truth, predicted, core=part)
         if self.surface is not None:
-            self._judge_surface(truth, predicted, part, rect.top)
+            self._count_surface(truth, predicted, part, rect.top)
         if self.border is not None:
-            self.border.update(true, ours, top=core.top, left=core.left)
+            self.border.update(true_core, predicted_core, top=core.top, left=core.left)
         if probs is not None and self.calibration is not None:
-            self.calibration.update(probs, true)
-            self.unjudged += int((np.isnan(probs[0]) & (true < self.measures.classes)).sum())
+            self.calibration.update(probs, true_core)
+            self.unjudged += int((np.isnan(probs[0]) & (true_core < self.measures.classes)).sum())
 
     def merge(self, other: EvaluationCounts) -> None:
         """Take over what another has counted."""
@@ -132,12 +132,12 @@ class EvaluationCounts:
         self.area_table += other.area_table
         self.area_unlabelled += other.area_unlabelled
         for name in ("boundary", "surface", "border", "calibration"):
-            mine = getattr(self, name)
-            if mine is not None:
-                mine.merge(getattr(other, name))
+            own = getattr(self, name)
+            if own is not None:
+                own.merge(getattr(other, name))
 
     def mapped(self) -> NDArray[np.int64]:
-        """(K,) pixels that the map gives each class, labelled or not."""
+        """Return the pixels (K,) that the map gives each class, labelled or not."""
         total: NDArray[np.int64] = self.blocks.table()[:, :-1].sum(0) + self.unlabelled
         return total
 
@@ -149,39 +149,39 @@ class EvaluationCounts:
         return np.asarray(sums.astype(np.float64) * self.measures.area_unit)
 
     def area(self) -> AreaEstimate:
-        """Areas by class, by the stratified estimator."""
+        """Return the areas of the classes, by the stratified estimator."""
         counts, unit = self.blocks.table()[:, :-1], self.measures.area_unit
         if not self.measures.areas:
             return stratified(counts, self.mapped())
         labelled = self.area_table[:, :-1].astype(np.float64) * unit
         return stratified(counts, self.mapped(), sizes=(labelled, self.mapped_sizes()))
 
-    def _count_areas(self, true: Labels, ours: Labels, areas: PixelAreas, core: Rect) -> None:
+    def _count_areas(self, true_core: Labels, predicted_core: Labels, areas: PixelAreas, core: Rect) -> None:
         classes, weights = self.measures.classes, areas.weights(core, self.measures.area_unit)
-        self.area_table += _whole(weighted_pairs(true, ours, classes, weights))
-        void = np.where(true >= classes, np.uint8(0), np.uint8(IGNORE_INDEX))
-        self.area_unlabelled += _whole(weighted_pairs(void, ours, classes, weights)[0, :-1])
+        self.area_table += _whole(weighted_pairs(true_core, predicted_core, classes, weights))
+        void = np.where(true_core >= classes, np.uint8(0), np.uint8(IGNORE_INDEX))
+        self.area_unlabelled += _whole(weighted_pairs(void, predicted_core, classes, weights)[0, :-1])
 
-    def _judge_surface(self, truth: Labels, predicted: Labels, core: tuple[slice, slice], top: int) -> None:
+    def _count_surface(self, truth: Labels, predicted: Labels, core: tuple[slice, slice], top: int) -> None:
         if isinstance(self.surface, SurfaceDiceByRows):
             self.surface.update(truth, predicted, core=core, top=top)
         elif self.surface is not None:
             self.surface.update(truth, predicted, core=core)
 
-    def _count_unlabelled(self, true: Labels, ours: Labels) -> None:
+    def _count_unlabelled(self, true_core: Labels, predicted_core: Labels) -> None:
         classes = self.measures.classes
-        void = true >= classes
+        void = true_core >= classes
         if void.any():
-            self.unlabelled += np.bincount(ours[void], minlength=256)[:classes]
+            self.unlabelled += np.bincount(predicted_core[void], minlength=256)[:classes]
 
 
 def _surface(m: MeasureOptions) -> SurfaceDice | SurfaceDiceByRows:
-    assert m.tolerance is not None, "asked for"
+    assert m.tolerance is not None, "there is a tolerance"
     if m.bands:
         return SurfaceDiceByRows(m.classes, m.tolerance, m.bands)
     return SurfaceDice(m.classes, m.tolerance, m.spacing)
 
 
 def _whole(values: NDArray[np.float64]) -> NDArray[Any]:
-    """Whole numbers of any size."""
+    """Return values rounded to whole numbers of Python, which have any size."""
     return np.rint(values).astype(np.int64).astype(object)

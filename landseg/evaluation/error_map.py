@@ -1,4 +1,4 @@
-"""Rasters of where predictions are right and where they are wrong."""
+"""Rasters of the pixels where predictions are right and wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WHERE = ClassMap((LandClass(1, "right", (171, 217, 171)), LandClass(2, "wrong", 
 
 
 class ErrorMap:
-    """Where a pair's prediction is right and wrong, over the area that counts; the file appears when it is complete.
+    """A raster of the pixels where a pair's prediction is right and wrong; the file appears when it is complete.
 
     Raises:
         OutputError: the file exists, is an input, or cannot be written.

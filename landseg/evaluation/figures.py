@@ -1,24 +1,22 @@
-"""From the counts of an evaluation to its figures."""
+"""The figures of an evaluation, made from its counts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.evaluation.counts import EvaluationCounts
-from landseg.evaluation.pair import LabelOptions, Pair
+from landseg.evaluation.options import EvaluateOptions
+from landseg.evaluation.pair import Pair
 from landseg.evaluation.result import BorderBin, ClassFigures, Evaluation, WorstWindow
-from landseg.geo.distance import Distance, row_spacings
+from landseg.geo.distance import row_spacings
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixel_areas import PixelAreas
-from landseg.geo.rasters.address import file_names
-from landseg.geo.vectors.aoi import area_text
 from landseg.labels.pairing import scene_names
 from landseg.metrics import figures
 from landseg.metrics.area import AreaEstimate, area_shares
@@ -26,7 +24,6 @@ from landseg.metrics.bootstrap import intervals
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
 from landseg.text import amounts
-from landseg.text.options import refuse_unknown
 
 HEADLINES: dict[str, Callable[..., Any]] = {
     "pixel_accuracy": figures.pixel_accuracy,
@@ -37,86 +34,20 @@ HEADLINES: dict[str, Callable[..., Any]] = {
 _FEWEST = 100  # labelled pixels that a window needs to be among the worst, or a quarter of a very small one
 _WORST = 12
 _NEAR = 4  # pixels from a border between windows within which a seam would show
-_FEW, _BLOCK = Distance(3), Distance(256)
-
-
-@dataclass(frozen=True)
-class EvaluateOptions:
-    """How to evaluate.
-
-    Attributes:
-        naming: classes, ignored values, the area that counts.
-        probs: the probability raster of the same run, for calibration and the report's map; for several predictions
-            a folder, or several, named as the predictions are.
-        boundary: width of the bands of the boundary IoU; None leaves it out.
-        tolerance: of the surface Dice; None leaves it out.
-        block: edge of the blocks of the bootstrap.
-        samples: of the bootstrap; 0 leaves the intervals out.
-        seed: of the bootstrap.
-        workers: threads.
-    """
-
-    naming: LabelOptions = field(default_factory=LabelOptions)
-    probs: str | Sequence[str] | None = None
-    boundary: Distance | None = _FEW
-    tolerance: Distance | None = _FEW
-    block: Distance = _BLOCK
-    samples: int = 1000
-    seed: int = 0
-    workers: int = 2
-
-    def with_options(self, given: Mapping[str, Any]) -> EvaluateOptions:
-        """Return these options with some, by the command's names for them, in place of theirs.
-
-        Texts and numbers are taken as on the command line: "3px", "2m" or "none" for a distance, four numbers for an
-        area, one ignored value or several.
-
-        Raises:
-            LandsegError: an unknown name, or a distance that means nothing.
-        """
-        refuse_unknown(given, OPTIONS, of="an evaluation")
-        values = {_FIELDS.get(name, name): _VALUES.get(name, _same)(value) for name, value in given.items()}
-        naming = {name: values.pop(name) for name in _NAMING if name in values}
-        return replace(self, naming=replace(self.naming, **naming), **values)
-
-
-_FIELDS = {"buffer": "buffer_m"}  # that are called otherwise on the command line
-_NAMING = tuple(one.name for one in fields(LabelOptions))
-OPTIONS = tuple(sorted({"buffer", *_NAMING, *(one.name for one in fields(EvaluateOptions))} - {"buffer_m", "naming"}))
-"""Names that `EvaluateOptions.with_options` takes."""
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _distance(value: Any) -> Distance | None:
-    return None if value is None or value == "none" else Distance.of(value)
-
-
-_VALUES: dict[str, Callable[[Any], Any]] = {
-    "boundary": _distance,
-    "tolerance": _distance,
-    "block": _distance,
-    "ignore": lambda value: (value,) if isinstance(value, int) else tuple(value or ()),
-    "classes": lambda value: None if value is None else Path(value),
-    "aoi": lambda value: None if value is None else str(area_text(value)),
-    "probs": lambda value: None if value is None else file_names(value),
-}
 
 
 def build_evaluation(
-    pairs: Sequence[Pair], counted: EvaluationCounts, options: EvaluateOptions, *, names: tuple[str, str]
+    pairs: Sequence[Pair], counts: EvaluationCounts, options: EvaluateOptions, *, names: tuple[str, str]
 ) -> Evaluation:
-    """Read all figures off the counts."""
-    table = counted.blocks.table()
+    """Return the figures of an evaluation, read off the counts."""
+    table = counts.blocks.table()
     classes = pairs[0].prediction.classes
     best = int(figures.commonest_class(table))
-    measured = counted.measures
+    measured = counts.measures
     metres = common_metres(pairs)
     width = None if measured.distance is None else options.boundary
     distance = None if width is None else width.pixels(pairs[0].grid)
-    rows, hectares = _class_figures(pairs, counted, options), _hectares(pairs, counted)
+    rows, hectares = _class_figures(pairs, counts, options), _hectares(pairs, counts)
     found = Evaluation(
         prediction=names[0],
         target=names[1],
@@ -130,31 +61,31 @@ def build_evaluation(
         commonest_class_accuracy=float(figures.commonest_class_accuracy(table)),
         commonest_class=classes.names[best],
         pixel_ha=None if hectares is None else hectares.pixel,
-        confusion_ha=hectares.table if hectares is not None and counted.measures.areas else None,
-        intervals=_intervals(counted, options),
+        confusion_ha=hectares.table if hectares is not None and counts.measures.areas else None,
+        intervals=_intervals(counts, options),
         boundary_distance_px=distance,
         boundary_distance_m=None if distance is None or metres is None else distance * metres,
-        mean_boundary_iou=None if (bands := _judged(counted.boundary)) is None else bands.mean(),
+        mean_boundary_iou=None if (bands := _with_outlines(counts.boundary)) is None else bands.mean(),
         surface_tolerance_px=None if measured.tolerance is None else measured.tolerance / (metres or 1.0),
         surface_tolerance_m=measured.tolerance if metres is not None else None,
-        mean_surface_dice=None if (outlines := _judged(counted.surface)) is None else outlines.mean(),
-        reliability=None if counted.calibration is None else counted.calibration.compute(),
-        border=_border(counted),
-        seam=None if counted.border is None else counted.border.seam(_NEAR, count=options.samples, seed=options.seed),
-        worst=_worst(counted, [pair.grid for pair in pairs]),
+        mean_surface_dice=None if (outlines := _with_outlines(counts.surface)) is None else outlines.mean(),
+        reliability=None if counts.calibration is None else counts.calibration.compute(),
+        border=_border(counts),
+        seam=None if counts.border is None else counts.border.seam(_NEAR, count=options.samples, seed=options.seed),
+        worst=_worst(counts, [pair.grid for pair in pairs]),
         scenes=scene_names([pair.prediction.paths[0] for pair in pairs]),
-        left_out=counted.left_out.to_json(),
+        left_out=counts.left_out.to_json(),
     )
-    return replace(found, notes=tuple(_notes(pairs, counted, options)))
+    return replace(found, notes=tuple(_notes(pairs, counts, options)))
 
 
-def _class_figures(pairs: Sequence[Pair], counted: EvaluationCounts, options: EvaluateOptions) -> list[ClassFigures]:
-    table, classes = counted.blocks.table(), pairs[0].prediction.classes
-    estimate, hectares = counted.area(), _hectares(pairs, counted)
+def _class_figures(pairs: Sequence[Pair], counts: EvaluationCounts, options: EvaluateOptions) -> list[ClassFigures]:
+    table, classes = counts.blocks.table(), pairs[0].prediction.classes
+    estimate, hectares = counts.area(), _hectares(pairs, counts)
     unit = None if hectares is None else hectares.unit
     areas = None if unit is None else estimate.areas(unit)
     random = None if unit is None or estimate.census else estimate.area_intervals(unit)
-    spread = None if unit is None else _area_intervals(counted, estimate, options, unit=unit)
+    spread = None if unit is None else _area_intervals(counts, estimate, options, unit=unit)
     by_name = {
         "iou": figures.iou(table),
         "precision": figures.precision(table),
@@ -162,11 +93,11 @@ def _class_figures(pairs: Sequence[Pair], counted: EvaluationCounts, options: Ev
         "f1": figures.f1(table),
     }
     ends = (
-        intervals(counted.blocks, {"iou": figures.iou}, count=options.samples, seed=options.seed)
+        intervals(counts.blocks, {"iou": figures.iou}, count=options.samples, seed=options.seed)
         if options.samples
         else {}
     )
-    bands, outlines = _judged(counted.boundary), _judged(counted.surface)
+    bands, outlines = _with_outlines(counts.boundary), _with_outlines(counts.surface)
     boundary = None if bands is None else bands.compute()
     surface = None if outlines is None else outlines.compute()
     rows = []
@@ -194,7 +125,7 @@ def _class_figures(pairs: Sequence[Pair], counted: EvaluationCounts, options: Ev
 
 
 def _area_intervals(
-    counted: EvaluationCounts, estimate: AreaEstimate, options: EvaluateOptions, *, unit: float
+    counts: EvaluationCounts, estimate: AreaEstimate, options: EvaluateOptions, *, unit: float
 ) -> NDArray[np.float64] | None:
     """Return the 95 % intervals (2, K) of the estimated areas by the bootstrap of blocks; None: there is none.
 
@@ -203,45 +134,45 @@ def _area_intervals(
     """
     if estimate.census or not options.samples:
         return None
-    areas, mapped = estimate.areas(unit), counted.mapped_sizes()
+    areas, mapped = estimate.areas(unit), counts.mapped_sizes()
     every = areas.sum()
     drawn: NDArray[np.float64] = intervals(
-        counted.blocks,
+        counts.blocks,
         {"area": lambda matrices: area_shares(matrices, mapped) * every},
         count=options.samples,
         seed=options.seed,
     )["area"]
-    if not counted.measures.areas:
+    if not counts.measures.areas:
         return drawn
-    plain = area_shares(counted.blocks.table(), mapped) * every
+    plain = area_shares(counts.blocks.table(), mapped) * every
     return np.asarray(drawn * np.divide(areas, plain, out=np.ones_like(areas), where=plain > 0))
 
 
-def _border(counted: EvaluationCounts) -> tuple[BorderBin, ...] | None:
-    """Distances 0, 1, 2-3, 4-7 ... and all beyond."""
-    if counted.border is None:
+def _border(counts: EvaluationCounts) -> tuple[BorderBin, ...] | None:
+    """Return the error rates at distances 0, 1, 2-3, 4-7 ... and beyond; None where borders are not recorded."""
+    if counts.border is None:
         return None
-    counts = counted.border.compute()
+    table = counts.border.compute()
     edges = [0, 1, 2, 4, 8, 16, 32, 64]
     bins = []
     for first, end in zip(edges, [*edges[1:], None], strict=True):
-        pixels, errors = counts[first:end].sum(0).tolist()
+        pixels, errors = table[first:end].sum(0).tolist()
         last = None if end is None else end - 1
         bins.append(BorderBin(first, last, pixels, errors / pixels if pixels else math.nan))
     return tuple(bins)
 
 
-def _intervals(counted: EvaluationCounts, options: EvaluateOptions) -> dict[str, tuple[float, float]]:
+def _intervals(counts: EvaluationCounts, options: EvaluateOptions) -> dict[str, tuple[float, float]]:
     if not options.samples:
         return {}
-    found = intervals(counted.blocks, HEADLINES, count=options.samples, seed=options.seed)
+    found = intervals(counts.blocks, HEADLINES, count=options.samples, seed=options.seed)
     return {name: (float(ends[0]), float(ends[1])) for name, ends in found.items()}
 
 
-def _worst(counted: EvaluationCounts, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
+def _worst(counts: EvaluationCounts, grids: Sequence[Grid]) -> tuple[WorstWindow, ...]:
     """Return the squares of any scene with the largest share of errors, of those with enough labelled pixels."""
-    edge, rows = counted.blocks.edge, []
-    for (scene, row, column), table in counted.blocks.tiles.sums.items():
+    edge, rows = counts.blocks.edge, []
+    for (scene, row, column), table in counts.blocks.tiles.sums.items():
         pixels = int(table.sum())
         errors = pixels - int(np.trace(table[:, :-1]))
         rect = Rect(row * edge, column * edge, edge, edge).intersection(grids[scene].rect)
@@ -251,22 +182,22 @@ def _worst(counted: EvaluationCounts, grids: Sequence[Grid]) -> tuple[WorstWindo
     return tuple(rows[:_WORST])
 
 
-def _notes(pairs: Sequence[Pair], counted: EvaluationCounts, options: EvaluateOptions) -> list[str]:
-    """What has to be known to read the figures."""
+def _notes(pairs: Sequence[Pair], counts: EvaluationCounts, options: EvaluateOptions) -> list[str]:
+    """Return the sentences that a reader of the figures needs."""
     notes = list(dict.fromkeys(pair.truth.note for pair in pairs))[:8]
-    if (left_out := counted.left_out.line()) is not None:
+    if (left_out := counts.left_out.line()) is not None:
         notes.append(left_out)
-    missed = int(counted.blocks.table()[:, -1].sum())
+    missed = int(counts.blocks.table()[:, -1].sum())
     if missed:
-        without = "no prediction" if not options.naming.ignore else "no prediction, or an ignored one"
+        without = "no prediction" if not options.ignore else "no prediction, or an ignored one"
         many = amounts.counted(missed, "labelled pixel has", "labelled pixels have")
         notes.append(f"{many} {without} and {'counts as an error' if missed == 1 else 'count as errors'}")
-    if counted.unjudged:
-        many = amounts.counted(counted.unjudged, "labelled pixel has", "labelled pixels have")
+    if counts.unjudged:
+        many = amounts.counted(counts.unjudged, "labelled pixel has", "labelled pixels have")
         notes.append(f"{many} no probabilities; the calibration error is that of the others")
-    notes += _outline_notes(pairs, counted)
+    notes += _outline_notes(pairs, counts)
     if options.samples:
-        blocks, edge = len(counted.blocks), counted.blocks.edge
+        blocks, edge = len(counts.blocks), counts.blocks.edge
         few = "; with so few take the intervals for a hint" if blocks < 30 else ""
         notes.append(
             f"95 % intervals by a bootstrap of {amounts.counted(blocks, 'block')} of {edge} x {edge} px{few}"
@@ -274,24 +205,24 @@ def _notes(pairs: Sequence[Pair], counted: EvaluationCounts, options: EvaluateOp
     sizes = [pair.grid.resolution_m for pair in pairs]
     if common_metres(pairs) is None and None not in sizes:
         notes.append("scenes have pixels of different sizes, so no areas are given")
-    if counted.measures.areas:
+    if counts.measures.areas:
         notes.append("pixels differ in size: areas are summed pixel by pixel, on the ellipsoid")
-    if counted.measures.bands and counted.measures.tolerance is not None:
+    if counts.measures.bands and counts.measures.tolerance is not None:
         notes.append("the surface Dice takes the distance between pixels from the latitude of each band of rows")
-    asked = options.boundary
-    if counted.measures.distance is not None and asked is not None and asked.metres and row_spacings(pairs[0].grid):
+    width = options.boundary
+    if counts.measures.distance is not None and width is not None and width.metres and row_spacings(pairs[0].grid):
         notes.append("the width of the boundary bands in pixels is that at the raster's centre")
     return notes
 
 
-def _outline_notes(pairs: Sequence[Pair], counted: EvaluationCounts) -> list[str]:
-    """Say which outlines are not judged: those of all classes, or of which ones."""
-    measures = [measure for measure in (counted.boundary, counted.surface) if measure is not None]
+def _outline_notes(pairs: Sequence[Pair], counts: EvaluationCounts) -> list[str]:
+    """Return a sentence about outlines that are not measured: those of all classes, or of the ones it names."""
+    measures = [measure for measure in (counts.boundary, counts.surface) if measure is not None]
     if any(not measure.judged for measure in measures):
         return ["outlines are not judged: nowhere in the truth do two classes meet"]
     if not measures:
         return []
-    labelled = counted.blocks.table().sum(1) > 0
+    labelled = counts.blocks.table().sum(1) > 0
     found = np.any([np.asarray(measure.true, bool) for measure in measures], axis=0)
     names = [name for name, bare in zip(pairs[0].prediction.classes.names, labelled & ~found, strict=True) if bare]
     if not names:
@@ -301,7 +232,7 @@ def _outline_notes(pairs: Sequence[Pair], counted: EvaluationCounts) -> list[str
 
 @dataclass(frozen=True)
 class _Hectares:
-    """What pixels cover.
+    """The areas of pixels.
 
     Attributes:
         table: (K, K + 1) hectares by truth and map, the last column without a prediction.
@@ -318,24 +249,24 @@ class _Hectares:
     unit: float
 
 
-def _hectares(pairs: Sequence[Pair], counted: EvaluationCounts) -> _Hectares | None:
-    """The areas that were counted; None where scenes have pixels of different sizes, or of none that is known."""
-    metres, table = common_metres(pairs), counted.blocks.table().astype(np.float64)
+def _hectares(pairs: Sequence[Pair], counts: EvaluationCounts) -> _Hectares | None:
+    """Return the areas in hectares; None where scenes have pixels of different sizes, or without a CRS."""
+    metres, table = common_metres(pairs), counts.blocks.table().astype(np.float64)
     if metres is None:
         return None
     pixel = PixelAreas(pairs[0].grid).pixel / 10_000
-    if not counted.measures.areas:
-        labelled, mapped = np.asarray(table.sum(1) * pixel), np.asarray(counted.mapped() * pixel, np.float64)
+    if not counts.measures.areas:
+        labelled, mapped = np.asarray(table.sum(1) * pixel), np.asarray(counts.mapped() * pixel, np.float64)
         return _Hectares(table * pixel, labelled, mapped, pixel, pixel)
-    unit = counted.measures.area_unit / 10_000
-    areas = counted.area_table.astype(np.float64) * unit
-    mapped = areas[:, :-1].sum(0) + counted.area_unlabelled.astype(np.float64) * unit
+    unit = counts.measures.area_unit / 10_000
+    areas = counts.area_table.astype(np.float64) * unit
+    mapped = areas[:, :-1].sum(0) + counts.area_unlabelled.astype(np.float64) * unit
     mean = float(areas.sum() / table.sum()) if table.any() else pixel
     return _Hectares(areas, np.asarray(areas.sum(1)), mapped, mean, 1 / 10_000)
 
 
 def common_metres(pairs: Sequence[Pair]) -> float | None:
-    """The size of a pixel that all scenes share, to a hundredth; None where they do not, or where one has none."""
+    """Return the metres of a pixel in all scenes, to a hundredth; None where they differ, or without a CRS."""
     sizes = [size for pair in pairs if (size := pair.grid.resolution_m) is not None]
     return sizes[0] if len(sizes) == len(pairs) and max(sizes) <= 1.01 * min(sizes) else None
 
@@ -343,6 +274,6 @@ def common_metres(pairs: Sequence[Pair]) -> float | None:
 Outlines = TypeVar("Outlines", bound=BoundaryIoU | SurfaceDice | SurfaceDiceByRows)
 
 
-def _judged(measure: Outlines | None) -> Outlines | None:
-    """A measure of outlines, unless the truth has none: samples with nothing known around them."""
+def _with_outlines(measure: Outlines | None) -> Outlines | None:
+    """Return a measure of outlines; None where the truth has no outline, as around single labelled pixels."""
     return measure if measure is not None and measure.judged else None

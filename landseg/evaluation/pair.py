@@ -1,4 +1,4 @@
-"""A prediction and its truth, opened on one grid: what every evaluation reads from."""
+"""A prediction and its truth, opened on one grid."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, GridError, LandsegError
 from landseg.evaluation.counts import EvaluationCounts, Labels, MeasureOptions
+from landseg.evaluation.options import TruthOptions
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import grown, in_order, strips
 from landseg.geo.rasters.address import label
@@ -32,36 +33,13 @@ OnStrip = Callable[[int, Rect, Labels, Labels], None]
 
 
 @dataclass(frozen=True)
-class LabelOptions:
-    """How classes are told apart, and where the truth counts.
-
-    Attributes:
-        classes: a TOML or JSON file with the class table; None: the prediction's own, else the truth's.
-        ignore: further values of the truth that mean "not known".
-        class_field: column of a vector file.
-        background: class of all that lies outside its polygons.
-        aoi: what is evaluated: a vector file, or left,bottom,right,top.
-        buffer_m: metres around lines and points of the truth's vector file that count as theirs; None: refused.
-        label_colors: the truth is a picture in the colours of the class table.
-    """
-
-    classes: Path | None = None
-    ignore: tuple[int, ...] = ()
-    class_field: str | None = None
-    background: str | None = None
-    aoi: str | None = None
-    buffer_m: float | None = None
-    label_colors: bool = False
-
-
-@dataclass(frozen=True)
 class Pair:
-    """One predicted raster and the truth on its grid.
+    """A predicted raster, and the truth on its grid.
 
     Attributes:
         grid: of the prediction.
         prediction: class indices; IGNORE_INDEX where nothing is predicted.
-        truth: class indices; IGNORE_INDEX where nothing is known.
+        truth: class indices; IGNORE_INDEX where the truth is void.
         aoi: the part that counts; None: all of it.
         probs: of the same run, on the same grid, or None.
         tags: of the prediction.
@@ -77,15 +55,15 @@ class Pair:
     bands: tuple[int, ...] = ()
 
     def read(self, rect: Rect) -> tuple[Labels, Labels]:
-        """Truth and prediction (h, w) under a rectangle; neither says anything outside the area of interest."""
+        """Return class indices (h, w) of truth and prediction, IGNORE_INDEX outside the area of interest."""
         truth, predicted, _ = self.read_counted(rect, rect)
         return truth, predicted
 
     def read_counted(self, rect: Rect, core: Rect) -> tuple[Labels, Labels, LeftOut]:
-        """Truth and prediction as `read` returns them, and what does not count of the pixels of ``core`` inside."""
+        """Return truth and prediction as `read` does, and the pixels of ``core`` that do not count, by reason."""
         truth, why = self.truth.read_reasons(rect, core)
         predicted, _ = self.prediction.read_reasons(rect, core)
-        inside = None if self.aoi is None else shown(self.aoi, rect)
+        inside = None if self.aoi is None else inside_of(self.aoi, rect)
         left_out = LeftOut()
         left_out.add_masks(parts_of(why, core.relative_to(rect).slices, inside))
         if inside is not None:
@@ -106,7 +84,7 @@ class Pair:
         return probs
 
     def read_confidence(self, rect: Rect) -> NDArray[np.float32]:
-        """The largest probability (h, w), nan where there is none and outside the area of interest."""
+        """Return the largest probability (h, w), nan where there is none and outside the area of interest."""
         probs = self.read_probs(rect)
         if probs is None:
             return np.full(rect.shape, np.nan, np.float32)
@@ -116,8 +94,8 @@ class Pair:
         return largest
 
     def _outside(self, rect: Rect) -> NDArray[np.bool_] | None:
-        """True (h, w) outside the area of interest; None where everything counts."""
-        return None if self.aoi is None else ~shown(self.aoi, rect)
+        """Return True (h, w) outside the area of interest; None where everything counts."""
+        return None if self.aoi is None else ~inside_of(self.aoi, rect)
 
     def close(self) -> None:
         """Close every file."""
@@ -127,8 +105,8 @@ class Pair:
             self.probs.close()
 
 
-def shown(aoi: Aoi, rect: Rect) -> NDArray[np.bool_]:
-    """Which pixels (h, w) of a rectangle lie inside an area of interest."""
+def inside_of(aoi: Aoi, rect: Rect) -> NDArray[np.bool_]:
+    """Return True (h, w) at the pixels of a rectangle that lie inside an area of interest."""
     found = np.zeros(rect.shape, bool)
     if (shared := rect.intersection(aoi.rect)) is not None:
         found[shared.relative_to(rect).slices] = True
@@ -136,8 +114,8 @@ def shown(aoi: Aoi, rect: Rect) -> NDArray[np.bool_]:
     return found if inside is None else found & inside
 
 
-def open_pair(prediction: str, target: Sequence[str], naming: LabelOptions, *, probs: str | None = None) -> Pair:
-    """Open one class raster and what is known of the truth on its grid.
+def open_pair(prediction: str, target: Sequence[str], options: TruthOptions, *, probs: str | None = None) -> Pair:
+    """Return a class raster and the truth on its grid, opened.
 
     Raises:
         LandsegError: a file that cannot be opened, is no class raster, lies elsewhere, or is swapped with the other.
@@ -146,37 +124,37 @@ def open_pair(prediction: str, target: Sequence[str], naming: LabelOptions, *, p
     try:
         grid, tags = file.info.grid, file.info.tags
         refuse_swapped(prediction, tags, target)
-        named = class_table(file, target, naming)
-        classes = named.ignoring(naming.ignore)
+        named = class_table(file, target, options)
+        classes = named.ignoring(options.ignore)
     finally:
         file.close()
     opened: list[Any] = []
     try:
-        ours = ClassLabels(open_labels(prediction, grid, table=named, truth=False), classes)
-        opened.append(ours)
-        truth = open_truth(target, classes, naming, grid, named=named)
+        own = ClassLabels(open_labels(prediction, grid, table=named, truth=False), classes)
+        opened.append(own)
+        truth = open_truth(target, classes, options, grid, named=named)
         opened.append(truth)
-        aoi = None if naming.aoi is None else read_aoi(naming.aoi, grid)
+        aoi = None if options.aoi is None else read_aoi(options.aoi, grid)
         if probs is None:
-            return Pair(grid, ours, truth, aoi, None, tags)
+            return Pair(grid, own, truth, aoi, None, tags)
         found = _open_probs(probs, grid, named)
         order = found.classes.values
         bands = [order.index(value) for value in classes.values]
         bands += [band for band in range(len(order)) if band not in bands]
-        return Pair(grid, ours, truth, aoi, found, tags, tuple(bands))
+        return Pair(grid, own, truth, aoi, found, tags, tuple(bands))
     except BaseException:
         for one in opened:
             one.close()
         raise
 
 
-def class_table(file: RasterFile, target: Sequence[str], naming: LabelOptions) -> ClassMap:
-    """The classes: those of a file, else the prediction's, else the truth's; ignored values are still among them.
+def class_table(file: RasterFile, target: Sequence[str], options: TruthOptions) -> ClassMap:
+    """Return the classes of the class table, else of the prediction, else of the truth, ignored values included.
 
     Raises:
         ClassError: nobody names any.
     """
-    found = None if naming.classes is None else read_class_table(naming.classes)
+    found = None if options.classes is None else read_class_table(options.classes)
     found = found or read_legend(file)
     for path in target:
         if found is None and not is_vector(path):
@@ -194,12 +172,17 @@ def class_table(file: RasterFile, target: Sequence[str], naming: LabelOptions) -
 
 
 def count_pairs(
-    pairs: Sequence[Pair], measures: MeasureOptions, *, workers: int = 2, seen: OnStrip | None = None
+    pairs: Sequence[Pair], measures: MeasureOptions, *, workers: int = 2, on_strip: OnStrip | None = None
 ) -> tuple[EvaluationCounts, list[str]]:
-    """Count everything, strip by strip, and return it with what was strange about values, as sentences.
+    """Return the counts of all pairs, and sentences about values without a class.
 
-    Memory is that of a few strips, which are as wide as the raster and together hold a few million pixels. ``seen``
-    is shown every strip, in order: the pair's number, the rectangle, truth and prediction.
+    Memory is that of a few strips, which are as wide as the raster and together hold a few million pixels.
+
+    Args:
+        pairs: at least one.
+        measures: the figures to count for.
+        workers: number of threads.
+        on_strip: called with every strip, in order: the pair's number, the rectangle, truth and prediction (h, w).
     """
     total = EvaluationCounts(measures)
     jobs = (
@@ -225,49 +208,49 @@ def count_pairs(
     with ThreadPoolExecutor(workers) as pool:
         for part, strip in in_order(pool, count, jobs, ahead=workers + 1):
             total.merge(part)
-            if seen is not None:
-                seen(*strip)
-    strange = [text for pair in pairs for one in (pair.truth, pair.prediction) if (text := one.strange())]
-    return total, strange
+            if on_strip is not None:
+                on_strip(*strip)
+    unmapped = [text for pair in pairs for one in (pair.truth, pair.prediction) if (text := one.strange())]
+    return total, unmapped
 
 
 def open_truth(
-    target: Sequence[str], classes: ClassMap, naming: LabelOptions, grid: Grid, *, named: ClassMap | None = None
+    target: Sequence[str], classes: ClassMap, options: TruthOptions, grid: Grid, *, named: ClassMap | None = None
 ) -> Truth:
-    """Open what is known of the truth, a vector file or label rasters, on a grid.
+    """Return the truth on a grid, opened: a vector file or label rasters.
 
     Args:
         target: its files.
         classes: that count.
-        naming: how they are told apart.
+        options: the way in which they are told apart.
         grid: of the prediction.
         named: the classes with those that are ignored, which have colours too; None: the same.
 
     Raises:
         LandsegError: it cannot be opened, lies elsewhere, or the class column is missing or one too many.
     """
-    if naming.label_colors and any(is_vector(path) for path in target):
+    if options.label_colors and any(is_vector(path) for path in target):
         raise ClassError(f"--label-colors is for label rasters; {label(target[0])} is a vector file: leave it out")
     if len(target) == 1 and is_vector(target[0]):
-        path, field, buffer_m = Path(target[0]), naming.class_field, naming.buffer_m
-        return Polygons(path, field, classes, grid, background=naming.background, buffer_m=buffer_m)
+        path, field, buffer_m = Path(target[0]), options.class_field, options.buffer
+        return Polygons(path, field, classes, grid, background=options.background, buffer_m=buffer_m)
     for what, given in (
-        ("--class-field is a column", naming.class_field),
-        ("--buffer is around lines and points", naming.buffer_m),
+        ("--class-field is a column", options.class_field),
+        ("--buffer is around lines and points", options.buffer),
     ):
         if given is not None:
             raise ClassError(f"{what} of a vector file; {label(target[0])} is a raster: leave it out")
-    if naming.label_colors:
+    if options.label_colors:
         colors = colors_of(named or classes)
         return ClassLabels(open_labels(list(target), grid, table=named or classes, colors=colors), classes)
-    return open_by_name(list(target), grid, classes, naming, named=named)
+    return open_by_name(list(target), grid, classes, options, named=named)
 
 
 def open_by_name(
     paths: Sequence[str],
     grid: Grid,
     classes: ClassMap,
-    naming: LabelOptions,
+    options: TruthOptions,
     *,
     named: ClassMap | None = None,
     truth: bool = True,
@@ -278,7 +261,7 @@ def open_by_name(
         paths: read as one.
         grid: of the prediction.
         classes: that count.
-        naming: with a class table of the user's, values are what that says.
+        options: a class table in it says what values mean.
         named: the classes with those that are ignored; None: the same.
         truth: whether they are label rasters, which may have bands and nodata of other kinds.
 
@@ -286,13 +269,13 @@ def open_by_name(
         LandsegError: as `open_labels`, or rasters that number their classes differently.
     """
     every = named or classes
-    if naming.classes is not None:
+    if options.classes is not None:
         return ClassLabels(open_labels(paths, grid, table=every, truth=truth), classes)
     own = table_for(paths, every)
     labels = open_labels(paths, grid, table=own, truth=truth)
     if own.values == every.values:
         return ClassLabels(labels, classes)
-    if naming.ignore:
+    if options.ignore:
         labels.source.close()
         raise ClassError(
             f"--ignore names values, but {label(paths[0])} gives other values to the classes than the prediction: "
@@ -304,7 +287,7 @@ def open_by_name(
 
 
 def _open_probs(path: str, grid: Grid, classes: ClassMap) -> ProbsFile:
-    """The probabilities of a prediction on its grid, with one band for each class."""
+    """Return the probabilities of a prediction on its grid, opened, with a band for each class."""
     probs = ProbsFile(path, classes)
     try:
         if set(probs.classes.values) != set(classes.values):
@@ -319,7 +302,7 @@ def _open_probs(path: str, grid: Grid, classes: ClassMap) -> ProbsFile:
 
 
 def refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str]) -> None:
-    """A truth that landseg predicted is none, and one beside a prediction that it did not make is swapped with it.
+    """Raise ClassError if the truth was predicted by landseg: then it is no truth, or swapped with the prediction.
 
     Raises:
         ClassError: so it is.

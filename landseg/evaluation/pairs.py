@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from landseg.errors import ClassError, GridError
 from landseg.evaluation.counts import EvaluationCounts, Labels, MeasureOptions
-from landseg.evaluation.figures import EvaluateOptions, common_metres
+from landseg.evaluation.figures import common_metres
+from landseg.evaluation.options import EvaluateOptions
 from landseg.evaluation.pair import OnStrip, Pair, count_pairs, open_pair
 from landseg.geo.distance import row_spacings, square
 from landseg.geo.grid import Rect
@@ -27,54 +29,61 @@ def count(
     options: EvaluateOptions,
     *,
     names: tuple[str, str],
-    quiet: bool = True,
-    seen: OnStrip | None = None,
+    on_strip: OnStrip | None = None,
 ) -> EvaluationCounts:
-    """Count what is measured, over all pairs.
+    """Return the counts of all figures that are measured, over all pairs.
+
+    Args:
+        pairs: at least one.
+        options: the figures, and how many threads count.
+        names: of prediction and truth, for messages.
+        on_strip: called with each strip, see `count_pairs`.
 
     Raises:
         ClassError: values without a class, or nothing that is labelled.
     """
     regions = [pair.grid.rect if pair.aoi is None else pair.aoi.rect for pair in pairs]
-    with Progress(sum(region.area for region in regions), quiet=quiet) as progress:
+    with Progress(sum(region.area for region in regions), quiet=options.quiet) as progress:
 
         def strip(number: int, core: Rect, truth: Labels, predicted: Labels) -> None:
-            if seen is not None:
-                seen(number, core, truth, predicted)
+            if on_strip is not None:
+                on_strip(number, core, truth, predicted)
             progress.add(core.area)
 
-        counted, strange = count_pairs(pairs, _measures(pairs, options), workers=options.workers, seen=strip)
+        counts, unmapped = count_pairs(pairs, _measures(pairs, options), workers=options.workers, on_strip=strip)
     beyond = sum(pair.grid.rect.area for pair in pairs) - sum(region.area for region in regions)
-    counted.left_out.add(Reason.OUTSIDE_AOI, beyond)
-    if strange:
-        raise ClassError("; ".join(strange))
-    if not counted.blocks.table().any():
+    counts.left_out.add(Reason.OUTSIDE_AOI, beyond)
+    if unmapped:
+        raise ClassError("; ".join(unmapped))
+    if not counts.blocks.table().any():
         raise ClassError(
             f"no labelled pixel of {names[1]} lies on {names[0]}: check the area of interest, the ignored values, "
             "and that the two belong together"
         )
-    return counted
+    return counts
 
 
-def check_not_read(outputs: Sequence[Path | None], pairs: Sequence[Pair], *others: str | Path) -> None:
+def check_not_read(outputs: Sequence[Path | None], pairs: Sequence[Pair], *others: str | Path | None) -> None:
     """Refuse to write a file over one that is read.
 
     Args:
-        outputs: files that will be written; None for what was not asked for.
+        outputs: files that will be written; None for a file that is not written.
         pairs: predictions and their truth.
-        others: further files that are read.
+        others: further files that are read; None for a file that was not named.
 
     Raises:
         OutputError: an output is one of them.
     """
     read = [path for pair in pairs for path in (*pair.prediction.paths, *pair.truth.paths)]
     read += [pair.probs.source.file.path for pair in pairs if pair.probs is not None]
-    files = [file_of(path) for path in (*read, *others)]
+    files = [file_of(path) for path in (*read, *others) if path is not None]
     refuse_inputs([path for path in outputs if path is not None], files)
 
 
-def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], options: EvaluateOptions) -> list[Pair]:
-    """Open every predicted raster with the truth that belongs to it.
+def open_pairs(
+    prediction: Sequence[str], target: Sequence[str], options: EvaluateOptions, stack: ExitStack
+) -> list[Pair]:
+    """Return every predicted raster with its truth, opened; the stack closes them.
 
     One target goes with all predictions. Several go with each prediction that they overlap; where there is nothing
     to tell that by, with the prediction of the same name (but for endings such as _labels or -mask).
@@ -82,19 +91,15 @@ def open_pairs(prediction: str | Sequence[str], target: str | Sequence[str], opt
     Raises:
         LandsegError: a file cannot be opened, or a prediction has no truth.
     """
-    ours, theirs = files_in(prediction), files_in(target)
-    probs = files_named_like(ours, options.probs or None, option="--probs", endings=PROBS, most=1)
+    rasters, truths = files_in(prediction), files_in(target)
+    probs = files_named_like(rasters, options.probs or None, option="--probs", endings=PROBS, most=1)
     pairs: list[Pair] = []
-    try:
-        for path, own in zip(ours, probs, strict=True):
-            chosen = theirs if len(theirs) == 1 else same_name(path, theirs)
-            pairs.append(open_pair(path, chosen or theirs, options.naming, probs=own[0] if own else None))
-            if pairs[-1].prediction.classes != pairs[0].prediction.classes:
-                raise ClassError(f"{label(path)} has other classes than {label(ours[0])}; evaluate them one by one")
-    except BaseException:
-        for pair in pairs:
-            pair.close()
-        raise
+    for path, own in zip(rasters, probs, strict=True):
+        chosen = truths if len(truths) == 1 else same_name(path, truths)
+        pairs.append(open_pair(path, chosen or truths, options, probs=own[0] if own else None))
+        stack.callback(pairs[-1].close)
+        if pairs[-1].prediction.classes != pairs[0].prediction.classes:
+            raise ClassError(f"{label(path)} has other classes than {label(rasters[0])}; evaluate them one by one")
     return pairs
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from landseg.errors import BandError, GridError
 from landseg.geo.rasters.bands import BandTable
-from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.mosaic import open_source
-from landseg.geo.rasters.rescaled import alike, brought_over, refuse_indices
+from landseg.geo.rasters.rescaled import alike, refuse_indices, with_tags
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
-from landseg.inference.options import PredictOptions
+from landseg.inference.options import InferenceOptions
 from landseg.models.card import Card
 from landseg.models.compatibility import incompatibility, reads_rgb
 from landseg.models.usable import outside_warning
@@ -117,7 +117,7 @@ def match_raster(
         factor = _factor(source, card, own, resolution_m)
         network = source.at_scale(factor)
         if not stored_values:
-            network = brought_over(network, declared_by(card), like=f"model {card.name} learned from")
+            network = with_tags(network, declared_by(card), like=f"model {card.name} learned from")
     except BaseException:
         source.close()
         raise
@@ -129,7 +129,7 @@ def match_raster(
     return ModelInput(source, network, place, scaling, warnings, fails)
 
 
-def match_options(sources: Sequence[str], card: Card, options: PredictOptions) -> ModelInput:
+def match_options(sources: Sequence[str], card: Card, options: InferenceOptions) -> ModelInput:
     """Return the raster, mosaic or stack of a run as the model reads it, by the options of the run.
 
     Raises:

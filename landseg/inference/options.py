@@ -1,4 +1,4 @@
-"""The options of `predict`: the same from Python as on the command line."""
+"""The options of `predict` and `verify` by name: those of inference, which both take, and each command's own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from numbers import Real
-from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, Self, TypedDict
 
 from landseg.errors import GridError, OutputError, PlanError
+from landseg.geo.rasters.address import File
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
 from landseg.runtime.names import check_device, check_precision
@@ -26,88 +26,111 @@ from landseg.text.options import (
 from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
-File = str | PathLike[str] | None
 _FILES = ("probs", "confidence", "logits", "polygons", "preview")
 
 
+class InferenceKeywords(TypedDict, total=False):
+    """The options of inference by name, see `InferenceOptions`."""
+
+    bands: Sequence[int] | None
+    stack: bool
+    stored_values: bool
+    resolution: float | None
+    source_resolution: float | None
+    engine: str
+    window: int | tuple[int, int] | str
+    halo: int | str
+    batch: int | None
+    tta: str
+    device: str
+    precision: str
+    workers: int
+    threads: int | None
+    memory: int
+    quiet: bool
+
+
+class VerifyKeywords(InferenceKeywords, total=False):
+    """The options of `verify` by name, see `VerifyOptions`."""
+
+    size: int | tuple[int, int] | None
+
+
+class PredictKeywords(InferenceKeywords, total=False):
+    """The options of `predict` by name, see `PredictOptions`."""
+
+    aoi: File | Sequence[float] | None
+    sparse: bool
+    probs: File | None
+    probs_dtype: str
+    confidence: File | None
+    logits: File | None
+    polygons: File | None
+    preview: File | None
+    resume: bool
+    overwrite: bool
+    dry_run: bool
+
+
 @dataclass(frozen=True)
-class PredictOptions:
-    """The options of a run of `predict`.
+class InferenceOptions:
+    """The options of inference, which concern the network and the rasters that it reads.
 
     Attributes:
-        bands: 1-based bands in the model's order; None lets the card and the raster decide.
-        probs: file for class probabilities, a band each.
-        probs_dtype: "uint8" (steps of 1/255) or "float32".
-        confidence: file for the top probability.
-        logits: file for float32 logits, a band a class.
-        polygons: vector file, its format by suffix; with `confidence`, the mean and minimum of it are columns.
-        preview: PNG file.
-        engine: "stream" (rows in one pass), "windows", or "auto": rows wherever the network allows it and nothing
-            that concerns windows is asked for.
-        window: pixels of the network's grid: a number, (height, width), or "auto".
-        halo: pixels, "exact", or "auto".
-        batch: windows for one call of the network; None chooses.
-        device: auto, cpu, cuda or mps.
-        precision: auto, fp32, bf16 or fp16.
-        resolution: metres a pixel for the network; None follows the card.
-        source_resolution: metres a pixel of rasters that do not say so themselves.
+        bands: band numbers from 1 in the order of the model's bands; None takes them by the card of the model and
+            the names of the bands.
+        stack: read several sources as one raster with the bands of all, in their order, and not as a mosaic.
         stored_values: take the numbers that rasters store, whatever scale and offset they declare.
-        workers: threads that read.
-        threads: that compute, in the whole process from now on; no more of them read unless `workers` says so. None
-            leaves it to torch: a thread a core, or OMP_NUM_THREADS.
-        memory: MiB that the process may take.
-        aoi: "left,bottom,right,top", those four numbers, or a vector file.
-        resume: continue a run that was stopped.
-        overwrite: replace outputs that exist.
-        dry_run: plan and estimate, write nothing.
+        resolution: size in metres of the pixels that the network gets; None takes that of the model's card, or
+            leaves pixels as they are.
+        source_resolution: size in metres of the pixels of rasters without a coordinate system.
+        engine: "stream" (rows of the whole raster in one pass), "windows", or "auto" for rows wherever the network
+            allows them and no option concerns windows.
+        window: size of a window in pixels that the network gets: a number, (height, width), or "auto".
+        halo: pixels of context on each side of a window: a number, "exact", or "auto".
+        batch: number of windows in one pass of the network; None chooses it.
+        tta: test-time augmentation, the mean of the probabilities over views of the whole raster: "none", "flips" (4
+            views: the raster, mirrored left to right, top to bottom, and both) or "d4" (8 views: these, and with rows
+            and columns swapped). It needs windows, and 4 or 8 times the work.
+        device: "auto", "cpu", "cuda" or "mps".
+        precision: the floating-point format of the network: "auto", "fp32", "bf16" or "fp16".
+        workers: number of threads that read.
+        threads: number of threads that compute, in the whole process from now on; no more threads read than that
+            unless `workers` says so. None leaves the number to torch: one for each core, or OMP_NUM_THREADS.
+        memory: the memory in MiB that the process may take.
         quiet: show no progress.
-        sparse: map a mosaic of which little is covered, computing and storing that alone; without, it is refused.
-        stack: several sources are one raster with the bands of all, in their order, and no mosaic.
-        tta: test-time augmentation, the mean probability over views of the whole raster: "none", "flips" (4 views: as
-            it is, mirrored left to right, top to bottom, both) or "d4" (8: these, and with rows and columns swapped).
-            It takes windows, and 4 or 8 times the work.
     """
 
     bands: Sequence[int] | None = None
-    probs: File = None
-    probs_dtype: str = "uint8"
-    confidence: File = None
-    logits: File = None
-    polygons: File = None
-    preview: File = None
+    stack: bool = False
+    stored_values: bool = False
+    resolution: float | None = None
+    source_resolution: float | None = None
     engine: str = "auto"
     window: int | tuple[int, int] | str = "auto"
     halo: int | str = "auto"
     batch: int | None = None
+    tta: str = "none"
     device: str = "auto"
     precision: str = "auto"
-    resolution: float | None = None
-    source_resolution: float | None = None
-    stored_values: bool = False
     workers: int = 2
     threads: int | None = None
     memory: int = 3072
-    aoi: File | Sequence[float] = None
-    resume: bool = False
-    overwrite: bool = False
-    dry_run: bool = False
-    quiet: bool = False
-    stack: bool = False
-    sparse: bool = False
-    tta: str = "none"
+    quiet: bool = True
 
     @classmethod
-    def of(cls, **options: Any) -> PredictOptions:
+    def of(cls, **options: Any) -> Self:
         """Return the options by name.
 
         Raises:
-            LandsegError: an unknown name, or a value that means nothing.
+            LandsegError: an option has an unknown name, or a value that it cannot have.
         """
-        refuse_unknown(options, [field.name for field in fields(cls)], of="predict")
+        command = cls.__name__.removesuffix("Options").lower()
+        refuse_unknown(options, [field.name for field in fields(cls)], of=command)
         made = cls(**options)
         if isinstance(made.threads, int) and "workers" not in options:
             made = replace(made, workers=max(1, min(made.workers, made.threads)))
-        made = replace(made, window=window_option(made.window), halo=halo_option(made.halo), aoi=area_text(made.aoi))
+        made = replace(made, window=window_option(made.window), halo=halo_option(made.halo))
         made._check_numbers()
         check_whole_bands(made.bands)
         if made.engine not in ("auto", "stream", "windows"):
@@ -120,10 +143,12 @@ class PredictOptions:
                 f"--tta {made.tta} takes the mean over mirrored views of the whole raster, which rows that stream "
                 "from top to bottom cannot give: use --engine auto or windows, or leave out --tta"
             )
-        check_probs_dtype(made.probs_dtype)
-        if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
-            check_suffix(Path(made.preview), (".png",), kind="a preview")
         return made
+
+    @property
+    def class_layers(self) -> int:
+        """The number of rasters to write that hold a number for each class in every pixel: none."""
+        return 0
 
     def _check_numbers(self) -> None:
         for name in ("batch", "workers", "threads", "memory"):
@@ -136,16 +161,83 @@ class PredictOptions:
         if metres is not None and not (isinstance(metres, Real) and math.isfinite(metres) and float(metres) > 0):
             raise GridError(f"--resolution {metres!r}: expected a positive number of metres, such as 0.5")
 
+
+@dataclass(frozen=True)
+class VerifyOptions(InferenceOptions):
+    """The options of `verify`: those of inference, and the size of the crop.
+
+    Attributes:
+        precision: the floating-point format of both inferences: "fp32", "bf16" or "fp16".
+        size: side of the crop, or its (height, width), in pixels that the network gets; None takes one and a half
+            windows.
+    """
+
+    precision: str = "fp32"
+    size: int | tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class PredictOptions(InferenceOptions):
+    """The options of `predict`: those of inference, and those of the files that are written.
+
+    Attributes:
+        aoi: the area of interest, to predict only there: "left,bottom,right,top", these four numbers, or a vector
+            file.
+        sparse: make a mosaic of rasters that are far apart, and compute and store only what they cover; without this
+            option, such rasters are refused.
+        probs: a file for the probabilities, one band for each class.
+        probs_dtype: the data type of `probs`: "uint8" in steps of 1/255, or "float32".
+        confidence: a file for the probability of the class in the map.
+        logits: a file for the logits in float32, one band for each class.
+        polygons: a vector file, in the format of its suffix; with `confidence`, the mean and the minimum of it become
+            columns.
+        preview: a PNG file with a picture of the map.
+        resume: continue a run that was stopped.
+        overwrite: replace outputs that exist.
+        dry_run: plan the run and estimate its time, and write nothing.
+    """
+
+    aoi: File | Sequence[float] | None = None
+    sparse: bool = False
+    probs: File | None = None
+    probs_dtype: str = "uint8"
+    confidence: File | None = None
+    logits: File | None = None
+    polygons: File | None = None
+    preview: File | None = None
+    resume: bool = False
+    overwrite: bool = False
+    dry_run: bool = False
+
+    @classmethod
+    def of(cls, **options: Any) -> Self:
+        """Return the options by name.
+
+        Raises:
+            LandsegError: an option has an unknown name, or a value that it cannot have.
+        """
+        made = super().of(**options)
+        made = replace(made, aoi=area_text(made.aoi))
+        check_probs_dtype(made.probs_dtype)
+        if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
+            check_suffix(Path(made.preview), (".png",), kind="a preview")
+        return made
+
+    @property
+    def class_layers(self) -> int:
+        """The number of rasters to write that hold a number for each class in every pixel."""
+        return sum(file is not None for file in (self.probs, self.logits))
+
     def path(self, name: str) -> Path | None:
-        """Return the file for `probs`, `confidence`, `logits`, `polygons` or `preview`; None: there is none."""
+        """Return the path of the file `probs`, `confidence`, `logits`, `polygons` or `preview`; None without it."""
         value = getattr(self, name)
         return None if value is None else Path(value)
 
     def in_folder(self, stem: str) -> PredictOptions:
-        """Return the options for one source of several: further outputs are folders, and get a file of this stem.
+        """Return the options for one source of several: every further file is put into a folder, under this stem.
 
         Raises:
-            OutputError: a further output that is a file.
+            OutputError: a further file is named, and not a folder.
         """
         suffixes = {"polygons": ".gpkg", "preview": ".png"}
         changes: dict[str, Any] = {}
@@ -159,6 +251,6 @@ class PredictOptions:
         return replace(self, **changes)
 
     def folders(self) -> list[Path]:
-        """Return the folders that the further outputs name."""
+        """Return the folders of the further files."""
         values = (getattr(self, name) for name in _FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]

@@ -8,15 +8,16 @@ from functools import cached_property
 from pathlib import Path
 
 from landseg.classes import ClassMap
+from landseg.errors import OutputError
 from landseg.geo.rasters.source import Source
 from landseg.geo.tags import qml_path
 from landseg.inference.options import PredictOptions
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.styles import raster_qml, style_for
-from landseg.output.vector_formats import refuse_table, vector_format
+from landseg.output.vector_formats import FORMATS, refuse_table, vector_format
 from landseg.runtime.disk import disk_errors
-from landseg.runtime.target_checks import check_suffix
+from landseg.runtime.target_checks import check_local, check_suffix
 from landseg.vector.exporter import polygonize
 
 DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
@@ -93,3 +94,18 @@ class Products:
         if text is not None:
             with disk_errors(qml):
                 place.with_name(qml.name).write_text(text, encoding="utf-8")
+
+
+def check_map_name(output: Path) -> None:
+    """Raise OutputError if the name of a map is not that of a GeoTIFF; the sentence holds the name to use."""
+    suffix = output.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        return
+    check_local(output)
+    if not suffix:
+        raise OutputError(f"-o {output}: write {output}.tif for one map, or {output}/ for a map of each in a folder")
+    form = next((form for form in FORMATS if output.name.lower().endswith(form.suffixes)), None)
+    stem = output.stem if form is None else form.stem(output)
+    also = "--preview" if suffix == ".png" else "--polygons" if form is not None else None
+    more = "" if also is None else f" {also} {output}"
+    raise OutputError(f"-o {output}: the map is a GeoTIFF; write -o {output.with_name(stem)}.tif{more}")

@@ -17,7 +17,7 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.engine import Engine
-from landseg.inference.options import PredictOptions
+from landseg.inference.options import InferenceOptions
 from landseg.inference.prediction import Prediction
 from landseg.inference.scope import Scope, inside_of
 from landseg.output.outputs import Outputs
@@ -38,7 +38,7 @@ _UNCOUNTED = 120 * MIB
 _HELD = 1.3
 
 
-def why_not_rows(engine: Engine, options: PredictOptions) -> str | None:
+def why_not_rows(engine: Engine, options: InferenceOptions) -> str | None:
     """Return the reason why rows cannot be streamed, as a sentence; None: they can."""
     asked = [name for name in ("window", "batch") if getattr(options, name) not in ("auto", None)]
     asked += ["halo"] if isinstance(options.halo, int) else []

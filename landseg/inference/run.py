@@ -17,13 +17,13 @@ from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import label
-from landseg.geo.rasters.scattered import refuse_scattered
+from landseg.geo.rasters.scattered_mosaic import refuse_scattered
 from landseg.geo.seams import BORDERS, Seams
 from landseg.geo.tags import CLASSES
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of
 from landseg.inference.match import ModelInput, log_warnings, match_options
-from landseg.inference.options import PredictOptions
+from landseg.inference.options import InferenceOptions, PredictOptions
 from landseg.inference.prediction import Prediction
 from landseg.inference.products import DrawPreview, Products
 from landseg.labels.legend import class_tag
@@ -57,7 +57,7 @@ class LazyEngine:
         logged: the warnings about rasters that were logged, so that a batch of runs logs each of them once.
     """
 
-    def __init__(self, model: NamedModel, options: PredictOptions) -> None:
+    def __init__(self, model: NamedModel, options: InferenceOptions) -> None:
         self.model, self._options = model, options
         self.logged: set[str] = set()
         self._engine: Engine | None = None

@@ -17,7 +17,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.engine import Engine
 from landseg.inference.match import ModelInput
-from landseg.inference.options import PredictOptions
+from landseg.inference.options import InferenceOptions
 from landseg.runtime.memory import give_back_freed_memory, resident_bytes
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.plan import Tiling, plan_tiling
@@ -48,7 +48,7 @@ class Scope:
 
     engine: Engine
     raster: ModelInput
-    options: PredictOptions
+    options: InferenceOptions
     region: Rect
     whole: Rect | None = None
 
@@ -71,7 +71,7 @@ class Scope:
         engine, options = self.engine, self.options
         item = np.dtype(self.raster.network.dtype).itemsize
         bands, gpu = engine.runner.bands, engine.runner.device.type == "cuda"
-        layers = 4 * engine.classes * sum(x is not None for x in (options.probs, options.logits))
+        layers = 4 * engine.classes * options.class_layers
         # A mirrored copy of the window, and logits, probabilities and their sum beside the next view's.
         views = 0 if len(engine.views) == 1 else bands * engine.runner.item_bytes + 4 * 4 * engine.classes
         return Costs(

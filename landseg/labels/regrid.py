@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.positions import mover, needed_for, offset_on, pixel_ratio
 from landseg.geo.rasters.source import Pixels, Source
 from landseg.geo.resample import Taps
@@ -104,9 +105,7 @@ class AlignedLabels:
                 values[target], valid[target], inside[target] = found[0], known, True
             return values, valid, inside
         inside = np.zeros(rect.shape, np.bool_)
-        rows = max(1, _PART // (rect.width * self._per_axis**2))
-        for top in range(rect.top, rect.bottom, rows):
-            part = Rect(top, rect.left, min(rows, rect.bottom - top), rect.width)
+        for part in cut(rect, rows_within(_PART, rect.width * self._per_axis**2)):
             target = part.relative_to(rect).slices
             values[target], valid[target], inside[target] = self._looked_up(part)
         return values, valid, None if inside.all() else inside

@@ -49,7 +49,7 @@ class Reliability:
     ece: float
 
 
-class Calibration:
+class ReliabilityCounts:
     """Sums of confidences and hits in bins of equal width (Guo et al. 2017, section 2).
 
     The confidence of a pixel is its largest probability, a hit is a pixel whose class of that probability is the
@@ -81,7 +81,7 @@ class Calibration:
         for index in range(len(self.sums) - 1):
             self._count(1 + index, values[index], truth == index)
 
-    def merge(self, other: Calibration) -> None:
+    def merge(self, other: ReliabilityCounts) -> None:
         """Take over what another has counted.
 
         Raises:

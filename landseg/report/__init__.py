@@ -1,1 +1,1 @@
-"""What people look at: previews and reports."""
+"""Pictures, tables and pages for people."""

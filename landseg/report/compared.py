@@ -1,14 +1,13 @@
-"""A comparison of predictions: its figures in one order, as lines of text and as a table for programs."""
+"""A comparison of predictions: its figures in one order, and as a table for programs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from landseg.evaluation.result import ClassFigures, Compared, Difference
+from landseg.evaluation.result import ClassFigures, Comparison, Difference
 from landseg.labels.pairing import scene_names
-from landseg.report.text import HEADLINES, csv_table
+from landseg.report.figures_csv import HEADLINES, csv_table
 
 _COLUMNS = (
     "figure", "value", "name", "prediction", "estimate", "low", "high", "above_first", "above_first_low",
@@ -41,7 +40,7 @@ class Estimate(NamedTuple):
         return HEADLINES[self.figure] if self.entry is None else f"IoU {self.entry.name}"
 
 
-def estimates(found: Compared) -> list[list[Estimate]]:
+def estimates(found: Comparison) -> list[list[Estimate]]:
     """Return the figures of all classes, then the IoU of each: for every figure, that of each prediction."""
     everyone = list(enumerate(found.evaluations))
     paired = {"mean_iou": found.mean_iou, "pixel_accuracy": found.pixel_accuracy}
@@ -57,39 +56,22 @@ def estimates(found: Compared) -> list[list[Estimate]]:
     return figures
 
 
-def short_names(found: Compared) -> list[str]:
+def short_names(found: Comparison) -> list[str]:
     """Return a name for each prediction, as short as tells them apart."""
     full = [one.prediction for one in found.evaluations]
     short = scene_names(full)
     return list(short) if len(set(short)) == len(set(full)) else full
 
 
-def comparison_notes(found: Compared) -> list[str]:
-    """Return what has to be known to read the figures; what is not so for all predictions names its own."""
+def comparison_notes(found: Comparison) -> list[str]:
+    """Return the notes of all predictions; a note of some of them begins with their name."""
     everyone, notes = found.evaluations, []
     for name, one in zip(short_names(found), everyone, strict=True):
         notes += [note if all(note in other.notes for other in everyone) else f"{name}: {note}" for note in one.notes]
     return list(dict.fromkeys(notes))
 
 
-def comparison_lines(found: Compared) -> Iterator[str]:
-    """The figures of a comparison: a line for each prediction under every figure, then what has to be known."""
-    names, figures = short_names(found), estimates(found)
-    wide = max(len("prediction"), *map(len, names))
-    width = max(len(figure[0].title) for figure in figures)
-    yield f"against {found.evaluations[0].target}"
-    yield f"  {'':<{width}}  {'prediction':<{wide}}  value   95 % interval   above {names[0]}"
-    for figure in figures:
-        for one in figure:
-            title, name = "" if one.number else one.title, names[one.number]
-            ends = "" if one.ends is None else f"{one.ends[0]:.3f} - {one.ends[1]:.3f}"
-            line = f"  {title:<{width}}  {name:<{wide}} {_number(one.value):>6} {ends:>15}   {_above(one.above)}"
-            yield line.rstrip()
-    yield ""
-    yield from (f"  {note}" for note in comparison_notes(found))
-
-
-def comparison_csv(found: Compared) -> str:
+def comparison_csv(found: Comparison) -> str:
     """Return every figure of every prediction as CSV, a row each, with intervals and how much it is above the first.
 
     ``figure`` is one of the fields of an evaluation, or iou with the ``value`` and ``name`` of a class. Figures that
@@ -108,17 +90,5 @@ def comparison_csv(found: Compared) -> str:
 
 
 def _interval(ends: tuple[float, float] | None) -> tuple[float, float] | None:
-    """An interval that means something: one of a single block is nan."""
+    """Return an interval, None for that of a single block, which is nan."""
     return ends if ends is not None and all(map(math.isfinite, ends)) else None
-
-
-def _number(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
-
-
-def _above(one: Difference | None) -> str:
-    if one is None:
-        return ""
-    if math.isnan(one.difference):
-        return "-"
-    return f"{one.difference:+.3f}" + ("" if math.isnan(one.low) else f" ({one.low:+.3f} to {one.high:+.3f})")

@@ -1,4 +1,4 @@
-"""Files of text that a command leaves: checked before any work, complete or not there after it."""
+"""Files that reports leave: checked before any work, and complete or absent after it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from landseg.runtime.target_checks import check_target
 
 
 def check_text_files(csv: Path | None, report: Path | None, *, overwrite: bool = False) -> None:
-    """Raise OutputError if a table or a report cannot be written, or if both have one place."""
+    """Refuse, before any work, a table or a report that cannot be written.
+
+    Raises:
+        OutputError: as `check_target`, or both are one file.
+    """
     if report is not None:
-        check_report(report, overwrite=overwrite)
+        check_target(report, (".html", ".htm"), kind="a report", overwrite=overwrite)
     if csv is not None:
         check_target(csv, kind="a table", overwrite=overwrite)
     check_targets([], [path for path in (csv, report) if path is not None], [])
@@ -27,8 +31,3 @@ def text_part(stack: ExitStack, path: Path, text: str) -> Part:
         place.write_bytes(text.encode())
     sync_file(place, called=path)
     return Part(path, ((place, path),))
-
-
-def check_report(path: Path, *, overwrite: bool = False) -> None:
-    """Raise OutputError if a report, a page of HTML, cannot be written at a place."""
-    check_target(path, (".html", ".htm"), kind="a report", overwrite=overwrite)

@@ -1,14 +1,15 @@
-"""Imagery: what a raster looks like anywhere and at any scale, with one stretch for the whole of it."""
+"""Rasters as colours, anywhere and at any scale, with one stretch for the whole of each."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut, squares
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.reduce import nearest
 from landseg.report.thumbnail import shown_bands, stretch_limits, stretched
@@ -27,13 +28,13 @@ class Imagery:
         self.source = source
         self._bands = shown_bands(source)
         found = []
-        for rect in _spread(source.grid.rect):
+        for rect in _sample(source.grid.rect):
             pixels, valid = source.read(rect)
             found.append(pixels[self._bands][:, valid].astype(np.float32))
         self._limits = stretch_limits(np.concatenate(found, axis=1), eight_bit=source.dtype == "uint8")
 
     def colors(self, rect: Rect, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """What lies under ``rect`` at ``shape`` (h, w): (h, w, 4), transparent where there is no data.
+        """Return the colours (h, w, 4) under ``rect`` at ``shape`` (h, w), transparent where there is no data.
 
         Raises:
             RasterError: any part of it cannot be read.
@@ -47,7 +48,7 @@ class Imagery:
 def reduced(
     source: Source, rect: Rect, shape: tuple[int, int], bands: list[int]
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The source's ``bands`` (positions, from 0) under ``rect`` at ``shape``, and where they have data.
+    """Return pixels (C, h, w) of ``bands`` (from 0) under ``rect`` at ``shape``, and True (h, w) where data are.
 
     A file is averaged by GDAL, from its overviews where it has them. Of a mosaic the nearest pixels are taken, read
     in strips.
@@ -70,27 +71,21 @@ def reduced(
 
 
 def strips(rect: Rect, shape: tuple[int, int], most: int) -> Iterator[tuple[slice, NDArray[np.int64], Rect]]:
-    """Cuts a reduction of ``rect`` to ``shape`` into rows, of at most ``most`` source pixels where one row allows.
+    """Yield the strips of a reduction of ``rect`` to ``shape``, of at most ``most`` source pixels or one row.
 
     Yields the rows of the picture, the strip of the source that they need, and the row in it nearest to each.
     """
     rows = max(1, min(shape[0], most * shape[0] // max(1, rect.area)))
     at = nearest(rect.height, shape[0])
-    for first in range(0, shape[0], rows):
-        last = min(first + rows, shape[0])
+    for part in cut(Rect(0, 0, *shape), rows):
+        first, last = part.top, part.bottom
         top, bottom = first * rect.height // shape[0], -(-last * rect.height // shape[0])
         strip = Rect(rect.top + top, rect.left, max(1, bottom - top), rect.width)
         yield slice(first, last), at[first:last] - top, strip
 
 
-def _spread(rect: Rect) -> Iterator[Rect]:
-    """Small rectangles all over ``rect``, or all of it where they would cover it."""
+def _sample(rect: Rect) -> Iterable[Rect]:
+    """Return small rectangles all over ``rect``, or ``rect`` itself where they would cover it."""
     if rect.area <= (_SAMPLES * _SAMPLE) ** 2:
-        yield rect
-        return
-    height, width = min(rect.height, _SAMPLE), min(rect.width, _SAMPLE)
-    for row in range(_SAMPLES):
-        for column in range(_SAMPLES):
-            top = row * (rect.height - height) // (_SAMPLES - 1)
-            left = column * (rect.width - width) // (_SAMPLES - 1)
-            yield Rect(top, left, height, width)
+        return [rect]
+    return squares(rect.shape, _SAMPLE, _SAMPLES)

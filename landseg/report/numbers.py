@@ -1,4 +1,4 @@
-"""Numbers as a report writes them."""
+"""Numbers as reports write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NONE = "–"  # a number that means nothing
 
 
 def share(value: float | None) -> str:
-    """A ratio to three digits.
+    """Return a ratio to three digits.
 
     >>> share(0.12345), share(float("nan"))
     ('0.123', '–')
@@ -17,7 +17,7 @@ def share(value: float | None) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """A ratio in percent.
+    """Return a ratio in percent.
 
     >>> percent(0.12345), percent(None)
     ('12.3 %', '–')
@@ -26,12 +26,12 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def count(value: float) -> str:
-    """A whole number in groups of three, set apart by thin spaces that do not break."""
+    """Return a whole number in groups of three digits, with thin spaces between them that do not break."""
     return f"{value:,.0f}".replace(",", "\u202f")
 
 
 def hectares(value: float | None) -> str:
-    """An area to three digits or whole hectares, without a unit.
+    """Return an area to three digits or whole hectares, without a unit.
 
     >>> hectares(0.01234), hectares(4321.6), hectares(None)
     ('0.0123', '4\\u202f322', '–')
@@ -42,7 +42,7 @@ def hectares(value: float | None) -> str:
 
 
 def length_text(pixels: float | None, metres: float | None) -> str:
-    """A length in pixels, with that on the ground where it is known.
+    """Return a length in pixels, with the length on the ground where that is given.
 
     >>> length_text(3, None), length_text(3.0, 0.4479), length_text(None, None)
     ('3 px', '3 px (0.448 m)', '–')
@@ -52,7 +52,7 @@ def length_text(pixels: float | None, metres: float | None) -> str:
 
 
 def interval(ends: tuple[float, float] | None) -> str:
-    """An interval of ratios, or nothing.
+    """Return an interval of ratios; "" for None and nan.
 
     >>> interval((0.1, 0.25)), interval(None)
     ('0.100–0.250', '')
@@ -63,5 +63,5 @@ def interval(ends: tuple[float, float] | None) -> str:
 
 
 def key(value: float | None) -> str:
-    """What a table sorts by: empty for a number that means nothing."""
+    """Return the text that a table sorts a number by; "" for None and nan."""
     return "" if value is None or not math.isfinite(value) else repr(float(value))

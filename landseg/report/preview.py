@@ -39,7 +39,7 @@ def preview(
     max_size: int = 1600,
     title: str | None = None,
 ) -> None:
-    """Draws imagery and classes side by side (one above the other where they are wide), with a legend.
+    """Draw imagery and classes side by side (one above the other where they are wide), with a legend.
 
     ``class_raster`` lies on the source's grid or on a part of it. The legend's shares are of all pixels with a
     class. Both rasters are read a piece at a time.
@@ -66,7 +66,7 @@ def preview(
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where things go: the size of one picture and whether the two stand above each other."""
+    """The size of one picture, and the arrangement of the two."""
 
     shape: tuple[int, int]
     stacked: bool
@@ -107,7 +107,7 @@ class _Entry:
 
 
 def _place(source: Source, grid: Grid) -> Rect:
-    """Where the class raster lies in the source."""
+    """Return the rectangle of the source that the class raster covers."""
     offset = (0, 0) if source.grid.shape == grid.shape else source.grid.offset_of(grid)
     rect = offset and grid.rect.shifted(*offset)
     if not rect or not source.grid.rect.contains(rect):
@@ -119,7 +119,7 @@ def _place(source: Source, grid: Grid) -> Rect:
 
 
 def _overlay(imagery: Colors, values: NDArray[np.integer], classes: ClassMap) -> Colors:
-    """Class colours over the imagery in grey, with nearly solid outlines: colours stay those of the legend."""
+    """Return class colours over the imagery in grey, with nearly solid outlines: colours stay those of the legend."""
     grey = 56 + 0.72 * (imagery @ np.array([0.299, 0.587, 0.114], np.float32))  # colours drown in deep black
     out = np.empty(imagery.shape, np.float32)
     out[:] = EMPTY
@@ -141,7 +141,7 @@ def _legend(classes: ClassMap, counts: dict[int, int]) -> list[_Entry]:
 
 
 def _share(share: float) -> str:
-    """A percentage for people.
+    """Return a share in percent, as a legend shows it.
 
     >>> _share(0.4237), _share(0.0004), _share(0.0)
     ('42.4 %', '< 0.1 %', '0 %')
@@ -195,7 +195,7 @@ def _legend_rows(legend: list[_Entry], font: Font, width: int) -> list[list[tupl
 
 
 def _scale_bar(canvas: Image.Image, corner: tuple[int, int], metres: float, *, width: int, font: Font) -> None:
-    """A bar of a round length over the lower left corner of a picture."""
+    """Draw a bar of a round length over the lower left corner of a picture."""
     longest = metres * min(0.3 * width, 260)
     power = 10.0 ** math.floor(math.log10(longest))
     length = max(step * power for step in (1, 2, 5) if step * power <= longest)

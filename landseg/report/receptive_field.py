@@ -1,4 +1,4 @@
-"""What a network sees, drawn: squares of a few layers around one pixel, over imagery, and what it looks at."""
+"""A picture of a receptive field: squares of a few layers around one pixel, over imagery, and the gradient."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ class Ground:
     @classmethod
     def of(cls, source: Source, at: tuple[int, int], side: int) -> Ground:
         """Read the ``side`` x ``side`` pixels around (row, column) ``at``."""
-        wanted = _around(at, side)
-        rect = wanted.intersection(source.grid.rect)
+        square = _around(at, side)
+        rect = square.intersection(source.grid.rect)
         assert rect is not None, "the pixel lies inside the raster"
         imagery, _ = image_colors(source, rect, rect.shape)
         colors = np.empty((side, side, 3), np.uint8)
         colors[:] = OUTSIDE
-        colors[rect.relative_to(wanted).slices] = (imagery * _DIM).astype(np.uint8)
-        return cls(colors, at, source.name, rect != wanted)
+        colors[rect.relative_to(square).slices] = (imagery * _DIM).astype(np.uint8)
+        return cls(colors, at, source.name, rect != square)
 
 
 @dataclass(frozen=True)
 class Heat:
-    """How strongly a class's logit at one pixel depends on the pixels of ``rect``; and how near most of it lies."""
+    """The gradient of a class's logit at one pixel, over ``rect``, and the squares that hold most of it."""
 
     weights: NDArray[np.float32]
     rect: Rect
@@ -111,24 +111,24 @@ def _around(at: tuple[int, int], side: int) -> Rect:
 
 
 def _box(size: int, side: int) -> tuple[int, int, int, int]:
-    """The outer edge of a square of ``size`` pixels around the middle, in those of the picture; at least 3."""
+    """Return the outer edge of a square of ``size`` pixels around the middle, in the picture's pixels; at least 3."""
     half = max(1.5, size * EDGE / side / 2)
     first, last = round(EDGE / 2 - half), round(EDGE / 2 + half) - 1
     return first, first, last, last
 
 
 def _drawing(side: int, ground: Ground | None, heat: Heat | None) -> Image.Image:
-    """The ground with its tint, each pixel of the raster as a square block or a part of one."""
+    """Return the ground with its tint, each pixel of the raster as a square block or a part of one."""
     if ground is None:
         return Image.new("RGB", (EDGE, EDGE), OUTSIDE)
     pixels = ground.colors.astype(np.float32)
     if heat is not None:
         tint = np.zeros((side, side), np.float32)
-        wanted = _around(ground.at, side)
-        part = heat.rect.intersection(wanted)
+        square = _around(ground.at, side)
+        part = heat.rect.intersection(square)
         assert part is not None, "both lie around one pixel"
         strength = _smooth(heat.weights, max(1, side // 150))
-        tint[part.relative_to(wanted).slices] = strength[part.relative_to(heat.rect).slices]
+        tint[part.relative_to(square).slices] = strength[part.relative_to(heat.rect).slices]
         tint = np.sqrt(tint / max(float(tint.max()), 1e-30))
         tint = np.where(tint < _FROM**0.5, 0, 0.85 * tint)[..., None]
         pixels = pixels * (1 - tint) + _HOT * tint
@@ -137,7 +137,7 @@ def _drawing(side: int, ground: Ground | None, heat: Heat | None) -> Image.Image
 
 
 def _smooth(weights: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
-    """The mean over squares of 2 reach + 1 pixels: single pixels of a gradient are speckle."""
+    """Return the mean over squares of 2 reach + 1 pixels: single pixels of a gradient are speckle."""
     for axis in (0, 1):
         padded = np.pad(weights, [(reach, reach) if i == axis else (0, 0) for i in range(2)])
         weights = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis).mean(-1)
@@ -145,7 +145,7 @@ def _smooth(weights: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
 
 
 def _notes(title: str, side: int, ground: Ground | None) -> list[str]:
-    """What stands below the title."""
+    """Return the title and the lines below it."""
     if ground is None:
         return [title, f"{side} x {side} px, without a raster"]
     row, column = ground.at
@@ -156,7 +156,7 @@ def _notes(title: str, side: int, ground: Ground | None) -> list[str]:
 def _legend(
     draw: ImageDraw.ImageDraw, field: ReceptiveField, shown: Sequence[LayerField], notes: list[str], heat: Heat | None
 ) -> None:
-    """Title, squares from large to small, what the whole network sees, and the tint's meaning, from top to bottom."""
+    """Draw title, squares from large to small, the field of the whole network and the meaning of the tint."""
     large, font, small = (ImageFont.load_default(size=size) for size in (20, 16, 14))
     left, width, y = EDGE + 22, PANEL - 44, 20
     for i, note in enumerate(notes):
@@ -175,11 +175,11 @@ def _legend(
     for i in range(width):
         red, green, blue = (90 + (_HOT - 90) * 0.85 * i / width).astype(int).tolist()
         draw.line((left + i, y, left + i, y + 13), fill=(red, green, blue))
-    told = (
+    meaning = (
         f"What {heat.class_name!r} depends on here, by its gradient: half of it in a square of {heat.half} px, nine "
         f"tenths in {heat.nine_tenths} px, of all within {heat.rect.width} x {heat.rect.height} px."
     )
-    _text(draw, (left, y + 20), told, font, _INK, width)
+    _text(draw, (left, y + 20), meaning, font, _INK, width)
 
 
 def _reach(field: ReceptiveField) -> str:
@@ -201,7 +201,7 @@ def _text(
 
 
 def _fitting(text: str, font: Font, width: float) -> str:
-    """The text, its beginning left out where it is too long: the end of a layer's name tells more."""
+    """Return the text, without its beginning where it is too long: the end of a layer's name tells more."""
     if font.getlength(text) <= width:
         return text
     while len(text) > 1 and font.getlength("\u2026" + text) > width:

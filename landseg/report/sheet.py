@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.geo.reduce import CELL, LARGEST
+from landseg.geo.reduce import LARGE_EDGE, SMALL_EDGE
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY
 
 MOST = 30  # scenes on a sheet
 _COLUMNS, _SPACE, _LINE = 6, 14, 20
-_WIDE = _COLUMNS * (CELL + _SPACE) + _SPACE  # of the page
+_WIDE = _COLUMNS * (SMALL_EDGE + _SPACE) + _SPACE  # of the page
 _TINT, _EDGE = 0.4, 0.9  # how much of the class's colour covers the imagery, inside and on borders
 _PAPER, _INK, _QUIET = (255, 255, 255), (28, 30, 33), (110, 114, 118)
 
@@ -50,18 +50,18 @@ def cell_edge(count: int) -> int:
     (1200, 868, 280)
     """
     columns = _columns(count)
-    return max(CELL, min(LARGEST, (_WIDE - _SPACE * (columns + 1)) // columns))
+    return max(SMALL_EDGE, min(LARGE_EDGE, (_WIDE - _SPACE * (columns + 1)) // columns))
 
 
 def _columns(count: int) -> int:
-    """As many as rows, for few scenes."""
+    """Return the number of columns: as many as rows, for few scenes."""
     return max(1, min(_COLUMNS, math.ceil(math.sqrt(count))))
 
 
-def picked(count: int, most: int = MOST) -> list[int]:
+def spread_positions(count: int, most: int = MOST) -> list[int]:
     """Return the positions of at most ``most`` of ``count`` scenes, evenly spread.
 
-    >>> picked(10, 4)
+    >>> spread_positions(10, 4)
     [0, 3, 6, 9]
     """
     if count <= most:
@@ -75,8 +75,8 @@ def draw_sheet(
     *,
     title: str,
     classes: ClassMap | None = None,
-    told: Sequence[str] = (),
-    edge: int = CELL,
+    shares: Sequence[str] = (),
+    edge: int = SMALL_EDGE,
 ) -> Path:
     """Write the picture; it appears when it is complete.
 
@@ -85,7 +85,7 @@ def draw_sheet(
         cells: row by row.
         title: above them.
         classes: for the legend below them; None: no legend.
-        told: what the legend says of each class, after its name.
+        shares: text after the name of each class in the legend.
         edge: of the square that each scene gets; one that is no higher than its pictures need.
 
     Raises:
@@ -97,7 +97,7 @@ def draw_sheet(
     size = edge, max((picture.height for picture in pictures), default=edge)
     high = size[1] + 2 * _LINE + _SPACE
     width = max(520, columns * (edge + _SPACE) + _SPACE)
-    entries = legend_places(_entries(classes, told), width)
+    entries = legend_places(_entries(classes, shares), width)
     below = legend_height(entries)
     top = 44
     sheet = Image.new("RGB", (width, top + rows * high + below), _PAPER)
@@ -116,18 +116,18 @@ def draw_sheet(
 
 
 def drawn_over(colors: NDArray[np.uint8], labels: NDArray[np.uint8], classes: ClassMap) -> NDArray[np.uint8]:
-    """Return imagery (h, w, 3) tinted by class, stronger where a class ends; untouched where nothing is known."""
-    known = labels < len(classes)
+    """Return imagery (h, w, 3) tinted by class, stronger where a class ends; untouched where there is no label."""
+    labelled = labels < len(classes)
     table = np.array(classes.colors, np.float32)
-    tint = table[np.where(known, labels, 0)]
-    strength = np.where(_borders(labels), _EDGE, _TINT) * known
+    tint = table[np.where(labelled, labels, 0)]
+    strength = np.where(_borders(labels), _EDGE, _TINT) * labelled
     mixed = colors * (1 - strength[..., None]) + tint * strength[..., None]
     result: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
     return result
 
 
 def _borders(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Pixels whose right or lower neighbour is of another class."""
+    """Return True (h, w) at pixels whose right or lower neighbour is of another class."""
     found = np.zeros(labels.shape, bool)
     found[:-1] |= labels[:-1] != labels[1:]
     found[:, :-1] |= labels[:, :-1] != labels[:, 1:]
@@ -139,7 +139,7 @@ def _labelled(cell: Cell, classes: ClassMap | None) -> bool:
 
 
 def _picture(cell: Cell, classes: ClassMap | None, edge: int) -> Image.Image:
-    """One scene with its labels over it, as large as the square allows; small ones show their pixels."""
+    """Return a scene with its labels over it, as large as the square allows; a small scene shows its pixels."""
     colors = cell.colors
     if _labelled(cell, classes):
         assert cell.labels is not None and classes is not None
@@ -151,7 +151,7 @@ def _picture(cell: Cell, classes: ClassMap | None, edge: int) -> Image.Image:
 
 
 def _caption(draw: ImageDraw.ImageDraw, cell: Cell, at: tuple[int, int], edge: int, *, labelled: bool) -> None:
-    """A scene's name and detail below its picture."""
+    """Draw a scene's name and detail below its picture."""
     name, small = ImageFont.load_default(size=15), ImageFont.load_default(size=13)
     draw.text(at, _shortened(cell.name, name, edge), _INK, font=name)
     detail = cell.detail if labelled or cell.labels is None else f"{cell.detail}; nothing labelled"
@@ -159,7 +159,7 @@ def _caption(draw: ImageDraw.ImageDraw, cell: Cell, at: tuple[int, int], edge: i
 
 
 def _shortened(text: str, font: Font, room: int) -> str:
-    """The text, its middle left out where it is too long: what tells files apart stands at either end."""
+    """Return the text, without its middle where it is too long: names of files differ at their ends."""
     if font.getlength(text) <= room:
         return text
     keep = len(text) - 1
@@ -168,11 +168,11 @@ def _shortened(text: str, font: Font, room: int) -> str:
     return text[: keep // 2] + "\u2026" + text[-(keep - keep // 2) :]
 
 
-def _entries(classes: ClassMap | None, told: Sequence[str]) -> list[tuple[Color, str]]:
-    """Colour and text of each class of a legend."""
+def _entries(classes: ClassMap | None, shares: Sequence[str]) -> list[tuple[Color, str]]:
+    """Return the colour and the text of each class of a legend."""
     entries = () if classes is None else classes.classes
-    said = [*told, *[""] * len(entries)]
-    return [(entry.color, f"{entry.name}  {more}".strip()) for entry, more in zip(entries, said, strict=False)]
+    texts = [*shares, *[""] * len(entries)]
+    return [(entry.color, f"{entry.name}  {more}".strip()) for entry, more in zip(entries, texts, strict=False)]
 
 
 def legend_places(entries: Sequence[tuple[Color, str]], width: int) -> list[tuple[int, int, Color, str]]:

@@ -1,4 +1,4 @@
-"""Small pictures of large rasters: sampled a piece at a time, stretched so that something is seen."""
+"""Small pictures of large rasters: sampled a piece at a time, and stretched to full contrast."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.source import Source
 
@@ -21,7 +22,7 @@ Colors = NDArray[np.uint8]
 
 
 def image_colors(source: Source, rect: Rect, shape: tuple[int, int]) -> tuple[Colors, NDArray[np.bool_]]:
-    """What ``rect`` of a source looks like at ``shape`` (h, w), and which pixels have data.
+    """Return the colours (h, w, 3) of ``rect`` of a source at ``shape`` (h, w), and True (h, w) where it has data.
 
     8-bit imagery is shown as it is unless it is dull; anything else is stretched between its 2nd and 98th
     percentile. One or two bands are shown in grey.
@@ -46,7 +47,7 @@ def image_colors(source: Source, rect: Rect, shape: tuple[int, int]) -> tuple[Co
 
 
 def class_samples(raster: RasterFile, shape: tuple[int, int]) -> tuple[NDArray[Any], dict[int, int]]:
-    """Band 1 at ``shape`` (h, w), by nearest neighbour, and how many pixels of the raster hold each value."""
+    """Return band 1 at ``shape`` (h, w), by nearest neighbour, and the number of the raster's pixels by value."""
     rect = raster.info.grid.rect
     out = np.zeros(shape, raster.info.dtypes[0])
     counts = np.zeros(1 << 16, np.int64)
@@ -59,7 +60,7 @@ def class_samples(raster: RasterFile, shape: tuple[int, int]) -> tuple[NDArray[A
 
 
 def shown_bands(source: Source) -> list[int]:
-    """The positions among the source's bands of red, green and blue, or of the one band that is shown in grey."""
+    """Return the positions of red, green and blue among the source's bands, or of the band that is shown in grey."""
     rgb = source.default_rgb()
     if rgb and set(rgb) <= set(source.band_numbers):
         return [source.band_numbers.index(number) for number in rgb]
@@ -67,7 +68,7 @@ def shown_bands(source: Source) -> list[int]:
 
 
 def stretch_limits(values: NDArray[Any], *, eight_bit: bool) -> list[tuple[float, float]]:
-    """What is shown as black and as white of each band, from the values (C, n) of pixels with data.
+    """Return the values that are black and white in each band, from the values (C, n) of pixels with data.
 
     All bands of an 8-bit image have the same, which keeps its colours; bands of other units each their own.
     """
@@ -81,42 +82,41 @@ def stretch_limits(values: NDArray[Any], *, eight_bit: bool) -> list[tuple[float
 
 
 def stretched(band: NDArray[Any], low: float, high: float) -> Colors:
-    """``band`` as bytes: 0 at ``low``, 255 at ``high``; one value everywhere is a middle grey."""
+    """Return ``band`` as bytes: 0 at ``low``, 255 at ``high``; one value everywhere is a middle grey."""
     if high <= low:
         low, high = low - 1, low + 1
     return np.rint(np.clip((band - low) / (high - low), 0, 1) * 255).astype(np.uint8)
 
 
 def _pieces(rect: Rect, shape: tuple[int, int]) -> Iterator[tuple[Rect, Rect]]:
-    """Pieces of ``rect`` and the part of the picture that each of them fills; memory is one piece."""
+    """Yield pieces of ``rect`` and the part of the picture that each of them fills; memory is one piece."""
     height, width = shape
     columns = max(1, width * PIECE // max(rect.width, PIECE))
     piece_width = min(rect.width, PIECE)
     rows = max(1, min(height, PIECE * 1024 // piece_width * height // rect.height))
-    for top in range(0, height, rows):
-        for left in range(0, width, columns):
-            part = Rect(top, left, min(rows, height - top), min(columns, width - left))
-            first_row, first_col = _cut(part.top, rect.height, height), _cut(part.left, rect.width, width)
-            end_row = -_cut(-part.bottom, rect.height, height)  # rounded up: what the part only touches is read too
-            end_col = -_cut(-part.right, rect.width, width)
-            piece = Rect(first_row, first_col, end_row - first_row, end_col - first_col)
-            yield piece.shifted(rect.top, rect.left), part
+    for part in cut(Rect(0, 0, height, width), rows, columns):
+        first_row = _source_pixel(part.top, rect.height, height)
+        first_col = _source_pixel(part.left, rect.width, width)
+        end_row = -_source_pixel(-part.bottom, rect.height, height)  # rounded up: pixels that are only touched count
+        end_col = -_source_pixel(-part.right, rect.width, width)
+        piece = Rect(first_row, first_col, end_row - first_row, end_col - first_col)
+        yield piece.shifted(rect.top, rect.left), part
 
 
-def _cut(edge: int, size: int, shown: int) -> int:
-    """The source pixel in which the picture's ``edge`` lies."""
+def _source_pixel(edge: int, size: int, shown: int) -> int:
+    """Return the source pixel in which the picture's ``edge`` lies."""
     return edge * size // shown
 
 
 def _owned(values: NDArray[Any], piece: Rect, part: Rect, rect: Rect, shape: tuple[int, int]) -> NDArray[Any]:
-    """The pixels of a piece that no other piece counts: those on its last edges may be read for two."""
-    next_row = rect.top + _cut(part.bottom, rect.height, shape[0])
-    next_col = rect.left + _cut(part.right, rect.width, shape[1])
+    """Return the pixels of a piece that no other piece counts: those on its last edges may be read for two."""
+    next_row = rect.top + _source_pixel(part.bottom, rect.height, shape[0])
+    next_col = rect.left + _source_pixel(part.right, rect.width, shape[1])
     return values[: max(0, next_row - piece.top), : max(0, next_col - piece.left)]
 
 
 def _samples(piece: Rect, part: Rect, rect: Rect, shape: tuple[int, int]) -> Iterator[tuple[Any, Any]]:
-    """Rows and columns in a piece to average: nine a pixel of the picture where that many lie under it."""
+    """Yield rows and columns in a piece to average: nine for a pixel of the picture where so many lie under it."""
     reduced = min(rect.height / shape[0], rect.width / shape[1]) >= 2
     for place in (1 / 6, 1 / 2, 5 / 6) if reduced else (1 / 2,):
         for other in (1 / 6, 1 / 2, 5 / 6) if reduced else (1 / 2,):

@@ -2,59 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from landseg import __version__
-from landseg.models.card import Band, Card, DataSource, Field, Metrics, Training
+from landseg.models.card import Band, Card, Field, Metrics, Training
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.networks.catalogue import is_fitted
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.sources import card_entry
-from landseg.training.coarse.statistics import JointStatistics
-from landseg.training.recipe import Recipe
-from landseg.training.sources import find_items, fingerprint
+from landseg.training.data import TrainingData
+from landseg.training.sampler import usable_range
 
 _SECTIONS = ("fit", "sampling", "augment", "loss", "split")
 _SECTIONS_OF_A_FIT = ("split",)
 
 
-def data_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
-    """Return the recipe's data sets with the hash of their images: every file is read.
-
-    Raises:
-        RasterError: a file that cannot be read.
-    """
-    return tuple(
-        DataSource(spec.name, spec.licence, spec.credit, fingerprint([item.image for item in find_items(spec, data)]))
-        for spec in recipe.sources
-    )
-
-
-def build_card(
-    recipe: Recipe,
-    network: nn.Module,
-    sources: tuple[DataSource, ...],
-    *,
-    keep_out: Sequence[str] = (),
-    figures: Metrics | None = None,
-    usable: tuple[float, float] | None = None,
-    statistics: JointStatistics | None = None,
-) -> Card:
-    """Return the card of a recipe's trained network.
+def build_card(data: TrainingData, network: nn.Module, *, figures: Metrics | None = None) -> Card:
+    """Return the card of a network that learns from the data of a run.
 
     Args:
-        recipe: as it was trained.
+        data: of the run.
         network: as it was built.
-        sources: what it learned from.
-        keep_out: what was named to be kept out.
-        figures: on what was kept out.
-        usable: the pixel sizes that the imagery makes it fit for, where the recipe names none.
-        statistics: of coarse labels, where there were any.
+        figures: of another model, where no scene is kept out.
     """
+    recipe, statistics = data.recipe, data.statistics
     table = recipe.table()
     sections = _SECTIONS_OF_A_FIT if is_fitted(recipe.arch) else _SECTIONS
     made_with: dict[str, Any] = {name: table[name] for name in sections if name in table}
@@ -78,9 +52,9 @@ def build_card(
         dtypes=recipe.dtypes,
         resolution_m=recipe.sampling.resolution_m,
         trained_at_m=recipe.trained_at_m,
-        usable_resolution_m=recipe.usable_resolution_m or usable,
-        training=Training(sources, {**made_with, "keep_out": list(keep_out)}, started_from),
-        metrics=figures,
+        usable_resolution_m=recipe.usable_resolution_m or usable_range(data.split.train, recipe.sampling),
+        training=Training(data.sources, {**made_with, "keep_out": list(data.keep_out)}, started_from),
+        metrics=None if data.split.holdout else figures,
         limitations=recipe.limitations,
         created_by=f"landseg {__version__}",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import torch
@@ -37,12 +38,15 @@ class LossOptions:
             left out of cross-entropy too.
         hard: learn from the pixels alone that are still wrong or unsure; with cross-entropy alone.
         gamma: the focal loss's.
+        at: "pixels" takes the loss at every pixel, of upsampled scores; "units" at the network's own units, of
+            targets sampled at their centres; None: at pixels.
     """
 
     terms: Mapping[str, float] = field(default_factory=lambda: {PARTIAL: 1.0})
     balanced: bool = False
     hard: HardOptions | None = None
     gamma: float = 2.0
+    at: Literal["pixels", "units"] | None = None
 
     def __post_init__(self) -> None:
         combined(self.terms)  # refuses names that are none, and weights that make no sum

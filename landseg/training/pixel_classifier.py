@@ -17,14 +17,13 @@ from landseg.models.networks.pixel_forest import PixelForest
 from landseg.runtime.progress import duration
 from landseg.text.amounts import counted, part_of
 from landseg.training.augment import AugmentOptions
+from landseg.training.data import TrainingData
 from landseg.training.fit_options import FitOptions
 from landseg.training.forest import grow
 from landseg.training.holdout import HoldoutScene, measure_holdout
 from landseg.training.objective import LossOptions
-from landseg.training.pixels import PixelData
 from landseg.training.recipe import Recipe
 
-FOLDER = "baseline"  # in the run folder: its class rasters
 MEAN_IOU, ACCURACY = "pixel_classifier_mean_iou", "pixel_classifier_accuracy"
 """Its figures in a network's card, among the network's."""
 _TREES, _LEAVES, _DEPTH = 16, 256, 10  # a third of the decisions of the one that is a model
@@ -38,27 +37,26 @@ _log = logging.getLogger(__name__)
 
 
 def as_model(
-    network: PixelForest, data: PixelData, card: Card, recipe: Recipe, report: Callable[[str], None]
+    network: PixelForest, data: TrainingData, card: Card, report: Callable[[str], None]
 ) -> tuple[PixelForest, Card]:
     """Return the grown forest with its card.
 
     Args:
         network: as it was built, with the limits that it may grow to.
-        data: what is learned from.
+        data: of the run.
         card: of the network as it was built.
-        recipe: of the run.
-        report: gets a line of what it was grown on.
+        report: gets a line about the pixels that it was grown on.
 
     Raises:
         TrainingError: labels that it cannot learn from.
         RasterError: a scene cannot be read.
     """
-    started = time.monotonic()
+    started, recipe = time.monotonic(), data.recipe
     if (replace(recipe.fit, seed=0), recipe.augment, recipe.loss) != (FitOptions(), AugmentOptions(), LossOptions()):
         report(
             "note: [fit], [augment] and [loss] are for networks that learn in steps: a pixel forest takes the seed"
         )
-    grown, pixels = grow(data, network, seed=recipe.fit.seed)
+    grown, pixels = grow(data.pixels, network, seed=recipe.fit.seed)
     forest = grown.forest
     seconds = max(1, round(time.monotonic() - started))
     report(
@@ -135,25 +133,21 @@ def too_much(kept: Sequence[HoldoutScene], learned_seconds: float) -> str | None
     )
 
 
-def baseline(
-    data: PixelData, card: Card, kept: Sequence[HoldoutScene], folder: Path, *, network: Metrics, seed: int = 0
-) -> Baseline | str:
-    """Return a small pixel classifier's figures on what was kept out, measured as the network's; else why not.
+def baseline(data: TrainingData, card: Card, folder: Path, *, network: Metrics) -> Baseline | str:
+    """Return a small pixel classifier's figures on the scenes kept out, measured as the network's; else why not.
 
     Args:
-        data: what the network learned from.
+        data: of the run.
         card: the network's.
-        kept: the scenes.
         folder: of its class rasters; is made.
         network: the network's figures.
-        seed: of pixels and trees.
     """
     started = time.monotonic()
     like = PixelForest(len(card.bands), classes=len(card.classes), trees=_TREES, leaves=_LEAVES, depth=_DEPTH)
     try:
-        grown, _ = grow(data, like, most=_PIXELS, seed=seed)
+        grown, _ = grow(data.pixels, like, most=_PIXELS, seed=data.recipe.fit.seed)
         model = Model(grown, with_network(card, grown), Path(PIXEL_FOREST), "")
-        found = measure_holdout(model, kept, folder, measured_on=network.measured_on)
+        found = measure_holdout(model, data.holdout, folder, measured_on=network.measured_on)
     except (LandsegError, OSError) as error:  # the network's own figures stay
         _log.debug("where the baseline failed", exc_info=True)
         return f"no pixel classifier was held against it: {' '.join(str(error).split())}"
@@ -162,26 +156,20 @@ def baseline(
 
 
 def held_against(
-    figures: Metrics,
-    pixels: PixelData,
-    card: Card,
-    kept: Sequence[HoldoutScene],
-    run: tuple[Path, float, int],
-    report: Callable[[str], None],
+    figures: Metrics, data: TrainingData, card: Card, folder: Path, *, seconds: float, report: Callable[[str], None]
 ) -> Metrics:
     """Return a network's figures with those of a pixel classifier beside them, where there is time for one.
 
     Args:
-        figures: the network's, on what was kept out.
-        pixels: what it learned from.
+        figures: the network's, on the scenes that were kept out.
+        data: of the run.
         card: the network's.
-        kept: the scenes.
-        run: its folder, the seconds that learning took, and its seed.
-        report: gets both figures, or why there are none to compare with.
+        folder: of the classifier's class rasters; is made.
+        seconds: the time that learning took.
+        report: gets both figures, or the reason why there are none to compare with.
     """
-    folder, seconds, seed = run
-    if (found := too_much(kept, seconds)) is None:
-        made = baseline(pixels, card, kept, folder / FOLDER, network=figures, seed=seed)
+    if (found := too_much(data.holdout, seconds)) is None:
+        made = baseline(data, card, folder, network=figures)
         if isinstance(made, Baseline):
             for line in made.sentences():
                 report(line)

@@ -17,6 +17,7 @@ from landseg.scenes.split import SplitOptions
 from landseg.text.strict import read_dataclass, shown
 from landseg.text.toml_tables import read_table
 from landseg.training.augment import AugmentOptions
+from landseg.training.batches import Scaling
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.fit_options import FitOptions
 from landseg.training.objective import LossOptions
@@ -132,14 +133,23 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.map_classes and self.init is None:
             raise TrainingError("--map-classes names classes of the model to go on from: name that too, --init MODEL")
+        if self.loss.at == "units" and any(source.coarse for source in self.sources):
+            raise TrainingError(
+                'loss.at = "units" is for fine labels, and coarse ones teach by shares of pixels: leave out one'
+            )
         if self.coarse is not None and not any(source.coarse for source in self.sources):
             raise TrainingError(
                 "a table or a share of coarse labels was given, but no source has any: name them by --coarse, or by "
                 "coarse in a source"
             )
 
+    @property
+    def scaling(self) -> Scaling:
+        """Return the scaling of the raw pixels of its bands."""
+        return Scaling(tuple(band.mean for band in self.bands), tuple(band.std for band in self.bands))
+
     def table(self) -> dict[str, Any]:
-        """The recipe as tables of a TOML file, with everything that was left out; `recipe_of` reads them."""
+        """Return the recipe as tables of a TOML file, with everything that was left out; `recipe_of` reads them."""
         weights = RANDOM if self.encoder_weights is None else self.encoder_weights
         model = {"arch": self.arch, "encoder": self.encoder, "encoder_weights": weights, **self.options}
         model["init"] = self.init

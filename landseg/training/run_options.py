@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from landseg.geo.rasters.address import file_names
+from landseg.errors import TrainingError
+from landseg.geo.rasters.address import File, Files, file_names
 from landseg.geo.vectors.names import with_layer
 from landseg.training.recipe_from_files import DataFiles
 
@@ -17,7 +17,44 @@ if TYPE_CHECKING:
     from landseg.training.overrides import Overrides
     from landseg.training.recipe import Recipe
 
-File = str | PathLike[str]
+
+class TrainKeywords(TypedDict, total=False):
+    """The options of `train` by name, see `RunOptions`."""
+
+    config: File | None
+    classes: File | None
+    ignore: int | Sequence[int]
+    layer: str | None
+    class_field: str | None
+    background: str | None
+    buffer: float | None
+    all_touched: bool
+    label_colors: bool
+    partial: str | None
+    bands: Sequence[int] | None
+    stored_values: bool
+    coarse: File | Sequence[File] | None
+    coarse_table: File | None
+    coarse_share: str | float | None
+    split: str | None
+    share: float | None
+    aoi: str | None
+    resolution: float | None
+    scale: Sequence[float] | None
+    arch: str | None
+    encoder: str | None
+    encoder_weights: File | None
+    option: Mapping[str, Any] | None
+    init: File | None
+    map_classes: Mapping[str, str] | None
+    time_budget: str | float | None
+    epochs: float | None
+    steps: int | None
+    crop: int | None
+    batch: int | None
+    learning_rate: float | None
+    seed: int | None
+    set: Mapping[str, Any] | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -73,7 +110,7 @@ class RunOptions:
     partial: str | None = None
     bands: Sequence[int] | None = None
     stored_values: bool = False
-    coarse: File | Sequence[File] | None = None
+    coarse: Files | None = None
     coarse_table: File | None = None
     coarse_share: str | float | None = None
     split: str | None = None
@@ -124,6 +161,34 @@ class RunOptions:
             coarse=None if not self.coarse else tuple(file_names(self.coarse)),
             buffer_m=self.buffer,
         )
+
+    def recipe_from(self, images: Any, labels: Any, folder: Path, *, name: str) -> Recipe:
+        """Return the recipe of images and labels, of a recipe's file, or a recipe that was read already.
+
+        Args:
+            images: folders, globs, files, a list, or a recipe.
+            labels: label rasters or a vector file; None where the list or the recipe names them.
+            folder: the folder that names start from.
+            name: of the model.
+
+        Raises:
+            TrainingError: labels or options for a recipe that was read already.
+            LandsegError: images, labels, a recipe or a model that are not there.
+        """
+        from landseg.training.ready import refuse_missing
+        from landseg.training.recipe import Recipe
+
+        if isinstance(images, Recipe):
+            if labels is not None or self != RunOptions():
+                raise TrainingError(
+                    "labels and options do not go with a Recipe that was read: change it with dataclasses.replace, "
+                    "or name its file"
+                )
+            return images
+        data = self.data(images, labels, folder)
+        init = None if self.init is None else str(self.init)
+        refuse_missing(data, config=self.config_file, init=init, said=self.map_classes)
+        return self.recipe(data, name=name)
 
     def recipe(self, data: DataFiles, *, name: str) -> Recipe:
         """Return the recipe of images and labels, or of the recipe file in their place, with these options over it.

@@ -19,6 +19,7 @@ from landseg.geo.vectors.names import is_there
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.polygons import PolygonLabels
+from landseg.models.card import DataSource
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opening import Burnt, Labels, Legend, Opener, checked, labels_of_source
@@ -167,6 +168,18 @@ def fully_named(recipe: Recipe, data: Path) -> Recipe:
         for spec in recipe.sources
     )
     return replace(recipe, sources=sources)
+
+
+def data_sources(recipe: Recipe, data: Path) -> tuple[DataSource, ...]:
+    """Return the recipe's data sets with the hash of their images: every file is read.
+
+    Raises:
+        RasterError: a file that cannot be read.
+    """
+    return tuple(
+        DataSource(spec.name, spec.licence, spec.credit, fingerprint([item.image for item in find_items(spec, data)]))
+        for spec in recipe.sources
+    )
 
 
 def fingerprint(paths: Sequence[Path]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from landseg.classes import MAX_VALUE, ClassMap
 from landseg.errors import ClassError
+from landseg.geo.rasters.address import File
 
 
 def named_parts(classes: str | Sequence[str | int], option: str) -> list[str]:
@@ -27,11 +28,11 @@ def named_parts(classes: str | Sequence[str | int], option: str) -> list[str]:
     return named
 
 
-def parse_selection(classes: str | Sequence[str | int] | None) -> list[str] | Path | None:
-    """What --classes means: names and values, or a class table.
+def parse_selection(classes: File | Sequence[str | int] | None) -> list[str] | Path | None:
+    """Return the names and values that --classes lists, or the path of the class table that it names.
 
     Raises:
-        ClassError: it names nothing.
+        ClassError: it lists nothing.
     """
     if classes is None:
         return None

@@ -1,68 +1,89 @@
-"""How to export, the same from Python as on the command line, and what an export returns."""
+"""The options of `export` by name, and the result of an export."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from landseg.errors import VectorError
-from landseg.geo.class_areas import hectares_text
-from landseg.labels.left_out import left_out_line
-from landseg.runtime.progress import duration
+from landseg.geo.rasters.address import File
+from landseg.geo.vectors.aoi import area_text
 from landseg.text.amounts import counted
 from landseg.text.options import refuse_unknown
+from landseg.text.results import html_table, one_line
 from landseg.vector.lines_points import ExtraFile
 from landseg.vector.outlines import Shaping
 
-File = str | PathLike[str] | None
+_OPTIONAL = ("area_px", "area_change_m2", "area_change_px", "hectares")  # in the JSON where there is a number
 
-_OF_PIXELS = "ha: the map's pixels on the ellipsoid, as `landseg areas` counts them"
-_MEASURES = {
-    "plane": f"m²: the polygons in the map's plane (on the ellipsoid with --geodesic); {_OF_PIXELS}",
-    "ellipsoid": f"m²: the polygons on the ellipsoid; {_OF_PIXELS}",
-}
 
-_AT_TIMES = ("area_px", "area_change_m2", "area_change_px", "hectares")  # in the JSON where there is a number
+class ExportKeywords(TypedDict, total=False):
+    """The options of `export` by name, see `ExportOptions`."""
+
+    classes: File | Sequence[str | int] | None
+    aoi: File | Sequence[float] | None
+    crs: str | None
+    dissolve: bool
+    by_class_files: bool
+    connectivity: int
+    majority: int
+    sieve: int
+    min_area: float
+    simplify: float
+    smooth: bool
+    regularize: str | Sequence[str | int] | None
+    right_angle_tolerance: float | None
+    centerlines: str | Sequence[str | int] | None
+    spur: float | None
+    centroids: str | Sequence[str | int] | None
+    confidence: File | None
+    attributes: bool
+    geodesic: bool
+    overwrite: bool
+    quiet: bool
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What of a class raster becomes which polygons.
+    """The options of `export`.
 
     Attributes:
-        classes: names or values that are wanted, or "name,name"; or the file of a class table, TOML or JSON, for a
-            raster that carries none. None: all.
-        aoi: "left,bottom,right,top", those four numbers, or a vector file; pixels whose centre lies inside count.
-        crs: of the output, in any of PROJ's words; None is the raster's.
-        dissolve: one feature a class.
-        by_class_files: a file for each class, OUT_class.suffix.
-        connectivity: 4, or 8: pixels that touch by a corner are of one piece too, and pieces are multipolygons.
-        majority: side of a square window, odd; each pixel first takes the commonest class in it. 0: it keeps its own.
-        sieve: pieces of fewer pixels go into a neighbour before anything else.
-        min_area: square metres (pixels without a CRS); smaller pieces go into the neighbour with the longest border.
-        simplify: metres (pixels without a CRS) that borders may move to have fewer corners; they stay shared, and
-            what lies on the raster's edge stays there.
-        smooth: round the staircase of pixels; borders stay shared, and the raster's edge stays.
+        classes: names or values of the classes to export, or "name,name"; or the file of a class table, TOML or JSON,
+            for a raster without one. None exports all classes.
+        aoi: the area of interest: "left,bottom,right,top", these four numbers, or a vector file. Pixels whose centre
+            lies inside it are exported.
+        crs: the CRS of the output, in any form that PROJ reads; None keeps the raster's.
+        dissolve: write one feature for each class.
+        by_class_files: write one file for each class, OUT_class.suffix.
+        connectivity: 4, or 8 to join pixels that touch by a corner; with 8, pieces are multipolygons.
+        majority: side of a square window in pixels, an odd number; each pixel first takes the commonest class in the
+            window. 0 leaves pixels as they are.
+        sieve: number of pixels; smaller pieces are merged into a neighbour before polygons are made.
+        min_area: square metres (pixels without a CRS); smaller pieces are merged into the neighbour with the longest
+            shared border.
+        simplify: metres (pixels without a CRS) that borders may move in order to have fewer corners. Shared borders
+            stay shared, and the edge of the raster stays as it is.
+        smooth: round the staircase of pixels. Shared borders stay shared, and the edge of the raster stays as it is.
         regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
-        right_angle_tolerance: metres (pixels without a CRS): the shortest edge of such an outline; none moves by more
-            than three times that. None: 1 m, or two pixels if they are longer.
-        centerlines: of classes that are also drawn as lines, in OUT_class_lines.suffix.
-        spur: metres (pixels without a CRS); lines with a free end that are shorter go. None: 5 m, or ten pixels if
-            they are longer.
-        centroids: of classes that also become points, in OUT_class_points.suffix.
-        confidence: a raster on the same grid; its mean and minimum become columns.
-        attributes: a table (.csv) of the polygons' columns, with a point inside each in place of its outline.
-        geodesic: measure on the ellipsoid whatever the CRS.
+        right_angle_tolerance: length of the shortest edge of a right-angled outline in metres (pixels without a CRS);
+            no edge moves by more than three times this length. None chooses 1 m, or two pixels where that is more.
+        centerlines: names or values of classes that are also drawn as lines, in OUT_class_lines.suffix.
+        spur: metres (pixels without a CRS); shorter lines with a free end are removed. None chooses 5 m, or ten
+            pixels where that is more.
+        centroids: names or values of classes that also become points, in OUT_class_points.suffix.
+        confidence: a raster on the same grid; its mean and its minimum become columns.
+        attributes: write a table (.csv) of the columns of the polygons, with a point inside each polygon in place of
+            its outline.
+        geodesic: measure on the ellipsoid, whatever the CRS.
         overwrite: replace files that exist.
         quiet: show no progress.
     """
 
-    classes: str | Sequence[str | int] | None = None
-    aoi: File | Sequence[float] = None
+    classes: File | Sequence[str | int] | None = None
+    aoi: File | Sequence[float] | None = None
     crs: str | None = None
     dissolve: bool = False
     by_class_files: bool = False
@@ -77,18 +98,18 @@ class ExportOptions:
     centerlines: str | Sequence[str | int] | None = None
     spur: float | None = None
     centroids: str | Sequence[str | int] | None = None
-    confidence: File = None
+    confidence: File | None = None
     attributes: bool = False
     geodesic: bool = False
     overwrite: bool = False
-    quiet: bool = False
+    quiet: bool = True
 
     @classmethod
     def of(cls, **options: Any) -> ExportOptions:
-        """The options by name.
+        """Return the options by name.
 
         Raises:
-            LandsegError: an unknown name, or a value that means nothing.
+            LandsegError: an option has an unknown name, or a value that it cannot have.
         """
         refuse_unknown(options, [one.name for one in fields(cls)], of="export")
         return cls(**options)
@@ -123,26 +144,28 @@ class ExportOptions:
 
     @property
     def shaping(self) -> Shaping:
-        """What becomes of regions before they are polygons."""
+        """Return the steps between the pixels and the polygons."""
         sizes = {"min_area_m2": self.min_area, "simplify_m": self.simplify}
         return Shaping(self.connectivity, self.majority, self.sieve, smooth=self.smooth, **sizes)
 
     @property
     def area_of_interest(self) -> str | None:
-        """The area as the text that `read_aoi` takes."""
-        if isinstance(self.aoi, (tuple, list)):
-            return ",".join(repr(float(part)) for part in self.aoi)
-        return None if self.aoi is None else str(self.aoi)
+        """Return the area of interest as the text that `read_aoi` takes; None for the whole raster."""
+        return None if self.aoi is None else str(area_text(self.aoi))
 
 
 @dataclass(frozen=True)
 class ClassTotal:
-    """What was exported of one class; what is in square metres is None without a CRS, what is in pixels with one.
+    """The features of one class in an export; areas are in m² with a CRS, in pixels without one.
 
     Attributes:
-        hectares: what the class's pixels cover in the raster, on the ellipsoid, as `landseg areas` counts them.
-        area_change_m2: `area_m2` less what the class's pixels cover in the raster; None where every outline is
-            that of its pixels. `area_change_px` likewise.
+        value: the value of the class in the raster.
+        name: the name of the class.
+        count: number of its features.
+        area_m2, area_px: area of its features.
+        area_change_m2, area_change_px: this area less the area of the pixels of the class in the raster; None where
+            every outline is that of its pixels.
+        hectares: area of the pixels of the class in the raster, on the ellipsoid, as `landseg areas` counts it.
     """
 
     value: int
@@ -156,30 +179,32 @@ class ClassTotal:
 
     @property
     def area(self) -> float:
-        """In whichever unit it is."""
+        """Return the area in m², or in pixels without a CRS."""
         return (self.area_m2 if self.area_m2 is not None else self.area_px) or 0.0
 
     @property
     def area_change(self) -> float | None:
-        """In whichever unit it is."""
+        """Return the change of the area in m², or in pixels without a CRS."""
         return self.area_change_m2 if self.area_change_m2 is not None else self.area_change_px
 
 
-@dataclass(frozen=True)
-class ExportSummary:
+@dataclass(frozen=True, repr=False)
+class Export:
     """One finished export.
 
     Attributes:
-        output: the file that was asked for; with a file for each class, the name that theirs begin with.
-        files: every file that was written, without its companions.
-        format: of them.
-        features: their number.
-        classes: what there is of each class; those of the table that do not occur too.
-        further: files of lines and points.
-        crs: of the output; None where the raster has none.
-        seconds: of the whole run.
-        left_out: pixels of the raster that became no shape, by reason (see `landseg.labels.left_out.Reason`).
-        area_measure: of `area_m2`: "plane", as programs take it from the shapes, or "ellipsoid"; None without a CRS.
+        output: the file of the export; with a file for each class, the name from which theirs are made.
+        files: every file of features that was written.
+        format: the name of the format.
+        features: number of polygons.
+        classes: the features of each class, also of classes of the table that do not occur.
+        crs: the CRS of the output; None where the raster has none.
+        further: the files of lines and points.
+        seconds: duration of the whole export.
+        left_out: numbers of pixels of the raster that became no shape, by reason (see
+            `landseg.labels.left_out.Reason`).
+        area_measure: "plane" where `area_m2` is measured as programs measure the shapes, or "ellipsoid"; None without
+            a CRS.
     """
 
     output: Path
@@ -194,43 +219,22 @@ class ExportSummary:
     area_measure: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """The export in JSON values."""
+        """Return the export as JSON values."""
         values = asdict(self)
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["classes"] = [
-            {name: item for name, item in total.items() if name not in _AT_TIMES or item is not None}
+            {name: item for name, item in total.items() if name not in _OPTIONAL or item is not None}
             for total in values["classes"]
         ]
         for entry in values["further"]:
             entry["output"] = str(entry["output"])
         return values
 
-    def lines(self) -> list[str]:
-        """The export in words."""
-        every = sum(total.area for total in self.classes)
-        longest = max((len(total.name) for total in self.classes), default=0)
-        lines = [str(path) for path in self.files]
-        for total in self.classes:
-            unit = "m²" if total.area_m2 is not None else "px"
-            share = f"{100 * total.area / every:5.1f} %" if every else ""
-            size = "" if total.hectares is None else f"  {hectares_text(total.hectares):>12} ha"
-            line = f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}{size}"
-            lines.append(line.rstrip())
-        if self.area_measure is not None:
-            lines.append(_MEASURES[self.area_measure])
-        changes = [_changed(total) for total in self.classes if total.area_change is not None]
-        if changes:
-            lines.append(f"area against the raster's pixels: {', '.join(changes)}")
-        for entry in self.further:
-            lines.append(f"{entry.output}: {counted(entry.count, 'line' if entry.kind == 'LineString' else 'point')}")
-        if (left_out := left_out_line(self.left_out)) is not None:
-            lines.append(left_out)
-        where = self.crs or "pixel coordinates"
-        return [*lines, f"{counted(self.features, 'feature')}, {self.format}, {where}, in {duration(self.seconds)}"]
+    def __repr__(self) -> str:
+        features = f"{counted(self.features, 'feature')} of {counted(len(self.classes), 'class')}"
+        return one_line("Export", str(self.output), features, self.format, self.crs or "pixel coordinates")
 
-
-def _changed(total: ClassTotal) -> str:
-    """A class's change of area, in words."""
-    change = total.area_change or 0.0
-    before = total.area - change
-    return f"{total.name} {change / before:+.2%}" if before else f"{total.name} {change:+.1f}"
+    def _repr_html_(self) -> str:
+        unit = "px" if self.crs is None else "m²"
+        rows = [(one.name, f"{one.count:,}", f"{one.area:,.1f}") for one in self.classes]
+        return html_table(str(self.output), ["class", "features", unit], rows)

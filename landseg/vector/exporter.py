@@ -33,7 +33,7 @@ from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, open_confidence, read_confidence
 from landseg.vector.crs import CRS84, Place, reproject
 from landseg.vector.dissolve import Dissolver
-from landseg.vector.export_options import ClassTotal, ExportOptions, ExportSummary
+from landseg.vector.export_options import ClassTotal, Export, ExportOptions
 from landseg.vector.lines_points import ExtraFile, LinesAndPoints
 from landseg.vector.outlines import Outlines, outlines, pixel_area
 from landseg.vector.pixel_areas import PixelAreas
@@ -115,7 +115,7 @@ class Exporter:
         self._paths = files.paths
         return parts + files.finish(source.classes)
 
-    def summary(self, seconds: float) -> ExportSummary:
+    def summary(self, seconds: float) -> Export:
         """What was written, by class."""
         located = self.source.grid.crs is not None
         totals, unit = [], "m2" if located else "px"
@@ -132,7 +132,7 @@ class Exporter:
         form = vector_format(self.out)
         crs = None if self.crs is None else "OGC:CRS84" if form is GEOJSON else crs_text(self.crs)
         count = int(self.counts.sum())
-        return ExportSummary(
+        return Export(
             self.out,
             self._paths,
             form.name,

@@ -16,8 +16,8 @@ from typer.testing import CliRunner, Result
 
 from landseg.cli.main import app
 from landseg.errors import LandsegError
-from landseg.info import describe_networks
 from landseg.models.card import Band
+from landseg.models.facts import network_facts
 from landseg.models.file import load_model
 from landseg.models.layers.upsampler import UPSAMPLERS
 from landseg.models.networks.backbones import ENCODERS
@@ -254,7 +254,7 @@ def test_every_architecture_is_built_by_name_saved_loaded_and_predicts(
 
 def test_networks_can_be_listed_with_their_options() -> None:
     record = json.loads(run("models", "--networks", "--json").stdout)
-    assert record == json.loads(json.dumps(describe_networks()))
+    assert record == json.loads(json.dumps(network_facts()))
     assert [entry["name"] for entry in record["architectures"]] == list(ARCHITECTURES)
     assert record["encoders"] == [*ENCODERS, "timm:NAME"]
     assert all(entry["paper"] for entry in record["architectures"])

@@ -11,18 +11,17 @@ import pytest
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
-from landseg.evaluate import EvaluationFiles, evaluate
-from landseg.evaluation.figures import EvaluateOptions
+from landseg.cli.evaluate import lines
+from landseg.evaluate import evaluate
 from landseg.evaluation.result import Evaluation
 from landseg.geo.distance import Distance
 from landseg.metrics.area import area_shares
 from landseg.metrics.bootstrap import Blocks, interval, replicates
 from landseg.metrics.boundary import BoundaryIoU
 from landseg.metrics.surface import SurfaceDice, SurfaceDiceByRows
-from landseg.report.text import evaluation_lines
 from tests.parts.class_rasters import write
 
-PLAIN = EvaluateOptions(boundary=None, tolerance=None, samples=200, block=Distance(32))
+PLAIN: dict[str, Any] = {"boundary": None, "tolerance": None, "samples": 200, "block": Distance(32)}
 
 
 def sparse() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -37,15 +36,14 @@ def sparse() -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
 def test_a_class_without_an_outline_between_known_classes_has_no_figure_of_outlines(tmp_path: Path) -> None:
     truth, ours = sparse()
     files = write(tmp_path / "map.tif", ours, model="m"), write(tmp_path / "truth.tif", truth)
-    products = EvaluationFiles(csv=tmp_path / "t.csv", report=tmp_path / "r.html")
-    found = evaluate(*files, EvaluateOptions(samples=0), products)
+    found = evaluate(*files, samples=0, csv=tmp_path / "t.csv", report=tmp_path / "r.html")
     water, road, wood = found.to_json()["classes"]
     assert wood["boundary_iou"] is None and wood["surface_dice"] is None and wood["iou"] == 0.5
     assert water["boundary_iou"] is not None and road["surface_dice"] is not None
     assert found.mean_boundary_iou == np.mean([water["boundary_iou"], road["boundary_iou"]])
     rows = {row["name"]: row for row in csv.DictReader((tmp_path / "t.csv").read_text().splitlines())}
     assert rows["wood"]["boundary_iou"] == rows["wood"]["surface_dice"] == "" != rows["water"]["boundary_iou"]
-    line = next(line for line in evaluation_lines(found) if line.strip().startswith("wood"))
+    line = next(line for line in lines(found) if line.strip().startswith("wood"))
     assert line.split()[-2] == "-"
     row = (tmp_path / "r.html").read_text().partition('data-value="wood"')[2].partition("</tr>")[0]
     assert row.count('<td data-value="">–</td>') == 2
@@ -56,7 +54,7 @@ def test_twin_where_it_meets_another_class_there_is_one(tmp_path: Path) -> None:
     truth, ours = sparse()
     truth[12:18, 9:12] = 2
     files = write(tmp_path / "map.tif", ours, model="m"), write(tmp_path / "truth.tif", truth)
-    found = evaluate(*files, EvaluateOptions(samples=0))
+    found = evaluate(*files, samples=0)
     assert found.classes[2].boundary_iou is not None and found.classes[2].boundary_iou >= 0
     assert not any("not judged" in note for note in found.notes)
 
@@ -106,7 +104,7 @@ def check_interval(found: Evaluation, ours: NDArray[np.uint8], truth: NDArray[np
 
 def test_areas_have_the_interval_of_the_blocks(tmp_path: Path) -> None:
     *files, ours, truth = patches(tmp_path)
-    found = evaluate(*files, PLAIN)
+    found = evaluate(*files, **PLAIN)
     check_interval(found, ours, truth, edge=32)
     water = found.classes[0]
     assert water.estimated_ha_ci is not None and water.estimated_ha_ci_random is not None
@@ -119,8 +117,8 @@ def test_areas_have_the_interval_of_the_blocks(tmp_path: Path) -> None:
 
 def test_without_draws_there_is_none_and_with_one_block_nothing_is_shown(tmp_path: Path) -> None:
     *files, _, _ = patches(tmp_path)
-    assert evaluate(*files, EvaluateOptions(samples=0)).classes[0].estimated_ha_ci is None
-    one = evaluate(*files, EvaluateOptions(samples=20), EvaluationFiles(report=tmp_path / "r.html"))
+    assert evaluate(*files, samples=0).classes[0].estimated_ha_ci is None
+    one = evaluate(*files, samples=20, report=tmp_path / "r.html")
     assert one.to_json()["classes"][0]["estimated_ha_ci"] == [None, None]
     assert "–––" not in (tmp_path / "r.html").read_text()
 
@@ -128,14 +126,14 @@ def test_without_draws_there_is_none_and_with_one_block_nothing_is_shown(tmp_pat
 def test_where_every_pixel_is_labelled_there_is_none(tmp_path: Path) -> None:
     ours = np.kron(np.array([[1, 2], [2, 1]]), np.ones((64, 64))).astype(np.uint8)
     files = write(tmp_path / "map.tif", ours, model="m"), write(tmp_path / "truth.tif", ours)
-    found = evaluate(*files, PLAIN)
+    found = evaluate(*files, **PLAIN)
     assert found.classes[0].estimated_ha_ci is None and found.classes[0].estimated_ha == found.classes[0].mapped_ha
 
 
 def test_the_table_says_that_its_hectares_are_those_of_labelled_pixels(tmp_path: Path) -> None:
     *files, _, _ = patches(tmp_path)
-    lines = list(evaluation_lines(evaluate(*files, PLAIN)))
-    head = next(line for line in lines if line.strip().startswith("class"))
+    told = list(lines(evaluate(*files, **PLAIN)))
+    head = next(line for line in told if line.strip().startswith("class"))
     assert head.endswith(" labelled ha")
 
 
@@ -146,8 +144,8 @@ def test_scenes_of_almost_one_pixel_size_are_summed_by_their_own(tmp_path: Path)
              for i, (n, p) in enumerate(sizes.items())]  # fmt: skip
     truths = [write(tmp_path / f"{n}_truth.tif", values, left=1000 * i, pixel=p)
               for i, (n, p) in enumerate(sizes.items())]  # fmt: skip
-    each = [evaluate(*pair, PLAIN).classes[0].mapped_ha or 0 for pair in zip(files, truths, strict=True)]
-    both = evaluate(files, truths, PLAIN).classes[0].mapped_ha
+    each = [evaluate(*pair, **PLAIN).classes[0].mapped_ha or 0 for pair in zip(files, truths, strict=True)]
+    both = evaluate(files, truths, **PLAIN).classes[0].mapped_ha
     assert both == pytest.approx(sum(each), rel=1e-6) and both != pytest.approx(2 * each[0], rel=1e-3)
 
 

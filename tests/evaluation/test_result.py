@@ -9,13 +9,13 @@ import numpy as np
 
 from landseg.evaluation.result import BorderBin, ClassFigures, Evaluation, WorstWindow
 from landseg.geo.grid import Rect
-from landseg.metrics.calibration import Calibration
+from landseg.metrics.calibration import ReliabilityCounts
 
 NAN = float("nan")
 
 
 def _evaluation() -> Evaluation:
-    calibration = Calibration(2, bins=2)
+    calibration = ReliabilityCounts(2, bins=2)
     calibration.update(np.array([[0.9, 0.2], [0.1, 0.8]]), np.array([0, 0]))
     water = ClassFigures(1, "water", (0, 0, 255), 0.5, 1.0, 0.5, 2 / 3, np.int64(4), 2, iou_ci=(0.25, 0.75))  # type: ignore[arg-type]
     road = ClassFigures(4, "road", (9, 9, 9), NAN, NAN, NAN, NAN, 0, 0, area_ha=0.0, surface_dice=NAN)

@@ -16,6 +16,7 @@ from rasterio.crs import CRS
 from rasterio.windows import Window, bounds
 
 from landseg.areas import areas
+from landseg.cli.predict import lines as predict_lines
 from landseg.geo.class_areas import ClassArea
 from landseg.geo.grid import Grid, Rect
 from landseg.output.layer import Layer
@@ -88,12 +89,12 @@ def test_a_prediction_tells_what_its_map_holds(write_raster: Callable[..., Path]
     options: dict[str, Any] = {"model": MODEL, "aoi": _part(raster), **QUICK}
     first = one(predict(raster, output, **options))
     assert first.areas == areas(output, quiet=True).whole.classes and sum(row.pixels for row in first.areas) == 4000
-    assert any(line.startswith("areas         ") and " ha (" in line for line in first.lines())
+    assert any(line.startswith("areas         ") and " ha (" in line for line in predict_lines(first))
     again = one(predict(raster, output, resume=True, **options))
     assert again.skipped and again.areas == first.areas
     assert again.to_json()["areas"] == [row.to_json() for row in first.areas]
     plan = one(predict(raster, tmp_path / "p.tif", dry_run=True, **options))
-    assert plan.areas == () and not any(line.startswith("areas") for line in plan.lines())
+    assert plan.areas == () and not any(line.startswith("areas") for line in predict_lines(plan))
 
 
 def _part(raster: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,16 @@ from rasterio.crs import CRS
 
 from landseg.errors import GridError
 from landseg.evaluate import evaluate
-from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import LabelOptions
 from landseg.export import export
 from landseg.geo import globe
-from landseg.geo.globe import PlacedShapes, narrowest, on_globe, pole_points, through_poles, turns_of
+from landseg.geo.globe import narrowest, on_globe, pole_points, through_poles, turns_of
 from landseg.geo.grid import Grid
+from landseg.geo.placed_shapes import PlacedShapes
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.warp import warp_onto
 from landseg.geo.vectors.aoi import read_aoi
 from landseg.labels.regrid import open_labels
-from landseg.rasterize import RasterizeOptions, rasterize
+from landseg.rasterize import rasterize
 from landseg.report.viewer.map_tiles import open_viewed
 from landseg.scenes.related import overlaps
 from landseg.vector import crs as place
@@ -150,8 +148,8 @@ def test_what_was_exported_burns_back_onto_its_raster(name: str, tmp_path: Path)
     source = write(tmp_path / "map.tif", values, grid)
     for out, options in (("map.geojson", {}), ("map.fgb", {"crs": "EPSG:4326"})):
         export(source, tmp_path / out, quiet=True, **options)
-        wanted = RasterizeOptions(like=source, quiet=True, overwrite=True)
-        rasterize(tmp_path / out, tmp_path / "back.tif", wanted)
+        wanted = dict(like=source, quiet=True, overwrite=True)
+        rasterize(tmp_path / out, tmp_path / "back.tif", **wanted)
         with rasterio.open(tmp_path / "back.tif") as back:
             found = back.read(1)
         assert (found == values).all(), (out, int((found != values).sum()))
@@ -164,18 +162,21 @@ def test_labels_on_the_other_side_are_found(name: str, tmp_path: Path) -> None:
     pred = write(tmp_path / "map.tif", disc(grid), grid)
     export(pred, tmp_path / "truth.gpkg", quiet=True, crs="EPSG:4326")
     (tmp_path / "classes.json").write_text('[{"value": 1, "name": "land"}, {"value": 2, "name": "sea"}]')
-    naming = LabelOptions(classes=tmp_path / "classes.json", class_field="value")
-    options = EvaluateOptions(naming, boundary=None, tolerance=None, samples=0)
-    found = evaluate(str(pred), str(tmp_path / "truth.gpkg"), options)
+    naming: dict[str, Any] = {"classes": tmp_path / "classes.json", "class_field": "value"}
+    options: dict[str, Any] = {**naming, "boundary": None, "tolerance": None, "samples": 0}
+    found = evaluate(str(pred), str(tmp_path / "truth.gpkg"), **options)
     assert found.pixel_accuracy == 1 and found.confusion.sum() == SIZE * SIZE
     world = Grid(CRS.from_epsg(4326), Affine(0.1, 0, -180, 0, -0.1, 90), 3600, 1800)
     rasterize(
         tmp_path / "truth.gpkg",
         tmp_path / "world.tif",
-        RasterizeOptions(resolution=(0.1, 0.1), crs_units=True, bounds=world.bounds, class_field="value", quiet=True),
+        resolution=(0.1, 0.1),
+        crs_units=True,
+        bounds=world.bounds,
+        class_field="value",
     )
-    options = EvaluateOptions(replace(naming, class_field=None), boundary=None, tolerance=None, samples=0)
-    found = evaluate(str(pred), str(tmp_path / "world.tif"), options)
+    options: dict[str, Any] = {**naming, "class_field": None, "boundary": None, "tolerance": None, "samples": 0}
+    found = evaluate(str(pred), str(tmp_path / "world.tif"), **options)
     assert found.pixel_accuracy > 0.8 and found.confusion.sum() > 0.95 * SIZE * SIZE
 
 
@@ -184,8 +185,8 @@ def test_a_class_raster_burnt_beyond_180_is_narrow(tmp_path: Path) -> None:
     pred = write(tmp_path / "map.tif", disc(GRIDS["degrees"]), GRIDS["degrees"])
     export(pred, tmp_path / "map.geojson", quiet=True)
     for crs, pixel, width in (("EPSG:4326", 2 / SIZE, SIZE), ("EPSG:3857", 10_000, 23), ("EPSG:32701", 10_000, 24)):
-        wanted = RasterizeOptions(resolution=(pixel, pixel), crs_units=True, crs=crs, overwrite=True, quiet=True)
-        found = rasterize(tmp_path / "map.geojson", tmp_path / "back.tif", wanted)
+        wanted = dict(resolution=(pixel, pixel), crs_units=True, crs=crs, overwrite=True, quiet=True)
+        found = rasterize(tmp_path / "map.geojson", tmp_path / "back.tif", **wanted)
         assert abs(found.width - width) <= 1 and found.polygons == 2, crs
         if crs == "EPSG:4326":
             with rasterio.open(tmp_path / "back.tif") as back:

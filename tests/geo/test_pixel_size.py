@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from landseg.data import InspectOptions, inspect
+from landseg.data import inspect_data
 from landseg.evaluation.counts import EvaluationCounts, MeasureOptions
 from landseg.geo import pixel_areas as pixelareas
 from landseg.geo.distance import Distance, row_spacings
@@ -126,7 +126,7 @@ def test_hectares_of_data_are_those_of_each_pixel(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     write(images / "x.tif", rng.integers(1, 255, (120, 20)), HALVES)
     write(labels / "x.tif", halves(), HALVES)
-    found = inspect([str(images)], str(labels), InspectOptions(classes=tmp_path / "classes.json"))
+    found = inspect_data([str(images)], str(labels), classes=tmp_path / "classes.json")
     wanted = [band_ha(30, 60, 10), band_ha(0, 30, 10)]
     assert [one.hectares for one in found.classes] == pytest.approx(wanted, rel=1e-8)
 

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 
 from landseg.cli.main import app
 from landseg.evaluate import evaluate
-from landseg.evaluation.figures import EvaluateOptions
 from landseg.geo import seams as borders
 from landseg.geo.grid import Rect
 from landseg.geo.seams import BORDERS, Seams
@@ -28,7 +27,7 @@ from landseg.tiling.rows.sections import schedules
 from tests.parts.predicting import MODEL, QUICK, TABLE, noise, read
 
 Write = Callable[..., Path]
-PLAIN = EvaluateOptions(boundary=None, tolerance=None, samples=0)
+PLAIN: dict[str, Any] = {"boundary": None, "tolerance": None, "samples": 0}
 numbers = st.lists(st.integers(1, 299), max_size=12).map(tuple)
 
 
@@ -182,7 +181,7 @@ def planted(tmp_path: Path, source: Path) -> tuple[str, str]:
 
 def test_a_seam_that_was_planted_is_found_at_distance_0(write_raster: Write, tmp_path: Path) -> None:
     ours, truth = planted(tmp_path, write_raster(noise(150, 210)))
-    found = evaluate(ours, truth, PLAIN)
+    found = evaluate(ours, truth, **PLAIN)
     assert found.border is not None and found.seam is not None
     assert found.border[0].error_rate == 1 and found.border[0].pixels > 0
     assert all(b.error_rate == 0 for b in found.border[1:] if b.pixels)
@@ -193,7 +192,7 @@ def test_a_seam_that_was_planted_is_found_at_distance_0(write_raster: Write, tmp
         assert right is not None
         off = Seams(right.size, tuple(at + 1 for at in right.rows), tuple(at + 1 for at in right.columns))
         raster.update_tags(**{BORDERS: off.text})
-    moved = evaluate(ours, truth, PLAIN).border
+    moved = evaluate(ours, truth, **PLAIN).border
     assert moved is not None and 0 < moved[0].error_rate < 0.7 and moved[1].error_rate > 0
 
 

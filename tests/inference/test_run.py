@@ -16,9 +16,10 @@ from pandas.testing import assert_frame_equal
 from landseg.errors import OutputError, ResumeError, VectorError
 from landseg.export import export
 from landseg.inference.options import PredictOptions
+from landseg.inference.prediction import Predictions
 from landseg.inference.run import Run, _command
 from landseg.output.checks import files_behind
-from landseg.predict import Predictions, predict
+from landseg.predict import predict
 from landseg.vector.exporter import polygonize
 from tests.parts.predicting import MODEL, QUICK, noise, one
 from tests.parts.vector import read

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from landseg.cli.predict import lines as predict_lines
 from landseg.errors import PlanError
 from landseg.predict import predict
 from tests.parts.predicting import MODEL, QUICK, noise, one, small_model
@@ -34,7 +35,7 @@ def test_windows_in_place_of_the_stream_say_why(
     assert plan.engine == "windows"
     head, _, reason = plan.to_json()["reason"].partition("; windows, because ")
     assert head and why in reason and "--engine windows" not in reason
-    assert any(why in line for line in plan.lines())
+    assert any(why in line for line in predict_lines(plan))
     asked = one(predict(source, tmp_path / "o.tif", dry_run=True, **{**options, "engine": "windows"}))
     assert "because" not in asked.reason
     with pytest.raises(PlanError, match=why):

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from landseg.metrics.calibration import Calibration, Temperature, tempered
+from landseg.metrics.calibration import ReliabilityCounts, Temperature, tempered
 
 
 def test_bins_by_hand() -> None:
     probs = np.array([[0.9, 0.8, 0.3, 0.5, 0.6], [0.1, 0.2, 0.7, 0.5, 0.4]])
-    found = Calibration(2, bins=5, each_class=True)
+    found = ReliabilityCounts(2, bins=5, each_class=True)
     found.update(probs, np.array([0, 1, 1, 0, 255]))
     bins = found.compute().bins
     assert [(one.lower, one.upper, one.count) for one in bins[2:]] == [(0.4, 0.6, 1), (0.6, 0.8, 2), (0.8, 1.0, 1)]
@@ -27,17 +27,17 @@ def test_bins_by_hand() -> None:
     assert [one.count for one in first.bins] == [0, 1, 1, 1, 1]
     assert first.ece == pytest.approx((0.1 + 0.8 + 0.3 + 0.5) / 4)
     assert second.ece == pytest.approx((abs(1 - 0.1 - 0.2) + 0.3 + 0.5) / 4)
-    assert Calibration(2).by_class() == ()
+    assert ReliabilityCounts(2).by_class() == ()
 
 
 def test_ends_of_the_scale_are_in_a_bin() -> None:
-    found = Calibration(1, bins=4)
+    found = ReliabilityCounts(1, bins=4)
     found.update(np.array([[0.0, 0.25, 0.2500001, 1.0]]), np.zeros(4, int))
     assert [one.count for one in found.compute().bins] == [2, 1, 0, 1]
 
 
 def test_pixels_without_probabilities_are_not_counted() -> None:
-    found, fit = Calibration(2), Temperature(2)
+    found, fit = ReliabilityCounts(2), Temperature(2)
     for one in (found, fit):
         one.update(np.array([[np.nan, 0.5], [np.nan, 0.5]]), np.array([0, 255]))
     assert (
@@ -59,7 +59,7 @@ def test_the_temperature_that_was_put_in_is_found(true: float) -> None:
     fit = Temperature(4)
     fit.update(probs, target)
     assert fit.compute() == pytest.approx(true, rel=0.03) and not fit.at_end
-    before, after = Calibration(4), Calibration(4)
+    before, after = ReliabilityCounts(4), ReliabilityCounts(4)
     before.update(probs, target)
     after.update(tempered(probs, fit.compute()), target)
     assert after.compute().ece < 0.015
@@ -104,7 +104,7 @@ targets = hnp.arrays(np.uint8, 11, elements=st.sampled_from([0, 1, 2, 255]))
 def test_merging_parts_equals_updating_with_all(raw: np.ndarray, target: np.ndarray, cut: int) -> None:
     probs = raw / raw.sum(0)
     for make, read in (
-        (lambda: Calibration(3, each_class=True), "sums"),
+        (lambda: ReliabilityCounts(3, each_class=True), "sums"),
         (lambda: Temperature(3, (0.5, 1.0, 2.0)), "losses"),
     ):
         whole, first, second = make(), make(), make()
@@ -118,13 +118,13 @@ def test_merging_parts_equals_updating_with_all(raw: np.ndarray, target: np.ndar
 
 def test_refusals() -> None:
     with pytest.raises(ValueError, match=r"expected probabilities of shape \(2, 3\), got \(3, 3\)"):
-        Calibration(2).update(np.ones((3, 3)), np.zeros(3, int))
+        ReliabilityCounts(2).update(np.ones((3, 3)), np.zeros(3, int))
     with pytest.raises(ValueError, match="same classes and bins"):
-        Calibration(2).merge(Calibration(2, 10))
+        ReliabilityCounts(2).merge(ReliabilityCounts(2, 10))
     with pytest.raises(ValueError, match="same temperatures"):
         Temperature(2).merge(Temperature(2, (1, 2, 3)))
     for temperatures in ((1.0, 2.0), (0.0, 1.0, 2.0), (2.0, 1.0, 3.0)):
         with pytest.raises(ValueError, match="at least 3 temperatures"):
             Temperature(2, temperatures)
     with pytest.raises(ValueError, match="1 class and 1 bin"):
-        Calibration(2, 0)
+        ReliabilityCounts(2, 0)

@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score, f1_score, jaccard_score, precisio
 from torchmetrics.classification import MulticlassCalibrationError, MulticlassJaccardIndex
 
 from landseg.metrics import figures
-from landseg.metrics.calibration import Calibration
+from landseg.metrics.calibration import ReliabilityCounts
 from landseg.metrics.confusion import pairs
 
 
@@ -73,7 +73,7 @@ def test_calibration_error_equals_torchmetrics() -> None:
     probs = rng.dirichlet(np.ones(5), 3000).T.astype(np.float32)
     target = np.where(rng.random(3000) < 0.5, probs.argmax(0), rng.integers(0, 5, 3000))
     target[rng.random(3000) < 0.1] = 255
-    ours = Calibration(5)
+    ours = ReliabilityCounts(5)
     ours.update(probs, target)
     theirs = MulticlassCalibrationError(5, n_bins=15, norm="l1", ignore_index=255)
     want = float(theirs(torch.from_numpy(probs.T.copy()), torch.from_numpy(target)))

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from landseg.classes import IGNORE_INDEX
 from landseg.cli.main import app
+from landseg.cli.predict import lines as predict_lines
 from landseg.errors import GridError, ModelError
 from landseg.geo.grid import Grid
 from landseg.inference.match import match_raster
@@ -129,14 +130,14 @@ def test_predict_and_verify_say_it_once(write_raster: Write, tmp_path: Path, hea
     made = predict(coarse, tmp_path / "map.tif", model=model, device="cpu")
     (text,) = made.to_json()["warnings"]
     assert "10 m wide" in text and "-m landcover-s2" in text and heard == [f"10.tif: {text}"]
-    assert made.limitations == "Fails on ice." and any("Fails on ice." in line for line in made.lines())
+    assert made.limitations == "Fails on ice." and any("Fails on ice." in line for line in predict_lines(made))
     again = predict(coarse, tmp_path / "map.tif", model=model, device="cpu", resume=True)
     assert again.skipped and again.to_json()["warnings"] == [text]
     assert verify(coarse, model=model, size=32, window=32, device="cpu").to_json()["warnings"] == [text]
     heard.clear()  # type: ignore[attr-defined]
     inside = predict(fine, tmp_path / "fine.tif", model=model, device="cpu")
     assert not heard and inside.to_json()["warnings"] == [] and inside.limitations is None
-    assert not any("Fails" in line for line in inside.lines())
+    assert not any("Fails" in line for line in predict_lines(inside))
     outside = predict(fine, tmp_path / "run.tif", model=model, device="cpu", resolution=5.0)
     assert "the network runs at 5 m" in outside.warnings[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -10,7 +11,6 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.classes import ClassMap, LandClass
-from landseg.evaluation.figures import EvaluateOptions
 from landseg.labels.legend import class_tag
 
 CLASSES = ClassMap(
@@ -18,7 +18,7 @@ CLASSES = ClassMap(
 )
 
 
-PLAIN = EvaluateOptions(boundary=None, tolerance=None, samples=0)
+PLAIN: dict[str, Any] = {"boundary": None, "tolerance": None, "samples": 0}
 
 
 def write(

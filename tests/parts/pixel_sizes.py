@@ -11,8 +11,6 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from landseg.evaluate import evaluate
-from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import LabelOptions
 from landseg.evaluation.result import Evaluation
 from landseg.geo.grid import Grid
 
@@ -43,4 +41,4 @@ def evaluated(tmp_path: Path, truth: Any, predicted: Any, grid: Grid, **options:
     (tmp_path / "classes.json").write_text('[{"value": 1, "name": "a"}, {"value": 2, "name": "b"}]')
     wanted = {"samples": 0, "boundary": None, "tolerance": None} | options
     files = write(tmp_path / "map.tif", predicted, grid), write(tmp_path / "truth.tif", truth, grid)
-    return evaluate(*files, EvaluateOptions(LabelOptions(classes=tmp_path / "classes.json"), **wanted))
+    return evaluate(*files, classes=tmp_path / "classes.json", **wanted)

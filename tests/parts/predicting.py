@@ -12,10 +12,10 @@ import torch
 from rasterio.errors import NotGeoreferencedWarning
 
 from landseg.classes import ClassMap, LandClass
+from landseg.inference.prediction import Prediction, Predictions
 from landseg.models.card import Band, Card, Field
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
-from landseg.predict import Prediction, Predictions
 from landseg.tiling.runner import Runner
 from tests.parts.engine import Small, whole
 

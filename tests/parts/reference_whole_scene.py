@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from landseg.scenes.scene import Scene
-from landseg.training.loop.fit import Scaling
+from landseg.training.batches import Scaling
 
 
 def predict_scene(network: nn.Module, scene: Scene, scaling: Scaling) -> NDArray[np.uint8]:

@@ -15,7 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.training.loop.fit import FitOptions, Scaling, fit
+from landseg.classes import IGNORE_INDEX
+from landseg.training.batches import Scaling
+from landseg.training.fit_options import FitOptions
+from landseg.training.loop.fit import fit
+from landseg.training.loop.run import Feedback, Lesson
 
 QUICK = FitOptions(steps=12, learning_rate=1e-2, ema=0.9, workers=0, precision="fp32", warmup=0.25)
 SCALING = Scaling((20.0, 30.0, 50.0), (12.0, 17.0, 20.0))
@@ -72,20 +76,21 @@ class Batches:
 
 
 def loss(logits: Tensor, batch: Any) -> Tensor:
-    return F.cross_entropy(logits.float(), batch.target.long())
+    return F.cross_entropy(logits.float(), batch.target.long(), ignore_index=IGNORE_INDEX)
 
 
 def train(
     folder: Path, *, batches: Batches | None = None, network: nn.Module | None = None, **keywords: Any
 ) -> nn.Module:
-    """One quiet run of the small network from the same weights; keywords are options, or fit's own."""
-    own = {"validate", "samples", "resume", "quiet"}
-    options = replace(QUICK, **{name: value for name, value in keywords.items() if name not in own})
-    keywords = {name: value for name, value in keywords.items() if name in own}
+    """One quiet run of the small network from the same weights; keywords are options, or of `fit` and its nouns."""
+    shown = {name: keywords.pop(name) for name in ("validate", "samples", "quiet") if name in keywords}
+    resume, at = keywords.pop("resume", False), keywords.pop("at", "pixels")
+    options = replace(QUICK, **keywords)
     torch.manual_seed(0)
     network = network or Tiny(dropout=0.3)
-    batches = batches or Batches()
-    return fit(network, batches, loss, SCALING, options=options, folder=folder, **{"quiet": True, **keywords})
+    lesson = Lesson(batches or Batches(), loss, SCALING, at)
+    feedback = Feedback(**{"quiet": True, **shown})
+    return fit(network, lesson, options=options, folder=folder, feedback=feedback, resume=resume)
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:

@@ -25,7 +25,7 @@ from landseg.models.graph.receptive_field import (
     side_holding,
 )
 from landseg.models.networks.build import architecture, build_network
-from landseg.report.field_report import _measure, _pixel, _window
+from landseg.report.field_report import _measure, _pixel, _window, effective_field
 from landseg.report.receptive_field import (
     COLORS,
     EDGE,
@@ -219,6 +219,17 @@ def test_what_is_looked_at_is_tinted_where_it_lies(tmp_path: Path, scene: Path, 
     picture = _drawn(draw_field(field, tmp_path / "f.png", ground=_ground(scene, field, 20, 10), heat=heat))
     right = Rect((12 - 5 - 1) * 36, (12 + 3 - 1) * 36, 108, 108)
     assert (_tinted(picture) == right) is not turned
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("f.jpg", "ends in .png, got 'f.jpg': use f.png"), ("no/f.png", "has no folder"), ("there.png", "--overwrite")],
+)
+def test_pictures_that_cannot_be_are_refused(tmp_path: Path, name: str, says: str) -> None:
+    (tmp_path / "there.png").touch()
+    with pytest.raises(OutputError, match=says):
+        effective_field(draw=tmp_path / name)
+    assert (tmp_path / "there.png").stat().st_size == 0
 
 
 def test_a_picture_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:

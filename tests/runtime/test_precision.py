@@ -16,6 +16,7 @@ import rasterio
 import torch
 from torch import nn
 
+from landseg.cli.predict import lines as predict_lines
 from landseg.errors import ResumeError
 from landseg.output.outputs import Outputs
 from landseg.predict import predict
@@ -50,7 +51,7 @@ def test_what_auto_took_is_said_and_kept(
     made = one(predict(raster, out, model=MODEL, **how, **PLAIN))
     for result in (plan, made):
         assert result.precision == taken and result.precision_note == f"--precision auto chose {taken} {NOTE}"
-        assert sum(NOTE in line for line in result.lines()) == 1  # one line, no nagging
+        assert sum(NOTE in line for line in predict_lines(result)) == 1  # one line, no nagging
         assert result.to_json()["precision_note"] == result.precision_note
     with rasterio.open(out) as file:
         tags = file.tags()
@@ -64,7 +65,7 @@ def test_what_auto_took_is_said_and_kept(
 def test_a_precision_that_was_asked_for_needs_no_words(write_raster: Write, tmp_path: Path) -> None:
     out = tmp_path / "o.tif"
     made = one(predict(write_raster(noise(60, 70)), out, model=MODEL, precision="fp32", **PLAIN))
-    assert made.precision_note is None and not any("another map" in line for line in made.lines())
+    assert made.precision_note is None and not any("another map" in line for line in predict_lines(made))
     with rasterio.open(out) as file:
         assert "LANDSEG_PRECISION_NOTE" not in file.tags()
 

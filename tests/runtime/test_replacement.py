@@ -16,8 +16,7 @@ import shapely
 import landseg.runtime.replacement
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import LandsegError, OutputError, RasterError, ResumeError, VectorError
-from landseg.evaluate import EvaluationFiles, evaluate
-from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluate import evaluate
 from landseg.export import export
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import qml_path
@@ -30,7 +29,7 @@ from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.styles import raster_qml
 from landseg.output.targets import Targets
-from landseg.rasterize import RasterizeOptions, rasterize
+from landseg.rasterize import rasterize
 from landseg.runtime.disk import RECORD, Journal, work_folder
 from landseg.runtime.replacement import (
     Part,
@@ -130,14 +129,19 @@ def burnt(folder: Path, which: str, resume: bool) -> object:
         left, size = (500_000, 4) if which == "old" else (500_004, 6)
         shape = shapely.box(left, 5_399_990, left + size, 5_399_998)
         geopandas.GeoDataFrame({"value": [1], "name": [which]}, geometry=[shape], crs=GRID.crs).to_file(source)
-    options = RasterizeOptions(resolution=(0.5, 0.5), overwrite=True, quiet=True)
-    return rasterize(source, folder / "burnt.tif", options)
+    return rasterize(source, folder / "burnt.tif", resolution=(0.5, 0.5), overwrite=True)
 
 
 def evaluated(folder: Path, which: str, resume: bool) -> object:
     """`evaluate` with a table, a report and a map of the errors."""
-    made = EvaluationFiles(folder / "table.csv", folder / "report.html", None, folder / "errors.tif", overwrite=True)
-    return evaluate(str(_town(folder, which)), str(_town(folder, "truth")), EvaluateOptions(), made)
+    made: dict[str, Any] = {
+        "csv": folder / "table.csv",
+        "report": folder / "report.html",
+        "image": None,
+        "errors": folder / "errors.tif",
+        "overwrite": True,
+    }
+    return evaluate(str(_town(folder, which)), str(_town(folder, "truth")), **made)
 
 
 def _inputs(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import rasterio
 
+from landseg.cli.predict import lines as predict_lines
 from landseg.inference import disagreement as module
 from landseg.predict import predict
 from landseg.tiling import sampling
@@ -43,7 +44,7 @@ def test_the_interval_is_printed_and_kept(
     text = f"{100 * made.disagreement:.3f} % ({100 * low:.3f} % to {100 * high:.3f} %, 95 %) of "
     assert made.disagreement_note is not None and made.disagreement_note.startswith(text)
     assert made.disagreement_note.endswith("sampled pixels get another class than with the exact halo of 16")
-    assert f"disagreement  {made.disagreement_note}" in made.lines() and made.disagreement_note in caplog.text
+    assert f"disagreement  {made.disagreement_note}" in predict_lines(made) and made.disagreement_note in caplog.text
     assert made.to_json()["disagreement_interval"] == [low, high]
     with rasterio.open(out) as file:
         tags = file.tags()

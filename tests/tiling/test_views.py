@@ -19,6 +19,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from landseg.cli.main import app
+from landseg.cli.predict import lines as predict_lines
 from landseg.errors import PlanError, ResumeError
 from landseg.geo.grid import Rect
 from landseg.inference import strategy
@@ -202,10 +203,11 @@ def test_what_it_is_and_costs_is_said(write_raster: Write, tmp_path: Path) -> No
         plan = one(predict(raster, tmp_path / "o.tif", model=MODEL, tta=tta, dry_run=True, **QUICK))
         assert plan.engine == "windows" and "windows, because mirrored views (--tta) are not streamed" in plan.reason
         line = f"tta           {tta}: the mean of {count} views of the raster, {count} times the work"
-        assert line in plan.lines() and plan.to_json()["tta"] == tta
+        assert line in predict_lines(plan) and plan.to_json()["tta"] == tta
     made = one(predict(raster, tmp_path / "o.tif", model=MODEL, tta="d4", **QUICK))
     plain = one(predict(raster, tmp_path / "p.tif", model=MODEL, **QUICK))
-    assert plain.engine == "stream" and plain.tta == "none" and not any("tta" in line for line in plain.lines())
+    assert plain.engine == "stream" and plain.tta == "none"
+    assert not any("tta" in line for line in predict_lines(plain))
     with rasterio.open(made.output) as with_it, rasterio.open(plain.output) as without:
         assert with_it.tags()["LANDSEG_TTA"] == "d4" and "--tta d4" in with_it.tags()["LANDSEG_COMMAND"]
         assert not [name for name, text in without.tags().items() if "TTA" in name or "tta" in text]

@@ -92,7 +92,7 @@ def assert_what_is_written_is_measured(folder: Path, monkeypatch: pytest.MonkeyP
         measured.update(model.network.state_dict())
         return kept.measure_holdout(model, *rest, **more)
 
-    monkeypatch.setattr(import_module("landseg.train"), "measure", measure)
+    monkeypatch.setattr("landseg.training.new_model.measure_holdout", measure)
     result = train(folder, folder / "images", folder / "labels", "--classes", folder / "classes.toml")
     assert result.exit_code == 0, result.output
     stored = load_model(folder / "m.safetensors").network.state_dict()
@@ -113,7 +113,7 @@ def test_twin_weights_before_they_were_rounded_are_noticed(tmp_path: Path, monke
         return save(path, network, card, **more)
 
     full: list[Any] = []
-    module = import_module("landseg.train")
+    module = import_module("landseg.training.new_model")
     monkeypatch.setattr(module, "save_model", kept_in_full)
     monkeypatch.setattr(module, "load_model", lambda path: Model(full[0], read_card(path), path, ""))
     with pytest.raises(AssertionError):

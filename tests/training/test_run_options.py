@@ -45,7 +45,7 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
         found.append(recipe)
         raise Stop
 
-    monkeypatch.setattr(module, "_network", stop)
+    monkeypatch.setattr(module, "initial_network", stop)
     return found
 
 

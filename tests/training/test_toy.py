@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from landseg.classes import IGNORE_INDEX
 from landseg.dense.losses import LabelSets, partial_cross_entropy
 from landseg.scenes.scene import ArrayScene
-from landseg.training.loop.fit import Scaling
+from landseg.training.batches import Scaling
 
 
 def test_single_labels_give_softmax_cross_entropy() -> None:

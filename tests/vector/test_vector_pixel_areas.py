@@ -8,6 +8,7 @@ import pytest
 from affine import Affine
 from rasterio.crs import CRS
 
+from landseg.cli.export import lines as export_lines
 from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.vector.attributes import Ruler
@@ -84,7 +85,7 @@ def test_the_summary_says_what_each_class_gained(tmp_path: Path, rng: Any, name:
     geodesic = "geodesic" in CHANGES[name]
     plain = export(raster, tmp_path / "plain.fgb", geodesic=geodesic, quiet=True)
     done = export(raster, tmp_path / "p.fgb", **CHANGES[name], quiet=True)
-    assert "against" not in "\n".join(plain.lines())
+    assert "against" not in "\n".join(export_lines(plain))
     keys = {"value", "name", "count", "area_m2", "hectares"}
     assert all(set(total) == keys for total in plain.to_json()["classes"])
     for before, after, shown in zip(plain.classes, done.classes, done.to_json()["classes"], strict=True):
@@ -92,7 +93,7 @@ def test_the_summary_says_what_each_class_gained(tmp_path: Path, rng: Any, name:
         change = after.area_m2 - before.area_m2
         assert shown["area_change_m2"] == after.area_change_m2 == pytest.approx(change, abs=1e-6 * before.area_m2)
     assert any(total.area_change_m2 for total in done.classes)
-    line = next(line for line in done.lines() if line.startswith("area against the raster's pixels: building "))
+    line = next(line for line in export_lines(done) if line.startswith("area against the raster's pixels: building "))
     first = done.classes[0]
     assert first.area_change is not None
     assert f"building {first.area_change / (first.area - first.area_change):+.2%}, road " in line
@@ -106,4 +107,4 @@ def test_without_a_crs_the_change_is_in_pixels(tmp_path: Path) -> None:
     done = export(raster, tmp_path / "p.fgb", min_area=5, quiet=True)
     assert [(total.area_change_px, total.area_change_m2) for total in done.classes] == [(4, None), (-4, None)]
     assert done.to_json()["classes"][1]["area_change_px"] == -4
-    assert done.lines()[-2] == "area against the raster's pixels: building +0.56%, road -100.00%"
+    assert export_lines(done)[-2] == "area against the raster's pixels: building +0.56%, road -100.00%"

@@ -46,8 +46,8 @@ def python_pages() -> dict[str, str]:
     """Return the Markdown of every page of the library by its path in the site's source."""
     shared = {name for _, names in SHARED_PAGES.values() for name in names}
     errors = sorted(filter(_is_error, _public()), key=lambda name: len(getattr(landseg, name).__mro__))
-    single = [name for name in _public() if name not in {*shared, *errors}]
-    written: set[type] = {getattr(landseg, name) for name in _public() if inspect.isclass(getattr(landseg, name))}
+    single = [name for name in _public() if name not in shared and inspect.isfunction(getattr(landseg, name))]
+    written: set[type] = {getattr(landseg, name) for name in {*shared, *errors}}  # results come with functions
     pages = {name: "\n".join(_page_of(name, written)) for name in single}
     for file, (title, names) in SHARED_PAGES.items():
         pages[file] = "\n".join([f"# {title}\n", *_public_blocks(names, written)])

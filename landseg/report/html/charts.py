@@ -26,14 +26,14 @@ class Bar(NamedTuple):
 
 
 def iou_bars(classes: Iterable[ClassFigures]) -> str:
-    """The classes' IoU with 95 % intervals."""
+    """Return the classes' IoU with 95 % intervals as HTML."""
     return _bars(
         Bar(swatch(c.color) + escape(c.name), c.iou, c.iou_ci, share(c.iou), interval(c.iou_ci)) for c in classes
     )
 
 
 def border_bars(border: Iterable[BorderBin]) -> str:
-    """Error rates by distance to the nearest border between windows, as shares of the largest."""
+    """Return error rates by distance to the nearest border between windows as HTML, as shares of the largest."""
     bins = list(border)
     most = max((b.error_rate for b in bins if math.isfinite(b.error_rate)), default=0.0) or 1.0
     return _bars(
@@ -42,7 +42,7 @@ def border_bars(border: Iterable[BorderBin]) -> str:
 
 
 def reliability_chart(reliability: Reliability) -> str:
-    """Accuracy by confidence as an inline SVG, the ideal a dashed diagonal, and how many pixels are in each bin."""
+    """Return accuracy by confidence as an inline SVG, with a dashed diagonal and the number of pixels in each bin."""
     height = _TOP + _SIDE + 34 + _COUNTS + 30
     most = max((b.count for b in reliability.bins), default=0) or 1
     parts = [_frame(), '<g class="bars-of-bins">']
@@ -53,12 +53,12 @@ def reliability_chart(reliability: Reliability) -> str:
         parts.append(f'<rect class="bar" x="{x:.1f}" y="{base - tall:.1f}" width="{width:.1f}" height="{tall:.1f}"/>')
         if not (b.count and math.isfinite(b.accuracy)):
             continue
-        said = f"confidence {b.lower:.2f} to {b.upper:.2f}: {percent(b.accuracy)} right of {count(b.count)} px"
+        text = f"confidence {b.lower:.2f} to {b.upper:.2f}: {percent(b.accuracy)} right of {count(b.count)} px"
         y = _TOP + _SIDE * (1 - b.accuracy)
         tall = _SIDE * b.accuracy
         parts.append(
             f'<rect class="bar" x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{tall:.1f}">'
-            f"<title>{said}</title></rect>"
+            f"<title>{text}</title></rect>"
         )
         there = _TOP + _SIDE * (1 - b.confidence)
         parts.append(f'<path class="gap" d="M{x:.1f} {there:.1f}h{width:.1f}"/>')
@@ -73,7 +73,7 @@ def reliability_chart(reliability: Reliability) -> str:
 
 
 def _frame() -> str:
-    """The axes of the diagram, their ticks and what they are."""
+    """Return the axes of the diagram with ticks and names as SVG."""
     parts = []
     for tick in range(6):
         at = tick / 5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from landseg.evaluation.result import Compared
+from landseg.evaluation.result import Comparison
 from landseg.report.compared import Estimate, comparison_notes, estimates, short_names
 from landseg.report.html.page import page, sectioned, swatch
 from landseg.report.html.tables import note_list
@@ -12,7 +12,7 @@ from landseg.report.numbers import interval, key, percent, share
 from landseg.text.amounts import counted
 
 
-def comparison_html(found: Compared) -> str:
+def comparison_html(found: Comparison) -> str:
     """Return the report's HTML: the headline figures, the IoU of each class, and the differences to the first."""
     names, figures = [escape(name) for name in short_names(found)], estimates(found)
     overall = [one for one in figures if one[0].entry is None]
@@ -51,13 +51,13 @@ def comparison_html(found: Compared) -> str:
 
 
 def _table(mark: str, names: list[str], figures: list[list[Estimate]]) -> str:
-    """A row a figure, a column a prediction."""
+    """Return a table of figures as HTML: a row a figure, a column a prediction."""
     rows = [_head(figure[0]) + "".join(_value(one) for one in figure) for figure in figures]
     return _scrolled(mark, "Figure" if mark == "overall" else "Class", names, rows)
 
 
 def _differences(names: list[str], figures: list[list[Estimate]]) -> str:
-    """A row a figure, a column a prediction but the first."""
+    """Return a table of differences as HTML: a row a figure, a column a prediction but the first."""
     rows = [_head(figure[0], "IoU ") + "".join(_difference(one) for one in figure[1:]) for figure in figures]
     return _scrolled("above", "Figure", [f"{name} above {names[0]}" for name in names[1:]], rows)
 

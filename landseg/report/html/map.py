@@ -1,4 +1,4 @@
-"""The map of a page: its frame, its controls and what its script is told."""
+"""The map of a page: its frame, its controls and the data of its script."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class MapLayer:
 
 
 def map_data(layers: Sequence[MapLayer], scenes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the map's script is told."""
+    """Return the data of the map's script."""
     return {
         "tiles": any(layer.tiles for layer in layers),
         "layers": [
@@ -59,7 +59,7 @@ def scene_data(
     pictures: Sequence[dict[str, Any]] = (),
     windows: Sequence[dict[str, Any]] = (),
 ) -> dict[str, Any]:
-    """What the script is told of one raster: its place on the ground, its pictures, and windows to frame."""
+    """Return the data of a raster for the map's script: its place on the ground, its pictures, windows to frame."""
     placed = grid.crs is not None
     return {
         "name": name,
@@ -73,7 +73,7 @@ def scene_data(
 
 
 def scene_chooser(scenes: Sequence[dict[str, Any]]) -> str:
-    """A list to choose the scene from, each with the numbers of its worst windows; nothing for a single one."""
+    """Return a list to choose the scene from as HTML, with numbers of its worst windows; "" for a single scene."""
     if len(scenes) < 2:
         return ""
     options = []
@@ -85,7 +85,7 @@ def scene_chooser(scenes: Sequence[dict[str, Any]]) -> str:
 
 
 def frame(name: str) -> str:
-    """The map itself, and what stands right under it."""
+    """Return the map's frame, its divider and its scale as HTML."""
     return f"""<div class="map-wrap"><div id="map" tabindex="0" role="region" aria-label="{escape(name)}:
 arrow keys move it, plus and minus zoom"></div><div id="divider" aria-hidden="true" hidden></div>
 <div id="scale" aria-hidden="true"></div></div>
@@ -95,7 +95,7 @@ arrow keys move it, plus and minus zoom"></div><div id="divider" aria-hidden="tr
 
 
 def controls(layers: Sequence[MapLayer], *, windows: bool) -> str:
-    """Switches and opacities of the layers, the swipe's two sides, keys."""
+    """Return switches and opacities of the layers, the swipe's two sides and keys as HTML."""
     rows = "".join(_row(layer) for layer in reversed(layers))
     numbered = '<label><input type="checkbox" id="frames" checked>Worst windows</label>' if windows else ""
     parts = [
@@ -108,7 +108,7 @@ def controls(layers: Sequence[MapLayer], *, windows: bool) -> str:
 
 
 def data_script(data: dict[str, Any]) -> str:
-    """The data where the map's script looks for it."""
+    """Return the data of the map's script as HTML."""
     return json_script("map-data", data)
 
 
@@ -142,13 +142,13 @@ def _compare(layers: Sequence[MapLayer]) -> str:
 
 
 def _sides(layers: Sequence[MapLayer]) -> tuple[str, str]:
-    """The two layers that are compared at first: truth and prediction where they are there."""
+    """Return the two layers that are compared at first: truth and prediction where there are both."""
     names = [layer.id for layer in layers]
     return ("truth", "prediction") if {"truth", "prediction"} <= set(names) else (names[0], names[1])
 
 
 def _keys(layers: Sequence[MapLayer]) -> str:
-    """What colours mean: once for layers that share a key."""
+    """Return the keys of colours as HTML, once for layers that share a key."""
     keys: dict[tuple[tuple[str, Color], ...], list[MapLayer]] = {}
     for layer in layers:
         if layer.key:

@@ -1,4 +1,4 @@
-"""MapLayers: what the map of a report shows, small enough to be embedded in it, read in bounded memory."""
+"""The layers of a report's map, small enough to be embedded in the page, read in bounded memory."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.source import Source
 from landseg.report.imagery import Imagery, strips
@@ -31,12 +32,12 @@ ReadNumbers = Callable[[Rect, tuple[int, int]], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Picture:
-    """The layers over one rectangle of the map, all of one shape (h, w); None for a layer that there is not.
+    """The layers over one rectangle of the map, all of one shape (h, w); None for a missing layer.
 
     Attributes:
         rect: in pixels of the prediction.
         image: (h, w, 3) or (h, w, 4).
-        truth: class indices; IGNORE_INDEX where nothing is known.
+        truth: class indices; IGNORE_INDEX where the truth is void.
         prediction: class indices; IGNORE_INDEX where nothing is predicted.
         confidence: 0..1; nan where there is none.
 
@@ -58,7 +59,7 @@ class Picture:
 
     @property
     def error(self) -> Indices | None:
-        """0 where the prediction is right, 1 where it is wrong, 255 where the truth says nothing."""
+        """0 where the prediction is right, 1 where it is wrong, 255 without truth: (h, w)."""
         if self.truth is None or self.prediction is None:
             return None
         wrong: Indices = (self.truth != self.prediction).astype(np.uint8)
@@ -68,7 +69,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class MapLayers:
-    """What the map of a report shows.
+    """The layers of a report's map.
 
     Attributes:
         grid: of the prediction, in whose pixels every rectangle is.
@@ -94,7 +95,7 @@ def read_layers(
     edge: int = EDGE,
     scene: int = 0,
 ) -> MapLayers:
-    """Reads the layers of a report: the whole map at up to ``edge`` pixels a side, and the worst windows.
+    """Read the layers of a report: the whole map at up to ``edge`` pixels a side, and the worst windows.
 
     ``reduced_raster`` makes a reader of a class raster, ``by_majority`` one of any classes that are read pixel by
     pixel, ``by_mean`` one of numbers.
@@ -132,7 +133,7 @@ def read_layers(
 
 
 def check_image(image: Source, grid: Grid) -> None:
-    """Refuses imagery that does not have the pixels of a map.
+    """Refuse imagery that does not have the pixels of a map.
 
     Raises:
         GridError: so it is.
@@ -145,7 +146,7 @@ def check_image(image: Source, grid: Grid) -> None:
 
 
 def fitted(rect: Rect, longest: int) -> tuple[int, int]:
-    """The shape (h, w) of a picture of ``rect`` whose longer side is ``longest``, or that of ``rect`` if smaller.
+    """Return the shape (h, w) of a picture of ``rect`` whose longer side is ``longest`` pixels at most.
 
     >>> fitted(Rect(0, 0, 500, 1000), 200), fitted(Rect(0, 0, 5, 10), 200)
     ((100, 200), (5, 10))
@@ -155,7 +156,7 @@ def fitted(rect: Rect, longest: int) -> tuple[int, int]:
 
 
 def reduced_raster(file: RasterFile, classes: ClassMap) -> ReadClasses:
-    """A reader of band 1 of a class raster: the commonest class, from the file's overviews where it has them."""
+    """Return a reader of band 1 of a class raster: the commonest class, from the file's overviews if it has any."""
 
     def read(rect: Rect, shape: tuple[int, int]) -> Indices:
         values, valid = file.read_reduced([1], rect, shape, resampling="mode")
@@ -167,7 +168,7 @@ def reduced_raster(file: RasterFile, classes: ClassMap) -> ReadClasses:
 
 
 def by_majority(read: Callable[[Rect], NDArray[Any]]) -> ReadClasses:
-    """A reader of the commonest class index of each block of pixels, the smallest of several; in bounded memory.
+    """Return a reader of the commonest class index of each block of pixels, the smallest of several.
 
     IGNORE_INDEX stands only where a block holds nothing else.
     """
@@ -184,29 +185,28 @@ def by_majority(read: Callable[[Rect], NDArray[Any]]) -> ReadClasses:
 
 
 def by_mean(read: Callable[[Rect], NDArray[Any]]) -> ReadNumbers:
-    """A reader of the mean of each block of numbers, those that are nan left out; in bounded memory."""
+    """Return a reader of the mean of each block of numbers, without those that are nan; in bounded memory."""
 
     def reduce(rect: Rect, shape: tuple[int, int]) -> NDArray[np.float32]:
         if rect.shape == shape:
             return np.asarray(read(rect), np.float32)
-        sums, known = np.zeros(shape), np.zeros(shape, np.int64)
+        sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
         columns = _starts(rect.width, shape[1])
         rows = np.searchsorted(_starts(rect.height, shape[0]), np.arange(rect.height), "right") - 1
-        step = max(1, _NUMBERS // rect.width)
-        for top in range(0, rect.height, step):
-            at = rows[top : top + step]
-            values = np.asarray(read(Rect(rect.top + top, rect.left, len(at), rect.width)), np.float32)
+        for strip in cut(rect, rows_within(_NUMBERS, rect.width)):
+            at = rows[strip.top - rect.top : strip.bottom - rect.top]
+            values = np.asarray(read(strip), np.float32)
             there = np.isfinite(values)
             numbers = np.where(there, values, np.float32(0))
             np.add.at(sums, at, np.add.reduceat(numbers, columns, axis=1, dtype=np.float64))
-            np.add.at(known, at, np.add.reduceat(there, columns, axis=1, dtype=np.int64))
-        return np.where(known > 0, sums / np.maximum(known, 1), np.nan).astype(np.float32)
+            np.add.at(counts, at, np.add.reduceat(there, columns, axis=1, dtype=np.int64))
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan).astype(np.float32)
 
     return reduce
 
 
 def majority(indices: Indices, shape: tuple[int, int]) -> Indices:
-    """The commonest class index of each of ``shape`` (h, w) blocks of a larger array; IGNORE_INDEX is none.
+    """Return the commonest class index of each of ``shape`` (h, w) blocks of a larger array; IGNORE_INDEX is none.
 
     >>> majority(np.array([[0, 1, 1, 255], [1, 2, 255, 255]], np.uint8), (1, 2)).tolist()
     [[1, 1]]
@@ -222,5 +222,5 @@ def majority(indices: Indices, shape: tuple[int, int]) -> Indices:
 
 
 def _starts(size: int, blocks: int) -> NDArray[np.int64]:
-    """The first of ``size`` pixels in each of ``blocks`` blocks."""
+    """Return the first of ``size`` pixels in each of ``blocks`` blocks."""
     return np.arange(blocks, dtype=np.int64) * size // blocks

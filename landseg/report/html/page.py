@@ -1,4 +1,4 @@
-"""A page that needs nothing but itself: scripts and styles from this package, inlined, and no way to a network."""
+"""A page of HTML with all scripts and styles in it, and no way to a network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NO_NETWORK = (
 
 
 def page(title: str, body: str, *, scripts: tuple[str, ...], policy: str = NO_NETWORK, kind: str = "report") -> str:
-    """A whole HTML document.
+    """Return a whole HTML document.
 
     Args:
         title: plain text.
@@ -76,7 +76,7 @@ def sectioned(heading: str, lead: str, sections: Sequence[tuple[str, str, str]],
 
 @cache
 def script(name: str) -> str:
-    """A script of this package, for inside <script>: without the address of its source map."""
+    """Return a script of this package, for inside <script>: without the address of its source map."""
     text = re.sub(r"\n//# sourceMappingURL=\S+\s*$", "\n", _read(name))
     assert "</script" not in text.lower() and "<!--" not in text
     return text
@@ -84,14 +84,14 @@ def script(name: str) -> str:
 
 @cache
 def style(name: str) -> str:
-    """A style sheet of this package, for inside <style>: without the pictures that lie beside it."""
+    """Return a style sheet of this package, for inside <style>: without the pictures that lie beside it."""
     text = re.sub(r"url\((?!#|['\"]?data:)[^)]*\)", "none", _read(name))
     assert "</style" not in text.lower()
     return text
 
 
 def json_script(identity: str, value: Any) -> str:
-    """Data for scripts, whatever characters its strings hold."""
+    """Return data for scripts as HTML, whatever characters its strings hold."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -99,7 +99,7 @@ def json_script(identity: str, value: Any) -> str:
 
 
 def swatch(color: tuple[int, int, int]) -> str:
-    """A small square of a colour."""
+    """Return a small square of a colour as HTML."""
     return f'<span class="swatch" style="background:#{bytes(color).hex()}"></span>'
 
 

@@ -32,7 +32,7 @@ Encoded = dict[str, bytes]
 
 
 def encoded_layers(layers: MapLayers, colors: Sequence[Color], budget: int = BUDGET) -> list[dict[str, Any]]:
-    """The overview, then the crops, as plain JSON: ``rect`` [top, left, height, width] and a data URI a layer.
+    """Return overview and crops as plain JSON: ``rect`` [top, left, height, width] and a data URI a layer.
 
     Where they do not fit, crops are left out from the last, and then the overview is made smaller.
     """
@@ -52,12 +52,12 @@ def encoded_layers(layers: MapLayers, colors: Sequence[Color], budget: int = BUD
 
 
 def picture_bytes(pictures: Sequence[dict[str, Any]]) -> int:
-    """What pictures take, before base64 makes them a third longer."""
+    """Return the bytes of pictures, before base64 makes them a third longer."""
     return sum(3 * len(url) // 4 for picture in pictures for url in picture["layers"].values())
 
 
 def encoded(picture: Picture, colors: Sequence[Color]) -> Encoded:
-    """The layers of a picture as files: imagery as WebP, everything else as PNG with a palette."""
+    """Return the layers of a picture as files: imagery as WebP, everything else as PNG with a palette."""
     found: Encoded = {}
     if picture.image is not None:
         found["image"] = _file(Image.fromarray(_opaque(picture.image)), "WEBP", quality=_QUALITY, method=3)
@@ -69,14 +69,14 @@ def encoded(picture: Picture, colors: Sequence[Color]) -> Encoded:
         if indices is not None:
             found[name] = _paletted(indices, palette)
     if picture.confidence is not None:
-        known = np.isfinite(picture.confidence)
-        steps = np.clip(np.where(known, picture.confidence, 0) * _LEVELS, 0, _LEVELS - 1).astype(np.uint8)
-        found["confidence"] = _paletted(np.where(known, steps, np.uint8(255)), _ramp())
+        finite = np.isfinite(picture.confidence)
+        steps = np.clip(np.where(finite, picture.confidence, 0) * _LEVELS, 0, _LEVELS - 1).astype(np.uint8)
+        found["confidence"] = _paletted(np.where(finite, steps, np.uint8(255)), _ramp())
     return found
 
 
 def shrunk(picture: Picture, factor: float) -> Picture:
-    """The same in fewer pixels: classes by majority, the rest at the nearest pixel."""
+    """Return a picture in fewer pixels: classes by majority, the rest at the nearest pixel."""
     old = _shape(picture)
     shape = (max(1, round(old[0] * factor)), max(1, round(old[1] * factor)))
     at = np.ix_(nearest(old[0], shape[0]), nearest(old[1], shape[1]))
@@ -90,19 +90,19 @@ def shrunk(picture: Picture, factor: float) -> Picture:
 
 
 def _ramp() -> list[Color]:
-    """The colours of the steps of confidence."""
+    """Return the colours of the steps of confidence."""
     at = np.linspace(0, len(CONFIDENCE) - 1, _LEVELS)
     parts = [np.interp(at, range(len(CONFIDENCE)), channel).round() for channel in zip(*CONFIDENCE, strict=True)]
     return [(int(r), int(g), int(b)) for r, g, b in zip(*parts, strict=True)]
 
 
 def _opaque(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Without the fourth channel where all of it is opaque."""
+    """Return colours without the fourth channel where all of it is opaque."""
     return np.ascontiguousarray(image[..., :3] if image.shape[2] == 4 and image[..., 3].all() else image)
 
 
 def _paletted(indices: NDArray[np.uint8], palette: Sequence[Color]) -> bytes:
-    """A PNG in the colours of ``palette``, transparent where the index is none of its."""
+    """Return a PNG in the colours of ``palette``, transparent where the index is none of its."""
     empty = len(palette)
     image = Image.fromarray(np.minimum(indices, empty).astype(np.uint8), "L")
     image.putpalette([part for color in (*palette, (0, 0, 0)) for part in color])  # turns it into mode P

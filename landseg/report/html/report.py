@@ -8,7 +8,6 @@ from html import escape
 from pathlib import Path
 
 from landseg.evaluation.result import Evaluation
-from landseg.report.files import check_report
 from landseg.report.html.charts import border_bars, iou_bars, reliability_chart
 from landseg.report.html.map_layers import MapLayers
 from landseg.report.html.page import page, sectioned
@@ -16,38 +15,17 @@ from landseg.report.html.pictures import BUDGET
 from landseg.report.html.scenes import map_sections
 from landseg.report.html.tables import class_table, confusion_table, headline, notes
 from landseg.report.numbers import percent, share
-from landseg.runtime.replacement import written
 from landseg.text.amounts import counted, part_of
 
 
-def write_report(
-    path: Path,
-    evaluation: Evaluation,
-    maps: Sequence[MapLayers] = (),
-    *,
-    overwrite: bool = False,
-    budget: int = BUDGET,
-) -> None:
-    """Writes one HTML file with everything in it; it appears when it is complete.
+def report_html(evaluation: Evaluation, maps: Sequence[MapLayers] = (), *, budget: int = BUDGET) -> str:
+    """Return the report of an evaluation as HTML, with everything in it.
 
     Args:
-        path: of the file.
-        evaluation: what is reported.
-        maps: one for each scene that is shown, asked for one after another; none for a report without a map.
-        overwrite: replace a file that exists.
+        evaluation: the figures.
+        maps: one for each scene that is shown, read one after another; none for a report without a map.
         budget: bytes for all pictures, before base64 makes them a third longer.
-
-    Raises:
-        OutputError: the file exists, is no .html or cannot be written.
     """
-    check_report(path, overwrite=overwrite)
-    text = report_html(evaluation, maps, budget=budget)
-    with written(path) as place:
-        place.write_text(text, encoding="utf-8")
-
-
-def report_html(evaluation: Evaluation, maps: Sequence[MapLayers] = (), *, budget: int = BUDGET) -> str:
-    """The report's HTML."""
     name = Path(evaluation.prediction).name or evaluation.prediction
     sections = [("summary", "Summary", headline(evaluation) + notes(evaluation))]
     if len(maps):
@@ -104,11 +82,11 @@ def _figure_sections(evaluation: Evaluation) -> list[tuple[str, str, str]]:
 
 
 def _seam(evaluation: Evaluation) -> str:
-    """The error rate near the borders beside that elsewhere, and what their ratio says."""
+    """Return the error rate near the borders, the rate elsewhere and a word on their ratio as HTML."""
     seam = evaluation.seam
     if seam is None or math.isnan(seam.ratio):
         return ""
-    if math.isnan(seam.low):  # of one block, or not asked for
+    if math.isnan(seam.low):  # of one block, or without samples
         ends, verdict = "", "without an interval nothing tells a seam from chance"
     else:
         ends = f" (95 %: {seam.low:.2f} to {seam.high:.2f})"

@@ -1,22 +1,26 @@
-"""SceneMaps: what the map of a report shows of each evaluated raster, read one after another."""
+"""The report of evaluated rasters, whose map reads them one after another."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import overload
 
 from landseg.evaluation.pair import Pair
 from landseg.evaluation.result import Evaluation
 from landseg.geo.rasters.mosaic import open_source
+from landseg.labels.pairing import IMAGES, files_named_like
 from landseg.report.html.map_layers import EDGE, MapLayers, by_majority, by_mean, check_image, read_layers
+from landseg.report.html.report import report_html
+from landseg.text.amounts import counted
 
 MOST_SCENES = 24  # on one map; of more, those with the worst windows
 _LEAST = 512  # edge of an overview among many
 
 
 class SceneMaps(Sequence[MapLayers]):
-    """The layers of some scenes; each is read when it is asked for, so that memory holds one at a time.
+    """The layers of some scenes; each is read when it is needed, so that memory holds one at a time.
 
     Args:
         pairs: all that were evaluated.
@@ -63,10 +67,47 @@ class SceneMaps(Sequence[MapLayers]):
 
 
 def shown_scenes(found: Evaluation) -> tuple[int, ...]:
-    """The numbers of the scenes that a report has a map of: all, or of very many those with the worst windows."""
+    """Return the numbers of the scenes on a report's map: all, or of very many those with the worst windows."""
     if len(found.scenes) <= MOST_SCENES:
         return tuple(range(len(found.scenes)))
     return tuple(sorted({one.scene for one in found.worst})) or tuple(range(MOST_SCENES))
+
+
+def evaluation_html(pairs: Sequence[Pair], found: Evaluation, images: Sequence[Sequence[str]]) -> str:
+    """Return the report of an evaluation as HTML, with the map of its scenes.
+
+    Args:
+        pairs: all that were evaluated.
+        found: their evaluation.
+        images: of every pair, the imagery that was predicted; an empty list where there is none.
+
+    Raises:
+        RasterError: a raster cannot be read.
+    """
+    maps = SceneMaps(pairs, found, images)
+    if len(maps) < len(pairs):
+        left_out = (
+            f"the map has the {counted(len(maps), 'scene')} "
+            f"with the worst windows; the figures are over all {len(pairs)}"
+        )
+        found = replace(found, notes=(*found.notes, left_out))
+    return report_html(found, maps)
+
+
+def find_images(pairs: Sequence[Pair], image: Sequence[str] | None) -> tuple[list[list[str]], list[str]]:
+    """Return the imagery of each pair (empty lists where there is none) and remarks about it, as sentences.
+
+    Args:
+        pairs: all that are evaluated.
+        image: files, or a folder of them, that are named as the predictions are; None: no imagery.
+
+    Raises:
+        LandsegError: a pair has no imagery of its name, or imagery that does not have its prediction's pixels.
+    """
+    images = files_named_like(
+        [pair.prediction.paths[0] for pair in pairs], image or None, option="--image", endings=IMAGES
+    )
+    return images, check_images(pairs, images)
 
 
 def check_images(pairs: Sequence[Pair], images: Sequence[Sequence[str]]) -> list[str]:

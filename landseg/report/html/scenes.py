@@ -1,4 +1,4 @@
-"""The parts of a report that are looked at: the map of its scenes, and the worst windows."""
+"""The pictures of a report: the map of its scenes, and the worst windows."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _NAMES = {
 
 
 def map_sections(evaluation: Evaluation, maps: Sequence[MapLayers], budget: int) -> list[tuple[str, str, str]]:
-    """The sections, each with its mark, its title and its HTML: the map, and the worst windows where there are any.
+    """Return the sections of the map and of the worst windows, each with its mark, its title and its HTML.
 
     Args:
         evaluation: what is reported.
-        maps: at least one; the scenes in the order of the chooser, asked for one after another.
+        maps: at least one; the scenes in the order of the chooser, read one after another.
         budget: bytes for all pictures; scenes share it, and what one leaves goes to the next.
     """
     colors = [figures.color for figures in evaluation.classes]
@@ -58,7 +58,7 @@ def map_sections(evaluation: Evaluation, maps: Sequence[MapLayers], budget: int)
 
 
 def _layers(evaluation: Evaluation, there: set[str]) -> list[MapLayer]:
-    """The layers that the map has, from below to above."""
+    """Return the layers that the map has, from below to above."""
     classes = tuple((figures.name, figures.color) for figures in evaluation.classes)
     keys = {"truth": classes, "prediction": classes, "error": (("right", RIGHT), ("wrong", WRONG))}
     return [
@@ -77,7 +77,7 @@ def _layers(evaluation: Evaluation, there: set[str]) -> list[MapLayer]:
 
 
 def _worst(evaluation: Evaluation, numbers: list[int], scenes: list[dict[str, Any]]) -> str:
-    """A card a window: its pictures, its error rate, and a button that moves the map there."""
+    """Return a card for each window as HTML: pictures, error rate, and a button that moves the map there."""
     items = []
     for number, worst in enumerate(evaluation.worst, start=1):
         at = numbers.index(worst.scene) if worst.scene in numbers else None
@@ -100,7 +100,7 @@ def _worst(evaluation: Evaluation, numbers: list[int], scenes: list[dict[str, An
 
 
 def _figures(number: int, scene: int, pictures: list[dict[str, Any]], worst: WorstWindow) -> str:
-    """The pictures of a window, where the report has them."""
+    """Return the pictures of a window as HTML; "" where the report has none."""
     crops = {tuple(picture["rect"]): at for at, picture in enumerate(pictures) if at}
     at = crops.get(_rect(worst.rect))
     if at is None:

@@ -17,7 +17,7 @@ Column = tuple[str, str, Callable[[ClassFigures], tuple[float | None, str, str]]
 
 
 def headline(evaluation: Evaluation) -> str:
-    """The numbers that come first, each with its interval; beside pixel accuracy the map of one class."""
+    """Return the headline figures with their intervals as HTML; beside pixel accuracy that of a map of one class."""
     classes = f"mean of {evaluation.averaged_over} {'class' if evaluation.averaged_over == 1 else 'classes'}"
     name = escape(evaluation.commonest_class)
     baseline = (
@@ -46,7 +46,7 @@ def headline(evaluation: Evaluation) -> str:
 
 
 def notes(evaluation: Evaluation) -> str:
-    """What the reader has to know about the comparison."""
+    """Return the notes of an evaluation as HTML."""
     return note_list(evaluation.notes)
 
 
@@ -57,7 +57,7 @@ def note_list(sentences: Iterable[str]) -> str:
 
 
 def class_table(evaluation: Evaluation) -> str:
-    """A row a class, sortable by each column."""
+    """Return the table of classes as HTML, sortable by each column."""
     columns = list(_columns(evaluation))
     heads = "".join(
         f'<th scope="col" title="{escape(what)}"><button type="button">{escape(head)}</button></th>'
@@ -83,7 +83,7 @@ def class_table(evaluation: Evaluation) -> str:
 
 
 def confusion_table(evaluation: Evaluation) -> str:
-    """The confusion matrix as a heat map of the shares of each true class; cells in pixels, percent or hectares."""
+    """Return the confusion matrix as HTML, coloured by shares of each true class; in pixels, percent, hectares."""
     names = [(figures.name, figures.color) for figures in evaluation.classes]
     missed = np.array([figures.missed for figures in evaluation.classes], np.int64)
     cells = evaluation.confusion
@@ -136,7 +136,7 @@ def _cell(pixels: int, total: int, area_ha: float | None, *, hit: bool) -> str:
 
 
 def _ink(ground: tuple[int, ...]) -> str:
-    """Black or white, whichever is read better on a ground: one of them has a contrast of at least 4.5."""
+    """Return black or white, whichever is read better on a ground: one of them has a contrast of at least 4.5."""
     linear = [(part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4) for part in ground]
     luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
     return "#000" if luminance > 0.179 else "#fff"

@@ -1,4 +1,4 @@
-"""ViewedRaster: a raster as tiles of 256 pixels on the pixel grid of another, rendered when they are asked for."""
+"""A raster as tiles of 256 pixels on the pixel grid of another, rendered on request."""
 
 from __future__ import annotations
 
@@ -65,11 +65,11 @@ class ViewedRaster:
 
     @property
     def has_overviews(self) -> bool:
-        """Whether it can be shown as a whole without reading all of it."""
+        """True where it can be shown as a whole without reading all of it."""
         return bool(self.source.file.info.overviews) or max(self.source.grid.shape) <= _FAR
 
     def key(self) -> tuple[tuple[str, Color], ...]:
-        """The classes' names and colours; nothing for imagery."""
+        """Return the classes' names and colours; none for imagery."""
         if self.lut is None:
             return ()
         names = _names(Path(self.source.file.path))
@@ -81,20 +81,20 @@ class ViewedRaster:
         return tuple(found[:64])
 
     def tile(self, z: int, x: int, y: int) -> bytes:
-        """The PNG of a tile: at zoom ``z`` a pixel of it is 2 ** -z pixels of the grid wide.
+        """Return a tile as PNG: at zoom ``z`` a pixel of it is 2 ** -z pixels of the grid wide.
 
         Raises:
             RasterError: the raster cannot be read there.
         """
         size = 1 << -z
-        wanted = Rect(y * TILE * size, x * TILE * size, TILE * size, TILE * size)
+        square = Rect(y * TILE * size, x * TILE * size, TILE * size, TILE * size)
         colors = np.zeros((TILE, TILE, 4), np.uint8)
-        shared = wanted.intersection(self.rect)
+        shared = square.intersection(self.rect)
         if shared is not None:
             if self.offset is None:
-                colors = self._elsewhere(wanted)
+                colors = self._elsewhere(square)
             else:
-                self._here(wanted, shared, size, colors)
+                self._here(square, shared, size, colors)
         out = io.BytesIO()
         Image.fromarray(colors).save(out, "PNG", compress_level=1)
         return out.getvalue()
@@ -103,19 +103,19 @@ class ViewedRaster:
         """Close the file."""
         self.source.close()
 
-    def _here(self, wanted: Rect, shared: Rect, size: int, colors: Bytes4) -> None:
-        """Paints the part of a tile that a raster with the grid's own pixels covers."""
-        part = shared.relative_to(wanted)
+    def _here(self, square: Rect, shared: Rect, size: int, colors: Bytes4) -> None:
+        """Paint the part of a tile that a raster with the grid's own pixels covers."""
+        part = shared.relative_to(square)
         top, left = part.top // size, part.left // size
         bottom, right = -(-part.bottom // size), -(-part.right // size)
         assert self.offset is not None
         rect = shared.shifted(-self.offset[0], -self.offset[1])
         colors[top:bottom, left:right] = self._colors(rect, (bottom - top, right - left))
 
-    def _elsewhere(self, wanted: Rect) -> Bytes4:
-        """A tile of a raster with other pixels: the nearest of each, from a reduced copy of what it needs."""
+    def _elsewhere(self, square: Rect) -> Bytes4:
+        """Return the colours of a tile of a raster with other pixels: the nearest of each, from a reduced copy."""
         at = (np.arange(TILE) + 0.5) / TILE
-        x, y = np.meshgrid(wanted.left + at * wanted.width, wanted.top + at * wanted.height)
+        x, y = np.meshgrid(square.left + at * square.width, square.top + at * square.height)
         x, y = mover(self.grid, self.source.grid)(x, y)
         height, width = self.source.grid.shape
         inside = np.isfinite(x) & np.isfinite(y) & (x >= 0) & (x < width) & (y >= 0) & (y < height)
@@ -140,7 +140,7 @@ class ViewedRaster:
         return np.asarray(np.where(valid[..., None], self.lut[np.clip(values[0], 0, len(self.lut) - 1)], 0), np.uint8)
 
     def _extent(self) -> Rect:
-        """What it covers of the grid, in the grid's pixels."""
+        """Return the rectangle that the raster covers, in the grid's pixels."""
         own = self.source.grid
         if self.offset is not None:
             return own.rect.shifted(*self.offset)
@@ -152,7 +152,7 @@ class ViewedRaster:
         return found
 
     def _offset(self) -> tuple[int, int] | None:
-        """Where its first pixel lies on the grid; None where its pixels are not the grid's."""
+        """Return (row, column) of the raster's first pixel on the grid; None where its pixels are not the grid's."""
         own, placed = self.source.grid, offset_on(self.grid, self.source.grid)
         nowhere = Affine.identity() in (own.transform, self.grid.transform) and own.crs is None
         if (placed is None and None in (own.crs, self.grid.crs)) or nowhere:
@@ -167,7 +167,7 @@ class ViewedRaster:
 
 
 def open_viewed(paths: Sequence[str | Path]) -> list[ViewedRaster]:
-    """The rasters, each on the grid of the first.
+    """Return the rasters, opened, each on the grid of the first.
 
     Raises:
         RasterError: one cannot be opened.
@@ -185,7 +185,7 @@ def open_viewed(paths: Sequence[str | Path]) -> list[ViewedRaster]:
 
 
 def _lut(palette: dict[int, tuple[int, int, int, int]], nodata: float | None) -> Bytes4:
-    """Colours by value, the last one for every larger value."""
+    """Return the colours (n, 4) by value, the last for every larger value."""
     table = np.zeros((max(palette) + 2, 4), np.uint8)
     for value, color in palette.items():
         table[value] = color
@@ -195,7 +195,7 @@ def _lut(palette: dict[int, tuple[int, int, int, int]], nodata: float | None) ->
 
 
 def _names(path: Path) -> dict[int, str]:
-    """Class names by value, from what GDAL keeps beside a raster; nothing where that cannot be read."""
+    """Return class names by value, from GDAL's file beside a raster; none where that cannot be read."""
     found: dict[int, str] = {}
     try:
         categories = Xml.parse(aux_path(path)).getroot().find(".//CategoryNames")

@@ -74,7 +74,7 @@ class Viewer(ThreadingHTTPServer):
         self._close_rasters()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that went away is no event."""
+        """Log the error of a request, such as a browser that went away, for debugging alone."""
         _log.debug("a request ended early", exc_info=True)
 
     def _close_rasters(self) -> None:
@@ -83,7 +83,7 @@ class Viewer(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers for the page and its tiles, and for nothing else."""
+    """The handler of requests for the page and its tiles."""
 
     server: Viewer
     protocol_version = "HTTP/1.1"
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def viewer_html(rasters: Sequence[ViewedRaster], *, token: str) -> str:
-    """The page of the viewer; ``token`` makes the addresses of tiles new.
+    """Return the page of the viewer as HTML; ``token`` makes the addresses of tiles new.
 
     Imagery lies below classes, which would hide behind it, whatever the order of the rasters.
     """

@@ -7,9 +7,8 @@ nothing elsewhere: a region that is cut out of the raster gives the raster's own
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut, in_order
 from landseg.runtime.pipeline import FirstError, Stage
 from landseg.tiling.placement import GridPlacement, ResampledRows
 from landseg.tiling.rows.device_copy import DeviceCopy, PendingCopy
@@ -152,11 +152,10 @@ class _Block:
     def _first_wanted(self, row: int) -> int:
         """Return the first source row from ``row`` on near which a pixel is wanted, to the height of a strip."""
         job, rest = self.job, self._rest(row)
-        for top in range(rest.top, rest.bottom, job.plan.strip):
-            rect = Rect(top, rest.left, min(job.plan.strip, rest.bottom - top), rest.width)
+        for rect in cut(rest, job.plan.strip):
             if job.read(rect)[1].any():
                 margin = 0 if job.placement.factor == 1.0 else job.placement.reach + 2
-                return max(row, int(max(0, top - margin) * job.placement.factor))
+                return max(row, int(max(0, rect.top - margin) * job.placement.factor))
         return self.target.bottom
 
     def _stretch(self, first: int) -> int:
@@ -223,17 +222,9 @@ class _Block:
         return self.copies.send(pixels), wanted
 
     def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[PendingCopy, Valid]]]:
-        """Yield the input in strips, read early by as many strips as there are threads."""
-        height = self.job.plan.strip
-        waiting: deque[tuple[Rect, Future[tuple[PendingCopy, Valid]]]] = deque()
-        for top in range(reads.top, reads.bottom, height):
-            rect = Rect(top, reads.left, min(height, reads.bottom - top), reads.width)
-            waiting.append((rect, self.readers.submit(self._read, rect)))
-            if len(waiting) > self.job.workers:
-                rect, future = waiting.popleft()
-                yield rect, future.result()
-        for rect, future in waiting:
-            yield rect, future.result()
+        """Return the input in strips, read early by as many strips as there are threads."""
+        strips = cut(reads, self.job.plan.strip)
+        return in_order(self.readers, lambda rect: (rect, self._read(rect)), strips, ahead=self.job.workers + 1)
 
 
 class _Placer:

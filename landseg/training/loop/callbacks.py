@@ -13,15 +13,15 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
 from landseg.errors import LandsegError
-from landseg.training.loop.checkpoint import BEST, LAST, Checkpoint, fitting, save
+from landseg.training.loop.checkpoint import Checkpoint, fitting, save
 from landseg.training.loop.curves import draw_curves
 from landseg.training.loop.learner import Learner, agreed
 from landseg.training.loop.progress import TrainingProgress
 from landseg.training.loop.record import Record
-from landseg.training.loop.run import Run, Validate
-from landseg.training.loop.sample_pictures import SamplePictures
+from landseg.training.loop.run import Feedback, Run
 from landseg.training.loop.schedule import rate
 from landseg.training.loop.signals import Interrupt
+from landseg.training.run_folder import BEST, LAST
 
 _log = logging.getLogger(__name__)
 _VALIDATIONS = 10  # over the budget, where nobody says otherwise
@@ -39,15 +39,12 @@ class RunCallbacks(Callback):
         self,
         run: Run,
         interrupt: Interrupt,
-        *,
-        validate: Validate | None,
-        samples: SamplePictures | None,
-        quiet: bool,
+        feedback: Feedback,
     ) -> None:
         self.run = run
-        self._interrupt, self._validate, self._samples = interrupt, validate, samples
+        self._interrupt, self._validate, self._samples = interrupt, feedback.validate, feedback.samples
         self._first = run.place.rank == 0
-        self._progress = TrainingProgress(run.budget.steps, done=run.done, quiet=quiet or not self._first)
+        self._progress = TrainingProgress(run.budget.steps, done=run.done, quiet=feedback.quiet or not self._first)
         self._record: Record | None = None
         self._before_step: list[Tensor] = []  # the network's buffers, which forward passes change
         self._saved = run.state.step

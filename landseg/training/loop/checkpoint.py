@@ -12,8 +12,7 @@ import torch
 
 from landseg.errors import LandsegError, TrainingError
 from landseg.runtime.replacement import written
-
-LAST, BEST = "last.pt", "best.pt"
+from landseg.training.run_folder import LAST
 
 
 @dataclass

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,46 +15,37 @@ from landseg.errors import TrainingError
 from landseg.runtime.disk import disk_errors, work_kept
 from landseg.runtime.memory import keep_freed_memory
 from landseg.runtime.progress import duration
-from landseg.training.batches import BatchesLike, Loss, Scaling
 from landseg.training.fit_options import FitOptions
-from landseg.training.loop.checkpoint import BEST, LAST, Checkpoint, RunState, fitting
+from landseg.training.loop.checkpoint import Checkpoint, RunState, fitting
 from landseg.training.loop.depthwise import quick_depthwise
 from landseg.training.loop.loader import Loader
 from landseg.training.loop.process import Place
-from landseg.training.loop.run import Run, Validate
-from landseg.training.loop.sample_pictures import SamplePictures
+from landseg.training.loop.run import Feedback, Lesson, Run
 from landseg.training.loop.schedule import Average, Budget
 from landseg.training.loop.signals import Interrupt, silence
+from landseg.training.run_folder import BEST, LAST, clear
 
 if TYPE_CHECKING:
-    from lightning.pytorch import Trainer
-
-__all__ = ["KEPT", "FitOptions", "Scaling", "clear", "fit"]
+    from lightning.pytorch import Callback, Trainer
 
 _log = logging.getLogger(__name__)
 FEW_STEPS = 100  # below this a network that starts from an ImageNet encoder has hardly begun
-KEPT = "kept"  # in the run folder: the class rasters of the scenes that were kept out
-_LEAVINGS = (LAST, BEST, "log.csv", "validation.csv", "curves.png", "samples.png")
 _HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
 
 @work_kept()
 def fit(
     network: nn.Module,
-    batches: BatchesLike,
-    loss: Loss,
-    scaling: Scaling,
+    lesson: Lesson,
     *,
     options: FitOptions,
     folder: Path,
-    validate: Validate | None = None,
-    samples: SamplePictures | None = None,
+    feedback: Feedback | None = None,
     resume: bool = False,
-    quiet: bool = False,
 ) -> nn.Module:
     """Train ``network`` in place and return the moving average of its weights, in eval mode on the CPU.
 
-    Batch ``n`` is ``batches[n]``; step ``s`` takes the ``accumulate`` batches from ``s * accumulate`` on, and
+    Batch ``n`` is ``lesson.batches[n]``; step ``s`` takes the ``accumulate`` batches from ``s * accumulate`` on, and
     dropout's dice hang on the seed and the batch. So a run with a budget in steps that was killed and resumed has, on
     the same machine, the weights of one that was not, to the bit. With a budget in time the rate follows the clock,
     and no two runs are equal; the seconds that were used are in the checkpoint.
@@ -68,31 +58,28 @@ def fit(
 
     Args:
         network: with an ``encoder``, which learns at a rate of its own.
-        batches: as many as the budget in steps needs; with a budget in time the run ends when they do.
-        loss: (logits, batch) -> scalar; the logits are those of the network, in the precision that it computed in.
-        scaling: of the raw pixels.
+        lesson: batches, their scaling, and the loss.
         options: of the run.
         folder: is made; its parent exists.
-        validate: gets the averaged network in eval mode and returns figures; ``mean_iou`` decides what is best.
-        samples: crops that are drawn after each validation.
-        resume: go on from ``last.pt``, where there is one.
-        quiet: show no progress.
+        feedback: figures, pictures and progress; None: progress alone.
+        resume: go on from ``last.pt``, where it exists.
 
     Raises:
         TrainingError: a loss or a gradient that is no number (the step before it is kept), a checkpoint of another
-            run, or fewer batches than steps.
+            run, fewer batches than steps, or a network that has no units to take the loss at.
         OutputError: the run folder cannot be written.
         KeyboardInterrupt: stopped by SIGINT or SIGTERM, after a whole step; ``resume=True`` continues.
     """
     run = _opened(network, options, folder, resume=resume)
     if not run.ended:
         first = run.state.step * options.accumulate
-        last = len(batches) if run.budget.steps is None else run.budget.steps * options.accumulate
-        if last > len(batches):
-            raise TrainingError(f"expected {last} batches or more, got {len(batches)}; take fewer steps")
+        count = len(lesson.batches)
+        last = count if run.budget.steps is None else run.budget.steps * options.accumulate
+        if last > count:
+            raise TrainingError(f"expected {last} batches or more, got {count}; take fewer steps")
         place = run.place
-        loader = Loader(batches, first, last, place=(place.rank, place.world), workers=place.workers(options))
-        _learn(run, network, loader, (loss, scaling), (validate, samples, quiet))
+        loader = Loader(lesson.batches, first, last, place=(place.rank, place.world), workers=place.workers(options))
+        _learn(run, network, lesson, loader, feedback or Feedback())
         _warn_of_few_steps(run)
     if options.keep == "best" and (folder / BEST).exists():
         with fitting(folder / BEST):
@@ -121,19 +108,6 @@ def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bo
     return run
 
 
-def clear(folder: Path) -> None:
-    """Remove what an earlier run left in its folder, the checkpoint first: without it nobody goes on from the rest.
-
-    Raises:
-        OutputError: a file cannot be removed.
-    """
-    with disk_errors(folder):
-        for name in _LEAVINGS:
-            (folder / name).unlink(missing_ok=True)
-        for name in ("tensorboard", KEPT, "baseline"):
-            shutil.rmtree(folder / name, ignore_errors=True)
-
-
 def _say_changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     """Warn of options other than before: a run may go on with them, and is another than the undisturbed one."""
     for name in sorted(set(before) & set(now) - _HARMLESS):
@@ -156,25 +130,21 @@ def _warn_of_few_steps(run: Run) -> None:
         )
 
 
-def _learn(
-    run: Run, network: nn.Module, loader: Loader, learned: tuple[Loss, Scaling], shown: tuple[Any, Any, bool]
-) -> None:
-    """All steps that are left."""
-    (loss, scaling), (validate, samples, quiet) = learned, shown
+def _learn(run: Run, network: nn.Module, lesson: Lesson, loader: Loader, feedback: Feedback) -> None:
+    """Make all steps that are left."""
     with silence(), Interrupt() as interrupt, torch.random.fork_rng(devices=[]):
         from landseg.training.loop.callbacks import RunCallbacks
         from landseg.training.loop.learner import Learner, NoNumber
 
-        watch = RunCallbacks(run, interrupt, validate=validate, samples=samples, quiet=quiet)
-        first = run.state.step * run.options.accumulate
-        learner = Learner(network, loss, scaling, options=run.options, first=first)
+        callbacks = RunCallbacks(run, interrupt, feedback)
+        learner = Learner(network, lesson, options=run.options, first=run.state.step * run.options.accumulate)
         learner.train()
         try:
             with _at_its_best(network, run.place):
-                _trainer(run, watch).fit(learner, train_dataloaders=loader)
+                _trainer(run, callbacks).fit(learner, train_dataloaders=loader)
         except NoNumber as error:
             raise TrainingError(f"{error}: {_way_out(run.folder)}") from error
-        except SystemExit as error:  # what Lightning makes of Ctrl-C and of SIGTERM, with exit status 1 and 0
+        except SystemExit as error:  # Lightning's translation of Ctrl-C and of SIGTERM, with exit status 1 and 0
             raise KeyboardInterrupt from error
         if interrupt.asked:
             raise KeyboardInterrupt
@@ -182,7 +152,7 @@ def _learn(
 
 @contextmanager
 def _at_its_best(network: nn.Module, place: Place) -> Iterator[None]:
-    """What makes a CPU faster and changes nothing else."""
+    """Learn faster on a CPU while the context is open; results stay as they are."""
     if place.accelerator != "cpu":
         yield
         return
@@ -198,7 +168,7 @@ def _way_out(folder: Path) -> str:
     return f"there is no checkpoint yet; {advice} start again with --overwrite"
 
 
-def _trainer(run: Run, watch: Any) -> Trainer:
+def _trainer(run: Run, callbacks: Callback) -> Trainer:
     from lightning.fabric.plugins.environments.lightning import LightningEnvironment
     from lightning.pytorch import Trainer
 
@@ -214,7 +184,7 @@ def _trainer(run: Run, watch: Any) -> Trainer:
         plugins=[LightningEnvironment()] if place.world == 1 else None,  # no guesses from a cluster's variables
         sync_batchnorm=place.world > 1 and place.accelerator == "cuda",
         accumulate_grad_batches=run.options.accumulate,
-        callbacks=[watch],
+        callbacks=[callbacks],
         default_root_dir=run.folder,
         max_epochs=1,  # the whole run: what is left of it is one pass over the loader
         limit_val_batches=0,

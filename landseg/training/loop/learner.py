@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,10 +12,12 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from landseg.dense.target_grid import UnitGrid, UnitScores, target_at_units
 from landseg.errors import TrainingError
 from landseg.text.amounts import shorten_list
-from landseg.training.batches import BatchLike, Loss, Scaling, moved
+from landseg.training.batches import BatchLike, Loss, moved
 from landseg.training.fit_options import FitOptions
+from landseg.training.loop.run import Lesson
 
 
 class Learner(LightningModule):
@@ -22,18 +25,22 @@ class Learner(LightningModule):
 
     Args:
         network: learns in place.
-        loss: of its logits.
-        scaling: of raw pixels.
+        lesson: its loss, and the scaling of raw pixels.
         options: of the run.
-        first: the number of the first batch of this session, which dropout's dice depend on.
+        first: the number of the first batch of this session, from which the seeds of dropout are made.
+
+    Raises:
+        TrainingError: the loss is to be taken at the units of a network that has none.
     """
 
-    def __init__(
-        self, network: nn.Module, loss: Loss, scaling: Scaling, *, options: FitOptions, first: int = 0
-    ) -> None:
+    def __init__(self, network: nn.Module, lesson: Lesson, *, options: FitOptions, first: int = 0) -> None:
         super().__init__()
         self.network = network
-        self.loss, self.scaling, self.options, self.first = loss, scaling, options, first
+        self.loss, self.scaling, self.options, self.first = lesson.loss, lesson.scaling, options, first
+        self.scores: Callable[[Tensor], Tensor] = network.__call__
+        if lesson.at == "units":
+            self.scores = scores = UnitScores(network)
+            self.loss = at_units(lesson.loss, scores.grid)
         self.step_number = 0  # of the step that is being made, from 1
         self.seen: list[tuple[Tensor, tuple[str, ...]]] = []  # loss and names of the step's batches
         self.step_loss, self.step_norm = math.nan, math.nan
@@ -52,9 +59,9 @@ class Learner(LightningModule):
 
     def training_step(self, batch: BatchLike, batch_idx: int) -> Tensor:
         """The loss of one batch; dropout is a function of the seed, the batch and the process."""
-        torch.manual_seed(dice(self.options.seed, self.first + batch_idx, self.global_rank))
+        torch.manual_seed(batch_seed(self.options.seed, self.first + batch_idx, self.global_rank))
         inputs = self.scaling.apply(batch.pixels, batch.valid).contiguous(memory_format=torch.channels_last)
-        logits = self.network(inputs)
+        logits = self.scores(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
             loss = self.loss(logits, batch)
         self.seen.append((loss.detach(), batch.names))
@@ -103,6 +110,16 @@ class Learner(LightningModule):
         return f"{what} at step {self.step_number}, on the crops {shorten_list(list(dict.fromkeys(names)))}"
 
 
+def at_units(loss: Loss, units: UnitGrid) -> Loss:
+    """Return a loss of the scores (N, K, h, w) at a network's units: the targets of a batch are sampled there."""
+
+    def loss_at_units(scores: Tensor, batch: Any) -> Tensor:
+        size = (scores.shape[-2], scores.shape[-1])
+        return loss(scores, replace(batch, target=target_at_units(batch.target, units, size)))
+
+    return loss_at_units
+
+
 class NoNumber(TrainingError):
     """A loss or a gradient that is no number; the step was not taken."""
 
@@ -127,11 +144,11 @@ def freeze_batch_norm(network: nn.Module, which: str) -> None:
             module.eval()
 
 
-def dice(seed: int, batch: int, rank: int) -> int:
-    """A 63-bit seed of its own for each batch and process.
+def batch_seed(seed: int, batch: int, rank: int) -> int:
+    """Return a seed of 63 bits, another for each batch and process.
 
-    >>> dice(0, 0, 0) != dice(0, 1, 0) != dice(0, 0, 1) != dice(1, 0, 0)
-    True
+    >>> len({batch_seed(0, 0, 0), batch_seed(0, 1, 0), batch_seed(0, 0, 1), batch_seed(1, 0, 0)})
+    4
     """
     mixed = 0
     for value in (seed, batch, rank):  # the finalizer of SplitMix64, which leaves no pattern

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rasterio.io import MemoryFile
 
 import landseg.geo.rasters.bands
-from landseg.data import InspectOptions, inspect
+from landseg.data import inspect_data
 from landseg.geo.rasters.nodata import can_hold, holds_nodata
 from landseg.geo.rasters.source import FileSource
 
@@ -173,7 +173,7 @@ def test_data_tells_of_lowest_floats_that_nobody_declared(tmp_path: Path) -> Non
             crs="EPSG:32633", transform=PLACE, nodata=nodata,
         ) as out:  # fmt: skip
             out.write(values)
-        found = inspect([str(tmp_path / name)], None, InspectOptions())
+        found = inspect_data([str(tmp_path / name)], None)
         said = [one.text for one in found.findings if one.kind == "nodata"]
         if nodata is None:
             assert len(said) == 1 and "holds -3.40282e+38" in said[0] and "gdal_edit.py -a_nodata -3.4028" in said[0]

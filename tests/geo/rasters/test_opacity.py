@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,18 +11,17 @@ from numpy.typing import NDArray
 from rasterio.enums import ColorInterp
 
 from landseg.errors import BandError, RasterError
-from landseg.evaluate import EvaluateOptions, EvaluationFiles, evaluate
-from landseg.evaluation.pair import LabelOptions
+from landseg.evaluate import evaluate
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
-from landseg.geo.rasters.opacity import is_opacity, remark
+from landseg.geo.rasters.opacity import is_opacity, misnamed_alpha_text
 from landseg.geo.rasters.source import FileSource
 from landseg.inference.match import match_raster, mute_warnings
-from landseg.info import describe_raster
 from landseg.models.card import Band
 from landseg.predict import predict
 from landseg.refine import refine
 from landseg.report.imagery import Imagery
+from landseg.report.raster_facts import raster_facts
 from landseg.training.declared import alpha_warnings
 from landseg.training.overrides import Overrides
 from landseg.training.recipe_from_files import DataFiles
@@ -193,26 +193,27 @@ def test_what_a_training_said_is_not_said_again(write_raster: Write, tmp_path: P
 def test_evaluate_notes_it_of_its_imagery(write_raster: Write, tmp_path: Path) -> None:
     labels = write_raster(np.ones(SHAPE, np.uint8), "map.tif")
     image = four_bands(write_raster, infrared())
-    report = EvaluationFiles(report=tmp_path / "r.html", image=[str(image)])
+    report: dict[str, Any] = {"report": tmp_path / "r.html", "image": [str(image)]}
     (tmp_path / "classes.toml").write_text('[[classes]]\nvalue = 1\nname = "land"\ncolor = [9, 9, 9]\n')
-    naming = LabelOptions(classes=tmp_path / "classes.toml")
-    plain = EvaluateOptions(naming=naming, boundary=None, tolerance=None, samples=0)
-    found = evaluate(str(labels), str(labels), options=plain, products=report)
-    assert [note for note in found.notes if "called alpha" in note] == [f"four.tif: {remark(4, 4)}"]
+    naming: dict[str, Any] = {"classes": tmp_path / "classes.toml"}
+    plain: dict[str, Any] = {**naming, "boundary": None, "tolerance": None, "samples": 0}
+    found = evaluate(str(labels), str(labels), **plain, **report)
+    assert [note for note in found.notes if "called alpha" in note] == [f"four.tif: {misnamed_alpha_text(4, 4)}"]
 
 
 def test_refine_says_it(write_raster: Write, tmp_path: Path, heard: Sequence[str]) -> None:
     probs = np.full((2, *SHAPE), 0.5, np.float32)
     files = write_raster(probs, "probs.tif", nodata=float("nan")), four_bands(write_raster, infrared())
     made = refine(*files, tmp_path / "out.tif", iterations=1, quiet=True)
-    assert made.to_json()["warnings"] == [remark(4, 4)] and f"four.tif: {remark(4, 4)}" in heard
+    text = misnamed_alpha_text(4, 4)
+    assert made.to_json()["warnings"] == [text] and f"four.tif: {text}" in heard
     assert made.unseen == 0, "near infrared of 0 hides nothing"
 
 
 def test_info_says_it(write_raster: Write) -> None:
-    facts = describe_raster(four_bands(write_raster, infrared()))
-    assert facts["validity"].startswith("none declared") and facts["warnings"] == [remark(4, 4)]
-    facts = describe_raster(four_bands(write_raster, opaque()))
+    facts = raster_facts(four_bands(write_raster, infrared()))
+    assert facts["validity"].startswith("none declared") and facts["warnings"] == [misnamed_alpha_text(4, 4)]
+    facts = raster_facts(four_bands(write_raster, opaque()))
     assert facts["validity"] == "alpha band" and facts["warnings"] == []
 
 

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 import landseg.geo.rasters.bands
 from landseg.cli.main import app
-from landseg.data import InspectOptions, inspect
+from landseg.data import inspect_data
 from landseg.errors import BandError, LandsegError, TrainingError
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource
-from landseg.info import describe_raster
 from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
 from landseg.predict import predict
+from landseg.report.raster_facts import raster_facts
 from landseg.scenes.opening import LabelOptions, open_items
 from landseg.training.overrides import Overrides
 from landseg.training.recipe_from_files import DataFiles
@@ -104,17 +104,17 @@ def test_train_on_a_recipes_scenes(paint: Paint, labels: Path, tmp_path: Path) -
 def test_data(paint: Paint, labels: Path, tmp_path: Path) -> None:
     data = listed(tmp_path, paint("map.tif"), labels)
     with pytest.raises(TrainingError, match=CURE):
-        inspect(data.images, None, InspectOptions(classes=data.classes))
+        inspect_data(data.images, None, classes=data.classes)
     good = paint("grey.tif", GREY)
     (tmp_path / "list.csv").write_text(f"image,labels\n{good},{labels}\n{tmp_path / 'map.tif'},{labels}\n")
-    found = inspect(data.images, None, InspectOptions(classes=data.classes))
+    found = inspect_data(data.images, None, classes=data.classes)
     assert [one.name for one in found.files] == ["grey"]
     (said,) = [one.text for one in found.findings if one.kind == "unreadable"]
     assert said.startswith("map.tif holds palette indices")
 
 
 def test_info_says_that_no_model_reads_it(paint: Paint) -> None:
-    told = describe_raster(paint("map.tif"), model="landcover-rgb")["model"]
+    told = raster_facts(paint("map.tif"), model="landcover-rgb")["model"]
     assert not told["fits"] and "-expand rgb" in told["reason"]
 
 
@@ -143,7 +143,7 @@ def test_labels_with_a_palette_are_labels(
     data = listed(tmp_path, image, colored)
     recipe = Overrides().recipe(data, None, name="m")
     assert recipe.classes.names == ("a", "b")
-    found = inspect(data.images, None, InspectOptions(classes=data.classes, ignore=(0,)))
+    found = inspect_data(data.images, None, classes=data.classes, ignore=(0,))
     assert sum(one.pixels for one in found.classes) > 900
     with open_source([colored, colored]) as source:
         assert source.indexed == "colored.tif"

@@ -17,8 +17,9 @@ from typer.testing import CliRunner
 
 import landseg.inference.match
 from landseg.cli.main import app
+from landseg.cli.predict import lines as predict_lines
 from landseg.crf.inputs import Evidence
-from landseg.data import InspectOptions, inspect
+from landseg.data import inspect_data
 from landseg.errors import BandError, ModelError, ResumeError, TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.bands import BandTable
@@ -27,13 +28,13 @@ from landseg.geo.rasters.rescaled import RescaledSource
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.inference.match import match_raster
-from landseg.info import describe_raster
 from landseg.labels.probabilities import ProbsFile
 from landseg.models.card import Band
 from landseg.models.file import Model, read_card
 from landseg.models.mlm import mlm_fields
 from landseg.predict import predict
 from landseg.refine import refine
+from landseg.report.raster_facts import raster_facts
 from landseg.training.declared import common_tags, with_declared_tags
 from landseg.training.overrides import Overrides
 from landseg.training.recipe import Recipe
@@ -191,7 +192,7 @@ def test_the_map_is_that_of_the_values(scene: Callable[..., Path], tmp_path: Pat
     made = assert_old_and_new_agree(scene, tmp_path, model(), **options)
     said = "stored x 0.0001 - 0.1 brought over to the training's stored x 0.0001"
     assert made.scaling == said and made.to_json()["scaling"] == said
-    assert f"scaling       {said}" in made.lines()
+    assert f"scaling       {said}" in predict_lines(made)
     with rasterio.open(tmp_path / "a.tif") as file:
         assert file.tags()["LANDSEG_SCALING"] == said
     with rasterio.open(tmp_path / "b.tif") as file:
@@ -202,7 +203,7 @@ def test_the_check_notices_stored_numbers(
     scene: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twin: without the bringing over, the maps of one place differ."""
-    monkeypatch.setattr(landseg.inference.match, "brought_over", lambda source, tags, *, like: source)
+    monkeypatch.setattr(landseg.inference.match, "with_tags", lambda source, tags, *, like: source)
     with pytest.raises(AssertionError):
         assert_old_and_new_agree(scene, tmp_path, model())
 
@@ -233,7 +234,7 @@ def test_one_side_alone_is_refused_with_both_values(scene: Callable[..., Path], 
 
 def test_rasters_and_models_without_tags_are_as_they_were(scene: Callable[..., Path], tmp_path: Path) -> None:
     made = mapped(scene("bare.tif", NONE), tmp_path / "o.tif", model(None))
-    assert made.scaling is None and not any(line.startswith("scaling") for line in made.lines())
+    assert made.scaling is None and not any(line.startswith("scaling") for line in predict_lines(made))
     with rasterio.open(tmp_path / "o.tif") as file:
         tags = file.tags()
     assert "LANDSEG_SCALING" not in tags and "values" not in tags["LANDSEG_MADE_WITH"]
@@ -289,7 +290,7 @@ def test_a_resumed_run_reads_the_same_numbers(scene: Callable[..., Path], tmp_pa
 
 def test_a_dry_run_says_what_becomes_of_them(scene: Callable[..., Path], tmp_path: Path) -> None:
     made = mapped(scene("after.tif", NEW, add=1000), tmp_path / "o.tif", model(), dry_run=True)
-    assert any("brought over to the training's" in line for line in made.lines())
+    assert any("brought over to the training's" in line for line in predict_lines(made))
 
 
 # --- mosaics
@@ -412,7 +413,7 @@ def test_refine_looks_at_values(scene: Callable[..., Path], tmp_path: Path) -> N
             Evidence(probs, [str(vrt(tmp_path / "mixed.vrt", [left, right], tags=OLD))])
     made = refine(tmp_path / "p.tif", [left, right], tmp_path / "r.tif", quiet=True)
     assert made.scaling is not None and "right.tif" in made.scaling
-    assert any(line.startswith("scaling") for line in made.lines())
+    assert any(line.startswith("scaling") for line in predict_lines(made))
     again = refine(tmp_path / "p.tif", [left, right], tmp_path / "s.tif", quiet=True, stored_values=True)
     with rasterio.open(tmp_path / "s.tif") as file:
         assert again.scaling is None and file.tags()["LANDSEG_COMMAND"].endswith("--stored-values")
@@ -548,7 +549,7 @@ def test_common_tags_of_no_tags() -> None:
 
 def test_data_counts_values_as_training_does(labelled: Callable[..., DataFiles]) -> None:
     data = labelled(*BOTH)
-    found = inspect(data.images, None, InspectOptions(classes=data.classes))
+    found = inspect_data(data.images, None, classes=data.classes)
     rows = {(row["band"], row["dtype"]): row for row in found.bands}
     recipe = recipe_of(data)
     for number, band in enumerate(recipe.bands, start=1):
@@ -557,14 +558,14 @@ def test_data_counts_values_as_training_does(labelled: Callable[..., DataFiles])
     (said,) = [one_.text for one_ in found.findings if one_.kind == "scaling"]
     assert "1 of 2 images declares stored x 0.0001 - 0.1 (after)" in said and "brought over" in said
     assert found.to_json()["files"][1]["offset"] == [-0.1] * 3
-    stored = inspect(data.images, None, InspectOptions(classes=data.classes, stored_values=True))
+    stored = inspect_data(data.images, None, classes=data.classes, stored_values=True)
     assert {row["dtype"] for row in stored.bands} == {"uint16"}
     assert not [one_ for one_ in stored.findings if one_.kind == "scaling"]
 
 
 def test_data_tells_of_images_that_training_refuses(labelled: Callable[..., DataFiles]) -> None:
     data = labelled(("before", OLD, 0), ("bare", NONE, 0))
-    found = inspect(data.images, None, InspectOptions(classes=data.classes))
+    found = inspect_data(data.images, None, classes=data.classes)
     (said,) = [one_.text for one_ in found.findings if one_.kind == "scaling"]
     assert "bare" in said and "training refuses to mix them" in said and "--stored-values" in said
 
@@ -583,18 +584,18 @@ def test_commands_show_what_is_declared(labelled: Callable[..., DataFiles], tmp_
     assert (band["scale"], band["offset"]) == (0.0001, -0.1)
     assert "stored x 0.0001 (1), stored x 0.0001 - 0.1 (1)" in run("data", tmp_path / "list.csv", "--classes",
                                                                   tmp_path / "classes.toml")  # fmt: skip
-    plain = describe_raster(tmp_path / "before_labels.tif")["bands"][0]
+    plain = raster_facts(tmp_path / "before_labels.tif")["bands"][0]
     assert set(plain) == {"number", "name", "dtype", "nodata", "color"}
 
 
 def test_info_holds_tags_against_a_model(scene: Callable[..., Path], tmp_path: Path) -> None:
     path = saved(tmp_path / "m.safetensors", OLD)
-    told = describe_raster(scene("after.tif", NEW), model=path)["model"]
+    told = raster_facts(scene("after.tif", NEW), model=path)["model"]
     assert told["fits"] and "brought over" in told["scaling"]
     bare = scene("bare.tif", NONE)
-    told = describe_raster(bare, model=path)["model"]
+    told = raster_facts(bare, model=path)["model"]
     assert not told["fits"] and "--stored-values" in told["reason"]
-    assert describe_raster(bare, model=path, stored_values=True)["model"]["fits"]
+    assert raster_facts(bare, model=path, stored_values=True)["model"]["fits"]
     output = CliRunner().invoke(app, ["info", str(path)]).output
     assert "(stored - 1500) / 900, value = stored x 0.0001" in output
 

@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from shapely.geometry import GeometryCollection, LineString, MultiPolygon, Point, Polygon, box
 
 from landseg.classes import ClassMap
-from landseg.data import Inspection, InspectOptions, inspect
+from landseg.cli.rasterize import lines as rasterize_lines
+from landseg.data import DataReport, inspect_data
 from landseg.errors import ClassError, GridError, LandsegError, TrainingError, VectorError
-from landseg.evaluation.pair import LabelOptions, open_truth
+from landseg.evaluation.options import TruthOptions
+from landseg.evaluation.pair import open_truth
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.horizontal import horizontal, same_place
 from landseg.geo.rasters.source import FileSource
@@ -38,7 +40,7 @@ from landseg.geo.vectors.polygon_file import read_polygons
 from landseg.labels.coverage import Coverage, covers_a_centre
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import Polygons
-from landseg.rasterize import RasterizeOptions, rasterize
+from landseg.rasterize import rasterize
 from landseg.training.overrides import Overrides
 from landseg.training.recipe import read_recipe, recipe_of
 from landseg.training.recipe_from_files import DataFiles
@@ -82,7 +84,7 @@ def image(write_raster: Write) -> Path:
 
 def by_rasterize(image: Path, labels: str, **how: Any) -> int:
     how = {"class_field": "kind", "quiet": True, "overwrite": True} | how
-    made = rasterize(labels, image.with_name("burnt.tif"), RasterizeOptions(like=image, **how))
+    made = rasterize(labels, image.with_name("burnt.tif"), like=image, **how)
     return made.classes["roof"]["pixels"]
 
 
@@ -91,12 +93,12 @@ def by_data(image: Path, labels: str, **how: Any) -> int:
     return next(one.pixels for one in found.classes if one.name == "roof")
 
 
-def looked_at(image: Path, labels: str, **how: Any) -> Inspection:
-    return inspect([str(image)], labels, InspectOptions(class_field="kind", background="land", **how))
+def looked_at(image: Path, labels: str, **how: Any) -> DataReport:
+    return inspect_data([str(image)], labels, class_field="kind", background="land", **how)
 
 
-def by_train(image: Path, labels: str, **how: Any) -> int:
-    data = DataFiles((str(image),), (labels,), class_field="kind", background="land", **how)
+def by_train(image: Path, labels: str, *, buffer: float | None = None) -> int:
+    data = DataFiles((str(image),), (labels,), class_field="kind", background="land", buffer_m=buffer)
     recipe = Overrides().recipe(data, None, name="m")
     scene = open_scenes(recipe, Path()).scenes[0]
     return int((scene.read(scene.rect)[2] == recipe.classes.names.index("roof")).sum())
@@ -104,7 +106,7 @@ def by_train(image: Path, labels: str, **how: Any) -> int:
 
 def by_evaluate(image: Path, labels: str, **how: Any) -> int:
     with FileSource(image) as source:
-        truth = open_truth([labels], ROOF, LabelOptions(class_field="kind", background="land", **how), source.grid)
+        truth = open_truth([labels], ROOF, TruthOptions(class_field="kind", background="land", **how), source.grid)
         return int((truth.read(source.grid.rect) == 0).sum())
 
 
@@ -171,10 +173,10 @@ def test_a_buffer_makes_areas_of_lines_and_points_but_not_of_polygons(image: Pat
     path = write(image.with_name("labels.geojson"), [SQUARE, road, GeometryCollection([FAR, tree])])
     areas = [SQUARE, road.buffer(1), shapely.union(FAR, tree.buffer(1))]
     expected = BURNT[command](image, str(write(image.with_name("areas.gpkg"), areas)))
-    found = BURNT[command](image, str(path), buffer_m=1.0)
+    found = BURNT[command](image, str(path), buffer=1.0)
     assert abs(found - expected) <= 2 and found > 1200  # GeoJSON is in degrees: metres are measured there
     with pytest.raises(VectorError, match="expected a number of metres above 0"):
-        BURNT[command](image, str(path), buffer_m=0.0)
+        BURNT[command](image, str(path), buffer=0.0)
 
 
 @pytest.mark.parametrize("command", BURNT)
@@ -184,11 +186,11 @@ def test_a_buffer_of_a_raster_or_without_a_crs_is_refused(
     with pytest.warns(UserWarning, match="crs"):
         nowhere = write(tmp_path / "n.gpkg", [Point(at(5, 5))], crs=None)
     with pytest.raises(VectorError, match=r"n\.gpkg: it has no CRS, so 2 m cannot be measured: assign one"):
-        BURNT[command](image, str(nowhere), buffer_m=2.0)
+        BURNT[command](image, str(nowhere), buffer=2.0)
     if command != "rasterize":
         raster = write_raster(np.ones((SIZE, SIZE), np.uint8), "image_labels.tif")
         with pytest.raises(LandsegError, match=r"--buffer|--class-field"):
-            BURNT[command](image, str(raster), buffer_m=2.0)
+            BURNT[command](image, str(raster), buffer=2.0)
 
 
 @pytest.mark.parametrize("command", BURNT)
@@ -462,19 +464,19 @@ def test_images_without_polygons_and_polygons_that_burn_nothing_are_spoken_of(
     assert [one for one in heard if "polygon" in one] == expected
     land = recipe.classes.names.index("land")
     assert (scenes[2].read(scenes[2].rect)[2] == land).all()
-    found = inspect(four, str(path), InspectOptions(class_field="kind", background="land"))
+    found = inspect_data(four, str(path), class_field="kind", background="land")
     assert [one.text for one in found.findings if one.kind == "labels"] == expected
     pixels = {one.name: one.pixels for one in found.classes}
     assert pixels == {"ditch": 0, "house": 900, "land": 4 * SIZE**2 - 900, "shed": 0}
-    unfilled = inspect(four, str(path), InspectOptions(class_field="kind"))
+    unfilled = inspect_data(four, str(path), class_field="kind")
     assert "t2: no polygon lies on it" in [one.text for one in unfilled.findings]
     with pytest.raises(GridError, match=r"1 polygon covers no pixel's centre on the grid .* smaller pixels"):
-        rasterize(path, tmp_path / "o.tif", RasterizeOptions(like=four[1], class_field="kind", quiet=True))
+        rasterize(path, tmp_path / "o.tif", like=four[1], class_field="kind", quiet=True)
     assert not (tmp_path / "o.tif").exists()
     two = write(tmp_path / "two.gpkg", [patch(SIZE + 5, 30, SIZE + 9, 40), shed], kind=["house", "shed"])
-    burnt = rasterize(two, tmp_path / "o.tif", RasterizeOptions(like=four[1], class_field="kind", quiet=True))
+    burnt = rasterize(two, tmp_path / "o.tif", like=four[1], class_field="kind", quiet=True)
     assert any("covers no pixel's centre" in note for note in burnt.notes) and burnt.classes["shed"]["pixels"] == 0
-    assert burnt.lines()[-1].startswith("note") and burnt.to_json()["notes"] == list(burnt.notes)
+    assert rasterize_lines(burnt)[-1].startswith("note") and burnt.to_json()["notes"] == list(burnt.notes)
 
 
 def test_a_neighbour_that_only_touches_does_not_lie_on_an_image(write_raster: Write, tmp_path: Path) -> None:

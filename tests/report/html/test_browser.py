@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from landseg.report.html.report import write_report
+from landseg.report.html.report import report_html
 from landseg.report.viewer.server import Viewer
 from tests.parts.browser import Page, assert_quiet, framed, opened, state
 from tests.parts.report import make_evaluation, make_layers
@@ -23,7 +23,7 @@ LAYERS = ("image", "confidence", "truth", "prediction", "error")
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(path, make_evaluation(), [make_layers()])
+    path.write_text(report_html(make_evaluation(), [make_layers()]), encoding="utf-8")
     return path
 
 

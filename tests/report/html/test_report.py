@@ -19,6 +19,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
 from landseg.metrics.seam import Seam
+from landseg.report.files import check_text_files
 from landseg.report.html.map_layers import (
     MapLayers,
     Picture,
@@ -30,7 +31,7 @@ from landseg.report.html.map_layers import (
 )
 from landseg.report.html.page import json_script, page, script, style
 from landseg.report.html.pictures import BUDGET, RIGHT, WRONG, encoded, encoded_layers, shrunk
-from landseg.report.html.report import report_html, write_report
+from landseg.report.html.report import report_html
 from landseg.report.html.tables import _ink
 from landseg.report.imagery import Imagery, reduced
 from tests.parts.report import COLORS, WORST, make_evaluation, make_layers, make_picture
@@ -255,17 +256,24 @@ def test_errors_follow_the_truth_alone() -> None:
         Picture(Rect(0, 0, 1, 4), truth=truth, prediction=predicted[:, :2])
 
 
-def test_writing_a_file(tmp_path: Path) -> None:
+def test_a_report_needs_no_map() -> None:
+    assert 'id="map"' not in report_html(make_evaluation())
+    assert 'id="map"' in report_html(make_evaluation(), [make_layers()])  # twin
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    write_report(path, make_evaluation())
-    assert 'id="map"' not in path.read_text() and [p.name for p in tmp_path.iterdir()] == ["report.html"]
-    with pytest.raises(OutputError, match="exists: choose another output, or replace it with --overwrite"):
-        write_report(path, make_evaluation())
-    write_report(path, make_evaluation(), [make_layers()], overwrite=True)
-    assert 'id="map"' in path.read_text()
-    for wrong, sentence in ((tmp_path / "a.pdf", "ends in .html or .htm, got"), (tmp_path / "b/a.html", "no folder")):
+    check_text_files(None, path)
+    path.touch()
+    with pytest.raises(OutputError, match=r"report\.html exists: choose another output"):
+        check_text_files(None, path)
+    check_text_files(None, path, overwrite=True)
+    wrong = {"a.pdf": r"a report ends in .html or .htm, got 'a\.pdf': use a\.html", "b/a.html": "no folder"}
+    for name, sentence in wrong.items():
         with pytest.raises(OutputError, match=sentence):
-            write_report(wrong, make_evaluation())
+            check_text_files(None, tmp_path / name)
+    with pytest.raises(OutputError, match="is named for two outputs"):
+        check_text_files(tmp_path / "both.html", tmp_path / "both.html")
 
 
 def test_text_is_read_on_every_ground() -> None:
@@ -327,8 +335,7 @@ def test_a_report_of_ten_thousand_squared_is_below_15_mb(
         )
         file.close()
     assert max(layers.overview.truth.shape) == 2048 and len(layers.crops) == 12
-    write_report(tmp_path / "r.html", make_evaluation(), [layers])
-    assert 2_000_000 < (tmp_path / "r.html").stat().st_size < 15_000_000
+    assert 2_000_000 < len(report_html(make_evaluation(), [layers])) < 15_000_000
 
 
 def test_majorities(rng: np.random.Generator) -> None:

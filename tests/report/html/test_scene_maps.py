@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from landseg.evaluate import EvaluationFiles, evaluate
-from landseg.evaluation.figures import EvaluateOptions
-from landseg.evaluation.pair import LabelOptions
+from landseg.evaluate import evaluate
+from landseg.evaluation.options import EvaluateOptions
 from landseg.evaluation.pairs import open_pairs
 from landseg.evaluation.result import WorstWindow
 from landseg.geo.grid import Grid, Rect
@@ -84,7 +84,7 @@ def test_confidence_is_the_largest_probability_inside_the_area(tmp_path: Path) -
     bands = np.array([[[200, 0], [27, 100]], [[55, 255], [114, 100]], [[0, 0], [114, 55]]], np.uint8)
     probs = probabilities(tmp_path / "probs.tif", bands)
     half = "300000,2999980,300010,3000000"  # the left column
-    (pair,) = open_pairs(ours, truth, EvaluateOptions(LabelOptions(aoi=half), probs=probs))
+    (pair,) = open_pairs([ours], [truth], EvaluateOptions(aoi=half, probs=[probs]), ExitStack())
     found = pair.read_confidence(Rect(0, 0, 2, 2))
     pair.close()
     np.testing.assert_allclose(found, [[200 / 255, np.nan], [114 / 255, np.nan]], rtol=1e-6)
@@ -154,7 +154,7 @@ def test_a_report_over_thirty_scenes_says_what_it_leaves_out(tmp_path: Path) -> 
         if number in (6, 12):
             values[0, : number // 4] = 3
         write(labels / f"{number:02}.tif", values, left=1000 * number)
-    found = evaluate(str(maps), str(labels), PLAIN, EvaluationFiles(report=tmp_path / "r.html"))
+    found = evaluate(str(maps), str(labels), **PLAIN, report=tmp_path / "r.html")
     assert [(one.scene, one.error_rate) for one in found.worst] == [(12, 3 / 16), (6, 1 / 16)]
     text = (tmp_path / "r.html").read_text()
     assert "the map has the 2 scenes with the worst windows; the figures are over all 30" in text
@@ -165,7 +165,7 @@ def test_a_scene_is_read_as_it_lies(tmp_path: Path) -> None:
     values = np.kron(np.array([[1, 2], [3, 1]], np.uint8), np.ones((30, 20), np.uint8))
     files = [write(tmp_path / f"{n}.tif", np.roll(values, n, 0), model="m") for n in range(2)]
     truth = write(tmp_path / "truth.tif", values)
-    pairs = open_pairs(files, truth, PLAIN)
+    pairs = open_pairs(files, [truth], EvaluateOptions(), ExitStack())
     maps = SceneMaps(pairs, make_evaluation(scenes=("0.tif", "1.tif"), worst=()), [[], []])
     first, second = maps
     assert len(maps) == 2 and (first.scene, second.scene) == (0, 1) and maps[:1][0].scene == 0

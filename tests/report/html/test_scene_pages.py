@@ -10,10 +10,9 @@ import rasterio
 from PIL import Image
 from rasterio.windows import Window
 
-from landseg.evaluate import EvaluationFiles, evaluate
-from landseg.evaluation.figures import EvaluateOptions
+from landseg.evaluate import evaluate
 from landseg.predict import predict
-from landseg.report.html.report import write_report
+from landseg.report.html.report import report_html
 from tests.parts.browser import Page, assert_quiet, framed, opened, state
 from tests.parts.report import make_scenes
 
@@ -24,7 +23,7 @@ LAYERS = ("image", "confidence", "truth", "prediction", "error")
 def two(chromium: Page, tmp_path: Path) -> Iterator[Page]:
     """A report over two scenes."""
     found, maps = make_scenes()
-    write_report(tmp_path / "two.html", found, maps)
+    (tmp_path / "two.html").write_text(report_html(found, maps), encoding="utf-8")
     yield opened(chromium, tmp_path / "two.html")
     assert_quiet(chromium)
 
@@ -141,12 +140,7 @@ def check_everything(page: Page, folder: Path) -> None:
 def test_the_report_of_the_shipped_model(chromium: Page, kept_out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(kept_out)
     report = kept_out / "one.html"
-    found = evaluate(
-        "map.tif",
-        "tile8_part4_labels.png",
-        EvaluateOptions(probs="probs.tif"),
-        EvaluationFiles(report=report, image="tile8_part4.jpg"),
-    )
+    found = evaluate("map.tif", "tile8_part4_labels.png", probs="probs.tif", report=report, image="tile8_part4.jpg")
     assert 0.3 < found.mean_iou < 0.7 and len(found.worst) == 12
     assert 1_000_000 < report.stat().st_size < 8_000_000
     page = opened(chromium, report)
@@ -162,10 +156,8 @@ def test_the_report_of_two_scenes_of_the_shipped_model(
 ) -> None:
     monkeypatch.chdir(kept_out)
     report = kept_out / "two.html"
-    whole = evaluate("map.tif", "tile8_part4_labels.png", EvaluateOptions(samples=0, tolerance=None, boundary=None))
-    found = evaluate(
-        "maps", "truth", EvaluateOptions(probs="probs", samples=50), EvaluationFiles(report=report, image="images")
-    )
+    whole = evaluate("map.tif", "tile8_part4_labels.png", samples=0, tolerance=None, boundary=None)
+    found = evaluate("maps", "truth", probs="probs", samples=50, report=report, image="images")
     assert np.array_equal(found.confusion, whole.confusion) and {one.scene for one in found.worst} == {0, 1}
     page = opened(chromium, report)
     assert state(page)["scene"] == "east.tif"

@@ -25,11 +25,13 @@ from landseg.scenes.split import SplitOptions, split
 from landseg.scenes.views import MaskedScene, in_memory
 from landseg.training import augment as augmentation
 from landseg.training.augment import NONE, AugmentOptions, augment
-from landseg.training.batches import Batch, Batches, moved, part_of
+from landseg.training.batches import Batch, Batches, Scaling, moved, part_of
 from landseg.training.coarse.sources import count_statistics
 from landseg.training.coarse.statistics import JointStatistics
 from landseg.training.crops import Crop, read_crop
-from landseg.training.loop.fit import FitOptions, Scaling, fit
+from landseg.training.fit_options import FitOptions
+from landseg.training.loop.fit import fit
+from landseg.training.loop.run import Feedback, Lesson
 from landseg.training.objective import LossOptions, objective
 from landseg.training.sampler import CropSampler, SamplingOptions
 from tests.parts.coarse import BLOCK, patchwork
@@ -188,7 +190,13 @@ def accuracy_after(statistics: JointStatistics, folder: Path) -> float:
     options = FitOptions(steps=60, learning_rate=0.05, ema=0.5, workers=0, precision="fp32", warmup=0.1)
     loss = objective(LossOptions(), LabelSets.of(2), census, (statistics, 1 / 40))
     batches = Batches(sampler, options=NONE)
-    trained = fit(network, batches, loss, Scaling((5.0,), (5.0,)), options=options, folder=folder, quiet=True)
+    trained = fit(
+        network,
+        Lesson(batches, loss, Scaling((5.0,), (5.0,))),
+        options=options,
+        folder=folder,
+        feedback=Feedback(quiet=True),
+    )
     truth, _ = patchwork(6)
     with torch.inference_mode():
         found = trained.eval()(torch.from_numpy(truth[None, None] * 2.0 - 1).float()).argmax(1)[0].numpy()

@@ -21,10 +21,13 @@ from landseg.training.batches import Batches as CropBatches
 from landseg.training.loop.checkpoint import Checkpoint
 from landseg.training.loop.fit import fit
 from landseg.training.loop.learner import parameter_groups
+from landseg.training.loop.run import Feedback, Lesson
 from landseg.training.loop.schedule import Average
 from landseg.training.sampler import CropSampler, SamplingOptions
 from tests.parts.reference_whole_scene import predict_scene
 from tests.parts.training import QUICK, SCALING, Batch, Batches, Judge, Tiny, loss, rows, same, train
+
+QUIET = Feedback(quiet=True)
 
 
 def scene() -> ArrayScene:
@@ -37,7 +40,7 @@ def test_a_short_run_learns_a_simple_scene_and_leaves_its_figures(tmp_path: Path
     options = replace(QUICK, steps=80)
     torch.manual_seed(0)
     batches = CropBatches(CropSampler([scene()], SamplingOptions(crop=16, batch=2)))
-    network = fit(Tiny(), batches, loss, SCALING, options=options, folder=tmp_path, quiet=True)
+    network = fit(Tiny(), Lesson(batches, loss, SCALING), options=options, folder=tmp_path, feedback=QUIET)
     assert not any(module.training for module in network.modules())
     assert (predict_scene(network, scene(), SCALING) == scene().target).mean() > 0.9
     steps = rows(tmp_path / "log.csv")
@@ -77,7 +80,7 @@ def test_what_is_global_stays_as_it_was(tmp_path: Path) -> None:
     expected = torch.rand(3)
     network = Tiny()
     torch.manual_seed(5)
-    fit(network, Batches(), loss, SCALING, options=QUICK, folder=tmp_path, quiet=True)
+    fit(network, Lesson(Batches(), loss, SCALING), options=QUICK, folder=tmp_path, feedback=QUIET)
     assert torch.equal(torch.rand(3), expected) and warnings.filters == filters
     assert levels == [logging.getLogger(name).level for name in ("lightning", "lightning.pytorch")]
 
@@ -220,7 +223,7 @@ def test_a_gradient_that_is_no_number_stops_the_run(tmp_path: Path) -> None:
     with pytest.raises(
         TrainingError, match=r"the gradient became (nan|inf) at step 1, .* no checkpoint yet; .* start again"
     ):
-        fit(Tiny(), Batches(), cliff, SCALING, options=QUICK, folder=tmp_path, quiet=True)
+        fit(Tiny(), Lesson(Batches(), cliff, SCALING), options=QUICK, folder=tmp_path, feedback=QUIET)
     assert not (tmp_path / "last.pt").exists()
 
 

@@ -1,0 +1,139 @@
+"""The options of `evaluate`, `compare` and `calibrate`, by the names of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from landseg.geo.distance import Distance
+from landseg.geo.rasters.address import File, Files, file_name, file_names
+from landseg.geo.vectors.aoi import area_text
+from landseg.labels.options import LabelKeywords, LabelOptions, path_option
+
+_FEW, _BLOCK = Distance(3), Distance(256)
+
+
+class TruthKeywords(LabelKeywords, total=False):
+    """The options of all comparisons with a truth by name, see `TruthOptions`."""
+
+    aoi: File | Sequence[float] | None
+    workers: int
+    overwrite: bool
+    quiet: bool
+
+
+class CompareKeywords(TruthKeywords, total=False):
+    """The options of `compare` by name, see `CompareOptions`."""
+
+    boundary: Distance | str | float | None
+    tolerance: Distance | str | float | None
+    block: Distance | str | float
+    samples: int
+    seed: int
+    csv: File | None
+    report: File | None
+
+
+class EvaluateKeywords(CompareKeywords, total=False):
+    """The options of `evaluate` by name, see `EvaluateOptions`."""
+
+    probs: Files | None
+    image: Files | None
+    errors: File | None
+
+
+class CalibrateKeywords(TruthKeywords, total=False):
+    """The options of `calibrate` by name, see `CalibrateOptions`."""
+
+
+def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Return a reader that leaves None as it is."""
+    return lambda value: None if value is None else read(value)
+
+
+def _distance(value: Any) -> Distance | None:
+    return None if value is None or value == "none" else Distance.of(value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TruthOptions(LabelOptions):
+    """The truth that a raster is compared with, and the part of it that counts.
+
+    Attributes:
+        aoi: the area that counts: a vector file, "left,bottom,right,top" or those four numbers; None is all of it.
+        workers: threads that read and count.
+        overwrite: replace files that exist.
+        quiet: show no progress on standard error.
+    """
+
+    aoi: str | None = None
+    workers: int = 2
+    overwrite: bool = False
+    quiet: bool = True
+
+    READERS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        **LabelOptions.READERS,
+        "aoi": _optional(lambda value: str(area_text(value))),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrateOptions(TruthOptions):
+    """The options of `calibrate`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateOptions(TruthOptions):
+    """The figures that an evaluation measures, and the files that it writes.
+
+    Attributes:
+        boundary: width of the bands of the boundary IoU, such as "3px", 3 (pixels) or "2m"; None leaves it out.
+        tolerance: distance within which outlines agree for the surface Dice, likewise; None leaves it out.
+        block: edge of the blocks of the bootstrap, likewise.
+        samples: number of samples of the bootstrap; 0 leaves the 95 % intervals out.
+        seed: of the bootstrap.
+        csv: file for the table of classes.
+        report: HTML file for a report with maps and charts.
+        probs: class probabilities of the same run, for the calibration error and the report's map; for several
+            predictions a folder, or several files, named as the predictions are.
+        image: imagery that was predicted, for the report's map; for several predictions as ``probs``.
+        errors: file for a class raster of the pixels that are right and wrong; for several predictions a folder.
+    """
+
+    boundary: Distance | None = _FEW
+    tolerance: Distance | None = _FEW
+    block: Distance = _BLOCK
+    samples: int = 1000
+    seed: int = 0
+    csv: Path | None = None
+    report: Path | None = None
+    probs: list[str] | None = None
+    image: list[str] | None = None
+    errors: str | None = None
+
+    READERS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
+        **TruthOptions.READERS,
+        "boundary": _distance,
+        "tolerance": _distance,
+        "block": Distance.of,
+        "csv": path_option,
+        "report": path_option,
+        "probs": _optional(file_names),
+        "image": _optional(file_names),
+        "errors": _optional(file_name),
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(EvaluateOptions):
+    """The figures that a comparison measures, and the files that it writes.
+
+    Attributes:
+        csv: file for a table with a row for each figure of each prediction.
+        report: HTML file for a report.
+    """
+
+    boundary: Distance | None = None
+    tolerance: Distance | None = None

@@ -1,0 +1,205 @@
+"""Images and their labels before training: paired, read once from end to end, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from contextlib import suppress
+from glob import glob
+from pathlib import Path
+
+from landseg.classes import ClassMap
+from landseg.errors import ClassError, LandsegError, TrainingError
+from landseg.geo.rasters.mixed_members import refuse_mixed_members
+from landseg.geo.rasters.rescaled import alike, comparable
+from landseg.geo.rasters.source import FileSource
+from landseg.geo.rasters.value_tags import ValueTags
+from landseg.geo.vectors.names import file_of, is_there, is_vector
+from landseg.labels.image_lists import Item, find_images, pair, scene_names
+from landseg.labels.label_colors import Colors, colors_of
+from landseg.labels.label_values import ValueMapping
+from landseg.labels.left_out import LeftOut
+from landseg.labels.legend import read_class_table
+from landseg.scenes.data_report import DataReport, band_rows, class_shares
+from landseg.scenes.inspect_options import InspectOptions
+from landseg.scenes.issues import (
+    Issue,
+    check_classes,
+    check_drawn,
+    check_files,
+    check_ground,
+    check_values,
+    some,
+)
+from landseg.scenes.meaning import Legend, drawn_in, infer_value_mapping, opener
+from landseg.scenes.split import Split, SplitOptions, split
+from landseg.scenes.survey import ImageSurvey, Statistics, SurveyScene, survey_image
+from landseg.text.amounts import counted, none_of, part_of
+
+
+class Inspection:
+    """Images and their labels on the way to a report.
+
+    Args:
+        images: folders, globs, files or lists.
+        labels: a folder of label rasters, or a vector file; None: those that a list names.
+        options: the way in which labels are read, and the split to try.
+
+    Attributes:
+        items: each image with its label raster.
+        issues: faults so far; files that cannot be read and images without labels are among them.
+
+    Raises:
+        TrainingError: no image at all, or labels that do not exist.
+        LandsegError: a class table or a vector file that cannot be read.
+    """
+
+    def __init__(self, images: Sequence[str], labels: str | None, options: InspectOptions) -> None:
+        self.issues: list[Issue] = []
+        self.items = _paired(images, labels, self.issues)
+        self._labels, self._options = labels, options
+        self._named = None if options.classes is None else read_class_table(options.classes)
+        self._table = None if self._named is None else self._named.ignoring(options.ignore)
+        self._colors = _colors(self._named, labels) if options.label_colors else None
+        self._drawn = drawn_in(
+            labels,
+            self._table,
+            field=options.class_field,
+            background=options.background,
+            buffer_m=options.buffer,
+        )
+        if self._drawn is not None:
+            self.issues += check_drawn(self._drawn, [item.image for item in self.items])
+        self._legend = Legend()
+        self._opens = {
+            item.image: opener(item, self._drawn, self._legend, table=self._named, colors=self._colors)
+            for item in self.items
+        }
+
+    def files(self) -> list[Path]:
+        """Return every file that is read."""
+        others = None if self._labels is None else file_of(self._labels)
+        read = [path for item in self.items for path in (item.image, item.labels)]
+        return [path for path in (*read, others, self._options.classes) if path is not None]
+
+    def report(self, *, shown: Collection[int] = (), edge: int = 0) -> DataReport:
+        """Read every image and its labels once, in bounded memory, and return the report.
+
+        Args:
+            shown: positions of the images whose labels are kept for a small picture.
+            edge: edge of that picture, in pixels.
+
+        Raises:
+            TrainingError: no image can be read, or options of a split that do not go together.
+        """
+        by = self._options.split_options()
+        files, statistics = self._surveyed(shown, edge)
+        values = sorted({value for one in files for value in one.values})
+        meaning = infer_value_mapping(values, self._table, self._drawn, self._legend, ignore=self._options.ignore)
+        classes, left_out = class_shares(files, meaning), LeftOut()
+        for one in files:
+            left_out.merge(one.left_out_by(meaning))
+        self.issues += check_files(files, stored_values=self._options.stored_values) + check_values(statistics)
+        self.issues += check_ground(files) + check_classes(files, meaning, classes, self._drawn)
+        parts = None if by is None else self._split(files, meaning, by)
+        return DataReport(files, band_rows(statistics), classes, self.issues, meaning, parts, left_out=left_out)
+
+    def _surveyed(self, shown: Collection[int], edge: int) -> tuple[list[ImageSurvey], Statistics]:
+        """Return the contents of every image that can be read, and the statistics of all bands."""
+        statistics: Statistics = {}
+        files: list[ImageSurvey] = []
+        stored = self._options.stored_values
+        tags = None if stored else _common_tags(self.items)
+        names = scene_names([item.image for item in self.items])
+        for number, (name, item) in enumerate(zip(names, self.items, strict=True)):
+            labelled_by = str(item.labels) if item.labels else self._labels if self._drawn else None
+            opened, picture = self._opens[item.image], edge if number in shown else 0
+            try:
+                files.append(
+                    survey_image(name, item.image, labelled_by, opened, statistics, picture=picture, tags=tags)
+                )
+                if not stored:
+                    refuse_mixed_members([str(item.image)])
+            except LandsegError as error:
+                self.issues.append(Issue("unreadable", str(error)))
+        if not files:
+            first = self.issues[-len(self.items)].text
+            raise TrainingError(f"{none_of(len(self.items), 'image')} can be read; the first: {first}")
+        return files, statistics
+
+    def _split(self, files: Sequence[ImageSurvey], meaning: ValueMapping | None, by: SplitOptions) -> Split | None:
+        """Return a split of the labelled images; a split that is impossible is an issue."""
+        usable = [one for one in files if one.values and one.label_fault is None]
+        if meaning is None or not usable:
+            self.issues.append(Issue("split", "nothing is labelled, so there is nothing to split"))
+            return None
+        listed = {item.image: item.split for item in self.items}
+        scenes = [SurveyScene(one, self._opens[one.path], meaning) for one in usable]
+        items = [Item(one.path, None, listed[one.path]) for one in usable]
+        try:
+            parts = split(scenes, by, classes=meaning.classes.names, items=items)
+        except TrainingError as error:
+            self.issues.append(Issue("split", str(error)))
+            return None
+        kinds = ((note, "leak" if note.startswith("leak: ") else "split") for note in parts.notes)
+        self.issues += [Issue(kind, note.removeprefix("leak: ")) for note, kind in kinds]
+        return parts
+
+
+def _paired(images: Sequence[str], labels: str | None, issues: list[Issue]) -> list[Item]:
+    """Return every image with its label raster; images and label rasters that are alone become issues."""
+    found = find_images(images)
+    if labels is not None and not is_there(labels) and not glob(labels):
+        raise TrainingError(f"{labels} does not exist: expected a folder of label rasters or a vector file")
+    try:
+        items = pair(images, labels)
+    except TrainingError:
+        items = []
+        for path in found:
+            try:
+                items += pair([str(path)], labels)
+            except TrainingError:
+                items.append(Item(path))
+        if labels is not None:
+            bare = [item.image.name for item in items if item.labels is None]
+            text = f"{part_of(len(bare), len(found), 'image', 'has', 'have')} no labels in {labels}: {some(bare)}"
+            issues.append(Issue("unpaired", text))
+    if labels is None and not any(item.labels for item in items):
+        issues.append(Issue("unlabelled", "no labels were named, so only the images were looked at"))
+    if labels is not None and all(Path(name).is_dir() for name in (labels, *images)):  # a glob names some on purpose
+        issues += _lone_labels(items, Path(labels))
+    return items
+
+
+def _lone_labels(items: Sequence[Item], folder: Path) -> list[Issue]:
+    """Return an issue about the label rasters of a folder that belong to no image; none where all do."""
+    taken = {path.resolve() for item in items for path in (item.image, item.labels) if path is not None}
+    kinds = {item.labels.suffix.lower() for item in items if item.labels is not None}
+    others = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in kinds and p.resolve() not in taken]
+    if not others:
+        return []
+    many = counted(len(others), "label raster belongs", "label rasters belong")
+    return [Issue("unpaired", f"{many} to no image: {some([path.name for path in others])}")]
+
+
+def _colors(table: ClassMap | None, labels: str | None) -> Colors:
+    """Return the classes of the colours of label rasters.
+
+    Raises:
+        ClassError: no class table names colours, or the labels are no rasters.
+    """
+    if labels is not None and is_vector(labels):
+        raise ClassError(f"--label-colors is for label rasters; {labels} is a vector file: leave it out")
+    if table is None:
+        raise ClassError("--label-colors needs the colours of the classes: name their table with --classes")
+    return colors_of(table)
+
+
+def _common_tags(items: Sequence[Item]) -> tuple[ValueTags, ...] | None:
+    """Return the first image's scale and offset, where others declare different ones that can be brought over."""
+    found = []
+    for item in items:
+        with suppress(LandsegError), FileSource(item.image) as source:  # the survey of an image reports its faults
+            found.append(source.bands.value_tags)
+    others = [tags for tags in found[1:] if len(tags) == len(found[0])]
+    differ = any(not alike(tags, found[0]) and comparable(tags, found[0]) for tags in others)
+    return found[0] if differ else None

@@ -1,0 +1,42 @@
+"""Results in an interactive session: one line of text, and a table where a notebook draws one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import Any
+
+_MOST = 280  # characters of a line
+
+
+def one_line(noun: str, *facts: str | None) -> str:
+    """Return the repr of a result: its noun and facts in one line of less than 300 characters; None is left out.
+
+    >>> one_line("Prediction", "landcover.tif", None, "0.25 Mpx in 3 s")
+    '<Prediction landcover.tif, 0.25 Mpx in 3 s>'
+    """
+    text = " ".join(f"{noun} {', '.join(fact for fact in facts if fact)}".split())
+    return f"<{text if len(text) <= _MOST else text[: _MOST - 4] + ' ...'}>"
+
+
+def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Return an HTML table of texts: the first column, names, is aligned to the left, all others to the right.
+
+    None is an empty cell.
+
+    >>> html_table("a.tif", ["class", "pixels"], [["<water>", "25"]]).splitlines()[-2]
+    '<tr><th style="text-align:left">&lt;water&gt;</th><td style="text-align:right">25</td></tr>'
+    """
+
+    def row(cell: str, first: Any, others: Iterable[Any]) -> str:
+        parts = [f'<th style="text-align:left">{escape(str(first))}</th>']
+        parts += [f'<{cell} style="text-align:right">{_cell(other)}</{cell}>' for other in others]
+        return f"<tr>{''.join(parts)}</tr>"
+
+    title = f'<caption style="text-align:left">{escape(caption)}</caption>'
+    body = [row("td", first, others) for first, *others in rows]
+    return "\n".join(["<table>", title, row("th", head[0], head[1:]), *body, "</table>"])
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else escape(str(value))
