@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,12 +40,24 @@ def made_with(signature: Mapping[str, Any]) -> str:
     >>> made_with({"source": {"files": [{"path": "scenes/a.tif", "size": 9, "changed": 0}]}, "halo": 32})
     '{"halo": 32, "source": {"files": {"a.tif": "9 bytes of 1970-01-01T00:00:00+00:00"}}}'
     """
-    shown = json_copy(signature)
-    files = shown["source"].get("files") if isinstance(shown.get("source"), dict) else None
-    if isinstance(files, list):
-        many = f"{len(files)} files, {digest({'files': files})[:12]}"
-        shown["source"]["files"] = many if len(files) > _FILES else {_name(file): _state(file) for file in files}
-    return json.dumps(shown, sort_keys=True)
+    return json.dumps(_without_folders(json_copy(signature)), sort_keys=True)
+
+
+def _without_folders(value: Any) -> Any:
+    """Return JSON values with each list ``files``, at any depth, by names; a long list by its number and digest."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _by_name(item) if _are_files(key, item) else _without_folders(item) for key, item in value.items()}
+
+
+def _are_files(key: str, value: Any) -> bool:
+    return key == "files" and isinstance(value, list) and all(isinstance(v, dict) and "path" in v for v in value)
+
+
+def _by_name(files: Sequence[Mapping[str, Any]]) -> str | dict[str, str]:
+    if len(files) > _FILES:
+        return f"{len(files)} files, {digest({'files': files})[:12]}"
+    return {_name(file): _state(file) for file in files}
 
 
 def provenance(tags: Mapping[str, str], signature: Mapping[str, Any]) -> dict[str, str]:
@@ -94,7 +106,7 @@ def changes(tags: Mapping[str, str], signature: Mapping[str, Any]) -> list[str]:
         made = read_json(tags[MADE_WITH], finite=False)
     except (KeyError, ValueError):
         return []
-    before, now = _leaves(made), _leaves(json.loads(made_with(signature)))
+    before, now = _leaves(_without_folders(made)), _leaves(json.loads(made_with(signature)))  # refine's had folders
     differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     return [
         f"{key} {_short(old)}, now asked for is {_short(now.get(key))}{_repeat_hint(key, old)}"

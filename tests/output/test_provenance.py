@@ -49,6 +49,26 @@ def test_files_are_told_by_name_and_time_and_without_their_folders() -> None:
     assert changed.startswith("source files c.tif none")
 
 
+def test_files_are_named_without_folders_at_any_depth() -> None:
+    """The CRF's signature has files of the probabilities, of the imagery, and of both."""
+    inner = {"probs": {"files": [FILE], "bands": [1]}, "image": {"files": [{**FILE, "path": "/home/b.tif"}]}}
+    signature = {"halo": 32, "source": {**inner, "files": [FILE, {**FILE, "path": "/home/b.tif"}]}}
+    text = made_with(signature)
+    state = "9 bytes of 2001-09-09T01:46:40+00:00"
+    assert json.loads(text)["source"] == {
+        "probs": {"files": {"a.tif": state}, "bands": [1]},
+        "image": {"files": {"b.tif": state}},
+        "files": {"a.tif": state, "b.tif": state},
+    }
+    assert "somebody" not in text and "home" not in text and "somebody" in json.dumps(signature)
+    old = json.dumps(signature)  # as tags once were
+    assert changes({MADE_WITH: old}, signature) == changes({MADE_WITH: text}, signature) == []
+    other = {"files": [{**FILE, "path": "b.tif", "size": 7}]}
+    newer = {**signature, "source": {**signature["source"], "image": other}}
+    (changed,) = changes({MADE_WITH: old}, newer)
+    assert changed.startswith("source image files b.tif 9 bytes") and "now asked for is 7 bytes" in changed
+
+
 def test_a_mosaic_of_many_files_is_told_by_their_number() -> None:
     many = of_files(*({**FILE, "path": f"/x/{number}.tif"} for number in range(500)))
     text = made_with(many)
