@@ -12,7 +12,7 @@ from typing import Any, TextIO
 import typer
 
 from landseg import __version__
-from landseg.text.json_values import json_values
+from landseg.text.results import json_values
 from landseg.text.untrusted import escaped, printable
 
 from .logfile import PROGRESS, LogFile, refuse_named

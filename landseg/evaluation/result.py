@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from landseg.metrics.calibration import Reliability
 from landseg.metrics.seam import Seam
 from landseg.text.amounts import counted
-from landseg.text.json_values import json_values
-from landseg.text.results import html_table, one_line
+from landseg.text.results import html_table, json_values, one_line
 
 if TYPE_CHECKING:
     from landseg.geo.grid import Rect

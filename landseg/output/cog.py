@@ -24,7 +24,7 @@ from landseg.runtime.disk import FullDisk, disk_errors
 from landseg.text.xml_text import xml_safe, xml_text
 
 BLOCK = 512  # edge of the output's internal tiles
-_VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}
+_VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32"}
 
 
 def vrt_text(layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str]) -> str:

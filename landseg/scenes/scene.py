@@ -19,9 +19,9 @@ from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.polygons import PolygonLabels
+from landseg.labels.reader import LabelReader, UnmappedValues
 from landseg.scenes.coarse_labels import CoarseLabels
 from landseg.scenes.open_files import POOL
-from landseg.scenes.targets import Targets, UnmappedValues
 
 Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
 """Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""
@@ -88,14 +88,29 @@ class Scene(ABC):
     def drawn(self) -> PolygonLabels | None:
         return None
 
-    def strange(self) -> list[UnmappedValues]:
-        """Values of the labels that have no class, as far as a survey or reading into memory has met them."""
+    @property
+    def unmapped(self) -> list[UnmappedValues]:
+        """The values of labels that have no class, as far as a survey or reading into memory has met them."""
         return []
 
     @property
     def left_out(self) -> LeftOut:
         """Pixels of the whole raster that teach nothing, by reason, as far as a survey or reading has met them."""
         return LeftOut()
+
+    @property
+    def label_maps(self) -> tuple[str, ...]:
+        """The names of the scene's label maps, "class" first; see `landseg.dense.label_maps`."""
+        return ("class",) if self.coarse_side is None else ("class", "coarse")
+
+    def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
+        """Return one of the label maps but "class" (h, w) under a rectangle inside the scene.
+
+        Raises:
+            TrainingError: values that mean nothing.
+        """
+        assert name == "coarse", "no other map is read apart from the pixels"
+        return self.read_coarse(rect)
 
     @property
     def coarse_side(self) -> int | None:
@@ -181,7 +196,8 @@ class ArrayScene(Scene):
         for part in parts(self.shape):
             yield part, self.target[part.slices]
 
-    def strange(self) -> list[UnmappedValues]:
+    @property
+    def unmapped(self) -> list[UnmappedValues]:
         return list(self.met)
 
     @property
@@ -205,7 +221,7 @@ class Opened:
     """
 
     source: Source
-    targets: Targets
+    targets: LabelReader
     coarse: CoarseLabels | None = None
     stored: bool = True
 
@@ -252,7 +268,7 @@ class RasterScene(Scene):
         self.name, self.weight, self.zoom = name, weight, zoom
         self._opener, self._key = opener, object()
         self._said_m = said_m
-        self._strange: list[UnmappedValues] = []
+        self._unmapped: list[UnmappedValues] = []
         self._left_out = LeftOut()
         with POOL.using(self._key, opener) as opened:
             self._grid = opened.source.grid
@@ -299,7 +315,7 @@ class RasterScene(Scene):
         return self._drawn
 
     def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
-        opened = self._opener()  # its own: what is strange is to be counted once
+        opened = self._opener()  # files of its own: values without a class are to be counted once
         try:
             left_out = LeftOut()
             for part in parts(self.shape):
@@ -312,7 +328,7 @@ class RasterScene(Scene):
                         blind = ~opened.source.read(part)[1]
                         left_out.add(Reason.NO_IMAGERY, int((blind & (target != IGNORE_INDEX)).sum()))
                     yield part, target
-            self._strange, self._left_out = opened.targets.strange(), left_out
+            self._unmapped, self._left_out = opened.targets.unmapped, left_out
         finally:
             opened.close()
 
@@ -334,7 +350,7 @@ class RasterScene(Scene):
         try:
             left_out = LeftOut()
             pixels, valid, target = self._example(opened, self.rect, left_out)
-            met = tuple(opened.targets.strange())
+            met = tuple(opened.targets.unmapped)
             coarse = None if opened.coarse is None else opened.coarse.read(self.rect)
         finally:
             opened.close()
@@ -357,8 +373,9 @@ class RasterScene(Scene):
             self,
         )
 
-    def strange(self) -> list[UnmappedValues]:
-        return self._strange
+    @property
+    def unmapped(self) -> list[UnmappedValues]:
+        return self._unmapped
 
     @property
     def left_out(self) -> LeftOut:

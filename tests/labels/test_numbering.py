@@ -17,7 +17,7 @@ from landseg.errors import ClassError
 from landseg.geo.tags import CLASSES
 from landseg.labels.legend import class_tag
 from landseg.labels.numbering import numbered_as
-from landseg.text.json_values import json_values
+from landseg.text.results import json_values
 from tests.parts.commands import run
 
 Write = Callable[..., Path]
