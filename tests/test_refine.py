@@ -310,7 +310,7 @@ def test_existing_files_and_inputs_are_spared(write_raster: Write, tmp_path: Pat
         (image, {}, "is an input of this run"),
         (tmp_path / "o.tif", {"probs": probs}, "is an input of this run"),
         (tmp_path / "o.tif", {"probs": tmp_path / "o.tif"}, "named for two outputs"),
-        (tmp_path / "o.png", {}, r"will be a GeoTIFF: write .*o\.tif"),
+        (tmp_path / "o.png", {}, r"a GeoTIFF ends in .tif or .tiff, got 'o.png': use o\.tif"),
         (tmp_path / "no" / "o.tif", {}, "has no folder"),
     ):
         with pytest.raises(OutputError, match=sentence):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.pieces import cut, rows_within
 from landseg.labels.polygons import PolygonLabels
-from landseg.text.amounts import counted, part_of
+from landseg.text.amounts import counted, part_of, shorten_list
 
 _WIDE = 0.75  # pixels: a polygon whose area is so much times its outline is wide enough to cover some centre
 _PIXELS = 1 << 22  # that are burnt at a time
@@ -80,11 +80,9 @@ class Coverage:
         path, count = self._polygons.path, len(self._polygons)
         said = list(self._placed)
         if self._bare and bare:
-            names = ", ".join(self._bare[:_NAMES])
-            more = f" and {len(self._bare) - _NAMES} more" if len(self._bare) > _NAMES else ""
             then = "nothing is known there" if self._outside is None else f"all there is {self._outside}"
             bare_ones = f"{part_of(len(self._bare), self._rasters, self._what, 'has', 'have')} no polygon"
-            said.append(f"{bare_ones}: {names}{more}; {then}")
+            said.append(f"{bare_ones}: {shorten_list(self._bare, _NAMES)}; {then}")
         if away and (elsewhere := count - int(self._lying.sum())):
             said.append(
                 f"{part_of(elsewhere, count, 'polygon')} "

@@ -15,7 +15,7 @@ from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
 from landseg.runtime.replacement import refuse_unfinished_in
-from landseg.text.amounts import counted, listed, part_of
+from landseg.text.amounts import counted, part_of, shorten_list
 from landseg.text.tables import read_csv
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
@@ -73,14 +73,14 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
                 where, fill = "", ""
             raise TrainingError(
                 f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-                f"no labels{where}: {listed(bare)}; name a folder of "
+                f"no labels{where}: {shorten_list(bare)}; name a folder of "
                 f"label rasters or a vector file after the images{fill}"
             )
         return items
     named = [labels] if isinstance(labels, str) else list(labels)
     if len(named) == 1 and is_vector(named[0]):
         return [replace(item, labels=None) for item in items]
-    return _paired(items, [path for one in named for path in _files(one)], listed(named))
+    return _paired(items, [path for one in named for path in _files(one)], shorten_list(named))
 
 
 def paired_where_possible(items: Sequence[Item], labels: str | Sequence[str]) -> list[Item]:
@@ -93,7 +93,7 @@ def paired_where_possible(items: Sequence[Item], labels: str | Sequence[str]) ->
     rasters = [path for one in named for path in _files(one)]
     by_stem = _by_stem(rasters)
     found = [item for item in items if _labels_of(item.image, by_stem)]
-    paired = {item.image: item for item in (_paired(found, rasters, listed(named)) if found else [])}
+    paired = {item.image: item for item in (_paired(found, rasters, shorten_list(named)) if found else [])}
     return [paired.get(item.image, replace(item, labels=None)) for item in items]
 
 
@@ -161,7 +161,8 @@ def _listed(path: Path) -> list[Item]:
     columns, rows = _rows(path)
     images = next((name for name in _IMAGE_COLUMNS if name in columns), None)
     if images is None:
-        raise TrainingError(f"{path} has the columns {listed(columns) or 'none'}; expected one called image or path")
+        there = shorten_list(columns) or "none"
+        raise TrainingError(f"{path} has the columns {there}; expected one called image or path")
     labels = next((name for name in _LABEL_COLUMNS if name in columns), None)
     items = [
         Item(
@@ -176,7 +177,7 @@ def _listed(path: Path) -> list[Item]:
     if absent := [str(file) for file in files if not file.exists()]:
         raise TrainingError(
             f"{path} lists {counted(len(absent), 'file that is', 'files that are')} "
-            f"not there: {listed(absent)}; correct the paths"
+            f"not there: {shorten_list(absent)}; correct the paths"
         )
     return items
 
@@ -200,29 +201,29 @@ def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[
         if len(found) == 1:
             paired.append(replace(item, labels=found[0]))
         elif found:
-            torn.append(f"{item.image} ({listed([str(file) for file in found], 3)})")
+            torn.append(f"{item.image} ({shorten_list([str(file) for file in found], 3)})")
         else:
             bare.append(str(item.image))
     if bare:
         first = Path(bare[0])
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-            f"no labels in {named}: {listed(bare)}; expected "
+            f"no labels in {named}: {shorten_list(bare)}; expected "
             f"{first.stem}{LABELS[0]}{first.suffix}, {first.stem}.png or the like"
         )
     if torn:
         raise TrainingError(
             f"{counted(len(torn), 'image has', 'images have')} "
-            f"several label rasters: {listed(torn)}; keep one for each"
+            f"several label rasters: {shorten_list(torn)}; keep one for each"
         )
     users: dict[Path, list[str]] = {}
     for item in paired:
         assert item.labels is not None
         users.setdefault(item.labels, []).append(str(item.image))
-    if shared := [f"{file} ({listed(users[file], 3)})" for file in users if len(users[file]) > 1]:
+    if shared := [f"{file} ({shorten_list(users[file], 3)})" for file in users if len(users[file]) > 1]:
         raise TrainingError(
             f"{counted(len(shared), 'label raster belongs', 'label rasters belong')} "
-            f"to several images of one name: {listed(shared)}; pair them in a CSV "
+            f"to several images of one name: {shorten_list(shared)}; pair them in a CSV "
             "list with the columns image and labels"
         )
     return paired

@@ -15,7 +15,7 @@ from landseg.labels.image_lists import Item
 from landseg.labels.label_colors import label_source
 from landseg.labels.legend import read_legend
 from landseg.labels.polygons import PolygonLabels
-from landseg.text.amounts import counted, listed, part_of
+from landseg.text.amounts import counted, part_of, shorten_list
 
 
 def classes_of(
@@ -45,13 +45,13 @@ def classes_of(
         if tables:
             raise ClassError(
                 f"{part_of(len(bare), len(rasters), 'label raster', 'names', 'name')} "
-                f"no class: {listed(bare)}; {_ADVICE}"
+                f"no class: {shorten_list(bare)}; {_ADVICE}"
             )
         return _of_palettes(rasters)
     if not tables:
         raise ClassError(f"there are no label rasters to name the classes; {_ADVICE}")
     if odd := [str(path) for path, table in found.items() if table != tables[0]]:
-        raise ClassError(f"{listed(odd)} name other classes than {rasters[0]}; {_ADVICE}")
+        raise ClassError(f"{shorten_list(odd)} name other classes than {rasters[0]}; {_ADVICE}")
     return tables[0]
 
 

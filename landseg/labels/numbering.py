@@ -11,7 +11,7 @@ from landseg.errors import ClassError
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.legend import read_legend
-from landseg.text.amounts import first_of
+from landseg.text.amounts import shorten_list
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def _warn_of_other_names(name: str, table: ClassMap, legend: ClassMap) -> None:
         if entry.value in theirs and _plain(entry.name) not in known
     ]
     if unlike:
-        told = first_of(unlike, between="; ")
+        told = shorten_list(unlike, 4, between="; ")
         _log.warning("%s has other names for classes: value %s; they are taken for the same classes", name, told)
 
 

@@ -11,7 +11,7 @@ from landseg.geo.rasters.address import as_on_disk, composed, label
 from landseg.geo.rasters.raster import opens
 from landseg.geo.vectors.names import is_vector
 from landseg.runtime.replacement import refuse_unfinished_in
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, shorten_list
 
 RASTERS = (".tif", ".tiff", ".png", ".vrt")
 IMAGERY = (*RASTERS, ".jp2", ".img", ".jpg", ".jpeg")
@@ -142,9 +142,8 @@ def scene_names(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def named(paths: Paths) -> str:
-    """What was named, for people: the first, and how many more."""
-    many = _several(paths)
-    return label(many[0]) + (f" and {len(many) - 1} more" if len(many) > 1 else "")
+    """Return the first of the files that a user named, and the number of the others, for a sentence."""
+    return shorten_list([label(path) for path in _several(paths)], 1)
 
 
 def _several(paths: Paths) -> list[str]:

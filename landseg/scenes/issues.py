@@ -18,7 +18,7 @@ from landseg.labels.value_mapping import ValueMapping
 from landseg.scenes.lookalikes import lookalikes
 from landseg.scenes.related import identical, overlaps
 from landseg.scenes.survey import ImageSurvey, Statistics
-from landseg.text.amounts import counted, first_of, part_of
+from landseg.text.amounts import counted, part_of, shorten_list
 
 _TOLD = 5
 _ALIKE = 1.05  # resolutions that differ by less are one
@@ -51,7 +51,7 @@ def some(names: Sequence[str]) -> str:
     >>> some(list("abcdefg"))
     'a, b, c, d, e and 2 more'
     """
-    return first_of(names, _TOLD)
+    return shorten_list(names, _TOLD)
 
 
 def check_files(files: Sequence[ImageSurvey], *, stored_values: bool = False) -> list[Issue]:

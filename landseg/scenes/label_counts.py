@@ -14,7 +14,7 @@ from landseg.geo.grid import Rect
 from landseg.geo.pieces import CELL
 from landseg.labels.reader import refuse_unmapped
 from landseg.scenes.scene import Scene
-from landseg.text.amounts import listed, none_of, part_of
+from landseg.text.amounts import none_of, part_of, shorten_list
 
 SPOTS = 1 << 16
 """Pixels of each label that are remembered, over all scenes."""
@@ -76,18 +76,18 @@ def remarks(scenes: Sequence[Scene], census: Sequence[LabelCounts], names: Seque
     if empty := [scene.name for scene, one in zip(scenes, census, strict=True) if not one.known]:
         said.append(
             f"{part_of(len(empty), len(scenes), 'scene', 'has', 'have')} no labelled pixel "
-            f"to learn from: {listed(empty)}; "
+            f"to learn from: {shorten_list(empty)}; "
             "check their labels or leave them out"
         )
     if alone := [scene.name for scene, one in zip(scenes, census, strict=True) if one.known and not one.labelled]:
         said.append(
             f"{part_of(len(alone), len(scenes), 'scene', 'is', 'are')} "
-            f"learned from coarse labels alone: {listed(alone)}"
+            f"learned from coarse labels alone: {shorten_list(alone)}"
         )
     total = np.sum([one.counts for one in census], axis=0)
     if absent := [name for index, name in enumerate(names) if not total[index]]:
         said.append(
-            f"no pixel is labelled {listed(absent)}: a model cannot learn what it is never shown; "
+            f"no pixel is labelled {shorten_list(absent)}: a model cannot learn what it is never shown; "
             "add labels or take it out of the class table"
         )
     return said

@@ -32,7 +32,7 @@ from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.scene import Opened, RasterScene, Scene
 from landseg.scenes.targets import JoinedTargets, UnknownTargets
-from landseg.text.amounts import counted, listed
+from landseg.text.amounts import counted, shorten_list
 
 if TYPE_CHECKING:
     from landseg.dense.losses import LabelSets
@@ -279,7 +279,7 @@ def check_fit(openers: Sequence[Opener]) -> None:
         what = f"most images have {counted(usual[0], 'band')} of {usual[1]}, these have others"
         wrong[f"{what}, and a model reads one kind (choose bands, or convert them)"] = odd
     if wrong:
-        raise TrainingError("; ".join(f"{what}: {listed(cases)}" for what, cases in wrong.items()))
+        raise TrainingError("; ".join(f"{what}: {shorten_list(cases)}" for what, cases in wrong.items()))
 
 
 def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:

@@ -18,7 +18,7 @@ from landseg.labels.image_lists import Item, items_of, pair, paired_where_possib
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
 from landseg.scenes.sampled import sampled
-from landseg.text.amounts import counted, listed
+from landseg.text.amounts import counted, shorten_list
 from landseg.training.declared_tags import common_tags
 
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
@@ -217,7 +217,7 @@ def _looked_at(
         raise TrainingError(
             f"{items[0].image} has {counted(len(names), 'band')} "
             f"of {dtype}, others have not, and a model reads one kind "
-            f"(choose bands, or convert them): {listed(odd)}"
+            f"(choose bands, or convert them): {shorten_list(odd)}"
         )
     return names, dtype, sorted(found)
 

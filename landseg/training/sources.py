@@ -27,7 +27,7 @@ from landseg.scenes.opening import Burnt, Labels, Legend, Opener, checked, label
 from landseg.scenes.scene import RasterScene, Scene
 from landseg.scenes.targets import IndexTargets
 from landseg.scenes.views import in_memory
-from landseg.text.amounts import listed, part_of
+from landseg.text.amounts import part_of, shorten_list
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.sources import Paths, coarse_paths, coarse_rasters
 from landseg.training.coarse.statistics import JointStatistics
@@ -156,7 +156,7 @@ def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) ->
     if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-            f"no labels: {listed([str(item.image) for item in bare])}; "
+            f"no labels: {shorten_list([str(item.image) for item in bare])}; "
             f"expected {bare[0].labels}; add it or narrow the images"
         )
     return found
