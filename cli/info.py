@@ -58,13 +58,13 @@ def command(
 
     Of a raster also whether a model can read it; of a model its card and, if asked, its receptive field.
     """
-    from landseg.info import describe, is_model
+    from landseg.info import describe
 
     pixel = _pixel(at, draw=draw, over=over)
     with console.working():
         facts, found = describe(file, model=model).to_json(), {}
         if receptive_field or draw is not None:
-            if not is_model(file):
+            if facts["kind"] != "model":
                 raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")
             from landseg.report.field_report import effective_field
 

@@ -12,10 +12,11 @@ import safetensors.numpy
 import tomli_w
 from numpy.typing import NDArray
 
-from landseg.calibrate import Calibration, calibrate
+from landseg.calibrate import calibrate
 from landseg.classes import ClassMap
 from landseg.errors import BandError, ClassError, ModelError, OutputError
 from landseg.evaluate import evaluate
+from landseg.evaluation.calibration import Calibration
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import FileSource
 from landseg.labels.legend import class_tag
