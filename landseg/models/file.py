@@ -131,7 +131,7 @@ def _build(card: Card, path: Path, tensors: Mapping[str, Tensor]) -> nn.Module:
                 card.arch,
                 encoder=card.encoder,
                 bands=len(card.bands),
-                classes=card.channels,
+                channels=card.channels,
                 warn=False,
                 **card.options,
             )

@@ -57,7 +57,7 @@ def small(arch: str, encoder: str) -> nn.Module:
     narrow: dict[str, Any] = {name: value for name, value in NARROW.items() if name in taken}
     if arch == "unet":
         narrow["decoder_channels"] = (8,) * 5
-    return build_network(arch, encoder=encoder, bands=1, classes=2, **narrow)
+    return build_network(arch, encoder=encoder, bands=1, channels=2, **narrow)
 
 
 class _Watched(_Even):
