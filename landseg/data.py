@@ -39,7 +39,7 @@ from landseg.scenes.issues import (
     check_files,
     check_ground,
     check_values,
-    some,
+    first_five,
 )
 from landseg.scenes.split import Split, SplitOptions, split
 from landseg.scenes.survey import ImageSurvey, Statistics, SurveyScene, survey_image
@@ -267,7 +267,8 @@ def _items(images: Sequence[str], labels: str | None, findings: list[Issue]) -> 
                 items.append(Item(path))
         if labels is not None:
             bare = [item.image.name for item in items if item.labels is None]
-            text = f"{part_of(len(bare), len(found), 'image', 'has', 'have')} no labels in {labels}: {some(bare)}"
+            text = f"{part_of(len(bare), len(found), 'image', 'has', 'have')} no labels in {labels}: "
+            text += first_five(bare)
             findings.append(Issue("unpaired", text))
     if labels is None and not any(item.labels for item in items):
         findings.append(Issue("unlabelled", "no labels were named, so only the images were looked at"))
@@ -278,7 +279,7 @@ def _items(images: Sequence[str], labels: str | None, findings: list[Issue]) -> 
         if others:
             text = (
                 f"{counted(len(others), 'label raster belongs', 'label rasters belong')} "
-                f"to no image: {some([path.name for path in others])}"
+                f"to no image: {first_five([path.name for path in others])}"
             )
             findings.append(Issue("unpaired", text))
     return items

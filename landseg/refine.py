@@ -98,7 +98,7 @@ class _Run:
                 return self._skipped(layers, probs.grid.rect)
             if options.resume and not options.overwrite:
                 refuse_changed(self.output, signature)
-            if not probs.told:
+            if not probs.has_class_table:
                 _log.warning(
                     "%s holds no class table: its classes get the values 1 to %d; --model tells others",
                     probs.name,
