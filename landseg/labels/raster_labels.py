@@ -17,7 +17,8 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.horizontal import same_place
-from landseg.geo.positions import beside, mover, offset_on, pixel_ratio, turn_of
+from landseg.geo.pieces import cut
+from landseg.geo.positions import mover, offset_on, pixel_ratio, turn_of, turned_near
 from landseg.geo.rasters.source import Source
 from landseg.labels.label_colors import Colors, label_source
 from landseg.labels.left_out import Masks, Reason
@@ -116,11 +117,9 @@ class RasterLabels(LabelReader):
                 values[target], valid[target], inside[target] = found[0], known, True
             return values, valid, inside
         side = max(1, math.isqrt(_PART) // math.ceil(self._ratio))
-        for top in range(rect.top, rect.bottom, side):
-            for left in range(rect.left, rect.right, side):
-                part = Rect(top, left, min(side, rect.bottom - top), min(side, rect.right - left))
-                target = part.relative_to(rect).slices
-                values[target], valid[target], inside[target] = self._resampled(part)
+        for part in cut(rect, side, side):
+            target = part.relative_to(rect).slices
+            values[target], valid[target], inside[target] = self._resampled(part)
         return values, valid, None if inside.all() else inside
 
     def close(self) -> None:
@@ -314,7 +313,7 @@ def _axes(labels: Grid, grid: Grid) -> Affine | None:
     """
     if not same_place(labels.crs, grid.crs):
         return None
-    move = ~beside(grid, labels).transform @ grid.transform
+    move = ~turned_near(grid, labels).transform @ grid.transform
     turn = turn_of(labels)
     if turn is not None and math.hypot(*turn) < labels.width + abs(move.a) * grid.width:
         return None
