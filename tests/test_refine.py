@@ -172,7 +172,7 @@ def test_a_raster_without_a_class_table(
     assert "holds no class table: its classes get the values 1 to 3" in caplog.text
     np.testing.assert_array_equal(read(tmp_path / "o.tif")[0], 1 + whole(image, probs).argmax(0))
     with ProbsFile(bare) as found:
-        assert found.classes.names == ("a", "b", "c") and not found.told
+        assert found.classes.names == ("a", "b", "c") and not found.has_class_table
     monkeypatch.setattr("landseg.inference.refine_run.read_card", lambda _: MODEL.card)
     refine(bare, image_path, tmp_path / "m.tif", model="small", **ASKED)
     np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], values(whole(image, probs)))

@@ -106,4 +106,4 @@ def worse_than_commonest(metrics: Metrics) -> str | None:
 
 def _said(scene: Scene) -> float | None:
     """Return the resolution that a user stated, where the raster itself does not."""
-    return scene.said_m if scene.grid is None or scene.grid.resolution_m is None else None
+    return scene.stated_m if scene.grid is None or scene.grid.resolution_m is None else None

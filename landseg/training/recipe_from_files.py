@@ -17,7 +17,7 @@ from landseg.geo.vectors.names import is_vector, stem_of
 from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
-from landseg.scenes.sampled import sampled
+from landseg.scenes.sampled_statistics import sampled_statistics
 from landseg.text.amounts import counted, shorten_list
 from landseg.training.declared_tags import common_tags
 
@@ -245,7 +245,7 @@ def _scaled(
         source = FileSource(path, chosen)
         return source if tags is None else with_tags(source, tags, like=str(paths[0]))
 
-    statistics = sampled(paths, opened)
+    statistics = sampled_statistics(paths, opened)
     if not statistics[0].count:
         raise TrainingError(
             f"no pixel of {counted(len(items), 'image')} holds data: check the images and their nodata"
