@@ -1,22 +1,57 @@
-"""The checks of `export` before any work: the table or the vector files that it is asked for."""
+"""One run of `export`: a class raster on its way to one set of vector files, after the checks of what was asked."""
 
 from __future__ import annotations
 
+import logging
+import time
+from contextlib import ExitStack, closing
 from os import PathLike
 from pathlib import Path
 
-from landseg.errors import GridError, VectorError
+from landseg.errors import GridError, OutputError, VectorError
 from landseg.geo.vectors.names import file_of
 from landseg.output.checks import check_absent, check_targets, files_behind
-from landseg.output.vector_files import class_files
-from landseg.output.vector_formats import TABLE, refuse_table
-from landseg.runtime.replacement import settle
-from landseg.vector.classraster import ClassRaster
-from landseg.vector.export_options import ExportOptions
+from landseg.output.vector_files import class_files, with_styles
+from landseg.output.vector_formats import TABLE, refuse_table, vector_format
+from landseg.runtime.disk import claimed
+from landseg.runtime.replacement import publish, settle
+from landseg.vector.classraster import ClassRaster, open_confidence
+from landseg.vector.crs import output_crs
+from landseg.vector.export_options import Export, ExportOptions
+from landseg.vector.exporter import Exporter, disk_sentences
 from landseg.vector.lines_points import extra_file
 
+_log = logging.getLogger(__name__)
 
-def check_table(output: Path, options: ExportOptions) -> None:
+
+def export_raster(raster: str, target: Path, wanted: ExportOptions) -> Export:
+    """Write a class raster to a vector file by the options, and return the facts of the export.
+
+    Raises:
+        LandsegError: the raster or an option cannot be used, or a file cannot be written.
+    """
+    start = time.perf_counter()
+    if target.is_dir():
+        raise OutputError(f"{target} is a folder: name a file in it, such as {target / 'landcover.gpkg'}")
+    _check_table(target, wanted)
+    form, beside = vector_format(target), not wanted.shaping.keeps_pixels
+    with ExitStack() as stack:
+        source = stack.enter_context(
+            ClassRaster(raster, classes=wanted.classes, aoi=wanted.area_of_interest, neighbours=beside)
+        )
+        _check_files(target, source, wanted)
+        run = Exporter(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
+        if wanted.confidence is not None:
+            run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
+        with claimed(target) as work, disk_sentences(target):
+            parts, stayed = with_styles(run.made(work), run.styles, work, replace=wanted.overwrite)
+            publish(parts, folder=work)
+        for style in stayed:
+            _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
+        return run.summary(time.perf_counter() - start)
+
+
+def _check_table(output: Path, options: ExportOptions) -> None:
     """Refuse a table without --attributes or --centroids, and lines in a table.
 
     Raises:
@@ -34,7 +69,7 @@ def check_table(output: Path, options: ExportOptions) -> None:
         raise VectorError(f"{output.name}: a table holds no lines; leave --centerlines out, or choose a .gpkg")
 
 
-def check_files(output: Path, source: ClassRaster, options: ExportOptions) -> None:
+def _check_files(output: Path, source: ClassRaster, options: ExportOptions) -> None:
     """Refuse files that cannot be written, classes that the raster lacks, and --geodesic without a CRS.
 
     Raises:
