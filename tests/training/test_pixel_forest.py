@@ -177,7 +177,7 @@ def test_tables_that_lead_astray_are_refused(name: str) -> None:
 def test_a_tree_deeper_than_its_card_says_is_refused() -> None:
     network = chain()
     network.forest.depth = 3
-    with pytest.raises(ModelError, match="more than the 3 decisions"):
+    with pytest.raises(ModelError, match="more than 3 decisions in a row"):
         network.check_tables()
 
 
@@ -209,7 +209,7 @@ def test_a_spoilt_file_is_refused_with_its_name(tmp_path: Path) -> None:
     tensors["forest.feature"][0] = 3
     tensors["forest.child"][0] = 100
     safetensors.torch.save_file(tensors, tmp_path / "bad.safetensors", dict(metadata))
-    with pytest.raises(ModelError, match=r"bad\.safetensors: a tree's decision does not lead on"):
+    with pytest.raises(ModelError, match=r"bad\.safetensors: a decision of a tree does not lead to"):
         load_model(tmp_path / "bad.safetensors")
 
 
