@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landseg.dense.target_grid import UnitGrid, UnitScores, target_at_units
 from landseg.errors import TrainingError
+from landseg.text.amounts import listed
 from landseg.training.batches import BatchLike, Loss, moved
 from landseg.training.fit_options import FitOptions
 from landseg.training.loop.run import Lesson
@@ -106,7 +107,7 @@ class Learner(LightningModule):
             what = f"the gradient became {self.step_norm}"
         else:
             what = "the loss or the gradient of another process became no number"
-        return f"{what} at step {self.step_number}, on the crops {listed(names)}"
+        return f"{what} at step {self.step_number}, on the crops {listed(list(dict.fromkeys(names)))}"
 
 
 def at_units(loss: Loss, units: UnitGrid) -> Loss:
@@ -169,9 +170,3 @@ def agreed(values: Iterable[float], device: torch.device) -> list[float]:
     torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)
     found: list[float] = tensor.tolist()
     return found
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names for a sentence: the first few, each once."""
-    unique = list(dict.fromkeys(names))
-    return ", ".join(unique[:8]) + (f" and {len(unique) - 8} more" if len(unique) > 8 else "")
