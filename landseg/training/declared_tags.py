@@ -13,7 +13,7 @@ from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable, one_sided_text
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
-from landseg.text.amounts import listed, part_of
+from landseg.text.amounts import part_of, shorten_list
 
 if TYPE_CHECKING:  # it brings torch, which is not needed to refuse images
     from landseg.training.recipe import Recipe
@@ -67,7 +67,7 @@ def with_declared_tags(recipe: Recipe, data: Path, report: Callable[[str], None]
         report(
             f"note: {part_of(len(names), len(images), 'image', 'declares', 'declare')} "
             f"{text}: brought over to {tags_text(tags)} "
-            f"({listed(names)})"
+            f"({shorten_list(names)})"
         )
     pairs = zip(recipe.bands, tags, strict=True)
     return replace(recipe, bands=tuple(band.under(declared) for band, declared in pairs))
@@ -84,7 +84,7 @@ def alpha_warnings(recipe: Recipe, data: Path) -> list[str]:
         with suppress(LandsegError), FileSource(path, bands) as source:  # faults are reported when scenes open
             for text in source.remarks:
                 found.setdefault(text, []).append(path.name)
-    return [f"{listed(names)}: {text}" for text, names in found.items()]
+    return [f"{shorten_list(names)}: {text}" for text, names in found.items()]
 
 
 def _images(recipe: Recipe, data: Path) -> list[Image]:

@@ -17,8 +17,8 @@ from landseg.geo.vectors.names import is_vector, stem_of
 from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
-from landseg.scenes.sampled import sampled
-from landseg.text.amounts import counted, listed
+from landseg.scenes.sampled_statistics import sampled_statistics
+from landseg.text.amounts import counted, shorten_list
 from landseg.training.declared_tags import common_tags
 
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
@@ -217,7 +217,7 @@ def _looked_at(
         raise TrainingError(
             f"{items[0].image} has {counted(len(names), 'band')} "
             f"of {dtype}, others have not, and a model reads one kind "
-            f"(choose bands, or convert them): {listed(odd)}"
+            f"(choose bands, or convert them): {shorten_list(odd)}"
         )
     return names, dtype, sorted(found)
 
@@ -245,7 +245,7 @@ def _scaled(
         source = FileSource(path, chosen)
         return source if tags is None else with_tags(source, tags, like=str(paths[0]))
 
-    statistics = sampled(paths, opened)
+    statistics = sampled_statistics(paths, opened)
     if not statistics[0].count:
         raise TrainingError(
             f"no pixel of {counted(len(items), 'image')} holds data: check the images and their nodata"

@@ -16,7 +16,7 @@ from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
 from landseg.scenes.label_counts import LabelCounts, count_labels
 from landseg.scenes.scene import Scene
-from landseg.text.amounts import counted, listed
+from landseg.text.amounts import counted, shorten_list
 from landseg.training.crops import Crop, read_crop
 
 MARGIN = 1.5
@@ -125,7 +125,7 @@ class CropSampler:
                 if scene.name not in self._told:
                     self._told.add(scene.name)
                     _log.warning("left out: %s", error)
-        raise TrainingError(f"{_TRIES} crops in a row could not be read; check {listed(sorted(self._told))}")
+        raise TrainingError(f"{_TRIES} crops in a row could not be read; check {shorten_list(sorted(self._told))}")
 
     def _place(self, rng: np.random.Generator) -> tuple[int, int, int]:
         """Return scene, row and column of the pixel that a crop is drawn around."""
@@ -201,7 +201,7 @@ def _tell_unplaced(scenes: Sequence[Scene], resolution_m: float | None) -> None:
             counted(len(unplaced), "scene has", "scenes have"),
             "is taken at its" if len(unplaced) == 1 else "are taken at their",
             resolution_m,
-            listed(unplaced),
+            shorten_list(unplaced),
         )
 
 

@@ -19,15 +19,15 @@ from landseg.geo.vectors.names import is_there
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.polygons import PolygonLabels
-from landseg.labels.reader import LabelReader, refuse_unmapped
+from landseg.labels.reader import refuse_unmapped
 from landseg.models.card import DataSource
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import Burnt, Labels, Legend, Opener, checked, labels_of_source
+from landseg.scenes.opening import ImageLabels, LabelPolygons, Opener, TargetTable, checked, labels_of_source
 from landseg.scenes.scene import RasterScene, Scene
 from landseg.scenes.targets import IndexTargets
 from landseg.scenes.views import in_memory
-from landseg.text.amounts import listed, part_of
+from landseg.text.amounts import part_of, shorten_list
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.sources import Paths, coarse_paths, coarse_rasters
 from landseg.training.coarse.statistics import JointStatistics
@@ -101,7 +101,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     names = scene_names([item.image for item in items])
     scenes: list[Scene] = [
         RasterScene(
-            name, one, channels=len(recipe.bands), weight=spec.weight, zoom=spec.zoom, said_m=spec.resolution_m
+            name, one, channels=len(recipe.bands), weight=spec.weight, zoom=spec.zoom, stated_m=spec.resolution_m
         )
         for name, one, spec in zip(names, openers, settings, strict=True)
     ]
@@ -156,7 +156,7 @@ def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) ->
     if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-            f"no labels: {listed([str(item.image) for item in bare])}; "
+            f"no labels: {shorten_list([str(item.image) for item in bare])}; "
             f"expected {bare[0].labels}; add it or narrow the images"
         )
     return found
@@ -208,14 +208,14 @@ def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
 
 def _labels(
     spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: LabelSetBuilder, *, alone: bool
-) -> Sequence[Labels | Burnt | LabelReader]:
+) -> Sequence[ImageLabels]:
     """Return the labels that the targets of each of a source's images are made from.
 
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
     """
     if spec.partial_class is None:
         vector = None if spec.polygons is None else _find_vector(spec.polygons, data, recipe.folder)
-        meaning = None if spec.values is None or vector is not None else _legend(spec, kinds)
+        meaning = None if spec.values is None or vector is not None else _target_table(spec, kinds)
         return labels_of_source(spec, items, recipe.classes, kinds, vector=vector, meaning=meaning)
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
@@ -227,7 +227,7 @@ def _labels(
     polygons = PolygonLabels(
         _find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched, buffer_m=spec.buffer_m
     )
-    return [Burnt(polygons, no, None, yes, f"not {spec.partial_class}")] * len(items)
+    return [LabelPolygons(polygons, no, None, yes, f"not {spec.partial_class}")] * len(items)
 
 
 def _white(recipe: Recipe) -> float:
@@ -266,7 +266,7 @@ def _is_whole(opener: Opener) -> bool:
     return True
 
 
-def _legend(spec: SourceSpec, kinds: LabelSetBuilder) -> Legend:
+def _target_table(spec: SourceSpec, kinds: LabelSetBuilder) -> TargetTable:
     """Return the class table to read a label raster with, and the target value of each index of it (256,)."""
     assert spec.values is not None
     table = np.full(256, IGNORE_INDEX, np.uint8)

@@ -19,7 +19,7 @@ from landseg.scenes.coarse_labels import coarse_classes, joined_classes
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.opening import CoarseRaster
 from landseg.scenes.scene import Scene
-from landseg.text.amounts import listed, none_of
+from landseg.text.amounts import none_of, shorten_list
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.statistics import JointStatistics, StatisticsCounter
 
@@ -49,8 +49,8 @@ def coarse_paths(specs: Sequence[SourceSpec], items: Sequence[Item], data: Path)
         raise TrainingError(f"coarse labels of source {spec.name!r}: {error}") from error
     if not any(found):
         raise TrainingError(
-            f"{none_of(len(items), 'image')} of source {spec.name!r} has coarse labels in {listed(named)}: expected "
-            "a raster that overlaps them, or one of each image's name; check that they belong together"
+            f"{none_of(len(items), 'image')} of source {spec.name!r} has coarse labels in {shorten_list(named)}: "
+            "expected a raster that overlaps them, or one of each image's name; check that they belong together"
         )
     return found
 
@@ -122,7 +122,7 @@ def resolve_statistics(
         )
     report(f"coarse labels: joint statistics {statistics.note}")
     if statistics.silent:
-        report(f"note: coarse classes that teach nothing: {listed(statistics.silent)}")
+        report(f"note: coarse classes that teach nothing: {shorten_list(statistics.silent)}")
     return statistics
 
 

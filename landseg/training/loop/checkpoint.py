@@ -85,7 +85,7 @@ def save(content: Mapping[str, Any], folder: Path, name: str = LAST) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with written(folder / name, kept=True) as place:
+    with written(folder / name) as place:
         torch.save(dict(content), place)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from landseg.errors import TrainingError
-from landseg.runtime.disk import disk_errors
+from landseg.runtime.disk import disk_errors, work_kept
 from landseg.runtime.memory import keep_freed_memory
 from landseg.runtime.progress import duration
 from landseg.training.fit_options import FitOptions
@@ -33,6 +33,7 @@ FEW_STEPS = 100  # below this a network that starts from an ImageNet encoder has
 _HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
 
+@work_kept()
 def fit(
     network: nn.Module,
     lesson: Lesson,

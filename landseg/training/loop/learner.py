@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landseg.dense.target_grid import UnitGrid, UnitScores, target_at_units
 from landseg.errors import TrainingError
-from landseg.text.amounts import listed
+from landseg.text.amounts import shorten_list
 from landseg.training.batches import BatchLike, Loss, moved
 from landseg.training.fit_options import FitOptions
 from landseg.training.loop.run import Lesson
@@ -107,7 +107,7 @@ class Learner(LightningModule):
             what = f"the gradient became {self.step_norm}"
         else:
             what = "the loss or the gradient of another process became no number"
-        return f"{what} at step {self.step_number}, on the crops {listed(list(dict.fromkeys(names)))}"
+        return f"{what} at step {self.step_number}, on the crops {shorten_list(list(dict.fromkeys(names)))}"
 
 
 def at_units(loss: Loss, units: UnitGrid) -> Loss:

@@ -88,7 +88,7 @@ def _cut(path: Path, step: int) -> None:
         path.unlink()
         return
     with (
-        written(path, kept=True) as place,
+        written(path) as place,
         path.open(newline="", encoding="utf-8") as old,
         place.open("w", newline="", encoding="utf-8") as new,
     ):
