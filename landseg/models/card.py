@@ -98,22 +98,22 @@ class Card:
 
     @property
     def means(self) -> tuple[float, ...]:
-        """One mean a band, in raw units."""
+        """Return the mean of each band, in raw units."""
         return tuple(band.mean for band in self.bands)
 
     @property
     def stds(self) -> tuple[float, ...]:
-        """One standard deviation a band, in raw units."""
+        """Return the standard deviation of each band, in raw units."""
         return tuple(band.std for band in self.bands)
 
     @property
     def channels(self) -> int:
-        """The number of channels of the network's output."""
+        """Return the number of channels of the network's output."""
         return self.heads.total or len(self.classes)
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """The name of each channel: that of its class, or of its head with a number where that has several."""
+        """Return the name of each channel: that of its class, or of its head with a number where that has several."""
         names: list[str] = []
         for head, size in (self.heads or Heads.of_classes(len(self.classes))).sizes:
             numbers = [head] if size == 1 else [f"{head} {number}" for number in range(1, size + 1)]

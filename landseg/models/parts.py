@@ -14,7 +14,7 @@ from landseg.text.strict import LARGEST, is_number, read_dataclass
 from landseg.text.untrusted import brief
 
 SMALL, LARGE = 1e-30, 1e30
-"""What numbers that images are scaled by lie between: float32 holds them, and their quotients."""
+"""The limits of numbers that images are scaled by: float32 holds them, and their quotients."""
 _NAME = 1000  # characters
 
 
@@ -59,7 +59,7 @@ class Band:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """The band as JSON values; a scale of 1 and an offset of 0, which say nothing, are left out."""
+        """Return the band as JSON values; a scale of 1 and an offset of 0, which say nothing, are left out."""
         declared = {} if (self.scale, self.offset) == (1, 0) else {"scale": self.scale, "offset": self.offset}
         plain_ = {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
         return {**plain_, **declared}
@@ -72,7 +72,7 @@ class Band:
 
 
 class Measured(Protocol):
-    """What `landseg.models.graph.receptive_field.receptive_field` returns, as far as a card cares."""
+    """The figures of `landseg.models.graph.receptive_field.receptive_field` that a card has."""
 
     @property
     def size(self) -> int | None: ...
@@ -112,7 +112,7 @@ class Field:
 
     @property
     def exact(self) -> bool:
-        """Whether tiled inference can equal whole-image inference."""
+        """Return whether tiled inference can equal whole-image inference."""
         return self.halo is not None
 
     @classmethod
@@ -151,7 +151,7 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Training:
-    """How the weights came about.
+    """The origin of a model's weights.
 
     Attributes:
         sources: The data sets.
