@@ -56,11 +56,11 @@ def export(raster: File, output: File, **options: Unpack[ExportKeywords]) -> Exp
             run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
         try:
             with claimed(target) as work, disk_sentences(target):
-                parts, stayed = with_styles(run.made(work), run.styles, work, replace=wanted.overwrite)
+                parts, stayed = with_styles(run.write(work), run.styles, work, replace=wanted.overwrite)
                 publish(parts, folder=work)
         except Exception as error:
             refuse_promise(error)
             raise
         for style in stayed:
             _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
-        return run.summary(time.perf_counter() - start)
+        return run.result(time.perf_counter() - start)

@@ -1,4 +1,4 @@
-"""The checks of `export` before any work: the table or the vector files that it is asked for."""
+"""The checks of `export` before any work: of its files and of the classes in its options."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def check_files(output: Path, source: ClassRaster, options: ExportOptions) -> No
     also = [file_of(str(file)) for file in (options.aoi, options.confidence) if isinstance(file, (str, PathLike))]
     inputs = [Path(source.file.path), *also, *files_behind(list(source.file.info.files))]
     targets = list(class_files(output, source.classes).values()) if options.by_class_files else [output]
-    targets += [extra_file(output, e, "LineString") for e in source.chosen(options.centerlines, "--centerlines")]
-    targets += [extra_file(output, e, "Point") for e in source.chosen(options.centroids, "--centroids")]
-    source.chosen(options.regularize, "--regularize")
+    targets += [extra_file(output, e, "LineString") for e in source.classes_of(options.centerlines, "--centerlines")]
+    targets += [extra_file(output, e, "Point") for e in source.classes_of(options.centroids, "--centroids")]
+    source.classes_of(options.regularize, "--regularize")
     check_targets((), targets or [output], inputs)
     settle([output, *targets], overwrite=options.overwrite)
     if not options.overwrite:

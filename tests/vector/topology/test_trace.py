@@ -25,7 +25,9 @@ def test_any_strip_height_gives_the_same(classes: np.ndarray, connectivity: int,
     assert_same(traced(classes, height, connectivity=connectivity), whole)
 
 
-def check_blocks(monkeypatch: pytest.MonkeyPatch, joined: Callable[..., np.ndarray] = lattice.components) -> None:
+def check_blocks(
+    monkeypatch: pytest.MonkeyPatch, joined: Callable[..., np.ndarray] = lattice.find_components
+) -> None:
     classes = noise(1, height=90, width=70)
     whole = traced(classes)
     monkeypatch.setattr(blocks, "BLOCK", 300)
