@@ -26,42 +26,42 @@ def successors(draw: st.DrawFn) -> np.ndarray:
     items = np.array(draw(st.permutations(range(sum(size for size, _ in sizes)))), int)
     found, begin = np.full(len(items), -1), 0
     for size, closed in sizes:
-        chain = items[begin : begin + size]
-        found[chain[:-1]] = chain[1:]
-        found[chain[-1]] = chain[0] if closed else -1
+        items_of = items[begin : begin + size]
+        found[items_of[:-1]] = items_of[1:]
+        found[items_of[-1]] = items_of[0] if closed else -1
         begin += size
     return found
 
 
-def check_chains(found: linked_lists.LinkedLists, successor: np.ndarray) -> None:
+def check_lists(found: linked_lists.LinkedLists, successor: np.ndarray) -> None:
     assert sorted(found.order.tolist()) == list(range(len(successor)))
     for begin, end, closed in zip(found.offsets[:-1], found.offsets[1:], found.closed, strict=True):
-        chain = found.order[begin:end]
-        assert np.array_equal(successor[chain[:-1]], chain[1:])
-        assert successor[chain[-1]] == (chain[0] if closed else -1)
+        items_of = found.order[begin:end]
+        assert np.array_equal(successor[items_of[:-1]], items_of[1:])
+        assert successor[items_of[-1]] == (items_of[0] if closed else -1)
         if not closed:
-            assert chain[0] not in successor
+            assert items_of[0] not in successor
 
 
 @given(successors())
 def test_items_follow_one_another(successor: np.ndarray) -> None:
-    check_chains(linked_lists.rank_lists(successor), successor)
+    check_lists(linked_lists.rank_lists(successor), successor)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 1000, 30_000])
-def test_long_chains_in_order_and_against_it(count: int) -> None:
+def test_long_lists_in_order_and_against_it(count: int) -> None:
     up = np.append(np.arange(1, count), -1)
     down = np.arange(-1, count - 1)
     for successor in (up, down, np.roll(np.arange(count), -1), np.roll(np.arange(count), 1)):
-        check_chains(linked_lists.rank_lists(successor), successor)
+        check_lists(linked_lists.rank_lists(successor), successor)
 
 
-def test_twin_other_chains_are_noticed() -> None:
+def test_twin_other_lists_are_noticed() -> None:
     successor = np.array([1, 2, -1, 4, 3])
     with pytest.raises(AssertionError):
-        check_chains(linked_lists.rank_lists(np.array([1, 2, 0, 4, 3])), successor)
+        check_lists(linked_lists.rank_lists(np.array([1, 2, 0, 4, 3])), successor)
     with pytest.raises(AssertionError):
-        check_chains(linked_lists.rank_lists(np.array([1, -1, -1, 4, 3])), successor)
+        check_lists(linked_lists.rank_lists(np.array([1, -1, -1, 4, 3])), successor)
 
 
 def naive_components(n: int, edges: list[tuple[int, int]]) -> list[int]:

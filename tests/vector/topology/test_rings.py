@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from rasterio.features import shapes
 
-from landseg.vector.topology import traversal as walks
+from landseg.vector.topology import traversal
 from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.regions import Regions
 from landseg.vector.topology.rings import build_polygons
@@ -82,7 +82,7 @@ def test_twin_shifted_by_a_pixel_they_are_not(connectivity: int) -> None:
 
 @pytest.mark.parametrize("connectivity", [4, 8])
 def test_twin_rings_that_are_not_parted_touch_themselves(connectivity: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walks, "_part_pinched", lambda *_: False)
+    monkeypatch.setattr(traversal, "_part_pinched", lambda *_: False)
     with pytest.raises(AssertionError):
         check_polygons(PINCHED, connectivity)
 
