@@ -80,7 +80,7 @@ def make(arm: str, recipe: Recipe) -> nn.Module:
 
     options = dict(recipe.options)
     classes = len(recipe.classes)
-    network = build_network(recipe.arch, encoder=recipe.encoder, bands=3, classes=classes, **options)
+    network = build_network(recipe.arch, encoder=recipe.encoder, bands=3, channels=classes, **options)
     encoder = network.get_submodule("encoder")
     load_encoder_weights(encoder, recipe.encoder, "imagenet")
     if arm == "corners":
@@ -167,7 +167,7 @@ def run(
     batches = Batches(CropSampler(learned, recipe.sampling, seed=seed, sets=sets))
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return partial_cross_entropy(logits, batch.target, sets)
+        return partial_cross_entropy(logits, batch.targets["class"], sets)
 
     trained = fit(network, Lesson(batches, loss, scaling), options=fitting, folder=folder, resume=True)
     minutes = (time.monotonic() - begin) / 60

@@ -58,13 +58,13 @@ def command(
 
     Of a raster also whether a model can read it; of a model its card and, if asked, its receptive field.
     """
-    from landseg.info import describe, is_model
+    from landseg.info import describe
 
     pixel = _pixel(at, draw=draw, over=over)
     with console.working():
         facts, found = describe(file, model=model).to_json(), {}
         if receptive_field or draw is not None:
-            if not is_model(file):
+            if facts["kind"] != "model":
                 raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")
             from landseg.report.field_report import effective_field
 
@@ -159,6 +159,9 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     chosen = ", ".join(f"{name} {value}" for name, value in facts["options"].items())
     encoder = "" if facts["encoder"] == "none" else f" on {facts['encoder']}"
     yield _row("network", f"{facts['arch']}{encoder}{f' ({chosen})' if chosen else ''}")
+    if "task" in facts:
+        heads = ", ".join(f"{head['name']} ({head['channels']})" for head in facts["heads"])
+        yield _row("task", f"{facts['task']}; channels: {heads}")
     yield _row("parameters", f"{facts['parameters']:,}")
     for band in facts["bands"]:
         formula = f"{band['name']}: ({'stored' if 'scale' in band else 'value'} - {band['mean']:g}) / {band['std']:g}"

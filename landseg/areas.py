@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from landseg.evaluation.area_counts import count_areas
-from landseg.evaluation.area_options import AreasKeywords, AreasOptions
-from landseg.evaluation.area_table import Areas, check_table, write_table
 from landseg.geo.rasters.address import File, file_name
-from landseg.labels.zones import Zones
-from landseg.runtime.replacement import written
-from landseg.vector.classraster import ClassRaster
+
+if TYPE_CHECKING:
+    from landseg.evaluation.area_options import AreasKeywords
+    from landseg.evaluation.area_table import Areas
 
 __all__ = ["areas"]
 
@@ -31,6 +29,13 @@ def areas(raster: File, output: File | None = None, **options: Unpack[AreasKeywo
     Raises:
         LandsegError: the raster, the zones or an option cannot be used, or the table cannot be written.
     """
+    from landseg.evaluation.area_counts import count_areas
+    from landseg.evaluation.area_options import AreasOptions
+    from landseg.evaluation.area_table import check_table, write_table
+    from landseg.labels.zones import Zones
+    from landseg.runtime.replacement import written
+    from landseg.vector.classraster import ClassRaster
+
     wanted, name = AreasOptions.of(**options), file_name(raster)
     table = None if output is None else Path(file_name(output))
     check_table(table, [name], wanted)

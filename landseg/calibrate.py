@@ -5,18 +5,15 @@ from __future__ import annotations
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from landseg.evaluation.calibration import Calibration, calibration_of, temperature_in
-from landseg.evaluation.confidences import open_probability_pairs
-from landseg.evaluation.options import CalibrateKeywords, CalibrateOptions
 from landseg.geo.rasters.address import File, Files, file_name, file_names
-from landseg.labels.pairing import named
-from landseg.models import shipped
-from landseg.models.read_card import card_in
-from landseg.models.writing import check_target, copy_with_card
 
-__all__ = ["CalibrateKeywords", "CalibrateOptions", "Calibration", "calibrate"]
+if TYPE_CHECKING:
+    from landseg.evaluation.calibration import Calibration
+    from landseg.evaluation.options import CalibrateKeywords
+
+__all__ = ["calibrate"]
 
 
 def calibrate(
@@ -41,12 +38,20 @@ def calibrate(
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
+    from landseg.evaluation.calibration import calibration_of, temperature_in
+    from landseg.evaluation.confidences import open_probability_pairs
+    from landseg.evaluation.options import CalibrateOptions
+    from landseg.labels.pairing import named
+    from landseg.models import shipped
+    from landseg.models.read_card import card_in
+    from landseg.models.writing import check_model_target, copy_with_card
+
     ours, truth, wanted = file_names(probs), file_names(target), CalibrateOptions.of(options, verb="calibrate")
     place = None if output is None else Path(file_name(output))
     path = None if model is None and place is None else shipped.resolve(None if model is None else file_name(model))
     card = None if path is None else card_in(path)
     if place is not None:
-        check_target(place, overwrite=wanted.overwrite, source=path)
+        check_model_target(place, overwrite=wanted.overwrite, source=path)
     with ExitStack() as stack:
         pairs = open_probability_pairs(ours, truth, wanted, None if card is None else card.classes, stack)
         old, notes = temperature_in(pairs, path, card)

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from landseg.errors import ClassError
-from landseg.evaluation.comparison import count_predictions, open_predictions, refuse_other_order
-from landseg.evaluation.options import CompareKeywords, CompareOptions
-from landseg.evaluation.pairs import check_not_read
-from landseg.evaluation.result import Comparison, Difference
 from landseg.geo.rasters.address import File, Files, file_names
-from landseg.report.compared import comparison_csv
-from landseg.report.files import check_text_files, text_part
-from landseg.report.html.compared import comparison_html
-from landseg.runtime.replacement import publish
 
-__all__ = ["CompareKeywords", "CompareOptions", "Comparison", "Difference", "compare"]
+if TYPE_CHECKING:
+    from landseg.evaluation.options import CompareKeywords
+    from landseg.evaluation.result import Comparison
+
+__all__ = ["compare"]
 
 
 def compare(predictions: Sequence[File], target: Files, **options: Unpack[CompareKeywords]) -> Comparison:
@@ -32,6 +28,14 @@ def compare(predictions: Sequence[File], target: Files, **options: Unpack[Compar
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
+    from landseg.evaluation.comparison import count_predictions, open_predictions, refuse_other_order
+    from landseg.evaluation.options import CompareOptions
+    from landseg.evaluation.pairs import check_not_read
+    from landseg.report.comparison import comparison_csv
+    from landseg.report.files import check_text_files, text_part
+    from landseg.report.html.comparison import comparison_html
+    from landseg.runtime.replacement import publish
+
     ours, truth, wanted = file_names(predictions), file_names(target), CompareOptions.of(options, verb="compare")
     check_text_files(wanted.csv, wanted.report, overwrite=wanted.overwrite)
     if len(ours) < 2:

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from landseg.geo.rasters.address import File, Files, file_name, file_names
-from landseg.output.checks import check_targets
-from landseg.report.contact_sheet import draw_contact_sheet
-from landseg.report.files import check_new_file
-from landseg.report.sheet import cell_edge, spread_positions
-from landseg.scenes.data_report import DataReport
-from landseg.scenes.inspect_options import InspectKeywords, InspectOptions
-from landseg.scenes.inspection import Inspection
-from landseg.scenes.issues import Issue
-from landseg.training.recipe_from_files import DataFiles
-from landseg.training.refused import refusal
 
-__all__ = ["DataReport", "InspectKeywords", "InspectOptions", "inspect_data"]
+if TYPE_CHECKING:
+    from landseg.scenes.data_report import DataReport
+    from landseg.scenes.inspect_options import InspectKeywords, InspectOptions
+    from landseg.scenes.issues import Issue
+
+__all__ = ["inspect_data"]
 
 
 def inspect_data(images: Files, labels: File | None = None, **options: Unpack[InspectKeywords]) -> DataReport:
@@ -36,16 +31,21 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
         OutputError: the picture is a file that is read, exists, or cannot be written.
         LandsegError: a class table, a vector file, a split or a picture that cannot be had.
     """
+    from landseg.report.contact_sheet import draw_contact_sheet
+    from landseg.report.sheet import cell_edge, spread_positions
+    from landseg.runtime.target_checks import check_target, refuse_inputs
+    from landseg.scenes.inspect_options import InspectOptions
+    from landseg.scenes.inspection import Inspection
+
     names, truth = file_names(images), None if labels is None else file_name(labels)
     wanted = InspectOptions.of(options, verb="inspect_data")
     sheet = wanted.sheet
     if sheet is not None:
-        kind = "a contact sheet is a PNG"
-        check_new_file(sheet, overwrite=wanted.overwrite, suffixes=(".png",), kind=kind)
+        check_target(sheet, (".png",), kind="a contact sheet", overwrite=wanted.overwrite)
     inspection = Inspection(names, truth, wanted)
     shown = set() if sheet is None else set(spread_positions(len(inspection.items)))
     if sheet is not None:
-        check_targets([], [sheet], inspection.files())
+        refuse_inputs([sheet], inspection.files())
     found = inspection.report(shown=shown, edge=cell_edge(len(shown)))
     if truth is not None or any(item.labels for item in inspection.items):
         found.findings[:0] = _refusal(names, truth, wanted)
@@ -56,6 +56,10 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
 
 def _refusal(images: Sequence[str], labels: str | None, options: InspectOptions) -> list[Issue]:
     """Return the sentence by which `train` would refuse images and labels, as an issue; none where it takes them."""
+    from landseg.scenes.issues import Issue
+    from landseg.training.recipe_from_files import DataFiles
+    from landseg.training.refused import refusal
+
     files = DataFiles(
         tuple(images),
         None if labels is None else (labels,),

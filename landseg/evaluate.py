@@ -4,23 +4,16 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from landseg.errors import OutputError
-from landseg.evaluation.error_map import ErrorMaps
-from landseg.evaluation.figures import build_evaluation
-from landseg.evaluation.options import EvaluateKeywords, EvaluateOptions
-from landseg.evaluation.pairs import check_not_read, count, open_pairs, unused_targets
-from landseg.evaluation.result import Evaluation
 from landseg.geo.rasters.address import Files, file_names
-from landseg.labels.pairing import named
-from landseg.report.figures_csv import csv_text
-from landseg.report.files import check_text_files, text_part
-from landseg.report.html.scene_maps import evaluation_html, find_images
-from landseg.runtime.disk import check_local
-from landseg.runtime.replacement import publish
 
-__all__ = ["EvaluateKeywords", "EvaluateOptions", "Evaluation", "evaluate"]
+if TYPE_CHECKING:
+    from landseg.evaluation.options import EvaluateKeywords
+    from landseg.evaluation.result import Evaluation
+
+__all__ = ["evaluate"]
 
 
 def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeywords]) -> Evaluation:
@@ -34,6 +27,17 @@ def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeyword
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
+    from landseg.evaluation.error_map import ErrorMaps
+    from landseg.evaluation.figures import build_evaluation
+    from landseg.evaluation.options import EvaluateOptions
+    from landseg.evaluation.pairs import check_not_read, count, open_pairs, unused_targets
+    from landseg.labels.pairing import named
+    from landseg.report.figures_csv import csv_text
+    from landseg.report.files import check_text_files, text_part
+    from landseg.report.html.scene_maps import evaluation_html, find_images
+    from landseg.runtime.replacement import publish
+    from landseg.runtime.target_checks import check_local
+
     ours, truth, wanted = file_names(prediction), file_names(target), EvaluateOptions.of(options, verb="evaluate")
     check_text_files(wanted.csv, wanted.report, overwrite=wanted.overwrite)
     if wanted.image and wanted.report is None:

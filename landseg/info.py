@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landseg.geo.rasters.address import File, file_name
-from landseg.models import header, shipped
-from landseg.report.description import Description
 
 if TYPE_CHECKING:
     from landseg.models.file import Model
+    from landseg.report.description import Description
 
-__all__ = ["describe", "is_model"]
+__all__ = ["describe"]
 
 
 def describe(target: File, *, model: File | Model | None = None, stored_values: bool = False) -> Description:
@@ -27,8 +26,10 @@ def describe(target: File, *, model: File | Model | None = None, stored_values: 
     Raises:
         LandsegError: the raster or the model cannot be read.
     """
+    from landseg.report.description import Description
+
     name = file_name(target)
-    if is_model(name):
+    if _is_model(name):
         from landseg.models.facts import model_facts
 
         return Description(model_facts(name))
@@ -37,16 +38,18 @@ def describe(target: File, *, model: File | Model | None = None, stored_values: 
     return Description(raster_facts(name, model=model, stored_values=stored_values))
 
 
-def is_model(target: str | Path) -> bool:
+def _is_model(name: str) -> bool:
     """Return True for the name of a shipped model, and for a file with the suffix of a model or of a pickle.
 
     Rasters have some suffixes of pickles too, such as ENVI's .bin: a file that GDAL opens is a raster.
     """
-    suffix = Path(target).suffix.lower()
-    if str(target) in shipped.names() or suffix == shipped.SUFFIX:
+    from landseg.models import header, shipped
+
+    suffix = Path(name).suffix.lower()
+    if name in shipped.names() or suffix == shipped.SUFFIX:
         return True
     if suffix not in header.PICKLE_SUFFIXES:
         return False
     from landseg.geo.rasters.raster import opens
 
-    return not opens(target)
+    return not opens(name)

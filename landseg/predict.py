@@ -7,17 +7,12 @@ from typing import TYPE_CHECKING, Unpack
 
 from landseg.errors import OutputError
 from landseg.geo.rasters.address import File, Files, file_name, file_names
-from landseg.inference.batch import Batch
-from landseg.inference.options import PredictKeywords, PredictOptions
-from landseg.inference.prediction import Finished, Prediction, Predictions
-from landseg.inference.products import check_map_name
-from landseg.inference.run import LazyEngine, Run
-from landseg.models.named import named_model
-from landseg.output.checks import is_folder
 
 if TYPE_CHECKING:
     from landseg.classes import ClassMap
     from landseg.geo.rasters.source import Source
+    from landseg.inference.options import PredictKeywords
+    from landseg.inference.prediction import Finished, Prediction, Predictions
     from landseg.models.file import Model
 
 __all__ = ["predict"]
@@ -50,6 +45,13 @@ def predict(
         LandsegError: a raster, the model or an option cannot be used, or a file cannot be written.
         KeyboardInterrupt: the run was stopped by hand; `resume=True` continues it.
     """
+    from landseg.inference.batch import Batch
+    from landseg.inference.options import PredictOptions
+    from landseg.inference.products import check_map_name
+    from landseg.inference.run import LazyEngine, Run
+    from landseg.models.named import named_model
+    from landseg.output.checks import is_folder
+
     wanted = PredictOptions.of(**options)
     every, target = file_names(sources), file_name(output)
     if not every:

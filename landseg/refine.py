@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
-from landseg.crf.options import RefineKeywords, Refinement, RefineOptions
 from landseg.geo.rasters.address import File, Files, file_name, file_names
-from landseg.inference.refine_run import RefineRun
+
+if TYPE_CHECKING:
+    from landseg.crf.options import RefineKeywords, Refinement
 
 __all__ = ["refine"]
 
@@ -29,5 +30,8 @@ def refine(probabilities: File, images: Files, output: File, **options: Unpack[R
         LandsegError: a raster or an option cannot be used, or a file cannot be written.
         KeyboardInterrupt: the run was stopped by hand; `resume=True` continues it.
     """
+    from landseg.crf.options import RefineOptions
+    from landseg.inference.refine_run import RefineRun
+
     wanted = RefineOptions.of(**options)
     return RefineRun(file_name(probabilities), file_names(images), Path(file_name(output)), wanted).result()

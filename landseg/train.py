@@ -6,23 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from os import fspath
 from pathlib import Path
-from typing import Any, Unpack, overload
+from typing import TYPE_CHECKING, Any, Unpack, overload
 
 from landseg.errors import OutputError
 from landseg.geo.rasters.address import File, Files, file_name
-from landseg.models.file import read_card
-from landseg.text.options import refuse_unknown
-from landseg.training.card import build_card
-from landseg.training.data import TrainingData
-from landseg.training.loop.learn import learn
-from landseg.training.loop.process import first_process
-from landseg.training.new_model import initial_network
-from landseg.training.ready import refuse_existing
-from landseg.training.recipe import Recipe
-from landseg.training.result import TrainingResult
-from landseg.training.run_folder import RunFolder
-from landseg.training.run_options import RunOptions, TrainKeywords
-from landseg.training.sources import fully_named
+
+if TYPE_CHECKING:
+    from landseg.training.recipe import Recipe
+    from landseg.training.result import TrainingResult
+    from landseg.training.run_options import TrainKeywords
+
+__all__ = ["train"]
 
 
 @overload
@@ -110,6 +104,19 @@ def train(
         OutputError: the output exists, has no folder, or a name that is no model file's.
         KeyboardInterrupt: stopped by hand; ``resume=True`` continues.
     """
+    from landseg.models.file import read_card
+    from landseg.text.options import refuse_unknown
+    from landseg.training.card import build_card
+    from landseg.training.data import TrainingData
+    from landseg.training.loop.learn import learn
+    from landseg.training.loop.process import first_process
+    from landseg.training.new_model import initial_network
+    from landseg.training.ready import refuse_existing
+    from landseg.training.result import TrainingResult
+    from landseg.training.run_folder import RunFolder
+    from landseg.training.run_options import RunOptions
+    from landseg.training.sources import fully_named
+
     if output is None:
         labels, output = None, labels
     if output is None:

@@ -6,12 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Unpack
 
 from landseg.geo.rasters.address import File, Files, file_names
-from landseg.inference.match import log_warnings, match_options
-from landseg.inference.options import VerifyKeywords, VerifyOptions
-from landseg.inference.verification import Verification, compare_on_crop, crop_to_verify, window_to_verify
-from landseg.models.named import named_model
 
 if TYPE_CHECKING:
+    from landseg.inference.options import VerifyKeywords
+    from landseg.inference.verification import Verification
     from landseg.models.file import Model
 
 __all__ = ["verify"]
@@ -28,6 +26,11 @@ def verify(sources: Files, *, model: File | Model | None = None, **options: Unpa
     Raises:
         LandsegError: the raster or an option cannot be used, or the crop does not fit the memory.
     """
+    from landseg.inference.match import log_warnings, match_options
+    from landseg.inference.options import VerifyOptions
+    from landseg.inference.verification import compare_on_crop, crop_to_verify, window_to_verify
+    from landseg.models.named import named_model
+
     wanted, named = VerifyOptions.of(**options), named_model(model)
     with match_options(file_names(sources), named.card, wanted) as matched:
         from landseg.inference.engine import Engine  # it brings torch, which is not needed to refuse a raster

@@ -1,7 +1,6 @@
 """Some classes of a map: the same pieces as in the export of all, cleaned with all that lies beside them."""
 
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +56,7 @@ def test_they_are_not_where_the_others_were_no_data_before(
     def masked(*arguments: Any, neighbours: bool, **more: Any) -> ClassRaster:
         return ClassRaster(*arguments, **more)
 
-    monkeypatch.setattr(import_module("landseg.export"), "ClassRaster", masked)
+    monkeypatch.setattr("landseg.vector.export_run.ClassRaster", masked)
     with pytest.raises(AssertionError):
         check_part_of_whole(mottled, tmp_path, shaping)
 

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from landseg.classes import ClassMap
-from landseg.data import DataReport, inspect_data
+from landseg.data import inspect_data
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.reduce import SMALL_EDGE
 from landseg.report.sheet import cell_edge, drawn_over
+from landseg.scenes.data_report import DataReport
 from tests.parts.places import HALF_METRE
 
 Write = Callable[..., Path]
@@ -167,7 +168,7 @@ def test_sizes_that_differ_without_georeference(folders: tuple[Path, Path, Path]
         Image.fromarray(pixels(1).transpose(1, 2, 0)).save(images / f"{name}.png")
         Image.fromarray(halves(shape)).save(labels / f"{name}.png")
     found = look(folders)
-    assert "labels: b: b.png has 40 x 20 px, its image 40 x 30" in told(found)
+    assert "labels: b: b.png has 40 x 20 pixels, its image 40 x 30, and neither says where it lies" in told(found)
     assert [bool(one.values) for one in found.files] == [True, False]
     assert "2 files hold the same pixels: a, b" in told(found)
 

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -133,7 +132,7 @@ def test_strips_of_a_run(quick_disk: None, tmp_path: Path) -> None:
     _write_like(tmp_path / "like.tif", grid)
     made = []
     for pixels in (1, 24 * 5, 1 << 22):
-        with mock.patch.object(import_module("landseg.rasterize"), "STRIP_PIXELS", pixels):
+        with mock.patch("landseg.vector.burn.STRIP_PIXELS", pixels):
             options = dict(like=tmp_path / "like.tif", class_field="kind", quiet=True, overwrite=True)
             summary = rasterize(tmp_path / "ties.gpkg", tmp_path / "out.tif", **options)
         made.append(read(tmp_path / "out.tif"))

@@ -13,13 +13,14 @@ from typing import Any, Unpack, get_args, get_origin, get_type_hints, is_typeddi
 import pytest
 
 from landseg.areas import areas
-from landseg.calibrate import CalibrateOptions, calibrate
-from landseg.compare import CompareOptions, compare
+from landseg.calibrate import calibrate
+from landseg.compare import compare
 from landseg.crf.options import RefineOptions
-from landseg.data import InspectOptions, inspect_data
+from landseg.data import inspect_data
 from landseg.errors import LandsegError, TrainingError
-from landseg.evaluate import EvaluateOptions, evaluate
+from landseg.evaluate import evaluate
 from landseg.evaluation.area_options import AreasOptions
+from landseg.evaluation.options import CalibrateOptions, CompareOptions, EvaluateOptions
 from landseg.export import export
 from landseg.inference.options import PredictOptions, VerifyOptions
 from landseg.labels.options import LabelOptions
@@ -27,10 +28,12 @@ from landseg.labels.rasterize_options import RasterizeOptions
 from landseg.predict import predict
 from landseg.rasterize import rasterize
 from landseg.refine import refine
+from landseg.scenes.inspect_options import InspectOptions
 from landseg.train import train
 from landseg.training.run_options import RunOptions
 from landseg.vector.export_options import ExportOptions
 from landseg.verify import verify
+from tools.docs.option_tables import annotations_of
 
 ROOT = Path(__file__).resolve().parent.parent
 VERBS: dict[str, tuple[Callable[..., Any], type, set[str]]] = {
@@ -50,8 +53,7 @@ VERBS: dict[str, tuple[Callable[..., Any], type, set[str]]] = {
 
 def keywords_of(function: Callable[..., Any]) -> dict[str, Any]:
     """The names and types of the options that type checkers know of a function."""
-    names = sys.modules[function.__module__].__dict__
-    hint = eval(function.__annotations__["options"], dict(names))
+    hint = annotations_of(function)["options"]
     assert get_origin(hint) is Unpack
     (declared,) = get_args(hint)
     assert is_typeddict(declared)
@@ -106,9 +108,8 @@ def test_options_of_a_split_need_one() -> None:
 GOOD = """
 from pathlib import Path
 import landseg
-from landseg.evaluate import Evaluation
 
-found: Evaluation = landseg.evaluate(
+found: landseg.Evaluation = landseg.evaluate(
     "map.tif", [Path("a.tif"), "b.tif"], classes="c.toml", ignore=[3], class_field=None, background=None, buffer=1,
     label_colors=False, aoi=(0, 0, 1, 1), workers=1, overwrite=True, quiet=True, boundary="3px", tolerance=None,
     block=64, samples=0, seed=1, csv="a.csv", report=Path("a.html"), probs="p.tif", image=["i.tif"], errors="e.tif",

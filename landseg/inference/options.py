@@ -14,6 +14,7 @@ from landseg.geo.rasters.address import File
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
 from landseg.runtime.names import check_device, check_precision
+from landseg.runtime.target_checks import check_suffix
 from landseg.text.options import (
     check_positive,
     check_probs_dtype,
@@ -25,7 +26,7 @@ from landseg.text.options import (
 from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
-_FILES = ("probs", "confidence", "logits", "polygons", "preview")
+FILES = ("probs", "confidence", "logits", "polygons", "preview")
 
 
 class InferenceKeywords(TypedDict, total=False):
@@ -218,8 +219,8 @@ class PredictOptions(InferenceOptions):
         made = super().of(**options)
         made = replace(made, aoi=area_text(made.aoi))
         check_probs_dtype(made.probs_dtype)
-        if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):
-            raise OutputError(f"{made.preview} will be a PNG: let its name end in .png")
+        if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
+            check_suffix(Path(made.preview), (".png",), kind="a preview")
         return made
 
     @property
@@ -240,7 +241,7 @@ class PredictOptions(InferenceOptions):
         """
         suffixes = {"polygons": ".gpkg", "preview": ".png"}
         changes: dict[str, Any] = {}
-        for name in _FILES:
+        for name in FILES:
             value = getattr(self, name)
             if value is None:
                 continue
@@ -251,5 +252,5 @@ class PredictOptions(InferenceOptions):
 
     def folders(self) -> list[Path]:
         """Return the folders of the further files."""
-        values = (getattr(self, name) for name in _FILES)
+        values = (getattr(self, name) for name in FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]

@@ -13,21 +13,33 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, ModelError
-from landseg.models.fields import Fields, is_number, number_item, text_item
+from landseg.models.heads import CLASSES, Heads, head_item
 from landseg.models.networks.catalogue import check_options
-from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, plain
+from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, check_line, plain, read_part
+from landseg.text.strict import LARGEST, check_table, is_number
 from landseg.text.untrusted import brief, unsafe_text
 
-__all__ = ["DTYPES", "FORMAT_VERSION", "Band", "Card", "DataSource", "Field", "Metrics", "Training", "check_options"]
+__all__ = [
+    "DTYPES", "FORMAT_VERSION", "SEMANTIC", "Band", "Card", "DataSource", "Field", "Heads", "Metrics", "Training",
+    "check_options",
+]  # fmt: skip
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The latest format that is read. Cards of semantic segmentation are written as format 1, which has no task."""
+SEMANTIC = "semantic"
+"""The task of a card that names none."""
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 # The card chooses what gets built, and a card may come from anywhere: a name that a model hub or a folder
 # could answer to ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option names weights.
 _ENCODER = re.compile(r"(timm:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
+_TASK = re.compile(r"[a-z][a-z0-9-]*")
+_CLASSES_ALONE = Heads(())
+_PLACE = "the model's card"
+_OPTIONAL = ("usable_resolution_m", "temperature", "not_measured")
+_TASK_FIELDS = ("task", "heads", "task_options")  # of format 2
 _METRES, _TEMPERATURES = (1e-6, 1e8), (1e-6, 1e6)
-_RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "classes", "encoder_weights"})
+_RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "channels", "classes", "encoder_weights"})
 
 
 @dataclass(frozen=True)
@@ -39,6 +51,9 @@ class Card:
         arch: As `build_network` takes it; so are `encoder` and `options`.
         bands: In the network's channel order.
         classes: In the order of the network's logits.
+        task: The name of what the network's output means, see `landseg.dense.tasks`.
+        heads: The output's channels by name; empty for semantic segmentation, whose channels are the classes.
+        task_options: The task's own options, JSON values by name.
         receptive_field: Of the network as built.
         parameters: Number of learned values.
         dtypes: Raster dtypes whose raw values mean what they meant in training.
@@ -74,6 +89,9 @@ class Card:
     limitations: str = ""
     not_measured: str = ""
     created_by: str = ""
+    task: str = SEMANTIC
+    heads: Heads = _CLASSES_ALONE
+    task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -88,17 +106,34 @@ class Card:
         """One standard deviation a band, in raw units."""
         return tuple(band.std for band in self.bands)
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the card as JSON values, `format_version` first; nan figures become null.
+    @property
+    def channels(self) -> int:
+        """The number of channels of the network's output."""
+        return self.heads.total or len(self.classes)
 
-        A temperature of 1, which does nothing, is left out, and so are an empty `not_measured` and a range of pixel
-        sizes that is not said: such a card is read by every landseg of its format.
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The name of each channel: that of its class, or of its head with a number where that has several."""
+        names: list[str] = []
+        for head, size in (self.heads or Heads.of_classes(len(self.classes))).sizes:
+            numbers = [head] if size == 1 else [f"{head} {number}" for number in range(1, size + 1)]
+            names += self.classes.names if (head, size) == (CLASSES, len(self.classes)) else numbers
+        return tuple(names)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as JSON values, `format_version` first; nan figures become null.
+
+        A temperature of 1, which does nothing, is left out, and so are an empty `not_measured`, a range of pixel
+        sizes that is not stated and the task of semantic segmentation: every landseg of the format reads such a card.
         """
+        semantic = self.task == SEMANTIC
+        task: dict[str, Any] = {"task": self.task, "heads": self.heads.to_json()}
+        task |= {"task_options": plain(self.task_options)} if self.task_options else {}
         fitted = {} if self.temperature == 1 else {"temperature": self.temperature}
         usable = {} if self.usable_resolution_m is None else {"usable_resolution_m": list(self.usable_resolution_m)}
         unmeasured = {"not_measured": self.not_measured} if self.not_measured else {}
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": 1 if semantic else FORMAT_VERSION,
             "name": self.name,
             "description": self.description,
             "arch": self.arch,
@@ -111,6 +146,7 @@ class Card:
             "trained_at_m": list(self.trained_at_m),
             **usable,
             "classes": self.classes.to_json(),
+            **({} if semantic else task),
             "receptive_field": self.receptive_field.to_json(),
             "parameters": self.parameters,
             "training": None if self.training is None else self.training.to_json(),
@@ -134,32 +170,18 @@ class Card:
                 f"the model's card holds text with control characters, which could change what a terminal shows: "
                 f"{brief(text)}; use another model"
             )
-        fields = Fields(data, "the model's card")
-        _check_version(fields.whole("format_version", least=1))
-        card = cls(
-            name=fields.name("name"),
-            description=fields.text("description"),
-            arch=fields.name("arch"),
-            encoder=fields.name("encoder"),
-            options=_options_in(fields.mapping("options")),
-            bands=fields.items("bands", Band.from_json),
-            dtypes=fields.items("dtypes", text_item),
-            fill=fields.number("fill"),
-            resolution_m=fields.number_or_none("resolution_m"),
-            trained_at_m=fields.items("trained_at_m", number_item),
-            usable_resolution_m=fields.range_or_none("usable_resolution_m"),
-            classes=fields.inner("classes", _classes_in),
-            receptive_field=fields.inner("receptive_field", Field.from_json),
-            parameters=fields.whole("parameters"),
-            training=fields.inner_or_none("training", Training.from_json),
-            metrics=fields.inner_or_none("metrics", Metrics.from_json),
-            temperature=fields.number_or("temperature", 1.0),
-            not_measured=fields.text_or("not_measured", ""),
-            limitations=fields.text("limitations"),
-            licence=fields.text("licence"),
-            created_by=fields.text("created_by"),
-        )
-        fields.close()
+        entries = check_table(data, _PLACE, ModelError)
+        version = _version_of(entries)
+        if version == 1 and (later := [name for name in _TASK_FIELDS if name in entries]):
+            raise ModelError(f"{_PLACE} has no {', '.join(later)}: these are fields of format 2")
+        if isinstance(options := entries.get("options"), Mapping):
+            entries["options"] = _options_in(options)
+        if "classes" in entries:
+            entries["classes"] = _classes_in(entries["classes"])
+        if isinstance(heads := entries.get("heads"), list):
+            entries["heads"] = Heads(tuple(head_item(head, f"{_PLACE}: heads[{i}]") for i, head in enumerate(heads)))
+        optional = (*_OPTIONAL, *(_TASK_FIELDS if version == 1 else ("task_options",)))
+        card: Card = read_part(cls, entries, _PLACE, optional=optional)
         return card
 
 
@@ -167,12 +189,17 @@ def _check(card: Card) -> None:
     for name in ("name", "arch", "encoder", "licence"):
         if not getattr(card, name):
             raise ModelError(f"a card needs a {name}: it is empty")
+    for name in ("name", "arch", "encoder", "task"):
+        check_line(getattr(card, name), f"the {name} of a card")
+    if not 0 <= card.parameters <= LARGEST:
+        raise ModelError(f"parameters should be a number from 0 to {LARGEST}, got {brief(card.parameters)}")
     if not _ENCODER.fullmatch(card.encoder):
         raise ModelError(f"encoder {card.encoder!r} is not a plain name such as 'resnet18' or 'timm:NAME'")
     if reserved := _RESERVED_OPTIONS.intersection(card.options):
         raise ModelError(f"options may not hold {', '.join(sorted(reserved))}: these are fields of the card")
     plain(card.options)
     check_options(card.options)
+    _check_task(card)
     _check_bands(card.bands)
     if not card.dtypes or not set(card.dtypes).issubset(DTYPES):
         got = ", ".join(card.dtypes[:8]) or "none"
@@ -195,6 +222,15 @@ def _check(card: Card) -> None:
         raise ModelError(f"usable_resolution_m should be the smaller and the larger number, got {low:g} and {high:g}")
 
 
+def _check_task(card: Card) -> None:
+    if not _TASK.fullmatch(card.task):
+        raise ModelError(f"task {brief(card.task)} is not a plain name such as {SEMANTIC!r}")
+    plain(card.task_options)
+    if (card.task == SEMANTIC) != (not card.heads and not card.task_options):
+        expected = "neither heads nor options" if card.task == SEMANTIC else "one head or more"
+        raise ModelError(f"a card of the task {card.task!r} should have {expected}, got the heads {card.heads}")
+
+
 def _check_bands(bands: tuple[Band, ...]) -> None:
     names = [band.name for band in bands]
     if not names or len(set(names)) != len(names):
@@ -202,20 +238,25 @@ def _check_bands(bands: tuple[Band, ...]) -> None:
         raise ModelError(f"bands should be one or more with names of their own, got {got}")
 
 
-def _check_version(version: int) -> None:
+def _version_of(entries: dict[str, Any]) -> int:
+    """Return the format of a card, taken out of its entries."""
+    version = entries.pop("format_version", None)
+    if not (type(version) is int and version >= 1):
+        raise ModelError(f"{_PLACE}: format_version is a whole number of at least 1, got {brief(version)}")
     if version > FORMAT_VERSION:
         raise ModelError(
             f"the model was written by a newer landseg (format {version}; this one reads {FORMAT_VERSION}): "
             "upgrade landseg"
         )
+    return version
 
 
 def _options_in(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
-def _classes_in(data: object, where: str) -> ClassMap:
+def _classes_in(data: object) -> ClassMap:
     try:
         return ClassMap.from_json(data)
     except ClassError as problem:
-        raise ModelError(f"{where}: {problem}") from problem
+        raise ModelError(f"{_PLACE}: classes: {problem}") from problem

@@ -15,7 +15,7 @@ from landseg.training.crops import Crop
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """What may be changed.
+    """The changes that a crop may get, and their strength.
 
     Attributes:
         flips: mirror, half of the time.
@@ -51,7 +51,7 @@ def augment(crop: Crop, rng: np.random.Generator, options: AugmentOptions | None
     """Return the crop turned or mirrored, with other light, contrast, colour balance, haze and noise, as float32.
 
     Geometry is one of the eight symmetries of the square, by torchvision's kernels, applied to pixels, validity and
-    both kinds of labels alike: it moves whole pixels only. The light changes are in units of the crop's own
+    every label map alike: it moves whole pixels only. The light changes are in units of the crop's own
     brightness, hold for any number of bands and are computed from valid pixels alone; what invalid pixels hold
     afterwards means nothing.
     """
@@ -65,19 +65,19 @@ def augment(crop: Crop, rng: np.random.Generator, options: AugmentOptions | None
 
 def _turned(crop: Crop, angle: int, mirrored: bool) -> Crop:
     pixels = crop.pixels
-    masks = [part[None] for part in (crop.valid, crop.target, crop.coarse) if part is not None]
+    masks = [part[None] for part in (crop.valid, *crop.labels.values())]
     if angle:
         pixels = kernels.rotate_image(pixels, angle)
         masks = [kernels.rotate_mask(part, angle) for part in masks]
     if mirrored:
         pixels = kernels.horizontal_flip_image(pixels)
         masks = [kernels.horizontal_flip_mask(part) for part in masks]
-    valid, target, *coarse = (part[0] for part in masks)
-    return Crop(pixels, valid, target, crop.name, *coarse)
+    valid, *labels = (part[0] for part in masks)
+    return Crop(pixels, valid, dict(zip(crop.labels, labels, strict=True)), crop.name)
 
 
 def _light(pixels: Tensor, valid: Tensor, rng: np.random.Generator, options: AugmentOptions) -> Tensor:
-    """All changes of colour are one affine map of the bands: a matrix (C, C) and an offset (C,).
+    """Return the pixels under other light: all changes of colour are one affine map of the bands, (C, C) and (C,).
 
     torchvision's own kernels for colour take one band or three.
     """
@@ -106,12 +106,12 @@ def _light(pixels: Tensor, valid: Tensor, rng: np.random.Generator, options: Aug
 
 
 def _around(rng: np.random.Generator, low: float, high: float, strength: float) -> float:
-    """A factor between ``low`` and ``high`` at strength 1, nearer to 1 or farther from it at others."""
+    """Return a factor between ``low`` and ``high`` at strength 1, nearer to 1 or farther from it at others."""
     return max(0.0, 1 + (float(rng.uniform(low, high)) - 1) * strength)
 
 
 def _statistics(pixels: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and maximum (C,) of each band over valid pixels; 0 where there are none."""
+    """Return the mean and the maximum (C,) of each band over valid pixels; 0 without any."""
     flat, weight = pixels.flatten(1), valid.flatten()
     if bool(weight.all()):
         return flat.mean(1), flat.amax(1)
@@ -122,6 +122,6 @@ def _statistics(pixels: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _spread(pixels: Tensor, valid: Tensor) -> float:
-    """Standard deviation over valid pixels of all bands; 0 for fewer than two values."""
+    """Return the standard deviation over valid pixels of all bands; 0 for fewer than two values."""
     shown = pixels if bool(valid.all()) else pixels[:, valid]
     return float(shown.std()) if shown.numel() > 1 else 0.0

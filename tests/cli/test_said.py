@@ -7,7 +7,6 @@ import logging
 import os
 import re
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +30,7 @@ TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 @pytest.fixture(autouse=True)
 def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in map(import_module, ("landseg.predict", "landseg.verify")):
-        monkeypatch.setattr(module, "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +95,7 @@ def refused(*arguments: object, words: str = NO_WAY) -> None:
 def test_what_needs_a_way_is_refused_in_a_sentence(
     files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_module("landseg.predict"), "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))
     f, out = files, tmp_path / "out"
     out.mkdir()
     table = ("--classes", f["classes"])
@@ -120,7 +119,7 @@ def test_what_needs_a_way_is_refused_in_a_sentence(
 
 
 def test_what_needs_no_way_works(files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("landseg.predict"), "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))
     f, table = files, ("--classes", files["classes"])
     cells = int((classes() == 1).sum())
     code, said, err = run("export", f["map"], tmp_path / "a.gpkg", "--json")

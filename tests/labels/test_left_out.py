@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 import landseg.evaluation.pair
+import landseg.geo.pieces
 from landseg.geo.grid import Rect
 from landseg.labels.left_out import LeftOut, Reason, left_out_line, parts_of
 from tests.parts.labelled import NETWORK, QUICK, place, write
@@ -269,8 +270,7 @@ def test_a_finer_or_turned_raster_says_where_it_lies(write_raster: Write) -> Non
     from affine import Affine
 
     from landseg.classes import ClassMap
-    from landseg.labels.reader import ClassLabels
-    from landseg.labels.regrid import open_labels
+    from landseg.labels.raster_labels import ClassLabels, open_labels
 
     classes = ClassMap.from_json([{"value": 1, "name": "a"}])
     fine = write_raster(np.ones((20, 20), np.uint8), "f.tif", transform=Affine(0.25, 0, 500_000, 0, -0.25, 5_400_000))

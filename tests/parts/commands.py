@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
 import pytest
 from typer.testing import CliRunner
 
@@ -16,8 +14,7 @@ FAST = ["--device", "cpu", "--precision", "fp32"]
 
 @pytest.fixture(autouse=True)
 def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("landseg.predict", "landseg.verify"):
-        monkeypatch.setattr(import_module(name), "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))
 
 
 def run(*arguments: object) -> tuple[int, str, str]:

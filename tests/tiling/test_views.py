@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -257,8 +256,7 @@ def test_refusals(name: str, write_raster: Write, tmp_path: Path) -> None:
 
 
 def test_on_the_command_line(write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in map(import_module, ("landseg.predict", "landseg.verify")):
-        monkeypatch.setattr(module, "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))
 
     def run(*arguments: object) -> tuple[int, str, str]:
         result = CliRunner().invoke(app, [*map(str, arguments), "--device", "cpu", "--precision", "fp32"])

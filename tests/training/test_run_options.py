@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from landseg.training.run_options import RunOptions
 from tests.parts.labelled import landseg, write_polygons, write_scenes
 from tests.parts.small_runs import SMALL
 
-module = import_module("landseg.train")
 OF_THE_RUN = {"keep_out", "metrics_from", "pixel_classifier", "resume", "overwrite", "data", "quiet"}
 """Options of the command that `train` takes itself; the others are those of `RunOptions`."""
 OF_THE_PROGRAM = {"as_json", "log", "threads"}
@@ -45,7 +43,7 @@ def recipes(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
         found.append(recipe)
         raise Stop
 
-    monkeypatch.setattr(module, "initial_network", stop)
+    monkeypatch.setattr("landseg.training.new_model.initial_network", stop)
     return found
 
 

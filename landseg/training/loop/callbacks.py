@@ -1,4 +1,4 @@
-"""What happens between the steps of a run. This module imports Lightning: import it when a run starts."""
+"""The work between the steps of a run. This module imports Lightning: import it when a run starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from landseg.training.loop.signals import Interrupt
 from landseg.training.run_folder import BEST, LAST
 
 _log = logging.getLogger(__name__)
-_VALIDATIONS = 10  # over the budget, where nobody says otherwise
+_VALIDATIONS = 10  # over the budget, where the options name no other number
 _PACE_AFTER = 6  # steps, of which the first is slower than the others
 _REDRAW_S = 60  # between two drawings of the curves, which take a good part of a second
 
@@ -68,7 +68,7 @@ class RunCallbacks(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % self.run.options.accumulate:
             return
-        self._pixels = self.run.place.world * batch.target.numel()
+        self._pixels = self.run.place.world * batch.valid.numel()
         assert isinstance(pl_module, Learner)
         self._before_step = [buffer.clone() for buffer in pl_module.network.buffers()]
         pl_module.seen.clear()
@@ -108,7 +108,7 @@ class RunCallbacks(Callback):
             draw_curves(self.run.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        with suppress(LandsegError):  # the first error is the one to be told
+        with suppress(LandsegError):  # the first error is the one to report
             if self.run.state.step > self._saved and isinstance(pl_module, Learner) and not pl_module.updating:
                 for now, before in zip(pl_module.network.buffers(), self._before_step, strict=False):
                     now.copy_(before)  # as if the step had not begun; its batches will be worked on again
@@ -176,12 +176,12 @@ class RunCallbacks(Callback):
 
     def _judge(self, figures: dict[str, float]) -> None:
         run, state = self.run, self.run.state
-        mean_iou = figures.get("mean_iou", math.nan)
-        self._progress.validated(mean_iou)
+        headline, figure = next(iter(figures.items()), ("", math.nan))
+        self._progress.validated(headline, figure)
         if self._record is not None:
             self._record.validation(state.step, state.seconds, figures)
-        if mean_iou > state.best:
-            state.best, state.waited = mean_iou, 0
+        if figure > state.best:
+            state.best, state.waited = figure, 0
             if self._first:
                 content = {"average": run.average.model.state_dict(), "step": state.step, "figures": figures}
                 save(content, run.folder, BEST)

@@ -1,7 +1,8 @@
-"""What a run needs to go on: files that appear when they are complete, with tensors, numbers and text only."""
+"""The files that a run goes on from: they appear when they are complete, and hold tensors, numbers and text only."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -17,12 +18,12 @@ from landseg.training.run_folder import LAST
 
 @dataclass
 class RunState:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: steps that are done.
         seconds: time that they took, with what was between them.
-        best: the best mean IoU that was validated; -1 before the first.
+        best: the best headline figure of a validation; -inf before the first.
         waited: validations since then.
         validated: the step of the last validation.
         stopped: whether the run ended before its budget, for want of progress.
@@ -30,7 +31,7 @@ class RunState:
 
     step: int = 0
     seconds: float = 0.0
-    best: float = -1.0
+    best: float = -math.inf
     waited: int = 0
     validated: int = 0
     stopped: bool = False
@@ -84,13 +85,13 @@ def save(content: Mapping[str, Any], folder: Path, name: str = LAST) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with written(folder / name, kept=True) as place:
+    with written(folder / name) as place:
         torch.save(dict(content), place)
 
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """While inside, whatever goes wrong is that the checkpoint does not fit the run.
+    """Turn any error while the context is open into one: the checkpoint does not fit the run.
 
     Raises:
         TrainingError: in place of any other exception.

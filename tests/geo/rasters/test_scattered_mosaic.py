@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -234,7 +233,7 @@ def test_parts_that_are_not_written_are_missed(tmp_path: Path) -> None:
 
 
 def test_the_command(tiles: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_module("landseg.predict"), "named_model", lambda _: NamedModel(MODEL))
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))
     code, _, err = run("predict", *tiles, "-o", tmp_path / "o.tif", *FAST)
     assert code == 1 and "--sparse" in err and err.count("\n") == 1
     code, out, _ = run("predict", *tiles, "-o", tmp_path / "o.tif", "--sparse", "--json", *FAST)

@@ -15,8 +15,7 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.networks.build import build_network
-from landseg.tiling.rows import buffers as kept
-from landseg.tiling.rows import schedule
+from landseg.tiling.rows import buffers, schedule
 from landseg.tiling.rows.program import program_of
 from landseg.tiling.rows.row_stream import Rows
 from tests.parts.row_networks import NETWORKS, network_of
@@ -84,14 +83,14 @@ def test_shipped_networks(arch: str, encoder: str, height: int, width: int, stri
 
 @pytest.mark.parametrize(("arch", "encoder"), NETWORKS)
 def test_single_precision(arch: str, encoder: str) -> None:
-    network = build_network(arch, encoder=encoder, bands=3, classes=4)
+    network = build_network(arch, encoder=encoder, bands=3, channels=4)
     network = fold_batch_norm(lively(network)).float()
     x = image(61, 97, bands=3, dtype=torch.float32)
     assert_streams(network, x, tolerance=2e-5, strip=32, chunk=40)
 
 
 def test_a_network_that_is_not_folded_streams_too() -> None:
-    network = lively(build_network("fcn32s", encoder="resnet18", bands=3, classes=2))
+    network = lively(build_network("fcn32s", encoder="resnet18", bands=3, channels=2))
     assert_streams(network, image(50, 40, bands=3), strip=16)
 
 
@@ -158,14 +157,14 @@ def test_twin_one_row_too_few_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
     """A buffer that has forgotten its oldest row, and gives zeros in its place."""
     network, x = network_of("deeplab-v3plus", "resnet18"), image(90, 50, bands=3)
     assert_streams(network, x, strip=16)
-    save = kept.Kept._save
+    save = buffers.RowBuffer._save
 
     def forget(self: Any, lines: tuple[int, int], columns: tuple[int, int]) -> None:
         save(self, lines, columns)
         for slots, _ in self._slots(lines[0], lines[0] + 1):
             self._ring[:, :, slots].zero_()
 
-    monkeypatch.setattr(kept.Kept, "_save", forget)
+    monkeypatch.setattr(buffers.RowBuffer, "_save", forget)
     with pytest.raises(AssertionError):
         assert_streams(network, x, strip=16)
 

@@ -1,5 +1,3 @@
-import doctest
-import importlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -12,23 +10,16 @@ from hypothesis import strategies as st
 from landseg.vector.topology import linked_lists
 
 
-@pytest.mark.parametrize("module", ["linked_lists", "trace", "clean"])
-def test_examples_in_docstrings_are_true(module: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"landseg.vector.topology.{module}"))
-    assert result.attempted
-    assert not result.failed
-
-
 @st.composite
 def successors(draw: st.DrawFn) -> np.ndarray:
-    """Chains, open and closed, of scattered items."""
+    """Draw the successors (n,) of scattered items in open and closed lists."""
     sizes = draw(st.lists(st.tuples(st.integers(1, 40), st.booleans()), max_size=12))
     items = np.array(draw(st.permutations(range(sum(size for size, _ in sizes)))), int)
     found, begin = np.full(len(items), -1), 0
     for size, closed in sizes:
-        items_of = items[begin : begin + size]
-        found[items_of[:-1]] = items_of[1:]
-        found[items_of[-1]] = items_of[0] if closed else -1
+        listed = items[begin : begin + size]
+        found[listed[:-1]] = listed[1:]
+        found[listed[-1]] = listed[0] if closed else -1
         begin += size
     return found
 
@@ -36,11 +27,11 @@ def successors(draw: st.DrawFn) -> np.ndarray:
 def check_lists(found: linked_lists.LinkedLists, successor: np.ndarray) -> None:
     assert sorted(found.order.tolist()) == list(range(len(successor)))
     for begin, end, closed in zip(found.offsets[:-1], found.offsets[1:], found.closed, strict=True):
-        items_of = found.order[begin:end]
-        assert np.array_equal(successor[items_of[:-1]], items_of[1:])
-        assert successor[items_of[-1]] == (items_of[0] if closed else -1)
+        listed = found.order[begin:end]
+        assert np.array_equal(successor[listed[:-1]], listed[1:])
+        assert successor[listed[-1]] == (listed[0] if closed else -1)
         if not closed:
-            assert items_of[0] not in successor
+            assert listed[0] not in successor
 
 
 @given(successors())
