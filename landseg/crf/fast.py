@@ -1,10 +1,10 @@
-"""The dense CRF on real images: time and memory grow with the pixels, not with their pairs.
+"""The dense CRF on real images: time and memory grow with the number of pixels, not with that of their pairs.
 
-The bilateral kernel lives in 2 + C dimensions, place and bands. Of the ways to sum over it, windows cut off at a few
-widths cost (2 * 2 * 67)^2 terms a pixel with published widths; a grid over all dimensions has no room beyond one or
-two bands; the permutohedral lattice costs (3 + C)^2 a pixel for any width and any number of bands, and its influence
-ends at a known distance, so that windows with a halo give exactly what the whole image gives. It is what the paper
-uses. The spatial kernel is a separable Gaussian, cut off at four widths.
+The bilateral kernel has 2 + C dimensions: position and bands. A sum over windows of a few widths has (2 * 2 * 67)^2
+terms a pixel with the published widths; a grid over all dimensions does not fit in memory beyond two bands; the
+permutohedral lattice, which the paper uses, costs (3 + C)^2 a pixel for any width and any number of bands, and its
+influence ends at a known distance, so that windows with a halo give exactly the result of the whole image. The
+spatial kernel is a separable Gaussian, cut off at four widths.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from numpy.typing import NDArray
 from landseg.crf.energy import Array, CrfOptions, Scene, Sums, mean_field, normalised
 from landseg.crf.permutohedral import Lattice, reach
 
-_CUT = 4.0  # widths of the spatial kernel that are summed over; what lies beyond weighs 3e-4 of it
+_CUT = 4.0  # widths of the spatial kernel in the sums; beyond them lies 3e-4 of its weight
 
 
 def refine(probs: NDArray[Any], scene: Scene, options: CrfOptions) -> Array:
-    """Return the mean-field probabilities (K, H, W), in float64; pixels that are not valid keep what they had.
+    """Return the mean-field probabilities (K, H, W) in float64; pixels that are not valid keep their probabilities.
 
-    A pixel hears itself too, as in the authors' program. The energy's kernels are those of `landseg.crf.energy`,
-    with the lattice's in place of the bilateral Gaussian; docs/crf.md measures the difference.
+    Each sum includes the pixel itself, as in the authors' program. The kernels are those of `landseg.crf.energy`,
+    with that of the lattice in place of the bilateral Gaussian; docs/crf.md measures the difference.
 
     Args:
-        probs: (K, H, W) of the network.
+        probs: probabilities (K, H, W) of the network.
         scene: the image and which of its pixels are valid.
         options: weights and widths.
     """
@@ -41,9 +41,9 @@ def refine(probs: NDArray[Any], scene: Scene, options: CrfOptions) -> Array:
 
 
 def halo(options: CrfOptions, *, bands: int, pixel_size: tuple[float, float] = (1.0, 1.0)) -> int:
-    """The halo, in pixels, with which windows give exactly what the whole image gives.
+    """Return the halo, in pixels, with which windows give exactly the result of the whole image.
 
-    Each update hears as far as the wider kernel goes, and the outermost pixels' normalisation as far again.
+    Each update reaches as far as the wider kernel, and the normalisation of the outermost pixels as far again.
     """
     columns, rows = reach(2 + bands)[:2] * options.bilateral_xy * bool(options.bilateral_weight)
     far = 0
@@ -76,7 +76,7 @@ def _radius(options: CrfOptions, size: float) -> int:
 
 
 def _along(values: Array, taps: Array, axis: int) -> Array:
-    """Symmetric taps over one axis, zeros outside."""
+    """Return values convolved with symmetric taps along one axis, with zeros outside."""
     moved = np.moveaxis(values, axis, 0)
     out, radius = taps[len(taps) // 2] * moved, len(taps) // 2
     for away in range(1, min(radius, len(moved) - 1) + 1):

@@ -1,4 +1,4 @@
-"""What a CRF looks at, read from files: a raster's class probabilities, and the imagery on the same pixels."""
+"""The inputs of a CRF, read from files: class probabilities, and the imagery on the same pixels."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _TYPICAL = 50.0  # grey levels: about the standard deviation of a band of 8-bit 
 
 
 class Evidence:
-    """Probabilities and imagery, read a rectangle at a time.
+    """Class probabilities and imagery on one grid, read a rectangle at a time.
 
     Attributes:
-        probs: the probabilities; their pixels are those of everything else.
-        image: the imagery, on the probabilities' grid.
+        probs: the probabilities, whose grid is that of all results.
+        image: the imagery, on the grid of the probabilities.
 
     Raises:
-        GridError: the imagery cannot be laid over the probabilities.
-        BandError: it holds palette indices, or numbers that do not mean the same in all of its files.
-        LandsegError: either cannot be read.
+        GridError: the imagery cannot be resampled onto the grid of the probabilities.
+        BandError: the imagery holds palette indices, or values whose meaning differs between its files.
+        LandsegError: probabilities or imagery cannot be read.
     """
 
     def __init__(
@@ -55,16 +55,16 @@ class Evidence:
             raise
 
     def read(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[Any], NDArray[np.bool_]]:
-        """Probabilities (K, h, w), image (C, h, w), and where both hold data (h, w)."""
+        """Return probabilities (K, h, w), image (C, h, w), and booleans (h, w): True where both hold data."""
         probs, valid = self.probs.read(rect)
-        image, seen = self.image.read(rect)
-        return probs, image, valid & seen
+        image, image_valid = self.image.read(rect)
+        return probs, image, valid & image_valid
 
     def pixel_size(self, units: str) -> tuple[float, float]:
-        """(height, width) of a pixel in "pixels" or "metres", at the raster's centre.
+        """Return (height, width) of a pixel in "pixels" or "metres", at the raster's centre.
 
         Raises:
-            GridError: metres, and the raster does not say how many.
+            GridError: the unit is metres, and the raster has no pixel size in metres.
         """
         if units == "pixels":
             return 1.0, 1.0
@@ -76,24 +76,24 @@ class Evidence:
         return size
 
     def widths(self, levels: float) -> tuple[float, ...]:
-        """A width for each band, as large a part of its range as so many grey levels are of 8-bit imagery.
+        """Return a width for each band, equivalent to a width in grey levels of 8-bit imagery.
 
-        8-bit bands have that width. Others have it over 50 of their standard deviations, taken over squares that are
-        spread over the raster.
+        An 8-bit band has the width ``levels``, any other ``levels / 50`` of its standard deviations, which are
+        measured on squares spread over the raster.
 
         Raises:
-            BandError: no imagery under any square.
+            BandError: no square holds imagery.
         """
         if set(self.image.dtypes) == {"uint8"}:
             return (levels,) * self.image.count
         count, total, squares = 0, np.zeros(self.image.count), np.zeros(self.image.count)
         base: NDArray[np.float64] | None = None
-        for rect in _spread(self.probs.grid.shape):
+        for rect in _sampled_squares(self.probs.grid.shape):
             _, image, valid = self.read(rect)
             values = image[:, valid].astype(np.float64)
             if not values.size:
                 continue
-            base = values[:, :1] if base is None else base  # differences from a value near: floats have enough digits
+            base = values[:, :1] if base is None else base  # differences from a close value keep enough digits
             count, total = count + values.shape[1], total + (values - base).sum(1)
             squares += ((values - base) ** 2).sum(1)
         if not count:
@@ -106,12 +106,12 @@ class Evidence:
         return tuple(levels if dtype == "uint8" else levels / _TYPICAL * s or 1.0 for s, dtype in each)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What identifies the pixels of both, as JSON."""
+        """Return the facts that identify the pixels of both, as JSON values."""
         files = [*self.probs.source._files(), *self.image.fingerprint()["files"]]
         return {"probs": self.probs.source.fingerprint(), "image": self.image.fingerprint(), "files": files}
 
     def close(self) -> None:
-        """Close every file but the probabilities', which were given."""
+        """Close the imagery; the probabilities belong to the caller."""
         self.image.close()
 
     def __enter__(self) -> Self:
@@ -121,8 +121,8 @@ class Evidence:
         self.close()
 
 
-def _spread(shape: tuple[int, int]) -> list[Rect]:
-    """Squares from corner to corner, the same for the same raster."""
+def _sampled_squares(shape: tuple[int, int]) -> list[Rect]:
+    """Return squares spread from corner to corner, always the same for a raster of the same shape."""
     tops, lefts = (
         sorted({round(share * max(0, length - _SQUARE)) for share in np.linspace(0, 1, _SQUARES)}) for length in shape
     )

@@ -1,10 +1,10 @@
-"""Gaussian sums in many dimensions, in time that grows with the pixels alone: the permutohedral lattice.
+"""The permutohedral lattice: Gaussian sums in many dimensions, in time that grows with the number of pixels alone.
 
-Adams, Baek, Davis 2010. Features (place and bands over their widths) are laid into a lattice whose cells are
+Adams, Baek, Davis 2010. Features (position and bands, divided by their widths) lie in a lattice whose cells are
 simplices. Every pixel gives its value to the d + 1 corners of its simplex, the corners are blurred along the
-lattice's d + 1 directions, and every pixel takes from its corners. Only corners that some pixel touches exist. The
-result is that of a kernel near the Gaussian, with one property the Gaussian lacks: nothing beyond a fixed distance
-has any influence.
+lattice's d + 1 directions, and every pixel takes from its corners. Only corners of a pixel's simplex exist. The
+kernel is close to a Gaussian, with a property that a Gaussian lacks: beyond a fixed distance no pixel has any
+influence.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _SEED = 20110612
 
 
 class Lattice:
-    """The lattice under the features (N, d) of N pixels.
+    """The lattice of the features (N, d) of N pixels.
 
-    Places in feature space are absolute: the same pixels give the same corners in whatever window they are.
+    Positions in feature space are absolute: a pixel has the same corners in every window that holds it.
     """
 
     def __init__(self, features: Array) -> None:
@@ -43,10 +43,10 @@ class Lattice:
         self.size = len(found)
 
     def __call__(self, values: Array) -> Array:
-        """The sums (K, N) of values (K, N), each with its neighbours' under the kernel, up to a constant factor."""
+        """Return the sums (K, N) of values (K, N) over all pixels, weighted by the kernel times a constant."""
         out = np.empty_like(values, dtype=np.float64)
         spread, take = self._weights.ravel(), self._corners.ravel()
-        corners = np.zeros(self.size + 1)  # the last stands for all that do not exist
+        corners = np.zeros(self.size + 1)  # the last entry stands for all corners that do not exist
         for row, value in zip(out, values, strict=True):
             given = np.repeat(value, self._weights.shape[1]) * spread
             corners[:-1] = np.bincount(take, given, minlength=self.size)
@@ -57,7 +57,7 @@ class Lattice:
 
 
 def elevation(d: int) -> Array:
-    """(d + 1, d): features to the lattice's plane, scaled so that splat, blur and slice make a width of 1."""
+    """Return the matrix (d + 1, d) from features to the lattice's plane, scaled for a kernel of width 1."""
     scale = np.sqrt(2 / 3) * (d + 1) / np.sqrt(np.arange(1, d + 1) * np.arange(2, d + 2))
     matrix = np.triu(np.ones((d + 1, d)))
     matrix[np.arange(1, d + 1), np.arange(d)] = -np.arange(1, d + 1)
@@ -66,10 +66,10 @@ def elevation(d: int) -> Array:
 
 
 def _elevated(features: Array) -> Array:
-    """(N, d + 1): the features in the plane, each row summing to 0.
+    """Return the features in the lattice's plane, (N, d + 1); each row sums to 0.
 
-    Written out, since a matrix product may round differently in windows of different sizes, and where features lie on
-    the border of two simplices that decides which corners exist.
+    There is no matrix product here: it may round differently in windows of different sizes, and for features on the
+    border of two simplices rounding decides which corners exist.
     """
     matrix = elevation(features.shape[1])
     out = np.zeros((len(features), len(matrix)))
@@ -79,10 +79,10 @@ def _elevated(features: Array) -> Array:
 
 
 def reach(d: int) -> Array:
-    """(d,): how far along each feature, in its widths, a pixel's influence goes at most.
+    """Return the largest distance of a pixel's influence along each feature, (d,), in widths of that feature.
 
-    A pixel and a corner of its simplex differ by half of all directions' lengths at most, once in giving and once in
-    taking, and blurring moves by one step in every direction.
+    A pixel and a corner of its simplex differ by at most half the length of all directions, once when the pixel gives
+    and once when a pixel takes; blurring moves by one step in every direction.
     """
     directions = np.ones((d + 1, d + 1)) - (d + 1) * np.eye(d + 1)
     steps = np.linalg.pinv(elevation(d)) @ directions  # (d, d + 1)
@@ -91,7 +91,7 @@ def reach(d: int) -> Array:
 
 
 def _barycentric(offset: Array, rank: NDArray[np.int64]) -> Array:
-    """The weight of each corner of the pixel's simplex, (N, d + 1), each row summing to 1."""
+    """Return the weight of each corner of a pixel's simplex, (N, d + 1); each row sums to 1."""
     ordered = np.empty_like(offset)
     np.put_along_axis(ordered, rank, offset, axis=1)
     weights = np.empty_like(offset)
@@ -101,7 +101,7 @@ def _barycentric(offset: Array, rank: NDArray[np.int64]) -> Array:
 
 
 def _keys(corner: NDArray[np.int64], rank: NDArray[np.int64], factors: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """One number (N, d + 1) for each corner: a linear hash, so that neighbours differ by a constant.
+    """Return a number for each corner, (N, d + 1): a linear hash, so that neighbours differ by a constant.
 
     The first d coordinates name a corner. Numbers are 64 bits wide and wrap around: two corners of a million share
     one with a probability of about 3e-8.
@@ -116,7 +116,7 @@ def _keys(corner: NDArray[np.int64], rank: NDArray[np.int64], factors: NDArray[n
 
 
 def _neighbours(found: NDArray[np.uint64], factors: NDArray[np.uint64]) -> list[list[NDArray[np.int64]]]:
-    """For each direction, the corner before and the corner after each one; the number of corners where none is."""
+    """Return for each direction the corners before and after each corner; the number of corners where none exists."""
     last = np.zeros(1, np.uint64)  # the coordinate that is not part of the key
     steps = factors.sum(dtype=np.uint64) - np.uint64(len(factors) + 1) * np.concatenate([factors, last])
     around = []

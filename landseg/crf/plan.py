@@ -1,4 +1,4 @@
-"""How a raster is cut for a CRF: windows that fit the memory, a halo that is exact or says that it is not."""
+"""The plan of a CRF over a raster: windows that fit the memory, with a halo that is exact or called approximate."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from landseg.tiling.costs import MIB
 from landseg.tiling.sampling import Sample, WrittenMap, plan_sample
 from landseg.tiling.windows import Window, WindowPlan, plan_windows
 
-_BASE = 640 * MIB  # a process before its first window: libraries, GDAL's block cache, the final copy to a COG
-_LARGEST = 2048  # edge of a chosen window: halos cost little by then
-_FADES = 16 / 3  # widths after which influence is small: 64 px of 12, where no pixel's class was seen to change
+_BASE = 640 * MIB  # bytes of a process before its first window: libraries, GDAL's block cache, the copy to a COG
+_LARGEST = 2048  # largest edge of a window chosen here: above it, halos cost little
+_FADES = 16 / 3  # widths after which influence is small: measured at 64 px for a width of 12, where no class changed
 
 
 @dataclass(frozen=True)
 class CrfTiling:
-    """The windows of a raster, and what they promise.
+    """The windows of a raster, and the exactness of their result.
 
     Attributes:
-        windows: the plan.
-        halo: pixels on each side.
-        exact_halo: the one with which windows give what the whole image gives.
+        windows: the plan of windows.
+        halo: pixels of context on each side.
+        exact_halo: the halo with which windows give the result of the whole image.
         mode: "exact", or "approximate": the halo is shorter and more than one window is needed.
         reason: a sentence about the halo.
-        most: pixels of the largest window that fits the memory.
-        memory: bytes that the process takes at most.
+        most: number of pixels of the largest window that fits the memory.
+        memory: maximum size of the process in bytes.
     """
 
     windows: WindowPlan
@@ -50,9 +50,9 @@ class CrfTiling:
 
 
 def bytes_per_pixel(bands: int, classes: int) -> float:
-    """What a pixel of a window takes at most: where every pixel has corners of its own, as in noise.
+    """Return the most bytes that a pixel of a window takes: in noise, where no two pixels share a lattice corner.
 
-    Measured peaks are 54 to 96 percent of it, for 1 to 13 bands and 2 to 40 classes, noise or smooth.
+    Measured peaks are 54 to 96 percent of that, for 1 to 13 bands and 2 to 40 classes, noise or smooth.
     """
     d = bands + 3  # corners of a simplex in 2 + C dimensions
     return 16 * d * d + 110 * d + 60 * classes + 24 * bands
@@ -69,20 +69,20 @@ def tile_crf(
     halo: int | str,
     memory_mib: int,
 ) -> CrfTiling:
-    """The windows of a raster of ``shape`` (height, width).
+    """Return the tiling of a raster for a CRF within a limit of memory.
 
     Args:
-        shape: of the raster.
+        shape: (height, width) of the raster.
         options: weights and widths.
-        bands: of the imagery.
+        bands: number of bands of the imagery.
         classes: K.
         pixel_size: (height, width) of a pixel, in the unit of the widths.
         window: side of the square that is read, halo included; None takes the largest that fits, up to 2048.
-        halo: "exact", a number, or "auto": where the raster needs several windows, at most 16/3 of the widest width.
-        memory_mib: of the process.
+        halo: "exact", a number of pixels, or "auto": at most 16/3 of the largest width in position.
+        memory_mib: limit on the size of the process.
 
     Raises:
-        PlanError: what was asked for does not go together; the message says what would.
+        PlanError: no plan meets window, halo and memory; the message says which values would.
     """
     each = bytes_per_pixel(bands, classes)
     most = max(0, int((memory_mib * MIB - _BASE) / each))
@@ -112,7 +112,7 @@ def tile_crf(
 
 
 def fading(options: CrfOptions, pixel_size: tuple[float, float]) -> int:
-    """The distance in pixels after which a pixel hardly hears another: 16/3 of the widest width of place.
+    """Return the distance in pixels beyond which influence is small: 16/3 of the largest width in position.
 
     >>> fading(CrfOptions(bilateral_xy=12.0), (1.0, 1.0))
     64
@@ -133,9 +133,9 @@ def _promise(windows: WindowPlan, options: CrfOptions, halo: int, exact: int) ->
 
 
 def crf_sample(tiling: CrfTiling) -> Sample | None:
-    """Return the squares on which a short halo is compared with the exact one, or with the longest that fits.
+    """Return the squares on which a short halo is compared with the exact halo, or with the longest that fits.
 
-    None for an exact plan, or where no longer halo fits the memory.
+    The result is None for an exact plan, and where no longer halo fits the memory.
     """
     if tiling.mode == "exact":
         return None
@@ -143,7 +143,7 @@ def crf_sample(tiling: CrfTiling) -> Sample | None:
 
 
 Read = Callable[[Rect], tuple[NDArray[Any], NDArray[Any], NDArray[np.bool_] | None]]
-"""A rectangle of the raster to probabilities (K, h, w), image (C, h, w) and validity (h, w) or None: all valid."""
+"""A function from a rectangle to probabilities (K, h, w), image (C, h, w) and validity (h, w); None: all valid."""
 
 
 def plan_crf(
@@ -155,18 +155,18 @@ def plan_crf(
     halo: int | None = None,
     pixel_size: tuple[float, float] = (1.0, 1.0),
 ) -> WindowPlan:
-    """The windows of a raster of ``shape`` (height, width).
+    """Return the windows of a raster for a CRF.
 
     Args:
-        shape: of the raster.
+        shape: (height, width) of the raster.
         options: weights and widths.
-        bands: of the image.
+        bands: number of bands of the image.
         window: side of the square that is read, halo included.
-        halo: None is the exact one. A shorter one is cheaper, and leaves differences at the seams.
+        halo: pixels on each side; None takes the exact halo. A shorter halo leaves differences at the seams.
         pixel_size: (height, width) of a pixel, in the unit of the widths.
 
     Raises:
-        PlanError: the halos leave no core; the message says which window would do.
+        PlanError: the halos leave no core; the message says which window would.
     """
     needed = exact_halo(options, bands=bands, pixel_size=pixel_size) if halo is None else halo
     return plan_windows(shape, window=window, halo=needed, stride=1)
@@ -180,13 +180,13 @@ def written_map(
     classes: ClassMap,
     pixel_size: tuple[float, float],
 ) -> WrittenMap:
-    """Return a refined map as it was written, for comparison with windows of a longer halo.
+    """Return a refined map that is already written, for comparison with windows of a longer halo.
 
     Args:
         written: returns the class values (h, w) and the validity (h, w) of a rectangle of the map.
-        read: the evidence.
+        read: returns the inputs of the CRF in a rectangle.
         options: weights and widths.
-        classes: the map's.
+        classes: the classes of the map.
         pixel_size: (height, width) of a pixel, in the unit of the widths.
     """
 
@@ -200,7 +200,7 @@ def written_map(
 def refine_windows(
     read: Read, plan: Iterable[Window], options: CrfOptions, *, pixel_size: tuple[float, float] = (1.0, 1.0)
 ) -> Iterator[tuple[Rect, Array]]:
-    """Yield every window's core with its probabilities (K, h, w), in their order; memory is that of one window."""
+    """Yield the core of every window, in order, with its probabilities (K, h, w); memory is that of one window."""
     for window in plan:
         probs, image, valid = read(window.rect)
         scene = Scene.of(image, valid, pixel_size, (window.rect.top, window.rect.left))

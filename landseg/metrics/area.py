@@ -1,4 +1,4 @@
-"""Areas by class with their uncertainty, as the land-cover field reports them (Olofsson et al. 2014)."""
+"""Areas by class with their standard errors, estimated as in Olofsson et al. 2014."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ NORMAL_95 = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 
 @dataclass(frozen=True)
 class AreaEstimate:
-    """Areas and accuracies by class, (K,), from a map and a sample of labelled pixels, with standard errors.
+    """Areas and accuracies by class, (K,), with standard errors, from a map and a sample of labelled pixels.
 
     Attributes:
         proportions: (K, K) shares of the area by truth (rows) and map (columns); they sum to 1.
-        share: of the area that each class covers, the map's errors taken out.
+        share: share of the area that each class covers, corrected for the errors of the map.
         share_error: standard error of ``share``.
-        users_accuracy: share of what the map calls this class that is: precision.
-        users_error: its standard error.
+        users_accuracy: share of the area mapped as the class that is right: precision.
+        users_error: standard error of ``users_accuracy``.
         producers_accuracy: share of the class's area that the map finds: recall, but of area, not of labelled pixels.
-        producers_error: its standard error.
+        producers_error: standard error of ``producers_accuracy``.
         overall_accuracy: share of the area that the map has right.
-        overall_error: its standard error.
-        pixels: of the map, in classes that have a labelled pixel. Areas are shares of these.
-        size: the area of these in pixels of one size; None: each is one.
-        unsampled: indices of mapped classes without one: nothing is known of them, and they are left out.
-        census: every pixel of the map is labelled: shares are counted, not estimated, and no error of theirs applies.
+        overall_error: standard error of ``overall_accuracy``.
+        pixels: number of pixels of the map in classes with a labelled pixel; areas are shares of these.
+        size: the area of these pixels in pixels of a common size; None if all have the same size.
+        unsampled: indices of mapped classes without a labelled pixel; they are left out.
+        census: every pixel of the map is labelled: shares are counts, and the standard errors do not apply.
     """
 
     proportions: NDArray[np.float64]
@@ -48,23 +48,23 @@ class AreaEstimate:
     size: float | None = None
 
     def areas(self, pixel_area: float) -> NDArray[np.float64]:
-        """The area of each class, (K,), in the unit of a pixel's."""
+        """Return the area of each class, (K,), in the unit of ``pixel_area``."""
         return self.share * (self.pixels if self.size is None else self.size) * pixel_area
 
     def area_intervals(self, pixel_area: float) -> NDArray[np.float64]:
-        """The 95 % interval of each class's area, (K, 2): low, not below 0, and high."""
+        """Return the 95 % interval of the area of each class, (K, 2): low (0 or more) and high."""
         half = NORMAL_95 * self.share_error * (self.pixels if self.size is None else self.size) * pixel_area
         areas = self.areas(pixel_area)
         return np.stack([np.maximum(areas - half, 0), areas + half], 1)
 
 
 class StratifiedArea:
-    """Counts for the stratified estimator: labelled pixels, and all mapped pixels whether labelled or not.
+    """Counts for the stratified estimator: labelled pixels, and all mapped pixels.
 
-    The map's classes are the strata. Within each, labelled pixels are taken for a simple random sample: the standard
-    errors hold for pixels chosen at random. Labels drawn as polygons or whole scenes are clustered and often lie
-    where it was easy to label: then the errors are far too small (a bootstrap of spatial blocks over `area_shares`
-    is the honest interval) and the areas may be biased.
+    The map's classes are the strata. Within each, labelled pixels are treated as a simple random sample: the
+    standard errors hold for pixels chosen at random. Labels drawn as polygons or whole scenes are clustered and often
+    lie where labelling was easy: then the errors are far too small (use a bootstrap of spatial blocks over
+    `area_shares` instead) and the areas may be biased.
     """
 
     def __init__(self, classes: int) -> None:
@@ -72,7 +72,7 @@ class StratifiedArea:
         self.mapped = np.zeros(classes, np.int64)
 
     def update(self, truth: NDArray[Any], prediction: NDArray[Any]) -> None:
-        """Add arrays of class indices of one shape: the truth with IGNORE_INDEX where nothing is known.
+        """Count two arrays of class indices of the same shape; the truth is IGNORE_INDEX where it is unknown.
 
         Raises:
             ValueError: as `Confusion.update`.
@@ -85,12 +85,12 @@ class StratifiedArea:
         self.mapped += np.bincount(known.ravel().astype(np.uint8), minlength=classes)[:classes]
 
     def merge(self, other: StratifiedArea) -> None:
-        """Take over what another has counted."""
+        """Add the counts of another."""
         self.table += other.table
         self.mapped += other.mapped
 
     def compute(self) -> AreaEstimate:
-        """The estimates. Labelled pixels without a prediction lie outside the map and take no part."""
+        """Return the estimates; labelled pixels without a prediction lie outside the map and do not count."""
         return stratified(self.table[:, :-1], self.mapped)
 
 
@@ -100,13 +100,13 @@ def stratified(
     *,
     sizes: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
 ) -> AreaEstimate:
-    """Estimate areas and accuracies from labelled pixels (K, K), rows truth, and mapped pixels (K,) of each class.
+    """Return areas and accuracies from labelled pixels (K, K), rows are the truth, and mapped pixels (K,) by class.
 
     Equations 1 to 3 (accuracies), 5 to 7 (their variances), 9 to 11 (areas) of the paper; no finite-population
-    correction. A class of the map with a single labelled pixel has no variance: what depends on it is nan.
+    correction. A class of the map with a single labelled pixel has no variance: figures that depend on it are nan.
 
     Where pixels differ in size, ``sizes`` are the areas of the labelled (K, K) and of the mapped pixels (K,): strata
-    weigh by area, shares within them are those of the labelled area, and variances go by the number of pixels.
+    are weighted by area, shares within them are those of the labelled area, and variances use the number of pixels.
     """
     sample = np.asarray(counts, np.float64).T  # rows are strata from here on, as in the paper
     drawn = sample.sum(1)
@@ -116,7 +116,7 @@ def stratified(
     with np.errstate(divide="ignore", invalid="ignore"):
         weight = size / size.sum()
         within = np.where(used[:, None], labelled / labelled.sum(1)[:, None], 0.0)
-        # Variance of each share within each stratum; a stratum that is not on the map, or not sampled, has no part.
+        # Variance of each share within each stratum; 0 for a stratum that is not on the map or not sampled.
         spread = within * (1 - within) / (drawn - 1)[:, None]
         spread = np.where((size > 0)[:, None], spread, 0.0)
         proportions = weight[:, None] * within
@@ -145,9 +145,9 @@ def stratified(
 
 
 def area_shares(matrix: NDArray[Any], mapped: NDArray[Any]) -> NDArray[np.float64]:
-    """The share of the area that each class covers, (..., K), for confusion matrices (..., K, K) or (..., K, K + 1).
+    """Return the share of the area of each class, (..., K), from confusion matrices (..., K, K) or (..., K, K + 1).
 
-    As `AreaEstimate.share`, for many matrices at once: a statistic for a bootstrap of spatial blocks.
+    The figure is `AreaEstimate.share` for many matrices at once: a statistic for a bootstrap of spatial blocks.
 
     >>> area_shares(np.array([[8, 1], [2, 4]]), np.array([100, 300])).tolist()  # 1/4 * 8/10 + 3/4 * 1/5 is a class 0
     [0.35, 0.65]

@@ -1,4 +1,4 @@
-"""How sure a figure is: confusion matrices by spatial block, drawn again and again (block bootstrap)."""
+"""Confidence intervals of figures: a bootstrap over confusion matrices of spatial blocks."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from landseg.metrics.tiles import Tiles
 Replicates = NDArray[np.float64]
 
 BLOCKS = 4096
-"""Most blocks that are kept, of small matrices."""
+"""Maximum number of blocks, if their matrices are small."""
 MEMORY = 64 << 20
-"""Bytes that blocks, and matrices drawn at a time, may take."""
+"""Maximum size in bytes of the blocks, and of the matrices drawn at a time."""
 
 Statistic = Callable[[NDArray[np.float64]], NDArray[Any]]
-"""From matrices (..., K, K + 1) to figures (...) or (..., K): see `landseg.metrics.figures`."""
+"""A function from matrices (..., K, K + 1) to figures (...) or (..., K), as in `landseg.metrics.figures`."""
 
 
 class Blocks:
     """Confusion matrices (K, K + 1) of square blocks of a raster, or of several; a matrix as in `Confusion`.
 
-    Errors of a map come in patches, so its pixels are no independent sample and an interval from their number is far
-    too narrow. Blocks wider than the patches nearly are one. Only blocks with labelled pixels are kept; above the
-    limit (4096 blocks, and 64 MiB) the edge of all doubles, in every order of updates alike.
+    Errors of a map come in patches, so its pixels are no independent sample, and an interval from their number is far
+    too narrow. Blocks wider than the patches are nearly independent. Only blocks with labelled pixels are kept; above
+    the limit (4096 blocks, and 64 MiB) the edge of all blocks doubles. The order of updates changes nothing.
 
     Args:
         classes: K.
-        edge: of a block in pixels, at least 1; from 64 on counting is as fast as without blocks.
-        limit: most blocks.
+        edge: edge of a block in pixels, at least 1; from 64 on, counting is as fast as without blocks.
+        limit: maximum number of blocks.
     """
 
     def __init__(self, classes: int, edge: int, limit: int | None = None) -> None:
@@ -42,7 +42,7 @@ class Blocks:
 
     @property
     def edge(self) -> int:
-        """The edge of a block now, in pixels."""
+        """The current edge of a block in pixels."""
         return self.tiles.edge
 
     def __len__(self) -> int:
@@ -54,22 +54,22 @@ class Blocks:
         """Add class indices (H, W) whose first pixel is at ``top``, ``left`` of a raster (numbered from 0).
 
         Raises:
-            ValueError: as `Confusion.update`; a place below 0.
+            ValueError: as `Confusion.update`, or ``top``, ``left`` or ``raster`` is below 0.
         """
         level = self.tiles.level
         for key, part in self.tiles.cut(*truth.shape, top=top, left=left, raster=raster):
             self.tiles.add(key, pairs(truth[part], prediction[part], self.classes), level)
 
     def merge(self, other: Blocks) -> None:
-        """Take over what another has counted.
+        """Add the counts of another.
 
         Raises:
-            ValueError: blocks of other classes, edge or limit.
+            ValueError: the other has different classes, edge or limit.
         """
         self.tiles.merge(other.tiles)
 
     def table(self) -> NDArray[np.int64]:
-        """The confusion matrix of everything, (K, K + 1)."""
+        """Return the confusion matrix of all blocks together, (K, K + 1)."""
         total: NDArray[np.int64] = self.tiles.stacked().sum(0)
         return total
 
@@ -77,13 +77,13 @@ class Blocks:
 def replicates(
     stack: NDArray[np.integer[Any]], statistics: Mapping[str, Statistic], *, count: int = 1000, seed: int = 0
 ) -> dict[str, Replicates]:
-    """Each statistic of ``count`` bootstrap samples of the blocks' counts (B, ...): (count, ...) by name.
+    """Return each statistic, (count, ...) by name, of ``count`` bootstrap samples of the blocks' counts (B, ...).
 
-    A sample is as many blocks as there are, drawn with replacement; their counts are summed, then the statistic is
-    taken. The same seed and number of blocks give the same draws, whatever the counts: so differences are paired.
+    A sample is B blocks, drawn with replacement; the statistic is that of their summed counts. The same seed and
+    number of blocks give the same draws for all counts, so differences between statistics are paired.
 
     Raises:
-        ValueError: no block.
+        ValueError: there is no block.
     """
     blocks = len(stack)
     if not blocks:
@@ -101,7 +101,7 @@ def replicates(
 
 
 def interval(values: NDArray[np.floating[Any]], level: float = 0.95) -> Replicates:
-    """The percentile interval of replicates (R, ...), as (2, ...): low and high; nan where no replicate has a value.
+    """Return the percentile interval of replicates (R, ...), as (2, ...): low and high; nan without any value.
 
     Replicates without a value (a class that was not drawn) are left out.
     """
@@ -134,8 +134,8 @@ def differences(
 ) -> tuple[Replicates, Replicates]:
     """How much each further prediction is above the first: the differences (P - 1, ...) and their intervals.
 
-    All have to be compared with the same truth. The blocks are drawn for all at once, so that what is hard for all
-    of them does not blur the difference. Intervals are (P - 1, 2, ...), of 95 %: low and high.
+    All predictions must have the same truth. The blocks are drawn once for all predictions, so that pixels that are
+    difficult for all of them do not widen the interval. Intervals are (P - 1, 2, ...), of 95 %: low and high.
 
     Raises:
         ValueError: blocks that hold different pixels of the truth, fewer than two predictions or two blocks.

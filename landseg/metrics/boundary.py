@@ -1,4 +1,4 @@
-"""Boundary IoU (Cheng et al. 2021): how well outlines agree, whatever fills them."""
+"""Boundary IoU (Cheng et al. 2021): the agreement of outlines."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, MAX_CLASSES
 
 Reach = int | tuple[int, int]
-"""Pixels in every direction, or down the rows and along the columns."""
+"""Pixels in every direction, or (down the rows, along the columns)."""
 WHOLE = (slice(None), slice(None))
 
 
@@ -18,17 +18,16 @@ class BoundaryIoU:
     """Sums over rasters of the intersection and the union of the bands along each class's outline.
 
     The band of a class is its pixels within ``distance`` pixels (chessboard distance) of a pixel of another class.
-    Unlike in the paper's code the raster's edge and pixels without a label are no other class: there an outline would
-    be of the survey's making. ``border=True`` counts them as the paper's code does. Pixels that the truth ignores are
-    not counted either way, and without a border they are void of the prediction too: what it draws there, nobody can
-    judge, so no band begins there on either side. The distance is fixed, where the paper takes 2 % of an image's
-    diagonal.
+    Unlike in the paper's code, the raster's edge and pixels without a label are no other class: an outline there
+    would be that of the survey, not of the land. ``border=True`` counts them as the paper's code does. Pixels that
+    the truth ignores are never counted; without a border the prediction is ignored there too, so that no band begins
+    there on either side. The distance is fixed; the paper takes 2 % of an image's diagonal.
 
     Args:
         classes: K.
-        distance: Width of the bands in pixels, at least 1; the halo that a window needs on each side. A pair is down
+        distance: width of the bands in pixels, at least 1; the halo that a window needs on each side. A pair is down
             the rows and along the columns, for pixels that are not square.
-        border: Whether the raster's edge and pixels without a label are another class.
+        border: True if the raster's edge and pixels without a label are another class.
     """
 
     def __init__(self, classes: int, distance: Reach, *, border: bool = False) -> None:
@@ -42,7 +41,7 @@ class BoundaryIoU:
 
     @property
     def judged(self) -> bool:
-        """Whether the truth has any outline: without one there is nothing to compare with."""
+        """True if the truth has an outline; without an outline there is nothing to compare with."""
         return bool(self.true.any())
 
     def update(
@@ -55,7 +54,7 @@ class BoundaryIoU:
         """Count two rasters (H, W) of class indices, or the core of a window; IGNORE_INDEX is no class.
 
         The arrays of a window reach at least ``distance`` pixels beyond its core, but not beyond the raster. Then
-        cores that partition a raster count what the whole does.
+        cores that partition a raster give the counts of the whole raster.
         """
         known = target != IGNORE_INDEX
         counted = known[core]
@@ -65,18 +64,18 @@ class BoundaryIoU:
         for labels in (target, predicted):
             band = outline(labels, self.distance, border=self.border)[core] & counted
             sides.append((labels[core], band))
-        (true_labels, true_band), (our_labels, our_band) = sides
-        both = self._by_class(true_labels[true_band & our_band & (true_labels == our_labels)])
+        (true_labels, true_band), (labels, band) = sides
+        both = self._by_class(true_labels[true_band & band & (true_labels == labels)])
         self.intersection += both
         true = self._by_class(true_labels[true_band])
         self.true += true
-        self.union += true + self._by_class(our_labels[our_band]) - both
+        self.union += true + self._by_class(labels[band]) - both
 
     def merge(self, other: BoundaryIoU) -> None:
-        """Take over what another has counted.
+        """Add the counts of another.
 
         Raises:
-            ValueError: bands of another width or kind.
+            ValueError: the other has another distance or rule for the border.
         """
         if (self.distance, self.border) != (other.distance, other.border):
             raise ValueError("merged boundary IoUs need one distance and one rule for the border")
@@ -87,15 +86,14 @@ class BoundaryIoU:
     def compute(self) -> NDArray[np.float64]:
         """Return the boundary IoU of each class, (K,); nan for a class without an outline in the truth.
 
-        There the prediction's outlines have nothing to be compared with. With a ``border`` the paper's rule holds: 0
-        with an outline on one side only, nan without any.
+        With a ``border`` the paper's rule holds: 0 if only one side has an outline, nan if neither has.
         """
         with np.errstate(invalid="ignore"):
             ratio: NDArray[np.float64] = self.intersection / self.union
         return ratio if self.border else np.where(self.true > 0, ratio, np.nan)
 
     def mean(self) -> float:
-        """Return the mean over the classes that have a figure; nan without one."""
+        """Return the mean over the classes with a figure; nan without such classes."""
         values = self.compute()
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
@@ -109,9 +107,9 @@ def _both(distance: Reach) -> tuple[int, int]:
 
 
 def outline(labels: NDArray[np.integer[Any]], distance: Reach, *, border: bool = False) -> NDArray[np.bool_]:
-    """Return where a pixel of ``labels`` (H, W) has one of another class at most ``distance`` away.
+    """Return True for each pixel of ``labels`` (H, W) with a pixel of another class at most ``distance`` away.
 
-    With ``border``, pixels outside and pixels of IGNORE_INDEX are of another class.
+    With ``border``, pixels outside the raster and pixels of IGNORE_INDEX are of another class.
 
     >>> outline(np.array([[0, 0, 0, 1, 1]]), 1).tolist()
     [[False, False, True, True, False]]
@@ -119,8 +117,8 @@ def outline(labels: NDArray[np.integer[Any]], distance: Reach, *, border: bool =
     own = np.asarray(labels).astype(np.uint8)
     if border:
         own = np.where(own == IGNORE_INDEX, MAX_CLASSES, own).astype(np.uint8)
-    # The largest nearby label is found of labels + 1, of which IGNORE_INDEX becomes 0: it never is the largest, as it
-    # never is the smallest of the labels themselves.
+    # The largest label is taken of labels + 1, in which IGNORE_INDEX is 0 and so never the largest; in the labels
+    # themselves IGNORE_INDEX is never the smallest.
     beyond = MAX_CLASSES if border else IGNORE_INDEX
     smallest, largest = own, own + np.uint8(1)
     for axis, reach in enumerate(_both(distance)):
@@ -134,13 +132,13 @@ def outline(labels: NDArray[np.integer[Any]], distance: Reach, *, border: bool =
 def _extreme(
     choose: np.ufunc, values: NDArray[np.uint8], *, distance: int, axis: int, outside: int
 ) -> NDArray[np.uint8]:
-    """The least or the largest value at most ``distance`` away along an axis, in about log2(distance) passes."""
+    """Return the smallest or largest value at most ``distance`` away along an axis, in log2(distance) passes."""
     pad = [(0, 0), (0, 0)]
     pad[axis] = (distance, distance)
     found = np.moveaxis(np.pad(values, pad, constant_values=outside), axis, 0)
-    covered, wanted = 1, 2 * distance + 1
-    while covered < wanted:
-        step = min(covered, wanted - covered)
+    covered, full = 1, 2 * distance + 1
+    while covered < full:
+        step = min(covered, full - covered)
         found = choose(found[:-step], found[step:])
         covered += step
     return np.moveaxis(found, 0, axis)

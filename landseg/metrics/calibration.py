@@ -1,4 +1,4 @@
-"""Whether confidences can be believed: reliability, its expected error, and the temperature that mends it."""
+"""The calibration of confidences: reliability, expected calibration error, and the temperature that corrects it."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 TEMPERATURES: tuple[float, ...] = tuple(float(t) for t in np.geomspace(0.2, 5.0, 33))
-"""The temperatures that are tried: 0.2 to 5, each a tenth above the one before."""
+"""The temperatures that are tried: 0.2 to 5, each about a tenth larger than the one before."""
 
-CHUNK = 1 << 14  # pixels at a time, which stay in a processor's cache
-SMALLEST = 1e-12  # a probability of 0 is taken for this, so that one pixel cannot decide
+CHUNK = 1 << 14  # pixels at a time: few enough to stay in a processor's cache
+SMALLEST = 1e-12  # replaces a probability of 0, so that a single pixel cannot decide the result
 
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Pixels with a confidence above ``lower`` and up to ``upper``.
+    """The pixels with a confidence above ``lower`` and up to ``upper``.
 
     Attributes:
-        lower: left end, not included (but for 0, which is in the first bin).
+        lower: left end, not included; only 0 itself is in the first bin.
         upper: right end, included.
-        count: pixels.
-        confidence: their mean confidence; nan without any.
-        accuracy: share of them that is right; nan without any.
+        count: number of pixels.
+        confidence: mean confidence of the pixels; nan without pixels.
+        accuracy: share of the pixels that is right; nan without pixels.
     """
 
     lower: float
@@ -37,12 +37,12 @@ class ReliabilityBin:
 
 @dataclass(frozen=True)
 class Reliability:
-    """A reliability diagram and the number it comes down to.
+    """A reliability diagram and its expected calibration error.
 
     Attributes:
-        bins: from confidence 0 to 1.
+        bins: in order of confidence, from 0 to 1.
         ece: expected calibration error: the mean over pixels of |accuracy - confidence| of their bin; nan without
-            any pixel.
+            pixels.
     """
 
     bins: tuple[ReliabilityBin, ...]
@@ -52,13 +52,13 @@ class Reliability:
 class ReliabilityCounts:
     """Sums of confidences and hits in bins of equal width (Guo et al. 2017, section 2).
 
-    The confidence of a pixel is its largest probability, a hit is a pixel whose class of that probability is the
-    truth (the first of several). Pixels count where the truth is a class and the probabilities are numbers: pixels
-    that the prediction leaves without data have no confidence to judge.
+    The confidence of a pixel is its largest probability. A hit is a pixel whose class with that probability (the
+    first if several have it) is the truth. A pixel counts if its truth is a class and its probabilities are finite:
+    pixels without a prediction have no confidence to compare.
 
     Args:
         classes: K.
-        bins: of equal width between 0 and 1.
+        bins: number of bins of equal width between 0 and 1.
         each_class: count each class's own probability as well, for `by_class`.
     """
 
@@ -73,30 +73,30 @@ class ReliabilityCounts:
         """Count probabilities (K, ...) between 0 and 1 and class indices (...).
 
         Raises:
-            ValueError: shapes that do not fit.
+            ValueError: the shapes do not fit.
         """
-        values, truth = labelled(probs, target, self.classes)
+        values, truth = labelled_pixels(probs, target, self.classes)
         top = values.argmax(0)
         self._count(0, np.take_along_axis(values, top[None], 0)[0], top == truth)
         for index in range(len(self.sums) - 1):
             self._count(1 + index, values[index], truth == index)
 
     def merge(self, other: ReliabilityCounts) -> None:
-        """Take over what another has counted.
+        """Add the counts of another.
 
         Raises:
-            ValueError: other classes or bins.
+            ValueError: the other has different classes or bins.
         """
         if self.sums.shape != other.sums.shape:
             raise ValueError("merged calibrations need the same classes and bins")
         self.sums += other.sums
 
     def compute(self) -> Reliability:
-        """The reliability of the top class's confidence."""
+        """Return the reliability of the confidence of the most probable class."""
         return self._read(0)
 
     def by_class(self) -> tuple[Reliability, ...]:
-        """The reliability of each class's own probability, as of K questions "is it this class?"."""
+        """Return the reliability of each class's own probability, as answers to K questions "is it this class?"."""
         return tuple(self._read(row) for row in range(1, len(self.sums)))
 
     def _count(self, row: int, confidence: NDArray[np.float64], hit: NDArray[np.bool_]) -> None:
@@ -133,7 +133,7 @@ class Temperature:
 
     Args:
         classes: K.
-        temperatures: that are tried, ascending, at least 3.
+        temperatures: values to try, ascending, at least 3.
     """
 
     def __init__(self, classes: int, temperatures: Sequence[float] = TEMPERATURES) -> None:
@@ -149,23 +149,22 @@ class Temperature:
     ) -> None:
         """Count probabilities (K, ...) and class indices (...); only pixels whose truth is a class.
 
-        Of probabilities that were ``rounded``, to steps of 1/255 say, a 0 may stand for very different small ones,
-        on which the temperature would come to hang. So the truth is then asked for among the classes above 0 alone:
-        shares of a softmax stay one when classes are left out. Pixels whose truth is not among these, or that have
-        but one, say nothing.
+        In ``rounded`` probabilities, for example in steps of 1/255, a 0 may stand for very different small values,
+        and the temperature would depend on them. So only classes above 0 are compared at each pixel: a softmax over
+        fewer classes is still a softmax. Pixels with one such class, or whose truth is not among them, do not count.
 
         Raises:
-            ValueError: shapes that do not fit.
+            ValueError: the shapes do not fit.
         """
-        values, truth = labelled(probs, target, self.classes)
+        values, truth = labelled_pixels(probs, target, self.classes)
         if rounded:
-            left = values > 0
-            asked = np.take_along_axis(left, truth[None], 0)[0] & (left.sum(0) > 1)
-            values, truth = values[:, asked], truth[asked]
+            positive = values > 0
+            usable = np.take_along_axis(positive, truth[None], 0)[0] & (positive.sum(0) > 1)
+            values, truth = values[:, usable], truth[usable]
         self.pixels += truth.size
         for start in range(0, truth.size, CHUNK):
             part = slice(start, start + CHUNK)
-            # Single precision: four times as fast, and seven digits of a loss are plenty.
+            # Single precision is four times as fast, and seven digits of a loss are enough.
             logits = np.log(np.maximum(values[:, part], SMALLEST)).astype(np.float32)
             logits -= logits.max(0)
             if rounded:
@@ -176,10 +175,10 @@ class Temperature:
                 self.losses[index] += np.log(sums).sum(dtype=np.float64) - own / temperature
 
     def merge(self, other: Temperature) -> None:
-        """Take over what another has counted.
+        """Add the counts of another.
 
         Raises:
-            ValueError: other temperatures.
+            ValueError: the other has different temperatures.
         """
         if not np.array_equal(self.temperatures, other.temperatures):
             raise ValueError("merged fits have to try the same temperatures")
@@ -188,16 +187,16 @@ class Temperature:
 
     @property
     def negative_log_likelihood(self) -> NDArray[np.float64]:
-        """Its mean over pixels at each of the temperatures; nan without pixels."""
+        """The mean negative log likelihood over pixels at each temperature, (T,); nan without pixels."""
         return self.losses / self.pixels if self.pixels else np.full_like(self.losses, np.nan)
 
     @property
     def at_end(self) -> bool:
-        """True where the best temperature tried is the first or the last: the true one may lie outside."""
+        """True if the best temperature is the first or the last of those tried: the optimum may lie outside."""
         return int(self.losses.argmin()) in (0, len(self.losses) - 1)
 
     def compute(self) -> float:
-        """The temperature; nan without pixels."""
+        """Return the temperature; nan without pixels."""
         if not self.pixels:
             return float("nan")
         best = int(self.losses.argmin())
@@ -212,9 +211,9 @@ class Temperature:
 def tempered(
     probs: NDArray[np.floating[Any]], temperature: float, *, smallest: float = SMALLEST
 ) -> NDArray[np.float64]:
-    """Probabilities (K, ...) after their logits are divided by a temperature; they sum to 1.
+    """Return probabilities (K, ...) whose logits are divided by a temperature; they sum to 1.
 
-    Those below ``smallest`` are taken for that.
+    Probabilities below ``smallest`` are replaced by it.
 
     >>> tempered(np.array([0.8, 0.2]), 0.5).round(3).tolist()
     [0.941, 0.059]
@@ -225,13 +224,13 @@ def tempered(
     return result
 
 
-def labelled(
+def labelled_pixels(
     probs: NDArray[np.floating[Any]], target: NDArray[np.integer[Any]], classes: int
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Probabilities (K, N) and class indices (N,) of the pixels whose truth is a class and whose probabilities exist.
+    """Return probabilities (K, N) and class indices (N,) of pixels with a class as truth and finite values.
 
     Raises:
-        ValueError: shapes that do not fit.
+        ValueError: the shapes do not fit.
     """
     if probs.shape != (classes, *target.shape):
         raise ValueError(f"expected probabilities of shape {(classes, *target.shape)}, got {probs.shape}")

@@ -1,4 +1,4 @@
-"""The confusion matrix and what is read off it."""
+"""The confusion matrix of class indices, and the figures of it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from landseg.classes import IGNORE_INDEX, MAX_CLASSES
 from landseg.metrics import figures
 
 CHUNK = 1 << 19
-"""Pixels that are counted at a time: their codes (at most 1 MiB) stay in a processor's cache."""
+"""Pixels counted at a time: their codes (at most 1 MiB) stay in a processor's cache."""
 FEWER, FEW = 7, 15
-"""Up to so many classes, and no data as one more, an index fits 3 bits, or 4."""
+"""Largest numbers of classes whose indices, and one more value for no data, fit 3 bits and 4 bits."""
 
 
 class Confusion:
     """Pixel counts by truth (rows) and prediction (columns), shape (K, K), accumulated over a whole data set.
 
     Void and nodata follow the truth only: pixels whose truth is outside 0..K-1 (ignore, nodata) are not counted.
-    A pixel whose truth is a class and whose prediction is IGNORE_INDEX, so without data, is an error: it counts
-    as missed by its class, in no column of ``counts`` but in ``missed`` and in every denominator of the truth. Any
-    other prediction has to be a class index wherever the truth is one.
+    A pixel whose truth is a class and whose prediction is IGNORE_INDEX (no data) is an error: it is in no column
+    of ``counts``, but in ``missed`` of its class and in every denominator of the truth. Any other prediction must
+    be a class index wherever the truth is a class index.
 
     >>> c = Confusion(2)
     >>> c.update(np.array([0, 0, 1, 255]), np.array([0, 1, 1, 0]))
@@ -33,7 +33,7 @@ class Confusion:
     ([[1, 1], [0, 1]], [0, 1], [0.5, 0.33])
 
     Attributes:
-        table: (K, K + 1): the counts, then the missed.
+        table: (K, K + 1): the columns of ``counts``, then ``missed``.
     """
 
     def __init__(self, classes: int) -> None:
@@ -41,78 +41,78 @@ class Confusion:
 
     @property
     def counts(self) -> NDArray[np.int64]:
-        """Pixels with a class on either side, (K, K)."""
+        """The number of pixels with a class in truth and prediction, (K, K)."""
         return self.table[:, :-1]
 
     @property
     def missed(self) -> NDArray[np.int64]:
-        """Pixels of each class that the prediction leaves without data, (K,)."""
+        """The number of pixels of each class without data in the prediction, (K,)."""
         return self.table[:, -1]
 
     def update(self, truth: NDArray[Any], prediction: NDArray[Any]) -> None:
-        """Add arrays of class indices of one shape.
+        """Count two arrays of class indices of the same shape.
 
         Raises:
-            ValueError: when a counted pixel's prediction is neither a class index nor IGNORE_INDEX.
+            ValueError: the prediction of a counted pixel is neither a class index nor IGNORE_INDEX.
         """
         self.table += pairs(truth, prediction, len(self.table))
 
     def merge(self, other: Confusion) -> None:
-        """Add another matrix's counts."""
+        """Add the counts of another matrix."""
         self.table += other.table
 
     def iou(self) -> NDArray[np.float64]:
-        """Intersection over union by class, (K,); nan for a class in neither truth nor prediction."""
+        """Return intersection over union by class, (K,); nan for a class in neither truth nor prediction."""
         return figures.iou(self.table)
 
     def precision(self) -> NDArray[np.float64]:
-        """Share of the pixels called each class that are, (K,); nan if none is called so."""
+        """Return the share of the pixels predicted as each class that is right, (K,); nan without such pixels."""
         return figures.precision(self.table)
 
     def recall(self) -> NDArray[np.float64]:
-        """Share of each class's pixels that are found, (K,); nan if the truth has none."""
+        """Return the share of the pixels of each class that is found, (K,); nan without pixels in the truth."""
         return figures.recall(self.table)
 
     def f1(self) -> NDArray[np.float64]:
-        """Harmonic mean of precision and recall, (K,); nan for a class in neither truth nor prediction."""
+        """Return the harmonic mean of precision and recall, (K,); nan for a class in neither truth nor prediction."""
         return figures.f1(self.table)
 
     def mean_iou(self) -> float:
-        """The mean of the classes' IoU over those in truth or prediction; nan when none is."""
+        """Return the mean IoU over the classes in truth or prediction; nan without such classes."""
         return float(figures.mean_iou(self.table))
 
     def averaged_over(self) -> int:
-        """The number of classes in truth or prediction: those that `mean_iou` is the mean of."""
+        """Return the number of classes in truth or prediction, over which `mean_iou` is the mean."""
         return int(figures.averaged_over(self.table))
 
     def frequency_weighted_iou(self) -> float:
-        """The mean of the classes' IoU weighted by their pixels in the truth; nan without any."""
+        """Return the mean IoU of the classes, weighted by their pixels in the truth; nan without pixels."""
         return float(figures.frequency_weighted_iou(self.table))
 
     def kappa(self) -> float:
-        """Cohen's kappa: agreement beyond that of chance, by the best that could be; nan where chance is certain."""
+        """Return Cohen's kappa: agreement above chance, as a share of the possible; nan if chance agrees on all."""
         return float(figures.kappa(self.table))
 
     def pixel_accuracy(self) -> float:
-        """The share of counted pixels that are right; nan without any."""
+        """Return the share of counted pixels that is right; nan without pixels."""
         return float(figures.pixel_accuracy(self.table))
 
     def commonest_class(self) -> int | None:
-        """The index of the truth's commonest class, the first of several; None without any pixel."""
+        """Return the index of the most frequent class of the truth, the first if equal; None without pixels."""
         return int(figures.commonest_class(self.table)) if self.table.any() else None
 
     def commonest_class_accuracy(self) -> float:
-        """The pixel accuracy of a map that calls everything by its commonest class; nan without any pixel."""
+        """Return the pixel accuracy of a map that holds only the most frequent class; nan without pixels."""
         return float(figures.commonest_class_accuracy(self.table))
 
 
 def pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> NDArray[np.int64]:
     """Count pixels by truth and prediction, (K, K + 1); the last column is for predictions of IGNORE_INDEX.
 
-    Any dtype that holds class indices will do; uint8 is fastest, above all with up to 15 classes.
+    Any dtype is possible; uint8 is fastest, above all with up to 15 classes.
 
     Raises:
-        ValueError: as `Confusion.update`, or arrays of different shapes.
+        ValueError: as `Confusion.update`, or the arrays have different shapes.
     """
     if truth.shape != prediction.shape:
         raise ValueError(f"truth of shape {truth.shape} and prediction of shape {prediction.shape} do not match")
@@ -123,12 +123,12 @@ def pairs(truth: NDArray[Any], prediction: NDArray[Any], classes: int) -> NDArra
     rows = max(1, CHUNK // max(1, truth[:1].size))
     for start in range(0, len(truth), rows):
         chunk = slice(start, start + rows)
-        true, said = _bytes(truth[chunk], IGNORE_INDEX), _bytes(prediction[chunk], MAX_CLASSES)
-        true, said = true.ravel(), said.ravel()  # parts of wider rows: copied once, then worked on at full speed
-        if classes <= FEW and _all_known(true, classes) and _all_known(said, classes):
-            joint = _joint_of_few(true, said, 3 if classes <= FEWER else 4)[:classes]
+        true, found = _bytes(truth[chunk], IGNORE_INDEX), _bytes(prediction[chunk], MAX_CLASSES)
+        true, found = true.ravel(), found.ravel()  # parts of wider rows are copied once: counting is faster then
+        if classes <= FEW and _all_known(true, classes) and _all_known(found, classes):
+            joint = _joint_of_few(true, found, 3 if classes <= FEWER else 4)[:classes]
         else:
-            joint = _joint(true, said)[:classes]
+            joint = _joint(true, found)[:classes]
             if joint[:, classes:IGNORE_INDEX].any():
                 raise ValueError(f"predictions must be class indices 0..{classes - 1} wherever the truth is one")
         table[:, :classes] += joint[:, :classes]
@@ -142,10 +142,10 @@ def weighted_pairs(
     """Sum weights of pixels by truth and prediction, (K, K + 1), as `pairs` counts them.
 
     Args:
-        truth: (H, W) of class indices; IGNORE_INDEX is not counted.
-        prediction: the same; IGNORE_INDEX is the last column.
+        truth: class indices (H, W); IGNORE_INDEX is not counted.
+        prediction: class indices (H, W); IGNORE_INDEX is the last column.
         classes: K.
-        weights: (H, W) or (H, 1). Sums of whole numbers are exact up to 2 ** 53.
+        weights: (H, W) or (H, 1); sums of whole numbers are exact up to 2 ** 53.
 
     >>> weighted_pairs(np.array([[0], [0]], np.uint8), np.array([[0], [255]], np.uint8), 1, np.array([[2.0], [3.0]]))
     array([[2., 3.]])
@@ -157,7 +157,7 @@ def weighted_pairs(
 
 
 def _joint(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Pixels by every pair of bytes, (256, 256): the two of a pixel make a number of 16 bits to count."""
+    """Return the number of pixels of every pair of bytes, (256, 256); a pair is counted as a number of 16 bits."""
     codes = truth.astype(np.uint16)
     codes <<= 8
     codes |= prediction
@@ -165,7 +165,7 @@ def _joint(truth: NDArray[np.uint8], prediction: NDArray[np.uint8]) -> NDArray[n
 
 
 def _joint_of_few(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], bits: int) -> NDArray[np.int64]:
-    """Pixels (N,) by class index, (2 ** bits, 2 ** bits); IGNORE_INDEX is the last, every other byte below it.
+    """Return the counts of pixels (N,) by class index, (2 ** bits, 2 ** bits); the last index is IGNORE_INDEX.
 
     A pixel's two indices make one byte, and a number of 16 bits holds two pixels: half as much to count.
     """
@@ -182,12 +182,12 @@ def _joint_of_few(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], bits:
 
 
 def _all_known(values: NDArray[np.uint8], classes: int) -> bool:
-    """Whether every value is a class index or IGNORE_INDEX, which one more makes 0."""
+    """Return True if every value is a class index or IGNORE_INDEX, which becomes 0 when 1 is added."""
     return bool((values + np.uint8(1)).max(initial=0) <= classes)
 
 
 def _bytes(values: NDArray[Any], other: int) -> NDArray[np.uint8]:
-    """Values as uint8, ``other`` for those that do not fit; no copy of what is uint8."""
+    """Return values as uint8, with ``other`` where they do not fit; an array of uint8 is not copied."""
     if values.dtype == np.uint8:
         return values
     return np.where((values >= 0) & (values <= 255), values, other).astype(np.uint8)

@@ -1,8 +1,8 @@
-"""What is read off a confusion matrix, for one matrix or many at once.
+"""Figures of confusion matrices, for a single matrix or many at once.
 
 A matrix (..., K, K) or (..., K, K + 1) has a row for each class of the truth and a column for each class of the
-prediction; the further column holds labelled pixels that the prediction leaves without data. Those are errors: they
-stand in the truth's sums and in nobody's hits. A figure that means nothing is nan.
+prediction; the last column of K + 1 holds labelled pixels without data in the prediction. These are errors: they
+count in the sums of the truth and are never hits. A figure that means nothing is nan.
 """
 
 from __future__ import annotations
@@ -17,81 +17,81 @@ Figure = NDArray[np.float64]
 
 
 def iou(matrix: Matrix) -> Figure:
-    """Intersection over union by class, (..., K): 0 if only predicted, nan if in neither.
+    """Return intersection over union by class, (..., K): 0 if only predicted, nan if in neither truth nor prediction.
 
     >>> iou(np.array([[3, 1, 0], [0, 0, 0], [0, 0, 0]])).tolist()
     [0.75, 0.0, nan]
     """
-    hit, true, said = _margins(matrix)
-    return _ratio(hit, true + said - hit)
+    hit, true, found = _margins(matrix)
+    return _ratio(hit, true + found - hit)
 
 
 def precision(matrix: Matrix) -> Figure:
-    """Share of the pixels called each class that are, (..., K); nan if none is called so."""
-    hit, _, said = _margins(matrix)
-    return _ratio(hit, said)
+    """Return the share of the pixels predicted as each class that is right, (..., K); nan without such pixels."""
+    hit, _, found = _margins(matrix)
+    return _ratio(hit, found)
 
 
 def recall(matrix: Matrix) -> Figure:
-    """Share of each class's pixels that are found, (..., K); nan if the truth has none."""
+    """Return the share of the pixels of each class that is found, (..., K); nan without pixels in the truth."""
     hit, true, _ = _margins(matrix)
     return _ratio(hit, true)
 
 
 def f1(matrix: Matrix) -> Figure:
-    """Twice the hits by the pixels of either side, (..., K): 0 if only predicted, nan if in neither."""
-    hit, true, said = _margins(matrix)
-    return _ratio(2 * hit, true + said)
+    """Return 2 * hits / (pixels of truth + of prediction), (..., K): 0 if only predicted, nan if in neither."""
+    hit, true, found = _margins(matrix)
+    return _ratio(2 * hit, true + found)
 
 
 def mean_iou(matrix: Matrix) -> Figure:
-    """The mean of IoU over the classes in truth or prediction, (...); `averaged_over` says how many those are."""
+    """Return the mean IoU over the classes in truth or prediction, (...); `averaged_over` is their number."""
     values = iou(matrix)
-    found = np.isfinite(values)
-    return _ratio(np.where(found, values, 0).sum(-1), found.sum(-1))
+    defined = np.isfinite(values)
+    return _ratio(np.where(defined, values, 0).sum(-1), defined.sum(-1))
 
 
 def averaged_over(matrix: Matrix) -> NDArray[np.int64]:
-    """The number of classes in truth or prediction, (...)."""
+    """Return the number of classes in truth or prediction, (...)."""
     count: NDArray[np.int64] = np.isfinite(iou(matrix)).sum(-1)
     return count
 
 
 def frequency_weighted_iou(matrix: Matrix) -> Figure:
-    """The mean of IoU weighted by each class's pixels in the truth, (...)."""
+    """Return the mean IoU of the classes, weighted by their pixels in the truth, (...)."""
     _, true, _ = _margins(matrix)
     values = iou(matrix)
     return _ratio((np.where(true > 0, values, 0) * true).sum(-1), true.sum(-1))
 
 
 def pixel_accuracy(matrix: Matrix) -> Figure:
-    """The share of the labelled pixels that are right, (...)."""
+    """Return the share of the labelled pixels that is right, (...)."""
     hit, true, _ = _margins(matrix)
     return _ratio(hit.sum(-1), true.sum(-1))
 
 
 def kappa(matrix: Matrix) -> Figure:
-    """Cohen's kappa, (...): 1 if all agree, 0 as by chance; nan where chance alone agrees on everything."""
-    hit, true, said = _margins(matrix)
+    """Return Cohen's kappa, (...): 1 if all pixels agree, 0 as by chance; nan where chance agrees on all."""
+    hit, true, found = _margins(matrix)
     total = true.sum(-1)
-    chance = _ratio((true * said).sum(-1), total**2)
+    chance = _ratio((true * found).sum(-1), total**2)
     return _ratio(_ratio(hit.sum(-1), total) - chance, 1 - chance)
 
 
 def commonest_class(matrix: Matrix) -> NDArray[np.int64]:
-    """The index of the truth's commonest class, (...): the first of several, and 0 without any pixel."""
+    """Return the index of the most frequent class of the truth, (...): the first if equal, and 0 without pixels."""
     index: NDArray[np.int64] = _margins(matrix)[1].argmax(-1)
     return index
 
 
 def commonest_class_accuracy(matrix: Matrix) -> Figure:
-    """The pixel accuracy of the map that calls everything by the truth's commonest class, (...)."""
+    """Return the pixel accuracy of a map that holds only the most frequent class of the truth, (...)."""
     _, true, _ = _margins(matrix)
     return _ratio(true.max(-1), true.sum(-1))
 
 
 def _margins(matrix: Matrix) -> tuple[Figure, Figure, Figure]:
-    """Hits, pixels of the truth and pixels of the prediction by class, each (..., K)."""
+    """Return hits, pixels of the truth and pixels of the prediction by class, each (..., K)."""
     counts = np.asarray(matrix, np.float64)
     classes = counts.shape[-2]
     if counts.shape[-1] not in (classes, classes + 1):
@@ -101,7 +101,7 @@ def _margins(matrix: Matrix) -> tuple[Figure, Figure, Figure]:
 
 
 def _ratio(part: Any, whole: Any) -> Figure:
-    """part / whole, nan where the whole is 0."""
+    """Return part / whole; nan where the whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     ratio = np.full(np.broadcast(part, whole).shape, np.nan)
     np.divide(part, whole, out=ratio, where=whole != 0)

@@ -1,4 +1,4 @@
-"""Seams: whether a prediction is worse where its windows met."""
+"""The error rate of a prediction near the seams between its windows."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
-from landseg.metrics import bootstrap as blocks
+from landseg.metrics import bootstrap
 from landseg.metrics.tiles import Tiles
 
 
 class Seam(NamedTuple):
-    """The error rate near the windows' borders, against that further away.
+    """The error rate near the borders between windows, and the rate farther away.
 
     Attributes:
-        near: error rate at distances below the one asked for.
-        far: error rate at the others.
-        ratio: near / far; nan without errors on the far side, or without pixels on either.
+        near: error rate at distances below ``distance``.
+        far: error rate at all other distances.
+        ratio: near / far; nan if ``far`` has no errors, or either has no pixels.
         low: lower end of the ratio's 95 % interval, by a bootstrap of spatial blocks.
-        high: its upper end. Where 1 lies between the two there is no sign of a seam.
-        distance: pixels nearer than that are near.
+        high: upper end of that interval. If 1 lies between the two ends, there is no sign of a seam.
+        distance: pixels nearer than this to a border count as near.
     """
 
     near: float
@@ -34,17 +34,17 @@ class Seam(NamedTuple):
 
 
 class BorderErrors:
-    """Labelled pixels and errors by the distance to the nearest border between windows, by spatial block.
+    """Counts of labelled pixels and of errors, by distance to the nearest window border and by spatial block.
 
     The distance is in pixels along rows or columns, whichever is less: the pixels on either side of a border are at
     0. The raster's own edge is no border. Distances of ``reach`` and more are counted together.
 
     Args:
-        rows: first row of each window (core) but the first: the borders between rows; of one raster.
-        columns: the same for columns.
-        reach: the number of distances told apart.
-        edge: of a block in pixels: wider than the windows, or near and far cannot be drawn together.
-        limit: most blocks; see `Tiles`.
+        rows: first row of each window (core) except the first: the borders between rows, in one raster.
+        columns: first column of each window except the first.
+        reach: number of distances that are counted separately.
+        edge: edge of a block in pixels; wider than the windows, so that a block holds near and far pixels.
+        limit: maximum number of blocks; see `Tiles`.
     """
 
     def __init__(
@@ -60,32 +60,32 @@ class BorderErrors:
     def update(self, target: NDArray[Any], predicted: NDArray[Any], *, top: int = 0, left: int = 0) -> None:
         """Count class indices (H, W) whose first pixel is at ``top``, ``left`` of the raster.
 
-        Pixels whose truth is IGNORE_INDEX are not counted; one without a prediction is an error.
+        Pixels with IGNORE_INDEX as truth are not counted; a labelled pixel without a prediction is an error.
         """
         height, width = target.shape
         down = self._distances(self.rows, top, height).astype(self._dtype)
         across = self._distances(self.columns, left, width).astype(self._dtype)
         level = self.tiles.level
         for key, (rows, columns) in self.tiles.cut(height, width, top=top, left=left, raster=0):
-            truth, ours = target[rows, columns], predicted[rows, columns]
-            state = (truth != ours).astype(self._dtype)
+            truth, found = target[rows, columns], predicted[rows, columns]
+            state = (truth != found).astype(self._dtype)
             state[truth == IGNORE_INDEX] = 2
             state += 3 * np.minimum(down[rows, None], across[None, columns])
             counts = np.bincount(state.ravel(), minlength=3 * self.reach + 3)
             self.tiles.add(key, counts.reshape(-1, 3)[:, :2], level)
 
     def merge(self, other: BorderErrors) -> None:
-        """Take over what another has counted.
+        """Add the counts of another.
 
         Raises:
-            ValueError: other borders, reach or blocks.
+            ValueError: the other has different borders, reach or blocks.
         """
         if not (np.array_equal(self.rows, other.rows) and np.array_equal(self.columns, other.columns)):
             raise ValueError("merged errors by border need the same borders")
         self.tiles.merge(other.tiles)
 
     def compute(self) -> NDArray[np.int64]:
-        """Pixels and errors, (reach + 1, 2), by distance 0, 1, ...; the last row for ``reach`` and beyond."""
+        """Return pixels and errors, (reach + 1, 2), by distance 0, 1, ...; the last row is for ``reach`` and more."""
         counts = self.tiles.stacked().sum(0)
         return np.stack([counts.sum(1), counts[:, 1]], 1)
 
@@ -93,7 +93,7 @@ class BorderErrors:
         """Compare the error rate at distances below ``distance`` with that of the other pixels.
 
         Raises:
-            ValueError: a distance outside 1..reach.
+            ValueError: the distance lies outside 1..reach.
         """
         if not 1 <= distance <= self.reach:
             raise ValueError(f"expected a distance of 1 to {self.reach} pixels, got {distance}")
@@ -104,12 +104,12 @@ class BorderErrors:
         near, far = _rates(grouped.sum(0, keepdims=True).astype(np.float64))[0]
         ends = np.full(2, np.nan)
         if len(stack) > 1 and count:
-            ends = blocks.interval(blocks.replicates(grouped, {"": _ratios}, count=count, seed=seed)[""])
+            ends = bootstrap.interval(bootstrap.replicates(grouped, {"": _ratios}, count=count, seed=seed)[""])
         ratio = float(_ratios(grouped.sum(0, keepdims=True).astype(np.float64))[0])
         return Seam(float(near), float(far), ratio, float(ends[0]), float(ends[1]), distance)
 
     def _distances(self, borders: NDArray[np.int64], start: int, size: int) -> NDArray[np.int64]:
-        """The distance of pixels start..start + size - 1 to the nearest border, at most ``reach``, (size,)."""
+        """Return the distance of pixels start..start + size - 1 to the nearest border, at most ``reach``, (size,)."""
         if not len(borders):
             return np.full(size, self.reach)
         at = np.arange(start, start + size)
@@ -123,16 +123,16 @@ class BorderErrors:
 
 
 def _rates(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Error rates (..., 2) near and far, from (..., 2, 2)."""
+    """Return the error rates (..., 2) near and far from counts (..., 2, 2)."""
     with np.errstate(invalid="ignore"):
         rates: NDArray[np.float64] = counts[..., 1] / counts.sum(-1)
     return rates
 
 
 def _ratios(counts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The error rate near by that far, (...); nan where it does not exist."""
+    """Return the error rate near divided by the rate far, (...); nan where that rate is 0 or nan."""
     rates = _rates(counts)
-    some = rates[..., 1] > 0
-    ratios = np.full(some.shape, np.nan)
-    np.divide(rates[..., 0], rates[..., 1], out=ratios, where=some)
+    defined = rates[..., 1] > 0
+    ratios = np.full(defined.shape, np.nan)
+    np.divide(rates[..., 0], rates[..., 1], out=ratios, where=defined)
     return ratios

@@ -1,4 +1,4 @@
-"""Surface Dice at a tolerance (Nikolov et al. 2018): the share of the outlines that lies where it may."""
+"""Surface Dice at a tolerance (Nikolov et al. 2018): the share of the outlines near those of the other side."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 
 WHOLE = (slice(None), slice(None))
-OUTSIDE = 254  # no class, and not without data either: what borders are made of
-PLANES = 64  # classes whose outlines fit one number a corner
+OUTSIDE = 254  # the value of borders: neither a class nor no data
+PLANES = 64  # classes whose outlines fit into the bits of one number for each corner
 
 Corners = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows and columns of corners
 
 
 class SurfaceDice:
-    """Lengths of the outlines of each class, in all and within a tolerance of the other side's outline.
+    """Lengths of the outlines of each class: in total, and within a tolerance of the other side's outline.
 
     As in the authors' package `surface-distance`: outlines run through the corners between pixels; the four pixels
-    around a corner tell the length of outline there (the diagonal of half a pixel, a side, or two diagonals), and
+    around a corner give the length of outline there (the diagonal of half a pixel, a side, or two diagonals), and
     distances are those between corners. Unlike there, a corner next to the raster's edge, to void or to pixels
-    without data has no outline: it would be of the survey's making. ``border=True`` takes all of these for background
-    and agrees with the package. Outlines of the prediction in the truth's void count neither as right nor as wrong,
-    but an outline of the truth may lie within the tolerance of one.
+    without data has no outline: it would be that of the survey, not of the land. ``border=True`` treats all of these
+    as background and agrees with the package. Outlines of the prediction in the truth's void count neither as right
+    nor as wrong, but an outline of the truth may lie within the tolerance of such an outline.
 
     Args:
         classes: K.
-        tolerance: in the unit of ``spacing``, say metres; an outline at exactly this distance is within it.
+        tolerance: in the unit of ``spacing``, for example metres; an outline at exactly this distance is within it.
         spacing: distance between rows and between columns.
-        border: Whether everything that is no class, and everything outside the raster, is background.
+        border: True if everything that is no class, and everything outside the raster, is background.
     """
 
     def __init__(
@@ -44,23 +44,23 @@ class SurfaceDice:
             )
         self.classes, self.tolerance, self.spacing, self.border = classes, float(tolerance), spacing, border
         # Side (truth, prediction), class, kind of piece (half-pixel diagonal, along a column, along a row), and
-        # whether all are counted or those within the tolerance: whole numbers, so that no order of sums shows.
+        # all pieces or those within the tolerance: whole numbers, so that the order of sums has no effect.
         self.pieces = np.zeros((2, classes, 3, 2), np.int64)
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Rows and columns that a window needs on each side of its core."""
+        """The rows and columns that a window needs on each side of its core."""
         disc = list(_disc(self.tolerance, self.spacing))
         return disc[-1][0] + 1, disc[0][1] + 1
 
     @property
     def judged(self) -> bool:
-        """Whether the truth has any outline: without one there is nothing to compare with."""
+        """True if the truth has an outline; without an outline there is nothing to compare with."""
         return bool(self.true.any())
 
     @property
     def true(self) -> NDArray[np.bool_]:
-        """Which classes (K,) have an outline in the truth."""
+        """True for each class with an outline in the truth, (K,)."""
         return np.asarray(self.pieces[0].any((1, 2)))
 
     def update(
@@ -73,7 +73,7 @@ class SurfaceDice:
         """Count two rasters (H, W) of class indices, or the core of a window; IGNORE_INDEX is no class.
 
         The arrays of a window reach `halo` pixels beyond its core, but not beyond the raster. Then cores that
-        partition a raster count what the whole does.
+        partition a raster give the counts of the whole raster.
         """
         height, width = target.shape
         own = _corners_of(core, height, width)
@@ -89,10 +89,10 @@ class SurfaceDice:
                 self._count(index, side, kept, near[1 - index], first)
 
     def merge(self, other: SurfaceDice) -> None:
-        """Take over what another has counted.
+        """Add the counts of another.
 
         Raises:
-            ValueError: another tolerance, spacing or rule for the border.
+            ValueError: the other has another tolerance, spacing or rule for the border, or other classes.
         """
         same = (other.tolerance, other.spacing, other.border) == (self.tolerance, self.spacing, self.border)
         if not same or other.classes != self.classes:
@@ -108,24 +108,24 @@ class SurfaceDice:
     def compute(self) -> NDArray[np.float64]:
         """Return the surface Dice of each class, (K,); nan for a class without an outline in the truth.
 
-        With a ``border`` the package's rule holds: 0 with an outline on one side only, nan without any.
+        With a ``border`` the package's rule holds: 0 if only one side has an outline, nan if neither has.
         """
         return _dice(self.lengths(), self.true | self.border)
 
     def mean(self) -> float:
-        """Return the mean over the classes that have a figure; nan without one."""
+        """Return the mean over the classes with a figure; nan without such classes."""
         values = self.compute()
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
     def _padded(self, labels: NDArray[np.integer[Any]]) -> NDArray[np.uint8]:
-        """Labels (H + 2, W + 2) with a frame: background of any class with a border, else without data."""
+        """Return labels (H + 2, W + 2) with a frame: background of every class with a border, else no data."""
         values = np.asarray(labels).astype(np.uint8)
         if self.border:
             values[values == IGNORE_INDEX] = OUTSIDE
         return np.pad(values, 1, constant_values=OUTSIDE if self.border else IGNORE_INDEX)
 
     def _counted(self, target: NDArray[np.uint8], corners: Corners, own: tuple[range, range]) -> Corners:
-        """The corners that belong to the core and, unless void is background, touch no void of the truth."""
+        """Return the corners that belong to the core and, unless void is background, touch no void of the truth."""
         rows, columns = corners
         keep = (rows >= own[0].start) & (rows < own[0].stop) & (columns >= own[1].start) & (columns < own[1].stop)
         rows, columns = rows[keep], columns[keep]
@@ -160,7 +160,7 @@ class SurfaceDiceByRows:
         classes: K.
         tolerance: in the unit of the spacings.
         bands: the row after the last, and the spacing (rows, columns), of each band of rows, from the top down. An
-            outline is measured by the spacing of the band in which it lies.
+            outline is measured with the spacing of the band in which it lies.
     """
 
     def __init__(self, classes: int, tolerance: float, bands: Sequence[tuple[int, tuple[float, float]]]) -> None:
@@ -169,18 +169,18 @@ class SurfaceDiceByRows:
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Rows and columns that a window needs on each side of its core."""
+        """The rows and columns that a window needs on each side of its core."""
         rows, columns = zip(*(part.halo for part in self.parts), strict=True)
         return max(rows), max(columns)
 
     @property
     def judged(self) -> bool:
-        """Whether the truth has any outline: without one there is nothing to compare with."""
+        """True if the truth has an outline; without an outline there is nothing to compare with."""
         return bool(self.true.any())
 
     @property
     def true(self) -> NDArray[np.bool_]:
-        """Which classes (K,) have an outline in the truth."""
+        """True for each class with an outline in the truth, (K,)."""
         return np.asarray(np.any([part.true for part in self.parts], axis=0))
 
     def update(
@@ -201,32 +201,32 @@ class SurfaceDiceByRows:
             start = end
 
     def merge(self, other: SurfaceDiceByRows) -> None:
-        """Take over what another has counted.
+        """Add the counts of another.
 
         Raises:
-            ValueError: other bands.
+            ValueError: the other has different bands.
         """
-        for mine, its in zip(self.parts, other.parts, strict=True):
-            mine.merge(its)
+        for part, counted in zip(self.parts, other.parts, strict=True):
+            part.merge(counted)
 
     def compute(self) -> NDArray[np.float64]:
         """Return the surface Dice of each class, (K,); nan for a class without an outline in the truth."""
         return _dice(np.sum([part.lengths() for part in self.parts], axis=0), self.true)
 
     def mean(self) -> float:
-        """Return the mean over the classes that have a figure; nan without one."""
+        """Return the mean over the classes with a figure; nan without such classes."""
         values = self.compute()
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _dice(lengths: NDArray[np.float64], judged: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The share within the tolerance of lengths (K, 2); nan for classes that are not judged (K,), or have none."""
+    """Return the share of lengths (K, 2) within the tolerance; nan for classes without length or not ``judged``."""
     with np.errstate(invalid="ignore"):
         return np.where(judged, lengths[:, 1] / lengths[:, 0], np.nan)
 
 
 def _corners_of(core: tuple[slice, slice], height: int, width: int) -> tuple[range, range]:
-    """The corners that a core owns: each pixel its upper left one; at the array's end the last ones as well."""
+    """Return the corners of a core: the upper left corner of each pixel, and at the array's end the last ones too."""
     owned = []
     for part, size in zip(core, (height, width), strict=True):
         start, stop, _ = part.indices(size)
@@ -235,7 +235,7 @@ def _corners_of(core: tuple[slice, slice], height: int, width: int) -> tuple[ran
 
 
 def _mixed(padded: NDArray[np.uint8], *, skip_void: bool) -> Corners:
-    """Corners (H + 1, W + 1) whose four pixels are not all the same; with ``skip_void`` none that touches void."""
+    """Return the corners (H + 1, W + 1) whose four pixels differ; with ``skip_void`` none that touches void."""
     a, b, c, d = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
     mixed = (a != b) | (a != c) | (a != d)
     rows, columns = np.nonzero(mixed)
@@ -246,7 +246,7 @@ def _mixed(padded: NDArray[np.uint8], *, skip_void: bool) -> Corners:
 
 
 def _around(padded: NDArray[np.uint8], corners: Corners) -> NDArray[np.uint8]:
-    """The four pixels around each corner, (4, N): upper left, upper right, lower left, lower right."""
+    """Return the four pixels around each corner, (4, N): upper left, upper right, lower left, lower right."""
     rows, columns = corners
     return np.stack([padded[rows + down, columns + right] for down in (0, 1) for right in (0, 1)])
 
@@ -254,7 +254,7 @@ def _around(padded: NDArray[np.uint8], corners: Corners) -> NDArray[np.uint8]:
 def _planes(
     padded: NDArray[np.uint8], corners: Corners, first: int, classes: int
 ) -> NDArray[np.unsignedinteger[Any]]:
-    """For each corner (H + 1, W + 1) a number whose bit i is set where class ``first + i`` of K has an outline."""
+    """Return for each corner (H + 1, W + 1) a number whose bit i is set if class ``first + i`` has an outline."""
     classes = min(classes - first, PLANES)
     dtype = next(kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64) if np.iinfo(kind).bits >= classes)
     bits = np.zeros(256, dtype)
@@ -266,10 +266,10 @@ def _planes(
 
 
 def _pieces(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Pieces of outline at corners, (3, N), from which of the four pixels (4, N) are inside the object.
+    """Return the pieces of outline at corners, (3, N), from four booleans (4, N): True inside the object.
 
-    One or three of four: a half-pixel diagonal. Two side by side: a piece along their row; one above the other: along
-    their column. Two across: two diagonals.
+    One or three of four inside: a half-pixel diagonal. Two side by side: a piece along their row; one above the
+    other: along their column. Two across: two diagonals.
     """
     many = inside.sum(0)
     row = (many == 2) & (inside[0] == inside[1])
@@ -282,7 +282,7 @@ def _pieces(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
 def _spread(
     planes: NDArray[np.unsignedinteger[Any]], tolerance: float, spacing: tuple[float, float]
 ) -> NDArray[np.unsignedinteger[Any]]:
-    """Planes (H, W) with each bit set wherever it is set at most ``tolerance`` away, exactly."""
+    """Return planes (H, W) with each bit set where it is set at most ``tolerance`` away, exactly."""
     result = planes.copy()
     height = len(planes)
     for down, reach in _disc(tolerance, spacing):
@@ -296,7 +296,7 @@ def _spread(
 
 
 def _disc(tolerance: float, spacing: tuple[float, float]) -> Iterator[tuple[int, int]]:
-    """Rows away, and how many columns away is then still within the tolerance."""
+    """Yield each distance in rows with the largest distance in columns that is then within the tolerance."""
     down = 0
     while down * spacing[0] <= tolerance:
         reach = 0
@@ -307,11 +307,11 @@ def _disc(tolerance: float, spacing: tuple[float, float]) -> Iterator[tuple[int,
 
 
 def _along_rows(planes: NDArray[np.unsignedinteger[Any]], reach: int) -> NDArray[np.unsignedinteger[Any]]:
-    """Bits set wherever they are set at most ``reach`` columns away, in about log2(reach) passes."""
+    """Return planes with bits set where they are set at most ``reach`` columns away, in about log2(reach) passes."""
     found = np.pad(planes, ((0, 0), (reach, reach)))
-    covered, wanted = 1, 2 * reach + 1
-    while covered < wanted:
-        step = min(covered, wanted - covered)
+    covered, full = 1, 2 * reach + 1
+    while covered < full:
+        step = min(covered, full - covered)
         found = found[:, :-step] | found[:, step:]
         covered += step
     return found

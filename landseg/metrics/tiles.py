@@ -1,4 +1,4 @@
-"""Sums by square of a raster, of which there are never more than a limit: where there are, four become one."""
+"""Counts by square of a raster, with a limit on the number of squares: above it, four squares become one."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 SPATIAL_LEVELS = 26
-"""After so many doublings a square holds any raster, and further ones join rasters."""
+"""Number of doublings after which a square holds any raster; further doublings join rasters."""
 
 Key = tuple[int, int, int]  # raster, row and column of the square
 Part = tuple[slice, slice]
 
 
 class Tiles:
-    """Arrays of counts, one for each square of ``edge`` pixels in which something was counted.
+    """Arrays of counts, one for each square of ``edge`` pixels with counts.
 
-    Above the limit the edge doubles, until the number of squares is within it. How far depends on nothing but the
-    squares in use, so neither on their order nor on how the raster was cut. Squares start at row 0 and column 0 of
-    each raster, and rasters stay apart unless there are more of them than the limit.
+    Above the limit the edge doubles, until the number of squares is within the limit. The result depends only on the
+    squares in use, not on their order or on the cuts of the raster. Squares start at row 0 and column 0 of each
+    raster, and rasters stay separate unless there are more of them than the limit.
 
     Args:
-        shape: of the counts.
-        edge: of a square, in pixels, at least 1.
-        limit: most squares that are kept, at least 1.
+        shape: shape of the counts of a square.
+        edge: edge of a square in pixels, at least 1.
+        limit: maximum number of squares, at least 1.
     """
 
     def __init__(self, shape: tuple[int, ...], edge: int, limit: int) -> None:
@@ -38,17 +38,17 @@ class Tiles:
 
     @property
     def edge(self) -> int:
-        """The edge of a square now, in pixels."""
+        """The current edge of a square in pixels."""
         return self.first_edge << min(self.level, SPATIAL_LEVELS)
 
     def __len__(self) -> int:
         return len(self.sums)
 
     def cut(self, height: int, width: int, *, top: int, left: int, raster: int) -> Iterator[tuple[Key, Part]]:
-        """The squares under a window of a raster: each with its part of the window as slices.
+        """Yield the squares under a window of a raster, each with its part of the window as slices.
 
         Raises:
-            ValueError: a window that starts before the raster.
+            ValueError: the window starts before the raster.
         """
         if min(top, left, raster) < 0:
             raise ValueError(f"a window at row {top}, column {left} of raster {raster}: expected 0 or more")
@@ -59,7 +59,7 @@ class Tiles:
                 yield (raster, i, j), (rows, slice(max(0, j * edge - left), min(width, (j + 1) * edge - left)))
 
     def add(self, key: Key, counts: NDArray[np.int64], level: int) -> None:
-        """Add the counts of a square that was cut at a level; a square without any is not kept."""
+        """Add the counts of a square that was cut at a level; a square without counts is not kept."""
         if not counts.any():
             return
         for passed in range(level, self.level):
@@ -69,10 +69,10 @@ class Tiles:
             self._coarsen()
 
     def merge(self, other: Tiles) -> None:
-        """Take over what another has counted.
+        """Add the counts of another.
 
         Raises:
-            ValueError: counts of another shape, or other squares.
+            ValueError: the other has another shape, edge or limit.
         """
         if (self.shape, self.first_edge, self.limit) != (other.shape, other.first_edge, other.limit):
             raise ValueError("merged sums need counts of one shape, squares of one size and one limit")
@@ -82,7 +82,7 @@ class Tiles:
             self.add(key, counts, other.level)
 
     def stacked(self) -> NDArray[np.int64]:
-        """The counts of all squares, (B, ...), by raster, then row, then column."""
+        """Return the counts of all squares, (B, ...), in order of raster, row and column."""
         rows = [self.sums[key] for key in sorted(self.sums)]
         return np.stack(rows) if rows else np.zeros((0, *self.shape), np.int64)
 
@@ -95,6 +95,6 @@ class Tiles:
 
 
 def _parent(key: Key, level: int) -> Key:
-    """The square of the next level that holds this one."""
+    """Return the key of the square of the next level that holds a square."""
     raster, row, column = key
     return (raster, row // 2, column // 2) if level < SPATIAL_LEVELS else (raster // 2, row, column)

@@ -1,4 +1,4 @@
-"""Whether a model can read a raster: the card's bands, dtype and resolution against the raster's."""
+"""The compatibility of a model with a raster: bands, dtype and resolution of the card and of the raster."""
 
 from __future__ import annotations
 
@@ -8,34 +8,34 @@ from landseg.models.usable import better_text
 from landseg.text.amounts import counted
 
 MAX_FACTOR = 4.0
-"""How far a raster's resolution may lie from the card's, either way, before it is refused."""
+"""The largest factor between the resolutions of a raster and of the card; beyond it the raster is refused."""
 
 
 def reads_rgb(card: Card) -> bool:
-    """Whether the model reads red, green and blue, which can be found in a raster without being told."""
+    """Return True if the model reads red, green and blue, which can be found in a raster without --bands."""
     return tuple(band.common_name for band in card.bands) == ("red", "green", "blue")
 
 
 def incompatibility(
     card: Card, *, bands: int, dtype: str | None, resolution_m: float | None = None
 ) -> LandsegError | None:
-    """Returns why the model cannot read a raster, as the error to raise; None when it can.
+    """Return the error to raise for a raster that the model cannot read; None if it can read the raster.
 
     Args:
-        card: The model's.
-        bands: The raster's bands, alpha left out; or the number of those that were chosen.
-        dtype: Of its pixels; None where it does not matter, since scale and offset say what they mean.
-        resolution_m: Ground metres a pixel; None when unknown or overruled, which is not a misfit.
+        card: the card of the model.
+        bands: number of bands of the raster without alpha, or of the chosen bands.
+        dtype: dtype of the pixels; None if scale and offset convert them.
+        resolution_m: ground metres a pixel; None if unknown or set by the user, which is compatible.
     """
-    wanted = f"{counted(len(card.bands), 'band')} ({', '.join(band.name for band in card.bands)})"
+    needed = f"{counted(len(card.bands), 'band')} ({', '.join(band.name for band in card.bands)})"
     if bands < len(card.bands):
         return BandError(
-            f"model {card.name} reads {wanted}, the raster has {bands}: use a raster with all of them, "
+            f"model {card.name} reads {needed}, the raster has {bands}: use a raster with all of them, "
             "or a model trained on the ones it has"
         )
     if bands > len(card.bands) and not reads_rgb(card):
         return BandError(
-            f"model {card.name} reads {wanted}, the raster has {bands}: name the ones to use, in this "
+            f"model {card.name} reads {needed}, the raster has {bands}: name the ones to use, in this "
             "order, with --bands"
         )
     if dtype is not None and dtype not in card.dtypes:
@@ -43,10 +43,10 @@ def incompatibility(
             f"model {card.name} reads {' or '.join(card.dtypes)} pixels, the raster has {dtype}: convert it "
             f"as the training data was, or use a model trained on {dtype}"
         )
-    return _scale_misfit(card, resolution_m)
+    return _resolution_error(card, resolution_m)
 
 
-def _scale_misfit(card: Card, resolution_m: float | None) -> GridError | None:
+def _resolution_error(card: Card, resolution_m: float | None) -> GridError | None:
     if card.resolution_m is None or resolution_m is None:
         return None
     factor = card.resolution_m / resolution_m

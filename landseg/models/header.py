@@ -1,8 +1,8 @@
 """The header of a safetensors file: its metadata and tensor table, read without touching a weight.
 
 The format is eight bytes of length, that much JSON, then the tensors' bytes (safetensors, "Format").
-It is written here rather than by the library because that orders the metadata by a randomly seeded hash, and
-a model file's bytes have to depend on its content alone.
+landseg writes it itself because the library orders the metadata by a randomly seeded hash, and the bytes of a model
+file must depend on its content alone.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from typing import Any
 from landseg.errors import ModelError
 from landseg.text.untrusted import read_json
 
-_LONGEST = 16 << 20  # a longer header is garbage read as a length: that of a network with 3,000 tensors has 0.3 MiB
+_LONGEST = 16 << 20  # a longer header means a foreign file: the header of a network with 3,000 tensors has 0.3 MiB
 _SIZES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1,
 }  # fmt: skip
-_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # torch.save's zip; bare ones
+_PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")  # the zip of torch.save; bare pickles
 PICKLE_SUFFIXES = frozenset({".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".bin"})
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a safetensors file says before its weights.
+    """The header of a safetensors file.
 
     Attributes:
-        metadata: Text by key.
-        tensors: Name, safetensors dtype and shape of each.
-        size: The file's size in bytes.
+        metadata: text by key.
+        tensors: safetensors dtype and shape by name.
+        size: size of the file in bytes.
     """
 
     metadata: Mapping[str, str]
@@ -42,10 +42,10 @@ class Header:
 
 
 def read_header(path: Path) -> Header:
-    """Returns the header of a safetensors file whose size is the one its header announces.
+    """Return the header of a safetensors file whose size agrees with its header.
 
     Raises:
-        ModelError: A missing file, a pickle, a truncated file, or no safetensors file at all.
+        ModelError: the file is missing, a pickle, truncated, or no safetensors file.
     """
     try:
         size = path.stat().st_size
@@ -71,7 +71,7 @@ def read_header(path: Path) -> Header:
 
 
 def encode(metadata: Mapping[str, str], tensors: Sequence[tuple[str, str, tuple[int, ...], int]]) -> bytes:
-    """Returns the header's bytes for tensors of (name, dtype, shape, bytes), laid out one after another.
+    """Return the header's bytes for tensors of (name, dtype, shape, bytes), laid out one after another.
 
     >>> encode({"a": "b"}, [("w", "F32", (2,), 8)])[8:]
     b'{"__metadata__":{"a":"b"},"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}} '
@@ -85,10 +85,10 @@ def encode(metadata: Mapping[str, str], tensors: Sequence[tuple[str, str, tuple[
 
 
 def with_metadata(path: Path, metadata: Mapping[str, str]) -> tuple[bytes, int]:
-    """Returns a file's header with other metadata, and where in the file the tensors' bytes begin that belong to it.
+    """Return a file's header with other metadata, and the position in bytes of the tensors in that file.
 
     Raises:
-        ModelError: As `read_header`.
+        ModelError: as `read_header`.
     """
     read_header(path)
     with path.open("rb") as stream:
@@ -126,10 +126,10 @@ def _parse(path: Path, text: bytes, size: int) -> Header:
 
 
 def _tensor(entry: Any) -> tuple[str, tuple[int, ...], int]:
-    """The dtype, shape and end of a tensor, whose bytes are as many as these say.
+    """Return the dtype, shape and end of a tensor from its entry in the header.
 
     Raises:
-        ValueError, TypeError, KeyError: they are not.
+        ValueError, TypeError, KeyError: the entry is broken, or the number of bytes does not fit the shape.
     """
     dtype, shape, (first, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
     numbers = (*shape, first, end)

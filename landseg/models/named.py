@@ -1,4 +1,4 @@
-"""A model by name: its card is read at once, its weights and torch only when they are needed."""
+"""A model by name: its card is read at once, its weights (with torch) only when they are needed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["NamedModel", "named_model"]
 
 
 class NamedModel:
-    """A model whose raster, options and outputs can be checked before it is loaded.
+    """A model whose card is at hand before its weights are loaded.
 
     Args:
         model: the model, or the path of its file.
@@ -40,7 +40,7 @@ class NamedModel:
         """Return the model with its weights, loaded at the first call.
 
         Raises:
-            ModelError: a damaged file, or weights that are not those of the card's network.
+            ModelError: the file is damaged, or its weights are not those of the card's network.
         """
         if self._model is None:
             from landseg.models.file import load_model
@@ -50,10 +50,10 @@ class NamedModel:
 
 
 def named_model(model: str | PathLike[str] | Model | None = None) -> NamedModel:
-    """Return the model of a file, of a shipped name, the one that is given, or (None) the default one.
+    """Return the model of a file, of a shipped name, of a `Model`, or (None) the default model.
 
     Raises:
-        ModelError: a missing, truncated, foreign or later-format file, or a pickle.
+        ModelError: the file is missing, truncated, foreign, of a later format, or a pickle.
     """
     if model is None or isinstance(model, (str, PathLike)):
         return NamedModel(shipped.resolve(None if model is None else fspath(model)))

@@ -1,4 +1,4 @@
-"""Which class of a model is meant by the name of another class: the same name, its plural, or another word for it."""
+"""The matching of class names with those of a model: the same name, another spelling, a plural, or a synonym."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from shlex import quote
 
 from landseg.errors import ModelError
 
-# One row a meaning. Only words that land-cover legends use for the same pixels stand together: fine-tuning begins
-# with the weights of the class, and a wider or narrower class is better named by its user (--map-classes).
+# A row for each meaning. It holds only words that land-cover legends use for the same pixels: fine-tuning begins with
+# the weights of the class, and a wider or narrower class is better chosen by the user (--map-classes).
 SYNONYMS: tuple[tuple[str, ...], ...] = (
-    # Seen from above a building is its roof, and sets that say "house" outline whatever has one. Not "built-up",
-    # which is the settlement with its streets and yards.
+    # From above, a building is its roof, and data sets with "house" outline everything that has a roof. Not
+    # "built-up", which is the settlement with its streets and yards.
     ("building", "house", "roof", "rooftop"),
     # The settlement as a whole, as in ESA WorldCover (built-up), NLCD (developed) and others (urban, settlement).
     ("built-up", "built-up area", "builtup", "urban", "urban area", "developed", "settlement"),
     ("road", "street", "roadway"),  # the surface; not "path" or "track", which are unpaved, nor "railway"
-    ("water", "water body", "waterbody", "open water", "surface water"),  # whatever holds it; not "river" or "lake"
+    ("water", "water body", "waterbody", "open water", "surface water"),  # all water; not "river" or "lake"
     ("tree", "tree cover", "tree canopy"),  # crowns, wherever they stand; not "forest", which is land with trees
     ("forest", "woods", "forest land"),
     ("grass", "grassland"),  # herbs without a crop; not "meadow" or "pasture", which are uses of it
     ("shrub", "shrubland", "scrub", "scrubland"),
     ("crop", "cropland", "arable", "arable land"),  # not "agriculture", which has pastures and orchards too
     ("bare", "bare soil", "bare ground", "bare land", "barren", "barren land"),
-    ("snow", "snow and ice", "ice and snow", "permanent snow and ice"),  # legends do not part the two
+    ("snow", "snow and ice", "ice and snow", "permanent snow and ice"),  # legends do not separate the two
     ("vegetation", "vegetated"),
 )
 SAME, PLURAL, SYNONYM, SAID = "the same name", "in another spelling or number", "another word for it", "as you said"
@@ -34,7 +34,7 @@ SAME, PLURAL, SYNONYM, SAID = "the same name", "in another spelling or number", 
 
 @dataclass(frozen=True)
 class Namesake:
-    """A class that is wanted, the model's class that it is, and why."""
+    """A class to learn, the class of the model that matches it, and the kind of match."""
 
     wanted: str
     theirs: str
@@ -47,19 +47,18 @@ class Namesake:
 def namesakes(
     wanted: Sequence[str], theirs: Sequence[str], said: Mapping[str, str] | None = None
 ) -> tuple[list[Namesake], list[str]]:
-    """Return which of the wanted classes are which of a model's, each of either at most once, and notes.
+    """Return the matches between classes to learn and classes of a model, each used at most once, and notes.
 
-    What was said holds first, then the same names, then names that differ in spelling (case, spaces, hyphens) or in a
-    plural, then `SYNONYMS`. Where such a name could be several classes, or several could be one, none is taken, and a
-    note says so.
+    The user's choice comes first, then equal names, then names that differ in spelling (case, spaces, hyphens) or in
+    a plural, then `SYNONYMS`. A name that could match several classes is not matched, and a note says so.
 
     Args:
-        wanted: class names.
-        theirs: those of the model.
-        said: a wanted class for each of some of the model's.
+        wanted: names of the classes to learn.
+        theirs: names of the classes of the model.
+        said: the user's choice: names of classes to learn by names of classes of the model.
 
     Raises:
-        ModelError: names that are no classes, or a class twice.
+        ModelError: a name in ``said`` is no class, or a class is there twice.
 
     >>> [str(one) for one in namesakes(["Trees", "house", "soot"], ["building", "tree"])[0]]
     ["Trees (the model's tree, in another spelling or number)", "house (the model's building, another word for it)"]
@@ -68,7 +67,7 @@ def namesakes(
     check_said(said, theirs=theirs, wanted=wanted)
     found = {new: Namesake(new, old, SAID) for old, new in said.items()}
     notes: list[str] = []
-    torn: dict[str, None] = {}
+    unclear: dict[str, None] = {}
     stages: tuple[tuple[str, Callable[[str, str], bool]], ...] = (
         (SAME, lambda one, other: one == other),
         (PLURAL, _alike),
@@ -83,24 +82,21 @@ def namesakes(
             if firsts[a] == seconds[b] == 1:
                 found[a] = Namesake(a, b, how)
             else:
-                torn |= {a: None, b: None}
-    if torn := {name: None for name in torn if name not in found}:
+                unclear |= {a: None, b: None}
+    if unclear := {name: None for name in unclear if name not in found}:
         taken = {one.theirs for one in found.values()}
-        mine, others = ([n for n in names if n in torn] for names in (wanted, [t for t in theirs if t not in taken]))
-        if mine and others:
+        new = [name for name in wanted if name in unclear]
+        others = [name for name in theirs if name in unclear and name not in taken]
+        if new and others:
             notes.append(
-                f"{', '.join(mine)} could each be the model's {' or '.join(others)}, so none is taken: say which is "
-                f"which, --map-classes {quote(f'{others[0]}={mine[0]}')}"
+                f"{', '.join(new)} could each be the model's {' or '.join(others)}, so none is taken: say which is "
+                f"which, --map-classes {quote(f'{others[0]}={new[0]}')}"
             )
     return [found[name] for name in wanted if name in found], notes
 
 
 def check_said(said: Mapping[str, str], *, theirs: Sequence[str], wanted: Sequence[str] | None = None) -> None:
-    """Refuse what was said of classes that do not exist, or of one class twice.
-
-    Raises:
-        ModelError: with the names that there are.
-    """
+    """Raise ModelError if the user's choice names a class that does not exist, or a class twice."""
     for old, new in said.items():
         if old not in theirs:
             raise ModelError(f"--map-classes {old}={new}: the model has no class {old!r}; it has {', '.join(theirs)}")
@@ -113,7 +109,7 @@ def check_said(said: Mapping[str, str], *, theirs: Sequence[str], wanted: Sequen
 
 
 def _alike(one: str, other: str) -> bool:
-    """Whether two names differ in case, spaces, hyphens or a plural alone."""
+    """Return True if two names differ only in case, spaces, hyphens or a plural."""
     a, b = _words(one), _words(other)
     if not a or a[:-1] != b[:-1]:
         return False

@@ -14,21 +14,21 @@ from landseg.text.strict import LARGEST, is_number, read_dataclass
 from landseg.text.untrusted import brief
 
 SMALL, LARGE = 1e-30, 1e30
-"""The limits of numbers that images are scaled by: float32 holds them, and their quotients."""
-_NAME = 1000  # characters
+"""The range of numbers that scale images: float32 holds them and their quotients."""
+_NAME = 1000  # maximum number of characters of a name
 
 
 @dataclass(frozen=True)
 class Band:
-    """One input band and its scaling: the network sees (raw - mean) / std.
+    """An input band and its scaling: the network reads (raw - mean) / std.
 
     Attributes:
-        name: As printed and matched, e.g. "red".
+        name: the name for display and matching, for example "red".
         common_name: STAC's common name (red, green, blue, nir, ...), or None.
-        mean: In raw units of the raster.
-        std: In raw units of the raster; above 0.
-        scale: What the training imagery declared with `offset`: value = raw * scale + offset. 1 and 0: nothing.
-        offset: See `scale`.
+        mean: in raw units of the raster.
+        std: in raw units of the raster; above 0.
+        scale: declared by the training imagery: value = raw * scale + offset; 1 without a declaration.
+        offset: see `scale`; 0 without a declaration.
     """
 
     name: str
@@ -59,10 +59,10 @@ class Band:
             )
 
     def to_json(self) -> dict[str, Any]:
-        """Return the band as JSON values; a scale of 1 and an offset of 0, which say nothing, are left out."""
+        """Return the band as JSON values, without a scale of 1 and an offset of 0, which change nothing."""
         declared = {} if (self.scale, self.offset) == (1, 0) else {"scale": self.scale, "offset": self.offset}
-        plain_ = {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
-        return {**plain_, **declared}
+        values = {"name": self.name, "common_name": self.common_name, "mean": self.mean, "std": self.std}
+        return {**values, **declared}
 
     @classmethod
     def from_json(cls, data: object, where: str = "band") -> Band:
@@ -72,7 +72,7 @@ class Band:
 
 
 class Measured(Protocol):
-    """The figures of `landseg.models.graph.receptive_field.receptive_field` that a card has."""
+    """The attributes of `landseg.models.graph.receptive_field.ReceptiveField` that a card holds."""
 
     @property
     def size(self) -> int | None: ...
@@ -91,11 +91,11 @@ class Field:
     """The receptive field of the network's output pixels, in input pixels.
 
     Attributes:
-        size: None when unbounded.
-        stride: What window origins must be multiples of.
-        offset: From an output pixel to the centre of its field.
-        halo: The context that makes tiled inference exact; None when no halo does.
-        unbounded_by: The layer that makes the field unbounded, or None.
+        size: rows (and columns) of the field; None if unbounded.
+        stride: window origins are multiples of it.
+        offset: distance from an output pixel to the centre of its field.
+        halo: the context with which tiled inference is exact; None if no halo is enough.
+        unbounded_by: the layer that makes the field unbounded, or None.
     """
 
     size: int | None
@@ -112,12 +112,12 @@ class Field:
 
     @property
     def exact(self) -> bool:
-        """Return whether tiled inference can equal whole-image inference."""
+        """True if tiled inference can equal whole-image inference."""
         return self.halo is not None
 
     @classmethod
     def of(cls, measured: Measured) -> Field:
-        """Returns the card's summary of a measured receptive field."""
+        """Return the card's summary of a measured receptive field."""
         return cls(measured.size, measured.stride, measured.offset, measured.halo, measured.unbounded_by)
 
     def to_json(self) -> dict[str, Any]:
@@ -132,7 +132,7 @@ class Field:
 
 @dataclass(frozen=True)
 class DataSource:
-    """One data set that the model learned from: its name, licence, credit line and, where known, its hash."""
+    """A data set of the training: its name, licence, credit line and, if known, its hash."""
 
     name: str
     licence: str
@@ -151,12 +151,12 @@ class DataSource:
 
 @dataclass(frozen=True)
 class Training:
-    """The origin of a model's weights.
+    """The origin of the weights.
 
     Attributes:
-        sources: The data sets.
-        options: The training command's options, JSON values by name.
-        started_from: The weights that training began with, e.g. "imagenet"; None for random ones.
+        sources: the data sets.
+        options: the options of the training command, JSON values by name.
+        started_from: the weights at the start of training, for example "imagenet"; None for random weights.
     """
 
     sources: tuple[DataSource, ...] = ()
@@ -176,12 +176,12 @@ class Training:
 
 @dataclass(frozen=True)
 class Metrics:
-    """The figures and how they were measured; one that means nothing (a class that occurs nowhere) is nan.
+    """The figures of the model, with the data of their measurement; a figure that means nothing is nan.
 
     Attributes:
-        measured_on: A sentence: which data, kept out how.
-        overall: Figures by name, e.g. {"miou": 0.71}.
-        per_class: Figures by class name, e.g. {"road": {"iou": 0.6}}.
+        measured_on: a sentence about the data, and how it was kept out of training.
+        overall: figures by name, for example {"miou": 0.71}.
+        per_class: figures by class name, for example {"road": {"iou": 0.6}}.
     """
 
     measured_on: str
@@ -217,7 +217,7 @@ read_part = partial(read_dataclass, error=ModelError, optional=(), floats=True)
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a mapping as JSON gives it back: tuples as lists, keys as text; anything else is an error."""
+    """Return a mapping after a trip through JSON: tuples are lists, keys are text; other values raise ModelError."""
     try:
         result: dict[str, Any] = json.loads(json.dumps(dict(values), allow_nan=False))
     except (TypeError, ValueError, RecursionError) as problem:

@@ -1,4 +1,4 @@
-"""What a model file says about itself, read without its weights and without torch."""
+"""The card and the hash of a model file, read without its weights and without torch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from landseg.models.card import Card
 from landseg.models.header import read_header
 from landseg.text.untrusted import read_json
 
-_LONGEST = 4 << 20  # characters of a card
+_LONGEST = 4 << 20  # maximum number of characters of a card
 
 
 def read_card(path_or_name: str | Path | None = None) -> Card:
-    """Returns the card of a model file, a shipped model or (None) the default model, reading no weights.
+    """Return the card of a model file, of a shipped model or (None) of the default model, without its weights.
 
     Raises:
-        ModelError: As `load_model`, short of what only the weights can show.
+        ModelError: as `load_model`, except for faults of the weights.
     """
     return card_in(shipped.resolve(path_or_name))
 
 
 def card_in(path: Path) -> Card:
-    """Returns the card of the model file at a path; raises as `read_card`."""
+    """Return the card of the model file at a path; raise ModelError as `read_card`."""
     head = read_header(path)
     if "landseg" not in head.metadata:
         raise ModelError(
@@ -33,8 +33,8 @@ def card_in(path: Path) -> Card:
         )
     text = head.metadata["landseg"]
     if len(text) > _LONGEST:
-        many = f"{len(text)} characters, expected {_LONGEST} at most"
-        raise ModelError(f"{path}: its card has {many}; use another model")
+        length = f"{len(text)} characters, expected {_LONGEST} at most"
+        raise ModelError(f"{path}: its card has {length}; use another model")
     try:
         return Card.from_json(read_json(text))
     except ValueError as problem:
@@ -44,6 +44,6 @@ def card_in(path: Path) -> Card:
 
 
 def file_hash(path: Path) -> str:
-    """Returns the SHA-256 of a file in hex: a model's identity."""
+    """Return the SHA-256 of a file in hex: a model's identity."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Model files on their way to disk: complete, or not there. A copy with another card needs no torch."""
+"""The writing of model files, which are complete or do not exist. A copy with another card needs no torch."""
 
 from __future__ import annotations
 
@@ -16,48 +16,48 @@ _PART = 1 << 20  # bytes copied at a time
 
 
 def card_entries(card: Card) -> dict[str, str]:
-    """Returns a card as the metadata of a model file."""
+    """Return a card as the metadata of a model file."""
     return {
-        "format": "pt",  # what safetensors' own readers look for
+        "format": "pt",  # the entry that readers of safetensors expect
         "landseg": json.dumps(card.to_json(), ensure_ascii=False, allow_nan=False),
         "mlm": json.dumps(mlm_fields(card), ensure_ascii=False, allow_nan=False),
     }
 
 
 def check_model_target(target: Path, *, overwrite: bool = False, source: Path | None = None) -> None:
-    """Raise OutputError if a model file cannot be written at a place, or would replace the ``source`` it copies."""
+    """Raise OutputError if a model file cannot be written to a path, or would replace the ``source`` it copies."""
     inputs = [] if source is None else [source]
     check_target(target, (shipped.SUFFIX,), kind="a model file", overwrite=overwrite, inputs=inputs)
 
 
 def copy_with_card(source: Path, target: Path, card: Card, *, overwrite: bool = False) -> Path:
-    """Writes a copy of a model file that has another card and the very same weights, and returns its path.
+    """Write a copy of a model file with another card and the same weights, and return the path of the copy.
 
     Raises:
-        OutputError: As `check_model_target`, or it cannot be written.
-        ModelError: The source is no model file.
+        OutputError: as `check_model_target`, or the file cannot be written.
+        ModelError: the source is no model file.
     """
     check_model_target(target, overwrite=overwrite, source=source)
     metadata = {**header.read_header(source).metadata, **card_entries(card)}
-    head, at = header.with_metadata(source, metadata)
-    write_file(target, _parts(head, source, at))
+    head, start = header.with_metadata(source, metadata)
+    write_file(target, _parts(head, source, start))
     return target
 
 
 def write_file(target: Path, parts: Iterable[bytes]) -> None:
-    """Writes a file that appears by rename when all its parts are on disk.
+    """Write a file that appears by rename when all its parts are on disk.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: the file cannot be written.
     """
     with written(target) as place, place.open("wb") as stream:
         for part in parts:
             stream.write(part)
 
 
-def _parts(head: bytes, source: Path, at: int) -> Iterator[bytes]:
+def _parts(head: bytes, source: Path, start: int) -> Iterator[bytes]:
     yield head
     with source.open("rb") as stream:
-        stream.seek(at)
+        stream.seek(start)
         while part := stream.read(_PART):
             yield part

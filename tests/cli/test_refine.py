@@ -74,9 +74,9 @@ def test_interrupted_it_says_how_to_go_on(
         (["--bilateral-bands", "8,-1"], "bilateral bands '8,-1': expected auto, or widths above 0"),
         (["--preset", "best"], "preset 'best': expected moderate or deeplab-v2"),
         (["--units", "feet"], "units 'feet': expected pixels or metres"),
-        (["--iterations", "-1"], "a CRF's iterations and weights are 0 or more"),
-        (["--spatial-weight", "nan"], "a CRF's iterations and weights are 0 or more"),
-        (["--bilateral-xy", "0"], "a CRF's widths are above 0"),
+        (["--iterations", "-1"], "the iterations and weights of a CRF should be 0 or more"),
+        (["--spatial-weight", "nan"], "the iterations and weights of a CRF should be 0 or more"),
+        (["--bilateral-xy", "0"], "the widths of a CRF should be above 0"),
         (["--memory", "0"], "memory 0: expected a whole number, 1 or more"),
     ],
 )

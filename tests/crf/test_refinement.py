@@ -224,7 +224,7 @@ def test_twin_a_blur_that_forgets_one_direction_is_no_gaussian(monkeypatch: pyte
 
 def test_refusals() -> None:
     image, probs, _ = picture(9, 8)
-    with pytest.raises(PlanError, match="widths are above 0"):
+    with pytest.raises(PlanError, match="widths of a CRF should be above 0"):
         CrfOptions(bilateral_bands=(3.0, 0.0))
     with pytest.raises(PlanError, match="0 or more"):
         CrfOptions(spatial_weight=-1.0)

@@ -137,11 +137,11 @@ def test_the_field_is_what_the_features_read() -> None:
 
 
 SPOILT = {
-    "a feature that is not there": ("feature", 0, 21, "looks at a feature"),
-    "a feature below": ("feature", 0, -2, "looks at a feature"),
-    "a circle": ("child", 0, 0, "does not lead on"),
-    "a way back": ("child", 1, 0, "does not lead on"),
-    "a child behind the tree": ("child", 0, 8, "does not lead on"),
+    "a feature that is not there": ("feature", 0, 21, "compares a feature"),
+    "a feature below": ("feature", 0, -2, "compares a feature"),
+    "a circle": ("child", 0, 0, "does not lead to"),
+    "a way back": ("child", 1, 0, "does not lead to"),
+    "a child behind the tree": ("child", 0, 8, "does not lead to"),
     "a leaf without a row": ("child", 8, 5, "has no row"),
     "a leaf with a row before the first": ("child", 8, -1, "has no row"),
     "more than certain": ("probability", 0, 1.5, "class probabilities"),
@@ -219,7 +219,7 @@ def test_a_spoilt_file_is_refused_with_its_name(tmp_path: Path) -> None:
         ({"trees": 0}, "trees should be"),
         ({"leaves": 1 << 15}, "leaves should be"),
         ({"depth": 65}, "depth should be"),
-        ({"trees": 512, "leaves": 1 << 14}, "more than memory is for"),
+        ({"trees": 512, "leaves": 1 << 14}, "too many for memory"),
         ({"windows": (4,)}, "odd numbers"),
         ({"windows": ()}, "1 to 8 sizes"),
         ({"windows": (3.0,)}, "odd numbers"),

@@ -1,7 +1,7 @@
-"""Which units of its input an operator's output unit reads, along one axis: integers only, nothing is run.
+"""The input units that an operator reads for an output unit, along one axis: integers only, no network is run.
 
-Every kind of reading answers the same questions, so that receptive fields, schedules and buffers are computed from
-one description. ``first`` and ``last`` are not clipped at the input's edges: what lies outside is padding.
+Every class answers the same questions, so that receptive fields, schedules and buffers are computed from one
+description. ``first`` and ``last`` are not clipped at the input's edges: units outside are padding.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Protocol
 
 @dataclass(frozen=True)
 class UnitReach:
-    """Along one axis, output unit g reads input units from ``stride * g + low`` to ``stride * g + high``.
+    """The span of an output unit g along one axis: input units ``stride * g + low`` to ``stride * g + high``.
 
     ``stride`` is below 1 for upsampling; ``low`` and ``high`` are then the widest over the phases.
-    ``centre`` is where the middle of that span lies, relative to ``stride * g``.
+    ``centre`` is the middle of the span, relative to ``stride * g``.
     """
 
     stride: Fraction = Fraction(1)
@@ -27,30 +27,30 @@ class UnitReach:
 
 @dataclass(frozen=True)
 class Unbounded:
-    """The layer reads the whole of its input (or what it reads is not known)."""
+    """The reach of a layer that reads its whole input, or whose reach is not known; ``why`` is the reason."""
 
     why: str
 
 
 class Axis(Protocol):
-    """How an operator reads its input along one axis."""
+    """The reading of an operator along one axis."""
 
     @property
     def reach(self) -> UnitReach: ...
 
     def first(self, unit: int) -> int:
-        """The first input unit that output ``unit`` reads; below 0 in the padding."""
+        """Return the first input unit that output ``unit`` reads; below 0 in the padding."""
 
     def last(self, unit: int) -> int:
-        """The last one, never before ``first``."""
+        """Return the last input unit that output ``unit`` reads, never before ``first``."""
 
     def size(self, units: int) -> int:
-        """How many output units an input of so many has; below 1 where it is too small."""
+        """Return the number of output units for ``units`` input units; below 1 for too few units."""
 
 
 @dataclass(frozen=True)
 class KernelAxis:
-    """Convolutions and pools: a kernel that moves by ``stride``; ``end`` is padding behind, on top of ``padding``.
+    """The axis of convolutions and pools: a kernel moves by ``stride``; ``end`` is more padding behind the input.
 
     >>> axis = KernelAxis(3, stride=2, padding=1)
     >>> axis.first(5), axis.last(5), axis.size(11)
@@ -66,7 +66,7 @@ class KernelAxis:
 
     @property
     def extent(self) -> int:
-        """From the first to the last unit under the kernel."""
+        """The distance from the first to the last unit under the kernel."""
         return (self.kernel - 1) * self.dilation
 
     @property
@@ -85,13 +85,13 @@ class KernelAxis:
         if not self.ceil:
             return room // self.stride + 1
         size = -(-room // self.stride) + 1
-        # A window that would start behind the input's end, in the padding, is left out.
+        # A kernel position that starts behind the input's end, in the padding, is left out.
         return size - 1 if (size - 1) * self.stride >= units + self.padding else size
 
 
 @dataclass(frozen=True)
 class TransposedAxis:
-    """Transposed convolutions: every input unit is spread over a kernel, ``stride`` output units apart.
+    """The axis of transposed convolutions: input units are spread over kernels, ``stride`` output units apart.
 
     >>> axis = TransposedAxis(4, stride=2, padding=1)
     >>> axis.first(5), axis.last(5), axis.size(11)
@@ -106,7 +106,7 @@ class TransposedAxis:
 
     @property
     def reach(self) -> UnitReach:
-        # Phases between kernels shorter than the stride read nothing, and so nothing far away.
+        # Phases between kernels that are shorter than the stride read nothing and are left out.
         reached = [phase for phase in range(self.stride) if self._begins(phase) <= self.last(phase)]
         lows = [Fraction(self.first(phase)) - Fraction(phase, self.stride) for phase in reached]
         highs = [Fraction(self.last(phase)) - Fraction(phase, self.stride) for phase in reached]
@@ -114,7 +114,7 @@ class TransposedAxis:
         return UnitReach(Fraction(1, self.stride), min(lows), max(highs), centre)
 
     def first(self, unit: int) -> int:
-        # Where the kernel is shorter than the stride, some outputs read nothing: they are said to read one unit.
+        # Outputs between kernels that are shorter than the stride read nothing: here they read one unit.
         return min(self._begins(unit), self.last(unit))
 
     def last(self, unit: int) -> int:
@@ -128,13 +128,13 @@ class TransposedAxis:
 
     @property
     def extent(self) -> int:
-        """From the first to the last unit under the kernel."""
+        """The distance from the first to the last unit under the kernel."""
         return (self.kernel - 1) * self.dilation
 
 
 @dataclass(frozen=True)
 class BilinearAxis:
-    """Bilinear upsampling by ``factor`` with unit 0 at output pixel ``shift``, the last units held.
+    """The axis of bilinear upsampling by ``factor``: unit 0 at output pixel ``shift``, the end units held.
 
     >>> axis = BilinearAxis(4)
     >>> axis.first(5), axis.last(5), axis.last(4)
@@ -162,14 +162,135 @@ class BilinearAxis:
 
 
 @dataclass(frozen=True)
+class NearestAxis(BilinearAxis):
+    """The axis of upsampling to the nearest unit, or to the mean of two where a pixel lies midway.
+
+    >>> axis = NearestAxis(2)
+    >>> axis.first(4), axis.last(4), axis.first(5), axis.last(5)
+    (2, 2, 2, 3)
+    """
+
+    @property
+    def reach(self) -> UnitReach:
+        phases = [(Fraction(p, self.factor), self._nearest(p), self.last(p)) for p in range(self.factor)]
+        low, high = min(first - at for at, first, _ in phases), max(last - at for at, _, last in phases)
+        return UnitReach(Fraction(1, self.factor), low, high, -self.shift / self.factor)
+
+    def first(self, unit: int) -> int:
+        # The nearest unit may not exist; the unit before it is held there, so it must be read too.
+        return self._nearest(unit) if self.shift else min(self._nearest(unit), unit // self.factor)
+
+    def last(self, unit: int) -> int:
+        return int((2 * (unit - self.shift) + self.factor) // (2 * self.factor))
+
+    def _nearest(self, unit: int) -> int:
+        return -int((self.factor - 2 * (unit - self.shift)) // (2 * self.factor))
+
+
+@dataclass(frozen=True)
+class CellAxis:
+    """The axis of operators whose units read their whole cell, ``factor`` wide; cells begin at the first unit.
+
+    >>> axis = CellAxis(2)
+    >>> axis.first(5), axis.last(5), axis.size(11)
+    (4, 5, 11)
+    """
+
+    factor: int
+
+    @property
+    def reach(self) -> UnitReach:
+        return UnitReach(low=Fraction(1 - self.factor), high=Fraction(self.factor - 1))
+
+    def first(self, unit: int) -> int:
+        return unit // self.factor * self.factor
+
+    def last(self, unit: int) -> int:
+        return self.first(unit) + self.factor - 1
+
+    def size(self, units: int) -> int:
+        return units
+
+
+@dataclass(frozen=True)
+class SkippedAxis:
+    """The axis of an operator that leaves out the first ``count`` units."""
+
+    count: int
+
+    @property
+    def reach(self) -> UnitReach:
+        count = Fraction(self.count)
+        return UnitReach(low=count, high=count, centre=count)
+
+    def first(self, unit: int) -> int:
+        return unit + self.count
+
+    def last(self, unit: int) -> int:
+        return unit + self.count
+
+    def size(self, units: int) -> int:
+        return units - self.count
+
+
+@dataclass(frozen=True)
+class ResampledAxis:
+    """The axis of linear resizing by ``up / down``: unit 0 on unit 0, the last unit held.
+
+    >>> axis = ResampledAxis(3, 4)
+    >>> axis.first(2), axis.last(2), axis.last(3), axis.size(10)
+    (2, 3, 4, 8)
+    """
+
+    up: int
+    down: int
+
+    @property
+    def reach(self) -> UnitReach:
+        stride = Fraction(self.down, self.up)
+        low = min(self.first(phase) - stride * phase for phase in range(self.up))
+        high = max(self.last(phase) - stride * phase for phase in range(self.up))
+        return UnitReach(stride, low, high)
+
+    def first(self, unit: int) -> int:
+        return unit * self.down // self.up
+
+    def last(self, unit: int) -> int:
+        return -(-unit * self.down // self.up)
+
+    def size(self, units: int) -> int:
+        return -(-units * self.up // self.down)
+
+
+@dataclass(frozen=True)
+class PaddedAxis:
+    """The axis of padding behind the input, up to a multiple."""
+
+    multiple: int
+
+    @property
+    def reach(self) -> UnitReach:
+        return UnitReach()
+
+    def first(self, unit: int) -> int:
+        return unit
+
+    def last(self, unit: int) -> int:
+        return unit
+
+    def size(self, units: int) -> int:
+        return -(-units // self.multiple) * self.multiple
+
+
+@dataclass(frozen=True)
 class Part:
-    """What one step computes of an axis, and what it reads for that.
+    """The output units that a step computes along an axis, and the input units that it reads.
 
     Attributes:
-        start, stop: output units.
-        first, end: the input units that exist among those read.
-        before, after: how many it reads outside of the input, in the padding.
-        units: the input's size.
+        start, stop: range of the output units.
+        first, end: range of the input units read that exist.
+        before, after: number of units read in the padding at either end.
+        units: size of the input.
     """
 
     start: int
@@ -186,12 +307,12 @@ class Part:
 
     @property
     def unclipped(self) -> int:
-        """The first unit read, counting padding."""
+        """The first unit read, with the padding counted."""
         return self.first - self.before
 
 
 def part(axis: Axis, start: int, stop: int, units: int) -> Part:
-    """What computing outputs ``start`` to ``stop`` reads of an input of so many units.
+    """Return the part of an axis for outputs ``start`` to ``stop`` from an input of ``units`` units.
 
     >>> part(KernelAxis(3, padding=1), 0, 4, 4)
     Part(start=0, stop=4, first=0, end=4, before=1, after=1, units=4)

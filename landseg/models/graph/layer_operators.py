@@ -1,4 +1,4 @@
-"""Operators for the layers of landseg.models.layers.aligned, which move no unit from its place."""
+"""The operators of landseg's own layers, which move no unit from its place."""
 
 from __future__ import annotations
 
@@ -9,15 +9,23 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.graph.axes import KernelAxis, Part, TransposedAxis
+from landseg.models.graph.axes import (
+    CellAxis,
+    KernelAxis,
+    NearestAxis,
+    PaddedAxis,
+    Part,
+    ResampledAxis,
+    SkippedAxis,
+    TransposedAxis,
+)
 from landseg.models.graph.operators import Operator, Upsample
-from landseg.models.graph.resizing import Cells, NearestAxis, PaddedAxis, Resample, Skipped
 from landseg.models.layers.aligned import sample
 from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, CropStart, MaxMask, nearest
 
 
-class Cut(Upsample):
-    """Crop: nothing to compute but where to read."""
+class CropOperator(Upsample):
+    """The operator of Crop: it computes nothing, and reads behind the first ``start`` units."""
 
     def __init__(self, layer: Any) -> None:
         self.rows = self.columns = KernelAxis(padding=-layer.start, end=layer.start)
@@ -26,12 +34,12 @@ class Cut(Upsample):
         return inputs[0]
 
 
-class Smaller(Operator):
-    """Shrink: linear resizing by a fixed factor."""
+class DownsizeOperator(Operator):
+    """The operator of AlignedDownsize: linear resizing by a fixed factor."""
 
     def __init__(self, layer: Any) -> None:
         self.up, self.down = layer.up, layer.down
-        self.rows = self.columns = Resample(layer.up, layer.down)
+        self.rows = self.columns = ResampledAxis(layer.up, layer.down)
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x = inputs[0]
@@ -40,12 +48,12 @@ class Smaller(Operator):
         return x
 
 
-class Larger(Smaller, Upsample):
-    """Enlarge: the same, as large as the tensor that lends its size."""
+class UpsizeOperator(DownsizeOperator, Upsample):
+    """The operator of AlignedUpsize: linear resizing to the size of a second tensor."""
 
 
-class Padded(Operator):
-    """Fill: zeros behind the input."""
+class PadOperator(Operator):
+    """The operator of PadToMultiple: zeros behind the input."""
 
     def __init__(self, layer: Any) -> None:
         self.rows = self.columns = PaddedAxis(layer.multiple)
@@ -54,8 +62,8 @@ class Padded(Operator):
         return F.pad(inputs[0], (0, columns.after, 0, rows.after))
 
 
-class Nearest(Upsample):
-    """AlignedNearest."""
+class NearestOperator(Upsample):
+    """The operator of AlignedNearest."""
 
     def __init__(self, layer: AlignedNearest) -> None:
         super().__init__(layer)
@@ -69,8 +77,8 @@ class Nearest(Upsample):
         return nearest(y, self.layer, columns.start, columns.stop, axis=-1, first=columns.first)
 
 
-class _Repeating(Operator):
-    """An operator that makes whole cells of its output from single units; what is not wanted is cut off."""
+class _CellOperator(Operator):
+    """An operator that makes whole cells of its output from single units; units beyond the piece are cut off."""
 
     factor: int
 
@@ -79,11 +87,12 @@ class _Repeating(Operator):
         return self.cells(inputs[0])[..., top : top + rows.count, left : left + columns.count]
 
     def cells(self, x: Tensor) -> Tensor:
+        """Return all cells (N, C, h * factor, w * factor) of units (N, C', h, w)."""
         raise NotImplementedError
 
 
-class Shuffled(_Repeating):
-    """nn.PixelShuffle: each unit becomes a cell, so it sits in the middle of it."""
+class ShuffleOperator(_CellOperator):
+    """The operator of nn.PixelShuffle: each unit becomes a cell and sits in its middle."""
 
     def __init__(self, layer: nn.PixelShuffle) -> None:
         self.factor = factor = int(layer.upscale_factor)
@@ -96,20 +105,20 @@ class Shuffled(_Repeating):
         return F.pixel_shuffle(x, self.factor)
 
 
-class Nails(_Repeating):
-    """BedOfNails."""
+class NailsOperator(_CellOperator):
+    """The operator of BedOfNails."""
 
     def __init__(self, layer: BedOfNails) -> None:
         self.factor, self.cells = layer.factor, layer.forward  # type: ignore[method-assign]
         self.rows = self.columns = TransposedAxis(1, layer.factor, extra=layer.factor - 1)
 
 
-class Largest(Operator):
-    """Winners: reads whole cells, and gives those of their pixels that are wanted."""
+class MaxMaskOperator(Operator):
+    """The operator of MaxMask: it reads whole cells, and returns the pixels of the piece."""
 
     def __init__(self, layer: MaxMask) -> None:
         self.layer: Any = layer
-        self.rows = self.columns = Cells(layer.factor)
+        self.rows = self.columns = CellAxis(layer.factor)
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         top, left = rows.start - rows.first, columns.start - columns.first
@@ -117,11 +126,11 @@ class Largest(Operator):
         return y[..., top : top + rows.count, left : left + columns.count]
 
 
-class Skipping(Operator):
-    """Skip."""
+class CropStartOperator(Operator):
+    """The operator of CropStart: it leaves out the first units."""
 
     def __init__(self, layer: CropStart) -> None:
-        self.rows = self.columns = Skipped(layer.count)
+        self.rows = self.columns = SkippedAxis(layer.count)
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         return inputs[0]

@@ -1,7 +1,7 @@
-"""The operators that landseg can run piece by piece: each knows its geometry and how a piece of it is computed.
+"""The operators that landseg can run piece by piece: the geometry of each, and the computation of a piece.
 
-A piece is a rectangle of an operator's output. What it reads beyond the input's true edges is padding, added here
-and only here; at a cut inside the raster nothing is ever padded.
+A piece is a rectangle of an operator's output. Units beyond the input's true edges are padding, which is added here
+and only here; at a cut inside the raster no padding is ever added.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from landseg.runtime.fused import FusedConv
 
 _IDENTITY = KernelAxis()
 _FEW_CHANNELS = 16
-_PRODUCTS = 50  # of a convolution that take as long as writing one value
-_DECISION = 12  # values that are written in the time of one step down a tree: four look-ups at scattered places
+_PRODUCTS = 50  # products of a convolution in the time of writing one value
+_DECISION = 12  # values written in the time of one step down a tree: four look-ups at scattered places
 
 
 class Operator:
     """An operator that reads a bounded part of its inputs.
 
     Attributes:
-        rows, columns: its geometry.
+        rows, columns: the geometry along each axis.
     """
 
     rows: Axis = _IDENTITY
@@ -45,32 +45,32 @@ class Operator:
         return UnitReach(ys.stride, low, high, centre)
 
     def channels(self, inputs: Sequence[int]) -> int:
-        """Channels of the output, from those of the inputs."""
+        """Return the number of channels of the output from those of the inputs."""
         return inputs[0]
 
     def absorb(self, layer: Operator) -> bool:
-        """Take over the work of a layer right behind this one; False where it cannot."""
+        """Take over the work of the layer right behind this one and return True; return False if it cannot."""
         return False
 
     def cost(self, channels: Sequence[int]) -> float:
-        """Time of one unit of the output, in no unit: measured on one core, a value costs as much as 50 products."""
+        """Return the relative time of a unit of the output: writing a value takes as long as 50 products."""
         return float(self.channels(channels))
 
     def scratch(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
-        """Values that are alive at once inside the operator, besides its inputs, its result and what is padded."""
+        """Return the number of values in memory at once, besides the inputs, the result and their padding."""
         return 0
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
-        """The piece (N, C, rows.count, columns.count), from the inputs' rows ``rows.first`` to ``rows.end`` and
-        the same columns; written to ``out`` only where that saves a copy."""
+        """Return the piece (N, C, rows.count, columns.count) from the inputs' rows ``rows.first`` to ``rows.end`` and
+        columns ``columns.first`` to ``columns.end``; it is written to ``out`` only where that saves a copy."""
         raise NotImplementedError
 
 
 class _Sliding(Operator):
-    """A kernel moving over a padded input; ``fill`` is what padding holds."""
+    """An operator whose kernel moves over a padded input; ``fill`` is the value of the padding."""
 
     fill = 0.0
-    most_padding = 1 << 30  # more is added beforehand
+    most_padding = 1 << 30  # a wider padding is added to the input
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -96,7 +96,7 @@ class _Sliding(Operator):
 
 
 class Convolution(_Sliding):
-    """nn.Conv2d: strided, dilated, grouped; with the ReLU behind it where there is one."""
+    """The operator of nn.Conv2d (strided, dilated, grouped), together with a ReLU right behind it."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
@@ -125,7 +125,7 @@ class Convolution(_Sliding):
 
 
 class MaxPool(_Sliding):
-    """nn.MaxPool2d and GridMaxPool2d, whose padding never wins."""
+    """The operator of nn.MaxPool2d and GridMaxPool2d, whose padding is never the maximum."""
 
     fill = float("-inf")
 
@@ -139,7 +139,7 @@ class MaxPool(_Sliding):
 
 
 class AveragePool(_Sliding):
-    """nn.AvgPool2d. Where a window reaches into the padding, its sum is divided by what PyTorch counts there."""
+    """The operator of nn.AvgPool2d; a sum over padding is divided by the number of units that PyTorch counts."""
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         layer, x = self.layer, inputs[0]
@@ -148,10 +148,10 @@ class AveragePool(_Sliding):
         x = F.pad(x, (columns.before, columns.after, rows.before, rows.after))
         sums = F.avg_pool2d(x, layer.kernel_size, layer.stride, divisor_override=1)
         if layer.divisor_override:
-            whole: Tensor = sums / layer.divisor_override
-            return whole
-        counted: Tensor = sums / (self._counts(self.rows, rows, x)[:, None] * self._counts(self.columns, columns, x))
-        return counted
+            divided: Tensor = sums / layer.divisor_override
+            return divided
+        means: Tensor = sums / (self._counts(self.rows, rows, x)[:, None] * self._counts(self.columns, columns, x))
+        return means
 
     def _counts(self, axis: Any, piece: Part, like: Tensor) -> Tensor:
         low, high = (-axis.padding, piece.units + axis.padding) if self.layer.count_include_pad else (0, piece.units)
@@ -160,8 +160,8 @@ class AveragePool(_Sliding):
         return counts.to(like.dtype)
 
 
-class SquareMean(_Sliding):
-    """LocalMean: its sums and divisions, in the order in which it makes them, so that not a bit differs."""
+class LocalMeanOperator(_Sliding):
+    """The operator of LocalMean: sums and divisions in the order of the layer, so that all bits are equal."""
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x, size = inputs[0], self.layer.size
@@ -172,7 +172,7 @@ class SquareMean(_Sliding):
 
 
 class Transposed(Operator):
-    """nn.ConvTranspose2d."""
+    """The operator of nn.ConvTranspose2d."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -192,8 +192,8 @@ class Transposed(Operator):
         for axis, piece, units in zip((self.rows, self.columns), (rows, columns), x.shape[2:], strict=True):
             assert isinstance(axis, TransposedAxis)
             skips.append(piece.start - (piece.unclipped * axis.stride - axis.padding))
-            made = (units - 1) * axis.stride + axis.extent + 1
-            extra.append(max(0, skips[-1] + piece.count - made))  # outputs that no unit reaches
+            length = (units - 1) * axis.stride + axis.extent + 1
+            extra.append(max(0, skips[-1] + piece.count - length))  # outputs that no unit reaches
         y = F.conv_transpose2d(
             x, layer.weight, layer.bias, layer.stride, 0, tuple(extra), layer.groups, layer.dilation
         )
@@ -201,7 +201,7 @@ class Transposed(Operator):
 
 
 class Upsample(Operator):
-    """AlignedUpsample: its result is as large as the tensor that lends its size."""
+    """The operator of AlignedUpsample: its result has the size of a second tensor."""
 
     def __init__(self, layer: Any) -> None:
         self.factor, self.shifted, self.full = layer.factor, bool(layer.shift), layer.full
@@ -213,7 +213,7 @@ class Upsample(Operator):
         x, factor = in_full(inputs[0]) if self.full else inputs[0], self.factor
         if factor == 1:
             return x
-        if self.shifted:  # beyond its ends interpolation holds the last unit: only ever a true edge here
+        if self.shifted:  # interpolation holds the last unit beyond the ends, which are true edges here
             size = (x.shape[-2] * factor, x.shape[-1] * factor)
             y = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
         else:
@@ -225,12 +225,12 @@ class Upsample(Operator):
         return y[..., top : top + rows.count, left : left + columns.count]
 
     def _between(self, x: Tensor) -> Tensor:
-        """From the first unit to the last but not including it; in the order NCHW where channels are few."""
+        """Return the pixels from the first unit up to the last, in the order NCHW where channels are few."""
         factor, few = self.factor, x.shape[1] < _FEW_CHANNELS
         if not few:
             size = ((x.shape[-2] - 1) * factor + 1, (x.shape[-1] - 1) * factor + 1)
             return F.interpolate(x, size=size, mode="bilinear", align_corners=True)
-        # One axis after the other is 3 to 6 times faster here, and rounds once, as interpolation does.
+        # One axis after the other is 3 to 6 times faster here, and rounds once like the interpolation of both.
         exact = torch.float64 if x.dtype == torch.float64 else torch.float32
         y = x.to(exact).contiguous()
         weights = torch.arange(factor, dtype=exact, device=x.device) / factor
@@ -240,13 +240,13 @@ class Upsample(Operator):
 
 
 class Pointwise(Operator):
-    """Anything that works on each pixel alone; several inputs are added, multiplied, ... pixel by pixel.
+    """An operator on each pixel alone; several inputs are added, multiplied, ... pixel by pixel.
 
     Args:
         call: computes the result from the inputs.
-        into: the same, writing to a given tensor in one pass; None where there is no such thing.
-        changes: whether ``call`` may write over its input.
-        order: for a concatenation, the inputs in the order of their channels.
+        into: does the same and writes to a given tensor in one pass; None if there is no such function.
+        changes: True if ``call`` may write over its input.
+        order: the indices of the inputs in the order of their channels, for a concatenation.
     """
 
     def __init__(
@@ -268,14 +268,14 @@ class Pointwise(Operator):
         return self.call(*(x.clone() for x in inputs) if self.changes else inputs)
 
     def finish(self, x: Tensor, out: Tensor | None) -> Tensor:
-        """The same over a tensor that nothing else reads, so that it may be written over."""
+        """Return the result for a tensor that no other operator reads, which may be written over."""
         if out is not None and self.into is not None:
             return self.into(x, out=out)
         return self.call(x)
 
 
 class Clamp(Pointwise):
-    """ReLU and ReLU6."""
+    """The operator of ReLU and ReLU6."""
 
     def __init__(self, low: float, high: float) -> None:
         self.bounds = low, high
@@ -285,8 +285,8 @@ class Clamp(Pointwise):
         return torch.clamp(x, *self.bounds, out=out)
 
 
-class Voting(Operator):
-    """Forest: every pixel is walked down all trees by itself, and comes out with a value for each class."""
+class ForestOperator(Operator):
+    """The operator of Forest: every pixel goes down all trees and gets a value for each class."""
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
@@ -298,8 +298,8 @@ class Voting(Operator):
         return float(self.layer.trees * self.layer.depth * _DECISION)
 
     def scratch(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
-        walked = min(CHUNK, rows.count * columns.count)
-        return walked * (channels + 2 * int(self.layer.classes) + 5)
+        pixels = min(CHUNK, rows.count * columns.count)
+        return pixels * (channels + 2 * int(self.layer.classes) + 5)
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         result: Tensor = self.layer(inputs[0])
@@ -307,7 +307,7 @@ class Voting(Operator):
 
 
 def pointwise_layer(layer: nn.Module) -> Pointwise:
-    """A layer that works on each pixel alone."""
+    """Return the operator of a layer that works on each pixel alone."""
     if isinstance(layer, nn.ReLU):
         return Clamp(0.0, math.inf)
     if type(layer) is nn.ReLU6:
@@ -316,7 +316,7 @@ def pointwise_layer(layer: nn.Module) -> Pointwise:
 
 
 def _symmetric(axis: Axis, piece: Part) -> bool:
-    """Whether padding both ends by what lies before makes just the outputs wanted."""
+    """Return True if padding both ends by ``piece.before`` gives exactly the outputs of the piece."""
     assert isinstance(axis, KernelAxis)
     if piece.after > piece.before or 2 * piece.before > max(axis.extent + 1, 0):
         return not (piece.after or piece.before)

@@ -1,4 +1,4 @@
-"""Receptive fields by arithmetic over a network's graph (Araujo, Norris, Sim 2019, Distill)."""
+"""Receptive fields, computed by arithmetic over a network's graph (Araujo, Norris, Sim 2019, Distill)."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ZERO = Fraction(0)
 
 @dataclass(frozen=True)
 class LayerField:
-    """The field of one layer's units: ``size`` and ``offset`` in input pixels, None where unbounded.
+    """The field of a layer's units: ``size`` and ``offset`` in input pixels, None where unbounded.
 
-    ``apart`` is how far apart, in input pixels, the paths to these units are centred: 0.0 where all agree.
+    ``apart`` is the distance in input pixels between the centres of the paths to a unit: 0.0 where all agree.
     """
 
     name: str
@@ -34,14 +34,14 @@ class LayerField:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What one output unit sees, in input pixels.
+    """The receptive field of an output unit, in input pixels.
 
     Attributes:
         size: rows (and columns) of the field, over all phases of the upsampling; None = unbounded.
         stride: the network's total stride: window origins must be multiples of it.
         offset: input pixel at which output unit 0 is centred: 0.0 for full-resolution networks, 15.5 for VGG's
             stride-32 units.
-        radius: the farthest input pixel an output reads, on the farther side; None = unbounded.
+        radius: distance to the farthest input pixel that an output reads; None = unbounded.
         unbounded_by: the layer that makes the field unbounded, with the reason.
         layers: every layer that changes the field, in order.
     """
@@ -55,15 +55,15 @@ class ReceptiveField:
 
     @property
     def halo(self) -> int | None:
-        """The smallest halo for exact results: the radius rounded up to the stride; None = there is none."""
+        """The smallest halo for exact results: the radius rounded up to the stride; None if no halo is enough."""
         return None if self.radius is None else -(-self.radius // self.stride) * self.stride
 
 
 @dataclass(frozen=True)
 class _Field:
-    """Unit f reads pixels ``stride * f + low`` to ``stride * f + high`` and is centred at ``stride * f + centre``.
+    """The field of a unit f: pixels ``stride * f + low`` to ``stride * f + high``, centre ``stride * f + centre``.
 
-    That is the centre of the widest path; all of them are centred between ``early`` and ``late``.
+    The centre is that of the widest path; the centres of all paths lie between ``early`` and ``late``.
     """
 
     stride: Fraction
@@ -82,29 +82,29 @@ class _Field:
 def receptive_field(network: nn.Module) -> ReceptiveField:
     """Return the receptive field of the network's output, computed from its graph as built.
 
-    Where paths of different reach meet, the widest counts. The walk is over the layers, so it holds for any
-    input size; nothing is run.
+    Where paths of different reach meet, the widest counts. The field follows from the layers alone, so it holds for
+    any input size; the network is not run.
 
     Raises:
-        ModelError: when the network cannot be traced.
+        ModelError: the network cannot be traced.
     """
-    fields, layers, output = _walk(*traced_modules(network))
-    # Also a stride such as 32/3 has to begin on whole units: after every 32 pixels it does.
+    fields, layers, output = _fields(*traced_modules(network))
+    # A stride such as 32/3 must begin on whole units too: it does so after every 32 pixels.
     total = lcm(*(field.stride.numerator for field in fields.values()))
     radius = None if output.unbounded_by else floor(max(-output.low, output.high))
     return ReceptiveField(output.size, total, float(output.centre), radius, output.unbounded_by, tuple(layers))
 
 
 def feature_fields(network: nn.Module) -> list[LayerField]:
-    """Return the fields of a network's outputs, where it has several, in their order.
+    """Return the fields of all outputs of a network, in their order.
 
-    ``offset`` is given for unbounded ones as well: that of their bounded paths.
+    An unbounded field has an ``offset`` too: that of its bounded paths.
 
     Raises:
-        ModelError: when the network cannot be traced.
+        ModelError: the network cannot be traced.
     """
     traced, modules = traced_modules(network)
-    fields, _, _ = _walk(traced, modules)
+    fields, _, _ = _fields(traced, modules)
     result = next(node for node in traced.graph.nodes if node.op == "output").args[0]
     features = result if isinstance(result, list | tuple) else [result]
     named = [(str(node), fields[node]) for node in features if isinstance(node, fx.Node) and node in fields]
@@ -114,10 +114,10 @@ def feature_fields(network: nn.Module) -> list[LayerField]:
     ]
 
 
-def _walk(
+def _fields(
     traced: fx.GraphModule, modules: dict[str, nn.Module]
 ) -> tuple[dict[fx.Node, _Field], list[LayerField], _Field]:
-    """The field of every value, the layers that change it, and that of the last value."""
+    """Return the field of every value, the layers that change the field, and the field of the last value."""
     fields: dict[fx.Node, _Field] = {}
     layers: list[LayerField] = []
     output: _Field | None = None
@@ -153,7 +153,7 @@ def _through(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> _Fi
 
 
 def _join(fields: list[_Field]) -> _Field:
-    """The union of what several inputs see; bounded paths give the geometry."""
+    """Return the union of the fields of several inputs; bounded paths give the geometry."""
     bounded = [f for f in fields if not f.unbounded_by] or fields
     first = max(bounded, key=lambda f: f.high - f.low)
     why = next((f.unbounded_by for f in fields if f.unbounded_by), None)
@@ -171,7 +171,7 @@ def _join(fields: list[_Field]) -> _Field:
 
 
 def _only_a_size(node: fx.Node) -> bool:
-    """Reading a tensor's shape moves no pixel."""
+    """Return True if a node reads a tensor's shape or dtype, not its values."""
     return node.op == "call_function" and node.target is getattr and node.args[1] in ("shape", "ndim", "dtype")
 
 
@@ -184,26 +184,26 @@ def _describe(node: fx.Node, modules: dict[str, nn.Module], field: _Field) -> La
 
 
 def evidence_at(network: nn.Module, inputs: Tensor, at: tuple[int, int]) -> tuple[NDArray[np.float32], int]:
-    """Return how strongly the top class's logit at one pixel depends on every input pixel, and that class's index.
+    """Return the dependence of the top class's logit at a pixel on every input pixel, and the index of that class.
 
     Args:
-        network: in eval mode; maps (1, C, H, W) to logits (1, K, H, W).
-        inputs: (1, C, H, W), scaled as the network expects it.
+        network: in eval mode, from (1, C, H, W) to logits (1, K, H, W).
+        inputs: (1, C, H, W), scaled for the network.
         at: (row, column) of the pixel.
 
     Returns:
-        (H, W), the absolute gradient summed over the bands; nothing is normalised.
+        The absolute gradient (H, W), summed over the bands and not normalised, and the index.
     """
     with torch.enable_grad():
-        seen = inputs.detach().clone().requires_grad_()
-        logits = network(seen)[0, :, at[0], at[1]]
+        pixels = inputs.detach().clone().requires_grad_()
+        logits = network(pixels)[0, :, at[0], at[1]]
         best = int(logits.argmax())
-        (gradient,) = torch.autograd.grad(logits[best], seen)
+        (gradient,) = torch.autograd.grad(logits[best], pixels)
     return gradient[0].abs().sum(0).numpy(), best
 
 
 def side_holding(weights: NDArray[np.floating], at: tuple[int, int], share: float) -> int:
-    """Return the side of the smallest square around a pixel that holds a share of all weights, edges or not.
+    """Return the side in pixels of the smallest square around a pixel that holds a share of all weights (H, W).
 
     >>> side_holding(np.ones((5, 5)), (2, 2), 0.3)
     3

@@ -1,8 +1,8 @@
-"""The one table of operators: what each layer reads, and how a piece of it is computed.
+"""The table of operators: the reach of each layer, and the class that computes a piece of it.
 
-Receptive fields and the streaming of rows both come from here. A layer that is not in the table is treated as reading
-everything, and named: exactness is never claimed for an operator whose reach is not known. To teach landseg a new
-layer, add it here, with a class in landseg.models.graph.operators where none of those fits.
+Receptive fields and the streaming of rows both use it. A layer outside the table counts as a layer that reads its
+whole input, and is named: landseg never claims exactness for an operator whose reach is not known. To support a new
+layer, add it here, with a class in landseg.models.graph.operators if none of those fits.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from torch import Tensor, fx, nn
 
 from landseg.models.graph.axes import Unbounded, UnitReach
 from landseg.models.graph.layer_operators import (
-    Cut,
-    Larger,
-    Largest,
-    Nails,
-    Nearest,
-    Padded,
-    Shuffled,
-    Skipping,
-    Smaller,
+    CropOperator,
+    CropStartOperator,
+    DownsizeOperator,
+    MaxMaskOperator,
+    NailsOperator,
+    NearestOperator,
+    PadOperator,
+    ShuffleOperator,
+    UpsizeOperator,
 )
 from landseg.models.graph.operators import (
     AveragePool,
     Convolution,
+    ForestOperator,
+    LocalMeanOperator,
     MaxPool,
     Operator,
     Pointwise,
-    SquareMean,
     Transposed,
     Upsample,
-    Voting,
     pointwise_layer,
 )
 from landseg.models.layers.aligned import (
@@ -56,7 +56,7 @@ Rule = Callable[[Any], Operator | Unbounded]
 
 
 def _sliding(kind: Callable[[Any], Operator]) -> Rule:
-    """Convolutions and pools: only zero (or ignored) padding of a stated size, and one stride for both axes."""
+    """Return the rule of convolutions and pools: padding with zeros (or ignored) of a fixed size, one stride."""
 
     def rule(layer: Any) -> Operator | Unbounded:
         mode = getattr(layer, "padding_mode", "zeros")
@@ -91,22 +91,22 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((nn.ConvTranspose2d,), _sliding(Transposed)),
     ((nn.MaxPool2d,), _sliding(MaxPool)),
     ((nn.AvgPool2d,), _sliding(AveragePool)),
-    ((AlignedNearest,), Nearest),  # before what it is a kind of
+    ((AlignedNearest,), NearestOperator),  # before its base class
     ((GridMaxPool2d,), _sliding(MaxPool)),
-    ((Crop,), Cut),
-    ((AlignedDownsize,), Smaller),
-    ((AlignedUpsize,), Larger),
-    ((PadToMultiple,), Padded),
+    ((Crop,), CropOperator),
+    ((AlignedDownsize,), DownsizeOperator),
+    ((AlignedUpsize,), UpsizeOperator),
+    ((PadToMultiple,), PadOperator),
     ((AlignedUpsample,), Upsample),
-    ((nn.PixelShuffle,), Shuffled),
-    ((BedOfNails,), Nails),
-    ((MaxMask,), Largest),
-    ((CropStart,), Skipping),
-    ((Forest,), Voting),
-    ((LocalMean,), SquareMean),
+    ((nn.PixelShuffle,), ShuffleOperator),
+    ((BedOfNails,), NailsOperator),
+    ((MaxMask,), MaxMaskOperator),
+    ((CropStart,), CropStartOperator),
+    ((Forest,), ForestOperator),
+    ((LocalMean,), LocalMeanOperator),
     ((Tones,), pointwise_layer),
     ((nn.modules.batchnorm._BatchNorm,), _norm),
-    ((ChannelNorm,), pointwise_layer),  # before what it is a kind of
+    ((ChannelNorm,), pointwise_layer),  # before its base class
     ((nn.Identity, nn.Dropout, nn.Dropout2d, nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU), pointwise_layer),
     ((nn.GELU, nn.SiLU, nn.Mish, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh, nn.Softplus), pointwise_layer),
     ((nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm), _whole),
@@ -114,7 +114,7 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((nn.Linear, nn.Flatten), _whole),
 )
 
-# Function or method -> what runs instead: the same function, never in place.
+# Function or method -> the same function, never in place.
 _FUNCTIONS: dict[Any, Callable[..., Tensor]] = {
     operator.add: torch.add,
     operator.iadd: torch.add,
@@ -161,7 +161,7 @@ _JOINS = frozenset({torch.cat, torch.concat, torch.concatenate})
 
 
 def operator_at(node: fx.Node, modules: dict[str, nn.Module]) -> Operator | Unbounded:
-    """Return the operator at ``node``, or why there is none that works piece by piece."""
+    """Return the operator at ``node``, or the reason why it cannot be computed piece by piece."""
     if node.op == "call_module":
         layer = modules[str(node.target)]
         for kinds, rule in _LAYERS:
@@ -180,9 +180,9 @@ def operator_at(node: fx.Node, modules: dict[str, nn.Module]) -> Operator | Unbo
 
 
 def name_of(node: fx.Node) -> str:
-    """Return a layer by its name, an operation by its own and that of the layer whose forward pass it is in.
+    """Return the name of a layer, or of an operation behind that of the layer whose forward pass holds it.
 
-    "encoder.stem", "encoder.block: split": never a Python object.
+    Examples: "encoder.stem", "encoder.block: split".
     """
     if node.op == "call_module":
         return str(node.target)
@@ -193,13 +193,13 @@ def name_of(node: fx.Node) -> str:
 
 
 def reach(node: fx.Node, modules: dict[str, nn.Module]) -> UnitReach | Unbounded:
-    """Return how the operation at ``node`` reads its data inputs (the larger of both axes)."""
+    """Return the reach of the operation at ``node`` in its data inputs (the larger of both axes)."""
     found = operator_at(node, modules)
     return found if isinstance(found, Unbounded) else found.reach
 
 
 def writes_over_input(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    """Whether the operation changes the value that it reads."""
+    """Return True if the operation changes the value that it reads."""
     if node.op == "call_module":
         return bool(getattr(modules[str(node.target)], "inplace", False))
     if node.op == "call_method":
@@ -208,7 +208,7 @@ def writes_over_input(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def data_inputs(node: fx.Node, modules: dict[str, nn.Module]) -> list[fx.Node]:
-    """Return the nodes whose values (not merely whose sizes) the operation reads."""
+    """Return the nodes whose values, not only sizes, the operation reads."""
     layer = modules.get(str(node.target)) if node.op == "call_module" else None
     if isinstance(layer, AlignedUpsample):
         first = node.args[0]
@@ -230,7 +230,7 @@ def _join(node: fx.Node) -> Operator | Unbounded:
     parts = node.args[0] if node.args else node.kwargs["tensors"]
     if not isinstance(parts, list | tuple):
         return Unbounded("a concatenation of all that another operation makes")
-    order = [node.all_input_nodes.index(part) for part in parts]  # one may be there twice
+    order = [node.all_input_nodes.index(part) for part in parts]  # a part may be there twice
 
     def call(*inputs: Tensor) -> Tensor:
         return torch.cat([inputs[i] for i in order], 1)
@@ -247,7 +247,7 @@ def _join(node: fx.Node) -> Operator | Unbounded:
 
 
 def _function(node: fx.Node, function: Callable[..., Tensor]) -> Operator:
-    """A pixel-by-pixel function with its constants, as a function of its data inputs."""
+    """Return the operator of a pixel-by-pixel function, with its constants filled in."""
     nodes = node.all_input_nodes
     options = {key: value for key, value in node.kwargs.items() if key != "inplace"}
     if tuple(nodes) == node.args and not options:

@@ -1,8 +1,8 @@
-"""Layers that move no unit from its place, each with a rule of its own in the tiling engine.
+"""Layers that move no unit from its place, each with an operator of its own in landseg.models.graph.
 
 A unit of stride S sits either at input pixel ``S * f`` ("whole" geometry: odd kernels, padded on both sides) or at
-``S * f + (S - 1) / 2`` ("half": even kernels over cells of pixels). Which of the two a network has is a matter of its
-pools; what matters here is that no layer mixes them up.
+``S * f + (S - 1) / 2`` ("half": even kernels over cells of pixels). The pools of a network decide which of
+the two it has; no layer here changes it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from landseg.models.layers.upsample import AlignedUpsample
 
 
 class LeafLayer(nn.Module):
-    """A layer that the graph keeps whole, because landseg has a rule for it."""
+    """A layer that is a single node of the graph, because landseg has a rule for it."""
 
 
 class GridMaxPool2d(LeafLayer):
-    """The maximum around every ``stride``-th unit, as many as begin inside: ``ceil(h / stride)`` at any size.
+    """A pool: the maximum around every ``stride``-th unit, ``ceil(h / stride)`` units at any size.
 
-    An even kernel reads from its unit on (cells, the last being as small as it comes), an odd one to both sides. What
-    lies outside never wins. Without its stride, and dilated by any factor, it finds at the multiples of the stride
-    what it found before, which ``nn.MaxPool2d`` cannot say of itself.
+    An even kernel reads from its unit on (cells, of which the last may be smaller), an odd kernel on both sides.
+    Padding is never the maximum. Without its stride, and dilated by any factor, the pool has the same values at the
+    multiples of the stride as before; ``nn.MaxPool2d`` does not.
     """
 
     def __init__(self, kernel_size: int, stride: int) -> None:
@@ -33,12 +33,12 @@ class GridMaxPool2d(LeafLayer):
 
     @property
     def padding(self) -> int:
-        """Units before the first that a window reaches to."""
+        """The number of units before the first unit that the kernel reaches."""
         return (self.kernel_size[0] - 1) // 2 * self.dilation[0]
 
     @property
     def end(self) -> int:
-        """Units behind the last, beyond ``padding``."""
+        """The number of units behind the last unit that the kernel reaches, beyond ``padding``."""
         return (self.kernel_size[0] - 1) * self.dilation[0] - 2 * self.padding
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ class GridMaxPool2d(LeafLayer):
 
 
 class Crop(AlignedUpsample):
-    """(N, C, h, w) without its first ``start`` rows and columns, cut to the size of a second tensor."""
+    """A layer that cuts (N, C, h, w) to the size of a second tensor, behind its first ``start`` rows and columns."""
 
     def __init__(self, start: int = 0) -> None:
         super().__init__(1)
@@ -66,9 +66,9 @@ class Crop(AlignedUpsample):
 
 
 class AlignedDownsize(LeafLayer):
-    """Resize bilinearly by ``up / down`` <= 1: unit g of the result is the input at ``g * down / up``, no filter.
+    """Bilinear resizing by ``up / down`` <= 1: unit g of the result is the input at ``g * down / up``, no filter.
 
-    The result has ``ceil(size * up / down)`` units an axis; the last ones hold the input's last.
+    The result has ``ceil(size * up / down)`` units an axis; the last units hold the input's last unit.
     """
 
     def __init__(self, up: int, down: int) -> None:
@@ -85,7 +85,7 @@ class AlignedDownsize(LeafLayer):
 
 
 class AlignedUpsize(AlignedUpsample):
-    """The way back: unit g of the result is the input at ``g * down / up``; a second tensor lends its size."""
+    """Bilinear resizing to the size of a second tensor: unit g of the result is the input at ``g * down / up``."""
 
     def __init__(self, up: int, down: int) -> None:
         super().__init__(1)
@@ -101,7 +101,7 @@ class AlignedUpsize(AlignedUpsample):
 
 
 class PadToMultiple(LeafLayer):
-    """(N, C, h, w) with zeros below and on the right, up to a multiple of ``multiple``."""
+    """A layer that pads (N, C, h, w) with zeros below and on the right, to a multiple of ``multiple``."""
 
     def __init__(self, multiple: int) -> None:
         super().__init__()
@@ -115,7 +115,7 @@ class PadToMultiple(LeafLayer):
 
 
 class ChannelNorm(LeafLayer, nn.LayerNorm):
-    """Layer norm over the channels of each unit by itself: (N, C, h, w) in and out, no pixel sees another."""
+    """Layer norm over the channels of each unit: (N, C, h, w) in and out, without any neighbour."""
 
     def forward(self, x: Tensor) -> Tensor:
         units = x.permute(0, 2, 3, 1)
@@ -123,16 +123,16 @@ class ChannelNorm(LeafLayer, nn.LayerNorm):
 
 
 class BilinearDeconv(LeafLayer, nn.ConvTranspose2d):
-    """Each channel's own transposed convolution of kernel ``2 * factor``, bilinear to begin with.
+    """A transposed convolution of each channel with a kernel of ``2 * factor``, bilinear at the start.
 
     Unit f is centred at output ``factor * f + factor - 1/2 - padding``. Beyond the first and the last unit there are
-    zeros, where ``AlignedUpsample`` holds the last value; in between both are the same function.
+    zeros, while ``AlignedUpsample`` holds the last value; in between both are the same function.
 
     Args:
-        channels: in and out.
+        channels: number of channels of input and result.
         factor: output pixels per unit.
-        padding: outputs cut off at either end.
-        learned: whether the weights are parameters; if not they stay bilinear, and are no part of a model file.
+        padding: number of outputs cut off at either end.
+        learned: True if the weights are parameters; otherwise they stay bilinear, outside the model file.
     """
 
     def __init__(self, channels: int, factor: int, *, padding: int, learned: bool) -> None:
@@ -146,7 +146,7 @@ class BilinearDeconv(LeafLayer, nn.ConvTranspose2d):
 
 
 def bilinear_kernel(size: int) -> Tensor:
-    """The (size, size) filter of Long et al.'s bilinear upsampling: a tent around the middle, 1 at its top.
+    """Return the filter (size, size) of Long et al.'s bilinear upsampling: a tent around the middle, 1 at its top.
 
     >>> bilinear_kernel(4)[0]
     tensor([0.0625, 0.1875, 0.1875, 0.0625])
@@ -158,14 +158,14 @@ def bilinear_kernel(size: int) -> Tensor:
 
 
 def sample(x: Tensor, axis: int, up: int, down: int, *, units: tuple[int, int], first: int = 0) -> Tensor:
-    """Units ``units[0]`` to ``units[1]`` of ``x`` resized along an axis, linearly between its two neighbours.
+    """Return units ``units[0]`` to ``units[1]`` of ``x`` resized linearly along an axis, -2 or -1.
 
     Args:
-        x: of which the first entry along the axis is unit ``first``.
+        x: the input; its first entry along the axis is unit ``first``.
         axis: -2 or -1.
         up, down: unit g of the result lies at ``g * down / up`` of the input.
-        units: wanted.
-        first: above.
+        units: range of the units of the result.
+        first: number of the first unit in ``x``.
     """
     at = torch.arange(*units, device=x.device) * down
     before = torch.div(at, up, rounding_mode="floor") - first
@@ -179,10 +179,6 @@ def sample(x: Tensor, axis: int, up: int, down: int, *, units: tuple[int, int], 
 
 
 def check_whole(name: str, value: int, least: int = 1) -> None:
-    """Nothing, if a network's option is a whole number that is large enough.
-
-    Raises:
-        ModelError: it is not.
-    """
+    """Raise ModelError if an option of a network is no whole number of at least ``least``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise ModelError(f"{name} must be a whole number of at least {least}, got {value!r}")

@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolution before it: the same function with fewer passes over memory."""
+"""Batch norms folded into the convolutions before them: the same function with fewer passes over memory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landseg.models.layers.upsample import AlignedUpsample
 def fold_batch_norm(network: nn.Module) -> fx.GraphModule:
     """Return an inference copy of ``network`` whose batch norms are part of the convolutions before them.
 
-    The network itself is left as it is. Activations stay; layers that only act in training disappear.
+    The network itself does not change. Activations stay; layers that only act in training are removed.
     The outputs agree with those of ``network.eval()`` to rounding.
     """
     # Traced in eval mode and copied: the folded weights must not reach the caller's network.
@@ -43,7 +43,7 @@ def fold_batch_norm(network: nn.Module) -> fx.GraphModule:
 
 
 def _follows_own_conv(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
-    """Whether the batch norm reads a convolution that nothing else reads."""
+    """Return True if the batch norm reads a convolution whose result no other layer reads."""
     before = node.args[0]
     return (
         isinstance(before, fx.Node)
@@ -54,7 +54,7 @@ def _follows_own_conv(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def _replace(traced: fx.GraphModule, node: fx.Node, layer: nn.Module | None) -> None:
-    """Put ``layer`` where the node's module was, or take the node out."""
+    """Put ``layer`` in place of the node's module; remove the node if ``layer`` is None."""
     if layer is not None:
         if isinstance(layer, nn.ReLU | nn.ReLU6):
             layer.inplace = True
@@ -67,10 +67,10 @@ def _replace(traced: fx.GraphModule, node: fx.Node, layer: nn.Module | None) -> 
 
 
 def prepare_for_inference(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> fx.GraphModule:
-    """Return the folded network on a device, in a precision and in channels-last layout.
+    """Return the folded network on a device, with weights of ``dtype`` in channels-last layout.
 
-    Where its last layer is an AlignedUpsample (and no kind of it, which cuts or resizes by other factors), that takes
-    the logits to pixels in float32 whatever the precision.
+    If the last layer is an AlignedUpsample (but no subclass, which cuts or resizes by other factors), it upsamples
+    the logits in float32 for every ``dtype``.
     """
     folded = fold_batch_norm(network)
     (result,) = (node.args[0] for node in folded.graph.nodes if node.op == "output")

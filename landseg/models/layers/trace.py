@@ -1,4 +1,4 @@
-"""The graph of a network, as torch.fx sees it: what atrous conversion, folding and the tiling engine walk."""
+"""The graph of a network from torch.fx, for atrous conversion, folding, receptive fields and tiling."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _KINDS = "class|function|built-in function|built-in method|bound method|method|m
 
 
 class _Tracer(fx.Tracer):
-    """Keeps as one node what landseg has a rule for: aligned layers and fused norm + activation layers."""
+    """A tracer that keeps layers with a rule of landseg as single nodes: aligned layers, norm + activation layers."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         if isinstance(m, AlignedUpsample | LeafLayer | nn.modules.batchnorm._BatchNorm):
@@ -28,7 +28,7 @@ def trace(network: nn.Module) -> fx.GraphModule:
     """Return the network as a graph of its layers; it shares the network's parameters.
 
     Raises:
-        ModelError: when the forward pass depends on the data and cannot be written as one graph.
+        ModelError: the forward pass depends on the data and cannot be written as one graph.
     """
     if isinstance(network, fx.GraphModule):
         return network

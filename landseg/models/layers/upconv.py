@@ -1,10 +1,10 @@
-"""Upconvolutions: features of a coarse grid to features of a fine one, with weights that are learnt.
+"""Upconvolutions: layers from features of a coarse grid to features of a fine grid, with learned weights.
 
 Each is called as ``up(x, like)``: ``x`` (N, inputs, h, w), ``like`` (N, *, H, W) with ``h == ceil(H / factor)`` and
 the same for the widths; it returns (N, outputs, H, W). Without ``like`` nothing is cut off at the far edges.
 Unit ``f`` of ``x`` sits at pixel ``factor * f + shift``, where ``shift`` is 0.0 (odd kernels, ResNet-like encoders)
-or ``(factor - 1) / 2`` (even pools, VGG-like ones); every operator is centred on that, and one that cannot be is
-refused. docs/upconvolution.md compares them.
+or ``(factor - 1) / 2`` (even pools, VGG-like encoders); every operator is centred on that position, and an operator
+that cannot be centred is refused. docs/upconvolution.md compares them.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _log = logging.getLogger(__name__)
 def upconvolution(
     name: str, inputs: int, outputs: int, *, factor: int, shift: float = 0.0, kernel: int | None = None
 ) -> nn.Module:
-    """Return the upconvolution of this name, one of UPCONVOLUTIONS.
+    """Return the upconvolution of a name in UPCONVOLUTIONS.
 
     Args:
         name: "nearest" and "bilinear" resize, then convolve; "fractional" convolves between inserted zeros;
-            "transposed" is the same in one step; "shuffle" convolves on the coarse grid and rearranges channels;
+            "transposed" does the same in one step; "shuffle" convolves on the coarse grid and rearranges channels;
             "unpool" puts values back where ``like`` (with ``inputs`` channels) has its maxima if ``shift`` is half a
             cell, and onto a bed of nails if it is 0, then convolves.
         inputs: channels of ``x``.
         outputs: channels of the result.
         factor: output pixels per unit.
-        shift: where unit 0 sits, in output pixels.
-        kernel: the convolution's size; None chooses one that is centred, and even if that can be had.
+        shift: position of unit 0 in output pixels.
+        kernel: size of the convolution; None takes a centred size that covers pixels evenly where there is one.
 
     Raises:
-        ModelError: an unknown name, or a kernel that cannot be centred on the units.
+        ModelError: the name is unknown, or the kernel cannot be centred on the units.
     """
     if name not in UPCONVOLUTIONS:
         raise ModelError(f"there is no upconvolution {name!r}; use one of {', '.join(UPCONVOLUTIONS)}")
@@ -56,10 +56,10 @@ def upconvolution(
 
 
 def overlaps(kernel: int, stride: int) -> tuple[int, ...]:
-    """How many units reach each output pixel of a transposed convolution, by its phase, along one axis.
+    """Return the number of units that reach an output pixel of a transposed convolution, by phase, along one axis.
 
     Unequal numbers force a pattern on the output (Odena, Dumoulin, Olah 2016); they are equal exactly where the
-    stride divides the kernel. Equal numbers do not keep learnt weights from making one.
+    stride divides the kernel. With equal numbers, learned weights can still make a pattern.
 
     >>> overlaps(3, 2), overlaps(4, 2), overlaps(5, 3)
     ((2, 1), (2, 2), (2, 2, 1))
@@ -68,7 +68,7 @@ def overlaps(kernel: int, stride: int) -> tuple[int, ...]:
 
 
 def uneven(network: nn.Module) -> str:
-    """What is uneven about the first upconvolution of a network that covers pixels so; "" if all are even."""
+    """Return the text about the first upconvolution of a network that covers pixels unevenly; "" if there is none."""
     for layer in network.modules():
         kernel, stride = layer.spread if isinstance(layer, _SPREADING) else (1, 1)
         counts = sorted(set(overlaps(kernel, stride)))
@@ -82,9 +82,9 @@ def uneven(network: nn.Module) -> str:
 
 
 def bilinear_taps(kernel: int, factor: int) -> Tensor:
-    """The kernel (kernel,) of linear interpolation, in float64; cut to its size, each phase sums to 1.
+    """Return the kernel (kernel,) of linear interpolation, in float64; each phase sums to 1.
 
-    For ``kernel = 2 * factor - factor % 2`` this is FCN's initial deconvolution filter, for ``kernel == factor`` the
+    For ``kernel = 2 * factor - factor % 2`` it is FCN's initial deconvolution filter, for ``kernel == factor`` the
     nearest unit.
 
     >>> bilinear_taps(4, 2).tolist(), bilinear_taps(3, 2).tolist()
@@ -98,9 +98,9 @@ def bilinear_taps(kernel: int, factor: int) -> Tensor:
 
 
 def icnr_(weight: Tensor, factor: int) -> Tensor:
-    """Fill a convolution's weight (outputs * factor^2, inputs, k, k) so that shuffling it upsamples to the nearest.
+    """Fill and return a convolution's weight (outputs * factor^2, inputs, k, k) for a shuffle to the nearest unit.
 
-    The filters of one output channel start out equal (Aitken et al. 2017): no phase differs from another.
+    The filters of an output channel start equal (Aitken et al. 2017): all phases are the same.
     """
     with torch.no_grad():
         few = weight.new_empty(weight.shape[0] // factor**2, *weight.shape[1:])
@@ -110,7 +110,7 @@ def icnr_(weight: Tensor, factor: int) -> Tensor:
 
 
 class Resize(nn.Module):
-    """Resize to the aligned grid, then convolve there: nothing to be uneven, and fewer functions to be learnt."""
+    """Resizing to the aligned grid, then a convolution: always even, but fewer functions can be learned."""
 
     def __init__(self, resize: nn.Module, inputs: int, outputs: int, kernel: int | None) -> None:
         super().__init__()
@@ -124,9 +124,9 @@ class Resize(nn.Module):
 
 
 class Transposed(nn.Module):
-    """A transposed convolution that starts out as a 1x1 convolution with bilinear upsampling.
+    """A transposed convolution that starts as a 1x1 convolution with bilinear upsampling.
 
-    On units at ``factor * f`` an even factor leaves no kernel that is centred and even at once.
+    On units at ``factor * f``, an even factor has no kernel that is centred and covers pixels evenly.
     """
 
     def __init__(self, inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> None:
@@ -144,9 +144,9 @@ class Transposed(nn.Module):
 
 
 class Fractional(nn.Module):
-    """Convolution with a fractional stride: zeros between the units, then a convolution of stride 1.
+    """A convolution with a fractional stride: zeros between the units, then a convolution of stride 1.
 
-    The same functions as Transposed with the kernel turned by 180 degrees, and the same start.
+    Its functions are those of Transposed with the kernel rotated by 180 degrees, and it starts as the same function.
     """
 
     def __init__(self, inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> None:
@@ -165,10 +165,10 @@ class Fractional(nn.Module):
 
 
 class Shuffle(nn.Module):
-    """Convolution on the coarse grid and periodic reshuffling of its channels (Shi et al. 2016), ICNR at the start.
+    """A convolution on the coarse grid and a periodic shuffle of its channels (Shi et al. 2016), with ICNR weights.
 
     The shuffle's own grid is the half-pixel one. On units at ``factor * f`` the result is moved by whole pixels and,
-    for even factors, by the mean of two neighbours, which also takes out the finest checkerboard.
+    for even factors, by the mean of two neighbours, which also removes the finest checkerboard.
     """
 
     def __init__(self, inputs: int, outputs: int, factor: int, shift: float, kernel: int | None) -> None:
@@ -194,7 +194,7 @@ class Shuffle(nn.Module):
 
 
 class MaxUnpool(nn.Module):
-    """Each value goes to where ``like``, the features before the pool, is largest in its cell; then a convolution."""
+    """Each value goes to the maximum of ``like``, the features before the pool, in its cell; then a convolution."""
 
     def __init__(self, inputs: int, outputs: int, factor: int, kernel: int | None) -> None:
         super().__init__()
@@ -257,14 +257,14 @@ def _odd(kernel: int) -> int:
 
 
 def _centred_kernel(factor: int, shift: float) -> int:
-    """A kernel that holds linear interpolation and is centred; a multiple of the factor if there is one."""
+    """Return the size of a centred kernel that can interpolate linearly; a multiple of the factor if possible."""
     if factor % 2:
         return 3 * factor
     return 2 * factor if shift else 2 * factor - 1
 
 
 def _padding(kernel: int, factor: int, shift: float) -> tuple[int, int]:
-    """A transposed convolution's padding and output padding, so that unit f is centred at ``factor * f + shift``."""
+    """Return padding and output padding of a transposed convolution with unit f centred at ``factor * f + shift``."""
     padding = (kernel - 1) / 2 - shift
     if kernel < factor or padding < 0 or padding != int(padding):
         fix = _centred_kernel(factor, shift)

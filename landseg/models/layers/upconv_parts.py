@@ -1,6 +1,6 @@
-"""The pieces that upconvolutions are made of and PyTorch lacks: each is one node of a network's graph.
+"""The parts of upconvolutions that PyTorch lacks: each is a single node of a network's graph.
 
-Their geometry and how they run piece by piece stand in landseg.tiling, like that of any other layer.
+Their operators, for running piece by piece, are in landseg.models.graph, like those of all other layers.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from landseg.models.layers.upsample import AlignedUpsample
 
 
 class AlignedNearest(AlignedUpsample):
-    """Upsample to the nearest unit so that unit ``f`` lands exactly on pixel ``factor * f + shift``.
+    """Upsampling to the nearest unit so that unit ``f`` lands exactly on pixel ``factor * f + shift``.
 
     ``forward(x, like)`` as in AlignedUpsample. A pixel midway between two units (even factors with a shift of 0)
-    takes the mean of both: giving it to either would move everything by half a pixel. For a factor of 2 this is
+    takes the mean of both: the value of either would move everything by half a pixel. For a factor of 2 this is
     bilinear upsampling.
     """
 
@@ -28,8 +28,8 @@ class AlignedNearest(AlignedUpsample):
 
 
 def nearest(x: Tensor, layer: AlignedUpsample, start: int, stop: int, *, axis: int, first: int = 0) -> Tensor:
-    """Pixels ``start`` to ``stop`` along one axis, from units of which ``x`` holds those from ``first`` on."""
-    # Twice the place of each pixel among the units, so that halves stay whole numbers.
+    """Return pixels ``start`` to ``stop`` along an axis; ``x`` holds the units from ``first`` on."""
+    # Twice the position of each pixel among the units, so that halves are whole numbers.
     twice = 2 * torch.arange(start, stop, device=x.device) - round(2 * layer.shift)
     step, last = 2 * layer.factor, x.shape[axis] - 1
     low = -((layer.factor - twice).div(step, rounding_mode="floor")) - first
@@ -41,7 +41,7 @@ def nearest(x: Tensor, layer: AlignedUpsample, start: int, stop: int, *, axis: i
 
 
 class BedOfNails(LeafLayer):
-    """Unpool onto zeros: unit ``f`` at pixel ``factor * f``, (N, C, h, w) to (N, C, h * factor, w * factor)."""
+    """Unpooling onto zeros: unit ``f`` at pixel ``factor * f``, (N, C, h, w) to (N, C, h * factor, w * factor)."""
 
     def __init__(self, factor: int) -> None:
         super().__init__()
@@ -58,10 +58,10 @@ class BedOfNails(LeafLayer):
 
 
 class MaxMask(LeafLayer):
-    """1 at the largest pixel of each cell of ``factor`` x ``factor``, the first of equals, and 0 elsewhere.
+    """A mask: 1 at the largest pixel of each cell of ``factor`` x ``factor``, the first if equal, and 0 elsewhere.
 
-    (N, C, H, W) to the same shape; cells at the far edges may be cut off. Multiplied with pooled values held over
-    their cells this is max unpooling (Badrinarayanan, Kendall, Cipolla 2017), with nothing to be stored.
+    Input and result are (N, C, H, W); cells at the far edges may be cut off. Multiplied with pooled values held over
+    their cells this is max unpooling (Badrinarayanan, Kendall, Cipolla 2017) without stored positions.
     """
 
     def __init__(self, factor: int) -> None:
@@ -79,7 +79,7 @@ class MaxMask(LeafLayer):
 
 
 class CropStart(LeafLayer):
-    """Leave out the first ``count`` rows and columns."""
+    """A layer that leaves out the first ``count`` rows and columns."""
 
     def __init__(self, count: int) -> None:
         super().__init__()

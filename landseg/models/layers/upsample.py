@@ -1,8 +1,9 @@
-"""Upsampling that puts every value back where its evidence is.
+"""Upsampling that puts every value back at the position of its evidence.
 
 The units of a network made of odd, symmetrically padded kernels sit at input pixels ``S * f`` (S = stride,
-f = unit index); units behind even, unpadded pools sit at ``S * f + (S - 1) / 2``. The common resizing calls know
-neither: ``align_corners=False`` assumes the second, ``align_corners=True`` on arbitrary sizes stretches the grid.
+f = unit index); units behind even, unpadded pools sit at ``S * f + (S - 1) / 2``. The common resizing calls do
+not distinguish them: ``align_corners=False`` assumes the second, ``align_corners=True`` stretches the grid at most
+sizes.
 """
 
 from __future__ import annotations
@@ -19,23 +20,21 @@ class AlignedUpsample(nn.Module):
 
     ``forward(x, like)`` takes ``x`` (N, C, h, w) and a tensor ``like`` (N, *, H, W) that lends only its size,
     with ``h == ceil(H / factor)`` and the same for the widths; it returns (N, C, H, W), and without ``like``
-    (N, C, factor * h, factor * w). Beyond the first and
-    the last unit the value of that unit is held (no extrapolation, no zeros), so the result at a pixel depends
-    on at most two units an axis whatever the size of the input: cutting a raster at multiples of the factor
-    changes nothing.
+    (N, C, factor * h, factor * w). Beyond the first and the last unit the value of that unit is held (no
+    extrapolation, no zeros), so a pixel depends on at most two units an axis at any size of the input: cutting a
+    raster at multiples of the factor changes nothing.
 
     Args:
         factor: output pixels per unit.
-        shift: where unit 0 sits, in output pixels: 0.0 (odd kernels, the default) or ``(factor - 1) / 2``
-            (even pools).
+        shift: position of unit 0 in output pixels: 0.0 (odd kernels) or ``(factor - 1) / 2`` (even pools).
 
     Attributes:
-        full: whether values in half precision are brought to float32 first, and the result is in it. For logits:
-            rounded to bfloat16 after they were interpolated, two classes are equal, or change places, from pixel to
-            pixel along a border. `prepare_for_inference` sets it.
+        full: True if values in half precision are converted to float32 first, so that the result is in float32. In
+            bfloat16, rounding after interpolation makes two classes equal, or exchanges them, from pixel to pixel
+            along a border. `prepare_for_inference` sets it for logits.
 
     Raises:
-        ModelError: for a factor below 1 or a shift that is neither of the two.
+        ModelError: the factor is below 1, or the shift is neither of the two.
     """
 
     def __init__(self, factor: int, shift: float = 0.0) -> None:
@@ -56,14 +55,14 @@ class AlignedUpsample(nn.Module):
         if self.shift:
             size = (x.shape[-2] * self.factor, x.shape[-1] * self.factor)
             return F.interpolate(x, size=size, mode="bilinear", align_corners=False)[..., :height, :width]
-        # One repeated unit past the end makes align_corners=True step by exactly 1 / factor at any size.
+        # With a repeated unit past the end, align_corners=True steps by exactly 1 / factor at any size.
         x = torch.cat([x, x[..., -1:, :]], dim=-2)
         x = torch.cat([x, x[..., -1:]], dim=-1)
         size = ((x.shape[-2] - 1) * self.factor + 1, (x.shape[-1] - 1) * self.factor + 1)
         return F.interpolate(x, size=size, mode="bilinear", align_corners=True)[..., :height, :width]
 
     def size(self, x: Tensor, like: Tensor | None) -> tuple[int, int]:
-        """(height, width) of the result."""
+        """Return (height, width) of the result."""
         if like is None:
             return x.shape[-2] * self.factor, x.shape[-1] * self.factor
         return like.shape[-2], like.shape[-1]
@@ -73,5 +72,5 @@ class AlignedUpsample(nn.Module):
 
 
 def in_full(x: Tensor) -> Tensor:
-    """``x`` in float32 at least."""
+    """Return ``x`` in float32, or as it is in a higher precision."""
     return x.float() if x.dtype.itemsize < torch.float32.itemsize else x

@@ -1,10 +1,10 @@
-"""The way up of a decoder, by the option ``upsampler`` of every network: resizing, or upconvolutions that are learnt.
+"""The upsampling of a decoder, chosen by the option ``upsampler`` of every network: resizing, or upconvolutions.
 
-"aligned" is bilinear resizing without weights, in one step. Any other name is that of an upconvolution, taken in
-steps of 2: a factor of 16 in one step would need kernels 16 times as wide. No norms or activations stand between the
-steps, so what resizing was, linear, stays linear. Every step starts out as bilinear resizing of each channel by
-itself, whatever the operator: a network begins where that with "aligned" does, on its evidence at every phase of the
-stride and without a checkerboard, and learns to differ.
+"aligned" is bilinear resizing without weights, in one step. Any other name is that of an upconvolution in steps of 2:
+a factor of 16 in one step would need kernels 16 times as wide. Between the steps there are no norms or activations,
+so the upsampling stays linear. Every step starts as bilinear resizing of each channel, for all operators: a network
+begins as with "aligned", centred on its evidence at every phase of the stride and without a checkerboard, and learns
+to differ.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ UPSAMPLERS = ("aligned", *UPCONVOLUTIONS)
 
 
 def upsampler(kind: str, channels: int, *, factor: int, halfway: bool) -> nn.Module:
-    """Return what brings units to a grid ``factor`` times finer, called as ``up(x, like)`` like AlignedUpsample.
+    """Return the layer that brings units to a grid ``factor`` times finer, called as ``up(x, like)``.
 
     Args:
         kind: one of UPSAMPLERS.
-        channels: of ``x`` and of the result; "aligned" takes any.
+        channels: number of channels of ``x`` and of the result; "aligned" takes any number.
         factor: a power of two where ``kind`` is not "aligned".
-        halfway: whether units sit at ``factor * f + (factor - 1) / 2`` of the finer grid, not at ``factor * f``.
+        halfway: True if units sit at ``factor * f + (factor - 1) / 2`` of the finer grid, not at ``factor * f``.
 
     Raises:
-        ModelError: an unknown kind, or "unpool" on units between pixels.
+        ModelError: the kind is unknown, or is "unpool" for units between pixels.
     """
     if kind not in UPSAMPLERS:
         raise ModelError(f"there is no upsampler {kind!r}; use one of {', '.join(UPSAMPLERS)}")
@@ -48,7 +48,7 @@ def upsampler(kind: str, channels: int, *, factor: int, halfway: bool) -> nn.Mod
 
 
 class Cascade(nn.Module):
-    """Upconvolutions one after the other; only the last one cuts its result to a size."""
+    """Upconvolutions one after the other; only the last upconvolution cuts its result to a size."""
 
     def __init__(self, steps: list[nn.Module]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ class Cascade(nn.Module):
 
 
 def begin_bilinear_(up: nn.Module) -> nn.Module:
-    """Fill an upconvolution by 2, of as many channels out as in, so that it resizes each of them bilinearly."""
+    """Fill the weights of an upconvolution by 2 so that it resizes each channel bilinearly, and return it."""
     conv = up.get_submodule("conv")
     assert isinstance(conv, nn.Conv2d | nn.ConvTranspose2d) and conv.bias is not None
     taps = bilinear_taps_of(up)  # (phases, kernel)
@@ -78,10 +78,10 @@ def begin_bilinear_(up: nn.Module) -> nn.Module:
 
 
 def bilinear_taps_of(up: nn.Module) -> Tensor:
-    """The kernels (phases, kernel) along an axis with which an upconvolution by 2 is bilinear resizing, in float64.
+    """Return the kernels (phases, kernel) of an axis that make an upconvolution by 2 bilinear resizing, in float64.
 
-    One phase for all operators but a shuffle, whose phases have kernels of their own. On units that sit on pixels,
-    both resizings by 2 and the moved shuffle interpolate by themselves.
+    All operators have a single phase, except a shuffle, whose phases have kernels of their own. On units that sit on
+    pixels, both resizings by 2 and the moved shuffle interpolate without the convolution.
     """
     conv = up.get_submodule("conv")
     kernel = int(conv.kernel_size[0])  # type: ignore[index]
@@ -92,7 +92,7 @@ def bilinear_taps_of(up: nn.Module) -> Tensor:
         if len(up.move):
             return middle.expand(2, -1)
         beside = 0.25 * middle.roll(-1), 0.25 * middle.roll(1)
-        return torch.stack([0.75 * middle + one for one in beside])
+        return torch.stack([0.75 * middle + quarter for quarter in beside])
     if isinstance(up.resize, AlignedNearest) and up.resize.shift:
         return (0.5 * middle + 0.25 * middle.roll(-1) + 0.25 * middle.roll(1))[None]
     return middle[None]

@@ -1,4 +1,4 @@
-"""Stride into dilation with the weights kept (facts: Chen et al. 2017, DeepLab, section 3.1).
+"""The conversion of stride into dilation without a change of weights (Chen et al. 2017, DeepLab, section 3.1).
 
 Where a layer loses its stride, *that layer keeps the dilation it had* and every later spatial layer is dilated
 by the lost factor. Then the converted network, read at every ``lost factor``-th unit, is the original network,
@@ -21,10 +21,10 @@ _SPATIAL = (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d, GridMaxPool2d)
 def convert_stride_to_dilation(encoder: nn.Module, output_stride: int) -> None:
     """Convert ``encoder`` in place so that no feature has a stride above ``output_stride``.
 
-    The layers are visited in the order of the traced graph, so it does not matter how a family names its stages.
+    The layers are visited in the order of the traced graph, so the names of stages do not matter.
 
     Raises:
-        ModelError: when a layer to be dilated cannot be (average pooling), or an output stride cannot be reached.
+        ModelError: a layer cannot be dilated (average pooling), or the output stride cannot be reached.
     """
     if output_stride < 1 or output_stride & (output_stride - 1):
         raise ModelError(f"output_stride must be a power of two (8, 16, 32), got {output_stride}")
@@ -45,7 +45,7 @@ def convert_stride_to_dilation(encoder: nn.Module, output_stride: int) -> None:
 
 
 def _convert(layer: Any, stride: int, dilation: int, target: int, name: str, done: bool) -> int:
-    """Dilate one layer by what is owed, take its stride where the target is passed; return the factor lost."""
+    """Dilate a layer, remove its stride if it would exceed ``target``, and return the factor lost."""
     own = _pair(layer.stride)
     needed = own != (1, 1) and stride * own[0] > target
     if (dilation > 1 or needed) and done:
@@ -54,7 +54,7 @@ def _convert(layer: Any, stride: int, dilation: int, target: int, name: str, don
         if isinstance(layer, nn.AvgPool2d):
             raise ModelError(f"layer {name} is an average pool, which cannot be dilated; use output_stride 32")
         layer.dilation = tuple(d * dilation for d in _pair(layer.dilation))
-        if not isinstance(layer, GridMaxPool2d):  # which finds out by itself how far it reaches
+        if not isinstance(layer, GridMaxPool2d):  # whose padding follows from its dilation
             layer.padding = tuple(p * dilation for p in _pair(layer.padding))
     if not needed:
         return 1

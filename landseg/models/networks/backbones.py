@@ -1,6 +1,6 @@
-"""Encoders: pyramids of features from well-kept libraries, with exact dilation and known geometry.
+"""Encoders: pyramids of features from maintained libraries, with exact dilation and known geometry.
 
-The only module that imports segmentation_models_pytorch. Weights are in landseg.models.networks.pretrained.
+No other module imports segmentation_models_pytorch. Weights are in landseg.models.networks.pretrained.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ class Encoder(nn.Module):
 
     ``forward`` takes (N, bands, H, W) and returns five tensors; the one at nominal stride s has
     ``ceil(H / min(s, output_stride))`` rows, or more where ``fills``. ``channels`` and ``strides`` describe them in
-    that order. Where a timm encoder begins with stride 4, the input itself stands in the first place.
+    that order. If a timm encoder begins with stride 4, the first tensor is the input itself.
 
     Attributes:
-        halfway: False where a unit of stride s sits at input pixel ``s * f``, True where at ``s * f + (s - 1) / 2``.
-        fills: whether the encoder floors sizes, so that the input is filled with zeros to a multiple of 32.
+        halfway: False if a unit of stride s sits at input pixel ``s * f``, True if at ``s * f + (s - 1) / 2``.
+        fills: True if the encoder floors sizes, so that the input is filled with zeros to a multiple of 32.
 
     Args:
         name: one of ``ENCODERS``, or "timm:NAME".
         bands: input channels.
         output_stride: 8, 16 or 32.
-        pool: vgg16 only, see there.
+        pool: pools of `VGG16`; other encoders ignore it.
 
     Raises:
-        ModelError: an unknown name, or a network that cannot be an encoder of landseg's; with the reason.
+        ModelError: the name is unknown, or the network cannot be an encoder of landseg; with the reason.
     """
 
     def __init__(self, name: str, *, bands: int, output_stride: int, pool: int = 2) -> None:
@@ -90,11 +90,11 @@ class Encoder(nn.Module):
         return list(features if self.name == "vgg16" else features[1:])
 
     def upsampler(self, factor: int, kind: str = "aligned", *, channels: int = 0) -> nn.Module:
-        """What brings so many channels of this encoder's units to a grid ``factor`` times finer, however they sit."""
+        """Return the layer that brings so many ``channels`` of units to a grid ``factor`` times finer."""
         return upsampler(kind, channels, factor=factor, halfway=self.halfway)
 
     def downloaded(self) -> dict[str, Tensor]:
-        """timm's weights for three bands, from its hub."""
+        """Return timm's state dict for three bands, from its hub."""
         from segmentation_models_pytorch.encoders import get_encoder
 
         wrapped = f"tu-{self.name.removeprefix('timm:')}"
@@ -123,10 +123,10 @@ class Encoder(nn.Module):
             self.channels, self.strides = (bands, *self.channels[1:]), (1, *self.strides[1:])
         for layer in self.body.modules():
             if isinstance(layer, nn.BatchNorm2d) and name.startswith("efficientnet-lite"):
-                layer.eps = 1e-3  # what the published EfficientNet-Lite weights were trained with
+                layer.eps = 1e-3  # as in the training of the published EfficientNet-Lite weights
 
     def _measure(self) -> None:
-        """Find out how an encoder of unknown make places its units and rounds its sizes; refuse what fits no grid."""
+        """Measure the positions of units and the rounding of sizes of a timm encoder; refuse what fits no grid."""
         from landseg.models.graph.receptive_field import feature_fields
 
         found = feature_fields(self)[-len(self.strides) + self._headless :]
@@ -136,7 +136,7 @@ class Encoder(nn.Module):
         strides = [field.stride for field in found]
         if len(found) != len(wanted):
             raise ModelError(
-                f"{self.name} gives its features in a way that landseg cannot follow ({len(found)} of {len(wanted)} "
+                f"{self.name} gives its features in a form that landseg cannot follow ({len(found)} of {len(wanted)} "
                 "found in its graph); choose another encoder"
             )
         if strides != list(wanted) or not (self.halfway or not any(places)):
@@ -158,7 +158,7 @@ class Encoder(nn.Module):
                 raise ModelError(f"{self.name} cannot take images of every size; choose another encoder")
 
     def _fits(self, height: int, width: int) -> bool:
-        """Whether the features of an image of this size cover it."""
+        """Return True if the features of an image of this size cover the image."""
         was, bands = self.training, next(p for p in self.parameters() if p.ndim == 4).shape[1]
         try:
             with torch.inference_mode():

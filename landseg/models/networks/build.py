@@ -1,4 +1,4 @@
-"""Name and options to network."""
+"""The networks, built by name and options."""
 
 from __future__ import annotations
 
@@ -53,12 +53,11 @@ def build_network(
         bands: input channels.
         channels: of the output, such as one a class.
         encoder_weights: None (random), "imagenet" or a state-dict file; see ``landseg.models.networks.pretrained``.
-        warn: False for a network whose weights are given: it was chosen long ago, and what it learnt is learnt.
+        warn: False for a network that gets trained weights, for which the warning comes too late.
         **options: the architecture's, see ``ARCHITECTURES`` for their defaults and the classes for their meaning.
 
     Raises:
-        ModelError: for an unknown name or option, a combination that does not exist, or weights that are missing or
-            do not fit.
+        ModelError: a name or option is unknown, a combination does not exist, or weights are missing or do not fit.
     """
     for what, number in (("bands", bands), ("channels", channels)):
         if number < 1:

@@ -1,7 +1,7 @@
-"""The networks by name: what can be built, from which options and on which encoders. Imports no torch.
+"""The table of networks by name, with their options and encoders. It imports no torch.
 
-``landseg.models.networks.build`` makes the networks. This table is apart from it so that they can be listed, and
-names and options checked, in a moment.
+``landseg.models.networks.build`` makes the networks. The table is separate, so that networks can be listed, and names
+and options checked, without torch.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ENCODERS = {
     "resnet152": "resnet152",
     "vgg16": "",
 }
-_TIMM = re.compile(r"timm:[A-Za-z0-9][A-Za-z0-9_.-]*")  # never a name that a hub or a folder could answer to
+_TIMM = re.compile(r"timm:[A-Za-z0-9][A-Za-z0-9_.-]*")  # never the name of a model hub or a folder
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,16 @@ class Architecture:
     """One entry of the table of networks.
 
     Attributes:
-        network: the class in landseg.models; takes ``classes`` and the options.
+        network: name of the class in landseg.models.networks, which takes ``classes`` and the options.
         summary: the paper and the network's parts, in one sentence.
-        options: with their defaults; ``output_stride`` is the encoder's.
-        encoders: the only ones it goes with; None for any.
-        output_stride: where it is no option.
-        pool: of vgg16 in this architecture.
-        on_vgg16: the entry for vgg16, where that is another network.
-        fixed: what else the class takes.
-        fitted: whether it has no encoder and its weights are fitted at once, not learned in steps; the class then
-            takes the number of bands.
+        options: options with their defaults; ``output_stride`` is that of the encoder.
+        encoders: the possible encoders; None for any.
+        output_stride: output stride of the encoder, if it is no option.
+        pool: pools of vgg16 in this architecture.
+        on_vgg16: the entry for vgg16, if that is another network.
+        fixed: further arguments of the class.
+        fitted: True for a network without encoder whose weights are fitted at once, not learned in steps; the class
+            then takes the number of bands.
     """
 
     network: str
@@ -60,7 +60,7 @@ class Architecture:
 
 
 NO_ENCODER = "none"
-"""What stands for the encoder of an architecture that has none."""
+"""The name in place of an encoder for an architecture without encoder."""
 PIXEL_FOREST = "pixel-forest"
 TREES, LEAVES, DEPTH, WINDOWS = 32, 512, 14, (3, 7, 15)
 
@@ -181,15 +181,15 @@ OPTIONS: dict[str, str] = {
 
 
 def is_fitted(arch: str) -> bool:
-    """Return whether an architecture is fitted at once, without an encoder; False for names that are none."""
+    """Return True if an architecture is fitted at once, without an encoder; False for unknown names too."""
     return arch in ARCHITECTURES and ARCHITECTURES[arch].fitted
 
 
 def architecture(arch: str, encoder: str) -> Architecture:
-    """Return the entry that an architecture has for an encoder.
+    """Return the entry of an architecture for an encoder.
 
     Raises:
-        ModelError: there is none of that name, or it does not go with the encoder.
+        ModelError: the architecture is unknown, or cannot have this encoder.
     """
     if arch not in ARCHITECTURES:
         raise ModelError(f"there is no architecture {arch!r}; use one of {', '.join(ARCHITECTURES)}")
@@ -206,23 +206,19 @@ def architecture(arch: str, encoder: str) -> Architecture:
 
 
 def check_encoder(name: str) -> None:
-    """Refuse a name that is neither that of an encoder nor could be one of timm's.
-
-    Raises:
-        ModelError: it is not.
-    """
+    """Raise ModelError if a name is neither an encoder of landseg nor of the form of timm's encoders."""
     if name not in ENCODERS and not _TIMM.fullmatch(name):
         raise ModelError(f"there is no encoder {name!r}; use one of {', '.join(ENCODERS)}, or timm:NAME")
 
 
-_ENTRIES, _OPTION = 32, 1 << 16  # of an option that is a list, and of a number in one
+_ENTRIES, _OPTION = 32, 1 << 16  # most entries of an option that is a list, and the largest number
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Refuse options of a network that could only be meant to exhaust memory, before anything of it is built.
+    """Raise ModelError for options of a network that could only exhaust memory, before the network is built.
 
     Raises:
-        ModelError: a list of many entries, a large number, or other things than numbers, words and lists of them.
+        ModelError: a list has many entries, a number is large, or a value is no number, word or list of them.
     """
     for name, value in options.items():
         entries = value if isinstance(value, (list, tuple)) else (value,)

@@ -1,7 +1,7 @@
-"""Classifiers into fully convolutional networks with the same function: scores at every position in place of one.
+"""Classifiers as fully convolutional networks with the same function: scores at every position, not only at one.
 
-On the 224 x 224 pixels that a classifier of torchvision's was trained on, the scores are the classifier's own. On
-more pixels there is a score for each position of the 7 x 7 window. These are not the scores of each crop run alone:
+On the 224 x 224 pixels of the training of torchvision's classifiers, the scores are those of the classifier. On more
+pixels there is a score for each position of the 7 x 7 window. These are not the scores of each crop run alone:
 at a crop's edges the network pads with zeros where the larger image has pixels (Long et al. 2015, section 3.1).
 """
 
@@ -23,7 +23,7 @@ def vgg_to_fcn(classifier: nn.Module) -> nn.Sequential:
     in, (N, classes, h, w) out with ``h = H // 32 - 6``. The features are shared with the classifier, not copied.
 
     Raises:
-        ModelError: it is no such classifier.
+        ModelError: the network is no such classifier.
     """
     features, head = getattr(classifier, "features", None), getattr(classifier, "classifier", None)
     if not isinstance(features, nn.Sequential) or not isinstance(head, nn.Sequential):
@@ -50,10 +50,10 @@ def resnet_to_fcn(classifier: nn.Module, *, window: int = _CELLS) -> nn.Sequenti
 
     With ``window`` 7 the pool and the last layer become one 7 x 7 convolution with its weights over 49, which gives
     the classifier's scores at 224 x 224. With ``window`` 1 the pool is left out: (N, classes, ceil(H / 32),
-    ceil(W / 32)), whose mean over all positions is what the classifier gives. The features are shared.
+    ceil(W / 32)), whose mean over all positions is the classifier's score. The features are shared.
 
     Raises:
-        ModelError: it is no such classifier.
+        ModelError: the network is no such classifier.
     """
     names = [name for name, _ in classifier.named_children()]
     if names[-2:] != ["avgpool", "fc"] or not isinstance(last := classifier.get_submodule("fc"), nn.Linear):
@@ -70,7 +70,7 @@ def resnet_to_fcn(classifier: nn.Module, *, window: int = _CELLS) -> nn.Sequenti
 
 
 def linear_to_conv(weight: Tensor, size: int) -> Tensor:
-    """Return the weights (O, C * size * size) of a layer over flattened (C, size, size) maps as a kernel's."""
+    """Return the weights (O, C * size * size) of a layer over flattened (C, size, size) maps as those of a kernel."""
     return weight.reshape(weight.shape[0], -1, size, size)
 
 

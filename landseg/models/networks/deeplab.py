@@ -1,6 +1,6 @@
 """DeepLabV3 (Chen et al. 2017) and V3+ (Chen et al. 2018): atrous spatial pyramid pooling, and a decoder at stride 4.
 
-Differences from the papers, all for exact tiling and speed: image pooling is off by default (it makes the
+Differences from the papers, for exact tiling and speed: image pooling is off by default (it makes the
 receptive field unbounded), every resize is aligned to the units' centres, and the last stage is not multi-grid, since
 an encoder keeps its own weights' dilation. In V3+ the 3x3 convolutions of the pyramid and the decoder are depthwise
 separable by default (section 3.2 of the paper offers both).
@@ -21,7 +21,7 @@ _LOW_LEVEL_CHANNELS = 48  # the best of the paper's table 1
 
 
 def _conv(inputs: int, outputs: int, kernel: int = 1, *, dilation: int = 1, separable: bool = True) -> nn.Sequential:
-    """Convolution, batch norm, ReLU; a separable one is a depthwise convolution followed by a pointwise one."""
+    """Return convolution, batch norm and ReLU; ``separable``: a depthwise convolution and a pointwise convolution."""
     layers: list[nn.Module] = []
     pad = dilation * (kernel - 1) // 2
     if kernel > 1 and separable:
@@ -32,12 +32,12 @@ def _conv(inputs: int, outputs: int, kernel: int = 1, *, dilation: int = 1, sepa
 
 
 class ImagePooling(nn.Module):
-    """The mean over the whole input, shown to every unit: context without bound, and so without exact tiling."""
+    """The mean over the whole input at every unit: unbounded context, which makes exact tiling impossible."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.pool = nn.AdaptiveAvgPool2d(1)
-        # No batch norm: one value a channel has no variance to learn from in a batch of one.
+        # No batch norm: with a single value a channel, a batch of one has no variance.
         self.conv = nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -71,8 +71,8 @@ class ASPP(nn.Module):
 class DeepLabV3(nn.Module):
     """ASPP features, scores at the encoder's stride, aligned upsampling to 1.
 
-    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1. ``rates`` None is what the paper
-    takes: 6, 12, 18 at output stride 16 (and 32), twice that at 8. ``upsampler`` is that of the scores.
+    From (N, bands, H, W) to logits (N, classes, H, W), for any H and W of at least 1. ``rates`` None takes those of
+    the paper: 6, 12, 18 at output stride 16 (and 32), twice that at 8. ``upsampler`` is that of the scores.
     """
 
     def __init__(
@@ -104,8 +104,8 @@ class DeepLabV3(nn.Module):
 class DeepLabV3Plus(nn.Module):
     """ASPP features and stride-4 features, two 3x3 convolutions, scores at stride 4, aligned upsampling to 1.
 
-    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1. ``upsampler`` is what brings the
-    ASPP features to stride 4, and the scores to 1.
+    From (N, bands, H, W) to logits (N, classes, H, W), for any H and W of at least 1. ``upsampler`` brings the ASPP
+    features to stride 4, and the scores to 1.
     """
 
     def __init__(

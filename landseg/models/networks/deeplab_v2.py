@@ -1,10 +1,10 @@
-"""DeepLab v2 (Chen et al. 2018, TPAMI): four atrous branches straight to scores, summed; and several scales at once.
+"""DeepLab v2 (Chen et al. 2018, TPAMI): the sum of four atrous branches, each with scores; at several scales.
 
 Differences from the paper: the encoder is stride-to-dilation of torchvision's ResNet, whose stride sits in the 3 x 3
 convolution (the authors' sits in the 1 x 1 before it); batch norm is learned. The smaller copies of the input are
-resized by fixed factors with unit 0 on pixel 0, as the authors' are at their sizes of 8 n + 1, so at any size all
-scales lie on each other exactly. A unit of the copy at 3/4 is worth 32/3 pixels: only every 32 pixels do the units
-of all three scales meet, and that is the stride that windows have to keep.
+resized by fixed factors with unit 0 on pixel 0, like those of the authors at their sizes of 8 n + 1, so all scales
+are aligned exactly at any size. A unit of the copy at 3/4 has a stride of 32/3 pixels: the units of all three scales
+meet only every 32 pixels, which is the stride of windows.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from landseg.errors import ModelError
 from landseg.models.layers.aligned import AlignedDownsize, AlignedUpsize, check_whole
 from landseg.models.networks.backbones import Encoder
 
-_SCALES = ((3, 4), (1, 2))  # of the smaller copies
+_SCALES = ((3, 4), (1, 2))  # scales of the smaller copies
 
 
 class SummedASPP(nn.Module):
-    """The sum of atrous 3 x 3 branches with biases, each straight to the classes or by way of 1 x 1 layers."""
+    """The sum of atrous 3 x 3 branches with biases, each from features to scores directly or through 1 x 1 layers."""
 
     def __init__(self, inputs: int, classes: int, *, rates: Sequence[int], hidden: int) -> None:
         super().__init__()
@@ -49,18 +49,18 @@ def _branch(inputs: int, classes: int, rate: int, hidden: int) -> nn.Module:
 
 
 class DeepLabV2(nn.Module):
-    """Scores at the encoder's stride, upsampled in one step; with ``multi_scale`` the largest of three scales'.
+    """Scores at the encoder's stride, upsampled in one step; with ``multi_scale`` the maximum over three scales.
 
-    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1.
+    From (N, bands, H, W) to logits (N, classes, H, W), for any H and W of at least 1.
 
     Args:
-        encoder: whose units sit at stride x index.
-        classes: of the logits.
-        rates: one for each branch.
+        encoder: an encoder whose units sit at stride x index.
+        classes: number of classes.
+        rates: dilation of each branch.
         hidden: channels between a branch's 3 x 3 layer and its scores; 0 for none, None for the published 1024 with
             vgg16 and none otherwise.
-        multi_scale: see the input at 3/4 and 1/2 of its size as well.
-        upsampler: of the scores, after the largest of the scales' is taken.
+        multi_scale: True if the network also runs on the input at 3/4 and 1/2 of its size.
+        upsampler: upsampler of the scores, after the maximum over the scales.
     """
 
     def __init__(

@@ -1,10 +1,10 @@
 """Fully convolutional networks (Long, Shelhamer, Darrell 2015, section 4): coarse scores, and finer ones added.
 
 The authors pad the input by 100 pixels so that a 7 x 7 convolution without padding still fits the smallest image,
-and cut off what is too much behind each deconvolution: 19 pixels (32s), 5 and 27 (16s), 5, 9 and 31 (8s). These are
-not magic: they are what puts every unit's score on the centre of its own receptive field, and so follow from the
-layers (``unit_positions``). With ordinary padding the same arithmetic gives an image of scores that needs no margin,
-which is landseg's default; ``padding=100`` is the authors' network.
+and cut off the excess behind each deconvolution: 19 pixels (32s), 5 and 27 (16s), 5, 9 and 31 (8s). These numbers
+put every unit's score on the centre of its own receptive field, and so follow from the layers (``unit_positions``).
+With ordinary padding the same arithmetic gives scores that need no margin, which is landseg's default;
+``padding=100`` is the authors' network.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from landseg.models.layers.aligned import BilinearDeconv, Crop, check_whole
 from landseg.models.networks.backbones import Encoder
 from landseg.models.networks.convert import linear_to_conv
 
-_AT_ONCE = (0.01, 0.0001)  # what pool4 and pool3 are multiplied by where all stages are learned at once
+_AT_ONCE = (0.01, 0.0001)  # factors of pool4 and pool3 if all stages are learned at once
 
 
 class FCN32s(nn.Module):
     """Scores at stride 32, upsampled in one step to the input's pixels.
 
-    (N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1. The receptive field is the
+    From (N, bands, H, W) to logits (N, classes, H, W), for any H and W of at least 1. The receptive field is the
     encoder's plus one coarse cell of the upsampler. ``upsampler`` is that of the scores.
     """
 
@@ -44,17 +44,17 @@ class FCN32s(nn.Module):
 class VGGFCN(nn.Module):
     """FCN-32s, -16s and -8s on VGG-16 as published; any H and W of at least 1.
 
-    All score layers start at zero, so that a stage begins as the one before it (see ``start_from``).
+    All score layers start at zero, so that a stage begins as the stage before it (see ``start_from``).
 
     Args:
-        encoder: vgg16.
-        classes: of the logits.
-        skips: 0 for 32s, 1 adds pool4's scores (16s), 2 pool3's as well (8s).
-        head_channels: of fc6 and fc7.
-        padding: of the first convolution; 1, or 100 as the authors have it.
+        encoder: the encoder vgg16.
+        classes: number of classes.
+        skips: 0 for 32s, 1 adds scores of pool4 (16s), 2 those of pool3 too (8s).
+        head_channels: channels of fc6 and fc7.
+        padding: padding of the first convolution: 1, or 100 as in the authors' network.
         at_once: multiply pool4 by 0.01 and pool3 by 0.0001, to learn 8s without stages.
-        upsampler: of all scores: "aligned" keeps the published deconvolutions bilinear, "transposed" learns them from
-            there; another puts its own layers in their place, for which ``padding`` has to be 1.
+        upsampler: upsampler of all scores: "aligned" keeps the published deconvolutions bilinear, "transposed" learns
+            them from that start; any other uses its own layers, and needs a ``padding`` of 1.
     """
 
     def __init__(
@@ -120,13 +120,13 @@ class VGGFCN(nn.Module):
 def _check_padding(padding: int, upsampler: str) -> None:
     if padding > 1:
         raise ModelError(
-            f"upsampler {upsampler!r} takes units to be where padding 1 has them, got padding {padding}; leave it "
+            f"upsampler {upsampler!r} needs units at the positions of padding 1, got padding {padding}; leave it "
             "out, or use upsampler 'aligned' or 'transposed'"
         )
 
 
 def _fuse(coarse: Tensor, fine: Tensor, crop: nn.Module) -> Tensor:
-    """The sum of two score maps on the grid of the one that begins later."""
+    """Return the sum of two score maps on the grid of the map that begins later."""
     summed: Tensor = coarse + crop(fine, coarse) if crop.start else crop(coarse, fine) + fine
     return summed
 
@@ -140,7 +140,7 @@ def _zeros(inputs: int, outputs: int) -> nn.Conv2d:
 
 
 def unit_positions(padding: int) -> dict[int, float]:
-    """Where unit 0 of pool3 (key 8), pool4 (16) and fc7 (32) is centred, in pixels of the input.
+    """Return the centre of unit 0 of pool3 (key 8), pool4 (16) and fc7 (32), in pixels of the input.
 
     >>> unit_positions(100)
     {8: -95.5, 16: -91.5, 32: 12.5}
@@ -151,10 +151,10 @@ def unit_positions(padding: int) -> dict[int, float]:
 
 
 def cuts(padding: int, skips: int) -> tuple[list[tuple[int, int]], int]:
-    """What has to be cut off so that all scores lie on the centres of their fields.
+    """Return the pixels to cut off so that all scores lie on the centres of their fields.
 
-    Returns for each 2x deconvolution what is cut off itself and off the finer scores, and what is cut off the last
-    deconvolution.
+    The first result holds for each 2x deconvolution its own pixels and those of the finer scores, the second the
+    pixels of the last deconvolution.
 
     >>> cuts(100, 0), cuts(100, 1), cuts(100, 2)
     (([], 19), ([(0, 5)], 27), ([(0, 5), (0, 9)], 31))
@@ -162,7 +162,7 @@ def cuts(padding: int, skips: int) -> tuple[list[tuple[int, int]], int]:
     at = unit_positions(padding)
     here, stages = at[32], []
     for stride in (16, 8)[:skips]:
-        start = here - 1.5 * stride  # of the deconvolution, whose unit 0 is centred on its output 1.5
+        start = here - 1.5 * stride  # start of the deconvolution, whose unit 0 is centred on its output 1.5
         cut = int((at[stride] - start) // stride) if at[stride] > start else 0
         drop = int((start - at[stride]) // stride) if start > at[stride] else 0
         stages.append((cut, drop))
@@ -172,9 +172,9 @@ def cuts(padding: int, skips: int) -> tuple[list[tuple[int, int]], int]:
 
 
 def start_from(network: VGGFCN, earlier: VGGFCN) -> None:
-    """Begin a stage with the weights of the one before it; what it adds stays zero, and so its scores are the same.
+    """Fill a stage with the weights of the stage before it; new layers stay zero, and so its scores are the same.
 
-    The scores of 32s and of a new 16s agree up to the upsampling: one step of 32, or two of 2 and 16.
+    The scores of 32s and of a new 16s agree except for the upsampling: a step of 32, or steps of 2 and 16.
 
     Raises:
         ModelError: the networks differ in more than their stage.

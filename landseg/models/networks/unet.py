@@ -1,10 +1,10 @@
 """U-Net (Ronneberger et al. 2015) on an encoder: features upsampled by 2, beside the encoder's own, up to stride 1.
 
-The blocks are those of segmentation_models_pytorch's Unet, with its names, sizes and initial weights. One thing
-differs: that library repeats the nearest unit, which puts the evidence of a pixel some pixels away from it (the units
-of a ResNet sit at stride x index, not in the middle of the pixels that they are repeated on). Here units are brought
-to their own places in the finer grid. Every layer reads a bounded part of its input, so that windows and rows are
-exact; attention, which is an option, reads all of it.
+The blocks are those of segmentation_models_pytorch's Unet, with its names, sizes and initial weights. The difference:
+that library repeats the nearest unit, which moves the evidence of a pixel away from it (the units of a ResNet sit at
+stride x index, not in the middle of the pixels on which they are repeated). Here units are brought to their own
+places in the finer grid. Every layer reads a bounded part of its input, so that windows and rows are exact; the
+optional attention reads the whole input.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from landseg.models.networks.backbones import Encoder, decoder_class, initialize
 from landseg.text.amounts import counted
 
 _ATTENTION = {"none": None, "scse": "scse"}
-_REDUCTION = 16  # of channels, inside scse
+_REDUCTION = 16  # factor by which scse reduces channels
 
 
 class UNet(nn.Module):
-    """(N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1.
+    """A network from (N, bands, H, W) to logits (N, classes, H, W), for any H and W of at least 1.
 
     Args:
-        encoder: at output stride 32.
-        classes: of the logits.
-        decoder_channels: of the blocks at the strides 16, 8, 4, 2 and 1.
+        encoder: an encoder at output stride 32.
+        classes: number of classes.
+        decoder_channels: channels of the blocks at the strides 16, 8, 4, 2 and 1.
         attention: "none", or "scse": concurrent spatial and channel squeeze and excitation (Roy et al. 2018) in every
             block, whose mean over the whole input leaves the receptive field without bound.
-        upsampler: of the way up, in front of every block.
+        upsampler: upsampler in front of every block.
 
     Raises:
-        ModelError: other than five channels, or an unknown attention.
+        ModelError: there are not five channels, or the attention is unknown.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class UNet(nn.Module):
                 f"least {_REDUCTION}, got {list(given)}"
             )
         self.encoder = encoder
-        # Of an encoder that begins with stride 4 the first place holds the input, which no block takes (nor there).
+        # In an encoder that begins with stride 4 the first feature is the input, which no block takes.
         self.skips = [number for number in range(len(given) - 1) if encoder.strides[number] > 1][::-1]
         skipped = [*(encoder.channels[number] for number in self.skips), *[0] * (len(given) - len(self.skips))]
         inputs = (encoder.channels[-1], *given[:-1])
@@ -71,7 +71,7 @@ class UNet(nn.Module):
             ]
         )
         for unused in self.blocks[len(self.skips) :]:
-            unused.attention1 = nn.Identity()  # the library makes one that never runs, of weights without a gradient
+            unused.attention1 = nn.Identity()  # the library's never runs: its weights would have no gradient
         self.ups = nn.ModuleList([encoder.upsampler(2, upsampler, channels=channels) for channels in inputs])
         self.score = nn.Conv2d(given[-1], classes, 3, padding=1)
         initialize_as_the_library(self.blocks, self.score)
@@ -80,7 +80,7 @@ class UNet(nn.Module):
         features = self.encoder(x)
         finer = [features[number] for number in self.skips]
         y = features[-1]
-        block: Any  # the library's, which no type describes
+        block: Any  # a block of the library, which no type describes
         for number, (up, block) in enumerate(zip(self.ups, self.blocks, strict=True)):
             if number < len(finer):
                 y = block.attention1(torch.cat([up(y, finer[number]), finer[number]], dim=1))

@@ -1,9 +1,9 @@
 """UPerNet (Xiao et al. 2018, section 3.2): pyramid pooling over the last features, a feature pyramid, levels joined.
 
 The layers are those of segmentation_models_pytorch's UPerNet, with its names, sizes and initial weights. Differences:
-levels are brought to each other's places by the encoder's own geometry, where that library takes every unit for the
-middle of a cell; and the scale of pyramid pooling that has one value a channel has no batch norm, since one
-value has no variance to learn from in a batch of one.
+levels are aligned by the encoder's own geometry, while that library treats every unit as the middle of a cell; and
+the scale of pyramid pooling with a single value a channel has no batch norm, since that value has no variance in a
+batch of one.
 
 Pyramid pooling averages the whole input, so that the receptive field is unbounded and windows are blended.
 ``pool_scales=[]`` leaves it out, and the network is exact in windows and rows.
@@ -24,19 +24,19 @@ from landseg.models.networks.backbones import Encoder, decoder_class, initialize
 
 
 class UPerNet(nn.Module):
-    """(N, bands, H, W) in, logits (N, classes, H, W) out, any H and W of at least 1.
+    """A network from (N, bands, H, W) to logits (N, classes, H, W), for any H and W of at least 1.
 
     Args:
-        encoder: at output stride 32.
-        classes: of the logits.
-        decoder_channels: of the pyramid's levels, of pyramid pooling and of the joined features.
-        pool_scales: into how many cells an axis pyramid pooling divides the input; empty for no pooling, which makes
-            the receptive field bounded.
-        upsampler: of the levels, on their way to stride 4, and of the scores. The way down the pyramid, which has no
-            weights in the paper either, is always interpolated.
+        encoder: an encoder at output stride 32.
+        classes: number of classes.
+        decoder_channels: channels of the pyramid's levels, of pyramid pooling and of the joined features.
+        pool_scales: numbers of cells an axis of pyramid pooling; empty for no pooling, with which the receptive field
+            is bounded.
+        upsampler: upsampler of the levels, to stride 4, and of the scores. The top-down path, which has no weights in
+            the paper either, is always interpolated.
 
     Raises:
-        ModelError: an option that is no whole number of at least 1.
+        ModelError: an option is no whole number of at least 1.
     """
 
     def __init__(
@@ -80,8 +80,8 @@ class UPerNet(nn.Module):
 class PyramidPooling(nn.Module):
     """Means over the cells of grids that span the whole input, beside the features: (N, C, h, w) to (N, width, h, w).
 
-    Cells are spread evenly over the units whatever the size, and their means are interpolated between the middles of
-    the cells, so that a mean lies on what it is the mean of.
+    Cells are spread evenly over the units at any size, and their means are interpolated between the middles of the
+    cells, so that a mean lies on its own cell.
     """
 
     def __init__(self, inputs: int, width: int, scales: Sequence[int]) -> None:

@@ -1,6 +1,6 @@
 """The 13 convolutions and 5 pools of VGG-16 (Simonyan, Zisserman 2015, configuration D), without its classifier.
 
-Layers carry the numbers that torchvision gives them, so that its weights fit by name.
+Layers have the numbers of torchvision's layers, so that its weights fit by name.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ _CONVOLUTIONS = (2, 2, 3, 3, 3)
 
 
 class VGG16(nn.Module):
-    """The outputs of the five pools, at the strides 2, 4, 8, 16 and 32; (N, bands, H, W) in.
+    """An encoder from (N, bands, H, W) to the outputs of the five pools, at the strides 2, 4, 8, 16 and 32.
 
     Args:
         bands: input channels.
-        pool: 2 for the published 2 x 2 pools, rounding sizes up, whose units sit half a cell further than stride x
-            index; 3 for the padded 3 x 3 pools of DeepLab's VGG (Chen et al. 2015), whose units sit right on it.
+        pool: 2 for the published 2 x 2 pools, rounding sizes up, whose units sit half a cell beyond stride x index;
+            3 for the padded 3 x 3 pools of DeepLab's VGG (Chen et al. 2015), whose units sit at stride x index.
     """
 
     def __init__(self, bands: int, *, pool: int = 2) -> None:

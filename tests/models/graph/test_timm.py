@@ -204,7 +204,7 @@ def test_squeeze_and_excitation_does_see_everything() -> None:
         ("efficientvit_b0", "cannot be traced into one graph"),
         ("test_byobnet", "no grid that landseg aligns"),
         ("dla46_c", "adds up units that sit up to 15 pixels apart"),
-        ("xception41", r"in a way that landseg cannot follow \(0 of 5 found"),
+        ("xception41", r"in a form that landseg cannot follow \(0 of 5 found"),
     ],
 )
 def test_attention_and_odd_grids_are_refused(name: str, message: str) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from landseg.models.graph import resizing
+from landseg.models.graph import axes
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.layers import upconv_parts
 from landseg.models.layers.upconv import UPCONVOLUTIONS, Shuffle, upconvolution
@@ -131,7 +131,7 @@ def test_windows_with_the_halo_are_the_whole(name: str, factor: int, shift: floa
 def test_twin_cells_that_are_read_too_short_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     network = lively(Net("unpool", 4, 1.5))
     assert_streams(network, (23, 21), strip=3, chunk=5)
-    monkeypatch.setattr(resizing.Cells, "last", lambda self, unit: unit)
+    monkeypatch.setattr(axes.CellAxis, "last", lambda self, unit: unit)
     with pytest.raises(AssertionError):
         assert_streams(network, (23, 21), strip=3, chunk=5)
 
