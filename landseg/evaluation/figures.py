@@ -218,7 +218,7 @@ def _notes(pairs: Sequence[Pair], counts: EvaluationCounts, options: EvaluateOpt
 def _outline_notes(pairs: Sequence[Pair], counts: EvaluationCounts) -> list[str]:
     """Return a sentence about outlines that are not measured: those of all classes, or of the ones it names."""
     measures = [measure for measure in (counts.boundary, counts.surface) if measure is not None]
-    if any(not measure.judged for measure in measures):
+    if any(not measure.has_outline for measure in measures):
         return ["outlines are not judged: nowhere in the truth do two classes meet"]
     if not measures:
         return []
@@ -276,4 +276,4 @@ Outlines = TypeVar("Outlines", bound=BoundaryIoU | SurfaceDice | SurfaceDiceByRo
 
 def _with_outlines(measure: Outlines | None) -> Outlines | None:
     """Return a measure of outlines; None where the truth has no outline, as around single labelled pixels."""
-    return measure if measure is not None and measure.judged else None
+    return measure if measure is not None and measure.has_outline else None

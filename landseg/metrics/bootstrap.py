@@ -132,7 +132,7 @@ def intervals(
 def differences(
     blocks: Sequence[Blocks], statistic: Statistic, *, count: int = 1000, seed: int = 0
 ) -> tuple[Replicates, Replicates]:
-    """How much each further prediction is above the first: the differences (P - 1, ...) and their intervals.
+    """Return the differences (P - 1, ...) of all further predictions to the first, and their intervals.
 
     All predictions must have the same truth. The blocks are drawn once for all predictions, so that pixels that are
     difficult for all of them do not widen the interval. Intervals are (P - 1, 2, ...), of 95 %: low and high.

@@ -40,7 +40,7 @@ class BoundaryIoU:
         self.true = np.zeros(classes, dtype=np.int64)
 
     @property
-    def judged(self) -> bool:
+    def has_outline(self) -> bool:
         """True if the truth has an outline; without an outline there is nothing to compare with."""
         return bool(self.true.any())
 

@@ -54,7 +54,7 @@ class SurfaceDice:
         return disc[-1][0] + 1, disc[0][1] + 1
 
     @property
-    def judged(self) -> bool:
+    def has_outline(self) -> bool:
         """True if the truth has an outline; without an outline there is nothing to compare with."""
         return bool(self.true.any())
 
@@ -174,7 +174,7 @@ class SurfaceDiceByRows:
         return max(rows), max(columns)
 
     @property
-    def judged(self) -> bool:
+    def has_outline(self) -> bool:
         """True if the truth has an outline; without an outline there is nothing to compare with."""
         return bool(self.true.any())
 
@@ -219,10 +219,10 @@ class SurfaceDiceByRows:
         return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
-def _dice(lengths: NDArray[np.float64], judged: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return the share of lengths (K, 2) within the tolerance; nan for classes without length or not ``judged``."""
+def _dice(lengths: NDArray[np.float64], defined: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return the share of lengths (K, 2) within the tolerance; nan for classes without length or not ``defined``."""
     with np.errstate(invalid="ignore"):
-        return np.where(judged, lengths[:, 1] / lengths[:, 0], np.nan)
+        return np.where(defined, lengths[:, 1] / lengths[:, 0], np.nan)
 
 
 def _corners_of(core: tuple[slice, slice], height: int, width: int) -> tuple[range, range]:

@@ -1,6 +1,6 @@
-"""The card: everything about a model but its weights, so that a raster is read as in training or refused.
+"""The card: all facts about a model except its weights, with which a raster is read as in training, or refused.
 
-A card travels as JSON in the header of the model file (see `bundle`). Reading is strict: a field that is
+A card is JSON in the header of the model file (see `landseg.models.file`). Reading is strict: a field that is
 missing, unknown or of the wrong type is an error that names it, and a card of a later format is refused.
 """
 
@@ -25,13 +25,13 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT_VERSION = 2
-"""The latest format that is read. Cards of semantic segmentation are written as format 1, which has no task."""
+"""The latest format of cards. Cards of semantic segmentation are written as format 1, which has no task."""
 SEMANTIC = "semantic"
 """The task of a card that names none."""
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
-# The card chooses what gets built, and a card may come from anywhere: a name that a model hub or a folder
-# could answer to ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option names weights.
+# The card chooses the network, and a card may come from anywhere: the name of a model hub or a folder
+# ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option names weights.
 _ENCODER = re.compile(r"(timm:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TASK = re.compile(r"[a-z][a-z0-9-]*")
 _CLASSES_ALONE = Heads(())
@@ -44,28 +44,28 @@ _RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "channels", "classes"
 
 @dataclass(frozen=True)
 class Card:
-    """A model's description: what it reads, what it says, how it was made and where it will fail.
+    """A model's description: its input, its output, its training and its limits.
 
     Attributes:
-        name: Short, e.g. "landcover-rgb".
-        arch: As `build_network` takes it; so are `encoder` and `options`.
-        bands: In the network's channel order.
-        classes: In the order of the network's logits.
-        task: The name of what the network's output means, see `landseg.dense.tasks`.
-        heads: The output's channels by name; empty for semantic segmentation, whose channels are the classes.
-        task_options: The task's own options, JSON values by name.
-        receptive_field: Of the network as built.
-        parameters: Number of learned values.
-        dtypes: Raster dtypes whose raw values mean what they meant in training.
-        fill: What the network sees where the raster has no data, in scaled units; 0 is the mean.
-        resolution_m: The ground sampling distance the network must run at; None leaves it open.
-        trained_at_m: The ground sampling distances it was trained at.
-        usable_resolution_m: The smallest and the largest ground sampling distance that it is for; None: not said.
-        temperature: What logits are divided by before they become probabilities; it changes no class.
-        limitations: Where it will fail, in sentences.
-        not_measured: Why there are no figures of the scenes that were kept out to measure on; empty where they were
-            measured, or where none was kept out.
-        created_by: The landseg that wrote it.
+        name: a short name, for example "landcover-rgb".
+        arch: the architecture for `build_network`, as are `encoder` and `options`.
+        bands: the input bands, in the order of the network's channels.
+        classes: the classes, in the order of the network's logits.
+        task: the name of the task, which gives the network's output its meaning, see `landseg.dense.tasks`.
+        heads: the output's channels by name; empty for semantic segmentation, whose channels are the classes.
+        task_options: the task's own options, JSON values by name.
+        receptive_field: the receptive field of the network as built.
+        parameters: number of learned values.
+        dtypes: raster dtypes whose raw values mean the same as in training.
+        fill: the network's input where the raster has no data, in scaled units; 0 is the mean.
+        resolution_m: the ground sampling distance at which the network runs; None leaves it open.
+        trained_at_m: the ground sampling distances of the training.
+        usable_resolution_m: the smallest and the largest ground sampling distance that it is for; None if unknown.
+        temperature: the divisor of logits before they become probabilities; it changes no class.
+        limitations: sentences about conditions in which it fails.
+        not_measured: the reason why there are no figures of the holdout scenes; empty if they were measured, or if
+            there are none.
+        created_by: the landseg that wrote the card.
     """
 
     name: str
@@ -98,12 +98,12 @@ class Card:
 
     @property
     def means(self) -> tuple[float, ...]:
-        """Return the mean of each band, in raw units."""
+        """The mean of each band, in raw units."""
         return tuple(band.mean for band in self.bands)
 
     @property
     def stds(self) -> tuple[float, ...]:
-        """Return the standard deviation of each band, in raw units."""
+        """The standard deviation of each band, in raw units."""
         return tuple(band.std for band in self.bands)
 
     @property
@@ -113,7 +113,7 @@ class Card:
 
     @property
     def channel_names(self) -> tuple[str, ...]:
-        """Return the name of each channel: that of its class, or of its head with a number where that has several."""
+        """The name of each channel: its class, or its head, with a number if the head has several channels."""
         names: list[str] = []
         for head, size in (self.heads or Heads.of_classes(len(self.classes))).sizes:
             numbers = [head] if size == 1 else [f"{head} {number}" for number in range(1, size + 1)]
@@ -160,10 +160,10 @@ class Card:
 
     @classmethod
     def from_json(cls, data: object) -> Card:
-        """Returns the card of JSON values as `to_json` gives them.
+        """Return the card of JSON values as `to_json` gives them.
 
         Raises:
-            ModelError: A later format, or a field missing, unknown or mistyped (named).
+            ModelError: the format is later, or a field is missing, unknown or mistyped.
         """
         if (text := unsafe_text(data)) is not None:
             raise ModelError(

@@ -1,8 +1,8 @@
-"""One model file: weights and card in a single .safetensors. Reading it executes no pickle and no code.
+"""The model file: weights and card in a single .safetensors. Reading it executes no pickle and no code.
 
 The card is the header's metadata entry `landseg`; `mlm` repeats it as the STAC Machine Learning Model fields
 for other readers. With dtype "float16" the kernels are stored in half precision; vectors (biases, norm
-statistics) stay in float32: they cost almost nothing. Counters of batches are left out.
+statistics) stay in float32, since they are small. Counters of batches are left out.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ _DTYPES = {
     torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8",
     torch.bool: "BOOL",
 }  # fmt: skip
-_COUNTER = "num_batches_tracked"  # training's bookkeeping; with a fixed momentum nothing reads it
+_COUNTER = "num_batches_tracked"  # a counter of training; with a fixed momentum no layer reads it
 
-
-# Learned values that encoders make and give up again, such as a classifier's: they are in no file.
+# Learned values that encoders make and delete again, such as those of a classifier: they are in no file.
 _UNUSED = {"other": 8 << 20, "timm": 128 << 20}
 
 
@@ -49,11 +48,11 @@ class Model:
     """A network ready to predict, with its card.
 
     Attributes:
-        network: In eval mode, float32, on the CPU; scaled floats `(N, bands, H, W)` in,
-            `(N, card.channels, H, W)` out.
-        card: Its description.
-        path: The file it came from.
-        hash: SHA-256 of that file, in hex: the model's identity in provenance tags and for resuming.
+        network: the network in eval mode, float32, on the CPU: from scaled floats `(N, bands, H, W)` to
+            `(N, card.channels, H, W)`.
+        card: the description of the model.
+        path: the path of its file.
+        hash: SHA-256 of the file, in hex: the model's identity in provenance tags and for resuming.
     """
 
     network: nn.Module
@@ -70,10 +69,10 @@ class Model:
 
 
 def load_model(path_or_name: str | Path | None = None) -> Model:
-    """Returns the model of a file, of a shipped name or (None) the default one.
+    """Return the model of a file, of a shipped name or (None) the default model.
 
     Raises:
-        ModelError: A missing, truncated, foreign or later-format file, a pickle, or weights that are not
+        ModelError: the file is missing, truncated, foreign, of a later format or a pickle, or its weights are not
             those of the card's network.
     """
     path = shipped.resolve(path_or_name)
@@ -101,13 +100,13 @@ def save_model(
     dtype: Literal["float16", "float32"] = "float16",
     overwrite: bool = False,
 ) -> Path:
-    """Writes the network's weights with their card and returns the path; the bytes depend on nothing else.
+    """Write a network's weights with their card and return the path; the bytes depend only on these two.
 
     The file appears by rename when it is complete.
 
     Raises:
-        OutputError: The file exists (without `overwrite`), has another suffix, or cannot be written.
-        ModelError: Weights that are not finite, or too large for float16.
+        OutputError: the file exists (without `overwrite`), has another suffix, or cannot be written.
+        ModelError: a weight is not finite, or too large for float16.
     """
     target = Path(path)
     check_model_target(target, overwrite=overwrite)
@@ -121,11 +120,11 @@ def save_model(
 
 
 def _build(card: Card, path: Path, tensors: Mapping[str, Tensor]) -> nn.Module:
-    """The card's network with random weights; one that asks for more than the file holds is refused on the way."""
+    """Return the card's network with random weights; raise ModelError if it has more weights than the file holds."""
     values = sum(tensor.numel() for tensor in tensors.values())
     unused = _UNUSED["timm"] if card.encoder.startswith("timm:") else _UNUSED["other"]
     try:
-        # The random start is overwritten anyway: loading must not move the caller's dice.
+        # The random start is overwritten: loading must not change the caller's random numbers.
         with torch.random.fork_rng(devices=[]), at_most(2 * values + unused):
             return build_network(
                 card.arch,
@@ -137,21 +136,18 @@ def _build(card: Card, path: Path, tensors: Mapping[str, Tensor]) -> nn.Module:
             )
     except LandsegError as problem:
         raise ModelError(f"{path}: this landseg cannot build the card's network: {problem}") from problem
-    except Exception as problem:  # a card may ask for anything, and libraries refuse in their own ways
-        said = " ".join(str(problem).split())[:200]
+    except Exception as problem:  # a card may hold any name, and libraries raise errors of any type
+        reason = " ".join(str(problem).split())[:200]
         raise ModelError(
-            f"{path}: this landseg cannot build the card's network: {type(problem).__name__}, {said}"
+            f"{path}: this landseg cannot build the card's network: {type(problem).__name__}, {reason}"
         ) from problem
 
 
 @contextmanager
 def at_most(values: int) -> Iterator[None]:
-    """While inside, refuse to go on with a network that gets more learned values than these, in this thread.
+    """Raise ModelError inside the context if networks of this thread get more learned values than ``values``.
 
-    Memory that was only asked for is not yet taken: what is refused here was not filled.
-
-    Raises:
-        ModelError: it gets more.
+    Memory is taken only when it is filled, so the parameters refused here took none.
     """
     thread, left = threading.get_ident(), values
 
@@ -171,14 +167,14 @@ def at_most(values: int) -> Iterator[None]:
 
 
 def _fill(network: nn.Module, tensors: Mapping[str, Tensor], *, where: str) -> None:
-    """Copies the tensors into the network, refusing anything but an exact fit."""
-    wanted = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
-    missing, extra = sorted(wanted.keys() - tensors.keys()), sorted(tensors.keys() - wanted.keys())
+    """Copy the tensors into the network; raise ModelError unless names and shapes fit exactly."""
+    slots = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith(_COUNTER)}
+    missing, extra = sorted(slots.keys() - tensors.keys()), sorted(tensors.keys() - slots.keys())
     misfit = f"{where}: weights and card do not fit:"
     for names, problem in ((missing, "are missing"), (extra, "are unknown")):
         if names:
             raise ModelError(f"{misfit} {len(names)} tensors {problem} (the first: {names[0]})")
-    for name, tensor in wanted.items():
+    for name, tensor in slots.items():
         if tensor.shape != tensors[name].shape:
             got, expected = tuple(tensors[name].shape), tuple(tensor.shape)
             raise ModelError(f"{misfit} tensor {name} should be {expected}, got {got}")

@@ -17,12 +17,12 @@ _TASKS = {
     SEMANTIC: "semantic-segmentation", "instances": "instance-segmentation", "panoptic": "panoptic-segmentation",
     "points": "object-detection",
 }  # fmt: skip
-_OTHER_TASK = "regression"  # MLM's word for numbers at every pixel; it allows no words of one's own
+_OTHER_TASK = "regression"  # MLM's word for numbers at every pixel; MLM allows no other words
 _ANY = -1  # MLM's "any size" in a shape
 
 
 def mlm_fields(card: Card) -> dict[str, Any]:
-    """Returns the properties of a STAC item about the model: `mlm:*` and the `bands` they refer to."""
+    """Return the properties of a STAC item about the model: `mlm:*`, and the `bands` that these name."""
     fields: dict[str, Any] = {
         "mlm:name": _model_name(card.name),
         "mlm:architecture": card.arch,
@@ -102,7 +102,7 @@ def _class(entry: LandClass) -> dict[str, Any]:
 
 
 def _band(band: Band) -> dict[str, Any]:
-    """A band by STAC's names; the z-score is of stored numbers, whose scale and offset those of `raster` say."""
+    """Return a band by STAC's names; the z-score is that of stored numbers, with scale and offset in `raster:*`."""
     common = {"eo:common_name": band.common_name} if band.common_name else {}
     if (band.scale, band.offset) == (1, 0):
         return {"name": band.name, **common}
@@ -117,7 +117,7 @@ def _hyperparameters(card: Card) -> dict[str, Any]:
 
 
 def _model_name(text: str) -> str:
-    """Returns a name as MLM wants it: three characters or more, a letter first.
+    """Return a name in the form of MLM: three characters or more, a letter first.
 
     >>> _model_name("3 ponds"), _model_name("landcover-rgb")
     ('model-3_ponds', 'landcover-rgb')
@@ -127,7 +127,7 @@ def _model_name(text: str) -> str:
 
 
 def _slug(text: str) -> str:
-    """Returns text in the characters that MLM and the classification extension allow in a name.
+    """Return text in the characters that MLM and the classification extension allow in a name.
 
     >>> _slug("bare land / rock")
     'bare_land_rock'

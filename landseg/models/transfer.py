@@ -1,7 +1,7 @@
-"""The weights of a trained model in a network for other classes or other bands: where fine-tuning begins.
+"""The transfer of weights from a trained model to a network for other classes or bands, for fine-tuning.
 
-What depends on the classes, and what on the bands, is found by building the network for one more of each and seeing
-which tensors grow; so this holds for every architecture and upsampler.
+The tensors that depend on classes and on bands are found by building the network for one more of each: they grow. So
+this works for every architecture and upsampler.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class NamedBand(Protocol):
 
 
 class Described(Protocol):
-    """What a card or a recipe says of its network."""
+    """The description of a network in a card or a recipe."""
 
     @property
     def arch(self) -> str: ...
@@ -57,9 +57,9 @@ class Described(Protocol):
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a network took from a model, by name; "left" is what the model had and the network has no place for.
+    """The classes and bands that a network took from a model, by name; "left" are those that the network lacks.
 
-    ``namesakes`` are the classes that were taken, each with the model's class that it is, and why.
+    ``namesakes`` are the classes that were taken, each with its class of the model and the kind of match.
     """
 
     classes: tuple[str, ...]
@@ -73,7 +73,7 @@ class Transfer:
     looked_for: tuple[str, ...] = ()
 
     def sentences(self) -> list[str]:
-        """The transfer in sentences, nothing left out."""
+        """Return the transfer in sentences."""
         lines = []
         if self.new_classes or self.left_classes or any(one.how != SAME for one in self.namesakes):
             theirs = (*(one.theirs for one in self.namesakes), *self.left_classes)
@@ -92,7 +92,7 @@ class Transfer:
         return lines + list(self.notes)
 
     def to_json(self) -> dict[str, Any]:
-        """The transfer as plain values."""
+        """Return the transfer as JSON values."""
         plain: dict[str, Any] = {name: list(getattr(self, name)) for name in self.__dataclass_fields__}
         return plain | {"namesakes": [vars(one) for one in self.namesakes]}
 
@@ -107,22 +107,20 @@ def transferred(
 ) -> Transfer:
     """Fill ``network``, newly built as ``card`` says, with the weights of ``model``, and return what was taken.
 
-    Classes are matched by name, see `namesakes`; ``said`` has the new name of some of the model's. Their rows of
-    every layer that has one row a class are taken, in the new order, and a new class keeps its random start. Between
-    a class that was taken and one that is new no weight is left, so that the logits of the taken ones are the
-    model's; unless its upsampler mixes classes and one of them is left behind. Other ``heads`` of the network (None:
-    it has the classes alone) are taken from the model's of the same name and number of channels.
+    Classes are matched by name, see `namesakes`; ``said`` holds the user's new names by names of the model. Rows of
+    layers with a row for each class are taken in the new order, and a new class keeps its random start. Weights
+    between a taken class and a new class become 0, so that the logits of taken classes are those of the model; the
+    exception is an upsampler that mixes classes when a class is left behind. Other ``heads`` of the network (None: it
+    has only classes) are taken from those of the model with the same name and number of channels.
 
-    Bands are matched by common name, or by name where one of the two has no common name; those without any name of
-    their own by order, where the model has as many bands. With b bands, n of them
-    new, a new band's filters are the model's summed and divided by b: their mean, at the size that leaves the
-    response what it was. A matched band keeps its own, times ``1 - n / b``; filters of bands that are gone are shared
-    among all b. So every filter answers a grey picture, on which all bands agree, as it did. (This is what
-    encoders' weights for three bands do too. Other libraries repeat the three filters in turn and scale them all.)
+    Bands are matched by common name, or by name if either has no common name; bands without names by order, if the
+    model has as many bands. With b bands, n of them new, a new band's filters are the sum of the model's filters
+    divided by b. A matched band keeps its own, times ``1 - n / b``; filters of bands that are gone are shared among
+    all b. So the response of every filter to a grey image, in which all bands are equal, stays. (Encoder weights for
+    three bands are mixed in the same way. Other libraries repeat the three filters in turn and scale them all.)
 
     Raises:
-        ModelError: another architecture or encoder, or options with which the weights do not fit; what was said of
-            classes that do not exist.
+        ModelError: architecture or encoder differ, the weights do not fit, or ``said`` names no class.
     """
     old, state = model.card, model.network.state_dict()
     options = _check_same(model, card)
@@ -159,7 +157,7 @@ def transferred(
 
 
 def _channels(old: Heads, new: Heads, classes: Sequence[int | None]) -> list[int | None]:
-    """For each channel of the new heads the old channel that it is, or None; ``classes`` are those of the classes.
+    """Return for each channel of the new heads its old channel, or None; ``classes`` does so for the classes.
 
     >>> _channels(Heads.of_classes(2), Heads((("edge", 1), ("classes", 3))), [1, None, 0])
     [None, 1, None, 0]
@@ -177,10 +175,10 @@ def _channels(old: Heads, new: Heads, classes: Sequence[int | None]) -> list[int
 
 
 def _check_same(model: Model, card: Described) -> list[str]:
-    """The options in which both differ, as texts; refuses another architecture or encoder."""
+    """Return texts on the options that differ; raise ModelError for another architecture or encoder."""
     old = model.card
     if is_fitted(old.arch):
-        raise ModelError(f"{model.path} is a {old.arch}, which no network goes on from; train without --init")
+        raise ModelError(f"{model.path} is a {old.arch}, from which no network can start; train without --init")
     if (old.arch, old.encoder) != (card.arch, card.encoder):
         raise ModelError(
             f"{model.path} is a {old.arch} on {old.encoder}, the network to train a {card.arch} on {card.encoder}: "
@@ -210,7 +208,7 @@ def _given(state: Mapping[str, Tensor], name: str, model: Model, options: Sequen
 
 
 def _shapes(card: Described, bands: int, classes: int) -> dict[str, Shape]:
-    """The shapes of the network's tensors; nothing is stored, and nobody's dice are moved."""
+    """Return the shapes of the network's tensors, without memory for them and without use of random numbers."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         network = build_network(
             card.arch, encoder=card.encoder, bands=bands, channels=classes, warn=False, **card.options
@@ -219,7 +217,7 @@ def _shapes(card: Described, bands: int, classes: int) -> dict[str, Shape]:
 
 
 def _growing(shapes: Mapping[str, Shape], larger: Mapping[str, Shape]) -> dict[str, dict[int, int]]:
-    """For every tensor that grows: by how much, along which axes."""
+    """Return the growth along each axis for every tensor that grows."""
     grown = {
         name: {axis: b - a for axis, (a, b) in enumerate(zip(shape, larger[name], strict=True)) if a != b}
         for name, shape in shapes.items()
@@ -228,7 +226,7 @@ def _growing(shapes: Mapping[str, Shape], larger: Mapping[str, Shape]) -> dict[s
 
 
 def _matched_bands(old: Sequence[NamedBand], new: Sequence[NamedBand]) -> list[int | None]:
-    """For each new band the old one that it is, or None; no old one twice."""
+    """Return for each new band the index of its old band, or None; no old band occurs twice."""
     found: list[int | None] = [None] * len(new)
 
     def same(a: NamedBand, b: NamedBand, *, named: bool, common: bool) -> bool:
@@ -246,14 +244,14 @@ def _matched_bands(old: Sequence[NamedBand], new: Sequence[NamedBand]) -> list[i
 
 
 def _nameless(band: NamedBand) -> bool:
-    """Whether a band is called by its number alone."""
+    """Return True if the name of a band is only a number."""
     return band.common_name is None and re.fullmatch(r"(band)?[ _-]?\d*", band.name.strip().lower()) is not None
 
 
 def _by_order(named: Sequence[int | None], old: Sequence[NamedBand], new: Sequence[NamedBand]) -> list[int | None]:
-    """The matches, and for bands of either side that have no name the one in the same place.
+    """Return the matches by name, and for bands without names the band in the same place.
 
-    Only where there are as many bands, and those that have names are in the same places, does the place say anything.
+    The place counts only if both sides have the same number of bands, with those that have names in the same places.
     """
     if len(old) != len(new) or any(source not in (None, i) for i, source in enumerate(named)):
         return list(named)
@@ -268,12 +266,12 @@ def _about_order(
     old: Sequence[NamedBand],
     new: Sequence[NamedBand],
 ) -> list[str]:
-    """What was made of bands without names, as sentences."""
-    pairs = zip(new, named, sources, strict=True)
-    taken = [(band.name, old[i].name) for band, before, i in pairs if before is None and i is not None]
+    """Return sentences on the match of bands without names."""
+    rows = zip(new, named, sources, strict=True)
+    taken = [(band.name, old[i].name) for band, before, i in rows if before is None and i is not None]
     if taken:
-        told = ", ".join(f"{mine} as the model's {its}" for mine, its in taken)
-        return [f"bands without names are taken by their order: {told}"]
+        pairs = ", ".join(f"{new_name} as the model's {old_name}" for new_name, old_name in taken)
+        return [f"bands without names are taken by their order: {pairs}"]
     bare = [band.name for band, source in zip(new, sources, strict=True) if source is None and _nameless(band)]
     if not bare or all(i is not None for i in sources):
         return []
@@ -285,7 +283,7 @@ def _about_order(
 
 
 def _band_shares(sources: Sequence[int | None], old: int) -> Tensor:
-    """Which share of each old band's filters a new band takes, (old, new); every row sums to 1.
+    """Return the share of each old band's filters that a new band takes, (old, new); every row sums to 1.
 
     >>> _band_shares([0, 1, 2, None], 3)
     tensor([[0.7500, 0.0000, 0.0000, 0.2500],
@@ -324,7 +322,7 @@ def _for_bands(
 def _for_classes(
     given: Tensor, start: Tensor, axes: Mapping[int, int], rows: Sequence[int | None], old: int
 ) -> Tensor:
-    """The given rows of classes that were known, the network's own of new ones, and nothing between the two."""
+    """Return the given rows of taken classes, the network's own rows of new classes, and 0 between the two."""
     if list(rows) == list(range(old)):
         return given
     made = start.clone()
@@ -341,12 +339,12 @@ def _for_classes(
 
 
 def _spread(classes: Sequence[int], each: int) -> Tensor:
-    """Positions along an axis on which every class has so many in a row."""
+    """Return the positions of classes along an axis on which every class has ``each`` positions in a row."""
     return torch.tensor([c * each + i for c in classes for i in range(each)], dtype=torch.long)
 
 
 def _at(ndim: int, axes: Mapping[int, Tensor]) -> tuple[Any, ...]:
-    """An index that picks the outer product of positions along some axes, and all of the others."""
+    """Return an index of the outer product of positions along the given axes, and all positions of other axes."""
     order = list(axes)
     return tuple(
         axes[axis].view([-1 if other == axis else 1 for other in order]) if axis in axes else slice(None)
@@ -357,7 +355,7 @@ def _at(ndim: int, axes: Mapping[int, Tensor]) -> tuple[Any, ...]:
 def _notes(
     old: Described, new: Described, sources: Sequence[int | None], options: Sequence[str], *, lost: Sequence[str]
 ) -> tuple[str, ...]:
-    """Notes about options, scaling, and classes that are ``lost`` to an upsampler that mixes them."""
+    """Return notes on options, scaling, and classes ``lost`` to an upsampler that mixes classes."""
     notes = [f"{text}: the weights fit, but were learnt otherwise" for text in options]
     for band, source in zip(new.bands, sources, strict=True):
         if source is not None and (was := old.bands[source]) and (was.mean, was.std) != (band.mean, band.std):

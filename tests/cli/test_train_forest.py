@@ -147,7 +147,7 @@ def test_no_network_goes_on_from_a_forest(scenes: Path) -> None:
     named = (scenes / "images", scenes / "labels", "--classes", scenes / "classes.toml")
     assert fit(scenes, *named[1:]).exit_code == 0
     result = train(scenes, *named, "--init", scenes / "m.safetensors", output="n.safetensors")
-    assert result.exit_code == 1 and "which no network goes on from" in result.stderr
+    assert result.exit_code == 1 and "from which no network can start" in result.stderr
 
 
 def test_a_network_is_held_against_a_pixel_classifier(scenes: Path, monkeypatch: pytest.MonkeyPatch) -> None:

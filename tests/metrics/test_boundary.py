@@ -164,7 +164,7 @@ def test_what_the_prediction_draws_in_void_makes_no_band() -> None:
     for predicted in (inside, beyond):
         found = BoundaryIoU(3, 1)
         found.update(truth, predicted)
-        assert found.judged and found.compute()[:2].tolist() == [1.0, 1.0]
+        assert found.has_outline and found.compute()[:2].tolist() == [1.0, 1.0]
     twin = BoundaryIoU(3, 1)
     twin.update(np.where(truth == 255, np.uint8(1), truth), beyond)  # were the void known, it would be wrong
     assert twin.compute()[1] < 1
@@ -174,11 +174,11 @@ def test_a_truth_without_outlines_judges_none() -> None:
     samples = np.array([[0, 0, 255, 1, 1]], np.uint8)
     found = BoundaryIoU(2, 1)
     found.update(samples, np.array([[0, 1, 1, 1, 1]], np.uint8))
-    assert not found.judged
+    assert not found.has_outline
     other = BoundaryIoU(2, 1)
     other.update(np.array([[0, 1]], np.uint8), np.array([[0, 0]], np.uint8))
     other.merge(found)
-    assert other.judged
+    assert other.has_outline
 
 
 def test_refusals() -> None:

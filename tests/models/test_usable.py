@@ -112,7 +112,7 @@ def scene(metres: float | None, **changes: Any) -> ArrayScene:
         ([scene(0.5)], {"scale": (0.5, 2.0)}, (0.25 / MARGIN, 1.0 * MARGIN)),
         ([scene(0.5)], {"resolution_m": 2.0}, (2.0 / MARGIN, 2.0 * MARGIN)),
         ([scene(8.0)], {"resolution_m": 2.0}, (2.0 / MARGIN, 8.0 * MARGIN)),
-        ([scene(None, said=4.0)], {}, (4.0 / MARGIN, 4.0 * MARGIN)),
+        ([scene(None, stated=4.0)], {}, (4.0 / MARGIN, 4.0 * MARGIN)),
         ([scene(0.5), scene(None)], {}, None),
     ],
 )

@@ -130,16 +130,16 @@ class Encoder(nn.Module):
         from landseg.models.graph.receptive_field import feature_fields
 
         found = feature_fields(self)[-len(self.strides) + self._headless :]
-        wanted = self.strides[self._headless :]
+        expected = self.strides[self._headless :]
         places = [field.offset for field in found]
-        self.halfway = places == [(stride - 1) / 2 for stride in wanted]
+        self.halfway = places == [(stride - 1) / 2 for stride in expected]
         strides = [field.stride for field in found]
-        if len(found) != len(wanted):
+        if len(found) != len(expected):
             raise ModelError(
-                f"{self.name} gives its features in a form that landseg cannot follow ({len(found)} of {len(wanted)} "
-                "found in its graph); choose another encoder"
+                f"{self.name} gives its features in a form that landseg cannot follow ({len(found)} of "
+                f"{len(expected)} found in its graph); choose another encoder"
             )
-        if strides != list(wanted) or not (self.halfway or not any(places)):
+        if strides != list(expected) or not (self.halfway or not any(places)):
             raise ModelError(
                 f"{self.name} puts its units at pixels {places} + {strides} x index, which is no grid that landseg "
                 "aligns; choose an encoder with odd kernels, padded on both sides"

@@ -43,18 +43,18 @@ def build_network(
     warn: bool = True,
     **options: Any,
 ) -> nn.Module:
-    """Return a network: (N, bands, H, W) float in, (N, channels, H, W) out, any H and W of at least 1.
+    """Return a network: from floats (N, bands, H, W) to (N, channels, H, W), for any H and W of at least 1.
 
-    Where an upsampler covers pixels unevenly, the log says so, once for the network.
+    If an upsampler covers pixels unevenly, the log has a warning, once for the network.
 
     Args:
         arch: one of ``ARCHITECTURES``.
         encoder: one of ``ENCODERS``, or "timm:NAME"; "none" for "pixel-forest".
-        bands: input channels.
-        channels: of the output, such as one a class.
+        bands: number of input channels.
+        channels: number of channels of the output, for example one for each class.
         encoder_weights: None (random), "imagenet" or a state-dict file; see ``landseg.models.networks.pretrained``.
         warn: False for a network that gets trained weights, for which the warning comes too late.
-        **options: the architecture's, see ``ARCHITECTURES`` for their defaults and the classes for their meaning.
+        **options: options of the architecture, see ``ARCHITECTURES`` (defaults) and the classes (meaning).
 
     Raises:
         ModelError: a name or option is unknown, a combination does not exist, or weights are missing or do not fit.

@@ -179,8 +179,8 @@ def start_from(network: VGGFCN, earlier: VGGFCN) -> None:
     Raises:
         ModelError: the networks differ in more than their stage.
     """
-    mine, given = network.state_dict(), earlier.state_dict()
+    own, given = network.state_dict(), earlier.state_dict()
     common = [name for name in given if not name.startswith(("upsample", "upsamplers"))]
-    if any(name not in mine or mine[name].shape != given[name].shape for name in common):
+    if any(name not in own or own[name].shape != given[name].shape for name in common):
         raise ModelError("these are not two stages of one FCN; build both with the same bands, classes and channels")
-    network.load_state_dict({**mine, **{name: given[name] for name in common}})
+    network.load_state_dict({**own, **{name: given[name] for name in common}})

@@ -32,16 +32,16 @@ def load_encoder_weights(encoder: Any, name: str, weights: str | Path) -> dict[s
         ModelError: the weights cannot be read or do not fit.
     """
     state = _imagenet_state(name, encoder) if str(weights) == "imagenet" else _state_from_file(Path(weights))
-    wanted = encoder.body.state_dict()
-    names = {key: key for key in wanted} if set(wanted) <= set(state) else _by_order(wanted, state, name)
-    fitting = {key: _fit_bands(state[given], wanted[key]) for key, given in names.items()}
+    expected = encoder.body.state_dict()
+    names = {key: key for key in expected} if set(expected) <= set(state) else _by_order(expected, state, name)
+    fitting = {key: _fit_bands(state[given], expected[key]) for key, given in names.items()}
     for key, value in fitting.items():
-        if value.shape != wanted[key].shape:
+        if value.shape != expected[key].shape:
             raise ModelError(
-                f"encoder weights do not fit {name}: {key} has shape {tuple(wanted[key].shape)}, "
+                f"encoder weights do not fit {name}: {key} has shape {tuple(expected[key].shape)}, "
                 f"the file's {names[key]} has {tuple(state[names[key]].shape)}; pass weights made for {name}"
             )
-    encoder.body.load_state_dict({**wanted, **fitting})
+    encoder.body.load_state_dict({**expected, **fitting})
     return state
 
 
@@ -107,10 +107,10 @@ def _kind(value: object) -> str:
     return f"a {type(value).__name__}"
 
 
-def _by_order(wanted: dict[str, Tensor], state: dict[str, Tensor], name: str) -> dict[str, str]:
+def _by_order(expected: dict[str, Tensor], state: dict[str, Tensor], name: str) -> dict[str, str]:
     """Return names of the state by names of the encoder, matched by order; later tensors are the classifier's."""
     keys = [k for k in state if not k.endswith("num_batches_tracked")]
-    slots = [k for k in wanted if not k.endswith("num_batches_tracked")]
+    slots = [k for k in expected if not k.endswith("num_batches_tracked")]
     if len(keys) < len(slots):
         raise ModelError(
             f"encoder weights do not fit {name}: {len(slots)} tensors expected, got {len(keys)}; "
@@ -119,9 +119,9 @@ def _by_order(wanted: dict[str, Tensor], state: dict[str, Tensor], name: str) ->
     return dict(zip(slots, keys, strict=False))
 
 
-def _fit_bands(weight: Tensor, wanted: Tensor) -> Tensor:
+def _fit_bands(weight: Tensor, expected: Tensor) -> Tensor:
     """Return a first layer's filters (O, 3, k, k) for the encoder's bands; every other tensor as it is."""
-    bands = wanted.shape[1] if wanted.ndim == 4 else 0
+    bands = expected.shape[1] if expected.ndim == 4 else 0
     if weight.ndim != 4 or weight.shape[1] != 3 or bands in (0, 3):
         return weight
     return mix_bands(weight, _shares(bands))
