@@ -77,7 +77,7 @@ def command(
 
 def _lines(found: "Comparison") -> Iterator[str]:
     """Yield a line for each prediction under every figure, then the notes."""
-    from landseg.report.compared import comparison_notes, estimates, short_names
+    from landseg.report.comparison import comparison_notes, estimates, short_names
 
     names, figures = short_names(found), estimates(found)
     wide = max(len("prediction"), *map(len, names))

@@ -31,9 +31,9 @@ def compare(predictions: Sequence[File], target: Files, **options: Unpack[Compar
     from landseg.evaluation.comparison import count_predictions, open_predictions, refuse_other_order
     from landseg.evaluation.options import CompareOptions
     from landseg.evaluation.pairs import check_not_read
-    from landseg.report.compared import comparison_csv
+    from landseg.report.comparison import comparison_csv
     from landseg.report.files import check_text_files, text_part
-    from landseg.report.html.compared import comparison_html
+    from landseg.report.html.comparison import comparison_html
     from landseg.runtime.replacement import publish
 
     ours, truth, wanted = file_names(predictions), file_names(target), CompareOptions.of(options, verb="compare")

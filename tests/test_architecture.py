@@ -238,7 +238,7 @@ def test_the_table_has_no_circle() -> None:
 GOOD = {
     "landseg/__init__.py": "if TYPE_CHECKING:\n    from landseg.predict import predict",
     "landseg/errors.py": "",
-    "landseg/predict.py": "from .tiling import windows\ndef f():\n    import torch\n    from .geo.rasters import raster",
+    "landseg/predict.py": "from .tiling import windows\ndef f():\n    import torch, landseg.geo.rasters.raster",
     "landseg/geo/rasters/raster.py": "import rasterio\nfrom rasterio.vrt import WarpedVRT\nrasterio.open('a')",
     "landseg/tiling/windows.py": "",
     "landseg/models/networks/backbones.py": "import timm\nimport segmentation_models_pytorch",

@@ -47,7 +47,7 @@ def test_importing_landseg_imports_nothing_heavy() -> None:
 
     shown = loaded(f"print({', '.join(f'landseg.{name}' for name in COMMANDS)})")
     assert shown.count("<function ") == len(COMMANDS) and shown.splitlines()[-1] == "[]"
-    found = loaded("landseg.Evaluation")
+    found = loaded("landseg.Export")
     assert "rasterio" in found and "torch" not in found  # twin: a name of a room that needs libraries
 
 

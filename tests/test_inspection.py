@@ -168,7 +168,7 @@ def test_sizes_that_differ_without_georeference(folders: tuple[Path, Path, Path]
         Image.fromarray(pixels(1).transpose(1, 2, 0)).save(images / f"{name}.png")
         Image.fromarray(halves(shape)).save(labels / f"{name}.png")
     found = look(folders)
-    assert "labels: b: b.png has 40 x 20 px, its image 40 x 30" in told(found)
+    assert "labels: b: b.png has 40 x 20 pixels, its image 40 x 30, and neither says where it lies" in told(found)
     assert [bool(one.values) for one in found.files] == [True, False]
     assert "2 files hold the same pixels: a, b" in told(found)
 

@@ -149,7 +149,7 @@ def _check(
     pairs: Sequence[ProbabilityPair], fit: Temperature, before: ReliabilityCounts, names: tuple[str, str]
 ) -> None:
     """Raise ClassError or BandError if there is nothing to fit to."""
-    unmapped = [text for pair in pairs if (text := pair.truth.strange())]
+    unmapped = [values.sentence() for pair in pairs for values in pair.truth.unmapped]
     if unmapped:
         raise ClassError("; ".join(unmapped))
     if not _pixels(before):

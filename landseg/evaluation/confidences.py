@@ -24,7 +24,7 @@ from landseg.labels.left_out import LeftOut, Reason, parts_of
 from landseg.labels.legend import read_class_table
 from landseg.labels.pairing import files_in, same_name
 from landseg.labels.probabilities import ProbsFile
-from landseg.labels.reader import Truth
+from landseg.labels.reader import LabelReader
 from landseg.runtime.progress import Progress
 
 T = TypeVar("T")
@@ -44,7 +44,7 @@ class ProbabilityPair:
     """
 
     probs: ProbsFile
-    truth: Truth
+    truth: LabelReader
     aoi: Aoi | None = None
     ignored: tuple[int, ...] = ()
 

@@ -21,13 +21,14 @@ from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import is_vector
+from landseg.labels.burnt_polygons import open_polygons
 from landseg.labels.label_colors import colors_of
 from landseg.labels.left_out import LeftOut, parts_of
 from landseg.labels.legend import read_class_table, read_legend
 from landseg.labels.numbering import table_for
 from landseg.labels.probabilities import ProbsFile
-from landseg.labels.reader import ClassLabels, Polygons, Truth
-from landseg.labels.regrid import open_labels
+from landseg.labels.raster_labels import ClassLabels, open_labels
+from landseg.labels.reader import LabelReader
 
 OnStrip = Callable[[int, Rect, Labels, Labels], None]
 
@@ -48,7 +49,7 @@ class Pair:
 
     grid: Grid
     prediction: ClassLabels
-    truth: Truth
+    truth: LabelReader
     aoi: Aoi | None = None
     probs: ProbsFile | None = None
     tags: dict[str, str] = field(default_factory=dict)
@@ -61,8 +62,8 @@ class Pair:
 
     def read_counted(self, rect: Rect, core: Rect) -> tuple[Labels, Labels, LeftOut]:
         """Return truth and prediction as `read` does, and the pixels of ``core`` that do not count, by reason."""
-        truth, why = self.truth.read_reasons(rect, core)
-        predicted, _ = self.prediction.read_reasons(rect, core)
+        truth, why = self.truth.read_reasons(rect, core=core)
+        predicted, _ = self.prediction.read_reasons(rect, core=core)
         inside = None if self.aoi is None else inside_of(self.aoi, rect)
         left_out = LeftOut()
         left_out.add_masks(parts_of(why, core.relative_to(rect).slices, inside))
@@ -210,13 +211,13 @@ def count_pairs(
             total.merge(part)
             if on_strip is not None:
                 on_strip(*strip)
-    unmapped = [text for pair in pairs for one in (pair.truth, pair.prediction) if (text := one.strange())]
-    return total, unmapped
+    readers = [reader for pair in pairs for reader in (pair.truth, pair.prediction)]
+    return total, [values.sentence() for reader in readers for values in reader.unmapped]
 
 
 def open_truth(
     target: Sequence[str], classes: ClassMap, options: TruthOptions, grid: Grid, *, named: ClassMap | None = None
-) -> Truth:
+) -> LabelReader:
     """Return the truth on a grid, opened: a vector file or label rasters.
 
     Args:
@@ -233,7 +234,7 @@ def open_truth(
         raise ClassError(f"--label-colors is for label rasters; {label(target[0])} is a vector file: leave it out")
     if len(target) == 1 and is_vector(target[0]):
         path, field, buffer_m = Path(target[0]), options.class_field, options.buffer
-        return Polygons(path, field, classes, grid, background=options.background, buffer_m=buffer_m)
+        return open_polygons(path, field, classes, grid, background=options.background, buffer_m=buffer_m)
     for what, given in (
         ("--class-field is a column", options.class_field),
         ("--buffer is around lines and points", options.buffer),
@@ -276,7 +277,7 @@ def open_by_name(
     if own.values == every.values:
         return ClassLabels(labels, classes)
     if options.ignore:
-        labels.source.close()
+        labels.close()
         raise ClassError(
             f"--ignore names values, but {label(paths[0])} gives other values to the classes than the prediction: "
             "leave it out, or name the class table of both with --classes"

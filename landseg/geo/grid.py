@@ -158,6 +158,11 @@ class Grid:
         return min(xs), min(ys), max(xs), max(ys)
 
     @property
+    def is_placed(self) -> bool:
+        """Whether the grid says where it lies: by a CRS, or by a transform that is not the identity."""
+        return self.crs is not None or not self.transform.is_identity
+
+    @property
     def map_transform(self) -> Affine:
         """Pixel corners to the coordinates of vector files: `transform`, wherever the raster has one.
 

@@ -22,7 +22,7 @@ from landseg.geo.vectors.names import stem_of
 from landseg.labels.legend import read_class_table, read_legend
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.rasterize_options import Box, RasterizeOptions
-from landseg.labels.reader import class_indices
+from landseg.labels.value_mapping import class_indices
 
 _MOST = (1 << 31) - 1  # rows or columns that a raster can have
 

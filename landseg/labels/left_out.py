@@ -89,6 +89,14 @@ def left_out_line(counts: Mapping[str, int]) -> str | None:
     return LeftOut(Counter({Reason(key): pixels for key, pixels in counts.items()})).line()
 
 
+def known_under(masks: Masks, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the pixels (h, w) at which no reason holds."""
+    unknown = np.zeros(shape, np.bool_)
+    for mask in masks.values():
+        unknown |= mask
+    return ~unknown
+
+
 def parts_of(masks: Masks, part: Any, inside: NDArray[np.bool_] | None) -> Masks:
     """Return the masks under a part of their rectangle, and outside an area of interest that reason alone.
 

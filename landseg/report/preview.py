@@ -30,7 +30,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 def check_preview_path(path: Path) -> None:
-    """Refuse, before any work, a name that is no PNG's.
+    """Refuse, before any work, a file name that is no picture's.
 
     Raises:
         OutputError: another suffix than .png, .jpg or .webp.

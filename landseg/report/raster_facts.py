@@ -96,7 +96,7 @@ def _bands(info: RasterInfo) -> list[dict[str, Any]]:
 def _georeference(info: RasterInfo) -> str:
     if info.grid.gcps:
         return "control points"
-    if info.grid.crs is None and info.grid.transform.is_identity:
+    if not info.grid.is_placed:
         return "none"
     turned = info.grid.transform.b or info.grid.transform.d
     return "rotated" if turned else "south-up" if info.grid.transform.e > 0 else "north-up"

@@ -15,10 +15,7 @@ from landseg.geo.positions import mover, needed_for, pixel_ratio
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.label_colors import label_source
 from landseg.labels.legend import read_legend
-from landseg.labels.reader import ClassLabels
-from landseg.labels.regrid import open_labels
-
-Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
+from landseg.labels.raster_labels import ClassLabels, Paths, open_labels
 
 _ROWS = 256
 
@@ -26,42 +23,42 @@ _ROWS = 256
 class CoarseLabels:
     """Class indices of a coarse raster under rectangles of an image; safe to read from several threads.
 
-    Each pixel takes the label under its centre, whatever the raster's own grid and CRS: coarse labels are laid over
-    the image, never interpolated.
+    Each pixel takes the label that covers the largest part of it, whatever the raster's own grid and CRS: coarse
+    labels are laid over the image, never interpolated.
 
     Attributes:
         classes: the coarse classes, in the order of the joint statistics' rows.
         shape: (H, W) of the image.
         side: how many of the image's pixels a coarse pixel is wide, at least 1; from the two grids, if not given (a
             raster that somebody brought onto finer pixels does not show it).
-        note: how it is read, as a sentence.
+        note: how the raster is read, as a sentence.
 
     Raises:
         GridError: the raster does not overlap the image, or one of them alone has a CRS.
     """
 
     def __init__(self, paths: Paths, grid: Grid, classes: ClassMap, *, side: int | None = None) -> None:
-        labels = open_labels(paths, grid)
+        labels = open_labels(paths, grid, of="its image")
         self.classes, self.shape, self.note = classes, grid.shape, labels.note
-        nowhere = None in (labels.source.grid.crs, grid.crs) and labels.source.grid.crs != grid.crs
-        self.side = side or (1 if nowhere else max(1, round(1 / pixel_ratio(labels.source.grid, grid))))
-        self._name = labels.source.name
-        self._truth = ClassLabels(labels, classes)
+        own = labels.source.grid
+        by_pixel = (own.crs is None) != (grid.crs is None)
+        self.side = side or (1 if by_pixel else max(1, round(1 / pixel_ratio(own, grid))))
+        self._labels = ClassLabels(labels, classes)
 
     def read(self, rect: Rect) -> NDArray[np.uint8]:
-        """Class indices (h, w) under a rectangle inside the image; IGNORE_INDEX where there is no coarse label.
+        """Return class indices (h, w) under a rectangle inside the image; IGNORE_INDEX where no coarse label is.
 
         Raises:
             TrainingError: values that are neither a class nor ignored, with their pixel counts.
         """
-        indices = self._truth.read(rect)
-        if strange := self._truth.strange():
-            raise TrainingError(f"coarse labels {self._name}: {strange}")
+        indices = self._labels.read(rect)
+        for values in self._labels.unmapped:
+            raise TrainingError(f"coarse labels {values.name}: {values.sentence()}")
         return indices
 
     def close(self) -> None:
         """Close the raster."""
-        self._truth.close()
+        self._labels.close()
 
 
 def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,), *, grids: Sequence[Grid] | None = None) -> ClassMap:

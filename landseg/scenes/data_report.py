@@ -9,8 +9,8 @@ from typing import Any
 
 from landseg.classes import IGNORE_INDEX
 from landseg.geo.rasters.statistics import PERCENTILES
-from landseg.labels.label_values import ValueMapping
 from landseg.labels.left_out import LeftOut
+from landseg.labels.value_mapping import ValueMapping
 from landseg.scenes.issues import ClassShare, Issue
 from landseg.scenes.split import Split
 from landseg.scenes.survey import ImageSurvey, Statistics

@@ -16,9 +16,9 @@ from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.vectors.names import file_of, is_there, is_vector
 from landseg.labels.image_lists import Item, find_images, pair, scene_names
 from landseg.labels.label_colors import Colors, colors_of
-from landseg.labels.label_values import ValueMapping
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
+from landseg.labels.value_mapping import ValueMapping, infer_value_mapping
 from landseg.scenes.data_report import DataReport, band_rows, class_shares
 from landseg.scenes.inspect_options import InspectOptions
 from landseg.scenes.issues import (
@@ -30,9 +30,9 @@ from landseg.scenes.issues import (
     check_values,
     some,
 )
-from landseg.scenes.meaning import Legend, drawn_in, infer_value_mapping, opener
 from landseg.scenes.split import Split, SplitOptions, split
 from landseg.scenes.survey import ImageSurvey, Statistics, SurveyScene, survey_image
+from landseg.scenes.survey_labels import FoundLegend, label_opener, polygons_of
 from landseg.text.amounts import counted, none_of, part_of
 
 
@@ -60,18 +60,18 @@ class Inspection:
         self._named = None if options.classes is None else read_class_table(options.classes)
         self._table = None if self._named is None else self._named.ignoring(options.ignore)
         self._colors = _colors(self._named, labels) if options.label_colors else None
-        self._drawn = drawn_in(
+        self._polygons = polygons_of(
             labels,
             self._table,
             field=options.class_field,
             background=options.background,
             buffer_m=options.buffer,
         )
-        if self._drawn is not None:
-            self.issues += check_drawn(self._drawn, [item.image for item in self.items])
-        self._legend = Legend()
+        if self._polygons is not None:
+            self.issues += check_drawn(self._polygons, [item.image for item in self.items])
+        self._legend = FoundLegend()
         self._opens = {
-            item.image: opener(item, self._drawn, self._legend, table=self._named, colors=self._colors)
+            item.image: label_opener(item, self._polygons, self._legend, table=self._named, colors=self._colors)
             for item in self.items
         }
 
@@ -94,12 +94,19 @@ class Inspection:
         by = self._options.split_options()
         files, statistics = self._surveyed(shown, edge)
         values = sorted({value for one in files for value in one.values})
-        meaning = infer_value_mapping(values, self._table, self._drawn, self._legend, ignore=self._options.ignore)
+        meaning = infer_value_mapping(
+            values,
+            self._table,
+            texts=None if self._polygons is None else self._polygons.texts,
+            own=self._legend.classes,
+            palette=self._legend.palette,
+            ignore=self._options.ignore,
+        )
         classes, left_out = class_shares(files, meaning), LeftOut()
         for one in files:
             left_out.merge(one.left_out_by(meaning))
         self.issues += check_files(files, stored_values=self._options.stored_values) + check_values(statistics)
-        self.issues += check_ground(files) + check_classes(files, meaning, classes, self._drawn)
+        self.issues += check_ground(files) + check_classes(files, meaning, classes, self._polygons)
         parts = None if by is None else self._split(files, meaning, by)
         return DataReport(files, band_rows(statistics), classes, self.issues, meaning, parts, left_out=left_out)
 
@@ -111,7 +118,7 @@ class Inspection:
         tags = None if stored else _common_tags(self.items)
         names = scene_names([item.image for item in self.items])
         for number, (name, item) in enumerate(zip(names, self.items, strict=True)):
-            labelled_by = str(item.labels) if item.labels else self._labels if self._drawn else None
+            labelled_by = str(item.labels) if item.labels else self._labels if self._polygons else None
             opened, picture = self._opens[item.image], edge if number in shown else 0
             try:
                 files.append(

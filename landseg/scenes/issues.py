@@ -13,7 +13,8 @@ from landseg.geo.grid import crs_text, metres_text
 from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import tags_text
-from landseg.labels.label_values import PolygonCodes, ValueMapping
+from landseg.labels.burnt_polygons import PolygonCodes
+from landseg.labels.value_mapping import ValueMapping
 from landseg.scenes.lookalikes import lookalikes
 from landseg.scenes.related import identical, overlaps
 from landseg.scenes.survey import ImageSurvey, Statistics

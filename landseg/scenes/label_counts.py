@@ -12,8 +12,8 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import CELL
+from landseg.labels.reader import refuse_unmapped
 from landseg.scenes.scene import Scene
-from landseg.scenes.targets import refuse_unmapped
 from landseg.text.amounts import listed, none_of, part_of
 
 SPOTS = 1 << 16
@@ -58,7 +58,7 @@ def count_labels(scenes: Sequence[Scene], *, seed: int = 0, spots: int = SPOTS) 
     """
     each = max(16, spots // max(1, len(scenes)))
     found = [_census(scene, np.random.default_rng((seed, n, 0xCE)), each) for n, scene in enumerate(scenes)]
-    refuse_unmapped([one for scene in scenes for one in scene.strange()])
+    refuse_unmapped([values for scene in scenes for values in scene.unmapped])
     if not any(one.known for one in found):
         raise TrainingError(f"{none_of(len(scenes), 'scene')} has a labelled pixel; check the labels")
     return found

@@ -19,23 +19,19 @@ from landseg.geo.grid import Grid
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.value_tags import ValueTags
+from landseg.labels.burnt_polygons import BurntPolygons
 from landseg.labels.coverage import Coverage
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
 from landseg.labels.polygons import PolygonLabels
-from landseg.labels.reader import class_indices
-from landseg.labels.regrid import AlignedLabels, open_labels
+from landseg.labels.raster_labels import ClassLabels, RasterLabels, open_labels
+from landseg.labels.reader import LabelReader
+from landseg.labels.value_mapping import class_indices
 from landseg.scenes.coarse_labels import CoarseLabels
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.scene import Opened, RasterScene, Scene
-from landseg.scenes.targets import (
-    JoinedTargets,
-    PolygonTargets,
-    RasterTargets,
-    Targets,
-    UnknownTargets,
-)
+from landseg.scenes.targets import JoinedTargets, UnknownTargets
 from landseg.text.amounts import counted, listed
 
 if TYPE_CHECKING:
@@ -114,7 +110,7 @@ class Labels:
 
 @dataclass(frozen=True)
 class Burnt:
-    """Polygons for all images: see `PolygonTargets`; ``outside_name`` is what lies outside them, for sentences."""
+    """Polygons for all images: see `BurntPolygons`; ``outside_name`` is what lies outside them, for sentences."""
 
     polygons: PolygonLabels
     outside: int
@@ -144,7 +140,7 @@ class Opener:
 
     image: Path
     bands: tuple[int, ...] | None
-    labels: tuple[Labels | Burnt | Targets, ...]
+    labels: tuple[Labels | Burnt | LabelReader, ...]
     classes: int
     coarse: CoarseRaster | None = None
     tags: tuple[ValueTags, ...] | None = None
@@ -156,7 +152,7 @@ class Opener:
             RasterError, GridError, BandError: one of them cannot be, or does not fit the other.
         """
         source: Source = FileSource(self.image, self.bands)
-        opened: list[Targets] = []
+        opened: list[LabelReader] = []
         try:
             if self.tags is not None:
                 more = source.bands.value_tags[len(self.tags) :]  # of bands that only labels look at
@@ -177,14 +173,13 @@ def _coarse(raster: CoarseRaster, grid: Grid) -> CoarseLabels:
     return CoarseLabels(raster.paths, grid, raster.classes, side=raster.side)
 
 
-def _targets(labels: Labels | Burnt | Targets, grid: Grid) -> Targets:
-    if isinstance(labels, Targets):
+def _targets(labels: Labels | Burnt | LabelReader, grid: Grid) -> LabelReader:
+    if isinstance(labels, LabelReader):
         return labels
     if isinstance(labels, Burnt):
-        return PolygonTargets(labels.polygons, grid, labels.outside, labels.values, labels.inside)
-    return RasterTargets(
-        open_labels(labels.path, grid, table=labels.classes, colors=labels.colors), labels.classes, labels.table
-    )
+        return BurntPolygons(labels.polygons, grid, labels.outside, labels.values, labels.inside)
+    values = open_labels(labels.path, grid, table=labels.classes, colors=labels.colors, of="its image")
+    return ClassLabels(values, labels.classes, labels.table)
 
 
 def labels_of_source(
@@ -195,7 +190,7 @@ def labels_of_source(
     *,
     vector: Path | None = None,
     meaning: Legend | None = None,
-) -> list[Labels | Burnt | Targets]:
+) -> list[Labels | Burnt | LabelReader]:
     """Return what each image of a data set is labelled by, where that is not an index or one class alone.
 
     Args:
@@ -230,7 +225,7 @@ def labels_for(
     *,
     meaning: Legend | None = None,
     colors: Colors | None = None,
-) -> list[Labels | Burnt | Targets]:
+) -> list[Labels | Burnt | LabelReader]:
     """Return what each image is labelled by.
 
     Args:
@@ -296,14 +291,14 @@ def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
         return f"a label raster {str(error).removeprefix(f'{path.name} ')}", str(path)
     with source:
         mine = source.grid
-        if _nowhere(mine) and _nowhere(grid) and mine.shape != grid.shape:
+        if not mine.is_placed and not grid.is_placed and mine.shape != grid.shape:
             sizes = f"{path} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
             return (
                 "labels without georeference cover their image pixel by pixel (export them at its size)",
                 sizes,
             )
         try:
-            AlignedLabels(source, grid)
+            RasterLabels(source, grid)
         except GridError:
             case = f"{path} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
             if (mine.crs is None) != (grid.crs is None):
@@ -312,10 +307,6 @@ def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
                 return "no transformation is known between labels and image (use data in one coordinate system)", case
             return "labels that do not overlap their image (check that they belong together)", case
     return None
-
-
-def _nowhere(grid: Grid) -> bool:
-    return grid.crs is None and grid.transform.is_identity
 
 
 def check_polygons(openers: Sequence[Opener], *, quiet: bool = False) -> None:

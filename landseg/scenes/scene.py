@@ -19,9 +19,9 @@ from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.polygons import PolygonLabels
+from landseg.labels.reader import LabelReader, UnmappedValues
 from landseg.scenes.coarse_labels import CoarseLabels
 from landseg.scenes.open_files import POOL
-from landseg.scenes.targets import Targets, UnmappedValues
 
 Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
 """Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""
@@ -88,8 +88,9 @@ class Scene(ABC):
     def drawn(self) -> PolygonLabels | None:
         return None
 
-    def strange(self) -> list[UnmappedValues]:
-        """Values of the labels that have no class, as far as a survey or reading into memory has met them."""
+    @property
+    def unmapped(self) -> list[UnmappedValues]:
+        """The values of labels that have no class, as far as a survey or reading into memory has met them."""
         return []
 
     @property
@@ -181,7 +182,8 @@ class ArrayScene(Scene):
         for part in parts(self.shape):
             yield part, self.target[part.slices]
 
-    def strange(self) -> list[UnmappedValues]:
+    @property
+    def unmapped(self) -> list[UnmappedValues]:
         return list(self.met)
 
     @property
@@ -205,7 +207,7 @@ class Opened:
     """
 
     source: Source
-    targets: Targets
+    targets: LabelReader
     coarse: CoarseLabels | None = None
     stored: bool = True
 
@@ -252,7 +254,7 @@ class RasterScene(Scene):
         self.name, self.weight, self.zoom = name, weight, zoom
         self._opener, self._key = opener, object()
         self._said_m = said_m
-        self._strange: list[UnmappedValues] = []
+        self._unmapped: list[UnmappedValues] = []
         self._left_out = LeftOut()
         with POOL.using(self._key, opener) as opened:
             self._grid = opened.source.grid
@@ -299,7 +301,7 @@ class RasterScene(Scene):
         return self._drawn
 
     def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
-        opened = self._opener()  # its own: what is strange is to be counted once
+        opened = self._opener()  # files of its own: values without a class are to be counted once
         try:
             left_out = LeftOut()
             for part in parts(self.shape):
@@ -312,7 +314,7 @@ class RasterScene(Scene):
                         blind = ~opened.source.read(part)[1]
                         left_out.add(Reason.NO_IMAGERY, int((blind & (target != IGNORE_INDEX)).sum()))
                     yield part, target
-            self._strange, self._left_out = opened.targets.strange(), left_out
+            self._unmapped, self._left_out = opened.targets.unmapped, left_out
         finally:
             opened.close()
 
@@ -334,7 +336,7 @@ class RasterScene(Scene):
         try:
             left_out = LeftOut()
             pixels, valid, target = self._example(opened, self.rect, left_out)
-            met = tuple(opened.targets.strange())
+            met = tuple(opened.targets.unmapped)
             coarse = None if opened.coarse is None else opened.coarse.read(self.rect)
         finally:
             opened.close()
@@ -357,8 +359,9 @@ class RasterScene(Scene):
             self,
         )
 
-    def strange(self) -> list[UnmappedValues]:
-        return self._strange
+    @property
+    def unmapped(self) -> list[UnmappedValues]:
+        return self._unmapped
 
     @property
     def left_out(self) -> LeftOut:

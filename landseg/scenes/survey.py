@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,20 @@ from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.reduce import fitted, nearest
-from landseg.labels.label_values import LabelValues, ValueMapping
-from landseg.labels.left_out import LeftOut, Reason
+from landseg.labels.left_out import LeftOut, Reason, known_under
 from landseg.labels.polygons import PolygonLabels
+from landseg.labels.reader import LabelReader
+from landseg.labels.value_mapping import ValueMapping
 from landseg.scenes.blocks import Blocks
 from landseg.scenes.lookalikes import Sketch, Sketcher
 from landseg.scenes.related import PixelHash
 from landseg.scenes.scene import Scene
+from landseg.scenes.survey_labels import OpenLabels
 
 _PIECE = 2048  # pixels along the edge of what is read at a time
 
 Statistics = dict[tuple[int, str], BandStatistics]
 """By band number and dtype."""
-LabelsOf = Callable[[Grid], LabelValues | None]
-"""Opens what labels an image of this grid; None: nothing does."""
 
 
 @dataclass
@@ -130,7 +130,7 @@ def survey_image(
     name: str,
     path: Path,
     labels: str | None,
-    open_labels: LabelsOf,
+    open_labels: OpenLabels,
     statistics: Statistics,
     *,
     picture: int,
@@ -142,7 +142,7 @@ def survey_image(
         name: of the scene.
         path: of the image.
         labels: what it is labelled by, for reports.
-        open_labels: see LabelsOf; a LandsegError of it or of reading is the label's fault, and kept.
+        open_labels: see OpenLabels; a LandsegError of it or of reading is the label's fault, and kept.
         statistics: of all images; changed only if the whole image can be read.
         picture: edge of the small picture that labels are kept for; 0: none.
         tags: scale and offset that values are brought over to before they are counted, where they can be; None
@@ -194,19 +194,19 @@ def _odd_alpha(source: FileSource) -> int | None:
     return next((number for number in left if number not in source.band_numbers), None)
 
 
-def _opened(open_labels: LabelsOf, found: ImageSurvey) -> LabelValues | None:
+def _opened(open_labels: OpenLabels, found: ImageSurvey) -> LabelReader | None:
     try:
         opened = open_labels(found.grid)
     except LandsegError as error:
         found.label_fault = str(error)
         return None
-    found.label_note = None if opened is None else opened.note
+    found.label_note = None if opened is None else opened.note or None
     return opened
 
 
 def _count(
     found: ImageSurvey,
-    labels: LabelValues,
+    labels: LabelReader,
     rect: Rect,
     valid: NDArray[np.bool_],
     thumb: _Thumb | None,
@@ -218,7 +218,7 @@ def _count(
         found.label_fault, found.values, found.areas_ha = str(error), Counter(), None
         found.left_out = LeftOut()
         return
-    labelled = ~np.logical_or.reduce(list(why.values()))
+    labelled = known_under(why, rect.shape)
     known = labelled & valid
     found.left_out.add_masks(why)
     found.left_out.add(Reason.NO_IMAGERY, int(labelled.sum()) - int(known.sum()))
@@ -257,7 +257,7 @@ class _Thumb:
 class SurveyScene(Scene):
     """A surveyed image as a scene to split; its files are opened for every reading."""
 
-    def __init__(self, found: ImageSurvey, open_labels: LabelsOf, meaning: ValueMapping) -> None:
+    def __init__(self, found: ImageSurvey, open_labels: OpenLabels, meaning: ValueMapping) -> None:
         self.name, self.weight, self.zoom = found.name, 1.0, (1.0, 1.0)
         self._found, self._open_labels, self._meaning = found, open_labels, meaning
 
@@ -286,7 +286,7 @@ class SurveyScene(Scene):
         labels = self._open_labels(self._found.grid)
         assert labels is not None, "only labelled images are split"
         try:
-            values, known = labels.read(rect)
+            values, known = labels.read_known(rect)
         finally:
             labels.close()
         return pixels, valid, self._meaning.indices(values, known & valid)

@@ -11,8 +11,8 @@ from landseg.classes import IGNORE_INDEX
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.left_out import LeftOut
 from landseg.labels.polygons import PolygonLabels
+from landseg.labels.reader import UnmappedValues
 from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
-from landseg.scenes.targets import UnmappedValues
 
 
 class MaskedScene(Scene):
@@ -59,8 +59,9 @@ class MaskedScene(Scene):
         for part, target in self.scene.survey():
             yield part, self._masked(part, target)
 
-    def strange(self) -> list[UnmappedValues]:
-        return self.scene.strange()
+    @property
+    def unmapped(self) -> list[UnmappedValues]:
+        return self.scene.unmapped
 
     @property
     def left_out(self) -> LeftOut:

@@ -19,12 +19,13 @@ from landseg.geo.vectors.names import is_there
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.polygons import PolygonLabels
+from landseg.labels.reader import LabelReader, refuse_unmapped
 from landseg.models.card import DataSource
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opening import Burnt, Labels, Legend, Opener, checked, labels_of_source
 from landseg.scenes.scene import RasterScene, Scene
-from landseg.scenes.targets import IndexTargets, Targets, refuse_unmapped
+from landseg.scenes.targets import IndexTargets
 from landseg.scenes.views import in_memory
 from landseg.text.amounts import listed, part_of
 from landseg.training.coarse.options import CoarseOptions
@@ -117,7 +118,7 @@ def load_scenes(recipe: Recipe, data: Path, *, memory_mib: float = MEMORY_MIB) -
     """
     opened = open_scenes(recipe, data)
     loaded = in_memory(opened.scenes, memory_mib)
-    refuse_unmapped([one for scene in loaded for one in scene.strange()])
+    refuse_unmapped([values for scene in loaded for values in scene.unmapped])
     return loaded, opened.sets
 
 
@@ -207,7 +208,7 @@ def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
 
 def _labels(
     spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: LabelSetBuilder, *, alone: bool
-) -> Sequence[Labels | Burnt | Targets]:
+) -> Sequence[Labels | Burnt | LabelReader]:
     """What the targets of each of a source's images are made from.
 
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.

@@ -23,7 +23,7 @@ from landseg.geo.grid import Grid
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.warp import warp_onto
 from landseg.geo.vectors.aoi import read_aoi
-from landseg.labels.regrid import open_labels
+from landseg.labels.raster_labels import open_labels
 from landseg.rasterize import rasterize
 from landseg.report.viewer.map_tiles import open_viewed
 from landseg.scenes.related import overlaps
@@ -346,7 +346,7 @@ def test_imagery_of_the_world_lies_on_a_raster_across_its_edge(tmp_path: Path) -
     with warp_onto(open_source(str(path)), grid, of="map.tif") as source:
         pixels, valid = source.read(grid.rect)
     assert pixels[0, 0].tolist() == [35, 36, 1, 2] and valid.all()
-    values, known = open_labels(str(path), grid).read(grid.rect)
+    values, known = open_labels(str(path), grid).read_known(grid.rect)
     assert values[0].tolist() == [35, 36, 1, 2] and known.all()
 
 

@@ -278,7 +278,7 @@ def test_finer_pictures_take_the_commonest_colour_and_never_mix(write_raster: Wr
     from affine import Affine
 
     from landseg.geo.grid import Grid
-    from landseg.labels.regrid import open_labels
+    from landseg.labels.raster_labels import open_labels
 
     fine = np.full((16, 16), 7, np.uint8)
     fine[:, 5:] = 9  # 2 x 2 px under one of the grid: columns 4 and 5 differ
@@ -286,7 +286,7 @@ def test_finer_pictures_take_the_commonest_colour_and_never_mix(write_raster: Wr
     with label_source(path, colors=colors_of(CLASSES)) as source:
         crs = source.grid.crs
     labels = open_labels(path, Grid(crs, Affine(0.5, 0, 5e5, 0, -0.5, 5.4e6), 8, 8), colors=colors_of(CLASSES))
-    read, valid = labels.read(Rect(0, 0, 8, 8))
+    read, valid = labels.read_known(Rect(0, 0, 8, 8))
     labels.source.close()
     assert valid.all() and set(np.unique(read)) == {7, 9} and (read[:, :2] == 7).all() and (read[:, 3:] == 9).all()
 

@@ -269,8 +269,7 @@ def test_a_finer_or_turned_raster_says_where_it_lies(write_raster: Write) -> Non
     from affine import Affine
 
     from landseg.classes import ClassMap
-    from landseg.labels.reader import ClassLabels
-    from landseg.labels.regrid import open_labels
+    from landseg.labels.raster_labels import ClassLabels, open_labels
 
     classes = ClassMap.from_json([{"value": 1, "name": "a"}])
     fine = write_raster(np.ones((20, 20), np.uint8), "f.tif", transform=Affine(0.25, 0, 500_000, 0, -0.25, 5_400_000))

@@ -19,11 +19,12 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import ClassError, LandsegError, RasterError, TrainingError, VectorError
 from landseg.labels.image_lists import Item, pair
 from landseg.labels.infer_classes import classes_of
+from landseg.labels.reader import LabelReader, UnmappedValues, refuse_unmapped
 from landseg.scenes.label_counts import count_labels, remarks
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.opening import LabelOptions, open_items
 from landseg.scenes.scene import Scene
-from landseg.scenes.targets import JoinedTargets, Targets, UnmappedValues, refuse_unmapped
+from landseg.scenes.targets import JoinedTargets
 from tests.parts.places import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json(
@@ -116,9 +117,10 @@ def test_strange_values_of_all_files_come_in_one_sentence(write_raster: Callable
 
 def test_strange_values_are_told_by_class_table() -> None:
     other = ClassMap.from_json([{"value": 5, "name": "x"}])
-    refuse_unmapped([UnmappedValues("a", CLASSES)])
+    refuse_unmapped([UnmappedValues("a", "a", CLASSES)])
     with pytest.raises(ClassError, match=r"a: values without a class: 7 .*; b: values without a class: 8 \(2 px\)"):
-        refuse_unmapped([UnmappedValues("a", CLASSES, Counter({7: 1})), UnmappedValues("b", other, Counter({8: 2}))])
+        found = UnmappedValues("a", "a", CLASSES, Counter({7: 1})), UnmappedValues("b", "b", other, Counter({8: 2}))
+        refuse_unmapped(found)
 
 
 def test_scenes_without_labels_and_classes_without_pixels_are_remarked(write_raster: Callable[..., Path]) -> None:
@@ -309,15 +311,15 @@ def test_kinds_of_labels() -> None:
 
 
 def test_the_first_target_that_knows_holds_and_classes_go_before_exclusions() -> None:
-    class Fixed(Targets):
+    class Fixed(LabelReader):
         def __init__(self, values: list[int]) -> None:
             self.values = np.array([values], np.uint8)
 
-        def read(self, rect: object, pixels: object) -> np.ndarray:
-            return self.values.copy()
+        def read_reasons(self, rect: object, pixels: object = None, *, core: object = None):  # type: ignore[no-untyped-def]
+            return self.values.copy(), {}
 
     joined = JoinedTargets([Fixed([0, 3, 255, 3]), Fixed([1, 1, 4, 4])], classes=3)
-    assert joined.read(None, None).tolist() == [[0, 1, 4, 3]]  # type: ignore[arg-type]
+    assert joined.read(None).tolist() == [[0, 1, 4, 3]]  # type: ignore[arg-type]
 
 
 def test_a_damaged_file_is_named(tmp_path: Path, write_raster: Callable[..., Path]) -> None:

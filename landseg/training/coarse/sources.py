@@ -14,7 +14,7 @@ from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.source import FileSource
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item
-from landseg.labels.regrid import open_labels
+from landseg.labels.raster_labels import open_labels
 from landseg.scenes.coarse_labels import coarse_classes, joined_classes
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.opening import CoarseRaster
@@ -189,7 +189,7 @@ def _lies_under(paths: Paths, item: Item) -> bool:
 
 
 def _check_laid(paths: Paths, item: Item) -> None:
-    open_labels(paths, _grid_of(item)).source.close()
+    open_labels(paths, _grid_of(item), of="its image").close()
 
 
 def _grid_of(item: Item) -> Grid:

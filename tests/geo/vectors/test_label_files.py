@@ -37,9 +37,9 @@ from landseg.geo.vectors.aoi import read_aoi
 from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector, split_layer, stem_of, with_layer
 from landseg.geo.vectors.polygon_file import read_polygons
+from landseg.labels.burnt_polygons import open_polygons
 from landseg.labels.coverage import Coverage, covers_a_centre
 from landseg.labels.polygons import PolygonLabels, pixel_grid
-from landseg.labels.reader import Polygons
 from landseg.rasterize import rasterize
 from landseg.scenes.data_report import DataReport
 from landseg.training.overrides import Overrides
@@ -586,17 +586,16 @@ def crops_differ(read: Callable[[Rect], NDArray[np.uint8]], grid: Grid, count: i
 
 
 def test_a_crop_is_burnt_as_the_whole_is(tmp_path: Path) -> None:
-    from landseg.labels.label_values import PolygonCodes
-    from landseg.scenes.targets import PolygonTargets
+    from landseg.labels.burnt_polygons import BurntPolygons, PolygonCodes
 
     labels, grid = ties(tmp_path)
-    targets = PolygonTargets(labels, grid, 255, VALUES)
-    assert crops_differ(lambda rect: targets.read(rect, None), grid) == 0
+    targets = BurntPolygons(labels, grid, 255, VALUES)
+    assert crops_differ(lambda rect: targets.read(rect), grid) == 0
     table = ClassMap.from_json([{"value": index + 1, "name": str(index)} for index in range(5)])
-    truth = Polygons(labels.path, "kind", ClassMap(table.classes), grid)
+    truth = open_polygons(labels.path, "kind", ClassMap(table.classes), grid)
     assert crops_differ(truth.read, grid) == 0
     drawn = PolygonCodes(labels.path, "kind")
-    assert crops_differ(lambda rect: drawn.on(grid).read(rect)[0], grid, 40) == 0
+    assert crops_differ(lambda rect: drawn.on(grid).read(rect), grid, 40) == 0
 
 
 def test_a_crop_burnt_in_coordinates_of_the_crs_is_not(tmp_path: Path) -> None:

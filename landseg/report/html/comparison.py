@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from landseg.evaluation.result import Comparison
-from landseg.report.compared import Estimate, comparison_notes, estimates, short_names
+from landseg.report.comparison import Estimate, comparison_notes, estimates, short_names
 from landseg.report.html.page import page, sectioned, swatch
 from landseg.report.html.tables import note_list
 from landseg.report.numbers import interval, key, percent, share
