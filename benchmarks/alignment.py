@@ -167,7 +167,7 @@ def run(
     batches = Batches(CropSampler(learned, recipe.sampling, seed=seed, sets=sets))
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return partial_cross_entropy(logits, batch.target, sets)
+        return partial_cross_entropy(logits, batch.targets["class"], sets)
 
     trained = fit(network, Lesson(batches, loss, scaling), options=fitting, folder=folder, resume=True)
     minutes = (time.monotonic() - begin) / 60

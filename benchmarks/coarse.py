@@ -39,6 +39,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.pages import write_table
 from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.dense.losses import LabelSets
+from landseg.dense.objective import LossOptions
+from landseg.dense.semantic import Semantic
 from landseg.geo.rasters.source import FileSource
 from landseg.metrics.confusion import Confusion
 from landseg.models.networks.build import build_network
@@ -50,11 +52,12 @@ from landseg.training.coarse.statistics import JointStatistics, read_statistics
 from landseg.training.fit_options import FitOptions
 from landseg.training.loop.fit import fit
 from landseg.training.loop.run import Lesson
-from landseg.training.objective import LossOptions, objective
+from landseg.training.objective import objective
 from landseg.training.sampler import CropSampler, SamplingOptions
 
 ARMS = ("third", "coarse", "published", "both")
 NAMES = ("tree canopy", "low vegetation", "impervious")
+CLASSES = ClassMap(tuple(LandClass(n, name, (128, 128, 128)) for n, name in enumerate(NAMES, 1)))
 FINE = {2: 0, 3: 1, 4: 1, 5: 2, 6: 2}  # barren has no pixel here, nor has water
 PUBLISHED = {"forest": "tree canopy", "field": "low vegetation", "impervious": "impervious"}
 NLCD_SIDE = 30
@@ -119,10 +122,12 @@ class Groups:
 
     def __getitem__(self, number: int) -> Batch:
         parts = [part[number] for part in self._parts]
-        pixels, valid, target = (torch.cat([getattr(p, k) for p in parts]) for k in ("pixels", "valid", "target"))
-        unknown = torch.full_like(parts[0].target, IGNORE_INDEX)
-        coarse = torch.cat([unknown if part.coarse is None else part.coarse for part in parts])
-        return Batch(pixels, valid, target, tuple(name for part in parts for name in part.names), coarse)
+        pixels, valid = (torch.cat([getattr(p, k) for p in parts]) for k in ("pixels", "valid"))
+        unknown = torch.full_like(parts[0].targets["class"], IGNORE_INDEX)
+        targets = {
+            name: torch.cat([part.targets.get(name, unknown) for part in parts]) for name in ("class", "coarse")
+        }
+        return Batch(pixels, valid, targets, tuple(name for part in parts for name in part.names))
 
 
 def run(arm: str, trial: tuple[int, int], seed: int, thirds: list[list[Patch]], options: argparse.Namespace) -> None:
@@ -149,7 +154,7 @@ def run(arm: str, trial: tuple[int, int], seed: int, thirds: list[list[Patch]], 
         steps=options.steps, learning_rate=RATE, warmup=0.05, ema=0.9, precision="bf16", workers=0, seed=seed
     )  # fmt: skip
     learned = None if statistics is None else (statistics, options.share)
-    loss = objective(LossOptions(), LabelSets.of(len(NAMES)), (), learned)
+    loss = objective(Semantic(CLASSES, {}), LossOptions(), LabelSets.of(len(NAMES)), (), learned)
     begin = time.monotonic()
     lesson = Lesson(Groups(groups, seed), loss, scaling)
     trained = fit(network, lesson, options=fitting, folder=options.out / f"{path.stem}.run").eval()

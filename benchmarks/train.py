@@ -124,7 +124,7 @@ def run(recipe: Recipe, scenes: list[Scene], sets: LabelSets, *, steps: int, wor
     options = replace(recipe.fit, steps=WARM + steps, workers=workers)
 
     def loss(logits: Tensor, batch: Batch) -> Tensor:
-        return partial_cross_entropy(logits, batch.target, sets)
+        return partial_cross_entropy(logits, batch.targets["class"], sets)
 
     with tempfile.TemporaryDirectory() as folder:
         lesson = Lesson(batches_of(recipe, scenes, sets), loss, recipe.scaling)
@@ -143,7 +143,7 @@ def cost(options: argparse.Namespace) -> list[str]:
     found: dict[str, list[float]] = {"bare": [], "run": []}
     keep_freed_memory()  # as a run does
     for _ in range(options.rounds):  # in turns: the machine's mood is the same for both
-        step = bare(network_of(recipe), inputs, batch.target, sets, settings={"precision": precision})
+        step = bare(network_of(recipe), inputs, batch.targets["class"], sets, settings={"precision": precision})
         found["bare"] += timed(step, options.steps)
         found["run"] += run(recipe, scenes, sets, steps=options.steps, workers=options.workers)
     batches, began = batches_of(recipe, scenes, sets), time.perf_counter()

@@ -90,7 +90,7 @@ def command(
 
 def lines(made: Verification) -> list[str]:
     """Return the comparison as lines of text."""
-    from landseg.text.amounts import counted
+    from landseg.text.amounts import counted, plural
 
     top, left, height, width = made.crop
     what = "strips" if made.engine == "stream" else "windows"
@@ -99,7 +99,7 @@ def lines(made: Verification) -> list[str]:
         f"{what:<13} {made.windows} of {made.window[0]} x {made.window[1]} px, halo {made.halo}, {made.mode}",
         *([] if made.tta == "none" else [f"tta           {made.tta}, of the crop, on both sides"]),
         f"max |dlogit|  {made.max_abs_diff:.3g}, {made.relative_diff:.1g} of the largest ({made.precision})",
-        f"classes       {made.class_disagreement:.4%} of {counted(made.pixels, 'pixel')} "
+        f"{plural(made.noun):<13} {made.class_disagreement:.4%} of {counted(made.pixels, 'pixel')} "
         f"differ, {made.ties:.4%} at ties",
         f"tiled against whole image: {made.verdict}",
     ]

@@ -28,7 +28,7 @@ ROOMS: dict[str, str] = {
     "output": "classes errors geo geo.rasters runtime text",
     "tiling": "errors geo models.layers runtime text",
     "tiling.rows": "errors geo models.graph models.layers runtime tiling",
-    "dense": "classes errors models.graph models.layers tiling",
+    "dense": "classes errors geo labels metrics models models.graph models.layers output runtime text tiling vector",
     "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
@@ -41,9 +41,9 @@ ROOMS: dict[str, str] = {
     "text tiling vector",
     "report.html": "classes errors evaluation geo geo.rasters labels metrics report text",
     "report.viewer": "errors geo geo.rasters report report.html",
-    "training": "classes dense errors geo geo.rasters geo.vectors inference labels metrics models models.graph "
-    "models.networks runtime scenes text training.coarse",
-    "training.loop": "classes dense errors geo metrics models models.networks report runtime scenes text training",
+    "training": "classes dense errors geo geo.rasters geo.vectors inference labels models models.graph "
+    "models.networks output runtime scenes text training.coarse",
+    "training.loop": "classes dense errors geo models models.networks report runtime scenes text training",
 }
 COMMANDS = (
     "areas", "calibrate", "compare", "data", "evaluate", "export", "info", "predict", "rasterize", "refine", "train",

@@ -3,14 +3,20 @@
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from landseg.classes import ClassMap, LandClass
 from landseg.cli.verify import lines as verify_lines
+from landseg.dense.semantic import Semantic
 from landseg.errors import LandsegError, PlanError, RasterError
 from landseg.geo.grid import Rect
-from landseg.inference.verification import Verification, _verdict
+from landseg.inference.engine import Engine
+from landseg.inference.verification import Verification, _compared
 from landseg.verify import verify
 from tests.parts.predicting import MODEL, noise, small_model
 
@@ -38,7 +44,17 @@ def test_a_short_halo_and_an_unbounded_network_are_found_out(write_raster: Write
 def compared(tiled: list[list[float]], precision: str = "fp32", mode: str = "exact") -> Verification:
     """Logits of two pixels in two classes, against (8, 0) and (0, 8)."""
     whole = np.array([[8, 0], [0, 8]], np.float32)
-    return _verdict(np.array(tiled, np.float32), whole, Rect(0, 0, 1, 2), precision, mode=mode)
+    return against(np.array(tiled, np.float32), whole, precision, mode=mode)
+
+
+def against(
+    tiled: NDArray[np.float32], whole: NDArray[np.float32], precision: str, mode: str = "exact"
+) -> Verification:
+    """Logits (K, n) of pixels side by side, compared by an engine of this precision."""
+    classes = ClassMap(tuple(LandClass(n, f"c{n}", (n, n, n)) for n in range(1, len(whole) + 1)))
+    engine = SimpleNamespace(task=Semantic(classes, {}), runner=SimpleNamespace(precision=precision))
+    valid = np.ones((1, whole.shape[1]), bool)
+    return _compared(cast(Engine, engine), tiled[:, None], whole[:, None], valid, Rect(0, 0, 1, 2), mode=mode)
 
 
 def test_exact_is_said_only_of_what_is() -> None:
@@ -58,10 +74,9 @@ def test_exact_is_said_only_of_what_is() -> None:
 def test_bf16_is_judged_by_its_own_rounding() -> None:
     assert compared([[8.03, 0], [0, 8]], "bf16").exact  # a step of bf16 at 8 is 0.0625
     whole, tiled = np.array([[8, 4], [0, 4.03]], np.float32), np.array([[8, 4.03], [0, 4]], np.float32)
-    where = Rect(0, 0, 1, 2)
-    tied = _verdict(tiled, whole, where, "bf16")
+    tied = against(tiled, whole, "bf16")
     assert tied.exact and tied.class_disagreement == tied.ties == 0.5
-    assert not _verdict(tiled, whole, where, "fp32").exact and not _verdict(tiled, whole, where, "fp16").exact
+    assert not against(tiled, whole, "fp32").exact and not against(tiled, whole, "fp16").exact
 
 
 def test_the_crop_takes_several_windows_by_default(write_raster: Write) -> None:

@@ -1,22 +1,155 @@
-"""Logits to what the output rasters hold: class values, probabilities, confidence, the logits themselves."""
+"""Semantic segmentation: a class for every pixel, with probabilities, confidence and the logits themselves."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.classes import ClassMap
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.dense.class_files import draw_class_preview, write_class_polygons
+from landseg.dense.task import Agreement, Arrays, Decoder, Loss, Request, Summary, Task
+from landseg.geo.tags import CLASSES
+from landseg.labels.legend import class_tag
+from landseg.metrics import figures
+from landseg.metrics.bootstrap import Blocks, intervals
+from landseg.models.heads import Heads
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
+from landseg.text.amounts import counted
 from landseg.tiling.stitch import Finished
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from landseg.dense.losses import LabelSets
+    from landseg.dense.objective import LossOptions
+
 Array = NDArray[np.float32]
-_BAND = 1 << 16  # pixels encoded at a time
+BLOCK = 256
+"""Edge in pixels of the blocks of the bootstrap."""
+_BAND = 1 << 16  # pixels decoded at a time
 
 
-class Encoder:
-    """Encodes finished pixels for each of the layers asked for.
+class Semantic(Task):
+    """The task of a network with one channel of logits a class, of which the largest wins."""
+
+    name = "semantic"
+    headline = "mean_iou"
+    noun = "class"
+    files = ("probs", "confidence", "logits", "polygons", "preview")
+    takes_views = True
+
+    @property
+    def heads(self) -> Heads:
+        return Heads.of_classes(len(self.classes))
+
+    def loss(self, options: LossOptions, sets: LabelSets, counts: NDArray[np.int64]) -> Loss:
+        from landseg.dense.objective import class_loss
+
+        loss = class_loss(options, sets, counts)
+
+        def of_targets(output: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+            return loss(output, targets["class"])
+
+        return of_targets
+
+    def layers(self, request: Request) -> list[Layer]:
+        classes, files = self.classes, request.files
+        layers = [Layer.of_classes("classes", request.output, classes)]
+        if "probs" in files:
+            layers.append(Layer.of_probs("probs", files["probs"], classes, dtype=request.probs_dtype))
+        if "confidence" in files:
+            layers.append(Layer("confidence", files["confidence"], "uint8", scale=1 / 255, mask=True))
+        if "logits" in files:
+            path, count, nodata = files["logits"], len(classes), float("nan")
+            layers.append(Layer("logits", path, "float32", count, nodata=nodata, band_names=classes.names))
+        return layers
+
+    def decoder(self, layers: list[Layer], *, temperature: float = 1.0) -> Decoder:
+        dtypes = {layer.name: layer.dtype for layer in layers}
+        return ClassDecoder(self.classes, dtypes, temperature=temperature).decode
+
+    def finish(self, outputs: Outputs, request: Request) -> None:
+        if "polygons" in request.files:
+            write_class_polygons(outputs, request, self.classes)
+        if "preview" in request.files:
+            draw_class_preview(outputs, request, self.classes)
+
+    def tags(self) -> dict[str, str]:
+        return {CLASSES: class_tag(self.classes)}  # without a task: these rasters are older than that tag
+
+    def agreement(self, one: Array, other: Array, valid: NDArray[np.bool_], *, tie: float) -> Agreement:
+        one, other = one[:, valid], other[:, valid]
+        differs = top(one[:, None])[0][0] != top(other[:, None])[0][0]
+        ties = np.zeros_like(differs)
+        if len(other) > 1:
+            second, first = np.sort(other, axis=0)[-2:]
+            ties = first - second <= tie
+        return Agreement(differs, ties)
+
+    def measure(self) -> ClassMeasure:
+        return ClassMeasure(self.classes)
+
+
+class ClassMeasure:
+    """Confusion of the class raster with labels that name one class; all other labels do not count.
+
+    A label on a pixel without data counts as missed.
+    """
+
+    def __init__(self, classes: ClassMap) -> None:
+        self._classes, self._missed = classes, 0
+        self._blocks = Blocks(len(classes), BLOCK)
+
+    def update(
+        self,
+        layers: Arrays,
+        valid: NDArray[np.bool_],
+        labels: Mapping[str, NDArray[Any]],
+        *,
+        at: tuple[int, int] = (0, 0),
+        raster: int = 0,
+    ) -> None:
+        values, target = layers["classes"], labels["class"]
+        if values is None:
+            predicted = np.full(valid.shape, IGNORE_INDEX, np.uint8)
+        else:
+            predicted, _ = self._classes.to_indices_and_unmapped(values, valid)
+        truth = np.where(target < len(self._classes), target, np.uint8(IGNORE_INDEX))
+        self._missed += int(((truth != IGNORE_INDEX) & ~valid).sum())
+        self._blocks.update(truth, predicted, top=at[0], left=at[1], raster=raster)
+
+    def figures(self) -> dict[str, float]:
+        table = self._blocks.table()
+        iou = dict(zip(self._classes.names, figures.iou(table).tolist(), strict=True))
+        made = {"mean_iou": float(figures.mean_iou(table)), "pixel_accuracy": float(figures.pixel_accuracy(table))}
+        return made | {f"iou_{name}": value for name, value in iou.items()}
+
+    def summary(self) -> Summary:
+        table = self._blocks.table()
+        overall = {
+            "mean_iou": float(figures.mean_iou(table)),
+            "pixel_accuracy": float(figures.pixel_accuracy(table)),
+            "commonest_class_accuracy": float(figures.commonest_class_accuracy(table)),
+        }
+        if len(self._blocks) > 1:
+            low, high = intervals(self._blocks, {"mean_iou": figures.mean_iou})["mean_iou"]
+            overall |= {"mean_iou_low": float(low), "mean_iou_high": float(high)}
+        by_name = {"iou": figures.iou(table), "precision": figures.precision(table), "recall": figures.recall(table)}
+        per_class = {
+            name: {figure: float(found[index]) for figure, found in by_name.items()}
+            for index, name in enumerate(self._classes.names)
+        }
+        many = counted(self._missed, "labelled pixel", "labelled pixels")
+        note = f"{many} without data in their image count{'s' if self._missed == 1 else ''} as missed"
+        return Summary(overall, per_class, note if self._missed else "")
+
+
+class ClassDecoder:
+    """Decodes finished logits (K, h, w) for each of the layers asked for.
 
     Args:
         classes: the model's table.
@@ -30,8 +163,8 @@ class Encoder:
         self._classes, self._temperature = classes, temperature
         self._layers = dict(layers)
 
-    def encode(self, finished: Finished) -> dict[str, NDArray[Any] | None]:
-        """Arrays (h, w) or (K, h, w) by layer; None where no pixel is valid."""
+    def decode(self, finished: Finished) -> dict[str, NDArray[Any] | None]:
+        """Return arrays (h, w) or (K, h, w) by layer; None where no pixel is valid."""
         logits = finished.logits
         if logits is None or not finished.valid.any():
             return dict.fromkeys(self._layers)

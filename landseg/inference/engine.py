@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from landseg.dense.tasks import task_of
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.file import Model
@@ -25,6 +26,7 @@ class Engine:
 
     Attributes:
         model: the model.
+        task: the meaning of its output.
         field: the receptive field of its network.
         runner: its network, on the device and in the precision of the run.
         views: the views of test-time augmentation.
@@ -44,7 +46,12 @@ class Engine:
         if threads is not None:
             torch.set_num_threads(threads)
         card = model.card
-        self.model = model
+        self.model, self.task = model, task_of(card)
+        if tta != "none" and not self.task.takes_views:
+            raise PlanError(
+                f"--tta takes the mean of class probabilities over mirrored views, which task {card.task!r} of model "
+                f"{card.name} does not have: leave out --tta"
+            )
         self.field: ReceptiveField = receptive_field(model.network)
         self.runner = Runner(
             model.network, mean=card.means, std=card.stds, fill=card.fill, device=device, precision=precision
@@ -58,9 +65,9 @@ class Engine:
             self._program, self.why_not_streamed = None, str(error)
 
     @property
-    def classes(self) -> int:
-        """The number of classes, K."""
-        return len(self.model.card.classes)
+    def channels(self) -> int:
+        """The number of channels of the network's output, C."""
+        return self.model.card.channels
 
     def program(self) -> StepProgram:
         """Return the network's steps, for streaming rows.
@@ -73,7 +80,7 @@ class Engine:
         return self._program
 
     def run(self, batch: list[Viewed]) -> NDArray[np.float32]:
-        """Return logits (N, K, h, w) of windows of one shape: of the mean, where they have several views."""
+        """Return outputs (N, C, h, w) of windows of one shape: of the mean, where they have several views."""
         return self.views.run(self.runner.run, batch)
 
     def collect(
@@ -84,7 +91,7 @@ class Engine:
         *,
         batch: int = 1,
     ) -> NDArray[np.float32]:
-        """Return the logits (K, h, w) of a picture in memory, (bands, h, w) with its validity (h, w)."""
+        """Return the output (C, h, w) of a picture in memory, (bands, h, w) with its validity (h, w)."""
 
         def read(piece: WindowTarget) -> tuple[Viewed | None, NDArray[np.bool_]]:
             y, x = self.views.reads(piece.window.rect, valid.shape).slices
@@ -92,4 +99,4 @@ class Engine:
             return self.views.prepared(prepared, piece.window.rect, valid.shape), valid[piece.target.slices]
 
         job = Job(stitcher, read, self.run, lambda _: {}, batch, 1, 1)
-        return collect(job, Rect(0, 0, *valid.shape), self.classes)[0]
+        return collect(job, Rect(0, 0, *valid.shape), self.channels)[0]

@@ -25,7 +25,7 @@ from landseg.text.options import (
 from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
-_FILES = ("probs", "confidence", "logits", "polygons", "preview")
+FILES = ("probs", "confidence", "logits", "polygons", "preview")
 
 
 class InferenceKeywords(TypedDict, total=False):
@@ -240,7 +240,7 @@ class PredictOptions(InferenceOptions):
         """
         suffixes = {"polygons": ".gpkg", "preview": ".png"}
         changes: dict[str, Any] = {}
-        for name in _FILES:
+        for name in FILES:
             value = getattr(self, name)
             if value is None:
                 continue
@@ -251,5 +251,5 @@ class PredictOptions(InferenceOptions):
 
     def folders(self) -> list[Path]:
         """Return the folders of the further files."""
-        values = (getattr(self, name) for name in _FILES)
+        values = (getattr(self, name) for name in FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]

@@ -1,24 +1,21 @@
-"""The files that a run of `predict` makes: class raster and further layers, and from them polygons and a preview."""
+"""The files that a run of `predict` makes: the layers and further files of the model's task."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from landseg.classes import ClassMap
+from landseg.dense.task import Request, Task
 from landseg.errors import OutputError
 from landseg.geo.rasters.source import Source
-from landseg.geo.tags import qml_path
-from landseg.inference.options import PredictOptions
+from landseg.inference.options import FILES, PredictOptions
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
-from landseg.output.sidecars import qml_text
-from landseg.output.styles import style_for
 from landseg.output.vector_formats import FORMATS, refuse_table, vector_format
-from landseg.runtime.disk import check_local, disk_errors
-from landseg.vector.exporter import polygonize
+from landseg.runtime.disk import check_local
 
 DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
 """A function that draws a source and its finished class raster, to a file."""
@@ -29,19 +26,32 @@ class Products:
     """The files of one run.
 
     Attributes:
-        output: the class raster.
-        classes: the model's.
+        output: the main raster.
+        task: the model's.
         options: with the paths of the further files.
         draw_preview: draws the preview; None where a run makes none.
     """
 
     output: Path
-    classes: ClassMap
+    task: Task
     options: PredictOptions
     draw_preview: DrawPreview | None = None
 
+    @cached_property
+    def request(self) -> Request:
+        """The files by the names of their options."""
+        options = self.options
+        files = {name: path for name in FILES if (path := options.path(name)) is not None}
+        return Request(self.output, files, options.probs_dtype, options.overwrite)
+
     def check(self) -> None:
-        """Raise OutputError or VectorError if a file's name does not fit its content."""
+        """Raise OutputError or VectorError if the task makes no such file, or its name does not fit its content."""
+        for name in self.request.files:
+            if name not in self.task.files:
+                makes = ", ".join(f"--{one}" for one in self.task.files) or "no further file"
+                raise OutputError(
+                    f"--{name}: the model's task is {self.task.name}, which takes {makes}: leave out --{name}"
+                )
         polygons, picture = self.options.path("polygons"), self.options.path("preview")
         if polygons is not None:
             refuse_table(polygons)
@@ -51,49 +61,24 @@ class Products:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """The rasters, the class raster first."""
-        classes, options = self.classes, self.options
-        layers = [Layer.of_classes("classes", self.output, classes)]
-        probs, confidence, logits = (options.path(name) for name in ("probs", "confidence", "logits"))
-        if probs is not None:
-            layers.append(Layer.of_probs("probs", probs, classes, dtype=options.probs_dtype))
-        if confidence is not None:
-            layers.append(Layer("confidence", confidence, "uint8", scale=1 / 255, mask=True))
-        if logits is not None:
-            names = classes.names
-            layers.append(Layer("logits", logits, "float32", len(classes), nodata=float("nan"), band_names=names))
-        return tuple(layers)
+        """The rasters, the main one first, and scratch layers that become no file."""
+        return tuple(self.task.layers(self.request))
 
     @property
     def extras(self) -> dict[Path, list[Path]]:
         """The further files, each with the files of an older one (a shapefile's index, say) that go with it."""
-        polygons, picture = self.options.path("polygons"), self.options.path("preview")
-        extras = {} if polygons is None else {polygons: vector_format(polygons).stale_files(polygons)}
-        return extras if picture is None else {**extras, picture: []}
+        rasters = {layer.name for layer in self.layers}
+        extras = {name: path for name, path in self.request.files.items() if name not in rasters}
+        return {
+            path: vector_format(path).stale_files(path) if name == "polygons" else [] for name, path in extras.items()
+        }
 
-    def write_extras(self, outputs: Outputs, source: Source) -> None:
-        """Write polygons and preview, from the finished class raster."""
-        polygons, picture = self.options.path("polygons"), self.options.path("preview")
-        if polygons is not None:
-            place = outputs.extra(polygons)
-            sure = None if self.options.confidence is None else outputs.layer_reader("confidence")
-            polygonize(outputs.layer_reader("classes"), place, self.classes, called=polygons, confidence=sure)
-            self._write_style(polygons, place)
-        if picture is not None:
-            assert self.draw_preview is not None, "a run that makes a preview is given the function that draws it"
-            self.draw_preview(source, outputs.layer_reader("classes"), self.classes, outputs.extra(picture))
-
-    def _write_style(self, polygons: Path, place: Path) -> None:
-        """Write the polygons' style beside them where they wait; a user's own style stays, unless --overwrite."""
-        qml = vector_format(polygons).qml_path(polygons)
-        if qml is None:
-            return
-        # The map's own palette is in it too, where both have one style file.
-        shared = qml_text(self.classes) if qml == qml_path(self.output) else None
-        text = style_for(qml, self.classes.classes, replace=self.options.overwrite, existing=shared)
-        if text is not None:
-            with disk_errors(qml):
-                place.with_name(qml.name).write_text(text, encoding="utf-8")
+    def finish(self, outputs: Outputs, source: Source) -> None:
+        """Write the late layers and the further files, of the layers that are complete."""
+        request, draw = self.request, self.draw_preview
+        if draw is not None:
+            request = replace(request, draw_preview=lambda raster, classes, out: draw(source, raster, classes, out))
+        self.task.finish(outputs, request)
 
 
 def check_map_name(output: Path) -> None:

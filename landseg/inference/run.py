@@ -12,21 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landseg import __version__
-from landseg.dense.semantic import Encoder
+from landseg.dense.tasks import task_of
 from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.scattered import refuse_scattered
 from landseg.geo.seams import BORDERS, Seams
-from landseg.geo.tags import CLASSES
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of
 from landseg.inference.match import ModelInput, log_warnings, match_options
 from landseg.inference.options import InferenceOptions, PredictOptions
 from landseg.inference.prediction import Prediction
 from landseg.inference.products import DrawPreview, Products
-from landseg.labels.legend import class_tag
 from landseg.models.named import NamedModel
 from landseg.output.checks import files_behind
 from landseg.output.layer import Layer
@@ -82,7 +80,7 @@ class Run:
     Attributes:
         engine: the model.
         sources: addresses of the raster, or of the members of the mosaic or stack.
-        output: the class raster.
+        output: the main raster.
         options: of the run.
         folders: folders that are made before a real run.
         others: files that further runs will read.
@@ -139,22 +137,24 @@ class Run:
             strategy = resume_strategy(scope, state)
         else:
             outputs.set_state("plan", strategy.state())
-        files = (*(layer.path for layer in outputs.layers), *self._products.extras)
+        files = self._targets().paths
         made = replace(self._with_raster(strategy.planned(self.output, 0), scope.raster), files=files)
-        card, dtypes = scope.engine.model.card, {layer.name: layer.dtype for layer in outputs.layers}
-        encoder = Encoder(card.classes, dtypes, temperature=card.temperature)
+        streamed = [layer for layer in outputs.layers if not layer.late]
+        decode = self._products.task.decoder(streamed, temperature=scope.engine.model.card.temperature)
         shown = partial(Progress, quiet=self.options.quiet, name=self.name)
-        strategy.run(outputs, aoi=place.aoi, encode=encoder.encode, shown=shown)
+        strategy.run(outputs, aoi=place.aoi, encode=decode, shown=shown)
         made = replace(strategy.measured(made, outputs), areas=outputs.areas)
-        self._products.write_extras(outputs, scope.raster.source)
+        self._products.finish(outputs, scope.raster.source)
         shape = place.grid.shape
-        tags = {BORDERS: Seams(shape, *strategy.cuts()).text, AREAS: areas_tag(made.areas, shape)}
+        tags = {BORDERS: Seams(shape, *strategy.cuts()).text}
+        if outputs.layers[0].classes is not None:
+            tags[AREAS] = areas_tag(made.areas, shape)
         placed = outputs.finish({**made.tags(), **tags})
         return replace(made, sidecars=tuple(path for path in placed if path not in made.files))
 
     @cached_property
     def _products(self) -> Products:
-        return Products(self.output, self.engine.model.card.classes, self.options, self.draw_preview)
+        return Products(self.output, task_of(self.engine.model.card), self.options, self.draw_preview)
 
     def _targets(self, raster: ModelInput | None = None) -> Targets:
         """Return the files to write; once the raster is opened, with the files behind it among the inputs."""
@@ -210,9 +210,10 @@ class Run:
 
     def _skipped(self, region: Rect) -> Prediction:
         """Return the facts of a run that was finished before, as far as its output tells."""
-        targets: list[Layer | Path] = [*self._products.layers, *self._products.extras]
-        near = dict.fromkeys(path for target in targets for path in companion_files(target) if path.exists())
-        made = Prediction(self.output, self._targets().paths, pixels=region.area, skipped=True, sidecars=tuple(near))
+        targets = self._targets()
+        files: list[Layer | Path] = [*targets.rasters, *targets.extras]
+        near = dict.fromkeys(path for file in files for path in companion_files(file) if path.exists())
+        made = Prediction(self.output, targets.paths, pixels=region.area, skipped=True, sidecars=tuple(near))
         return made.with_tags(read_tags(self.output))
 
     def _signature(self, raster: ModelInput, aoi: Aoi | None) -> dict[str, Any]:
@@ -244,7 +245,7 @@ class Run:
             "version": __version__,
             "model": card.name,
             "model_hash": self.engine.model.hash,
-            CLASSES: class_tag(card.classes),
+            **self._products.task.tags(),
             "precision": engine.runner.precision,
             **({} if (note := engine.runner.precision_note) is None else {"precision_note": note}),
             "device": engine.runner.device.type,

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from landseg.dense.semantic import top
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.geo.vectors.aoi import Aoi
@@ -71,14 +70,14 @@ class Scope:
         engine, options = self.engine, self.options
         item = np.dtype(self.raster.network.dtype).itemsize
         bands, gpu = engine.runner.bands, engine.runner.device.type == "cuda"
-        layers = 4 * engine.classes * options.class_layers
+        layers = 4 * engine.channels * options.class_layers
         # A mirrored copy of the window, and logits, probabilities and their sum beside the next view's.
-        views = 0 if len(engine.views) == 1 else bands * engine.runner.item_bytes + 4 * 4 * engine.classes
+        views = 0 if len(engine.views) == 1 else bands * engine.runner.item_bytes + 4 * 4 * engine.channels
         return Costs(
             base=_base(),
             network=engine.bytes_per_pixel + (0 if gpu else views),
             waiting=bands * (item + engine.runner.item_bytes) + 2,
-            result=4 * engine.classes + layers + 4 + (views if gpu else 0),
+            result=4 * engine.channels + layers + 4 + (views if gpu else 0),
             limit=options.memory * MIB,
             ahead=4 if gpu else 2,
             device=0.8 * torch.cuda.mem_get_info()[0] if gpu else None,
@@ -133,7 +132,7 @@ class Scope:
         """Return the stitcher that makes pixels of the region of these windows; `sums` bytes are for blending."""
         if mode == "exact":
             return Crop(windows, self.raster.placement, self.region)
-        return Blend(windows, self.raster.placement, self.region, classes=self.engine.classes, budget=sums)
+        return Blend(windows, self.raster.placement, self.region, classes=self.engine.channels, budget=sums)
 
     def job(self, stitcher: Stitcher, *, batch: int, aoi: Aoi | None, encode: Callable[[Finished], Any]) -> Job:
         """Return the job of the stream over these windows."""
@@ -163,13 +162,14 @@ class Scope:
 
         return read
 
-    def indices(self, window: Window, target: Rect) -> NDArray[np.uint8] | None:
-        """Return the class indices (h, w) of a target from a window alone; None where it holds no data."""
+    def result(self, window: Window, target: Rect) -> NDArray[Any] | None:
+        """Return the main layer (h, w) of a target from a window alone; None where it holds no data."""
         prepared, _ = self.reader()(WindowTarget(window, target))
         if prepared is None:
             return None
-        logits = self.engine.run([prepared])[0]
-        return top(self.raster.placement.resample(logits, window.rect, target))[0]
+        output = self.raster.placement.resample(self.engine.run([prepared])[0], window.rect, target)
+        finished = Finished(target, output, np.ones(target.shape, np.bool_))
+        return self.engine.task.main(finished, temperature=self.engine.model.card.temperature)
 
 
 def inside_of(aoi: Aoi | None, rect: Rect, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -154,7 +154,8 @@ class WindowStrategy:
         """Return the facts with the disagreement of a blended plan."""
         if self.tiling.mode == "exact":
             return made
-        found = disagreement_once(outputs, self.tiling.windows, self.sample, self._written)
+        noun = self.scope.engine.task.noun
+        found = disagreement_once(outputs, self.tiling.windows, self.sample, self._written, noun=noun)
         return replace(made, **found.facts)
 
     def _written(self, source: Source) -> WrittenMap:
@@ -175,10 +176,9 @@ class WindowStrategy:
 
         def compute(window: Window) -> NDArray[Any] | None:
             target = target_of(window.core)
-            indices = None if target is None else scope.indices(window, target)
-            return None if indices is None else scope.engine.model.card.classes.to_values(indices)
+            return None if target is None else scope.result(window, target)
 
-        return WrittenMap(read, compute)
+        return WrittenMap(read, compute, scope.engine.task.changed)
 
     def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
         scope, tiling = self.scope, self.tiling

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.dense.semantic import top
 from landseg.errors import PlanError, RasterError
 from landseg.geo.grid import Rect
 from landseg.inference.match import ModelInput
 from landseg.inference.options import VerifyOptions
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, plural
 from landseg.text.results import one_line
 from landseg.tiling.placement import GridPlacement
 
@@ -51,6 +50,8 @@ class Verification:
         windows: number of windows or strips.
         warnings: what the log says about the raster, see `Prediction`.
         tta: test-time augmentation of both inferences.
+        noun: the name of the result of a pixel: "class", or that of another task, which `class_disagreement` and
+            `ties` are about then.
     """
 
     max_abs_diff: float
@@ -68,10 +69,13 @@ class Verification:
     windows: int = 1
     warnings: tuple[str, ...] = ()
     tta: str = "none"
+    noun: str = "class"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as JSON values."""
-        return {**asdict(self), "crop": list(self.crop), "window": list(self.window), "warnings": list(self.warnings)}
+        """Return the comparison as JSON values, without the noun where it is "class"."""
+        lists = {"crop": list(self.crop), "window": list(self.window), "warnings": list(self.warnings)}
+        values = {**asdict(self), **lists}
+        return {name: value for name, value in values.items() if (name, value) != ("noun", "class")}
 
     def __repr__(self) -> str:
         differs = f"{self.class_disagreement:.4%} of {counted(self.pixels, 'pixel')} differ"
@@ -83,9 +87,9 @@ class Verification:
         if self.exact:
             return "exact"
         if self.class_disagreement > self.ties:
-            return "not exact, classes differ that are no ties"
+            return f"not exact, {plural(self.noun)} differ that are no ties"
         if self.mode != "exact":
-            yet = "" if self.class_disagreement else "; yet no class differs"
+            yet = "" if self.class_disagreement else f"; yet no {self.noun} differs"
             return f"not exact, the windows are blended{yet}"
         return f"not exact, logits differ by more than {SAME:g} of the largest"
 
@@ -136,18 +140,18 @@ def compare_on_crop(
     tiles = replace(options, window=window)
     scope, batch = Scope(engine, cropped, tiles, Rect(0, 0, *crop.shape)), options.batch or 1
     stitcher = scope.stitcher(whole_plan(crop.shape, engine.field.stride))
-    whole = engine.collect(stitcher, pixels, valid, batch=batch)[:, valid]
+    whole = engine.collect(stitcher, pixels, valid, batch=batch)
     if why_not_rows(engine, options) is None:
-        tiled = _streamed(engine, pixels, valid)[:, valid]
-        made = _verdict(tiled, whole, crop, engine.runner.precision)
+        tiled = _streamed(engine, pixels, valid)
+        made = _compared(engine, tiled, whole, valid, crop)
         count = -(-crop.height // _STRIP)
         return replace(made, engine="stream", window=(_STRIP, crop.width), windows=count)
     if options.engine == "stream":
         raise PlanError(why_not_rows(engine, options) or "")
     tiling = scope.plan()
     stitcher = scope.stitcher(tiling.windows, tiling.mode, tiling.sums)
-    tiled = engine.collect(stitcher, pixels, valid, batch=batch)[:, valid]
-    made = _verdict(tiled, whole, crop, engine.runner.precision, mode=tiling.mode)
+    tiled = engine.collect(stitcher, pixels, valid, batch=batch)
+    made = _compared(engine, tiled, whole, valid, crop, mode=tiling.mode)
     windows, halo = tiling.windows, max(tiling.windows.halo)
     return replace(made, window=windows.largest, halo=halo, windows=len(windows), tta=options.tta)
 
@@ -176,28 +180,32 @@ def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) ->
     return np.concatenate(parts, axis=1)
 
 
-def _verdict(
-    tiled: NDArray[np.float32], whole: NDArray[np.float32], crop: Rect, precision: str, *, mode: str = "exact"
+def _compared(
+    engine: Engine,
+    tiled: NDArray[np.float32],
+    whole: NDArray[np.float32],
+    valid: NDArray[np.bool_],
+    crop: Rect,
+    *,
+    mode: str = "exact",
 ) -> Verification:
-    """Return the difference of two arrays of logits (K, n) of the valid pixels."""
-    largest = float(np.abs(whole).max())
+    """Return the comparison of two outputs (C, h, w) where pixels are valid (h, w)."""
+    precision, task = engine.runner.precision, engine.task
+    largest = float(np.abs(whole[:, valid]).max())
     step = _STEPS.get(precision)
-    differs = top(tiled[:, None])[0][0] != top(whole[:, None])[0][0]
-    near = np.zeros_like(differs)
-    if len(whole) > 1:
-        second, first = np.sort(whole, axis=0)[-2:]
-        near = first - second <= (TIE if step is None else step * largest)
-    difference = float(np.abs(tiled - whole).max())
+    found = task.agreement(tiled, whole, valid, tie=TIE if step is None else step * largest)
+    difference = float(np.abs(tiled[:, valid] - whole[:, valid]).max())
     relative = difference / largest if largest else difference
     same = step is not None or relative <= SAME
     return Verification(
         max_abs_diff=difference,
         relative_diff=relative,
-        class_disagreement=float(differs.mean()),
-        ties=float((differs & near).mean()),
-        exact=mode == "exact" and same and not bool((differs & ~near).any()),
+        class_disagreement=float(found.differs.mean()),
+        ties=float((found.differs & found.ties).mean()),
+        exact=mode == "exact" and same and not bool((found.differs & ~found.ties).any()),
         crop=(crop.top, crop.left, crop.height, crop.width),
-        pixels=int(tiled.shape[1]),
+        pixels=int(valid.sum()),
         precision=precision,
         mode=mode,
+        noun=task.noun,
     )

@@ -14,18 +14,27 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, ModelError
 from landseg.models.fields import Fields, is_number, number_item, text_item
+from landseg.models.heads import Heads, head_item
 from landseg.models.networks.catalogue import check_options
 from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, plain
 from landseg.text.untrusted import brief, unsafe_text
 
-__all__ = ["DTYPES", "FORMAT_VERSION", "Band", "Card", "DataSource", "Field", "Metrics", "Training", "check_options"]
+__all__ = [
+    "DTYPES", "FORMAT_VERSION", "SEMANTIC", "Band", "Card", "DataSource", "Field", "Heads", "Metrics", "Training",
+    "check_options",
+]  # fmt: skip
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""The latest format that is read. Cards of semantic segmentation are written as format 1, which has no task."""
+SEMANTIC = "semantic"
+"""The task of a card that names none."""
 DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 
 # The card chooses what gets built, and a card may come from anywhere: a name that a model hub or a folder
 # could answer to ("timm:hf-hub:...", "timm:local-dir:...") is no encoder, and no option names weights.
 _ENCODER = re.compile(r"(timm:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
+_TASK = re.compile(r"[a-z][a-z0-9-]*")
+_CLASSES_ALONE = Heads(())
 _METRES, _TEMPERATURES = (1e-6, 1e8), (1e-6, 1e6)
 _RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "classes", "encoder_weights"})
 
@@ -39,6 +48,9 @@ class Card:
         arch: As `build_network` takes it; so are `encoder` and `options`.
         bands: In the network's channel order.
         classes: In the order of the network's logits.
+        task: The name of what the network's output means, see `landseg.dense.tasks`.
+        heads: The output's channels by name; empty for semantic segmentation, whose channels are the classes.
+        task_options: The task's own options, JSON values by name.
         receptive_field: Of the network as built.
         parameters: Number of learned values.
         dtypes: Raster dtypes whose raw values mean what they meant in training.
@@ -74,6 +86,9 @@ class Card:
     limitations: str = ""
     not_measured: str = ""
     created_by: str = ""
+    task: str = SEMANTIC
+    heads: Heads = _CLASSES_ALONE
+    task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check(self)
@@ -88,17 +103,25 @@ class Card:
         """One standard deviation a band, in raw units."""
         return tuple(band.std for band in self.bands)
 
-    def to_json(self) -> dict[str, Any]:
-        """Returns the card as JSON values, `format_version` first; nan figures become null.
+    @property
+    def channels(self) -> int:
+        """The number of channels of the network's output."""
+        return self.heads.total or len(self.classes)
 
-        A temperature of 1, which does nothing, is left out, and so are an empty `not_measured` and a range of pixel
-        sizes that is not said: such a card is read by every landseg of its format.
+    def to_json(self) -> dict[str, Any]:
+        """Return the card as JSON values, `format_version` first; nan figures become null.
+
+        A temperature of 1, which does nothing, is left out, and so are an empty `not_measured`, a range of pixel
+        sizes that is not stated and the task of semantic segmentation: every landseg of the format reads such a card.
         """
+        semantic = self.task == SEMANTIC
+        task: dict[str, Any] = {"task": self.task, "heads": self.heads.to_json()}
+        task |= {"task_options": plain(self.task_options)} if self.task_options else {}
         fitted = {} if self.temperature == 1 else {"temperature": self.temperature}
         usable = {} if self.usable_resolution_m is None else {"usable_resolution_m": list(self.usable_resolution_m)}
         unmeasured = {"not_measured": self.not_measured} if self.not_measured else {}
         return {
-            "format_version": FORMAT_VERSION,
+            "format_version": 1 if semantic else FORMAT_VERSION,
             "name": self.name,
             "description": self.description,
             "arch": self.arch,
@@ -111,6 +134,7 @@ class Card:
             "trained_at_m": list(self.trained_at_m),
             **usable,
             "classes": self.classes.to_json(),
+            **({} if semantic else task),
             "receptive_field": self.receptive_field.to_json(),
             "parameters": self.parameters,
             "training": None if self.training is None else self.training.to_json(),
@@ -135,7 +159,8 @@ class Card:
                 f"{brief(text)}; use another model"
             )
         fields = Fields(data, "the model's card")
-        _check_version(fields.whole("format_version", least=1))
+        version = fields.whole("format_version", least=1)
+        _check_version(version)
         card = cls(
             name=fields.name("name"),
             description=fields.text("description"),
@@ -158,6 +183,7 @@ class Card:
             limitations=fields.text("limitations"),
             licence=fields.text("licence"),
             created_by=fields.text("created_by"),
+            **({} if version == 1 else _task_in(fields)),
         )
         fields.close()
         return card
@@ -173,6 +199,7 @@ def _check(card: Card) -> None:
         raise ModelError(f"options may not hold {', '.join(sorted(reserved))}: these are fields of the card")
     plain(card.options)
     check_options(card.options)
+    _check_task(card)
     _check_bands(card.bands)
     if not card.dtypes or not set(card.dtypes).issubset(DTYPES):
         got = ", ".join(card.dtypes[:8]) or "none"
@@ -193,6 +220,22 @@ def _check(card: Card) -> None:
     if usable and usable[0] > usable[1]:
         low, high = usable
         raise ModelError(f"usable_resolution_m should be the smaller and the larger number, got {low:g} and {high:g}")
+
+
+def _check_task(card: Card) -> None:
+    if not _TASK.fullmatch(card.task):
+        raise ModelError(f"task {brief(card.task)} is not a plain name such as {SEMANTIC!r}")
+    plain(card.task_options)
+    if (card.task == SEMANTIC) != (not card.heads and not card.task_options):
+        expected = "neither heads nor options" if card.task == SEMANTIC else "one head or more"
+        raise ModelError(f"a card of the task {card.task!r} should have {expected}, got the heads {card.heads}")
+
+
+def _task_in(fields: Fields) -> dict[str, Any]:
+    """Return the fields that format 2 adds to a card."""
+    heads = Heads(fields.items("heads", head_item))
+    options = fields.mapping("task_options") if fields.has("task_options") else {}
+    return {"task": fields.name("task"), "heads": heads, "task_options": options}
 
 
 def _check_bands(bands: tuple[Band, ...]) -> None:

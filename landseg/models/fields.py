@@ -48,11 +48,11 @@ class Fields:
 
     def number_or(self, name: str, default: float) -> float:
         """Returns a number that may be missing."""
-        return self.number(name) if name in self._data else default
+        return self.number(name) if self.has(name) else default
 
     def text_or(self, name: str, default: str) -> str:
         """Returns a text that may be missing."""
-        return self.text(name) if name in self._data else default
+        return self.text(name) if self.has(name) else default
 
     def number_or_none(self, name: str) -> float | None:
         value = self._take(name, "a finite number or null", lambda value: value is None or is_number(value))
@@ -67,6 +67,10 @@ class Fields:
         if len(numbers) != 2:
             raise ModelError(f"{self._at(name)} should be a list of two numbers, got {brief(list(numbers))}")
         return numbers[0], numbers[1]
+
+    def has(self, name: str) -> bool:
+        """Return whether a field is there and not read yet."""
+        return name in self._data
 
     def whole(self, name: str, *, least: int = 0) -> int:
         wanted = f"a whole number of at least {least}"

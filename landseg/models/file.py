@@ -49,8 +49,8 @@ class Model:
     """A network ready to predict, with its card.
 
     Attributes:
-        network: In eval mode, float32, on the CPU; scaled floats `(N, bands, H, W)` in, logits
-            `(N, classes, H, W)` out.
+        network: In eval mode, float32, on the CPU; scaled floats `(N, bands, H, W)` in,
+            `(N, card.channels, H, W)` out.
         card: Its description.
         path: The file it came from.
         hash: SHA-256 of that file, in hex: the model's identity in provenance tags and for resuming.
@@ -131,7 +131,7 @@ def _build(card: Card, path: Path, tensors: Mapping[str, Tensor]) -> nn.Module:
                 card.arch,
                 encoder=card.encoder,
                 bands=len(card.bands),
-                classes=len(card.classes),
+                classes=card.channels,
                 warn=False,
                 **card.options,
             )

@@ -1,7 +1,8 @@
 """A card as fields of the STAC Machine Learning Model extension (MLM 1.4), for catalogues and other readers.
 
-The network takes scaled floats, so `mlm:input` gives each band's z-score; `mlm:output` are logits, one
-channel a class in the order of `classification:classes`, whose values are those of landseg's rasters.
+The network takes scaled floats, so `mlm:input` gives each band's z-score; `mlm:output` is the output tensor: for
+semantic segmentation logits, one channel a class in the order of `classification:classes`, whose values are those of
+landseg's rasters.
 """
 
 from __future__ import annotations
@@ -10,9 +11,13 @@ import re
 from typing import Any
 
 from landseg.classes import LandClass
-from landseg.models.card import Band, Card
+from landseg.models.card import SEMANTIC, Band, Card
 
-TASK = "semantic-segmentation"
+_TASKS = {
+    SEMANTIC: "semantic-segmentation", "instances": "instance-segmentation", "panoptic": "panoptic-segmentation",
+    "points": "object-detection",
+}  # fmt: skip
+_OTHER_TASK = "regression"  # MLM's word for numbers at every pixel; it allows no words of one's own
 _ANY = -1  # MLM's "any size" in a shape
 
 
@@ -22,7 +27,7 @@ def mlm_fields(card: Card) -> dict[str, Any]:
         "mlm:name": _model_name(card.name),
         "mlm:architecture": card.arch,
         "mlm:framework": "PyTorch",
-        "mlm:tasks": [TASK],
+        "mlm:tasks": [_task(card)],
         "mlm:total_parameters": card.parameters,
         "mlm:accelerator": None,
         "mlm:accelerator_constrained": False,
@@ -57,17 +62,32 @@ def _input(card: Card) -> dict[str, Any]:
     }
 
 
+def _task(card: Card) -> str:
+    return _TASKS.get(card.task, _OTHER_TASK)
+
+
 def _output(card: Card) -> dict[str, Any]:
+    if card.task != SEMANTIC:
+        return {
+            "name": "output",
+            "tasks": [_task(card)],
+            "result": _result(card, "channel"),
+            "description": f"channels, in this order, at the size of the input: {card.heads}",
+        }
     return {
         "name": "logits",
-        "tasks": [TASK],
-        "result": {
-            "shape": [_ANY, len(card.classes), _ANY, _ANY],
-            "dim_order": ["batch", "class", "height", "width"],
-            "data_type": "float32",
-        },
+        "tasks": [_task(card)],
+        "result": _result(card, "class"),
         "classification:classes": [_class(entry) for entry in card.classes.classes],
         "description": "one channel a class, in this order, at the size of the input; the largest wins",
+    }
+
+
+def _result(card: Card, axis: str) -> dict[str, Any]:
+    return {
+        "shape": [_ANY, card.channels, _ANY, _ANY],
+        "dim_order": ["batch", axis, "height", "width"],
+        "data_type": "float32",
     }
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from landseg.classes import ClassMap
 from landseg.errors import ModelError
 from landseg.models.file import Model
+from landseg.models.heads import CLASSES, Heads
 from landseg.models.namesakes import SAME, Namesake, namesakes
 from landseg.models.networks.build import build_network
 from landseg.models.networks.catalogue import architecture, is_fitted
@@ -97,14 +98,20 @@ class Transfer:
 
 
 def transferred(
-    model: Model, network: nn.Module, *, card: Described, said: Mapping[str, str] | None = None
+    model: Model,
+    network: nn.Module,
+    *,
+    card: Described,
+    heads: Heads | None = None,
+    said: Mapping[str, str] | None = None,
 ) -> Transfer:
     """Fill ``network``, newly built as ``card`` says, with the weights of ``model``, and return what was taken.
 
     Classes are matched by name, see `namesakes`; ``said`` has the new name of some of the model's. Their rows of
     every layer that has one row a class are taken, in the new order, and a new class keeps its random start. Between
     a class that was taken and one that is new no weight is left, so that the logits of the taken ones are the
-    model's; unless its upsampler mixes classes and one of them is left behind.
+    model's; unless its upsampler mixes classes and one of them is left behind. Other ``heads`` of the network (None:
+    it has the classes alone) are taken from the model's of the same name and number of channels.
 
     Bands are matched by common name, or by name where one of the two has no common name; those without any name of
     their own by order, where the model has as many bands. With b bands, n of them
@@ -122,20 +129,22 @@ def transferred(
     old_names, new_names = old.classes.names, card.classes.names
     same, unclear = namesakes(new_names, old_names, said)
     theirs = {one.wanted: one.theirs for one in same}
-    rows = [old_names.index(theirs[name]) if name in theirs else None for name in new_names]
+    by_name = [old_names.index(theirs[name]) if name in theirs else None for name in new_names]
+    channels = old.heads or Heads.of_classes(len(old_names)), heads or Heads.of_classes(len(new_names))
+    rows = _channels(*channels, by_name)
     named = _matched_bands(old.bands, card.bands)
     sources = _by_order(named, old.bands, card.bands)
     wanted = network.state_dict()
-    shapes = _shapes(old, len(old.bands), len(old_names))
-    by_band = _growing(shapes, _shapes(old, len(old.bands) + 1, len(old_names)))
-    by_class = _growing(shapes, _shapes(old, len(old.bands), len(old_names) + 1))
+    shapes = _shapes(old, len(old.bands), old.channels)
+    by_band = _growing(shapes, _shapes(old, len(old.bands) + 1, old.channels))
+    by_class = _growing(shapes, _shapes(old, len(old.bands), old.channels + 1))
     filled: dict[str, Tensor] = {}
     for name, start in wanted.items():
         given = _given(state, name, model, options)
         if name in by_band:
             given = _for_bands(given, name, by_band[name], sources, model)
         if name in by_class:
-            given = _for_classes(given, start, by_class[name], rows, len(old_names))
+            given = _for_classes(given, start, by_class[name], rows, old.channels)
         if given.shape != start.shape:
             _misfit(model, f"{name} is {tuple(given.shape)} there and {tuple(start.shape)} here", options)
         filled[name] = given
@@ -143,9 +152,28 @@ def transferred(
         _misfit(model, f"it has {extra[0]}, which is not here", options)
     network.load_state_dict(filled)
     mixing = any(len(axes) > 1 for axes in by_class.values())
-    notes = _notes(old, card, sources, options, lost=[n for j, n in enumerate(old_names) if mixing and j not in rows])
+    lost = [name for number, name in enumerate(old_names) if mixing and number not in by_name]
+    notes = _notes(old, card, sources, options, lost=lost)
     notes += (*unclear, *_about_order(named, sources, old.bands, card.bands))
     return _report(old, card, same, sources, notes)
+
+
+def _channels(old: Heads, new: Heads, classes: Sequence[int | None]) -> list[int | None]:
+    """For each channel of the new heads the old channel that it is, or None; ``classes`` are those of the classes.
+
+    >>> _channels(Heads.of_classes(2), Heads((("edge", 1), ("classes", 3))), [1, None, 0])
+    [None, 1, None, 0]
+    """
+    rows: list[int | None] = []
+    for name, size in new.sizes:
+        start = old[name].start if name in old else 0
+        if name == CLASSES and name in old:
+            rows += [None if row is None else start + row for row in classes]
+        elif (name, size) in old.sizes:
+            rows += range(start, start + size)
+        else:
+            rows += [None] * size
+    return rows
 
 
 def _check_same(model: Model, card: Described) -> list[str]:

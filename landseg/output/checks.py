@@ -32,7 +32,8 @@ def disk_bytes(layers: Sequence[Layer], grid: Grid, parts: Sequence[Rect] | None
     area = grid.width * grid.height
     if parts is not None:
         area = sum(part.height * min(grid.width, part.width + 2 * _PAGE) for part in parts) + area // 4096
-    return sum(math.ceil(area * layer.pixel_bytes * (1.5 if layer.classes else 2.4)) for layer in layers)
+    factors = ((layer, 1.0 if layer.scratch else 1.5 if layer.classes else 2.4) for layer in layers)
+    return sum(math.ceil(area * layer.pixel_bytes * factor) for layer, factor in factors)
 
 
 def check_targets(

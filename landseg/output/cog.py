@@ -25,7 +25,7 @@ from landseg.runtime.disk import disk_errors
 
 BLOCK = 512  # edge of the output's internal tiles
 _NOT_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
-_VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "float32": "Float32"}
+_VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32"}
 
 
 def vrt_text(layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str]) -> str:

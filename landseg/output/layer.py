@@ -14,7 +14,7 @@ from landseg.classes import ClassMap
 from landseg.geo.grid import Rect
 from landseg.text.amounts import counted
 
-DTYPES = ("uint8", "uint16", "float32")
+DTYPES = ("uint8", "uint16", "uint32", "int32", "float32")
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,13 @@ class Layer:
     mask band instead of a nodata value, for layers whose every value is data. ``scale`` times a stored value
     is the real one.
 
+    A ``scratch`` layer becomes no file: it lies in the hidden folder of its ``path`` until the run ends, and other
+    layers are made of it. A ``late`` layer is made once the others are complete: no step of the run writes it, and a
+    resumed run writes all of it again.
+
     Raises:
-        ValueError: a dtype that cannot be written, or a dtype or nodata that contradicts the class table.
+        ValueError: a dtype that cannot be written, a nodata that it does not hold, or a dtype or nodata that
+            contradicts the class table.
     """
 
     name: str
@@ -39,10 +44,16 @@ class Layer:
     classes: ClassMap | None = None
     resampling: Literal["average", "mode", "nearest"] = "average"
     mask: bool = False
+    scratch: bool = False
+    late: bool = False
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
             raise ValueError(f"layer {self.name!r}: dtype {self.dtype!r}, expected {', '.join(DTYPES)}")
+        if self.nodata is not None and self.dtype != "float32":
+            limits = np.iinfo(self.dtype)
+            if not (limits.min <= self.nodata <= limits.max and self.nodata == int(self.nodata)):
+                raise ValueError(f"layer {self.name!r}: {self.dtype} holds no nodata of {self.nodata}")
         if self.count < 1 or (self.band_names and len(self.band_names) != self.count):
             raise ValueError(
                 f"layer {self.name!r}: {counted(self.count, 'band')} with {counted(len(self.band_names), 'name')}"
@@ -68,6 +79,11 @@ class Layer:
         if dtype == "uint8":
             return cls(name, path, dtype, len(classes), scale=1 / 255, band_names=classes.names, mask=True)
         return cls(name, path, dtype, len(classes), nodata=math.nan, band_names=classes.names)
+
+    @property
+    def raw_name(self) -> str:
+        """The name of the raw file in the work folder of `path`, and of its VRT, without a suffix."""
+        return f"scratch-{self.name}" if self.scratch else "pixels"
 
     @property
     def raw_bands(self) -> int:
@@ -105,6 +121,7 @@ class Layer:
         return out
 
     def to_json(self) -> dict[str, Any]:
-        """Everything about the layer but its path, as plain JSON."""
-        fields = {key: value for key, value in vars(self).items() if key not in ("path", "classes")}
+        """Everything about the layer but its path, as plain JSON; of a layer that is usual without its kind."""
+        kinds = {key for key in ("scratch", "late") if not getattr(self, key)}
+        fields = {key: value for key, value in vars(self).items() if key not in {"path", "classes", *kinds}}
         return {**fields, "classes": self.classes and self.classes.to_json()}

@@ -55,6 +55,7 @@ class Outputs:
         self._parts = None if parts is None else tuple(parts)
         self._raw: dict[str, RawRaster] = {}
         self._pending: Counter[str] = Counter()
+        self._late: Counter[str] = Counter()
         self._areas = None if (main := self.layers[0]).classes is None else WrittenAreas(grid, main.classes.nodata)
 
     @classmethod
@@ -143,6 +144,11 @@ class Outputs:
         return True
 
     @property
+    def parts(self) -> tuple[Rect, ...]:
+        """The rectangles of the grid that the run writes; no two share a pixel."""
+        return (self.grid.rect,) if self._parts is None else self._parts
+
+    @property
     def done(self) -> frozenset[str]:
         """The steps that are safely on disk."""
         return frozenset(r["done"] for r in self._journal.records if "done" in r)
@@ -177,7 +183,7 @@ class Outputs:
             raise ValueError(f"{rect} reaches beyond the grid {self.grid.shape}")
         stored = layer.fitted(rect, pixels, valid)
         self._raw[name].write(0, rect, stored)
-        self._pending[name] += rect.area
+        (self._late if layer.late else self._pending)[name] += rect.area
         if self._areas is not None and layer is self.layers[0]:
             self._areas.add(rect, stored[0])
 
@@ -247,7 +253,7 @@ class Outputs:
             Part(extra, tuple(build_extra(extra)), tuple(stale)) for extra, stale in self._targets.extras.items()
         ]
         brought = {target for part in parts for _, target in part.moves}
-        for layer in (*self.layers[1:], self.layers[0]):
+        for layer in (*self._targets.rasters[1:], self._targets.rasters[0]):
             moves = [move for move in build_layer(layer, self.grid, every, self._parts) if move[1] not in brought]
             parts.append(Part(layer.path, tuple(moves), (*companion_files(layer), *class_style(layer))))
         return parts
@@ -337,10 +343,10 @@ class Outputs:
                 raise ResumeError(f"{path} is missing or was changed: run without --resume to start again")
 
     def _check_complete(self) -> None:
-        written = Counter(self._pending)
+        written = self._pending + self._late
         for record in self._journal.records:
             written.update(record.get("pixels", {}))
-        wanted = self.grid.rect.area if self._parts is None else sum(part.area for part in self._parts)
+        wanted = sum(part.area for part in self.parts)
         for layer in self.layers:
             if written[layer.name] != wanted:
                 share = f"{part_of(written[layer.name], wanted, 'pixel')}"

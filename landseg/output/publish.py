@@ -17,7 +17,7 @@ from landseg.runtime.replacement import Move
 
 def raw_path(layer: Layer) -> Path:
     """The raw pixels of a layer."""
-    return work_folder(layer.path) / "pixels.raw"
+    return work_folder(layer.path) / f"{layer.raw_name}.raw"
 
 
 def write_vrt(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequence[Rect] | None = None) -> Path:
@@ -25,13 +25,13 @@ def write_vrt(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequence
 
     Of a raster that is filled in `parts` alone it shows no data elsewhere, and reads nothing there.
     """
-    path = work_folder(layer.path) / "pixels.vrt"
+    path = work_folder(layer.path) / f"{layer.raw_name}.vrt"
     raw = raw_path(layer).name
     with disk_errors(path):
         if parts is None:
             path.write_text(vrt_text(layer, grid, raw, tags), encoding="utf-8")
         else:
-            plain = path.with_name("raw.vrt")
+            plain = path.with_name("raw.vrt" if not layer.scratch else f"{layer.raw_name}-raw.vrt")
             plain.write_text(raw_text(layer, grid, raw), encoding="utf-8")
             path.write_text(parts_text(layer, grid, plain.name, tags, parts), encoding="utf-8")
     return path

@@ -17,7 +17,7 @@ class Targets:
     """The files that a run writes together.
 
     Attributes:
-        layers: the rasters, the main one first.
+        layers: the rasters, the main one first, and scratch layers that become no file.
         extras: further files, each with the files that belong to an older file of its name and are removed with it.
         inputs: files that the run reads and must not write.
         folders: folders that are made before the run writes.
@@ -35,6 +35,11 @@ class Targets:
     can_resume: bool = True
 
     @property
+    def rasters(self) -> tuple[Layer, ...]:
+        """The layers that become files."""
+        return tuple(layer for layer in self.layers if not layer.scratch)
+
+    @property
     def main(self) -> Path:
         """The path of the main raster."""
         return self.layers[0].path
@@ -42,15 +47,15 @@ class Targets:
     @property
     def paths(self) -> tuple[Path, ...]:
         """The path of every file, the main raster's first."""
-        return (*(layer.path for layer in self.layers), *self.extras)
+        return (*(layer.path for layer in self.rasters), *self.extras)
 
     def check(self) -> None:
         """Raise OutputError if a file cannot be written, or must not be."""
-        check_targets(self.layers, tuple(self.extras), self.inputs, folders=self.folders)
+        check_targets(self.rasters, tuple(self.extras), self.inputs, folders=self.folders)
 
     def check_absent(self) -> None:
         """Raise OutputError if a file exists."""
-        check_absent(self.layers, tuple(self.extras))
+        check_absent(self.rasters, tuple(self.extras))
 
     def identity(self, grid: Grid) -> dict[str, Any]:
         """Return the part of a run's signature that describes the files themselves, in JSON values."""

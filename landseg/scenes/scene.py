@@ -99,6 +99,20 @@ class Scene(ABC):
         return LeftOut()
 
     @property
+    def label_maps(self) -> tuple[str, ...]:
+        """The names of the scene's label maps, "class" first; see `landseg.dense.label_maps`."""
+        return ("class",) if self.coarse_side is None else ("class", "coarse")
+
+    def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
+        """Return one of the label maps but "class" (h, w) under a rectangle inside the scene.
+
+        Raises:
+            TrainingError: values that mean nothing.
+        """
+        assert name == "coarse", "no other map is read apart from the pixels"
+        return self.read_coarse(rect)
+
+    @property
     def coarse_side(self) -> int | None:
         return None
 

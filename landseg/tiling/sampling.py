@@ -127,7 +127,7 @@ class Map(Protocol):
         ...
 
     def changed(self, window: Window) -> NDArray[np.bool_]:
-        """Return the pixels (h, w) of the map under a window's core whose class the window alone does not give."""
+        """Return the pixels (h, w) of the map under a window's core whose result the window alone does not give."""
         ...
 
 
@@ -136,23 +136,24 @@ class WrittenMap:
     """A map as it was written.
 
     Attributes:
-        read: returns the class values (h, w) and the validity (h, w) of the map under a rectangle of the network's
+        read: returns the values (h, w) and the validity (h, w) of the map under a rectangle of the network's
             grid.
-        compute: returns the class values (h, w) that a window alone gives under its core; None where it has no data.
+        compute: returns the values (h, w) that a window alone gives under its core; None where it has no data.
+        differ: returns the pixels (h, w) at which two such arrays have another result.
     """
 
     read: Callable[[Rect], tuple[NDArray[Any], NDArray[np.bool_]]]
     compute: Callable[[Window], NDArray[Any] | None]
+    differ: Callable[[NDArray[Any], NDArray[Any]], NDArray[np.bool_]] = np.not_equal
 
     def valid(self, rect: Rect) -> NDArray[np.bool_]:
         """Return the pixels (h, w) of the map under a rectangle that hold data."""
         return self.read(rect)[1]
 
     def changed(self, window: Window) -> NDArray[np.bool_]:
-        """Return the pixels (h, w) of the map under a window's core whose class the window alone does not give."""
+        """Return the pixels (h, w) of the map under a window's core whose result the window alone does not give."""
         found, values = self.compute(window), self.read(window.core)[0]
-        differs: NDArray[np.bool_] = np.zeros(values.shape, np.bool_) if found is None else values != found
-        return differs
+        return np.zeros(values.shape, np.bool_) if found is None else self.differ(values, found)
 
 
 def plan_sample(windows: WindowPlan, *, most: float, exact_halo: int | None) -> Sample | None:
@@ -177,13 +178,14 @@ def plan_sample(windows: WindowPlan, *, most: float, exact_halo: int | None) -> 
     return Sample(edge, margin, margin == exact_halo, count, whole, seed)
 
 
-def disagreement(made: Map, windows: WindowPlan, sample: Sample | None) -> Disagreement:
-    """Return the share of a map's pixels that get another class with a longer halo, from the squares of a sample.
+def disagreement(made: Map, windows: WindowPlan, sample: Sample | None, *, noun: str = "class") -> Disagreement:
+    """Return the share of a map's pixels that get another result with a longer halo, from the squares of a sample.
 
     Args:
         made: the map, and how a window of it is computed anew.
         windows: its plan.
         sample: of that plan; None where no longer halo fits.
+        noun: for the result of a pixel, in the sentence.
     """
     if sample is None:
         return Disagreement(None, None, "how many pixels a longer halo would change is unknown: none fits --memory")
@@ -205,7 +207,7 @@ def disagreement(made: Map, windows: WindowPlan, sample: Sample | None) -> Disag
     share, low, high = interval(counts, of=of)
     what = f"of all {counted(pixels, 'pixel')}" if low == high else f"({_percent(low)} to {_percent(high)}, 95 %)"
     what += "" if low == high else f" of {counted(pixels, 'sampled pixel')}"
-    sentence = f"{_percent(share)} {what} get another class than with {sample.reference}"
+    sentence = f"{_percent(share)} {what} get another {noun} than with {sample.reference}"
     return Disagreement(share, (low, high), sentence)
 
 

@@ -51,7 +51,7 @@ def augment(crop: Crop, rng: np.random.Generator, options: AugmentOptions | None
     """Return the crop turned or mirrored, with other light, contrast, colour balance, haze and noise, as float32.
 
     Geometry is one of the eight symmetries of the square, by torchvision's kernels, applied to pixels, validity and
-    both kinds of labels alike: it moves whole pixels only. The light changes are in units of the crop's own
+    every label map alike: it moves whole pixels only. The light changes are in units of the crop's own
     brightness, hold for any number of bands and are computed from valid pixels alone; what invalid pixels hold
     afterwards means nothing.
     """
@@ -65,15 +65,15 @@ def augment(crop: Crop, rng: np.random.Generator, options: AugmentOptions | None
 
 def _turned(crop: Crop, angle: int, mirrored: bool) -> Crop:
     pixels = crop.pixels
-    masks = [part[None] for part in (crop.valid, crop.target, crop.coarse) if part is not None]
+    masks = [part[None] for part in (crop.valid, *crop.labels.values())]
     if angle:
         pixels = kernels.rotate_image(pixels, angle)
         masks = [kernels.rotate_mask(part, angle) for part in masks]
     if mirrored:
         pixels = kernels.horizontal_flip_image(pixels)
         masks = [kernels.horizontal_flip_mask(part) for part in masks]
-    valid, target, *coarse = (part[0] for part in masks)
-    return Crop(pixels, valid, target, crop.name, *coarse)
+    valid, *labels = (part[0] for part in masks)
+    return Crop(pixels, valid, dict(zip(crop.labels, labels, strict=True)), crop.name)
 
 
 def _light(pixels: Tensor, valid: Tensor, rng: np.random.Generator, options: AugmentOptions) -> Tensor:

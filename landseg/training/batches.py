@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from landseg.classes import IGNORE_INDEX
+from landseg.dense.label_maps import unknown_map
+from landseg.dense.task import Task
 from landseg.errors import TrainingError
 from landseg.text.amounts import counted
 from landseg.training.augment import AugmentOptions, augment
@@ -28,29 +29,23 @@ class Batch:
     Attributes:
         pixels: (N, C, s, s) float32 in raw units; of no meaning where not valid.
         valid: (N, s, s) bool.
-        target: (N, s, s) uint8, indices into LabelSets, IGNORE_INDEX where unknown.
+        targets: by name, (N, ...) each: those of the task, and coarse labels where a scene has some, (N, s, s) uint8.
+            "class" of semantic segmentation is (N, s, s) uint8, indices into LabelSets, IGNORE_INDEX where unknown.
         names: of each crop's scene, and where in it the crop lies.
-        coarse: (N, s, s) uint8, coarse classes, IGNORE_INDEX where there are none; None where no scene has any.
     """
 
     pixels: Tensor
     valid: Tensor
-    target: Tensor
+    targets: Mapping[str, Tensor]
     names: tuple[str, ...]
-    coarse: Tensor | None = None
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
-        """The same on a device."""
-        return self._mapped(lambda tensor: tensor.to(device, non_blocking=non_blocking))
+        """Return the batch on a device."""
+        return mapped(self, lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> Batch:
-        """The same in page-locked memory; a DataLoader asks for it."""
-        return self._mapped(lambda tensor: tensor.pin_memory())
-
-    def _mapped(self, change: Callable[[Tensor], Tensor]) -> Batch:
-        coarse = None if self.coarse is None else change(self.coarse)
-        return Batch(change(self.pixels), change(self.valid), change(self.target), self.names, coarse)
-
+        """Return the batch in page-locked memory; a DataLoader asks for it."""
+        return mapped(self, lambda tensor: tensor.pin_memory())
 
 class Batches(Dataset[Batch]):
     """One batch for every step: a pure function of the sampler's seed and the step, which makes a run resumable.
@@ -59,12 +54,20 @@ class Batches(Dataset[Batch]):
 
     Args:
         sampler: draws the crops.
+        task: makes the targets of each crop; None: its label maps are the targets.
         steps: how many batches there are; by default as many as any budget in time can use.
         options: of augmentation; None: the usual.
     """
 
-    def __init__(self, sampler: CropSampler, *, steps: int = ENDLESS, options: AugmentOptions | None = None) -> None:
-        self.sampler, self.steps, self.options = sampler, steps, options
+    def __init__(
+        self,
+        sampler: CropSampler,
+        *,
+        task: Task | None = None,
+        steps: int = ENDLESS,
+        options: AugmentOptions | None = None,
+    ) -> None:
+        self.sampler, self.task, self.steps, self.options = sampler, task, steps, options
 
     def __len__(self) -> int:
         return self.steps
@@ -73,33 +76,38 @@ class Batches(Dataset[Batch]):
         if not 0 <= step < self.steps:
             raise IndexError(f"step {step} of {self.steps}")
         crops = [self._crop(step, index) for index in range(self.sampler.options.batch)]
+        targets = [self._targets(crop) for crop in crops]
         return Batch(
             torch.stack([crop.pixels for crop in crops]),
             torch.stack([crop.valid for crop in crops]),
-            torch.stack([crop.target for crop in crops]),
+            {name: torch.stack([one[name] for one in targets]) for name in targets[0]},
             tuple(crop.name for crop in crops),
-            torch.stack([_coarse(crop) for crop in crops]) if self.sampler.coarse else None,
         )
 
     def _crop(self, step: int, index: int) -> Crop:
         dice = np.random.default_rng((self.sampler.seed, step, index, 0xA06))  # other dice than the sampler's
         return augment(self.sampler.draw(step, index), dice, self.options)
 
-
-def _coarse(crop: Crop) -> Tensor:
-    """The coarse classes of a crop (s, s), also where its scene has none."""
-    return torch.full_like(crop.target, IGNORE_INDEX) if crop.coarse is None else crop.coarse
+    def _targets(self, crop: Crop) -> Mapping[str, Tensor]:
+        """Return the targets of a crop, with every label map that any scene has."""
+        size = crop.valid.shape
+        labels = {
+            name: crop.labels[name] if name in crop.labels else torch.from_numpy(unknown_map(name, size))
+            for name in self.sampler.label_maps
+        }
+        coarse = {name: labels[name] for name in ("coarse",) if name in labels}  # whatever the task: see `CoarseLoss`
+        return labels if self.task is None else {**self.task.targets(labels), **coarse}
 
 
 class BatchLike(Protocol):
-    """A frozen dataclass: pixels (N, C, s, s) in raw units, valid and target (N, s, s), names of the N crops."""
+    """A frozen dataclass: pixels (N, C, s, s) in raw units, valid (N, s, s), targets by name, names of N crops."""
 
     @property
     def pixels(self) -> Tensor: ...
     @property
     def valid(self) -> Tensor: ...
     @property
-    def target(self) -> Tensor: ...
+    def targets(self) -> Mapping[str, Tensor]: ...
     @property
     def names(self) -> tuple[str, ...]: ...
 
@@ -111,8 +119,9 @@ class BatchesLike(Protocol):
     def __getitem__(self, number: int, /) -> BatchLike: ...
 
 
+B = TypeVar("B", bound=BatchLike)
 Loss = Callable[[Tensor, Any], Tensor]
-"""(logits (N, K, h, w) in the network's precision, batch) -> scalar."""
+"""(output (N, C, h, w) in the network's precision, batch) -> scalar."""
 
 
 def part_of(batch: BatchLike, rank: int, world: int) -> BatchLike:
@@ -130,25 +139,25 @@ def part_of(batch: BatchLike, rank: int, world: int) -> BatchLike:
             f"a batch for {counted(world, 'process')}: use a multiple, for instance {-(-crops // world) * world}"
         )
     mine = slice(rank, None, world)
-    tensors = {name: tensor[mine] for name, tensor in _tensors(batch)}
-    made: BatchLike = replace(batch, **tensors, names=batch.names[mine])  # type: ignore[type-var]
+    made: BatchLike = replace(mapped(batch, lambda tensor: tensor[mine]), names=batch.names[mine])  # type: ignore[type-var]
     return made
 
 
 def moved(batch: BatchLike, device: torch.device) -> BatchLike:
     """Return the batch with its tensors on a device."""
-    if batch.pixels.device == device:
-        return batch
-    tensors = {name: tensor.to(device) for name, tensor in _tensors(batch)}
-    made: BatchLike = replace(batch, **tensors)  # type: ignore[type-var]
-    return made
+    return batch if batch.pixels.device == device else mapped(batch, lambda tensor: tensor.to(device))
 
 
-def _tensors(batch: BatchLike) -> Iterator[tuple[str, Tensor]]:
-    """The batch's tensors by name, those that not every batch has among them."""
+def mapped(batch: B, change: Callable[[Tensor], Tensor]) -> B:
+    """Return the batch with each of its tensors changed, those by name among them."""
+    changes: dict[str, Any] = {}
     for field in fields(batch):  # type: ignore[arg-type]
-        if isinstance(value := getattr(batch, field.name), Tensor):
-            yield field.name, value
+        value = getattr(batch, field.name)
+        if isinstance(value, Tensor):
+            changes[field.name] = change(value)
+        elif isinstance(value, Mapping):
+            changes[field.name] = {name: change(tensor) for name, tensor in value.items()}
+    return replace(batch, **changes)  # type: ignore[type-var]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from landseg import __version__
-from landseg.models.card import Band, Card, Field, Metrics, Training
+from landseg.models.card import SEMANTIC, Band, Card, Field, Heads, Metrics, Training
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.networks.catalogue import is_fitted
 from landseg.training.coarse.options import CoarseOptions
@@ -46,6 +46,9 @@ def build_card(data: TrainingData, network: nn.Module, *, figures: Metrics | Non
         options=dict(recipe.options),
         bands=tuple(Band(b.name, b.common_name, b.mean, b.std, b.tags.scale, b.tags.offset) for b in recipe.bands),
         classes=recipe.classes,
+        task=recipe.task,
+        heads=Heads(()) if recipe.task == SEMANTIC else recipe.make_task().heads,
+        task_options=dict(recipe.task_options),
         receptive_field=Field.of(receptive_field(network)),
         parameters=sum(p.numel() for p in network.parameters()),
         licence=recipe.licence,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,36 +11,35 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landseg.classes import IGNORE_INDEX
+from landseg.dense.label_maps import DTYPES, UNKNOWN
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.resample import Taps, axis_taps, box_taps, resample
 from landseg.labels.regrid import resample_labels
 from landseg.scenes.scene import Scene
 
-_Read = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8], NDArray[np.uint8] | None]
-"""Pixels (C, h, w), validity, target and coarse classes (h, w), these if the scene has any."""
+_Read = tuple[NDArray[Any], NDArray[np.bool_], dict[str, NDArray[Any]]]
+"""Pixels (C, h, w), validity (h, w) and label maps (h, w) by name."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """A training example: ``pixels`` (C, s, s) in raw units, ``valid`` (s, s) bool and ``target`` (s, s) uint8.
+    """A training example: ``pixels`` (C, s, s) in raw units, ``valid`` (s, s) bool and the ``labels`` of each pixel.
 
-    ``name`` says which part of which scene it is; ``coarse`` (s, s) uint8 are coarse classes, None where the scene
-    has none.
+    ``labels`` are maps (s, s) by name, see `landseg.dense.label_maps`; ``name`` says which part of which scene the
+    crop is.
     """
 
     pixels: Tensor
     valid: Tensor
-    target: Tensor
+    labels: Mapping[str, Tensor]
     name: str = ""
-    coarse: Tensor | None = None
 
 
 def read_crop(scene: Scene, rect: Rect, *, factor: float = 1.0) -> Crop:
     """Return a crop of the scene as it looks with pixels ``factor`` times as large.
 
-    Imagery is resampled as predict resamples it, to the bit: see `Source.at_scale`. A target pixel takes the label
-    that covers most of it, "unknown" being one, and so does a coarse one. What lies outside the scene is invalid and
+    Imagery is resampled as predict resamples it, to the bit: see `Source.at_scale`. A pixel of a label map takes
+    the label that covers most of it, "unknown" being one. What lies outside the scene is invalid and
     unknown. Only the scene's pixels that this takes are read.
 
     Args:
@@ -51,18 +51,18 @@ def read_crop(scene: Scene, rect: Rect, *, factor: float = 1.0) -> Crop:
     shown = rect.intersection(Rect(0, 0, height, width))
     name = f"{scene.name} at {_whereabouts(rect, factor)}"
     if shown is None:
-        none = np.zeros((0, 0), np.uint8)
-        coarse = None if scene.coarse_side is None else none
-        empty = np.zeros((scene.channels, 0, 0), np.float32), np.zeros((0, 0), np.bool_), none, coarse
+        maps = {one: np.zeros((0, 0), DTYPES[one]) for one in scene.label_maps}
+        empty = np.zeros((scene.channels, 0, 0), np.float32), np.zeros((0, 0), np.bool_), maps
         return _padded(empty, Rect(rect.top, rect.left, 0, 0), rect, name)
     return _padded(_read(scene, shown) if factor == 1 else _scaled(scene, shown, factor), shown, rect, name)
 
 
 def _read(scene: Scene, rect: Rect) -> _Read:
     pixels, valid, target = scene.read(rect)
-    if scene.coarse_side is None:
-        return pixels, valid, target, None
-    return pixels, valid, target, np.where(valid, scene.read_coarse(rect), np.uint8(IGNORE_INDEX))
+    labels: dict[str, NDArray[Any]] = {"class": target}
+    for name in scene.label_maps[1:]:
+        labels[name] = np.where(valid, scene.read_map(name, rect), DTYPES[name](UNKNOWN[name]))
+    return pixels, valid, labels
 
 
 def _whereabouts(rect: Rect, factor: float) -> str:
@@ -75,24 +75,18 @@ def _scaled(scene: Scene, rect: Rect, factor: float) -> _Read:
     spans = ((rect.top, rect.bottom), (rect.left, rect.right))
     rows, columns = (axis_taps(*span, factor=factor, size=n) for span, n in zip(spans, scene.shape, strict=True))
     needed = Rect(rows.start, columns.start, rows.stop - rows.start, columns.stop - columns.start)
-    pixels, valid, *labels = _read(scene, needed)
+    pixels, valid, labels = _read(scene, needed)
     boxes = [
         _inside(box_taps(*span, factor=factor, size=n), taps)
         for span, n, taps in zip(spans, scene.shape, (rows, columns), strict=True)
     ]
     pixels, valid = resample(pixels, valid, rows=rows, columns=columns)
-    target, coarse = (_commonest(part, valid, boxes) for part in labels)
-    assert target is not None, "every scene has targets"
-    return pixels, valid, target, coarse
+    return pixels, valid, {name: _commonest(part, valid, boxes, UNKNOWN[name]) for name, part in labels.items()}
 
 
-def _commonest(
-    labels: NDArray[np.uint8] | None, valid: NDArray[np.bool_], boxes: list[Taps]
-) -> NDArray[np.uint8] | None:
-    if labels is None:
-        return None
-    found = resample_labels(labels, rows=boxes[0], columns=boxes[1], void=IGNORE_INDEX)
-    found[~valid] = IGNORE_INDEX
+def _commonest(labels: NDArray[Any], valid: NDArray[np.bool_], boxes: list[Taps], unknown: int) -> NDArray[Any]:
+    found = resample_labels(labels, rows=boxes[0], columns=boxes[1], void=unknown)
+    found[~valid] = unknown
     return found
 
 
@@ -103,16 +97,11 @@ def _inside(boxes: Taps, taps: Taps) -> Taps:
 
 
 def _padded(read: _Read, shown: Rect, rect: Rect, name: str) -> Crop:
-    pixels, valid, target, coarse = read
+    pixels, valid, labels = read
     if pixels.dtype not in (np.uint8, np.int16, np.float32):
         pixels = pixels.astype(np.float32)  # what torch does not know, and what no loss needs
-    return Crop(
-        _placed(pixels, shown, rect, 0),
-        _placed(valid, shown, rect, 0),
-        _placed(target, shown, rect, IGNORE_INDEX),
-        name,
-        None if coarse is None else _placed(coarse, shown, rect, IGNORE_INDEX),
-    )
+    maps = {one: _placed(part, shown, rect, UNKNOWN[one]) for one, part in labels.items()}
+    return Crop(_placed(pixels, shown, rect, 0), _placed(valid, shown, rect, 0), maps, name)
 
 
 def _placed(part: NDArray[Any], shown: Rect, rect: Rect, fill: int) -> Tensor:

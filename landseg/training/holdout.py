@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
-from landseg.classes import IGNORE_INDEX
+from landseg.dense.task import Request
+from landseg.dense.tasks import task_of
+from landseg.geo.grid import Rect
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.source import FileSource
 from landseg.inference.match import mute_warnings
 from landseg.inference.options import PredictOptions
 from landseg.inference.run import LazyEngine, Run
-from landseg.metrics import figures
-from landseg.metrics.bootstrap import Blocks, intervals
 from landseg.models.card import Metrics
 from landseg.models.file import Model
 from landseg.models.named import NamedModel
+from landseg.output.layer import Layer
 from landseg.runtime.disk import disk_errors
 from landseg.scenes.scene import Scene
-from landseg.text.amounts import counted
-
-BLOCK = 256  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class HoldoutScene:
 def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *, measured_on: str) -> Metrics:
     """Predict kept-out scenes as `landseg predict` does, and compare them with their labels.
 
-    Only labels that name one class count, and they do so wherever they are: one on a pixel without data in the image,
-    which the prediction leaves without data, is missed, as `landseg evaluate` has it. The class rasters stay in
-    ``folder``, one for each scene.
+    The task of the model counts. Of classes only labels that name one count, and they do so wherever they are: one on
+    a pixel without data in the image, which the prediction leaves without data, is missed, as `landseg evaluate` has
+    it. The rasters stay in ``folder``, for each scene its own.
 
     Args:
         model: to be measured.
@@ -52,12 +52,13 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
     Raises:
         LandsegError: a scene that cannot be read, or a folder that cannot be written.
     """
-    names, classes = model.card.classes.names, model.card.classes
-    blocks, missed = Blocks(len(names), BLOCK), 0
+    task = task_of(model.card)
+    measure = task.measure()
     with disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
+        files = {name: made.with_name(f"{made.stem}_{name}.tif") for name in task.measured}
         mute_warnings(one.image)  # they were logged when it was opened for the training
         options = PredictOptions.of(
             bands=one.bands,
@@ -65,39 +66,36 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
             stored_values=one.stored_values,
             overwrite=True,
             quiet=True,
+            **files,
         )
         Run(LazyEngine(NamedModel(model), options), [str(one.image)], made, options).result()
-        with FileSource(made, [1]) as source:
+        layers = {layer.name: layer for layer in task.layers(Request(made, files)) if not layer.scratch}
+        with ExitStack() as stack:
+            sources = {name: stack.enter_context(_open(layer)) for name, layer in layers.items()}
             for rect in parts(one.scene.shape):
-                target = one.scene.labels(rect)
-                values, valid = source.read(rect)
-                predicted, _ = classes.to_indices_and_unmapped(values[0], valid)
-                truth = np.where(target < len(names), target, np.uint8(IGNORE_INDEX))
-                missed += int(((truth != IGNORE_INDEX) & ~valid).sum())
-                blocks.update(truth, predicted, top=rect.top, left=rect.left, raster=number)
-    table = blocks.table()
-    overall = {
-        "mean_iou": float(figures.mean_iou(table)),
-        "pixel_accuracy": float(figures.pixel_accuracy(table)),
-        "commonest_class_accuracy": float(figures.commonest_class_accuracy(table)),
-    }
-    if len(blocks) > 1:
-        low, high = intervals(blocks, {"mean_iou": figures.mean_iou})["mean_iou"]
-        overall |= {"mean_iou_low": float(low), "mean_iou_high": float(high)}
-    by_name = {"iou": figures.iou(table), "precision": figures.precision(table), "recall": figures.recall(table)}
-    per_class = {
-        name: {figure: float(found[index]) for figure, found in by_name.items()} for index, name in enumerate(names)
-    }
-    if missed:
-        many = counted(missed, "labelled pixel", "labelled pixels")
-        measured_on += f"; {many} without data in their image count{'s' if missed == 1 else ''} as missed"
-    return Metrics(measured_on, overall, per_class)
+                read = {name: source.read(rect) for name, source in sources.items()}
+                values = {name: found[0] if len(found) == 1 else found for name, (found, _) in read.items()}
+                valid = next(iter(read.values()))[1]
+                measure.update(values, valid, _labels(one.scene, rect), at=(rect.top, rect.left), raster=number)
+    found = measure.summary()
+    how = f"{measured_on}; {found.note}" if found.note else measured_on
+    return Metrics(how, found.overall, found.per_class)
+
+
+def _open(layer: Layer) -> FileSource:
+    return FileSource(layer.path, range(1, layer.count + 1))
+
+
+def _labels(scene: Scene, rect: Rect) -> dict[str, NDArray[Any]]:
+    """Return the label maps (h, w) that are measured on, by name: all but coarse classes."""
+    further = (name for name in scene.label_maps[1:] if name != "coarse")
+    return {"class": scene.labels(rect), **{name: scene.read_map(name, rect) for name in further}}
 
 
 def worse_than_commonest(metrics: Metrics) -> str | None:
     """Return a sentence where a model is no better than one that always answers the commonest class, else None."""
-    accuracy, commonest = (metrics.overall[name] for name in ("pixel_accuracy", "commonest_class_accuracy"))
-    if not accuracy <= commonest:
+    accuracy, commonest = (metrics.overall.get(name) for name in ("pixel_accuracy", "commonest_class_accuracy"))
+    if accuracy is None or commonest is None or not accuracy <= commonest:
         return None
     return (
         f"the model is of no use yet: on what was kept out {100 * accuracy:.1f} % of the pixels are right, and "

@@ -12,7 +12,7 @@ from torch import nn
 
 from landseg.dense.target_grid import UnitScores
 from landseg.errors import LandsegError, TrainingError
-from landseg.models.card import Card, Metrics
+from landseg.models.card import SEMANTIC, Card, Metrics
 from landseg.models.file import load_model, save_model
 from landseg.models.networks.build import build_network
 from landseg.models.networks.pixel_forest import PixelForest
@@ -36,19 +36,21 @@ def initial_network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
         TrainingError: the loss is to be taken at the units of a network that has none.
     """
     check_network(recipe)
+    task = recipe.make_task()
     torch.manual_seed(recipe.fit.seed)  # of the initial weights; the loop sets the seeds of its steps itself
     network = build_network(
         recipe.arch,
         encoder=recipe.encoder,
         bands=len(recipe.bands),
-        classes=len(recipe.classes),
+        classes=task.heads.total,
         encoder_weights=recipe.encoder_weights if recipe.init is None else None,
         **recipe.options,
     )
     if recipe.loss.at == "units":
         UnitScores(network)
     if recipe.init is not None:
-        for line in transferred(load_model(recipe.init), network, card=recipe, said=recipe.map_classes).sentences():
+        given, said = load_model(recipe.init), recipe.map_classes
+        for line in transferred(given, network, card=recipe, heads=task.heads, said=said).sentences():
             report(line)
     return network
 
@@ -93,6 +95,7 @@ class NewModel:
         if (
             pixel_classifier
             and not isinstance(self.network, PixelForest)
+            and self.card.task == SEMANTIC
             and worth_it(data.recipe, data.labelled_pixels)
         ):
             figures = held_against(figures, data, self.card, folder.baseline, seconds=self.seconds, report=report)

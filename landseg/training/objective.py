@@ -1,21 +1,17 @@
-"""What is minimised: the losses of a recipe, over every kind of target."""
+"""The loss of a run: that of its task, and of coarse labels where there are any."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from landseg.classes import IGNORE_INDEX
-from landseg.dense.hard_pixels import HardOptions, hard_partial_cross_entropy
-from landseg.dense.losses import LabelSets, balanced_weights, combined, partial_cross_entropy
-from landseg.dense.losses import Loss as TargetLoss
+from landseg.dense.losses import LabelSets
+from landseg.dense.objective import LossOptions
+from landseg.dense.task import Task
 from landseg.errors import TrainingError
+from landseg.models.heads import CLASSES
 from landseg.scenes.label_counts import LabelCounts
 from landseg.training.batches import Loss
 from landseg.training.coarse.loss import CoarseLoss
@@ -23,76 +19,34 @@ from landseg.training.coarse.statistics import JointStatistics
 
 Coarse = tuple[JointStatistics, float]
 
-PARTIAL = "softmax"
-"""The one loss that also learns from labels that know some classes only."""
-
-
-@dataclass(frozen=True)
-class LossOptions:
-    """What is minimised.
-
-    Attributes:
-        terms: the weight of each loss, by its name: softmax, sigmoid, focal, dice, lovasz. Only softmax
-            (cross-entropy) learns from partial labels; the others leave them out.
-        balanced: weigh each class by the median of the classes' frequencies over its own; partial labels are then
-            left out of cross-entropy too.
-        hard: learn from the pixels alone that are still wrong or unsure; with cross-entropy alone.
-        gamma: the focal loss's.
-        at: "pixels" takes the loss at every pixel, of upsampled scores; "units" at the network's own units, of
-            targets sampled at their centres; None: at pixels.
-    """
-
-    terms: Mapping[str, float] = field(default_factory=lambda: {PARTIAL: 1.0})
-    balanced: bool = False
-    hard: HardOptions | None = None
-    gamma: float = 2.0
-    at: Literal["pixels", "units"] | None = None
-
-    def __post_init__(self) -> None:
-        combined(self.terms)  # refuses names that are none, and weights that make no sum
-        if self.hard is not None and (set(self.terms) != {PARTIAL} or self.balanced):
-            raise TrainingError(
-                f"hard pixels are those of plain cross-entropy: leave out hard, or {', '.join(sorted(self.terms))} "
-                "and balanced"
-            )
-
 
 def objective(
-    options: LossOptions, sets: LabelSets, census: Sequence[LabelCounts], coarse: Coarse | None = None
+    task: Task, options: LossOptions, sets: LabelSets, counts: Sequence[LabelCounts], coarse: Coarse | None = None
 ) -> Loss:
-    """Return the loss of (logits (N, K, H, W), batch), a scalar.
+    """Return the loss of (output (N, C, h, w), batch), a scalar.
 
     Args:
-        options: what is minimised.
-        sets: what target values mean.
-        census: of what is learned, for class weights.
+        task: of the network.
+        options: of the loss over classes.
+        sets: the meaning of target values.
+        counts: of the labels that are learned from, for class weights.
         coarse: the joint statistics of coarse labels and the share of their loss; None: there are none.
+
+    Raises:
+        TrainingError: coarse labels for a network that gives no classes.
     """
-    fine = _fine(options, sets, census)
+    fine = task.loss(options, sets, pixel_counts(counts, sets.classes))
     if coarse is not None:
         statistics, share = coarse
-        return CoarseLoss(fine, statistics, share=share)
-    return lambda logits, batch: fine(logits, batch.target)
+        if CLASSES not in task.heads:
+            raise TrainingError(
+                f"coarse labels teach classes, and the task {task.name!r} has no class logits: leave out --coarse"
+            )
+        return CoarseLoss(fine, statistics, share=share, classes=task.heads[CLASSES])
+    return lambda output, batch: fine(output, batch.targets)
 
 
-def _fine(options: LossOptions, sets: LabelSets, census: Sequence[LabelCounts]) -> TargetLoss:
-    if options.hard is not None:
-        return hard_partial_cross_entropy(sets, options.hard)
-    weights = balanced_weights(pixel_counts(census, sets.classes)) if options.balanced else None
-    plain = dict(options.terms)
-    share = plain.pop(PARTIAL, 0.0) if weights is None else 0.0
-    whole = combined(plain, weights=weights, gamma=options.gamma) if plain else None
-
-    def loss(logits: Tensor, target: Tensor) -> Tensor:
-        total = share * partial_cross_entropy(logits, target, sets) if share else logits.new_zeros(())
-        if whole is not None:
-            total = total + whole(logits, torch.where(target < sets.classes, target, IGNORE_INDEX))
-        return total
-
-    return loss
-
-
-def pixel_counts(census: Sequence[LabelCounts], classes: int) -> NDArray[np.int64]:
-    """Labelled pixels of each class (K,), of labels that name one class."""
-    total: NDArray[np.int64] = np.sum([one.counts[:classes] for one in census], axis=0)
+def pixel_counts(counts: Sequence[LabelCounts], classes: int) -> NDArray[np.int64]:
+    """Return the labelled pixels of each class (K,), of labels that name one class."""
+    total: NDArray[np.int64] = np.sum([one.counts[:classes] for one in counts], axis=0)
     return total

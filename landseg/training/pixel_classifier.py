@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from landseg.dense.objective import LossOptions
 from landseg.errors import LandsegError
 from landseg.models.card import Card, Field, Metrics
 from landseg.models.file import Model
@@ -21,7 +22,6 @@ from landseg.training.data import TrainingData
 from landseg.training.fit_options import FitOptions
 from landseg.training.forest import grow
 from landseg.training.holdout import HoldoutScene, measure_holdout
-from landseg.training.objective import LossOptions
 from landseg.training.recipe import Recipe
 
 MEAN_IOU, ACCURACY = "pixel_classifier_mean_iou", "pixel_classifier_accuracy"

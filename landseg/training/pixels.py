@@ -185,5 +185,5 @@ def _read(data: PixelData, number: int, cell: Rect, features: nn.Module) -> tupl
         scaled = data.scaling.apply(crop.pixels[None].float(), crop.valid[None])
         rows, columns = inner.relative_to(seen).slices
         found = features(scaled)[0][:, rows, columns].flatten(1)
-    target = torch.where(crop.valid, crop.target, IGNORE_INDEX)[rows, columns]
+    target = torch.where(crop.valid, crop.labels["class"], IGNORE_INDEX)[rows, columns]
     return found, target.flatten().numpy()

@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.dense.objective import LossOptions
+from landseg.dense.task import Task
+from landseg.dense.tasks import make_task
 from landseg.errors import TrainingError
 from landseg.geo.rasters.value_tags import ValueTags
+from landseg.models.card import SEMANTIC
 from landseg.models.networks.catalogue import NO_ENCODER, is_fitted
 from landseg.runtime.replacement import written
 from landseg.scenes.data_source import UNSTATED, SourceSpec
@@ -20,7 +24,6 @@ from landseg.training.augment import AugmentOptions
 from landseg.training.batches import Scaling
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.fit_options import FitOptions
-from landseg.training.objective import LossOptions
 from landseg.training.sampler import SamplingOptions
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
@@ -92,6 +95,8 @@ class Recipe:
         name, description, licence, limitations: for the card.
         arch, encoder, encoder_weights, options: see `build_network`.
         classes: of the model.
+        task: the name of what the network's output means, see `landseg.dense.tasks`.
+        task_options: of the task, by name.
         bands: that it reads, in their order.
         sources: what it learns from.
         dtypes: of rasters that it reads.
@@ -129,8 +134,15 @@ class Recipe:
     folder: Path = Path()
     trained_at_m: tuple[float, ...] = ()
     usable_resolution_m: tuple[float, float] | None = None
+    task: str = SEMANTIC
+    task_options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.task != SEMANTIC and (is_fitted(self.arch) or self.loss.at == "units"):
+            raise TrainingError(
+                f'the task {self.task!r} needs a network that gives numbers at every pixel: use another arch than '
+                'pixel-forest, and loss.at = "pixels"'
+            )
         if self.map_classes and self.init is None:
             raise TrainingError("--map-classes names classes of the model to go on from: name that too, --init MODEL")
         if self.loss.at == "units" and any(source.coarse for source in self.sources):
@@ -142,6 +154,14 @@ class Recipe:
                 "a table or a share of coarse labels was given, but no source has any: name them by --coarse, or by "
                 "coarse in a source"
             )
+
+    def make_task(self) -> Task:
+        """Return the task, for the classes of the recipe.
+
+        Raises:
+            ModelError: a task that does not exist, or options that it refuses.
+        """
+        return make_task(self.task, self.classes, self.task_options)
 
     @property
     def scaling(self) -> Scaling:
@@ -156,6 +176,8 @@ class Recipe:
         model["map_classes"] = dict(self.map_classes) or None
         about = {name: getattr(self, name) for name in _ABOUT}
         table: dict[str, Any] = {"about": about, "model": model}
+        if self.task != SEMANTIC:
+            table |= {"task": self.task, "task_options": dict(self.task_options)}
         table |= {name: asdict(part) for name in _SECTIONS if (part := getattr(self, name)) is not None}
         table |= self.classes.to_json()
         table |= {"bands": [asdict(band) for band in self.bands], "sources": [one.table() for one in self.sources]}
@@ -213,6 +235,8 @@ def recipe_of(table: Mapping[str, Any], folder: Path, *, where: str = "the recip
             bands=_each(BandSpec, left.pop("bands"), "[[bands]]", where),
             sources=_each(SourceSpec, left.pop("sources"), "[[sources]]", where),
             folder=folder,
+            task=left.pop("task", SEMANTIC),
+            task_options=_table_of(left.pop("task_options", {}), "[task_options]", where),
         )
     except KeyError as error:
         raise TrainingError(f"{where} has no entry {error}; add it") from error
@@ -220,8 +244,8 @@ def recipe_of(table: Mapping[str, Any], folder: Path, *, where: str = "the recip
         if name in left:
             entries[name] = read_dataclass(kind, _over_crop(name, left.pop(name), entries), f"{where}, [{name}]")
     if left:
-        known = ", ".join(("about", "model", *_SECTIONS, "classes", "ignore", "bands", "sources"))
-        raise TrainingError(f"{where} has unknown entries: {', '.join(left)}; it knows {known}")
+        known = ("task", "task_options", "about", "model", *_SECTIONS, "classes", "ignore", "bands", "sources")
+        raise TrainingError(f"{where} has unknown entries: {', '.join(left)}; it knows {', '.join(known)}")
     recipe: Recipe = read_dataclass(Recipe, entries, where)
     return recipe
 

@@ -78,7 +78,7 @@ class CropSampler:
         census: of the scenes, where it was taken already.
 
     Attributes:
-        coarse: whether any scene has coarse labels.
+        label_maps: the names of the label maps that any scene has, "class" first.
 
     Raises:
         ClassError: labels without a class.
@@ -95,7 +95,7 @@ class CropSampler:
         census: Sequence[LabelCounts] | None = None,
     ) -> None:
         self.scenes, self.options, self.seed = list(scenes), options, seed
-        self.coarse = any(scene.coarse_side is not None for scene in self.scenes)
+        self.label_maps = tuple(dict.fromkeys(name for scene in self.scenes for name in scene.label_maps))
         self.census = list(count_labels(scenes, seed=seed) if census is None else census)
         self._factors = [1 / base_zoom(scene, options.resolution_m) for scene in self.scenes]
         _tell_unplaced(self.scenes, options.resolution_m)

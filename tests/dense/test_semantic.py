@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import rasterio
 
-from landseg.dense.semantic import Encoder
+from landseg.dense.semantic import ClassDecoder
 from landseg.metrics.calibration import tempered
 from landseg.predict import predict
 from landseg.refine import refine
@@ -24,8 +24,8 @@ K = len(TABLE)
 def test_probabilities_are_tempered_and_classes_and_logits_are_not(temperature: float) -> None:
     logits = np.random.default_rng(0).normal(0, 3, (K, 40, 50)).astype(np.float32)
     layers = {"classes": "uint8", "probs": "float32", "confidence": "float32", "logits": "float32"}
-    plain = Encoder(TABLE, layers).encode(finished(logits))
-    made = Encoder(TABLE, layers, temperature=temperature).encode(finished(logits))
+    plain = ClassDecoder(TABLE, layers).decode(finished(logits))
+    made = ClassDecoder(TABLE, layers, temperature=temperature).decode(finished(logits))
     for name in ("classes", "logits"):
         np.testing.assert_array_equal(made[name], plain[name])
     assert made["probs"] is not None and made["confidence"] is not None and plain["probs"] is not None

@@ -2,11 +2,12 @@
 
 import json
 import math
+from typing import Any
 
 import pytest
 
 from landseg.errors import ModelError
-from landseg.models.card import FORMAT_VERSION, Band, Card, Field, Metrics
+from landseg.models.card import FORMAT_VERSION, Band, Card, Field, Heads, Metrics
 from tests.parts.sample_models import make_card
 
 
@@ -72,7 +73,7 @@ def test_unknown_fields_are_named() -> None:
 def test_a_later_format_asks_for_an_upgrade_even_when_it_has_other_fields() -> None:
     later = {"format_version": FORMAT_VERSION + 1, "brand": "new"}
     with pytest.raises(
-        ModelError, match=rf"newer landseg \(format {FORMAT_VERSION + 1}; this one reads 1\): upgrade"
+        ModelError, match=rf"newer landseg \(format {FORMAT_VERSION + 1}; this one reads {FORMAT_VERSION}\): upgrade"
     ):
         Card.from_json(later)
 
@@ -132,3 +133,21 @@ def test_a_card_says_why_it_has_no_figures() -> None:
     assert "not_measured" not in make_card().to_json()  # cards of today are those of before
     with pytest.raises(ModelError, match="not_measured"):
         Card.from_json(make_card().to_json() | {"not_measured": 3})
+
+
+def test_a_card_of_another_task_names_its_channels_and_is_of_a_later_format() -> None:
+    semantic = make_card()
+    assert semantic.channels == len(semantic.classes) and {"task", "heads"}.isdisjoint(semantic.to_json())
+    heads = Heads((("classes", 2), ("distance", 1)))
+    card = make_card(task="edges", heads=heads, task_options={"reach": 8})
+    written = card.to_json()
+    assert (written["format_version"], semantic.to_json()["format_version"]) == (FORMAT_VERSION, 1)
+    assert card.channels == 3 and Card.from_json(written) == card
+    assert Card.from_json({name: value for name, value in written.items() if name != "task_options"}).heads == heads
+    wrong: list[dict[str, Any]] = [{"task": "edges"}, {"heads": heads}, {"task": "no name!", "heads": heads}]
+    for fields in wrong:
+        with pytest.raises(ModelError, match="task"):
+            make_card(**fields)
+    for bad in ([{"name": "a", "channels": 0}], [{"name": "a", "channels": 1}] * 2, [{"name": "a"}]):
+        with pytest.raises(ModelError, match="head"):
+            Card.from_json(written | {"heads": bad})

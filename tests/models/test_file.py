@@ -178,7 +178,7 @@ def test_a_card_that_is_no_json_says_so(saved: bytes, tmp_path: Path) -> None:
 
 
 def test_a_later_format_says_upgrade(saved: bytes, tmp_path: Path) -> None:
-    check_refused(file_of(with_card(saved, format_version=2), tmp_path), "newer landseg .*upgrade")
+    check_refused(file_of(with_card(saved, format_version=3), tmp_path), "newer landseg .*upgrade")
 
 
 @pytest.mark.parametrize(

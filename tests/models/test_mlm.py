@@ -10,9 +10,11 @@ from pydantic import ValidationError
 from pystac.extensions.mlm import MLMExtension
 from stac_model.schema import MLModelProperties
 
-from landseg.models.card import Card
+from landseg.models.card import Card, Heads
 from landseg.models.mlm import mlm_fields
 from tests.parts.sample_models import make_card
+
+OTHER = make_card(task="distance", heads=Heads((("distance", 1),)))
 
 
 def check_accepted(fields: dict[str, Any]) -> None:
@@ -23,13 +25,13 @@ def check_accepted(fields: dict[str, Any]) -> None:
     assert taken["bands"] == [band["name"] for band in given]
     assert len(taken["value_scaling"]) == len(given) == taken["input"]["shape"][1]
     (result,) = read["mlm:output"]
-    classes = result["classification:classes"]
-    assert result["result"]["shape"][1] == len(classes)
+    classes = result.get("classification:classes", [])
+    assert not classes or result["result"]["shape"][1] == len(classes)
     assert all(re.fullmatch(r"[0-9A-Za-z_-]+", entry["name"]) for entry in classes)
     assert all(re.fullmatch(r"[0-9A-F]{6}", entry["color_hint"]) for entry in classes)
 
 
-@pytest.mark.parametrize("card", [make_card(), make_card(training=None, options={}, name="3 ponds!")])
+@pytest.mark.parametrize("card", [make_card(), make_card(training=None, options={}, name="3 ponds!"), OTHER])
 def test_stac_model_accepts_the_fields(card: Card) -> None:
     check_accepted(mlm_fields(card))
 
@@ -70,3 +72,11 @@ def test_pystac_reads_the_fields_as_they_were_meant() -> None:
 def test_training_from_random_weights_is_said_explicitly() -> None:
     fields = mlm_fields(make_card(training=make_card().training.__class__()))
     assert fields["mlm:pretrained"] is False and fields["mlm:pretrained_source"] is None
+
+
+def test_another_task_is_one_of_the_extensions_and_its_output_has_no_classes() -> None:
+    fields = mlm_fields(OTHER)
+    (output,) = fields["mlm:output"]
+    assert fields["mlm:tasks"] == output["tasks"] == ["regression"] and "classification:classes" not in output
+    assert output["result"]["shape"][1] == 1 and output["description"].endswith("distance (1)")
+    assert mlm_fields(make_card())["mlm:output"][0]["classification:classes"]

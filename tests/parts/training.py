@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ class Tiny(nn.Module):
 class Batch:
     pixels: Tensor
     valid: Tensor
-    target: Tensor
+    targets: Mapping[str, Tensor]
     names: tuple[str, ...]
 
 
@@ -71,12 +71,12 @@ class Batches:
         noise = rng.normal(30, 8, (self.size, 3, 16, 16)).astype(np.float32)
         pixels = torch.from_numpy(noise + 25 * target[:, None].astype(np.float32))
         names = tuple(f"scene-{number}-{index} at row 0, column {16 * index}" for index in range(self.size))
-        made = Batch(pixels, torch.ones(target.shape, dtype=torch.bool), torch.from_numpy(target), names)
+        made = Batch(pixels, torch.ones(target.shape, dtype=torch.bool), {"class": torch.from_numpy(target)}, names)
         return made if self.spoil is None else self.spoil(number, made)
 
 
 def loss(logits: Tensor, batch: Any) -> Tensor:
-    return F.cross_entropy(logits.float(), batch.target.long(), ignore_index=IGNORE_INDEX)
+    return F.cross_entropy(logits.float(), batch.targets["class"].long(), ignore_index=IGNORE_INDEX)
 
 
 def train(

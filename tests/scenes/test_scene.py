@@ -63,7 +63,7 @@ def test_a_crop_shows_its_place_and_ignores_what_lies_outside(top: int, left: in
             inside = 0 <= top + y < 40 and 0 <= left + x < 60
             assert bool(crop.valid[y, x]) == inside
             expected = scene.target[top + y, left + x] if inside else IGNORE_INDEX
-            assert crop.target[y, x] == expected
+            assert crop.labels["class"][y, x] == expected
             assert not inside or crop.pixels[:2, y, x].tolist() == [top + y, left + x]
 
 
@@ -72,10 +72,10 @@ def test_a_crop_is_named_by_its_place_in_the_scene_and_owns_its_memory() -> None
     assert read_crop(scene, Rect(2, 4, 10, 10), factor=2.0).name == "s at rows 4 to 23, columns 8 to 27"
     crop = read_crop(scene, Rect(0, 0, 10, 10))
     crop.pixels.add_(1)
-    crop.target.add_(1)
+    crop.labels["class"].add_(1)
     assert scene.pixels[0, 0, 0] == 0 and scene.target[0, 0] == 0
     far = read_crop(scene, Rect(500, 500, 4, 4))
-    assert not far.valid.any() and (far.target == IGNORE_INDEX).all() and far.pixels.shape == (3, 4, 4)
+    assert not far.valid.any() and (far.labels["class"] == IGNORE_INDEX).all() and far.pixels.shape == (3, 4, 4)
 
 
 @pytest.mark.parametrize("factor", [0.3, 0.77, 1.5, 2.0, 3.3])
@@ -163,7 +163,7 @@ def assert_centred(factor: float, labels: Callable[[Blob, Rect, float, Crop], ND
 
 
 def by_mode(scene: Blob, rect: Rect, factor: float, crop: Crop) -> NDArray[np.uint8]:
-    return crop.target.numpy()
+    return crop.labels["class"].numpy()
 
 
 def by_nearest(scene: Blob, rect: Rect, factor: float, crop: Crop) -> NDArray[np.uint8]:

@@ -37,16 +37,17 @@ def patches(bands: int, seed: int, side: int = 16) -> Crop:
     valid[:4, 4:8] = False
     target[~valid] = IGNORE_INDEX
     pixels[:, ~valid] = 255
-    return Crop(torch.from_numpy(pixels), torch.from_numpy(valid), torch.from_numpy(target), "x")
+    return Crop(torch.from_numpy(pixels), torch.from_numpy(valid), {"class": torch.from_numpy(target)}, "x")
 
 
 def assert_aligned(before: Crop, after: Crop) -> None:
     """Pixels of one label still are of one tone, and no other label's pixels are; labels are as many as before."""
-    assert torch.equal(after.valid, after.target != IGNORE_INDEX)
-    assert torch.equal(before.target.flatten().bincount(), after.target.flatten().bincount())
+    assert torch.equal(after.valid, after.labels["class"] != IGNORE_INDEX)
+    assert torch.equal(before.labels["class"].flatten().bincount(), after.labels["class"].flatten().bincount())
     tone = after.pixels.mean(0)
-    labels = sorted(after.target[after.valid].unique().tolist())
-    spans = [(tone[after.target == label].min(), tone[after.target == label].max()) for label in labels]
+    labels = sorted(after.labels["class"][after.valid].unique().tolist())
+    tones = [tone[after.labels["class"] == label] for label in labels]
+    spans = [(each.min(), each.max()) for each in tones]
     for (_, high), (low, _) in pairwise(spans):
         assert high < low, spans
 
@@ -62,22 +63,29 @@ def test_labels_stay_on_their_pixels_under_every_change(name: str, bands: int, s
     if name != "noise":
         assert_aligned(crop, changed)
     else:
-        assert torch.equal(changed.target, crop.target) and torch.equal(changed.valid, crop.valid)
+        assert torch.equal(changed.labels["class"], crop.labels["class"]) and torch.equal(changed.valid, crop.valid)
 
 
-@pytest.mark.parametrize("part", ["pixels", "target", "valid"])
+@pytest.mark.parametrize("part", ["pixels", "labels", "valid"])
 def test_twin_what_is_turned_alone_is_seen(part: str) -> None:
     crop = patches(3, 1)
-    turned = replace(crop, **{part: torch.rot90(getattr(crop, part), dims=(-2, -1))})
+    if part == "labels":
+        turned = replace(crop, labels={"class": torch.rot90(crop.labels["class"], dims=(-2, -1))})
+    else:
+        turned = replace(crop, **{part: torch.rot90(getattr(crop, part), dims=(-2, -1))})
     with pytest.raises(AssertionError):
         assert_aligned(crop, augment(turned, np.random.default_rng(0), NONE))
 
 
+def labels_of(crop: Crop, seed: int, options: AugmentOptions) -> tuple[int, ...]:
+    return tuple(augment(crop, np.random.default_rng(seed), options).labels["class"].flatten().tolist())
+
+
 def test_all_symmetries_of_the_square_occur_and_nothing_else() -> None:
     mark = torch.arange(16).reshape(4, 4).to(torch.uint8)
-    crop = Crop(mark[None], mark >= 0, mark)
+    crop = Crop(mark[None], mark >= 0, {"class": mark})
     both = replace(NONE, flips=True, turns=True)
-    seen = {tuple(augment(crop, np.random.default_rng(n), both).target.flatten().tolist()) for n in range(100)}
+    seen = {labels_of(crop, n, both) for n in range(100)}
     expected = {
         tuple(square.flatten().tolist())
         for turns in range(4)
@@ -85,7 +93,7 @@ def test_all_symmetries_of_the_square_occur_and_nothing_else() -> None:
     }
     assert seen == expected and len(seen) == 8
     for options, count in ((OPTIONS["flips"], 2), (OPTIONS["turns"], 4), (NONE, 1)):
-        found = {tuple(augment(crop, np.random.default_rng(n), options).target.flatten().tolist()) for n in range(60)}
+        found = {labels_of(crop, n, options) for n in range(60)}
         assert len(found) == count
 
 
@@ -108,7 +116,8 @@ def test_twin_what_is_said_to_be_valid_does_count(name: str) -> None:
 
 
 def test_crops_without_a_valid_pixel_stay_finite() -> None:
-    crop = Crop(torch.zeros(3, 8, 8), torch.zeros(8, 8, dtype=torch.bool), torch.full((8, 8), 255, dtype=torch.uint8))
+    nothing = {"class": torch.full((8, 8), 255, dtype=torch.uint8)}
+    crop = Crop(torch.zeros(3, 8, 8), torch.zeros(8, 8, dtype=torch.bool), nothing)
     for seed in range(20):
         assert torch.isfinite(augment(crop, np.random.default_rng(seed)).pixels).all()
 
@@ -140,13 +149,13 @@ def test_each_change_does_what_it_is_called() -> None:
 
 def test_the_crop_itself_is_not_changed() -> None:
     crop = patches(3, 4)
-    kept = Crop(crop.pixels.clone(), crop.valid.clone(), crop.target.clone())
+    kept = Crop(crop.pixels.clone(), crop.valid.clone(), {"class": crop.labels["class"].clone()})
     floats = replace(crop, pixels=crop.pixels.float())
     for seed in range(10):
         augment(crop, np.random.default_rng(seed))
         augment(floats, np.random.default_rng(seed))
     assert torch.equal(crop.pixels, kept.pixels) and torch.equal(floats.pixels, kept.pixels.float())
-    assert torch.equal(crop.target, kept.target)
+    assert torch.equal(crop.labels["class"], kept.labels["class"])
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def batches(seed: int = 3, options: AugmentOptions | None = None) -> Batches:
 
 
 def same(one: Batch, other: Batch) -> bool:
-    pairs = ((one.pixels, other.pixels), (one.valid, other.valid), (one.target, other.target))
+    pairs = ((one.pixels, other.pixels), (one.valid, other.valid), (one.targets["class"], other.targets["class"]))
     return all(torch.equal(a, b) for a, b in pairs) and one.names == other.names
 
 
@@ -36,7 +36,7 @@ def test_shapes_and_names() -> None:
     batch = batches()[2]
     assert batch.pixels.shape == (4, 3, 24, 24) and batch.pixels.dtype == torch.float32
     assert batch.valid.shape == (4, 24, 24) and batch.valid.dtype == torch.bool
-    assert batch.target.shape == (4, 24, 24) and batch.target.dtype == torch.uint8
+    assert batch.targets["class"].shape == (4, 24, 24) and batch.targets["class"].dtype == torch.uint8
     assert len(batch.names) == 4 and all(name[0] in "ab" and "at rows " in name for name in batch.names)
     assert same(batch.to("cpu"), batch) and len(batches()) == 6
     for step in (-1, 6):

@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import BandError
 from landseg.geo.grid import Rect
+from landseg.metrics.bootstrap import Blocks
 from landseg.models.card import Band, Card, Field, Metrics
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.scenes.scene import ArrayScene
 from landseg.scenes.views import MaskedScene
-from landseg.training import holdout as module
 from landseg.training.holdout import HoldoutScene, measure_holdout
 
 CLASSES = ClassMap.from_json(
@@ -91,8 +91,8 @@ def test_figures_by_hand(model: Model, scene: tuple[ArrayScene, Path], tmp_path:
 def test_twin_labels_read_as_predictions_are_noticed(
     model: Model, scene: tuple[ArrayScene, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    update = module.Blocks.update
-    monkeypatch.setattr(module.Blocks, "update", lambda self, t, p, **at: update(self, p, t, **at))
+    update = Blocks.update
+    monkeypatch.setattr(Blocks, "update", lambda self, t, p, **at: update(self, p, t, **at))
     with pytest.raises(AssertionError):
         check(found(model, scene, tmp_path))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,15 +11,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landseg.classes import IGNORE_INDEX
+from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.dense.hard_pixels import HardOptions
 from landseg.dense.losses import LOSSES, LabelSets
+from landseg.dense.objective import LossOptions
+from landseg.dense.semantic import Semantic
 from landseg.errors import TrainingError
 from landseg.scenes.label_counts import LabelCounts
 from landseg.scenes.scene import ArrayScene
 from landseg.training.batches import Scaling
 from landseg.training.loop.validation import EDGE, MOST, QuickValidation
-from landseg.training.objective import LossOptions, objective, pixel_counts
+from landseg.training.objective import objective, pixel_counts
 
 SETS = LabelSets.of(3, [[0], [1, 2]])  # 3: "only a", 4: "not a"
 COUNTS = {0: 80, 1: 40, 2: 10, 3: 1000}
@@ -27,10 +30,14 @@ LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.5, 1.5, 0.0], [0.0, 0.0, 3.0], [1.0,
 
 @dataclass(frozen=True)
 class Batch:
-    target: Tensor
+    targets: Mapping[str, Tensor]
     pixels: Tensor = field(default_factory=lambda: torch.zeros(0))
     valid: Tensor = field(default_factory=lambda: torch.zeros(0))
     names: tuple[str, ...] = ()
+
+
+def task(*names: str) -> Semantic:
+    return Semantic(ClassMap(tuple(LandClass(n, name, (n, n, n)) for n, name in enumerate(names, 1))), {})
 
 
 def census() -> list[LabelCounts]:
@@ -42,7 +49,8 @@ def census() -> list[LabelCounts]:
 
 def value(options: LossOptions, target: list[int], *, logits: Tensor = LOGITS) -> float:
     shaped = logits[: len(target)].T[None, :, None]  # (1, K, 1, W)
-    return float(objective(options, SETS, census())(shaped, Batch(torch.tensor([[target]], dtype=torch.uint8))))
+    batch = Batch({"class": torch.tensor([[target]], dtype=torch.uint8)})
+    return float(objective(task("a", "b", "c"), options, SETS, census())(shaped, batch))
 
 
 def nll(row: int, *classes: int) -> float:
@@ -114,9 +122,8 @@ def test_gradients_reach_the_logits() -> None:
         LossOptions(hard=HardOptions()),
     ):
         logits = LOGITS.T[None, :, None].clone().requires_grad_()
-        objective(options, SETS, census())(
-            logits, Batch(torch.tensor([[[0, 1, 2, 3, 4]]], dtype=torch.uint8))
-        ).backward()
+        batch = Batch({"class": torch.tensor([[[0, 1, 2, 3, 4]]], dtype=torch.uint8)})
+        objective(task("a", "b", "c"), options, SETS, census())(logits, batch).backward()
         assert logits.grad is not None and logits.grad.abs().sum() > 0 and logits.grad.isfinite().all()
 
 
@@ -144,26 +151,26 @@ def test_figures_of_windows_by_hand() -> None:
     scaling = Scaling((100.0,), (50.0,))
     one = scene("a", [[50, 200, 200, 50]], [[0, 1, 0, IGNORE_INDEX]])
     two = scene("b", [[200, 50]], [[1, 2]])  # 2: a partial label, which is not counted
-    figures = QuickValidation([one, two], ["dark", "bright"], scaling)(Bright().eval())
+    figures = QuickValidation([one, two], task("dark", "bright"), scaling)(Bright().eval())
     # dark: right once, one more called bright; bright: right twice, and once too often
     assert figures == pytest.approx(
         {"mean_iou": (1 / 2 + 2 / 3) / 2, "pixel_accuracy": 3 / 4, "iou_dark": 1 / 2, "iou_bright": 2 / 3}
     )
     other = Scaling((40.0,), (50.0,))  # the twin: on another scale all is bright
-    assert QuickValidation([one, two], ["dark", "bright"], other)(Bright().eval())["iou_dark"] == 0
+    assert QuickValidation([one, two], task("dark", "bright"), other)(Bright().eval())["iou_dark"] == 0
 
 
 def test_only_the_middle_of_some_scenes_is_looked_at() -> None:
     scaling = Scaling((100.0,), (50.0,))
-    assert not QuickValidation([], ["a", "b"], scaling)
-    assert not QuickValidation([scene("a", [[1, 2]], [[2, IGNORE_INDEX]])], ["a", "b"], scaling)
+    assert not QuickValidation([], task("a", "b"), scaling)
+    assert not QuickValidation([scene("a", [[1, 2]], [[2, IGNORE_INDEX]])], task("a", "b"), scaling)
     big = np.zeros((EDGE + 20, EDGE + 40), np.uint8)
     big[10:-10, 20:-20] = 200
     target = np.where(big > 0, 1, 0).astype(np.uint8)
     wide = ArrayScene("wide", big[None], np.ones(big.shape, bool), target)
-    figures = QuickValidation([wide], ["dark", "bright"], scaling)(Bright().eval())
+    figures = QuickValidation([wide], task("dark", "bright"), scaling)(Bright().eval())
     assert figures["iou_bright"] == 1 and math.isnan(figures["iou_dark"])  # the dark rim lies outside
     for count, seen in ((MOST, MOST), (MOST + 1, (MOST + 2) // 2), (3 * MOST, MOST)):
         many = [scene(str(n), [[200 if n else 50]], [[1]]) for n in range(count)]
-        figures = QuickValidation(many, ["dark", "bright"], scaling)(Bright().eval())
+        figures = QuickValidation(many, task("dark", "bright"), scaling)(Bright().eval())
         assert figures["pixel_accuracy"] == pytest.approx((seen - 1) / seen)

@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from landseg.classes import ClassMap
 from landseg.dense.hard_pixels import HardOptions
 from landseg.dense.losses import LOSSES
+from landseg.dense.objective import LossOptions
 from landseg.errors import LandsegError, TrainingError
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.split import SplitOptions
 from landseg.training.augment import AugmentOptions
 from landseg.training.fit_options import FitOptions
-from landseg.training.objective import LossOptions
 from landseg.training.overrides import Overrides
 from landseg.training.recipe import BandSpec, Recipe, read_recipe, read_table, recipe_of
 from landseg.training.recipe_from_files import DataFiles

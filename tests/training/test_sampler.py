@@ -70,7 +70,7 @@ def test_twin_dice_that_roll_on_are_not_pure() -> None:
 
 def shares(scenes: list[Scene], options: SamplingOptions, label: int, **more: object) -> float:
     sampler = CropSampler(scenes, options, **more)  # type: ignore[arg-type]
-    return float(np.mean([bool((sampler.draw(n, 0).target == label).any()) for n in range(300)]))
+    return float(np.mean([bool((sampler.draw(n, 0).labels["class"] == label).any()) for n in range(300)]))
 
 
 def test_rare_labels_are_drawn_about_as_often_as_common_ones() -> None:
@@ -85,7 +85,7 @@ def test_only_and_full_labels_of_a_class_are_drawn_as_one_and_exclusions_are_not
     target[:6, :6], target[200:206, 90:96], target[290:, 290:] = 0, 3, 1  # class 0, only class 1, class 1
     sets = LabelSets.of(3, [[1], [0, 2]])
     sampler = CropSampler([scene_of(target)], SamplingOptions(crop=8, balanced=1.0), sets=sets)
-    crops = [sampler.draw(n, 0).target for n in range(200)]
+    crops = [sampler.draw(n, 0).labels["class"] for n in range(200)]
     seen = {label: np.mean([bool((crop == label).any()) for crop in crops]) for label in (0, 1, 3)}
     assert seen[0] == pytest.approx(0.5, abs=0.12) and seen[1] + seen[3] == pytest.approx(0.5, abs=0.12)
     assert seen[3] > 0.05
@@ -105,7 +105,7 @@ def test_crops_anywhere_look_where_labels_are_and_lie_evenly() -> None:
     target = np.full((2000, 1000), IGNORE_INDEX)
     target[1800:1900, 300:500] = 0
     sampler = CropSampler([scene_of(target)], SamplingOptions(crop=64, balanced=0.0))
-    assert np.mean([bool((sampler.draw(n, 0).target == 0).any()) for n in range(100)]) > 0.2  # by area: 0.03
+    assert np.mean([bool((sampler.draw(n, 0).labels["class"] == 0).any()) for n in range(100)]) > 0.2  # by area: 0.03
     full = CropSampler([scene_of(np.zeros((300, 520)))], SamplingOptions(crop=8, balanced=0.0))
     middles = np.array([full.draw(n, 0).pixels[:, 4, 4].tolist() for n in range(600)])
     for axis, size in ((0, 300), (1, 520)):
@@ -150,8 +150,8 @@ def test_magnification_multiplies_and_covers_its_range(caplog: pytest.LogCapture
 def test_crops_have_their_size_and_show_the_scene_whatever_its_size(h: int, w: int, zoom: float, step: int) -> None:
     scene = scene_of(np.zeros((h, w)), zoom=(zoom, zoom))
     crop = CropSampler([scene], SMALL).draw(step, 0)
-    assert crop.pixels.shape == (2, 16, 16) and crop.target.shape == (16, 16) == crop.valid.shape
-    assert crop.valid.any() and torch.equal(crop.valid, crop.target == 0)
+    assert crop.pixels.shape == (2, 16, 16) and crop.labels["class"].shape == (16, 16) == crop.valid.shape
+    assert crop.valid.any() and torch.equal(crop.valid, crop.labels["class"] == 0)
     if h * zoom >= 17 and w * zoom >= 17:
         assert crop.valid.all()  # where the scene fits, nothing beside it is shown
 
@@ -240,7 +240,7 @@ def test_a_crop_reads_a_window_of_a_big_raster(tmp_path: Path) -> None:
     sampler = CropSampler([scene], SamplingOptions(crop=64, balanced=1.0), census=census)
     before = psutil.Process(os.getpid()).memory_info().rss
     crop = sampler.draw(0, 0)
-    assert (crop.target == 1).all() and (crop.pixels == 2).all()
+    assert (crop.labels["class"] == 1).all() and (crop.pixels == 2).all()
     assert psutil.Process(os.getpid()).memory_info().rss - before < 100 << 20  # all of it: 1.7 GB
 
 

@@ -6,6 +6,7 @@ of the fine classes its pixels have; the loss asks the shares that are predicted
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import torch
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
-from landseg.dense.losses import Loss
+from landseg.dense.task import Loss
 from landseg.errors import TrainingError
 from landseg.training.coarse.statistics import JointStatistics
 
@@ -26,12 +27,10 @@ _FLAT = 0.03  # keeps the logarithm of a variance that is next to nothing from r
 
 
 class Labelled(Protocol):
-    """A batch with both kinds of labels: ``target`` (N, H, W) and ``coarse`` (N, H, W) or None."""
+    """A batch with targets by name, coarse labels (N, H, W) as "coarse" among them where there are any."""
 
     @property
-    def target(self) -> Tensor: ...
-    @property
-    def coarse(self) -> Tensor | None: ...
+    def targets(self) -> Mapping[str, Tensor]: ...
 
 
 def super_resolution_loss(logits: Tensor, coarse: Tensor, statistics: JointStatistics) -> Tensor:
@@ -89,29 +88,33 @@ def mismatch(probs: Tensor, coarse: Tensor, statistics: JointStatistics) -> Tens
 class CoarseLoss:
     """The total of a batch: ``(1 - share)`` of the fine labels' loss and ``share`` of the super-resolution loss.
 
-    Called with logits (N, K, H, W) and a batch. The fine loss is a mean over the pixels that have a fine label, and
-    so one without any adds nothing: scenes of which only coarse labels are known need no more than a target that is
+    Called with an output (N, C, H, W) and a batch. The fine loss is a mean over the pixels with a fine label, and so
+    one without any adds nothing: scenes of which only coarse labels are known need no more than a target that is
     IGNORE_INDEX. (In the paper's code a skipped pixel counts as one without loss, which makes the fine labels'
     part smaller by the share of skipped pixels.)
 
     Attributes:
-        fine: of logits and targets.
+        fine: of logits and targets by name.
         statistics: of both kinds of classes.
         share: between 0 and 1; the paper's is 1/40.
+        classes: the channels of the class logits, where there are others.
     """
 
-    def __init__(self, fine: Loss, statistics: JointStatistics, *, share: float = SHARE) -> None:
+    def __init__(
+        self, fine: Loss, statistics: JointStatistics, *, share: float = SHARE, classes: slice = slice(None)
+    ) -> None:
         if not 0 <= share <= 1:
             raise TrainingError(
                 f"the share of the coarse labels' loss is 0 to 1, got {share:g}; the paper's is 0.025"
             )
-        self.fine, self.statistics, self.share = fine, statistics, share
+        self.fine, self.statistics, self.share, self.classes = fine, statistics, share, classes
 
     def __call__(self, logits: Tensor, batch: Labelled) -> Tensor:
-        fine = (1 - self.share) * self.fine(logits, batch.target)
-        if batch.coarse is None:
+        fine = (1 - self.share) * self.fine(logits, batch.targets)
+        if "coarse" not in batch.targets:
             return fine
-        return fine + self.share * super_resolution_loss(logits, batch.coarse, self.statistics)
+        rough = super_resolution_loss(logits[:, self.classes], batch.targets["coarse"], self.statistics)
+        return fine + self.share * rough
 
 
 def used(target: Tensor, mask: Tensor) -> Tensor:

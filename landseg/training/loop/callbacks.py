@@ -68,7 +68,7 @@ class RunCallbacks(Callback):
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         if batch_idx % self.run.options.accumulate:
             return
-        self._pixels = self.run.place.world * batch.target.numel()
+        self._pixels = self.run.place.world * batch.valid.numel()
         assert isinstance(pl_module, Learner)
         self._before_step = [buffer.clone() for buffer in pl_module.network.buffers()]
         pl_module.seen.clear()
@@ -176,12 +176,12 @@ class RunCallbacks(Callback):
 
     def _judge(self, figures: dict[str, float]) -> None:
         run, state = self.run, self.run.state
-        mean_iou = figures.get("mean_iou", math.nan)
-        self._progress.validated(mean_iou)
+        headline, figure = next(iter(figures.items()), ("", math.nan))
+        self._progress.validated(headline, figure)
         if self._record is not None:
             self._record.validation(state.step, state.seconds, figures)
-        if mean_iou > state.best:
-            state.best, state.waited = mean_iou, 0
+        if figure > state.best:
+            state.best, state.waited = figure, 0
             if self._first:
                 content = {"average": run.average.model.state_dict(), "step": state.step, "figures": figures}
                 save(content, run.folder, BEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -22,7 +23,7 @@ class RunState:
     Attributes:
         step: steps that are done.
         seconds: time that they took, with what was between them.
-        best: the best mean IoU that was validated; -1 before the first.
+        best: the best headline figure of a validation; -inf before the first.
         waited: validations since then.
         validated: the step of the last validation.
         stopped: whether the run ended before its budget, for want of progress.
@@ -30,7 +31,7 @@ class RunState:
 
     step: int = 0
     seconds: float = 0.0
-    best: float = -1.0
+    best: float = -math.inf
     waited: int = 0
     validated: int = 0
     stopped: bool = False

@@ -50,16 +50,16 @@ def draw_curves(folder: Path, name: str = "curves.png") -> Path | None:
 
 
 def _draw_validations(panel: Any, columns: Sequence[str], rows: Rows) -> None:
-    """Draw every figure of the validations, the mean IoU first and thicker, with a legend beside the panel."""
+    """Draw every figure of the validations, the first (the headline) thicker, with a legend beside the panel."""
     from matplotlib import colormaps
 
-    shown = sorted((name for name in columns if name not in ("step", "seconds")), key=lambda name: name != "mean_iou")
+    shown = [name for name in columns if name not in ("step", "seconds")]
     for number, name in enumerate(shown):
         panel.plot(
             rows[:, 0],
             rows[:, columns.index(name)],
             marker=".",
-            linewidth=2 if name == "mean_iou" else 1,
+            linewidth=1 if number else 2,
             color=colormaps["tab20"](number % 20),
             linestyle=("-", "--", ":", "-.")[number // 20 % 4],
             label=name.replace("_", " "),

@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import nn
 
 from landseg.models.card import Card
+from landseg.models.heads import CLASSES
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
@@ -63,26 +64,28 @@ def _fitted(network: nn.Module, data: TrainingData, folder: RunFolder, *, quiet:
     """Return the network as the steps of the recipe's budget make it."""
     recipe, sampling, sets = data.recipe, data.recipe.sampling, data.opened.sets
     options = recipe.fit.resolved(data.labelled_pixels, batch_pixels=sampling.batch * sampling.crop**2)
+    task = recipe.make_task()
     sampler = CropSampler(data.split.train, sampling, seed=options.seed, sets=sets, census=data.counts)
     shown = CropSampler(data.split.holdout or data.split.train, sampling, seed=options.seed, sets=sets)
-    validation = QuickValidation(
-        data.split.holdout, recipe.classes.names, recipe.scaling, resolution_m=sampling.resolution_m
-    )
-    loss = objective(recipe.loss, sets, data.counts, data.coarse)
-    samples = SamplePictures(
-        Batches(shown, options=NONE)[0],
-        recipe.classes,
-        recipe.scaling,
-        bands=shown_channels([band.common_name or band.name for band in recipe.bands]),
-        eight_bit=set(recipe.dtypes) == {"uint8"},
-    )
+    validation = QuickValidation(data.split.holdout, task, recipe.scaling, resolution_m=sampling.resolution_m)
+    loss = objective(task, recipe.loss, sets, data.counts, data.coarse)
+    pictures = None
+    if CLASSES in task.heads:
+        pictures = SamplePictures(
+            Batches(shown, options=NONE)[0],
+            recipe.classes,
+            recipe.scaling,
+            channels=task.heads[CLASSES],
+            bands=shown_channels([band.common_name or band.name for band in recipe.bands]),
+            eight_bit=set(recipe.dtypes) == {"uint8"},
+        )
     _begin(data, folder)
     return fit(
         network,
-        Lesson(Batches(sampler, options=recipe.augment), loss, recipe.scaling, recipe.loss.at or "pixels"),
+        Lesson(Batches(sampler, task=task, options=recipe.augment), loss, recipe.scaling, recipe.loss.at or "pixels"),
         options=options,
         folder=folder.path,
-        feedback=Feedback(validation if validation else None, samples, quiet),
+        feedback=Feedback(validation if validation else None, pictures, quiet),
         resume=folder.resume,
     )
 

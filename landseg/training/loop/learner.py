@@ -114,7 +114,8 @@ def at_units(loss: Loss, units: UnitGrid) -> Loss:
 
     def loss_at_units(scores: Tensor, batch: Any) -> Tensor:
         size = (scores.shape[-2], scores.shape[-1])
-        return loss(scores, replace(batch, target=target_at_units(batch.target, units, size)))
+        target = target_at_units(batch.targets["class"], units, size)
+        return loss(scores, replace(batch, targets={**batch.targets, "class": target}))
 
     return loss_at_units
 

@@ -13,11 +13,12 @@ from landseg.runtime.progress import duration
 _log = logging.getLogger("landseg.progress")  # the same lines at level DEBUG, whatever is shown
 _REDRAW_S = 0.2  # on a terminal
 _SHARE = 0.05  # elsewhere: a line for each twentieth of the budget
+_SHORT = {"mean_iou": "mIoU"}  # names of figures on the line
 _MEMORY = 0.95  # of the loss that is shown: about the last twenty steps
 
 
 class TrainingProgress:
-    """Shows step, loss, mIoU of the last validation, speed and time left.
+    """Shows step, loss, the headline of the last validation, speed and time left.
 
     On a terminal one line is redrawn; elsewhere (a log file) there is a line for each twentieth of the budget.
 
@@ -35,7 +36,7 @@ class TrainingProgress:
         self._stream = stream or sys.stderr
         self._quiet, self._live = quiet, not quiet and self._stream.isatty()
         self._shown_at, self._drawn = 0.0, False
-        self._loss, self._mean_iou = math.nan, math.nan
+        self._loss, self._figure, self._headline = math.nan, math.nan, ""
 
     def step(self, step: int, *, seconds: float, done: float, loss: float, pixels: float) -> None:
         """Take in one step, ``seconds`` and ``pixels`` from the start of the run."""
@@ -66,15 +67,15 @@ class TrainingProgress:
             self.close()
             print(text, file=self._stream, flush=True)
 
-    def validated(self, mean_iou: float) -> None:
-        """Take in a validation."""
-        self._mean_iou = mean_iou
+    def validated(self, headline: str, figure: float) -> None:
+        """Take in the figure of a validation that decides what is best, and its name."""
+        self._headline, self._figure = headline, figure
 
     def line(self, step: int, seconds: float, done: float, pixels: float) -> str:
         """What is shown: parts that are not known are left out."""
         parts = [f"step {step}" if self._steps is None else f"step {step}/{self._steps}", f"loss {self._loss:.3f}"]
-        if not math.isnan(self._mean_iou):
-            parts.append(f"mIoU {self._mean_iou:.3f}")
+        if not math.isnan(self._figure):
+            parts.append(f"{_SHORT.get(self._headline, self._headline.replace('_', ' '))} {self._figure:.3f}")
         if seconds > 0:
             parts.append(f"{pixels / 1e6 / seconds:.2f} Mpx/s")
         if done > 0:

@@ -17,7 +17,7 @@ from landseg.training.loop.sample_pictures import SamplePictures
 from landseg.training.loop.schedule import Average, Budget
 
 Validate = Callable[[nn.Module], Mapping[str, float]]
-"""(network in eval mode) -> figures, ``mean_iou`` among them."""
+"""(network in eval mode) -> figures, the headline of the run's task first."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Feedback:
     """The signs of a run's progress.
 
     Attributes:
-        validate: gets the averaged network in eval mode and returns figures; ``mean_iou`` decides what is best.
+        validate: gets the averaged network in eval mode and returns figures; the first decides what is best, the
+            larger the better.
         samples: crops that are drawn after each validation.
         quiet: show no progress on standard error.
     """

@@ -38,6 +38,7 @@ class SamplePictures:
         batch: the crops; in size what the network takes.
         classes: the table with the colours. Truth of partial labels is drawn as unknown.
         scaling: of the network.
+        channels: of the class logits, where the network gives other numbers too.
         bands: 0-based channels shown as red, green, blue; one channel is drawn grey.
         eight_bit: whether the imagery is of 8 bits, which is shown as it is unless it is dull.
         most: rows.
@@ -49,13 +50,13 @@ class SamplePictures:
         classes: ClassMap,
         scaling: Scaling,
         *,
+        channels: slice = slice(None),
         bands: tuple[int, ...] = (0, 1, 2),
         eight_bit: bool = False,
         most: int = 6,
     ) -> None:
-        self._batch, self._scaling, self._most = batch, scaling, most
-        channels = batch.pixels.shape[1]
-        self._bands = bands if max(bands) < channels else (0,)
+        self._batch, self._scaling, self._most, self._channels = batch, scaling, most, channels
+        self._bands = bands if max(bands) < batch.pixels.shape[1] else (0,)
         self._table = np.full((256, 3), EMPTY, np.uint8)
         self._table[: len(classes)] = classes.colors
         self._legend = [(entry.color, entry.name) for entry in classes.classes] + [(EMPTY, "unknown or no data")]
@@ -96,14 +97,14 @@ class SamplePictures:
         for index in range(min(self._most, self._batch.pixels.shape[0])):
             pixels, valid = self._batch.pixels[index : index + 1], self._batch.valid[index : index + 1]
             with torch.no_grad():
-                logits = network(self._scaling.apply(pixels, valid).to(device)).float()
+                logits = network(self._scaling.apply(pixels, valid).to(device))[:, self._channels].float()
             size = (pixels.shape[-2], pixels.shape[-1])
             if logits.shape[-2:] != size:
                 logits = nn.functional.interpolate(logits, size, mode="bilinear", align_corners=False)
             known = valid[0].cpu().numpy()
             predicted = np.where(known, logits[0].argmax(dim=0).cpu().numpy(), IGNORE_INDEX).astype(np.uint8)
             gap = np.full((size[0], _GAP, 3), 255, np.uint8)
-            truth = self._table[self._batch.target[index].cpu().numpy()]
+            truth = self._table[self._batch.targets["class"][index].cpu().numpy()]
             made.append((self._image(index, known), gap, truth, gap, self._table[predicted]))
         return made
 

@@ -1,16 +1,18 @@
-"""A glimpse of how a network does while it learns: a few windows of the scenes that are kept out."""
+"""Quick figures of a network while it learns: a few windows of the scenes that are kept out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from landseg.classes import IGNORE_INDEX
+from landseg.dense.label_maps import UNKNOWN
+from landseg.dense.task import Task
 from landseg.geo.grid import Rect, scaled_size
-from landseg.metrics.confusion import Confusion
 from landseg.runtime.device import choose_precision
 from landseg.scenes.scene import Scene
 from landseg.training.batches import Scaling
@@ -29,36 +31,44 @@ class QuickValidation:
 
     Args:
         scenes: kept out.
-        names: of the classes.
+        task: of the network.
         scaling: of the network.
         resolution_m: that scenes which know theirs are brought to; None: their own.
     """
 
     def __init__(
-        self, scenes: Sequence[Scene], names: Sequence[str], scaling: Scaling, *, resolution_m: float | None = None
+        self, scenes: Sequence[Scene], task: Task, scaling: Scaling, *, resolution_m: float | None = None
     ) -> None:
-        self._names, self._windows = tuple(names), []
+        self._task = task
+        self._windows: list[tuple[Tensor, NDArray[np.bool_], dict[str, NDArray[Any]]]] = []
         for scene in _spread(scenes):
             crop = _middle(scene, 1 / base_zoom(scene, resolution_m))
-            truth = np.where(crop.target < len(names), crop.target, np.uint8(IGNORE_INDEX))
-            if (truth != IGNORE_INDEX).any():
-                self._windows.append((scaling.apply(crop.pixels[None].float(), crop.valid[None]), truth))
+            labels = {name: labels.numpy() for name, labels in crop.labels.items()}
+            if _measurable(labels, len(task.classes)):
+                inputs = scaling.apply(crop.pixels[None].float(), crop.valid[None])
+                self._windows.append((inputs, crop.valid.numpy(), labels))
 
     def __bool__(self) -> bool:
-        """Whether there is anything to look at."""
+        """Return whether there is a window with labels."""
         return bool(self._windows)
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
-        """Mean IoU, pixel accuracy and each class's IoU of a network in eval mode."""
-        confusion = Confusion(len(self._names))
+        """Return the task's figures of a network in eval mode, the headline first."""
+        measure = self._task.measure()
         device = next(network.parameters()).device
-        for inputs, truth in self._windows:
+        for number, (inputs, valid, labels) in enumerate(self._windows):
             with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=_fast(device)):
-                logits: Tensor = network(inputs.to(device).contiguous(memory_format=torch.channels_last))
-            confusion.update(truth, logits[0].argmax(0).to(torch.uint8).cpu().numpy())
-        iou = dict(zip(self._names, confusion.iou().tolist(), strict=True))
-        figures = {"mean_iou": confusion.mean_iou(), "pixel_accuracy": confusion.pixel_accuracy()}
-        return figures | {f"iou_{name}": value for name, value in iou.items()}
+                output: Tensor = network(inputs.to(device).contiguous(memory_format=torch.channels_last))
+            layers = self._task.result(output[0].float().cpu().numpy(), valid)
+            measure.update(layers, valid, labels, raster=number)
+        figures = measure.figures()
+        return {self._task.headline: figures[self._task.headline], **figures}
+
+
+def _measurable(labels: Mapping[str, NDArray[Any]], classes: int) -> bool:
+    """Return whether a window has labels to measure on: coarse labels, and those of several classes, are none."""
+    further = (part != UNKNOWN[name] for name, part in labels.items() if name not in ("class", "coarse"))
+    return bool((labels["class"] < classes).any()) or any(part.any() for part in further)
 
 
 def _spread(scenes: Sequence[Scene]) -> list[Scene]:

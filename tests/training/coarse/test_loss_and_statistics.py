@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -205,19 +205,22 @@ def test_float32_under_autocast() -> None:
 
 @dataclass(frozen=True)
 class Batch:
-    target: Tensor
-    coarse: Tensor | None
+    targets: Mapping[str, Tensor]
+
+
+def fine_loss(logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    return softmax_cross_entropy(logits, targets["class"])
 
 
 def test_the_total_is_39_parts_and_one() -> None:
     logits, coarse = batch(6)
     target = torch.randint(0, 4, coarse.shape, generator=torch.Generator().manual_seed(1))
-    loss = CoarseLoss(softmax_cross_entropy, some_statistics())
+    loss = CoarseLoss(fine_loss, some_statistics())
     fine, rough = softmax_cross_entropy(logits, target), super_resolution_loss(logits, coarse, some_statistics())
-    assert torch.allclose(loss(logits, Batch(target, coarse)), 39 / 40 * fine + rough / 40)
-    assert torch.allclose(loss(logits, Batch(target, None)), 39 / 40 * fine)
+    assert torch.allclose(loss(logits, Batch({"class": target, "coarse": coarse})), 39 / 40 * fine + rough / 40)
+    assert torch.allclose(loss(logits, Batch({"class": target})), 39 / 40 * fine)
     with pytest.raises(TrainingError, match="share of the coarse labels' loss is 0 to 1"):
-        CoarseLoss(softmax_cross_entropy, some_statistics(), share=40)
+        CoarseLoss(fine_loss, some_statistics(), share=40)
 
 
 def test_masked_fine_labels_do_not_teach() -> None:

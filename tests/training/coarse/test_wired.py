@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from rasterio.crs import CRS
 from torch import nn
 
-from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.dense.losses import LabelSets
+from landseg.dense.objective import LossOptions
+from landseg.dense.semantic import Semantic
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.scenes.label_counts import count_labels, remarks
@@ -32,7 +34,7 @@ from landseg.training.crops import Crop, read_crop
 from landseg.training.fit_options import FitOptions
 from landseg.training.loop.fit import fit
 from landseg.training.loop.run import Feedback, Lesson
-from landseg.training.objective import LossOptions, objective
+from landseg.training.objective import objective
 from landseg.training.sampler import CropSampler, SamplingOptions
 from tests.parts.coarse import BLOCK, patchwork
 from tests.parts.places import HALF_METRE, UTM
@@ -57,7 +59,7 @@ def labels_agree(seed: int, factor: float, at: tuple[int, int]) -> bool:
     coarse = np.where(target == IGNORE_INDEX, 1, target).astype(np.uint8)
     crop = read_crop(scene_of(target, coarse), Rect(*at, 32, 32), factor=factor)
     crop = augment(crop, np.random.default_rng(seed), AugmentOptions())
-    return crop.coarse is not None and torch.equal(crop.coarse, crop.target)
+    return torch.equal(crop.labels["coarse"], crop.labels["class"])
 
 
 @given(st.integers(0, 99), st.sampled_from([0.37, 0.5, 1.0, 1.31, 2.0]), st.tuples(*[st.integers(-20, 90)] * 2))
@@ -69,7 +71,8 @@ def test_twin_coarse_labels_that_stay_behind_are_caught(monkeypatch: pytest.Monk
     turned = augmentation._turned
 
     def broken(crop: Crop, angle: int, mirrored: bool) -> Crop:
-        return replace(turned(crop, angle, mirrored), coarse=crop.coarse)
+        made = turned(crop, angle, mirrored)
+        return replace(made, labels={**made.labels, "coarse": crop.labels["coarse"]})
 
     assert all(labels_agree(seed, 1.0, (10, 10)) for seed in range(8))
     monkeypatch.setattr(augmentation, "_turned", broken)
@@ -81,15 +84,16 @@ def test_a_batch_carries_them_to_wherever_it_goes() -> None:
     scenes = [scene_of(fine, coarse, "with"), scene_of(fine, None, "without")]
     options = SamplingOptions(crop=32, batch=8)
     batch = Batches(CropSampler(scenes, options), options=NONE)[0]
-    assert batch.coarse is not None and batch.coarse.shape == batch.target.shape
+    coarse_labels = batch.targets["coarse"]
+    assert coarse_labels.shape == batch.targets["class"].shape
     there = torch.tensor([name.startswith("with at") for name in batch.names])
     assert 0 < there.sum() < 8
-    assert (batch.coarse[~there] == IGNORE_INDEX).all() and (batch.coarse[there] < 2).all()
+    assert (coarse_labels[~there] == IGNORE_INDEX).all() and (coarse_labels[there] < 2).all()
     part = part_of(batch, 1, 2)
-    assert isinstance(part, Batch) and part.coarse is not None and torch.equal(part.coarse, batch.coarse[1::2])
+    assert isinstance(part, Batch) and torch.equal(part.targets["coarse"], coarse_labels[1::2])
     there_too = moved(batch.to("cpu"), torch.device("meta"))
-    assert isinstance(there_too, Batch) and there_too.coarse is not None and there_too.coarse.is_meta
-    assert Batches(CropSampler(scenes[1:], options), options=NONE)[0].coarse is None
+    assert isinstance(there_too, Batch) and there_too.targets["coarse"].is_meta
+    assert set(Batches(CropSampler(scenes[1:], options), options=NONE)[0].targets) == {"class"}
 
 
 def test_scenes_with_coarse_labels_alone_are_drawn_where_these_lie() -> None:
@@ -105,9 +109,7 @@ def test_scenes_with_coarse_labels_alone_are_drawn_where_these_lie() -> None:
     anywhere = CropSampler([alone, fine], SamplingOptions(crop=32, balanced=0))
     crops = [anywhere.draw(0, index) for index in range(40)]
     assert {crop.name.split()[0] for crop in crops} == {"alone", "fine"}
-    assert all(
-        (crop.coarse == 1).any() for crop in crops if crop.name.startswith("alone") and crop.coarse is not None
-    )
+    assert all((crop.labels["coarse"] == 1).any() for crop in crops if crop.name.startswith("alone"))
     even = CropSampler([alone, fine], SamplingOptions(crop=32, balanced=1))
     assert {even.draw(0, index).name.split()[0] for index in range(40)} == {"fine"}
     nothing = replace(alone, coarse=None)
@@ -188,7 +190,8 @@ def accuracy_after(statistics: JointStatistics, folder: Path) -> float:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1))
     options = FitOptions(steps=60, learning_rate=0.05, ema=0.5, workers=0, precision="fp32", warmup=0.1)
-    loss = objective(LossOptions(), LabelSets.of(2), census, (statistics, 1 / 40))
+    task = Semantic(ClassMap(tuple(LandClass(n, f"c{n}", (n, n, n)) for n in (1, 2))), {})
+    loss = objective(task, LossOptions(), LabelSets.of(2), census, (statistics, 1 / 40))
     batches = Batches(sampler, options=NONE)
     trained = fit(
         network,

@@ -92,7 +92,8 @@ def test_batches_accumulated_are_one_larger_batch(tmp_path: Path) -> None:
         def __getitem__(self, number: int) -> Batch:
             whole = Batches(size=4)[number // 2]
             mine = slice(2 * (number % 2), 2 * (number % 2) + 2)
-            return Batch(whole.pixels[mine], whole.valid[mine], whole.target[mine], whole.names[mine])
+            targets = {"class": whole.targets["class"][mine]}
+            return Batch(whole.pixels[mine], whole.valid[mine], targets, whole.names[mine])
 
     torch.manual_seed(0)
     start = Tiny(norm=False).state_dict()

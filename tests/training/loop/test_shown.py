@@ -55,7 +55,7 @@ def test_on_a_terminal_one_line_is_redrawn() -> None:
     progress = TrainingProgress(None, stream=stream)
     progress.step(1, seconds=30.0, done=0.25, loss=2.0, pixels=6e7)
     progress.step(2, seconds=60.0, done=0.5, loss=1.0, pixels=12e7)  # too soon to be drawn
-    progress.validated(0.5)
+    progress.validated("mean_iou", 0.5)
     progress.step(4, seconds=120.0, done=1.0, loss=1.0, pixels=24e7)
     progress.close()
     shown = stream.getvalue().split("\r")[1:]
@@ -87,7 +87,7 @@ def test_samples_show_image_truth_and_prediction(tmp_path: Path) -> None:
     target[:, :, 8:] = 1
     target[0, 0] = IGNORE_INDEX
     pixels = (20 + 60 * (target == 1).float())[:, None].repeat(1, 3, 1, 1)
-    batch = Batch(pixels, torch.ones(2, 16, 16, dtype=torch.bool), target, ("a", "b"))
+    batch = Batch(pixels, torch.ones(2, 16, 16, dtype=torch.bool), {"class": target}, ("a", "b"))
     batch.valid[1, 0] = False
     drawn = SamplePictures(batch, CLASSES, SCALING).draw(Right(True).eval())
     for (image, _, truth, _, predicted), valid in zip(drawn, batch.valid, strict=True):
@@ -111,13 +111,13 @@ def test_samples_have_one_stretch(eight_bit: bool, expected: list[int]) -> None:
     """Crops of one picture can be compared: a dark one stays darker than a bright one."""
     dark, bright = (torch.linspace(low, high, 64).view(1, 1, 8, 8) for low, high in ((0, 128), (127, 255)))
     pixels, target = torch.cat([dark, bright]).repeat(1, 3, 1, 1), torch.zeros(2, 8, 8, dtype=torch.uint8)
-    batch = Batch(pixels, torch.ones(2, 8, 8, dtype=torch.bool), target, ("a", "b"))
+    batch = Batch(pixels, torch.ones(2, 8, 8, dtype=torch.bool), {"class": target}, ("a", "b"))
     pictures = SamplePictures(batch, CLASSES, SCALING, eight_bit=eight_bit)
     network = nn.Conv2d(3, 2, 1)
     first, second = (row[0] for row in pictures.draw(network))
     found = [first[0, 0, 0], first[-1, -1, 0], second[-1, -1, 0]]
     assert np.allclose(found, expected, atol=4)
-    alone = SamplePictures(Batch(pixels[:1], batch.valid[:1], target[:1], ("a",)), CLASSES, SCALING)
+    alone = SamplePictures(Batch(pixels[:1], batch.valid[:1], {"class": target[:1]}, ("a",)), CLASSES, SCALING)
     assert alone.draw(network)[0][0][-1, -1, 0] == 255, "by itself it would be as bright"
 
 
@@ -131,12 +131,13 @@ def test_every_class_of_a_validation_is_drawn() -> None:
 
     from landseg.training.loop.curves import _draw_validations
 
-    names = ["step", "seconds", "pixel_accuracy", "mean_iou", *(f"iou_{number}" for number in range(30))]
+    names = ["step", "seconds", "mean_iou", "pixel_accuracy", *(f"iou_{number}" for number in range(30))]
     panel = Figure().subplots()
     rows = np.arange(2 * len(names), dtype=np.float64).reshape(2, -1)
     _draw_validations(panel, names, rows)
     texts = [text.get_text() for text in panel.get_legend().get_texts()]
     assert texts[:2] == ["mean iou", "pixel accuracy"] and texts[2:] == [f"iou {number}" for number in range(30)]
+    assert [line.get_linewidth() for line in panel.lines] == [2] + 31 * [1]
     assert len(panel.lines) == 32 and panel.lines[-1].get_ydata().tolist() == rows[:, -1].tolist()
     looks = {(line.get_color(), line.get_linestyle()) for line in panel.lines}
     assert len(looks) == 32

@@ -1,0 +1,43 @@
+"""The further files of a class raster: polygons with their style, and a preview, of the finished layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from landseg.classes import ClassMap
+from landseg.dense.task import Request
+from landseg.geo.tags import qml_path
+from landseg.output.outputs import Outputs
+from landseg.output.sidecars import qml_text
+from landseg.output.styles import style_for
+from landseg.output.vector_formats import vector_format
+from landseg.runtime.disk import disk_errors
+from landseg.vector.exporter import polygonize
+
+
+def write_class_polygons(outputs: Outputs, request: Request, classes: ClassMap) -> None:
+    """Write the polygons of the finished class raster and their style, with the confidence where it is a layer."""
+    polygons = request.files["polygons"]
+    place = outputs.extra(polygons)
+    confidence = outputs.layer_reader("confidence") if "confidence" in request.files else None
+    polygonize(outputs.layer_reader("classes"), place, classes, called=polygons, confidence=confidence)
+    _write_style(request, place, classes)
+
+
+def draw_class_preview(outputs: Outputs, request: Request, classes: ClassMap) -> None:
+    """Draw the finished class raster over its source."""
+    assert request.draw_preview is not None, "a request for a preview comes with a function that draws it"
+    request.draw_preview(outputs.layer_reader("classes"), classes, outputs.extra(request.files["preview"]))
+
+
+def _write_style(request: Request, place: Path, classes: ClassMap) -> None:
+    """Write the polygons' style beside them where they wait; one that a person made stays, unless it is replaced."""
+    polygons = request.files["polygons"]
+    qml = vector_format(polygons).qml_path(polygons)
+    if qml is None:
+        return
+    shared = qml_text(classes) if qml == qml_path(request.output) else None  # the map's own palette is in it too
+    text = style_for(qml, classes.classes, replace=request.overwrite, existing=shared)
+    if text is not None:
+        with disk_errors(qml):
+            place.with_name(qml.name).write_text(text, encoding="utf-8")

@@ -1,0 +1,25 @@
+"""The label maps that a scene may have, by name: what tasks make targets of.
+
+"class" is a map of class indices, or of the label sets of partial labels; "coarse" one of coarse classes; "instance"
+one of the numbers of objects, 0 for none.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX
+
+DTYPES: dict[str, Any] = {"class": np.uint8, "coarse": np.uint8, "instance": np.int32}
+"""The dtype of each map."""
+UNKNOWN = {"class": IGNORE_INDEX, "coarse": IGNORE_INDEX, "instance": -1}
+"""The value of each map where nothing is known."""
+
+
+def unknown_map(name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Return a label map (h, w) of which nothing is known."""
+    unknown: NDArray[Any] = np.full(shape, UNKNOWN[name], DTYPES[name])
+    return unknown
