@@ -1,4 +1,4 @@
-"""Options by name: unknown ones refused, windows and halos as users write them."""
+"""Options by name: unknown names are refused, and windows and halos are read as users write them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,7 @@ from landseg.errors import BandError, LandsegError, OutputError, PlanError
 
 
 def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> None:
-    """Nothing, if every name is known.
-
-    Raises:
-        LandsegError: one is not; the sentence names the nearest.
-    """
+    """Raise LandsegError if a name is none of the known names; the sentence holds the nearest of them."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -24,7 +20,11 @@ def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> No
 
 
 def window_option(value: Any) -> int | tuple[int, int] | str:
-    """A window as asked for: "auto", 512, "512", "512x1024" or (512, 1024)."""
+    """Return the window of an option: "auto", 512, "512", "512x1024" or (512, 1024).
+
+    Raises:
+        PlanError: the value is something else.
+    """
     if value == "auto" or isinstance(value, int):
         return value  # type: ignore[no-any-return]
     parts = str(value).lower().split("x") if isinstance(value, str) else value
@@ -40,6 +40,11 @@ def window_option(value: Any) -> int | tuple[int, int] | str:
 
 
 def halo_option(value: Any) -> int | str:
+    """Return the halo of an option: "auto", "exact", 24 or "24".
+
+    Raises:
+        PlanError: the value is something else.
+    """
     if value in ("auto", "exact"):
         return str(value)
     try:
@@ -49,7 +54,7 @@ def halo_option(value: Any) -> int | str:
 
 
 def _whole(value: Any) -> int:
-    """A whole number as such or in a text; int() would cut the rest of another off."""
+    """Return a whole number, also from a text; int() would cut the fraction off another number."""
     if not isinstance(value, (str, Integral)):
         raise TypeError(f"{value!r} is no whole number")
     return int(value)
