@@ -61,11 +61,11 @@ def repeated(seconds: float, pixels: int, run: object, *args: object) -> list[fl
 def compare(width: int, precision: str, seconds: float, strip: int | None, chunk: int | None, sections: int) -> None:
     """Print one line of the table."""
     network = network_in(precision)
-    flow, size = program_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
+    program, size = program_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
     shape = (10**6, width)
-    plan = plan_stream(flow, shape, bands=3, itemsize=size, limit=64 << 30, strip=strip)
+    plan = plan_stream(program, shape, bands=3, itemsize=size, limit=64 << 30, strip=strip)
     chosen = plan.chunk if chunk is None else chunk or None
-    rows = Rows(flow, shape, bands=3, strip=plan.strip, chunk=chosen, sections=sections, dtype=DTYPES[precision])
+    rows = Rows(program, shape, bands=3, strip=plan.strip, chunk=chosen, sections=sections, dtype=DTYPES[precision])
     image = noise(plan.strip, width, precision)
     tiles = [noise(*shape_of, precision) for shape_of in TILES]
     with torch.inference_mode(), rows:
@@ -89,15 +89,15 @@ def peak(width: int, height: int, precision: str, strip: int | None) -> None:
     network = network_in(precision)
     network(noise(64, 64, precision))
     idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    flow, size = program_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
-    plan = plan_stream(flow, (height, width), bands=3, itemsize=size, limit=64 << 30, strip=strip)
-    rows = Rows(flow, (height, width), bands=3, strip=plan.strip, chunk=plan.chunk, dtype=DTYPES[precision])
+    program, size = program_of(network), torch.empty(0, dtype=DTYPES[precision]).element_size()
+    plan = plan_stream(program, (height, width), bands=3, itemsize=size, limit=64 << 30, strip=strip)
+    rows = Rows(program, (height, width), bands=3, strip=plan.strip, chunk=plan.chunk, dtype=DTYPES[precision])
     image = noise(64, width, precision)
     for top in range(0, height, 64):
         rows.push(image[:, :, : min(64, height - top)])
     now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     expected = memory_of(
-        flow, (height, width), Rect(0, 0, height, width), plan.strip, plan.chunk, bands=3, itemsize=size
+        program, (height, width), Rect(0, 0, height, width), plan.strip, plan.chunk, bands=3, itemsize=size
     )
     print(
         f"{precision:5s} {width:6d} x {height:6d}  strip {plan.strip}  kept {expected.kept / width:.0f} B/column"

@@ -19,7 +19,7 @@ from landseg.classes import ClassMap
 from landseg.data import inspect_data
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.geo.rasters.statistics import BandStatistics
-from landseg.geo.reduce import CELL
+from landseg.geo.reduce import SMALL_EDGE
 from landseg.report.sheet import cell_edge, drawn_over
 from landseg.scenes.data_report import DataReport
 from tests.parts.places import HALF_METRE
@@ -237,10 +237,10 @@ def test_the_sheet(folders: tuple[Path, Path, Path], write_raster: Write, tmp_pa
         write_pair(write_raster, number)
     look(folders, sheet=tmp_path / "sheet.png")
     sheet = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB")).astype(int)
-    assert sheet.shape[0] > CELL and sheet.shape[1] >= 2 * CELL
+    assert sheet.shape[0] > SMALL_EDGE and sheet.shape[1] >= 2 * SMALL_EDGE
     edge = cell_edge(2)
     times = edge / 40
-    assert edge > CELL and sheet.shape[1] == 2 * (edge + 14) + 14, "two scenes fill the page"
+    assert edge > SMALL_EDGE and sheet.shape[1] == 2 * (edge + 14) + 14, "two scenes fill the page"
     red, _, blue = sheet[44 : 44 + round(30 * times), 14 : 14 + edge].transpose(2, 0, 1)
     rows = slice(round(5 * times), round(25 * times))
     left, right = (

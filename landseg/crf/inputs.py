@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Rect
-from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.rescaled import refuse_indices
 from landseg.geo.rasters.warp import warp_onto

@@ -17,10 +17,10 @@ from landseg.crf.fast import halo as exact_halo
 from landseg.crf.fast import refine
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
+from landseg.tiling.costs import MIB
 from landseg.tiling.sampling import Sample, WrittenMap, plan_sample
 from landseg.tiling.windows import Window, WindowPlan, plan_windows
 
-MIB = 1 << 20
 _BASE = 640 * MIB  # a process before its first window: libraries, GDAL's block cache, the final copy to a COG
 _LARGEST = 2048  # edge of a chosen window: halos cost little by then
 _FADES = 16 / 3  # widths after which influence is small: 64 px of 12, where no pixel's class was seen to change

@@ -164,9 +164,7 @@ def _check(
         )
 
 
-def temperature_in(
-    pairs: Sequence[ProbabilityPair], path: Path | None, card: Card | None
-) -> tuple[float, list[str]]:
+def temperature_in(pairs: Sequence[ProbabilityPair], path: Path | None, card: Card | None) -> tuple[float, list[str]]:
     """Return the temperature that probabilities were made with, and sentences about it.
 
     Args:

@@ -1,4 +1,4 @@
-"""ClassAreas: how many pixels of a raster each class has, and what they cover on the ground."""
+"""ClassAreas: the pixels of each class of a raster, and the area that they cover on the ground."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from numpy.typing import NDArray
 
 from landseg.classes import LandClass
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.ruler import Floats, Ruler
 from landseg.text.untrusted import read_json
 
 AREAS = "LANDSEG_AREAS"
-_PIXELS = 1 << 20  # that are summed at a time: little memory, and sums of whole numbers up to 2^28 are exact
+_PIXELS = 1 << 20  # summed at a time: little memory, and sums of whole numbers up to 2^28 are exact
 _SHOWN = 6  # classes in one line
 
 
 @dataclass(frozen=True)
 class ClassArea:
-    """What a raster, or a part of it, holds of one class.
+    """The pixels and the area of one class in a raster, or in a part of it.
 
     Attributes:
         value: in the raster.
         name: of the class.
         pixels: their number.
-        hectares: what they cover, on the ellipsoid; None without a CRS.
+        hectares: their area, on the ellipsoid; None without a CRS.
         share: of the area of all classes, 0..1; of their pixels without a CRS; nan where there are none.
     """
 
@@ -42,15 +43,15 @@ class ClassArea:
     share: float
 
     def to_json(self) -> dict[str, Any]:
-        """The row in JSON values."""
+        """Return the row in JSON values."""
         return {**vars(self), "share": None if math.isnan(self.share) else self.share}
 
 
 class Ground:
-    """What the pixels of a raster count for: whole numbers of one unit of area, so that no order of sums shows.
+    """Sizes of the pixels of a raster, as whole numbers of one unit of area: sums do not depend on their order.
 
     Attributes:
-        measure: "ellipsoid"; "plane" in a CRS that has none; None without a CRS.
+        measure: "ellipsoid"; "plane" in a CRS that has no ellipsoid; None without a CRS.
     """
 
     def __init__(self, grid: Grid) -> None:
@@ -63,11 +64,11 @@ class Ground:
         self._unit_m2 = sizes.unit if sizes.vary else sizes.pixel
 
     def weights(self, rect: Rect) -> Floats | None:
-        """Return the sizes (h, 1) or (h, w) of a rectangle's pixels in the unit; None where each is one."""
+        """Return the sizes (h, 1) or (h, w) of a rectangle's pixels in the unit; None where each is one unit."""
         return None if self._sizes is None else self._sizes.weights(rect, self._unit_m2)
 
     def hectares(self, units: int) -> float | None:
-        """Return the area of so many units; None without a CRS."""
+        """Return the area of a number of units in hectares; None without a CRS."""
         return None if self.measure is None else units * self._unit_m2 / 10_000
 
 
@@ -92,17 +93,16 @@ class ClassAreas:
         nodata: int,
         inside: NDArray[np.bool_] | None = None,
     ) -> None:
-        """Count class values (h, w), those that are ``inside`` (h, w) alone.
+        """Count class values (h, w), where ``inside`` (h, w) is given only those inside.
 
         Args:
             values: whole numbers; ``nodata`` and negative ones are no classes.
             weights: of the same rectangle, from `Ground.weights`.
-            nodata: what stands for no class.
-            inside: None: all of them.
+            nodata: the value of pixels without a class.
+            inside: boolean; None: all pixels count.
         """
-        rows = max(1, _PIXELS // max(1, values.shape[1]))
-        for top in range(0, values.shape[0], rows):
-            part = slice(top, top + rows)
+        for strip in cut(Rect(0, 0, *values.shape), rows_within(_PIXELS, values.shape[1])):
+            part = strip.slices[0]
             mask = None if inside is None else inside[part]
             if values.dtype.kind == "i" and (values[part] < 0).any():
                 mask = values[part] >= 0 if mask is None else mask & (values[part] >= 0)
@@ -123,12 +123,12 @@ class ClassAreas:
             self.units.update({value: int(counts[value]) for value in found})
 
     def merge(self, other: ClassAreas) -> None:
-        """Take over what another has counted on the same ground."""
+        """Add the counts of another instance on the same ground."""
         self.pixels.update(other.pixels)
         self.units.update(other.units)
 
     def rows(self, classes: Iterable[LandClass]) -> tuple[ClassArea, ...]:
-        """Return a row for each of these classes, whether or not there is any of it."""
+        """Return a row for each of the classes, also for classes without a pixel."""
         listed = list(classes)
         whole = sum(self.units[entry.value] for entry in listed)
         return tuple(
@@ -143,14 +143,14 @@ class ClassAreas:
         )
 
     def record(self) -> dict[str, list[int]]:
-        """Return the counts in JSON values, which `take` adds again."""
+        """Return the counts in JSON values, for `take`."""
         return {str(value): [self.pixels[value], self.units[value]] for value in sorted(self.pixels)}
 
     def take(self, record: Mapping[str, Any]) -> None:
-        """Add what `record` returned.
+        """Add counts that `record` returned.
 
         Raises:
-            ValueError: anything else.
+            ValueError: it is no such record.
         """
         if not is_record(record):
             raise ValueError("expected pixels and units by class value")
@@ -160,15 +160,15 @@ class ClassAreas:
 
 
 def areas_text(rows: Iterable[ClassArea]) -> str:
-    """Return the largest classes of some rows in one line.
+    """Return the largest classes of the rows in one line.
 
     >>> areas_text([ClassArea(1, "water", 25, 0.25, 0.25), ClassArea(2, "forest", 75, 0.75, 0.75)])
     'forest 0.75 ha (75.0 %), water 0.25 ha (25.0 %)'
     """
     there = sorted((row for row in rows if row.pixels), key=lambda row: (-row.share, row.value))
-    told = [f"{row.name} {_size(row)} ({100 * row.share:.1f} %)" for row in there[:_SHOWN]]
+    texts = [f"{row.name} {_size(row)} ({100 * row.share:.1f} %)" for row in there[:_SHOWN]]
     more = [f"and {len(there) - _SHOWN} more"] if len(there) > _SHOWN else []
-    return ", ".join([*told, *more]) or "none: nothing has a class"
+    return ", ".join([*texts, *more]) or "none: nothing has a class"
 
 
 def areas_rows(rows: Iterable[ClassArea]) -> tuple[list[str], list[list[str | None]]]:
@@ -202,7 +202,7 @@ def _size(row: ClassArea) -> str:
 
 
 class WrittenAreas:
-    """The areas of a class layer while it is written, step by step; what is durable of them is in a journal.
+    """The areas of a class layer while it is written, step by step; the counts of finished steps are in a journal.
 
     Args:
         grid: of the layer.
@@ -229,7 +229,7 @@ class WrittenAreas:
     def total(
         self, records: Iterable[Mapping[str, Any] | None], classes: Iterable[LandClass]
     ) -> tuple[ClassArea, ...]:
-        """Return a row for each class of what the journal's records hold together; none where one says nothing."""
+        """Return a row for each class with the sums of the journal's records; no rows if a record is None."""
         every = ClassAreas(self._ground or Ground(self._grid))
         for record in records:
             if record is None:
@@ -239,7 +239,7 @@ class WrittenAreas:
 
 
 def is_record(value: Any) -> bool:
-    """Whether something is what `ClassAreas.record` returns."""
+    """Return whether a value has the form of a result of `ClassAreas.record`."""
     return isinstance(value, dict) and all(
         isinstance(key, str)
         and key.isdecimal()
@@ -256,10 +256,10 @@ def areas_tag(rows: Iterable[ClassArea], size: tuple[int, int]) -> str:
 
 
 def read_areas(text: str) -> tuple[ClassArea, ...]:
-    """Return what `areas_tag` wrote.
+    """Return the rows that `areas_tag` wrote.
 
     Raises:
-        ValueError: it is something else, or was changed by hand.
+        ValueError: the text is something else, or was changed by hand.
     """
     try:
         rows = read_json(text)["classes"]

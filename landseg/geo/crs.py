@@ -25,7 +25,7 @@ def as_pyproj(crs: Any) -> pyproj.CRS:
     """Return a CRS of any library, or a text, as pyproj has it.
 
     Raises:
-        GridError: it is none.
+        GridError: it is no CRS.
     """
     if isinstance(crs, pyproj.CRS):
         return crs
@@ -41,7 +41,7 @@ def _parsed(text: Any) -> pyproj.CRS:
 
 
 def crs_text(crs: Any) -> str:
-    """The short name of a CRS: "EPSG:32633", its own name, or "no CRS"."""
+    """Return the short name of a CRS: "EPSG:32633", its own name, or "no CRS"."""
     return "no CRS" if crs is None else _text(crs)
 
 
@@ -52,9 +52,9 @@ def _text(crs: Any) -> str:
 
 
 def transformer(here: Any, there: Any) -> pyproj.Transformer:
-    """Return what turns coordinates (x, y) of one CRS into those of another; inf where there are none.
+    """Return the transformer of coordinates (x, y) of one CRS into another; it gives inf where there are none.
 
-    Every coordinate of landseg that changes its CRS goes through it. A transformer is not to be shared by threads.
+    Every coordinate of landseg that changes its CRS goes through it. Threads must not share a transformer.
 
     Args:
         here: a CRS of rasterio, pyproj or geopandas, or a text.
@@ -77,14 +77,14 @@ def transformer(here: Any, there: Any) -> pyproj.Transformer:
 
 
 def _one_site(here: pyproj.CRS, there: pyproj.CRS) -> bool:
-    """Whether two local CRSs are one that was written in two formats: of one name and unit."""
+    """Return whether two local CRSs are one that was written in two formats: of one name and unit."""
     if not (here.is_engineering and there.is_engineering) or here.name != there.name:
         return False
     return unit_m(here) is not None and unit_m(here) == unit_m(there)
 
 
 def connected(here: Any, there: Any) -> bool:
-    """Whether coordinates of one CRS can be turned into those of the other."""
+    """Return whether coordinates of one CRS can be turned into those of the other."""
     try:
         transformer(here, there)
     except GridError:
@@ -99,7 +99,7 @@ def _named(given: Any, crs: pyproj.CRS) -> str:
 
 
 def unbound(crs: pyproj.CRS) -> pyproj.CRS:
-    """Return the part of a CRS that says what its coordinates are: without heights, without a datum shift."""
+    """Return a CRS without heights and without a datum shift: the part that defines its coordinates."""
     crs = horizontal(crs)
     while crs.is_bound and crs.source_crs is not None:
         crs = horizontal(crs.source_crs)
@@ -107,7 +107,7 @@ def unbound(crs: pyproj.CRS) -> pyproj.CRS:
 
 
 def unit_m(crs: pyproj.CRS) -> float | None:
-    """Return the metres in a unit of a projected or local CRS; None of a geographic one and where nothing says."""
+    """Return the metres in a unit of a projected or local CRS; None for a geographic CRS, and for an unknown unit."""
     plane = unbound(crs)
     if plane.is_geographic or not plane.axis_info:
         return None
@@ -120,16 +120,16 @@ def degree(crs: pyproj.CRS) -> float:
 
 
 def is_mercator(crs: pyproj.CRS) -> bool:
-    """Whether a CRS is one of Mercator's on an upright cylinder: the poles are infinitely far away."""
+    """Return whether a CRS is one of Mercator's on an upright cylinder, with the poles infinitely far away."""
     operation = unbound(crs).coordinate_operation
     method = operation.method_name if operation else ""
     return "Mercator" in method and "Transverse" not in method and "Oblique" not in method
 
 
 def period(crs: Any) -> float | None:
-    """Return after how many units of x a CRS comes round to the same place; None where it never does.
+    """Return the units of x after which a CRS comes round to the same place; None where it never does.
 
-    So do longitudes, and the x of every projection onto an upright cylinder, whatever it is called.
+    Longitudes come round, and the x of every projection onto an upright cylinder, whatever its name.
 
     >>> period("EPSG:4326"), round(period("EPSG:3857")), period("EPSG:32633")
     (360.0, 40075017, None)

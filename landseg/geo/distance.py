@@ -11,9 +11,9 @@ from landseg.errors import GridError
 from landseg.geo.grid import Grid
 
 _SQUARE = 1e-3
-_ROWS = 33  # of a raster that are looked at
-_CHANGE = 0.01  # of the distance between pixels that is taken for none
-_NARROW = 1 / 64  # of the longest distance: shorter ones, right at a pole, are taken for as long
+_ROWS = 33  # of a raster at which pixels are measured
+_CHANGE = 0.01  # relative change of the distance between pixels that is taken for none
+_NARROW = 1 / 64  # of the longest distance: shorter distances, close to a pole, count as this long
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Distance:
         """Read "2.5m", "3px" or a number of pixels.
 
         Raises:
-            GridError: anything else.
+            GridError: the text is none of these.
         """
         if isinstance(text, Distance):
             return text
@@ -47,10 +47,10 @@ class Distance:
         return cls(value, metres)
 
     def pixels(self, grid: Grid) -> int:
-        """The same in whole pixels, at least 1.
+        """Return the length in whole pixels of a grid, at least 1.
 
         Raises:
-            GridError: metres on a raster that does not know its resolution.
+            GridError: metres on a raster without a resolution.
         """
         if not self.metres:
             return max(1, round(self.value))
@@ -61,10 +61,10 @@ class Distance:
         return max(1, round(self.value / grid.resolution_m))
 
     def pixels_each_way(self, grid: Grid) -> int | tuple[int, int]:
-        """The same in whole pixels; down the rows and along the columns where pixels are not square on the ground.
+        """Return the length in whole pixels: one number, or (rows, columns) where pixels are not square there.
 
         Raises:
-            GridError: metres on a raster that does not know its resolution.
+            GridError: metres on a raster without a resolution.
         """
         number, edges = self.pixels(grid), grid.pixel_size_m
         if not self.metres or edges is None or square(edges):
@@ -73,10 +73,10 @@ class Distance:
 
 
 def row_spacings(grid: Grid) -> tuple[tuple[int, tuple[float, float]], ...]:
-    """Return the metres between rows and between columns by bands of rows; nothing where one will do for all.
+    """Return the metres between rows and between columns by bands of rows; empty where they hardly change.
 
-    Of each band the row after its last, and what holds in its middle. Bands are of one height, so that within each
-    the two change by about a hundredth at most.
+    Each entry is the row after a band's last, and (between rows, between columns) in the middle of the band. Bands
+    are of one height, so that within each band the two change by about a hundredth at most.
     """
     rows = np.unique(np.linspace(0, grid.height - 1, _ROWS).astype(np.int64)) + 0.5
     sizes = grid.edges_m([grid.width / 2] * len(rows), rows.tolist())

@@ -1,4 +1,4 @@
-"""Where the members of a mosaic lie: how much of it they cover, and the parts of it that hold any."""
+"""Extents: rectangles in which the members of a mosaic lie, the area that they cover, and parts that hold them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def extents_of(rects: Sequence[Rect]) -> Extents:
 
 
 def within(extents: Extents, region: Rect) -> Extents:
-    """Return what of the extents lies in a region.
+    """Return the parts of the extents that lie in a region.
 
     >>> within(extents_of([Rect(0, 0, 4, 4), Rect(9, 9, 2, 2)]), Rect(2, 1, 5, 5)).tolist()
     [[2, 1, 4, 4]]
@@ -28,13 +28,13 @@ def within(extents: Extents, region: Rect) -> Extents:
     top, left, bottom, right = extents.T
     top, bottom = np.maximum(top, region.top), np.minimum(bottom, region.bottom)
     left, right = np.maximum(left, region.left), np.minimum(right, region.right)
-    some = (bottom > top) & (right > left)
-    inside: Extents = np.stack([top, left, bottom, right], axis=1)[some]
+    meets = (bottom > top) & (right > left)
+    inside: Extents = np.stack([top, left, bottom, right], axis=1)[meets]
     return inside
 
 
 def covered_pixels(extents: Extents) -> int:
-    """Return how many pixels lie in any of the extents.
+    """Return the number of pixels that lie in any of the extents.
 
     >>> covered_pixels(extents_of([Rect(0, 0, 4, 4), Rect(2, 2, 4, 4)]))
     28
@@ -45,12 +45,12 @@ def covered_pixels(extents: Extents) -> int:
 def parts_of(extents: Extents, region: Rect, *, reach: int) -> tuple[Rect, ...]:
     """Return rectangles of a region that hold all extents, no two of which share a pixel, from the top.
 
-    Extents go into one part where that is cheaper: what lies within `reach` pixels of a part is computed with it.
+    Extents go into one part where that is cheaper: the pixels within `reach` of a part are computed with it.
 
     Args:
         extents: of the members.
         region: of the raster.
-        reach: how far the network sees.
+        reach: of the network, in pixels: the distance of the farthest pixel that it sees.
     """
     inside = within(extents, region)
     apart = _apart(inside)
@@ -62,7 +62,7 @@ def parts_of(extents: Extents, region: Rect, *, reach: int) -> tuple[Rect, ...]:
 
 
 def _apart(extents: Extents) -> Extents:
-    """The smallest rectangles around extents that touch, until none touch."""
+    """Return the smallest rectangles around extents that touch, until no two touch."""
     while len(extents):
         pieces = shapely.get_parts(shapely.union_all(_boxes(extents)))
         left, top, right, bottom = shapely.bounds(pieces).reshape(-1, 4).round().astype(np.int64).T
@@ -74,12 +74,13 @@ def _apart(extents: Extents) -> Extents:
 
 
 def _grown(extents: Extents, by: int) -> Extents:
+    """Return extents that are larger by a number of pixels on every side."""
     grown: Extents = extents + np.array([-by, -by, by, by], np.int64)
     return grown
 
 
 def _cost(extents: Extents, reach: int) -> float:
-    """The pixels that are computed."""
+    """Return the number of pixels that are computed for extents."""
     top, left, bottom, right = extents.T
     return float(((bottom - top + 2.0 * reach) * (right - left + 2.0 * reach)).sum())
 

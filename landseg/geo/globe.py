@@ -1,13 +1,13 @@
-"""Shapes on the globe: cut where longitudes end, closed over the poles, and brought near a raster.
+"""Shapes on the globe: cut where longitudes end, and closed over the poles.
 
 Longitudes and the x of upright cylinders come round after a period; other projections are torn along a meridian. A
-shape that crosses such a seam is one on the ground and has to be several on the map.
+shape that crosses such a seam is one shape on the ground and has to be several on the map.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -16,9 +16,8 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from landseg.geo.crs import Floats, as_pyproj, degree, period, transformer
+from landseg.geo.crs import Floats, as_pyproj, degree, transformer
 from landseg.geo.grid import Grid, placed
-from landseg.geo.horizontal import same_place
 
 Shapes = NDArray[Any]
 Move = Callable[[Floats], Floats]
@@ -26,9 +25,7 @@ Move = Callable[[Floats], Floats]
 
 POLE = 90 - 1e-9  # degrees: a point nearer to a pole is at it
 INSIDE = 1e-9  # degrees that a cut is kept off the seam of a projection, a tenth of a millimetre
-TORN = 0.25  # of an edge's length: further off, the image of its middle is not on the image of the edge
-TINY = 1e-6  # units of a map that are no distance
-STEPS = 100  # pieces that the longest straight line of some shapes is moved in
+TINY = 1e-6  # units of a map that count as no distance
 OUTLINE = 64  # points along each edge of a raster's footprint
 
 
@@ -41,8 +38,8 @@ def on_globe(shapes: Shapes, own: Any, base: Any, *, centre: float = 0.0) -> Sha
 
     Args:
         shapes: (N,) of shapely, none None; edges are short compared with the globe.
-        own: their CRS.
-        base: the geographic CRS to bring them into.
+        own: the CRS of the shapes.
+        base: the geographic CRS of the result.
         centre: longitude of the middle of the result.
 
     Raises:
@@ -66,7 +63,7 @@ def on_globe(shapes: Shapes, own: Any, base: Any, *, centre: float = 0.0) -> Sha
 
 
 def degrees_of(own: Any, base: Any) -> Move:
-    """Return what turns coordinates of a CRS into degrees of a geographic one; literal longitudes stay literal."""
+    """Return a function from coordinates of a CRS to degrees of a geographic one; literal longitudes stay literal."""
     there, here = as_pyproj(base), as_pyproj(own)
     move, unit = transformer(own, base), degree(there)
     literal = degree(here) if here.is_geographic else None
@@ -82,9 +79,9 @@ def degrees_of(own: Any, base: Any) -> Move:
 
 
 def through_poles(shapes: Shapes, poles: Floats) -> Shapes:
-    """Return shapes with a corner at each of some points (n, 2) that an edge of theirs runs through.
+    """Return shapes with a corner at each of n points (n, 2) that one of their edges runs through.
 
-    An edge across a pole leaves it on the opposite meridian, which no straight line between degrees does.
+    An edge across a pole leaves it on the opposite meridian; a straight line between degrees never does.
     """
     found = np.array(shapes, dtype=object)
     for x, y in poles.tolist():
@@ -96,7 +93,7 @@ def through_poles(shapes: Shapes, poles: Floats) -> Shapes:
 
 
 def pole_points(own: Any, base: Any) -> Floats:
-    """Return where the poles lie in a CRS, (n, 2): those that are one point there and not a line."""
+    """Return the coordinates (n, 2) of the poles in a CRS: those that are one point there and not a line."""
     if as_pyproj(own).is_geographic:
         return np.empty((0, 2))
     unit = degree(as_pyproj(base))
@@ -111,7 +108,7 @@ def pole_points(own: Any, base: Any) -> Floats:
 
 
 def _with_corner(line: Floats, *, x: float, y: float, slack: float) -> Floats:
-    """A line (N, 2) with a corner at (x, y) on each edge that runs through it."""
+    """Return a line (N, 2) with a corner at (x, y) on each edge that runs through that point."""
     start, way = line[:-1], np.diff(line, axis=0)
     long = np.hypot(*way.T)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -122,20 +119,21 @@ def _with_corner(line: Floats, *, x: float, y: float, slack: float) -> Floats:
 
 
 def rebuilt(shape: shapely.Geometry, change: Move) -> shapely.Geometry:
-    """Return a shape whose rings or lines are changed."""
+    """Return a shape with every ring or line of it changed."""
     parts = []
     for part in shapely.get_parts(shape):
         first, *holes = (change(shapely.get_coordinates(line)) for line in _lines_of(part))
         parts.append(shapely.Polygon(first, holes) if part.geom_type == "Polygon" else shapely.LineString(first))
-    return parts[0] if len(parts) == 1 and shape.geom_type in ("Polygon", "LineString") else _joined(parts)
+    return parts[0] if len(parts) == 1 and shape.geom_type in ("Polygon", "LineString") else joined_parts(parts)
 
 
 def _lines_of(part: shapely.Geometry) -> list[shapely.Geometry]:
+    """Return the rings of a polygon, the outer one first, or a line itself."""
     return [part.exterior, *part.interiors] if part.geom_type == "Polygon" else [part]
 
 
 def _near(values: Floats, centre: Any, turn: float) -> Floats:
-    """Values plus whole turns, within half a turn of a centre; those that are stay as they are to the last bit."""
+    """Return values moved by whole turns to within half a turn of a centre; those within it keep every bit."""
     turns = np.round((np.asarray(centre) - values) / turn)
     turns[np.abs(values - centre) <= turn / 2] = 0
     with np.errstate(invalid="ignore"):
@@ -143,7 +141,7 @@ def _near(values: Floats, centre: Any, turn: float) -> Floats:
 
 
 def _cut(shape: shapely.Geometry, drawn: shapely.Geometry, centre: float, *, literal: bool) -> shapely.Geometry:
-    """One shape in degrees, cut at 180 from the centre; ``drawn`` is it in its own CRS, which says what is inside."""
+    """Return a shape in degrees cut at 180 from the centre; its inside is that of ``drawn``, in its own CRS."""
     parts: list[shapely.Geometry] = []
     for part, own in zip(shapely.get_parts(shape), shapely.get_parts(drawn), strict=True):
         if part.geom_type == "Polygon":
@@ -160,11 +158,12 @@ def _cut(shape: shapely.Geometry, drawn: shapely.Geometry, centre: float, *, lit
     parts = [part for part in parts if shapely.get_dimensions(part) == kind and not part.is_empty]
     if len(parts) == 1:
         return parts[0]
-    joined = _joined(parts)
+    joined = joined_parts(parts)
     return joined if kind < 2 or joined.is_valid else shapely.union_all(parts)  # parts met at the pole, now a line
 
 
-def _joined(parts: list[shapely.Geometry]) -> shapely.Geometry:
+def joined_parts(parts: list[shapely.Geometry]) -> shapely.Geometry:
+    """Return parts as one shape of several parts."""
     kinds = {part.geom_type for part in parts}
     if kinds == {"Polygon"}:
         return shapely.MultiPolygon(parts)
@@ -172,7 +171,7 @@ def _joined(parts: list[shapely.Geometry]) -> shapely.Geometry:
 
 
 def _cut_polygon(part: Any, own: Any, centre: float, *, literal: bool) -> shapely.Geometry:
-    """What a polygon covers within 180 degrees of the centre: its outer ring's region less those of the holes."""
+    """Return the area of a polygon within 180 degrees of the centre: its outer ring's region less its holes."""
     rings = list(zip(_lines_of(part), _lines_of(own), strict=True))
     whole, *holes = (
         _windows(_region(shapely.get_coordinates(ring), centre, ccw=shapely.is_ccw(drawn), literal=literal), centre)
@@ -182,10 +181,10 @@ def _cut_polygon(part: Any, own: Any, centre: float, *, literal: bool) -> shapel
 
 
 def _region(ring: Floats, centre: float, *, ccw: bool, literal: bool) -> shapely.Geometry:
-    """What a closed ring of degrees (N, 2) goes around, in longitudes without an end; valid."""
+    """Return the valid area that a closed ring of degrees (N, 2) goes around, in longitudes without an end."""
     if literal:
         lon, lat = ring.T
-        return _valid(shapely.Polygon(_snapped(np.stack([lon, np.clip(lat, -90, 90)], axis=1), centre)))
+        return valid_areas(shapely.Polygon(_snapped(np.stack([lon, np.clip(lat, -90, 90)], axis=1), centre)))
     lon, lat, steps = over_poles(ring if ccw else ring[::-1])
     unrolled = lon[0] + np.concatenate([[0.0], np.cumsum(steps)])
     turns = round((unrolled[-1] - unrolled[0]) / 360)
@@ -197,22 +196,22 @@ def _region(ring: Floats, centre: float, *, ccw: bool, literal: bool) -> shapely
         pole = math.copysign(90.0, turns)
         points = np.concatenate([points, [[points[-1, 0], pole], [points[0, 0], pole], points[0]]])
         once = shapely.box(centre - 180, -90, centre + 180, 90)
-        return shapely.intersection(_valid(shapely.Polygon(_snapped(points, centre))), once)
-    return _valid(shapely.Polygon(_snapped(points, centre)))
+        return shapely.intersection(valid_areas(shapely.Polygon(_snapped(points, centre))), once)
+    return valid_areas(shapely.Polygon(_snapped(points, centre)))
 
 
 def over_poles(ring: Floats) -> tuple[Floats, Floats, Floats]:
-    """Return the points of a closed ring of degrees (N, 2) that has on its left what it goes around.
+    """Return the points of a closed ring of degrees (N, 2) that has its area on its left.
 
-    Longitudes, latitudes, and the degrees of longitude to the next point, each once around. A corner at a pole has no
-    longitude: it becomes two, where the ring comes from and where it goes. Degrees that sum to a turn go around a
-    pole: eastwards around the northern one.
+    The result is longitudes, latitudes, and the degrees of longitude to the next point, each once around. A corner at
+    a pole has no longitude: it becomes two, where the ring comes from and where it goes. Degrees that sum to a turn
+    go around a pole: eastwards around the northern one.
     """
     points = ring[:-1]
     polar = np.abs(points[:, 1]) > POLE
     if polar.all():
         return points[:, 0], points[:, 1], np.zeros(len(points))
-    if polar.any():  # begin at a corner that is none of these
+    if polar.any():  # begin at a corner that is at no pole
         begin = int(np.argmin(polar))
         points, polar = np.roll(points, -begin, axis=0), np.roll(polar, -begin)
     lon, lat, steps = [], [], []
@@ -237,16 +236,17 @@ def over_poles(ring: Floats) -> tuple[Floats, Floats, Floats]:
 
 
 def _wrapped(step: Any) -> Any:
-    """Degrees the short way, -180..180."""
+    """Return a step in degrees the short way, -180..180."""
     return step - 360 * np.round(step / 360)
 
 
 def _unrolled(lon: Floats) -> Floats:
+    """Return longitudes without an end, each step of them the short way."""
     return np.asarray(lon[0] + np.concatenate([[0.0], np.cumsum(_wrapped(np.diff(lon)))]))
 
 
 def _windows(shape: shapely.Geometry, centre: float) -> shapely.Geometry:
-    """A shape in longitudes without an end, cut into turns and each turn brought to 180 around the centre."""
+    """Return a shape in longitudes without an end, cut into turns, each brought to within 180 of the centre."""
     left, _, right, _ = shape.bounds
     first = math.floor((left - centre + 180) / 360)
     last = max(first, math.ceil((right - centre + 180) / 360) - 1)
@@ -259,14 +259,14 @@ def _windows(shape: shapely.Geometry, centre: float) -> shapely.Geometry:
 
 
 def _snapped(points: Floats, centre: float) -> Floats:
-    """Points whose longitude is within rounding of a cut, on it: slivers beside it are nothing."""
+    """Return points with those whose longitude is within rounding of a cut moved onto it, against slivers."""
     turns = (points[:, 0] - centre + 180) / 360
     near = np.abs(turns - np.round(turns)) * 360 < INSIDE
     return np.stack([np.where(near, np.round(turns) * 360 + centre - 180, points[:, 0]), points[:, 1]], axis=1)
 
 
-def _valid(shape: shapely.Geometry) -> shapely.Geometry:
-    """The areas of a polygon that may touch or cross itself."""
+def valid_areas(shape: shapely.Geometry) -> shapely.Geometry:
+    """Return the areas of a polygon that may touch or cross itself."""
     if shape.is_valid:
         return shape
     parts = shapely.get_parts(shapely.make_valid(shape))
@@ -274,7 +274,7 @@ def _valid(shape: shapely.Geometry) -> shapely.Geometry:
 
 
 def seam(crs: Any, latitude: float) -> float | None:
-    """Return the longitude at which a projection is torn at a latitude, in degrees; None where it is not, or often.
+    """Return the longitude in degrees of the one tear of a projection at a latitude; None with no or several tears.
 
     >>> round(seam("EPSG:3857", 10.0)), round(seam("EPSG:3832", 10.0)), seam("EPSG:3413", 80.0)
     (180, -30, None)
@@ -292,8 +292,8 @@ def seam(crs: Any, latitude: float) -> float | None:
     places = at(lon)
     with np.errstate(invalid="ignore"):
         far = np.hypot(*np.diff(places, axis=0).T)
-    known = np.isfinite(far)
-    jumps = np.flatnonzero(known & (far > 20 * np.median(far[known]))) if known.any() else np.array([], int)
+    finite = np.isfinite(far)
+    jumps = np.flatnonzero(finite & (far > 20 * np.median(far[finite]))) if finite.any() else np.array([], int)
     found = []
     for jump in jumps.tolist():
         low, high = float(lon[jump]), float(lon[jump + 1])
@@ -310,7 +310,7 @@ def seam(crs: Any, latitude: float) -> float | None:
 
 
 def projected(shapes: Shapes, base: pyproj.CRS, crs: Any, centre: float) -> Shapes:
-    """Return shapes that `on_globe` made, in a CRS that is torn 180 degrees from the centre; not finite beyond it."""
+    """Return shapes of `on_globe` in a CRS that is torn 180 degrees from the centre; inf where they have no place."""
     move, unit = transformer(base, crs), degree(base)
 
     def go(points: Floats) -> Floats:
@@ -321,7 +321,7 @@ def projected(shapes: Shapes, base: pyproj.CRS, crs: Any, centre: float) -> Shap
 
 
 def footprint(grid: Grid, base: Any) -> shapely.Geometry:
-    """Return what a raster covers, in degrees of a geographic CRS within -180..180; empty where it has no place.
+    """Return the outline of a raster in degrees of a geographic CRS within -180..180; empty where it has no place.
 
     Raises:
         GridError: no transformation is known.
@@ -337,162 +337,8 @@ def footprint(grid: Grid, base: Any) -> shapely.Geometry:
     return on_globe(drawn, grid.crs, base)[0]
 
 
-class PlacedShapes:
-    """Shapes of one CRS on rasters of another, wherever on the globe the rasters lie.
-
-    Attributes:
-        shapes: (N,) in the rasters' CRS; those that cross its seam are cut there, and of a CRS that is not round
-            those that have no place in it are empty.
-
-    Raises:
-        GridError: no transformation is known.
-    """
-
-    def __init__(self, shapes: Shapes, own: Any, crs: Any, *, bent: bool = True) -> None:
-        """``bent``: edges are cut short before, since straight lines are not straight in another CRS."""
-        self._crs, self._far, self._far_at = crs, np.empty(0, object), np.empty(0, np.int64)
-        self._period = None if crs is None else period(crs)
-        self.shapes = np.array(shapes, dtype=object)
-        if own is not None and crs is not None and not same_place(own, crs) and len(self.shapes):
-            self._move(own, bent=bent)
-        self._tree = shapely.STRtree(self.shapes)
-
-    def near(self, grid: Grid) -> tuple[NDArray[np.int64], Shapes]:
-        """Return the shapes that meet a raster, in their order: the number of each, and it where the raster lies.
-
-        A shape that meets it twice, from both sides of a seam, has parts in both places.
-        """
-        outline = _corners(grid)
-        found, brought = [], []
-        for shift in self._shifts(outline):
-            frame = outline if not shift else shapely.transform(outline, lambda p, by=shift: p - [by, 0.0])
-            at = np.sort(self._tree.query(frame, predicate="intersects"))
-            there = self.shapes[at]
-            if shift and len(at):
-                there = shapely.transform(there, lambda points, by=shift: points - [-by, 0.0])
-            found.append(at)
-            brought.append(there)
-        if len(self._far):
-            at, there = self._brought(grid, outline)
-            found.append(at)
-            brought.append(there)
-        index = np.concatenate(found).astype(np.int64)
-        every = np.concatenate([np.asarray(part, object) for part in brought])
-        if len(found) == 1:
-            return index, every
-        numbers, first, which, count = np.unique(index, return_index=True, return_inverse=True, return_counts=True)
-        shapes = every[first]
-        for number in np.flatnonzero(count > 1).tolist():
-            shapes[number] = _joined(shapely.get_parts(every[which == number]).tolist())
-        return numbers, shapes
-
-    @property
-    def bounds(self) -> tuple[float, float, float, float]:
-        """(left, bottom, right, top) of all of them the short way round; not finite where some have no place."""
-        every = shapely.total_bounds(self.shapes)
-        if len(self._far) or not np.isfinite(every).all():
-            return (math.nan,) * 4
-        left, bottom, right, top = every.tolist()
-        if self._period is not None:
-            sides = shapely.bounds(shapely.get_parts(self.shapes))
-            left, right = narrowest(sides[:, 0], sides[:, 2], self._period)
-        return left, bottom, right, top
-
-    def _shifts(self, outline: shapely.Geometry) -> Iterator[float]:
-        """Units to the east by which shapes may meet an outline: whole periods."""
-        yield 0.0
-        if self._period is None or not len(self.shapes):
-            return
-        left, _, right, _ = shapely.total_bounds(self.shapes).tolist()
-        west, _, east, _ = outline.bounds
-        if math.isfinite(left) and math.isfinite(right):
-            for turn in range(math.ceil((west - right) / self._period), math.floor((east - left) / self._period) + 1):
-                if turn:
-                    yield turn * self._period
-
-    def _move(self, own: Any, *, bent: bool) -> None:
-        crs, base = as_pyproj(self._crs), as_pyproj(self._crs).geodetic_crs
-        move = transformer(own, self._crs)
-        left, bottom, right, top = shapely.total_bounds(self.shapes).tolist()
-        step = max(right - left, top - bottom) / STEPS
-        given = self.shapes
-        dense = np.asarray(shapely.segmentize(given, step) if step > 0 and bent else given, dtype=object)
-
-        def go(points: Floats) -> Floats:
-            return np.stack(move.transform(points[:, 0], points[:, 1]), axis=1)
-
-        self.shapes = np.asarray(shapely.transform(dense, go), dtype=object)
-        torn = _torn(dense, self.shapes, go, self._period)
-        if base is None or not torn.any():
-            return
-        at = np.flatnonzero(torn)
-        dense = np.asarray(shapely.segmentize(given[at], step) if step > 0 else given[at], dtype=object)
-        dense = through_poles(dense, pole_points(own, base))
-        if crs.is_geographic:
-            globe = on_globe(dense, own, base)
-            self.shapes[at] = shapely.transform(globe, lambda points: points / degree(base))
-            return
-        if self._period is not None and (tear := seam(self._crs, 0.0)) is not None:
-            centre = tear + 180
-            self.shapes[at] = projected(on_globe(dense, own, base, centre=centre), base, self._crs, centre)
-            return
-        self._far, self._far_at = on_globe(dense, own, base), at
-        self.shapes[at] = shapely.Polygon()
-
-    def _brought(self, grid: Grid, outline: shapely.Geometry) -> tuple[NDArray[np.int64], Shapes]:
-        """Of the shapes that reach to where the CRS has no place, what lies around a raster."""
-        base = as_pyproj(self._crs).geodetic_crs
-        assert base is not None, "shapes are set aside for a CRS on the globe"
-        ground = footprint(grid, base)
-        west, south, east, north = ground.bounds if not ground.is_empty else (0.0,) * 4
-        around = shapely.buffer(ground, max(0.01, 0.1 * min(east - west, north - south)))
-        globe = shapely.intersection(self._far, shapely.intersection(around, shapely.box(-180, -90, 180, 90)))
-        some = ~shapely.is_empty(globe)
-        if not some.any():
-            return np.empty(0, np.int64), np.empty(0, object)
-        step = max(north - south, 1e-9) / STEPS
-        there = projected(shapely.segmentize(globe[some], step), base, self._crs, 0.0)
-        there = np.array([_valid(shape) for shape in there], dtype=object)
-        meet = shapely.intersects(there, outline)
-        return self._far_at[some][meet], there[meet]
-
-
-def _corners(grid: Grid) -> shapely.Geometry:
-    """The outline of a raster in the coordinates of vector files that lie on it."""
-    corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
-    return shapely.Polygon([grid.map_transform @ corner for corner in corners])
-
-
-def _torn(shapes: Shapes, moved: Shapes, move: Move, turn: float | None) -> NDArray[np.bool_]:
-    """Which of some shapes did not stay whole: corners without a place, or edges that jump across a seam."""
-    torn = np.zeros(len(shapes), bool)
-    lines, owner = _all_lines(shapes)
-    start, line = shapely.get_coordinates(lines, return_index=True)
-    end = shapely.get_coordinates(_all_lines(moved)[0])
-    torn[owner[line[~np.isfinite(end).all(axis=1)]]] = True
-    same = line[1:] == line[:-1]
-    with np.errstate(invalid="ignore"):
-        way = np.diff(end, axis=0)
-        if turn is not None:
-            jump = np.abs(way[:, 0]) > turn / 2
-        else:
-            middle = move((start[1:] + start[:-1]) / 2)
-            off = np.hypot(*(middle - (end[1:] + end[:-1]) / 2).T)
-            jump = ~(off <= TORN * np.hypot(*way.T) + TINY)
-    torn[owner[line[1:][same & jump]]] = True
-    return torn
-
-
-def _all_lines(shapes: Shapes) -> tuple[Shapes, NDArray[np.int64]]:
-    """The rings and lines of shapes, and the number of the shape that each is of."""
-    parts, owner = shapely.get_parts(shapes, return_index=True)
-    areas = shapely.get_dimensions(parts) == 2
-    rings, part = shapely.get_rings(parts[areas], return_index=True)
-    return np.concatenate([rings, parts[~areas]]), np.concatenate([owner[areas][part], owner[~areas]])
-
-
 def narrowest(left: Floats, right: Floats, turn: float) -> tuple[float, float]:
-    """Return the ends of the shortest stretch of a circle that holds some stretches; as they lie if none is shorter.
+    """Return the ends of the shortest stretch of a circle that holds all stretches; as they lie if none is shorter.
 
     >>> narrowest(np.array([179.0, -180.0]), np.array([180.0, -179.0]), 360.0)
     (179.0, 181.0)
@@ -507,11 +353,11 @@ def narrowest(left: Floats, right: Floats, turn: float) -> tuple[float, float]:
 
 
 def turns_of(left: Floats, right: Floats, turn: float) -> NDArray[np.int64]:
-    """Return the whole turns by which stretches of a circle are moved to lie close together; of the first, 0."""
+    """Return the whole turns by which stretches of a circle are moved to lie close together; 0 for the first."""
     begin = left % turn
     order = np.argsort(begin, kind="stable")
     begins, ends = begin[order], begin[order] + (right - left)[order]
-    reached = np.maximum(np.maximum.accumulate(ends), ends.max() - turn)  # what began before the turn's end goes on
+    reached = np.maximum(np.maximum.accumulate(ends), ends.max() - turn)  # beyond the turn's end they go on
     gaps = np.append(begins[1:], begins[0] + turn) - reached
     first = (int(np.argmax(gaps)) + 1) % len(order)
     start = begins[first]

@@ -1,4 +1,4 @@
-"""Rect and Grid: pixel rectangles and georeferenced pixel grids. Pure arithmetic, no files."""
+"""Rect and Grid: pixel rectangles and georeferenced pixel grids. Arithmetic only, no files."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from landseg.geo.crs import crs_text as crs_text
 from landseg.geo.horizontal import same_place
 from landseg.text.amounts import counted
 
-SAME_PIXEL = 0.05  # a twentieth of a pixel: below it two grids count as one (rounding in stored transforms)
+SAME_PIXEL = 0.05
+"""The part of a pixel below which two positions count as one: stored transforms are rounded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,26 +65,26 @@ class Rect:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def shifted(self, dy: int, dx: int) -> "Rect":
-        """The same rectangle `dy` rows down and `dx` columns to the right."""
+        """Return the rectangle moved `dy` rows down and `dx` columns to the right."""
         return Rect(self.top + dy, self.left + dx, self.height, self.width)
 
     def relative_to(self, other: "Rect") -> "Rect":
-        """This rectangle in coordinates whose origin is `other`'s top left pixel."""
+        """Return the rectangle in coordinates whose origin is `other`'s top left pixel."""
         return self.shifted(-other.top, -other.left)
 
     def intersection(self, other: "Rect") -> "Rect | None":
-        """The shared rectangle, or None where no pixel is shared."""
+        """Return the rectangle of the shared pixels; None where no pixel is shared."""
         top, left = max(self.top, other.top), max(self.left, other.left)
         bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
         return Rect(top, left, bottom - top, right - left) if bottom > top and right > left else None
 
     def union(self, other: "Rect") -> "Rect":
-        """The smallest rectangle that holds both."""
+        """Return the smallest rectangle that holds both."""
         top, left = min(self.top, other.top), min(self.left, other.left)
         return Rect(top, left, max(self.bottom, other.bottom) - top, max(self.right, other.right) - left)
 
     def contains(self, other: "Rect") -> bool:
-        """Whether every pixel of `other` lies inside."""
+        """Return whether every pixel of `other` lies inside."""
         rows = self.top <= other.top and other.bottom <= self.bottom
         return rows and self.left <= other.left and other.right <= self.right
 
@@ -125,7 +126,7 @@ class Grid:
     def from_control_points(
         cls, crs: CRS | None, gcps: tuple[ControlPoint, ...], *, width: int, height: int
     ) -> "Grid":
-        """The grid whose transform fits the control points best, in the least-squares sense.
+        """Return the grid whose transform fits the control points best, in the least-squares sense.
 
         Raises:
             GridError: fewer than three points, or points on one line.
@@ -159,7 +160,7 @@ class Grid:
 
     @property
     def is_placed(self) -> bool:
-        """Whether the grid says where it lies: by a CRS, or by a transform that is not the identity."""
+        """True for a grid with a place: with a CRS, or with a transform that is not the identity."""
         return self.crs is not None or not self.transform.is_identity
 
     @property
@@ -175,7 +176,7 @@ class Grid:
 
     @cached_property
     def resolution_m(self) -> float | None:
-        """Ground metres a pixel at the centre, along the ellipsoid; None where the CRS cannot say.
+        """Metres on the ground of a pixel's edge at the centre, along the ellipsoid; None where the CRS cannot say.
 
         The square root of the product of both pixel edges, so that its square is a pixel's area.
         """
@@ -210,7 +211,7 @@ class Grid:
         return _points(self.gcps or ())
 
     def scaled(self, factor: float) -> "Grid":
-        """The same footprint in pixels `factor` times as large; the last ones may reach beyond it.
+        """Return the same footprint in pixels `factor` times as large; the last pixels may reach beyond it.
 
         >>> Grid(None, Affine.identity(), 10, 7).scaled(2.0).shape
         (4, 5)
@@ -227,13 +228,13 @@ class Grid:
         )
 
     def crop(self, rect: Rect) -> "Grid":
-        """The part under `rect`, which may reach beyond the grid."""
+        """Return the part under `rect`, which may reach beyond the grid."""
         gcps = self.gcps and tuple(p._replace(row=p.row - rect.top, col=p.col - rect.left) for p in self.gcps)
         moved = self.transform @ Affine.translation(rect.left, rect.top)
         return replace(self, transform=moved, width=rect.width, height=rect.height, gcps=gcps)
 
     def offset_of(self, other: "Grid") -> tuple[int, int] | None:
-        """Where `other` starts here in whole (rows, cols), or None where its pixels are not this grid's."""
+        """Return the (row, column) of this grid where `other` starts; None where its pixels are not this grid's."""
         if not same_place(self.crs, other.crs):
             return None
         into = ~self.transform @ other.transform  # pixels of other -> pixels of this grid
@@ -245,17 +246,17 @@ class Grid:
         return dy, dx
 
     def same_as(self, other: "Grid") -> bool:
-        """Whether both have the same pixels: size, CRS and, to a twentieth of a pixel, place."""
+        """Return whether both have the same pixels: size, CRS and, to a twentieth of a pixel, place."""
         return self.shape == other.shape and self.offset_of(other) == (0, 0)
 
     def describe(self) -> str:
-        """One line for error sentences: size, CRS, bounds, resolution."""
+        """Return one line for error sentences: size, CRS, bounds, resolution."""
         bounds = ", ".join(f"{value:.8g}" for value in self.bounds)
         size = f"{self.width} x {self.height} px"
         return f"{size}, {crs_text(self.crs)}, bounds {bounds}, {self.resolution_text}"
 
     def to_json(self) -> dict[str, Any]:
-        """The grid as plain JSON, equal for equal grids."""
+        """Return the grid as JSON values, equal for equal grids."""
         crs = None if self.crs is None else self.crs.to_wkt()
         gcps = None if self.gcps is None else [list(point) for point in self.gcps]
         transform = list(self.transform)[:6]
@@ -271,7 +272,7 @@ class Grid:
         return unit_m(as_pyproj(self.crs)) or 0.0
 
     def _centre_edges(self) -> tuple[float, float] | None:
-        """Both edges of the centre pixel in metres, or None where the CRS has no place on the globe."""
+        """Return both edges of the centre pixel in metres; None where the CRS has no place on the globe."""
         edges = self.edges_m([self.width / 2], [self.height / 2])
         if edges is None or not np.isfinite(edges).all():
             return None
@@ -279,9 +280,9 @@ class Grid:
         return across, down
 
     def edges_m(self, columns: Sequence[float], rows: Sequence[float]) -> Floats | None:
-        """Return the metres on the ground from column to column and from row to row at some positions, (N, 2).
+        """Return the metres on the ground from column to column and from row to row at N positions, (N, 2).
 
-        nan where a position has no place on the globe; None where the CRS has none at all.
+        nan where a position has no place on the globe; None where the CRS has no place on it at all.
         """
         crs = as_pyproj(self.crs)
         base, geod = crs.geodetic_crs, crs.get_geod()
@@ -313,17 +314,17 @@ def placed(transform: Affine, points: Floats) -> Floats:
 
 
 def map_crs(grid: Grid) -> pyproj.CRS | None:
-    """Return the CRS of a grid as pyproj has it, in all its details; None where the grid has none."""
+    """Return the CRS of a grid as pyproj has it, in all its details; None where the grid has no CRS."""
     return None if grid.crs is None else pyproj.CRS.from_wkt(grid.crs.to_wkt(version="WKT2_2019"))
 
 
 def scaled_size(size: int, factor: float) -> int:
-    """Pixels needed to cover `size` pixels with pixels `factor` times as large."""
-    return max(1, math.ceil(size / factor - 1e-6))  # 3 / 0.1 is 30.000000000000004 to nobody
+    """Return the number of pixels, `factor` times as large, that cover `size` pixels."""
+    return max(1, math.ceil(size / factor - 1e-6))  # 3 / 0.1 is 30.000000000000004, and means 30
 
 
 def metres_text(metres: float | None) -> str:
-    """Three significant digits and the unit.
+    """Return a length with three significant digits and its unit.
 
     >>> metres_text(0.14929), metres_text(30.0), metres_text(None)
     ('0.149 m', '30 m', 'unknown resolution')

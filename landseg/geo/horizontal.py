@@ -1,4 +1,4 @@
-"""The horizontal part of a CRS: what decides where something lies; heights move nothing sideways."""
+"""The horizontal part of a CRS, which alone decides the place of a coordinate: heights move nothing sideways."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def horizontal(crs: Any) -> pyproj.CRS:
 
 
 def same_place(one: Any, other: Any) -> bool:
-    """Whether equal coordinates in both CRSs are one place on the ground; None, no CRS, is only the same as None."""
+    """Return whether equal coordinates in both CRSs are one place on the ground; None (no CRS) equals None alone."""
     if one is None or other is None:
         return one is other
     if type(one) is type(other) and one == other:

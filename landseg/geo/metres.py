@@ -1,4 +1,4 @@
-"""How many metres a unit of coordinates is where a geometry lies, and how many a pixel of a raster."""
+"""Metres on the ground: of a unit of coordinates at the place of a geometry, and of a pixel of a raster."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _SAMPLES = 5  # places along either side of a raster
 
 
 def pixel_steps(grid: Grid) -> Affine:
-    """Return what turns steps of a pixel, right and down, into metres on the ground at the raster's centre.
+    """Return the transform of steps of a pixel, right and down, into metres on the ground at the raster's centre.
 
-    Lengths and angles are right; which way is north is not said. One metre a pixel where there is no CRS.
+    Lengths and angles are right; the direction of north is left out. One metre a pixel where there is no CRS.
 
     >>> pixel_steps(Grid(None, Affine.identity(), 4, 4)) == Affine.identity()
     True
@@ -50,14 +50,14 @@ def longest_steps(grid: Grid) -> Affine:
 
 
 def _steps(width: float, height: float, cosine: float) -> Affine:
-    """Edges of a pixel of these lengths that enclose an angle, the first along x."""
+    """Return the transform whose pixel has edges of two lengths with an angle between them, the first along x."""
     if abs(cosine) <= _RIGHT:
         return Affine.scale(width, height)
     return Affine(width, height * cosine, 0, 0, height * math.sqrt(1 - cosine**2), 0)
 
 
 def _cosine(grid: Grid) -> float:
-    """Of the angle between the edges of the pixel at the raster's centre, on the ground or else in the plane."""
+    """Return the cosine of the angle between the edges of the centre pixel, on the ground or else in the plane."""
     vectors = _vectors(grid, samples=1)
     if vectors is not None:
         return float(_cosines(*vectors)[0])
@@ -70,7 +70,7 @@ def _cosines(one: NDArray[np.complex128], other: NDArray[np.complex128]) -> NDAr
 
 
 def _vectors(grid: Grid, *, samples: int = _SAMPLES) -> tuple[NDArray[np.complex128], NDArray[np.complex128]] | None:
-    """Pixel edges across and down, in metres north + i east, spread over a raster; None where no place is known."""
+    """Return pixel edges across and down, in metres north + i east, spread over a raster; None without a place."""
     if grid.crs is None:
         return None
     crs = as_pyproj(grid.crs)
@@ -95,15 +95,15 @@ def _vectors(grid: Grid, *, samples: int = _SAMPLES) -> tuple[NDArray[np.complex
 
 
 def metres_per_unit(geometries: NDArray[Any], crs: Any) -> NDArray[np.float64]:
-    """Metres on the ground that one unit of x and one of y is at each geometry: (N, 2).
+    """Return the metres on the ground of one unit of x and of one unit of y at each geometry: (N, 2).
 
     Measured on the ellipsoid at the middle of each geometry's bounds; right angles in coordinates scaled by it are
     right angles on the ground, for geometries of up to a few kilometres in any CRS whose axes are at right angles
-    there. A CRS that has no place on the globe counts by its unit, and no CRS as metres.
+    there. A CRS that has no place on the globe counts by its unit, and coordinates without a CRS as metres.
 
     Args:
         geometries: (N,) of shapely, none empty.
-        crs: what pyproj understands, or None.
+        crs: any form that pyproj understands, or None.
 
     >>> (metres_per_unit(np.array([shapely.Point(0, 60)]), 4326) / 1000).round(1).tolist()
     [[55.8, 111.4]]
@@ -125,6 +125,6 @@ def metres_per_unit(geometries: NDArray[Any], crs: Any) -> NDArray[np.float64]:
         with np.errstate(invalid="ignore"):
             lengths = geod.inv(*(np.asarray(side) * degree(base) for side in (*start, *end)))[2]
             scales[:, axis] = np.array(lengths) / (2 * step)
-    strange = ~(np.isfinite(scales) & (scales > 0)).all(axis=1)
-    scales[strange] = unit
+    unplaced = ~(np.isfinite(scales) & (scales > 0)).all(axis=1)
+    scales[unplaced] = unit
     return scales

@@ -1,4 +1,4 @@
-"""How large the pixels of a raster are, by blocks of it that do not depend on how it is read."""
+"""Areas of the pixels of a raster, by blocks of it that do not depend on the rectangles in which it is read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.ruler import Floats, Ruler, to_map
+from landseg.geo.pixel_shapes import to_map
+from landseg.geo.ruler import Floats, Ruler
 
 BLOCK = 64  # pixels of a side that are taken for equally large where their size changes in both directions
 _ALIKE = 1e-7  # relative difference of pixels of one row that are taken for equally large
@@ -30,7 +31,7 @@ class PixelAreas:
 
     Args:
         grid: the raster's.
-        ruler: what measures; None: on the ellipsoid, or in the CRS's unit where it has none.
+        ruler: measures the areas; None: on the ellipsoid, or in the unit of a CRS without an ellipsoid.
     """
 
     def __init__(self, grid: Grid, ruler: Ruler | None = None) -> None:
@@ -48,7 +49,7 @@ class PixelAreas:
         return np.where(np.isfinite(sizes), sizes, 0.0) if self._ruler.ground else sizes
 
     def parts(self, rect: Rect) -> Iterator[tuple[Part, float]]:
-        """Return the parts of a rectangle whose pixels are equally large, as slices of it, and that size."""
+        """Yield the parts of a rectangle whose pixels are equally large, as slices of it, and the size of a pixel."""
         rows, row_middles = _cut(rect.top, rect.bottom, self._block[0], self._grid.height)
         columns, column_middles = _cut(rect.left, rect.right, self._block[1], self._grid.width)
         middles = np.meshgrid(row_middles, column_middles, indexing="ij")
@@ -67,14 +68,14 @@ class PixelAreas:
 
     @cached_property
     def pixel(self) -> float:
-        """The area of a pixel whose middle is the raster's: that of each, where they do not `vary`."""
+        """The area of a pixel in the middle of the raster: that of each pixel, where they do not `vary`."""
         return float(self.of(np.array([(self._grid.height - 1) / 2]), np.array([(self._grid.width - 1) / 2]))[0])
 
     @cached_property
     def unit(self) -> float:
-        """A unit of area in which `weights` lose nothing that matters: it fits many times into any pixel.
+        """A unit of area that is small enough for `weights`: it fits many times into any pixel.
 
-        It is taken from the pixel in the middle of all by size: beyond the globe's outline pixels have any size.
+        It is taken from the median size of the pixels: beyond the globe's outline pixels have any size.
         """
         sizes = self._sample[self._sample > 0]
         return (float(np.median(sizes)) if len(sizes) else 1.0) / _UNITS
@@ -95,13 +96,13 @@ class PixelAreas:
 
 
 def differ(areas: Sequence[PixelAreas]) -> bool:
-    """Whether pixels of one raster, or those of several, differ by more than a ten-thousandth."""
+    """Return whether pixels of one raster, or those of several, differ in size by more than a ten-thousandth."""
     sizes = [one.pixel for one in areas]
     return any(one.vary for one in areas) or bool(sizes and max(sizes) - min(sizes) > VARY * max(sizes))
 
 
 def _cut(start: int, stop: int, step: int, size: int) -> tuple[list[slice], NDArray[np.int64]]:
-    """The pieces of start..stop that multiples of a step cut, from start on, and the middles of the whole pieces."""
+    """Return the pieces of start..stop between multiples of a step, counted from start, and their uncut middles."""
     first = np.arange(start // step * step, stop, step)
     last = np.minimum(first + step, size)
     pieces = zip(np.maximum(first, start), np.minimum(last, stop), strict=True)

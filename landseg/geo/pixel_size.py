@@ -1,4 +1,4 @@
-"""How large a pixel of so many metres is in the units of a coordinate system: metres, feet, degrees."""
+"""Sizes of pixels: from metres on the ground into the units of a coordinate system: metres, feet, degrees."""
 
 from __future__ import annotations
 
@@ -22,8 +22,9 @@ _SMALLEST = 0.01  # metres: less was meant in degrees
 def in_units(metres: Size, crs: Any, middle: tuple[float, float]) -> tuple[Size, str | None]:
     """Return a pixel's (width, height) in units of a CRS, and a sentence where these are no metres on the ground.
 
-    In UTM and its like a metre stays a unit: 10 gives pixels of exactly 10. In feet it is converted. In degrees, and
-    where a projection stretches the ground by more than a twentieth, it is so many metres on the ground at `middle`.
+    In UTM and similar CRSs a metre stays a unit: 10 gives pixels of exactly 10. In feet it is converted. In degrees,
+    and where a projection stretches the ground by more than a twentieth, the metres are those on the ground at
+    `middle`.
 
     Args:
         metres: (width, height).
@@ -57,7 +58,7 @@ def in_units(metres: Size, crs: Any, middle: tuple[float, float]) -> tuple[Size,
 def utm_zone(longitude: float, latitude: float) -> str:
     """Return the code of the UTM zone at a place, or of the polar projection beyond the zones.
 
-    Norway's wider zones count: they are what maps of the place are in.
+    Norway's wider zones count: maps of Norway use them.
 
     >>> utm_zone(85.5, 27.6), utm_zone(-70.0, -33.0), utm_zone(5.3, 60.4), utm_zone(0, 88)
     ('EPSG:32645', 'EPSG:32719', 'EPSG:32632', 'EPSG:32661')
@@ -85,7 +86,7 @@ def _sentence(metres: Size, size: Size, crs: Any, middle: tuple[float, float], *
 
 
 def _zone(crs: Any, middle: tuple[float, float]) -> str | None:
-    """The UTM zone of a place; None where the CRS is of no place on Earth."""
+    """Return the code of the UTM zone of a place; None where the CRS is of no place on Earth."""
     if not connected(crs, "EPSG:4326"):
         return None
     longitude, latitude = transformer(crs, "EPSG:4326").transform(*middle)

@@ -18,9 +18,9 @@ EDGE_POINTS = 33  # along each edge of a grid, to find its curved outline on ano
 
 
 def mover(source: Grid, target: Grid) -> Any:
-    """Return a function from pixel positions (x, y) of one grid to those of the other; inf where there are none.
+    """Return a function from pixel positions (x, y) of one grid to those of the other; it gives inf without a place.
 
-    Where longitudes, or the x of a cylinder, come round, a position beyond the target is looked for a turn further.
+    Where longitudes, or the x of a cylinder, come round, a position beyond the target is moved by whole turns.
 
     Raises:
         GridError: no transformation is known between their CRSs.
@@ -43,7 +43,7 @@ def mover(source: Grid, target: Grid) -> Any:
 
 
 def turn_of(grid: Grid) -> tuple[float, float] | None:
-    """Return how far it is around the globe in pixels (x, y) of a grid; None where its CRS does not come round."""
+    """Return a whole turn around the globe in pixels (x, y) of a grid; None where its CRS does not come round."""
     around = None if grid.crs is None else period(grid.crs)
     if around is None:
         return None
@@ -51,8 +51,8 @@ def turn_of(grid: Grid) -> tuple[float, float] | None:
     return back.a * around, back.d * around
 
 
-def beside(grid: Grid, other: Grid) -> Grid:
-    """Return another grid moved by whole turns of the globe, if need be, so that it lies as near to a grid as it can.
+def turned_near(grid: Grid, other: Grid) -> Grid:
+    """Return another grid, moved by the whole turns of the globe that bring it nearest to a grid.
 
     Grids of different CRSs, and of CRSs that do not come round, stay where they are.
     """
@@ -65,12 +65,12 @@ def beside(grid: Grid, other: Grid) -> Grid:
 
 
 def offset_on(grid: Grid, other: Grid) -> tuple[int, int] | None:
-    """Return where another grid starts on a grid, in whole (rows, columns), by turns of the globe if need be.
+    """Return the (row, column) of a grid at which another grid starts, after whole turns of the globe if needed.
 
     None where its pixels are not the grid's, or where it goes so far around that it meets the grid from both sides:
-    then no one offset says where it lies.
+    then it has two offsets.
     """
-    near = beside(grid, other)
+    near = turned_near(grid, other)
     offset, turn = grid.offset_of(near), turn_of(grid)
     if offset is None or turn is None:
         return offset
@@ -80,7 +80,7 @@ def offset_on(grid: Grid, other: Grid) -> tuple[int, int] | None:
 
 
 def turned(grid: Grid, turns: int) -> Grid:
-    """Return a grid moved eastwards by whole turns of the globe: the same place, by other coordinates."""
+    """Return a grid moved eastwards by whole turns of the globe: the same place in other coordinates."""
     around = None if grid.crs is None else period(grid.crs)
     if not turns or around is None:
         return grid
@@ -90,7 +90,7 @@ def turned(grid: Grid, turns: int) -> Grid:
 def outline_on(grid: Grid, other: Grid) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     """Return the outline of another grid in pixels (x, y) of a grid and its continuation, near it and in one piece.
 
-    An outline around a pole reaches it along a whole turn. None where some of it has no place.
+    An outline around a pole reaches it along a whole turn. None where a part of it has no place.
     """
     along = np.linspace(0, 1, EDGE_POINTS)
     rest = along[1:]
@@ -118,7 +118,7 @@ def outline_on(grid: Grid, other: Grid) -> tuple[NDArray[np.float64], NDArray[np
 
 
 def _pole(grid: Grid, other: Grid) -> float | None:
-    """The row of a grid on which the pole lies that another grid holds; None where it has none."""
+    """Return the row of a grid on which the pole lies that another grid holds; None where the pole has no row."""
     base = as_pyproj(grid.crs).geodetic_crs
     if base is None or is_mercator(as_pyproj(grid.crs)):
         return None
@@ -133,7 +133,7 @@ def _pole(grid: Grid, other: Grid) -> float | None:
 
 
 def _direct(source: Grid, target: Grid) -> Any:
-    """Pixel positions of one grid in the other as the coordinates have them."""
+    """Return a function from pixel positions of one grid to those of the other, without turns of the globe."""
     out, into = source.transform, ~target.transform
     if same_place(source.crs, target.crs):
         return lambda x, y: _apply(into @ out, x, y)
@@ -148,7 +148,7 @@ def _apply(transform: Affine, x: NDArray[np.float64], y: NDArray[np.float64]) ->
 
 
 def pixel_ratio(base: Grid, grid: Grid) -> float:
-    """How many pixels of `base` one pixel of `grid` is wide, at the middle of `grid`."""
+    """Return the width of a pixel of `grid` in pixels of `base`, at the middle of `grid`."""
     x, y = grid.width / 2, grid.height / 2
     xs, ys = mover(grid, base)(np.array([x, x + 1, x]), np.array([y, y, y + 1]))
     xs, ys, turn = xs - xs[0], ys - ys[0], turn_of(base)
@@ -161,7 +161,7 @@ def pixel_ratio(base: Grid, grid: Grid) -> float:
 
 
 def needed_for(x: NDArray[np.float64], y: NDArray[np.float64], rect: Rect) -> Rect | None:
-    """The pixels that interpolation at (x, y) reads, or None where no position lies inside `rect`."""
+    """Return the pixels that interpolation at (x, y) reads; None where no position lies inside `rect`."""
     inside = (x >= 0) & (x <= rect.width) & (y >= 0) & (y <= rect.height)
     if not inside.any():
         return None

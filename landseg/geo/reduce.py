@@ -1,4 +1,4 @@
-"""Shapes and positions of pictures that are smaller than what they show."""
+"""Shapes and pixel positions of small pictures of large rasters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def nearest(size: int, shown: int) -> NDArray[np.int64]:
-    """Of ``size`` pixels, the ones nearest to the centres of ``shown``.
+    """Return the pixels, of ``size``, that are nearest to the centres of the ``shown`` pixels of a picture.
 
     >>> nearest(10, 5).tolist(), nearest(2, 4).tolist()
     ([1, 3, 5, 7, 9], [0, 0, 1, 1])
@@ -15,11 +15,12 @@ def nearest(size: int, shown: int) -> NDArray[np.int64]:
     return ((2 * np.arange(shown, dtype=np.int64) + 1) * size) // (2 * shown)
 
 
-CELL, LARGEST = 280, 1200  # edge of a scene's picture: of many scenes, and of a single one
+SMALL_EDGE, LARGE_EDGE = 280, 1200
+"""The edge in pixels of a scene's picture: one of many scenes, and a single one."""
 
 
-def fitted(shape: tuple[int, int], edge: int = CELL) -> tuple[int, int]:
-    """Return (height, width) within a square of ``edge`` pixels; smaller rasters stay as they are.
+def fitted(shape: tuple[int, int], edge: int = SMALL_EDGE) -> tuple[int, int]:
+    """Return the (height, width) of a picture within a square of ``edge`` pixels; smaller rasters keep their shape.
 
     >>> fitted((1000, 500)), fitted((20, 30))
     ((280, 140), (20, 30))

@@ -1,4 +1,4 @@
-"""Resampling in pixel space, each result pixel on its own: reading in pieces equals reading whole."""
+"""Resampling in pixel space, each result pixel on its own: a raster read in pieces equals one read whole."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class Taps:
-    """For every output pixel along one axis: the input pixels it is made from and their weights.
+    """Input pixels and their weights for every output pixel along one axis.
 
     Attributes:
         start: first input pixel needed.
@@ -33,22 +33,22 @@ class Taps:
         return len(self.index)
 
     def part(self, first: int, last: int) -> "Taps":
-        """The taps of output pixels first..last-1 of these."""
+        """Return the taps of output pixels first..last-1 of these."""
         index = self.index[first:last] + self.start
         start, stop = int(index.min()), int(index.max()) + 1
         return Taps(start, stop, index - start, self.weight[first:last])
 
     def part_at(self, places: NDArray[np.int64]) -> "Taps":
-        """The taps of these output pixels, in the order given; counted from the same input pixel."""
+        """Return the taps of output pixels at positions, in the order given; counted from the same input pixel."""
         return Taps(self.start, self.stop, self.index[places], self.weight[places])
 
 
 def axis_taps(first: int, last: int, *, factor: float, size: int) -> Taps:
-    """The taps of output pixels first..last-1, each `factor` input pixels wide, over `size` input pixels.
+    """Return the taps of output pixels first..last-1, each `factor` input pixels wide, over `size` input pixels.
 
-    Output pixel j covers the input from j * factor to (j + 1) * factor. Wider pixels take the mean of what
-    they cover, weighted by the part covered; narrower ones are interpolated linearly between input pixel
-    centres. What lies beyond the raster has no weight; the outermost value is held.
+    Output pixel j covers the input from j * factor to (j + 1) * factor. Wider pixels take the mean of
+    the input that they cover, weighted by the part covered; narrower ones are interpolated linearly between input
+    pixel centres. Positions beyond the raster have no weight; the outermost value is held.
 
     >>> axis_taps(0, 2, factor=1.5, size=3).weight.round(2).tolist()
     [[0.67, 0.33, 0.0], [0.33, 0.67, 0.0]]
@@ -62,7 +62,7 @@ def axis_taps(first: int, last: int, *, factor: float, size: int) -> Taps:
 
 
 def box_taps(first: int, last: int, *, factor: float, size: int) -> Taps:
-    """The taps of the same output pixels, weighted by the part that each covers, however narrow they are.
+    """Return the taps of the same output pixels, weighted by the part that each covers, however narrow they are.
 
     >>> box_taps(0, 3, factor=2 / 3, size=2).weight.round(2).tolist()
     [[1.0, 0.0], [0.5, 0.5], [1.0, 0.0]]
@@ -82,14 +82,14 @@ def _taps(index: NDArray[np.int64], weight: NDArray[np.float64], size: int) -> T
 
 
 def work_dtype(dtype: str) -> type[np.float32] | type[np.float64]:
-    """The float that resampling of `dtype` is done in: float32 where it holds every value."""
+    """Return the float dtype for resampling of `dtype`: float32 where it holds every value, else float64."""
     return np.float32 if np.can_cast(np.dtype(dtype), np.float32, "safe") else np.float64
 
 
 def resample(
     pixels: NDArray[Any], valid: NDArray[np.bool_], *, rows: Taps, columns: Taps
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """(pixels (C, n, m), valid (n, m)) from the (C, h, w) and (h, w) that `rows` and `columns` point into.
+    """Return pixels (C, n, m) and validity (n, m) from pixels (C, h, w) and validity (h, w) by taps of both axes.
 
     Invalid pixels have no weight; the rest of the weight is scaled up to 1. Whole-number dtypes are rounded
     to the nearest. Pixels that come out invalid hold 0.
@@ -103,7 +103,7 @@ def resample(
 
 
 def finish(total: NDArray[Any], weight: NDArray[Any], dtype: np.dtype[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Weighted sums (C, h, w) and the weight (h, w) on valid pixels, as pixels of `dtype` and validity."""
+    """Return pixels (C, h, w) of a dtype and validity (h, w) from weighted sums and the weight on valid pixels."""
     valid: NDArray[np.bool_] = weight >= HALF - 1e-5  # rounding must not decide a pixel that is half covered
     result = np.divide(total, weight, out=np.zeros_like(total), where=valid)
     if dtype.kind in "ui":
@@ -113,7 +113,7 @@ def finish(total: NDArray[Any], weight: NDArray[Any], dtype: np.dtype[Any]) -> t
 
 
 def _along(stack: NDArray[Any], taps: Taps, axis: int) -> NDArray[Any]:
-    """Tap by tap in a fixed order: a pixel's value does not depend on which others are asked for."""
+    """Return a stack summed tap by tap in a fixed order: a pixel's value does not depend on the others of a call."""
     shape = (-1, 1) if axis == 1 else (1, -1)
     result: NDArray[Any] | None = None
     for number in range(taps.index.shape[1]):

@@ -1,4 +1,4 @@
-"""Areas and lengths of map shapes: in the map's plane, or on the ellipsoid where that is no measure of the ground."""
+"""Areas and lengths of map shapes: in the map's plane, or on the ellipsoid where the plane distorts them."""
 
 from __future__ import annotations
 
@@ -18,24 +18,17 @@ from landseg.geo.globe import POLE, over_poles, pole_points, through_poles
 from landseg.geo.grid import Grid, map_crs, placed
 
 STEP_M = 1000.0
-"""Edges longer than this are measured in pieces: what is straight on the map is not on the ground."""
-
-
-def to_map(shapes: NDArray[Any], grid: Grid) -> NDArray[Any]:
-    """Shapes in pixel coordinates (x = column, y = row of pixel corners) in those of the map."""
-    if not len(shapes):
-        return shapes
-    return np.asarray(shapely.transform(shapes, lambda points: placed(grid.map_transform, points)))
+"""Edges longer than this are measured in pieces: a straight line on the map is none on the ground."""
 
 
 @dataclass(frozen=True)
 class Ruler:
-    """How areas and lengths of map shapes are measured.
+    """A measure of areas and lengths of map shapes.
 
     Attributes:
         located: False where there is no CRS; sizes are then in pixels.
         ground: whether it is measured on the ellipsoid instead of in the map's plane.
-        factor: metres in a unit of the plane; nan where nobody knows.
+        factor: metres in a unit of the plane; nan where that is unknown.
     """
 
     located: bool
@@ -49,10 +42,10 @@ class Ruler:
 
     @classmethod
     def of(cls, grid: Grid, *, geodesic: bool = False) -> Ruler:
-        """The ruler for a grid's CRS.
+        """Return the ruler for a grid's CRS.
 
         Degrees and Mercator's metres are no measure of the ground and are measured on the ellipsoid, and so is
-        everything if `geodesic`; other projections are measured in their own plane. Edges are what they are in
+        everything if `geodesic`; other projections are measured in their own plane. Edges are straight in
         the CRS: a pixel's border along a parallel stays on it.
         """
         crs = map_crs(grid)
@@ -68,7 +61,7 @@ class Ruler:
         return cls(True, True, 1.0, _radians(crs, base), (geod.a, geod.es), step, crs.is_geographic, poles)
 
     def measure(self, shapes: NDArray[Any]) -> tuple[Floats, Floats]:
-        """(areas, lengths of all rings) of polygons, in square metres and metres, or in pixels without a CRS."""
+        """Return areas (N,) and lengths of all rings (N,) of polygons, in square metres and metres, or in pixels."""
         if not self.ground:
             return shapely.area(shapes) * self.factor**2, shapely.length(shapes) * self.factor
         if self._poles is not None and len(self._poles):
@@ -83,7 +76,7 @@ class Ruler:
         return _sums(of, signed, len(shapes)), _sums(of, lengths, len(shapes))
 
     def _measure_rings(self, points: Floats, ring: NDArray[np.int64], count: int) -> tuple[Floats, Floats]:
-        """Areas and lengths of closed rings, on the ellipsoid.
+        """Return areas and lengths of closed rings, on the ellipsoid.
 
         The area is that in the equal-area cylindrical projection; lengths are summed from the local radii of
         curvature (Snyder 1987, equations 4-20, 4-21, 10-15 and 3-12).
@@ -93,7 +86,7 @@ class Ruler:
         lon, lat = self._to_radians(points).T
         first = np.searchsorted(ring, ring)  # the ring's own origin keeps the digits, and rings across 180° whole
         east = np.remainder(lon - lon[first] + math.pi, 2 * math.pi) - math.pi
-        lat = np.clip(lat, -math.pi / 2, math.pi / 2)  # half pixels beyond a pole are nowhere
+        lat = np.clip(lat, -math.pi / 2, math.pi / 2)  # half pixels beyond a pole have no place
         north = _authalic(lat, es) - _authalic(lat[first], es)
         same = ring[1:] == ring[:-1]
         twice = np.where(same, east[:-1] * north[1:] - east[1:] * north[:-1], 0.0)
@@ -108,7 +101,7 @@ class Ruler:
         return areas, lengths
 
     def _measure_far(self, drawn: Floats, lon: Floats, lat: Floats) -> tuple[float, float]:
-        """Area and length, with a radius of 1, of a closed ring that goes around a pole or over half a turn."""
+        """Return area and length, with a radius of 1, of a closed ring around a pole or over half a turn."""
         if self._literal:
             steps = np.diff(lon)
             lon, lat = lon[:-1], lat[:-1]
@@ -125,7 +118,7 @@ class Ruler:
 
 
 def _authalic(lat: Floats, es: float) -> Floats:
-    """Half of Snyder's q: the height of a latitude on the equal-area cylinder of radius 1."""
+    """Return half of Snyder's q: the height of a latitude on the equal-area cylinder of radius 1."""
     sin = np.sin(lat)
     if es == 0:
         return np.asarray(sin)
@@ -134,7 +127,7 @@ def _authalic(lat: Floats, es: float) -> Floats:
 
 
 def _edges(east: Floats, lat: Floats, after: Floats, es: float) -> Floats:
-    """Lengths of short edges on an ellipsoid of radius 1, from the local radii of curvature."""
+    """Return lengths of short edges on an ellipsoid of radius 1, from the local radii of curvature."""
     middle = (after + lat) / 2
     w = 1 - es * np.sin(middle) ** 2
     along = (after - lat) * (1 - es) / w**1.5
@@ -142,7 +135,7 @@ def _edges(east: Floats, lat: Floats, after: Floats, es: float) -> Floats:
 
 
 def _radians(crs: pyproj.CRS, base: pyproj.CRS) -> Callable[[Floats], Floats]:
-    """What turns coordinates of a CRS into longitudes and latitudes in radians."""
+    """Return a function from coordinates (N, 2) of a CRS to longitudes and latitudes in radians."""
     if crs.is_geographic:
         unit = crs.axis_info[0].unit_conversion_factor
         return lambda points: points * unit
@@ -152,7 +145,7 @@ def _radians(crs: pyproj.CRS, base: pyproj.CRS) -> Callable[[Floats], Floats]:
 
 
 def _inside(points: Floats, grid: Grid) -> Floats:
-    """Those of some points on the map (N, 2) that lie on a raster or at its edge."""
+    """Return those of N points on the map (N, 2) that lie on a raster or at its edge."""
     x, y = placed(~grid.map_transform, points).T
     return np.asarray(points[(x >= -1) & (x <= grid.width + 1) & (y >= -1) & (y <= grid.height + 1)])
 

@@ -1,4 +1,4 @@
-"""Borders: where the windows of a prediction met, as a raster of classes keeps it in a tag."""
+"""Seams: rows and columns at which the windows of a prediction met, as a raster of classes keeps them in a tag."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from typing import Any
 from landseg.text.untrusted import read_json
 
 BORDERS = "LANDSEG_BORDERS"
+"""The name of the tag."""
 _RUN = 3  # evenly spaced numbers from which on a run is shorter
 
 
 @dataclass(frozen=True)
 class Seams:
-    """First rows and first columns of what was computed apart from what lies before it, in pixels of a raster.
+    """First rows and first columns of windows that were computed apart from their neighbours, in pixels of a raster.
 
     In a tag each of the two is a list of numbers, and ``[first, step, count]`` stands for evenly spaced ones: a
     raster of any size that is cut regularly has a short tag.
@@ -43,9 +44,9 @@ class Seams:
 
     @classmethod
     def read(cls, tags: Mapping[str, str], size: tuple[int, int]) -> Seams | None:
-        """What the tags of a raster of this size say; None where they do not, or speak of a raster of another size.
+        """Return the seams in the tags of a raster of this size; None where there are none, or those of another size.
 
-        Tags travel with copies, cuts and warped versions, in which the borders lie elsewhere.
+        Tags travel with copies, cuts and warped versions, in which the seams lie elsewhere.
         """
         try:
             found = read_json(tags[BORDERS])
@@ -60,12 +61,12 @@ class Seams:
 
     @property
     def text(self) -> str:
-        """The tag."""
+        """The text of the tag."""
         lists = {"rows": list(_runs(self.rows)), "columns": list(_runs(self.columns))}
         return json.dumps({"size": list(self.size), **lists}, sort_keys=True)
 
     def joined(self, other: Seams | None) -> Seams:
-        """These and another's, of the same raster."""
+        """Return the seams of both, of the same raster."""
         if other is None:
             return self
         return Seams(self.size, (*self.rows, *other.rows), (*self.columns, *other.columns))
@@ -75,7 +76,7 @@ class Seams:
 
 
 def _runs(numbers: tuple[int, ...]) -> Iterator[int | list[int]]:
-    """Ascending numbers, with evenly spaced ones put together."""
+    """Yield ascending numbers; evenly spaced ones as [first, step, count]."""
     at = 0
     while at < len(numbers):
         end = at + 1
@@ -91,11 +92,11 @@ def _runs(numbers: tuple[int, ...]) -> Iterator[int | list[int]]:
 
 
 def _numbers(entries: Iterable[Any], end: int) -> Iterator[int]:
-    """The numbers below ``end`` that a list of numbers and runs stands for.
+    """Yield the numbers below ``end`` that a list of numbers and runs stands for.
 
     Raises:
         ValueError: a run that does not ascend, or more numbers than there are below ``end``.
-        TypeError: neither a number nor a run.
+        TypeError: an entry is neither a number nor a run.
     """
     left = end
     for entry in entries:

@@ -1,4 +1,4 @@
-"""Names that landseg gives: tags in its rasters, and files beside them."""
+"""Names that landseg gives: tags in its rasters, and the files that accompany a raster."""
 
 from __future__ import annotations
 
@@ -9,28 +9,27 @@ from typing import Any
 
 
 def aux_path(raster: Path) -> Path:
-    """Where GDAL looks for what a raster cannot hold itself: ``map.tif.aux.xml``."""
+    """Return the file in which GDAL looks for metadata that a raster cannot hold: ``map.tif.aux.xml``."""
     return raster.with_name(raster.name + ".aux.xml")
 
 
 def qml_path(raster: Path) -> Path:
-    """Where QGIS looks for the default style of a raster: ``map.qml``."""
+    """Return the file in which QGIS looks for the default style of a raster: ``map.qml``."""
     return raster.with_suffix(".qml")
 
 
 SIGNATURE = "LANDSEG_SIGNATURE"
-
+"""The tag that holds the digest of the inputs and options of a run."""
 
 MADE_WITH = "LANDSEG_MADE_WITH"
-"""The tag that holds a signature in words; the digest beside it decides, this one explains."""
-
+"""The tag that holds a signature in words; the digest decides, this tag explains."""
 
 CLASSES = "LANDSEG_CLASSES"
 """The tag that holds the class table as JSON: without it, a raster of probabilities has names but no values."""
 
 
 def tag_name(key: str) -> str:
-    """The name of a tag of landseg's.
+    """Return the name of a tag that landseg writes for a key.
 
     >>> tag_name("model hash")
     'LANDSEG_MODEL_HASH'

@@ -11,9 +11,9 @@ from typing import Any
 
 from landseg.errors import BandError, GridError
 from landseg.geo.rasters.bands import BandTable
-from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.mosaic import open_source
-from landseg.geo.rasters.rescaled import alike, brought_over, refuse_indices
+from landseg.geo.rasters.rescaled import alike, refuse_indices, with_tags
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.inference.options import InferenceOptions
@@ -41,11 +41,11 @@ class ModelInput:
         source: the raster, its numbers as they are stored.
         network: the same at the network's resolution, its numbers as the training imagery stores them.
         placement: where one lies on the other.
-        scaling: what became of declared scales and offsets, as a sentence; None where neither side declares any.
+        scaling: a sentence on the declared scales and offsets; None where neither side declares any.
         warnings: sentences without the raster's name: an alpha band that is no opacity, pixels of a size that the
             model is not for.
-        limitations: where its card says that the model will fail, of a raster outside the sizes that it is for; else
-            None.
+        limitations: the conditions in which the model fails, by its card, for a raster outside the sizes that it is
+            for; else None.
     """
 
     source: Source
@@ -117,7 +117,7 @@ def match_raster(
         factor = _factor(source, card, own, resolution_m)
         network = source.at_scale(factor)
         if not stored_values:
-            network = brought_over(network, declared_by(card), like=f"model {card.name} learned from")
+            network = with_tags(network, declared_by(card), like=f"model {card.name} learned from")
     except BaseException:
         source.close()
         raise
@@ -166,7 +166,7 @@ def bands_text(card: Card) -> str:
 
 
 def scaling_text(bands: BandTable, card: Card, *, notes: Sequence[str] = (), stored_values: bool) -> str | None:
-    """Return what becomes of the declared scales and offsets, as a sentence; None where neither side declares any."""
+    """Return a sentence on the declared scales and offsets; None where neither side declares any."""
     have, want = bands.value_tags, declared_by(card)
     if not any(one.declared for one in (*have, *want)):
         return None

@@ -21,7 +21,7 @@ from landseg.classes import ClassMap
 from landseg.crf.energy import CrfOptions
 from landseg.crf.inputs import Evidence
 from landseg.crf.options import Refinement, RefineOptions, crf_text
-from landseg.crf.plan import MIB, CrfTiling, crf_sample, refine_windows, tile_crf, written_map
+from landseg.crf.plan import CrfTiling, crf_sample, refine_windows, tile_crf, written_map
 from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.address import label
@@ -39,6 +39,7 @@ from landseg.output.resumable import ResumableRun
 from landseg.output.targets import Targets
 from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted
+from landseg.tiling.costs import MIB
 from landseg.tiling.sampling import Sample, WrittenMap
 
 _log = logging.getLogger(__name__)

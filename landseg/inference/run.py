@@ -17,7 +17,7 @@ from landseg.geo.class_areas import AREAS, areas_tag
 from landseg.geo.extents import parts_of
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import label
-from landseg.geo.rasters.scattered import refuse_scattered
+from landseg.geo.rasters.scattered_mosaic import refuse_scattered
 from landseg.geo.seams import BORDERS, Seams
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of

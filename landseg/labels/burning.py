@@ -13,10 +13,10 @@ from rasterio.errors import CRSError
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, GridError
-from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, crs_text, scaled_size
 from landseg.geo.horizontal import horizontal
 from landseg.geo.pixel_size import in_units
+from landseg.geo.placed_shapes import PlacedShapes
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.names import stem_of
 from landseg.labels.legend import read_class_table, read_legend

@@ -10,6 +10,7 @@ from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.pieces import cut, rows_within
 from landseg.labels.polygons import PolygonLabels
 from landseg.text.amounts import counted, part_of
 
@@ -108,12 +109,9 @@ def covers_a_centre(shape: Any, grid: Grid) -> bool:
     within = left >= 0 and top >= 0 and right <= grid.width and bottom <= grid.height
     if within and shape.area > _WIDE * shape.length:
         return True
-    step = max(1, _PIXELS // (columns[1] - columns[0]))
+    under = Rect(rows[0], columns[0], rows[1] - rows[0], columns[1] - columns[0])
     upwards = shapely.transform(shape, lambda points: points * [1, -1])
-    return any(
-        _burns(upwards, Rect(row, columns[0], min(step, rows[1] - row), columns[1] - columns[0]))
-        for row in range(rows[0], rows[1], step)
-    )
+    return any(_burns(upwards, strip) for strip in cut(under, rows_within(_PIXELS, under.width)))
 
 
 def _burns(shape: Any, rect: Rect) -> bool:

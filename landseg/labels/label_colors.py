@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from landseg.classes import COLOR, ClassMap, color_text
 from landseg.errors import BandError, ClassError
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import squares
 from landseg.geo.rasters.bands import BandTable
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource, Pixels, Source
@@ -187,14 +188,10 @@ def _several_bands(source: Source, table: ClassMap | None, *, truth: bool) -> st
 
 def _looked_at(source: Source) -> set[int]:
     """Colours of the pixels with data in squares spread over a raster, as numbers of 24 bits."""
-    height, width = (min(_WINDOW, length) for length in source.grid.shape)
     found: set[int] = set()
-    for row in range(_WINDOWS):
-        for column in range(_WINDOWS):
-            top = row * (source.grid.height - height) // (_WINDOWS - 1)
-            left = column * (source.grid.width - width) // (_WINDOWS - 1)
-            pixels, valid = source.read(Rect(top, left, height, width))
-            found.update(np.unique(_packed(pixels[:3])[valid]).tolist())
+    for rect in squares(source.grid.shape, _WINDOW, _WINDOWS):
+        pixels, valid = source.read(rect)
+        found.update(np.unique(_packed(pixels[:3])[valid]).tolist())
     return found
 
 

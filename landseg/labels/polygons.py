@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from landseg.errors import ClassError, VectorError
 from landseg.geo.crs import crs_text
-from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid
 from landseg.geo.horizontal import same_place
-from landseg.geo.pixel_shapes import into_pixels
+from landseg.geo.pixel_shapes import to_pixels
+from landseg.geo.placed_shapes import PlacedShapes
 from landseg.geo.vectors.names import Name
 from landseg.geo.vectors.polygon_file import BUFFER, read_polygons
 from landseg.text.amounts import counted
@@ -89,7 +89,7 @@ class PolygonLabels:
         Parts of a large raster are cut from that without rounding, so that what is burnt does not depend on the cut.
         """
         near, shapes = self._on(grid)
-        placed = shapely.transform(into_pixels(shapes, grid), lambda points: points * [1, -1])
+        placed = shapely.transform(to_pixels(shapes, grid), lambda points: points * [1, -1])
         return self._made_of(near, placed, self.numbers[near], crs=None)
 
     def in_parts(self) -> PolygonLabels:
@@ -159,7 +159,7 @@ class PolygonLabels:
     def near(self, grid: Grid) -> tuple[NDArray[np.intp], NDArray[Any]]:
         """Return the numbers of the polygons on a grid, in order, and these in its pixels (x = column, y = row)."""
         numbers, shapes = self._on(grid)
-        return numbers, into_pixels(shapes, grid)
+        return numbers, to_pixels(shapes, grid)
 
     def placed_by(self, grid: Grid) -> str | None:
         """A sentence where coordinates are taken as they are, since the file or the raster has no CRS; else None."""

@@ -17,7 +17,7 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.horizontal import same_place
-from landseg.geo.positions import beside, mover, offset_on, pixel_ratio, turn_of
+from landseg.geo.positions import mover, offset_on, pixel_ratio, turn_of, turned_near
 from landseg.geo.rasters.source import Source
 from landseg.labels.label_colors import Colors, label_source
 from landseg.labels.left_out import Masks, Reason
@@ -314,7 +314,7 @@ def _axes(labels: Grid, grid: Grid) -> Affine | None:
     """
     if not same_place(labels.crs, grid.crs):
         return None
-    move = ~beside(grid, labels).transform @ grid.transform
+    move = ~turned_near(grid, labels).transform @ grid.transform
     turn = turn_of(labels)
     if turn is not None and math.hypot(*turn) < labels.width + abs(move.a) * grid.width:
         return None

@@ -184,7 +184,7 @@ def check_cog(path: Path, layer: Layer, grid: Grid) -> None:
         try:
             size = (*raster.info.grid.shape, *raster.info.dtypes)
             raster.read(range(1, layer.count + 1), Rect(grid.height - 1, grid.width - 1, 1, 1), layer.dtype)
-            raster.read_mask(1, Rect(grid.height - 1, grid.width - 1, 1, 1))
+            raster.validity.mask(1, Rect(grid.height - 1, grid.width - 1, 1, 1))
         finally:
             raster.close()
     except LandsegError as error:

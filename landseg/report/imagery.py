@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut, squares
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.reduce import nearest
 from landseg.report.thumbnail import shown_bands, stretch_limits, stretched
@@ -27,7 +28,7 @@ class Imagery:
         self.source = source
         self._bands = shown_bands(source)
         found = []
-        for rect in _spread(source.grid.rect):
+        for rect in _sample(source.grid.rect):
             pixels, valid = source.read(rect)
             found.append(pixels[self._bands][:, valid].astype(np.float32))
         self._limits = stretch_limits(np.concatenate(found, axis=1), eight_bit=source.dtype == "uint8")
@@ -76,21 +77,15 @@ def strips(rect: Rect, shape: tuple[int, int], most: int) -> Iterator[tuple[slic
     """
     rows = max(1, min(shape[0], most * shape[0] // max(1, rect.area)))
     at = nearest(rect.height, shape[0])
-    for first in range(0, shape[0], rows):
-        last = min(first + rows, shape[0])
+    for part in cut(Rect(0, 0, *shape), rows):
+        first, last = part.top, part.bottom
         top, bottom = first * rect.height // shape[0], -(-last * rect.height // shape[0])
         strip = Rect(rect.top + top, rect.left, max(1, bottom - top), rect.width)
         yield slice(first, last), at[first:last] - top, strip
 
 
-def _spread(rect: Rect) -> Iterator[Rect]:
-    """Yield small rectangles all over ``rect``, or ``rect`` itself where they would cover it."""
+def _sample(rect: Rect) -> Iterable[Rect]:
+    """Return small rectangles all over ``rect``, or ``rect`` itself where they would cover it."""
     if rect.area <= (_SAMPLES * _SAMPLE) ** 2:
-        yield rect
-        return
-    height, width = min(rect.height, _SAMPLE), min(rect.width, _SAMPLE)
-    for row in range(_SAMPLES):
-        for column in range(_SAMPLES):
-            top = row * (rect.height - height) // (_SAMPLES - 1)
-            left = column * (rect.width - width) // (_SAMPLES - 1)
-            yield Rect(top, left, height, width)
+        return [rect]
+    return squares(rect.shape, _SAMPLE, _SAMPLES)

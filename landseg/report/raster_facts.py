@@ -12,9 +12,10 @@ from landseg.geo.extents import covered_pixels
 from landseg.geo.grid import crs_text
 from landseg.geo.rasters.address import File, file_name
 from landseg.geo.rasters.bands import band_table
-from landseg.geo.rasters.opacity import remark
-from landseg.geo.rasters.raster import RasterFile, RasterInfo
-from landseg.geo.rasters.rescaled import comparable, indices_text, one_sided
+from landseg.geo.rasters.opacity import misnamed_alpha_text
+from landseg.geo.rasters.raster import RasterFile
+from landseg.geo.rasters.raster_info import RasterInfo
+from landseg.geo.rasters.rescaled import comparable, indices_text, one_sided_text
 from landseg.geo.seams import BORDERS
 from landseg.geo.tags import CLASSES, MADE_WITH
 from landseg.inference.match import bands_text, chosen_bands, declared_by, scaling_text, stored_dtype
@@ -105,16 +106,16 @@ def _georeference(info: RasterInfo) -> str:
 def _validity(file: RasterFile) -> str:
     """Return the means by which the file marks pixels with data, as text; several are combined."""
     info = file.info
-    means = ["alpha band"] if file.opacity else []
+    means = ["alpha band"] if file.validity.opacity else []
     if info.masked != "none":
         means.append("mask" if info.masked == "dataset" else "a mask for each band")
     if any(value is not None for value in info.nodata):
         means.append("nodata value")
-    extents = file.extents(range(1, len(info.dtypes) + 1))
+    extents = file.validity.extents(range(1, len(info.dtypes) + 1))
     if extents is not None:
         share = 100 * covered_pixels(extents) / info.grid.rect.area
         means.append(f"the members' places, which are {share:.2g} % of it")
-    elif info.gaps:
+    elif file.validity.gaps:
         means.append("the members' places")
     return " and ".join(means) or "none declared: every pixel counts as data, except NaN"
 
@@ -140,7 +141,7 @@ def _card(file: RasterFile, model: File | Model | None) -> Card | None:
 
 def _warnings(file: RasterFile, verdict: dict[str, Any] | None, card: Card | None) -> list[str]:
     """Return the warnings about a raster, as sentences, see `ModelInput.warnings`."""
-    found = [remark(number, len(file.info.dtypes)) for number in file.alpha if number not in file.opacity]
+    found = [misnamed_alpha_text(number, len(file.info.dtypes)) for number in file.validity.misnamed_alpha]
     if verdict is not None and verdict["fits"] and card is not None:
         pixel = file.info.grid.resolution_m
         outside = outside_warning(card, pixel_m=pixel, run_m=card.resolution_m or pixel)
@@ -164,7 +165,7 @@ def _verdict(file: RasterFile, card: Card, *, stored_values: bool) -> dict[str, 
         reason = indices_text(file.label, f"model {card.name} reads {bands_text(card)}")
     elif reason is None and not stored_values and not comparable(table.value_tags, declared_by(card)):
         like = f"model {card.name} learned from"
-        reason = one_sided(file.label, table.value_tags, declared_by(card), like=like)
+        reason = one_sided_text(file.label, table.value_tags, declared_by(card), like=like)
     scaling = None if reason is not None else scaling_text(table, card, stored_values=stored_values)
     verdict = {"name": card.name, "fits": reason is None, "reason": reason}
     return verdict if scaling is None else {**verdict, "scaling": scaling}

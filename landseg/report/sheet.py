@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.geo.reduce import CELL, LARGEST
+from landseg.geo.reduce import LARGE_EDGE, SMALL_EDGE
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY
 
 MOST = 30  # scenes on a sheet
 _COLUMNS, _SPACE, _LINE = 6, 14, 20
-_WIDE = _COLUMNS * (CELL + _SPACE) + _SPACE  # of the page
+_WIDE = _COLUMNS * (SMALL_EDGE + _SPACE) + _SPACE  # of the page
 _TINT, _EDGE = 0.4, 0.9  # how much of the class's colour covers the imagery, inside and on borders
 _PAPER, _INK, _QUIET = (255, 255, 255), (28, 30, 33), (110, 114, 118)
 
@@ -50,7 +50,7 @@ def cell_edge(count: int) -> int:
     (1200, 868, 280)
     """
     columns = _columns(count)
-    return max(CELL, min(LARGEST, (_WIDE - _SPACE * (columns + 1)) // columns))
+    return max(SMALL_EDGE, min(LARGE_EDGE, (_WIDE - _SPACE * (columns + 1)) // columns))
 
 
 def _columns(count: int) -> int:
@@ -76,7 +76,7 @@ def draw_sheet(
     title: str,
     classes: ClassMap | None = None,
     shares: Sequence[str] = (),
-    edge: int = CELL,
+    edge: int = SMALL_EDGE,
 ) -> Path:
     """Write the picture; it appears when it is complete.
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.source import Source
 
@@ -93,25 +94,24 @@ def _pieces(rect: Rect, shape: tuple[int, int]) -> Iterator[tuple[Rect, Rect]]:
     columns = max(1, width * PIECE // max(rect.width, PIECE))
     piece_width = min(rect.width, PIECE)
     rows = max(1, min(height, PIECE * 1024 // piece_width * height // rect.height))
-    for top in range(0, height, rows):
-        for left in range(0, width, columns):
-            part = Rect(top, left, min(rows, height - top), min(columns, width - left))
-            first_row, first_col = _cut(part.top, rect.height, height), _cut(part.left, rect.width, width)
-            end_row = -_cut(-part.bottom, rect.height, height)  # rounded up: what the part only touches is read too
-            end_col = -_cut(-part.right, rect.width, width)
-            piece = Rect(first_row, first_col, end_row - first_row, end_col - first_col)
-            yield piece.shifted(rect.top, rect.left), part
+    for part in cut(Rect(0, 0, height, width), rows, columns):
+        first_row = _source_pixel(part.top, rect.height, height)
+        first_col = _source_pixel(part.left, rect.width, width)
+        end_row = -_source_pixel(-part.bottom, rect.height, height)  # rounded up: pixels that are only touched count
+        end_col = -_source_pixel(-part.right, rect.width, width)
+        piece = Rect(first_row, first_col, end_row - first_row, end_col - first_col)
+        yield piece.shifted(rect.top, rect.left), part
 
 
-def _cut(edge: int, size: int, shown: int) -> int:
+def _source_pixel(edge: int, size: int, shown: int) -> int:
     """Return the source pixel in which the picture's ``edge`` lies."""
     return edge * size // shown
 
 
 def _owned(values: NDArray[Any], piece: Rect, part: Rect, rect: Rect, shape: tuple[int, int]) -> NDArray[Any]:
     """Return the pixels of a piece that no other piece counts: those on its last edges may be read for two."""
-    next_row = rect.top + _cut(part.bottom, rect.height, shape[0])
-    next_col = rect.left + _cut(part.right, rect.width, shape[1])
+    next_row = rect.top + _source_pixel(part.bottom, rect.height, shape[0])
+    next_col = rect.left + _source_pixel(part.right, rect.width, shape[1])
     return values[: max(0, next_row - piece.top), : max(0, next_col - piece.left)]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pieces import cut
 from landseg.geo.positions import mover, needed_for, pixel_ratio
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.label_colors import label_source
@@ -85,8 +86,8 @@ def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,), *, grids: Sequenc
     with label_source(paths) as source:
         rects = [source.grid.rect] if grids is None else [_under(grid, source.grid) for grid in grids]
         for rect in rects:
-            for top in range(rect.top, rect.bottom, _ROWS):
-                values, valid = source.read(Rect(top, rect.left, min(_ROWS, rect.bottom - top), rect.width))
+            for strip in cut(rect, _ROWS):
+                values, valid = source.read(strip)
                 found.update(np.unique(values[0][valid]).tolist())
     left = sorted(found - set(ignore))
     if not left or any(value != int(value) for value in left):

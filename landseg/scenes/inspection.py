@@ -9,7 +9,7 @@ from pathlib import Path
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, LandsegError, TrainingError
-from landseg.geo.rasters.members import refuse_mixed_members
+from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags

@@ -16,7 +16,7 @@ from landseg.classes import IGNORE_INDEX, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError, TrainingError
 from landseg.geo.crs import connected, crs_text
 from landseg.geo.grid import Grid
-from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, refuse_indices, with_tags
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.labels.burnt_polygons import BurntPolygons
@@ -156,7 +156,7 @@ class Opener:
         try:
             if self.tags is not None:
                 more = source.bands.value_tags[len(self.tags) :]  # of bands that only labels look at
-                source = brought_over(source, (*self.tags, *more), like="the recipe's bands have")
+                source = with_tags(source, (*self.tags, *more), like="the recipe's bands have")
             for one in self.labels:
                 opened.append(_targets(one, source.grid))
             coarse = None if self.coarse is None else _coarse(self.coarse, source.grid)

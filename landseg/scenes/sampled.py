@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import spread, unit_of
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.statistics import BandStatistics
-from landseg.geo.spread import spread, unit_of
 from landseg.scenes.blocks import Blocks
 
 BUDGET = 1 << 24  # pixels, with data or without: images that hold no more are read whole

@@ -14,7 +14,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import parts
-from landseg.geo.rasters.rescaled import rescaled
+from landseg.geo.rasters.rescaled import rescale
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.labels.left_out import LeftOut, Reason
@@ -234,7 +234,7 @@ class Opened:
         if self.stored or not any(one.offset for one in tags):
             return pixels
         steps = [one.onto(ValueTags(tags[0].scale)) for one in tags]
-        return rescaled(pixels, steps, "float32")
+        return rescale(pixels, steps, "float32")
 
     def close(self) -> None:
         """Close all of them."""

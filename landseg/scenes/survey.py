@@ -15,7 +15,7 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.pixel_areas import PixelAreas
-from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescaled
+from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescale
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.rasters.value_tags import ValueTags
@@ -173,7 +173,7 @@ def survey_image(
                 sketcher.update(rect, pixels, valid)
                 found.valid_px += int(valid.sum())
                 if moved is not None:
-                    pixels = rescaled(pixels, [one.onto(to) for one, to in zip(have, moved, strict=True)], "float32")
+                    pixels = rescale(pixels, [one.onto(to) for one, to in zip(have, moved, strict=True)], "float32")
                 for band, one in zip(pixels, own.values(), strict=True):
                     one.update(band[valid].astype(one.dtype, copy=False))
                 if opened is not None and found.label_fault is None:
@@ -190,8 +190,8 @@ def survey_image(
 
 def _odd_alpha(source: FileSource) -> int | None:
     """An alpha band that is none, as near infrared under that name."""
-    left = [number for number in source.file.alpha if number not in source.file.opacity]
-    return next((number for number in left if number not in source.band_numbers), None)
+    misnamed = source.file.validity.misnamed_alpha
+    return next((number for number in misnamed if number not in source.band_numbers), None)
 
 
 def _opened(open_labels: OpenLabels, found: ImageSurvey) -> LabelReader | None:

@@ -1,4 +1,4 @@
-"""The engine into memory: what checks and samples use, for regions small enough to hold."""
+"""Logits in memory instead of files, for regions small enough: of checks and tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from landseg.tiling.windowed import Job, stream
 
 
 def collect(job: Job, region: Rect, classes: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """The logits (K, h, w) of a region, NaN where no window was valid, and the validity (h, w)."""
+    """Return the logits (K, h, w) of a region, NaN where no window was valid, and the validity (h, w)."""
     sink = _Memory(classes, region.shape)
     stream(replace(job, encode=_as_they_are, origin=(region.top, region.left)), sink)
     return sink.logits, sink.valid

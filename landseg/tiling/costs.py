@@ -1,4 +1,4 @@
-"""What windows cost: memory by the pixel, and time by the pixel."""
+"""The costs of windows: memory and time by the pixel."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Costs:
-    """Bytes that a run takes, as far as windows decide about them.
+    """The bytes that a run takes, as far as windows decide about them.
 
     Attributes:
         base: of the process before its first window.
         network: a window's pixel, while the network runs on it.
         waiting: a window's pixel, read and scaled, before its turn.
-        result: a window's pixel, its logits and what is made of them.
+        result: a window's pixel, its logits and the layers that are made of them.
         limit: of the whole process.
         ahead: windows read before their turn, and being read.
         device: bytes free on a GPU, None where the network runs in the process's own memory.
         kept: how much more the network takes where freed memory is kept, which is faster.
-        grows: pixels by which what is computed at once may be higher, and wider, than its window.
+        grows: pixels by which the rectangle that is computed at once may be higher, and wider, than its window.
     """
 
     base: float
@@ -38,41 +38,41 @@ class Costs:
 
     @property
     def sums(self) -> float:
-        """What blending may take."""
+        """The bytes that blending may take."""
         return self.limit / 16
 
     def held(self, window: tuple[int, int], shape: tuple[int, int]) -> int:
-        """Pixels that a window (height, width) of a grid of ``shape`` holds at once."""
+        """Return the pixels that a window (height, width) of a grid of ``shape`` holds at once."""
         height, width = (min(pixels, length + self.grows) for pixels, length in zip(shape, window, strict=True))
         return height * width
 
     def per_pixel(self, batch: int = 1) -> float:
-        """The process's bytes for each pixel of a window."""
+        """Return the process's bytes for each pixel of a window."""
         waiting = (self.ahead + batch) * self.waiting
         results = (2 * batch + 1) * self.result  # being stitched, queued, coming out of the network
         return waiting + results + (0 if self.device is not None else batch * self.network)
 
     def total(self, pixels: float, batch: int = 1) -> float:
-        """The process's bytes with windows of so many pixels."""
+        """Return the process's bytes with windows of so many pixels."""
         return self.base + self.sums + pixels * self.per_pixel(batch)
 
     def total_kept(self, pixels: float, batch: int = 1) -> float:
-        """The same, where freed memory is kept between layers."""
+        """Return the process's bytes with windows of so many pixels, where freed memory is kept between layers."""
         more = 0 if self.device is not None else (self.kept - 1) * batch * self.network * pixels
         return self.total(pixels, batch) + more
 
     def keeps(self, pixels: float, batch: int = 1) -> bool:
-        """Whether memory can be kept between layers with windows of so many pixels."""
+        """Return True if memory can be kept between layers with windows of so many pixels."""
         return self.device is None and self.total_kept(pixels, batch) <= self.limit
 
     def most(self, batch: int = 1) -> float:
-        """Pixels of the largest window inside all limits."""
+        """Return the pixels of the largest window inside all limits."""
         most = (self.limit - self.sums - self.base) / self.per_pixel(batch)
         return most if self.device is None else min(most, self.device / (batch * self.network))
 
 
 def slowdown(pixels: NDArray[np.float64], costs: Costs, batch: int = 1) -> NDArray[np.float64]:
-    """How much longer a pixel takes in windows of so many pixels.
+    """Return the factor by which a pixel takes longer in windows of so many pixels.
 
     On two Zen 4 cores the shipped network ran at 6.8 to 7.0 Mpx/s at 512^2, 1024^2 and 2048^2 (bf16) while freed
     memory was kept, and at 6.8, 4.4 and 3.7 Mpx/s while it was not; large pages won back a fifth.

@@ -1,4 +1,4 @@
-"""The names of devices, precisions and augmentations: looked at before torch says which of them are here."""
+"""The names of test-time augmentations, which are checked before torch is imported."""
 
 from __future__ import annotations
 
@@ -9,10 +9,6 @@ VIEWS = {"none": 1, "flips": 4, "d4": 8}
 
 
 def check_tta(name: str) -> None:
-    """Refuse a test-time augmentation that does not exist.
-
-    Raises:
-        PlanError: an unknown name.
-    """
+    """Raise PlanError if there is no test-time augmentation of this name."""
     if name not in VIEWS:
         raise PlanError(f"tta {name!r} is unknown; use {', '.join(list(VIEWS)[:-1])} or {list(VIEWS)[-1]}")

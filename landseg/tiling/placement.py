@@ -1,4 +1,4 @@
-"""Where the network's pixels lie on the source's grid, and how logits get from one to the other.
+"""The place of the network's pixels on the source's grid, and logits from one grid to the other.
 
 A network may run on a coarser or finer grid than the raster it maps: `factor` source pixels to one network pixel.
 Both grids share their top-left corner, so source pixel x and network pixel u have the same centre where
@@ -18,7 +18,7 @@ from landseg.geo.grid import Rect
 
 Array = NDArray[np.float32]
 Cuts = tuple[tuple[int, ...], tuple[int, ...]]
-"""First rows and first columns of what is computed apart from what lies before it."""
+"""The rows and the columns at which windows, strips or blocks that are computed apart begin, but for the first."""
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,19 @@ class GridPlacement:
 
     @classmethod
     def same(cls, shape: tuple[int, int]) -> GridPlacement:
-        """The network runs on the source's own pixels."""
+        """Return the placement of a network that runs on the source's own pixels."""
         return cls(shape, shape)
 
     @property
     def reach(self) -> int:
-        """Network pixels beyond a core that its source pixels interpolate from: 0 on one grid."""
+        """The network pixels beyond a core that its source pixels interpolate from: 0 on one grid."""
         if self.factor == 1.0:
             return 0
         # The triangle's half width, half a source pixel of rounding at the core's edge, half a network pixel.
         return ceil(max(1.0, 1.0 / self.factor) + 0.5 / self.factor + 0.5)
 
     def to_source(self, rect: Rect) -> Rect:
-        """The source pixels of a rectangle of network pixels, to whole pixels: a partition stays one."""
+        """Return the source pixels of a rectangle of network pixels, to whole pixels: a partition stays one."""
         if self.factor == 1.0:
             return rect
         top, bottom = (self._edge(edge, 0) for edge in (rect.top, rect.bottom))
@@ -51,7 +51,7 @@ class GridPlacement:
         return Rect(top, left, bottom - top, right - left)
 
     def to_network(self, rect: Rect) -> Rect:
-        """The smallest rectangle of network pixels that covers these source pixels."""
+        """Return the smallest rectangle of network pixels that covers these source pixels."""
         if self.factor == 1.0:
             return rect
         top, left = int(rect.top / self.factor), int(rect.left / self.factor)
@@ -60,7 +60,7 @@ class GridPlacement:
         return Rect(top, left, bottom - top, right - left)
 
     def cuts(self, cuts: Cuts, region: Rect) -> Cuts:
-        """Where cuts of the network's rows and columns lie in a region of the source, counted from there."""
+        """Return cuts of the network's rows and columns as those of a source region, counted from its first."""
         rows, columns = cuts
         return (
             tuple(self._edge(edge, 0) - region.top for edge in rows),
@@ -68,7 +68,7 @@ class GridPlacement:
         )
 
     def resample(self, logits: Array, rect: Rect, target: Rect) -> Array:
-        """Logits (K, h, w) of network rectangle `rect` at the source pixels `target`: (K, target.height, .width).
+        """Return logits (K, h, w) of network rectangle `rect` at the source pixels `target`, in the target's shape.
 
         Bilinear, with the triangle widened to the coarser grid's pixel where the source is coarser (so nothing
         aliases). On one grid this is a plain cut, a view. Beyond the rectangle its edge pixels are held.
@@ -85,7 +85,7 @@ class GridPlacement:
         return min(self.source[axis], round(edge * self.factor))
 
     def _along(self, values: Array, axis: int, wanted: tuple[int, int], origin: int) -> Array:
-        """`values`, which start at network pixel `origin`, at the wanted source pixels of one axis."""
+        """Return `values`, which start at network pixel `origin`, at the wanted source pixels of one axis."""
         width = max(1.0, 1.0 / self.factor)  # half the triangle, in network pixels
         centres = (np.arange(*wanted) + 0.5) / self.factor - 0.5
         first = np.floor(centres - width).astype(np.int64) + 1
@@ -106,7 +106,7 @@ class GridPlacement:
 
 
 class ResampledRows:
-    """Rows of logits in, rows of source pixels out, as soon as all that they interpolate from is there.
+    """Rows of logits in, rows of source pixels out, as soon as all rows that they interpolate from are there.
 
     Args:
         placement: of the network's grid on the source's.
@@ -121,7 +121,7 @@ class ResampledRows:
         self._next = needed.top
 
     def push(self, row: int, logits: Array) -> Iterator[tuple[Rect, Array]]:
-        """Take logits (K, h, w) of the network's rows from ``row`` on."""
+        """Take logits (K, h, w) of the network's rows from ``row`` on; yield the source pixels that are ready."""
         kept = logits if self._kept is None or not self._kept.shape[1] else np.concatenate([self._kept, logits], 1)
         self._top = row + logits.shape[1] - kept.shape[1]
         bottom = self._top + kept.shape[1]
@@ -135,7 +135,7 @@ class ResampledRows:
         self._kept = kept[:, max(0, min(first, bottom) - self._top) :]
 
     def ready(self, bottom: int) -> int:
-        """The source row up to which everything is there when the network's rows before ``bottom`` are."""
+        """Return the source row up to which pixels are ready when the network's rows before ``bottom`` are there."""
         if bottom >= self._region.bottom:
             return self._needed.bottom
         reach = self._placement.reach

@@ -1,4 +1,4 @@
-"""Which windows a run uses: exact wherever an exact window fits the memory, otherwise the longest halo that does.
+"""The windows of a run: exact wherever an exact window fits the memory, with the longest halo that does otherwise.
 
 Along each axis the candidates are "n windows of equal length", so the last one is never a sliver. Among those that
 fit, the plan takes the one that computes the fewest pixels, weighed by how much slower large windows run.
@@ -24,7 +24,7 @@ Mode = Literal["exact", "blend"]
 
 
 class Field(Protocol):
-    """What the plan asks of a receptive field; `landseg.models.graph.receptive_field.ReceptiveField` is one."""
+    """A receptive field as the plan needs it; `landseg.models.graph.receptive_field.ReceptiveField` is one."""
 
     @property
     def radius(self) -> int | None: ...
@@ -43,7 +43,7 @@ class Tiling:
         mode: "exact" where every result equals whole-image inference, "blend" where it cannot.
         batch: windows for one call of the network.
         memory: bytes that the process is expected to take at most.
-        exact_halo: what an exact result needs, None where nothing suffices.
+        exact_halo: the halo that an exact result needs, None where none suffices.
         reason: a sentence: why this mode.
         sums: bytes that blending may take.
         keeps_memory: whether there is room to keep freed memory between layers.
@@ -70,20 +70,20 @@ def plan_tiling(
     halo: int | Literal["auto", "exact"] = "auto",
     batch: int | None = None,
 ) -> Tiling:
-    """The windows, mode and batch for a network's grid of `shape`.
+    """Return the windows, mode and batch for a network's grid of `shape`.
 
     Args:
         shape: (height, width).
         field: the network's receptive field.
         costs: bytes, and their limit.
-        region: the part that is wanted; None is all.
+        region: the part to map; None is all.
         reach: pixels beyond a core that resampling needs.
-        window: (height, width) asked for; None chooses.
+        window: (height, width); None chooses.
         halo: pixels, "exact" (refused where it cannot be), or "auto" (exact if it fits).
-        batch: asked for; None chooses.
+        batch: windows for one call of the network; None chooses.
 
     Raises:
-        PlanError: what is asked for does not fit the stride, the memory or the network; with what would.
+        PlanError: the window, halo or batch does not fit the stride, the memory or the network; it names what would.
     """
     region = region or Rect(0, 0, *shape)
     finder = _Finder(shape, region, field.stride, costs, batch or 1)
@@ -107,19 +107,19 @@ def plan_tiling(
 
 
 class _Finder:
-    """Looks for the cheapest window among those that fit."""
+    """A search for the cheapest window among those that fit."""
 
     def __init__(self, shape: tuple[int, int], region: Rect, stride: int, costs: Costs, batch: int) -> None:
         self.shape, self.region, self.stride, self.costs, self.batch = shape, region, stride, costs, batch
 
     def whole_fits(self, window: tuple[int, int] | None) -> bool:
-        """Whether one window can hold the whole raster."""
+        """Return True if one window can hold the whole raster."""
         if window is not None:
             return window[0] >= self.shape[0] and window[1] >= self.shape[1]
         return self.shape[0] * self.shape[1] <= self.costs.most(self.batch)
 
     def best(self, halo: int, *, core: float = 0.0) -> tuple[int, int] | None:
-        """The cheapest window with this halo, None where none fits; `core` is the least share of it to keep."""
+        """Return the cheapest window with this halo, None where none fits; `core` is the least share to keep."""
         y_lengths, y_sums = self._axis(0, halo, core)
         x_lengths, x_sums = self._axis(1, halo, core)
         (height, width), more = self.shape, self.costs.grows
@@ -135,7 +135,7 @@ class _Finder:
         return round_up(int(y_lengths[row]), self.stride), round_up(int(x_lengths[column]), self.stride)
 
     def longest(self, below: int | None) -> int:
-        """The longest halo, under a limit, with which some window fits and keeps half its length as core."""
+        """Return the longest halo, under a limit, with which a window fits and keeps half its length as core."""
         low, high = 0, (below or max(self.shape)) // self.stride
         while high - low > 1:
             middle = (low + high) // 2
@@ -144,7 +144,7 @@ class _Finder:
         return low * self.stride
 
     def _axis(self, axis: int, halo: int, core: float) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Window lengths, and what all windows of the axis sum to, for 1, 2, ... windows."""
+        """Return window lengths, and the summed length of all windows of the axis, for 1, 2, ... windows."""
         first = (self.region.top, self.region.left)[axis]
         last = (self.region.bottom, self.region.right)[axis]
         start = max(0, (first - halo) // self.stride * self.stride)
@@ -192,7 +192,7 @@ def _windows(
 
 
 def _halo_of(window: tuple[int, int], shape: tuple[int, int], need: int | None, stride: int, *, exact: bool) -> int:
-    """The halo for a window that was asked for: the exact one if the window has room, else a quarter of it."""
+    """Return the halo for a given window: the exact one if the window has room, else a quarter of it."""
     cut = [length for length, pixels in zip(window, shape, strict=True) if pixels > length]
     if not cut:
         return need or 0
@@ -202,7 +202,7 @@ def _halo_of(window: tuple[int, int], shape: tuple[int, int], need: int | None, 
 
 
 def _is_exact(windows: WindowPlan, need: int | None) -> bool:
-    """Whether along each axis the halo suffices, or one window holds the whole raster."""
+    """Return True if along each axis the halo suffices, or one window holds the whole raster."""
     for spans, halo, pixels in zip((windows.y_spans, windows.x_spans), windows.halo, windows.shape, strict=True):
         one = len(spans) == 1 and spans[0].start == 0 and spans[0].stop == pixels
         if not one and (need is None or halo < need):
@@ -211,7 +211,7 @@ def _is_exact(windows: WindowPlan, need: int | None) -> bool:
 
 
 def _batch(windows: WindowPlan, costs: Costs) -> int:
-    """One window on a CPU, where more only need more memory; up to 8 on a GPU."""
+    """Return the windows of a batch: one on a CPU, where more need more memory alone; up to 8 on a GPU."""
     if costs.device is None:
         return 1
     pixels = costs.held(windows.largest, windows.shape)

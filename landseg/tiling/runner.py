@@ -62,7 +62,7 @@ class Runner:
         precision: str = "auto",
     ) -> None:
         self.device = choose_device(device)
-        only = getattr(network, "precision", None)  # of a network that has but one
+        only = getattr(network, "precision", None)  # of a network that computes in one precision alone
         if only is not None and precision not in ("auto", only):
             raise PlanError(f"this model computes in {only} only; use --precision auto or {only}, not {precision}")
         self.precision = choose_precision(only or precision, self.device)
@@ -81,7 +81,7 @@ class Runner:
 
     @property
     def precision_note(self) -> str | None:
-        """That another processor may give another map, in a sentence; None where the precision was asked for."""
+        """The sentence that another processor may give another map; None where the precision was given."""
         if not self.chosen:
             return None
         where = "GPU" if self.device.type == "cuda" else "processor"
@@ -92,12 +92,12 @@ class Runner:
 
     @property
     def item_bytes(self) -> int:
-        """Bytes of one number in the network's precision."""
+        """The bytes of one number in the network's precision."""
         return self.dtype.itemsize
 
     @property
     def threads(self) -> int:
-        """Threads that torch computes with, in the whole process."""
+        """The threads that torch computes with, in the whole process."""
         return torch.get_num_threads()
 
     @threads.setter
@@ -106,7 +106,7 @@ class Runner:
             torch.set_num_threads(count)
 
     def prepare(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Tensor:
-        """Pixels (bands, h, w) of any dtype, scaled: (1, bands, h, w), channels-last, in the network's dtype."""
+        """Return scaled pixels (1, bands, h, w), channels-last, in the network's dtype, of raw ones (bands, h, w)."""
         made = np.empty((*valid.shape, self.bands), _STORED[self.precision])
         rows = max(1, _BAND // valid.shape[1])
         for start in range(0, len(valid), rows):  # a few rows stay in the cache
@@ -117,10 +117,10 @@ class Runner:
         return tensor.permute(2, 0, 1)[None]
 
     def _scaled(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """(bands, h, w) to what the network sees, (h, w, bands)."""
+        """Return pixels (bands, h, w) scaled, as (h, w, bands)."""
         scaled = np.empty((*valid.shape, self.bands), np.float32)
         hole = None if valid.all() else ~valid
-        with np.errstate(invalid="ignore", over="ignore"):  # what is not finite is not valid either
+        with np.errstate(invalid="ignore", over="ignore"):  # values that are not finite are not valid either
             for number, band in enumerate(pixels):
                 line = np.multiply(band, self._scale[number], dtype=np.float32, casting="unsafe")
                 line += self._shift[number]
@@ -130,7 +130,7 @@ class Runner:
         return scaled
 
     def _stored(self, scaled: NDArray[np.float32]) -> NDArray[Any]:
-        """In the network's precision, bfloat16 as its bits; not by torch, which would start threads in a reader's."""
+        """Return values in the network's precision, bfloat16 as its bits: torch would start threads in a reader."""
         if self.dtype != torch.bfloat16:
             return scaled
         bits = scaled.view(np.uint32)
@@ -138,7 +138,7 @@ class Runner:
         return bits >> 16
 
     def run(self, batch: Sequence[Tensor]) -> NDArray[np.float32]:
-        """Logits (N, classes, h, w), float32, of N prepared windows of one size.
+        """Return logits (N, classes, h, w), float32, of N prepared windows of one size.
 
         Raises:
             PlanError: the device's memory is too small for the batch.
@@ -158,7 +158,7 @@ class Runner:
         return array
 
     def keep_memory(self, keep: bool = True) -> None:
-        """Keep what a layer frees for the next from now on, where the C library can: faster, and takes more memory.
+        """Keep memory that a layer frees for the next one, where the C library can: faster, and takes more memory.
 
         False gives it back, now and later. Fresh pages for every layer of every window cost up to as much time as the
         convolutions; with them kept, 2048 x 2048 pixels run as fast each as 512 x 512. It holds for the whole
@@ -170,7 +170,7 @@ class Runner:
                 give_back_freed_memory()
 
     def bytes_per_pixel(self) -> float:
-        """Memory that a forward pass needs for each input pixel, safety included.
+        """Return the bytes that a forward pass needs for each input pixel, with a margin.
 
         Runs one small window and counts the bytes of all tensors that are alive at once, at the peak.
         """
@@ -181,7 +181,7 @@ class Runner:
         return _SAFETY * peak / _PROBE**2
 
     def seconds(self, height: int, width: int, *, batch: int = 1) -> float:
-        """Time of one forward pass of a warm network at this size."""
+        """Return the seconds of one forward pass of a warm network at this size."""
         valid = np.zeros((height, width), np.bool_)
         images = [self.prepare(np.zeros((self.bands, height, width), np.uint8), valid)] * batch
         self.run(images)

@@ -1,4 +1,4 @@
-"""How far a map is from one with a longer halo: squares drawn at random over its data, and how sure the figure is.
+"""The distance of a map from one with a longer halo: squares drawn at random over its data, and an interval.
 
 The region is cut into equal squares, and squares that hold data are drawn without replacement, each as likely as any
 other. So the share over the sample is an estimate of the share over the map, wherever windows meet. Pixels of one
@@ -37,7 +37,7 @@ _ACROSS = 32  # squares whose validity is read at once, then
 
 @dataclass(frozen=True)
 class Sample:
-    """Where a map is compared, and with what; part of the plan, so that a resumed run measures the same.
+    """The squares on which a map is compared, and the halo of the comparison; a resumed run measures the same.
 
     Attributes:
         edge: of a square, in pixels of the network's grid; a multiple of the stride.
@@ -254,7 +254,7 @@ def grown(core: Rect, halo: int, shape: tuple[int, int], *, stride: int) -> Wind
 
 
 class _Draw:
-    """Squares that hold data, drawn without replacement; after the last, ``of`` is how many there are in all.
+    """Squares that hold data, drawn without replacement; after the last, ``of`` is their number in all.
 
     Squares lie on multiples of their edge, clipped to the region, so that windows around them begin on the stride.
     They are tried in a random order; where data are rare, the map is read once to know which are worth a try.
@@ -289,7 +289,7 @@ class _Draw:
             self.of = float(held.sum())
 
     def _square(self, row: int, column: int, columns: int = 1) -> Rect:
-        """One square, or several side by side."""
+        """Return one square, or several side by side."""
         edge, (first_row, first_column) = self._sample.edge, self._first
         place = Rect((first_row + row) * edge, (first_column + column) * edge, edge, columns * edge)
         square = place.intersection(self._region)
@@ -297,7 +297,7 @@ class _Draw:
         return square
 
     def _held(self) -> NDArray[np.bool_]:
-        """Which squares hold data, from one reading of the map."""
+        """Return for every square whether it holds data, from one reading of the map."""
         held = np.zeros(self._shape, np.bool_)
         for row in range(self._shape[0]):
             for column in range(0, self._shape[1], _ACROSS):
@@ -309,7 +309,7 @@ class _Draw:
 
 
 def _wilson(changed: NDArray[np.float64], pixels: NDArray[np.float64], left: float) -> tuple[float, float]:
-    """Wilson's interval for the ratio of two sums over squares, of which ``left`` is the share that was not drawn."""
+    """Return Wilson's interval for the ratio of two sums over squares; ``left`` is the share that was not drawn."""
     count, total = len(changed), float(pixels.sum())
     share = float(changed.sum()) / total
     apart = float(((changed - share * pixels) ** 2).sum()) * count / (count - 1) / total**2 * left
@@ -322,7 +322,7 @@ def _wilson(changed: NDArray[np.float64], pixels: NDArray[np.float64], left: flo
 
 
 def _student(freedom: int) -> float:
-    """Student's quantile for the middle 95 %, to a thousandth from four degrees of freedom on (Hill's expansion).
+    """Return Student's quantile for the middle 95 %, to a thousandth from four degrees of freedom (Hill's expansion).
 
     >>> round(_student(15), 3), round(_student(63), 3)
     (2.131, 1.998)

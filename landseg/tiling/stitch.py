@@ -4,8 +4,8 @@
 sums are needed. `Blend` is for halos that do not: windows overlap with smooth weights that are nowhere 0, are
 normalised by their sum and are added in float32; it holds one strip of a block of columns and no more.
 
-Both walk the raster in *steps* (strips of windows) that are the same in every run, so a step is also what a
-journal records. All rectangles that leave here are on the source's grid (see `place`).
+Both cross the raster in *steps* (strips of windows) that are the same in every run, so the journal records
+steps. All rectangles that leave here are on the source's grid (see `placement`).
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from landseg.tiling.windows import Window, WindowPlan
 
 Array = NDArray[np.float32]
 Valid = NDArray[np.bool_]
-_ROWS_AT_ONCE = 256  # blended rows handed on together, so that what encodes them needs little room
+_ROWS_AT_ONCE = 256  # blended rows handed on together, so that the encoder needs little memory
 _BAND = 1 << 16  # pixels blended at a time
 
 
 @dataclass(frozen=True)
 class WindowTarget:
-    """One window and the source pixels that it says something about."""
+    """One window and the source pixels that it is for."""
 
     window: Window
     target: Rect
@@ -40,7 +40,7 @@ class WindowRow:
     """One strip of windows.
 
     Attributes:
-        name: what the journal records.
+        name: recorded in the journal.
         pieces: its windows, from left to right.
         kept: False where the strip only refills the sums of a resumed run.
         start: (top, left) in source pixels where sums start afresh, None where they go on.
@@ -62,10 +62,10 @@ class Finished:
 
 
 class Stitcher(Protocol):
-    """What turns windows into finished pixels: `Crop` or `Blend`."""
+    """A way to turn windows into finished pixels: `Crop` or `Blend`."""
 
     def steps(self, done: Collection[str] = ()) -> Iterator[WindowRow]:
-        """The steps that are left to do, in order."""
+        """Yield the steps that are left to do, in order."""
         ...
 
     def begin(self, step: WindowRow) -> None:
@@ -73,11 +73,11 @@ class Stitcher(Protocol):
         ...
 
     def add(self, piece: WindowTarget, logits: Array | None, valid: Valid) -> Iterator[Finished]:
-        """Take a window's logits (K, h, w); `valid` covers the piece's target."""
+        """Take a window's logits (K, h, w) and yield finished pixels; `valid` covers the piece's target."""
         ...
 
     def end(self, step: WindowRow) -> Iterator[Finished]:
-        """Close a step."""
+        """Close a step and yield its finished pixels."""
         ...
 
 
@@ -113,7 +113,7 @@ class Blend:
         placement: of that grid on the source's.
         region: source pixels to fill.
         classes: K.
-        budget: bytes that the sums may take; wide rasters are walked in blocks of columns that fit it. The
+        budget: bytes that the sums may take; wide rasters are cut into blocks of columns that fit it. The
             result does not depend on it: windows on a block's border are computed for both blocks.
     """
 
@@ -217,16 +217,16 @@ class Weights:
         self._spans = spans
 
     def of(self, number: int, start: int, stop: int) -> Array:
-        """The weights of window `number` at pixels [start, stop), which it may exceed (0 there)."""
+        """Return the weights of window `number` at pixels [start, stop); 0 where they lie outside it."""
         pixels = np.arange(start, stop)
         total = np.zeros(len(pixels))
         for other in self._meeting(number):
             total += self._raw(other, pixels)
-        mine = self._raw(number, pixels)
-        return np.divide(mine, total, out=np.zeros_like(mine), where=total > 0).astype(np.float32)
+        own = self._raw(number, pixels)
+        return np.divide(own, total, out=np.zeros_like(own), where=total > 0).astype(np.float32)
 
     def _meeting(self, number: int) -> Iterator[int]:
-        """The windows that share pixels with this one, itself among them."""
+        """Return the windows that share pixels with this one, itself among them."""
         first = last = number
         while first > 0 and self._spans[first - 1][1] > self._spans[number][0]:
             first -= 1
@@ -245,7 +245,7 @@ class Weights:
 
 
 def _ramp(along: NDArray[np.float64]) -> NDArray[np.float64]:
-    """0 to 1 over the unit interval: a raised cosine, cubed so that a window's outermost pixels say little."""
+    """Return 0 to 1 over the unit interval: a raised cosine, cubed so that outermost pixels count little."""
     rise: NDArray[np.float64] = np.sin(np.pi / 2 * np.clip(along, 0, 1)) ** 6
     return rise
 

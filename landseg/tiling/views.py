@@ -1,4 +1,4 @@
-"""Test-time augmentation: the mean of what a network says of an image and of its mirrored and turned views.
+"""Test-time augmentation: the mean of a network's results for an image and for its mirrored and turned views.
 
 A view is a symmetry of the *whole* image, so a window of it begins on multiples of the stride counted from the
 view's own first pixel: of an image of W columns, [x0, x1) is [W - x1, W - x0) of the mirrored one. Where W is no
@@ -39,7 +39,7 @@ class View:
         return image.transpose(-2, -1) if self.swapped else image
 
     def back(self, view: Tensor) -> Tensor:
-        """Return the image that `turn` gave this view of."""
+        """Return the image whose view `turn` returned."""
         return self._mirrored(view.transpose(-2, -1) if self.swapped else view)
 
     def reads(self, window: Rect, shape: tuple[int, int], stride: int) -> Rect:
@@ -72,11 +72,11 @@ _OF = {
 
 @dataclass(frozen=True)
 class Viewed:
-    """A window that is read and scaled, with all that its views need.
+    """A window that is read and scaled, with the pixels that its views need.
 
     Attributes:
         image: (1, bands, h, w), for the network.
-        parts: what each view reads of it, in its pixels.
+        parts: the rectangle that each view reads of it, in its pixels.
         window: the window itself, in its pixels.
     """
 
@@ -86,7 +86,7 @@ class Viewed:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What windows must share to be computed together."""
+        """The shape that windows must share to be computed together."""
         return (*self.image.shape, self.parts, self.window)
 
 
@@ -94,7 +94,7 @@ class Views:
     """The views of a test-time augmentation, and their mean.
 
     Logits are T times the logarithm of the mean probability over the views, where probabilities are the softmax of
-    logits over T: so what makes probabilities of them stays the same, and the class is the most probable one.
+    logits over T: so probabilities are made of them in the same way, and the class is the most probable one.
 
     Args:
         name: "none", "flips" (as it is, mirrored left to right, top to bottom, both) or "d4" (these, and the same
@@ -117,15 +117,15 @@ class Views:
 
     @property
     def grows(self) -> int:
-        """Pixels by which what is read may be higher, and wider, than the window."""
+        """The pixels by which the rectangle that is read may be higher, and wider, than the window."""
         return self.stride if len(self) > 1 else 0
 
     def reads(self, window: Rect, shape: tuple[int, int]) -> Rect:
-        """Return the smallest rectangle with all that the views of a window read."""
+        """Return the smallest rectangle that holds the pixels that all views of a window read."""
         return _around([view.reads(window, shape, self.stride) for view in self._views])
 
     def prepared(self, image: Tensor, window: Rect, shape: tuple[int, int]) -> Viewed:
-        """Return the window with what its views need; ``image`` (1, bands, h, w) is what `reads` says of it."""
+        """Return the window with its views; ``image`` (1, bands, h, w) holds the rectangle that `reads` returns."""
         parts = [view.reads(window, shape, self.stride) for view in self._views]
         around = _around(parts)
         inside = tuple(part.relative_to(around) for part in parts)
@@ -148,14 +148,14 @@ class Views:
 
 
 def _around(rects: Sequence[Rect]) -> Rect:
-    """The smallest rectangle that holds all of these."""
+    """Return the smallest rectangle that holds all of these."""
     top, left = min(rect.top for rect in rects), min(rect.left for rect in rects)
     bottom, right = max(rect.bottom for rect in rects), max(rect.right for rect in rects)
     return Rect(top, left, bottom - top, right - left)
 
 
 def _grown(start: int, stop: int, length: int, stride: int, *, mirrored: bool) -> tuple[int, int]:
-    """[start, stop) grown to multiples of the stride, counted from the end of the axis where it is mirrored."""
+    """Return [start, stop) grown to multiples of the stride, counted from the axis's end where it is mirrored."""
     if mirrored:
         start, stop = length - stop, length - start
     start, stop = start // stride * stride, min(length, round_up(stop, stride))

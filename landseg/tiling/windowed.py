@@ -27,7 +27,7 @@ Written = tuple[str, Any, Any]
 
 
 class Sink(Protocol):
-    """What finished pixels are written to; `landseg.output.outputs.Outputs` is one."""
+    """A destination of finished pixels; `landseg.output.outputs.Outputs` is one."""
 
     def write(self, name: str, rect: Rect, pixels: NDArray[Any] | None, valid: Valid | None = None) -> None:
         """Put an array (h, w) or (C, h, w) of a layer at a rectangle; None is nodata."""
@@ -40,14 +40,14 @@ class Sink(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """What is streamed.
+    """Windows that are streamed, and everything that the stream needs for them.
 
     Attributes:
-        stitcher: says which windows to compute and makes pixels of them.
-        read: a piece's prepared window, None where nothing in it is valid, and the validity of its target. The stream
-            asks a prepared window for nothing but its `shape`.
-        run: logits (N, K, h, w) of prepared windows of one shape.
-        encode: finished pixels as arrays by layer.
+        stitcher: chooses the windows to compute and makes pixels of them.
+        read: returns a piece's prepared window, None where no pixel in it is valid, and the validity of its target.
+            The stream reads no attribute of a prepared window but its `shape`.
+        run: returns logits (N, K, h, w) of prepared windows of one shape.
+        encode: turns finished pixels into arrays by layer.
         batch: windows for one call of `run`; always of one strip and one size.
         workers: reader threads.
         ahead: windows that may be read and not yet computed.
@@ -94,7 +94,7 @@ def stream(job: Job, sink: Sink, *, done: Collection[str] = ()) -> None:
 def _read_ahead(
     job: Job, readers: ThreadPoolExecutor, done: Collection[str]
 ) -> Iterator[tuple[WindowRow | None, WindowTarget | None, Future[tuple[Any | None, Valid]] | None]]:
-    """(step, None, None) opens a step, (None, piece, read) is one of its windows, (None, None, None) closes it.
+    """Yield (step, None, None) to open a step, (None, piece, read) for each window, (None, None, None) to close it.
 
     Reads are started `ahead` windows early, across steps.
     """
@@ -114,7 +114,7 @@ def _read_ahead(
 
 
 def _batches(job: Job, entries: Iterator[Any]) -> Iterator[tuple[str, Any, Any, Any]]:
-    """Messages for the stitching thread; the network runs in here."""
+    """Yield messages for the stitching thread; the network runs in here."""
     pending: list[tuple[WindowTarget, Any, Valid]] = []
     current: WindowRow | None = None
     for step, piece, future in entries:
@@ -158,7 +158,7 @@ def _stitch(item: tuple[str, Any, Any, Any], job: Job, writer: Stage[Written]) -
 
 
 def write(item: Written, sink: Sink, origin: tuple[int, int], progress: Callable[[int], None]) -> None:
-    """The last stage's work: pixels into the sink, whose first pixel is the source's ``origin``, or a commit."""
+    """Write pixels into the sink, whose first pixel is the source's ``origin``, or commit: the last stage's work."""
     kind, subject, content = item
     if kind == "commit":
         sink.commit(subject)

@@ -66,7 +66,7 @@ class WindowPlan:
         return self.at(*divmod(index, len(self.x_spans)))
 
     def at(self, row: int, column: int) -> Window:
-        """The window in this row and column of the plan."""
+        """Return the window in this row and column of the plan."""
         y, x = self.y_spans[row], self.x_spans[column]
         return Window(
             index=row * len(self.x_spans) + column,
@@ -81,29 +81,29 @@ class WindowPlan:
         return (tuple(self.at(row, column) for column in columns) for row in range(len(self.y_spans)))
 
     def touching(self, rect: Rect) -> WindowPlan:
-        """The part of the plan whose windows share pixels with `rect`, numbered anew."""
+        """Return the part of the plan whose windows share pixels with `rect`, numbered anew."""
         y_spans = tuple(s for s in self.y_spans if s.start < rect.bottom and s.stop > rect.top)
         x_spans = tuple(s for s in self.x_spans if s.start < rect.right and s.stop > rect.left)
         return replace(self, y_spans=y_spans, x_spans=x_spans)
 
     @property
     def cuts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Rows and columns where cores meet: the first of each core but the first."""
+        """The rows and columns where cores meet: the first of each core but the first."""
         return tuple(s.core_start for s in self.y_spans[1:]), tuple(s.core_start for s in self.x_spans[1:])
 
     @property
     def pixels(self) -> int:
-        """Pixels that the network computes, all windows together."""
+        """The pixels that the network computes, all windows together."""
         return sum(span.length for span in self.y_spans) * sum(span.length for span in self.x_spans)
 
     @property
     def overlap_cost(self) -> float:
-        """Pixels computed over pixels kept: 1.0 when nothing is computed twice."""
+        """The pixels computed over pixels kept: 1.0 when nothing is computed twice."""
         return self.pixels / self.region.area
 
     @property
     def largest(self) -> tuple[int, int]:
-        """Height and width of the largest window after clipping."""
+        """The height and width of the largest window after clipping."""
         return max(span.length for span in self.y_spans), max(span.length for span in self.x_spans)
 
 
@@ -115,7 +115,7 @@ def plan_windows(
     stride: int,
     region: Rect | None = None,
 ) -> WindowPlan:
-    """The windows of a raster of `shape` (height, width), or those that a `region` of it needs.
+    """Return the windows of a raster of `shape` (height, width), or those that a `region` of it needs.
 
     A region's windows read beyond it wherever the raster goes on, so that a region's result is the whole
     result cropped.
@@ -142,11 +142,7 @@ def plan_windows(
 
 
 def check_axis(window: int, halo: int, stride: int, pixels: int) -> None:
-    """Refuse windows of this length and halo that cannot cut an axis of which so many pixels are read.
-
-    Raises:
-        PlanError: with the number that would do.
-    """
+    """Raise PlanError if windows of this length and halo cannot cut an axis of so many pixels; it names what can."""
     if stride < 1:
         raise PlanError(f"a network's stride is at least 1, got {stride}")
     if halo < 0 or halo % stride:
@@ -165,7 +161,7 @@ def check_axis(window: int, halo: int, stride: int, pixels: int) -> None:
 
 
 def round_up(number: int, multiple: int) -> int:
-    """The smallest multiple that is not below the number.
+    """Return the smallest multiple that is not below the number.
 
     >>> round_up(24, 16), round_up(32, 16)
     (32, 32)
@@ -178,7 +174,7 @@ def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
 
 
 def _spans(pixels: int, wanted: tuple[int, int], window: int, halo: int, stride: int) -> tuple[Span, ...]:
-    """The cuts of one axis: cores partition `wanted`, reads stay inside [0, pixels).
+    """Return the cuts of one axis: cores partition `wanted`, reads stay inside [0, pixels).
 
     Raises:
         PlanError: see `check_axis`.

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from landseg.errors import LandsegError, RasterError, TrainingError
-from landseg.geo.rasters.members import refuse_mixed_members
-from landseg.geo.rasters.rescaled import alike, comparable, one_sided
+from landseg.geo.rasters.mixed_members import refuse_mixed_members
+from landseg.geo.rasters.rescaled import alike, comparable, one_sided_text
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
 from landseg.text.amounts import listed, part_of
@@ -42,7 +42,7 @@ def common_tags(images: Sequence[Image], want: Tags | None = None, *, skip: bool
     like = "the recipe's bands have" if want else f"{found[0][0]}"
     for path, tags in found:
         if len(tags) == len(first) and not comparable(tags, first):
-            raise TrainingError(one_sided(str(path), tags, first, like=like))
+            raise TrainingError(one_sided_text(str(path), tags, first, like=like))
     return first if want or any(one.declared for one in first) else None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, RasterError, TrainingError
-from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, brought_over, refuse_indices
+from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, refuse_indices, with_tags
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.vectors.names import is_vector, stem_of
@@ -243,7 +243,7 @@ def _scaled(
 
     def opened(path: Path) -> Source:
         source = FileSource(path, chosen)
-        return source if tags is None else brought_over(source, tags, like=str(paths[0]))
+        return source if tags is None else with_tags(source, tags, like=str(paths[0]))
 
     statistics = sampled(paths, opened)
     if not statistics[0].count:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from landseg.geo.grid import map_crs
-from landseg.geo.ruler import STEP_M, Floats, Ruler, to_map
+from landseg.geo.pixel_shapes import to_map
+from landseg.geo.ruler import STEP_M, Floats, Ruler
 
 __all__ = ["STEP_M", "Floats", "Ruler", "field_types", "map_crs", "to_map"]
 

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from landseg import __version__
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import GridError
-from landseg.geo.grid import Grid, Rect
+from landseg.geo.grid import Grid
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.tags import CLASSES
 from landseg.geo.vectors.names import file_of
 from landseg.labels.burning import classes_to_burn, grid_to_burn, open_polygons
@@ -89,10 +90,8 @@ def _burn(
 ) -> NDArray[np.int64]:
     """Write the output strip by strip, and return the numbers of pixels by class index (256,)."""
     counts, pixels = np.zeros(256, np.int64), pixel_grid(grid)
-    rows = max(1, STRIP_PIXELS // grid.width)
     with Progress(grid.rect.area, quiet=quiet) as progress:
-        for top in range(0, grid.height, rows):
-            rect = Rect(top, 0, min(rows, grid.height - top), grid.width)
+        for rect in cut(grid.rect, rows_within(STRIP_PIXELS, grid.width)):
             if values is None:
                 indices = np.where(placed.burn(pixels.crop(rect)), np.uint8(0), np.uint8(IGNORE_INDEX))
             else:

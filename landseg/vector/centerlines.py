@@ -13,6 +13,9 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut, rows_within
+
 Geometries = NDArray[Any]
 Ints = NDArray[np.int64]
 
@@ -95,10 +98,9 @@ def _reserved(path: Path, size: int) -> Path:
 def _segments(mask: NDArray[np.uint8]) -> NDArray[np.float64]:
     """(E, 2, 2) from each skeleton pixel's centre to its neighbours'; askew only where no two steps lead there."""
     flat, width = mask.reshape(-1), mask.shape[1]
-    rows = max(1, STRIP_PIXELS // width)
     starts, steps = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for first in range(0, flat.size, rows * width):
-        pixels = np.flatnonzero(flat[first : first + rows * width]) + first
+    for strip in cut(Rect(0, 0, *mask.shape), rows_within(STRIP_PIXELS, width)):
+        pixels = np.flatnonzero(mask[strip.slices]) + strip.top * width
         east, south, west = (flat[pixels + step] > 0 for step in (1, width, -1))
         south_east = ~east & ~south & (flat[pixels + width + 1] > 0)
         south_west = ~west & ~south & (flat[pixels + width - 1] > 0)
@@ -183,15 +185,13 @@ def thin(mask: NDArray[np.uint8]) -> None:
 def _edges(mask: NDArray[np.uint8]) -> Ints:
     """Flat indices of pixels of the mask with a neighbour that is none."""
     height, width = mask.shape
-    rows = max(1, STRIP_PIXELS // width)
     found = [np.zeros(0, np.int64)]
-    for top in range(1, height - 1, rows):
-        bottom = min(top + rows, height - 1)
-        inner = np.asarray(mask[top - 1 : bottom + 1])
+    for strip in cut(Rect(1, 0, max(0, height - 2), width), rows_within(STRIP_PIXELS, width)):
+        inner = np.asarray(mask[strip.top - 1 : strip.bottom + 1])
         full = inner[1:-1].copy()
         full &= inner[:-2] & inner[2:]
         full[:, 1:-1] &= full[:, :-2] & full[:, 2:]
-        found.append(np.flatnonzero((inner[1:-1] > 0) & (full == 0)) + top * width)
+        found.append(np.flatnonzero((inner[1:-1] > 0) & (full == 0)) + strip.top * width)
     return np.concatenate(found)
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from landseg.classes import MAX_CLASSES, MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.rasters.address import File
 from landseg.geo.rasters.bands import band_table
 from landseg.geo.rasters.raster import RasterFile
@@ -147,10 +148,8 @@ class ClassRaster:
 
     def rects(self) -> Iterator[Rect]:
         """The strips' rectangles in the whole raster, from the top down."""
-        rows = max(1, STRIP_PIXELS // self.rect.width)
-        rows = rows if rows < 512 else rows // 512 * 512  # whole rows of the file's blocks
-        for top in range(self.rect.top, self.rect.bottom, rows):
-            yield Rect(top, self.rect.left, min(rows, self.rect.bottom - top), self.rect.width)
+        rows = rows_within(STRIP_PIXELS, self.rect.width)
+        return cut(self.rect, rows if rows < 512 else rows // 512 * 512)  # whole rows of the file's blocks
 
     def strips(self, done: Callable[[int], None] = lambda pixels: None) -> Iterator[NDArray[Any]]:
         """Class values (h, w) from the top down, of one unsigned or signed dtype; ``done`` is told of pixels.
@@ -203,12 +202,12 @@ class ClassRaster:
         """Where the raster says that there is data; None where its nodata value says it all."""
         info = self.file.info
         nodata = info.nodata[0]
-        if info.masked == "none" and not info.gaps and len(info.colorinterp) == 1:
+        if not self.file.validity.by_file and len(info.colorinterp) == 1:
             if nodata is None:
                 return np.isfinite(raw) if raw.dtype.kind == "f" else None
             if raw.dtype in (np.uint8, np.uint16):
                 return None
-        return self.file.read_mask(1, rect) & self._band.has_data(raw[None])
+        return self.file.validity.mask(1, rect) & self._band.has_data(raw[None])
 
     def _look(self, values: NDArray[Any]) -> None:
         """Notes which values occur, and refuses what a class raster does not have."""
@@ -284,7 +283,7 @@ def read_confidence(file: RasterFile, rect: Rect) -> NDArray[np.float32]:
     """
     raw = file.read([1], rect, file.info.dtypes[0])[0]
     values: NDArray[np.float32] = raw.astype(np.float32) / (255 if raw.dtype == np.uint8 else 1)
-    values[~file.read_mask(1, rect)] = np.nan
+    values[~file.validity.mask(1, rect)] = np.nan
     wrong = (values < 0) | (values > 1)
     if wrong.any():
         raise BandError(f"{file.label} holds {values[wrong][0]:g}: expected {_CONFIDENCES}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import LandClass
 from landseg.geo.grid import Grid, map_crs
-from landseg.geo.ruler import to_map
+from landseg.geo.pixel_shapes import to_map
 from landseg.output.spool import Columns
 from landseg.output.vector_files import Style, class_file
 from landseg.output.vector_formats import vector_format

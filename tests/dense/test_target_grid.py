@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
@@ -20,14 +16,12 @@ from landseg.errors import TrainingError
 from landseg.models.layers.upsample import AlignedUpsample
 from landseg.models.networks.build import build_network
 from tests.parts.evidence import centroid, evidence, linearised
-from tests.parts.training import SCALING, Batches, train
 
 sizes = st.integers(1, 70)
 
 
-def resnet_like(stages: int, bands: tuple[int, ...] = (1,) * 6) -> nn.Module:
-    pairs = list(pairwise(bands))[:stages]
-    return nn.Sequential(*(nn.Conv2d(*pair, 3, stride=2, padding=1) for pair in pairs))
+def resnet_like(stages: int) -> nn.Module:
+    return nn.Sequential(*(nn.Conv2d(1, 1, 3, stride=2, padding=1) for _ in range(stages)))
 
 
 def vgg_like(stages: int, *, ceil: bool = False) -> nn.Module:
@@ -107,56 +101,24 @@ def test_twin_rounding_down_prefers_a_side() -> None:
         assert_flips(lambda t: t[:, 1::4, 1::4], target)
 
 
-class Toy(nn.Module):
-    """Units of 4 pixels that see 7, scores of two classes, and a bilinear way up."""
+class UpToPixels(nn.Module):
+    """Units of 4 pixels, and a bilinear way up to the size of the input."""
 
-    def __init__(self, shift: float = 0.0) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.encoder = nn.Sequential(resnet_like(2, bands=(3, 8, 8)), nn.BatchNorm2d(8), nn.ReLU())
-        self.score, self.upsample = nn.Conv2d(8, 2, 1), AlignedUpsample(4, shift)
+        self.encoder, self.upsample = resnet_like(2), AlignedUpsample(4)
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.upsample(self.score(self.encoder(x)), x)
+        y: Tensor = self.upsample(self.encoder(x), x)
         return y
 
 
-def accuracy(folder: Path, **options: Any) -> float:
-    """Return the share of pixels that are right, at full resolution, after a run on bright halves of crops."""
-    torch.manual_seed(0)
-    network = train(folder, network=Toy(), steps=40, **options)
-    batch = Batches(size=16)[1000]
-    with torch.no_grad():
-        logits = network(SCALING.apply(batch.pixels, batch.valid))
-    assert logits.shape[-2:] == batch.targets["class"].shape[-2:]
-    return float((logits.argmax(1) == batch.targets["class"]).float().mean())
-
-
-@pytest.fixture(scope="module")
-def at_units(tmp_path_factory: pytest.TempPathFactory) -> float:
-    return accuracy(tmp_path_factory.mktemp("units"), at="units")
-
-
-def test_both_grids_learn_the_same_toy_set(tmp_path: Path, at_units: float) -> None:
-    assert at_units > 0.9 and accuracy(tmp_path, at="pixels") > 0.9
-
-
-def test_twin_targets_a_stride_off_teach_something_else(
-    tmp_path: Path, at_units: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-
-    def a_stride_off(target: Tensor, units: UnitGrid, size: tuple[int, int]) -> Tensor:
-        return target_at_units(target, UnitGrid(units.stride, units.shift - units.stride), size)
-
-    monkeypatch.setattr("landseg.training.loop.learner.target_at_units", a_stride_off)
-    assert accuracy(tmp_path, at="units") < at_units - 0.1
-
-
 def test_scores_are_the_input_of_the_last_layer_and_logits_stay_as_they_are() -> None:
-    network, inputs = Toy().eval(), torch.randn(2, 3, 17, 30)
+    network, inputs = UpToPixels(), torch.randn(2, 1, 17, 30)
     scores = UnitScores(network)
     with torch.no_grad():
         before, at_units, after = network(inputs), scores(inputs), network(inputs)
-    assert at_units.shape == (2, 2, 5, 8) and torch.equal(before, after)
+    assert at_units.shape == (2, 1, 5, 8) and torch.equal(before, after)
     assert torch.equal(before[..., ::4, ::4], at_units)  # where pixels are units, both are the same
 
 

@@ -18,8 +18,9 @@ from landseg.errors import GridError
 from landseg.evaluate import evaluate
 from landseg.export import export
 from landseg.geo import globe
-from landseg.geo.globe import PlacedShapes, narrowest, on_globe, pole_points, through_poles, turns_of
+from landseg.geo.globe import narrowest, on_globe, pole_points, through_poles, turns_of
 from landseg.geo.grid import Grid
+from landseg.geo.placed_shapes import PlacedShapes
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.warp import warp_onto
 from landseg.geo.vectors.aoi import read_aoi

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
+from landseg import geo
 from landseg.errors import GridError
 from landseg.geo.grid import ControlPoint, Grid, Rect
 
@@ -138,9 +140,20 @@ def test_offsets_are_whole_pixels_of_the_same_grid_or_none() -> None:
     assert not grid.same_as(moved)
 
 
-@pytest.mark.parametrize("module", ["classes", "geo.grid", "geo.address", "geo.resample"])
+ROOM = Path(geo.__file__).parent
+WITH_EXAMPLES = [
+    "landseg.classes",
+    *(
+        ".".join(("landseg.geo", *file.relative_to(ROOM).with_suffix("").parts))
+        for file in sorted(ROOM.rglob("*.py"))
+        if ">>> " in file.read_text()
+    ),
+]
+
+
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_examples_in_docstrings_are_true(module: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"landseg.{module}"))
+    result = doctest.testmod(importlib.import_module(module))
     assert result.attempted
     assert not result.failed
 
@@ -157,3 +170,9 @@ def test_a_raster_without_georeference_lies_below_the_axis_for_vectors() -> None
     assert bare.map_transform @ (2, 1) == (2, -1)
     placed = Grid(None, Affine.translation(5, 0), 4, 3)
     assert placed.map_transform == placed.transform
+
+
+def test_a_grid_is_placed_by_a_crs_or_by_a_transform() -> None:
+    assert not Grid(None, Affine.identity(), 4, 4).is_placed
+    assert Grid(None, Affine.translation(1, 0), 4, 4).is_placed
+    assert Grid(UTM, Affine.identity(), 4, 4).is_placed

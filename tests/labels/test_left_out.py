@@ -176,7 +176,7 @@ def test_counts_do_not_depend_on_strips(
     truth[15, 40] = 7
     write(folder / "t.tif", truth, at=place(0))
     how = ("evaluate", "maps/a.tif", "t.tif", "--classes", "table.toml", "--samples", 0)
-    monkeypatch.setattr(landseg.evaluation.pair, "_PIXELS", 16 * 64)
+    monkeypatch.setattr("landseg.geo.pieces._PIXELS", 16 * 64)
     assert found(*how, "--ignore", 9, "--ignore", 7)["left_out"] == {"ignored": 61}
     assert "values without a class: 7 (1 px), 9 (60 px)" in run(*how)[2]
     # Twin: counted over all that is read, halos would be counted twice.

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 import landseg.scenes.sampled
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import spread, unit_of
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
-from landseg.geo.spread import spread, unit_of
 from landseg.scenes.sampled import sampled
 from landseg.training.recipe_from_files import DataFiles, fill_recipe
 

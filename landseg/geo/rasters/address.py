@@ -1,4 +1,4 @@
-"""Addresses of rasters: what GDAL takes, what people may see of them, whether they lie elsewhere."""
+"""Addresses of rasters: in GDAL's form, in a form for people, and whether they are remote."""
 
 import os
 import re
@@ -14,7 +14,7 @@ File = str | os.PathLike[str]
 """The path of a file, or an address that GDAL reads; rasters also as datasets that rasterio has open for reading."""
 Files = File | Sequence[File]
 """One file, or several."""
-_BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}  # rasterio would want cloud libraries
+_BUCKETS = {"s3": "/vsis3/", "gs": "/vsigs/", "az": "/vsiaz/"}  # rasterio would need cloud libraries
 
 
 def file_name(source: Any) -> str:
@@ -24,8 +24,8 @@ def file_name(source: Any) -> str:
     ('maps/town.tif', 's3://bucket/scene.tif')
 
     Raises:
-        RasterError: anything else, such as an array, which does not say where it lies; a dataset that is open for
-            writing, or that is a view of another.
+        RasterError: anything else, such as an array, which has no place; a dataset that is open for writing, or
+            that is a view of another.
     """
     if isinstance(source, (str, os.PathLike)):
         return str(os.fspath(source))
@@ -55,13 +55,13 @@ def file_names(sources: Any) -> list[str]:
 
 
 def _is_dataset(source: Any) -> bool:
-    """Whether a source is a dataset of rasterio's, told without importing it; a WarpedVRT has no file of its own."""
+    """Return whether a source is a dataset of rasterio's, without importing it; a WarpedVRT has no file."""
     kinds = [kind.__name__ for kind in type(source).__mro__ if kind.__module__.startswith("rasterio.")]
     return "DatasetBase" in kinds and "WarpedVRT" not in kinds
 
 
 def _described(source: Any) -> str:
-    """Return what a source is that has no name, and what to do with it."""
+    """Return words for a source that has no file name, and the advice what to do with it."""
     if source is None:
         return "None: give text or a pathlib.Path"
     kind, module = type(source).__name__, type(source).__module__
@@ -80,7 +80,7 @@ def _described(source: Any) -> str:
 
 
 def gdal_path(path: str | os.PathLike[str]) -> str:
-    """The path as GDAL takes it: bucket addresses become /vsi paths, everything else stays as it is.
+    """Return a path as GDAL takes it: bucket addresses become /vsi paths, everything else stays as it is.
 
     >>> gdal_path("s3://bucket/scene.tif"), gdal_path("scene.vrt")
     ('/vsis3/bucket/scene.tif', 'scene.vrt')
@@ -91,7 +91,7 @@ def gdal_path(path: str | os.PathLike[str]) -> str:
 
 
 def label(path: str | os.PathLike[str]) -> str:
-    """The path for people: an address loses its query, which may hold a password.
+    """Return a path for people: an address loses its query, which may hold a password.
 
     >>> label("https://example.org/scene.tif?token=secret")
     'https://example.org/scene.tif'
@@ -108,7 +108,7 @@ def label(path: str | os.PathLike[str]) -> str:
 
 
 def without_queries(text: str) -> str:
-    """A message in which every address has lost its query.
+    """Return a message in which every address has lost its query.
 
     >>> without_queries("CURL error on https://example.org/a.tif?sig=secret: 403")
     'CURL error on https://example.org/a.tif 403'
@@ -117,7 +117,7 @@ def without_queries(text: str) -> str:
 
 
 def is_remote(path: str) -> bool:
-    """Whether reading goes over the network."""
+    """Return whether reading from a path goes over the network."""
     cloud = ("/vsicurl", "/vsis3", "/vsigs", "/vsiaz", "/vsiadls", "/vsioss", "/vsiswift", "/vsiwebhdfs")
     return "://" in path or path.startswith(cloud)
 
@@ -135,7 +135,7 @@ def as_on_disk(path: Path) -> Path:
     """Return the path of an existing file or folder whose name may be written in Unicode's other form.
 
     Lists are written on one machine and read on another, whose file system or copying tool composed the accents, or
-    took them apart. A path that exists stays as it is, and so does one of which there is nothing in either form.
+    took them apart. A path that exists stays as it is, and so does a path that exists in neither form.
     """
     if os.path.lexists(path) or composed(str(path)).isascii():
         return path
@@ -149,7 +149,7 @@ def as_on_disk(path: Path) -> Path:
 
 
 def siblings(path: Path) -> list[Path]:
-    """Return what lies in the folder of a path, sorted; nothing where there is no such folder."""
+    """Return the paths in the folder of a path, sorted; an empty list where there is no such folder."""
     try:
         return sorted(path.parent.iterdir())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""BandTable: the chosen bands of a raster, what they are called, and which of their values are data."""
+"""BandTable: the chosen bands of a raster, their names, and the rule which of their values are data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from landseg.geo.rasters.nodata import can_hold, holds_nodata
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.value_tags import ValueTags
 
-_NO_COLOR = frozenset({"undefined", "gray", "alpha"})  # said of any band: near infrared is often called alpha
+_NO_COLOR = frozenset({"undefined", "gray", "alpha"})  # names that mean nothing: near infrared is often called alpha
 _COLORS = frozenset(color.name.lower() for color in ColorInterp) - _NO_COLOR
 
 
@@ -23,10 +23,10 @@ class BandTable:
 
     Attributes:
         numbers: 1-based, as on disk.
-        default_rgb: what shows true colour in the whole raster, by colour interpretation, else its first
-            three bands; None below three.
+        default_rgb: the bands of the whole raster that show true colour, by colour interpretation, else its first
+            three; None below three.
         indexed: whether any of them holds indices of a colour table, other than one that shows n as the grey n.
-        values: what stored numbers mean, one a band; empty where nothing is declared.
+        values: the scale and offset of stored numbers, one a band; empty where nothing is declared.
     """
 
     numbers: tuple[int, ...]
@@ -40,7 +40,7 @@ class BandTable:
 
     @property
     def value_tags(self) -> tuple[ValueTags, ...]:
-        """What each chosen band's stored numbers mean."""
+        """Scale and offset of each chosen band's stored numbers."""
         return self.values or (ValueTags(),) * len(self.numbers)
 
     @property
@@ -49,30 +49,30 @@ class BandTable:
         return np.result_type(*self.dtypes).name
 
     def contradiction(self, other: "BandTable") -> tuple[tuple[str, ...], tuple[str, ...]] | None:
-        """What the bands of the two are called where one place holds two things; None where nothing says so.
+        """Return the names of the bands of both where they contradict each other at a place; None where they do not.
 
-        Two things are two colours, or a band that the other has at another place. Bands that are called nothing, or
-        by names of their own, contradict nobody.
+        Two colours at one place do, and a band that the other table has at another place. Bands without a name, or
+        with names of their own, contradict no band.
         """
-        for mine, its in ((self._plain_names(), other._plain_names()), (self._colors(), other._colors())):
-            for one, two in zip(mine, its, strict=True):
-                if one and two and one != two and ({one, two} <= _COLORS or one in its or two in mine):
-                    return mine, its
+        for own, others in ((self._plain_names(), other._plain_names()), (self._colors(), other._colors())):
+            for one, two in zip(own, others, strict=True):
+                if one and two and one != two and ({one, two} <= _COLORS or one in others or two in own):
+                    return own, others
         return None
 
     def _plain_names(self) -> tuple[str, ...]:
         return tuple((name or "").strip().lower() for name in self.names)
 
     def _colors(self) -> tuple[str, ...]:
-        """The colour that each band's name says, else its interpretation: GDAL calls any three bytes RGB."""
-        said = zip(self._plain_names(), (color.lower() for color in self.colorinterp), strict=True)
-        return tuple(name if name in _COLORS else color if color in _COLORS else "" for name, color in said)
+        """Return the colour of each band by its name, else by its interpretation: GDAL calls any three bytes RGB."""
+        pairs = zip(self._plain_names(), (color.lower() for color in self.colorinterp), strict=True)
+        return tuple(name if name in _COLORS else color if color in _COLORS else "" for name, color in pairs)
 
     def has_data(self, pixels: NDArray[Any]) -> NDArray[np.bool_]:
-        """Where pixels (C, h, w) hold data by their values alone: boolean (h, w).
+        """Return where pixels (C, h, w) hold data by their values alone: boolean (h, w).
 
-        NaN and infinity never are. Unsigned integers equal to nodata are not where every band is: 0 in one
-        channel of a dark roof is data. Of other dtypes one band is enough. `holds_nodata` says what is equal.
+        NaN and infinity are never data. Unsigned integers are no data where every band equals its nodata: 0 in one
+        channel of a dark roof is data. For other dtypes one band is enough. `holds_nodata` decides which are equal.
         """
         result = np.ones(pixels.shape[1:], dtype=np.bool_)
         if pixels.dtype.kind == "f":
@@ -89,7 +89,7 @@ class BandTable:
 
 
 def band_table(file: RasterFile, bands: Sequence[int] | None) -> BandTable:
-    """The table of the 1-based `bands`, in their order; None chooses every band but alpha.
+    """Return the table of the 1-based `bands`, in their order; None chooses every band but alpha.
 
     Raises:
         BandError: a band that the raster does not have, or none at all.
@@ -103,13 +103,13 @@ def band_table(file: RasterFile, bands: Sequence[int] | None) -> BandTable:
     rgb = named if len(named) == 3 else opaque[:3]
     shown = (rgb[0], rgb[1], rgb[2]) if len(rgb) == 3 else None
     table = BandTable(everything, info.names, info.colorinterp, info.dtypes, info.nodata, shown, values=info.values)
-    chosen = picked(table, opaque if bands is None else bands, file.label)
+    chosen = select_bands(table, opaque if bands is None else bands, file.label)
     indices = (number for number in chosen.numbers if info.colorinterp[number - 1] == "palette")
     return replace(chosen, indexed=any(not _is_grey(file, number) for number in indices))
 
 
-def picked(table: BandTable, bands: Sequence[int] | None, name: str) -> BandTable:
-    """Return the part of a whole raster's table that has the 1-based `bands`, in their order; None: all of it.
+def select_bands(table: BandTable, bands: Sequence[int] | None, name: str) -> BandTable:
+    """Return the part of a whole raster's table with the 1-based `bands`, in their order; None: all of them.
 
     Raises:
         BandError: a band that the raster called `name` does not have, or none at all.
@@ -137,6 +137,6 @@ def picked(table: BandTable, bands: Sequence[int] | None, name: str) -> BandTabl
 
 
 def _is_grey(file: RasterFile, number: int) -> bool:
-    """Whether a band's colour table shows every value n as the grey n, so that its values are brightness."""
+    """Return whether a band's colour table shows every value n as the grey n, so that its values are brightness."""
     table = file.palette(number) or {}
     return bool(table) and all(color[:3] == (value,) * 3 for value, color in table.items())

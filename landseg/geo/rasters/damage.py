@@ -1,4 +1,4 @@
-"""Whether a PNG is whole: GDAL 3.10 reads what a damaged one lacks as zeros, without an error."""
+"""Damaged PNG and JPEG files, which GDAL reads without an error: it fills the missing part with zeros."""
 
 import logging
 import os
@@ -13,9 +13,9 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def png_damage(path: str | os.PathLike[str]) -> str | None:
-    """What is wrong with the PNG at `path`, or None where it is whole, is no PNG or is not on this disk.
+    """Return the damage of the PNG at `path` in words; None where it is whole, is no PNG or is not on this disk.
 
-    Walks the file's chunks to the closing one and compares the checksum of each (PNG specification, 5.3).
+    Reads the file's chunks up to the last and compares the checksum of each (PNG specification, 5.3).
     """
     try:
         with Path(path).open("rb") as file:
@@ -40,39 +40,39 @@ def png_damage(path: str | os.PathLike[str]) -> str | None:
 _LOGGERS = ("rasterio._err", "rasterio._env")  # where rasterio sends GDAL's warnings, in the thread that reads
 
 
-class _Ear(logging.Handler):
-    """Keeps what is logged in a thread while that thread listens."""
+class _Messages(logging.Handler):
+    """A handler that keeps the messages logged in a thread while that thread asks for them."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.said = threading.local()
+        self.kept = threading.local()
 
     def emit(self, record: logging.LogRecord) -> None:
-        lines: list[str] | None = getattr(self.said, "lines", None)
+        lines: list[str] | None = getattr(self.kept, "lines", None)
         if lines is not None:
             lines.append(record.getMessage())
 
 
-_ear = _Ear()
+_messages = _Messages()
 for _name in _LOGGERS:
-    logging.getLogger(_name).addHandler(_ear)
+    logging.getLogger(_name).addHandler(_messages)
 
 
 @contextmanager
 def no_damaged_jpeg() -> Iterator[None]:
-    """Turns libjpeg's warnings about pixels that it made up inside the block into an error.
+    """Raise OSError at the end of the block if libjpeg warned in it that pixels are made up.
 
-    Bytes too many between two markers cost no pixel, and pass.
+    Extra bytes between two markers cost no pixel and raise nothing.
 
     Raises:
         OSError: JPEG data ended early or could not be decoded.
     """
     lines: list[str] = []
-    _ear.said.lines = lines
+    _messages.kept.lines = lines
     try:
         yield
     finally:
-        _ear.said.lines = None
+        _messages.kept.lines = None
     for line in lines:
         text = line.rpartition("JPEGLib:")[2]
         if ("Corrupt JPEG data" in text and "extraneous" not in text) or "Premature end of JPEG" in text:

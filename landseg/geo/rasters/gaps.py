@@ -1,4 +1,4 @@
-"""Gaps of mosaics: where members of a virtual raster lie; between them it holds nothing, whatever is read there."""
+"""Gaps of mosaics: a virtual raster holds data where its members lie, whatever GDAL reads between them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import shapely
@@ -25,43 +25,49 @@ Bools = NDArray[np.bool_]
 Positions = NDArray[np.int64]
 
 _MOST_CELLS = 1 << 22  # of the mesh in which rectangles are counted, to see whether they leave gaps
-_STRIP = 1 << 22  # pixels that are read at a time to see which of them are taken
+_STRIP = 1 << 22  # pixels that are read at a time to find those that are taken
 _TOUCHED = 1e-3  # of a pixel that a member has to cover for GDAL to fill it
-_FAR = 1 << 40  # pixels: further away than any raster reaches
+_FAR = 1 << 40  # pixels: farther away than any raster reaches
 _PART = 64  # rows and columns of scattered positions that are looked up in another presence at a time
 _PLAIN = (".tif", ".tiff", ".jp2", ".png", ".jpg", ".jpeg", ".img", ".bil", ".bsq", ".asc", ".ecw", ".sid", ".webp")
 
 
 class Presence(ABC):
-    """Where a band of a raster is made of something."""
+    """The pixels of a band that are made of a member."""
 
     @abstractmethod
     def at(self, rows: Positions, columns: Positions) -> Bools:
         """Return (R, C), True where a member lies under the pixels of ``rows`` (R,) and ``columns`` (C,).
 
-        Both ascend; they may leave out any.
+        Both ascend; they may leave out pixels.
         """
 
     def extents(self) -> Extents | None:
-        """Return rectangles outside of which there is nothing, by a look at none of the members; None: unknown."""
+        """Return rectangles outside of which there is no member, without opening any; None where that is unknown."""
         return None
 
 
 @dataclass(frozen=True)
-class Opened:
-    """What a member's file says of itself: its (width, height), and the presence of its bands, None without gaps."""
+class MemberFile:
+    """The (width, height) of a member in its own pixels, and the presence of each of its bands, None without gaps."""
 
     size: tuple[int, int]
     bands: tuple[Presence | None, ...]
 
 
-Opener = Callable[[str], Opened | None]
-"""Opens a member by name; None where it cannot be opened: whoever reads from it says why."""
+class MemberFiles(Protocol):
+    """The files that a virtual raster is made of."""
+
+    def open(self, name: str) -> MemberFile | None:
+        """Return a member by name; None where it cannot be opened: reading from it raises the error."""
+
+    def filled(self, document: str, rect: Rect) -> Bools:
+        """Return where the one band of a raster that is named by its whole XML is above 0: boolean (h, w)."""
 
 
 @dataclass(frozen=True)
-class _Placed:
-    """A member in its place: rows and columns of the virtual raster, and the gaps that it has itself."""
+class _MemberPlace:
+    """The place of a member: rows and columns of the virtual raster, and the gaps of the member itself."""
 
     top: int
     left: int
@@ -71,17 +77,17 @@ class _Placed:
 
 
 class Members(Presence):
-    """Where some members lie, in GDAL's rounding: a pixel is of a member that covers a part of it.
+    """The pixels of members, in GDAL's rounding: a member has every pixel of which it covers a part.
 
     Args:
         size: (width, height) of the virtual raster.
         members: of one band.
-        open_member: opens those whose XML does not say how large they are, and virtual ones, once they are needed.
+        files: opens virtual members, and those whose XML gives no size, when they are needed.
     """
 
-    def __init__(self, size: tuple[int, int], members: Sequence[Member], open_member: Opener) -> None:
-        self._size, self._members, self._open = size, members, open_member
-        self._placed: dict[int, _Placed | None] = {}
+    def __init__(self, size: tuple[int, int], members: Sequence[Member], files: MemberFiles) -> None:
+        self._size, self._members, self._files = size, members, files
+        self._placed: dict[int, _MemberPlace | None] = {}
         boxes = [_pixels(one.target) if one.target else (0, 0, size[1], size[0]) for one in members]
         self._boxes = np.array(boxes, np.int64).reshape(-1, 4)  # top, left, bottom, right: at most
 
@@ -107,12 +113,12 @@ class Members(Presence):
         return within(self._boxes, Rect(0, 0, self._size[1], self._size[0]))
 
     def full(self) -> bool:
-        """Return whether the members are known to leave no gap, without a look at any of them."""
-        known = [_known(member) for member in self._members]
-        if not all(known):
+        """Return whether the members certainly leave no gap, by the XML alone."""
+        complete = [_is_complete(member) for member in self._members]
+        if not all(complete):
             return False
         width, height = self._size
-        placed = [one for number in range(len(known)) if (one := self._place(number)) is not None]
+        placed = [one for number in range(len(complete)) if (one := self._place(number)) is not None]
         edges = np.array([(p.top, p.left, p.bottom, p.right) for p in placed], np.int64).reshape(-1, 4)
         edges = np.clip(edges, 0, (height, width, height, width))
         ys = np.unique(np.append(edges[:, (0, 2)], (0, height)))
@@ -125,14 +131,14 @@ class Members(Presence):
             np.add.at(mesh, (y, x), step)
         return bool((mesh.cumsum(0).cumsum(1)[:-1, :-1] > 0).all())
 
-    def _place(self, number: int) -> _Placed | None:
+    def _place(self, number: int) -> _MemberPlace | None:
         if number not in self._placed:
             self._placed[number] = self._found(self._members[number])
         return self._placed[number]
 
-    def _found(self, member: Member) -> _Placed | None:
-        """The place of a member; None where nothing of it is in the raster."""
-        opened = None if _known(member) else self._open(member.name)
+    def _found(self, member: Member) -> _MemberPlace | None:
+        """Return the place of a member; None where no part of it is in the raster."""
+        opened = None if _is_complete(member) else self._files.open(member.name)
         size = opened.size if opened is not None else member.size
         inner = opened.bands[member.band - 1] if opened is not None and member.band <= len(opened.bands) else None
         source, target = self._rectangles(member, size)
@@ -150,18 +156,18 @@ class Members(Presence):
             (right - left) * across,
             (bottom - top) * down,
         )
-        return _Placed(*_pixels(kept), inner)
+        return _MemberPlace(*_pixels(kept), inner)
 
     def _rectangles(self, member: Member, size: tuple[int, int] | None) -> tuple[Box, Box]:
-        """What is read of a member and where it lies. Without a target GDAL takes the source's pixels as they are."""
+        """Return the part of a member that is read and its place; without a target GDAL keeps the source's pixels."""
         everything = Box(0.0, 0.0, *(float(side) for side in (size or self._size)))
         source = member.source or everything
         return source, member.target or Box(0.0, 0.0, source.width, source.height)
 
     def _inner(self, number: int, inner: Presence, rows: Positions, columns: Positions) -> Bools:
-        """What a member's own presence says under the pixels of ``rows`` and ``columns``."""
+        """Return a member's own presence under the pixels of ``rows`` (R,) and ``columns`` (C,): boolean (R, C)."""
         member = self._members[number]
-        opened = self._open(member.name)
+        opened = self._files.open(member.name)
         assert opened is not None
         source, target = self._rectangles(member, opened.size)
 
@@ -177,10 +183,10 @@ class Members(Presence):
 
 
 class Warped(Presence):
-    """Where the source of a warped raster lies, and is made of something itself.
+    """The pixels of a warped raster under which its source lies, and is made of a member itself.
 
     Args:
-        warp: how it finds its pixels.
+        warp: the transform from its pixels to the source's.
         size: (width, height) of the source.
         inner: the presence of the source's band.
     """
@@ -209,11 +215,11 @@ class Warped(Presence):
 
 
 class Taken(Presence):
-    """Where sources give a pixel, as their values and masks decide, and where they lie.
+    """The pixels that a band takes from sources, as their values and masks decide, where the sources lie.
 
     Args:
-        read: where a band is taken from some source under a rectangle: boolean (h, w).
-        places: where the sources lie; None: everywhere.
+        read: returns where under a rectangle the band takes a pixel of a source: boolean (h, w).
+        places: of the sources; None: everywhere.
     """
 
     def __init__(self, read: Callable[[Rect], Bools], places: Presence | None) -> None:
@@ -236,7 +242,7 @@ class Taken(Presence):
 
 
 class Footprints(Presence):
-    """Where polygons lie: a pixel is covered when its centre is inside one, or on its edge.
+    """The pixels under polygons: those whose centre is inside a polygon, or on its edge.
 
     Args:
         polygons: of shapely, in pixels: x is a column and y a row.
@@ -269,20 +275,17 @@ class Footprints(Presence):
         return found
 
 
-def presences(
-    virtual: Virtual, count: int, open_member: Opener, read_document: Callable[[str, Rect], Bools]
-) -> tuple[Presence | None, ...]:
-    """Return the presence of each of ``count`` bands; None where there are no gaps, or none that can be seen.
+def presences(virtual: Virtual, count: int, files: MemberFiles) -> tuple[Presence | None, ...]:
+    """Return the presence of each of ``count`` bands; None where there are no gaps, or where gaps cannot be seen.
 
     Args:
-        virtual: what the raster's XML says.
+        virtual: the members that the raster's XML names.
         count: of bands.
-        open_member: opens a member by name.
-        read_document: where the one band of a raster, which is named by its whole XML, is above 0.
+        files: opens members.
     """
     warp = virtual.warp
     if warp is not None:
-        opened = open_member(warp.name) if warp.plain else None
+        opened = files.open(warp.name) if warp.plain else None
         if opened is None:
             return (None,) * count
         sources = [warp.bands.get(band, band) - 1 for band in range(1, count + 1)]
@@ -296,19 +299,19 @@ def presences(
         if members is None:
             bands.append(None)
             continue
-        key = tuple((m.size, m.source, m.target, *(() if _known(m) else (m.name, m.band))) for m in members)
+        key = tuple((m.size, m.source, m.target, *(() if _is_complete(m) else (m.name, m.band))) for m in members)
         if key not in shared:
-            found = Members(virtual.size, members, open_member)
+            found = Members(virtual.size, members, files)
             shared[key] = None if found.full() else found
         if number in virtual.taken:
-            bands.append(Taken(partial(read_document, virtual.taken[number]), shared[key]))
+            bands.append(Taken(partial(files.filled, virtual.taken[number]), shared[key]))
         else:
             bands.append(shared[key])
     return tuple(bands)
 
 
-def _known(member: Member) -> bool:
-    """Whether the XML says all that there is to know of a member's place."""
+def _is_complete(member: Member) -> bool:
+    """Return whether the XML gives a member's place completely."""
     if not member.name.lower().split("?")[0].endswith(_PLAIN) or is_virtual(member.name):
         return False
     return member.size is not None or (member.source is not None and is_remote(member.name))

@@ -13,9 +13,10 @@ from landseg.geo.crs import as_pyproj
 from landseg.geo.extents import Extents, extents_of
 from landseg.geo.globe import turns_of
 from landseg.geo.grid import SAME_PIXEL, Grid, Rect, crs_text
-from landseg.geo.positions import beside, turn_of
-from landseg.geo.rasters.rescaled import RescaledSource, brought_over
+from landseg.geo.positions import turn_of, turned_near
+from landseg.geo.rasters.rescaled import RescaledSource, with_tags
 from landseg.geo.rasters.source import FileSource, Pixels, Source
+from landseg.geo.rasters.stack import StackSource
 from landseg.geo.rasters.value_tags import tags_text
 from landseg.geo.rasters.warp import WarpedSource, extent_on
 from landseg.text.amounts import counted
@@ -35,11 +36,11 @@ class _Member:
 class MosaicSource(Source):
     """Several rasters as one: the first one's pixels, extended to hold them all; the first valid pixel wins.
 
-    Members that declare another scale and offset are brought over to the first one's, unless stored values are asked
-    for: the mosaic then holds floats.
+    Members that declare another scale and offset are brought over to the first one's, unless `stored_values`: the
+    mosaic then holds floats.
 
     Raises:
-        BandError: members with other bands, dtypes or colours than the first, or of which some alone declare a scale.
+        BandError: members with other bands, dtypes or colours than the first; only some of them declare a scale.
         GridError: a member that cannot be placed, because it or the first has no CRS.
     """
 
@@ -77,7 +78,7 @@ class MosaicSource(Source):
         return self._indexed
 
     def extents(self) -> Extents:
-        """Return where the members lie, and of those that are mosaics themselves, where theirs do."""
+        """Return the extents of the members; of members that are mosaics themselves, those of their own members."""
         found = [extents_of([])]
         for member in self._members:
             own = member.source.extents()
@@ -110,18 +111,19 @@ class MosaicSource(Source):
 
 
 def _like_first(source: FileSource, first: FileSource) -> Source:
-    """The source with its stored numbers as the first one has them."""
-    return brought_over(source, first.bands.value_tags, like=first.name)
+    """Return a source with its stored numbers in the scale and offset of the first one."""
+    return with_tags(source, first.bands.value_tags, like=first.name)
 
 
 def _notes(moved: Sequence[RescaledSource], first: FileSource) -> tuple[str, ...]:
-    """A sentence about the members that were brought over, by the tags that they declare."""
+    """Return a sentence about the members that were brought over, by the tags that they declare."""
     kinds: dict[str, list[str]] = {}
     for source in moved:
         kinds.setdefault(tags_text(source.base.bands.value_tags), []).append(source.name)
     others = {text: f" and {len(names) - 1} more" if len(names) > 1 else "" for text, names in kinds.items()}
-    said = [f"{text} ({names[0]}{others[text]})" for text, names in kinds.items()]
-    return (f"{'; '.join(said)} brought over to {tags_text(first.bands.value_tags)} ({first.name})",) if said else ()
+    parts = [f"{text} ({names[0]}{others[text]})" for text, names in kinds.items()]
+    target = f"{tags_text(first.bands.value_tags)} ({first.name})"
+    return (f"{'; '.join(parts)} brought over to {target}",) if parts else ()
 
 
 def _check_bands(first: FileSource, other: FileSource) -> None:
@@ -133,32 +135,32 @@ def _check_bands(first: FileSource, other: FileSource) -> None:
         raise BandError(f"{has}: a mosaic needs one dtype; convert one of the two, or do them apart{_apart(other)}")
     found = first.bands.contradiction(other.bands)
     if found is not None:
-        mine, its = (", ".join(name or "unnamed" for name in names) for names in found)
-        has = f"{other.name} has the bands {its}, but {first.name} has {mine}"
+        own, others = (", ".join(name or "unnamed" for name in names) for names in found)
+        has = f"{other.name} has the bands {others}, but {first.name} has {own}"
         way = f"{_reordering(first, other, *found)}do them apart{_apart(other)}"
         raise BandError(f"{has}: a mosaic needs one order in all; {way}")
 
 
 def _apart(other: FileSource) -> str:
-    """What else several rasters of one band may be."""
+    """Return the advice for rasters of one band, which may be the bands of one raster; "" for others."""
     return ", or read them as the bands of one raster with --stack" if other.count == 1 else ""
 
 
-def _reordering(first: FileSource, other: FileSource, mine: tuple[str, ...], its: tuple[str, ...]) -> str:
-    """How to give `other` the order of `first`, where it holds the same bands and all of them were chosen."""
+def _reordering(first: FileSource, other: FileSource, own: tuple[str, ...], others: tuple[str, ...]) -> str:
+    """Return the advice to give `other` the order of `first`, if it holds the same bands and all were chosen."""
     total, numbers = len(other.file.info.dtypes), other.band_numbers
-    place = dict(zip(its, numbers, strict=True))
-    chosen = sorted({*numbers, *other.file.alpha}) == list(range(1, total + 1))
-    if not chosen or first.band_numbers != numbers or "" in mine or sorted(place) != sorted(mine):
+    place = dict(zip(others, numbers, strict=True))
+    chosen = sorted({*numbers, *other.file.validity.alpha}) == list(range(1, total + 1))
+    if not chosen or first.band_numbers != numbers or "" in own or sorted(place) != sorted(own):
         return ""
-    holder = {number: place[name] for number, name in zip(numbers, mine, strict=True)}
+    holder = {number: place[name] for number, name in zip(numbers, own, strict=True)}
     order = " ".join(f"-b {holder.get(number, number)}" for number in range(1, total + 1))
     return f"reorder it (gdal_translate {order}), or "
 
 
 def _place(source: Source, first: Source) -> _Member:
-    """Where `source` lies on the grid of `first`, warped onto it where its pixels are not that grid's."""
-    offset = first.grid.offset_of(beside(first.grid, source.grid))
+    """Return `source` in its place on the grid of `first`, warped where its pixels are not that grid's."""
+    offset = first.grid.offset_of(turned_near(first.grid, source.grid))
     if offset is not None:
         return _Member(source, source.grid.rect.shifted(*offset))
     if (source.grid.crs is None) != (first.grid.crs is None):
@@ -172,7 +174,7 @@ def _place(source: Source, first: Source) -> _Member:
 
 
 def _short_way(members: list[_Member], grid: Grid) -> list[_Member]:
-    """The members of a mosaic by whole turns of the globe nearer to each other, where that makes it narrower."""
+    """Return the members moved nearer to each other by whole turns of the globe, if the mosaic gets narrower."""
     turn = turn_of(grid)
     if turn is None or turn[1]:
         return members
@@ -187,7 +189,7 @@ def _short_way(members: list[_Member], grid: Grid) -> list[_Member]:
 
 
 def _moved(member: _Member, columns: float, grid: Grid) -> _Member:
-    """A member some columns further to the right, which may be no whole number."""
+    """Return a member moved to the right by a number of columns, which need not be whole."""
     whole = round(columns)
     if abs(columns - whole) <= SAME_PIXEL or not columns:
         rect = member.rect.shifted(0, whole)
@@ -201,7 +203,7 @@ def _moved(member: _Member, columns: float, grid: Grid) -> _Member:
 
 
 def _extent(members: Sequence[_Member], first: Source) -> Rect:
-    """The rectangle of the first one's pixels that holds all members.
+    """Return the rectangle of the first one's pixels that holds all members.
 
     Raises:
         GridError: it is larger than any raster can be, or goes around the globe between neighbours.
@@ -235,18 +237,15 @@ def open_source(
     """Return the pixels of one raster, or of several as one mosaic on the first one's grid.
 
     With `stack`, several are one raster of all their bands instead. A path is anything GDAL opens: a file, a VRT,
-    /vsizip/..., the address of a remote GeoTIFF. `bands` are 1-based, in the order wanted, and may repeat; by default
-    every band but alpha. `resolution_factor` is that of `at_scale`. Members of a mosaic whose scale and offset differ
-    are brought over to the first one's, or with `stored_values` taken as they are stored.
+    /vsizip/..., the address of a remote GeoTIFF. `bands` are 1-based, in the order of the result, and may repeat; by
+    default every band but alpha. `resolution_factor` is that of `at_scale`. Members of a mosaic with another scale
+    and offset are brought over to the first one's, or with `stored_values` taken as they are stored.
 
     Raises:
         RasterError: a raster cannot be opened.
         BandError: a band that does not exist, or mosaic members whose bands differ.
         GridError: mosaic members that cannot be placed on one grid, or a stack's that are not on one.
     """
-    from landseg.geo.rasters.mosaic import MosaicSource  # these classes build on the ones above
-    from landseg.geo.rasters.stack import StackSource
-
     many = [paths] if isinstance(paths, str | os.PathLike) else list(paths)
     if not many:
         raise GridError("no raster given: name at least one")

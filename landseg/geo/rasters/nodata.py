@@ -1,4 +1,4 @@
-"""Which values are a raster's declared nodata, by GDAL's own rule: whole numbers exactly, floats nearly."""
+"""Values that are a raster's declared nodata, by GDAL's own rule: whole numbers exactly, floats nearly."""
 
 from typing import Any
 
@@ -51,7 +51,7 @@ def can_hold(dtype: str, nodata: float) -> bool:
 
 
 def _reach(nodata: Any) -> tuple[Any, Any]:
-    """The lowest and highest number that could be nearly equal to a finite float, or whose sum with it overflows."""
+    """Return the lowest and highest number that may be nearly equal to a finite float, or overflow in their sum."""
     kind = type(nodata)
     size, most = np.abs(nodata), np.finfo(kind).max
     overflows = bool(np.isinf(size + most))

@@ -1,4 +1,4 @@
-"""Whether a band that is called alpha says where there is data, or is something else under that name."""
+"""Opacity: the test whether a band that is called alpha marks where there is data, or is another band."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from landseg.errors import RasterError
 from landseg.geo.grid import Rect
-from landseg.geo.spread import spread, unit_of
+from landseg.geo.pieces import spread, unit_of
 
-_EDGE, _UNITS = 128, 16  # of what is looked at: squares of so many pixels, spread over the raster
+_EDGE, _UNITS = 128, 16  # of the sample: the edge of a square in pixels, and the number of squares
 _FEW = 32  # values: so few may be opacity wherever they lie
 _OPAQUE = 0.98  # of the largest value, from which on a pixel counts as opaque: compression changes values a little
 _SHARE = 0.5  # of the pixels that are not 0: feathered edges hold fewer values in between, measured bands nearly all
@@ -22,22 +22,22 @@ Read = Callable[[Rect], NDArray[Any]]
 
 
 def is_opacity(read: Read, shape: tuple[int, int], block: tuple[int, int]) -> bool:
-    """Return whether a band says where there is data, judged by 16 squares of 128 pixels spread over the raster.
+    """Return whether a band marks where there is data, by 16 squares of 128 pixels spread over the raster.
 
     It does where it holds few values, or where most pixels that are not 0 are opaque: within a fiftieth of the
     largest value. The soft edges of a mosaic are a small part of it; near infrared, which some imagery calls alpha,
     lies in between nearly everywhere. The same raster gets the same answer, whatever part of it is read later.
 
     Args:
-        read: returns the band's values under a rectangle; what cannot be read is left out.
+        read: returns the band's values under a rectangle; rectangles that cannot be read are left out.
         shape: (height, width) of the raster.
         block: (height, width) of the blocks that it is stored in.
     """
-    seen = np.concatenate([np.empty(0), *_sampled(read, shape, block)])
-    seen = seen[np.isfinite(seen) & (seen != 0)]
-    if len(np.unique(seen)) <= _FEW:
+    values = np.concatenate([np.empty(0), *_sampled(read, shape, block)])
+    values = values[np.isfinite(values) & (values != 0)]
+    if len(np.unique(values)) <= _FEW:
         return True
-    between = seen < _OPAQUE * seen.max()
+    between = values < _OPAQUE * values.max()
     return bool(between.mean() <= _SHARE)
 
 
@@ -45,11 +45,11 @@ def _sampled(read: Read, shape: tuple[int, int], block: tuple[int, int]) -> Iter
     for rect in islice(spread(shape, unit_of(shape, block, _EDGE)), _UNITS):
         try:
             yield read(rect).ravel()
-        except RasterError:  # whoever reads the raster says what is wrong with it
+        except RasterError:  # reading the raster for its data raises the error
             continue
 
 
-def remark(number: int, count: int) -> str:
+def misnamed_alpha_text(number: int, count: int) -> str:
     """Return the sentence about a 1-based band of ``count`` that is called alpha and is no opacity."""
     every = ",".join(str(band) for band in range(1, count + 1))
     return (

@@ -12,12 +12,12 @@ from landseg.errors import BandError, GridError
 from landseg.geo.extents import Extents
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.bands import BandTable, band_table
-from landseg.geo.rasters.opacity import remark
+from landseg.geo.rasters.opacity import misnamed_alpha_text
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.resample import axis_taps, resample, work_dtype
 
 STRIP_BYTES = 64 << 20
-"""What a resampling source holds of its input at a time, in bytes."""
+"""The bytes of its input that a resampling source holds at a time."""
 
 Pixels = tuple[NDArray[Any], NDArray[np.bool_]]
 """(C, h, w) in the source's dtype, and (h, w): True where the pixel holds data."""
@@ -28,11 +28,11 @@ class Source(ABC):
 
     Attributes:
         name: the raster's file name, or that of the first and the number of others.
-        paths: what it was opened from.
-        grid: the pixels that `read` is asked for.
+        paths: of its files, as GDAL opens them.
+        grid: of the pixels that `read` returns.
         bands: the chosen bands.
         notes: sentences about members that were brought over to the scale and offset of others.
-        remarks: sentences about what the raster calls otherwise than it was taken, such as an alpha band.
+        remarks: sentences about bands that are not taken for their names, such as an alpha band that is no opacity.
     """
 
     notes: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ class Source(ABC):
 
     @property
     def dtype(self) -> str:
-        """dtype of what `read` returns: that of the bands, or a float where stored numbers are brought over."""
+        """dtype of the pixels of `read`: that of the bands, or a float where stored numbers are brought over."""
         return self._dtype
 
     @property
@@ -84,13 +84,13 @@ class Source(ABC):
 
     @property
     def nodata(self) -> float | None:
-        """The declared nodata that all chosen bands share; None where there is none, or several."""
+        """The declared nodata that all chosen bands share; None where there is none, or more than one."""
         values = set(self.bands.nodata)
         return values.pop() if len({str(value) for value in values}) == 1 else None
 
     @property
     def may_lack_data(self) -> bool:
-        """Whether a pixel may be invalid; False where the raster has no way to say so."""
+        """Whether a pixel may be invalid; False where the raster has no means to mark it."""
         return True
 
     def extents(self) -> Extents | None:
@@ -98,7 +98,7 @@ class Source(ABC):
         return None
 
     def default_rgb(self) -> tuple[int, int, int] | None:
-        """The 1-based bands of the whole raster that show true colour; None where it has fewer than three."""
+        """Return the 1-based bands of the whole raster that show true colour; None where it has fewer than three."""
         return self.bands.default_rgb
 
     def read(self, rect: Rect) -> Pixels:
@@ -119,9 +119,9 @@ class Source(ABC):
         return self._read(rect)
 
     def at_scale(self, factor: float) -> "Source":
-        """The same imagery with pixels `factor` times as large, resampled as it is read.
+        """Return the same imagery with pixels `factor` times as large, resampled as it is read.
 
-        Pure pixel arithmetic: no CRS is needed. Larger pixels are area means, smaller ones bilinear; reading
+        No CRS is needed. Larger pixels are area means, smaller ones bilinear; reading
         in pieces equals reading whole. A pixel is valid when at least half of its weight lies on valid
         pixels, and only those enter its value. Closing either source closes both.
 
@@ -131,7 +131,7 @@ class Source(ABC):
         return self if factor == 1 else ScaledSource(self, factor)
 
     def fingerprint(self) -> dict[str, Any]:
-        """What identifies the pixels, as JSON: files with size and time of change, grid, bands, dtype."""
+        """Return the identity of the pixels in JSON values: files with size and time, grid, bands, dtype."""
         declared = [[one.scale, one.offset] for one in self.bands.value_tags]
         return {
             "files": self._files(),
@@ -144,12 +144,12 @@ class Source(ABC):
 
     @property
     def block(self) -> tuple[int, int]:
-        """(height, width) of the blocks that it is cheaply read by: rows, where no single file says otherwise."""
+        """(height, width) of the blocks that are cheaply read: rows, unless it is a single file with other blocks."""
         return 1, self.grid.width
 
     @abstractmethod
     def close(self) -> None:
-        """Close every file; reading afterwards raises RasterError."""
+        """Close every file; a later read raises RasterError."""
 
     def __enter__(self) -> Self:
         return self
@@ -182,9 +182,11 @@ class FileSource(Source):
             raise
         name = os.path.basename(self.file.label) or self.file.label
         super().__init__(name, (self.file.path,), info.grid, table)
-        left = [number for number in self.file.alpha if number not in table.numbers]
-        self._alpha = tuple(number for number in left if number in self.file.opacity)
-        self.remarks = tuple(remark(n, len(info.dtypes)) for n in left if n not in self._alpha)
+        validity = self.file.validity
+        left = [number for number in validity.alpha if number not in table.numbers]
+        self._alpha = tuple(number for number in left if number in validity.opacity)
+        misnamed = (number for number in left if number not in self._alpha)
+        self.remarks = tuple(misnamed_alpha_text(number, len(info.dtypes)) for number in misnamed)
 
     @property
     def block(self) -> tuple[int, int]:
@@ -197,48 +199,53 @@ class FileSource(Source):
     def may_lack_data(self) -> bool:
         floats = np.dtype(self.dtype).kind == "f"
         declared = any(value is not None for value in self.bands.nodata)
-        return floats or declared or bool(self._alpha) or self.file.info.masked != "none" or self.file.info.gaps
+        return floats or declared or bool(self._alpha) or self.file.validity.by_file
 
     def extents(self) -> Extents | None:
-        return self.file.extents(self.bands.numbers)
+        return self.file.validity.extents(self.bands.numbers)
 
     def _read(self, rect: Rect) -> Pixels:
         pixels, valid = self.read_masked(rect)
         return pixels, valid & self.bands.has_data(pixels)
 
     def read_masked(self, rect: Rect) -> Pixels:
-        """Return pixels and validity as `read` does, whatever the values: masks, alpha and members alone count."""
+        """Return pixels and validity as `read` does, but by masks, alpha and members alone, whatever the values."""
         read = self.file.read(self.bands.numbers + self._alpha, rect, self.dtype)
         pixels, alpha = read[: self.count], read[self.count :]
-        valid: NDArray[np.bool_] = np.all(alpha > 0, axis=0)  # all True where there is no alpha
-        if self.file.info.masked == "dataset":
-            valid &= self.file.read_mask(self.bands.numbers[0], rect)
-        elif self.file.info.masked == "band":
-            for number in set(self.bands.numbers):
-                valid &= self.file.read_mask(number, rect)
-        if self.file.info.gaps:
-            valid &= self.file.read_covered(self.bands.numbers, rect)
-        return pixels, valid
+        opaque: NDArray[np.bool_] = np.all(alpha > 0, axis=0)  # all True where there is no alpha
+        return pixels, opaque & self.file.validity.mask_of_all(self.bands.numbers, rect)
 
     def _files(self) -> list[dict[str, Any]]:
         return self.file.fingerprint()
 
 
-class ScaledSource(Source):
+class DerivedSource(Source):
+    """The pixels of another source on another grid or with other values; closing it closes that source.
+
+    Attributes:
+        base: the other source.
+    """
+
+    def __init__(self, base: Source, grid: Grid, *, bands: BandTable | None = None, dtype: str | None = None) -> None:
+        super().__init__(base.name, base.paths, grid, bands or base.bands, dtype=dtype or base.dtype)
+        self.notes, self.remarks, self.base = base.notes, base.remarks, base
+
+    def close(self) -> None:
+        self.base.close()
+
+    def _files(self) -> list[dict[str, Any]]:
+        return self.base._files()
+
+
+class ScaledSource(DerivedSource):
     """Another source with pixels `factor` times as large."""
 
     def __init__(self, base: Source, factor: float) -> None:
-        super().__init__(base.name, base.paths, base.grid.scaled(factor), base.bands, dtype=base.dtype)
-        self.notes = base.notes
-        self.remarks = base.remarks
-        self.base = base
+        super().__init__(base, base.grid.scaled(factor))
         self.factor = factor
 
     def at_scale(self, factor: float) -> Source:
         return self.base.at_scale(self.factor * factor)
-
-    def close(self) -> None:
-        self.base.close()
 
     def _read(self, rect: Rect) -> Pixels:
         height, width = self.base.grid.shape
@@ -255,6 +262,3 @@ class ScaledSource(Source):
             out = slice(first, first + step)
             pixels[:, out], valid[out] = resample(*self.base.read(needed), rows=strip, columns=columns)
         return pixels, valid
-
-    def _files(self) -> list[dict[str, Any]]:
-        return self.base._files()

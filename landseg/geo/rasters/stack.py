@@ -12,7 +12,7 @@ import numpy as np
 
 from landseg.errors import GridError
 from landseg.geo.grid import Rect
-from landseg.geo.rasters.bands import BandTable, picked
+from landseg.geo.rasters.bands import BandTable, select_bands
 from landseg.geo.rasters.source import FileSource, Pixels, Source
 
 _WORDS = re.compile(r"([_.\- ]+)")
@@ -26,11 +26,11 @@ class StackSource(Source):
 
     Args:
         paths: of the rasters, in the order of their bands.
-        bands: 1-based, of all that are stacked; None: every one.
+        bands: 1-based, of all bands that are stacked; None: all of them.
 
     Raises:
         GridError: rasters that lie on different grids.
-        BandError: a band that there is not.
+        BandError: a band that does not exist.
     """
 
     def __init__(self, paths: Sequence[str | os.PathLike[str]], bands: Sequence[int] | None = None) -> None:
@@ -39,7 +39,7 @@ class StackSource(Source):
             for path in paths:
                 opened.append(FileSource(path))
                 _check_grid(opened[0], opened[-1])
-            table = picked(_joined(opened), bands, "the stack")
+            table = select_bands(_joined(opened), bands, "the stack")
         except BaseException:
             for source in opened:
                 source.close()
@@ -79,7 +79,7 @@ def _check_grid(first: FileSource, other: FileSource) -> None:
 
 
 def _joined(sources: Sequence[FileSource]) -> BandTable:
-    """The bands of all, numbered from 1; those without a name are called as their file is."""
+    """Return the bands of all sources, numbered from 1; a band without a name gets that of its file."""
     tables = [source.bands for source in sources]
     files = short_names([Path(source.name).stem for source in sources])
     names = [
@@ -105,7 +105,7 @@ def _joined(sources: Sequence[FileSource]) -> BandTable:
 
 
 def short_names(stems: Sequence[str]) -> list[str]:
-    """Return names without the words that all of them begin or end with.
+    """Return file names without the words with which all of them begin or end.
 
     >>> short_names(["S2A_20240501_B02_10m", "S2A_20240501_B03_10m"]), short_names(["B02", "B03"])
     (['B02', 'B03'], ['B02', 'B03'])

@@ -1,4 +1,4 @@
-"""Statistics of a band's values, a part at a time and in memory that does not grow."""
+"""Statistics of a band's values, which are added part by part, in memory of a fixed size."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 PERCENTILES = (2, 25, 50, 75, 98)
-_MEASURED = 1e30  # what imagery measures is smaller, in any unit; the lowest and highest floats are larger
+_MEASURED = 1e30  # measured values are smaller, in any unit; the lowest and highest floats are larger
 _SAMPLE = 1 << 17  # values kept of a band that has no histogram
 
 
 class BandStatistics:
-    """Count, extremes, mean, standard deviation and percentiles of everything that was taken in.
+    """Count, extremes, mean, standard deviation and percentiles of all values that were added.
 
-    Integers of up to 16 bits are counted value by value, so all is exact. Of others percentiles are those of an even
-    sample of some hundred thousand values. Figures of nothing are nan.
+    Integers of up to 16 bits are counted value by value, so all figures are exact. For other dtypes percentiles are
+    those of an even sample of about a hundred thousand values. Figures of no values are nan.
 
     Args:
         dtype: of the values.
@@ -33,7 +33,7 @@ class BandStatistics:
         self._step = 1
 
     def update(self, values: NDArray[Any]) -> None:
-        """Take in finite values (n,)."""
+        """Add finite values (n,)."""
         if not values.size:
             return
         if self._lowest is not None:
@@ -59,7 +59,7 @@ class BandStatistics:
 
     @property
     def beyond_measure(self) -> float | None:
-        """A value so far from 0 that it stands for no data and was declared by nobody; None where there is none."""
+        """A value so far from 0 that it is an undeclared nodata value; None where there is none."""
         ends = (self.minimum, self.maximum)
         return next((end for end in ends if abs(end) > _MEASURED), None)
 
@@ -73,14 +73,14 @@ class BandStatistics:
 
     @property
     def std(self) -> float:
-        """The standard deviation, of the values themselves (divided by their count)."""
+        """The standard deviation of the population (divided by the count)."""
         if not self.count or self._lowest is None:
             return math.sqrt(self._squares / self.count) if self.count else math.nan
         values, counts = self._values()
         return math.sqrt(float((counts * (values - self.mean) ** 2).sum() / self.count))
 
     def percentiles(self, of: tuple[int, ...] = PERCENTILES) -> tuple[float, ...]:
-        """For each percentage the smallest value that at least so many per cent of all do not exceed."""
+        """Return for each percentage the smallest value that at least this percentage of all values do not exceed."""
         if not self.count:
             return tuple(math.nan for _ in of)
         if self._lowest is None:
@@ -91,7 +91,7 @@ class BandStatistics:
         return tuple(values[at].tolist())
 
     def merge(self, other: BandStatistics) -> None:
-        """Take in all that another one of the same dtype has."""
+        """Add all values of another instance of the same dtype."""
         if not other.count:
             return
         if self._lowest is not None:
@@ -106,12 +106,12 @@ class BandStatistics:
         self._keep(np.concatenate(other._sample))
 
     def _values(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """The values that occur, in order, and how often each does."""
+        """Return the values that occur, ascending, and the count of each."""
         found = np.flatnonzero(self._histogram)
         return found.astype(np.float64) + (self._lowest or 0), self._histogram[found]
 
     def _add_moments(self, count: int, mean: float, squares: float, ends: tuple[float, float]) -> None:
-        """Chan, Golub and LeVeque's update of mean and squared deviations, which does not cancel."""
+        """Add mean and squared deviations by the update of Chan, Golub and LeVeque, which does not cancel."""
         total = self.count + count
         apart = mean - self._mean
         self._squares += squares + apart**2 * self.count * count / total
@@ -125,7 +125,7 @@ class BandStatistics:
             self._thin()
 
     def _thin(self) -> None:
-        """Keep every second value of the sample, and of what is still to come."""
+        """Keep every second value of the sample, and of values added later."""
         self._step *= 2
         self._sample = [np.concatenate([*self._sample, np.zeros(0)])[::2].copy()]
 

@@ -1,4 +1,4 @@
-"""The nodata text of a GeoTIFF of 64-bit integers, which GDAL cuts off at its point or exponent."""
+"""The nodata value of a GeoTIFF of 64-bit integers: GDAL cuts its text off at the point or exponent."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import struct
 from pathlib import Path
 
 _TAG = 42113  # GDAL_NODATA, text
-_FIRST = 64 << 10  # of a file: where its first directory is looked for, and its text
+_FIRST = 64 << 10  # bytes of the first directory that are read
 
 
 def integer_nodata(path: str, parsed: float | None) -> float | None:
     """Return the nodata value that a GeoTIFF of 64-bit integers declares.
 
     Programs write it as a float ("-9.2233720368547758e+18"), and GDAL reads that as the integer that it begins with,
-    -9. Where the text cannot be found, ``parsed`` is returned: what GDAL read.
+    -9. Where the text cannot be found, ``parsed`` is returned: the number that GDAL read.
     """
     try:
         text = _nodata_text(Path(path))
@@ -23,7 +23,7 @@ def integer_nodata(path: str, parsed: float | None) -> float | None:
 
 
 def _nodata_text(path: Path) -> str | None:
-    """The text of the tag in the first directory; None where there is none."""
+    """Return the text of the tag in the first directory; None where there is none."""
     with path.open("rb") as file:
         head = file.read(16)
         order = {b"II": "<", b"MM": ">"}.get(head[:2])

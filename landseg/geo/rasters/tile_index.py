@@ -19,11 +19,11 @@ _PREFIX = "GTI:"
 
 
 class TileIndex(NamedTuple):
-    """The rows of a tile index that count.
+    """The rows of a tile index that its name selects.
 
     Attributes:
         polygons: of shapely, in pixels of a grid: x is a column and y a row.
-        missing: the first file that it names and that does not exist, of which GDAL would make zeros; None: no such.
+        missing: the first file of it that does not exist, which GDAL would fill with zeros; None: all exist.
     """
 
     polygons: NDArray[Any]
@@ -34,13 +34,13 @@ def read_index(path: str, grid: Grid) -> TileIndex | None:
     """Return the tile index at ``path``, in pixels of ``grid``; None where it cannot be read."""
     import pyogrio
 
-    index = _Named.of(path)
+    index = _IndexName.of(path)
     try:
         fields = list(pyogrio.read_info(index.file, layer=index.layer)["fields"])
         column = next((name for name in fields if name.lower() == index.column), None)
         columns = [] if column is None else [column]
         frame = pyogrio.read_dataframe(index.file, layer=index.layer, columns=columns, where=index.where)
-    except Exception:  # pyogrio's own errors, and GDAL's; whoever reads pixels says what is wrong
+    except Exception:  # pyogrio's own errors, and GDAL's; reading pixels raises the error
         return None
     polygons = np.asarray(frame.geometry.array[frame.geometry.notna() & ~frame.geometry.is_empty])
     if frame.crs is not None and grid.crs is not None:
@@ -55,13 +55,13 @@ def read_index(path: str, grid: Grid) -> TileIndex | None:
 
 
 def _first_missing(names: Sequence[str], folder: Path) -> Path | None:
-    """The first of some files that is neither where it says nor below a folder; what lies elsewhere is there."""
+    """Return the first file that exists neither by its path nor below a folder; remote files count as existing."""
     local = [Path(name) for name in dict.fromkeys(names) if name and not lies_elsewhere(name)]
     return next((file for file in local if not file.exists() and not (folder / file).exists()), None)
 
 
-class _Named(NamedTuple):
-    """What a name of a tile index stands for: a vector file, its layer, the rows that count, the column of files."""
+class _IndexName(NamedTuple):
+    """The meaning of a tile index's name: a vector file, its layer, a filter of rows, the column of file names."""
 
     file: str
     layer: str | None = None
@@ -69,7 +69,8 @@ class _Named(NamedTuple):
     column: str = "location"
 
     @classmethod
-    def of(cls, path: str) -> _Named:
+    def of(cls, path: str) -> _IndexName:
+        """Return the parts of a name: a vector file's, a .gti file's, or a whole document."""
         name = path.removeprefix(_PREFIX)
         try:
             root = Xml.fromstring(name) if name.lstrip().startswith("<") else None

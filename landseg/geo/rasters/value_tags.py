@@ -1,4 +1,4 @@
-"""ValueTags: what a band's stored numbers mean, as the raster's scale and offset declare it."""
+"""ValueTags: the meaning of a band's stored numbers, as the raster's scale and offset declare it."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class ValueTags:
 
     @classmethod
     def of(cls, scale: float, offset: float) -> ValueTags:
-        """Return what a raster declares; a scale of 0 and what is not finite mean nothing, hence undeclared."""
+        """Return the tags of a scale and an offset; a scale of 0, and infinity or NaN, count as undeclared."""
         if not (math.isfinite(scale) and math.isfinite(offset) and scale):
             return cls()
         return cls(float(scale), float(offset))
 
     @property
     def declared(self) -> bool:
-        """Whether it says anything."""
+        """Whether a scale or an offset is declared."""
         return (self.scale, self.offset) != (1.0, 0.0)
 
     def to_json(self) -> dict[str, float]:
-        """Return scale and offset as JSON values; nothing where nothing is declared."""
+        """Return scale and offset as JSON values; {} where nothing is declared."""
         return {"scale": self.scale, "offset": self.offset} if self.declared else {}
 
     @property
@@ -45,17 +45,17 @@ class ValueTags:
         return f"stored x {self.scale:.10g}{shift}"
 
     def same_as(self, other: ValueTags) -> bool:
-        """Whether equal stored numbers mean equal values, rounding of the tags aside."""
+        """Return whether equal stored numbers mean equal values, rounding of the tags aside."""
         far = _NEARLY * max(abs(self.offset), abs(other.offset), abs(self.scale))
         return math.isclose(self.scale, other.scale, rel_tol=_NEARLY) and abs(self.offset - other.offset) <= far
 
     def onto(self, other: ValueTags) -> tuple[float, float]:
-        """Return (factor, shift): ``stored * factor + shift`` is what ``other`` stores for the same value."""
+        """Return (factor, shift): ``stored * factor + shift`` is stored by ``other`` for the same value."""
         return self.scale / other.scale, (self.offset - other.offset) / other.scale
 
 
 def tags_text(tags: Sequence[ValueTags]) -> str:
-    """The formulas of several bands in one sentence; one formula where all are alike.
+    """Return the formulas of several bands in one phrase; one formula where all are alike.
 
     >>> tags_text([ValueTags(0.1), ValueTags(0.1)]), tags_text([ValueTags(0.1), ValueTags()])
     ('stored x 0.1', 'band 1 stored x 0.1, band 2 no scale and offset')

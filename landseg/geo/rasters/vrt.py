@@ -1,4 +1,4 @@
-"""Members of virtual rasters, as their XML names them: where each lies, and which of them are not there."""
+"""Members of virtual rasters, as their XML names them: the place of each, and those that do not exist."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from landseg.errors import RasterError
 _ELSEWHERE = re.compile(r"<|/vsi|[A-Za-z][A-Za-z0-9+_-]+:")  # archives, addresses, parts of files; no drive letter
 _CHANGED = ("ScaleRatio", "ScaleOffset", "LUT", "Exponent", "ColorTableComponent")  # numbers are no longer the stored
 _NAMES = ("SourceFilename", "SourceDataset")
-_LEAST = 1e-9  # sizes of rectangles below it are none
+_LEAST = 1e-9  # a rectangle of a smaller size counts as not set
 _DEEPEST = 32  # virtual rasters of virtual rasters; GDAL ends such chains as well
 
 
@@ -36,9 +36,9 @@ class Member:
     Attributes:
         name: of its file, as GDAL opens it from anywhere.
         band: the 1-based band that is read.
-        size: its (width, height) in pixels; None where the XML does not say.
+        size: its (width, height) in pixels; None where the XML does not give it.
         source: the part of it that is read; None: all of it.
-        target: where that part lies in the virtual raster; None: at the top left, at the source's own pixels.
+        target: the place of that part in the virtual raster; None: at the top left, at the source's own pixels.
     """
 
     name: str
@@ -50,14 +50,14 @@ class Member:
 
 @dataclass(frozen=True)
 class Warp:
-    """How a warped virtual raster finds its pixels in its source.
+    """The transform from the pixels of a warped virtual raster to those of its source.
 
     Attributes:
         name: of the source.
         out: pixel corner -> CRS of the virtual raster, as GDAL's six numbers.
         into: CRS of the source -> pixel corner, likewise.
         crs: WKT of the virtual raster's CRS and of the source's; None where the two are one.
-        plain: whether this is all that places and takes pixels: no control points, coefficients or cutline.
+        plain: whether these alone place the pixels: there are no control points, coefficients or cutline.
         bands: of the source, by that of the virtual raster; 1-based.
     """
 
@@ -71,13 +71,13 @@ class Warp:
 
 @dataclass(frozen=True)
 class Virtual:
-    """What the XML of a virtual raster says of its members.
+    """The members of a virtual raster, as its XML describes them.
 
     Attributes:
         bands: by 1-based number, the members of every band that is made of members alone.
         warp: of a warped raster.
-        taken: by band, where values or masks decide what is taken of members: a document of a raster of one band that
-            is 255 where something is, else 0.
+        taken: by band, where values or masks decide which pixels of members are taken: a document of a raster of one
+            band that is 255 where a pixel is taken, else 0.
     """
 
     size: tuple[int, int]
@@ -87,11 +87,11 @@ class Virtual:
 
 
 def virtual_at(path: str, written: str) -> Virtual | None:
-    """Return the members of the virtual raster at ``path``; None where nothing names any.
+    """Return the members of the virtual raster at ``path``; None where no XML names them.
 
     Args:
         path: as GDAL opens it.
-        written: GDAL's own XML of the opened raster, which leaves out how large members are.
+        written: GDAL's own XML of the opened raster, which leaves out the sizes of members.
     """
     try:
         found = read_virtual(Path(path).read_bytes(), path)
@@ -127,22 +127,22 @@ def read_virtual(text: str | bytes, path: str) -> Virtual | None:
 def missing_member(path: Path, *, above: tuple[Path, ...] = ()) -> Path | None:
     """Return the first file that a .vrt, or a .vrt that it names, names and that does not exist; None where all do.
 
-    GDAL notices when it reads, but not always: asked for the same name again, or for its list of files, it goes on
-    with zeros in place of the member. Members that lie elsewhere (archives, addresses) are taken for there. As GDAL
-    does, those of a link to a .vrt are looked for beside the file that it leads to.
+    GDAL does not always notice when it reads: asked for the same name again, or for its list of files, it goes on
+    with zeros in place of the member. Members that lie elsewhere (archives, addresses) count as existing. As in
+    GDAL, members of a link to a .vrt are relative to the file that it leads to.
 
     Args:
         path: of the virtual raster.
         above: the virtual rasters that led to it.
 
     Raises:
-        RasterError: a virtual raster is a member of its own.
+        RasterError: a virtual raster is a member of itself.
     """
     try:
         root = Xml.parse(path).getroot()
         real = path.resolve()
     except (OSError, ValueError, Xml.ParseError):  # a whole document is no path
-        return None  # whoever reads from it says what is wrong
+        return None  # reading from it raises the error
     if real in above or len(above) > _DEEPEST:
         raise RasterError(f"{path} is a member of its own: expected a virtual raster of other files; make it again")
     seen: set[str] = set()
@@ -161,9 +161,9 @@ def missing_member(path: Path, *, above: tuple[Path, ...] = ()) -> Path | None:
 
 
 def members_as_stored(path: Path) -> dict[int, list[tuple[str, int]]]:
-    """Return the members whose numbers a .vrt hands on as they are stored, as (name, band), by its own bands.
+    """Return the members whose numbers a .vrt passes on as they are stored: (name, band) by its own bands.
 
-    Members that it scales itself, or looks up in a table, and those that it warps are left out.
+    Members that it scales, maps by a table or warps are left out.
     """
     try:
         root = Xml.parse(path).getroot()
@@ -178,13 +178,13 @@ def members_as_stored(path: Path) -> dict[int, list[tuple[str, int]]]:
             if entry is None or not (entry.text or "").strip() or changed:
                 continue
             source = (part.findtext("SourceBand") or "1").strip()
-            if source.isdecimal():  # a mask is none of its bands
+            if source.isdecimal():  # a mask is not one of its bands
                 found.setdefault(int(band.get("band") or number), []).append((_named(entry, folder), int(source)))
     return found
 
 
 def is_virtual(name: str) -> bool:
-    """Whether a name is one of a virtual raster: a file's, or a whole document.
+    """Return whether a name is one of a virtual raster: a file's, or a whole document.
 
     >>> is_virtual("tiles/a.VRT"), is_virtual("a.tif"), is_virtual("<VRTDataset/>")
     (True, False, True)
@@ -193,12 +193,12 @@ def is_virtual(name: str) -> bool:
 
 
 def lies_elsewhere(name: str) -> bool:
-    """Whether a name is no path on this machine: in an archive, an address, a part of a file, a whole document."""
+    """Return whether a name is no path on this machine: in an archive, an address, a part of a file, a document."""
     return _ELSEWHERE.match(name) is not None
 
 
 def _folder(path: str) -> str:
-    """The folder that relative members of a virtual raster lie in: that of the file which a link leads to."""
+    """Return the folder of relative members of a virtual raster: that of the file which a link leads to."""
     if path.lstrip().startswith("<"):
         return ""
     if path.startswith("/vsi") or "://" in path:
@@ -207,7 +207,7 @@ def _folder(path: str) -> str:
 
 
 def _named(entry: Xml.Element, folder: str) -> str:
-    """The name of a member's file as GDAL opens it from anywhere."""
+    """Return the name of a member's file as GDAL opens it from anywhere."""
     name = (entry.text or "").strip()
     relative = entry.get("relativeToVRT", entry.get("relativetoVRT")) == "1"
     if not relative or _ELSEWHERE.match(name) or not folder:
@@ -217,7 +217,7 @@ def _named(entry: Xml.Element, folder: str) -> str:
 
 
 def _member(entry: Xml.Element, folder: str) -> Member | None:
-    """One source of a band; None where its numbers cannot be read."""
+    """Return one source of a band; None where a number of its XML cannot be read."""
     name, properties = entry.find("SourceFilename"), entry.find("SourceProperties")
     assert name is not None
     band = (entry.findtext("SourceBand") or "1").strip()
@@ -232,13 +232,13 @@ def _member(entry: Xml.Element, folder: str) -> Member | None:
 
 
 def _chooses(entry: Xml.Element) -> bool:
-    """Whether a source's no-data value or mask decides which of its pixels are taken."""
+    """Return whether a source's no-data value or mask decides which of its pixels are taken."""
     masked = (entry.findtext("UseMaskBand") or "").strip().lower() in ("true", "1", "yes", "on")
     return masked or entry.find("NODATA") is not None
 
 
 def _taken(band: Xml.Element, size: tuple[int, int], folder: str) -> str:
-    """A document of the raster that GDAL fills with 255 wherever it takes a pixel of some source."""
+    """Return the document of a raster that GDAL fills with 255 wherever it takes a pixel of any source."""
     root = Xml.Element("VRTDataset", rasterXSize=str(size[0]), rasterYSize=str(size[1]))
     filled = Xml.SubElement(root, "VRTRasterBand", dataType="Byte", band="1")
     for entry in band:
@@ -260,6 +260,7 @@ def _taken(band: Xml.Element, size: tuple[int, int], folder: str) -> str:
 
 
 def _box(entry: Xml.Element | None) -> Box | None:
+    """Return the rectangle of an element; None where it is not set."""
     if entry is None:
         return None
     box = Box(*(float(entry.get(name, "")) for name in ("xOff", "yOff", "xSize", "ySize")))
@@ -268,7 +269,7 @@ def _box(entry: Xml.Element | None) -> Box | None:
 
 
 def _warp(options: Xml.Element, folder: str) -> Warp | None:
-    """How a warped raster finds its pixels; None where it names no source."""
+    """Return the transform of a warped raster; None where it names no source."""
     source = options.find("SourceDataset")
     if source is None:
         return None
@@ -289,6 +290,7 @@ def _warp(options: Xml.Element, folder: str) -> Warp | None:
 
 
 def _numbers(entry: Xml.Element | None, name: str) -> tuple[float, ...]:
+    """Return the numbers of a child element; () where there are none."""
     text = "" if entry is None else entry.findtext(name) or ""
     try:
         return tuple(float(part) for part in text.split(","))

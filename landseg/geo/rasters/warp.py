@@ -1,4 +1,4 @@
-"""Imagery on the pixels of another raster: as it is where the pixels are the same, warped where they are not."""
+"""Imagery on the pixels of another raster: unchanged where the pixels are the same, warped where they are not."""
 
 from __future__ import annotations
 
@@ -7,27 +7,21 @@ import threading
 from typing import Any
 
 import numpy as np
-from affine import Affine
 from numpy.typing import NDArray
 
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.positions import mover, needed_for, offset_on, outline_on, pixel_ratio
-from landseg.geo.rasters.source import Pixels, Source
+from landseg.geo.rasters.source import DerivedSource, Pixels, Source
 from landseg.geo.resample import finish, work_dtype
 
 
-class ShiftedSource(Source):
-    """Another source with this grid's pixels, that begins and ends elsewhere; beyond it nothing is valid."""
+class ShiftedSource(DerivedSource):
+    """Another source on a grid of the same pixels that begins and ends elsewhere; beyond the source none is valid."""
 
     def __init__(self, base: Source, grid: Grid, place: Rect) -> None:
-        super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
-        self.notes, self.remarks = base.notes, base.remarks
-        self.base = base
+        super().__init__(base, grid)
         self._place = place
-
-    def close(self) -> None:
-        self.base.close()
 
     def _read(self, rect: Rect) -> Pixels:
         pixels = np.zeros((self.count, *rect.shape), dtype=self.dtype)
@@ -38,26 +32,21 @@ class ShiftedSource(Source):
             pixels[:, rows, columns], valid[rows, columns] = self.base.read(shared.relative_to(self._place))
         return pixels, valid
 
-    def _files(self) -> list[dict[str, Any]]:
-        return self.base._files()
-
 
 def warp_onto(source: Source, grid: Grid, *, of: str) -> Source:
-    """The source on the grid of the raster named ``of``; closing it closes the source.
+    """Return the source on the grid of the raster named ``of``; closing the result closes the source.
 
-    Pixels that are the grid's (to a twentieth) are read as they are. Others are interpolated, after averaging where
-    they are much smaller, as in a mosaic.
+    Pixels that are the grid's (to a twentieth) are read as they are. Other pixels are interpolated, after averaging
+    where they are much smaller, as in a mosaic.
 
     Raises:
-        GridError: one of the two has no CRS, neither says where it lies and their sizes differ, or they share no
-            pixel.
+        GridError: only one of the two has a CRS, neither is placed and their sizes differ, or they share no pixel.
     """
     here, there = source.grid, grid
     if (here.crs is None) != (there.crs is None):
         has = f"{source.name} has {crs_text(here.crs)}, {of} has {crs_text(there.crs)}"
         raise GridError(f"{has}: they need one in both to be laid over each other; assign it (gdal_edit -a_srs)")
-    nowhere = here.crs is None and here.transform == there.transform == Affine.identity()
-    if nowhere and here.shape != there.shape:
+    if not (here.is_placed or there.is_placed) and here.shape != there.shape:
         has = f"{source.name} has {here.width} x {here.height} pixels, {of} has {there.width} x {there.height}"
         raise GridError(f"{has}, and no georeference says where they meet: give imagery of the same size")
     offset = offset_on(there, here)
@@ -72,27 +61,24 @@ def warp_onto(source: Source, grid: Grid, *, of: str) -> Source:
     return source if place == there.rect else ShiftedSource(source, there, place)
 
 
-WARP_PIXELS = 1 << 20  # a warped rectangle is worked on in parts of at most so many pixels
+WARP_PIXELS = 1 << 20
+"""The most pixels of a part in which a warped rectangle is computed."""
+WARP_READ = 1 << 23
+"""The most input pixels that are held for one of these parts."""
+SHRINK = 1.25
+"""A source whose pixels are smaller than the grid's by more than this factor is averaged first."""
 
 
-WARP_READ = 1 << 23  # input pixels held for one of them
-
-
-SHRINK = 1.25  # a member whose pixels are smaller than the mosaic's by more than this is averaged first
-
-
-class WarpedSource(Source):
+class WarpedSource(DerivedSource):
     """Another source on a grid of another CRS, size or orientation: bilinear, each pixel on its own.
 
     A pixel is valid when at least half of its weight lies on valid pixels, and only those enter its value.
     """
 
     def __init__(self, base: Source, grid: Grid) -> None:
-        super().__init__(base.name, base.paths, grid, base.bands, dtype=base.dtype)
-        self.notes, self.remarks = base.notes, base.remarks
         step = pixel_ratio(base.grid, grid)
+        super().__init__(base.at_scale(step) if step > SHRINK else base, grid)
         self.original = base
-        self.base = base.at_scale(step) if step > SHRINK else base
         self._local = threading.local()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -100,9 +86,6 @@ class WarpedSource(Source):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _local=threading.local())
-
-    def close(self) -> None:
-        self.base.close()
 
     def _read(self, rect: Rect) -> Pixels:
         pixels = np.zeros((self.count, *rect.shape), dtype=self.dtype)
@@ -124,9 +107,9 @@ class WarpedSource(Source):
         return pixels, valid
 
     def _positions(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Where the pixel centres under `rect` lie in the base, in its pixels: x and y, (h, w) each."""
+        """Return the pixel centres under `rect` in pixels of the base: x and y, (h, w) each."""
         cols, rows = np.arange(rect.left, rect.right) + 0.5, np.arange(rect.top, rect.bottom) + 0.5
-        if not hasattr(self._local, "move"):  # pyproj's transformers do not like to be shared
+        if not hasattr(self._local, "move"):  # threads must not share pyproj's transformers
             self._local.move = mover(self.grid, self.base.grid)
         x, y = self._local.move(*np.meshgrid(cols, rows))
         return x, y
@@ -149,14 +132,11 @@ class WarpedSource(Source):
                 total += stack[:, row, col] * weight.astype(work)
         return finish(total[:-1], total[-1], np.dtype(self.dtype))
 
-    def _files(self) -> list[dict[str, Any]]:
-        return self.base._files()
-
 
 def extent_on(grid: Grid, other: Grid) -> Rect | None:
-    """The pixels of ``grid``, and of its continuation beyond its edges, that ``other`` covers in part or in full.
+    """Return the pixels of ``grid``, also beyond its edges, that ``other`` covers in part or in full.
 
-    None where some of its outline has no place in the CRS of ``grid``.
+    None where a part of its outline has no place in the CRS of ``grid``.
     """
     outline = outline_on(grid, other)
     if outline is None:
@@ -167,6 +147,7 @@ def extent_on(grid: Grid, other: Grid) -> Rect | None:
 
 
 def _halves(rect: Rect) -> list[Rect]:
+    """Return a rectangle cut across its longer side."""
     if rect.height >= rect.width:
         half = rect.height // 2
         upper = Rect(rect.top, rect.left, half, rect.width)

@@ -20,9 +20,9 @@ from rasterio.features import rasterize
 
 from landseg.errors import GridError, VectorError
 from landseg.geo.crs import crs_text, transformer
-from landseg.geo.globe import PlacedShapes
 from landseg.geo.grid import Grid, Rect, map_crs
-from landseg.geo.pixel_shapes import into_pixels
+from landseg.geo.pixel_shapes import to_pixels
+from landseg.geo.placed_shapes import PlacedShapes
 from landseg.geo.vectors.names import is_there
 from landseg.geo.vectors.polygon_file import read_polygons
 
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Aoi:
-    """The part of a raster that is wanted.
+    """An area of interest: the part of a raster that is used.
 
     Attributes:
         rect: the smallest rectangle of whole pixels that covers it, within the raster.
@@ -46,7 +46,7 @@ class Aoi:
     polygons: tuple[shapely.Geometry, ...] | None = None
 
     def inside(self, rect: Rect) -> NDArray[np.bool_] | None:
-        """Return where in ``rect``, which may be empty, a pixel's centre lies inside: (h, w); None where all do."""
+        """Return where pixel centres of ``rect`` lie inside: boolean (h, w), perhaps empty; None where all do."""
         if self.polygons is None:
             return None
         if not rect.area:
@@ -55,7 +55,7 @@ class Aoi:
         near = [self.polygons[index] for index in self._tree.query(frame, predicate="intersects").tolist()]
         if not near:
             return np.zeros(rect.shape, bool)
-        # With rows counted upwards the transform is never the identity, which GDAL takes for none and warns of.
+        # With rows counted upwards the transform is never the identity, of which GDAL warns.
         upwards = shapely.transform(np.array(near, dtype=object), lambda points: points * [1, -1])
         place = Affine(1, 0, rect.left, 0, -1, -rect.top)
         burnt = rasterize(upwards, out_shape=rect.shape, transform=place, dtype="uint8")
@@ -67,13 +67,13 @@ class Aoi:
 
 
 def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
-    """The area named by ``left,bottom,right,top`` (in the raster's CRS) or by the polygons of a vector file.
+    """Return the area named by ``left,bottom,right,top`` (in the raster's CRS) or by the polygons of a vector file.
 
-    Which features of the file count is decided by `read_polygons`; a layer of several is named ``FILE:LAYER``. They
-    are reprojected to the raster; without a CRS on either side their coordinates are taken as they are.
+    `read_polygons` decides which features of the file count; a layer of several is named ``FILE:LAYER``. They are
+    reprojected to the raster; without a CRS on either side their coordinates are taken as they are.
 
     Raises:
-        VectorError: the file cannot be read, holds no polygons, or anything else beside them.
+        VectorError: the file cannot be read, holds no polygons, or holds other shapes too.
         GridError: the area lies outside the raster, or the box has no area.
     """
     box = _BOX.fullmatch(str(text_or_path))
@@ -82,13 +82,13 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
         if not (left < right and bottom < top):
             raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
         corners = np.array([shapely.box(left, bottom, right, top)], dtype=object)
-        pixels = list(into_pixels(_lying_on(PlacedShapes(corners, grid.crs, grid.crs), grid), grid))
+        pixels = list(to_pixels(_lying_on(PlacedShapes(corners, grid.crs, grid.crs), grid), grid))
         hint = _degrees_hint((left, bottom, right, top), grid)
         rect = _covering(pixels, grid, f"AOI {text_or_path}", (left, bottom, right, top), hint)
         straight = grid.transform.is_rectilinear  # of a rotated raster a box is a lozenge of pixels
         return Aoi(rect) if straight else Aoi(rect, tuple(pixels))
     outlines = _read_polygons(text_or_path, grid)
-    pixels = list(into_pixels(np.array(outlines, dtype=object), grid))
+    pixels = list(to_pixels(np.array(outlines, dtype=object), grid))
     bounds = tuple(shapely.total_bounds(outlines).tolist())
     return Aoi(_covering(pixels, grid, f"AOI {text_or_path}", bounds), tuple(pixels))
 
@@ -101,7 +101,7 @@ def _read_polygons(name: str | Path, grid: Grid) -> list[shapely.Geometry]:
     except VectorError as error:
         raise VectorError(f"AOI {error}") from error
     for note in read.notes:
-        _say(f"AOI {note}")
+        _warn_once(f"AOI {note}")
     shapes = read.frame.geometry.explode(index_parts=False)
     lying = _lying_on(PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, map_crs(grid)), grid)
     if not len(lying):
@@ -110,21 +110,21 @@ def _read_polygons(name: str | Path, grid: Grid) -> list[shapely.Geometry]:
 
 
 def _lying_on(shapes: PlacedShapes, grid: Grid) -> NDArray[Any]:
-    """The shapes where the raster lies, in single parts; without any that has no place in its CRS."""
+    """Return the shapes where the raster lies, in single parts, without those that have no place in its CRS."""
     index, near = shapes.near(grid)
     if all(shape is shapes.shapes[at] for at, shape in zip(index.tolist(), near, strict=True)):
-        near = shapes.shapes  # nothing had to be brought here: all of them say how far the area reaches
+        near = shapes.shapes  # none was moved: all of them count for the bounds of the area
     return np.asarray(shapely.get_parts(near[~shapely.is_empty(near)]), dtype=object)
 
 
 @lru_cache(maxsize=64)
-def _say(text: str) -> None:
-    """Warn of something once: an area is read for every raster that it is laid over."""
+def _warn_once(text: str) -> None:
+    """Log a warning once: an area is read again for every raster."""
     _log.warning("%s", text)
 
 
 def _degrees_hint(box: tuple[float, float, float, float], grid: Grid) -> str:
-    """What to do about a box in degrees of a raster in metres; nothing where it is none."""
+    """Return the advice about a box in degrees for a raster in metres; "" where the box is no such."""
     left, bottom, right, top = box
     degrees = max(-left, right) <= 180 and max(-bottom, top) <= 90
     if grid.crs is None or not grid.crs.is_projected or not degrees:
@@ -158,5 +158,5 @@ def _covering(
 
 
 def area_text(value: Any) -> str | PathLike[str] | None:
-    """Return an area of interest as read_aoi takes it: a file, "left,bottom,right,top", or those four numbers."""
+    """Return an area of interest as `read_aoi` takes it, from a file, "left,bottom,right,top" or four numbers."""
     return ",".join(str(float(part)) for part in value) if isinstance(value, (tuple, list)) else value

@@ -1,4 +1,4 @@
-"""What lies within some metres of lines and points, in whatever CRS they are."""
+"""Buffers: the areas within a number of metres of lines and points, in any CRS."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from landseg.errors import VectorError
 from landseg.geo.horizontal import horizontal
 from landseg.geo.metres import metres_per_unit
 
-_NEAR = 5_000.0  # metres: a longer line is cut into segments of at most so much, each with a scale of its own
-_EXACT = 0.002  # a CRS whose unit is a metre on the ground but for this is measured in as it is
+_NEAR = 5_000.0  # metres: a longer line is cut into segments of at most this length, each with its own scale
+_EXACT = 0.002  # relative: a CRS whose unit is a metre on the ground to this precision is measured in directly
 
 
 def buffered(shapes: NDArray[Any], crs: Any, metres: float) -> NDArray[Any]:
@@ -25,8 +25,8 @@ def buffered(shapes: NDArray[Any], crs: Any, metres: float) -> NDArray[Any]:
 
     Args:
         shapes: (N,) lines, points and collections of them.
-        crs: theirs.
-        metres: how far around them.
+        crs: of the shapes.
+        metres: the distance around them.
 
     Raises:
         VectorError: there is no CRS, or the shapes have no place in it: metres mean nothing.
@@ -37,7 +37,7 @@ def buffered(shapes: NDArray[Any], crs: Any, metres: float) -> NDArray[Any]:
         )
     crs = horizontal(crs)
     scales = metres_per_unit(shapes, crs)
-    if crs.is_geographic and (scales == 1).any():  # beyond a pole: no degree is a metre long anywhere else
+    if crs.is_geographic and (scales == 1).any():  # beyond a pole: a degree is nowhere else one metre long
         raise VectorError(f"parts have no place in its CRS ({crs.name}), so {metres:g} m cannot be measured there")
     if (np.abs(scales - 1) < _EXACT).all():
         return np.asarray(shapely.buffer(shapes, metres))
@@ -53,7 +53,7 @@ def buffered(shapes: NDArray[Any], crs: Any, metres: float) -> NDArray[Any]:
 
 
 def _pieces(shapes: NDArray[Any], scales: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Single lines and points, none of them much longer than `_NEAR`, and the number of the shape of each."""
+    """Return single lines and points, none much longer than `_NEAR`, and the number of the shape of each."""
     parts, owners = shapely.get_parts(shapes, return_index=True)
     while (shapely.get_type_id(parts) > shapely.GeometryType.POLYGON).any():  # collections in collections
         parts, inner = shapely.get_parts(parts, return_index=True)
@@ -72,6 +72,7 @@ def _pieces(shapes: NDArray[Any], scales: NDArray[np.float64]) -> tuple[NDArray[
 
 
 def _segments(line: shapely.Geometry, longest: float) -> list[shapely.Geometry]:
+    """Return a line cut into straight segments of at most a length, in units of its CRS."""
     points = shapely.get_coordinates(shapely.segmentize(line, longest))
     return list(shapely.linestrings(np.stack([points[:-1], points[1:]], axis=1)))
 
@@ -79,7 +80,7 @@ def _segments(line: shapely.Geometry, longest: float) -> list[shapely.Geometry]:
 def _scaled(
     shapes: NDArray[Any], centres: NDArray[np.float64], scales: NDArray[np.float64], *, back: bool = False
 ) -> NDArray[Any]:
-    """Shapes in metres from their centres, or from there ``back``."""
+    """Return shapes in metres from their centres, or ``back`` in units of the CRS."""
     points, owners = shapely.get_coordinates(shapes, return_index=True)
     at, scale = centres[owners], scales[owners]
     return np.asarray(shapely.set_coordinates(shapes.copy(), points / scale + at if back else (points - at) * scale))

@@ -1,4 +1,4 @@
-"""Layers of vector files: the one that is meant, as a table with geometries."""
+"""Layers of vector files: the layer that a name means, as a table with geometries."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import Any
 from landseg.errors import VectorError
 from landseg.geo.vectors.names import PARQUET, Name, is_vector, split_layer
 from landseg.runtime.replacement import refuse_unfinished, refuse_unfinished_in
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, first_of
 
 _STYLES = "layer_styles"  # where QGIS and landseg keep the colours of a GeoPackage's other layers
-_SINGLE = (".shp", ".geojson", ".fgb")  # formats of one layer, which need no look at how many there are
-_IDLE = re.compile("Specify layer|is not consistent with type")  # warnings about what is decided here, or harmless
-_MOST = 12
+_SINGLE = (".shp", ".geojson", ".fgb")  # formats of one layer, whose layers need not be listed
+_IDLE = re.compile("Specify layer|is not consistent with type")  # harmless warnings, or about a choice made here
+_MOST = 12  # names of layers in one sentence
 _ARC, _DEGREES = "OGR_ARC_STEPSIZE", "0.5"
 
 _log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ def read_layer(name: Name) -> Any:
         refuse_unfinished_in(Path(file), VectorError)
     refuse_unfinished(file, VectorError)
     try:
-        with warnings.catch_warnings(record=True) as heard:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             with _fine_arcs():
                 frame = _read(file, layer)
@@ -48,9 +48,9 @@ def read_layer(name: Name) -> Any:
         raise
     except ImportError as error:
         raise VectorError(f"{file}: GeoParquet is read by pyarrow; install it (pip install pyarrow)") from error
-    except Exception as error:  # pyogrio, pyarrow and the file system each have their own
+    except Exception as error:  # pyogrio, pyarrow and the file system each have errors of their own
         raise VectorError(f"{file} cannot be read as a vector file: {error}") from error
-    for text in dict.fromkeys(str(one.message) for one in heard if issubclass(one.category, RuntimeWarning)):
+    for text in dict.fromkeys(str(one.message) for one in caught if issubclass(one.category, RuntimeWarning)):
         if not _IDLE.search(text):
             _log.warning("%s: %s", name, text)
     if not hasattr(frame, "geometry"):
@@ -60,7 +60,7 @@ def read_layer(name: Name) -> Any:
 
 @contextmanager
 def _fine_arcs() -> Iterator[None]:
-    """While inside, curves become chords that stray by a hundred-thousandth of the radius, not by 60 of these."""
+    """Read curves inside the block as chords that stray by 0.00001 of the radius, not by GDAL's default of 0.0006."""
     import pyogrio
 
     before = pyogrio.get_gdal_config_option(_ARC)
@@ -72,12 +72,12 @@ def _fine_arcs() -> Iterator[None]:
 
 
 def layers_of(file: str) -> dict[str, str]:
-    """Return the layers of a file that have geometry, by name, with what GDAL opens to read each.
+    """Return the layers of a file that have geometry: the path that GDAL opens to read each, by its name.
 
-    An archive with folders in it, or with several files, is looked through.
+    In an archive with folders or with several files, the layers of every vector file count.
 
     Raises:
-        Exception: pyogrio's, of a file that is none.
+        Exception: pyogrio's, for a file that is no vector file.
     """
     import pyogrio
 
@@ -92,6 +92,7 @@ def layers_of(file: str) -> dict[str, str]:
 
 
 def _read(file: str, layer: str | None) -> Any:
+    """Return a layer as a GeoDataFrame; see `read_layer`."""
     import geopandas
 
     ending = os.path.splitext(file)[1].lower()
@@ -102,14 +103,14 @@ def _read(file: str, layer: str | None) -> Any:
     if layer is None and ending in _SINGLE:
         return geopandas.read_file(file)
     found = layers_of(file)
-    listed = ", ".join(list(found)[:_MOST]) + (f" and {len(found) - _MOST} more" if len(found) > _MOST else "")
+    names = first_of(list(found), _MOST)
     if layer is None and len(found) > 1:
         first = next(iter(found))
         raise VectorError(
-            f"{file} has {counted(len(found), 'layer')} ({listed}): name the one that is meant, {file}:{first}"
+            f"{file} has {counted(len(found), 'layer')} ({names}): name the one that is meant, {file}:{first}"
         )
     if layer is not None and layer not in found:
-        raise VectorError(f"{file} has no layer {layer!r} with geometry; it has {listed or 'none'}")
+        raise VectorError(f"{file} has no layer {layer!r} with geometry; it has {names or 'none'}")
     if not found:
         raise VectorError(f"{file} holds no layer with geometry: expected polygons")
     chosen = next(iter(found)) if layer is None else layer
@@ -117,7 +118,7 @@ def _read(file: str, layer: str | None) -> Any:
 
 
 def _inside(file: str) -> list[str]:
-    """The vector files of an archive that GDAL does not open as one, as GDAL's paths."""
+    """Return the vector files of an archive that GDAL does not open as a whole, as GDAL's paths."""
     if not zipfile.is_zipfile(file):
         return []
     with zipfile.ZipFile(file) as archive:

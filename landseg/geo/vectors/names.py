@@ -17,10 +17,10 @@ Name = str | PathLike[str]
 
 
 def split_layer(name: Name) -> tuple[str, str | None]:
-    """Return the file that a name means, and the layer that follows it after a colon; None: no layer is named.
+    """Return the file of a name, and the layer that follows it after a colon; None where no layer is named.
 
-    What exists decides: ``a:b.gpkg`` is a file where there is one of that name. Of what does not exist, or lies in an
-    archive, the file is what ends like a vector file.
+    Existing files decide: ``a:b.gpkg`` is a file where there is one of that name. In a name that does not exist, or
+    that lies in an archive, the file is the part with the suffix of a vector file.
 
     >>> split_layer("fields.gpkg:roofs"), split_layer("fields.gpkg"), split_layer("C:/x.gpkg:roofs")
     (('fields.gpkg', 'roofs'), ('fields.gpkg', None), ('C:/x.gpkg', 'roofs'))
@@ -40,7 +40,7 @@ def split_layer(name: Name) -> tuple[str, str | None]:
 
 
 def is_vector(name: Name) -> bool:
-    """Whether a name is that of a vector file, by its suffix, or of one file of a folder of shapefiles."""
+    """Return whether a name is that of a vector file, by its suffix, or of one file of a folder of shapefiles."""
     file, layer = split_layer(name)
     return _ends_as_vector(file) or (layer is not None and os.path.exists(os.path.join(file, f"{layer}.shp")))
 
@@ -51,13 +51,13 @@ def file_of(name: Name) -> Path:
 
 
 def is_there(name: Name) -> bool:
-    """Whether the file of a name exists; of files in archives and on servers only reading tells."""
+    """Return whether the file of a name exists; files in archives and on servers count as existing until read."""
     file = split_layer(name)[0]
     return file.startswith("/vsi") or os.path.exists(file)
 
 
 def stem_of(name: Name) -> str:
-    """Return what the polygons of a file are called: as their layer where one is named, else as the file.
+    """Return the name for the polygons of a file: that of the layer where one is named, else that of the file.
 
     >>> stem_of("a/fields.gpkg"), stem_of("a/fields.gpkg:roofs")
     ('fields', 'roofs')
@@ -67,7 +67,7 @@ def stem_of(name: Name) -> str:
 
 
 def with_layer(name: str, layer: str | None) -> str:
-    """Return the name of a layer of a vector file; the name as it is where ``layer`` is None.
+    """Return the name of a layer of a vector file; the file's name unchanged where ``layer`` is None.
 
     Raises:
         VectorError: the name is not that of a vector file, or names another layer itself.
@@ -84,7 +84,7 @@ def with_layer(name: str, layer: str | None) -> str:
 
 
 def _rooted(text: str) -> str:
-    """A file in an archive with the second slash that a Path takes from ``/vsizip//data/fields.zip``."""
+    """Return a file in an archive with the second slash that a Path takes from ``/vsizip//data/fields.zip``."""
     if (archive := _ARCHIVE.match(text)) is None:
         return text
     parts = archive[2].split("/")

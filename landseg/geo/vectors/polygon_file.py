@@ -1,4 +1,4 @@
-"""The polygons of a vector file: one rule, for every command, of what counts as one and what is left out."""
+"""The polygons of a vector file: for every command one rule which features count and which are left out."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from landseg.geo.vectors.names import Name
 from landseg.text.amounts import counted, part_of
 
 BUFFER = "remove them, or burn what lies near lines and points: --buffer METRES"
-"""What to do about lines and points where there is an option for it."""
+"""The advice about lines and points for commands with an option for them."""
 _POLYGONS = ("Polygon", "MultiPolygon")
 
 
 @dataclass(frozen=True)
 class PolygonFile:
-    """What a vector file says: valid polygons of an area, and their columns.
+    """The content of a vector file: valid polygons of an area, and their columns.
 
     Attributes:
         frame: a GeoDataFrame of Polygon and MultiPolygon in the file's CRS, without heights; features that have no
             geometry are left out.
-        notes: what was left out or changed and how many features it was, as sentences.
+        notes: sentences about features that were left out or changed, with their number.
     """
 
     frame: Any
@@ -39,16 +39,16 @@ def read_polygons(name: Name, *, buffer_m: float | None = None, advice: str = BU
     """Return the polygons of a layer.
 
     Features without a geometry are left out. Collections of polygons alone count as their polygons. Lines, points
-    and collections that hold any are refused unless ``buffer_m`` says how far around them on the ground counts as
-    theirs. Polygons that cross themselves are made valid, by the even-odd rule that burning goes by as well.
+    and collections that hold any are refused unless ``buffer_m`` is given: then the ground within that distance
+    counts. Polygons that cross themselves are made valid, by the even-odd rule that burning uses as well.
 
     Args:
         name: a file, or one of its layers, ``FILE:LAYER``.
         buffer_m: metres around lines and points; polygons stay as they are.
-        advice: what to do about lines and points, for the sentence that refuses them.
+        advice: about lines and points, for the sentence that refuses them.
 
     Raises:
-        VectorError: the file cannot be read, holds no polygon, or lines or points, or metres mean nothing in it.
+        VectorError: the file cannot be read, holds no polygon, holds lines or points, or has no CRS for metres.
     """
     if buffer_m is not None and not (math.isfinite(buffer_m) and buffer_m > 0):
         raise VectorError(f"--buffer {buffer_m:g}: expected a number of metres above 0, such as 2.5")
@@ -75,7 +75,7 @@ def read_polygons(name: Name, *, buffer_m: float | None = None, advice: str = BU
 
 
 def _of_collections(shapes: NDArray[Any]) -> NDArray[Any]:
-    """Collections of polygons alone as these polygons; all others as they are."""
+    """Return shapes with collections of polygons alone as these polygons; other shapes unchanged."""
     made = shapes.copy()
     for index in np.flatnonzero(shapely.get_type_id(shapes) == shapely.GeometryType.GEOMETRYCOLLECTION):
         parts = _parts(shapes[index])
@@ -85,7 +85,7 @@ def _of_collections(shapes: NDArray[Any]) -> NDArray[Any]:
 
 
 def _parts(shape: shapely.Geometry) -> list[shapely.Geometry]:
-    """What a collection holds, those inside it included, without what is empty."""
+    """Return the parts of a collection that are not empty, and those of collections in it."""
     if shape.geom_type != "GeometryCollection":
         return [] if shape.is_empty else [shape]
     return [part for one in shapely.get_parts(shape) for part in _parts(one)]
@@ -94,16 +94,16 @@ def _parts(shape: shapely.Geometry) -> list[shapely.Geometry]:
 def _areas(
     shapes: NDArray[Any], crs: Any, *, name: Name, buffer_m: float | None, advice: str
 ) -> tuple[NDArray[Any], list[str]]:
-    """Polygons for everything, or a refusal of what is none."""
+    """Return polygons for all shapes, and notes; other shapes are buffered, or refused."""
     kinds = np.array([shape.geom_type for shape in shapes])
     other = ~np.isin(kinds, _POLYGONS)
     if not other.any():
         return shapes, []
     found, counts = np.unique(kinds[other], return_counts=True)
-    told = ", ".join(f"{kind} ({count})" for kind, count in zip(found.tolist(), counts.tolist(), strict=True))
+    others = ", ".join(f"{kind} ({count})" for kind, count in zip(found.tolist(), counts.tolist(), strict=True))
     if buffer_m is None:
         raise VectorError(
-            f"{name}: expected polygons, found {told} among {counted(len(shapes), 'feature')}; {advice}"
+            f"{name}: expected polygons, found {others} among {counted(len(shapes), 'feature')}; {advice}"
         )
     if odd := set(found.tolist()) - _BUFFERED:
         raise VectorError(f"{name}: expected polygons, lines and points, found {', '.join(sorted(odd))}; remove them")
@@ -113,20 +113,20 @@ def _areas(
         made[other] = _with_own_polygons(shapes[other], buffered(made[other], crs, buffer_m))
     except VectorError as error:
         raise VectorError(f"{name}: {error}") from error
-    return made, [f"{name}: {told} became areas, {buffer_m:g} m around"]
+    return made, [f"{name}: {others} became areas, {buffer_m:g} m around"]
 
 
 _BUFFERED = {"Point", "MultiPoint", "LineString", "MultiLineString", "LinearRing", "GeometryCollection"}
 
 
 def _joined(shape: shapely.Geometry) -> shapely.Geometry:
-    """The lines and points of a collection."""
+    """Return the lines and points of a collection."""
     parts = [part for part in _parts(shape) if part.geom_type not in _POLYGONS]
     return parts[0] if len(parts) == 1 else shapely.GeometryCollection(parts)
 
 
 def _with_own_polygons(shapes: NDArray[Any], around: NDArray[Any]) -> NDArray[Any]:
-    """What lies around lines and points, and the polygons that were in a collection with them."""
+    """Return the areas around lines and points, joined with the polygons of the collections that held them."""
     own = [[part for part in _parts(shape) if part.geom_type in _POLYGONS] for shape in shapes]
     joined = [
         shapely.union_all([area, *(p if p.is_valid else shapely.make_valid(p) for p in parts)]) if parts else area
@@ -138,11 +138,11 @@ def _with_own_polygons(shapes: NDArray[Any], around: NDArray[Any]) -> NDArray[An
 
 
 def _valid(shapes: NDArray[Any], *, name: Name) -> tuple[NDArray[Any], list[str]]:
-    """The polygons with those that cross themselves made valid; of what comes out, the areas."""
+    """Return the polygons, those that cross themselves as the areas that `make_valid` gives, and notes."""
     finite = np.isfinite(shapely.bounds(shapes)).all(axis=1)
     if not finite.all():
-        strange = _features(int((~finite).sum()), len(shapes))
-        raise VectorError(f"{name}: {strange} with coordinates that are no numbers; remove them")
+        not_finite = _features(int((~finite).sum()), len(shapes))
+        raise VectorError(f"{name}: {not_finite} with coordinates that are no numbers; remove them")
     broken = ~shapely.is_valid(shapes)
     if not broken.any():
         return shapes, []

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect
+from landseg.geo.pieces import cut, rows_within
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.source import Source
 from landseg.report.imagery import Imagery, strips
@@ -192,10 +193,9 @@ def by_mean(read: Callable[[Rect], NDArray[Any]]) -> ReadNumbers:
         sums, counts = np.zeros(shape), np.zeros(shape, np.int64)
         columns = _starts(rect.width, shape[1])
         rows = np.searchsorted(_starts(rect.height, shape[0]), np.arange(rect.height), "right") - 1
-        step = max(1, _NUMBERS // rect.width)
-        for top in range(0, rect.height, step):
-            at = rows[top : top + step]
-            values = np.asarray(read(Rect(rect.top + top, rect.left, len(at), rect.width)), np.float32)
+        for strip in cut(rect, rows_within(_NUMBERS, rect.width)):
+            at = rows[strip.top - rect.top : strip.bottom - rect.top]
+            values = np.asarray(read(strip), np.float32)
             there = np.isfinite(values)
             numbers = np.where(there, values, np.float32(0))
             np.add.at(sums, at, np.add.reduceat(numbers, columns, axis=1, dtype=np.float64))

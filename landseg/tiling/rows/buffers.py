@@ -1,4 +1,4 @@
-"""What is kept of a value between the pieces: the last rows at full width, the last columns of the current strip."""
+"""Buffers between the pieces: of a value, the last rows at full width and the last columns of the current strip."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class BufferBlock:
         return self.left + self.data.shape[3]
 
     def has(self, rows: Span, columns: Span) -> bool:
-        """Whether the rectangle lies inside."""
+        """Return True if the rectangle lies inside."""
         return self.top <= rows[0] and rows[1] <= self.bottom and self.left <= columns[0] and columns[1] <= self.right
 
     def view(self, rows: Span, columns: Span) -> Tensor:
-        """The rectangle, not copied."""
+        """Return the rectangle (1, C, h, w), not copied."""
         top, left = self.top, self.left
         return self.data[:, :, rows[0] - top : rows[1] - top, columns[0] - left : columns[1] - left]
 
@@ -52,7 +52,7 @@ class RowBuffer:
         self._ring = self._empty(depth, columns[1] - columns[0])  # row r lies in slot r modulo depth
         self._left: BufferBlock | None = None  # the strip's new rows, columns from _saved to the piece
         self._new: BufferBlock | None = None  # the piece
-        self._whole: BufferBlock | None = None  # the piece with what its readers need around it
+        self._whole: BufferBlock | None = None  # the piece with the pixels that its readers need around it
         self._filled = False
         self._rows: Span = (0, 0)
         self._columns: Span = (0, 0)
@@ -64,24 +64,24 @@ class RowBuffer:
         return self._ring.numel() * self._ring.element_size()
 
     def begin(self, rows: Span, columns: Span, *, first: bool) -> None:
-        """Say which rows and columns are new in this piece, and whether it is the strip's first."""
+        """Begin a piece: these rows and columns are new in it; `first` where it is the strip's first piece."""
         if first:
             self._saved = self._origin
         self._rows, self._columns = rows, columns
         self._new = self._whole = None
 
     def room(self, rows: Span, columns: Span) -> Tensor:
-        """Where to write the piece so that a reader of this rectangle around it gets it without a copy."""
+        """Return the place to write the piece, so that a reader of the rectangle around it needs no copy."""
         self._whole = BufferBlock(self._empty(rows[1] - rows[0], columns[1] - columns[0]), rows[0], columns[0])
         self._filled = False
         return self._whole.view(self._rows, self._columns)
 
     def put(self, data: Tensor) -> None:
-        """The piece (1, C, h, w), as a tensor of its own or as what ``room`` gave."""
+        """Take the piece (1, C, h, w), a tensor of its own or the place that ``room`` returned."""
         self._new = BufferBlock(data, self._rows[0], self._columns[0])
 
     def take(self, rows: Span, columns: Span) -> Tensor:
-        """Any rectangle that ends no later than the piece, (1, C, h, w); not to be written to."""
+        """Return any rectangle (1, C, h, w) that ends no later than the piece; it must not be written to."""
         if self._new is not None and self._new.has(rows, columns):
             return self._new.view(rows, columns)
         if self._whole is None or not self._whole.has(rows, columns):
@@ -93,7 +93,7 @@ class RowBuffer:
         return self._whole.view(rows, columns)
 
     def end(self, keep_row: int, keep_column: int) -> None:
-        """Keep what later pieces read: rows from ``keep_row`` on, and of this strip columns from ``keep_column``."""
+        """Keep rows from ``keep_row`` on, and of this strip columns from ``keep_column`` on, for later pieces."""
         (top, bottom), (_, right) = self._rows, self._columns
         saved, self._saved = self._saved, max(self._saved, min(keep_column, right))
         if bottom > top and right > saved:
@@ -113,7 +113,7 @@ class RowBuffer:
             self._left = left
 
     def _fill(self, block: BufferBlock, *, with_new: bool) -> None:
-        """Copy into the block what was there before the piece, and the piece itself unless it lies there already."""
+        """Copy into the block the pixels from before the piece, and the piece itself unless it lies there already."""
         (top, _), (left, _) = self._rows, self._columns
         rows, columns = (block.top, block.bottom), (block.left, block.right)
         middle = min(max(top, rows[0]), rows[1])
@@ -142,7 +142,7 @@ class RowBuffer:
             self._copy(ring, (rows[0] + here.start, rows[0] + here.stop), columns)
 
     def _slots(self, start: int, stop: int) -> list[tuple[slice, slice]]:
-        """Where rows lie in the ring: slots, and which of the rows asked for; two stretches where it wraps."""
+        """Return the slots of rows in the ring, each with its part of the rows; two where the ring wraps."""
         assert stop - start <= self._depth, "rows are asked for that are not kept"
         slot, count = start % self._depth, stop - start
         head = min(count, self._depth - slot)

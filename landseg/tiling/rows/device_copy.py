@@ -1,4 +1,4 @@
-"""Between the process's memory and the network's device: on a GPU, copies go on while the network computes."""
+"""Copies between the process's memory and the network's device; on a GPU they go on while the network computes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PendingCopy:
-    """A tensor that is being copied, and what to wait for (None where it has arrived)."""
+    """A tensor that is being copied, and the event to wait for (None where it has arrived)."""
 
     tensor: Tensor
     event: Any = None
@@ -43,7 +43,7 @@ class DeviceCopy:
             return PendingCopy(moved, torch.cuda.current_stream(self.device).record_event())
 
     def receive(self, sent: PendingCopy) -> Tensor:
-        """What was sent, for the network's thread: its next operations wait on the device, not the thread."""
+        """Return the pixels that were sent, in the network's thread; its next operations wait, on the device."""
         if sent.event is not None:
             current = torch.cuda.current_stream(self.device)
             current.wait_event(sent.event)
@@ -63,7 +63,7 @@ class DeviceCopy:
             return PendingCopy(here, torch.cuda.current_stream(self.device).record_event())
 
     def fetched(self, coming: PendingCopy) -> NDArray[np.float32]:
-        """The logits that were fetched; in any thread, which waits for them."""
+        """Wait for the logits that were fetched and return them; in any thread."""
         if coming.event is not None:
             coming.event.synchronize()
         array: NDArray[np.float32] = coming.tensor.numpy()

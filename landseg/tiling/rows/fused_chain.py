@@ -1,6 +1,6 @@
 """Pointwise, depthwise, pointwise: convolutions in a row that run as one step, a few rows at a time.
 
-What lies between them is the widest data of a mobile network and is read by nobody else. Made and used up while it
+The data between them is the widest of a mobile network, and nothing else reads it. Made and used up while it
 is in the cache, it is neither kept nor copied; the first convolution's rows under the next one's kernel are
 computed again where two pieces meet.
 """
@@ -22,7 +22,7 @@ CACHE = 1 << 20  # bytes of second-level cache that a core has, about
 
 
 class Chain(Operator):
-    """Convolutions in a row of which only one, the slider, reads more than one unit.
+    """Convolutions in a row of which one alone, the slider, reads more than one unit.
 
     Args:
         layers: in their order.
@@ -68,7 +68,7 @@ class Chain(Operator):
         return out
 
     def _widths(self, channels: int, rows: Part, columns: Part) -> list[tuple[float, int]]:
-        """Of the input and every layer's result: rows for one of the output, and values in each."""
+        """Return for the input and every layer's result: rows for one of the output, and values in each."""
         tall = (rows.end - rows.first + rows.before + rows.after) / rows.count
         wide = columns.end - columns.first + columns.before + columns.after
         sizes = [(tall, wide * channels)]
@@ -78,7 +78,7 @@ class Chain(Operator):
         return sizes
 
     def _few(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
-        """Rows at a time, in equal parts, so that what lies between two layers fits the cache."""
+        """Return the rows to run at a time, in equal parts, so that the data between two layers fits the cache."""
         most = max(tall * values for tall, values in self._widths(channels, rows, columns)[1:-1])
         parts = -(-rows.count * most * itemsize // (CACHE * torch.get_num_threads()))
         return -(-rows.count // max(1, int(parts)))
@@ -89,7 +89,7 @@ def _all(units: int) -> Part:
 
 
 def chained(steps: Sequence[ProgramStep], output: int) -> tuple[list[ProgramStep], int]:
-    """The same steps with convolutions in a row as one; the value that was the output, renumbered."""
+    """Return the same steps with convolutions in a row as one, and the number of the output's value among them."""
     readers = [0] * (len(steps) + 1)
     for step in steps:
         for value in {*step.inputs, step.inputs[0] if step.like is None else step.like}:
@@ -113,14 +113,14 @@ def chained(steps: Sequence[ProgramStep], output: int) -> tuple[list[ProgramStep
 def _chain(
     steps: Sequence[ProgramStep], at: int, readers: Sequence[int], scales: Sequence[Fraction]
 ) -> tuple[int, int]:
-    """How many steps from this one on are a chain, and which of them slides."""
+    """Return the number of steps of the chain from this one on, and the index of the one that slides."""
 
     def handed_on(number: int) -> bool:
-        """Whether the next step, and nothing else, reads what this one makes."""
+        """Return True if the next step, and nothing else, reads the value that this one makes."""
         return number + 1 < len(steps) and readers[number + 1] == 1 and steps[number + 1].inputs == (number + 1,)
 
     def widens(number: int) -> bool:
-        """Whether the step is pointwise before one that slides, and cheap enough to be computed again."""
+        """Return True if the step is pointwise before one that slides, and cheap enough to be computed again."""
         fine = _pointwise(steps[number]) and scales[number + 1] <= _FINEST
         return fine and handed_on(number) and _depthwise(steps[number + 1])
 
@@ -158,7 +158,7 @@ class ProgramStep:
 
     Attributes:
         name: the layer's, for messages.
-        operator: what is run.
+        operator: the operator to run.
         tail: layers that work on its result alone, before anything else sees it.
         inputs: the values that it reads.
         like: the value that lends its size, for upsamplers.
@@ -172,12 +172,12 @@ class ProgramStep:
 
     @property
     def writes(self) -> bool:
-        """Whether the result is written to a given place in one pass, without a copy."""
+        """True if the result is written to a given place in one pass, without a copy."""
         return isinstance(self.operator, Pointwise) and not self.tail and self.operator.into is not None
 
 
 def strides(steps: Sequence[ProgramStep]) -> list[Fraction]:
-    """Input rows between two rows of every value."""
+    """Return the number of input rows between two rows of every value."""
     made = [Fraction(1)]
     for step in steps:
         made.append(made[step.inputs[0]] * step.operator.rows.reach.stride)

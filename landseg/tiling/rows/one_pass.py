@@ -1,15 +1,14 @@
 """The one-pass engine: strips are read, streamed through the network, placed on the source's grid and written.
 
 Reader threads run ahead, the network runs in the caller's thread, one thread brings logits onto the source's grid
-and encodes them, one writes and syncs. Long stretches of rows without a wanted pixel are passed over, which changes
+and encodes them, one writes and syncs. Long stretches of rows without a wanted pixel are left out, which changes
 nothing elsewhere: a region that is cut out of the raster gives the raster's own values.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut, in_order
 from landseg.runtime.pipeline import FirstError, Stage
 from landseg.tiling.placement import GridPlacement, ResampledRows
 from landseg.tiling.rows.device_copy import DeviceCopy, PendingCopy
@@ -36,18 +36,18 @@ Encode = Callable[[Finished], Arrays]
 
 @dataclass(frozen=True)
 class Pass:
-    """What is streamed.
+    """A region that is streamed, and everything that the stream needs for it.
 
     Attributes:
-        flow: the network's steps.
+        program: the steps of the network.
         plan: strips, chunks and blocks, on the network's grid.
         placement: of that grid on the source's.
         region: source pixels to fill.
-        read: of a rectangle of the network's grid the prepared pixels (1, bands, h, w), and which pixels there have
-            data and are asked for: (h, w), or those of the source's grid under it where the grids differ.
-        wanted: the same (h, w) of a rectangle of the source's grid; None where both grids are one, so that what was
-            read says it.
-        encode: finished pixels as arrays by layer.
+        read: returns the prepared pixels (1, bands, h, w) of a rectangle of the network's grid, and the wanted pixels
+            (h, w) there, which have data and are to be mapped; on the source's grid where the grids differ.
+        wanted: returns the wanted pixels (h, w) of a rectangle of the source's grid; None where both grids are one,
+            as `read` has returned them.
+        encode: turns finished pixels into arrays by layer.
         bands: of the network's input.
         dtype: of the network.
         device: of the network.
@@ -57,7 +57,7 @@ class Pass:
         restarted: called with the number of rows that a resumed run computes again.
     """
 
-    flow: StepProgram
+    program: StepProgram
     plan: StreamPlan
     placement: GridPlacement
     region: Rect
@@ -73,18 +73,18 @@ class Pass:
     restarted: Callable[[int], None] = lambda rows: None
 
     def targets(self) -> list[Rect]:
-        """The source pixels of every block, side by side: a partition of the region."""
+        """Return the source pixels of every block, side by side: a partition of the region."""
         edges = [self.placement.to_source(Rect(0, b.left, 1, b.width)).left for b in self.plan.blocks[1:]]
         edges = [self.region.left, *edges, self.region.right]
         top, height = self.region.top, self.region.height
         return [Rect(top, left, height, right - left) for left, right in pairwise(edges) if right > left]
 
     def reached(self, done: Collection[str]) -> list[int]:
-        """How many source pixels of each block are written."""
+        """Return the number of source pixels of each block that are written."""
         return [(_reached(i, t, done) - t.top) * t.width for i, t in enumerate(self.targets())]
 
     def network_rect(self, target: Rect) -> Rect:
-        """The network's pixels that source pixels are interpolated from."""
+        """Return the network's pixels that source pixels are interpolated from."""
         reach, (height, width) = self.placement.reach, self.placement.network
         rect = self.placement.to_network(target)
         top, left = max(0, rect.top - reach), max(0, rect.left - reach)
@@ -99,13 +99,13 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
         Whatever any stage raises; nothing is committed after it.
     """
     fault = FirstError()
-    origin, lane = (job.region.top, job.region.left), DeviceCopy(job.device)
+    origin, copies = (job.region.top, job.region.left), DeviceCopy(job.device)
     writer = Stage[Written]("write", lambda item: write(item, sink, origin, job.progress), fault, size=2)
-    place = Stage[tuple[Any, ...]]("place", _Placer(job, lane, writer).work, fault, size=1)
+    place = Stage[tuple[Any, ...]]("place", _Placer(job, copies, writer).work, fault, size=1)
     readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
     try:
         for number, target in enumerate(job.targets()):
-            _Block(job, number, target, lane, readers, place).fill(_reached(number, target, done))
+            _Block(job, number, target, copies, readers, place).fill(_reached(number, target, done))
         place.close()
         writer.close()
     finally:
@@ -117,7 +117,7 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
 
 
 def _reached(number: int, target: Rect, done: Collection[str]) -> int:
-    """The first source row of a block that is not written yet."""
+    """Return the first source row of a block that is not written yet."""
     prefix = f"block {number} to row "
     rows = [int(step.removeprefix(prefix)) for step in done if step.startswith(prefix)]
     return max(rows, default=target.top)
@@ -130,12 +130,12 @@ class _Block:
     job: Pass
     number: int
     target: Rect
-    lane: DeviceCopy
+    copies: DeviceCopy
     readers: ThreadPoolExecutor
     place: Stage[tuple[Any, ...]]
 
     def fill(self, start: int) -> None:
-        """Compute and hand on the rows from ``start`` on; long stretches where nothing is wanted are passed over."""
+        """Compute and hand on the rows from ``start`` on; long stretches without a wanted pixel are left out."""
         row, target = start, self.target
         while row < target.bottom:
             first = self._first_wanted(row)
@@ -150,17 +150,16 @@ class _Block:
             row = first
 
     def _first_wanted(self, row: int) -> int:
-        """The first source row from ``row`` on, to the height of a strip, near which a pixel is wanted."""
+        """Return the first source row from ``row`` on near which a pixel is wanted, to the height of a strip."""
         job, rest = self.job, self._rest(row)
-        for top in range(rest.top, rest.bottom, job.plan.strip):
-            rect = Rect(top, rest.left, min(job.plan.strip, rest.bottom - top), rest.width)
+        for rect in cut(rest, job.plan.strip):
             if job.read(rect)[1].any():
                 margin = 0 if job.placement.factor == 1.0 else job.placement.reach + 2
-                return max(row, int(max(0, top - margin) * job.placement.factor))
+                return max(row, int(max(0, rect.top - margin) * job.placement.factor))
         return self.target.bottom
 
     def _stretch(self, first: int) -> int:
-        """Stream from source row ``first`` on; return the row that is reached when no more is wanted for long."""
+        """Stream from source row ``first`` on; return the row where a long stretch without a wanted pixel begins."""
         job = self.job
         region, rows = self._rows(first)
         needed = Rect(first, self.target.left, self.target.bottom - first, self.target.width)
@@ -173,7 +172,7 @@ class _Block:
                 self.place.put(("wanted", self.number, rect, wanted))
                 if wanted.any():
                     last = rect.bottom
-                self._hand_on(rows.push(self.lane.receive(pixels)), region.top)
+                self._hand_on(rows.push(self.copies.receive(pixels)), region.top)
                 idle = rect.bottom - last
                 if rect.bottom < enough and idle > self._pause(rows) and rows.due >= last + job.placement.reach + 2:
                     self._hand_on(rows.rest(), region.top)
@@ -181,24 +180,24 @@ class _Block:
         return self.target.bottom
 
     def _hand_on(self, finished: list[tuple[int, Tensor]], top: int) -> None:
-        """Strips of logits to the next stage, without the rows above ``top``."""
+        """Put strips of logits into the next stage, without the rows above ``top``."""
         for row, logits in finished:
             skip = max(0, top - row)
             if skip < logits.shape[2]:
-                self.place.put(("rows", self.number, row + skip, self.lane.fetch(logits[0, :, skip:])))
+                self.place.put(("rows", self.number, row + skip, self.copies.fetch(logits[0, :, skip:])))
 
     def _rows(self, first: int) -> tuple[Rect, Rows]:
-        """What of the network's output is needed from a source row on, and what streams it.
+        """Return the rectangle of the network's output for the source rows from ``first`` on, and its stream.
 
         Strips are cut at the same rows whatever row a stretch begins at. It begins some strips early, so that every
         piece from its first row on has the shape, and with that the last bits, of an undisturbed run.
         """
         job = self.job
         region = self._rest(first)
-        top = max(0, region.top - 2 * job.plan.strip - job.flow.period)
+        top = max(0, region.top - 2 * job.plan.strip - job.program.period)
         early = Rect(top, region.left, region.bottom - top, region.width)
         return region, Rows(
-            job.flow,
+            job.program,
             job.placement.network,
             bands=job.bands,
             region=early,
@@ -210,43 +209,35 @@ class _Block:
         )
 
     def _pause(self, rows: Rows) -> int:
-        """Rows without a wanted pixel after which starting anew is cheaper: what is read again, and a few strips."""
+        """Return the number of rows without a wanted pixel after which starting anew is cheaper than going on."""
         return 2 * (self.job.plan.strip + rows.reads.height - rows.region.height) + 4 * self.job.plan.strip
 
     def _rest(self, row: int) -> Rect:
-        """The network's pixels that the block's source rows from ``row`` on need."""
+        """Return the network's pixels that the block's source rows from ``row`` on need."""
         target = self.target
         return self.job.network_rect(Rect(row, target.left, target.bottom - row, target.width))
 
     def _read(self, rect: Rect) -> tuple[PendingCopy, Valid]:
         pixels, wanted = self.job.read(rect)
-        return self.lane.send(pixels), wanted
+        return self.copies.send(pixels), wanted
 
     def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[PendingCopy, Valid]]]:
-        """The input in strips, read early by as many strips as there are threads."""
-        height = self.job.plan.strip
-        waiting: deque[tuple[Rect, Future[tuple[PendingCopy, Valid]]]] = deque()
-        for top in range(reads.top, reads.bottom, height):
-            rect = Rect(top, reads.left, min(height, reads.bottom - top), reads.width)
-            waiting.append((rect, self.readers.submit(self._read, rect)))
-            if len(waiting) > self.job.workers:
-                rect, future = waiting.popleft()
-                yield rect, future.result()
-        for rect, future in waiting:
-            yield rect, future.result()
+        """Return the input in strips, read early by as many strips as there are threads."""
+        strips = cut(reads, self.job.plan.strip)
+        return in_order(self.readers, lambda rect: (rect, self._read(rect)), strips, ahead=self.job.workers + 1)
 
 
 class _Placer:
     """The thread that brings logits onto the source's grid and hands finished pixels to the writer."""
 
-    def __init__(self, job: Pass, lane: DeviceCopy, writer: Stage[Written]) -> None:
-        self._job, self._lane, self._writer = job, lane, writer
+    def __init__(self, job: Pass, copies: DeviceCopy, writer: Stage[Written]) -> None:
+        self._job, self._copies, self._writer = job, copies, writer
         self._placed: ResampledRows | None = None
         self._held: list[tuple[Rect, Valid]] = []  # of rows that were read and are not finished
 
     def work(self, item: tuple[Any, ...]) -> None:
-        """One message: ("open", block, _, placed), ("wanted", block, rect, valid), ("rows", block, row, logits) or
-        ("none", block, rect, _)."""
+        """Handle a message: ("open", block, _, placed), ("wanted", block, rect, valid), ("rows", block, row, logits)
+        or ("none", block, rect, _)."""
         kind, number, subject, content = item
         if kind == "open":
             self._placed, self._held = content, []
@@ -257,7 +248,7 @@ class _Placer:
             self._commit(number, subject.bottom)
         else:
             assert self._placed is not None, "rows follow an opening"
-            for rect, logits in self._placed.push(subject, self._lane.fetched(content)):
+            for rect, logits in self._placed.push(subject, self._copies.fetched(content)):
                 self._finish(rect, logits)
                 self._commit(number, rect.bottom)
 
@@ -268,7 +259,7 @@ class _Placer:
         self._writer.put(("pixels", rect, (arrays, np.array(finished.valid))))
 
     def _was_read(self, rect: Rect) -> Valid:
-        """What reading said about these pixels; the rows above them are forgotten."""
+        """Return the wanted pixels (h, w) that `read` gave for a rectangle; the rows above it are forgotten."""
         self._held = [(strip, valid) for strip, valid in self._held if strip.bottom > rect.top]
         parts = []
         for strip, valid in self._held:

@@ -1,4 +1,4 @@
-"""Which strips, chunks and column blocks a streamed run uses, and what memory that takes: arithmetic alone."""
+"""The plan of a streamed run: strips, chunks and blocks of columns, and their memory. Arithmetic alone."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from itertools import pairwise
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
+from landseg.tiling.costs import MIB
 from landseg.tiling.rows.program import StepProgram
 from landseg.tiling.rows.schedule import AxisPiece, Schedule
 from landseg.tiling.rows.sections import cut, last_use, reads, schedules, wanted_around
 
-MIB = 1 << 20
 _STRIPS = (256, 128, 64, 32, 16)  # rows of logits: taller ones copy less, lower ones need less memory
 CHUNK_PIXELS = 1 << 18  # pixels of a chunk of a strip on a CPU: its activations stay in the cache
 _MOST_BLOCKS = 4096
@@ -38,7 +38,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class StreamPlan:
-    """How a raster is streamed.
+    """The way in which a raster is streamed.
 
     Attributes:
         blocks: regions side by side, each the height of the region; one where the width fits.
@@ -69,7 +69,7 @@ class StreamPlan:
 
 
 def plan_stream(
-    flow: StepProgram,
+    program: StepProgram,
     shape: tuple[int, int],
     *,
     bands: int,
@@ -83,7 +83,7 @@ def plan_stream(
     """The plan with the fewest blocks, and of those the tallest strips, that stays inside ``limit`` bytes.
 
     Args:
-        flow: the network's steps.
+        program: the network's steps.
         shape: (height, width) of the raster.
         bands: of the input.
         itemsize: bytes of one value in the network's precision.
@@ -99,16 +99,18 @@ def plan_stream(
     region = region or Rect(0, 0, *shape)
     heights = (strip,) if strip else tuple(h for h in _STRIPS if h == _STRIPS[-1] or h < 2 * region.height)
     best: StreamPlan | None = None
-    low, high = 1, max(1, min(_MOST_BLOCKS, region.width // flow.period))
+    low, high = 1, max(1, min(_MOST_BLOCKS, region.width // program.period))
     while low <= high:  # fewer blocks need more memory: the first try is one, then halves between
         count = 1 if low == 1 and best is None else (low + high) // 2
-        blocks, found = _blocks(region, count, flow.period), None
+        blocks, found = _blocks(region, count, program.period), None
         for height in heights:
-            chunk = _chunk(blocks[0].width, height, cell, flow.period)
+            chunk = _chunk(blocks[0].width, height, cell, program.period)
             widest = max(blocks, key=lambda block: block.width)
-            memory = memory_of(flow, shape, widest, height, chunk, bands=bands, itemsize=itemsize, sections=sections)
+            memory = memory_of(
+                program, shape, widest, height, chunk, bands=bands, itemsize=itemsize, sections=sections
+            )
             if memory.total <= limit:
-                found = _plan(flow, shape, region, blocks, height, chunk, memory)
+                found = _plan(program, shape, region, blocks, height, chunk, memory)
                 break
         if found is not None:
             best, high = found, count - 1
@@ -123,7 +125,7 @@ def plan_stream(
 
 
 def memory_of(
-    flow: StepProgram,
+    program: StepProgram,
     shape: tuple[int, int],
     region: Rect,
     strip: int,
@@ -133,51 +135,51 @@ def memory_of(
     itemsize: int,
     sections: int = 1,
 ) -> Memory:
-    """What ``Rows`` with these arguments allocates at most."""
-    channels = flow.channels(bands)
+    """Return the bytes that ``Rows`` with these arguments allocates at most."""
+    channels = program.channels(bands)
     each = [
-        _section(flow, steps, schedules(flow, shape, region, strip, chunk, steps), channels, itemsize)
-        for steps in cut(flow, sections, bands)
+        _section(program, steps, schedules(program, shape, region, strip, chunk, steps), channels, itemsize)
+        for steps in cut(program, sections, bands)
     ]
     kept, left, piece = (sum(part) for part in zip(*each, strict=True))
-    rows, columns = schedules(flow, shape, region, strip, chunk)
-    heights = [max(piece.spans[v][1] - piece.spans[v][0] for piece in rows.typical()) for v in (0, flow.output)]
-    logits = heights[1] * region.width * channels[flow.output]
+    rows, columns = schedules(program, shape, region, strip, chunk)
+    heights = [max(piece.spans[v][1] - piece.spans[v][0] for piece in rows.typical()) for v in (0, program.output)]
+    logits = heights[1] * region.width * channels[program.output]
     whole_strip = 2 * heights[0] * (columns.reads[1] - columns.reads[0]) * bands + logits + (left if chunk else 0)
     return Memory(kept * itemsize, whole_strip * itemsize, piece * itemsize)
 
 
 def _section(
-    flow: StepProgram, steps: range, schedule: tuple[Schedule, Schedule], channels: list[int], itemsize: int
+    program: StepProgram, steps: range, schedule: tuple[Schedule, Schedule], channels: list[int], itemsize: int
 ) -> tuple[int, int, int]:
-    """Values that one section keeps between strips, inside a strip, and while it computes a piece."""
+    """Return the numbers that a section keeps between strips, inside a strip, and while it computes a piece."""
     rows, columns = schedule
-    strips, values = list(rows.typical()), reads(flow, steps)
+    strips, values = list(rows.typical()), reads(program, steps)
     depths, wide = rows.depths(), columns.depths()
     heights = {v: max(piece.spans[v][1] - piece.spans[v][0] for piece in strips) for v in values}
     kept = sum(channels[v] * depths[v] * (columns.ends[v] - columns.starts[v]) for v in values)
     left = sum(channels[v] * heights[v] * wide[v] for v in values)
     widest = max(columns.typical(), key=_units)
-    return kept, left, max(_alive(flow, steps, piece, widest, channels, itemsize) for piece in strips)
+    return kept, left, max(_alive(program, steps, piece, widest, channels, itemsize) for piece in strips)
 
 
 def _units(piece: AxisPiece) -> int:
-    """How much is read in a piece, of all values."""
+    """Return the units of all values that are read in a piece."""
     return sum(part.end - part.first for part in piece.parts)
 
 
 def _alive(
-    flow: StepProgram, steps: range, rows: AxisPiece, columns: AxisPiece, channels: list[int], itemsize: int
+    program: StepProgram, steps: range, rows: AxisPiece, columns: AxisPiece, channels: list[int], itemsize: int
 ) -> int:
-    """The most values that are alive at once while a section computes one piece, with what it hands on."""
+    """Return the most numbers that are alive at once while a section computes one piece and hands it on."""
     alive = [0] * len(channels)
-    most, last = 0, last_use(flow, steps)
+    most, last = 0, last_use(program, steps)
     for number in steps:
-        step, ys, xs = flow.steps[number], rows.parts[number], columns.parts[number]
+        step, ys, xs = program.steps[number], rows.parts[number], columns.parts[number]
         if ys.count and xs.count:
             for value in step.inputs:
                 alive[value] = max(alive[value], (ys.end - ys.first) * (xs.end - xs.first) * channels[value])
-            around = wanted_around(flow, steps, number + 1, rows, columns) or ((0, ys.count), (0, xs.count))
+            around = wanted_around(program, steps, number + 1, rows, columns) or ((0, ys.count), (0, xs.count))
             (top, bottom), (start, stop) = around
             alive[number + 1] = (bottom - top) * (stop - start) * channels[number + 1]
             padding = ys.before + ys.after, xs.before + xs.after
@@ -185,32 +187,32 @@ def _alive(
             inside = step.operator.scratch(channels[step.inputs[0]], ys, xs, itemsize)
             most = max(most, sum(alive) + padded * channels[step.inputs[0]] + inside)
         for value in last.get(number, ()):
-            if all(user in steps for user in flow.users[value]):
+            if all(user in steps for user in program.users[value]):
                 alive[value] = 0
     return most
 
 
 def _blocks(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
-    """The region cut into so many blocks of nearly equal width, at multiples of the network's stride."""
+    """Return the region cut into so many blocks of nearly equal width, at multiples of the network's stride."""
     cuts = [region.left + region.width * i // count // period * period for i in range(1, count)]
     edges = sorted({region.left, *cuts, region.right})
     return tuple(Rect(region.top, left, region.height, right - left) for left, right in pairwise(edges))
 
 
 def _multiples(step: int, start: int, stop: int) -> range:
-    """The multiples of ``step`` between start and stop, neither included: where a `Schedule` cuts."""
+    """Return the multiples of ``step`` between start and stop, neither included: a `Schedule` cuts there."""
     return range((start // step + 1) * step, stop, step)
 
 
 def _chunk(width: int, strip: int, cell: int | None, period: int) -> int | None:
-    """Columns for about ``cell`` pixels; None where the whole width is not much more."""
+    """Return the columns for about ``cell`` pixels; None where the whole width is not much more."""
     if cell is None or width * strip <= 2 * cell:
         return None
     return max(1, cell // strip // period) * period
 
 
 def _plan(
-    flow: StepProgram,
+    program: StepProgram,
     shape: tuple[int, int],
     region: Rect,
     blocks: tuple[Rect, ...],
@@ -218,11 +220,11 @@ def _plan(
     chunk: int | None,
     memory: Memory,
 ) -> StreamPlan:
-    widths = [width for _, width in flow.shapes(shape)]
-    reads = [Schedule(flow, 1, widths, (b.left, b.right)).reads for b in blocks]
+    widths = [width for _, width in program.shapes(shape)]
+    reads = [Schedule(program, 1, widths, (b.left, b.right)).reads for b in blocks]
     halo = max(max(b.left - low, high - b.right) for b, (low, high) in zip(blocks, reads, strict=True))
     middle = len(blocks) // 2
     low, high = reads[middle]
-    alone = Schedule(flow, 1, widths, (region.left, region.right)).reads
+    alone = Schedule(program, 1, widths, (region.left, region.right)).reads
     cost = sum(stop - start for start, stop in reads) / (alone[1] - alone[0])
     return StreamPlan(blocks, strip, chunk, halo if len(blocks) > 1 else 0, memory, memory.kept / (high - low), cost)

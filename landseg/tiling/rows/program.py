@@ -21,7 +21,7 @@ Shape = tuple[int, int]
 
 @dataclass(frozen=True)
 class StepProgram:
-    """A network's steps.
+    """The steps of a network.
 
     Attributes:
         steps: in an order in which they can run.
@@ -34,7 +34,7 @@ class StepProgram:
     users: tuple[tuple[int, ...], ...]
 
     def shapes(self, shape: Shape) -> list[Shape]:
-        """(height, width) of every value, for an input of this shape.
+        """Return the (height, width) of every value, for an input of this shape.
 
         Raises:
             PlanError: the input is too small for a layer, or branches of different sizes meet.
@@ -57,16 +57,16 @@ class StepProgram:
 
     @property
     def period(self) -> int:
-        """Output units after which the pattern of what is read repeats, for every value."""
+        """The number of output units after which the pattern of reading repeats, for every value."""
         scales = self.scales()
         return lcm(*((scale / scales[self.output]).numerator for scale in scales))
 
     def scales(self) -> list[Fraction]:
-        """Input rows between two rows of every value."""
+        """Return the number of input rows between two rows of every value."""
         return strides(self.steps)
 
     def channels(self, bands: int) -> list[int]:
-        """Channels of every value, for an input of so many bands."""
+        """Return the channels of every value, for an input of so many bands."""
         channels = [bands]
         for step in self.steps:
             channels.append(step.operator.channels([channels[value] for value in step.inputs]))
@@ -74,7 +74,7 @@ class StepProgram:
 
 
 def program_of(network: nn.Module) -> StepProgram:
-    """The steps of a network in evaluation mode; they share its parameters.
+    """Return the steps of a network in evaluation mode; they share its parameters.
 
     Raises:
         PlanError: a layer is not known, or reads the whole of its input; the message names it.
@@ -93,7 +93,7 @@ def program_of(network: nn.Module) -> StepProgram:
     for node in nodes:
         if node not in live or node.op == "placeholder":
             continue
-        operator = _known(node, modules)
+        operator = _streamed(node, modules)
         _refuse_later_readers(node, nodes, modules)
         inputs = tuple(value[n] for n in data_inputs(node, modules))
         if _continues(operator, node, modules, steps, value):
@@ -106,10 +106,10 @@ def program_of(network: nn.Module) -> StepProgram:
             like = None if lender is None else value[lender]
             steps.append(ProgramStep(name_of(node), operator, (), inputs, like))
         value[node] = len(steps)
-    return _flow(*chained(steps, value[result]))
+    return _with_users(*chained(steps, value[result]))
 
 
-def _flow(steps: Sequence[ProgramStep], output: int) -> StepProgram:
+def _with_users(steps: Sequence[ProgramStep], output: int) -> StepProgram:
     users: list[list[int]] = [[] for _ in range(len(steps) + 1)]
     for number, step in enumerate(steps):
         for read in set(step.inputs):
@@ -118,7 +118,7 @@ def _flow(steps: Sequence[ProgramStep], output: int) -> StepProgram:
 
 
 def _live(result: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
-    """The nodes whose values or sizes the result depends on."""
+    """Return the nodes whose values or sizes the result depends on."""
     live: set[fx.Node] = set()
     waiting = [result]
     while waiting:
@@ -133,13 +133,14 @@ def _live(result: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
 
 
 def _lender(node: fx.Node) -> fx.Node | None:
-    """The node that an upsampler takes its size from; None where it keeps its own."""
+    """Return the node that an upsampler takes its size from; None where it keeps its own."""
     like = node.args[1] if len(node.args) > 1 else node.kwargs.get("like")
     assert like is None or isinstance(like, fx.Node)
     return like
 
 
-def _known(node: fx.Node, modules: dict[str, nn.Module]) -> Operator:
+def _streamed(node: fx.Node, modules: dict[str, nn.Module]) -> Operator:
+    """Return the operator of a node; raise PlanError if it cannot be streamed."""
     found = Unbounded("a constant of the network's own") if node.op == "get_attr" else operator_at(node, modules)
     if isinstance(found, Unbounded):
         raise PlanError(f"{name_of(node)} cannot be streamed ({found.why}); use --engine windows")
@@ -147,7 +148,7 @@ def _known(node: fx.Node, modules: dict[str, nn.Module]) -> Operator:
 
 
 def _refuse_later_readers(node: fx.Node, nodes: list[fx.Node], modules: dict[str, nn.Module]) -> None:
-    """Steps never write over their inputs, so nothing may count on it."""
+    """Raise PlanError if a node writes over a value that is read later: steps never write over their inputs."""
     if not writes_over_input(node, modules):
         return
     source = node.all_input_nodes[0]
@@ -162,7 +163,7 @@ def _continues(
     steps: list[ProgramStep],
     value: dict[fx.Node, int],
 ) -> bool:
-    """Whether the node only finishes what the last step made."""
+    """Return True if the node only finishes the value that the last step made."""
     sources = data_inputs(node, modules)
     return (
         isinstance(operator, Pointwise)

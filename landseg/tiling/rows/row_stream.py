@@ -24,19 +24,19 @@ from landseg.tiling.rows.sections import Made, Section, cut, schedules
 
 
 class Rows:
-    """One pass over a raster, or over what a region of it depends on.
+    """One pass over a raster, or over a region of it and the rows and columns that it depends on.
 
-    ``reads`` says which rectangle of the raster to push: the region and what it depends on, so that a region that
-    is cut out of the raster gives the same values as the whole.
+    ``reads`` is the rectangle of the raster to push: the region with the pixels that it depends on, so that a region
+    that is cut out of the raster gives the same values as the whole.
 
     With several sections the network runs in as many threads, each with its share of torch's. To leave before all
     is pushed, leave through ``with`` or call ``stop``.
 
     Args:
-        flow: the network's steps.
+        program: the network's steps.
         shape: (height, width) of the raster.
         bands: channels of the input.
-        region: whose logits are wanted, in the network's output; None is all.
+        region: the logits to compute, in the network's output; None is all.
         strip: rows of logits computed at a time. It decides speed and memory, never the result.
         chunk: columns computed at a time; None is the whole width.
         sections: parts of the network that work at the same time, at most.
@@ -49,7 +49,7 @@ class Rows:
 
     def __init__(
         self,
-        flow: StepProgram,
+        program: StepProgram,
         shape: tuple[int, int],
         *,
         bands: int,
@@ -60,23 +60,23 @@ class Rows:
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.flow, self.dtype, self.device = flow, dtype, device
-        whole = Rect(0, 0, *flow.shapes(shape)[flow.output])
+        self.program, self.dtype, self.device = program, dtype, device
+        whole = Rect(0, 0, *program.shapes(shape)[program.output])
         self.region = region = region or whole
         if region.area == 0 or not whole.contains(region):
             raise PlanError(f"{region} is not a region of logits of {whole.height} x {whole.width} pixels")
-        self._rows, columns = schedules(flow, shape, region, strip, chunk)
+        self._rows, columns = schedules(program, shape, region, strip, chunk)
         self._columns, self._across = list(columns), columns.reads
-        channels = flow.channels(bands)
+        channels = program.channels(bands)
         like = torch.empty(0, dtype=dtype, device=device)
-        ranges = cut(flow, sections, bands)
+        ranges = cut(program, sections, bands)
         self._all_threads = torch.get_num_threads()
         self._threads = max(1, self._all_threads // len(ranges))
         self._sections = [
             Section(
-                flow,
+                program,
                 steps,
-                *schedules(flow, shape, region, strip, chunk, steps),
+                *schedules(program, shape, region, strip, chunk, steps),
                 channels=channels,
                 like=like,
                 threads=self._threads,
@@ -88,7 +88,7 @@ class Rows:
         self._waiting: list[Tensor] = []
         self._at = self.reads.top  # the raster's row that waiting input begins with
         self._due = region.top
-        self._classes = channels[flow.output]
+        self._classes = channels[program.output]
         self._out_left = columns.wanted[0]
         self._strip: Tensor | None = None  # the logits of the strip that comes out
         self._finished: list[tuple[int, Tensor]] = []
@@ -107,7 +107,7 @@ class Rows:
         return sum(section.nbytes for section in self._sections)
 
     def push(self, pixels: Tensor) -> list[tuple[int, Tensor]]:
-        """Take the next rows (1, bands, any height, ``reads.width``) and return what is finished, in order.
+        """Take the next rows (1, bands, any height, ``reads.width``) and return the finished logits, in order.
 
         Each item is the raster's row, and logits (1, classes, rows, ``region.width``) from it on. After the last
         row of ``reads`` everything has come out.
@@ -115,7 +115,7 @@ class Rows:
         Raises:
             Whatever a layer raises, in any thread.
         """
-        assert pixels.shape[3] == self.reads.width, "rows are as wide as what is to be read"
+        assert pixels.shape[3] == self.reads.width, "rows are as wide as the rectangle to be read"
         if len(self._sections) > 1 and not self._stages and self._next is not None:
             self._start()
         self._waiting.append(pixels.contiguous(memory_format=torch.channels_last))
@@ -127,11 +127,11 @@ class Rows:
 
     @property
     def due(self) -> int:
-        """Up to which row logits are out or on their way."""
+        """The row up to which logits are out or on their way."""
         return self._due
 
     def rest(self) -> list[tuple[int, Tensor]]:
-        """What is on its way, waited for; nothing can be pushed any more."""
+        """Wait for the logits that are on their way and return them; nothing can be pushed any more."""
         for stage in self._stages:
             stage.close()
         self._restore()
@@ -144,7 +144,7 @@ class Rows:
         return finished
 
     def stop(self) -> None:
-        """Let go of all threads, whatever is still on its way."""
+        """End all threads; logits that are still on their way are lost."""
         self._fault.stop()
         for stage in self._stages:
             stage.join()
@@ -159,7 +159,7 @@ class Rows:
         self.stop()
 
     def _start(self) -> None:
-        """One thread a section, each handing on to the next."""
+        """Start one thread a section; each hands its pieces on to the next."""
         last = len(self._sections) - 1
         for number, section in reversed(list(enumerate(self._sections))):
             hand_on = self._collect if number == last else self._stages[0].put
@@ -172,7 +172,7 @@ class Rows:
         hand_on(section.run(given))
 
     def _restore(self) -> None:
-        """Threads that start later take the number that was set last, wherever that was."""
+        """Set torch's number of threads again: threads that start later take the number that was set last."""
         if self._stages:
             torch.set_num_threads(self._all_threads)
         self._stages = []
@@ -180,7 +180,7 @@ class Rows:
     def _feed(self, rows: AxisPiece) -> None:
         """Hand on the input of one strip, chunk by chunk."""
         fresh = self._input(*rows.spans[0])
-        self._due = max(self._due, rows.spans[self.flow.output][1])
+        self._due = max(self._due, rows.spans[self.program.output][1])
         for columns in self._columns:
             left, right = columns.spans[0]
             values = {0: fresh[..., left - self.reads.left : right - self.reads.left]}
@@ -194,21 +194,21 @@ class Rows:
 
     def _collect(self, made: Made) -> None:
         """Put the chunks of a strip side by side."""
-        start, stop = made.rows.spans[self.flow.output]
-        piece = made.values.get(self.flow.output)
+        start, stop = made.rows.spans[self.program.output]
+        piece = made.values.get(self.program.output)
         if piece is not None and len(self._columns) == 1:
             self._strip = piece
         elif piece is not None:
             if self._strip is None:
                 self._strip = piece.new_empty(1, self._classes, stop - start, self.region.width)
-            left = made.columns.spans[self.flow.output][0] - self._out_left
+            left = made.columns.spans[self.program.output][0] - self._out_left
             self._strip[..., left : left + piece.shape[3]].copy_(piece)
         if made.last and self._strip is not None:
             self._finished.append((start, self._strip))
             self._strip = None
 
     def _input(self, start: int, stop: int) -> Tensor:
-        """The input's rows from start to stop; what lies before them is let go."""
+        """Return the input's rows from start to stop; rows before them are freed."""
         joined = self._waiting[0] if len(self._waiting) == 1 else torch.cat(self._waiting, 2)
         taken = joined[:, :, start - self._at : stop - self._at]
         self._waiting = [joined[:, :, stop - self._at :]]

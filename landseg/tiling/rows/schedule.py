@@ -1,7 +1,7 @@
-"""What each step computes when: one axis cut into pieces, every unit of every value in exactly one of them.
+"""The order of computing: one axis cut into pieces, every unit of every value in exactly one of them.
 
-All cuts are cuts of the *output*, at multiples of the piece; what must be there of any other value follows by going
-back through the steps. Cuts go on before the output's first unit, where only early layers have something to do, so
+All cuts are cuts of the *output*, at multiples of the piece; the units that it needs of any other value follow by
+going back through the steps. Cuts go on before the output's first unit, where early layers alone have work to do, so
 that all pieces are alike.
 """
 
@@ -21,7 +21,7 @@ class AxisPiece:
     """One piece of an axis.
 
     Attributes:
-        parts: for each step, what it computes and reads.
+        parts: for each step, the units that it computes and reads.
         spans: for each value, the units (start, stop) that are new.
         keep: for each value, the first unit that a later piece reads; ``stop`` where none is.
     """
@@ -35,7 +35,7 @@ class Schedule:
     """The pieces of one axis.
 
     Args:
-        flow: the steps.
+        program: the steps of the network.
         axis: 0 rows, 1 columns.
         sizes: of every value along the axis.
         wanted: output units (start, stop).
@@ -45,18 +45,18 @@ class Schedule:
 
     def __init__(
         self,
-        flow: StepProgram,
+        program: StepProgram,
         axis: int,
         sizes: Sequence[int],
         wanted: tuple[int, int],
         piece: int | None = None,
         readers: range | None = None,
     ) -> None:
-        self.flow, self.sizes, self.wanted = flow, list(sizes), wanted
-        self.readers = range(len(flow.steps)) if readers is None else readers
+        self.program, self.sizes, self.wanted = program, list(sizes), wanted
+        self.readers = range(len(program.steps)) if readers is None else readers
         self.step = piece or wanted[1]
         self.whole = piece is None
-        self.axes: list[Axis] = [step.operator.columns if axis else step.operator.rows for step in flow.steps]
+        self.axes: list[Axis] = [step.operator.columns if axis else step.operator.rows for step in program.steps]
         self.starts = self._starts(wanted[0])
         unclipped = self._stops(wanted[1])
         self.ends = [max(low, min(stop, size)) for low, stop, size in zip(self.starts, unclipped, sizes, strict=True)]
@@ -92,7 +92,7 @@ class Schedule:
             before = after
 
     def depths(self) -> list[int]:
-        """How many units of each value are kept between pieces, at most."""
+        """Return the number of units of each value that are kept between pieces, at most."""
         deepest = [0] * len(self.sizes)
         for piece in self.typical():
             for value, ((_, stop), keep) in enumerate(zip(piece.spans, piece.keep, strict=True)):
@@ -100,8 +100,8 @@ class Schedule:
         return deepest
 
     def typical(self) -> Iterator[AxisPiece]:
-        """Pieces enough to see every size that occurs: up to one period behind the last influence of the start."""
-        enough = lcm(self.step, self.flow.period) // self.step + 1
+        """Yield enough pieces to see every size that occurs: to one period behind the last influence of the start."""
+        enough = lcm(self.step, self.program.period) // self.step + 1
         for piece in self:
             yield piece
             if all(self._under_way(step, piece.spans[step + 1][1]) for step in range(len(self.axes))):
@@ -110,37 +110,37 @@ class Schedule:
                     return
 
     def _under_way(self, step: int, done: int) -> bool:
-        """Whether what the step reads next is beyond the padding at the start."""
+        """Return True if the units that the step reads next are beyond the padding at the start."""
         value = step + 1
         begun = self.starts[value] < done and self.axes[step].first(done) >= 0
         return begun or done == self.ends[value]
 
     def _starts(self, wanted: int) -> list[int]:
-        """The first unit of every value that the output's unit ``wanted`` and those behind it depend on."""
+        """Return the first unit of every value that the output's units from ``wanted`` on depend on."""
         starts = [size for size in self.sizes]
-        starts[self.flow.output] = wanted
+        starts[self.program.output] = wanted
         for number in reversed(range(len(self.axes))):
             made = starts[number + 1]
             if made < self.sizes[number + 1]:
-                for value in self.flow.steps[number].inputs:
+                for value in self.program.steps[number].inputs:
                     starts[value] = min(starts[value], max(0, self.axes[number].first(made)))
         return starts
 
     def _stops(self, wanted: int) -> list[int]:
-        """Up to where each value is needed for outputs before ``wanted``: not clipped, below 0 for early ones."""
+        """Return the stop up to which outputs before ``wanted`` need each value, not clipped (it may be below 0)."""
         nothing = -(1 << 62)
         stops = [nothing] * len(self.sizes)
-        stops[self.flow.output] = wanted
+        stops[self.program.output] = wanted
         for number in reversed(range(len(self.axes))):
             made = stops[number + 1]
             if made > nothing:
                 high = self.axes[number].last(made - 1) + 1
-                for value in self.flow.steps[number].inputs:
+                for value in self.program.steps[number].inputs:
                     stops[value] = max(stops[value], high)
         return stops
 
     def _bounds(self, number: int) -> list[int]:
-        """How far each value is when the pieces before ``number`` are done."""
+        """Return the stop of each value when the pieces before ``number`` are done."""
         if number > self.last:
             return self.ends
         stops = self._stops(number * self.step)
@@ -148,7 +148,7 @@ class Schedule:
 
     def _piece(self, before: list[int], after: list[int]) -> AxisPiece:
         parts = tuple(
-            part(axis, before[i + 1], after[i + 1], self.sizes[self.flow.steps[i].inputs[0]])
+            part(axis, before[i + 1], after[i + 1], self.sizes[self.program.steps[i].inputs[0]])
             for i, axis in enumerate(self.axes)
         )
         keep = list(after)
@@ -156,6 +156,6 @@ class Schedule:
             axis, following = self.axes[i], after[i + 1]
             if following < self.ends[i + 1]:
                 first = max(0, axis.first(following))
-                for value in self.flow.steps[i].inputs:
+                for value in self.program.steps[i].inputs:
                     keep[value] = min(keep[value], first)
         return AxisPiece(parts, tuple(zip(before, after, strict=True)), tuple(keep))

@@ -1,8 +1,8 @@
 """A network cut into sections that work at the same time, each on another piece of the raster.
 
-One section is a range of steps with what is kept of the values that they read. Pieces go through the sections one
+One section is a range of steps with buffers for the values that they read. Pieces go through the sections one
 behind the other, as on an assembly line: each section has its own threads, and none waits for the others at every
-layer. Which steps are cut apart decides speed alone.
+layer. The places of the cuts decide speed alone.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from landseg.tiling.rows.schedule import AxisPiece, Schedule
 
 @dataclass(frozen=True)
 class Made:
-    """What a section hands on for one piece: of each value that a later one reads, the new rectangle."""
+    """The result of a section for one piece: the new rectangle of each value that a later section reads."""
 
     rows: AxisPiece
     columns: AxisPiece
@@ -32,13 +32,13 @@ class Made:
     last: bool = False  # of its strip
 
 
-def cut(flow: StepProgram, count: int, bands: int) -> list[range]:
-    """The steps in at most so many ranges of about the same cost."""
-    channels = flow.channels(bands)
-    scales = flow.scales()
+def cut(program: StepProgram, count: int, bands: int) -> list[range]:
+    """Return the steps in at most so many ranges of about the same cost."""
+    channels = program.channels(bands)
+    scales = program.scales()
     costs = [
         step.operator.cost([channels[value] for value in step.inputs]) * float(scales[number + 1]) ** -2
-        for number, step in enumerate(flow.steps)
+        for number, step in enumerate(program.steps)
     ]
     done = list(accumulate(costs))
     ends = [min(range(len(done)), key=lambda n: abs(done[n] - done[-1] * i / count)) + 1 for i in range(1, count)]
@@ -47,12 +47,12 @@ def cut(flow: StepProgram, count: int, bands: int) -> list[range]:
 
 
 class Section:
-    """Some consecutive steps of a network.
+    """Consecutive steps of a network.
 
     Args:
-        flow: all steps.
+        program: all steps.
         steps: the numbers of this section's.
-        rows, columns: what is computed when, with what this section's steps need kept.
+        rows, columns: the schedules, which keep the units that this section's steps read.
         channels: of every value.
         like: an empty tensor that lends dtype and device.
         threads: that torch computes with in here.
@@ -60,7 +60,7 @@ class Section:
 
     def __init__(
         self,
-        flow: StepProgram,
+        program: StepProgram,
         steps: range,
         rows: Schedule,
         columns: Schedule,
@@ -69,18 +69,18 @@ class Section:
         like: Tensor,
         threads: int,
     ) -> None:
-        self._flow, self._steps, self._cache = flow, steps, threads * CACHE
+        self._program, self._steps, self._cache = program, steps, threads * CACHE
         self._coming, self._columns, self._at = iter(rows), list(columns), 0
         self._rows: AxisPiece | None = None
         depths = rows.depths()
         self._kept = {
             value: RowBuffer(channels[value], depths[value], (columns.starts[value], columns.ends[value]), like)
-            for value in reads(flow, steps)
+            for value in reads(program, steps)
         }
         self._outer = {value for value in self._kept if value <= steps.start}
-        later = reads(flow, range(steps.stop, len(flow.steps)))
-        self._handed_on = {value for value in later if value <= steps.stop} | {flow.output}
-        self._last_use = last_use(flow, steps)
+        later = reads(program, range(steps.stop, len(program.steps)))
+        self._handed_on = {value for value in later if value <= steps.stop} | {program.output}
+        self._last_use = last_use(program, steps)
 
     @property
     def nbytes(self) -> int:
@@ -89,7 +89,7 @@ class Section:
 
     @torch.inference_mode()
     def run(self, given: Made) -> Made:
-        """Compute the next piece from what earlier sections made of it."""
+        """Compute the next piece from the result of earlier sections."""
         first = self._at == 0
         if first:
             self._rows = next(self._coming)
@@ -103,12 +103,12 @@ class Section:
         handed_on = {value: given.values[value] for value in self._handed_on & given.values.keys()}
         for number in self._steps:
             if rows.parts[number].count and columns.parts[number].count:
-                data = self._run(self._flow.steps[number], number, rows, columns)
+                data = self._run(self._program.steps[number], number, rows, columns)
                 if number + 1 in self._kept:
                     self._kept[number + 1].put(data)
                 if number + 1 in self._handed_on:
                     handed_on[number + 1] = data
-                del data  # what is kept keeps it as long as it is read
+                del data  # its buffer holds it as long as it is read
             for value in self._last_use.get(number, ()):
                 self._kept[value].end(rows.keep[value], columns.keep[value])
         return Made(rows, columns, handed_on, self._at == 0)
@@ -119,7 +119,7 @@ class Section:
         out = self._room(number + 1, rows, columns)
         if out is None or step.writes:
             return _compute(step, inputs, ys, xs, out)
-        # What is to be copied is computed a few rows at a time, to be copied while it is in the cache.
+        # Data that will be copied is computed a few rows at a time, to be copied while it is in the cache.
         parts = -(-out.numel() * out.element_size() // self._cache)
         few = -(-ys.count // parts)
         axis, size = step.operator.rows, ys.units
@@ -135,30 +135,30 @@ class Section:
     def _room(self, value: int, rows: AxisPiece, columns: AxisPiece) -> Tensor | None:
         if value not in self._kept:
             return None
-        around = wanted_around(self._flow, self._steps, value, rows, columns)
+        around = wanted_around(self._program, self._steps, value, rows, columns)
         return None if around is None else self._kept[value].room(*around)
 
 
-def reads(flow: StepProgram, steps: range) -> list[int]:
-    """The values that these steps read."""
-    return sorted({value for number in steps for value in flow.steps[number].inputs})
+def reads(program: StepProgram, steps: range) -> list[int]:
+    """Return the values that these steps read."""
+    return sorted({value for number in steps for value in program.steps[number].inputs})
 
 
-def last_use(flow: StepProgram, steps: range) -> dict[int, list[int]]:
-    """For a step, the values that no later one of these steps reads."""
+def last_use(program: StepProgram, steps: range) -> dict[int, list[int]]:
+    """Return for a step the values that no later one of these steps reads."""
     last: dict[int, list[int]] = {}
-    for value in reads(flow, steps):
-        last.setdefault(max(number for number in flow.users[value] if number in steps), []).append(value)
+    for value in reads(program, steps):
+        last.setdefault(max(number for number in program.users[value] if number in steps), []).append(value)
     return last
 
 
 def wanted_around(
-    flow: StepProgram, steps: range, value: int, rows: AxisPiece, columns: AxisPiece
+    program: StepProgram, steps: range, value: int, rows: AxisPiece, columns: AxisPiece
 ) -> tuple[Span, Span] | None:
-    """The largest rectangle that one of these steps takes of a value's new piece and what is kept around it."""
+    """Return the largest rectangle that a step reads around a value's new piece; None: the piece alone."""
     (top, bottom), (left, right) = rows.spans[value], columns.spans[value]
     best, area = None, (bottom - top) * (right - left)
-    for user in flow.users[value]:
+    for user in program.users[value]:
         ys, xs = rows.parts[user], columns.parts[user]
         if user in steps and ys.end == bottom and xs.end == right and ys.first <= top and xs.first <= left:
             size = (bottom - ys.first) * (right - xs.first)
@@ -168,18 +168,18 @@ def wanted_around(
 
 
 def schedules(
-    flow: StepProgram,
+    program: StepProgram,
     shape: tuple[int, int],
     region: Rect,
     strip: int,
     chunk: int | None,
     steps: range | None = None,
 ) -> tuple[Schedule, Schedule]:
-    """The strips and the chunks of a region, with what these steps (None: all) need kept."""
-    sizes = flow.shapes(shape)
+    """Return the strips and the chunks of a region, which keep the units that these steps (None: all) read."""
+    sizes = program.shapes(shape)
     heights, widths = [h for h, _ in sizes], [w for _, w in sizes]
-    rows = Schedule(flow, 0, heights, (region.top, region.bottom), strip, steps)
-    return rows, Schedule(flow, 1, widths, (region.left, region.right), chunk, steps)
+    rows = Schedule(program, 0, heights, (region.top, region.bottom), strip, steps)
+    return rows, Schedule(program, 1, widths, (region.left, region.right), chunk, steps)
 
 
 def _compute(step: ProgramStep, inputs: list[Tensor], rows: Part, columns: Part, out: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 from landseg.classes import ClassMap
 from landseg.errors import GridError, TrainingError
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.pieces import PART
+from landseg.geo.pieces import PART, cut
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.source import FileSource
 from landseg.labels import image_lists as files
@@ -139,11 +139,8 @@ def count_statistics(scenes: Sequence[Scene], coarse: ClassMap, classes: Sequenc
             continue
         counter = StatisticsCounter(coarse, classes, side=side)
         step = side * max(1, PART // side)  # squares lie where they lie in the whole scene
-        height, width = scene.shape
-        for top in range(0, height, step):
-            for left in range(0, width, step):
-                rect = Rect(top, left, min(step, height - top), min(step, width - left))
-                counter.update(scene.read(rect)[2], scene.read_coarse(rect))
+        for rect in cut(Rect(0, 0, *scene.shape), step, step):
+            counter.update(scene.read(rect)[2], scene.read_coarse(rect))
         if total is None:
             total = counter
         else:

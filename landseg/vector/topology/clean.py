@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.geo.grid import Rect
+from landseg.geo.pieces import cut, rows_within
 from landseg.vector.topology.arcs import POINTS, Arcs
 from landseg.vector.topology.linked_lists import batches, spans
 from landseg.vector.topology.merge import merge_small
@@ -136,12 +137,9 @@ def fill(
         shape: (height, width) of the raster.
         nodata: the value of what belongs to no region.
     """
-    height, width = shape
     values = np.append(regions.value.astype(dtype), np.asarray(0 if nodata is None else nodata, dtype))
     lowest, highest = _reaches(arcs)
-    rows = max(1, STRIP_PIXELS // max(1, width))
-    for top in range(0, height, rows):
-        rect = Rect(top, 0, min(rows, height - top), width)
+    for rect in cut(Rect(0, 0, *shape), rows_within(STRIP_PIXELS, shape[1])):
         wanted = np.flatnonzero((lowest < rect.bottom) & (highest > rect.top))
         yield _filled(arcs.chosen(wanted), rect, values)
 

@@ -92,7 +92,7 @@ def assert_only_members(path: Any) -> None:
 @pytest.fixture
 def blind(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broken twin: nobody looks for gaps."""
-    monkeypatch.setattr(raster_module, "_MOSAICS", ())
+    monkeypatch.setattr(raster_module, "MOSAICS", ())
 
 
 def test_a_gap_between_members_is_no_data(tile: Tile, tmp_path: Path) -> None:
@@ -114,7 +114,7 @@ def test_masks_pictures_and_class_rasters_see_the_gap_too(tile: Tile, tmp_path: 
     path = two_with_a_gap(tile, tmp_path)
     there = np.r_[np.ones(20, bool), np.zeros(10, bool), np.ones(20, bool)]
     file = RasterFile(path)
-    assert (file.read_mask(2, Rect(4, 0, 9, 50)) == there).all()
+    assert (file.validity.mask(2, Rect(4, 0, 9, 50)) == there).all()
     _, valid = file.read_reduced([1, 2, 3], Rect(0, 0, 20, 50), (4, 10), resampling="nearest")
     assert (valid == there[2::5]).all()
     file.close()
@@ -160,13 +160,13 @@ def test_members_without_a_gap_cost_nothing(tile: Tile, tmp_path: Path) -> None:
         for left in range(0, 300, 20)
     )
     file = RasterFile(vrt(tmp_path / "full.vrt", 300, 200, parts))
-    assert file.presence == (None,) and not file.info.gaps
+    assert file.validity.presence == (None,) and not file.validity.gaps
     file.close()
     last = parts.rindex("<SimpleSource>")
     file = RasterFile(vrt(tmp_path / "less.vrt", 300, 200, parts[:last]))
-    assert file.info.gaps
-    assert not file.read_covered([1], Rect(180, 280, 20, 20)).any()
-    assert file.read_covered([1], Rect(0, 0, 180, 300)).all()
+    assert file.validity.gaps
+    assert not file.validity.covered([1], Rect(180, 280, 20, 20)).any()
+    assert file.validity.covered([1], Rect(0, 0, 180, 300)).all()
     file.close()
 
 
@@ -232,7 +232,7 @@ def test_a_warp_that_says_where_it_has_data_is_believed(tile: Tile, tmp_path: Pa
         copy(warped, tmp_path / "warped.vrt", driver="VRT")
     with open_source(tmp_path / "warped.vrt") as opened:
         pixels, valid = opened.read(opened.grid.rect)
-        assert not opened.file.info.gaps  # type: ignore[attr-defined]
+        assert not opened.file.validity.gaps  # type: ignore[attr-defined]
     np.testing.assert_array_equal(valid, pixels[0] != 0)
 
 
@@ -316,9 +316,9 @@ def test_many_members_are_quick(tile: Tile, tmp_path: Path, monkeypatch: pytest.
         for column in range(50)
     )
     file = RasterFile(vrt(tmp_path / "many.vrt", 1250, 1250, parts))
-    presence: Any = file.presence[0]
+    presence: Any = file.validity.presence[0]
     assert isinstance(presence, Presence) and not presence._placed
-    assert file.read_covered([1], Rect(500, 500, 50, 50)).sum() == 4 * 400
+    assert file.validity.covered([1], Rect(500, 500, 50, 50)).sum() == 4 * 400
     assert len(presence._placed) == 4
     file.close()
 
@@ -388,8 +388,8 @@ def test_what_a_source_does_not_give_is_no_data(tile: Tile, tmp_path: Path, how:
     path = vrt(tmp_path / "hole.vrt", 50, 50, text)
     assert_only_members(path)
     file = RasterFile(path)
-    small = file.read_covered([1], Rect(0, 0, 50, 50), (10, 10))
-    assert (small == file.read_covered([1], Rect(0, 0, 50, 50))[2::5, 2::5]).all()
+    small = file.validity.covered([1], Rect(0, 0, 50, 50), (10, 10))
+    assert (small == file.validity.covered([1], Rect(0, 0, 50, 50))[2::5, 2::5]).all()
     file.close()
     text = source("hole.vrt", box("SrcRect", 0, 0, 50, 50), box("DstRect", 2, 3, 50, 50))
     assert_only_members(vrt(tmp_path / "outer.vrt", 60, 60, text))

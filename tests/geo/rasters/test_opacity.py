@@ -14,7 +14,7 @@ from landseg.errors import BandError, RasterError
 from landseg.evaluate import evaluate
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
-from landseg.geo.rasters.opacity import is_opacity, remark
+from landseg.geo.rasters.opacity import is_opacity, misnamed_alpha_text
 from landseg.geo.rasters.source import FileSource
 from landseg.inference.match import match_raster, mute_warnings
 from landseg.models.card import Band
@@ -198,20 +198,21 @@ def test_evaluate_notes_it_of_its_imagery(write_raster: Write, tmp_path: Path) -
     naming: dict[str, Any] = {"classes": tmp_path / "classes.toml"}
     plain: dict[str, Any] = {**naming, "boundary": None, "tolerance": None, "samples": 0}
     found = evaluate(str(labels), str(labels), **plain, **report)
-    assert [note for note in found.notes if "called alpha" in note] == [f"four.tif: {remark(4, 4)}"]
+    assert [note for note in found.notes if "called alpha" in note] == [f"four.tif: {misnamed_alpha_text(4, 4)}"]
 
 
 def test_refine_says_it(write_raster: Write, tmp_path: Path, heard: Sequence[str]) -> None:
     probs = np.full((2, *SHAPE), 0.5, np.float32)
     files = write_raster(probs, "probs.tif", nodata=float("nan")), four_bands(write_raster, infrared())
     made = refine(*files, tmp_path / "out.tif", iterations=1, quiet=True)
-    assert made.to_json()["warnings"] == [remark(4, 4)] and f"four.tif: {remark(4, 4)}" in heard
+    text = misnamed_alpha_text(4, 4)
+    assert made.to_json()["warnings"] == [text] and f"four.tif: {text}" in heard
     assert made.unseen == 0, "near infrared of 0 hides nothing"
 
 
 def test_info_says_it(write_raster: Write) -> None:
     facts = raster_facts(four_bands(write_raster, infrared()))
-    assert facts["validity"].startswith("none declared") and facts["warnings"] == [remark(4, 4)]
+    assert facts["validity"].startswith("none declared") and facts["warnings"] == [misnamed_alpha_text(4, 4)]
     facts = raster_facts(four_bands(write_raster, opaque()))
     assert facts["validity"] == "alpha band" and facts["warnings"] == []
 

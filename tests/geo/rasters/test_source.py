@@ -335,7 +335,7 @@ def test_a_finished_thread_leaves_no_dataset_open(save: Callable[..., Path]) -> 
         thread = threading.Thread(target=file.read, args=([1], Rect(0, 0, 8, 8), "uint8"))
         thread.start()
         thread.join()
-    assert len(file._handles) == 1
+    assert len(file._datasets._handles) == 1
     file.close()
 
 

@@ -203,7 +203,7 @@ def test_the_check_notices_stored_numbers(
     scene: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Twin: without the bringing over, the maps of one place differ."""
-    monkeypatch.setattr(landseg.inference.match, "brought_over", lambda source, tags, *, like: source)
+    monkeypatch.setattr(landseg.inference.match, "with_tags", lambda source, tags, *, like: source)
     with pytest.raises(AssertionError):
         assert_old_and_new_agree(scene, tmp_path, model())
 

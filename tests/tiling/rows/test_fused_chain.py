@@ -36,8 +36,8 @@ class Branching(nn.Module):
         return joined
 
 
-def chains(flow: StepProgram) -> list[str]:
-    return [step.name for step in flow.steps if isinstance(step.operator, Chain)]
+def chains(program: StepProgram) -> list[str]:
+    return [step.name for step in program.steps if isinstance(step.operator, Chain)]
 
 
 def assert_same(network: nn.Module, height: int = 37, width: int = 29, **options: Any) -> None:
@@ -88,16 +88,16 @@ def test_coarse_rows_are_kept_rather_than_computed_again() -> None:
 
 
 def test_blocks_of_the_shipped_network_are_chains_of_their_own() -> None:
-    flow = program_of(network_of("deeplab-v3plus", "efficientnet-lite0"))
-    found = chains(flow)
+    program = program_of(network_of("deeplab-v3plus", "efficientnet-lite0"))
+    found = chains(program)
     prefix = "encoder.body.model.blocks"
     assert found[:3] == [
         f"{prefix}.0.0.conv_dw to {prefix}.0.0.conv_pw",
         f"{prefix}.1.0.conv_pw to {prefix}.1.0.conv_pwl",
         f"{prefix}.1.1.conv_pw to {prefix}.1.1.conv_pwl",
     ]
-    channels = flow.channels(3)
-    fine = [channels[number + 1] for number, step in enumerate(flow.steps) if step.name in found[:6]]
+    channels = program.channels(3)
+    fine = [channels[number + 1] for number, step in enumerate(program.steps) if step.name in found[:6]]
     assert max(fine) <= 80  # nothing that was widened is kept at the fine strides
 
 

@@ -23,15 +23,15 @@ from tests.parts.streamed import collected, image
 
 
 @cache
-def flow(arch: str = "deeplab-v3plus", encoder: str = "efficientnet-lite0") -> StepProgram:
+def program(arch: str = "deeplab-v3plus", encoder: str = "efficientnet-lite0") -> StepProgram:
     network = build_network(arch, encoder=encoder, bands=3, classes=5)
     return program_of(fold_batch_norm(network.eval().requires_grad_(False)))
 
 
 def test_a_wide_raster_fits_four_gibibytes() -> None:
-    plan = plan_stream(flow(), (10**6, 100_000), bands=3, itemsize=2, limit=4096 * MIB)
+    plan = plan_stream(program(), (10**6, 100_000), bands=3, itemsize=2, limit=4096 * MIB)
     assert len(plan.blocks) == 1 and plan.cost == 1.0 and plan.halo == 0
-    plan = plan_stream(flow(), (10**6, 100_000), bands=3, itemsize=4, limit=3072 * MIB)
+    plan = plan_stream(program(), (10**6, 100_000), bands=3, itemsize=4, limit=3072 * MIB)
     assert plan.cost <= 1.1 and plan.memory.total <= 3072 * MIB
 
 
@@ -45,7 +45,7 @@ def test_a_wide_raster_fits_four_gibibytes() -> None:
 def test_blocks_partition_the_region(height: int, width: int, limit: int, left: int) -> None:
     region = Rect(0, min(left, width - 1), height, width - min(left, width - 1))
     try:
-        plan = plan_stream(flow(), (height, width), bands=3, itemsize=4, limit=limit * MIB, region=region)
+        plan = plan_stream(program(), (height, width), bands=3, itemsize=4, limit=limit * MIB, region=region)
     except PlanError as error:
         assert "memory" in str(error) and limit < 400
         return
@@ -57,7 +57,7 @@ def test_blocks_partition_the_region(height: int, width: int, limit: int, left: 
 
 def test_too_little_memory_is_refused_with_what_would_do() -> None:
     with pytest.raises(PlanError, match=r"needs .* MiB"):
-        plan_stream(flow(), (5000, 5000), bands=3, itemsize=4, limit=1)
+        plan_stream(program(), (5000, 5000), bands=3, itemsize=4, limit=1)
 
 
 @pytest.mark.parametrize(("strip", "chunk"), [(16, None), (64, 48), (100, 33)])
@@ -68,9 +68,9 @@ def test_bytes_are_those_allocated(strip: int, chunk: int | None, monkeypatch: p
 
 def assert_bytes(strip: int, chunk: int | None, *, more: int = 0) -> None:
     shape, region = (300, 200), Rect(0, 0, 300, 200)
-    memory = memory_of(flow(), shape, region, strip, chunk, bands=3, itemsize=4)
+    memory = memory_of(program(), shape, region, strip, chunk, bands=3, itemsize=4)
     with _LiveBytes() as live:
-        rows = Rows(flow(), shape, bands=3, strip=strip, chunk=chunk)
+        rows = Rows(program(), shape, bands=3, strip=strip, chunk=chunk)
         assert rows.nbytes + more == memory.kept
         x = image(300, 200, bands=3, dtype=torch.float32)
         for top in range(0, 300, 32):
@@ -86,7 +86,7 @@ def test_twin_other_bytes_are_seen() -> None:
 
 @pytest.mark.parametrize("row", [0, 100, 352, 390])
 def test_a_restart_needs_no_more_than_the_field(row: int) -> None:
-    small = flow("fcn32s", "resnet18")
+    small = program("fcn32s", "resnet18")
     top = max(0, row // 32 * 32 - 217)
     x = image(400, 70, bands=3, dtype=torch.float32)
     full = collected(Rows(small, (400, 70), bands=3, strip=32), x)
@@ -96,7 +96,7 @@ def test_a_restart_needs_no_more_than_the_field(row: int) -> None:
 
 
 def test_twin_a_restart_one_row_later_is_seen() -> None:
-    small = flow("fcn32s", "resnet18")
+    small = program("fcn32s", "resnet18")
     x = image(400, 70, bands=3, dtype=torch.float32)
     top = 352 - 217
     full = collected(Rows(small, (400, 70), bands=3, strip=32), x)

@@ -96,9 +96,9 @@ def test_a_network_that_is_not_folded_streams_too() -> None:
 
 
 def test_every_unit_is_computed_once() -> None:
-    flow = program_of(network_of("deeplab-v3plus", "resnet18"))
-    sizes = [height for height, _ in flow.shapes((333, 40))]
-    plan = schedule.Schedule(flow, 0, sizes, (0, 333), 48)
+    program = program_of(network_of("deeplab-v3plus", "resnet18"))
+    sizes = [height for height, _ in program.shapes((333, 40))]
+    plan = schedule.Schedule(program, 0, sizes, (0, 333), 48)
     at = list(plan.starts)
     for piece in plan:
         assert [start for start, _ in piece.spans] == at
@@ -108,9 +108,9 @@ def test_every_unit_is_computed_once() -> None:
 
 def test_a_restart_gives_the_same_rows() -> None:
     network, x = network_of("deeplab-v3plus", "efficientnet-lite0").float(), image(400, 70, bands=3).float()
-    flow = program_of(network)
-    full = collected(Rows(flow, (400, 70), bands=3, strip=32, dtype=torch.float32), x)
-    rest = Rows(flow, (400, 70), bands=3, region=Rect(352, 0, 48, 70), strip=32, dtype=torch.float32)
+    program = program_of(network)
+    full = collected(Rows(program, (400, 70), bands=3, strip=32, dtype=torch.float32), x)
+    rest = Rows(program, (400, 70), bands=3, region=Rect(352, 0, 48, 70), strip=32, dtype=torch.float32)
     assert difference(collected(rest, x), full[:, :, 352:]) <= 1e-5
     network.double()
 
@@ -147,11 +147,11 @@ def test_what_cannot_be_streamed_is_named(layer: Callable[[Tensor], Tensor], nam
 def test_refusals() -> None:
     with pytest.raises(PlanError, match="eval"):
         program_of(nn.Conv2d(1, 1, 1).train())
-    flow = program_of(nn.Conv2d(1, 1, 5).eval())
+    program = program_of(nn.Conv2d(1, 1, 5).eval())
     with pytest.raises(PlanError, match="too small"):
-        Rows(flow, (4, 9), bands=1)
+        Rows(program, (4, 9), bands=1)
     with pytest.raises(PlanError, match="region"):
-        Rows(flow, (9, 9), bands=1, region=Rect(0, 0, 9, 10))
+        Rows(program, (9, 9), bands=1, region=Rect(0, 0, 9, 10))
 
 
 def test_twin_one_row_too_few_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,11 +56,11 @@ def test_shipped_networks(arch: str, encoder: str, count: int) -> None:
 
 
 def test_sections_cost_about_the_same() -> None:
-    flow = program_of(network_of(*DEEPLAB))
+    program = program_of(network_of(*DEEPLAB))
     for count in (1, 2, 4):
-        ranges = cut(flow, count, 3)
-        assert [n for part in ranges for n in part] == list(range(len(flow.steps))) and len(ranges) == count
-    assert len(cut(flow, 1000, 3)) <= len(flow.steps)
+        ranges = cut(program, count, 3)
+        assert [n for part in ranges for n in part] == list(range(len(program.steps))) and len(ranges) == count
+    assert len(cut(program, 1000, 3)) <= len(program.steps)
 
 
 def test_twin_a_section_that_hands_on_the_piece_before_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,8 +78,8 @@ def test_twin_a_section_that_hands_on_the_piece_before_is_caught(monkeypatch: py
 
 
 def test_a_fault_in_any_section_comes_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    flow = program_of(network_of(*DEEPLAB))
-    last = flow.steps[-1].operator
+    program = program_of(network_of(*DEEPLAB))
+    last = program.steps[-1].operator
 
     def broken(*args: Any) -> Tensor:
         raise RuntimeError("no more memory")
@@ -88,15 +88,15 @@ def test_a_fault_in_any_section_comes_out(monkeypatch: pytest.MonkeyPatch) -> No
     x = image(400, 64, bands=3)
     with (
         pytest.raises(RuntimeError, match="no more memory"),
-        Rows(flow, (400, 64), bands=3, strip=16, sections=3, dtype=torch.float64) as rows,
+        Rows(program, (400, 64), bands=3, strip=16, sections=3, dtype=torch.float64) as rows,
     ):
         rows.push(x)
 
 
 def test_whoever_leaves_early_leaves_no_thread_behind() -> None:
-    flow = program_of(network_of(*DEEPLAB))
-    with Rows(flow, (4000, 64), bands=3, strip=16, sections=3, dtype=torch.float64) as rows:
+    program = program_of(network_of(*DEEPLAB))
+    with Rows(program, (4000, 64), bands=3, strip=16, sections=3, dtype=torch.float64) as rows:
         rows.push(image(900, 64, bands=3))
-    with Rows(flow, (4000, 64), bands=3, strip=16, sections=3, dtype=torch.float64) as rows:
+    with Rows(program, (4000, 64), bands=3, strip=16, sections=3, dtype=torch.float64) as rows:
         out = rows.push(image(900, 64, bands=3)) + rows.rest()
         assert out[0][0] == 0 and sum(logits.shape[2] for _, logits in out) == rows.due > 0

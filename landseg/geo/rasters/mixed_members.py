@@ -1,4 +1,4 @@
-"""Members of a VRT whose scale and offset differ: GDAL hands their numbers on as if they meant the same."""
+"""Members of a VRT whose scale and offset differ: GDAL passes their numbers on as if they meant the same."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from landseg.geo.rasters.vrt import members_as_stored
 
 
 def refuse_mixed_members(paths: Sequence[str]) -> None:
-    """Nothing, unless one of the rasters is a VRT of several members that declare different scales and offsets.
+    """Raise BandError if a raster is a VRT of members that declare different scales and offsets.
 
-    Where all members of a band say the same and the VRT another thing, the VRT is right: whoever made it said so.
+    Where all members of a band agree and the VRT declares another scale and offset, those of the VRT hold.
 
     Raises:
-        BandError: so it is; the sentence names two members.
+        BandError: two members differ; the sentence names them.
     """
     for path in paths:
         _check(path, set())
@@ -49,7 +49,7 @@ def _check(path: str, seen: set[str]) -> None:
 
 
 def _tags(name: str) -> tuple[ValueTags, ...]:
-    """What a member's bands declare; nothing where it cannot be opened: whoever reads from it says why."""
+    """Return the scale and offset of a member's bands; () where it cannot be opened: reading raises the error."""
     try:
         file = RasterFile(name)
     except LandsegError:
