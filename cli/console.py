@@ -2,19 +2,17 @@
 
 import json
 import logging
-import math
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, is_dataclass
-from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, TextIO
 
 import typer
 
 from landseg import __version__
+from landseg.text.results import json_values
 from landseg.text.untrusted import escaped, printable
 
 from .logfile import PROGRESS, LogFile, refuse_named
@@ -154,8 +152,8 @@ def keep(text: Iterable[str]) -> None:
 
 def print_json(record: Mapping[str, Any], stream: TextIO) -> None:
     """Print `record` as one line of JSON, at once."""
-    whole = escaped(json.dumps(plain(record), ensure_ascii=False, allow_nan=False))
-    typer.echo(whole if _has(stream, whole) else json.dumps(plain(record), allow_nan=False), file=stream)
+    whole = escaped(json.dumps(json_values(record), ensure_ascii=False, allow_nan=False))
+    typer.echo(whole if _has(stream, whole) else json.dumps(json_values(record), allow_nan=False), file=stream)
 
 
 def _has(stream: Any, text: str) -> bool:
@@ -165,30 +163,3 @@ def _has(stream: Any, text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def plain(value: Any) -> Any:
-    """Return a value in the types of JSON: paths as strings, scalars and arrays of NumPy as numbers and lists.
-
-    Numbers that mean nothing (nan, infinities) become null, since JSON has no other word for them.
-
-    >>> plain({"iou": float("nan"), "shape": (2, 3)})
-    {'iou': None, 'shape': [2, 3]}
-    """
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, float):  # NumPy's float64 too, which is a float
-        return float(value) if math.isfinite(value) else None
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, PathLike):
-        return fspath(value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):  # an array or a scalar of NumPy or torch, without importing either
-        return plain(value.tolist())
-    if isinstance(value, Iterable):
-        return [plain(item) for item in value]
-    raise TypeError(f"no JSON for a {type(value).__name__}")

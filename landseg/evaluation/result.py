@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from landseg.metrics.calibration import Reliability
 from landseg.metrics.seam import Seam
 from landseg.text.amounts import counted
-from landseg.text.results import html_table, one_line
+from landseg.text.results import html_table, json_values, one_line
 
 if TYPE_CHECKING:
     from landseg.geo.grid import Rect
@@ -179,7 +179,7 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Return the fields by their names as plain JSON values, None for nan and infinite numbers."""
-        found: dict[str, Any] = _plain(vars(self))
+        found: dict[str, Any] = json_values(vars(self))
         return found
 
 
@@ -235,9 +235,9 @@ class Comparison:
             "left_out": dict(self.evaluations[0].left_out),
             "differences": [
                 {
-                    "mean_iou": _plain(mean),
-                    "pixel_accuracy": _plain(accuracy),
-                    "iou": {name: _plain(one) for name, one in classes.items()},
+                    "mean_iou": json_values(mean),
+                    "pixel_accuracy": json_values(accuracy),
+                    "iou": {name: json_values(one) for name, one in classes.items()},
                 }
                 for mean, accuracy, classes in zip(self.mean_iou, self.pixel_accuracy, self.iou, strict=True)
             ],
@@ -253,18 +253,3 @@ def _bar(share: float) -> str:
     """Return a share as a bar of twenty characters; empty for nan."""
     filled = 0 if math.isnan(share) else round(20 * share)
     return "\u2588" * filled + "\u2591" * (20 - filled)
-
-
-def _plain(value: Any) -> Any:
-    """Return a value of an evaluation in lists, dicts, strings and finite numbers."""
-    if isinstance(value, np.ndarray | np.generic):
-        value = value.tolist()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        value = value._asdict()
-    elif hasattr(value, "__dataclass_fields__"):
-        value = {name: getattr(value, name) for name in value.__dataclass_fields__}
-    if isinstance(value, Mapping):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

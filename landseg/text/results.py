@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
 from html import escape
+from os import PathLike, fspath
 from typing import Any
 
 _MOST = 280  # characters of a line
@@ -36,6 +39,35 @@ def html_table(caption: str, head: Sequence[str], rows: Iterable[Sequence[Any]])
     title = f'<caption style="text-align:left">{escape(caption)}</caption>'
     body = [row("td", first, others) for first, *others in rows]
     return "\n".join(["<table>", title, row("th", head[0], head[1:]), *body, "</table>"])
+
+
+def json_values(value: Any) -> Any:
+    """Return a value in the types of JSON: paths as texts, scalars and arrays of NumPy as numbers and lists.
+
+    nan and infinities become None, since JSON has no word for them; dataclasses and named tuples become objects.
+
+    >>> json_values({"iou": float("nan"), "shape": (2, 3)})
+    {'iou': None, 'shape': [2, 3]}
+    """
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, float):  # NumPy's float64 too, which is a float
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, PathLike):
+        return fspath(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return json_values(asdict(value))
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {str(key): json_values(item) for key, item in value.items()}
+    if hasattr(value, "tolist"):  # an array or a scalar of NumPy or torch, without importing either
+        return json_values(value.tolist())
+    if isinstance(value, Iterable):
+        return [json_values(item) for item in value]
+    raise TypeError(f"no JSON for a {type(value).__name__}")
 
 
 def _cell(value: Any) -> str:

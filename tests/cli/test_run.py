@@ -122,15 +122,6 @@ def test_closed_pipe_is_no_fault() -> None:
     assert "Broken pipe" not in done.stderr
 
 
-def test_plain_values() -> None:
-    value = {"path": Path("a") / "b", "list": (1, 2.5), "array": np.arange(3), "no": None, "inf": math.inf}
-    expected = {"path": os.path.join("a", "b"), "list": [1, 2.5], "array": [0, 1, 2], "no": None, "inf": None}
-    assert console.plain(value) == expected
-    assert console.plain(np.array([[np.nan, 1]])) == [[None, 1.0]]
-    with pytest.raises(TypeError):
-        console.plain(object())
-
-
 def test_log_and_warnings_go_to_standard_error(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

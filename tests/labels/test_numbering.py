@@ -13,11 +13,11 @@ import shapely
 
 import landseg
 from landseg.classes import ClassMap, LandClass
-from landseg.cli.console import plain
 from landseg.errors import ClassError
 from landseg.geo.tags import CLASSES
 from landseg.labels.legend import class_tag
 from landseg.labels.numbering import numbered_as
+from landseg.text.results import json_values
 from tests.parts.commands import run
 
 Write = Callable[..., Path]
@@ -121,7 +121,7 @@ def test_truth_without_a_prediction_is_told(files: dict[str, str]) -> None:
 def test_the_command_and_the_function_compare_alike(files: dict[str, str]) -> None:
     code, out, _ = run("compare", files["map"], files["turned"], files["truth"], "--json")
     assert code == 0
-    assert json.loads(out) == plain(landseg.compare([files["map"], files["turned"]], files["truth"]).to_json())
+    assert json.loads(out) == json_values(landseg.compare([files["map"], files["turned"]], files["truth"]).to_json())
 
 
 def test_polygons_of_one_class_beside_the_background(write_raster: Write, tmp_path: Path) -> None:
