@@ -70,7 +70,7 @@ class Model:
 
 
 def load_model(path_or_name: str | Path | None = None) -> Model:
-    """Returns the model of a file, of a shipped name or (None) the default one.
+    """Return the model of a file or of a shipped name; None stands for the default model.
 
     Raises:
         ModelError: A missing, truncated, foreign or later-format file, a pickle, or weights that are not
@@ -101,7 +101,7 @@ def save_model(
     dtype: Literal["float16", "float32"] = "float16",
     overwrite: bool = False,
 ) -> Path:
-    """Writes the network's weights with their card and returns the path; the bytes depend on nothing else.
+    """Write the weights of a network with their card, and return the path; the bytes depend on nothing else.
 
     The file appears by rename when it is complete.
 

@@ -15,7 +15,7 @@ _LONGEST = 4 << 20  # characters of a card
 
 
 def read_card(path_or_name: str | Path | None = None) -> Card:
-    """Returns the card of a model file, a shipped model or (None) the default model, reading no weights.
+    """Return the card of a model file or of a shipped model, without its weights; None stands for the default model.
 
     Raises:
         ModelError: As `load_model`, short of what only the weights can show.
