@@ -163,6 +163,9 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     chosen = ", ".join(f"{name} {value}" for name, value in facts["options"].items())
     encoder = "" if facts["encoder"] == "none" else f" on {facts['encoder']}"
     yield _row("network", f"{facts['arch']}{encoder}{f' ({chosen})' if chosen else ''}")
+    if "task" in facts:
+        heads = ", ".join(f"{head['name']} ({head['channels']})" for head in facts["heads"])
+        yield _row("task", f"{facts['task']}; channels: {heads}")
     yield _row("parameters", f"{facts['parameters']:,}")
     for band in facts["bands"]:
         formula = f"{band['name']}: ({'stored' if 'scale' in band else 'value'} - {band['mean']:g}) / {band['std']:g}"

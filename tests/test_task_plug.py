@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
+from typer.testing import CliRunner
 
 from landseg.classes import IGNORE_INDEX
+from landseg.cli.main import app
 from landseg.cli.verify import lines as verify_lines
 from landseg.dense.losses import LabelSets
 from landseg.dense.objective import LossOptions
@@ -220,7 +222,7 @@ def test_a_second_task_goes_from_labels_to_a_raster(
     assert (resolved.task, resolved.task_options) == ("distance", {"reach": 12.0})
 
     rng = np.random.default_rng(1)
-    wide = np.kron(rng.integers(40, 220, (6, 25)), np.ones((32, 32), int)).astype(np.uint8)
+    wide = np.kron(rng.integers(40, 220, (3, 24)), np.ones((32, 32), int)).astype(np.uint8)
     scene, model = write_raster(wide, "wide.tif"), load_model(path)  # wider than the receptive field
     options: dict[str, Any] = {"model": model, "precision": "fp32", "device": "cpu", "quiet": True}
     stream = predict(scene, data / "s.tif", engine="stream", polygons=data / "deepest.geojson", **options)
@@ -234,7 +236,7 @@ def test_a_second_task_goes_from_labels_to_a_raster(
     assert deepest["properties"]["distance"] == pytest.approx(float(rows.max()))
 
     killed_and_resumed(scene, data, options, monkeypatch)
-    found = verify(scene, model=model, window=640, size=800, engine="windows", device="cpu")
+    found = verify(scene, model=model, window=640, size=768, engine="windows", device="cpu")
     assert found.exact and found.to_json()["noun"] == "distance"
     assert any(line.startswith("distances     0.0000% of") for line in verify_lines(found))
     short = predict(scene, data / "b.tif", engine="windows", window=160, halo=0, **options)
@@ -282,6 +284,8 @@ def test_twin_without_its_line_in_the_table_there_is_no_such_task(data: Path) ->
         learned(data)
     path, _ = untrained(data)
     assert load_model(path).card.channels == 1  # it can be read and described
+    described = CliRunner().invoke(app, ["info", str(path)])
+    assert described.exit_code == 0 and "distance; channels: distance (1)" in described.stdout
     with pytest.raises(ModelError, match=sentence):
         predict(data / "scenes/0.tif", data / "m.tif", model=path, quiet=True)
     assert not (data / "m.tif").exists()

@@ -159,11 +159,6 @@ class Grid:
         return min(xs), min(ys), max(xs), max(ys)
 
     @property
-    def is_placed(self) -> bool:
-        """True for a grid with a place: with a CRS, or with a transform that is not the identity."""
-        return self.crs is not None or not self.transform.is_identity
-
-    @property
     def map_transform(self) -> Affine:
         """Pixel corners to the coordinates of vector files: `transform`, wherever the raster has one.
 

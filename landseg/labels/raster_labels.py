@@ -17,6 +17,7 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import BandError, GridError
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.horizontal import same_place
+from landseg.geo.pieces import cut
 from landseg.geo.positions import mover, offset_on, pixel_ratio, turn_of, turned_near
 from landseg.geo.rasters.source import Source
 from landseg.labels.label_colors import Colors, label_source
@@ -116,11 +117,9 @@ class RasterLabels(LabelReader):
                 values[target], valid[target], inside[target] = found[0], known, True
             return values, valid, inside
         side = max(1, math.isqrt(_PART) // math.ceil(self._ratio))
-        for top in range(rect.top, rect.bottom, side):
-            for left in range(rect.left, rect.right, side):
-                part = Rect(top, left, min(side, rect.bottom - top), min(side, rect.right - left))
-                target = part.relative_to(rect).slices
-                values[target], valid[target], inside[target] = self._resampled(part)
+        for part in cut(rect, side, side):
+            target = part.relative_to(rect).slices
+            values[target], valid[target], inside[target] = self._resampled(part)
         return values, valid, None if inside.all() else inside
 
     def close(self) -> None:

@@ -66,10 +66,10 @@ def resample_codes(codes: NDArray[Any], rows: Taps, columns: Taps, kinds: int) -
     return low
 
 
-def resample_labels(labels: NDArray[np.uint8], *, rows: Taps, columns: Taps, void: int) -> NDArray[np.uint8]:
+def resample_labels(labels: NDArray[Any], *, rows: Taps, columns: Taps, void: int) -> NDArray[Any]:
     """Return labels (n, m) as `resample_codes` does, given the label that means unknown."""
     kinds, codes = numbered(labels, labels != void)
-    chosen: NDArray[np.uint8] = np.append(kinds, np.uint8(void))[resample_codes(codes, rows, columns, len(kinds))]
+    chosen: NDArray[Any] = np.append(kinds, kinds.dtype.type(void))[resample_codes(codes, rows, columns, len(kinds))]
     return chosen
 
 

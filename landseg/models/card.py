@@ -13,10 +13,10 @@ from typing import Any
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, ModelError
-from landseg.models.fields import Fields, is_number, number_item, text_item
-from landseg.models.heads import Heads, head_item
+from landseg.models.heads import CLASSES, Heads, head_item
 from landseg.models.networks.catalogue import check_options
-from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, plain
+from landseg.models.parts import LARGE, Band, DataSource, Field, Metrics, Training, check_line, plain, read_part
+from landseg.text.strict import LARGEST, check_table, is_number
 from landseg.text.untrusted import brief, unsafe_text
 
 __all__ = [
@@ -35,6 +35,9 @@ DTYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
 _ENCODER = re.compile(r"(timm:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _TASK = re.compile(r"[a-z][a-z0-9-]*")
 _CLASSES_ALONE = Heads(())
+_PLACE = "the model's card"
+_OPTIONAL = ("usable_resolution_m", "temperature", "not_measured")
+_TASK_FIELDS = ("task", "heads", "task_options")  # of format 2
 _METRES, _TEMPERATURES = (1e-6, 1e8), (1e-6, 1e6)
 _RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "classes", "encoder_weights"})
 
@@ -108,6 +111,15 @@ class Card:
         """The number of channels of the network's output."""
         return self.heads.total or len(self.classes)
 
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """The name of each channel: that of its class, or of its head with a number where that has several."""
+        names: list[str] = []
+        for head, size in (self.heads or Heads.of_classes(len(self.classes))).sizes:
+            numbers = [head] if size == 1 else [f"{head} {number}" for number in range(1, size + 1)]
+            names += self.classes.names if (head, size) == (CLASSES, len(self.classes)) else numbers
+        return tuple(names)
+
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON values, `format_version` first; nan figures become null.
 
@@ -158,34 +170,18 @@ class Card:
                 f"the model's card holds text with control characters, which could change what a terminal shows: "
                 f"{brief(text)}; use another model"
             )
-        fields = Fields(data, "the model's card")
-        version = fields.whole("format_version", least=1)
-        _check_version(version)
-        card = cls(
-            name=fields.name("name"),
-            description=fields.text("description"),
-            arch=fields.name("arch"),
-            encoder=fields.name("encoder"),
-            options=_options_in(fields.mapping("options")),
-            bands=fields.items("bands", Band.from_json),
-            dtypes=fields.items("dtypes", text_item),
-            fill=fields.number("fill"),
-            resolution_m=fields.number_or_none("resolution_m"),
-            trained_at_m=fields.items("trained_at_m", number_item),
-            usable_resolution_m=fields.range_or_none("usable_resolution_m"),
-            classes=fields.inner("classes", _classes_in),
-            receptive_field=fields.inner("receptive_field", Field.from_json),
-            parameters=fields.whole("parameters"),
-            training=fields.inner_or_none("training", Training.from_json),
-            metrics=fields.inner_or_none("metrics", Metrics.from_json),
-            temperature=fields.number_or("temperature", 1.0),
-            not_measured=fields.text_or("not_measured", ""),
-            limitations=fields.text("limitations"),
-            licence=fields.text("licence"),
-            created_by=fields.text("created_by"),
-            **({} if version == 1 else _task_in(fields)),
-        )
-        fields.close()
+        entries = check_table(data, _PLACE, ModelError)
+        version = _version_of(entries)
+        if version == 1 and (later := [name for name in _TASK_FIELDS if name in entries]):
+            raise ModelError(f"{_PLACE} has no {', '.join(later)}: these are fields of format 2")
+        if isinstance(options := entries.get("options"), Mapping):
+            entries["options"] = _options_in(options)
+        if "classes" in entries:
+            entries["classes"] = _classes_in(entries["classes"])
+        if isinstance(heads := entries.get("heads"), list):
+            entries["heads"] = Heads(tuple(head_item(head, f"{_PLACE}: heads[{i}]") for i, head in enumerate(heads)))
+        optional = (*_OPTIONAL, *(_TASK_FIELDS if version == 1 else ("task_options",)))
+        card: Card = read_part(cls, entries, _PLACE, optional=optional)
         return card
 
 
@@ -193,6 +189,10 @@ def _check(card: Card) -> None:
     for name in ("name", "arch", "encoder", "licence"):
         if not getattr(card, name):
             raise ModelError(f"a card needs a {name}: it is empty")
+    for name in ("name", "arch", "encoder", "task"):
+        check_line(getattr(card, name), f"the {name} of a card")
+    if not 0 <= card.parameters <= LARGEST:
+        raise ModelError(f"parameters should be a number from 0 to {LARGEST}, got {brief(card.parameters)}")
     if not _ENCODER.fullmatch(card.encoder):
         raise ModelError(f"encoder {card.encoder!r} is not a plain name such as 'resnet18' or 'timm:NAME'")
     if reserved := _RESERVED_OPTIONS.intersection(card.options):
@@ -231,13 +231,6 @@ def _check_task(card: Card) -> None:
         raise ModelError(f"a card of the task {card.task!r} should have {expected}, got the heads {card.heads}")
 
 
-def _task_in(fields: Fields) -> dict[str, Any]:
-    """Return the fields that format 2 adds to a card."""
-    heads = Heads(fields.items("heads", head_item))
-    options = fields.mapping("task_options") if fields.has("task_options") else {}
-    return {"task": fields.name("task"), "heads": heads, "task_options": options}
-
-
 def _check_bands(bands: tuple[Band, ...]) -> None:
     names = [band.name for band in bands]
     if not names or len(set(names)) != len(names):
@@ -245,20 +238,25 @@ def _check_bands(bands: tuple[Band, ...]) -> None:
         raise ModelError(f"bands should be one or more with names of their own, got {got}")
 
 
-def _check_version(version: int) -> None:
+def _version_of(entries: dict[str, Any]) -> int:
+    """Return the format of a card, taken out of its entries."""
+    version = entries.pop("format_version", None)
+    if not (type(version) is int and version >= 1):
+        raise ModelError(f"{_PLACE}: format_version is a whole number of at least 1, got {brief(version)}")
     if version > FORMAT_VERSION:
         raise ModelError(
             f"the model was written by a newer landseg (format {version}; this one reads {FORMAT_VERSION}): "
             "upgrade landseg"
         )
+    return version
 
 
 def _options_in(options: Mapping[str, Any]) -> dict[str, Any]:
     return {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
 
 
-def _classes_in(data: object, where: str) -> ClassMap:
+def _classes_in(data: object) -> ClassMap:
     try:
         return ClassMap.from_json(data)
     except ClassError as problem:
-        raise ModelError(f"{where}: {problem}") from problem
+        raise ModelError(f"{_PLACE}: classes: {problem}") from problem

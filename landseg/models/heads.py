@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from landseg.errors import ModelError
-from landseg.models.fields import Fields
+from landseg.models.parts import check_line, read_part
 
 CLASSES = "classes"
 """The head with one channel of logits a class, in the order of the class table."""
@@ -76,7 +76,12 @@ def head_item(value: object, where: str) -> tuple[str, int]:
     Raises:
         ModelError: a field that is missing, unknown or mistyped.
     """
-    fields = Fields(value, where)
-    head = fields.name("name"), fields.whole("channels", least=1)
-    fields.close()
-    return head
+    head: _Head = read_part(_Head, value, where)
+    check_line(head.name, f"{where}: name")
+    return head.name, head.channels
+
+
+@dataclass(frozen=True)
+class _Head:
+    name: str
+    channels: int

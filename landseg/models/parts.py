@@ -1,4 +1,4 @@
-"""What a card is made of: bands, receptive field, data sources, training, figures; each to and from JSON."""
+"""The parts of a card: bands, receptive field, data sources, training, figures; each to and from JSON."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from landseg.errors import ModelError
-from landseg.models.fields import Fields, is_number
+from landseg.text.strict import LARGEST, is_number, read_dataclass
 from landseg.text.untrusted import brief
 
 SMALL, LARGE = 1e-30, 1e30
 """What numbers that images are scaled by lie between: float32 holds them, and their quotients."""
+_NAME = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Band:
     def __post_init__(self) -> None:
         if not self.name:
             raise ModelError("a band needs a name")
+        check_line(self.name, "the name of a band")
         if not (is_number(self.scale) and is_number(self.offset) and self.scale):
             raise ModelError(
                 f"band {self.name!r} should have a finite scale other than 0 and a finite offset, "
@@ -63,16 +66,8 @@ class Band:
 
     @classmethod
     def from_json(cls, data: object, where: str = "band") -> Band:
-        fields = Fields(data, where)
-        band = cls(
-            name=fields.name("name"),
-            common_name=fields.text_or_none("common_name"),
-            mean=fields.number("mean"),
-            std=fields.number("std"),
-            scale=fields.number_or("scale", 1.0),
-            offset=fields.number_or("offset", 0.0),
-        )
-        fields.close()
+        """Return the band of JSON values; raise ModelError if a field is missing, unknown or mistyped."""
+        band: Band = read_part(cls, data, where, optional=("scale", "offset"))
         return band
 
 
@@ -109,6 +104,12 @@ class Field:
     halo: int | None
     unbounded_by: str | None = None
 
+    def __post_init__(self) -> None:
+        for name, least in (("size", 1), ("stride", 1), ("halo", 0)):
+            value = getattr(self, name)
+            if value is not None and not least <= value <= LARGEST:
+                raise ModelError(f"the {name} of a receptive field should be at least {least}, got {brief(value)}")
+
     @property
     def exact(self) -> bool:
         """Whether tiled inference can equal whole-image inference."""
@@ -124,16 +125,9 @@ class Field:
 
     @classmethod
     def from_json(cls, data: object, where: str = "receptive field") -> Field:
-        fields = Fields(data, where)
-        result = cls(
-            size=fields.whole_or_none("size", least=1),
-            stride=fields.whole("stride", least=1),
-            offset=fields.number("offset"),
-            halo=fields.whole_or_none("halo"),
-            unbounded_by=fields.text_or_none("unbounded_by"),
-        )
-        fields.close()
-        return result
+        """Return the field of JSON values; raise ModelError if a field of them is missing, unknown or mistyped."""
+        found: Field = read_part(cls, data, where)
+        return found
 
 
 @dataclass(frozen=True)
@@ -150,14 +144,8 @@ class DataSource:
 
     @classmethod
     def from_json(cls, data: object, where: str = "source") -> DataSource:
-        fields = Fields(data, where)
-        source = cls(
-            name=fields.text("name"),
-            licence=fields.text("licence"),
-            credit=fields.text("credit"),
-            sha256=fields.text_or_none("sha256"),
-        )
-        fields.close()
+        """Return the source of JSON values; raise ModelError if a field is missing, unknown or mistyped."""
+        source: DataSource = read_part(cls, data, where)
         return source
 
 
@@ -181,13 +169,8 @@ class Training:
 
     @classmethod
     def from_json(cls, data: object, where: str = "training") -> Training:
-        fields = Fields(data, where)
-        training = cls(
-            sources=fields.items("sources", DataSource.from_json),
-            options=fields.mapping("options"),
-            started_from=fields.text_or_none("started_from"),
-        )
-        fields.close()
+        """Return the training of JSON values; raise ModelError if a field is missing, unknown or mistyped."""
+        training: Training = read_part(cls, data, where)
         return training
 
 
@@ -214,17 +197,23 @@ class Metrics:
 
     @classmethod
     def from_json(cls, data: object, where: str = "metrics") -> Metrics:
-        fields = Fields(data, where)
-        metrics = cls(
-            measured_on=fields.text("measured_on"),
-            overall=_figures_in(fields.mapping("overall"), f"{where} field 'overall'"),
-            per_class={
-                name: _figures_in(figures, f"{where} field 'per_class' of {name!r}")
-                for name, figures in fields.mapping("per_class").items()
-            },
-        )
-        fields.close()
-        return metrics
+        """Return the figures of JSON values; raise ModelError if a field is missing, unknown or mistyped."""
+        read: _Figures = read_part(_Figures, data, where)
+        per_class = {name: _nan_for_none(figures) for name, figures in read.per_class.items()}
+        return cls(read.measured_on, _nan_for_none(read.overall), per_class)
+
+
+@dataclass(frozen=True)
+class _Figures:
+    """Metrics as JSON has them: null for nan."""
+
+    measured_on: str
+    overall: Mapping[str, float | None]
+    per_class: Mapping[str, Mapping[str, float | None]]
+
+
+read_part = partial(read_dataclass, error=ModelError, optional=(), floats=True)
+"""Read a dataclass of a card from JSON values: every field is there, but those that are named as optional."""
 
 
 def plain(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +230,11 @@ def _figures_out(figures: Mapping[str, float]) -> dict[str, float | None]:
     return {name: float(value) if math.isfinite(value) else None for name, value in figures.items()}
 
 
-def _figures_in(figures: object, where: str) -> dict[str, float]:
-    fields = Fields(figures, where)
-    values = {name: fields.number_or_none(name) for name in list(dict(figures))}  # type: ignore[call-overload]
-    return {name: math.nan if value is None else value for name, value in values.items()}
+def _nan_for_none(figures: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: math.nan if value is None else value for name, value in figures.items()}
+
+
+def check_line(text: str, place: str) -> None:
+    """Raise ModelError if a text has several lines, or is too long to be read as a name."""
+    if len(text) > _NAME or set(text) & set("\n\r\t"):
+        raise ModelError(f"{place} should be one line of text of up to {_NAME} characters, got {brief(text)}")

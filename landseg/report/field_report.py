@@ -155,7 +155,7 @@ def _measure(model: Model, field: ReceptiveField, source: Source, at: tuple[int,
     runner = Runner(model.network, mean=card.means, std=card.stds, fill=card.fill, device="cpu", precision="fp32")
     found, best = evidence_at(model.network, runner.prepare(pixels, valid).contiguous(), inside)
     weights: NDArray[np.float32] = np.where(valid, found, np.float32(0))
-    name = card.classes.names[best]
+    name = card.channel_names[best]
     effective = Effective(
         column=at[1],
         row=at[0],

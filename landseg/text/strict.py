@@ -1,15 +1,17 @@
-"""Entries of a recipe against the types of the fields that they fill: a mistyped one gets a sentence."""
+"""Strict reading of tables into dataclasses: every entry known, present and of its type, or a sentence names it."""
 
 from __future__ import annotations
 
 import math
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from landseg.errors import TrainingError
+from landseg.errors import LandsegError, TrainingError
 
+LARGEST = 1 << 53
+"""The largest whole number that every reader of JSON holds."""
 _PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
     bool: ("true or false", lambda value: isinstance(value, bool)),
     int: ("a whole number", lambda value: isinstance(value, int) and not isinstance(value, bool)),
@@ -18,34 +20,78 @@ _PLAIN: dict[Any, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
-def read_dataclass(kind: type[Any], entries: Any, place: str) -> Any:
-    """Return a dataclass made of the entries of a table, every one checked; lists become tuples.
+def read_dataclass(
+    kind: type[Any],
+    entries: Any,
+    place: str,
+    *,
+    error: type[LandsegError] = TrainingError,
+    optional: Collection[str] | None = None,
+    floats: bool = False,
+) -> Any:
+    """Return a dataclass made of the entries of a table, every entry checked; lists become tuples.
+
+    A table in the place of another dataclass is read by that class's `from_json(value, place)`, else in this way.
 
     Args:
         kind: the dataclass.
         entries: by field.
-        place: what the table is called, for sentences.
+        place: the name of the table, for sentences.
+        error: the exception to raise.
+        optional: the fields that may be missing; None: those with a default.
+        floats: whether a whole number in a field of type float becomes a float, or stays as it is written.
 
     Raises:
-        TrainingError: entries that are no table, unknown, missing or mistyped, or what the dataclass refuses.
+        LandsegError: of the type ``error``, if entries are no table, unknown, missing or mistyped; and whatever the
+            dataclass refuses.
     """
-    if not isinstance(entries, Mapping):
-        raise TrainingError(f"{place} is a table of entries, got {shown(entries)}")
-    known = {field.name for field in fields(kind)}
-    if unknown := sorted(set(entries) - known):
-        raise TrainingError(f"{place} has no {', '.join(unknown)}; it knows {', '.join(sorted(known))}")
-    needed = [f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING]
-    if missing := [name for name in needed if name not in entries]:
-        raise TrainingError(f"{place} is incomplete: it needs {', '.join(missing)}")
-    values = {key: _tuples(value) for key, value in entries.items()}
-    hints = _hints(kind)
-    for name, value in values.items():
+    table, known = check_table(entries, place, error), fields(kind)
+    names = {field.name for field in known}
+    if unknown := sorted(map(str, set(table) - names)):
+        raise error(f"{place} has no {', '.join(map(_cut, unknown[:8]))}; it knows {', '.join(sorted(names))}")
+    if optional is None:
+        optional = [f.name for f in known if not (f.default is MISSING and f.default_factory is MISSING)]
+    if missing := [field.name for field in known if field.name not in (*table, *optional)]:
+        raise error(f"{place} is incomplete: it needs {', '.join(missing)}")
+    hints = get_type_hints(kind)
+    for name, value in table.items():
+        table[name] = value = _tuples(value)
         if not _fits(value, hints[name]):
-            raise TrainingError(f"{place}: {name} is {words(hints[name])}, got {shown(value)}")
-        inner = next((one for one in _members(hints[name]) if is_dataclass(one)), None)
-        if isinstance(inner, type) and isinstance(value, Mapping):
-            values[name] = read_dataclass(inner, value, f"{place}: {name}")
-    return kind(**values)
+            raise error(f"{place}: {name} is {words(hints[name])}, got {shown(value)}")
+        table[name] = _nested(value, hints[name], f"{place}: {name}", error, floats)
+    return kind(**table)
+
+
+def check_table(entries: Any, place: str, error: type[LandsegError] = TrainingError) -> dict[str, Any]:
+    """Return a copy of a table's entries; raise an error of the given type if they are no table."""
+    if not isinstance(entries, Mapping):
+        raise error(f"{place} is a table of entries, got {shown(entries)}")
+    return dict(entries)
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number that every reader of JSON holds; true and false are not numbers."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -LARGEST <= value <= LARGEST
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def _nested(value: Any, hint: Any, place: str, error: type[LandsegError], floats: bool) -> Any:
+    """Return a value that fits a type, with tables read where the type has dataclasses."""
+    if floats and isinstance(value, int) and float in _members(hint):
+        return float(value)
+    for one in _members(hint):
+        inside = get_args(one)
+        if isinstance(one, type) and is_dataclass(one) and isinstance(value, Mapping) and not isinstance(value, one):
+            read = getattr(one, "from_json", None)
+            return read_dataclass(one, value, place, error=error) if read is None else read(value, place)
+        if get_origin(one) is tuple and isinstance(value, tuple):
+            return tuple(_nested(item, inside[0], f"{place}[{i}]", error, floats) for i, item in enumerate(value))
+    return value
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= 60 else f"{name[:57]}..."
 
 
 def _tuples(value: Any) -> Any:
@@ -54,7 +100,7 @@ def _tuples(value: Any) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as it is written in a recipe, shortened.
+    """Return a value as TOML writes it, shortened.
 
     >>> shown((True, 6, "batch")), shown({"a": 1})
     ('[true, 6, "batch"]', '{a = 1}')
@@ -71,7 +117,7 @@ def shown(value: Any) -> str:
 
 
 def words(hint: Any) -> str:
-    """A type for people.
+    """Return the words for a type.
 
     >>> words(int | None), words(tuple[float, float]), words(Literal["poly", "cosine"])
     ('a whole number', 'a list of 2, each a number', 'one of "poly", "cosine"')
@@ -115,7 +161,3 @@ def _fits_one(value: Any, kind: Any) -> bool:
 
 def _members(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-
-
-def _hints(kind: type[Any]) -> dict[str, Any]:
-    return get_type_hints(kind)

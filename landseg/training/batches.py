@@ -47,6 +47,7 @@ class Batch:
         """Return the batch in page-locked memory; a DataLoader asks for it."""
         return mapped(self, lambda tensor: tensor.pin_memory())
 
+
 class Batches(Dataset[Batch]):
     """One batch for every step: a pure function of the sampler's seed and the step, which makes a run resumable.
 

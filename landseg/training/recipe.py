@@ -140,7 +140,7 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.task != SEMANTIC and (is_fitted(self.arch) or self.loss.at == "units"):
             raise TrainingError(
-                f'the task {self.task!r} needs a network that gives numbers at every pixel: use another arch than '
+                f"the task {self.task!r} needs a network that gives numbers at every pixel: use another arch than "
                 'pixel-forest, and loss.at = "pixels"'
             )
         if self.map_classes and self.init is None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -59,14 +60,14 @@ def test_a_field_missing_or_mistyped_is_named(path: tuple[object, ...]) -> None:
         for step in path[:-1]:
             owner = owner[step]  # type: ignore[assignment]
         spoil(owner, path[-1])
-        with pytest.raises(ModelError, match=f"field '{path[-1]}'"):
+        with pytest.raises(ModelError, match=rf": {path[-1]}( is |:)|needs .*{path[-1]}"):
             Card.from_json(data)
 
 
 def test_unknown_fields_are_named() -> None:
-    with pytest.raises(ModelError, match="unknown fields: 'colour'"):
+    with pytest.raises(ModelError, match="the model's card has no colour; it knows arch, bands"):
         Card.from_json(make_card().to_json() | {"colour": 1})
-    with pytest.raises(ModelError, match="should be a JSON object"):
+    with pytest.raises(ModelError, match="is a table of entries, got"):
         Card.from_json([1, 2])
 
 
@@ -122,7 +123,7 @@ def test_a_card_without_a_temperature_has_1_and_one_with_it_comes_back() -> None
     assert "temperature" not in old and Card.from_json(old).temperature == 1
     fitted = make_card(temperature=1.37)
     assert Card.from_json(json.loads(json.dumps(fitted.to_json()))) == fitted
-    with pytest.raises(ModelError, match="'temperature' should be a finite number, got 'warm'"):
+    with pytest.raises(ModelError, match='temperature is a number, got "warm"'):
         Card.from_json({**old, "temperature": "warm"})
 
 
@@ -142,6 +143,9 @@ def test_a_card_of_another_task_names_its_channels_and_is_of_a_later_format() ->
     card = make_card(task="edges", heads=heads, task_options={"reach": 8})
     written = card.to_json()
     assert (written["format_version"], semantic.to_json()["format_version"]) == (FORMAT_VERSION, 1)
+    assert card.channel_names == ("water", "bare land", "distance")
+    assert replace(card, heads=Heads((("offset", 2),))).channel_names == ("offset 1", "offset 2")
+    assert semantic.channel_names == semantic.classes.names
     assert card.channels == 3 and Card.from_json(written) == card
     assert Card.from_json({name: value for name, value in written.items() if name != "task_options"}).heads == heads
     wrong: list[dict[str, Any]] = [{"task": "edges"}, {"heads": heads}, {"task": "no name!", "heads": heads}]

@@ -132,7 +132,7 @@ HOSTILE = {
     "deep": (with_raw("options", DEEP), "nested more than 32"),
     "deep in training": (with_raw("training", DEEP), "nested more than 32"),
     "huge number": (with_raw("parameters", "9" * 400), "beyond 64 bits"),
-    "large number": (with_raw("parameters", "9223372036854775807"), "'parameters' should be a whole number"),
+    "large number": (with_raw("parameters", "9223372036854775807"), "parameters should be a number from 0"),
     "huge float": (with_raw("fill", "1e999"), "1e999 is beyond"),
     "float32": (with_raw("fill", "1e300"), "fill should be"),
     "nan": (with_raw("fill", "NaN"), "NaN is no number"),
@@ -147,8 +147,8 @@ HOSTILE = {
         with_raw("classes", '{"classes": [{"value": 1, "name": "\\u009b2J", "color": [1, 2, 3]}], "ignore": []}'),
         "control characters",
     ),
-    "two lines": (with_raw("name", '"a\\nlandseg: all is well"'), "'name' should be one line"),
-    "long name": (with_raw("name", json.dumps("a" * 5000)), "'name' should be one line of text of up to 1000"),
+    "two lines": (with_raw("name", '"a\\nlandseg: all is well"'), "the name of a card should be one line"),
+    "long name": (with_raw("name", json.dumps("a" * 5000)), "card should be one line of text of up to 1000"),
     "twice": (with_raw("name", '"a", "arch": "fcn32s"'), "key 'arch' occurs twice"),
     "rates": (with_raw("options", json.dumps({"rates": list(range(1, 5000))})), "'rates' has 4,999 entries"),
     "channels": (with_raw("options", '{"decoder_channels": 100000000}'), "'decoder_channels' should be 65536 at"),
@@ -168,15 +168,15 @@ HOSTILE = {
     ),
     "stride": (
         with_raw("receptive_field", '{"size": 9, "stride": -32, "offset": 0, "halo": 0, "unbounded_by": null}'),
-        "'stride' should be a whole number of at least 1",
+        "the stride of a receptive field should be at least 1, got -32",
     ),
     "halo": (
         with_raw("receptive_field", '{"size": 9, "stride": 1, "offset": 0, "halo": -1, "unbounded_by": null}'),
-        "'halo' should be a whole number of at least 0",
+        "the halo of a receptive field should be at least 0, got -1",
     ),
     "path": (with_raw("encoder", '"timm:../../etc/passwd"'), "no plain name|not a plain name"),
     "resolution": (with_raw("resolution_m", "1e200"), "resolutions should be"),
-    "no object": ("[]", "should be a JSON object"),
+    "no object": ("[]", "is a table of entries, got \\[\\]"),
     "too long": (" " * (5 << 20), "characters, expected 4194304 at most"),
 }
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
+from landseg.classes import IGNORE_INDEX
+from landseg.geo.grid import Rect
 from landseg.scenes.scene import ArrayScene
+from landseg.training import augment as augmentation
 from landseg.training.augment import NONE, AugmentOptions
 from landseg.training.batches import Batch, Batches
+from landseg.training.crops import Crop
 from landseg.training.sampler import CropSampler, SamplingOptions
 
 
@@ -73,3 +81,55 @@ def test_a_loader_that_starts_in_the_middle_goes_on_as_if_undisturbed(workers: i
     resumed = list(DataLoader(data, batch_size=None, sampler=From(3), num_workers=workers))
     assert len(resumed) == 3 and all(same(a, b) for a, b in zip(undisturbed[3:], resumed, strict=True))
     assert not same(resumed[0], undisturbed[0])
+
+
+@dataclass(frozen=True)
+class WithObjects(ArrayScene):
+    """A scene whose objects have numbers: a hundred thousand more than their class, -1 where that is unknown."""
+
+    @property
+    def label_maps(self) -> tuple[str, ...]:
+        return "class", "instance"
+
+    def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
+        assert name == "instance"
+        return numbers(self.target[rect.slices])
+
+
+def numbers(target: NDArray[Any]) -> NDArray[np.int32]:
+    return np.where(target == IGNORE_INDEX, -1, target.astype(np.int32) + 100_000).astype(np.int32)
+
+
+def with_objects() -> list[ArrayScene]:
+    rng = np.random.default_rng(3)
+    target = np.kron(rng.integers(0, 5, (12, 16)), np.ones((8, 8), int)).astype(np.uint8)
+    target[:9, :9] = IGNORE_INDEX
+    made = WithObjects("c", target[None], np.ones(target.shape, bool), target, zoom=(0.4, 2.0))
+    return [made, *scenes()[:1]]
+
+
+def test_every_label_map_goes_with_its_crop_at_any_size() -> None:
+    some = [replace(scene, pixels=scene.pixels[:1]) for scene in with_objects()]
+    found = Batches(CropSampler(some, SamplingOptions(crop=24, batch=4), seed=2), steps=8)
+    kinds: set[str] = set()
+    for batch in found:
+        assert batch.targets["instance"].dtype == torch.int32 and set(batch.targets) == {"class", "instance"}
+        for number, name in enumerate(batch.names):
+            kinds.add(name[0])
+            target, instance = (batch.targets[one][number].numpy() for one in ("class", "instance"))
+            expected = numbers(target) if name.startswith("c at") else np.full(target.shape, -1)
+            np.testing.assert_array_equal(instance, expected)
+    assert kinds == {"a", "c"}
+
+
+def test_twin_a_map_that_stays_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    turned = augmentation._turned
+
+    def broken(crop: Crop, angle: int, mirrored: bool) -> Crop:
+        made = turned(crop, angle, mirrored)
+        kept = {name: labels for name, labels in crop.labels.items() if name == "instance"}
+        return replace(made, labels={**made.labels, **kept})
+
+    monkeypatch.setattr(augmentation, "_turned", broken)
+    with pytest.raises(AssertionError):
+        test_every_label_map_goes_with_its_crop_at_any_size()

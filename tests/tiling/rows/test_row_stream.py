@@ -15,8 +15,7 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.networks.build import build_network
-from landseg.tiling.rows import buffers as kept
-from landseg.tiling.rows import schedule
+from landseg.tiling.rows import buffers, schedule
 from landseg.tiling.rows.program import program_of
 from landseg.tiling.rows.row_stream import Rows
 from tests.parts.row_networks import NETWORKS, network_of
@@ -158,14 +157,14 @@ def test_twin_one_row_too_few_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
     """A buffer that has forgotten its oldest row, and gives zeros in its place."""
     network, x = network_of("deeplab-v3plus", "resnet18"), image(90, 50, bands=3)
     assert_streams(network, x, strip=16)
-    save = kept.Kept._save
+    save = buffers.RowBuffer._save
 
     def forget(self: Any, lines: tuple[int, int], columns: tuple[int, int]) -> None:
         save(self, lines, columns)
         for slots, _ in self._slots(lines[0], lines[0] + 1):
             self._ring[:, :, slots].zero_()
 
-    monkeypatch.setattr(kept.Kept, "_save", forget)
+    monkeypatch.setattr(buffers.RowBuffer, "_save", forget)
     with pytest.raises(AssertionError):
         assert_streams(network, x, strip=16)
 
