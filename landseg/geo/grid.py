@@ -152,6 +152,11 @@ class Grid:
         return Rect(0, 0, self.height, self.width)
 
     @property
+    def is_placed(self) -> bool:
+        """Whether the grid lies somewhere: it has a CRS, or a transform other than the identity."""
+        return self.crs is not None or not self.transform.is_identity
+
+    @property
     def bounds(self) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) in CRS units: the box around all four corners, however the grid lies."""
         corners = [self.transform @ corner for corner in self._corners]

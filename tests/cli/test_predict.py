@@ -10,17 +10,12 @@ import pytest
 import rasterio
 
 from landseg.geo.rasters.mosaic import open_source
-from landseg.models.named import NamedModel
 from tests.parts.commands import FAST, run
 from tests.parts.places import HALF_METRE, UTM
-from tests.parts.predicting import MODEL, expected, noise, read
+from tests.parts.predicting import expected, noise, read
 
 Write = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))
+pytestmark = pytest.mark.usefixtures("small_default_model")
 
 
 def test_json_is_one_object_and_nothing_else(write_raster: Write, tmp_path: Path) -> None:

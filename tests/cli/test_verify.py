@@ -4,10 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.parts.commands import run
 from tests.parts.predicting import noise
 
 Write = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("small_default_model")
 
 
 def test_json_carries_the_three_figures(write_raster: Write) -> None:
