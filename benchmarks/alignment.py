@@ -80,7 +80,7 @@ def make(arm: str, recipe: Recipe) -> nn.Module:
 
     options = dict(recipe.options)
     classes = len(recipe.classes)
-    network = build_network(recipe.arch, encoder=recipe.encoder, bands=3, classes=classes, **options)
+    network = build_network(recipe.arch, encoder=recipe.encoder, bands=3, channels=classes, **options)
     encoder = network.get_submodule("encoder")
     load_encoder_weights(encoder, recipe.encoder, "imagenet")
     if arm == "corners":

@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.checkerboard import checkerboard
 from landseg.report.pictures import save_picture
-from landseg.report.preview import check_preview_path
+from landseg.runtime.target_checks import check_suffix
 
 _PAPER, _INK, _QUIET, _MARK = (252, 252, 250), (34, 36, 38), (112, 116, 120), (206, 62, 48)
 _SIDE, _MARGIN = 384, 28
@@ -27,7 +27,7 @@ def plot_checkerboard(maps: NDArray[Any], stride: int, out: Path, *, title: str 
     Raises:
         OutputError: the picture cannot be written, or its name is not a picture's.
     """
-    check_preview_path(out)
+    check_suffix(out, (".png", ".jpg", ".webp"), kind="a picture")
     share = checkerboard(maps, stride).share
     first = np.asarray(maps, np.float64).reshape(-1, *maps.shape[-2:])[0]
     title_font, small = (ImageFont.load_default(size) for size in (24, 15))

@@ -139,7 +139,7 @@ def run(arm: str, trial: tuple[int, int], seed: int, thirds: list[list[Patch]], 
     rest = thirds[3 - sum(trial)]
     torch.manual_seed(seed)
     network = build_network(
-        "deeplab-v3plus", encoder="efficientnet-lite0", bands=4, classes=len(NAMES), encoder_weights="imagenet",
+        "deeplab-v3plus", encoder="efficientnet-lite0", bands=4, channels=len(NAMES), encoder_weights="imagenet",
         decoder_channels=64,
     )  # fmt: skip
     everything = np.concatenate([p.pixels.reshape(len(p.pixels), -1) for p in known + rest], axis=1)

@@ -58,7 +58,7 @@ def network_of(recipe: Recipe) -> nn.Module:
     """smp's DeepLabV3Plus with the recipe's encoder and its ImageNet weights."""
     import segmentation_models_pytorch as smp
 
-    ours = build_network("deeplab-v3plus", encoder=recipe.encoder, bands=3, classes=len(recipe.classes))
+    ours = build_network("deeplab-v3plus", encoder=recipe.encoder, bands=3, channels=len(recipe.classes))
     encoder = ours.get_submodule("encoder")
     load_encoder_weights(encoder, recipe.encoder, "imagenet")
     theirs = smp.DeepLabV3Plus("tu-efficientnet_lite0", encoder_weights=None, classes=len(recipe.classes))

@@ -87,7 +87,7 @@ def cost(window: int, halo: int) -> str:
 def speed(arch: str, encoder: str, options: dict[str, Any]) -> float:
     """Mpx/s of the second forward pass over 1024 x 1024 pixels, in the machine's automatic precision."""
     dtype = DTYPES[choose_precision("auto", torch.device("cpu"))]
-    network = build_network(arch, encoder=encoder, bands=3, classes=21, **options).eval()
+    network = build_network(arch, encoder=encoder, bands=3, channels=21, **options).eval()
     network = prepare_for_inference(network, device=torch.device("cpu"), dtype=dtype)
     pixels = torch.randn(1, 3, 1024, 1024).to(dtype, memory_format=torch.channels_last)
     with torch.inference_mode():
@@ -99,7 +99,7 @@ def speed(arch: str, encoder: str, options: dict[str, Any]) -> float:
 
 def row(arch: str, encoder: str, options: dict[str, Any], *, with_speed: bool) -> str:
     with torch.device("meta"):
-        network = build_network(arch, encoder=encoder, bands=3, classes=21, **options)
+        network = build_network(arch, encoder=encoder, bands=3, channels=21, **options)
     parameters = sum(weight.numel() for weight in network.parameters())
     narrow = small(arch, encoder, **options)
     field = receptive_field(narrow)

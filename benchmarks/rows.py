@@ -38,7 +38,7 @@ WARM = 1536  # rows before the clock starts: every layer is under way then
 
 def network_in(precision: str) -> nn.Module:
     """The default network with random weights, ready to run."""
-    network = build_network("deeplab-v3plus", encoder="efficientnet-lite0", bands=3, classes=5, decoder_channels=128)
+    network = build_network("deeplab-v3plus", encoder="efficientnet-lite0", bands=3, channels=5, decoder_channels=128)
     return prepare_for_inference(network.eval(), device=torch.device("cpu"), dtype=DTYPES[precision])
 
 

@@ -74,7 +74,7 @@ def read(data: Path | None) -> tuple[Recipe, list[Scene], LabelSets]:
 def network_of(recipe: Recipe) -> nn.Module:
     torch.manual_seed(0)
     return build_network(
-        recipe.arch, encoder=recipe.encoder, bands=len(recipe.bands), classes=len(recipe.classes), **recipe.options
+        recipe.arch, encoder=recipe.encoder, bands=len(recipe.bands), channels=len(recipe.classes), **recipe.options
     )
 
 

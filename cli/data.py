@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, shorten_list
 
 from . import console, options, panels
 
@@ -160,8 +160,7 @@ def _lines(found: "DataReport") -> Iterator[str]:
         yield f"  split: {learned} scene{many} learned, {kept} kept with {share}"
         if found.split.polygons is not None:
             yield "  polygons: {} learned, {} kept".format(*found.split.polygons)
-        names = [scene.name for scene in found.split.kept]
-        yield "  kept: " + ", ".join(names[:12]) + (f" and {kept - 12} more" if kept > 12 else "")
+        yield f"  kept: {shorten_list([scene.name for scene in found.split.kept], 12)}"
     yield ""
     if not found.findings:
         yield "nothing is wrong with them"

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from landseg.errors import OutputError
-from landseg.runtime.disk import check_local
+from landseg.runtime.target_checks import check_local
 from landseg.text.untrusted import printable
 
 PROGRESS = "landseg.progress"

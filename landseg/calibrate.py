@@ -44,14 +44,14 @@ def calibrate(
     from landseg.labels.pairing import named
     from landseg.models import shipped
     from landseg.models.read_card import card_in
-    from landseg.models.writing import check_target, copy_with_card
+    from landseg.models.writing import check_model_target, copy_with_card
 
     ours, truth, wanted = file_names(probs), file_names(target), CalibrateOptions.of(options, verb="calibrate")
     place = None if output is None else Path(file_name(output))
     path = None if model is None and place is None else shipped.resolve(None if model is None else file_name(model))
     card = None if path is None else card_in(path)
     if place is not None:
-        check_target(place, overwrite=wanted.overwrite, source=path)
+        check_model_target(place, overwrite=wanted.overwrite, source=path)
     with ExitStack() as stack:
         pairs = open_probability_pairs(ours, truth, wanted, None if card is None else card.classes, stack)
         old, notes = temperature_in(pairs, path, card)

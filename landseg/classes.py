@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import ClassError
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, shorten_list
 from landseg.text.class_colors import colors_of
 from landseg.text.untrusted import brief, unsafe_text
 
@@ -81,24 +81,24 @@ class ClassMap:
 
     @property
     def values(self) -> tuple[int, ...]:
-        """Raster values, by class index."""
+        """The raster values, by class index."""
         return tuple(entry.value for entry in self.classes)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names, by class index."""
+        """The names, by class index."""
         return tuple(entry.name for entry in self.classes)
 
     @property
     def colors(self) -> tuple[tuple[int, int, int], ...]:
-        """Colours (red, green, blue; 0..255), by class index."""
+        """The colours (red, green, blue; 0..255), by class index."""
         return tuple(entry.color for entry in self.classes)
 
     @property
     def nodata(self) -> int:
         """The value that landseg writes for no data: 0 if no class uses it, else 255, else the largest that is free.
 
-        It says nothing about rasters of others: what is no data in these, they declare themselves.
+        Rasters of other programs declare their own value for no data.
         """
         used = set(self.values)
         if 0 not in used:
@@ -122,15 +122,15 @@ class ClassMap:
         return ClassMap(tuple(entry for entry in self.classes if entry.value not in more), (*self.ignore, *more))
 
     def to_indices(self, values: NDArray[Any]) -> NDArray[np.uint8]:
-        """Class indices 0..K-1 of raster values with data; IGNORE_INDEX for ignored values and NaN.
+        """Return class indices (uint8, 0..K-1) of raster values with data; IGNORE_INDEX for ignored values and NaN.
 
         Raises:
-            ClassError: values that the table does not know, each with its number of pixels. The number that landseg
-                writes for no data is one of them, where it is neither a class nor ignored.
+            ClassError: values without a class, each with its number of pixels. The number that landseg writes for no
+                data is such a value, where it is neither a class nor ignored.
         """
-        indices, strange = self.to_indices_and_unmapped(values)
-        if strange:
-            raise ClassError(self.strangers(strange))
+        indices, unmapped = self.to_indices_and_unmapped(values)
+        if unmapped:
+            raise ClassError(self.unmapped_text(unmapped))
         return indices
 
     def to_indices_and_unmapped(
@@ -138,13 +138,13 @@ class ClassMap:
     ) -> tuple[NDArray[np.uint8], dict[float, int]]:
         """Return class indices as `to_indices` does, and the number of pixels of each value without a class.
 
-        Those are IGNORE_INDEX too, and so is what is not `valid`.
+        Such pixels are IGNORE_INDEX too, and so are those that are not `valid`.
         """
         values = np.asarray(values)
         if values.dtype.kind not in "biuf":
             raise ClassError(f"class values of dtype {values.dtype}: expected whole numbers")
         if values.dtype == np.uint8:
-            return self._sort_out_bytes(values, valid)
+            return self._bytes_to_indices(values, valid)
         if values.dtype in (np.uint16, np.bool_):
             indices = self._table()[values.astype(np.uint16, copy=False)]
         else:
@@ -153,66 +153,65 @@ class ClassMap:
             indices[np.isin(values, self.ignore) | np.isnan(values)] = IGNORE_INDEX
         if valid is not None:
             indices = np.where(valid, indices, np.int16(IGNORE_INDEX))
-        strange: dict[float, int] = {}
+        unmapped: dict[float, int] = {}
         if (unknown := indices < 0).any():
             found, counts = np.unique(values[unknown], return_counts=True)
-            strange = dict(zip(found.tolist(), counts.tolist(), strict=True))
+            unmapped = dict(zip(found.tolist(), counts.tolist(), strict=True))
             indices[unknown] = IGNORE_INDEX
-        return indices.astype(np.uint8), strange
+        return indices.astype(np.uint8), unmapped
 
-    def _sort_out_bytes(
+    def _bytes_to_indices(
         self, values: NDArray[np.uint8], valid: NDArray[np.bool_] | None
     ) -> tuple[NDArray[np.uint8], dict[float, int]]:
-        """The same for bytes: many times as fast, most of all where values are indices and a constant."""
-        table = self._table()[:256].astype(np.uint8)  # strangers are -1 there: IGNORE_INDEX, until they are counted
+        """Return the same for bytes: many times as fast, most of all where values are indices plus a constant."""
+        table = self._table()[:256].astype(np.uint8)  # unmapped values are -1, IGNORE_INDEX, until they are counted
         shift = np.uint8(self.values[0])
         moved = np.arange(256, dtype=np.uint8) - shift
-        strangers = self._table()[:256] < 0
-        if np.array_equal(moved[~strangers], table[~strangers]):
+        unmapped = self._table()[:256] < 0
+        if np.array_equal(moved[~unmapped], table[~unmapped]):
             indices = values - shift  # far faster than a table: 0 - 1 is 255
             doubtful = indices >= len(self)
-            if not strangers[int(shift) - 1]:  # the value that becomes IGNORE_INDEX is ignored
+            if not unmapped[int(shift) - 1]:  # the value that becomes IGNORE_INDEX is ignored
                 doubtful &= indices != IGNORE_INDEX
         else:
             indices = table[values]
-            doubtful = (indices == IGNORE_INDEX) & strangers.any()
+            doubtful = (indices == IGNORE_INDEX) & unmapped.any()
         if valid is not None and not valid.all():
             indices[~valid] = IGNORE_INDEX
             doubtful &= valid
         if not doubtful.any():
             return indices, {}
-        counts = np.where(strangers, np.bincount(values[doubtful], minlength=256), 0)
+        counts = np.where(unmapped, np.bincount(values[doubtful], minlength=256), 0)
         indices[doubtful] = IGNORE_INDEX
         return indices, {int(value): int(counts[value]) for value in np.flatnonzero(counts)}
 
-    def strangers(self, counts: Mapping[float, int], *, option: str | None = "--ignore") -> str:
-        """A sentence about values without a class and their numbers of pixels, and what to do about them.
+    def unmapped_text(self, counts: Mapping[float, int], *, option: str | None = "--ignore") -> str:
+        """Return a sentence about values without a class, with their numbers of pixels and a remedy.
 
         Args:
             counts: pixels by value.
-            option: of the command, that ignores a value; None where there is none.
+            option: of the command, that ignores a value; None without such an option.
         """
-        listed = ", ".join(f"{shown_value(value)} ({counts[value]} px)" for value in sorted(counts)[:8])
-        more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
+        listed = shorten_list([f"{shown_value(value)} ({counts[value]} px)" for value in sorted(counts)])
         if any(COLOR - (1 << 24) < value <= COLOR for value in counts):
             known = ", ".join(f"{color_text(entry.color)} {entry.name}" for entry in self.classes[:20])
             fix = "give a class that colour in the class table; JPEG and resampling change colours"
-            return f"colours without a class: {listed}{more}; expected {known}: {fix}"
+            return f"colours without a class: {listed}; expected {known}: {fix}"
         known = ", ".join(map(str, sorted(self.values)[:20]))
         return (
-            f"values without a class: {listed}{more}; expected {known}: "
+            f"values without a class: {listed}; expected {known}: "
             f"add them to the class table or to its ignored values{_ignoring(counts, option)}"
         )
 
     def _table(self) -> NDArray[np.int16]:
-        """Indices by raster value; -1 for a stranger, and in the last entry for everything outside."""
+        """Return indices by raster value; -1 for values without a class, and in the last entry for all others."""
         table = np.full(MAX_VALUE + 2, -1, dtype=np.int16)
         table[[value for value in self.ignore if 0 <= value <= MAX_VALUE]] = IGNORE_INDEX
         table[list(self.values)] = np.arange(len(self))
         return table
 
     def to_values(self, indices: NDArray[Any], valid: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """Raster values of `.dtype`; nodata where the index is IGNORE_INDEX or `valid` is False."""
+        """Return raster values of `.dtype`; nodata where the index is IGNORE_INDEX or `valid` is False."""
         table = np.full(256, self.nodata, dtype=self.dtype)
         table[: len(self)] = self.values
         indices = np.asarray(indices)
@@ -224,19 +223,19 @@ class ClassMap:
         return values
 
     def to_json(self) -> dict[str, Any]:
-        """The table as plain JSON; `from_json` reads it back."""
+        """Return the table in JSON values; `from_json` reads it back."""
         rows = [{"value": c.value, "name": c.name, "color": list(c.color)} for c in self.classes]
         return {"classes": rows, "ignore": list(self.ignore)}
 
     @classmethod
     def from_json(cls, obj: Any) -> "ClassMap":
-        """The class table in `obj`: what `to_json` wrote, or a bare list of {value, name[, color]}.
+        """Return the class table in JSON values: those of `to_json`, or a bare list of {value, name[, color]}.
 
-        A colour is [red, green, blue] or "#rrggbb"; a class without one is given what people expect of its name, or
-        a distinct one (`landseg.text.class_colors`).
+        A colour is [red, green, blue] or "#rrggbb"; a class without a colour gets the one expected of its name, or a
+        distinct one (`landseg.text.class_colors`).
 
         Raises:
-            ClassError: anything else.
+            ClassError: the values are no class table.
         """
         rows, ignore = (obj.get("classes"), obj.get("ignore", ())) if isinstance(obj, Mapping) else (obj, ())
         if not isinstance(rows, list | tuple) or not isinstance(ignore, list | tuple):
@@ -274,7 +273,7 @@ def shown_value(value: float) -> str:
 
 
 def _ignoring(counts: Mapping[float, int], option: str | None) -> str:
-    """How to ignore these values, for a sentence; nothing where they are many, or no whole numbers."""
+    """Return how to ignore values, for a sentence; "" where they are many, or no whole numbers."""
     if len(counts) > 3 or not all(float(value).is_integer() for value in counts):
         return ""
     listed = [str(int(value)) for value in sorted(counts)]

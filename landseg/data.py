@@ -31,10 +31,9 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
         OutputError: the picture is a file that is read, exists, or cannot be written.
         LandsegError: a class table, a vector file, a split or a picture that cannot be had.
     """
-    from landseg.output.checks import check_targets
     from landseg.report.contact_sheet import draw_contact_sheet
-    from landseg.report.files import check_new_file
     from landseg.report.sheet import cell_edge, spread_positions
+    from landseg.runtime.target_checks import check_target, refuse_inputs
     from landseg.scenes.inspect_options import InspectOptions
     from landseg.scenes.inspection import Inspection
 
@@ -42,12 +41,11 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
     wanted = InspectOptions.of(options, verb="inspect_data")
     sheet = wanted.sheet
     if sheet is not None:
-        kind = "a contact sheet is a PNG"
-        check_new_file(sheet, overwrite=wanted.overwrite, suffixes=(".png",), kind=kind)
+        check_target(sheet, (".png",), kind="a contact sheet", overwrite=wanted.overwrite)
     inspection = Inspection(names, truth, wanted)
     shown = set() if sheet is None else set(spread_positions(len(inspection.items)))
     if sheet is not None:
-        check_targets([], [sheet], inspection.files())
+        refuse_inputs([sheet], inspection.files())
     found = inspection.report(shown=shown, edge=cell_edge(len(shown)))
     if truth is not None or any(item.labels for item in inspection.items):
         found.findings[:0] = _refusal(names, truth, wanted)

@@ -35,8 +35,8 @@ def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeyword
     from landseg.report.figures_csv import csv_text
     from landseg.report.files import check_text_files, text_part
     from landseg.report.html.scene_maps import evaluation_html, find_images
-    from landseg.runtime.disk import check_local
     from landseg.runtime.replacement import publish
+    from landseg.runtime.target_checks import check_local
 
     ours, truth, wanted = file_names(prediction), file_names(target), EvaluateOptions.of(options, verb="evaluate")
     check_text_files(wanted.csv, wanted.report, overwrite=wanted.overwrite)

@@ -40,7 +40,7 @@ ROOMS: dict[str, str] = {
     "report": "classes errors evaluation geo geo.rasters inference labels models models.graph output runtime scenes "
     "text tiling vector",
     "report.html": "classes errors evaluation geo geo.rasters labels metrics report text",
-    "report.viewer": "errors geo geo.rasters report report.html",
+    "report.viewer": "errors geo geo.rasters report report.html text",
     "training": "classes dense errors geo geo.rasters geo.vectors inference labels models models.graph "
     "models.networks output runtime scenes text training.coarse",
     "training.loop": "classes dense errors geo models models.networks report runtime scenes text training",

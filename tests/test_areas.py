@@ -266,7 +266,7 @@ def test_what_exists_or_is_read_is_not_written_over(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="is an input of this run"):
         areas(path, zones, by=zones, overwrite=True, **QUIET)
     for place, sentence in {
-        "a.txt": "let its name end in .csv",
+        "a.txt": r"a table of areas ends in .csv or .xlsx or .json, got 'a.txt': use a.csv",
         "no/a.csv": "has no folder",
         ".": "is a folder",
     }.items():

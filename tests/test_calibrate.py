@@ -259,14 +259,14 @@ def test_outputs_that_exist_or_are_the_model_are_refused(tmp_path: Path, monkeyp
     assert copy.read_bytes() == b"mine"
     calibrate(*files, model=model, output=copy, overwrite=True)
     assert read_card(copy).temperature != 1
-    with pytest.raises(OutputError, match="is the model itself"):
+    with pytest.raises(OutputError, match="is an input of this run"):
         calibrate(*files, model=model, output=model, overwrite=True)
     with pytest.raises(OutputError, match=r"ends in \.safetensors"):
         calibrate(*files, model=model, output=tmp_path / "c.bin")
-    with pytest.raises(OutputError, match=r"make the folder .*none first"):
+    with pytest.raises(OutputError, match=r"has no folder: make .*none first"):
         copy_with_card(model, tmp_path / "none" / "c.safetensors", card)
     # Refused before any work: the probabilities, which are none, are not even opened.
-    with pytest.raises(OutputError, match="is the model itself"):
+    with pytest.raises(OutputError, match="is an input of this run"):
         calibrate(str(copy), str(copy), model=model, output=model)
 
     def full(_: int) -> None:

@@ -172,7 +172,7 @@ def test_a_raster_without_a_class_table(
     assert "holds no class table: its classes get the values 1 to 3" in caplog.text
     np.testing.assert_array_equal(read(tmp_path / "o.tif")[0], 1 + whole(image, probs).argmax(0))
     with ProbsFile(bare) as found:
-        assert found.classes.names == ("a", "b", "c") and not found.told
+        assert found.classes.names == ("a", "b", "c") and not found.has_class_table
     monkeypatch.setattr("landseg.inference.refine_run.read_card", lambda _: MODEL.card)
     refine(bare, image_path, tmp_path / "m.tif", model="small", **ASKED)
     np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], values(whole(image, probs)))
@@ -310,7 +310,7 @@ def test_existing_files_and_inputs_are_spared(write_raster: Write, tmp_path: Pat
         (image, {}, "is an input of this run"),
         (tmp_path / "o.tif", {"probs": probs}, "is an input of this run"),
         (tmp_path / "o.tif", {"probs": tmp_path / "o.tif"}, "named for two outputs"),
-        (tmp_path / "o.png", {}, r"will be a GeoTIFF: write .*o\.tif"),
+        (tmp_path / "o.png", {}, r"a GeoTIFF ends in .tif or .tiff, got 'o.png': use o\.tif"),
         (tmp_path / "no" / "o.tif", {}, "has no folder"),
     ):
         with pytest.raises(OutputError, match=sentence):

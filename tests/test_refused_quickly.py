@@ -83,7 +83,7 @@ REFUSED: dict[str, str] = {
     "calibrate missing.tif there.tif": "missing.tif: no such file",
     "export missing.tif o.gpkg": "missing.tif: no such file",
     "areas missing.tif": "missing.tif: no such file",
-    "areas there.tif -o areas.txt": "let its name end in .csv",
+    "areas there.tif -o areas.txt": "a table of areas ends in .csv",
     "areas there.tif --by missing.gpkg": "missing.gpkg",
     "rasterize missing.gpkg o.tif --like scene.tif": "missing.gpkg",
     "view missing.tif": "missing.tif: no such file",

@@ -195,7 +195,7 @@ def test_a_run_writes_a_model_whose_card_tells_the_truth(data: Path) -> None:
         report=lines.append,
     )
     assert everything.metrics == card.metrics and everything.kept_out == 0
-    with pytest.raises(OutputError, match="exists; pass --overwrite"):
+    with pytest.raises(OutputError, match="exists: choose another output, or replace it with --overwrite"):
         train(data / "recipe.toml", output, data=data)
     output.unlink()
     with pytest.raises(TrainingError, match="holds an earlier run; pass --resume"):
@@ -216,7 +216,7 @@ def check_kept(data: Path) -> None:
     assert model.card.metrics is None and "1 scene kept out of training: b" in model.card.not_measured
     assert "could not be measured" in model.card.not_measured and "b.tif" in model.card.not_measured
     (data / "away.tif").rename(scene)
-    with pytest.raises(OutputError, match="exists; pass --overwrite"):
+    with pytest.raises(OutputError, match="exists: choose another output, or replace it with --overwrite"):
         train(data / "recipe.toml", output, data=data, keep_out=["b"])
     again = train(data / "recipe.toml", output, data=data, keep_out=["b"], resume=True, report=lambda line: None)
     measured = load_model(output)
@@ -224,7 +224,7 @@ def check_kept(data: Path) -> None:
     assert measured.card == replace(model.card, not_measured="", metrics=again.metrics)
     weights = model.network.state_dict()
     assert all(torch.equal(weights[name], value) for name, value in measured.network.state_dict().items())
-    with pytest.raises(OutputError, match="exists; pass --overwrite"):  # a measured model is not replaced unasked
+    with pytest.raises(OutputError, match="exists: choose another"):  # a measured model is not replaced unasked
         train(data / "recipe.toml", output, data=data, keep_out=["b"], resume=True)
 
 
@@ -406,7 +406,7 @@ def test_the_command_prints_one_json_object(data: Path) -> None:
     assert result.exit_code == 0, result.stderr
     assert json.loads(result.stdout)["kept_out"] == 1
     again = CliRunner().invoke(app, arguments)
-    assert again.exit_code == 1 and again.stdout == "" and "exists; pass --overwrite" in again.stderr
+    assert again.exit_code == 1 and again.stdout == "" and "exists: choose another output" in again.stderr
 
 
 def test_the_shipped_recipe_is_valid() -> None:

@@ -8,8 +8,7 @@ from landseg.classes import ClassMap
 from landseg.dense.task import Request
 from landseg.geo.tags import qml_path
 from landseg.output.outputs import Outputs
-from landseg.output.sidecars import qml_text
-from landseg.output.styles import style_for
+from landseg.output.styles import raster_qml, style_for
 from landseg.output.vector_formats import vector_format
 from landseg.runtime.disk import disk_errors
 from landseg.vector.exporter import polygonize
@@ -36,7 +35,7 @@ def _write_style(request: Request, place: Path, classes: ClassMap) -> None:
     qml = vector_format(polygons).qml_path(polygons)
     if qml is None:
         return
-    shared = qml_text(classes) if qml == qml_path(request.output) else None  # the map's own palette is in it too
+    shared = raster_qml(classes) if qml == qml_path(request.output) else None  # the map's own palette is in it too
     text = style_for(qml, classes.classes, replace=request.overwrite, existing=shared)
     if text is not None:
         with disk_errors(qml):

@@ -1,7 +1,7 @@
 """Online hard-pixel mining: the loss is the mean over the pixels that are still wrong or unsure.
 
 Shrivastava, Gupta, Girshick 2016 mine regions; for pixels, with a threshold and a least number, see Wu, Shen, van den
-Hengel 2016. Which pixels are hard is decided anew in every batch, over the whole of it.
+Hengel 2016. Hard pixels are found anew in every batch, over the whole of it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ PixelLosses = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class HardOptions:
-    """Which pixels are hard: those less probable than ``probability``, and in any case the hardest ``share``.
+    """The rule for hard pixels: those less probable than ``probability``, and in any case the hardest ``share``.
 
     Attributes:
-        probability: of what is true, above which a pixel is easy: 0 to 1, neither included.
-        share: of the labelled pixels that are kept at least; 1 keeps all of them, which is no mining at all.
+        probability: of the true class, above which a pixel is easy: 0 to 1, neither included.
+        share: of the labelled pixels that are kept at least; 1 keeps all of them.
     """
 
     probability: float = 0.7
@@ -42,12 +42,12 @@ class HardOptions:
 
     @property
     def threshold(self) -> float:
-        """The cross-entropy above which a pixel is hard."""
+        """Return the cross-entropy above which a pixel is hard."""
         return -math.log(self.probability)
 
 
 def hard_pixels(losses: Tensor, labelled: Tensor, *, threshold: float, share: float) -> Tensor:
-    """Return which pixels are hard, a boolean tensor of the same shape.
+    """Return the hard pixels, as a boolean tensor of the shape of the losses.
 
     Kept are labelled pixels with a loss above ``threshold``; where these are fewer than ``share`` of the labelled
     ones (rounded up), the hardest that make up that share, and all that equal the last of them.
@@ -62,12 +62,12 @@ def hard_pixels(losses: Tensor, labelled: Tensor, *, threshold: float, share: fl
         return labelled
     least = math.ceil(share * found.numel() - 1e-6)
     bar = found.kthvalue(found.numel() - least + 1).values
-    # Asked this way round a loss that is no number is hard: it must not get lost.
+    # Easy pixels are looked for, so that a loss that is no number is hard: it must not get lost.
     easy = losses.detach() <= threshold if bar > threshold else losses.detach() < bar
     return ~easy & labelled
 
 
-def mined(losses: Tensor, labelled: Tensor, *, threshold: float, share: float) -> Tensor:
+def mean_of_hard_pixels(losses: Tensor, labelled: Tensor, *, threshold: float, share: float) -> Tensor:
     """Return the mean of the losses (N, H, W) over the hard pixels, a scalar; 0 with zero gradient without any."""
     hard = hard_pixels(losses, labelled, threshold=threshold, share=share)
     return torch.where(hard, losses, 0.0).sum() / hard.sum().clamp(min=1)
@@ -83,7 +83,7 @@ def hard_loss(pixel_losses: PixelLosses, options: HardOptions | None = None) -> 
 
     def loss(logits: Tensor, target: Tensor) -> Tensor:
         losses = pixel_losses(logits, target)
-        return mined(losses, target != IGNORE_INDEX, threshold=chosen.threshold, share=chosen.share)
+        return mean_of_hard_pixels(losses, target != IGNORE_INDEX, threshold=chosen.threshold, share=chosen.share)
 
     return loss
 

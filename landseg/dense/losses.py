@@ -21,10 +21,10 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class LabelSets:
-    """What a target value says: the set of classes that the pixel may belong to.
+    """The meaning of target values: the set of classes that a pixel of each value may belong to.
 
-    Target ``t < K`` means class ``t``, by somebody who knew all classes. The values from K on come from somebody who
-    knew one class only: this class ("building"), or any but this ("not building").
+    Target ``t < K`` means class ``t``, of labels that know all classes. The values from K on are of labels that know
+    one class only: this class ("building"), or any but this ("not building").
 
     Attributes:
         allowed: (T, K) booleans, row t = the classes that target t admits.
@@ -66,7 +66,7 @@ def partial_pixel_losses(logits: Tensor, target: Tensor, sets: LabelSets) -> Ten
     Args:
         logits: (N, K, H, W), any float type; computed in float32.
         target: (N, H, W) integers: indices into ``sets`` or IGNORE_INDEX.
-        sets: what the targets mean.
+        sets: the meaning of the targets.
     """
     logits = logits.float()
     labelled = target != IGNORE_INDEX
@@ -147,7 +147,7 @@ def sigmoid_cross_entropy(logits: Tensor, target: Tensor, *, weights: Tensor | N
 def focal(
     logits: Tensor, target: Tensor, *, gamma: float = 2.0, weights: Tensor | None = None, sigmoid: bool = False
 ) -> Tensor:
-    """Return the mean of ``-(1 - p)^gamma log p``, p the probability given to what is true (Lin et al. 2017).
+    """Return the mean of ``-(1 - p)^gamma log p``, p the probability of the true class (Lin et al. 2017).
 
     Well-classified pixels count for little. Dividing by the weights' sum (not by the number of positive anchors, as
     for detection) makes ``gamma = 0`` cross-entropy.
@@ -242,12 +242,12 @@ def _weights(weights: Tensor | None, like: Tensor) -> Tensor:
 
 
 def _damped(true: Tensor, others: Tensor, gamma: float) -> Tensor:
-    """``-(1 - p)^gamma log p`` from log p and log (1 - p)."""
+    """Return ``-(1 - p)^gamma log p`` from log p and log (1 - p)."""
     return -true * (gamma * others).exp() if gamma else -true
 
 
 def _steps(truth: Tensor) -> Tensor:
-    """By how much 1 - IoU grows with each further wrong pixel, in this order of pixels (M,)."""
+    """Return the growth of 1 - IoU with each further wrong pixel, in this order of pixels (M,)."""
     wrong = torch.arange(1, len(truth) + 1, device=truth.device, dtype=truth.dtype)
     missed = truth.cumsum(0)
     iou = (truth.sum() - missed) / (truth.sum() + wrong - missed)

@@ -22,7 +22,7 @@ PARTIAL = "softmax"
 
 @dataclass(frozen=True)
 class LossOptions:
-    """What is minimised.
+    """The losses over classes that are minimised, and the pixels that they see.
 
     Attributes:
         terms: the weight of each loss, by its name: softmax, sigmoid, focal, dice, lovasz. Only softmax
@@ -30,7 +30,7 @@ class LossOptions:
         balanced: weigh each class by the median of the classes' frequencies over its own; partial labels are then
             left out of cross-entropy too.
         hard: learn from the pixels alone that are still wrong or unsure; with cross-entropy alone.
-        gamma: the focal loss's.
+        gamma: the exponent of the focal loss.
         at: "pixels" takes the loss at every pixel, of upsampled scores; "units" at the network's own units, of
             targets sampled at their centres; None: at pixels.
     """
@@ -54,7 +54,7 @@ def class_loss(options: LossOptions, sets: LabelSets, counts: NDArray[np.int64])
     """Return the loss of logits (N, K, H, W) and targets (N, H, W), a scalar.
 
     Args:
-        options: what is minimised.
+        options: the losses and their weights.
         sets: the meaning of target values.
         counts: (K,) labelled pixels of each class, for class weights.
     """

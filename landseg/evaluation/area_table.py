@@ -16,8 +16,8 @@ from landseg.errors import OutputError
 from landseg.evaluation.area_options import AreasOptions
 from landseg.geo.class_areas import ClassArea, areas_rows, areas_text
 from landseg.geo.vectors.names import file_of
-from landseg.output.checks import check_absent, check_targets, files_behind
-from landseg.runtime.replacement import settle
+from landseg.output.checks import files_behind
+from landseg.runtime.target_checks import check_target
 from landseg.text.amounts import counted
 from landseg.text.results import html_table, one_line
 
@@ -123,18 +123,11 @@ def check_table(table: Path | None, rasters: Sequence[str], options: AreasOption
     """
     if table is None:
         return
-    if table.is_dir():
-        raise OutputError(f"{table} is a folder: name a file in it, such as {table / 'areas.csv'}")
-    if table.suffix.lower() not in SUFFIXES:
-        raise OutputError(f"{table}: areas are written as a table; let its name end in {', '.join(SUFFIXES)}")
     inputs = [Path(path) for path in (*rasters, *map(str, files_behind(list(rasters))))]
     inputs += [] if options.by is None else [file_of(options.by)]
     if isinstance(options.classes, (str, PathLike)):
         inputs.append(Path(options.classes))
-    check_targets((), [table], inputs)
-    settle([table], overwrite=options.overwrite)
-    if not options.overwrite:
-        check_absent((), [table])
+    check_target(table, SUFFIXES, kind="a table of areas", overwrite=options.overwrite, inputs=inputs)
 
 
 def write_table(found: Areas, place: Path) -> None:

@@ -157,7 +157,7 @@ def _open(
     refuse_swapped(path, tags, target)
     probs = ProbsFile(path, given or (None if CLASSES in tags else fallback))
     try:
-        if not probs.told:
+        if not probs.has_class_table:
             raise ClassError(
                 f"{probs.name} does not say which class each of its bands is: name the model that made it with "
                 "--model, or a class table with --classes classes.toml (value, name, color)"

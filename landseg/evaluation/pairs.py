@@ -19,9 +19,9 @@ from landseg.geo.seams import Seams
 from landseg.geo.vectors.names import file_of
 from landseg.labels.left_out import Reason
 from landseg.labels.pairing import PROBS, files_in, files_named_like, same_name
-from landseg.output.checks import check_targets
 from landseg.runtime.progress import Progress
-from landseg.text.amounts import counted, first_of
+from landseg.runtime.target_checks import refuse_inputs
+from landseg.text.amounts import counted, shorten_list
 
 
 def count(
@@ -77,7 +77,7 @@ def check_not_read(outputs: Sequence[Path | None], pairs: Sequence[Pair], *other
     read = [path for pair in pairs for path in (*pair.prediction.paths, *pair.truth.paths)]
     read += [pair.probs.source.file.path for pair in pairs if pair.probs is not None]
     files = [file_of(path) for path in (*read, *others) if path is not None]
-    check_targets([], [path for path in outputs if path is not None], files)
+    refuse_inputs([path for path in outputs if path is not None], files)
 
 
 def open_pairs(
@@ -111,7 +111,7 @@ def unused_targets(pairs: Sequence[Pair], target: str | Sequence[str]) -> list[s
         return []
     belongs, counts = ("belongs", "counts") if len(unused) == 1 else ("belong", "count")
     many = f"{counted(len(unused), 'label raster')} {belongs} to no prediction and {counts} for nothing"
-    return [f"{many}: {first_of(unused)}"]
+    return [f"{many}: {shorten_list(unused, 4)}"]
 
 
 def _measures(pairs: Sequence[Pair], options: EvaluateOptions) -> MeasureOptions:

@@ -15,7 +15,8 @@ from landseg.inference.run import LazyEngine, Run
 from landseg.labels.pairing import named_twice
 from landseg.models.named import NamedModel
 from landseg.output.checks import files_behind
-from landseg.runtime.disk import check_local, disk_errors
+from landseg.runtime.disk import disk_errors
+from landseg.runtime.target_checks import check_local
 
 _log = logging.getLogger(__name__)
 

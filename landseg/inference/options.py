@@ -14,6 +14,7 @@ from landseg.geo.rasters.address import File
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
 from landseg.runtime.names import check_device, check_precision
+from landseg.runtime.target_checks import check_suffix
 from landseg.text.options import (
     check_positive,
     check_probs_dtype,
@@ -218,8 +219,8 @@ class PredictOptions(InferenceOptions):
         made = super().of(**options)
         made = replace(made, aoi=area_text(made.aoi))
         check_probs_dtype(made.probs_dtype)
-        if made.preview is not None and Path(made.preview).suffix.lower() not in ("", ".png"):
-            raise OutputError(f"{made.preview} will be a PNG: let its name end in .png")
+        if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
+            check_suffix(Path(made.preview), (".png",), kind="a preview")
         return made
 
     @property

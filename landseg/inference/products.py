@@ -15,7 +15,7 @@ from landseg.inference.options import FILES, PredictOptions
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.vector_formats import FORMATS, refuse_table, vector_format
-from landseg.runtime.disk import check_local
+from landseg.runtime.target_checks import check_local, check_suffix
 
 DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
 """A function that draws a source and its finished class raster, to a file."""
@@ -56,8 +56,8 @@ class Products:
         if polygons is not None:
             refuse_table(polygons)
             vector_format(polygons)
-        if picture is not None and picture.suffix.lower() != ".png":
-            raise OutputError(f"{picture} will be a PNG: let its name end in .png")
+        if picture is not None:
+            check_suffix(picture, (".png",), kind="a preview")
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:

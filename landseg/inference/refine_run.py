@@ -103,7 +103,7 @@ class RefineRun:
 
     def _log_warnings(self, evidence: Evidence) -> None:
         probs = evidence.probs
-        if not probs.told:
+        if not probs.has_class_table:
             _log.warning(
                 "%s holds no class table: its classes get the values 1 to %d; --model tells others",
                 probs.name,

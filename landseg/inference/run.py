@@ -31,7 +31,7 @@ from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs, disk_bytes
 from landseg.output.provenance import read_tags
 from landseg.output.resumable import ResumableRun
-from landseg.output.sidecars import companion_files
+from landseg.output.styles import companion_files
 from landseg.output.targets import Targets
 from landseg.output.vector_formats import vector_format
 from landseg.runtime.progress import Progress

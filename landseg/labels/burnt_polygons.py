@@ -159,7 +159,7 @@ class PolygonCodes:
 
     @property
     def filled(self) -> bool:
-        """Whether a class is named for all that lies outside the polygons."""
+        """True where a class is named for all that lies outside the polygons."""
         return self._outside != IGNORE_INDEX
 
     def on(self, grid: Grid) -> BurntPolygons:

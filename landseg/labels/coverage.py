@@ -1,4 +1,4 @@
-"""Which polygons lie on which rasters, which burn a pixel there, and what to say of the others."""
+"""Coverage: the polygons that lie on rasters, those that burn a pixel there, and sentences about the others."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from landseg.geo.grid import Grid, Rect, crs_text
 from landseg.geo.pieces import cut, rows_within
 from landseg.labels.polygons import PolygonLabels
-from landseg.text.amounts import counted, part_of
+from landseg.text.amounts import counted, part_of, shorten_list
 
-_WIDE = 0.75  # pixels: a polygon whose area is so much times its outline is wide enough to cover some centre
-_PIXELS = 1 << 22  # that are burnt at a time
+_WIDE = 0.75  # pixels: a polygon whose area is this many times its outline is wide enough to cover a centre
+_PIXELS = 1 << 22  # pixels that are burnt at a time
 _NAMES = 5
 
 
 class Coverage:
-    """What polygons and rasters have to do with each other; rasters are added one by one.
+    """The polygons on each of many rasters, which are added one by one.
 
     Args:
         polygons: the labels of all rasters.
-        outside: the class of all that lies outside the polygons; None: nobody knows it.
-        what: a raster is called in sentences.
+        outside: the class of all that lies outside the polygons; None: it is not known.
+        what: the noun for a raster in sentences.
     """
 
     def __init__(self, polygons: PolygonLabels, *, outside: str | None = None, what: str = "image") -> None:
@@ -37,7 +37,7 @@ class Coverage:
         self._first: Grid | None = None
 
     def add(self, name: str, grid: Grid) -> None:
-        """Take a raster in."""
+        """Add a raster: its name and its grid."""
         self._rasters += 1
         self._first = self._first or grid
         numbers, shapes = self._polygons.near(grid)
@@ -55,52 +55,50 @@ class Coverage:
 
     @property
     def lies(self) -> bool:
-        """Whether any polygon lies on any raster."""
+        """True where any polygon lies on any raster."""
         return bool(self._lying.any())
 
     def nowhere(self) -> str:
-        """The sentence that refuses labels of which none lies on any raster."""
+        """Return the sentence that refuses polygons of which none lies on any raster."""
         path = self._polygons.path
         any_of = f"any of the {counted(self._rasters, self._what)}" if self._rasters > 1 else f"the only {self._what}"
-        said = f"no polygon of {path} lies on {any_of}"
+        refusal = f"no polygon of {path} lies on {any_of}"
         frame = self._polygons.frame
         bounds = ", ".join(f"{value:.8g}" for value in frame.total_bounds)
         place = f"bounds {bounds} ({'no CRS' if frame.crs is None else crs_text(frame.crs)})"
         first = "" if self._first is None else f", the first {self._what} is {self._first.describe()}"
         fix = "assign its CRS (ogr2ogr -a_srs EPSG:...)" if frame.crs is None else "check the CRS of both"
-        return f"{said}; check that they belong together: it has {place}{first}; {fix}"
+        return f"{refusal}; check that they belong together: it has {place}{first}; {fix}"
 
     def sentences(self, *, bare: bool = True, away: bool = True) -> list[str]:
-        """What to say of rasters without a polygon, of polygons on no raster, and of those that burn no pixel.
+        """Return sentences about rasters without a polygon, polygons on no raster, and polygons that burn no pixel.
 
         Args:
-            bare: speak of the first.
-            away: speak of the second.
+            bare: include rasters without a polygon.
+            away: include polygons on no raster.
         """
         path, count = self._polygons.path, len(self._polygons)
-        said = list(self._placed)
+        found = list(self._placed)
         if self._bare and bare:
-            names = ", ".join(self._bare[:_NAMES])
-            more = f" and {len(self._bare) - _NAMES} more" if len(self._bare) > _NAMES else ""
             then = "nothing is known there" if self._outside is None else f"all there is {self._outside}"
             bare_ones = f"{part_of(len(self._bare), self._rasters, self._what, 'has', 'have')} no polygon"
-            said.append(f"{bare_ones}: {names}{more}; {then}")
+            found.append(f"{bare_ones}: {shorten_list(self._bare, _NAMES)}; {then}")
         if away and (elsewhere := count - int(self._lying.sum())):
-            said.append(
+            found.append(
                 f"{part_of(elsewhere, count, 'polygon')} "
                 f"of {path} {'lies' if elsewhere == 1 else 'lie'} on no {self._what}"
             )
         if thin := int((self._lying & ~self._burning).sum()):
-            said.append(
+            found.append(
                 f"{part_of(thin, count, 'polygon')} "
                 f"of {path} {'covers' if thin == 1 else 'cover'} no pixel's centre, "
                 f"so nothing is burnt for {'it' if thin == 1 else 'them'}: use --all-touched, or smaller pixels"
             )
-        return said
+        return found
 
 
 def covers_a_centre(shape: Any, grid: Grid) -> bool:
-    """Whether a polygon in a grid's pixels (x = column, y = row) covers the centre of any of them."""
+    """Return whether a polygon in a grid's pixels (x = column, y = row) covers the centre of any of them."""
     left, top, right, bottom = shapely.bounds(shape)
     columns = max(0, int(np.ceil(left - 0.5))), min(grid.width, int(np.floor(right - 0.5)) + 1)
     rows = max(0, int(np.ceil(top - 0.5))), min(grid.height, int(np.floor(bottom - 0.5)) + 1)

@@ -1,4 +1,4 @@
-"""Which images there are to learn from, and which labels belong to each."""
+"""Lists of images to learn from, each with its labels: from folders, globs, files and tables."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
 from landseg.runtime.replacement import refuse_unfinished_in
-from landseg.text.amounts import counted, listed, part_of
+from landseg.text.amounts import counted, part_of, shorten_list
 from landseg.text.tables import read_csv
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
-_TABLES = (".csv", ".parquet", ".geoparquet")
+_LISTS = (".csv", ".parquet", ".geoparquet")
 _IMAGE_COLUMNS = ("image", "path", "images")
 _LABEL_COLUMNS = ("labels", "label", "mask")
 
 
 @dataclass(frozen=True)
 class Item:
-    """One image to learn from.
+    """An image to learn from, and its labels.
 
     Attributes:
         image: its file.
         labels: its own label raster; None where all images are labelled by one vector file.
-        split: what a list says of the part it belongs to, such as "train"; None where nothing does.
+        split: the part of a split that a list puts the image in, such as "train"; None where no list does.
     """
 
     image: Path
@@ -40,13 +40,13 @@ class Item:
 
 
 def find_images(images: str | Sequence[str]) -> list[Path]:
-    """Return the images that were named: folders, globs, files, or a CSV or GeoParquet list, each image once.
+    """Return the images of folders, globs, files, and CSV or GeoParquet lists, each image once.
 
-    A folder means the rasters directly in it; of these, and of a glob's, label rasters beside their image are left
-    out.
+    A folder means the rasters directly in it. Of these, and of the files of a glob, label rasters beside their image
+    are left out.
 
     Raises:
-        TrainingError: something named that is not there, or holds no images.
+        TrainingError: a path that is not there, or holds no images.
     """
     return [item.image for item in items_of(images)]
 
@@ -58,7 +58,7 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
         images: see `find_images`.
         labels: label rasters, as a folder, a glob or files: the one with the image's stem is the image's, endings
             such as _labels or -mask aside. A vector file: it labels all images, and no item has labels of its own.
-            None: what a list of images says.
+            None: those that a list of images names.
 
     Raises:
         TrainingError: images without labels, or with several; all of them in one sentence.
@@ -67,59 +67,51 @@ def pair(images: str | Sequence[str], labels: str | Sequence[str] | None = None)
     if labels is None:
         if bare := [str(item.image) for item in items if item.labels is None]:
             named = [images] if isinstance(images, str) else images
-            if any(Path(name).suffix.lower() in _TABLES for name in named):
+            if any(Path(name).suffix.lower() in _LISTS for name in named):
                 where, fill = " in their list", ", or fill in the column labels"
             else:
                 where, fill = "", ""
             raise TrainingError(
                 f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-                f"no labels{where}: {listed(bare)}; name a folder of "
+                f"no labels{where}: {shorten_list(bare)}; name a folder of "
                 f"label rasters or a vector file after the images{fill}"
             )
         return items
     named = [labels] if isinstance(labels, str) else list(labels)
     if len(named) == 1 and is_vector(named[0]):
         return [replace(item, labels=None) for item in items]
-    return _paired(items, [path for one in named for path in _files(one)], listed(named))
+    return _paired(items, [path for one in named for path in find_rasters(one)], shorten_list(named))
 
 
 def paired_where_possible(items: Sequence[Item], labels: str | Sequence[str]) -> list[Item]:
-    """Return every item with the raster of its image's name among some (see `pair`), or without one.
+    """Return every item with the label raster of its image's name (see `pair`), or without labels.
 
     Raises:
-        TrainingError: images with several.
+        TrainingError: images with several label rasters.
     """
     named = [labels] if isinstance(labels, str) else list(labels)
-    rasters = [path for one in named for path in _files(one)]
+    rasters = [path for one in named for path in find_rasters(one)]
     by_stem = _by_stem(rasters)
     found = [item for item in items if _labels_of(item.image, by_stem)]
-    paired = {item.image: item for item in (_paired(found, rasters, listed(named)) if found else [])}
+    paired = {item.image: item for item in (_paired(found, rasters, shorten_list(named)) if found else [])}
     return [paired.get(item.image, replace(item, labels=None)) for item in items]
 
 
-def find_rasters(name: str) -> list[Path]:
-    """Return the rasters that a folder, a glob or the name of a file means, sorted.
-
-    Raises:
-        TrainingError: there are none.
-    """
-    return _files(name)
-
-
 def scene_names(images: Sequence[Path]) -> list[str]:
-    """A name for each image: its stem, and its folder's as well where two images have one stem."""
+    """Return a name for each image: its stem, and its folder's name as well where two images have one stem."""
     count = Counter(stem_of(image) for image in images)
     return [f"{image.parent.name}/{image.stem}" if count[stem_of(image)] > 1 else image.stem for image in images]
 
 
 def items_of(images: str | Sequence[str]) -> list[Item]:
+    """Return the images as `find_images` does, each with the labels and the split that a list names."""
     named = [images] if isinstance(images, str) else list(images)
     found: dict[Path, Item] = {}
     for name in named:
-        if Path(name).suffix.lower() in _TABLES:
+        if Path(name).suffix.lower() in _LISTS:
             fresh = _listed(Path(name))
         else:
-            files = _files(name)
+            files = find_rasters(name)
             chosen = files if Path(name).is_file() else _without_labels(files)
             fresh = [Item(file) for file in chosen]
         for item in fresh:
@@ -129,8 +121,12 @@ def items_of(images: str | Sequence[str]) -> list[Item]:
     return list(found.values())
 
 
-def _files(name: str) -> list[Path]:
-    """The rasters that a folder, a glob or the name of a file means, sorted."""
+def find_rasters(name: str) -> list[Path]:
+    """Return the rasters that a folder, a glob or the name of a file means, sorted.
+
+    Raises:
+        TrainingError: there is no such raster.
+    """
     path = as_on_disk(Path(name))
     if path.is_dir() and not opens(path):
         refuse_unfinished_in(path, TrainingError)
@@ -150,18 +146,19 @@ def _files(name: str) -> list[Path]:
 
 
 def _without_labels(files: Sequence[Path]) -> list[Path]:
-    """All but the label rasters whose image is there too."""
+    """Return the files without the label rasters whose image is among them."""
     there = {(file.parent, stem_of(file)) for file in files}
     there |= {(file.parent, plain_stem(file, IMAGES)) for file in files}
     return [f for f in files if plain_stem(f) == stem_of(f) or (f.parent, plain_stem(f)) not in there]
 
 
 def _listed(path: Path) -> list[Item]:
-    """The rows of a list; what they name is looked for beside it, whatever parts its columns."""
+    """Return the rows of a list as items; files are looked for beside the list, whatever separates its columns."""
     columns, rows = _rows(path)
     images = next((name for name in _IMAGE_COLUMNS if name in columns), None)
     if images is None:
-        raise TrainingError(f"{path} has the columns {listed(columns) or 'none'}; expected one called image or path")
+        there = shorten_list(columns) or "none"
+        raise TrainingError(f"{path} has the columns {there}; expected one called image or path")
     labels = next((name for name in _LABEL_COLUMNS if name in columns), None)
     items = [
         Item(
@@ -176,13 +173,13 @@ def _listed(path: Path) -> list[Item]:
     if absent := [str(file) for file in files if not file.exists()]:
         raise TrainingError(
             f"{path} lists {counted(len(absent), 'file that is', 'files that are')} "
-            f"not there: {listed(absent)}; correct the paths"
+            f"not there: {shorten_list(absent)}; correct the paths"
         )
     return items
 
 
 def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """The columns of a list in small letters, and its rows by them."""
+    """Return the columns of a list in lower case, and its rows by column."""
     if path.suffix.lower() == ".csv":
         table = read_csv(path)
         return [column.lower() for column in table.columns], table.rows
@@ -200,29 +197,29 @@ def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[
         if len(found) == 1:
             paired.append(replace(item, labels=found[0]))
         elif found:
-            torn.append(f"{item.image} ({listed([str(file) for file in found], 3)})")
+            torn.append(f"{item.image} ({shorten_list([str(file) for file in found], 3)})")
         else:
             bare.append(str(item.image))
     if bare:
         first = Path(bare[0])
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-            f"no labels in {named}: {listed(bare)}; expected "
+            f"no labels in {named}: {shorten_list(bare)}; expected "
             f"{first.stem}{LABELS[0]}{first.suffix}, {first.stem}.png or the like"
         )
     if torn:
         raise TrainingError(
             f"{counted(len(torn), 'image has', 'images have')} "
-            f"several label rasters: {listed(torn)}; keep one for each"
+            f"several label rasters: {shorten_list(torn)}; keep one for each"
         )
     users: dict[Path, list[str]] = {}
     for item in paired:
         assert item.labels is not None
         users.setdefault(item.labels, []).append(str(item.image))
-    if shared := [f"{file} ({listed(users[file], 3)})" for file in users if len(users[file]) > 1]:
+    if shared := [f"{file} ({shorten_list(users[file], 3)})" for file in users if len(users[file]) > 1]:
         raise TrainingError(
             f"{counted(len(shared), 'label raster belongs', 'label rasters belong')} "
-            f"to several images of one name: {listed(shared)}; pair them in a CSV "
+            f"to several images of one name: {shorten_list(shared)}; pair them in a CSV "
             "list with the columns image and labels"
         )
     return paired
@@ -236,7 +233,7 @@ def _by_stem(rasters: Sequence[Path]) -> dict[str, list[Path]]:
 
 
 def _labels_of(image: Path, by_stem: dict[str, list[Path]]) -> list[Path]:
-    """Label rasters of an image's name, the image itself aside; those with an ending go before those without."""
+    """Return the label rasters of an image's name, without the image; names with an ending go before the others."""
     for stem in dict.fromkeys((stem_of(image), plain_stem(image, IMAGES))):
         found = [file for file in by_stem.get(stem, []) if file.resolve() != image.resolve()]
         if found:

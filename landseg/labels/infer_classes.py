@@ -1,4 +1,4 @@
-"""The classes that labels themselves name: the legend of their rasters, or the values of a column."""
+"""Class tables inferred from labels: the legend of their rasters, or the values of a column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landseg.labels.image_lists import Item
 from landseg.labels.label_colors import label_source
 from landseg.labels.legend import read_legend
 from landseg.labels.polygons import PolygonLabels
-from landseg.text.amounts import counted, listed, part_of
+from landseg.text.amounts import counted, part_of, shorten_list
 
 
 def classes_of(
@@ -23,9 +23,9 @@ def classes_of(
 ) -> ClassMap:
     """Return the class table that labels carry.
 
-    Of rasters it is the one that they name their values in; where they have a palette alone, every value that
-    occurs is a class by that number, in its colour. Of a vector file it is what its column holds: whole numbers are
-    the classes' values, names get values from 1 on in alphabetical order.
+    The table of rasters is the one that they carry; where they have a palette alone, every value that occurs is a
+    class by that number, in its colour. The table of a vector file has the entries of its column: whole numbers are
+    values of classes, names get values from 1 on in alphabetical order.
 
     Args:
         labels: items with label rasters, or a vector file.
@@ -33,7 +33,7 @@ def classes_of(
         buffer_m: metres around its lines and points; None: these are refused.
 
     Raises:
-        ClassError: nothing names the classes, the column is empty in places, or two rasters name others.
+        ClassError: nothing names the classes, the column is empty in places, or two rasters name different classes.
         VectorError: the vector file cannot be read, or has no such column.
     """
     if isinstance(labels, str | Path):
@@ -45,13 +45,13 @@ def classes_of(
         if tables:
             raise ClassError(
                 f"{part_of(len(bare), len(rasters), 'label raster', 'names', 'name')} "
-                f"no class: {listed(bare)}; {_ADVICE}"
+                f"no class: {shorten_list(bare)}; {_ADVICE}"
             )
         return _of_palettes(rasters)
     if not tables:
         raise ClassError(f"there are no label rasters to name the classes; {_ADVICE}")
     if odd := [str(path) for path, table in found.items() if table != tables[0]]:
-        raise ClassError(f"{listed(odd)} name other classes than {rasters[0]}; {_ADVICE}")
+        raise ClassError(f"{shorten_list(odd)} name other classes than {rasters[0]}; {_ADVICE}")
     return tables[0]
 
 
@@ -83,7 +83,7 @@ def _of_palettes(rasters: Sequence[Path]) -> ClassMap:
 
 
 def _values(path: Path) -> set[int]:
-    """Values of a raster's pixels with data, read part by part."""
+    """Return the values of a raster's pixels with data, read part by part."""
     seen: set[int] = set()
     with label_source(path) as source:
         for part in parts(source.grid.shape):

@@ -25,9 +25,9 @@ Colors = Mapping[Color, int]
 """Class values by colour (red, green, blue)."""
 
 IGNORED = -1
-"""What a colour that is to be ignored stands for; no class has it."""
+"""The value of a colour that means unknown; no class has it."""
 
-_WINDOW, _WINDOWS = 256, 4  # edge, and number along each axis, of what is looked at before a sentence is written
+_WINDOW, _WINDOWS = 256, 4  # edge, and number along each axis, of squares that are read before a sentence is written
 _BAND = BandTable((1,), (None,), ("undefined",), ("int64",), (None,), None)
 
 
@@ -42,7 +42,7 @@ def colors_of(classes: ClassMap, ignored: Sequence[Color] = ()) -> dict[Color, i
         if entry.color in found:
             other = classes.names[classes.values.index(found[entry.color])]
             raise ClassError(
-                f"the classes {other} and {entry.name} have one colour, {color_text(entry.color)}: to be told apart "
+                f"the classes {other} and {entry.name} have one colour, {color_text(entry.color)}: to be distinct "
                 "in a picture every class needs its own (color in the class table)"
             )
         found[entry.color] = entry.value
@@ -56,7 +56,7 @@ class ColorLabels(Source):
     """A picture of classes in red, green and blue as one band of class values (int64).
 
     Colours are compared exactly. One that is of no class has the value COLOR less its 24 bits, so that it is counted
-    and told as other values without a class are. A fourth band is opacity: where it is 0 there is no data.
+    and reported as other values without a class are. A fourth band is opacity: where it is 0 there is no data.
 
     Raises:
         BandError: no three or four bands of 8 bits.
@@ -97,12 +97,12 @@ def label_source(
     colors: Colors | None = None,
     truth: bool = True,
 ) -> Source:
-    """Open a label raster, or several as a mosaic, as one band of class values: the one way in which labels are read.
+    """Open a label raster, or several as a mosaic, as one band of class values: every label raster is opened here.
 
     Args:
         paths: as for `open_source`.
         table: the classes, as far as they are known: for the sentence about a raster with several bands, and since
-            what is a class is data (see `declared_nodata`).
+            the value of a class is data (see `declared_nodata`).
         colors: the raster is a picture in these colours; None: its one band holds class values. A palette image holds
             class values either way.
         truth: whether it may be a picture at all; a predicted map may not.
@@ -133,7 +133,7 @@ def file_of(source: Source) -> FileSource | None:
 
 
 def _is_palette(source: Source, colors: Colors) -> bool:
-    """Whether a raster of one band has a palette, and does not contradict it.
+    """Return whether a raster of one band has a palette, whose colours agree with its values.
 
     Raises:
         ClassError: a value's colour in the palette is that of another class.
@@ -155,26 +155,26 @@ def _is_palette(source: Source, colors: Colors) -> bool:
 
 
 def _packed(pixels: NDArray[Any]) -> NDArray[np.int64]:
-    """Red, green and blue (3, ...) as numbers of 24 bits."""
+    """Return red, green and blue (3, ...) as numbers of 24 bits."""
     red, green, blue = pixels.astype(np.int64)
     packed: NDArray[np.int64] = red << 16 | green << 8 | blue
     return packed
 
 
 def _several_bands(source: Source, table: ClassMap | None, *, truth: bool) -> str:
-    """Why a raster of several bands is refused, and how to make labels of it."""
+    """Return the sentence that refuses a raster of several bands, with the way to make labels of it."""
     kind = "label" if truth else "class"
     what = (
         f"{source.name} has {counted(source.count, 'band')}: expected a {kind} raster with one band of class values"
     )
-    looked_at = _looked_at(source) if truth and source.dtype == "uint8" and source.count in (3, 4) else None
-    if looked_at is None:
+    sampled = _sampled_colors(source) if truth and source.dtype == "uint8" and source.count in (3, 4) else None
+    if sampled is None:
         return f"{what}; choose or make that band (gdal_translate -b 1)"
     own = set() if table is None else {int(_packed(np.array(entry.color))) for entry in table.classes}
-    if looked_at <= own:
+    if sampled <= own:
         return f"{what}; its colours are those of the class table: read it with --label-colors"
-    if all(code % 0x10101 == 0 for code in looked_at):
-        values = ", ".join(str(code // 0x10101) for code in sorted(looked_at)[:8])
+    if all(code % 0x10101 == 0 for code in sampled):
+        values = ", ".join(str(code // 0x10101) for code in sorted(sampled)[:8])
         return (
             f"{what}; its bands are all equal, with the values {values}: keep one (gdal_translate -b 1 IN "
             "OUT.tif), which needs these values in the class table; or give the classes these colours there and name "
@@ -186,8 +186,8 @@ def _several_bands(source: Source, table: ClassMap | None, *, truth: bool) -> st
     )
 
 
-def _looked_at(source: Source) -> set[int]:
-    """Colours of the pixels with data in squares spread over a raster, as numbers of 24 bits."""
+def _sampled_colors(source: Source) -> set[int]:
+    """Return the colours of pixels with data in squares spread over a raster, as numbers of 24 bits."""
     found: set[int] = set()
     for rect in squares(source.grid.shape, _WINDOW, _WINDOWS):
         pixels, valid = source.read(rect)

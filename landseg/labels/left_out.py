@@ -1,4 +1,4 @@
-"""LeftOut: how many pixels did not count, and why."""
+"""LeftOut: numbers of pixels that did not count, by reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 
 class Reason(StrEnum):
-    """Why a pixel did not count; the value is the key in JSON. A pixel has one reason: the first that holds."""
+    """The reason for which a pixel did not count: the first that holds. The value is the key in JSON."""
 
     OUTSIDE_AOI = "outside_aoi"
     OUTSIDE_LABELS = "outside_labels"
@@ -57,7 +57,7 @@ class LeftOut:
 
     @property
     def total(self) -> int:
-        """All of them."""
+        """Number of all these pixels."""
         return sum(self.pixels.values())
 
     def add(self, reason: Reason, pixels: int) -> None:
@@ -71,21 +71,21 @@ class LeftOut:
             self.add(reason, int(np.count_nonzero(mask)))
 
     def merge(self, other: LeftOut) -> None:
-        """Take over what another has counted."""
+        """Add the counts of another."""
         self.pixels.update(other.pixels)
 
     def to_json(self) -> dict[str, int]:
-        """Pixels by reason, those that occur."""
+        """Return pixels by reason, without reasons that do not occur."""
         return {reason.value: self.pixels[reason] for reason in Reason if self.pixels[reason]}
 
     def line(self) -> str | None:
-        """One sentence with every reason and its pixels; None where nothing was left out."""
-        told = [f"{self.pixels[reason]:,} px {_WORDS[reason]}" for reason in Reason if self.pixels[reason]]
-        return f"left out: {', '.join(told)}" if told else None
+        """Return one sentence with every reason and its pixels; None where nothing was left out."""
+        parts = [f"{self.pixels[reason]:,} px {_WORDS[reason]}" for reason in Reason if self.pixels[reason]]
+        return f"left out: {', '.join(parts)}" if parts else None
 
 
 def left_out_line(counts: Mapping[str, int]) -> str | None:
-    """Return the sentence for what `LeftOut.to_json` returned."""
+    """Return the sentence of `LeftOut.line` for the counts of `LeftOut.to_json`."""
     return LeftOut(Counter({Reason(key): pixels for key, pixels in counts.items()})).line()
 
 

@@ -1,4 +1,4 @@
-"""The class table that a class raster carries, or that a file beside it does."""
+"""Legends: the class tables that class rasters carry, or files beside them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 
 
 def class_tag(classes: ClassMap) -> str:
-    """The text of the tag in which landseg's rasters carry their class table."""
+    """Return the text of the tag in which landseg's rasters carry their class table."""
     return json.dumps(classes.to_json(), ensure_ascii=False)
 
 
@@ -49,18 +49,18 @@ def read_legend(file: RasterFile) -> ClassMap | None:
 
 
 def own_legend(file: RasterFile) -> ClassMap | None:
-    """The class table in landseg's own tag; None where there is none, or none that can be read."""
+    """Return the class table in landseg's own tag; None where there is no such tag, or it cannot be read."""
     try:
         return ClassMap.from_json(read_json(file.info.tags[CLASSES]))
     except (KeyError, ValueError, ClassError):
-        return None  # changed by hand: what else the raster says may still be right
+        return None  # changed by hand: the names that GDAL has may still be right
 
 
 def declared_nodata(file: RasterFile, classes: ClassMap | None = None) -> float | None:
-    """Return what a class raster of one band itself says is no data; None where it says nothing.
+    """Return the value that means no data in a class raster of one band; None where the raster declares none.
 
     That is its nodata; in a raster that carries landseg's own table and has lost its nodata, the value that landseg
-    writes, unless it is a class of ``classes``. A table that lies elsewhere says nothing of the kind.
+    writes, unless it is a class of ``classes``. A table that lies elsewhere declares nothing.
     """
     nodata = file.info.nodata[0]
     if nodata is not None or (own := own_legend(file)) is None or len(file.info.dtypes) > 1:
@@ -69,9 +69,10 @@ def declared_nodata(file: RasterFile, classes: ClassMap | None = None) -> float 
 
 
 def is_class_raster(file: RasterFile) -> bool:
-    """Whether a raster of one band says that it holds classes: by names, or by landseg's table with its colours.
+    """Return whether a raster of one band declares that it holds classes: by names, or by landseg's table
+    and its colours.
 
-    The table alone does not: every raster of a run carries it, that of the confidence too.
+    The table alone does not declare this: every raster of a run carries it, that of the confidence too.
     """
     named = any(_category_names(aux_path(Path(file.path))).values())
     return named or (CLASSES in file.info.tags and file.palette(1) is not None)
@@ -97,7 +98,7 @@ def read_class_table(path: Path) -> ClassMap:
 
 
 def _numbered(names: list[str]) -> list[str]:
-    """The names, where one comes again with a number.
+    """Return the names, with a number where a name comes again.
 
     >>> _numbered(["forest", "water", "forest", "forest", "forest (2)"])
     ['forest', 'water', 'forest (3)', 'forest (4)', 'forest (2)']
@@ -113,7 +114,7 @@ def _numbered(names: list[str]) -> list[str]:
 
 
 def _category_names(path: Path) -> dict[int, str]:
-    """GDAL's category names by value; none where there is no such file, or none that can be read."""
+    """Return GDAL's category names by value; empty where there is no such file, or it cannot be read."""
     try:
         root = Xml.fromstring(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, Xml.ParseError):

@@ -1,4 +1,4 @@
-"""Class rasters whose tables give other numbers to classes of the same names: matched by name, never by number."""
+"""Numbering of classes: rasters whose tables give other values to the same names are matched by name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from landseg.errors import ClassError
 from landseg.geo.rasters.address import label
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels.legend import read_legend
-from landseg.text.amounts import first_of
+from landseg.text.amounts import shorten_list
 
 _log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ def numbered_as(classes: ClassMap, theirs: ClassMap) -> ClassMap:
 def table_for(paths: Sequence[str | PathLike[str]], classes: ClassMap) -> ClassMap:
     """Return the classes with the values that class rasters themselves give to their names.
 
-    A raster that names no classes has the values of ``classes``. Names that differ for one value are told in a
-    warning, since one of the two rasters may be of other classes.
+    A raster that names no classes has the values of ``classes``. Names that differ for one value are
+    warned of, since one of the two rasters may be of other classes.
 
     Raises:
         ClassError: rasters that are read as one give different values to a name.
@@ -80,8 +80,8 @@ def _warn_of_other_names(name: str, table: ClassMap, legend: ClassMap) -> None:
         if entry.value in theirs and _plain(entry.name) not in known
     ]
     if unlike:
-        told = first_of(unlike, between="; ")
-        _log.warning("%s has other names for classes: value %s; they are taken for the same classes", name, told)
+        shown = shorten_list(unlike, 4, between="; ")
+        _log.warning("%s has other names for classes: value %s; they are taken for the same classes", name, shown)
 
 
 def _plain(name: str) -> str:

@@ -1,4 +1,4 @@
-"""Which files belong together: predictions, and the truth, imagery and probabilities of each."""
+"""Pairing of files by name: predictions, and the truth, imagery and probabilities of each."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from landseg.geo.rasters.address import as_on_disk, composed, label
 from landseg.geo.rasters.raster import opens
 from landseg.geo.vectors.names import is_vector
 from landseg.runtime.replacement import refuse_unfinished_in
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, shorten_list
 
 RASTERS = (".tif", ".tiff", ".png", ".vrt")
 IMAGERY = (*RASTERS, ".jp2", ".img", ".jpg", ".jpeg")
 LABELS = ("_labels", "-labels", "_label", "-label", "_mask", "-mask", "_truth", "-truth", "_gt", "-gt")
-"""Ends of a label raster's stem that its image's has not; then those of others."""
+"""Endings of a label raster's stem that its image's stem lacks; below, the endings of other files."""
 PROBS = ("_probs", "-probs", "_probabilities", "-probabilities")
 IMAGES = ("_image", "-image", "_img", "-img", "_rgb", "-rgb")
 Paths = str | Sequence[str]
 
 
 def files_in(paths: Paths, suffixes: Sequence[str] = RASTERS) -> list[str]:
-    """Files as named, and the rasters in folders, sorted.
+    """Return the named files, and the rasters in named folders, sorted.
 
     Raises:
-        RasterError: a folder without rasters, or nothing named.
+        RasterError: a folder without rasters, or no path at all.
     """
     found: list[str] = []
     for path in _several(paths):
@@ -53,13 +53,13 @@ def rasters_in(folder: Path, suffixes: Sequence[str]) -> list[Path]:
 
 
 def is_folder_of_rasters(path: str) -> bool:
-    """Whether a path is a folder, and not itself one raster, such as a Zarr store."""
+    """Return whether a path is a folder that is not itself one raster, such as a Zarr store."""
     folder = as_on_disk(Path(path))
     return folder.is_dir() and not opens(folder)
 
 
 def same_name(path: str, others: Sequence[str], endings: Sequence[str] = LABELS) -> list[str]:
-    """Return those of the same stem, endings aside; where some of them have such an ending, only these.
+    """Return the files of the same stem, endings aside; where any of them has such an ending, only those that have.
 
     Names that differ in the form of their accents alone are the same.
 
@@ -89,7 +89,7 @@ def stem_of(path: str | Path) -> str:
 
 
 def named_twice(names: Sequence[str]) -> str | None:
-    """Return the first of some names that another of them is too, whatever the form of its accents; None: no such."""
+    """Return the first name that comes twice, whatever the form of its accents; None where all names differ."""
     count = Counter(map(composed, names))
     return next((name for name in names if count[composed(name)] > 1), None)
 
@@ -97,20 +97,20 @@ def named_twice(names: Sequence[str]) -> str | None:
 def files_named_like(
     predictions: Sequence[str], paths: Paths | None, *, option: str, endings: Sequence[str], most: int | None = None
 ) -> list[list[str]]:
-    """For every prediction the rasters that were named for it; empty lists where none were named at all.
+    """Return for every prediction the rasters that belong to it; empty lists where no raster is named at all.
 
-    A single prediction takes all that are named one by one. Otherwise, and from a folder, each prediction takes the
-    one of its own name (but for ``endings``).
+    A single prediction takes all rasters that are named one by one. Otherwise, and from a folder, each prediction
+    takes the raster of its own name (but for ``endings``).
 
     Args:
         predictions: files.
         paths: rasters, or folders of them.
-        option: where they were named.
-        endings: of names, that may follow the prediction's.
-        most: rasters for a single prediction; None: any number.
+        option: the command line's option, for sentences.
+        endings: endings that may follow the prediction's name.
+        most: number of rasters that a single prediction may have; None: any number.
 
     Raises:
-        RasterError: a prediction has none, or too many.
+        RasterError: a prediction has no raster, or too many.
     """
     if paths is None or not list(_several(paths)):
         return [[] for _ in predictions]
@@ -131,7 +131,7 @@ def files_named_like(
 
 
 def scene_names(paths: Sequence[str]) -> tuple[str, ...]:
-    """A name for each raster: that of the file, and of its folder where two files have one name.
+    """Return a name for each raster: that of the file, and of its folder where two files have one name.
 
     >>> scene_names(["maps/a.tif", "maps/b.tif"]), scene_names(["x/map.tif", "y/map.tif"])
     (('a.tif', 'b.tif'), ('x/map.tif', 'y/map.tif'))
@@ -142,9 +142,8 @@ def scene_names(paths: Sequence[str]) -> tuple[str, ...]:
 
 
 def named(paths: Paths) -> str:
-    """What was named, for people: the first, and how many more."""
-    many = _several(paths)
-    return label(many[0]) + (f" and {len(many) - 1} more" if len(many) > 1 else "")
+    """Return the named paths for a sentence: the first, and the number of the others."""
+    return shorten_list([label(path) for path in _several(paths)], 1)
 
 
 def _several(paths: Paths) -> list[str]:

@@ -1,4 +1,4 @@
-"""Polygons of a vector file as labels: burnt onto any grid, by class."""
+"""PolygonLabels: polygons of a vector file, burnt onto any grid by class."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class PolygonLabels:
         field: the column with the polygons' class names, for ``names`` and ``burn_names``.
         all_touched: every pixel that a polygon touches is inside.
         buffer_m: metres around lines and points that count as theirs; None: these are refused.
-        advice: what to do about lines and points, for the sentence that refuses them.
+        advice: advice about lines and points, for the sentence that refuses them.
 
     Attributes:
-        notes: what was left out or changed on reading, as sentences.
-        numbers: of the polygons, as the file (or what they were taken from) counts them, from 0.
+        notes: sentences about features that were left out or changed on reading.
+        numbers: (N,) number of each polygon in the file (or in the polygons that it was taken from), from 0.
 
     Raises:
         VectorError: when the file cannot be read, holds no polygon or has no such column.
@@ -80,32 +80,32 @@ class PolygonLabels:
 
     @property
     def frame(self) -> Any:
-        """The polygons and their columns, as a GeoDataFrame in the file's own CRS; not to be changed."""
+        """The polygons and their columns, as a GeoDataFrame in the file's own CRS; callers must not change it."""
         return self._frame
 
     def in_pixels(self, grid: Grid) -> PolygonLabels:
-        """Return those on a grid in its own pixels (x = column, y = -row), for grids such as `pixel_grid` makes.
+        """Return the polygons on a grid in its pixels (x = column, y = -row), for grids such as `pixel_grid` makes.
 
-        Parts of a large raster are cut from that without rounding, so that what is burnt does not depend on the cut.
+        Parts of a large raster are cut from that without rounding, so that burnt pixels do not depend on the cut.
         """
         near, shapes = self._on(grid)
         placed = shapely.transform(to_pixels(shapes, grid), lambda points: points * [1, -1])
         return self._made_of(near, placed, self.numbers[near], crs=None)
 
     def in_parts(self) -> PolygonLabels:
-        """Return every part of every polygon as a polygon by itself, counted anew."""
+        """Return every part of every polygon as a polygon by itself, numbered anew."""
         parts, whole = shapely.get_parts(self._shapes, return_index=True)
         return self._made_of(whole, parts, np.arange(len(parts)), crs=self._crs)
 
     def chosen(self, wanted: NDArray[np.bool_]) -> PolygonLabels:
-        """Return those of the polygons (N,) that are wanted, under their numbers."""
+        """Return the polygons for which ``wanted`` (N,) is True, under their numbers."""
         index = np.flatnonzero(wanted)
         return self._made_of(index, self._shapes[index], self.numbers[index], crs=self._crs)
 
     def _made_of(
         self, index: NDArray[np.intp], shapes: NDArray[Any], numbers: NDArray[np.intp], *, crs: Any
     ) -> PolygonLabels:
-        """Other shapes for some of the polygons, by index; without a frame."""
+        """Return labels with other shapes for the polygons at ``index``; without a frame."""
         made = object.__new__(PolygonLabels)
         texts = None if self._texts is None else [self._texts[one] for one in index]
         own = {"_frame": None, "_crs": crs, "_shapes": shapes, "_texts": texts, "numbers": numbers}
@@ -114,29 +114,29 @@ class PolygonLabels:
 
     @property
     def shapes(self) -> NDArray[Any]:
-        """The polygons (N,), in their CRS or, of those of `in_pixels`, in pixels; not to be changed."""
+        """The polygons (N,), in their CRS or, after `in_pixels`, in pixels; callers must not change them."""
         return self._shapes
 
     @property
     def texts(self) -> list[str | None]:
-        """What the column says of each polygon; None where it says nothing."""
+        """The entry of each polygon in the column; None where it is empty."""
         assert self._texts is not None, "a column names them"
         return self._texts
 
     @property
     def names(self) -> list[str]:
-        """The class names in the column, each once."""
+        """The names in the column, each once, sorted."""
         return sorted(self.known_counts())
 
     def known_counts(self) -> dict[str, int]:
-        """The number of polygons of each name in the column, without those that it says nothing of."""
+        """Return the number of polygons of each name in the column, without polygons whose entry is empty."""
         return dict(Counter(text for text in self._texts or () if text is not None).most_common())
 
     def counts(self) -> dict[str, int]:
-        """The number of polygons of each name in the column.
+        """Return the number of polygons of each name in the column.
 
         Raises:
-            ClassError: the column says nothing of some.
+            ClassError: empty entries.
         """
         if (sentence := self.unnamed) is not None:
             raise ClassError(sentence)
@@ -144,7 +144,7 @@ class PolygonLabels:
 
     @property
     def unnamed(self) -> str | None:
-        """How many polygons the column says nothing of, as a sentence; None: it names a class for each."""
+        """A sentence about polygons whose entry in the column is empty; None where no entry is."""
         missing = sum(text is None for text in self._texts or ())
         if not missing:
             return None
@@ -153,7 +153,7 @@ class PolygonLabels:
         return f"{self.path}: {bare} nothing in {self._field!r}: give {it} a class, or remove {it}"
 
     def touches(self, grid: Grid) -> bool:
-        """Whether any polygon lies on the grid."""
+        """Return whether any polygon lies on the grid."""
         return bool(len(self._on(grid)[0]))
 
     def near(self, grid: Grid) -> tuple[NDArray[np.intp], NDArray[Any]]:
@@ -162,7 +162,7 @@ class PolygonLabels:
         return numbers, to_pixels(shapes, grid)
 
     def placed_by(self, grid: Grid) -> str | None:
-        """A sentence where coordinates are taken as they are, since the file or the raster has no CRS; else None."""
+        """Return a sentence where the file or the raster has no CRS, so that coordinates stay; else None."""
         if (self._crs is None) == (grid.crs is None):
             return None
         if self._crs is None:
@@ -176,7 +176,7 @@ class PolygonLabels:
     def burn_names(self, grid: Grid, values: Mapping[str, int], outside: int) -> NDArray[np.uint8]:
         """Return (H, W) of ``values`` by name, ``outside`` where no polygon is; a later one covers an earlier.
 
-        A polygon of which the column says nothing has the value of the name "" where there is one.
+        A polygon whose entry is empty has the value of the name "", if ``values`` has that name.
         """
         texts = self._texts
         assert texts is not None, "a column names the classes"
@@ -219,7 +219,7 @@ class PolygonLabels:
         )
 
     def _on(self, grid: Grid) -> tuple[NDArray[np.intp], NDArray[Any]]:
-        """The numbers of the polygons that meet the grid, in the file's order, and these in its CRS."""
+        """Return the indices of the polygons that meet the grid, in the file's order, and these in the grid's CRS."""
         with self._lock:
             key = next((crs for crs in self._moved if same_place(crs, grid.crs)), grid.crs)
             if key not in self._moved:
@@ -235,7 +235,7 @@ def pixel_grid(grid: Grid) -> Grid:
 
 
 def _texts(column: Any) -> list[str | None]:
-    """The entries of a column as texts, whole numbers without a point; None where it says nothing."""
+    """Return the entries of a column as texts, whole numbers without a point; None where an entry is empty."""
     return [None if empty else _text(value) for value, empty in zip(column, column.isna(), strict=True)]
 
 

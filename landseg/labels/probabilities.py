@@ -1,4 +1,4 @@
-"""Rasters of class probabilities, as `landseg predict --probs` writes them, read back."""
+"""ProbsFile: a raster of class probabilities, as `landseg predict --probs` writes it."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ProbsFile:
 
     Attributes:
         source: the bands as they are stored.
-        classes: by band: the table given, in the order of the one that the raster carries where both have the same
-            values; else the one of the two that there is, else values from 1 on and the bands' names.
-        told: whether the table is one that the raster or the caller told.
+        classes: by band. With both a given table and one that the raster carries: the given one, in the raster's
+            order where both have the same values. With neither: values from 1 on and the bands' names.
+        has_class_table: whether the table is the raster's own or the caller's.
 
     Raises:
         RasterError: it cannot be opened.
@@ -44,7 +44,7 @@ class ProbsFile:
                 self.source = FileSource(path, range(1, count + 1))
             self._refuse_others(count)
             carried = self.tags.get(CLASSES)
-            self.told = carried is not None or classes is not None
+            self.has_class_table = carried is not None or classes is not None
             self.classes = _by_band(classes, None if carried is None else _table(carried), self.source.band_names)
             if len(self.classes) != count:
                 names = ", ".join(self.classes.names)
@@ -59,21 +59,21 @@ class ProbsFile:
 
     @property
     def name(self) -> str:
-        """The file's name."""
+        """Name of the file."""
         return self.source.name
 
     @property
     def grid(self) -> Grid:
-        """Its pixels."""
+        """Grid of the file."""
         return self.source.grid
 
     @property
     def tags(self) -> dict[str, str]:
-        """The metadata of the whole raster."""
+        """Tags of the whole raster."""
         return self.source.file.info.tags
 
     def read(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Probabilities (K, h, w), 0 where there is no data, and validity (h, w).
+        """Return probabilities (K, h, w), 0 where there is no data, and validity (h, w).
 
         Raises:
             BandError: numbers below 0, or that do not sum to 1; logits, for example.
@@ -97,9 +97,9 @@ class ProbsFile:
         return np.clip(probs, 0.0, 1.0), valid
 
     def read_normalized(self, rect: Rect) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Return probabilities (K, h, w) whose sum is 1 wherever there is data, to be judged, and validity (h, w).
+        """Return probabilities (K, h, w) whose sum is 1 wherever there is data, and validity (h, w).
 
-        What is stored is rounded, most of all in steps of 1/255, so that its sum is not quite 1.
+        Stored numbers are rounded, most of all in steps of 1/255, so that their sum is not quite 1.
 
         Raises:
             BandError: as `read`.
@@ -142,7 +142,7 @@ def _table(text: str) -> ClassMap:
 
 
 def _by_band(given: ClassMap | None, carried: ClassMap | None, names: tuple[str | None, ...]) -> ClassMap:
-    """The classes of the bands: a table that is given may list them in another order than the raster has them."""
+    """Return the classes in the order of the bands, which a given table may list in another order."""
     if given is None:
         return _from_bands(names) if carried is None else carried
     if carried is None or set(given.values) != set(carried.values):
@@ -152,7 +152,7 @@ def _by_band(given: ClassMap | None, carried: ClassMap | None, names: tuple[str 
 
 
 def _from_bands(names: tuple[str | None, ...]) -> ClassMap:
-    """Values from 1 on; names as the bands have them, where all have one of their own."""
+    """Return classes of values from 1 on, with the bands' names where every band has its own."""
     called = [(name or "").strip() for name in names]
     if "" in called or len(set(called)) < len(called):
         called = [f"class {number}" for number in range(1, len(names) + 1)]

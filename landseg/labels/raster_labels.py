@@ -201,7 +201,7 @@ class RasterLabels(LabelReader):
 
     @property
     def _goes_round(self) -> bool:
-        """Whether the raster goes all around the globe, so that its columns have no end."""
+        """True where the raster goes all around the globe, so that its columns have no end."""
         return self._turn is not None and math.hypot(*self._turn) < max(self.source.grid.shape) + 0.5
 
     def _move(self, x: Floats, y: Floats) -> tuple[Floats, Floats]:

@@ -16,7 +16,7 @@ from landseg.errors import ClassError
 from landseg.geo.grid import Rect
 from landseg.labels.left_out import Masks, known_under
 from landseg.labels.polygons import PolygonLabels
-from landseg.text.amounts import listed
+from landseg.text.amounts import shorten_list
 
 Pixels = NDArray[Any]
 
@@ -39,7 +39,7 @@ class UnmappedValues:
 
     def sentence(self) -> str:
         """Return the values with their numbers of pixels, and what to do about them, as a sentence."""
-        return f"{self.name} has {self.classes.strangers(self.counts)}"
+        return f"{self.name} has {self.classes.unmapped_text(self.counts)}"
 
 
 class LabelReader(ABC):
@@ -103,7 +103,7 @@ def refuse_unmapped(found: Sequence[UnmappedValues]) -> None:
     for classes in tables:
         of_table = [values for values in found if values.classes == classes and values.counts]
         total = sum((values.counts for values in of_table), Counter[float]())
-        files = listed(sorted({values.path for values in of_table}))
-        sentences.append(f"{files}: {classes.strangers(total)}")
+        files = shorten_list(sorted({values.path for values in of_table}))
+        sentences.append(f"{files}: {classes.unmapped_text(total)}")
     if sentences:
         raise ClassError("; ".join(sentences))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from landseg.classes import COLOR, IGNORE_INDEX, MAX_CLASSES, MAX_VALUE, ClassMap, shown_value
 from landseg.errors import ClassError
-from landseg.text.amounts import listed
+from landseg.text.amounts import shorten_list
 
 
 class ValueMapping:
@@ -112,7 +112,7 @@ def class_indices(counts: Mapping[str, int], classes: ClassMap, where: str) -> d
     unmapped = [f"{text} ({counts[text]})" for text, index in found.items() if index is None]
     if unmapped:
         raise ClassError(
-            f"{where}: polygons without a class: {listed(unmapped)}; expected "
+            f"{where}: polygons without a class: {shorten_list(unmapped)}; expected "
             f"{', '.join(classes.names)}, or their values"
         )
     return {text: index for text, index in found.items() if index is not None}

@@ -25,13 +25,13 @@ class Zones:
 
     Args:
         path: a vector file with polygons, or one of its layers, ``FILE:LAYER``.
-        grid: of the raster.
+        grid: grid of the raster.
         field: the column that names zones; None: they are numbered from 1 as the file's features are.
 
     Attributes:
-        names: of all zones, in the order in which the file first has them.
-        away: how many of them share no place with the raster.
-        notes: what was left out of the file, made valid or taken for granted, as sentences.
+        names: names of all zones, in the order in which the file first has them.
+        away: number of zones that share no place with the raster.
+        notes: sentences about features that were left out or made valid, and about a missing CRS.
 
     Raises:
         VectorError: the file cannot be read, holds no polygon or other geometries, has no such column, or features
@@ -53,7 +53,7 @@ class Zones:
                 shapes.setdefault(number[each[int(feature)]], []).extend(parts)
         self.away = len(self.names) - len(shapes)
         if not shapes:
-            raise GridError(_nowhere(labels, grid))
+            raise GridError(_sentence_of_no_zone(labels, grid))
         self._areas = {at: _area(parts, grid) for at, parts in sorted(shapes.items())}
         self._numbers = np.array(list(self._areas), np.int64)
         self._rows = np.array([[a.rect.top, a.rect.bottom] for a in self._areas.values()], np.int64).reshape(-1, 2)
@@ -62,9 +62,9 @@ class Zones:
         return len(self.names)
 
     def inside(self, rect: Rect) -> Iterator[tuple[int, Rect, NDArray[np.bool_]]]:
-        """Yield the zones that may have a pixel in ``rect``: number, the part of ``rect`` around it, and where it is.
+        """Yield the zones that may have a pixel in ``rect``: number, the part of ``rect`` around it, pixels (h, w).
 
-        What is True (h, w) is a pixel whose centre lies in the zone.
+        A pixel is True where its centre lies in the zone.
         """
         near = (self._rows[:, 0] < rect.bottom) & (self._rows[:, 1] > rect.top)
         for number in self._numbers[near].tolist():
@@ -87,7 +87,7 @@ def _named(labels: PolygonLabels, field: str) -> list[str]:
     return [str(text) for text in texts]
 
 
-def _nowhere(labels: PolygonLabels, grid: Grid) -> str:
+def _sentence_of_no_zone(labels: PolygonLabels, grid: Grid) -> str:
     frame = labels.frame
     bounds = ", ".join(f"{value:.8g}" for value in frame.total_bounds)
     its = f"bounds {bounds} ({'no CRS' if frame.crs is None else crs_text(frame.crs)})"
@@ -98,7 +98,7 @@ def _nowhere(labels: PolygonLabels, grid: Grid) -> str:
 
 
 def _area(parts: list[shapely.Geometry], grid: Grid) -> Aoi:
-    """Polygons in pixels, with the rectangle around what the raster has of them."""
+    """Return polygons in pixels as an area, with the rectangle around their part of the raster."""
     left, top, right, bottom = shapely.total_bounds(np.array(parts, dtype=object)).tolist()
     first = max(0, math.floor(top)), max(0, math.floor(left))
     end = min(grid.height, math.ceil(bottom)), min(grid.width, math.ceil(right))
@@ -107,5 +107,5 @@ def _area(parts: list[shapely.Geometry], grid: Grid) -> Aoi:
 
 
 def _frame(rect: Rect) -> shapely.Geometry:
-    """The raster less a hair: what merely touches its edge is not on it."""
+    """Return the raster's outline less a hair: a zone that merely touches its edge is not on it."""
     return shapely.box(rect.left + 1e-6, rect.top + 1e-6, rect.right - 1e-6, rect.bottom - 1e-6)

@@ -39,7 +39,7 @@ _PLACE = "the model's card"
 _OPTIONAL = ("usable_resolution_m", "temperature", "not_measured")
 _TASK_FIELDS = ("task", "heads", "task_options")  # of format 2
 _METRES, _TEMPERATURES = (1e-6, 1e8), (1e-6, 1e6)
-_RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "classes", "encoder_weights"})
+_RESERVED_OPTIONS = frozenset({"arch", "encoder", "bands", "channels", "classes", "encoder_weights"})
 
 
 @dataclass(frozen=True)

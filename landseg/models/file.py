@@ -28,7 +28,7 @@ from landseg.models.card import Card
 from landseg.models.networks.build import build_network
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.read_card import card_in, read_card
-from landseg.models.writing import card_entries, check_target, write_file
+from landseg.models.writing import card_entries, check_model_target, write_file
 
 __all__ = ["Model", "load_model", "read_card", "save_model"]
 
@@ -110,7 +110,7 @@ def save_model(
         ModelError: Weights that are not finite, or too large for float16.
     """
     target = Path(path)
-    check_target(target, overwrite=overwrite)
+    check_model_target(target, overwrite=overwrite)
     tensors = {
         name: _stored(name, tensor.detach().cpu(), half=dtype == "float16")
         for name, tensor in sorted(network.state_dict().items())
@@ -131,7 +131,7 @@ def _build(card: Card, path: Path, tensors: Mapping[str, Tensor]) -> nn.Module:
                 card.arch,
                 encoder=card.encoder,
                 bands=len(card.bands),
-                classes=card.channels,
+                channels=card.channels,
                 warn=False,
                 **card.options,
             )

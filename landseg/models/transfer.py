@@ -213,7 +213,7 @@ def _shapes(card: Described, bands: int, classes: int) -> dict[str, Shape]:
     """The shapes of the network's tensors; nothing is stored, and nobody's dice are moved."""
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         network = build_network(
-            card.arch, encoder=card.encoder, bands=bands, classes=classes, warn=False, **card.options
+            card.arch, encoder=card.encoder, bands=bands, channels=classes, warn=False, **card.options
         )
     return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 

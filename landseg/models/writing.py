@@ -6,12 +6,11 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from landseg.errors import OutputError
 from landseg.models import header, shipped
 from landseg.models.card import Card
 from landseg.models.mlm import mlm_fields
-from landseg.runtime.disk import check_local
 from landseg.runtime.replacement import written
+from landseg.runtime.target_checks import check_target
 
 _PART = 1 << 20  # bytes copied at a time
 
@@ -25,33 +24,20 @@ def card_entries(card: Card) -> dict[str, str]:
     }
 
 
-def check_target(target: Path, *, overwrite: bool = False, source: Path | None = None) -> None:
-    """Refuses a place where no model file is to be written, the one that it is a copy of among them.
-
-    Raises:
-        OutputError: The file exists (without `overwrite`), has another suffix or no folder, or is the source.
-    """
-    if target.suffix != shipped.SUFFIX:
-        raise OutputError(
-            f"a model file ends in {shipped.SUFFIX}, got {target.name!r}: use {target.stem}{shipped.SUFFIX}"
-        )
-    check_local(target)
-    if not target.parent.is_dir():
-        raise OutputError(f"cannot write {target}: make the folder {target.parent} first, or choose another")
-    if target.exists() and source is not None and target.samefile(source):
-        raise OutputError(f"{target} is the model itself: give the copy another name")
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists; pass --overwrite to replace it or choose another name")
+def check_model_target(target: Path, *, overwrite: bool = False, source: Path | None = None) -> None:
+    """Raise OutputError if a model file cannot be written at a place, or would replace the ``source`` it copies."""
+    inputs = [] if source is None else [source]
+    check_target(target, (shipped.SUFFIX,), kind="a model file", overwrite=overwrite, inputs=inputs)
 
 
 def copy_with_card(source: Path, target: Path, card: Card, *, overwrite: bool = False) -> Path:
     """Writes a copy of a model file that has another card and the very same weights, and returns its path.
 
     Raises:
-        OutputError: As `check_target`, or it cannot be written.
+        OutputError: As `check_model_target`, or it cannot be written.
         ModelError: The source is no model file.
     """
-    check_target(target, overwrite=overwrite, source=source)
+    check_model_target(target, overwrite=overwrite, source=source)
     metadata = {**header.read_header(source).metadata, **card_entries(card)}
     head, at = header.with_metadata(source, metadata)
     write_file(target, _parts(head, source, at))

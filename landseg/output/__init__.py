@@ -1,1 +1,1 @@
-"""Files of one run, complete or not there: rasters, vector files, their styles and their provenance."""
+"""Files of one run, complete or absent: rasters, vector files, their styles and their provenance."""

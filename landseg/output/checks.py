@@ -1,4 +1,4 @@
-"""The places that a run will write to, checked before it starts: names, folders, inputs, space."""
+"""Checks of the files of a run before it starts: names, folders, inputs, space; and removal of its work folders."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import composed
 from landseg.geo.rasters.raster import RasterFile
 from landseg.output.layer import Layer
-from landseg.output.sidecars import companion_files
-from landseg.runtime.disk import check_local, disk_errors, empty_folder, work_folder
+from landseg.output.styles import companion_files
+from landseg.runtime.disk import disk_errors, empty_folder, work_folder
 from landseg.runtime.replacement import settle
+from landseg.runtime.target_checks import check_place, refuse_existing, refuse_inputs
 
 _SUFFIXES = (".tif", ".tiff")
 _PAGE = 4096  # bytes that a disk holds at least
 
 
 def disk_bytes(layers: Sequence[Layer], grid: Grid, parts: Sequence[Rect] | None = None) -> int:
-    """Bytes of disk that a run takes at its peak, at most: raw pixels, and beside them the finished COGs.
+    """Return the most bytes of disk that a run takes at its peak: raw pixels, and beside them the finished COGs.
 
     A COG with its overviews takes up to 1.4 times the raw pixels when nothing compresses; class rasters do. Where
-    only ``parts`` are filled, a row of one takes whole pages of the disk, and each block an entry of the COG's index.
+    only ``parts`` are filled, a row of a part takes whole pages of the disk, and each block an entry of the COG's
+    index.
     """
     area = grid.width * grid.height
     if parts is not None:
@@ -39,49 +41,35 @@ def disk_bytes(layers: Sequence[Layer], grid: Grid, parts: Sequence[Rect] | None
 def check_targets(
     layers: Sequence[Layer], extras: Sequence[Path], inputs: Sequence[Path], *, folders: Sequence[Path] = ()
 ) -> None:
-    """Refuses targets that cannot be written or must not be; ``folders`` will be made before they are needed.
+    """Raise OutputError if files of a run cannot be written, must not be, or if two have one place.
 
-    Raises:
-        OutputError: an address, no folder, a folder, an input, the same target twice, a suffix other than .tif.
+    Args:
+        layers: rasters to write, as GeoTIFFs.
+        extras: other files to write.
+        inputs: files that the run reads.
+        folders: those that the run makes before it writes.
     """
     seen: set[str] = set()
-    taken = {identity for path in inputs if (identity := _file_identity(path)) is not None}
+    for layer in layers:
+        check_place(layer.path, _SUFFIXES, kind="a GeoTIFF", folders=folders)
+    for extra in extras:
+        check_place(extra, folders=folders)
     for target in (*(layer.path for layer in layers), *extras):
-        check_local(target)
-        if not target.parent.is_dir() and target.parent not in folders:
-            raise OutputError(f"{target} has no folder: make {target.parent} first, or choose another output")
-        if target.is_dir():
-            raise OutputError(f"{target} is a folder: name a file in it")
         place = composed(str(target.resolve()))  # some file systems hold one file for both forms of an accent
         if place in seen:
             raise OutputError(f"{target} is named for two outputs: give each its own file")
         seen.add(place)
-    for file in _all_files(layers, extras):
-        if _file_identity(file) in taken:
-            raise OutputError(f"{file} is an input of this run: choose another output")
-    for layer in layers:
-        if layer.path.suffix.lower() not in _SUFFIXES:
-            raise OutputError(f"{layer.path} will be a GeoTIFF: write {layer.path.with_suffix('.tif')}")
+    refuse_inputs(_all_files(layers, extras), inputs)
 
 
 def check_absent(layers: Sequence[Layer], extras: Sequence[Path]) -> None:
-    """Refuses targets that exist, and what lies beside a target that does not and would go with it.
-
-    Raises:
-        OutputError: one does, or is of an unfinished replacement.
-    """
+    """Raise OutputError if a file of a run, or a companion file, exists or is of an unfinished replacement."""
     settle((*(layer.path for layer in layers), *extras), overwrite=False)
-    for target in _all_files(layers, extras):
-        if os.path.lexists(target):
-            raise OutputError(f"{target} exists: choose another output, or replace it with --overwrite")
+    refuse_existing(_all_files(layers, extras))
 
 
 def check_finished(targets: Sequence[Path]) -> None:
-    """Refuses to take a run for finished whose further files are not all there.
-
-    Raises:
-        OutputError: the first file is there, another is not.
-    """
+    """Raise OutputError if a file of a finished run is gone, given all its files, the main one first."""
     for target in targets:
         if not target.exists():
             raise OutputError(
@@ -92,10 +80,13 @@ def check_finished(targets: Sequence[Path]) -> None:
 def check_space(
     layers: Sequence[Layer], grid: Grid, raw_paths: Sequence[Path], *, parts: Sequence[Rect] | None = None
 ) -> None:
-    """Refuses a run that cannot fit on its disks; what its raw files already hold is not needed twice.
+    """Raise OutputError if the files of a run do not fit on their disks.
 
-    Raises:
-        OutputError: expected and free space.
+    Args:
+        layers: rasters to write.
+        grid: of the rasters.
+        raw_paths: the file of raw pixels of each layer; what it already holds is not needed again.
+        parts: rectangles of the grid that are filled; None: all of it.
     """
     needs: dict[int, int] = {}
     folders: dict[int, Path] = {}
@@ -114,20 +105,8 @@ def check_space(
             )
 
 
-def refuse_promise(error: BaseException) -> None:
-    """Says of a full disk what is true where nothing is kept: there is nothing to resume.
-
-    Raises:
-        OutputError: in place of the ``error`` that promises to keep what is finished.
-    """
-    promise, advice = "finished work is kept: make space there and", " with --resume"
-    if isinstance(error, OutputError) and promise in str(error):
-        text = str(error).replace(promise, "nothing was kept: make space there and").removesuffix(advice)
-        raise OutputError(text) from error
-
-
 def files_behind(sources: Sequence[str]) -> list[Path]:
-    """The files that are read for ``sources``: these, and the members of mosaics, and of mosaics in mosaics."""
+    """Return the files that sources are read from: themselves, and the members of mosaics at any depth."""
     found: dict[str, None] = {}
     waiting = list(sources)
     while waiting:
@@ -139,14 +118,14 @@ def files_behind(sources: Sequence[str]) -> list[Path]:
             try:
                 raster = RasterFile(name)
             except LandsegError:
-                continue  # whoever reads from it says what is wrong
+                continue  # the reader of the source reports the fault
             raster.close()
             waiting += raster.info.files
     return [Path(name) for name in found]
 
 
 def _all_files(layers: Sequence[Layer], extras: Sequence[Path]) -> list[Path]:
-    """What a finished run replaces or removes: its targets first."""
+    """Return the files that a finished run replaces or removes, its targets first."""
     targets: list[Layer | Path] = [*layers, *extras]
     return [
         *(layer.path for layer in layers),
@@ -155,20 +134,16 @@ def _all_files(layers: Sequence[Layer], extras: Sequence[Path]) -> list[Path]:
     ]
 
 
-def _file_identity(path: Path) -> tuple[int, int] | None:
-    """What all names of one file share (links too); None where there is none."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # a source may be an address, or a whole document
-        return None
-    return status.st_dev, status.st_ino
-
-
 def remove_work(main: Path, header: Mapping[str, Any] | None, *, keep_journal: Path | None = None) -> None:
-    """Removes the work folders of the run whose journal in ``main``'s folder began with ``header``.
+    """Remove the work folders of the run of a main file, whose journal began with a header.
 
-    The main folder goes last and its journal first in it: a run that is killed in here leaves either its
-    journal, or something that the next run takes for nothing.
+    The main folder goes last and its journal first in it: a run that is killed in here leaves either its journal, or
+    a folder that the next run ignores.
+
+    Args:
+        main: the main file of the run.
+        header: of the journal; None without one.
+        keep_journal: the journal, where it and the main folder stay.
     """
     started = ((header or {}).get("signature") or {}).get("outputs") or {}
     for target in map(Path, started.get("targets", ())):
@@ -183,5 +158,5 @@ def remove_work(main: Path, header: Mapping[str, Any] | None, *, keep_journal: P
 
 
 def is_folder(path: str | PathLike[str]) -> bool:
-    """Whether an output means a folder: one that exists, or a name that ends in a slash."""
+    """Return True if an output is a folder: one that exists, or a name that ends in a slash."""
     return str(path).endswith(("/", "\\")) or Path(path).is_dir()

@@ -1,9 +1,8 @@
-"""Raw pixels in, cloud-optimised GeoTIFF out: GDAL's COG driver reads them through a VRT."""
+"""Cloud-optimised GeoTIFFs of raw pixels, which GDAL's COG driver reads through a VRT."""
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Mapping, Sequence
@@ -21,15 +20,15 @@ from landseg.errors import LandsegError, OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.raster import RasterFile
 from landseg.output.layer import Layer
-from landseg.runtime.disk import disk_errors
+from landseg.runtime.disk import FullDisk, disk_errors
+from landseg.text.xml_text import xml_safe, xml_text
 
 BLOCK = 512  # edge of the output's internal tiles
-_NOT_XML = re.compile("[\x00-\x1f\ud800-\udfff\ufffe\uffff]")
 _VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32"}
 
 
 def vrt_text(layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str]) -> str:
-    """The VRT that describes the raw file ``raw_name`` (in the VRT's folder) as ``layer`` on ``grid``."""
+    """Return the VRT that describes a raw file, in the VRT's folder, as a layer on a grid."""
     root = _dataset(grid, tags)
     for band in range(layer.count):
         element = _raw_band(root, layer, grid, raw_name, band)
@@ -37,19 +36,19 @@ def vrt_text(layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str]) -
         _describe_band(element, layer, band)
     if layer.mask:
         _raw_band(Xml.SubElement(root, "MaskBand"), layer, grid, raw_name, layer.count)
-    return _text(root)
+    return xml_text(root)
 
 
 def raw_text(layer: Layer, grid: Grid, raw_name: str) -> str:
-    """The VRT that shows all bands of the raw file as they are, the mask among them, without a place."""
+    """Return the VRT that shows all bands of a raw file as they are, the mask included, without a georeference."""
     root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
     for band in range(layer.raw_bands):
         _raw_band(root, layer, grid, raw_name, band).set("band", str(band + 1))
-    return _text(root)
+    return xml_text(root)
 
 
 def parts_text(layer: Layer, grid: Grid, plain_name: str, tags: Mapping[str, str], parts: Sequence[Rect]) -> str:
-    """The VRT that shows some rectangles of the VRT ``plain_name``, made by `raw_text`, and no data between them."""
+    """Return the VRT that shows rectangles of the VRT ``plain_name``, made by `raw_text`, and no data elsewhere."""
     root = _dataset(grid, tags)
     for band in range(layer.count):
         element = _parts_band(root, layer, grid, plain_name, parts, band)
@@ -57,7 +56,7 @@ def parts_text(layer: Layer, grid: Grid, plain_name: str, tags: Mapping[str, str
         _describe_band(element, layer, band)
     if layer.mask:
         _parts_band(Xml.SubElement(root, "MaskBand"), layer, grid, plain_name, parts, layer.count)
-    return _text(root)
+    return xml_text(root)
 
 
 def _parts_band(
@@ -85,11 +84,6 @@ def _dataset(grid: Grid, tags: Mapping[str, str]) -> Xml.Element:
     return root
 
 
-def _text(root: Xml.Element) -> str:
-    Xml.indent(root)
-    return Xml.tostring(root, encoding="unicode") + "\n"
-
-
 def _georeference(root: Xml.Element, grid: Grid) -> None:
     wkt = "" if grid.crs is None else _wkt(grid.crs)
     if grid.gcps:
@@ -112,7 +106,7 @@ def _raw_band(parent: Xml.Element, layer: Layer, grid: Grid, raw_name: str, band
     size = np.dtype(layer.dtype).itemsize
     attributes = {"dataType": _VRT_TYPES[layer.dtype], "subClass": "VRTRawRasterBand"}
     element = Xml.SubElement(parent, "VRTRasterBand", attributes)
-    # Relative and beside the VRT: the only place from which GDAL reads raw files without being told to.
+    # Relative and beside the VRT: the only place from which GDAL reads raw files unasked.
     Xml.SubElement(element, "SourceFilename", relativeToVRT="1").text = raw_name
     Xml.SubElement(element, "ImageOffset").text = str(band * grid.width * grid.height * size)
     Xml.SubElement(element, "PixelOffset").text = str(size)
@@ -141,7 +135,7 @@ def _describe_band(element: Xml.Element, layer: Layer, band: int) -> None:
 
 
 def write_cog(vrt: Path, target: Path, layer: Layer, grid: Grid, *, sparse: bool = False) -> None:
-    """Copies what ``vrt`` describes into the COG ``target``, with overviews, on all cores or on GDAL_NUM_THREADS.
+    """Write the COG of a VRT, with overviews, on all cores or on GDAL_NUM_THREADS.
 
     DEFLATE level 6 without a predictor for classes: 10,000 x 10,000 pixels of realistic patches take 2.1 s on
     two cores and 10.5 MB (level 1: 1.4 s, 13.4 MB; level 9: 13.7 s, 9.2 MB; with a predictor 2.4 s, 11.6 MB).
@@ -174,10 +168,9 @@ def write_cog(vrt: Path, target: Path, layer: Layer, grid: Grid, *, sparse: bool
 
 
 def check_cog(path: Path, layer: Layer, grid: Grid) -> None:
-    """Opens the file and reads its last block, which GDAL wrote last: a copy cut short does not pass.
+    """Raise OutputError if a COG does not read back as a layer on a grid of this size.
 
-    Raises:
-        OutputError: it does not read back as ``layer`` on a grid of this size.
+    The last block is read, which GDAL writes last: a file cut short is noticed.
     """
     try:
         raster = RasterFile(path)
@@ -188,26 +181,18 @@ def check_cog(path: Path, layer: Layer, grid: Grid) -> None:
         finally:
             raster.close()
     except LandsegError as error:
-        raise OutputError(
-            f"{path.name} does not read back ({error}); is the disk full? run again with --resume"
-        ) from error
+        raise FullDisk(f"{path.name} does not read back ({error}), perhaps because its disk is full") from error
     if size != (*grid.shape, *[layer.dtype] * layer.count):
         raise OutputError(f"{path.name} was written with {size}: expected {grid.shape} {layer.dtype}")
 
 
-def _copy_failed(target: Path, grid: Grid, layer: Layer, error: Exception) -> OutputError:
-    """A full disk shows in GDAL as one of many errors, and what it removes on failing is free again afterwards."""
+def _copy_failed(target: Path, grid: Grid, layer: Layer, error: Exception) -> FullDisk:
+    """Return the error for a copy that failed: GDAL reports a full disk by many errors and then frees space."""
     target.unlink(missing_ok=True)
     while error.__cause__ is not None and isinstance(error.__cause__, Exception):
         error = error.__cause__
     free = shutil.disk_usage(target.parent).free / 2**20
     need = 1.4 * grid.width * grid.height * layer.pixel_bytes / 2**20
-    return OutputError(
-        f"cannot write {target.name} ({error}); it may need up to {need:.0f} MiB, its disk has {free:.0f} MiB free: "
-        "make space if that is too little and run again with --resume, the pixels are kept"
+    return FullDisk(
+        f"cannot write {target.name} ({error}): it may need up to {need:.0f} MiB, its disk has {free:.0f} MiB free"
     )
-
-
-def xml_safe(text: str) -> str:
-    """``text`` without what XML cannot hold: control characters and lone surrogates become "?"."""
-    return _NOT_XML.sub("?", text)

@@ -1,4 +1,4 @@
-"""Layer: what one raster of a run is, before any file of it exists."""
+"""Layer: the description of a raster of a run, before any file of it exists."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DTYPES = ("uint8", "uint16", "uint32", "int32", "float32")
 
 @dataclass(frozen=True)
 class Layer:
-    """One raster to write.
+    """A raster to write.
 
     A layer of ``classes`` takes the dtype and nodata of its class table. ``mask=True`` keeps validity in a
     mask band instead of a nodata value, for layers whose every value is data. ``scale`` times a stored value
@@ -69,13 +69,13 @@ class Layer:
 
     @classmethod
     def of_classes(cls, name: str, path: Path, classes: ClassMap) -> Layer:
-        """The layer of a class raster: one band, dtype and nodata of the table, overviews by majority."""
+        """Return the layer of a class raster: one band, dtype and nodata of the table, overviews by majority."""
         dtype, nodata = classes.dtype, classes.nodata
         return cls(name, path, dtype, 1, nodata, None, ("class",), classes=classes, resampling="mode")
 
     @classmethod
     def of_probs(cls, name: str, path: Path, classes: ClassMap, *, dtype: str = "uint8") -> Layer:
-        """Probabilities, a band a class: uint8 with scale 1/255 and a mask band, or float32 with NaN."""
+        """Return the layer of probabilities, a band a class: uint8, scale 1/255 and a mask, or float32 with NaN."""
         if dtype == "uint8":
             return cls(name, path, dtype, len(classes), scale=1 / 255, band_names=classes.names, mask=True)
         return cls(name, path, dtype, len(classes), nodata=math.nan, band_names=classes.names)
@@ -87,24 +87,29 @@ class Layer:
 
     @property
     def raw_bands(self) -> int:
-        """Bands of the raw file: the layer's own, then the mask."""
+        """The number of bands of the raw file: the layer's own, then the mask."""
         return self.count + self.mask
 
     @property
     def pixel_bytes(self) -> int:
-        """Bytes of one pixel in the raw file."""
+        """The bytes of one pixel in the raw file."""
         return self.raw_bands * np.dtype(self.dtype).itemsize
 
     @property
     def empty(self) -> float:
-        """What a pixel without data holds: nodata, or 0 under a mask band."""
+        """The value of a pixel without data: nodata, or 0 under a mask band."""
         return 0 if self.mask or self.nodata is None else self.nodata
 
     def fitted(self, rect: Rect, pixels: NDArray[Any] | None, valid: NDArray[np.bool_] | None = None) -> NDArray[Any]:
-        """``(raw_bands, h, w)`` to store at ``rect``: ``pixels``, empty where not ``valid``, and any mask.
+        """Return the array (raw_bands, h, w) to store at a rectangle: pixels, empty where not valid, and any mask.
+
+        Args:
+            rect: of h by w pixels.
+            pixels: (h, w) or (count, h, w); None: no data.
+            valid: (h, w); None: every pixel is.
 
         Raises:
-            ValueError: the wrong shape or dtype. Nothing is ever converted here.
+            ValueError: the wrong shape or dtype; no dtype is converted.
         """
         out = np.full((self.raw_bands, *rect.shape), self.empty, self.dtype)
         if pixels is None:
@@ -121,7 +126,7 @@ class Layer:
         return out
 
     def to_json(self) -> dict[str, Any]:
-        """Everything about the layer but its path, as plain JSON; of a layer that is usual without its kind."""
+        """Return every field of the layer except its path in JSON values; a usual layer has no kind in them."""
         kinds = {key for key in ("scratch", "late") if not getattr(self, key)}
         fields = {key: value for key, value in vars(self).items() if key not in {"path", "classes", *kinds}}
         return {**fields, "classes": self.classes and self.classes.to_json()}

@@ -1,4 +1,4 @@
-"""Outputs: the rasters and further files of one run, which appear together, complete, or not at all."""
+"""Outputs: the rasters and extra files of a run, which appear together and complete, or not at all."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from landseg.errors import OutputError, ResumeError
 from landseg.geo.class_areas import ClassArea, WrittenAreas, is_record
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.tags import SIGNATURE, tag_name
-from landseg.output.checks import check_space, disk_bytes, refuse_promise, remove_work
-from landseg.output.journal import RawRaster, differences, plain
+from landseg.output.checks import check_space, disk_bytes, remove_work
 from landseg.output.layer import Layer
-from landseg.output.provenance import digest, first_of, goes_on, provenance, read_tags
+from landseg.output.provenance import differences, digest, json_copy, provenance, read_tags
 from landseg.output.publish import build_extra, build_layer, raw_path, write_vrt
-from landseg.output.sidecars import class_style, companion_files
+from landseg.output.raw_raster import RawRaster
+from landseg.output.styles import class_style, companion_files
 from landseg.output.targets import Targets
-from landseg.runtime.disk import Journal, disk_errors, empty_folder, sync_folder, work_folder
+from landseg.runtime.disk import FullDisk, Journal, disk_errors, empty_folder, sync_folder, work_folder, work_kept
 from landseg.runtime.replacement import Part, Replacement, publish, settle, unfinished
-from landseg.text.amounts import part_of
+from landseg.text.amounts import part_of, shorten_list
 
 __all__ = ["Layer", "Outputs", "disk_bytes"]
 
@@ -36,18 +36,18 @@ _FORMAT = 1  # of the journal
 
 
 class Outputs:
-    """The transaction that a run writes into; make one with :meth:`begin`.
+    """The transaction that a run writes into; :meth:`begin` makes it.
 
     Pixels go straight to their place in raw files; :meth:`commit` makes a step durable; :meth:`finish` turns
-    everything into COGs and puts it in place, the first layer last. A run that ends before that leaves
-    its hidden work folders, from which ``begin(..., resume=True)`` goes on. Leaving it as a context manager
-    abandons what is not finished, or discards it where an error came before the first commit.
+    everything into COGs and puts it in place, the main raster last. A run that ends before that leaves its hidden
+    work folders, from which :meth:`begin` continues it where the targets say ``resume``. At the end of a ``with``
+    block unfinished work is abandoned, or discarded where an error came before the first commit.
     """
 
     def __init__(
         self, targets: Targets, grid: Grid, journal: Journal, *, parts: Sequence[Rect] | None = None
     ) -> None:
-        """For :meth:`begin` only."""
+        """Make the transaction; for :meth:`begin` only."""
         self.layers = tuple(targets.layers)
         self.grid = grid
         self._targets = targets
@@ -88,7 +88,7 @@ class Outputs:
         targets.check()
         header = {
             "landseg": _FORMAT,
-            "signature": plain({**signature, "outputs": targets.identity(grid)}),
+            "signature": json_copy({**signature, "outputs": targets.identity(grid)}),
             "tags": provenance(tags or {}, signature),
         }
         pending = _own_replacement(targets.main) if targets.resume else None
@@ -104,22 +104,21 @@ class Outputs:
                 raise OutputError(pending.sentence())
             if not (targets.overwrite or (continued and outputs._finishing)):
                 targets.check_absent()
-            outputs._open_files(header, continued=continued)
-        except BaseException as error:
+            with work_kept(continued):
+                outputs._open_files(header, continued=continued)
+        except BaseException:
             nothing_started = journal.header is None
             journal.close()
             if nothing_started and pending is None:
                 shutil.rmtree(work_folder(targets.main), ignore_errors=True)
-                refuse_promise(error)
             raise
         return outputs
 
     @staticmethod
     def finished(path: Path, signature: Mapping[str, Any]) -> bool:
-        """Whether ``path`` is the complete output of a run with this ``signature``.
+        """Return True if a file is the complete output of a run with a signature.
 
-        What a kill at the very end of that run left undone is done: its files are put in place, its work folders
-        removed.
+        A run that was killed at its very end is completed: its files are put in place, its work folders removed.
 
         Raises:
             OutputError: files that were to be put in place are gone.
@@ -133,7 +132,7 @@ class Outputs:
             if not same:
                 return False
             pending.finish()
-            _log.info("%s: put in place what a run had made that was stopped at its end", path)
+            _log.info("%s: put the finished files of a run in place that was stopped at its end", path)
         if read_tags(path).get(SIGNATURE) != wanted:
             return False
         if work_folder(path).is_dir():
@@ -150,7 +149,7 @@ class Outputs:
 
     @property
     def done(self) -> frozenset[str]:
-        """The steps that are safely on disk."""
+        """The names of the steps that are safely on disk."""
         return frozenset(r["done"] for r in self._journal.records if "done" in r)
 
     @property
@@ -171,12 +170,12 @@ class Outputs:
     def write(
         self, name: str, rect: Rect, pixels: NDArray[Any] | None, valid: NDArray[np.bool_] | None = None
     ) -> None:
-        """Puts ``pixels (h, w)`` or ``(C, h, w)`` at ``rect`` of a layer; None and ~valid become nodata.
+        """Write pixels (h, w) or (C, h, w) at a rectangle of a layer; None, and pixels not valid, become nodata.
 
-        Every pixel of every layer, or of its parts, is to be written exactly once a committed step. From one thread.
+        Each pixel of each layer, or of its parts, is to be written exactly once a committed step, by one thread.
 
         Raises:
-            OutputError: the disk is full; what was committed stays for a resume.
+            OutputError: the disk is full; committed steps stay for a resume.
         """
         layer = next(layer for layer in self.layers if layer.name == name)
         if not self.grid.rect.contains(rect):
@@ -188,7 +187,7 @@ class Outputs:
             self._areas.add(rect, stored[0])
 
     def commit(self, step: str) -> None:
-        """Makes everything written since the last commit durable, then records it as ``step``.
+        """Make everything written since the last commit durable, then record it as a step.
 
         The pixels are synced before the journal says so: never the other way round.
         """
@@ -200,22 +199,22 @@ class Outputs:
 
     @property
     def areas(self) -> tuple[ClassArea, ...]:
-        """What each class of the first layer covers in all that is committed; nothing where that has no classes."""
+        """The area of each class of the main raster in all committed steps; empty where that has no classes."""
         if self._areas is None or (classes := self.layers[0].classes) is None:
             return ()
         steps = [record.get("areas") for record in self._journal.records if "done" in record]
         return self._areas.total(steps, classes.classes)
 
     def layer_reader(self, name: str) -> Path:
-        """A raster file that shows a layer as written so far, for polygons and previews before the end."""
+        """Return a raster file that shows a layer as written so far, for polygons and previews before the end."""
         layer = next(layer for layer in self.layers if layer.name == name)
         return write_vrt(layer, self.grid, {}, self._parts)
 
     def extra(self, path: Path) -> Path:
-        """Where to write the further file ``path`` (of ``extras``) until :meth:`finish` puts it in place.
+        """Return the place where an extra file is to be written until :meth:`finish` puts it in place.
 
-        It has a folder of its own there: whatever lies in that folder at the end comes along (.shx, .dbf). A style
-        of the main raster's name takes the place of the raster's own, which is to be in it.
+        The place has a folder of its own: all files in it at the end come along (.shx, .dbf). A style of the main
+        raster's name there replaces the raster's own style, which it must include.
         """
         folder = work_folder(next(extra for extra in self._targets.extras if extra == path))
         with disk_errors(path):
@@ -223,10 +222,10 @@ class Outputs:
         return folder / path.name
 
     def finish(self, tags: Mapping[str, str] | None = None) -> list[Path]:
-        """Writes the COGs and their sidecars, makes them durable and puts everything in place.
+        """Write the COGs and their companion files, put everything in place, and return every file put in place.
 
-        Returns every file that was put in place. ``tags`` are added to those given at the start; they too must be the
-        same when a run is resumed.
+        Args:
+            tags: for every raster, besides those of the start; on a resume the same as before.
 
         Raises:
             OutputError: pixels are missing, or the disk is full; the work stays for a resume.
@@ -265,12 +264,12 @@ class Outputs:
         self._journal.close()
 
     def abandon(self) -> None:
-        """Stops, keeping what was committed so that the run can be resumed."""
+        """Stop the run and keep its committed steps, so that it can be resumed."""
         self._close()
         self._journal.close()
 
     def discard(self) -> None:
-        """Stops and removes everything that the run wrote."""
+        """Stop the run and remove everything that it wrote."""
         self._close()
         remove_work(self.layers[0].path, self._journal.header)
         self._journal.close()
@@ -284,23 +283,24 @@ class Outputs:
         kept = bool(self.done) and self._targets.can_resume
         if error is None or kept or unfinished(self.layers[0].path) is not None:
             self.abandon()
+            if isinstance(error, FullDisk):
+                raise FullDisk(error.full, kept=True) from error
         else:
             self.discard()  # nothing to go on from
-            refuse_promise(error)
 
     @property
     def _finishing(self) -> bool:
-        """Whether a run that this one continues was killed among its final renames."""
+        """Whether the run that this one continues was killed among its final renames."""
         return any("finishing" in record for record in self._journal.records)
 
     def _check_same_run(self, header: Mapping[str, Any]) -> None:
         old = self._journal.header or {}
         if old.get("landseg") != _FORMAT:
             raise ResumeError("the started run is of another landseg version; run without --resume")
-        changed = differences(old["signature"], header["signature"], how=goes_on)
+        changed = differences(old["signature"], header["signature"])
         if changed:
             raise ResumeError(
-                f"the started run of {self.layers[0].path} differs: {first_of(changed)}; "
+                f"the started run of {self.layers[0].path} differs: {shorten_list(changed, 5, between='; ')}; "
                 "repeat its options to continue it, or run without --resume to start again"
             )
 
@@ -335,7 +335,7 @@ class Outputs:
             self._raw[layer.name].sync()
 
     def _check_raw_sizes(self) -> None:
-        """A journal without its pixels would resume into holes: refuse that."""
+        """Raise ResumeError if the pixels of a journal are gone: the resumed raster would have holes."""
         expected = self.grid.width * self.grid.height
         for layer in self.layers:
             path = raw_path(layer)
@@ -358,7 +358,7 @@ class Outputs:
 
 
 def _own_replacement(main: Path) -> Replacement | None:
-    """The unfinished replacement whose main file ``main`` is."""
+    """Return the unfinished replacement with this main file; None without one."""
     found = unfinished(main)
     return found if found is not None and found.folder.name == work_folder(main).name else None
 
@@ -374,7 +374,10 @@ def _open_journal(main: Path) -> Journal:
 
 
 def _sound(header: Any, records: Sequence[Any]) -> bool:
-    """Whether a journal says what `Outputs` writes: it may be anybody's. Every record has one of three forms."""
+    """Return True if a journal has the form that `Outputs` writes: any program may have made the file.
+
+    Each record has one of three forms.
+    """
     if header is None:
         return True
     targets = ((header.get("signature") or {}) if isinstance(header.get("signature"), dict) else {}).get("outputs")

@@ -1,4 +1,4 @@
-"""Signature: what a run was made from and with, kept in its outputs so that another run can be told apart."""
+"""Signatures: the inputs, model and options of a run, kept in its outputs to tell another run from it."""
 
 from __future__ import annotations
 
@@ -12,45 +12,62 @@ from typing import Any
 from landseg.errors import LandsegError, ResumeError
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import MADE_WITH, SIGNATURE, tag_name
-from landseg.output.journal import plain
 from landseg.runtime.disk import work_folder
+from landseg.text.amounts import shorten_list, shorten_text
 from landseg.text.untrusted import read_json
 
-_GOES_ON = {
+_REPEAT = {
     "precision": "--precision auto chooses for the processor, --precision {} goes on",
     "device": "--device {} goes on",
 }
-"""How to go on where a signature differs in what the computer may have chosen."""
-_FILES = 20  # of a mosaic that are told one by one
+"""The option that repeats a choice of the computer, by the key of the signature."""
+_FILES = 20  # of a mosaic that have their own entries
+
+
+def json_copy(value: Any) -> Any:
+    """Return a value as it reads after a trip through JSON, so that old and new signatures compare alike."""
+    return json.loads(json.dumps(value, sort_keys=True, default=str))
 
 
 def digest(signature: Mapping[str, Any]) -> str:
-    """Equal for equal signatures only."""
-    return hashlib.sha256(json.dumps(plain(signature), sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of a signature: equal for equal signatures only."""
+    return hashlib.sha256(json.dumps(json_copy(signature), sort_keys=True).encode()).hexdigest()
 
 
 def made_with(signature: Mapping[str, Any]) -> str:
-    """The signature as JSON for people: files by name, size and time, without the folders that they lie in.
+    """Return a signature as JSON for readers: files by name, size and time, without the folders that they lie in.
 
     >>> made_with({"source": {"files": [{"path": "scenes/a.tif", "size": 9, "changed": 0}]}, "halo": 32})
     '{"halo": 32, "source": {"files": {"a.tif": "9 bytes of 1970-01-01T00:00:00+00:00"}}}'
     """
-    told = plain(signature)
-    files = told["source"].get("files") if isinstance(told.get("source"), dict) else None
-    if isinstance(files, list):
-        many = f"{len(files)} files, {digest({'files': files})[:12]}"
-        told["source"]["files"] = many if len(files) > _FILES else {_name(file): _state(file) for file in files}
-    return json.dumps(told, sort_keys=True)
+    return json.dumps(_without_folders(json_copy(signature)), sort_keys=True)
+
+
+def _without_folders(value: Any) -> Any:
+    """Return JSON values with each list ``files``, at any depth, by names; a long list by its number and digest."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _by_name(item) if _are_files(key, item) else _without_folders(item) for key, item in value.items()}
+
+
+def _are_files(key: str, value: Any) -> bool:
+    return key == "files" and isinstance(value, list) and all(isinstance(v, dict) and "path" in v for v in value)
+
+
+def _by_name(files: Sequence[Mapping[str, Any]]) -> str | dict[str, str]:
+    if len(files) > _FILES:
+        return f"{len(files)} files, {digest({'files': files})[:12]}"
+    return {_name(file): _state(file) for file in files}
 
 
 def provenance(tags: Mapping[str, str], signature: Mapping[str, Any]) -> dict[str, str]:
-    """The tags of every raster of a run."""
+    """Return the tags of every raster of a run, by their full names."""
     named = {tag_name(key): str(value) for key, value in tags.items()}
     return {**named, SIGNATURE: digest(signature), MADE_WITH: made_with(signature)}
 
 
 def read_tags(path: Path) -> dict[str, str]:
-    """The tags of a finished raster; none where there is no raster."""
+    """Return the tags of a finished raster; an empty dict where there is no raster."""
     if not path.is_file():
         return {}
     try:
@@ -61,50 +78,59 @@ def read_tags(path: Path) -> dict[str, str]:
     return raster.info.tags
 
 
+def differences(old: Any, new: Any, key: str = "") -> list[str]:
+    """Return a sentence for each leaf in which two JSON values differ, in the order of their keys.
+
+    >>> differences({"halo": 32, "model": {"hash": "a"}}, {"halo": 64, "model": {"hash": "a"}})
+    ['halo was 32, is now 64']
+    """
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(set(old) | set(new))
+        inner = (differences(old.get(k), new.get(k), f"{key}.{k}" if key else str(k)) for k in keys)
+        return [sentence for sentences in inner for sentence in sentences]
+    if json.dumps(old, sort_keys=True) == json.dumps(new, sort_keys=True):  # nan is equal to nan there
+        return []
+    before, after = _short(old, none="absent"), _short(new, none="absent")
+    return [f"{key or 'the run'} was {before}, is now {after}{_repeat_hint(key, old)}"]
+
+
 def changes(tags: Mapping[str, str], signature: Mapping[str, Any]) -> list[str]:
-    """What differs between the run that left ``tags`` and one of ``signature``; nothing where the tags don't say.
+    """Return a phrase for each difference between the run that left tags in a raster and one of a signature.
+
+    Tags of other programs, or of none, give no phrase.
 
     >>> changes({MADE_WITH: made_with({"precision": "bf16"})}, {"precision": "fp32"})
     ['precision bf16, now asked for is fp32 (--precision auto chooses for the processor, --precision bf16 goes on)']
     """
     try:
-        old = read_json(tags[MADE_WITH], finite=False)
+        made = read_json(tags[MADE_WITH], finite=False)
     except (KeyError, ValueError):
         return []
-    before, now = _leaves(old), _leaves(json.loads(made_with(signature)))
+    before, now = _leaves(_without_folders(made)), _leaves(json.loads(made_with(signature)))  # refine's had folders
     differing = [key for key in sorted({*before, *now}) if before.get(key) != now.get(key)]
     return [
-        f"{key} {_short(before.get(key))}, now asked for is {_short(now.get(key))}{goes_on(key, before.get(key))}"
-        for key in differing
+        f"{key} {_short(old)}, now asked for is {_short(now.get(key))}{_repeat_hint(key, old)}"
+        for key, old in ((key, before.get(key)) for key in differing)
     ]
 
 
-def goes_on(key: str, before: Any) -> str:
-    """Return, in brackets, the option that repeats what an earlier run had; nothing where options say so themselves.
+def _repeat_hint(key: str, before: Any) -> str:
+    """Return, in brackets, the option that repeats a choice of an earlier run; "" where the user made the choice.
 
-    >>> goes_on("device", "cpu"), goes_on("halo", 32)
+    >>> _repeat_hint("device", "cpu"), _repeat_hint("halo", 32)
     (' (--device cpu goes on)', '')
     """
-    return f" ({_GOES_ON[key].format(before)})" if key in _GOES_ON and before else ""
+    return f" ({_REPEAT[key].format(before)})" if key in _REPEAT and before else ""
 
 
 def refuse_changed(path: Path, signature: Mapping[str, Any]) -> None:
-    """Refuses to continue what is finished at ``path``, where it says how it was made and no run goes on.
-
-    Raises:
-        ResumeError: it was made with another ``signature``.
-    """
+    """Raise ResumeError if a finished output was made with another signature, and no run waits to be continued."""
     changed = [] if work_folder(path).exists() else changes(read_tags(path), signature)
     if changed:
         raise ResumeError(
-            f"{path} is finished but was made with {first_of(changed)}: repeat the options of its run, "
-            "choose another output, or replace it with --overwrite"
+            f"{path} is finished but was made with {shorten_list(changed, 5, between='; ')}: repeat the options of "
+            "its run, choose another output, or replace it with --overwrite"
         )
-
-
-def first_of(changed: Sequence[str]) -> str:
-    """The first differences, and how many more there are."""
-    return "; ".join(changed[:5]) + (f" (and {len(changed) - 5} more)" if len(changed) > 5 else "")
 
 
 def _leaves(value: Any, key: str = "") -> dict[str, Any]:
@@ -129,6 +155,6 @@ def _state(file: Mapping[str, Any]) -> str:
     return f"{file['size']} bytes of {time}"
 
 
-def _short(value: Any) -> str:
-    text = "none" if value is None else value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+def _short(value: Any, *, none: str = "none") -> str:
+    text = none if value is None else value if isinstance(value, str) else json.dumps(value)
+    return shorten_text(text, 80)

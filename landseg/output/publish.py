@@ -1,4 +1,4 @@
-"""The end of a run: finished files are built in the hidden work folders, from where they are put in place."""
+"""Finished files of a run, built in the hidden work folders from which they are put in place."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.tags import aux_path, qml_path
 from landseg.output.cog import check_cog, parts_text, raw_text, vrt_text, write_cog
 from landseg.output.layer import Layer
-from landseg.output.sidecars import aux_text, qml_text
+from landseg.output.styles import aux_text, raster_qml
 from landseg.runtime.disk import RECORD, disk_errors, sync_file, work_folder
 from landseg.runtime.replacement import Move
 
 
 def raw_path(layer: Layer) -> Path:
-    """The raw pixels of a layer."""
+    """Return the path of the raw pixels of a layer."""
     return work_folder(layer.path) / f"{layer.raw_name}.raw"
 
 
 def write_vrt(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequence[Rect] | None = None) -> Path:
-    """A raster file that shows the raw pixels of a layer, as written so far, on their grid.
+    """Write a raster file that shows the raw pixels of a layer, as written so far, on their grid; return its path.
 
     Of a raster that is filled in `parts` alone it shows no data elsewhere, and reads nothing there.
     """
@@ -38,19 +38,19 @@ def write_vrt(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequence
 
 
 def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequence[Rect] | None = None) -> list[Move]:
-    """Builds a layer's COG and sidecars, durable and checked; the renames to do, the raster's last.
+    """Build a layer's COG and companion files, durable and checked; return the renames to do, the raster's last.
 
     Raises:
-        OutputError: the disk is full, or what was written does not read back.
+        OutputError: the disk is full, or the COG does not read back.
     """
     cog = work_folder(layer.path) / layer.path.name
     write_cog(write_vrt(layer, grid, tags, parts), cog, layer, grid, sparse=parts is not None)
     check_cog(cog, layer, grid)
     sync_file(cog)
-    aux_path(cog).unlink(missing_ok=True)  # GDAL's own: ours says more
+    aux_path(cog).unlink(missing_ok=True)  # GDAL's own, which says less than landseg's
     sidecars = {}
     if layer.classes:
-        sidecars = {aux_path: aux_text(layer.classes), qml_path: qml_text(layer.classes)}
+        sidecars = {aux_path: aux_text(layer.classes), qml_path: raster_qml(layer.classes)}
     moves = []
     for place, text in sidecars.items():
         with disk_errors(layer.path):
@@ -61,7 +61,7 @@ def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequen
 
 
 def build_extra(extra: Path) -> list[Move]:
-    """The renames of a further file and of what lies beside it in its work folder, all durable, itself last.
+    """Return the renames of an extra file and of all files in its work folder, made durable, its own last.
 
     Raises:
         OutputError: it was never written.

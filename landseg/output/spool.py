@@ -1,4 +1,4 @@
-"""Features on disk, in the order in which they came: what a vector file is then written from as a stream."""
+"""Features on disk in the order in which they came, from which a vector file is then written as a stream."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Columns = Mapping[str, NDArray[Any]]
 class Spool:
     """Shapes as WKB with their columns, in an Arrow stream that grows.
 
-    Memory is that of one batch. Some formats can only be written in one go, none needs to know how many features
-    come, and what is written only when all are there cannot be half-written.
+    Memory is that of one batch. Some formats can only be written in one go, no format needs the number of features
+    before they come, and a file that is written only when all are there cannot be half-written.
 
-    Sentences about the disk name the file ``called``, where `path` is not one that people know.
+    Sentences about the disk name the file ``called``, where `path` is not a name that users know.
 
     Attributes:
         bounds: (left, bottom, right, top) of all of them; nan while there are none.
@@ -46,7 +46,7 @@ class Spool:
         self._stream: Any = pa.ipc.new_stream(self._sink, self.schema)
 
     def add(self, columns: Columns, shapes: NDArray[np.object_]) -> None:
-        """Appends features; ``columns`` hold a value a shape for each of the fields.
+        """Append features; ``columns`` hold a value a shape for each of the fields.
 
         Raises:
             VectorError: one shape is larger than 2 GB.
@@ -69,11 +69,11 @@ class Spool:
 
     @property
     def count(self) -> int:
-        """Features so far."""
+        """The number of features so far."""
         return self._written + (0 if self._waiting is None else len(self._waiting[1]))
 
     def close(self) -> None:
-        """Finishes the stream; nothing can be added any more."""
+        """Finish the stream, to which no feature can be added any more."""
         if self._waiting is not None and len(self._waiting[1]):
             self._append(*self._waiting)
         self._waiting = None
@@ -82,7 +82,7 @@ class Spool:
             self._sink.close()
 
     def batches(self) -> Any:
-        """The features as a pyarrow.RecordBatchReader, once closed; it holds one batch at a time."""
+        """Return the features of a closed spool as a pyarrow.RecordBatchReader, which holds one batch at a time."""
         return pa.ipc.open_stream(pa.OSFile(str(self.path), "rb"))
 
     def _append(self, columns: Columns, shapes: NDArray[np.object_]) -> None:
@@ -103,7 +103,7 @@ class Spool:
 
 
 def renamed(reader: Any, names: Mapping[str, str]) -> Any:
-    """The same stream of batches with other names of columns; those that are not in ``names`` stay."""
+    """Return a stream of batches with other names of columns; those that are not in ``names`` stay."""
     fields = [field.with_name(names.get(field.name, field.name)) for field in reader.schema]
     schema = pa.schema(fields)
 

@@ -1,4 +1,4 @@
-"""The colours of the classes as QGIS takes them: a .qml beside the file, or a table in a GeoPackage."""
+"""Companion files of rasters and vector files: class names for GDAL (.aux.xml), styles for QGIS (.qml)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
-from landseg.classes import LandClass
-from landseg.output.cog import xml_safe
+from landseg.classes import ClassMap, LandClass, color_text
+from landseg.geo.tags import qml_path
+from landseg.output.layer import Layer
 from landseg.runtime.disk import disk_errors
+from landseg.text.xml_text import xml_safe, xml_text
 
+_READ_WITH = (".aux.xml", ".ovr", ".msk")  # what GDAL reads with a raster
+_SHAPEFILE = (".shx", ".dbf", ".prj", ".cpg")
 _DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 _KINDS = {  # of shapes: QGIS's number, its symbol, the layer of that and how it is drawn
     "Polygon": ("2", "fill", "SimpleFill", {"outline_style": "no", "style": "solid"}),
@@ -25,17 +29,78 @@ _TABLE = """CREATE TABLE layer_styles (
 _DATE = "2000-01-01T00:00:00.000Z"
 
 
-def qml_text(classes: Sequence[LandClass], *, kind: str = "Polygon") -> str:
-    """A QGIS style that paints shapes of a kind by their column ``value`` in the classes' colours, and names them."""
-    return _text(_with_renderer(Xml.Element("qgis", version="3.22", styleCategories="Symbology"), classes, kind))
+def read_with(raster: Path) -> list[Path]:
+    """Return the files that GDAL reads along with a raster: those of an older raster would spoil a new one.
+
+    >>> [path.name for path in read_with(Path("map.tif"))]
+    ['map.tif.aux.xml', 'map.tif.ovr', 'map.tif.msk']
+    """
+    return [raster.with_name(raster.name + suffix) for suffix in _READ_WITH]
+
+
+def companion_files(target: Layer | Path) -> list[Path]:
+    """Return the files that are replaced or removed along with a raster, or with a file such as a Shapefile.
+
+    >>> [path.name for path in companion_files(Path("roofs.shp"))]
+    ['roofs.shx', 'roofs.dbf', 'roofs.prj', 'roofs.cpg']
+    >>> companion_files(Path("ROOFS.SHP"))[0].name
+    'ROOFS.SHX'
+    """
+    if isinstance(target, Layer):
+        return [*read_with(target.path), *([qml_path(target.path)] if target.classes else [])]
+    parts = _SHAPEFILE if target.suffix.lower() == ".shp" else ()
+    return [target.with_suffix(suffix.upper() if target.suffix.isupper() else suffix) for suffix in parts]
+
+
+def class_style(layer: Layer) -> list[Path]:
+    """Return the style that an older class raster left beside a layer of other numbers; no style that a user made."""
+    style = qml_path(layer.path)
+    if layer.classes or not style.is_file():
+        return []
+    return [style] if "<paletteEntry" in style.read_text(encoding="utf-8", errors="replace") else []
+
+
+def aux_text(classes: ClassMap) -> str:
+    """Return the category names in GDAL's XML, which counts from 0: values without a class get an empty name."""
+    names = dict(zip(classes.values, classes.names, strict=True))
+    names.setdefault(classes.nodata, "nodata")
+    root = Xml.Element("PAMDataset")
+    categories = Xml.SubElement(Xml.SubElement(root, "PAMRasterBand", band="1"), "CategoryNames")
+    for value in range(max(names) + 1):
+        Xml.SubElement(categories, "Category").text = xml_safe(names.get(value, ""))
+    return xml_text(root)
+
+
+def raster_qml(classes: ClassMap) -> str:
+    """Return a QGIS style that paints each class of a raster in its colour, with its name; nodata is transparent."""
+    root = Xml.Element("qgis", version="3.22", styleCategories="Symbology")
+    pipe = Xml.SubElement(root, "pipe")
+    renderer = Xml.SubElement(
+        pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1", nodataColor=""
+    )
+    Xml.SubElement(Xml.SubElement(renderer, "rasterTransparency"), "singleValuePixelList")
+    palette = Xml.SubElement(renderer, "colorPalette")
+    for entry in classes.classes:
+        color = color_text(entry.color)
+        label = xml_safe(entry.name)
+        Xml.SubElement(palette, "paletteEntry", value=str(entry.value), color=color, label=label, alpha="255")
+    Xml.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    Xml.SubElement(root, "blendMode").text = "0"
+    return xml_text(root, doctype=_DOCTYPE)
+
+
+def vector_qml(classes: Sequence[LandClass], *, kind: str = "Polygon") -> str:
+    """Return a QGIS style that paints shapes of a kind in the classes' colours, by their column ``value``."""
+    root = Xml.Element("qgis", version="3.22", styleCategories="Symbology")
+    return xml_text(_with_renderer(root, classes, kind), doctype=_DOCTYPE)
 
 
 def joined_qml(existing: str, classes: Sequence[LandClass], *, kind: str = "Polygon", replace: bool) -> str | None:
-    """A style that is there with ours added, as a raster and polygons of one name share it; None: leave it alone.
+    """Return an existing style with the classes' vector style added; None where the existing style is to stay.
 
-    A raster's part (``pipe``) and a vector layer's (``renderer-v2``) do not meet in QGIS: each reads its own.
-    A vector's part that is there is somebody's, and stays unless `replace` or equal to ours; so does what is no
-    style at all.
+    A raster and polygons of one name share a style file. The part of a raster (``pipe``) and that of a vector layer
+    (``renderer-v2``) are apart in it: QGIS reads one of them. An existing vector part was made by a user, and stays
+    unless `replace` or equal to the new part; a file that is no style stays too.
     """
     try:
         root = Xml.fromstring(existing)
@@ -44,7 +109,7 @@ def joined_qml(existing: str, classes: Sequence[LandClass], *, kind: str = "Poly
     if root.tag != "qgis":
         return None
     drawn = root.find("renderer-v2") is not None
-    text = _text(_with_renderer(root, classes, kind))
+    text = xml_text(_with_renderer(root, classes, kind), doctype=_DOCTYPE)
     return text if replace or not drawn or text == existing else None
 
 
@@ -56,30 +121,30 @@ def style_for(
     replace: bool,
     existing: str | None = None,
 ) -> str | None:
-    """Return the style to put at ``path``: beside what a raster's style says there; None where another one stays.
+    """Return the style to put at a path, with the style of a raster that lies there; None where the old one stays.
 
     Args:
         path: of the .qml.
         classes: that are in the vector file.
         kind: of its shapes.
-        replace: whether a style that somebody made may go.
-        existing: what is going to be there, where that is not what lies there now.
+        replace: whether a style that a user made may go.
+        existing: the text that will be at the path before, where that differs from the file there now.
 
     Raises:
-        OutputError: what lies there cannot be read.
+        OutputError: the file there cannot be read.
     """
     with disk_errors(path):
         if existing is None and path.exists():
             existing = path.read_text(encoding="utf-8", errors="replace")
     if existing is None:
-        return qml_text(classes, kind=kind)
+        return vector_qml(classes, kind=kind)
     return joined_qml(existing, classes, kind=kind, replace=replace)
 
 
 def add_default_style(
     geopackage: Path, layer: str, classes: Sequence[LandClass], *, kind: str = "Polygon", geometry: str = "geom"
 ) -> None:
-    """Makes the classes' colours the default style of a layer, in the table where QGIS looks for it."""
+    """Write the classes' colours into a GeoPackage, as the default style of a layer that QGIS looks for."""
     database = sqlite3.connect(geopackage)
     try:
         database.execute("PRAGMA synchronous = OFF")  # the file is synced as a whole
@@ -93,7 +158,7 @@ def add_default_style(
             "INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, "
             "styleQML, styleSLD, useAsDefault, description, owner, ui, update_time) "
             "VALUES ('', '', ?, ?, 'land cover', ?, '', 1, 'The colours of the classes', '', '', ?)",
-            (layer, geometry, qml_text(classes, kind=kind), _DATE),
+            (layer, geometry, vector_qml(classes, kind=kind), _DATE),
         )
         database.commit()
     finally:
@@ -124,8 +189,3 @@ def _with_renderer(root: Xml.Element, classes: Sequence[LandClass], kind: str) -
             Xml.SubElement(inner, "prop", k=key, v=value)  # for QGIS before 3.18
     Xml.SubElement(root, "layerGeometryType").text = number
     return root
-
-
-def _text(root: Xml.Element) -> str:
-    Xml.indent(root)
-    return _DOCTYPE + Xml.tostring(root, encoding="unicode") + "\n"

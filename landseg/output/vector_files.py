@@ -1,4 +1,4 @@
-"""Files: one vector file, or one for each class, that appear together when all are complete."""
+"""The vector files of an export: one, or one for each class, which appear together when all are complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Style = tuple[Path, Sequence[LandClass], str]
 
 
 def class_file(out: Path, entry: LandClass) -> Path:
-    """Where a class goes when each has a file of its own.
+    """Return the file of a class when each class has a file of its own.
 
     A long name is cut and ends in the value, which no other class has.
 
@@ -45,10 +45,10 @@ def class_file(out: Path, entry: LandClass) -> Path:
 
 
 def class_files(out: Path, classes: Sequence[LandClass]) -> dict[int, Path]:
-    """The file of each class by its value.
+    """Return the file of each class by its value.
 
     Raises:
-        OutputError: two classes would share one.
+        OutputError: two classes would share a file.
     """
     files: dict[int, Path] = {}
     for entry in classes:
@@ -63,9 +63,9 @@ class Files:
     """The vector files of one export.
 
     Args:
-        out: the file; with `classes`, what theirs are named after.
+        out: the file; with `classes`, the name from which theirs are made.
         fields: see `Writer`, as are `crs` and `kind`.
-        work: a folder of one's own, which exists.
+        work: an existing folder for these files alone.
         classes: every class gets a file; others get one when they come. None: one file for all.
         overwrite: whether files that exist may be replaced; those of `classes` are checked before.
     """
@@ -93,7 +93,7 @@ class Files:
 
     @property
     def count(self) -> int:
-        """Features so far."""
+        """The number of features so far."""
         return sum(writer.count for writer in self._writers.values())
 
     @property
@@ -102,23 +102,23 @@ class Files:
         return tuple(self._writers[key].out for key in sorted(self._writers, key=lambda key: key or 0))
 
     def write(self, columns: Columns, shapes: NDArray[Any]) -> None:
-        """Takes features into the file or files where they belong."""
+        """Write features into the files of their classes."""
         if not self._each:
             self._writers[None].write(columns, shapes)
             return
         for value in np.unique(columns["value"]).tolist():
-            mine = columns["value"] == value
+            chosen = columns["value"] == value
             if value not in self._writers:
-                name = str(columns["name"][mine][0])
+                name = str(columns["name"][chosen][0])
                 self._open(LandClass(value, name, (0, 0, 0)))
-            self._writers[value].write({key: column[mine] for key, column in columns.items()}, shapes[mine])
+            self._writers[value].write({key: column[chosen] for key, column in columns.items()}, shapes[chosen])
 
     def finish(self, classes: Sequence[LandClass]) -> list[Part]:
-        """Complete every file, with the colours of its classes; what is to be published."""
+        """Complete every file, with the colours of its classes, and return the parts to publish."""
         return [writer.finish(_of(classes, value)) for value, writer in self._writers.items()]
 
     def styles(self, classes: Sequence[LandClass]) -> list[Style]:
-        """Each file with the classes that are in it."""
+        """Return each file with the classes that are in it."""
         return [(writer.out, _of(classes, value), self._kind) for value, writer in self._writers.items()]
 
     def _open(self, entry: LandClass | None) -> None:
@@ -141,13 +141,13 @@ def _of(classes: Sequence[LandClass], value: int | None) -> Sequence[LandClass]:
 def with_styles(
     parts: Sequence[Part], styles: Sequence[Style], work: Path, *, replace: bool
 ) -> tuple[list[Part], list[Path]]:
-    """Return the parts with a .qml beside each file whose format has one, and those that are somebody's and stay.
+    """Return the parts with a .qml beside each file whose format has one, and the styles of users that stay.
 
     Args:
         parts: finished vector files.
-        styles: what they are painted by.
-        work: a folder of one's own beside them, in which the styles are made.
-        replace: whether somebody's style may go.
+        styles: their classes and kinds of shapes.
+        work: a folder for the styles alone, on the disk of the files.
+        replace: whether a style that a user made may go.
     """
     made, stayed = {part.target: part for part in parts}, []
     for number, (path, classes, kind) in enumerate(styles):

@@ -1,4 +1,4 @@
-"""The vector formats that landseg writes: which suffix means which, and what each cannot hold."""
+"""The vector formats that landseg writes: their suffixes, their files and their limits."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from landseg.errors import VectorError
 
 SHAPEFILE_BYTES = (1 << 31) - 1
-"""What each file of a shapefile may hold: sizes beyond it are read wrong by much of what reads shapefiles."""
+"""The most bytes of each file of a shapefile: many programs read larger files wrong."""
 
 GEOJSON_DIGITS = 7
 """Decimals that GeoJSON's coordinates are rounded to, in degrees (RFC 7946), or units where there is no CRS."""
 
-_TABLES = (".csv", ".xlsx")  # to which people would like to export
+_TABLES = (".csv", ".xlsx")  # to which users try to export
 _NAME = 10  # characters of a shapefile's field names
 _STALE = (".qix", ".sbn", ".sbx", ".shp.xml")  # indices of another shapefile would hide features of this one
 
@@ -30,7 +30,7 @@ class Format:
     """A vector format.
 
     Attributes:
-        name: as people say it.
+        name: in sentences.
         driver: OGR's name; "Parquet" is written without OGR.
         suffixes: the first is the one to recommend.
         companions: suffixes of further files that are published with the named one.
@@ -46,7 +46,7 @@ class Format:
     qml: bool = True
 
     def stem(self, path: Path) -> str:
-        """The file's name without the suffix: the name of its layer.
+        """Return the name of a file without the suffix, which is the name of its layer.
 
         >>> vector_format(Path("maps/town.shp.zip")).stem(Path("maps/town.shp.zip"))
         'town'
@@ -55,11 +55,11 @@ class Format:
         return path.name[: -len(longest)]
 
     def suffix(self, path: Path) -> str:
-        """What `stem` leaves out, as the file's name has it."""
+        """Return the part of a file's name that `stem` leaves out, in its own letters."""
         return path.name[len(self.stem(path)) :]
 
     def companion(self, path: Path, suffix: str) -> Path:
-        """A companion of ``path``, in capitals where its suffix is: roofs.shp and ROOFS.SHP may lie in one folder.
+        """Return a companion file, in capitals where the suffix is: roofs.shp and ROOFS.SHP may lie in one folder.
 
         >>> SHAPEFILE.companion(Path("ROOFS.SHP"), ".dbf").name
         'ROOFS.DBF'
@@ -67,7 +67,7 @@ class Format:
         return path.with_name(self.stem(path) + (suffix.upper() if self.suffix(path).isupper() else suffix))
 
     def stale_files(self, path: Path) -> list[Path]:
-        """Files that, if they exist, belong to what ``path`` replaces: a .prj that stayed would lie."""
+        """Return the places of files that belong to an older file of this name: a .prj that stayed would be wrong."""
         suffixes = self.companions + self.stale
         files = [path.with_name(path.name + s) if s.startswith("-") else self.companion(path, s) for s in suffixes]
         small = path.with_name(self.stem(path) + self.suffix(path).lower())
@@ -76,7 +76,7 @@ class Format:
         return files
 
     def qml_path(self, path: Path) -> Path | None:
-        """Where QGIS looks for the style of ``path``; None where the file itself carries it.
+        """Return the place where QGIS looks for the style of a file; None where the file itself holds it.
 
         >>> vector_format(Path("town.shp.zip")).qml_path(Path("town.shp.zip")).name
         'town.shp.qml'
@@ -84,7 +84,7 @@ class Format:
         return path.with_suffix(".qml") if self.qml else None
 
     def field_names(self, names: Iterable[str]) -> dict[str, str]:
-        """What each column is called in a file of this format."""
+        """Return the name of each column in a file of this format, by its full name."""
         return short_names(names) if self.driver == "ESRI Shapefile" else {name: name for name in names}
 
 
@@ -101,10 +101,10 @@ _KNOWN = ", ".join(kind.suffixes[0] for kind in (GEOPACKAGE, SHAPEFILE, ZIPPED, 
 
 
 def vector_format(path: Path) -> Format:
-    """The format that a file's name asks for; call it before any work is done.
+    """Return the format of a file by its suffix; to be called before any work.
 
     Raises:
-        VectorError: no format that landseg writes has this suffix, or what writes it is not installed.
+        VectorError: landseg writes no format of this suffix, or a library for it is not installed.
     """
     found = next((kind for kind in FORMATS if path.name.lower().endswith(kind.suffixes)), None)
     if found is None or not found.stem(path):
@@ -119,11 +119,7 @@ def vector_format(path: Path) -> Format:
 
 
 def refuse_table(path: Path, *, hint: str = "") -> None:
-    """Refuse a table where polygons are written.
-
-    Raises:
-        VectorError: the name is that of one; ``hint`` says how to get the attributes of polygons.
-    """
+    """Raise VectorError if a name for polygons is that of a table; ``hint`` tells how to get their attributes."""
     if path.suffix.lower() in _TABLES:
         raise VectorError(
             f"{path.name}: a table holds no polygons; `landseg areas MAP -o {path.name}` writes pixels and hectares "
@@ -132,7 +128,7 @@ def refuse_table(path: Path, *, hint: str = "") -> None:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Names of ten characters at most, for the columns of a shapefile.
+    """Return names of ten characters at most, for the columns of a shapefile, by the full names.
 
     A longer name keeps its last word, which is the unit or the statistic, and as much of its beginning as fits;
     where two would then be equal, the later one ends in a number.
@@ -158,7 +154,7 @@ def short_names(names: Iterable[str]) -> dict[str, str]:
 
 
 class ShapefileSize:
-    """How large the files of a shapefile will be, counted while its shapes come in.
+    """The sizes in bytes of the files of a shapefile to be, counted while its shapes come in.
 
     Args:
         name: of the file, for the sentence.
@@ -170,7 +166,7 @@ class ShapefileSize:
         self._record = record_bytes
 
     def add(self, shapes: NDArray[np.object_]) -> None:
-        """Counts more shapes.
+        """Count more shapes.
 
         Raises:
             VectorError: a file would grow beyond what a shapefile may hold.
@@ -190,7 +186,7 @@ class ShapefileSize:
 
 
 def _parts(shapes: NDArray[np.object_]) -> int:
-    """Rings or lines, as a shapefile counts its parts."""
+    """Return the number of rings or lines, as a shapefile counts its parts."""
     pieces = shapely.get_parts(shapes)
     polygons = shapely.get_dimensions(pieces) == 2
     return int(shapely.get_num_interior_rings(pieces[polygons]).sum()) + len(pieces)

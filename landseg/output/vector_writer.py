@@ -1,4 +1,4 @@
-"""Writer: shapes come in chunks, and a finished vector file comes out, in any of the formats."""
+"""Writer: a vector file of any format, finished from shapes that come in chunks."""
 
 from __future__ import annotations
 
@@ -40,24 +40,24 @@ from landseg.runtime.replacement import Move, Part
 _WIDTHS = {"int64": 18, "int32": 9, "float64": 24, "string": 80}  # of a shapefile's columns, as GDAL makes them
 _TEXT = 254  # bytes that a shapefile's column of text can hold
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file knows
-_REASON = 200  # characters of what a driver says, which may be all of its SQL
+_REASON = 200  # characters of a driver's error, which may hold all of its SQL
 
 
 class Writer:
-    """Features of one kind on their way into one vector file.
+    """A vector file of shapes of one kind, while it is written.
 
-    `write` takes them in chunks, in any number; `finish` makes the file in the work folder and returns what
-    `landseg.runtime.replacement.publish` takes. Memory is bounded by a chunk and the largest shape. Equal features
+    `write` takes features in chunks, in any number; `finish` makes the file in the work folder and returns a part
+    for `landseg.runtime.replacement.publish`. Memory is bounded by a chunk and the largest shape. Equal features
     give equal bytes.
 
     Args:
-        out: the file; its suffix says which format.
+        out: the file; its suffix tells the format.
         fields: name and type ("int32", "int64", "float64", "string") of each column.
         crs: of the shapes; GeoJSON is turned into WGS 84 where there is one.
         kind: "Polygon", "LineString", "Point" or one of their Multi forms, to which shapes are promoted; a table has
             points in their place.
-        work: a folder of one's own on the same disk, which exists.
-        called: how sentences name the file, where `out` is not the name that people know.
+        work: an existing folder for this file alone, on the same disk.
+        called: the name of the file in sentences, where users do not know `out`.
 
     Raises:
         VectorError: the format is unknown or cannot be written here.
@@ -84,11 +84,11 @@ class Writer:
 
     @property
     def count(self) -> int:
-        """Features so far."""
+        """The number of features so far."""
         return self._spool.count
 
     def write(self, columns: Columns, shapes: NDArray[Any]) -> None:
-        """Takes the next features: a value a shape for each column.
+        """Write the next features: a value a shape for each column.
 
         Raises:
             VectorError: the format cannot hold them.
@@ -109,7 +109,7 @@ class Writer:
             self._spool.add(columns, shapes)
 
     def finish(self, classes: Sequence[LandClass]) -> Part:
-        """Make the file, durable, with the classes' colours where it can carry them; the renames, its own last.
+        """Make the file durable, with the classes' colours where it can hold them, and return its part to publish.
 
         Raises:
             VectorError: the format cannot hold the features.
@@ -141,7 +141,7 @@ class Writer:
         return Part(self.out, tuple(moves), tuple(self.format.stale_files(self.out)))
 
     def _moves(self, made: Path) -> list[Move]:
-        """The renames of a file that was made and of what lies beside it."""
+        """Return the renames of a finished file and of its companion files, its own last."""
         if self.format is not SHAPEFILE:
             return [(made, self.out)]
         beside = [
@@ -150,7 +150,7 @@ class Writer:
         return [move for move in beside if move[0].exists()] + [(made.with_suffix(".shp"), self.out)]
 
     def _write_ogr(self, path: Path) -> None:
-        """Streams the spool through an OGR driver."""
+        """Write the features of the spool through an OGR driver, as a stream."""
         options: dict[str, str] = {
             "ESRI Shapefile": {"ENCODING": "UTF-8", "DBF_DATE_LAST_UPDATE": "2000-01-01"},
             "GPKG": {"GEOMETRY_NAME": "geom"},
@@ -181,7 +181,7 @@ class Writer:
 
 
 def _promoted(shapes: NDArray[Any], kind: str) -> NDArray[Any]:
-    """The shapes, single ones as collections of one."""
+    """Return shapes of a Multi kind: single shapes become collections of one."""
     make = {"MultiPolygon": shapely.multipolygons, "MultiLineString": shapely.multilinestrings}
     build = make.get(kind, shapely.multipoints)
     single = shapely.get_type_id(shapes) <= shapely.GeometryType.POLYGON
@@ -192,7 +192,7 @@ def _promoted(shapes: NDArray[Any], kind: str) -> NDArray[Any]:
 
 
 def _pack(files: Sequence[Path], path: Path) -> None:
-    """One zip file of several files, without their dates; the files go."""
+    """Write several files into one zip file, without their dates, and remove them."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in files:
             if not file.exists():
@@ -206,7 +206,7 @@ def _pack(files: Sequence[Path], path: Path) -> None:
 
 
 def _reason(error: Exception, path: Path, work: Path) -> str:
-    """The first line of what a library says, not too long, about ``path`` in place of what lies in ``work``."""
+    """Return the first line of a library's error, shortened, with ``path`` in place of the file in ``work``."""
     text = str(error).strip().partition("\n")[0].replace(str(work / path.name), str(path))
     text = " ".join(text.replace(str(work), str(path.parent)).split())
     return text if len(text) <= _REASON else f"{text[:_REASON].rstrip()} ..."
@@ -214,8 +214,11 @@ def _reason(error: Exception, path: Path, work: Path) -> str:
 
 @contextmanager
 def _sentences(path: Path, work: Path) -> Iterator[None]:
-    """Errors of the libraries as sentences about `path`, not `work`; no time of day: equal rasters, equal bytes."""
-    # What is written is synced when it is complete: no need to do so at every step.
+    """Turn errors of the libraries into sentences about `path`, and keep the time of day out of files.
+
+    Equal rasters then give equal bytes.
+    """
+    # The file is synced when it is complete: no need to do so at every step.
     options = {"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z", "OGR_SQLITE_SYNCHRONOUS": "OFF"}
     pyogrio.set_gdal_config_options(options)
     try:
@@ -231,7 +234,7 @@ def _sentences(path: Path, work: Path) -> Iterator[None]:
 
 
 def _is_full(text: str, work: Path) -> bool:
-    """Whether a library's error comes of a full disk, which may have got room again since: SQLite rolls back."""
+    """Return True if a library's error comes of a full disk, which may have room again: SQLite rolls back."""
     free = shutil.disk_usage(work).free
     if free < 1 << 20 or "disk is full" in text or "no space left" in text:
         return True
@@ -245,7 +248,7 @@ _BOX_TYPE = pa.struct([(side, pa.float64()) for side in _BOX])
 
 
 def write_geoparquet(spool: Spool, path: Path, *, crs: pyproj.CRS | None, kind: str) -> None:
-    """Writes a spool's features, a row group a batch; one is in memory. Column ``bbox`` holds the box of each."""
+    """Write the features of a spool, a row group a batch; one is in memory. Column ``bbox`` holds their boxes."""
     reader = spool.batches()
     schema = pa.schema([*list(reader.schema)[:-1], pa.field("bbox", _BOX_TYPE), pa.field(GEOMETRY, pa.binary())])
     schema = schema.with_metadata({"geo": json.dumps(metadata(spool, crs=crs, kind=kind))})
@@ -259,7 +262,7 @@ def write_geoparquet(spool: Spool, path: Path, *, crs: pyproj.CRS | None, kind: 
 
 
 def metadata(spool: Spool, *, crs: pyproj.CRS | None, kind: str) -> dict[str, Any]:
-    """What the specification wants to know of the file; without a CRS it says that none is known."""
+    """Return the metadata of a GeoParquet file by its specification; without a CRS it says that none is known."""
     column: dict[str, Any] = {
         "encoding": "WKB",
         "geometry_types": [kind],

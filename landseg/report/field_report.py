@@ -17,9 +17,9 @@ from landseg.inference.match import log_warnings, match_raster
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.models.named import named_model
-from landseg.output.checks import check_targets, files_behind
-from landseg.report.files import check_new_file
+from landseg.output.checks import files_behind
 from landseg.report.receptive_field import Ground, Heat, draw_field, picture_side
+from landseg.runtime.target_checks import check_target
 from landseg.text.results import html_table, one_line
 from landseg.tiling.runner import Runner
 
@@ -108,9 +108,8 @@ def effective_field(
     over, draw = (None if file is None else file_name(file) for file in (over, draw))
     picture = None if draw is None else Path(draw)
     if picture is not None:
-        kind = "the picture of a receptive field is a PNG"
-        check_new_file(picture, overwrite=overwrite, suffixes=(".png",), kind=kind)
-        check_targets([], [picture], [] if over is None else files_behind([str(over)]))
+        kind, inputs = "the picture of a receptive field", [] if over is None else files_behind([str(over)])
+        check_target(picture, (".png",), kind=kind, overwrite=overwrite, inputs=inputs)
     loaded = named_model(model).load()
     field = receptive_field(loaded.network)
     if over is None:

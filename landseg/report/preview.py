@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from landseg.classes import ClassMap
-from landseg.errors import GridError, OutputError
+from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect, crs_text, metres_text
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.source import Source
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import EMPTY, Colors, class_samples, image_colors
+from landseg.runtime.target_checks import check_suffix
 
 OPACITY = 0.55  # of the classes over the imagery; their outlines are nearly solid
 _PAPER, _INK, _QUIET = (252, 252, 250), (34, 36, 38), (112, 116, 120)
@@ -27,16 +28,6 @@ _THIN = 24  # a picture is never thinner than this: a longer strip is drawn stre
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 
 Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
-
-
-def check_preview_path(path: Path) -> None:
-    """Refuse, before any work, a file name that is no picture's.
-
-    Raises:
-        OutputError: another suffix than .png, .jpg or .webp.
-    """
-    if path.suffix.lower() not in _SUFFIXES:
-        raise OutputError(f"{path.name}: a preview is a picture; let its name end in .png")
 
 
 def preview(
@@ -57,7 +48,7 @@ def preview(
         GridError: the class raster is no part of the source.
         OutputError: the picture cannot be written.
     """
-    check_preview_path(out)
+    check_suffix(out, _SUFFIXES, kind="a preview")
     raster = RasterFile(class_raster)
     try:
         grid = raster.info.grid

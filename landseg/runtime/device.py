@@ -1,4 +1,4 @@
-"""Devices and precisions: what this machine computes with."""
+"""Devices and precisions of this machine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of this name; "auto" is a GPU where there is one.
+    """Return the device of a name; "auto" is a GPU where there is one.
 
     Raises:
-        PlanError: there is no such device here.
+        PlanError: an unknown name, or no such device here.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """The precision of this name; "auto" is the fastest that the device computes natively.
+    """Return the precision of a name; "auto" is the fastest that the device computes natively.
 
     bf16 on CPUs with instructions for it, fp16 on CUDA, otherwise fp32.
 
@@ -46,10 +46,10 @@ def choose_precision(name: str, device: torch.device) -> str:
 
 
 def has_bf16() -> bool:
-    """Return whether this CPU multiplies bfloat16 itself, in all that is used here; emulation is slower than float32.
+    """Return True if this CPU multiplies bfloat16 natively in every operation used here.
 
-    Its own word is not enough: the library that convolves may be kept from the instructions (ONEDNN_MAX_CPU_ISA), or
-    not know the processor.
+    Emulation is slower than float32. The flags of the CPU are not enough: the library that convolves may be kept from
+    the instructions (ONEDNN_MAX_CPU_ISA), or not know the processor.
     """
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
     if not any((supported := getattr(torch.cpu, name, None)) is not None and supported() for name in names):

@@ -1,6 +1,6 @@
-"""The disk: its refusals as sentences, files that are durable, and hidden folders that one run has to itself.
+"""The disk: its refusals as sentences, durable files, journals, and hidden folders that belong to one run.
 
-Whatever landseg writes is made in a hidden work folder beside its place and gets there by rename, inside one folder
+Every output of landseg is made in a hidden work folder beside its place and gets there by rename, inside one folder
 and one file system. This module knows neither rasters nor arrays: every room may use it.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,13 +24,13 @@ except ImportError:  # pragma: no cover - no such lock on Windows
     fcntl = None  # type: ignore[assignment]
 
 RECORD = "replacement"
-"""The file in a work folder that says which files are being replaced; see `landseg.runtime.replacement`."""
+"""The file in a work folder that names the files being replaced; see `landseg.runtime.replacement`."""
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def work_folder(target: Path) -> Path:
-    """The hidden folder beside ``target`` that holds everything about it until it is complete.
+    """Return the hidden folder beside a file that holds everything about it until it is complete.
 
     >>> work_folder(Path("maps/town.tif")).as_posix()
     'maps/.town.tif.landseg'
@@ -39,42 +38,70 @@ def work_folder(target: Path) -> Path:
     return target.parent / f".{target.name}.landseg"
 
 
-@contextmanager
-def disk_errors(path: Path, *, kept: bool = True) -> Iterator[None]:
-    """Turn the operating system's refusals inside the block into sentences about ``path``.
+class FullDisk(OutputError):
+    """A disk without room, in a sentence that says whether finished work is kept.
 
     Args:
-        path: what people know.
+        full: the sentence on the disk.
         kept: whether finished work stays for a run with --resume.
+    """
+
+    def __init__(self, full: str, *, kept: bool = False) -> None:
+        self.full = full
+        work, option = ("finished work is", " with --resume") if kept else ("nothing was", "")
+        super().__init__(f"{full}; {work} kept: make space there and run the same command again{option}")
+
+
+@contextmanager
+def work_kept(kept: bool = True) -> Iterator[None]:
+    """Say of a full disk inside the block that finished work is kept for a run with --resume.
+
+    Args:
+        kept: whether that is so.
 
     Raises:
-        OutputError: the disk is full, or the file cannot be written for another reason.
+        FullDisk: in place of the one that promises nothing.
+    """
+    try:
+        yield
+    except FullDisk as error:
+        if kept:
+            raise FullDisk(error.full, kept=True) from error
+        raise
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals inside the block into sentences about a file.
+
+    Args:
+        path: the file, as users know it.
+
+    Raises:
+        OutputError: the disk is full (`FullDisk`), or the file cannot be written for another reason.
     """
     try:
         yield
     except OSError as error:
         if error.errno in _NO_SPACE:
-            raise full_disk(path, kept=kept) from error
+            raise full_disk(path) from error
         raise OutputError(
             f"cannot write {path} ({error.strerror or error}): choose a folder that you may write to"
         ) from error
 
 
-def full_disk(path: Path, *, kept: bool = True) -> OutputError:
-    """Return the error for a disk that filled up while ``path`` was written; ``kept``: as for `disk_errors`."""
+def full_disk(path: Path) -> FullDisk:
+    """Return the error for a disk that filled up while a file was written."""
     hidden = [part for part in path.parents if part.name.endswith(".landseg")]
     folder = hidden[-1].parent if hidden else path.parent
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free / 2**20
-    full = f"the disk of {folder} is full ({free:.0f} MiB free) or a file may not grow further; "
-    if not kept:
-        return OutputError(f"{full}nothing was kept: make space there and run the same command again")
-    return OutputError(f"{full}finished work is kept: make space there and run the same command again with --resume")
+    return FullDisk(f"the disk of {folder} is full ({free:.0f} MiB free) or a file may not grow further")
 
 
 def empty_folder(folder: Path, *, keep: Path | None = None) -> None:
-    """Removes everything in ``folder``, which stays, but for the file ``keep``."""
+    """Remove everything in a folder, which stays, except the file ``keep``."""
     for entry in folder.iterdir():
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
@@ -83,7 +110,7 @@ def empty_folder(folder: Path, *, keep: Path | None = None) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Makes the names in ``folder`` durable; without this a rename may be lost in a power cut."""
+    """Make the names in a folder durable; without this a rename may be lost in a power cut."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:  # pragma: no cover - some systems cannot open folders
@@ -97,7 +124,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path, *, called: Path | None = None) -> None:
-    """Makes the bytes of a closed file durable; sentences are about ``called`` where people don't know ``path``."""
+    """Make the bytes of a closed file durable; sentences name ``called`` where users do not know ``path``."""
     with disk_errors(called or path), path.open("r+b") as file:
         os.fsync(file.fileno())
 
@@ -110,7 +137,7 @@ class Journal:
     """
 
     def __init__(self, path: Path) -> None:
-        """Opens or makes the journal at ``path`` and reads what is in it.
+        """Open or make the journal at a path and read its lines.
 
         Raises:
             OutputError: another run holds it, or it cannot be written.
@@ -125,7 +152,7 @@ class Journal:
         self.records: list[dict[str, Any]] = lines[1:]
 
     def restart(self, header: dict[str, Any]) -> None:
-        """Empties the journal and writes ``header`` as its first line."""
+        """Empty the journal and write a header as its first line."""
         with disk_errors(self.path):
             self._file.truncate(0)
         self._size = 0
@@ -134,12 +161,12 @@ class Journal:
         self.header = header
 
     def append(self, record: dict[str, Any]) -> None:
-        """Adds one record and returns when it is durable."""
+        """Add one record and return when it is durable."""
         self._write(record)
         self.records.append(record)
 
     def close(self) -> None:
-        """Closes the file and frees its lock."""
+        """Close the file and free its lock."""
         self._file.close()
 
     def _write(self, record: dict[str, Any]) -> None:
@@ -168,7 +195,7 @@ class Journal:
 
 
 def _whole_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """The records up to the first line that is torn or not JSON, and the bytes that they take."""
+    """Return the records up to the first line that is torn or not JSON, and their number of bytes."""
     records: list[dict[str, Any]] = []
     size = 0
     for line in data.splitlines(keepends=True):
@@ -187,12 +214,12 @@ def _whole_lines(data: bytes) -> tuple[list[dict[str, Any]], int]:
 
 @contextmanager
 def claimed(out: Path) -> Iterator[Path]:
-    """Lend a hidden folder beside ``out`` that is this run's alone, empty, and gone afterwards.
+    """Yield an empty hidden folder beside an output, locked for this run and removed afterwards.
 
     Where a replacement was recorded in it and did not come to its end, everything in it stays for the next run.
 
     Raises:
-        OutputError: another run has it, or the folder cannot be written.
+        OutputError: another run holds the folder, or it cannot be written.
     """
     folder = work_folder(out)
     with disk_errors(out):
@@ -209,7 +236,7 @@ def claimed(out: Path) -> Iterator[Path]:
 
 
 def release(folder: Path, lock: Journal, out: Path) -> None:
-    """Remove a work folder and what is in it; its journal last, which another run may be waiting for."""
+    """Remove a work folder and everything in it; the journal last, since another run may wait for its lock."""
     if not folder.exists():
         return
     with disk_errors(out):
@@ -217,24 +244,3 @@ def release(folder: Path, lock: Journal, out: Path) -> None:
     lock.path.unlink(missing_ok=True)
     if not os.listdir(folder):
         folder.rmdir()
-
-
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/+")  # a scheme has two letters at least, a drive has one
-_GDAL = re.compile(r"(/vsi[a-z0-9_]+)/")  # GDAL's own file systems: buckets, archives, memory
-
-
-def check_local(path: str | os.PathLike[str]) -> None:
-    """Refuse an output that is an address or lies in a file system of GDAL's.
-
-    Outputs are written beside their place and renamed into it when they are complete, which no server offers. Taken
-    for a name, "s3://bucket/map.tif" would make a folder called "s3:".
-
-    Raises:
-        OutputError: `path` is one.
-    """
-    text = os.fspath(path)
-    address, inside = _ADDRESS.match(text), _GDAL.match(text)
-    if address is None and (inside is None or Path(inside[1]).is_dir()):
-        return
-    shown = _ADDRESS.sub(r"\1://", text, count=1).split("?")[0]  # pathlib leaves one slash; a query may be secret
-    raise OutputError(f"{shown}: outputs go to local or shared folders: write to a file and copy it there")

@@ -1,4 +1,4 @@
-"""Convolution and ReLU in one pass over memory, where the CPU library that PyTorch ships can do that.
+"""Convolution and ReLU in one pass over memory, where the CPU library in PyTorch has such an operation.
 
 Bounds are applied to the sums before they are rounded; since 0 and 6 are exact in every precision, the values are bit
 for bit those of a convolution followed by a ReLU. Wide, shallow layers take half the time. Weights are put into the
@@ -20,10 +20,12 @@ _FREE = (float("-inf"), float("inf"))
 
 
 class FusedConv:
-    """What an nn.Conv2d makes of its input with any padding, clamped; for inference only, on weights that stay.
+    """A convolution with the weights of an nn.Conv2d, any padding and clamped results; for inference only.
+
+    The weights must not change afterwards.
 
     Args:
-        layer: lends weights, stride, dilation and groups.
+        layer: the layer whose weights, stride, dilation and groups are used.
         bounds: (low, high), either of them infinite.
     """
 
@@ -34,7 +36,7 @@ class FusedConv:
         self._packed: dict[Any, Tensor] = {}
 
     def __call__(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
-        """(N, C, H, W) to what lies under the kernel; ``padding`` rows above and below, columns left and right."""
+        """Convolve (N, C, H, W) with padding: rows above and below, columns left and right."""
         layer = self.layer
         usable = x.device.type == "cpu" and x.dtype in _DTYPES and x.numel()
         if not usable or (fused := fused_convolution(x.dtype)) is None:
@@ -47,7 +49,7 @@ class FusedConv:
         return made
 
     def _weight(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
-        """The weights in the order that suits this very size: one made for another may cost a hundred times more."""
+        """Return the weights in the order for this size: the order for another may cost a hundred times the time."""
         key = (x.shape, padding, x.dtype, torch.get_num_threads())
         packed = self._packed.pop(key, None)
         if packed is None:
@@ -63,10 +65,10 @@ class FusedConv:
 
 @functools.cache
 def fused_convolution(dtype: torch.dtype) -> Any:
-    """Return PyTorch's fused convolution if it is there and gives what it should in ``dtype`` on this processor.
+    """Return PyTorch's fused convolution if it exists and is correct in a dtype on this processor, else None.
 
-    None otherwise: some processors have it in float32 only, and refuse the weights of another precision when they are
-    put in order, not before.
+    Some processors have it in float32 only, and refuse the weights of another precision when they are put in order,
+    not before.
     """
     fused = getattr(torch.ops.mkldnn, "_convolution_pointwise", None)
     pack = getattr(torch.ops.mkldnn, "_reorder_convolution_weight", None)

@@ -1,4 +1,4 @@
-"""Memory of this process: what it holds, what a computation takes, what is given back."""
+"""Memory of this process: bytes in use, the peak of a computation, and pages given back to the system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 
 class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Counts the bytes of the tensors that operations create, as they come and go."""
+    """A counter of the bytes of the tensors that operations create and free."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -41,7 +41,7 @@ class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def give_back_freed_memory() -> None:
-    """Free what Python holds in cycles only, and let glibc give free pages back to the system."""
+    """Free objects in reference cycles, and let glibc give free pages back to the system."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -49,7 +49,7 @@ def give_back_freed_memory() -> None:
 
 
 def keep_freed_memory(keep: bool = True) -> None:
-    """Let glibc keep what is freed for the next layer instead of giving every page back and fetching it anew.
+    """Let glibc keep freed memory for the next layer instead of giving each page back and fetching it again.
 
     False sets the limits that glibc itself grows to.
     """
@@ -63,7 +63,7 @@ def keep_freed_memory(keep: bool = True) -> None:
 
 
 def resident_bytes() -> int:
-    """Bytes of this process in memory now; 0 where the system does not say."""
+    """Return the bytes of this process in memory now; 0 where the system does not tell them."""
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

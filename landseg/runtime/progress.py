@@ -1,4 +1,4 @@
-"""How far a run is, how fast, and how long it will still take: one line on standard error."""
+"""Progress of a run in one line on standard error: share, speed and time left."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAUSE_S = 10.0  # between lines about one raster of several
 
 
 class Progress:
-    """Counts finished pixels and shows them.
+    """A counter of finished pixels that shows the share, the speed and the time left.
 
     On a terminal one line is redrawn; elsewhere (a log file) there is a line for each tenth. Pixels are the
     source's.
@@ -66,7 +66,7 @@ class Progress:
                 print(self.line(), file=self._stream, flush=True)
 
     def line(self) -> str:
-        """Percent, speed and time left."""
+        """Return the share in percent, the speed and the time left, as one line."""
         seconds = max(1e-9, time.monotonic() - self._start)
         speed = (self._now - self._before) / seconds
         left = duration(round((self._total - self._now) / speed)) if speed > 0 else "?"
@@ -84,16 +84,16 @@ class Progress:
 
 
 Shown = Callable[..., Progress]
-"""Makes a progress of the pixels in all and, by the name ``done``, of those that are done."""
+"""A maker of progress: takes the number of all pixels and, by the name ``done``, of those finished before."""
 
 
 def _due(share: float, shown: float) -> bool:
-    """Whether the next tenth is reached, or the end."""
+    """Return True if the next tenth is reached, or the end."""
     return share - shown >= _SHARE or share >= 1 > shown
 
 
 def duration(seconds: float) -> str:
-    """A time span in the two units that matter.
+    """Return a time span in seconds as text, in its two largest units.
 
     >>> duration(0), duration(0.043), duration(7.4), duration(131), duration(7322)
     ('0 s', '0.04 s', '7 s', '2 min 11 s', '2 h 02 min')

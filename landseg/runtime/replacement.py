@@ -1,10 +1,10 @@
 """Several files replaced as one: recorded before the first is touched, and finished later where a run was killed.
 
-The files of a run are complete in hidden work folders before `publish` begins. It writes down what it is about to do,
+The files of a run are complete in hidden work folders before `publish` begins. It records the moves to come,
 moves every old file into a work folder, the named ones before those that lie beside them, then moves every new one
 into place, those that lie beside a named one before it. At every moment the visible files are therefore of one run,
 and no raster stands beside another's sidecar. The record goes last: as long as it is there the files are of an
-unfinished replacement, which `unfinished` notices, whoever looks at one of them.
+unfinished replacement, which `unfinished` notices for any of them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from landseg.errors import LandsegError, OutputError
 from landseg.runtime.disk import RECORD, Journal, claimed, disk_errors, sync_file, sync_folder, work_folder
+from landseg.text.amounts import shorten_list
 from landseg.text.untrusted import read_json
 
 try:
@@ -37,12 +38,12 @@ _SHOWN = 3  # files that a sentence names
 
 @dataclass(frozen=True)
 class Part:
-    """One named file of a run and what lies beside it.
+    """One named file of a run with its companion files.
 
     Attributes:
         target: the named file, which commands open.
         moves: finished files in a work folder of the target's folder, and their names; the target's last.
-        stale: what may lie beside an older file of that name and belongs to it.
+        stale: places of files that belong to an older file of that name and go with it.
     """
 
     target: Path
@@ -52,7 +53,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Replacement:
-    """What is about to be done to the files of a run.
+    """The moves that put the files of a run in place of older files.
 
     Attributes:
         folder: the work folder that holds the record.
@@ -82,7 +83,7 @@ class Replacement:
 
     @classmethod
     def read(cls, folder: Path) -> Self | None:
-        """Return the replacement that is recorded in a work folder; None without one that makes sense."""
+        """Return the replacement that is recorded in a work folder; None without a sound record."""
         table = _read(folder)
         try:
             files = tuple(_path(folder, text) for text in table["files"])
@@ -95,7 +96,7 @@ class Replacement:
         return cls(folder, files, aside, moves, table.get("resume") is True) if files else None
 
     def record(self) -> None:
-        """Write down, durably, what is about to be done: in full once, and where to look for it beside every file."""
+        """Record the moves durably: in full once, and a reference to that beside every other file."""
         for file, folder in self._others():
             with disk_errors(file):
                 folder.mkdir(exist_ok=True)
@@ -110,7 +111,7 @@ class Replacement:
         _write(self.folder, table)
 
     def carry_out(self) -> None:
-        """Move old files aside and new ones into place, whatever of that is still to be done.
+        """Move old files aside and new files into place, as far as that is still to be done.
 
         Raises:
             OutputError: a new file is gone, or a file cannot be moved.
@@ -162,10 +163,10 @@ class Replacement:
         shutil.rmtree(self.folder / _OLD, ignore_errors=True)
 
     def finish(self) -> None:
-        """Do what is left to be done, as the only run that does, and remove every work folder.
+        """Carry out the moves that are left, under the lock of the run, and remove every work folder.
 
         Raises:
-            OutputError: another run is at it, or as `carry_out`.
+            OutputError: another run holds the lock, or as `carry_out`.
         """
         lock = Journal(self.folder / "journal")
         try:
@@ -177,11 +178,9 @@ class Replacement:
             lock.close()
 
     def sentence(self) -> str:
-        """Say which files are of an unfinished replacement, and what to do."""
-        names = [str(file) for file in reversed(self.files)]
-        more = len(names) - _SHOWN
-        shown = ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        are = f"{shown} {'is' if len(names) == 1 else 'are'}"
+        """Return a sentence with the files of an unfinished replacement and the way to finish it."""
+        shown = shorten_list([str(file) for file in reversed(self.files)], _SHOWN)
+        are = f"{shown} {'is' if len(self.files) == 1 else 'are'}"
         if self._under_way():
             return f"{are} being put in place by another run: wait for its end"
         again = "--resume to finish it, or with --overwrite to make them anew" if self.resume else "--overwrite"
@@ -191,12 +190,12 @@ class Replacement:
         )
 
     def _others(self) -> list[tuple[Path, Path]]:
-        """The named files whose work folder is not the one with the record, with that folder."""
+        """Return the named files whose work folder is not the one with the record, with that folder."""
         folders = ((file, work_folder(file)) for file in self.files)
         return [(file, folder) for file, folder in folders if not _same(folder, self.folder)]
 
     def _under_way(self) -> bool:
-        """Whether the run that wrote the record lives: it holds the journal's lock."""
+        """Return True if the run that wrote the record lives: it holds the journal's lock."""
         if fcntl is None:  # pragma: no cover
             return False
         try:
@@ -209,7 +208,7 @@ class Replacement:
         return False
 
     def _move(self, source: Path, target: Path, *, of: Path) -> None:
-        """Rename a file, if this replacement has a say in the work folder that it comes from or goes to."""
+        """Rename a file, if the work folder that it comes from or goes to belongs to this replacement."""
         hidden = next((place for place in (source, target) if _hidden(place, of.parent)), None)
         folder = None if hidden is None else _hidden(hidden, of.parent)
         if folder is None or not self._is_of(folder):
@@ -221,7 +220,7 @@ class Replacement:
             os.replace(source, target)
 
     def _is_of(self, folder: Path) -> bool:
-        """Whether a work folder holds this record or names it."""
+        """Return True if a work folder holds this record or refers to it."""
         main = self.folder if _same(folder, self.folder) else _main(folder)
         return main is not None and _same(main, self.folder)
 
@@ -263,7 +262,7 @@ def publish(parts: Sequence[Part], *, folder: Path | None = None, resume: bool =
 def unfinished(path: str | Path) -> Replacement | None:
     """Return the replacement that a file belongs to and that was not carried out to its end; None without one.
 
-    It costs one look for a file that is hardly ever there.
+    This takes one look at the disk for a file that hardly ever exists.
     """
     named = Path(path)
     try:
@@ -281,27 +280,19 @@ def unfinished(path: str | Path) -> Replacement | None:
 
 
 def refuse_unfinished(path: str | Path, error: type[LandsegError] = OutputError) -> None:
-    """Refuse a file that belongs to an unfinished replacement.
-
-    Raises:
-        LandsegError: of the given class.
-    """
+    """Raise an error of the given class if a file belongs to an unfinished replacement."""
     if (found := unfinished(path)) is not None:
         raise error(found.sentence())
 
 
 def refuse_unfinished_in(folder: Path, error: type[LandsegError] = OutputError) -> None:
-    """Refuse a folder in which a file belongs to an unfinished replacement: it may not even be there.
-
-    Raises:
-        LandsegError: of the given class.
-    """
+    """Raise an error of the given class if a file of a folder, there or not, belongs to an unfinished replacement."""
     for hidden in sorted(folder.glob(".*.landseg")):
         refuse_unfinished(folder / hidden.name.removeprefix(".").removesuffix(".landseg"), error)
 
 
 def settle(targets: Iterable[Path], *, overwrite: bool) -> None:
-    """Finish what other runs left unfinished of files that are to be replaced; without ``overwrite`` refuse them.
+    """Finish unfinished replacements of files that are to be replaced; without ``overwrite`` refuse such files.
 
     A replacement that cannot be finished, since files of it are gone, is undone.
 
@@ -321,18 +312,14 @@ def settle(targets: Iterable[Path], *, overwrite: bool) -> None:
 
 
 @contextmanager
-def written(path: Path, *, kept: bool = False) -> Iterator[Path]:
-    """Lend a hidden place for one file that takes the place of ``path``, durable, when the block ends well.
-
-    Args:
-        path: the file.
-        kept: whether the run it belongs to can be resumed where the disk is full.
+def written(path: Path) -> Iterator[Path]:
+    """Yield a hidden place for a file that, when the block ends without an error, replaces ``path`` and is durable.
 
     Raises:
         OutputError: it cannot be written, or another run is writing it.
     """
     settle([path], overwrite=True)
-    with claimed(path) as folder, disk_errors(path, kept=kept):
+    with claimed(path) as folder, disk_errors(path):
         place = folder / path.name
         yield place
         with place.open("r+b") as file:
@@ -344,7 +331,7 @@ def written(path: Path, *, kept: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def _renaming(path: Path) -> Iterator[None]:
-    """Turn a refused rename into a sentence: on Windows files that are open stay where they are."""
+    """Turn a refused rename of a file into a sentence: Windows moves no file that is open."""
     try:
         yield
     except PermissionError as error:
@@ -358,7 +345,7 @@ def _renaming(path: Path) -> Iterator[None]:
 
 
 def _hidden(path: Path, beside: Path) -> Path | None:
-    """The work folder directly in the folder ``beside`` that a path lies in."""
+    """Return the work folder, directly in the folder ``beside``, that holds a path; None without one."""
     for folder in path.parents:
         if folder.name.startswith(".") and folder.name.endswith(".landseg") and folder.parent == beside:
             return folder
@@ -366,7 +353,7 @@ def _hidden(path: Path, beside: Path) -> Path | None:
 
 
 def _main(folder: Path) -> Path | None:
-    """The work folder with the full record that the one in ``folder`` is or names."""
+    """Return the work folder with the full record that the record in a folder is or refers to."""
     table = _read(folder)
     if "files" in table:
         return folder
@@ -393,7 +380,7 @@ def _write(folder: Path, table: dict[str, Any]) -> None:
 
 
 def _name(path: Path, start: Path) -> str:
-    """A path as seen from a folder, so that a record moves with its files; in full where there is no such way."""
+    """Return a path as seen from a folder, so that a record moves with its files; in full where that fails."""
     try:
         return Path(os.path.relpath(path, start)).as_posix()
     except ValueError:  # pragma: no cover - another drive of Windows

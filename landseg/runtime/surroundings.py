@@ -27,14 +27,14 @@ def settle(environ: MutableMapping[str, str] = os.environ) -> list[str]:
 
     Without data in the wheels (libraries of the system, of conda) everything stays.
     """
-    told = [*_foreign_proj(environ), *_foreign_gdal(environ)]
-    if told:
-        _log.warning("%s", "; ".join(told))
-    return told
+    sentences = [*_foreign_proj(environ), *_foreign_gdal(environ)]
+    if sentences:
+        _log.warning("%s", "; ".join(sentences))
+    return sentences
 
 
 def _foreign_proj(environ: MutableMapping[str, str]) -> Iterator[str]:
-    """Removes the variables that name a folder without a proj.db that fits the wheels'."""
+    """Remove the variables that name a folder without a proj.db that fits the wheels'; yield a sentence on them."""
     named = {name: environ[name] for name in _PROJ if environ.get(name)}
     if not named:
         return
@@ -43,11 +43,11 @@ def _foreign_proj(environ: MutableMapping[str, str]) -> Iterator[str]:
     if not layouts:
         return
     wanted, found = max(layouts), {name: _layout(Path(value)) for name, value in named.items()}
-    strange = [name for name in named if not _fits(found[name], wanted)]
-    for name in strange:
+    foreign = [name for name in named if not _fits(found[name], wanted)]
+    for name in foreign:
         del environ[name]
-    if strange:
-        what = " and ".join(f"{name}={named[name]} ({_called(found[name])})" for name in strange)
+    if foreign:
+        what = " and ".join(f"{name}={named[name]} ({_called(found[name])})" for name in foreign)
         yield f"{what} was left out: the libraries here need layout {wanted[0]}.{wanted[1]} and bring their own data"
     if "rasterio" in sys.modules and not any(name in environ for name in _PROJ):
         with suppress(Exception):  # it has read the variables already; where it keeps to them, reading fails
@@ -55,7 +55,7 @@ def _foreign_proj(environ: MutableMapping[str, str]) -> Iterator[str]:
 
 
 def _foreign_gdal(environ: MutableMapping[str, str]) -> Iterator[str]:
-    """Removes the variables that name GDAL's data of another version, or plugins made for another library."""
+    """Remove the variables that name data or plugins of another GDAL; yield a sentence on each."""
     if not (environ.get("GDAL_DATA") or environ.get("GDAL_DRIVER_PATH")):
         return
     own = _data_of("rasterio", "gdal_data")
@@ -72,7 +72,7 @@ def _foreign_gdal(environ: MutableMapping[str, str]) -> Iterator[str]:
 
 
 def _data_of(wheel: str, folder: str) -> Path | None:
-    """The folder of data that a package brings along; None where it brings none."""
+    """Return the folder of data inside a package; None where it has none."""
     spec = importlib.util.find_spec(wheel)
     if spec is None or spec.origin is None:
         return None
@@ -81,7 +81,7 @@ def _data_of(wheel: str, folder: str) -> Path | None:
 
 
 def _layout(folder: Path) -> tuple[int, int] | None:
-    """The version of the tables in a folder's proj.db; None where there is none, or several folders are named."""
+    """Return the version of the tables in a folder's proj.db; None without one, or for several folders."""
     import sqlite3
 
     file = folder / "proj.db"
@@ -96,7 +96,7 @@ def _layout(folder: Path) -> tuple[int, int] | None:
 
 
 def _fits(found: tuple[int, int] | None, wanted: tuple[int, int]) -> bool:
-    """Whether PROJ, which wants a layout, takes another: of the same major version, and no older."""
+    """Return True if PROJ takes a layout in place of its own: of the same major version, and no older."""
     return found is not None and found[0] == wanted[0] and found[1] >= wanted[1]
 
 
@@ -105,7 +105,7 @@ def _called(found: tuple[int, int] | None) -> str:
 
 
 def _same_files(own: Path, other: Path) -> bool:
-    """Whether the files of one folder are in the other too, at the same sizes."""
+    """Return True if every file of one folder is in the other too, at the same size."""
     try:
         return all(
             (other / file.name).stat().st_size == file.stat().st_size for file in own.iterdir() if file.is_file()

@@ -1,4 +1,4 @@
-"""Which groups of labelled pixels are kept to measure on: near the wanted share, and every class on both sides."""
+"""The choice of groups of labelled pixels to keep for measuring: near a share, with every class on both sides."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ _ALL = 12  # groups of which every choice is tried
 _SWAPS = 160  # groups among which exchanges are tried as well
 _MOVES = 400  # improvements at most, after every group was looked at once
 _STEP = 0.002  # of the squared distance from the share: choices that are as near as this are equally good
-_MISSING = 10.0  # what a class that one side lacks weighs
-_UNLEARNED = 5.0  # what a class that one group alone has weighs where that is kept
+_MISSING = 10.0  # cost of a class that one side lacks
+_UNLEARNED = 5.0  # cost of a class that one group alone has, where that group is kept
 
 
 def choose(counts: Counts, share: float, seed: int = 0) -> Choice:
     """Return the groups to keep, given the pixels of each class in each group.
 
     A class that occurs in two groups or more is wanted on both sides before anything else, and one that occurs in a
-    single group is wanted among what is learned; then the kept share of all labelled pixels, and of each class', is
+    single group is wanted on the learned side; then the kept share of all labelled pixels, and of each class', is
     to be near ``share``. Of few groups the best choice is taken, of many a good one is searched; of equally good ones
     the seed chooses. Of two labelled groups or more neither side is empty.
 
@@ -41,7 +41,7 @@ def choose(counts: Counts, share: float, seed: int = 0) -> Choice:
 
 
 class _Cost:
-    """How far choices are from what is wanted; lower is better."""
+    """The cost of choices: lower is better."""
 
     def __init__(self, counts: NDArray[np.float64], share: float) -> None:
         self.counts, self.share = counts, share
@@ -51,7 +51,7 @@ class _Cost:
         self.alone = (counts > 0).sum(0) == 1  # classes that are learned or measured, not both
 
     def of(self, kept: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Cost (n,) of kept pixels (n, classes)."""
+        """Return the cost (n,) of kept pixels (n, classes)."""
         missing = ((kept <= 0) | (kept >= self.totals)) & self.apart
         one_sided = (kept.sum(-1) <= 0) | (kept.sum(-1) >= self.totals.sum())
         shares = kept[..., self.present] / self.totals[self.present]
@@ -64,7 +64,7 @@ class _Cost:
 
 
 def _best(cost: _Cost) -> Choice:
-    """The best of all choices; the first of those that are as good, to a step."""
+    """Return the best of all choices; the first of those that are equally good, to a step."""
     groups = len(cost.counts)
     choices = (np.arange(1, 1 << groups)[:, None] >> np.arange(groups)) & 1
     values = cost.of(choices @ cost.counts)
@@ -73,7 +73,7 @@ def _best(cost: _Cost) -> Choice:
 
 
 def _searched(cost: _Cost) -> Choice:
-    """Every group in turn where it helps, then single changes and exchanges while any helps."""
+    """Return a good choice: every group in turn where it helps, then changes and exchanges while they help."""
     kept = np.zeros(len(cost.counts), bool)
     sums = np.zeros(cost.counts.shape[1])
     now = float(cost.of(sums))
@@ -92,7 +92,7 @@ def _searched(cost: _Cost) -> Choice:
 
 
 def _rare_first(cost: _Cost) -> list[int]:
-    """The smallest groups of the rarest classes, by which every class gets its place, then all groups in order."""
+    """Return the smallest groups of the rarest classes, for a place of every class, then the others in order."""
     having = cost.counts > 0
     first = []
     for label in np.argsort(having.sum(0), kind="stable").tolist():
@@ -105,7 +105,7 @@ def _rare_first(cost: _Cost) -> list[int]:
 
 
 def _best_move(cost: _Cost, kept: Choice, sums: NDArray[np.float64]) -> tuple[list[int], NDArray[np.float64]]:
-    """The groups to turn over that lower the cost most, and what that adds to the kept pixels."""
+    """Return the groups to turn over that lower the cost most, and the pixels (classes,) that this adds."""
     signed = np.where(kept[:, None], -cost.counts, cost.counts)
     single = cost.of(sums + signed)
     best = int(np.argmin(single))

@@ -17,7 +17,7 @@ Mask = Callable[[Rect], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Parts:
-    """What one scene gives to either side: a mask, or all (True) or nothing (False) of it."""
+    """The part of one scene on either side: a mask, all of it (True) or nothing (False)."""
 
     learned: Mask | bool
     kept: Mask | bool
@@ -37,7 +37,7 @@ class Blocks:
 
     @classmethod
     def of(cls, shape: tuple[int, int], edge: int) -> Blocks:
-        """Blocks whose edges are near ``edge`` pixels; a raster smaller than that is one block."""
+        """Return blocks whose edges are near ``edge`` pixels; a raster smaller than that is one block."""
         rows, columns = (max(1, round(size / edge)) for size in shape)
         return cls(shape, rows, columns)
 
@@ -45,7 +45,7 @@ class Blocks:
         return self.rows * self.columns
 
     def __iter__(self) -> Iterator[Rect]:
-        """The blocks, row by row; they partition the raster."""
+        """Yield the blocks, row by row; they partition the raster."""
         for row in range(self.rows):
             top, bottom = _start(row, self.shape[0], self.rows), _start(row + 1, self.shape[0], self.rows)
             for column in range(self.columns):
@@ -61,7 +61,7 @@ class Blocks:
 
 @dataclass(frozen=True, eq=False)
 class KeptBlocks:
-    """Which pixels lie in kept blocks: a mask of any rectangle."""
+    """The mask of pixels in kept blocks, for any rectangle."""
 
     blocks: Blocks
     kept: NDArray[np.bool_]  # (rows, columns)
@@ -70,7 +70,7 @@ class KeptBlocks:
         return self._at(rect, 0, 0)
 
     def _at(self, rect: Rect, dy: int, dx: int) -> NDArray[np.bool_]:
-        """The same of the pixels ``dy`` rows below and ``dx`` columns to the right; at the edge, of the last ones."""
+        """Return the mask of the pixels ``dy`` rows below and ``dx`` columns to the right; at the edge, the last."""
         height, width = self.blocks.shape
         rows = np.clip(np.arange(rect.top, rect.bottom) + dy, 0, height - 1) * self.blocks.rows // height
         columns = np.clip(np.arange(rect.left, rect.right) + dx, 0, width - 1) * self.blocks.columns // width
@@ -80,7 +80,7 @@ class KeptBlocks:
 
 @dataclass(frozen=True, eq=False)
 class LearnedBlocks:
-    """Which pixels lie in no kept block, and at least ``gap`` pixels of the raster from any.
+    """The mask of pixels in no kept block, and at least ``gap`` pixels of the raster from any.
 
     The gap is not longer than a block's edge: then looking as far as it in eight directions meets every kept block.
     """
@@ -102,7 +102,7 @@ class LearnedBlocks:
 
 @dataclass(frozen=True, eq=False)
 class InArea:
-    """Where the pixels of a rectangle lie inside an area, or outside."""
+    """The mask of pixels inside an area, or outside, for any rectangle."""
 
     inside: Callable[[Rect], NDArray[np.bool_] | None]
     wanted: bool
@@ -114,7 +114,7 @@ class InArea:
 
 
 def parts_by_area(name: str, grid: Grid | None, path: str) -> Parts:
-    """What a raster gives to either side where what lies inside the polygons of a vector file is kept.
+    """Return the parts of a raster where the inside of the polygons of a vector file is kept.
 
     Raises:
         TrainingError: the file does not exist, or the raster does not say where it lies.

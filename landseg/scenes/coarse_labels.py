@@ -31,7 +31,7 @@ class CoarseLabels:
         classes: the coarse classes, in the order of the joint statistics' rows.
         shape: (H, W) of the image.
         side: how many of the image's pixels a coarse pixel is wide, at least 1; from the two grids, if not given (a
-            raster that somebody brought onto finer pixels does not show it).
+            raster that was resampled to finer pixels does not show it).
         note: how the raster is read, as a sentence.
 
     Raises:
@@ -63,15 +63,15 @@ class CoarseLabels:
 
 
 def coarse_classes(paths: Paths, ignore: Sequence[int] = (0,), *, grids: Sequence[Grid] | None = None) -> ClassMap:
-    """Return the classes of a coarse raster: those that it names, or every value that occurs, by size.
+    """Return the classes of a coarse raster: those that it names, or every value that occurs, in order.
 
     Args:
         paths: the raster, or those of a mosaic.
         ignore: values that are no class, such as NLCD's 0; nodata is none anyway.
-        grids: of the images that it lies under; what lies elsewhere is then not read. None: everything is.
+        grids: grids of the images that it lies under: the rest is then not read. None: all of it is read.
 
     Raises:
-        TrainingError: a value that is not a whole number, or none but ignored ones.
+        TrainingError: a value that is not a whole number, or ignored values alone.
     """
     first = paths if isinstance(paths, str | PathLike) else paths[0]
     file = RasterFile(first)
@@ -111,7 +111,7 @@ def joined_classes(tables: Sequence[ClassMap]) -> ClassMap:
 
 
 def _under(grid: Grid, coarse: Grid) -> Rect:
-    """The pixels of a coarse raster that an image lies on, and a few beside them."""
+    """Return the pixels of a coarse raster that an image lies on, and a few beside them."""
     if grid.shape == coarse.shape and None in (grid.crs, coarse.crs):
         return coarse.rect
     x, y = mover(grid, coarse)(*np.meshgrid(np.linspace(0, grid.width, 65), np.linspace(0, grid.height, 65)))

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from landseg.errors import TrainingError
 
 UNSTATED = "unstated"
-"""Where nobody says under which licence the data are."""
+"""The licence of data whose licence is not stated."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class SourceSpec:
                 f"source {self.name!r}: class_field, background, all_touched and buffer_m go with polygons; name the "
                 "file"
             )
-        told = self.polygons or self.ndvi or self.greenness
-        if self.partial_class is not None and (not told or self.class_field or self.labels or self.partial):
+        known = self.polygons or self.ndvi or self.greenness
+        if self.partial_class is not None and (not known or self.class_field or self.labels or self.partial):
             raise TrainingError(f"source {self.name!r}: a partial_class goes with polygons of one class or an index")
         if self.label_colors and (self.values or not (self.labels or self._lists_labels)):
             raise TrainingError(
@@ -116,7 +116,7 @@ class SourceSpec:
             raise TrainingError(f"source {self.name!r}: bands count from 1, got {list(self.bands)}")
 
     def table(self) -> dict[str, Any]:
-        """The entries of its table in a recipe; those of pictures only where the labels are some."""
+        """Return the entries of the source's table in a recipe; those of pictures for pictures alone."""
         entries = asdict(self)
         if not self.label_colors:
             del entries["label_colors"]
@@ -126,21 +126,21 @@ class SourceSpec:
 
     @property
     def _lists_labels(self) -> bool:
-        """Whether its labels may be named in a list of images."""
+        """True where labels may be named in a list of images."""
         return not (self.polygons or self.ndvi or self.greenness)
 
     @property
     def only_coarse(self) -> bool:
-        """Whether there are no labels but coarse ones and those that a list of images names."""
+        """True where there are no labels but coarse ones and those that a list of images names."""
         return self.coarse is not None and not (self.labels or self.polygons or self.ndvi or self.greenness)
 
     @property
     def sampled(self) -> bool:
-        """Whether its labels are of some classes or places only, so that they do not tell how common a class is."""
+        """True where labels are of single classes or places, so that they do not show how common a class is."""
         places = self.polygons is not None and self.background is None
         return bool(places or self.partial or self.partial_class or self.known)
 
     @property
     def paths(self) -> tuple[str, ...]:
-        """The images as they were named."""
+        """The images as they are named in the recipe."""
         return (self.images,) if isinstance(self.images, str) else self.images

@@ -28,7 +28,7 @@ from landseg.scenes.issues import (
     check_files,
     check_ground,
     check_values,
-    some,
+    first_five,
 )
 from landseg.scenes.split import Split, SplitOptions, split
 from landseg.scenes.survey import ImageSurvey, Statistics, SurveyScene, survey_image
@@ -168,8 +168,8 @@ def _paired(images: Sequence[str], labels: str | None, issues: list[Issue]) -> l
                 items.append(Item(path))
         if labels is not None:
             bare = [item.image.name for item in items if item.labels is None]
-            text = f"{part_of(len(bare), len(found), 'image', 'has', 'have')} no labels in {labels}: {some(bare)}"
-            issues.append(Issue("unpaired", text))
+            many = part_of(len(bare), len(found), "image", "has", "have")
+            issues.append(Issue("unpaired", f"{many} no labels in {labels}: {first_five(bare)}"))
     if labels is None and not any(item.labels for item in items):
         issues.append(Issue("unlabelled", "no labels were named, so only the images were looked at"))
     if labels is not None and all(Path(name).is_dir() for name in (labels, *images)):  # a glob names some on purpose
@@ -185,7 +185,7 @@ def _lone_labels(items: Sequence[Item], folder: Path) -> list[Issue]:
     if not others:
         return []
     many = counted(len(others), "label raster belongs", "label rasters belong")
-    return [Issue("unpaired", f"{many} to no image: {some([path.name for path in others])}")]
+    return [Issue("unpaired", f"{many} to no image: {first_five([path.name for path in others])}")]
 
 
 def _colors(table: ClassMap | None, labels: str | None) -> Colors:

@@ -1,4 +1,4 @@
-"""What is wrong with data to learn from, as sentences."""
+"""Issues of data to learn from: what a survey found, as sentences."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from landseg.labels.value_mapping import ValueMapping
 from landseg.scenes.lookalikes import lookalikes
 from landseg.scenes.related import identical, overlaps
 from landseg.scenes.survey import ImageSurvey, Statistics
-from landseg.text.amounts import counted, first_of, part_of
+from landseg.text.amounts import counted, part_of, shorten_list
 
-_TOLD = 5
 _ALIKE = 1.05  # resolutions that differ by less are one
 _MANY = 64  # values: more are no classes
 
 
 @dataclass(frozen=True)
 class Issue:
-    """One thing that is wrong or worth knowing: its kind, for programs, and a sentence."""
+    """A fault of the data, or a remark: its kind, for programs, and a sentence."""
 
     kind: str
     text: str
@@ -45,33 +44,34 @@ class ClassShare:
     hectares: float | None
 
 
-def some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are.
+def first_five(names: Sequence[str]) -> str:
+    """Return the first five names, and the number of the others.
 
-    >>> some(list("abcdefg"))
+    >>> first_five(list("abcdefg"))
     'a, b, c, d, e and 2 more'
     """
-    return first_of(names, _TOLD)
+    return shorten_list(names, 5)
 
 
 def check_files(files: Sequence[ImageSurvey], *, stored_values: bool = False) -> list[Issue]:
-    """What is wrong with images and with their labels, file by file and among them."""
+    """Return the issues of images and their labels, file by file and among files."""
     found = [Issue("labels", f"{one.name}: {one.label_fault}") for one in files if one.label_fault is not None]
     noted: dict[str, list[str]] = {}
     for one in files:
         if one.label_note is not None:
             _, _, how = one.label_note.partition(" ")
             noted.setdefault(f"labels of other grids than their images: one {how}", []).append(one.name)
-    found += [Issue("grid", f"{len(names)} {text}: {some(names)}") for text, names in noted.items()]
+    found += [Issue("grid", f"{len(names)} {text}: {first_five(names)}") for text, names in noted.items()]
     empty = [one.name for one in files if not one.valid_px]
     if empty:
-        found.append(Issue("nodata", f"{counted(len(empty), 'image holds', 'images hold')} no data: {some(empty)}"))
+        text = f"{counted(len(empty), 'image holds', 'images hold')} no data: {first_five(empty)}"
+        found.append(Issue("nodata", text))
     if odd := [one for one in files if one.odd_alpha is not None]:
         number = odd[0].odd_alpha
         text = f"band {number} is called alpha and holds many values in {counted(len(odd), 'image')}: "
         every = ",".join(str(band) for band in sorted({*range(1, len(odd[0].dtypes) + 1), number}))
         more = f"; it is read as neither a mask nor a band: if it is near infrared, train on it by --bands {every}"
-        found.append(Issue("bands", text + some([one.name for one in odd]) + more))
+        found.append(Issue("bands", text + first_five([one.name for one in odd]) + more))
     found += _unlike(
         files, "bands", [f"{counted(len(one.dtypes), 'band')} of {one.dtypes[0]}" for one in files], "{0}"
     )
@@ -86,7 +86,7 @@ def check_files(files: Sequence[ImageSurvey], *, stored_values: bool = False) ->
 
 
 def _about_tags(files: Sequence[ImageSurvey]) -> list[Issue]:
-    """Images whose scale and offset are not the first one's, and what training makes of them."""
+    """Return issues of images whose scale and offset are not those of the first."""
     first = files[0]
     found = []
     kinds: dict[str, list[ImageSurvey]] = {}
@@ -94,7 +94,7 @@ def _about_tags(files: Sequence[ImageSurvey]) -> list[Issue]:
         if len(one.value_tags) == len(first.value_tags) and not alike(one.value_tags, first.value_tags):
             kinds.setdefault(tags_text(one.value_tags), []).append(one)
     for text, many in kinds.items():
-        names = some([one.name for one in many])
+        names = first_five([one.name for one in many])
         if comparable(many[0].value_tags, first.value_tags):
             what = f"brought over to {tags_text(first.value_tags)} of {first.name}, here and in training"
         else:
@@ -112,46 +112,47 @@ def _about_tags(files: Sequence[ImageSurvey]) -> list[Issue]:
 
 
 def check_values(statistics: Statistics) -> list[Issue]:
-    """Numbers of the imagery that stand for no data and were not declared to."""
+    """Return issues of numbers in the imagery that stand for no data and are not declared."""
     found = []
     for (number, dtype), band in sorted(statistics.items()):
-        if (strange := band.beyond_measure) is not None:
-            text = f"band {number} ({dtype}) holds {strange:.6g}, which nothing measures: if it stands for no data, "
-            found.append(Issue("nodata", f"{text}declare it (gdal_edit.py -a_nodata {strange!r} FILE)"))
+        if (sentinel := band.beyond_measure) is not None:
+            text = f"band {number} ({dtype}) holds {sentinel:.6g}, which nothing measures: if it stands for no data, "
+            found.append(Issue("nodata", f"{text}declare it (gdal_edit.py -a_nodata {sentinel!r} FILE)"))
     return found
 
 
 def check_drawn(drawn: PolygonCodes, images: Sequence[Path]) -> list[Issue]:
-    """Return what is wrong with polygons and where they lie, and let them take in where every image lies."""
+    """Return issues of polygons and their places, and add the place of every image to their coverage."""
     for path in images:
         try:
             with FileSource(path) as source:
                 drawn.coverage.add(path.name, source.grid)
-        except LandsegError:  # whoever reads the image says why
+        except LandsegError:  # the survey of the image reports why
             continue
     said = drawn.coverage.sentences(bare=drawn.filled) if drawn.coverage.lies else [drawn.coverage.nowhere()]
     return [Issue("labels", sentence) for sentence in (*drawn.notes, *said)]
 
 
 def check_ground(files: Sequence[ImageSurvey]) -> list[Issue]:
-    """Files that show the same ground."""
+    """Return issues of files that show the same ground."""
     found = []
     for many in identical([one.digest for one in files]):
-        names = some([files[i].name for i in many])
+        names = shorten_list([files[i].name for i in many])
         found.append(Issue("duplicate", f"{counted(len(many), 'file holds', 'files hold')} the same pixels: {names}"))
     alike = lookalikes(*zip(*[(one.sketch, one.grid, one.digest) for one in files], strict=True)) if files else []
     if alike:
-        told = [f"{files[pair.first].name} and {files[pair.second].name} ({pair.how})" for pair in alike]
+        shown = [f"{files[pair.first].name} and {files[pair.second].name} ({pair.how})" for pair in alike]
         text = (
-            f"{counted(len(alike), 'pair of images is', 'pairs of images are')} nearly the same picture: {some(told)}"
+            f"{counted(len(alike), 'pair of images is', 'pairs of images are')} "
+            f"nearly the same picture: {first_five(shown)}"
         )
         found.append(Issue("duplicate", f"{text}; a split by file keeps them together"))
     pairs = overlaps([one.grid for one in files])
     if pairs:
-        told = [f"{files[p.first].name} and {files[p.second].name} by {p.share:.0%}" for p in pairs]
+        shown = [f"{files[p.first].name} and {files[p.second].name} by {p.share:.0%}" for p in pairs]
         text = (
             f"{counted(len(pairs), 'pair of images overlaps', 'pairs of images overlap')} "
-            f"(of the smaller footprint): {some(told)}"
+            f"(of the smaller footprint): {first_five(shown)}"
         )
         found.append(Issue("overlap", f"{text}; a split by file keeps them together"))
     return found
@@ -159,16 +160,16 @@ def check_ground(files: Sequence[ImageSurvey]) -> list[Issue]:
 
 def check_classes(
     files: Sequence[ImageSurvey],
-    meaning: ValueMapping | None,
+    mapping: ValueMapping | None,
     classes: Sequence[ClassShare],
     drawn: PolygonCodes | None,
 ) -> list[Issue]:
-    """What is wrong with labels and their values."""
-    if meaning is None:
+    """Return issues of labels and their values."""
+    if mapping is None:
         labelled = any(one.labels for one in files)
         return [Issue("unlabelled", "no label could be read, or all are unknown")] if labelled else []
     found = []
-    if meaning.guessed and drawn is None:
+    if mapping.guessed and drawn is None:
         text = "nothing says what the values of the labels mean, so each stands for itself"
         found.append(Issue("classes", f"{text}: name them with --classes"))
         if len(classes) > _MANY:
@@ -178,13 +179,13 @@ def check_classes(
                     f"{counted(len(classes), 'value is', 'values are')} many for classes: are the labels imagery?",
                 )
             )
-    found += _strangers(files, meaning, drawn)
-    bare = [one.name for one in files if one.labels and one.label_fault is None and not _known(one, meaning)]
+    found += _unmapped(files, mapping, drawn)
+    bare = [one.name for one in files if one.labels and one.label_fault is None and not _known(one, mapping)]
     if bare:
         found.append(
             Issue(
                 "unlabelled",
-                f"{counted(len(bare), 'image has', 'images have')} labels that are all unknown: {some(bare)}",
+                f"{counted(len(bare), 'image has', 'images have')} labels that are all unknown: {first_five(bare)}",
             )
         )
     missing = [one.name for one in classes if not one.pixels]
@@ -197,30 +198,30 @@ def check_classes(
     return found
 
 
-def _strangers(files: Sequence[ImageSurvey], meaning: ValueMapping, drawn: PolygonCodes | None) -> list[Issue]:
-    """Values that have no class, with their pixels."""
+def _unmapped(files: Sequence[ImageSurvey], mapping: ValueMapping, drawn: PolygonCodes | None) -> list[Issue]:
+    """Return the issue of values that have no class, with their pixels."""
     counts: Counter[float] = Counter()
     holders: list[str] = []
     for one in files:
-        strange = {value: count for value, count in one.values.items() if meaning.index(value) is None}
-        counts.update(strange)
-        holders += [one.name] if strange else []
+        unmapped = {value: count for value, count in one.values.items() if mapping.index(value) is None}
+        counts.update(unmapped)
+        holders += [one.name] if unmapped else []
     if not counts:
         return []
-    told = [f"{meaning.text(value)} ({counts[value]:,} px)" for value in sorted(counts)]
-    known = ", ".join(meaning.classes.names if drawn is not None else map(str, meaning.classes.values))
-    text = f"values without a class in {counted(len(holders), 'file')}: {some(told)}; the table has {known}"
+    shown = [f"{mapping.text(value)} ({counts[value]:,} px)" for value in sorted(counts)]
+    known = ", ".join(mapping.classes.names if drawn is not None else map(str, mapping.classes.values))
+    text = f"values without a class in {counted(len(holders), 'file')}: {first_five(shown)}; the table has {known}"
     few = drawn is None and len(counts) <= 3 and all(value > COLOR and float(value).is_integer() for value in counts)
     how = " (" + " ".join(f"--ignore {int(value)}" for value in sorted(counts)) + ")" if few else ""
     return [Issue("values", f"{text}: add them to it, or ignore them{how}")]
 
 
-def _known(one: ImageSurvey, meaning: ValueMapping) -> bool:
-    return any(meaning.index(value) not in (None, IGNORE_INDEX) for value in one.values)
+def _known(one: ImageSurvey, mapping: ValueMapping) -> bool:
+    return any(mapping.index(value) not in (None, IGNORE_INDEX) for value in one.values)
 
 
 def _unlike(files: Sequence[ImageSurvey], kind: str, facts: Sequence[Hashable], form: str) -> list[Issue]:
-    """A sentence about the files that are not like most."""
+    """Return the issue of files that are not like most files."""
     usual, count = Counter(facts).most_common(1)[0]
     if count == len(files):
         return []
@@ -228,7 +229,8 @@ def _unlike(files: Sequence[ImageSurvey], kind: str, facts: Sequence[Hashable], 
     return [
         Issue(
             kind,
-            f"{part_of(count, len(files), 'image', 'has', 'have')} {form.format(usual)}, others not: {some(others)}",
+            f"{part_of(count, len(files), 'image', 'has', 'have')} {form.format(usual)}, "
+            f"others not: {first_five(others)}",
         )
     ]
 

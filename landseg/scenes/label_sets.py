@@ -1,4 +1,4 @@
-"""What target values mean: classes, and what partial sources say of them."""
+"""LabelSetBuilder: numbers for target values, each of which admits a set of classes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:  # it brings torch, which is not needed to refuse labels
 
 
 class LabelSetBuilder:
-    """What target values mean: the classes by index, then every "only NAME" and "not NAME" in the order of first use.
+    """Target values: the classes by index, then every "only NAME" and "not NAME" in the order of first use.
 
-    "only NAME" is that class, said by a source that knows no other.
+    "only NAME" is that class, from a source that knows no other.
     """
 
     def __init__(self, classes: ClassMap) -> None:
@@ -23,7 +23,7 @@ class LabelSetBuilder:
         self._partial: list[tuple[str, tuple[str, ...]]] = []
 
     def index(self, text: str) -> int:
-        """The target value of "NAME", "only NAME", "not NAME" or "ignore".
+        """Return the target value of "NAME", "only NAME", "not NAME" or "ignore".
 
         Raises:
             TrainingError: a name that is no class.
@@ -38,24 +38,24 @@ class LabelSetBuilder:
         return self._add(text.split(" ")[0], (name,))
 
     def excluding(self, names: Sequence[str]) -> int:
-        """The target value of "none of these classes".
+        """Return the target value of "none of these classes".
 
         Raises:
-            TrainingError: a name that is no class, or names of all of them.
+            TrainingError: a name that is no class, or the names of all classes.
         """
-        if strangers := [name for name in names if name not in self._classes.names]:
-            raise TrainingError(f"{strangers[0]!r} names no class; use one of {', '.join(self._classes.names)}")
+        if unknown := [name for name in names if name not in self._classes.names]:
+            raise TrainingError(f"{unknown[0]!r} names no class; use one of {', '.join(self._classes.names)}")
         if set(names) >= set(self._classes.names):
             raise TrainingError("a pixel of no class at all: partial labels may not know all of the classes")
         return self._add("not", tuple(sorted(set(names), key=self._classes.names.index)))
 
     def sets(self) -> LabelSets:
-        """The classes that each target value admits."""
+        """Return the classes that each target value admits."""
         from landseg.dense.losses import LabelSets
 
         names = self._classes.names
         members = [
-            [k for k, name in enumerate(names) if (name in some) == (how == "only")] for how, some in self._partial
+            [k for k, name in enumerate(names) if (name in own) == (how == "only")] for how, own in self._partial
         ]
         return LabelSets.of(len(names), members)
 

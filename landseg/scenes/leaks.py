@@ -1,4 +1,4 @@
-"""What is wrong with a split: ground that is both learned and kept, and classes that one side lacks."""
+"""Leaks of a split: ground that is both learned and kept, and classes that one side lacks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from landseg.scenes.related import grouped, identical, numbered_alike, overlaps
 from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
 
-_TOLD = 5  # pairs of files by name
+_NAMED = 5  # pairs of files that are named
 
 
 def leaks(
@@ -30,9 +30,9 @@ def leaks(
 
     Args:
         scenes: in order of their names.
-        parts: of each.
-        digests: of their pixels; equal where these are.
-        alike: those that are nearly the same picture.
+        parts: the parts of each on either side.
+        digests: digests of their pixels; equal where these are.
+        alike: pairs that are nearly the same picture.
         by_area: the sides are areas of the ground, so that overlapping rasters agree.
         grouped_by: the pattern by which names were grouped: then nothing is guessed from names.
     """
@@ -53,10 +53,10 @@ def leaks(
         for pair in alike
         if _apart(parts[pair.first], parts[pair.second])
     ]
-    notes = [f"leak: {text}; one is learned, the other kept, at least in parts" for text in found[:_TOLD]]
+    notes = [f"leak: {text}; one is learned, the other kept, at least in parts" for text in found[:_NAMED]]
     notes += (
-        [f"leak: {counted(len(found) - _TOLD, 'more pair of files shares', 'more pairs of files share')} ground"]
-        if len(found) > _TOLD
+        [f"leak: {counted(len(found) - _NAMED, 'more pair of files shares', 'more pairs of files share')} ground"]
+        if len(found) > _NAMED
         else []
     )
     return notes if grouped_by else notes + _parts_apart(names, parts) + _numbered(scenes, parts)
@@ -66,14 +66,14 @@ def kept_together(names: Sequence[str], alike: Sequence[Lookalike]) -> list[str]
     """Return a sentence about files that are in one group because they are nearly the same picture."""
     if not alike:
         return []
-    listed = ", ".join(f"{names[pair.first]} and {names[pair.second]} ({pair.how})" for pair in alike[:_TOLD])
-    more = f" and {counted(len(alike) - _TOLD, 'more pair')}" if len(alike) > _TOLD else ""
+    listed = ", ".join(f"{names[pair.first]} and {names[pair.second]} ({pair.how})" for pair in alike[:_NAMED])
+    more = f" and {counted(len(alike) - _NAMED, 'more pair')}" if len(alike) > _NAMED else ""
     return [f"files that are nearly the same picture are kept together: {listed}{more}"]
 
 
 def missing_classes(learned: NDArray[np.int64], kept: NDArray[np.int64], classes: Sequence[str]) -> list[str]:
     """Return a sentence for the classes that only one of the sides has, given their pixels by class."""
-    pairs = list(zip(classes, learned.tolist(), kept.tolist(), strict=False))  # what follows is no single class
+    pairs = list(zip(classes, learned.tolist(), kept.tolist(), strict=False))  # the last count is of no single class
     unmeasured = [name for name, there, here in pairs if there and not here]
     unlearned = [name for name, there, here in pairs if here and not there]
     notes = []
@@ -89,13 +89,13 @@ def _apart(one: Parts, two: Parts) -> bool:
 
 
 def _parts_apart(names: Sequence[str], parts: Sequence[Parts]) -> list[str]:
-    """Sentences about scenes whose parts, by their names, are on both sides."""
+    """Return a sentence about scenes whose parts, by their names, are on both sides."""
     whole: dict[str, list[Parts]] = {}
     for name, group, part in zip(names, grouped(names, None), parts, strict=True):
         if name != group:
             whole.setdefault(group, []).append(part)
     torn = [group for group, many in sorted(whole.items()) if _torn(many)]
-    return [f"leak: parts of one scene are learned and kept: {', '.join(torn[:_TOLD])}"] if torn else []
+    return [f"leak: parts of one scene are learned and kept: {', '.join(torn[:_NAMED])}"] if torn else []
 
 
 def _torn(many: Sequence[Parts]) -> bool:
@@ -103,7 +103,7 @@ def _torn(many: Sequence[Parts]) -> bool:
 
 
 def _numbered(scenes: Sequence[Scene], parts: Sequence[Parts]) -> list[str]:
-    """A sentence about frames that lie nowhere and whose names differ in numbers only."""
+    """Return a sentence about frames that lie nowhere and whose names differ in numbers only."""
     nowhere = [
         (scene.name, part)
         for scene, part, group in zip(scenes, parts, grouped([s.name for s in scenes], None), strict=True)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from landseg.geo.grid import Grid, Rect
 
-EDGE = 196  # of the square in a raster's middle that is remembered
+EDGE = 196  # pixels along the edge of the square in a raster's middle that is remembered
 _SEARCHED, _SHIFT = 96, 16  # its middle that is searched, and by how many pixels two pictures may be shifted
-_SMALLEST = 12  # rasters that are narrower say nothing
-_ALIKE = 0.9  # cosine of two squares' fine structure; that of pictures that are none is far below a half
+_SMALLEST = 12  # rasters that are narrower are not compared
+_ALIKE = 0.9  # cosine of two squares' fine structure; that of other pictures is far below a half
 _NEIGHBOURS, _PAIRS = 8, 2048  # of each raster that are looked at; of few rasters as many as make so many pairs
 _NEAR = 0.25  # standard deviations by which the spread of their values may differ
 _RADIUS = 2  # fine structure is what differs from the mean of the 5 x 5 px around it
@@ -23,7 +23,7 @@ _BOXES, _QUANTILES = (1, 5, 17), np.linspace(0.05, 0.95, 10)
 
 @dataclass(frozen=True)
 class Sketch:
-    """What is remembered of a raster's middle.
+    """A short description of a raster's middle.
 
     Attributes:
         fine: (e, e) int8, its fine structure; what stands out far is clipped, so that no single edge decides.
@@ -39,7 +39,7 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Lookalike:
-    """Two rasters, by position, and what was done to the picture of one to get the other's, in words."""
+    """Two rasters, by position, and the change in words that makes the picture of one that of the other."""
 
     first: int
     second: int
@@ -47,7 +47,7 @@ class Lookalike:
 
 
 class Sketcher:
-    """Takes in a raster's pixels, a rectangle at a time, and makes its sketch."""
+    """The sketch of a raster in the making: takes pixels a rectangle at a time."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         edge = min(EDGE, *shape)
@@ -64,7 +64,7 @@ class Sketcher:
         self._grey[shared.relative_to(self._square).slices] = np.where(valid[rows, columns], grey, np.nan)
 
     def sketch(self) -> Sketch | None:
-        """The sketch; None where less than half of the middle has data, it is too small, or of one value."""
+        """Return the sketch; None where less than half of the middle has data, it is too small, or of one value."""
         known = np.isfinite(self._grey)
         if len(self._grey) < _SMALLEST or known.mean() < 0.5:
             return None
@@ -82,7 +82,7 @@ def lookalikes(
 ) -> list[Lookalike]:
     """Return the pairs of rasters that are nearly the same picture, in order.
 
-    At least one of a pair does not say where it lies: where both do, their footprints tell more (see `overlaps`).
+    At least one of a pair does not say where it lies: where both do, footprints are better evidence (see `overlaps`).
     Equal ones (by their digests) are left out. Of each raster only the few that have the most similar values are
     looked at, so that thousands take no longer than reading them.
     """
@@ -99,7 +99,7 @@ def lookalikes(
 
 
 def _candidates(sketches: Sequence[Sketch | None]) -> Iterator[tuple[int, int]]:
-    """Pairs of sketches whose values are spread most alike, in order."""
+    """Yield pairs of sketches whose values are spread most alike, in order."""
     groups: dict[int, list[int]] = {}  # small rasters have fewer numbers
     for index, sketch in enumerate(sketches):
         if sketch is not None:
@@ -124,7 +124,7 @@ def _sketch(sketches: Sequence[Sketch | None], index: int) -> Sketch:
 
 
 def _same_picture(one: Sketch, two: Sketch) -> str | None:
-    """How one picture has to be changed to become the other; None where none of the ways makes it so."""
+    """Return the change that makes one picture the other, in words; None where no change does."""
     area = _middle(two.fine.astype(np.float32), _SEARCHED)
     edge = min(len(area), len(one.fine))
     size = edge - 2 * max(2, min(_SHIFT, edge // 6))
@@ -150,7 +150,7 @@ def _same_picture(one: Sketch, two: Sketch) -> str | None:
 
 
 def _likeness(one: NDArray[np.int8], two: NDArray[np.int8], offset: tuple[int, int]) -> float:
-    """The cosine of two squares where they lie on each other, the first beginning at an offset in the second."""
+    """Return the cosine of two squares where they lie on each other, the first at an offset in the second."""
     here, there = [], []
     for start, length, other in zip(offset, one.shape, two.shape, strict=True):
         first, last = max(0, start), min(start + length, other)
@@ -162,7 +162,7 @@ def _likeness(one: NDArray[np.int8], two: NDArray[np.int8], offset: tuple[int, i
 
 
 def _words(way: int, down: int, right: int) -> str:
-    """What was done to a picture.
+    """Return the change of a picture in words.
 
     >>> _words(0, 0, 0), _words(0, -3, 2), _words(2, 0, 1), _words(5, 4, 0)
     ('brighter or darker', 'shifted by 3 and 2 px', 'turned by 180 degrees', 'mirrored, shifted by 4 and 0 px')
@@ -174,7 +174,7 @@ def _words(way: int, down: int, right: int) -> str:
 
 
 def _turned(square: NDArray[Any], way: int) -> NDArray[Any]:
-    """One of the eight ways to lay a square: turned by quarters, and mirrored from the fourth on."""
+    """Return a square in one of eight ways: turned by quarters, and mirrored from the fourth on."""
     return np.rot90(square[:, ::-1] if way > 3 else square, way % 4)
 
 
@@ -184,7 +184,7 @@ def _middle(square: NDArray[Any], edge: int) -> NDArray[Any]:
 
 
 def _fine(grey: NDArray[np.float64]) -> NDArray[np.int8]:
-    """What differs from the mean around it, in steps of which 127 are twice the commonest size of that."""
+    """Return the differences from the mean around each pixel, in steps of which 127 are twice their median size."""
     width = 2 * _RADIUS + 1
     fine = grey[_RADIUS:-_RADIUS, _RADIUS:-_RADIUS] - _box_mean(grey, width)
     size = 2 * float(np.median(np.abs(fine))) or float(np.abs(fine).max())
@@ -195,7 +195,7 @@ def _fine(grey: NDArray[np.float64]) -> NDArray[np.int8]:
 
 
 def _box_mean(values: NDArray[np.float64], width: int) -> NDArray[np.float64]:
-    """Means over all squares that lie inside (h - width + 1, w - width + 1)."""
+    """Return the means over all squares that lie inside, (h - width + 1, w - width + 1)."""
     return _box_sum(values, width) / width**2
 
 

@@ -1,4 +1,4 @@
-"""Files that stay open between reads: a few of many, whatever the limit of the system."""
+"""OpenFiles: files that stay open between reads, a few of many, whatever the limit of the system."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 OPEN = 64
-"""Scenes kept open; each holds a few files for every thread that reads it."""
+"""Number of scenes kept open; each holds a few files for every thread that reads it."""
 
 
 class Closable(Protocol):
-    """What can be closed."""
+    """An object that can be closed."""
 
     def close(self) -> None:
         """Close it."""
@@ -31,20 +31,20 @@ class _Entry:
 
 
 class OpenFiles:
-    """Opened things by key; of those that nobody uses, the ones used longest ago are closed beyond ``limit``."""
+    """Opened objects by key; beyond ``limit``, those that are idle are closed, the one used longest ago first."""
 
     def __init__(self, limit: int = OPEN) -> None:
         self._limit = limit
         self.forget()
 
     def forget(self) -> None:
-        """Start anew: a forked process opens its own."""
+        """Forget all opened objects without closing them: a forked process opens its own."""
         self._lock = threading.Lock()
         self._entries: OrderedDict[object, _Entry] = OrderedDict()
 
     @contextmanager
     def using(self, key: object, opener: Callable[[], Kept]) -> Iterator[Kept]:
-        """What ``opener`` returned for this key, opened where it is not."""
+        """Lend the object of this key, which ``opener`` opens where it is not open yet."""
         with self._lock:
             entry = self._entries.get(key)
             if entry is not None:
@@ -73,5 +73,5 @@ class OpenFiles:
 
 
 POOL = OpenFiles()
-"""That of this process."""
+"""The open files of this process."""
 os.register_at_fork(after_in_child=POOL.forget)

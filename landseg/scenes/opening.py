@@ -1,4 +1,4 @@
-"""From images and their labels to labelled scenes: every misfit found before anything is learned."""
+"""Opening of images with their labels as scenes: every fault is found before anything is learned."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
 from landseg.scenes.scene import Opened, RasterScene, Scene
 from landseg.scenes.targets import JoinedTargets, UnknownTargets
-from landseg.text.amounts import counted, listed
+from landseg.text.amounts import counted, shorten_list
 
 if TYPE_CHECKING:
     from landseg.dense.losses import LabelSets
 
 _log = logging.getLogger(__name__)
 
-Legend = tuple[ClassMap, NDArray[np.uint8]]
+TargetTable = tuple[ClassMap, NDArray[np.uint8]]
 """The class table of a label raster, and the target value of each of its indices (256,)."""
 
 
 @dataclass(frozen=True)
 class LabelOptions:
-    """How labels are understood.
+    """Options for reading labels.
 
     Attributes:
-        classes: those of the model, by index.
+        classes: classes of the model, by index.
         vector: labels of all images, in place of their label rasters: a file, or a layer of one, ``FILE:LAYER``.
         field: its column with each polygon's class name or value; None: all polygons are of the one class that is
             not ``background``.
-        background: the class, by name, of all that lies outside the polygons; None: nobody knows it.
-        partial: the labels know only some of the classes, namely those that they show. Outside them a pixel is
+        background: the class, by name, of all that lies outside the polygons; None: it is not known.
+        partial: the labels know only the classes that they show. Outside them a pixel is
             "unknown", or, where they are complete, known to be none of them ("others"). None: they know every class.
         known: the classes, by name, that a partial raster knows; None: all of the table's.
         all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
@@ -96,7 +96,7 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelRaster:
     """A label raster of one image: its class table, and the target value of each index (256,).
 
     ``colors`` are given where it is a picture in these (see `landseg.labels.label_colors`).
@@ -107,10 +107,15 @@ class Labels:
     table: NDArray[np.uint8]
     colors: Colors | None = None
 
+    def on(self, grid: Grid) -> LabelReader:
+        """Open the raster on the grid of its image."""
+        values = open_labels(self.path, grid, table=self.classes, colors=self.colors, of="its image")
+        return ClassLabels(values, self.classes, self.table)
+
 
 @dataclass(frozen=True)
-class Burnt:
-    """Polygons for all images: see `BurntPolygons`; ``outside_name`` is what lies outside them, for sentences."""
+class LabelPolygons:
+    """Polygons for all images: see `BurntPolygons`; ``outside_name`` is the class outside them, for sentences."""
 
     polygons: PolygonLabels
     outside: int
@@ -118,20 +123,32 @@ class Burnt:
     inside: int = IGNORE_INDEX
     outside_name: str | None = None
 
+    def on(self, grid: Grid) -> LabelReader:
+        """Return the polygons burnt on the grid of an image."""
+        return BurntPolygons(self.polygons, grid, self.outside, self.values, self.inside)
+
+
+ImageLabels = LabelRaster | LabelPolygons | LabelReader
+"""Labels of an image: a file to be opened on its grid, or a reader that does not depend on the grid."""
+
 
 @dataclass(frozen=True)
 class CoarseRaster:
-    """Coarse labels of one image: the files of a raster or mosaic, its classes, and how wide a label is if not as the
-    files say (see `CoarseLabels`)."""
+    """Coarse labels of one image: the files of a raster or mosaic, its classes, and the width of a label in pixels of
+    the image where the files do not show it (see `CoarseLabels`)."""
 
     paths: tuple[Path, ...]
     classes: ClassMap
     side: int | None = None
 
+    def on(self, grid: Grid) -> CoarseLabels:
+        """Open the raster on the grid of its image."""
+        return CoarseLabels(self.paths, grid, self.classes, side=self.side)
+
 
 @dataclass(frozen=True)
 class Opener:
-    """Opens an image and what it is labelled by; can be pickled.
+    """An image and its labels, to be opened by a call; it can be pickled.
 
     Attributes:
         tags: scale and offset that the stored numbers of the image's first bands are brought over to; None takes
@@ -140,16 +157,16 @@ class Opener:
 
     image: Path
     bands: tuple[int, ...] | None
-    labels: tuple[Labels | Burnt | LabelReader, ...]
+    labels: tuple[ImageLabels, ...]
     classes: int
     coarse: CoarseRaster | None = None
     tags: tuple[ValueTags, ...] | None = None
 
     def __call__(self) -> Opened:
-        """The files, open.
+        """Open the files.
 
         Raises:
-            RasterError, GridError, BandError: one of them cannot be, or does not fit the other.
+            RasterError, GridError, BandError: a file cannot be opened, or does not fit the others.
         """
         source: Source = FileSource(self.image, self.bands)
         opened: list[LabelReader] = []
@@ -158,8 +175,8 @@ class Opener:
                 more = source.bands.value_tags[len(self.tags) :]  # of bands that only labels look at
                 source = with_tags(source, (*self.tags, *more), like="the recipe's bands have")
             for one in self.labels:
-                opened.append(_targets(one, source.grid))
-            coarse = None if self.coarse is None else _coarse(self.coarse, source.grid)
+                opened.append(one if isinstance(one, LabelReader) else one.on(source.grid))
+            coarse = None if self.coarse is None else self.coarse.on(source.grid)
         except BaseException:
             source.close()
             for targets in opened:
@@ -169,19 +186,6 @@ class Opener:
         return Opened(source, targets, coarse, stored=self.tags is None)
 
 
-def _coarse(raster: CoarseRaster, grid: Grid) -> CoarseLabels:
-    return CoarseLabels(raster.paths, grid, raster.classes, side=raster.side)
-
-
-def _targets(labels: Labels | Burnt | LabelReader, grid: Grid) -> LabelReader:
-    if isinstance(labels, LabelReader):
-        return labels
-    if isinstance(labels, Burnt):
-        return BurntPolygons(labels.polygons, grid, labels.outside, labels.values, labels.inside)
-    values = open_labels(labels.path, grid, table=labels.classes, colors=labels.colors, of="its image")
-    return ClassLabels(values, labels.classes, labels.table)
-
-
 def labels_of_source(
     spec: SourceSpec,
     items: Sequence[Item],
@@ -189,20 +193,20 @@ def labels_of_source(
     kinds: LabelSetBuilder,
     *,
     vector: Path | None = None,
-    meaning: Legend | None = None,
-) -> list[Labels | Burnt | LabelReader]:
-    """Return what each image of a data set is labelled by, where that is not an index or one class alone.
+    meaning: TargetTable | None = None,
+) -> list[ImageLabels]:
+    """Return the labels of each image of a data set, where they are not an index or one class alone.
 
     Args:
         spec: the data set.
         items: its images.
-        classes: of the model.
-        kinds: of target values, which may become more.
-        vector: where its polygons are, if it has any.
-        meaning: of the values of its label rasters, where it is not the class table's.
+        classes: classes of the model.
+        kinds: the target values, to which new ones are added.
+        vector: file of its polygons, if it has any.
+        meaning: classes and targets of the values of its label rasters, where the class table does not say them.
 
     Raises:
-        ClassError, TrainingError, VectorError: polygons or options that do not say their class.
+        ClassError, TrainingError, VectorError: polygons or options without a class.
     """
     options = LabelOptions(
         classes,
@@ -223,43 +227,44 @@ def labels_for(
     options: LabelOptions,
     kinds: LabelSetBuilder,
     *,
-    meaning: Legend | None = None,
+    meaning: TargetTable | None = None,
     colors: Colors | None = None,
-) -> list[Labels | Burnt | LabelReader]:
-    """Return what each image is labelled by.
+) -> list[ImageLabels]:
+    """Return the labels of each image.
 
     Args:
-        items: the images; those without a label raster are known nowhere, unless there are polygons.
-        options: how labels are understood.
-        kinds: of target values, which may become more.
-        meaning: of the values of label rasters, where it is not the class table's.
+        items: the images; those without a label raster are unlabelled, unless there are polygons.
+        options: options for reading labels.
+        kinds: the target values, to which new ones are added.
+        meaning: classes and targets of the values of label rasters, where the class table does not say them.
         colors: label rasters are pictures in these.
 
     Raises:
-        ClassError, TrainingError, VectorError: polygons or options that do not say their class.
+        ClassError, TrainingError, VectorError: polygons or options without a class.
     """
     if options.vector is not None:
-        return [burnt(options.vector, options, kinds)] * len(items)
-    classes, table = legend(options, kinds) if meaning is None else meaning
+        return [label_polygons(options.vector, options, kinds)] * len(items)
+    classes, table = target_table(options, kinds) if meaning is None else meaning
     if colors is not None and IGNORED in colors.values():
         classes = classes.ignoring([IGNORED])
     return [
-        UnknownTargets() if item.labels is None else Labels(item.labels, classes, table, colors) for item in items
+        UnknownTargets() if item.labels is None else LabelRaster(item.labels, classes, table, colors)
+        for item in items
     ]
 
 
 def checked(openers: Sequence[Opener], *, quiet: bool = False) -> Sequence[Opener]:
-    """Return the images with what labels them, where each fits the others; see `check_fit` and `check_polygons`."""
+    """Return the images with their labels, after `check_fit` and `check_polygons`."""
     check_fit(openers)
     check_polygons(openers, quiet=quiet)
     return openers
 
 
 def check_fit(openers: Sequence[Opener]) -> None:
-    """Nothing, where all images have the same bands and each fits its labels.
+    """Raise TrainingError unless all images have the same bands and each fits its labels.
 
     Raises:
-        TrainingError: all that do not, by what is wrong with them.
+        TrainingError: faults, each with its files.
         BandError: an image of palette indices.
     """
     wrong: dict[str, list[str]] = {}
@@ -272,27 +277,27 @@ def check_fit(openers: Sequence[Opener]) -> None:
         bands[kind] += 1
         seen.append((opener.image, kind))
         for labels in opener.labels:
-            if isinstance(labels, Labels) and (fault := _fault(labels, opener.image, grid)) is not None:
+            if isinstance(labels, LabelRaster) and (fault := _fault(labels, opener.image, grid)) is not None:
                 wrong.setdefault(fault[0], []).append(fault[1])
     usual = max(bands, key=lambda kind: (bands[kind], kind), default=(0, ""))
     if odd := [f"{path} ({count} of {dtype})" for path, (count, dtype) in seen if (count, dtype) != usual]:
         what = f"most images have {counted(usual[0], 'band')} of {usual[1]}, these have others"
         wrong[f"{what}, and a model reads one kind (choose bands, or convert them)"] = odd
     if wrong:
-        raise TrainingError("; ".join(f"{what}: {listed(cases)}" for what, cases in wrong.items()))
+        raise TrainingError("; ".join(f"{what}: {shorten_list(cases)}" for what, cases in wrong.items()))
 
 
-def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
-    """What is wrong with a label raster on an image's grid, in general and in this case."""
+def _fault(labels: LabelRaster, image: Path, grid: Grid) -> tuple[str, str] | None:
+    """Return the fault of a label raster on an image's grid, in general and in this case; None where it fits."""
     path = labels.path
     try:
         source = label_source(path, table=labels.classes, colors=labels.colors)
     except BandError as error:
         return f"a label raster {str(error).removeprefix(f'{path.name} ')}", str(path)
     with source:
-        mine = source.grid
-        if not mine.is_placed and not grid.is_placed and mine.shape != grid.shape:
-            sizes = f"{path} has {mine.width} x {mine.height} px, {image} {grid.width} x {grid.height}"
+        own = source.grid
+        if not own.is_placed and not grid.is_placed and own.shape != grid.shape:
+            sizes = f"{path} has {own.width} x {own.height} px, {image} {grid.width} x {grid.height}"
             return (
                 "labels without georeference cover their image pixel by pixel (export them at its size)",
                 sizes,
@@ -300,24 +305,24 @@ def _fault(labels: Labels, image: Path, grid: Grid) -> tuple[str, str] | None:
         try:
             RasterLabels(source, grid)
         except GridError:
-            case = f"{path} is in {crs_text(mine.crs)}, {image} in {crs_text(grid.crs)}"
-            if (mine.crs is None) != (grid.crs is None):
+            case = f"{path} is in {crs_text(own.crs)}, {image} in {crs_text(grid.crs)}"
+            if (own.crs is None) != (grid.crs is None):
                 return "expected image and labels both to have a CRS or neither (assign it by gdal_edit -a_srs)", case
-            if grid.crs is not None and not connected(mine.crs, grid.crs):
+            if grid.crs is not None and not connected(own.crs, grid.crs):
                 return "no transformation is known between labels and image (use data in one coordinate system)", case
             return "labels that do not overlap their image (check that they belong together)", case
     return None
 
 
 def check_polygons(openers: Sequence[Opener], *, quiet: bool = False) -> None:
-    """Say which polygons lie on no image and which images have none, unless ``quiet``; nothing without polygons.
+    """Warn of polygons on no image and of images without polygons, unless ``quiet``.
 
     Raises:
         TrainingError: polygons of which none lies on any of their images.
     """
-    found: dict[int, tuple[Burnt, Coverage]] = {}
+    found: dict[int, tuple[LabelPolygons, Coverage]] = {}
     for opener in openers:
-        drawn = [labels for labels in opener.labels if isinstance(labels, Burnt)]
+        drawn = [labels for labels in opener.labels if isinstance(labels, LabelPolygons)]
         if not drawn:
             continue
         with FileSource(opener.image, opener.bands) as source:
@@ -332,8 +337,8 @@ def check_polygons(openers: Sequence[Opener], *, quiet: bool = False) -> None:
             _log.warning("%s", sentence)
 
 
-def legend(options: LabelOptions, kinds: LabelSetBuilder) -> Legend:
-    """How label rasters are read: their classes, and the target value of each index.
+def target_table(options: LabelOptions, kinds: LabelSetBuilder) -> TargetTable:
+    """Return the classes of label rasters, and the target value of each of their indices.
 
     "Others" are the pixels that hold the value of no class; ignored values and those without data stay unknown.
     """
@@ -349,7 +354,12 @@ def legend(options: LabelOptions, kinds: LabelSetBuilder) -> Legend:
     return ClassMap((*classes.classes, LandClass(classes.nodata, "none of these", (0, 0, 0))), classes.ignore), table
 
 
-def burnt(path: Path, options: LabelOptions, kinds: LabelSetBuilder) -> Burnt:
+def label_polygons(path: Path, options: LabelOptions, kinds: LabelSetBuilder) -> LabelPolygons:
+    """Return the polygons of a vector file as labels of all images.
+
+    Raises:
+        ClassError, TrainingError, VectorError: see `labels_for`.
+    """
     names = options.classes.names
     polygons = PolygonLabels(path, options.field, all_touched=options.all_touched, buffer_m=options.buffer_m)
     if options.background is not None and options.background not in names:
@@ -366,12 +376,12 @@ def burnt(path: Path, options: LabelOptions, kinds: LabelSetBuilder) -> Burnt:
         indices = class_indices(polygons.counts(), options.classes, f"{path}, column {options.field!r}")
         shown = [name for index, name in enumerate(names) if index in indices.values()]
     alone = options.partial is not None and len(shown) == 1
-    said = {name: kinds.index(f"only {name}" if alone else name) for name in shown}
+    targets = {name: kinds.index(f"only {name}" if alone else name) for name in shown}
     outside = IGNORE_INDEX if options.background is None else kinds.index(options.background)
     outside_name = options.background
     if options.partial == "others":
         outside, outside_name = kinds.excluding(shown), f"none of {', '.join(shown)}"
     if indices is None:
-        return Burnt(polygons, outside, None, said[shown[0]], outside_name)
-    values = {text: said[names[index]] for text, index in indices.items()}
-    return Burnt(polygons, outside, values, outside_name=outside_name)
+        return LabelPolygons(polygons, outside, None, targets[shown[0]], outside_name)
+    values = {text: targets[names[index]] for text, index in indices.items()}
+    return LabelPolygons(polygons, outside, values, outside_name=outside_name)

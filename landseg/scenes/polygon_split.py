@@ -20,16 +20,16 @@ from landseg.scenes.scene import Scene
 from landseg.text.amounts import counted
 
 FEW = 200
-"""Polygons that are split as wholes where a split by blocks says no edge: about five in each of 36 blocks."""
+"""Number of polygons up to which a split by blocks without an edge takes whole polygons: about five a block of 36."""
 APART = (128, 64, 32, 16, 8, 4)
-"""Pixels: nearer ones go together, by the first of these that leaves every class its two sides."""
+"""Pixels: nearer polygons go together, by the first distance that leaves every class its two sides."""
 TOUCHING = 2  # pixels: of polygons as near as this, with --all-touched, both may burn one pixel
 _PIECE = 2048  # pixels along the edge of what is read at a time
 
 
 @dataclass(frozen=True, eq=False)
 class InPolygons:
-    """Which pixels lie in some polygons: a mask of any rectangle."""
+    """The mask of pixels in polygons, for any rectangle."""
 
     polygons: PolygonLabels  # in pixels
     grid: Grid  # of these pixels
@@ -40,11 +40,11 @@ class InPolygons:
 
 @dataclass(frozen=True)
 class PolygonSplit:
-    """Which polygons are kept.
+    """A split of polygons.
 
     Attributes:
-        parts: of each scene.
-        learned, kept: numbers of polygons with a labelled pixel.
+        parts: parts of each scene.
+        learned, kept: numbers of polygons with a labelled pixel on either side.
         notes: classes that one group alone has, as a sentence.
     """
 
@@ -55,10 +55,10 @@ class PolygonSplit:
 
 
 class PolygonGround:
-    """The polygons that label some scenes, each part of one by itself.
+    """The polygons that label scenes, each part of a polygon by itself.
 
     Args:
-        scenes: all of them, with `Scene.drawn`.
+        scenes: all scenes, with `Scene.drawn`.
 
     Attributes:
         shown: (polygons,) whether each lies on any scene.
@@ -82,7 +82,7 @@ class PolygonGround:
             self.shown[placed.numbers + first] = True
 
     def groups(self, apart: float) -> NDArray[np.intp]:
-        """Return for each polygon the first one of its group: those nearer than so many pixels, in any scene."""
+        """Return the first polygon of each polygon's group: those nearer than ``apart`` pixels, in any scene."""
         ties: list[Sequence[int]] = []
         for placed, first, _ in self._placed:
             shapes = placed.shapes
@@ -91,7 +91,7 @@ class PolygonGround:
         return np.array(joined(self._count, ties), np.intp)
 
     def counts(self, classes: int) -> NDArray[np.int64]:
-        """Return the labelled pixels (polygons, classes + 1), the last of what is no single class."""
+        """Return labelled pixels (polygons, classes + 1); the last column counts targets of no single class."""
         found = np.zeros((self._count, classes + 1), np.int64)
         for scene, (placed, first, pixels) in zip(self._scenes, self._placed, strict=True):
             for rect in Blocks.of(scene.shape, _PIECE):
@@ -105,20 +105,20 @@ class PolygonGround:
         return found
 
     def parts(self, kept: NDArray[np.bool_]) -> list[Parts]:
-        """Return what each scene gives to either side, given the polygons that are kept."""
+        """Return the parts of each scene on either side, given the polygons that are kept."""
         made = []
         for placed, first, pixels in self._placed:
-            mine = kept[placed.numbers + first]
-            if mine.all() or not mine.any():
-                made.append(Parts(not mine.any(), bool(len(mine)) and bool(mine.all())))
+            chosen = kept[placed.numbers + first]
+            if chosen.all() or not chosen.any():
+                made.append(Parts(not chosen.any(), bool(len(chosen)) and bool(chosen.all())))
                 continue
-            sides = (InPolygons(placed.chosen(wanted), pixels) for wanted in (~mine, mine))
+            sides = (InPolygons(placed.chosen(wanted), pixels) for wanted in (~chosen, chosen))
             made.append(Parts(*sides))
         return made
 
 
 def few_polygons(scenes: Sequence[Scene]) -> int | None:
-    """Return how many polygons label some scenes, where these are few and can be split; else None."""
+    """Return the number of polygons that label scenes, where these are few and can be split; else None."""
     if any(scene.drawn is None or scene.grid is None for scene in scenes):
         return None
     ground = PolygonGround(scenes)
@@ -133,14 +133,14 @@ def by_polygon(
 
     A class that one group alone has is learned. No polygon is cut, and those that are ``apart`` pixels or less from
     each other stay together; by default as many of `APART` as leave each class with two groups on both sides, and the
-    kept share near what is wanted.
+    kept share near ``share``.
 
     Args:
-        scenes: all of them, labelled by polygons.
+        scenes: all scenes, labelled by polygons.
         classes: names by index.
-        share: of the labelled pixels that is to be kept.
-        seed: of the choice among equally good ones.
-        apart: pixels.
+        share: part of the labelled pixels that is to be kept.
+        seed: seed of the choice among equally good splits.
+        apart: distance in pixels.
 
     Raises:
         TrainingError: labels that are no polygons, or polygons that are all one group.
@@ -171,7 +171,7 @@ def by_polygon(
 
 
 def _grouped(counts: NDArray[np.int64], groups: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Pixels (groups, classes + 1)."""
+    """Return pixels (groups, classes + 1)."""
     firsts, which = np.unique(groups, return_inverse=True)
     table = np.zeros((len(firsts), counts.shape[1]), np.int64)
     np.add.at(table, which, counts)
@@ -179,13 +179,13 @@ def _grouped(counts: NDArray[np.int64], groups: NDArray[np.intp]) -> NDArray[np.
 
 
 def _apart(table: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which classes two groups or more have."""
+    """Return whether each class (classes + 1,) occurs in two groups or more."""
     found: NDArray[np.bool_] = (table > 0).sum(0) >= 2
     return found
 
 
 def _as_wanted(counts: NDArray[np.int64], kept: NDArray[np.bool_], wanted: NDArray[np.bool_], share: float) -> bool:
-    """Whether the classes that can be are on both sides, no other is kept alone, and the share is near."""
+    """Return whether ``wanted`` classes are on both sides, no other class is kept alone, and the share is near."""
     here, all_of_it = counts[kept].sum(0), counts.sum(0)
     both = (here > 0) & (here < all_of_it)
     alone = (here > 0) & ~wanted
@@ -194,7 +194,7 @@ def _as_wanted(counts: NDArray[np.int64], kept: NDArray[np.bool_], wanted: NDArr
 
 
 def _about(table: NDArray[np.int64], counts: NDArray[np.int64], classes: Sequence[str]) -> tuple[str, ...]:
-    """A sentence about every class that one group of polygons alone has."""
+    """Return a sentence about every class that one group of polygons alone has."""
     notes = []
     for index, name in enumerate(classes):
         polygons = int((counts[:, index] > 0).sum())

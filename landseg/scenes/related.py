@@ -24,7 +24,7 @@ TOUCHING = 0.01  # of the smaller footprint: neighbouring tiles may share a row 
 
 @dataclass(frozen=True)
 class Overlap:
-    """Two rasters, by position, and what part of the smaller one's footprint they share."""
+    """Two rasters, by position, and the part of the smaller footprint that they share."""
 
     first: int
     second: int
@@ -34,9 +34,9 @@ class Overlap:
 def overlaps(grids: Sequence[Grid | None]) -> list[Overlap]:
     """Return the pairs whose footprints share more than TOUCHING, in order; rasters without a CRS have none.
 
-    Compared in the CRS of all of them, or in longitude and latitude where they differ or where the CRS comes round
-    the globe; what has no place on the globe is compared within its own CRS. A footprint is that of the pixel grid:
-    corners without data belong to it.
+    Footprints are compared in the CRS of all rasters, or in longitude and latitude where CRSs differ or come round
+    the globe; a raster without a place on the globe is compared within its own CRS. A footprint is that of the pixel
+    grid: corners without data belong to it.
     """
     placed = [(index, grid) for index, grid in enumerate(grids) if grid is not None and grid.crs is not None]
     if len(placed) < 2:
@@ -58,7 +58,7 @@ def overlaps(grids: Sequence[Grid | None]) -> list[Overlap]:
 
 
 class PixelHash:
-    """What identifies pixels whatever file they lie in, a rectangle at a time, in any fixed order."""
+    """A hash of pixels, whatever file they lie in: takes a rectangle at a time, in any fixed order."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
         self._hash = hashlib.blake2b(repr(shape).encode(), digest_size=16)
@@ -66,7 +66,7 @@ class PixelHash:
         self._high: Any = None
 
     def update(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> None:
-        """Take in (C, h, w) and their validity."""
+        """Add pixels (C, h, w) and their validity (h, w)."""
         self._hash.update(np.ascontiguousarray(pixels).data)
         self._hash.update(np.packbits(valid).data)
         if valid.any():
@@ -75,7 +75,7 @@ class PixelHash:
             self._high = high if self._high is None else max(high, self._high)
 
     def digest(self) -> str | None:
-        """Equal for equal pixels; None where they are all of one value, since empty images are equal by chance."""
+        """Return a digest, equal for equal pixels; None where all have one value, as empty images do."""
         return None if self._low is None or self._low == self._high else self._hash.hexdigest()
 
 
@@ -89,7 +89,7 @@ def identical(digests: Sequence[str | None]) -> list[tuple[int, ...]]:
 
 
 def joined(count: int, ties: Iterable[Sequence[int]]) -> list[int]:
-    """Return for each of ``count`` things the first of those that it is tied to, directly or through others.
+    """Return for each of ``count`` items the first item that it is tied to, directly or through others.
 
     >>> joined(5, [(0, 3), (3, 4)])
     [0, 1, 2, 0, 0]
@@ -110,7 +110,7 @@ def joined(count: int, ties: Iterable[Sequence[int]]) -> list[int]:
 
 
 def _footprint(grid: Grid, globe: bool) -> shapely.Geometry:
-    """What a raster covers, in degrees of the globe or in its own CRS; empty where it has no place on the globe."""
+    """Return the footprint of a raster in degrees or in its own CRS; empty where it has no place on the globe."""
     if globe:
         return footprint(grid, "EPSG:4326")
     corners = [(0, 0), (grid.width, 0), (grid.width, grid.height), (0, grid.height)]
@@ -124,13 +124,13 @@ _NUMBER = re.compile(r"\d+")
 def grouped(names: Sequence[str], pattern: str | None) -> list[str]:
     """Return the group of each name.
 
-    With a ``pattern`` that is what its first group matches (all of the match where it has none); a name that it does
-    not match is its own group, and with an empty pattern every name is. Without one, names that say that they are
-    parts ("tile8_part1") are of the group of what they are parts of. Numbers alone say nothing: grouping by them
-    would make one group of most folders.
+    With a ``pattern`` the group is the match of its first group (the whole match where it has no group); a name
+    without a match is a group by itself, and with an empty pattern every name is. Without a pattern, names of parts
+    ("tile8_part1") are of the group of the whole. Numbers alone are no evidence: grouping by them would make one
+    group of most folders.
 
     Raises:
-        TrainingError: no regular expression, or one that matches no name.
+        TrainingError: the pattern is no regular expression, or matches no name.
 
     >>> grouped(["tile1_part1", "tile1_part2", "lake"], None)
     ['tile1', 'tile1', 'lake']
@@ -157,7 +157,7 @@ def grouped(names: Sequence[str], pattern: str | None) -> list[str]:
 
 
 def numbered_alike(one: str, two: str) -> bool:
-    """Whether two names differ in their numbers only, as frames of one flight do.
+    """Return whether two names differ in their numbers only, as frames of one flight do.
 
     >>> numbered_alike("DJI_0012", "DJI_0013"), numbered_alike("lake", "town")
     (True, False)

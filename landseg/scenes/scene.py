@@ -1,4 +1,4 @@
-"""Labelled scenes: pixels and targets under any rectangle, read when they are asked for or held in memory."""
+"""Labelled scenes: pixels and targets under any rectangle, read on demand or held in memory."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class Scene(ABC):
         name: for messages and splits.
         shape: (height, width).
         channels: C.
-        weight: how much oftener than its area says crops are drawn here.
+        weight: factor by which crops are drawn oftener here than the scene's area alone would have them.
         zoom: the range of magnification that crops are drawn with, relative to the training resolution; 2 shows
             half as much ground in either direction.
-        grid: where it lies; None where nobody knows.
+        grid: where the scene lies; None where that is not known.
         drawn: the polygons that all its labels come from, where nothing is known outside these; else None.
-        coarse_side: how many pixels a coarse label is wide; None where no coarse labels lie on it.
+        coarse_side: width of a coarse label in pixels; None where no coarse labels lie on it.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Scene(ABC):
 
     @abstractmethod
     def read(self, rect: Rect) -> Example:
-        """What lies under a rectangle inside the scene, from several threads at once if need be and after a fork.
+        """Return pixels, validity and targets of a rectangle inside the scene, from any thread and after a fork.
 
         Targets are indices into the run's LabelSets, IGNORE_INDEX where unknown or without data.
 
@@ -70,14 +70,14 @@ class Scene(ABC):
 
     @abstractmethod
     def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
-        """Every target once: rectangles that partition the scene, and the target (h, w) under each.
+        """Yield every target once: rectangles that partition the scene, and the target (h, w) under each.
 
         Rectangles begin at multiples of CELL and hold a few million pixels. Imagery is only read where targets are
         made from it, so pixels without data may have a target here.
         """
 
     def labels(self, rect: Rect) -> NDArray[np.uint8]:
-        """Targets (h, w) as `read` gives them, and also where the image has no data, unless they are made from it.
+        """Return targets (h, w) as `read` does, and also where the image has no data, unless they are made from it.
 
         Raises:
             RasterError: any part of it cannot be read.
@@ -117,8 +117,9 @@ class Scene(ABC):
         return None
 
     def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
-        """Coarse classes (h, w) under a rectangle inside the scene, as `read` gives targets: rows of the run's joint
-        statistics, IGNORE_INDEX where there is none. Pixels without data may have one.
+        """Return coarse classes (h, w) of a rectangle inside the scene: rows of the run's joint statistics.
+
+        IGNORE_INDEX where there is no coarse label. Pixels without data may have one.
 
         Raises:
             TrainingError: values that are no coarse class.
@@ -127,18 +128,18 @@ class Scene(ABC):
 
     @property
     def rect(self) -> Rect:
-        """Every pixel."""
+        """The rectangle of every pixel."""
         return Rect(0, 0, *self.shape)
 
     @property
     def resolution_m(self) -> float | None:
-        """Metres a pixel: as the raster says, else as its user does; None where nobody knows."""
+        """Metres a pixel: by the raster's grid, else as stated by the user; None where neither has them."""
         own = None if self.grid is None else self.grid.resolution_m
-        return self.said_m if own is None else own
+        return self.stated_m if own is None else own
 
     @property
-    def said_m(self) -> float | None:
-        """Metres a pixel as a user said, of a raster that does not say so itself."""
+    def stated_m(self) -> float | None:
+        """Metres a pixel as the user stated them, of a raster whose grid does not have them."""
         return None
 
 
@@ -157,11 +158,11 @@ class ArrayScene(Scene):
     weight: float = 1.0
     zoom: tuple[float, float] = (1.0, 1.0)
     grid: Grid | None = None
-    met: tuple[UnmappedValues, ...] = field(default=(), repr=False)
+    unmapped_values: tuple[UnmappedValues, ...] = field(default=(), repr=False)
     coarse: NDArray[np.uint8] | None = None
     side: int = 1
-    said: float | None = None
-    without: LeftOut = field(default_factory=LeftOut, repr=False)
+    stated: float | None = None
+    skipped: LeftOut = field(default_factory=LeftOut, repr=False)
     origin: Scene | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -178,8 +179,8 @@ class ArrayScene(Scene):
         return len(self.pixels)
 
     @property
-    def said_m(self) -> float | None:
-        return self.said
+    def stated_m(self) -> float | None:
+        return self.stated
 
     def read(self, rect: Rect) -> Example:
         rows, columns = rect.slices
@@ -198,11 +199,11 @@ class ArrayScene(Scene):
 
     @property
     def unmapped(self) -> list[UnmappedValues]:
-        return list(self.met)
+        return list(self.unmapped_values)
 
     @property
     def left_out(self) -> LeftOut:
-        return self.without
+        return self.skipped
 
     @property
     def coarse_side(self) -> int | None:
@@ -214,10 +215,10 @@ class ArrayScene(Scene):
 
 @dataclass(frozen=True)
 class Opened:
-    """The files of one scene: the imagery and what its targets are made from, on one grid.
+    """The open files of one scene: the imagery and its labels, on one grid.
 
     Attributes:
-        stored: whether stored numbers are taken as they are, so that a declared scale and offset mean nothing.
+        stored: whether stored numbers are taken as they are, whatever scale and offset are declared.
     """
 
     source: Source
@@ -226,7 +227,7 @@ class Opened:
     stored: bool = True
 
     def for_targets(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Return pixels (C, h, w) as indices of the imagery are made from: values in steps of the first band's scale.
+        """Return pixels (C, h, w) for indices of the imagery: values in steps of the first band's scale.
 
         A declared offset is part of a value: an NDVI of stored numbers that are 1000 too high is none.
         """
@@ -237,7 +238,7 @@ class Opened:
         return rescale(pixels, steps, "float32")
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all files."""
         self.source.close()
         self.targets.close()
         if self.coarse is not None:
@@ -245,14 +246,14 @@ class Opened:
 
 
 class RasterScene(Scene):
-    """A scene on disk, of which only what is asked for is read; its files are opened when they are needed.
+    """A scene on disk, of which only the requested pixels are read; its files are opened when they are needed.
 
     Args:
         name: for messages and splits.
-        opener: opens the files; to be pickled with the scene.
+        opener: opens the files; it is pickled with the scene.
         channels: the first bands of the source that are the scene's pixels; None: all. Targets see every band.
         weight, zoom: see Scene.
-        said_m: metres a pixel, where the raster itself does not know.
+        stated_m: metres a pixel, where the raster's grid does not have them.
     """
 
     def __init__(
@@ -263,11 +264,11 @@ class RasterScene(Scene):
         channels: int | None = None,
         weight: float = 1.0,
         zoom: tuple[float, float] = (1.0, 1.0),
-        said_m: float | None = None,
+        stated_m: float | None = None,
     ) -> None:
         self.name, self.weight, self.zoom = name, weight, zoom
         self._opener, self._key = opener, object()
-        self._said_m = said_m
+        self._stated_m = stated_m
         self._unmapped: list[UnmappedValues] = []
         self._left_out = LeftOut()
         with POOL.using(self._key, opener) as opened:
@@ -292,12 +293,12 @@ class RasterScene(Scene):
         return self._grid
 
     @property
-    def said_m(self) -> float | None:
-        return self._said_m
+    def stated_m(self) -> float | None:
+        return self._stated_m
 
     @property
     def bytes(self) -> int:
-        """What it takes in memory."""
+        """Bytes that the scene takes in memory."""
         return self._pixel_bytes * self.rect.area
 
     def read(self, rect: Rect) -> Example:
@@ -341,7 +342,7 @@ class RasterScene(Scene):
             return super().read_coarse(rect) if opened.coarse is None else opened.coarse.read(rect)
 
     def in_memory(self) -> ArrayScene:
-        """The same scene, read once.
+        """Return the same scene in memory, read once.
 
         Raises:
             RasterError: it cannot be read.
@@ -350,7 +351,7 @@ class RasterScene(Scene):
         try:
             left_out = LeftOut()
             pixels, valid, target = self._example(opened, self.rect, left_out)
-            met = tuple(opened.targets.unmapped)
+            unmapped = tuple(opened.targets.unmapped)
             coarse = None if opened.coarse is None else opened.coarse.read(self.rect)
         finally:
             opened.close()
@@ -365,10 +366,10 @@ class RasterScene(Scene):
             self.weight,
             self.zoom,
             self._grid,
-            met,
+            unmapped,
             coarse,
             side,
-            self._said_m,
+            self._stated_m,
             left_out,
             self,
         )
@@ -382,13 +383,13 @@ class RasterScene(Scene):
         return self._left_out
 
     def _example(self, opened: Opened, rect: Rect, left_out: LeftOut | None = None) -> Example:
-        """What `read` returns; pixels that teach nothing are added to ``left_out``."""
+        """Return the same as `read`; pixels that teach nothing are added to ``left_out``."""
         pixels, valid = opened.source.read(rect)
-        looked = opened.for_targets(pixels) if opened.targets.needs_pixels else pixels
+        for_targets = opened.for_targets(pixels) if opened.targets.needs_pixels else pixels
         if left_out is None:
-            target = opened.targets.read(rect, looked)
+            target = opened.targets.read(rect, for_targets)
         else:
-            target, why = opened.targets.read_reasons(rect, looked)
+            target, why = opened.targets.read_reasons(rect, for_targets)
             left_out.add_masks(why)
             left_out.add(Reason.NO_IMAGERY, int((~valid & (target != IGNORE_INDEX)).sum()))
         target[~valid] = IGNORE_INDEX

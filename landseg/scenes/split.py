@@ -1,4 +1,4 @@
-"""Which labelled pixels are learned and which are kept to measure on: by whole places, unless asked otherwise."""
+"""Splits of labelled pixels into learned and kept ones, by whole places unless the options say otherwise."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _KEPT = ("val", "valid", "validation", "keep", "kept")
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """How labelled pixels are split.
+    """Options of a split of labelled pixels.
 
     Attributes:
         by: "file" (groups of files), "block" (squares of each raster; whole polygons where these are the labels and
             few, and neither edge nor gap is named), "polygon" (whole polygons, neighbours together), "column" (the
             list says train or val), "aoi" (inside is kept) or "random" (squares as small as a crop, which are
             correlated).
-        share: of the labelled pixels that is to be kept.
+        share: part of the labelled pixels that is to be kept.
         group: for "file": regular expression whose match names a file's group; "": every file by itself; None: parts
             of one scene by their names, rasters that overlap, and those that are equal or nearly so, are together.
         block_px, block_m: edge of a block; by default a sixth of the raster's shorter edge, and not below ``crop``.
@@ -44,7 +44,7 @@ class SplitOptions:
             For polygons: those as near as this to each other are together; 0: as far as classes allow.
         aoi: a vector file.
         crop: edge of a crop in pixels.
-        seed: of the choice.
+        seed: seed of the choice.
 
     Raises:
         TrainingError: options that do not go together.
@@ -78,12 +78,12 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Split:
-    """What is learned and what is kept; a scene that is in both is ``MaskedScene`` in both.
+    """Scenes that are learned and scenes that are kept; a scene on both sides is ``MaskedScene`` in both.
 
     Attributes:
-        notes: what to know about it, and what is wrong with it, as sentences.
+        notes: sentences about the split and its faults.
         learned_px, kept_px: labelled pixels of each class.
-        by: how it was made, one of WAYS.
+        by: the way of the split, one of WAYS.
         polygons: numbers of polygons that are learned and kept, where whole ones are split.
     """
 
@@ -114,18 +114,18 @@ def split(
     gaps, an area is kept or whole polygons are split.
 
     Args:
-        scenes: all of them.
-        options: how.
-        classes: names by index; only these are balanced and missed.
-        items: of the scenes, in their order; needed for "column".
+        scenes: all scenes.
+        options: the way of the split.
+        classes: names by index; only these are balanced and reported as missing.
+        items: files of the scenes, in their order; needed for "column".
 
     Raises:
-        TrainingError: nothing can be learned or kept that way.
+        TrainingError: one of the sides would be empty.
     """
     order = sorted(range(len(scenes)), key=lambda i: (scenes[i].name, "" if items is None else str(items[i].image)))
     ordered = [scenes[i] for i in order]
     notes: list[str] = []
-    options = _settled(ordered, options, notes)
+    options = _resolved(ordered, options, notes)
     blocks = [_blocks_of(scene, options) for scene in ordered]
     read = [_survey(scene, cut, len(classes)) for scene, cut in zip(ordered, blocks, strict=True)]
     counts, digests = [counts for counts, *_ in read], [digest for _, digest, _ in read]
@@ -147,7 +147,7 @@ def split(
     kept = _side(ordered, [part.kept for part in parts], counts)
     _refuse_empty(learned[1], kept[1], options)
     notes += leaks(ordered, parts, digests, alike, by_area=options.by in ("aoi", "polygon"), grouped_by=options.group)
-    if drawn is None:  # else it is said already
+    if drawn is None:  # else the notes have it already
         missing = missing_classes(learned[1], kept[1], classes)
         if missing and options.by == "file" and few_polygons(ordered) is not None:
             missing.append(
@@ -160,8 +160,8 @@ def split(
     return Split(learned[0], kept[0], tuple(notes), learned_px, kept_px, by=options.by, polygons=polygons)
 
 
-def _settled(scenes: Sequence[Scene], options: SplitOptions, notes: list[str]) -> SplitOptions:
-    """The options, by whole polygons in place of blocks of no named edge where polygons are few."""
+def _resolved(scenes: Sequence[Scene], options: SplitOptions, notes: list[str]) -> SplitOptions:
+    """Return the options, by whole polygons in place of blocks without an edge where polygons are few."""
     if options.by != "block" or options.block_px or options.block_m or options.gap_px:
         return options
     if (count := few_polygons(scenes)) is None:
@@ -174,7 +174,7 @@ def _settled(scenes: Sequence[Scene], options: SplitOptions, notes: list[str]) -
 
 
 def _blocks_of(scene: Scene, options: SplitOptions) -> Blocks:
-    """The blocks of which each is read and counted by itself: those of the split, or of reading."""
+    """Return the blocks of which each is read and counted by itself: those of the split, or of reading."""
     if options.by not in ("block", "random"):
         return Blocks.of(scene.shape, _PIECE)
     edge: float = options.crop
@@ -198,7 +198,7 @@ def _blocks_of(scene: Scene, options: SplitOptions) -> Blocks:
 
 
 def _survey(scene: Scene, blocks: Blocks, classes: int) -> tuple[NDArray[np.int64], str | None, Sketch | None]:
-    """Labelled pixels (blocks, classes + 1), the last of what is no single class; the hash and the sketch of all."""
+    """Return labelled pixels (blocks, classes + 1), the last of no single class; hash and sketch of the scene."""
     hashed, sketcher = PixelHash(scene.shape), Sketcher(scene.shape)
     rows = []
     for block in blocks:
@@ -268,18 +268,18 @@ def _all(count: int) -> str:
     return "there is one file only" if count == 1 else f"all {counted(count, 'file')} are one group"
 
 
-def _by_column(scenes: Sequence[Scene], said: Sequence[str | None], notes: list[str]) -> list[Parts]:
-    words = [(text or "").strip().lower() for text in said]
-    strange = [
+def _by_column(scenes: Sequence[Scene], parts: Sequence[str | None], notes: list[str]) -> list[Parts]:
+    words = [(text or "").strip().lower() for text in parts]
+    others = [
         (scene.name, text)
-        for scene, text, word in zip(scenes, said, words, strict=True)
+        for scene, text, word in zip(scenes, parts, words, strict=True)
         if word not in (*_LEARNED, *_KEPT, "test")
     ]
-    if strange:
+    if others:
         raise TrainingError(
-            f"{part_of(len(strange), len(scenes), 'image', 'has', 'have')} "
+            f"{part_of(len(others), len(scenes), 'image', 'has', 'have')} "
             f"no split of train, val or test in the list, such as "
-            f"{strange[0][0]} ({strange[0][1] or 'nothing'}); fill the column or split in another way"
+            f"{others[0][0]} ({others[0][1] or 'nothing'}); fill the column or split in another way"
         )
     if left_out := words.count("test"):
         notes.append(
@@ -312,7 +312,7 @@ def _side(
     *,
     coarse: bool = False,
 ) -> tuple[list[Scene], NDArray[np.int64]]:
-    """The scenes of one side that have labels (``coarse``: or coarse ones), and its labelled pixels by class."""
+    """Return the scenes of one side that have labels (``coarse``: or coarse labels), and labelled pixels by class."""
     found: list[Scene] = []
     total = np.zeros(counts[0].shape[1], np.int64)
     for scene, part, of_blocks in zip(scenes, parts, counts, strict=True):

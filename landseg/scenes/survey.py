@@ -1,4 +1,4 @@
-"""One image and its labels, read once from end to end: what is in them, and a small picture of it."""
+"""ImageSurvey: facts about one image and its labels, which are read once, and a small picture of them."""
 
 from __future__ import annotations
 
@@ -33,24 +33,24 @@ from landseg.scenes.survey_labels import OpenLabels
 _PIECE = 2048  # pixels along the edge of what is read at a time
 
 Statistics = dict[tuple[int, str], BandStatistics]
-"""By band number and dtype."""
+"""Statistics by band number and dtype."""
 
 
 @dataclass
 class ImageSurvey:
-    """What is in one image and its labels.
+    """Facts about one image and its labels.
 
     Attributes:
-        value_tags: the scale and offset that each band declares.
+        value_tags: scale and offset that each band declares.
         valid_px: pixels with data.
         values: labelled pixels with data, by value.
-        areas_ha: their hectares, by value, where pixels differ in size; None: each has `pixel_ha`.
-        label_fault: why the labels could not be read; None where they could, or where there are none.
-        left_out: pixels without a label or without imagery, by reason; those of ignored values are among ``values``.
+        areas_ha: hectares of these, by value, where pixels differ in size; None: each has `pixel_ha`.
+        label_fault: a sentence about labels that could not be read; None where they could, or where there are none.
+        left_out: pixels without a label or without imagery, by reason; ignored values are among ``values``.
         digest: equal for equal pixels.
-        sketch: of its middle, by which nearly equal pictures are found.
+        sketch: short description of its middle, by which nearly equal pictures are found.
         odd_alpha: an alpha band, 1-based, that is no opacity (`is_opacity`); it is read as neither a mask nor a band.
-        thumb: values (h, w) and where they are known, for a small picture.
+        thumb: label values (h, w) and where they are known (h, w), for a small picture.
     """
 
     name: str
@@ -73,7 +73,7 @@ class ImageSurvey:
 
     @property
     def pixels(self) -> int:
-        """All of them."""
+        """Number of all pixels."""
         return self.grid.width * self.grid.height
 
     @property
@@ -81,27 +81,27 @@ class ImageSurvey:
         """Hectares of a pixel; None where its place is not known."""
         return None if self.grid.resolution_m is None else self.grid.resolution_m**2 / 10_000
 
-    def left_out_by(self, meaning: ValueMapping | None) -> LeftOut:
-        """All pixels that do not count, by reason."""
+    def left_out_by(self, mapping: ValueMapping | None) -> LeftOut:
+        """Return all pixels that do not count, by reason."""
         total = LeftOut(self.left_out.pixels.copy())
         for value, count in self.values.items():
-            if meaning is not None and meaning.index(value) == IGNORE_INDEX:
+            if mapping is not None and mapping.index(value) == IGNORE_INDEX:
                 total.add(Reason.IGNORED, count)
         return total
 
     def hectares(self, value: float) -> float:
-        """Hectares of the labelled pixels of a value; 0 where a pixel's place is not known."""
+        """Return the hectares of the labelled pixels of a value; 0 where a pixel's place is not known."""
         if self.areas_ha is not None:
             return self.areas_ha.get(value, 0.0)
         return self.values[value] * (self.pixel_ha or 0)
 
-    def to_json(self, meaning: ValueMapping | None) -> dict[str, Any]:
-        """The facts as plain JSON values."""
+    def to_json(self, mapping: ValueMapping | None) -> dict[str, Any]:
+        """Return the facts as plain JSON values."""
         by_class: dict[str, int] = {}
         for value, count in sorted(self.values.items()):
-            index = None if meaning is None else meaning.index(value)
-            if meaning is not None and index is not None and index != IGNORE_INDEX:
-                name = meaning.classes.names[index]
+            index = None if mapping is None else mapping.index(value)
+            if mapping is not None and index is not None and index != IGNORE_INDEX:
+                name = mapping.classes.names[index]
                 by_class[name] = by_class.get(name, 0) + count
         return {
             "name": self.name,
@@ -116,11 +116,11 @@ class ImageSurvey:
             **self._tags_json(),
             "nodata_share": 1 - self.valid_px / self.pixels,
             "pixels_by_class": by_class,
-            "left_out": self.left_out_by(meaning).to_json(),
+            "left_out": self.left_out_by(mapping).to_json(),
         }
 
     def _tags_json(self) -> dict[str, Any]:
-        """Scale and offset a band, where any is declared."""
+        """Return scale and offset by band, where any is declared."""
         if not any(one.declared for one in self.value_tags):
             return {}
         return {"scale": [one.scale for one in self.value_tags], "offset": [one.offset for one in self.value_tags]}
@@ -139,12 +139,12 @@ def survey_image(
     """Read an image and its labels once, in pieces, and add its values to the statistics of all.
 
     Args:
-        name: of the scene.
-        path: of the image.
-        labels: what it is labelled by, for reports.
-        open_labels: see OpenLabels; a LandsegError of it or of reading is the label's fault, and kept.
-        statistics: of all images; changed only if the whole image can be read.
-        picture: edge of the small picture that labels are kept for; 0: none.
+        name: name of the scene.
+        path: file of the image.
+        labels: file of its labels, for reports.
+        open_labels: see OpenLabels; a LandsegError that it or reading raises is kept as the labels' fault.
+        statistics: statistics of all images; changed only if the whole image can be read.
+        picture: pixels along the edge of the small picture of labels; 0: no picture.
         tags: scale and offset that values are brought over to before they are counted, where they can be; None
             counts them as they are stored.
 
@@ -189,7 +189,7 @@ def survey_image(
 
 
 def _odd_alpha(source: FileSource) -> int | None:
-    """An alpha band that is none, as near infrared under that name."""
+    """Return the number of an alpha band that is no opacity, such as near infrared under that name; else None."""
     misnamed = source.file.validity.misnamed_alpha
     return next((number for number in misnamed if number not in source.band_numbers), None)
 
@@ -213,14 +213,14 @@ def _count(
     sizes: PixelAreas | None,
 ) -> None:
     try:
-        values, why = labels.read_reasons(rect)
+        values, masks = labels.read_reasons(rect)
     except LandsegError as error:
         found.label_fault, found.values, found.areas_ha = str(error), Counter(), None
         found.left_out = LeftOut()
         return
-    labelled = known_under(why, rect.shape)
+    labelled = known_under(masks, rect.shape)
     known = labelled & valid
-    found.left_out.add_masks(why)
+    found.left_out.add_masks(masks)
     found.left_out.add(Reason.NO_IMAGERY, int(labelled.sum()) - int(known.sum()))
     if sizes is not None and found.areas_ha is not None:
         weights = np.broadcast_to(sizes.weights(rect, sizes.unit), rect.shape)[known]
@@ -247,7 +247,7 @@ class _Thumb:
         self.known: NDArray[np.bool_] = np.zeros(small, np.bool_)
 
     def add(self, rect: Rect, values: NDArray[Any], known: NDArray[np.bool_]) -> None:
-        """Take what lies under a rectangle."""
+        """Add the labels under a rectangle."""
         rows = slice(*np.searchsorted(self._rows, (rect.top, rect.bottom)).tolist())
         columns = slice(*np.searchsorted(self._columns, (rect.left, rect.right)).tolist())
         at = np.ix_(self._rows[rows] - rect.top, self._columns[columns] - rect.left)
@@ -257,9 +257,9 @@ class _Thumb:
 class SurveyScene(Scene):
     """A surveyed image as a scene to split; its files are opened for every reading."""
 
-    def __init__(self, found: ImageSurvey, open_labels: OpenLabels, meaning: ValueMapping) -> None:
+    def __init__(self, found: ImageSurvey, open_labels: OpenLabels, mapping: ValueMapping) -> None:
         self.name, self.weight, self.zoom = found.name, 1.0, (1.0, 1.0)
-        self._found, self._open_labels, self._meaning = found, open_labels, meaning
+        self._found, self._open_labels, self._mapping = found, open_labels, mapping
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -289,7 +289,7 @@ class SurveyScene(Scene):
             values, known = labels.read_known(rect)
         finally:
             labels.close()
-        return pixels, valid, self._meaning.indices(values, known & valid)
+        return pixels, valid, self._mapping.indices(values, known & valid)
 
     def survey(self) -> Iterator[tuple[Rect, NDArray[np.uint8]]]:
         for rect in Blocks.of(self.shape, _PIECE):

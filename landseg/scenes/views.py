@@ -16,12 +16,12 @@ from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
 
 
 class MaskedScene(Scene):
-    """Part of another scene: outside a mask nothing is known, neither by fine labels nor by coarse ones.
+    """Part of another scene: outside a mask nothing is known, neither by fine nor by coarse labels.
 
     Args:
         scene: the whole.
         mask: (h, w) for any rectangle of it, True where the target holds.
-        name: in place of the whole's.
+        name: name of the part; None: that of the whole.
     """
 
     def __init__(self, scene: Scene, mask: Callable[[Rect], NDArray[np.bool_]], *, name: str | None = None) -> None:
@@ -37,8 +37,8 @@ class MaskedScene(Scene):
         return self.scene.channels
 
     @property
-    def said_m(self) -> float | None:
-        return self.scene.said_m
+    def stated_m(self) -> float | None:
+        return self.scene.stated_m
 
     @property
     def grid(self) -> Grid | None:
@@ -79,12 +79,12 @@ class MaskedScene(Scene):
 
 
 def in_memory(scenes: Sequence[Scene], budget_mib: float) -> list[Scene]:
-    """The scenes in their order, those in memory that fit into a budget together, the smallest first.
+    """Return the scenes in their order, in memory those that fit into a budget (MiB) together, the smallest first.
 
-    Of a scene in part, the whole is held.
+    Of a part of a scene, the whole is held.
 
     Raises:
-        RasterError: one of them cannot be read.
+        RasterError: a scene cannot be read.
     """
     left = budget_mib * 2**20 - sum(_held(scene) for scene in map(base_scene, scenes))
     on_disk = [(one.bytes, n) for n, one in enumerate(map(base_scene, scenes)) if isinstance(one, RasterScene)]
@@ -98,7 +98,7 @@ def in_memory(scenes: Sequence[Scene], budget_mib: float) -> list[Scene]:
 
 
 def base_scene(scene: Scene) -> Scene:
-    """The scene that another is part of, or itself."""
+    """Return the scene that another is part of, or the scene itself."""
     while isinstance(scene, MaskedScene):
         scene = scene.scene
     return scene
@@ -112,7 +112,7 @@ def _loaded(scene: Scene) -> Scene:
 
 
 def _held(scene: Scene) -> int:
-    """Bytes of a scene that is in memory already."""
+    """Return the bytes of a scene that is in memory already."""
     if not isinstance(scene, ArrayScene):
         return 0
     arrays = (scene.pixels, scene.valid, scene.target, scene.coarse)

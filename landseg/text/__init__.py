@@ -1,1 +1,1 @@
-"""Words, numbers and small tables: text that people write, and text that they read. Knows no rasters."""
+"""Words, numbers and small tables, as users write and read them. Nothing here knows rasters."""

@@ -1,4 +1,4 @@
-"""Numbers with their nouns, in sentences: 1 scene, 2 scenes, 1 of 2 scenes has."""
+"""Numbers with their nouns in sentences (1 scene, 2 scenes, 1 of 2 scenes has), and lists and texts shortened."""
 
 from __future__ import annotations
 
@@ -16,14 +16,23 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     return f"{number:,} {one if number == 1 else many or plural(one)}"
 
 
-def first_of(names: Sequence[str], most: int = 4, *, between: str = ", ") -> str:
-    """Return the first of some names, and how many more there are.
+def shorten_list(names: Sequence[str], most: int = 8, *, between: str = ", ") -> str:
+    """Return the first names of a list as text, and the number of those left out.
 
-    >>> first_of(["a", "b"]), first_of(["a", "b", "c"], 2)
+    >>> shorten_list(["a", "b"]), shorten_list(["a", "b", "c"], 2)
     ('a, b', 'a, b and 1 more')
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return between.join(names[:most]) + more
+
+
+def shorten_text(text: str, most: int) -> str:
+    """Return a text of a number of characters at most; a longer one ends in dots.
+
+    >>> shorten_text("abcdef", 6), shorten_text("abcdefg", 6)
+    ('abcdef', 'abc...')
+    """
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def part_of(number: int, whole: int, noun: str, one: str = "", many: str = "") -> str:
@@ -55,13 +64,3 @@ def plural(noun: str) -> str:
     if noun.endswith("y") and noun[-2:-1] not in "aeiou":
         return f"{noun[:-1]}ies"
     return f"{noun}s"
-
-
-def listed(names: Sequence[str], most: int = 8) -> str:
-    """The first names, and how many more there are.
-
-    >>> listed(["a", "b", "c"], 2)
-    'a, b and 1 more'
-    """
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more

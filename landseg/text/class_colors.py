@@ -1,4 +1,4 @@
-"""Colours of classes that come without one: what people expect of a name, and distinct ones for all others."""
+"""Colours for classes without a colour: those expected of a name, and distinct colours for all others."""
 
 from __future__ import annotations
 

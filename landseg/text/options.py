@@ -1,4 +1,4 @@
-"""Options by name: unknown names are refused, and windows and halos are read as users write them."""
+"""Options by name: unknown ones refused, windows and halos as users write them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from landseg.errors import BandError, LandsegError, OutputError, PlanError
 
 
 def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> None:
-    """Raise LandsegError if a name is none of the known names; the sentence holds the nearest of them."""
+    """Raise LandsegError, with the option nearest in spelling, if a name is no known option of a command."""
     for name in names:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
@@ -20,10 +20,13 @@ def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> No
 
 
 def window_option(value: Any) -> int | tuple[int, int] | str:
-    """Return the window of an option: "auto", 512, "512", "512x1024" or (512, 1024).
+    """Return a window option, in pixels: "auto", a side, or height and width.
+
+    >>> window_option("512x1024"), window_option("512"), window_option("auto")
+    ((512, 1024), 512, 'auto')
 
     Raises:
-        PlanError: the value is something else.
+        PlanError: another text or value.
     """
     if value == "auto" or isinstance(value, int):
         return value  # type: ignore[no-any-return]
@@ -40,10 +43,10 @@ def window_option(value: Any) -> int | tuple[int, int] | str:
 
 
 def halo_option(value: Any) -> int | str:
-    """Return the halo of an option: "auto", "exact", 24 or "24".
+    """Return a halo option: "auto", "exact", or a whole number of pixels.
 
     Raises:
-        PlanError: the value is something else.
+        PlanError: another text or value.
     """
     if value in ("auto", "exact"):
         return str(value)
@@ -54,25 +57,25 @@ def halo_option(value: Any) -> int | str:
 
 
 def _whole(value: Any) -> int:
-    """Return a whole number, also from a text; int() would cut the fraction off another number."""
+    """Return a whole number from a number or a text; int() would cut off the rest of a fraction."""
     if not isinstance(value, (str, Integral)):
         raise TypeError(f"{value!r} is no whole number")
     return int(value)
 
 
 def check_whole_bands(bands: Any) -> None:
-    """Raise BandError if bands, where some are chosen, are not whole numbers."""
+    """Raise BandError if chosen bands are not whole numbers; None chooses none."""
     if bands is not None and not all(isinstance(band, Integral) for band in bands):
         raise BandError(f"bands {bands!r}: expected whole numbers, such as [3, 2, 1]")
 
 
 def check_probs_dtype(dtype: str) -> None:
-    """Raise OutputError if `dtype` is none that probabilities are written in."""
+    """Raise OutputError if probabilities cannot be written in a dtype."""
     if dtype not in ("uint8", "float32"):
         raise OutputError(f"probabilities in {dtype!r}: expected uint8 or float32")
 
 
 def check_positive(name: str, value: Any) -> None:
-    """Raise PlanError if the option `name` is no whole number from 1 on."""
+    """Raise PlanError if the value of an option is no whole number from 1 on."""
     if not (isinstance(value, int) and value >= 1):
         raise PlanError(f"{name} {value!r}: expected a whole number, 1 or more")

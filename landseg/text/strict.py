@@ -84,7 +84,7 @@ def _nested(value: Any, hint: Any, place: str, error: type[LandsegError], floats
         inside = get_args(one)
         if isinstance(one, type) and is_dataclass(one) and isinstance(value, Mapping) and not isinstance(value, one):
             read = getattr(one, "from_json", None)
-            return read_dataclass(one, value, place, error=error) if read is None else read(value, place)
+            return read(value, place) if read else read_dataclass(one, value, place, error=error, floats=floats)
         if get_origin(one) is tuple and isinstance(value, tuple):
             return tuple(_nested(item, inside[0], f"{place}[{i}]", error, floats) for i, item in enumerate(value))
     return value
@@ -95,7 +95,7 @@ def _cut(name: str) -> str:
 
 
 def _tuples(value: Any) -> Any:
-    """Lists, and lists in them, as tuples."""
+    """Return a value with lists, and lists in them, as tuples."""
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""Tables that people write: CSV as spreadsheets save it, whatever they put between columns."""
+"""Tables of CSV as spreadsheets save them, with commas, semicolons or tabs between columns."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Table:
     Attributes:
         columns: as they are written, without spaces around them.
         rows: the fields of each row by column, in small letters; "" where a row is short.
-        comma: whether a number may have a decimal comma, since something else parts the columns.
+        comma: whether a number may have a decimal comma, since another character separates the columns.
     """
 
     columns: tuple[str, ...]
@@ -41,8 +41,8 @@ class Table:
 def read_csv(path: Path, *, comments: bool = False) -> Table:
     """Return the rows of a CSV file whose first line names the columns.
 
-    Columns are parted by commas, semicolons or tabs, whichever the first line has most of outside quotes. Letters'
-    case and spaces around names do not matter; a byte-order mark and empty lines are left aside.
+    Columns are separated by commas, semicolons or tabs, by the character that the first line has most of outside
+    quotes. Letters' case and spaces around names do not matter; a byte-order mark and empty lines are left aside.
 
     Args:
         path: of the file.

@@ -1,4 +1,4 @@
-"""JSON and TOML that anybody may have written, read within bounds, and text that is safe to print."""
+"""JSON and TOML of unknown origin, read within bounds, and text that is safe to print."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from landseg.text.amounts import shorten_text
 
 DEEPEST = 32
 """Levels of lists and tables in one another: landseg writes up to seven."""
@@ -61,7 +63,7 @@ def read_toml(text: str) -> dict[str, Any]:
 
 
 def unsafe_text(value: Any) -> str | None:
-    """Return the first text among JSON values, keys included, that must not reach a terminal; None: all may.
+    """Return the first text among JSON values, keys included, that must not reach a terminal; None without one.
 
     That is text with control characters other than tab and line ends, with halves of surrogate pairs, which no
     stream can encode, or with marks that turn the direction of writing.
@@ -78,8 +80,7 @@ def brief(value: Any) -> str:
     >>> brief("a" * 100)
     "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa..."
     """
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shorten_text(repr(value), 60)
 
 
 def escaped(text: str) -> str:
@@ -114,7 +115,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _check(value: Any) -> None:
-    """Refuse what lies too deep, and whole numbers that tomllib lets through. Without recursion."""
+    """Raise ValueError if values are nested too deep, or hold whole numbers beyond 64 bits. Without recursion."""
     level, depth = [value], 0
     while level:
         depth += 1
@@ -127,7 +128,7 @@ def _check(value: Any) -> None:
             elif isinstance(one, list):
                 following += one
             elif isinstance(one, int) and not -_WHOLE <= one < _WHOLE:
-                raise ValueError(f"the whole number {_shortened(str(one))} is beyond 64 bits")
+                raise ValueError(f"the whole number {shorten_text(str(one), 40)} is beyond 64 bits")
         level = following
 
 
@@ -135,21 +136,21 @@ def _table(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     table: dict[str, Any] = {}
     for key, value in pairs:
         if key in table:
-            raise ValueError(f"the key {_shortened(repr(key))} occurs twice")
+            raise ValueError(f"the key {shorten_text(repr(key), 40)} occurs twice")
         table[key] = value
     return table
 
 
 def _whole(text: str) -> int:
     if len(text) > _DIGITS or not -_WHOLE <= int(text) < _WHOLE:
-        raise ValueError(f"the whole number {_shortened(text)} is beyond 64 bits")
+        raise ValueError(f"the whole number {shorten_text(text, 40)} is beyond 64 bits")
     return int(text)
 
 
 def _number(text: str) -> float:
     value = float(text)
     if not math.isfinite(value):
-        raise ValueError(f"the number {_shortened(text)} is beyond what 64 bits hold")
+        raise ValueError(f"the number {shorten_text(text, 40)} is beyond what 64 bits hold")
     return value
 
 
@@ -159,7 +160,3 @@ def _refused(text: str) -> float:
 
 def _too_deep() -> ValueError:
     return ValueError(f"it is nested more than {DEEPEST} levels deep")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= 40 else f"{text[:37]}..."

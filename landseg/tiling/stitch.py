@@ -209,8 +209,8 @@ class Weights:
     Args:
         spans: [start, stop) of every window, in order.
 
-    >>> [Weights([(0, 4), (2, 6)]).of(i, 0, 6)[2:4].round(3).tolist() for i in (0,)]
-    [[0.994, 0.006]]
+    >>> [round(weight, 3) for weight in Weights([(0, 4), (2, 6)]).of(0, 0, 6)[2:4].tolist()]
+    [0.995, 0.005]
     """
 
     def __init__(self, spans: Sequence[tuple[int, int]]) -> None:

@@ -15,7 +15,7 @@ from landseg.training.crops import Crop
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """What may be changed.
+    """The changes that a crop may get, and their strength.
 
     Attributes:
         flips: mirror, half of the time.
@@ -77,7 +77,7 @@ def _turned(crop: Crop, angle: int, mirrored: bool) -> Crop:
 
 
 def _light(pixels: Tensor, valid: Tensor, rng: np.random.Generator, options: AugmentOptions) -> Tensor:
-    """All changes of colour are one affine map of the bands: a matrix (C, C) and an offset (C,).
+    """Return the pixels under other light: all changes of colour are one affine map of the bands, (C, C) and (C,).
 
     torchvision's own kernels for colour take one band or three.
     """
@@ -106,12 +106,12 @@ def _light(pixels: Tensor, valid: Tensor, rng: np.random.Generator, options: Aug
 
 
 def _around(rng: np.random.Generator, low: float, high: float, strength: float) -> float:
-    """A factor between ``low`` and ``high`` at strength 1, nearer to 1 or farther from it at others."""
+    """Return a factor between ``low`` and ``high`` at strength 1, nearer to 1 or farther from it at others."""
     return max(0.0, 1 + (float(rng.uniform(low, high)) - 1) * strength)
 
 
 def _statistics(pixels: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and maximum (C,) of each band over valid pixels; 0 where there are none."""
+    """Return the mean and the maximum (C,) of each band over valid pixels; 0 without any."""
     flat, weight = pixels.flatten(1), valid.flatten()
     if bool(weight.all()):
         return flat.mean(1), flat.amax(1)
@@ -122,6 +122,6 @@ def _statistics(pixels: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _spread(pixels: Tensor, valid: Tensor) -> float:
-    """Standard deviation over valid pixels of all bands; 0 for fewer than two values."""
+    """Return the standard deviation over valid pixels of all bands; 0 for fewer than two values."""
     shown = pixels if bool(valid.all()) else pixels[:, valid]
     return float(shown.std()) if shown.numel() > 1 else 0.0

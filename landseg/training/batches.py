@@ -1,4 +1,4 @@
-"""Batches of crops by the number of the step: the same whoever asks, in whatever order, before or after a restart."""
+"""Batches of crops by the number of the step: the same in any process and order, before and after a restart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENDLESS = 2**31
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step learns from.
+    """The crops that one step learns from.
 
     Attributes:
         pixels: (N, C, s, s) float32 in raw units; of no meaning where not valid.
@@ -86,8 +86,8 @@ class Batches(Dataset[Batch]):
         )
 
     def _crop(self, step: int, index: int) -> Crop:
-        dice = np.random.default_rng((self.sampler.seed, step, index, 0xA06))  # other dice than the sampler's
-        return augment(self.sampler.draw(step, index), dice, self.options)
+        rng = np.random.default_rng((self.sampler.seed, step, index, 0xA06))  # another stream than the sampler's
+        return augment(self.sampler.draw(step, index), rng, self.options)
 
     def _targets(self, crop: Crop) -> Mapping[str, Tensor]:
         """Return the targets of a crop, with every label map that any scene has."""

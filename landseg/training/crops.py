@@ -66,7 +66,7 @@ def _read(scene: Scene, rect: Rect) -> _Read:
 
 
 def _whereabouts(rect: Rect, factor: float) -> str:
-    """A rectangle in the scene's own pixels, for people."""
+    """Return a rectangle in the scene's own pixels, as a text."""
     top, left, bottom, right = (round(v * factor) for v in (rect.top, rect.left, rect.bottom, rect.right))
     return f"rows {top} to {bottom - 1}, columns {left} to {right - 1}"
 
@@ -91,7 +91,7 @@ def _commonest(labels: NDArray[Any], valid: NDArray[np.bool_], boxes: list[Taps]
 
 
 def _inside(boxes: Taps, taps: Taps) -> Taps:
-    """Boxes in terms of the pixels that were read for other taps; only those without weight reach beyond them."""
+    """Return boxes by the pixels that were read for other taps; only boxes without weight reach beyond them."""
     index = np.clip(boxes.index + (boxes.start - taps.start), 0, taps.stop - taps.start - 1)
     return Taps(taps.start, taps.stop, index, boxes.weight)
 
@@ -105,7 +105,7 @@ def _padded(read: _Read, shown: Rect, rect: Rect, name: str) -> Crop:
 
 
 def _placed(part: NDArray[Any], shown: Rect, rect: Rect, fill: int) -> Tensor:
-    """What lies at ``shown``, as a tensor of ``rect`` in its own memory: the scene must not change with the crop."""
+    """Return an array at ``shown`` as a tensor of ``rect``, in its own memory: no crop may change its scene."""
     if shown == rect:
         return torch.from_numpy(part.copy())
     whole = np.full((*part.shape[:-2], *rect.shape), fill, part.dtype)

@@ -19,9 +19,9 @@ from landseg.text.amounts import counted
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.sources import resolve_statistics
 from landseg.training.coarse.statistics import JointStatistics
-from landseg.training.declared import alpha_warnings, with_declared_tags
+from landseg.training.declared_tags import alpha_warnings, with_declared_tags
 from landseg.training.holdout import HoldoutScene
-from landseg.training.pixels import PixelData
+from landseg.training.labelled_pixels import PixelData
 from landseg.training.recipe import Recipe
 from landseg.training.sources import Labelled, data_sources, open_scenes
 

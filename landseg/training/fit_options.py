@@ -1,4 +1,4 @@
-"""How to train: the options of a run, checked."""
+"""The options of a training run, checked."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _UNITS = {"s": 1 / 60, "m": 1.0, "h": 60.0}
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How to train; with a budget in steps a run is a function of these, the data and the kind of machine.
+    """The options of a training run; with a budget in steps it is a function of these, the data and the machine.
 
     Attributes:
         minutes: The time budget; the learning rate falls to 0 over it.

@@ -22,7 +22,7 @@ from landseg.models.card import Metrics
 from landseg.models.file import Model
 from landseg.models.named import NamedModel
 from landseg.output.layer import Layer
-from landseg.runtime.disk import disk_errors
+from landseg.runtime.disk import disk_errors, work_kept
 from landseg.scenes.scene import Scene
 
 
@@ -54,7 +54,7 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
     """
     task = task_of(model.card)
     measure = task.measure()
-    with disk_errors(folder):
+    with work_kept(), disk_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
@@ -105,5 +105,5 @@ def worse_than_commonest(metrics: Metrics) -> str | None:
 
 
 def _said(scene: Scene) -> float | None:
-    """The resolution that a user stated, where the raster itself does not."""
-    return scene.said_m if scene.grid is None or scene.grid.resolution_m is None else None
+    """Return the resolution that a user stated, where the raster itself does not."""
+    return scene.stated_m if scene.grid is None or scene.grid.resolution_m is None else None

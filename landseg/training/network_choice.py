@@ -1,4 +1,4 @@
-"""Which network to train: a recipe's, or what a user asks for in its place."""
+"""The choice of the network to train: a recipe's, or another in its place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """What is to be trained in place of a recipe's network; what is left out stays the recipe's.
+    """A network to train in place of a recipe's; an attribute that is None stays the recipe's.
 
     Attributes:
         arch: one of the architectures; another one than the recipe's leaves the recipe's options out.
@@ -70,7 +70,7 @@ class NetworkChoice:
 
 
 def _kept(recipe: Recipe, arch: str, encoder: str) -> Mapping[str, Any]:
-    """The recipe's options where they are of the same network; what is left out is said, if somebody chose it."""
+    """Return the recipe's options where they are of the same network; log those left out that were chosen."""
     check_names(arch, encoder)
     if is_fitted(arch) and arch != recipe.arch:
         return {}
@@ -94,7 +94,7 @@ def _same(one: Any, other: Any) -> bool:
 
 
 def _same_options(arch: str, encoder: str, other: str) -> bool:
-    """Whether an architecture is one network on both encoders (fcn32s on vgg16 is another than on the rest)."""
+    """Return whether an architecture is one network on both encoders (fcn32s on vgg16 is another one)."""
     try:
         return architecture(arch, encoder).options is architecture(arch, other).options
     except ModelError:  # the recipe's own encoder does not go with it

@@ -42,7 +42,7 @@ def initial_network(recipe: Recipe, report: Callable[[str], None]) -> nn.Module:
         recipe.arch,
         encoder=recipe.encoder,
         bands=len(recipe.bands),
-        classes=task.heads.total,
+        channels=task.heads.total,
         encoder_weights=recipe.encoder_weights if recipe.init is None else None,
         **recipe.options,
     )

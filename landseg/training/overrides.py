@@ -1,4 +1,4 @@
-"""What a user asks for on the command line, laid over what a recipe says."""
+"""The entries that a user names on the command line, laid over those of a recipe."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _OF_STEPS: dict[str, dict[str, str]] = {
     "sampling": {"crop": "--crop", "batch": "--batch", "scale": "--scale"},
     "coarse": {"table": "--coarse-table", "share": "--coarse-share"},
 }  # fmt: skip
-"""What only a network that learns in steps takes, by section and key."""
+"""The options that only a network that learns in steps takes, by section and key."""
 _SECTIONS_OF_STEPS = ("fit", "augment", "loss", "coarse")
 _OF_EVERY_FIT = ("seed",)
 _OF_INIT = ("init", "map_classes")
@@ -141,7 +141,7 @@ class Overrides:
 
 
 def _split_for(recipe: Recipe) -> Recipe:
-    """The recipe with blocks that may be as small as what its network sees, where that learns from no crops."""
+    """Return the recipe with blocks no larger than its network's field, where that does not learn from crops."""
     if not is_fitted(recipe.arch) or recipe.split is None:
         return recipe
     seen = max(recipe.options.get("windows", ARCHITECTURES[recipe.arch].options["windows"]))
@@ -160,7 +160,7 @@ def _said(entries: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_coarse(table: dict[str, Any], coarse: tuple[str, ...] | None) -> dict[str, Any]:
-    """A recipe's tables with coarse labels for its sources that name none; these lie where the user is."""
+    """Return a recipe's tables with coarse labels, named from the current folder, for its sources that name none."""
     if coarse is None:
         return table
     here = [str(Path(name).absolute()) for name in coarse]

@@ -1,4 +1,4 @@
-"""Where a training run meets a pixel forest: as the model itself, or as what a network is held against."""
+"""Pixel forests of a training run: as the model itself, or as the classifier that a network is held against."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from landseg.text.amounts import counted, part_of
 from landseg.training.augment import AugmentOptions
 from landseg.training.data import TrainingData
 from landseg.training.fit_options import FitOptions
-from landseg.training.forest import grow
 from landseg.training.holdout import HoldoutScene, measure_holdout
+from landseg.training.pixel_forest import grow
 from landseg.training.recipe import Recipe
 
 MEAN_IOU, ACCURACY = "pixel_classifier_mean_iou", "pixel_classifier_accuracy"
@@ -31,7 +31,7 @@ _PIXELS = 30_000
 _SHARE = 0.05  # of the time that learning took
 _ALWAYS_MPX = 5.0  # kept-out scenes that are as small as this take some seconds
 _MPX_A_SECOND = 0.5  # of it, on two slow cores
-FEW_STEPS, FEW_MINUTES = 20, 0.25  # a shorter run is a trial, which nobody compares
+FEW_STEPS, FEW_MINUTES = 20, 0.25  # a shorter run is a trial, which needs no comparison
 
 _log = logging.getLogger(__name__)
 
@@ -80,8 +80,7 @@ def with_network(card: Card, network: PixelForest) -> Card:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a pixel classifier of the same labels reached on what was kept out, and the network that it is held
-    against."""
+    """The figures of a pixel classifier of the same labels on the scenes kept out, and those of the network."""
 
     mean_iou: float
     accuracy: float
@@ -90,12 +89,12 @@ class Baseline:
 
     @property
     def metrics(self) -> Metrics:
-        """The network's figures with the classifier's beside them."""
+        """Return the network's figures with the classifier's beside them."""
         own = {MEAN_IOU: self.mean_iou, ACCURACY: self.accuracy}
         return replace(self.network, overall={**self.network.overall, **own})
 
     def sentences(self) -> list[str]:
-        """Both figures, and a warning where the network's is the lower."""
+        """Return lines with both figures, and a warning where the network's is the lower."""
         own = self.network.overall["mean_iou"], self.network.overall["pixel_accuracy"]
         lines = [
             f"a pixel classifier on the same labels: mean IoU {self.mean_iou:.3f}, accuracy {self.accuracy:.3f} "

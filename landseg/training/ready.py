@@ -1,4 +1,4 @@
-"""What a training run is refused for before anything heavy is imported: its names, before what they hold."""
+"""The checks of a training run before anything heavy is imported: of names, before the files that they name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from pathlib import Path
 from landseg.errors import LandsegError, OutputError, TrainingError
 from landseg.models.namesakes import check_said
 from landseg.models.read_card import read_card
-from landseg.models.shipped import SUFFIX
-from landseg.runtime.disk import check_local
+from landseg.models.writing import check_model_target
 from landseg.text.toml_tables import read_table
 from landseg.training.recipe_from_files import DataFiles
 
@@ -78,13 +77,7 @@ def refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool
         OutputError: another suffix, no folder, or a file that exists.
         TrainingError: the folder holds an earlier run.
     """
-    if output.suffix != SUFFIX:
-        raise OutputError(f"a model file ends in {SUFFIX}, got {output.name!r}: use {output.stem}{SUFFIX}")
-    check_local(output)
-    if not output.parent.is_dir():
-        raise OutputError(f"{output} has no folder: make {output.parent} first, or choose another output")
-    if output.exists() and not (overwrite or (resume and _waits(output))):
-        raise OutputError(f"{output} exists; pass --overwrite to replace it or choose another name")
+    check_model_target(output, overwrite=overwrite or (resume and _waits(output)))
     if folder.exists() and not folder.is_dir():
         raise OutputError(f"{folder} is to be the run's folder, but is a file: move it or choose another output")
     if folder.is_dir() and any(folder.iterdir()) and not (resume or overwrite):
@@ -92,7 +85,7 @@ def refuse_existing(output: Path, folder: Path, *, resume: bool, overwrite: bool
 
 
 def _waits(output: Path) -> bool:
-    """Whether a model file is of a run that ended before the model was measured."""
+    """Return whether a model file is of a run that ended before the model was measured."""
     try:
         return bool(read_card(output).not_measured)
     except LandsegError:

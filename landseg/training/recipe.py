@@ -1,4 +1,4 @@
-"""The recipe of a model: what a ``train.toml`` says, checked."""
+"""The recipe of a model: the content of a ``train.toml``, checked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from landseg.training.sampler import SamplingOptions
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 
 RANDOM = "none"
-"""What an encoder without weights starts from."""
+"""The name of random weights."""
 MODEL: dict[str, Any] = {
     "arch": "deeplab-v3plus",
     "encoder": "efficientnet-lite0",
@@ -74,7 +74,7 @@ class BandSpec:
 
     @property
     def tags(self) -> ValueTags:
-        """What its raw numbers mean."""
+        """Return the scale and offset of its raw numbers."""
         return ValueTags(1.0 if self.scale is None else self.scale, self.offset or 0.0)
 
     def under(self, tags: ValueTags) -> BandSpec:
@@ -83,7 +83,7 @@ class BandSpec:
 
     @property
     def says_tags(self) -> bool:
-        """Whether the recipe says so, and need not be completed from the images."""
+        """Return whether the recipe states them, so that the images need not."""
         return self.scale is not None or self.offset is not None
 
 
@@ -251,7 +251,7 @@ def recipe_of(table: Mapping[str, Any], folder: Path, *, where: str = "the recip
 
 
 def _over_crop(name: str, section: Any, entries: Mapping[str, Any]) -> Any:
-    """A split's blocks are as large as the crops unless it says otherwise."""
+    """Return the entries of a section; a split gets blocks as large as the crops unless it names their size."""
     if name == "split" and isinstance(section, Mapping) and isinstance(entries.get("sampling"), SamplingOptions):
         return {"crop": entries["sampling"].crop, **section}
     return section
@@ -280,7 +280,7 @@ def _weights(text: Any) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Values as TOML has them: nothing stands for None."""
+    """Return a value as TOML has it, in which an entry that is None is left out."""
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""From images and labels to a recipe: what a user does not say is read off the files."""
+"""From images and labels to a recipe: entries that a user leaves out are read off the files."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from landseg.geo.vectors.names import is_vector, stem_of
 from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
-from landseg.scenes.sampled import sampled
-from landseg.text.amounts import counted, listed
-from landseg.training.declared import common_tags
+from landseg.scenes.sampled_statistics import sampled_statistics
+from landseg.text.amounts import counted, shorten_list
+from landseg.training.declared_tags import common_tags
 
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
 _OF_POLYGONS = ("--class-field", "--background", "--all-touched", "--buffer")
@@ -64,7 +64,7 @@ class DataFiles:
     buffer_m: float | None = None
 
     def said(self) -> list[str]:
-        """The options that only images and labels take, as far as they were given."""
+        """Return the options that only images and labels take, as far as they were given."""
         given = {
             "--classes": self.classes, "--ignore": self.ignore, "--class-field": self.class_field,
             "--background": self.background, "--all-touched": self.all_touched, "--partial": self.partial,
@@ -73,7 +73,7 @@ class DataFiles:
         return [option for option, value in given.items() if value]
 
     def items(self) -> list[Item]:
-        """The images, each with its label raster where it has one.
+        """Return the images, each with its label raster where it has one.
 
         Raises:
             TrainingError: names that match nothing, images without labels.
@@ -88,7 +88,7 @@ class DataFiles:
 
     @property
     def vector(self) -> str | None:
-        """The vector file that labels all images; None where label rasters do."""
+        """Return the vector file that labels all images; None where label rasters do."""
         named = self.labels or ()
         return named[0] if len(named) == 1 and is_vector(named[0]) else None
 
@@ -149,7 +149,7 @@ def _opens(item: Item) -> bool:
 
 
 def _way(items: Sequence[Item]) -> str:
-    """How to split where nobody says: as the list does, else by file, else, of a single file, by block."""
+    """Return the usual way to split: as the list does, else by file, else, of a single file, by block."""
     if any(item.split for item in items):
         return "column"
     return "file" if len(items) > 1 else "block"
@@ -168,7 +168,7 @@ def _source(data: DataFiles, classes: ClassMap) -> dict[str, Any]:
 
 
 def _classes(items: Sequence[Item], data: DataFiles) -> ClassMap:
-    """The classes that a table or the labels name; ignored values may be among them."""
+    """Return the classes that a table or the labels name; ignored values may be among them."""
     if data.label_colors and (data.vector or data.classes is None):
         raise ClassError(
             f"--label-colors is for label rasters; {data.vector} is a vector file: leave it out"
@@ -190,7 +190,7 @@ def _classes(items: Sequence[Item], data: DataFiles) -> ClassMap:
 
 
 def _one_class(vector: str, background: str | None) -> ClassMap:
-    """The class that all polygons of a file are of, called as the file is, and what lies outside them."""
+    """Return the class of all polygons of a file, called as the file is, and the class of all outside them."""
     if background is None:
         raise ClassError(
             f"{vector} is a vector file: say which column names the class of each polygon, --class-field NAME; "
@@ -202,7 +202,7 @@ def _one_class(vector: str, background: str | None) -> ClassMap:
 def _looked_at(
     items: Sequence[Item], chosen: tuple[int, ...] | None
 ) -> tuple[list[dict[str, Any]], str, list[float]]:
-    """The bands of the images by name, their dtype, and their resolutions where known, each once to two digits."""
+    """Return the bands of the images by name, their dtype, and their known resolutions, each once to two digits."""
     with FileSource(items[0].image, chosen) as source:
         names, dtype = _names(source), source.dtype
     odd, found = [], set()
@@ -217,7 +217,7 @@ def _looked_at(
         raise TrainingError(
             f"{items[0].image} has {counted(len(names), 'band')} "
             f"of {dtype}, others have not, and a model reads one kind "
-            f"(choose bands, or convert them): {listed(odd)}"
+            f"(choose bands, or convert them): {shorten_list(odd)}"
         )
     return names, dtype, sorted(found)
 
@@ -230,7 +230,7 @@ def _scaled(
     *,
     stored_values: bool,
 ) -> list[dict[str, Any]]:
-    """The bands with their scaling: measured on the images where these are not of 8 bits.
+    """Return the bands with their scaling: measured on the images where these are not of 8 bits.
 
     Stored numbers are those of the first image, to whose scale and offset all others are brought over.
     """
@@ -245,7 +245,7 @@ def _scaled(
         source = FileSource(path, chosen)
         return source if tags is None else with_tags(source, tags, like=str(paths[0]))
 
-    statistics = sampled(paths, opened)
+    statistics = sampled_statistics(paths, opened)
     if not statistics[0].count:
         raise TrainingError(
             f"no pixel of {counted(len(items), 'image')} holds data: check the images and their nodata"
@@ -260,13 +260,13 @@ def _scaled(
 
 
 def _scale(band: BandStatistics) -> dict[str, float]:
-    """Mean and standard deviation to six decimals, or to as many more as small numbers need."""
+    """Return mean and standard deviation to six decimals, or to as many more as small numbers need."""
     more = 0 if not 0 < band.std < 1e-3 else -math.floor(math.log10(band.std))
     return {"mean": round(band.mean, 6 + more), "std": round(band.std, 6 + more) or 1.0}
 
 
 def _names(source: FileSource) -> list[dict[str, Any]]:
-    """What the bands are called, and their common names where these are known."""
+    """Return the names of the bands, and their common names where these are known."""
     found, taken = [], set[str]()
     if source.count == 3 and set(source.colorinterp) <= {"undefined", "gray"} and not any(source.band_names):
         return [{"name": color, "common_name": color} for color in ("red", "green", "blue")]

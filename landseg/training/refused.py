@@ -1,4 +1,4 @@
-"""What training refuses of images and labels, before anything is learned: asked before a run by `landseg data`."""
+"""The checks of images and labels that end a training run before it learns, for `landseg data` to make first."""
 
 from __future__ import annotations
 
@@ -29,11 +29,7 @@ def refusal(data: DataFiles, *, stored_values: bool = False) -> str | None:
 
 
 def _check(data: DataFiles, *, stored_values: bool) -> None:
-    """Nothing, where training takes images and labels.
-
-    Raises:
-        LandsegError: it does not.
-    """
+    """Raise LandsegError if training does not take images and labels."""
     tables = fill_recipe({}, data, name="model", stored_values=stored_values)
     (source,) = tables["sources"]
     spec = read_dataclass(SourceSpec, source, "the labels")

@@ -16,7 +16,7 @@ from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.pieces import CELL
 from landseg.scenes.label_counts import LabelCounts, count_labels
 from landseg.scenes.scene import Scene
-from landseg.text.amounts import counted, listed
+from landseg.text.amounts import counted, shorten_list
 from landseg.training.crops import Crop, read_crop
 
 MARGIN = 1.5
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How crops are drawn.
+    """The options of drawing crops.
 
     Attributes:
         crop: their side, in pixels.
@@ -75,7 +75,7 @@ class CropSampler:
         options: how.
         seed: of everything that is drawn.
         sets: what targets mean; None: each is a class of its own.
-        census: of the scenes, where it was taken already.
+        counts: of the labels of each scene; None: they are counted here.
 
     Attributes:
         label_maps: the names of the label maps that any scene has, "class" first.
@@ -92,18 +92,18 @@ class CropSampler:
         *,
         seed: int = 0,
         sets: LabelSets | None = None,
-        census: Sequence[LabelCounts] | None = None,
+        counts: Sequence[LabelCounts] | None = None,
     ) -> None:
         self.scenes, self.options, self.seed = list(scenes), options, seed
         self.label_maps = tuple(dict.fromkeys(name for scene in self.scenes for name in scene.label_maps))
-        self.census = list(count_labels(scenes, seed=seed) if census is None else census)
+        self.counts = list(count_labels(scenes, seed=seed) if counts is None else counts)
         self._factors = [1 / base_zoom(scene, options.resolution_m) for scene in self.scenes]
         _tell_unplaced(self.scenes, options.resolution_m)
         weights = np.array([scene.weight for scene in self.scenes])
-        areas = [_areas(one.cells, scene.shape) for scene, one in zip(self.scenes, self.census, strict=True)]
+        areas = [_areas(one.cells, scene.shape) for scene, one in zip(self.scenes, self.counts, strict=True)]
         self._cells = [np.cumsum(area) for area in areas]
         self._anywhere = np.cumsum(weights * [area.sum() for area in areas])
-        self._classes = [_Spots.of(kinds, self.census, weights) for kinds in _single(self.census, sets)]
+        self._classes = [_ClassPlaces.of(kinds, self.counts, weights) for kinds in _single(self.counts, sets)]
         self._told: set[str] = set()
 
     def draw(self, step: int, index: int) -> Crop:
@@ -125,20 +125,20 @@ class CropSampler:
                 if scene.name not in self._told:
                     self._told.add(scene.name)
                     _log.warning("left out: %s", error)
-        raise TrainingError(f"{_TRIES} crops in a row could not be read; check {listed(sorted(self._told))}")
+        raise TrainingError(f"{_TRIES} crops in a row could not be read; check {shorten_list(sorted(self._told))}")
 
     def _place(self, rng: np.random.Generator) -> tuple[int, int, int]:
-        """Scene, row and column of the pixel that a crop is drawn around."""
+        """Return scene, row and column of the pixel that a crop is drawn around."""
         if self._classes and rng.random() < self.options.balanced:
             return self._classes[int(rng.integers(len(self._classes)))].draw(rng)
         number = _pick(self._anywhere, rng)
-        top, left = (self.census[number].cells[_pick(self._cells[number], rng)] * CELL).tolist()
+        top, left = (self.counts[number].cells[_pick(self._cells[number], rng)] * CELL).tolist()
         height, width = self.scenes[number].shape
         y, x = rng.integers(min(CELL, height - top)), rng.integers(min(CELL, width - left))
         return number, top + int(y), left + int(x)
 
     def _rect(self, rng: np.random.Generator, number: int, y: int, x: int) -> tuple[Rect, float]:
-        """Where the crop lies, in pixels ``factor`` times as large as the scene's, and this factor."""
+        """Return the rectangle of a crop, in pixels ``factor`` times as large as the scene's, and this factor."""
         scene, size = self.scenes[number], self.options.crop
         zoom = _between(rng, scene.zoom) * _between(rng, self.options.scale)
         factor = self._factors[number] / zoom
@@ -149,17 +149,17 @@ class CropSampler:
 
 
 @dataclass(frozen=True)
-class _Spots:
-    """Where a class is: labels in scenes, with their shares summed up, and pixels of each."""
+class _ClassPlaces:
+    """The places of a class: labels in scenes, with their shares summed up, and pixels of each."""
 
     shares: NDArray[np.float64]
     places: list[tuple[int, NDArray[np.int64]]]
 
     @classmethod
-    def of(cls, kinds: Sequence[int], census: Sequence[LabelCounts], weights: NDArray[np.float64]) -> _Spots:
-        found = [(n, kind) for n, one in enumerate(census) for kind in kinds if kind in one.spots]
-        shares = np.array([weights[n] * census[n].counts[kind] for n, kind in found], np.float64)
-        return cls(np.cumsum(shares), [(n, census[n].spots[kind]) for n, kind in found])
+    def of(cls, kinds: Sequence[int], counts: Sequence[LabelCounts], weights: NDArray[np.float64]) -> _ClassPlaces:
+        found = [(n, kind) for n, one in enumerate(counts) for kind in kinds if kind in one.spots]
+        shares = np.array([weights[n] * counts[n].counts[kind] for n, kind in found], np.float64)
+        return cls(np.cumsum(shares), [(n, counts[n].spots[kind]) for n, kind in found])
 
     def draw(self, rng: np.random.Generator) -> tuple[int, int, int]:
         number, spots = self.places[_pick(self.shares, rng)]
@@ -186,7 +186,7 @@ def usable_range(scenes: Sequence[Scene], options: SamplingOptions) -> tuple[flo
 
 
 def base_zoom(scene: Scene, resolution_m: float | None) -> float:
-    """The magnification that brings a scene to a resolution; 1 where it has it, or where its own is not known."""
+    """Return the magnification that brings a scene to a resolution; 1 where it has it or does not state its own."""
     own = scene.resolution_m
     if resolution_m is None or own is None or abs(resolution_m / own - 1) <= NEARLY:
         return 1.0
@@ -201,13 +201,13 @@ def _tell_unplaced(scenes: Sequence[Scene], resolution_m: float | None) -> None:
             counted(len(unplaced), "scene has", "scenes have"),
             "is taken at its" if len(unplaced) == 1 else "are taken at their",
             resolution_m,
-            listed(unplaced),
+            shorten_list(unplaced),
         )
 
 
-def _single(census: Sequence[LabelCounts], sets: LabelSets | None) -> list[list[int]]:
-    """For every class that occurs, the labels that admit it alone."""
-    seen = sorted({kind for one in census for kind in one.spots})
+def _single(counts: Sequence[LabelCounts], sets: LabelSets | None) -> list[list[int]]:
+    """Return the labels that admit one class alone, for every class that occurs."""
+    seen = sorted({kind for one in counts for kind in one.spots})
     if sets is None:
         return [[kind] for kind in seen]
     admitted = {kind: sets.allowed[kind].nonzero().flatten().tolist() for kind in seen}
@@ -216,14 +216,14 @@ def _single(census: Sequence[LabelCounts], sets: LabelSets | None) -> list[list[
 
 
 def _areas(cells: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.float64]:
-    """(m,) pixels of each cell: those at the edge are smaller."""
+    """Return the pixels of each cell (m,): cells at the edge are smaller."""
     sides = np.minimum(CELL, np.array(shape) - cells * CELL)
     areas: NDArray[np.float64] = sides.prod(axis=1).astype(np.float64)
     return areas
 
 
 def _pick(shares: NDArray[np.float64], rng: np.random.Generator) -> int:
-    """One of the entries by its share; ``shares`` are summed up, and those without any are never picked."""
+    """Return the number of an entry, drawn by its share; ``shares`` are summed up, and 0 is never drawn."""
     return min(int(np.searchsorted(shares, rng.random() * shares[-1], side="right")), len(shares) - 1)
 
 
@@ -233,7 +233,7 @@ def _between(rng: np.random.Generator, span: tuple[float, float]) -> float:
 
 
 def _start(centre: float, side: int, length: int, at: float) -> int:
-    """The first pixel of a crop with ``centre`` at the fraction ``at``, inside the scene where it fits."""
+    """Return the first pixel of a crop with ``centre`` at the fraction ``at``, inside the scene where it fits."""
     if side >= length:
         return -((side - length) // 2)
     return int(np.clip(math.floor(centre) - round(at * side), 0, length - side))

@@ -19,15 +19,15 @@ from landseg.geo.vectors.names import is_there
 from landseg.labels import image_lists as files
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.polygons import PolygonLabels
-from landseg.labels.reader import LabelReader, refuse_unmapped
+from landseg.labels.reader import refuse_unmapped
 from landseg.models.card import DataSource
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import Burnt, Labels, Legend, Opener, checked, labels_of_source
+from landseg.scenes.opening import ImageLabels, LabelPolygons, Opener, TargetTable, checked, labels_of_source
 from landseg.scenes.scene import RasterScene, Scene
 from landseg.scenes.targets import IndexTargets
 from landseg.scenes.views import in_memory
-from landseg.text.amounts import listed, part_of
+from landseg.text.amounts import part_of, shorten_list
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.sources import Paths, coarse_paths, coarse_rasters
 from landseg.training.coarse.statistics import JointStatistics
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Labelled:
-    """What a recipe learns from and is measured on.
+    """The scenes of a recipe, to learn from and to be measured on.
 
     Attributes:
         scenes: every labelled raster, to be read when asked.
@@ -101,7 +101,7 @@ def open_scenes(recipe: Recipe, data: Path) -> Labelled:
     names = scene_names([item.image for item in items])
     scenes: list[Scene] = [
         RasterScene(
-            name, one, channels=len(recipe.bands), weight=spec.weight, zoom=spec.zoom, said_m=spec.resolution_m
+            name, one, channels=len(recipe.bands), weight=spec.weight, zoom=spec.zoom, stated_m=spec.resolution_m
         )
         for name, one, spec in zip(names, openers, settings, strict=True)
     ]
@@ -146,17 +146,17 @@ def find_items(spec: SourceSpec, data: Path) -> list[Item]:
 
 
 def _of_stem(pattern: Path, item: Item, suffix: str) -> Path:
-    """The label raster that a pattern names for an image."""
+    """Return the label raster that a pattern names for an image."""
     return as_on_disk(Path(str(pattern).format(stem=item.image.stem.removesuffix(suffix))))
 
 
 def _by_pattern(items: Sequence[Item], pattern: str, suffix: str, data: Path) -> list[Item]:
-    """Each image with the label raster that a pattern names for its stem."""
+    """Return each image with the label raster that a pattern names for its stem."""
     found = [replace(item, labels=_of_stem(data / pattern, item, suffix)) for item in items]
     if bare := [item for item in found if item.labels is None or not item.labels.exists()]:
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-            f"no labels: {listed([str(item.image) for item in bare])}; "
+            f"no labels: {shorten_list([str(item.image) for item in bare])}; "
             f"expected {bare[0].labels}; add it or narrow the images"
         )
     return found
@@ -208,14 +208,14 @@ def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
 
 def _labels(
     spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: LabelSetBuilder, *, alone: bool
-) -> Sequence[Labels | Burnt | LabelReader]:
+) -> Sequence[ImageLabels]:
     """What the targets of each of a source's images are made from.
 
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
     """
     if spec.partial_class is None:
         vector = None if spec.polygons is None else _find_vector(spec.polygons, data, recipe.folder)
-        meaning = None if spec.values is None or vector is not None else _legend(spec, kinds)
+        meaning = None if spec.values is None or vector is not None else _target_table(spec, kinds)
         return labels_of_source(spec, items, recipe.classes, kinds, vector=vector, meaning=meaning)
     yes = kinds.index(f"only {spec.partial_class}" if alone else spec.partial_class)
     no = kinds.index(f"not {spec.partial_class}")
@@ -227,7 +227,7 @@ def _labels(
     polygons = PolygonLabels(
         _find_vector(spec.polygons, data, recipe.folder), all_touched=spec.all_touched, buffer_m=spec.buffer_m
     )
-    return [Burnt(polygons, no, None, yes, f"not {spec.partial_class}")] * len(items)
+    return [LabelPolygons(polygons, no, None, yes, f"not {spec.partial_class}")] * len(items)
 
 
 def _white(recipe: Recipe) -> float:
@@ -241,7 +241,7 @@ def _white(recipe: Recipe) -> float:
 
 
 def _find_vector(name: str, data: Path, beside: Path) -> Path:
-    """Below the data folder, or else beside the recipe: labels drawn for one model belong to its recipe."""
+    """Return the file below the data folder, or else beside the recipe, to which labels drawn for it belong."""
     return next((path for path in (data / name, beside / name) if is_there(path)), data / name)
 
 
@@ -251,7 +251,7 @@ def _full_name(name: str, data: Path, beside: Path) -> str:
 
 
 def _is_whole(opener: Opener) -> bool:
-    """Whether every pixel and label of a scene can be read; says what is left out."""
+    """Return whether every pixel and label of a scene can be read; log the scene that is left out."""
     try:
         opened = opener()
         try:
@@ -266,7 +266,7 @@ def _is_whole(opener: Opener) -> bool:
     return True
 
 
-def _legend(spec: SourceSpec, kinds: LabelSetBuilder) -> Legend:
+def _target_table(spec: SourceSpec, kinds: LabelSetBuilder) -> TargetTable:
     """The class table to read a label raster with, and the target value of each of its indices (256,)."""
     assert spec.values is not None
     table = np.full(256, IGNORE_INDEX, np.uint8)

@@ -223,7 +223,7 @@ class ClassRaster:
         strangers = [int(value) for value in np.flatnonzero(new) if value not in known]
         if self._strict and strangers and self.table is not None:
             counts = {float(value): int((values == value).sum()) for value in strangers[:9]}
-            raise ClassError(f"{self.file.label}: {self.table.strangers(counts, option=None)}")
+            raise ClassError(f"{self.file.label}: {self.table.unmapped_text(counts, option=None)}")
         if int(self._seen.sum()) > MAX_CLASSES:
             raise ClassError(
                 f"{self.file.label} holds more than {MAX_CLASSES} values: expected a class raster; classify it "

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from landseg.errors import GridError, OutputError, VectorError
 from landseg.geo.vectors.names import file_of
-from landseg.output.checks import check_absent, check_targets, files_behind, refuse_promise
+from landseg.output.checks import check_absent, check_targets, files_behind
 from landseg.output.vector_files import class_files, with_styles
 from landseg.output.vector_formats import TABLE, refuse_table, vector_format
 from landseg.runtime.disk import claimed
@@ -43,13 +43,9 @@ def export_raster(raster: str, target: Path, wanted: ExportOptions) -> Export:
         run = Exporter(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
         if wanted.confidence is not None:
             run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
-        try:
-            with claimed(target) as work, disk_sentences(target):
-                parts, stayed = with_styles(run.made(work), run.styles, work, replace=wanted.overwrite)
-                publish(parts, folder=work)
-        except Exception as error:
-            refuse_promise(error)
-            raise
+        with claimed(target) as work, disk_sentences(target):
+            parts, stayed = with_styles(run.made(work), run.styles, work, replace=wanted.overwrite)
+            publish(parts, folder=work)
         for style in stayed:
             _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
         return run.summary(time.perf_counter() - start)

@@ -245,7 +245,7 @@ def test_the_field_is_drawn_over_a_raster(tmp_path: Path, rgb_raster: Path, rgb_
     assert inside[460:500, 540:620].mean() < 0.2 and inside[20:60, 20:60].mean() < 0.2  # but for lines
     before = picture.read_bytes()
     again = run("info", rgb_model, "--draw", picture, "--over", rgb_raster)
-    assert again.exit_code == 1 and again.stdout == "" and "pass --overwrite" in again.stderr
+    assert again.exit_code == 1 and again.stdout == "" and "replace it with --overwrite" in again.stderr
     assert picture.read_bytes() == before
     result = run("info", rgb_model, "--draw", picture, "--over", rgb_raster, "--overwrite")
     assert result.exit_code == 0 and "column 56, row 40 lies in" in " ".join(result.stdout.split())
@@ -268,7 +268,7 @@ def test_an_unbounded_field_is_called_so_and_drawn_all_the_same(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
-        (("--draw", "{}/f.jpg"), 1, "is a PNG, got 'f.jpg': use f.png"),
+        (("--draw", "{}/f.jpg"), 1, "ends in .png, got 'f.jpg': use f.png"),
         (("--draw", "{}/no/f.png"), 1, "has no folder: make"),
         (("--draw", "{}/f.png", "--over", "{}/none.tif"), 1, "none.tif: no such file"),
         (("--draw", "{}/f.png", "--over", "{raster}", "--at", "112,5"), 1, "has no pixel at column 112, row 5"),

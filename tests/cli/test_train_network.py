@@ -189,7 +189,7 @@ def test_twin_the_same_run_without_a_bad_choice_reads_the_data(data: Path) -> No
 
 def test_encoder_weights_come_from_a_file(data: Path) -> None:
     torch.manual_seed(3)
-    donor = build_network("fcn32s", encoder="resnet18", bands=3, classes=2).get_submodule("encoder.body")
+    donor = build_network("fcn32s", encoder="resnet18", bands=3, channels=2).get_submodule("encoder.body")
     torch.save(donor.state_dict(), data / "weights.pt")
     result = train(data, "--arch", "fcn32s", "--encoder", "resnet18", "--encoder-weights", data / "weights.pt")
     assert result.exit_code == 0, result.output
@@ -198,7 +198,7 @@ def test_encoder_weights_come_from_a_file(data: Path) -> None:
     learned = model.network.get_submodule("encoder.body").state_dict()["conv1.weight"]
     near = (learned - donor.state_dict()["conv1.weight"]).abs().max()
     torch.manual_seed(0)
-    fresh = build_network("fcn32s", encoder="resnet18", bands=3, classes=2).get_submodule("encoder.body")
+    fresh = build_network("fcn32s", encoder="resnet18", bands=3, channels=2).get_submodule("encoder.body")
     assert near < 0.01 < (learned - fresh.state_dict()["conv1.weight"]).abs().max()  # twin: a random start
 
 

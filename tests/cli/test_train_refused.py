@@ -82,7 +82,7 @@ def spotted() -> Any:
         (lambda d: write(d / "images/b.tif", image(1, bands=1), at=place(1)), ["others have not", "(1 of uint8)"]),
         (lambda d: write(d / "images/b.tif", image(dtype="uint16"), at=place(1)), ["b.tif (3 of uint16)"]),
         (lambda d: (d / "m.run").write_text("a file"), ["m.run is to be the run's folder, but is a file"]),
-        (lambda d: (d / "m.safetensors").write_text("a model"), ["m.safetensors exists; pass --overwrite"]),
+        (lambda d: (d / "m.safetensors").write_text("a model"), ["m.safetensors exists: choose another output"]),
         (lambda d: (d / "m.run/kept").mkdir(parents=True), ["m.run holds an earlier run; pass --resume"]),
         (lambda d: (d / "classes.toml").write_text("[[classes]]\nvalue = 'x'\nname = 'dark'"), ["whole number"]),
     ],

@@ -14,7 +14,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from landseg.classes import IGNORE_INDEX
-from landseg.dense.hard_pixels import HardOptions, hard_loss, hard_partial_cross_entropy, hard_pixels, mined
+from landseg.dense.hard_pixels import (
+    HardOptions,
+    hard_loss,
+    hard_partial_cross_entropy,
+    hard_pixels,
+    mean_of_hard_pixels,
+)
 from landseg.dense.losses import LabelSets, partial_cross_entropy, partial_pixel_losses
 from landseg.errors import TrainingError
 
@@ -99,7 +105,7 @@ def test_a_loss_that_is_no_number_is_never_easy() -> None:
     losses = torch.tensor([[0.1, float("nan"), 0.3, 0.2]])
     labelled = torch.ones_like(losses, dtype=torch.bool)
     for share in (0.25, 0.5, 1.0):
-        assert mined(losses, labelled, threshold=0.25, share=share).isnan()
+        assert mean_of_hard_pixels(losses, labelled, threshold=0.25, share=share).isnan()
 
 
 @given(st.integers(0, 10**6))

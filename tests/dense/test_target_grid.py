@@ -132,7 +132,7 @@ def test_scores_are_the_input_of_the_last_layer_and_logits_stay_as_they_are() ->
     ],
 )
 def test_the_units_of_networks(arch: str, encoder: str, units: UnitGrid) -> None:
-    assert UnitScores(build_network(arch, encoder=encoder, bands=1, classes=2)).grid == units
+    assert UnitScores(build_network(arch, encoder=encoder, bands=1, channels=2)).grid == units
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_the_units_of_networks(arch: str, encoder: str, units: UnitGrid) -> None
     [("unet", {}), ("deeplab-v3", {"upsampler": "transposed"}), ("fpn", {"upsampler": "shuffle"})],
 )
 def test_a_network_that_learns_its_way_up_has_no_units(arch: str, options: dict[str, str]) -> None:
-    network = build_network(arch, encoder="resnet18", bands=1, classes=2, warn=False, **options)
+    network = build_network(arch, encoder="resnet18", bands=1, channels=2, warn=False, **options)
     with pytest.raises(TrainingError, match=r'needs a network that ends in bilinear .* use loss\.at = "pixels"'):
         UnitScores(network)
 

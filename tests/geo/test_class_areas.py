@@ -19,11 +19,11 @@ from landseg.areas import areas
 from landseg.cli.predict import lines as predict_lines
 from landseg.geo.class_areas import ClassArea
 from landseg.geo.grid import Grid, Rect
-from landseg.output.journal import work_folder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.targets import Targets
 from landseg.predict import predict
+from landseg.runtime.disk import work_folder
 from tests.parts.outputs import CLASSES, GRID, STRIPS, pixels
 from tests.parts.predicting import MODEL, QUICK, noise, one
 

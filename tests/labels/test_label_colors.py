@@ -182,7 +182,7 @@ def test_colours_of_no_class_are_counted_and_told_as_colours(folder: Path) -> No
     assert code == 1 and told in err
     with pytest.raises(ClassError, match=r"#fe00ff \(1 px\)"):
         CLASSES.to_indices(np.array([COLOR - 0xFE00FF]))
-    assert "16777217 (1 px)" in CLASSES.strangers({(1 << 24) + 1: 1})  # twin: large numbers are no colours
+    assert "16777217 (1 px)" in CLASSES.unmapped_text({(1 << 24) + 1: 1})  # twin: large numbers are no colours
 
 
 @pytest.mark.parametrize("command", ["evaluate", "compare", "data", "train", "calibrate"])

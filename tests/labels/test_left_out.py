@@ -12,6 +12,7 @@ import pytest
 import rasterio
 
 import landseg.evaluation.pair
+import landseg.geo.pieces
 from landseg.geo.grid import Rect
 from landseg.labels.left_out import LeftOut, Reason, left_out_line, parts_of
 from tests.parts.labelled import NETWORK, QUICK, place, write

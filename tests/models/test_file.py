@@ -27,7 +27,7 @@ CLASSES = ClassMap((LandClass(1, "water", (0, 0, 255)), LandClass(2, "land", (20
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
     torch.manual_seed(5)
-    return build_network(ARCH, encoder=ENCODER, bands=2, classes=2).eval()
+    return build_network(ARCH, encoder=ENCODER, bands=2, channels=2).eval()
 
 
 @pytest.fixture(scope="module")
@@ -201,13 +201,13 @@ def test_weights_of_another_network_are_refused(
 def test_tensors_that_nobody_knows_are_refused(network: nn.Module, card: Card, tmp_path: Path) -> None:
     wrapped = nn.ModuleDict({"network": network})
     check_refused(save_model(tmp_path / "a.safetensors", wrapped, card), "tensors are missing")
-    network_and_more = build_network(ARCH, encoder=ENCODER, bands=2, classes=2)
+    network_and_more = build_network(ARCH, encoder=ENCODER, bands=2, channels=2)
     network_and_more.register_parameter("stray", nn.Parameter(torch.zeros(3)))
     check_refused(save_model(tmp_path / "b.safetensors", network_and_more, card), "1 tensors are unknown.*stray")
 
 
 def spoiled(value: float) -> nn.Module:
-    network = build_network(ARCH, encoder=ENCODER, bands=2, classes=2)
+    network = build_network(ARCH, encoder=ENCODER, bands=2, channels=2)
     kernel = next(weight for weight in network.parameters() if weight.ndim == 4)
     kernel.data.view(-1)[3] = value
     return network

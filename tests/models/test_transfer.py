@@ -47,7 +47,7 @@ def build(card: Card, seed: int) -> nn.Module:
     """A network whose every weight is random, in eval mode."""
     torch.manual_seed(seed)
     network = build_network(
-        card.arch, encoder=card.encoder, bands=len(card.bands), classes=len(card.classes), warn=False, **card.options
+        card.arch, encoder=card.encoder, bands=len(card.bands), channels=len(card.classes), warn=False, **card.options
     )
     with torch.no_grad():
         for weight in network.parameters():

@@ -21,7 +21,7 @@ from landseg.geo.rasters.raster import RasterFile
 from landseg.output.cog import check_cog, vrt_text
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
-from landseg.output.sidecars import aux_text, qml_text
+from landseg.output.styles import aux_text, raster_qml
 from landseg.output.targets import Targets
 
 CLASSES = ClassMap((LandClass(1, "building", (200, 30, 30)), LandClass(4, "a < b & c", (90, 91, 92))))
@@ -114,7 +114,7 @@ def test_twin_without_the_sidecar_gdal_knows_no_names(tmp_path: Path, rng: Any) 
 
 
 def test_the_legend_holds_every_class() -> None:
-    style = Xml.fromstring(qml_text(CLASSES).split("\n", 1)[1])
+    style = Xml.fromstring(raster_qml(CLASSES).split("\n", 1)[1])
     entries = [entry.attrib for entry in style.iter("paletteEntry")]
     assert [(e["value"], e["label"], e["color"]) for e in entries] == [
         ("1", "building", "#c81e1e"),

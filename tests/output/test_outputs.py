@@ -17,15 +17,15 @@ import pytest
 import rasterio
 import rasterio.shutil
 
-import landseg.output.journal
 import landseg.output.publish
 from landseg.classes import ClassMap, LandClass
 from landseg.errors import OutputError, ResumeError
 from landseg.geo.grid import Rect
-from landseg.output.journal import Journal, RawRaster, work_folder
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs, disk_bytes
+from landseg.output.raw_raster import RawRaster
 from landseg.output.targets import Targets
+from landseg.runtime.disk import Journal, work_folder
 from tests.parts.outputs import CLASSES, GRID, SIGNATURE, STRIPS, begin, layers_in, pixels, put, run
 
 
@@ -280,7 +280,7 @@ def test_targets_that_cannot_be(tmp_path: Path) -> None:
         start(source, inputs=[source], overwrite=True)
     with pytest.raises(OutputError, match="an input"):
         start(tmp_path / "link.tif", inputs=[source], overwrite=True)
-    with pytest.raises(OutputError, match=r"write .*map\.tif"):
+    with pytest.raises(OutputError, match=r"a GeoTIFF ends in .*, got 'map.png': use map\.tif"):
         start(tmp_path / "map.png")
     with pytest.raises(OutputError, match="has no folder"):
         start(tmp_path / "no" / "map.tif")
@@ -381,27 +381,29 @@ def limited_finish(folder: str, size: int) -> None:
     """The end of a run in which no file may grow beyond ``size`` bytes."""
     import resource
 
-    with begin(Path(folder)) as outputs:
-        for rect in STRIPS:
-            put(outputs, rect)
-            outputs.commit(f"row {rect.top}")
-        outputs.extra(Path(folder) / "notes.txt").write_text("polygons")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        try:
+    try:
+        with begin(Path(folder)) as outputs:
+            for rect in STRIPS:
+                put(outputs, rect)
+                outputs.commit(f"row {rect.top}")
+            outputs.extra(Path(folder) / "notes.txt").write_text("polygons")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             outputs.finish()
-        except OutputError as error:
-            os._exit(7 if "--resume" in str(error) else 8)
+    except OutputError as error:
+        promises = "finished work is kept" in str(error) and str(error).endswith("--resume")
+        os._exit(7 if promises else 8)
 
 
 def limited_run(folder: str, size: int) -> None:
     """A run in which no file may grow beyond ``size`` bytes, which ends like a full disk."""
     import resource
 
-    with begin(Path(folder)) as outputs:
-        put(outputs, STRIPS[0])
-        outputs.commit("row 0")
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-        try:
+    try:
+        with begin(Path(folder)) as outputs:
+            put(outputs, STRIPS[0])
+            outputs.commit("row 0")
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
             put(outputs, STRIPS[1])
-        except OutputError as error:
-            os._exit(7 if "--resume" in str(error) else 8)
+    except OutputError as error:
+        promises = "finished work is kept" in str(error) and str(error).endswith("--resume")
+        os._exit(7 if promises else 8)

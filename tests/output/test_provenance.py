@@ -9,8 +9,8 @@ import pytest
 from landseg.errors import ResumeError
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.tags import MADE_WITH
-from landseg.output.journal import work_folder
-from landseg.output.provenance import changes, made_with, provenance, refuse_changed
+from landseg.output.provenance import changes, differences, json_copy, made_with, provenance, refuse_changed
+from landseg.runtime.disk import work_folder
 from tests.parts.outputs import SIGNATURE, run
 
 
@@ -49,6 +49,26 @@ def test_files_are_told_by_name_and_time_and_without_their_folders() -> None:
     assert changed.startswith("source files c.tif none")
 
 
+def test_files_are_named_without_folders_at_any_depth() -> None:
+    """The CRF's signature has files of the probabilities, of the imagery, and of both."""
+    inner = {"probs": {"files": [FILE], "bands": [1]}, "image": {"files": [{**FILE, "path": "/home/b.tif"}]}}
+    signature = {"halo": 32, "source": {**inner, "files": [FILE, {**FILE, "path": "/home/b.tif"}]}}
+    text = made_with(signature)
+    state = "9 bytes of 2001-09-09T01:46:40+00:00"
+    assert json.loads(text)["source"] == {
+        "probs": {"files": {"a.tif": state}, "bands": [1]},
+        "image": {"files": {"b.tif": state}},
+        "files": {"a.tif": state, "b.tif": state},
+    }
+    assert "somebody" not in text and "home" not in text and "somebody" in json.dumps(signature)
+    old = json.dumps(signature)  # as tags once were
+    assert changes({MADE_WITH: old}, signature) == changes({MADE_WITH: text}, signature) == []
+    other = {"files": [{**FILE, "path": "b.tif", "size": 7}]}
+    newer = {**signature, "source": {**signature["source"], "image": other}}
+    (changed,) = changes({MADE_WITH: old}, newer)
+    assert changed.startswith("source image files b.tif 9 bytes") and "now asked for is 7 bytes" in changed
+
+
 def test_a_mosaic_of_many_files_is_told_by_their_number() -> None:
     many = of_files(*({**FILE, "path": f"/x/{number}.tif"} for number in range(500)))
     text = made_with(many)
@@ -65,3 +85,10 @@ def test_tags_of_an_older_landseg_say_nothing(tags: dict[str, str]) -> None:
 def test_every_raster_of_a_run_gets_the_same_tags() -> None:
     tags = provenance({"model hash": "x"}, SIGNATURE)
     assert set(tags) == {"LANDSEG_MODEL_HASH", "LANDSEG_SIGNATURE", MADE_WITH}
+
+
+def test_differences_name_every_key_with_old_and_new() -> None:
+    old = json_copy({"halo": 32, "model": {"hash": "a", "file": Path("m")}, "bands": (1, 2)})
+    new = json_copy({"halo": 32, "model": {"hash": "b", "file": Path("m")}, "bands": [1, 2], "tta": "d4"})
+    assert differences(old, new) == ["model.hash was a, is now b", "tta was absent, is now d4"]
+    assert differences({"nodata": float("nan")}, {"nodata": float("nan")}) == []

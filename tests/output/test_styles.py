@@ -7,8 +7,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from landseg.classes import ClassMap, LandClass
-from landseg.output.sidecars import qml_text as raster_qml
-from landseg.output.styles import joined_qml, qml_text, style_for
+from landseg.output.styles import joined_qml, raster_qml, style_for, vector_qml
 from tests.parts.vector import CLASSES
 
 OTHERS = ClassMap((LandClass(7, "<lake> & \x01", (0, 0, 255)),))
@@ -32,11 +31,11 @@ def colours(text: str) -> dict[tuple[str, str], str]:
 
 
 def test_every_class_has_its_colour_and_name() -> None:
-    assert colours(qml_text(CLASSES.classes)) == {
+    assert colours(vector_qml(CLASSES.classes)) == {
         ("1", "building"): "200,30,30,255",
         ("2", "road"): "90,90,90,255",
     }
-    assert list(colours(qml_text(OTHERS.classes)).values()) == ["0,0,255,255"]
+    assert list(colours(vector_qml(OTHERS.classes)).values()) == ["0,0,255,255"]
 
 
 @pytest.mark.parametrize(
@@ -44,10 +43,10 @@ def test_every_class_has_its_colour_and_name() -> None:
     [("MultiPolygon", "fill", "2"), ("LineString", "line", "1"), ("Point", "marker", "0")],
 )
 def test_each_kind_of_shape_has_its_symbol(kind: str, symbol: str, number: str) -> None:
-    root = Xml.fromstring(qml_text(CLASSES.classes, kind=kind))
+    root = Xml.fromstring(vector_qml(CLASSES.classes, kind=kind))
     assert {entry.get("type") for entry in root.findall("renderer-v2/symbols/symbol")} == {symbol}
     assert root.findtext("layerGeometryType") == number
-    assert len(colours(qml_text(CLASSES.classes, kind=kind))) == 2
+    assert len(colours(vector_qml(CLASSES.classes, kind=kind))) == 2
 
 
 def assert_both(text: str | None) -> None:
@@ -70,16 +69,16 @@ def test_a_rasters_style_of_the_same_name_stays_beside_ours() -> None:
     again = joined_qml(text, CLASSES.classes, replace=False)
     assert again == text
     with pytest.raises(AssertionError):
-        assert_both(qml_text(CLASSES.classes))
+        assert_both(vector_qml(CLASSES.classes))
 
 
 def test_a_style_of_somebodys_stays_without_overwrite(tmp_path: Path) -> None:
     path = tmp_path / "town.qml"
     mine = style_for(path, OTHERS.classes, replace=False)
-    assert mine == qml_text(OTHERS.classes) and not path.exists()
+    assert mine == vector_qml(OTHERS.classes) and not path.exists()
     path.write_text(mine)
     assert style_for(path, CLASSES.classes, replace=False) is None
-    assert style_for(path, CLASSES.classes, replace=True) == qml_text(CLASSES.classes)
+    assert style_for(path, CLASSES.classes, replace=True) == vector_qml(CLASSES.classes)
     assert_both(style_for(path, CLASSES.classes, replace=False, existing=raster_qml(CLASSES)))
     path.write_text("not a style <")
     assert style_for(path, CLASSES.classes, replace=True) is None
@@ -98,4 +97,4 @@ def test_a_geopackage_gets_one_default_style(tmp_path: Path) -> None:
         ((table, column, default, text),) = rows.fetchall()
     database.close()
     assert (table, column, default) == ("town", "geom", 1)
-    assert text == qml_text(CLASSES.classes)
+    assert text == vector_qml(CLASSES.classes)

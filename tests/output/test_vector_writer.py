@@ -18,10 +18,9 @@ import shapely
 from landseg.errors import OutputError, VectorError
 from landseg.output import spool
 from landseg.output import vector_formats as formats
-from landseg.output.journal import full_disk
 from landseg.output.vector_formats import vector_format
 from landseg.output.vector_writer import Writer
-from landseg.runtime.disk import work_folder
+from landseg.runtime.disk import full_disk, work_folder
 from landseg.runtime.replacement import publish
 from landseg.vector.attributes import field_types
 from tests.parts.vector import CLASSES, SUFFIXES, read

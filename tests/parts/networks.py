@@ -42,7 +42,7 @@ def small(arch: str, encoder: str, **options: Any) -> nn.Module:
     narrow: dict[str, Any] = {name: value for name, value in NARROW.items() if name in taken}
     if arch == "unet":
         narrow["decoder_channels"] = (4,) * 5
-    return build_network(arch, encoder=encoder, bands=3, classes=2, **{**narrow, **options})
+    return build_network(arch, encoder=encoder, bands=3, channels=2, **{**narrow, **options})
 
 
 def check_alignment(network: nn.Module) -> tuple[int, int]:

@@ -21,5 +21,5 @@ NETWORKS = [
 @cache
 def network_of(arch: str, encoder: str) -> nn.Module:
     options = {"decoder_channels": 16} if arch == "deeplab-v3plus" else {}
-    network = build_network(arch, encoder=encoder, bands=3, classes=4, **options)
+    network = build_network(arch, encoder=encoder, bands=3, channels=4, **options)
     return fold_batch_norm(lively(network))

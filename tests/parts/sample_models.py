@@ -50,7 +50,7 @@ def save_small_model(path: Path, **changes: Any) -> Card:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(7)
         network = build_network(
-            card.arch, encoder=card.encoder, bands=len(card.bands), classes=len(card.classes), **card.options
+            card.arch, encoder=card.encoder, bands=len(card.bands), channels=len(card.classes), **card.options
         )
     card = dataclasses.replace(
         card,

@@ -10,7 +10,7 @@ from affine import Affine
 from PIL import Image
 
 from landseg.classes import ClassMap, LandClass
-from landseg.errors import GridError, OutputError
+from landseg.errors import GridError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.raster import RasterFile
@@ -18,7 +18,7 @@ from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.targets import Targets
 from landseg.report import thumbnail
-from landseg.report.preview import check_preview_path, preview
+from landseg.report.preview import preview
 from landseg.report.thumbnail import EMPTY, class_samples, image_colors
 
 CLASSES = ClassMap((LandClass(1, "building", (255, 0, 0)), LandClass(2, "road", (0, 0, 255))))
@@ -118,11 +118,6 @@ def test_a_foreign_class_raster_is_refused(tmp_path: Path, write_raster: Callabl
     with open_source(imagery) as source, pytest.raises(GridError, match="is no part of"):
         preview(source, other, CLASSES, tmp_path / "p.png")
     assert not (tmp_path / "p.png").exists()
-
-
-def test_names_that_no_picture_has() -> None:
-    with pytest.raises(OutputError, match=r"end in \.png"):
-        check_preview_path(Path("p.tif"))
 
 
 @pytest.mark.parametrize("piece", [16, 100, 8192])

@@ -57,7 +57,7 @@ def small(arch: str, encoder: str) -> nn.Module:
     narrow: dict[str, Any] = {name: value for name, value in NARROW.items() if name in taken}
     if arch == "unet":
         narrow["decoder_channels"] = (8,) * 5
-    return build_network(arch, encoder=encoder, bands=1, classes=2, **narrow)
+    return build_network(arch, encoder=encoder, bands=1, channels=2, **narrow)
 
 
 class _Watched(_Even):
@@ -223,7 +223,7 @@ def test_what_is_looked_at_is_tinted_where_it_lies(tmp_path: Path, scene: Path, 
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("f.jpg", "is a PNG, got 'f.jpg': use f.png"), ("no/f.png", "has no folder"), ("there.png", "pass --overwrite")],
+    [("f.jpg", "ends in .png, got 'f.jpg': use f.png"), ("no/f.png", "has no folder"), ("there.png", "--overwrite")],
 )
 def test_pictures_that_cannot_be_are_refused(tmp_path: Path, name: str, says: str) -> None:
     (tmp_path / "there.png").touch()

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from landseg.cli.main import app
 from landseg.errors import OutputError
-from landseg.runtime import disk as outputs
-from landseg.runtime.disk import check_local
+from landseg.runtime import target_checks
+from landseg.runtime.target_checks import check_local
 
 Write = Callable[..., Path]
 SENTENCE = "outputs go to local or shared folders: write to a file and copy it there"
@@ -97,9 +97,9 @@ def test_every_output_option_refuses_an_address(refused: Callable[[str], str], l
 def test_without_the_check_a_folder_would_be_missed(
     refused: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landseg.output.checks.check_local", lambda path: None)
+    monkeypatch.setattr("landseg.runtime.target_checks.check_local", lambda path: None)
     assert "make s3:/bucket first" in refused("export {map} {there}.gpkg")
 
 
 def test_the_pattern_needs_two_letters(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert outputs._ADDRESS.match("c:/x") is None and outputs._ADDRESS.match("s3:/x") is not None
+    assert target_checks._ADDRESS.match("c:/x") is None and target_checks._ADDRESS.match("s3:/x") is not None

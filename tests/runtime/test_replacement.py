@@ -27,7 +27,7 @@ from landseg.labels.image_lists import find_rasters
 from landseg.labels.pairing import files_in
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
-from landseg.output.sidecars import qml_text
+from landseg.output.styles import raster_qml
 from landseg.output.targets import Targets
 from landseg.rasterize import rasterize
 from landseg.runtime.disk import RECORD, Journal, work_folder
@@ -540,7 +540,7 @@ def test_a_dry_run_finishes_nothing(tmp_path: Path, write_raster: Any) -> None:
 
 def test_the_style_of_an_older_map_does_not_stay_beside_probabilities(tmp_path: Path) -> None:
     table, path = NEW, tmp_path / "probs.tif"
-    for text, stays in ((qml_text(OLD), False), ("<qgis>my own</qgis>", True)):
+    for text, stays in ((raster_qml(OLD), False), ("<qgis>my own</qgis>", True)):
         qml_path(path).write_text(text)
         path.write_text("an old map")
         layers = [Layer.of_classes("classes", tmp_path / "map.tif", table), Layer.of_probs("probs", path, table)]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from landseg.text.amounts import counted, none_of, part_of, plural
+from landseg.text.amounts import counted, none_of, part_of, plural, shorten_list, shorten_text
 
 ROOT = Path(__file__).resolve().parents[2]
 NOUNS = """band batch block class crop entry error feature file group image label layer line member name number object
@@ -43,7 +43,7 @@ def test_no_sentence_counts_past_the_helper() -> None:
     files = [file for folder in ("landseg", "cli") for file in sorted((ROOT / folder).rglob("*.py"))]
     # The signature of a run is text too, compared letter by letter; it counts from dozens of files on.
     found = [f"{file.relative_to(ROOT)}:{line}" for file in files for line in uncounted(file.read_text())]
-    assert [place for place in found if "geo/signature.py" not in place] == []
+    assert [place for place in found if "output/provenance.py" not in place] == []
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,14 @@ def test_no_sentence_counts_past_the_helper() -> None:
 )
 def test_twin_a_plural_after_a_number_is_found(line: str, wrong: bool) -> None:
     assert bool(list(uncounted(line))) is wrong
+
+
+def test_lists_and_texts_are_shortened_past_their_limit_alone() -> None:
+    names = [f"n{number}" for number in range(1_009)]
+    assert shorten_list(names[:8]) == "n0, n1, n2, n3, n4, n5, n6, n7" and shorten_list([]) == ""
+    assert shorten_list(names) == "n0, n1, n2, n3, n4, n5, n6, n7 and 1,001 more"
+    assert shorten_list(names[:3], 1, between="; ") == "n0 and 2 more" and shorten_list(names[:2], 2) == "n0, n1"
+    assert [shorten_text("x" * size, 5) for size in (4, 5, 6)] == ["xxxx", "xxxxx", "xx..."]
 
 
 def test_one_is_one() -> None:

@@ -31,10 +31,8 @@ def test_tables_in_lists_become_dataclasses() -> None:
 
 
 def test_whole_numbers_stay_as_they_are_written_unless_floats_are_asked_for() -> None:
-    as_written, as_floats = (
-        read_dataclass(Tree, {"leaves": [], "height": 3}, "the tree", floats=floats).height
-        for floats in (False, True)
-    )
+    table = {"leaves": [], "height": 3}
+    as_written, as_floats = (read_dataclass(Tree, table, "the tree", floats=on).height for on in (False, True))
     assert (type(as_written), type(as_floats)) == (int, float) and as_written == as_floats == 3
 
 

@@ -269,7 +269,7 @@ def test_twin_without_the_bound_a_small_file_builds_a_large_network(
 
 def test_options_of_a_network_are_bounded_wherever_they_come_from() -> None:
     with pytest.raises(ModelError, match="'rates' has 400 entries, expected 32 at most"):
-        build_network("deeplab-v3plus", encoder="resnet18", bands=3, classes=2, rates=tuple(range(1, 401)))
+        build_network("deeplab-v3plus", encoder="resnet18", bands=3, channels=2, rates=tuple(range(1, 401)))
 
 
 def test_what_a_network_refuses_in_its_own_way_is_a_sentence(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_raster_of_ten_gigabytes_is_learned_from_in_bounded_memory(tmp_path: P
         crop = sampler.draw(step, 0)
         assert crop.pixels.shape == (3, 384, 384)
         peak = max(peak, process.memory_info().rss)
-    assert sampler.census[0].labelled == 2 * 512 * 512 and len(sampler.census[0].cells) == 8
+    assert sampler.counts[0].labelled == 2 * 512 * 512 and len(sampler.counts[0].cells) == 8
     assert peak - before < 700 << 20, (peak - before) >> 20  # 256 MiB of it are GDAL's
 
 
@@ -237,7 +237,7 @@ def test_a_crop_reads_a_window_of_a_big_raster(tmp_path: Path) -> None:
     counts = np.zeros(256, np.int64)
     counts[1] = 512**2
     census = [LabelCounts(counts, {1: spots}, np.array([[side // 256 - 1] * 2]))]
-    sampler = CropSampler([scene], SamplingOptions(crop=64, balanced=1.0), census=census)
+    sampler = CropSampler([scene], SamplingOptions(crop=64, balanced=1.0), counts=census)
     before = psutil.Process(os.getpid()).memory_info().rss
     crop = sampler.draw(0, 0)
     assert (crop.labels["class"] == 1).all() and (crop.pixels == 2).all()

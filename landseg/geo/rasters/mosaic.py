@@ -19,7 +19,7 @@ from landseg.geo.rasters.source import FileSource, Pixels, Source
 from landseg.geo.rasters.stack import StackSource
 from landseg.geo.rasters.value_tags import tags_text
 from landseg.geo.rasters.warp import WarpedSource, extent_on
-from landseg.text.amounts import counted
+from landseg.text.amounts import counted, shorten_list
 
 _TORN = 0.01  # of a mosaic wider than half the globe: with less in it, its members are neighbours on the ground
 _MOST = (1 << 31) - 1  # rows or columns that a raster can have
@@ -65,7 +65,7 @@ class MosaicSource(Source):
             raise
         first = opened[0]
         self._members = [_Member(member.source, member.rect.relative_to(extent)) for member in members]
-        name = f"{first.name} and {len(opened) - 1} more"
+        name = shorten_list([source.name for source in opened], 1)
         paths_of = sum((s.paths for s in opened), ())
         dtype = np.result_type(*(source.dtype for source in alike)).name
         super().__init__(name, paths_of, first.grid.crop(extent), first.bands, dtype=dtype)
@@ -120,8 +120,7 @@ def _notes(moved: Sequence[RescaledSource], first: FileSource) -> tuple[str, ...
     kinds: dict[str, list[str]] = {}
     for source in moved:
         kinds.setdefault(tags_text(source.base.bands.value_tags), []).append(source.name)
-    others = {text: f" and {len(names) - 1} more" if len(names) > 1 else "" for text, names in kinds.items()}
-    parts = [f"{text} ({names[0]}{others[text]})" for text, names in kinds.items()]
+    parts = [f"{text} ({shorten_list(names, 1)})" for text, names in kinds.items()]
     target = f"{tags_text(first.bands.value_tags)} ({first.name})"
     return (f"{'; '.join(parts)} brought over to {target}",) if parts else ()
 

@@ -14,6 +14,7 @@ from landseg.errors import GridError
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.bands import BandTable, select_bands
 from landseg.geo.rasters.source import FileSource, Pixels, Source
+from landseg.text.amounts import shorten_list
 
 _WORDS = re.compile(r"([_.\- ]+)")
 
@@ -47,8 +48,8 @@ class StackSource(Source):
         everything = [(source, band) for source in opened for band in range(source.count)]
         self._chosen = [everything[number - 1] for number in table.numbers]
         self._sources = opened
-        more = f" and {len(opened) - 1} more" if len(opened) > 1 else ""
-        super().__init__(opened[0].name + more, sum((s.paths for s in opened), ()), opened[0].grid, table)
+        name = shorten_list([source.name for source in opened], 1)
+        super().__init__(name, sum((s.paths for s in opened), ()), opened[0].grid, table)
         self.remarks = tuple(dict.fromkeys(text for source in opened for text in source.remarks))
 
     @property

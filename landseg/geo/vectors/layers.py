@@ -15,7 +15,7 @@ from typing import Any
 from landseg.errors import VectorError
 from landseg.geo.vectors.names import PARQUET, Name, is_vector, split_layer
 from landseg.runtime.replacement import refuse_unfinished, refuse_unfinished_in
-from landseg.text.amounts import counted, first_of
+from landseg.text.amounts import counted, shorten_list
 
 _STYLES = "layer_styles"  # where QGIS and landseg keep the colours of a GeoPackage's other layers
 _SINGLE = (".shp", ".geojson", ".fgb")  # formats of one layer, whose layers need not be listed
@@ -103,7 +103,7 @@ def _read(file: str, layer: str | None) -> Any:
     if layer is None and ending in _SINGLE:
         return geopandas.read_file(file)
     found = layers_of(file)
-    names = first_of(list(found), _MOST)
+    names = shorten_list(list(found), _MOST)
     if layer is None and len(found) > 1:
         first = next(iter(found))
         raise VectorError(

@@ -38,12 +38,12 @@ def build_network(
     *,
     encoder: str,
     bands: int,
-    classes: int,
+    channels: int,
     encoder_weights: str | Path | None = None,
     warn: bool = True,
     **options: Any,
 ) -> nn.Module:
-    """Return a network: (N, bands, H, W) float in, logits (N, classes, H, W) out, any H and W of at least 1.
+    """Return a network: (N, bands, H, W) float in, (N, channels, H, W) out, any H and W of at least 1.
 
     Where an upsampler covers pixels unevenly, the log says so, once for the network.
 
@@ -51,7 +51,7 @@ def build_network(
         arch: one of ``ARCHITECTURES``.
         encoder: one of ``ENCODERS``, or "timm:NAME"; "none" for "pixel-forest".
         bands: input channels.
-        classes: output channels.
+        channels: of the output, such as one a class.
         encoder_weights: None (random), "imagenet" or a state-dict file; see ``landseg.models.networks.pretrained``.
         warn: False for a network whose weights are given: it was chosen long ago, and what it learnt is learnt.
         **options: the architecture's, see ``ARCHITECTURES`` for their defaults and the classes for their meaning.
@@ -60,7 +60,7 @@ def build_network(
         ModelError: for an unknown name or option, a combination that does not exist, or weights that are missing or
             do not fit.
     """
-    for what, number in (("bands", bands), ("classes", classes)):
+    for what, number in (("bands", bands), ("channels", channels)):
         if number < 1:
             raise ModelError(f"{what} must be at least 1, got {number}")
     entry = architecture(arch, encoder)
@@ -72,10 +72,10 @@ def build_network(
     if entry.fitted:
         if encoder_weights is not None:
             raise ModelError(f"{arch} has no encoder that {encoder_weights} could be the weights of; use none")
-        return PixelForest(bands, classes=classes, **chosen)
+        return PixelForest(bands, classes=channels, **chosen)
     stride = chosen.pop("output_stride", entry.output_stride)
     backbone = Encoder(encoder, bands=bands, output_stride=stride, pool=entry.pool)
-    network = _CLASSES[entry.network](backbone, classes=classes, **chosen)
+    network = _CLASSES[entry.network](backbone, classes=channels, **chosen)
     if warn and (covers := uneven(network)):
         _log.warning(
             "%s on %s with upsampler %r: %s; it starts out even and may unlearn that: \"bilinear\" and \"nearest\" "

@@ -16,6 +16,7 @@ from landseg.geo.rasters.address import file_names
 from landseg.report.html.map import MapLayer, controls, data_script, frame, map_data, scene_data
 from landseg.report.html.page import page
 from landseg.report.viewer.map_tiles import HIGHEST, LOWEST, ViewedRaster, open_viewed
+from landseg.text.amounts import shorten_list
 
 HOST = "127.0.0.1"
 _TILE = re.compile(r"/tile/([0-9]{1,4})/(-?[0-9]{1,2})/(-?[0-9]{1,7})/(-?[0-9]{1,7})\.png")
@@ -173,7 +174,7 @@ def viewer_html(rasters: Sequence[ViewedRaster], *, token: str) -> str:
     grid = rasters[0].grid
     scene = scene_data(grid, extent=(extent.top, extent.left, extent.height, extent.width))
     data = map_data(layers, [scene])
-    title = rasters[0].name if len(rasters) == 1 else f"{rasters[0].name} and {len(rasters) - 1} more"
+    title = shorten_list([raster.name for raster in rasters], 1)
     body = f"""<main><div id="map-section"><div class="stage">{frame(f"Map of {title}")}</div>
 <aside><h1 class="names">{escape(title)}</h1><p class="quiet names">{escape(grid.describe())}</p>
 {controls(layers, windows=False)}</aside>{data_script(data)}</div></main>"""

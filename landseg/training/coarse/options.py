@@ -1,4 +1,4 @@
-"""How coarse labels are learned from."""
+"""The options of learning from coarse labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from landseg.training.coarse.statistics import JointStatistics, read_statistics
 
 @dataclass(frozen=True)
 class CoarseOptions:
-    """How coarse labels are learned from; which they are say the sources.
+    """The options of learning from coarse labels, which the sources name.
 
     Attributes:
         table: of joint statistics, CSV or TOML, below the data folder or beside the recipe; None: they are counted
@@ -39,7 +39,7 @@ class CoarseOptions:
             raise TrainingError(f"a coarse label is 1 or more pixels wide, got {self.side}")
 
     def statistics(self, folders: Sequence[Path], classes: Sequence[str]) -> JointStatistics | None:
-        """The joint statistics of the table, their columns in the order of the model's classes; None without one.
+        """Return the statistics of the table, their columns in the order of a model's classes; None without a table.
 
         Raises:
             TrainingError: a table that is missing, holds none, or is of other classes.
@@ -54,7 +54,7 @@ class CoarseOptions:
 
 
 def share_of(text: str) -> float:
-    """The number in a text.
+    """Return the share that a text names.
 
     >>> share_of("1/40"), share_of("0.1")
     (0.025, 0.1)

@@ -1,4 +1,4 @@
-"""The coarse labels of a recipe: which raster lies under which image, its classes, what these say of fine ones."""
+"""The coarse labels of a recipe: the raster under each image, its classes, and what these tell of fine classes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from landseg.scenes.coarse_labels import coarse_classes, joined_classes
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.opening import CoarseRaster
 from landseg.scenes.scene import Scene
-from landseg.text.amounts import listed, none_of
+from landseg.text.amounts import none_of, shorten_list
 from landseg.training.coarse.options import CoarseOptions
 from landseg.training.coarse.statistics import JointStatistics, StatisticsCounter
 
@@ -49,8 +49,8 @@ def coarse_paths(specs: Sequence[SourceSpec], items: Sequence[Item], data: Path)
         raise TrainingError(f"coarse labels of source {spec.name!r}: {error}") from error
     if not any(found):
         raise TrainingError(
-            f"{none_of(len(items), 'image')} of source {spec.name!r} has coarse labels in {listed(named)}: expected "
-            "a raster that overlaps them, or one of each image's name; check that they belong together"
+            f"{none_of(len(items), 'image')} of source {spec.name!r} has coarse labels in {shorten_list(named)}: "
+            "expected a raster that overlaps them, or one of each image's name; check that they belong together"
         )
     return found
 
@@ -122,7 +122,7 @@ def resolve_statistics(
         )
     report(f"coarse labels: joint statistics {statistics.note}")
     if statistics.silent:
-        report(f"note: coarse classes that teach nothing: {listed(statistics.silent)}")
+        report(f"note: coarse classes that teach nothing: {shorten_list(statistics.silent)}")
     return statistics
 
 
@@ -151,7 +151,7 @@ def count_statistics(scenes: Sequence[Scene], coarse: ClassMap, classes: Sequenc
 
 
 def card_entry(specs: Sequence[SourceSpec], options: CoarseOptions, statistics: JointStatistics) -> dict[str, Any]:
-    """What a card says of coarse labels: where they are from, by name, and the statistics that were used."""
+    """Return the entry of a card about coarse labels: the names of their files, and the statistics that were used."""
     named = [(spec.coarse,) if isinstance(spec.coarse, str) else spec.coarse for spec in specs if spec.coarse]
     sources = list(dict.fromkeys(Path(name).name for names in named for name in names))
     return {"sources": sources, "share": options.share, "statistics": statistics.to_json()}
@@ -170,7 +170,7 @@ def _by_image(place: str, items: Sequence[Item], suffix: str) -> list[Paths | No
 
 
 def _lies_under(paths: Paths, item: Item) -> bool:
-    """Whether a mosaic overlaps an image.
+    """Return whether a mosaic overlaps an image.
 
     Raises:
         GridError: one of them alone has a CRS.

@@ -1,4 +1,4 @@
-"""What coarse classes say of fine ones: the shares of the fine classes in regions of each coarse class."""
+"""Joint statistics of two kinds of classes: the shares of the fine classes in regions of each coarse class."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class JointStatistics:
 
     @property
     def silent(self) -> tuple[str, ...]:
-        """Names of the coarse classes that teach nothing."""
+        """Return the names of the coarse classes that teach nothing."""
         return tuple(name for name, weight in zip(self.coarse.names, self.weights, strict=True) if not weight)
 
     def tuned(self, values: Sequence[int], name: str, by: float = 0.25) -> JointStatistics:
@@ -186,7 +186,7 @@ def _from_csv(table: Table) -> dict[str, Any]:
 
 
 class StatisticsCounter:
-    """Estimates `JointStatistics` where both kinds of labels are known, a block at a time.
+    """An estimate of `JointStatistics` from pixels with both kinds of labels, a block at a time.
 
     A block is cut into squares of ``side`` pixels; the pixels of one coarse class in one square are a region, and say
     which share of them each fine class has. The mean of a share is the mean over regions weighted by their pixels,
@@ -214,7 +214,7 @@ class StatisticsCounter:
         self._sums, self._squares = np.zeros(shape), np.zeros(shape)
 
     def update(self, target: NDArray[np.integer], coarse: NDArray[np.integer]) -> None:
-        """Count a block: class indices (H, W) of both kinds; whatever is no index of a class is left out."""
+        """Count a block: class indices (H, W) of both kinds; a value that is no index of a class is left out."""
         if target.shape != coarse.shape:
             raise TrainingError(f"fine labels {target.shape} and coarse labels {coarse.shape} differ in size")
         c, k = len(self.coarse), len(self.classes)

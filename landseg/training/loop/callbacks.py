@@ -1,4 +1,4 @@
-"""What happens between the steps of a run. This module imports Lightning: import it when a run starts."""
+"""The work between the steps of a run. This module imports Lightning: import it when a run starts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from landseg.training.loop.signals import Interrupt
 from landseg.training.run_folder import BEST, LAST
 
 _log = logging.getLogger(__name__)
-_VALIDATIONS = 10  # over the budget, where nobody says otherwise
+_VALIDATIONS = 10  # over the budget, where the options name no other number
 _PACE_AFTER = 6  # steps, of which the first is slower than the others
 _REDRAW_S = 60  # between two drawings of the curves, which take a good part of a second
 
@@ -108,7 +108,7 @@ class RunCallbacks(Callback):
             draw_curves(self.run.folder)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        with suppress(LandsegError):  # the first error is the one to be told
+        with suppress(LandsegError):  # the first error is the one to report
             if self.run.state.step > self._saved and isinstance(pl_module, Learner) and not pl_module.updating:
                 for now, before in zip(pl_module.network.buffers(), self._before_step, strict=False):
                     now.copy_(before)  # as if the step had not begun; its batches will be worked on again

@@ -1,4 +1,4 @@
-"""What a run needs to go on: files that appear when they are complete, with tensors, numbers and text only."""
+"""The files that a run goes on from: they appear when they are complete, and hold tensors, numbers and text only."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from landseg.training.run_folder import LAST
 
 @dataclass
 class RunState:
-    """Where a run stands.
+    """The progress of a run.
 
     Attributes:
         step: steps that are done.
@@ -85,13 +85,13 @@ def save(content: Mapping[str, Any], folder: Path, name: str = LAST) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    with written(folder / name, kept=True) as place:
+    with written(folder / name) as place:
         torch.save(dict(content), place)
 
 
 @contextmanager
 def fitting(path: Path) -> Iterator[None]:
-    """While inside, whatever goes wrong is that the checkpoint does not fit the run.
+    """Turn any error while the context is open into one: the checkpoint does not fit the run.
 
     Raises:
         TrainingError: in place of any other exception.

@@ -44,7 +44,7 @@ def draw_curves(folder: Path, name: str = "curves.png") -> Path | None:
     panels[-1].set_xlabel("step")
     for panel in panels:
         panel.grid(alpha=0.25)
-    with written(folder / name, kept=True) as place:
+    with written(folder / name) as place:
         figure.savefig(place, dpi=110)
     return folder / name
 

@@ -35,7 +35,7 @@ def quick_depthwise(network: nn.Module) -> Iterator[None]:
 def depthwise_gradients(
     gradient: Tensor, inputs: Tensor, weight: Tensor, *, stride: int, padding: int, dilation: int
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of a depthwise convolution's input (N, C, H, W) and weight (C, 1, k, k).
+    """Return the gradients of a depthwise convolution's input (N, C, H, W) and weight (C, 1, k, k).
 
     What oneDNN does for large, dilated or strided kernels in bfloat16 is up to a hundred times as slow as its forward
     pass. So the input's gradient is a forward pass with the kernel turned around; where there is none, and for such
@@ -101,7 +101,7 @@ class _Gradient(torch.autograd.Function):
 
 
 class _Depthwise(nn.Conv2d):
-    """What plain depthwise convolutions are while they learn on a CPU."""
+    """A plain depthwise convolution while it learns on a CPU."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if not torch.is_grad_enabled() or not input.is_cpu:
@@ -115,7 +115,7 @@ class _Depthwise(nn.Conv2d):
 
 
 def _is_plain_depthwise(module: nn.Module) -> bool:
-    """Whether this is a convolution of each channel by itself, alike in rows and columns, padded by zeros."""
+    """Return whether a module is a convolution of each channel by itself, alike in rows and columns, zero-padded."""
     if type(module) is not nn.Conv2d or not module.groups == module.in_channels == module.out_channels > 1:
         return False
     if isinstance(module.padding, str) or module.padding_mode != "zeros" or module.kernel_size == (1, 1):

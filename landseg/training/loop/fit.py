@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from landseg.errors import TrainingError
-from landseg.runtime.disk import disk_errors
+from landseg.runtime.disk import disk_errors, work_kept
 from landseg.runtime.memory import keep_freed_memory
 from landseg.runtime.progress import duration
 from landseg.training.fit_options import FitOptions
@@ -33,6 +33,7 @@ FEW_STEPS = 100  # below this a network that starts from an ImageNet encoder has
 _HARMLESS = {"minutes", "steps", "epochs", "checkpoint_minutes", "workers", "keep", "patience"}
 
 
+@work_kept()
 def fit(
     network: nn.Module,
     lesson: Lesson,
@@ -45,9 +46,9 @@ def fit(
     """Train ``network`` in place and return the moving average of its weights, in eval mode on the CPU.
 
     Batch ``n`` is ``lesson.batches[n]``; step ``s`` takes the ``accumulate`` batches from ``s * accumulate`` on, and
-    dropout's dice hang on the seed and the batch. So a run with a budget in steps that was killed and resumed has, on
-    the same machine, the weights of one that was not, to the bit. With a budget in time the rate follows the clock,
-    and no two runs are equal; the seconds that were used are in the checkpoint.
+    dropout is a function of the seed and the batch. So a run with a budget in steps that was killed and resumed has,
+    on the same machine, the weights of a run that was not, to the bit. With a budget in time the rate follows the
+    clock, and no two runs are equal; the seconds that were used are in the checkpoint.
 
     ``folder`` gets ``log.csv``, ``validation.csv``, ``tensorboard/``, ``curves.png``, ``samples.png``, ``best.pt``
     and ``last.pt`` to resume from. Files with weights hold tensors, numbers and text only, and are read as such.
@@ -88,7 +89,7 @@ def fit(
 
 
 def _opened(network: nn.Module, options: FitOptions, folder: Path, *, resume: bool) -> Run:
-    """A new run in an empty folder, or the one that ``last.pt`` holds."""
+    """Return a new run in an empty folder, or the run that ``last.pt`` holds."""
     budget, place = Budget.of(options), Place.of(options)
     network.train().to(memory_format=torch.channels_last)
     average = Average(network, options.ema)

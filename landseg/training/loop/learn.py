@@ -65,7 +65,7 @@ def _fitted(network: nn.Module, data: TrainingData, folder: RunFolder, *, quiet:
     recipe, sampling, sets = data.recipe, data.recipe.sampling, data.opened.sets
     options = recipe.fit.resolved(data.labelled_pixels, batch_pixels=sampling.batch * sampling.crop**2)
     task = recipe.make_task()
-    sampler = CropSampler(data.split.train, sampling, seed=options.seed, sets=sets, census=data.counts)
+    sampler = CropSampler(data.split.train, sampling, seed=options.seed, sets=sets, counts=data.counts)
     shown = CropSampler(data.split.holdout or data.split.train, sampling, seed=options.seed, sets=sets)
     validation = QuickValidation(data.split.holdout, task, recipe.scaling, resolution_m=sampling.resolution_m)
     loss = objective(task, recipe.loss, sets, data.counts, data.coarse)

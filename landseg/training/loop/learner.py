@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from landseg.dense.target_grid import UnitGrid, UnitScores, target_at_units
 from landseg.errors import TrainingError
+from landseg.text.amounts import shorten_list
 from landseg.training.batches import BatchLike, Loss, moved
 from landseg.training.fit_options import FitOptions
 from landseg.training.loop.run import Lesson
@@ -53,11 +54,11 @@ class Learner(LightningModule):
         return self
 
     def transfer_batch_to_device(self, batch: BatchLike, device: torch.device, dataloader_idx: int) -> BatchLike:
-        """Lightning moves no frozen dataclass."""
+        """Move a batch to a device, which Lightning does not do with a frozen dataclass."""
         return moved(batch, device)
 
     def training_step(self, batch: BatchLike, batch_idx: int) -> Tensor:
-        """The loss of one batch; dropout is a function of the seed, the batch and the process."""
+        """Return the loss of one batch; dropout is a function of the seed, the batch and the process."""
         torch.manual_seed(batch_seed(self.options.seed, self.first + batch_idx, self.global_rank))
         inputs = self.scaling.apply(batch.pixels, batch.valid).contiguous(memory_format=torch.channels_last)
         logits = self.scores(inputs)
@@ -67,7 +68,7 @@ class Learner(LightningModule):
         return loss
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW or SGD; the schedule is set by whoever knows the budget."""
+        """Return AdamW or SGD; the callbacks, which know the budget, set the schedule."""
         groups, options = parameter_groups(self.network, self.options), self.options
         if options.optimizer == "sgd":
             return torch.optim.SGD(
@@ -106,7 +107,7 @@ class Learner(LightningModule):
             what = f"the gradient became {self.step_norm}"
         else:
             what = "the loss or the gradient of another process became no number"
-        return f"{what} at step {self.step_number}, on the crops {listed(names)}"
+        return f"{what} at step {self.step_number}, on the crops {shorten_list(list(dict.fromkeys(names)))}"
 
 
 def at_units(loss: Loss, units: UnitGrid) -> Loss:
@@ -125,7 +126,7 @@ class NoNumber(TrainingError):
 
 
 def parameter_groups(network: nn.Module, options: FitOptions) -> list[dict[str, Any]]:
-    """Two groups: the (pretrained) encoder learns more slowly than the head. Fixed weights are in neither."""
+    """Return two groups: the (pretrained) encoder learns more slowly than the head. Fixed weights are in neither."""
     encoder = getattr(network, "encoder", None)
     inside = {id(p) for p in encoder.parameters()} if isinstance(encoder, nn.Module) else set()
     rates = (options.learning_rate * options.encoder_rate, options.learning_rate)
@@ -160,18 +161,12 @@ def batch_seed(seed: int, batch: int, rank: int) -> int:
 
 
 def agreed(values: Iterable[float], device: torch.device) -> list[float]:
-    """The largest of each value over all processes of the run: what all of them act on."""
-    mine = list(values)
+    """Return the largest of each value over all processes of the run, so that all of them act alike."""
+    own = list(values)
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
-        return mine
+        return own
     kind = torch.float64 if device.type != "mps" else torch.float32
-    tensor = torch.tensor(mine, dtype=kind, device=device)
+    tensor = torch.tensor(own, dtype=kind, device=device)
     torch.distributed.all_reduce(tensor, torch.distributed.ReduceOp.MAX)
     found: list[float] = tensor.tolist()
     return found
-
-
-def listed(names: Iterable[str]) -> str:
-    """Names for a sentence: the first few, each once."""
-    unique = list(dict.fromkeys(names))
-    return ", ".join(unique[:8]) + (f" and {len(unique) - 8} more" if len(unique) > 8 else "")

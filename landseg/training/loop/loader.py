@@ -32,7 +32,7 @@ class _Range(Dataset[Any]):
 
 
 class Loader:
-    """Iterates over the batches ``first`` to ``last`` in order, made ahead by ``workers`` processes.
+    """The batches ``first`` to ``last`` in order, made ahead by ``workers`` processes.
 
     Args:
         batches: by number.
@@ -74,7 +74,7 @@ class Loader:
 
 
 def _stand_back(worker: int) -> None:
-    """Batches are made in what the step leaves of the processor: a step waits for the slowest of its threads."""
+    """Give way to the step, which waits for the slowest of its threads: batches are made in what it leaves over."""
     if hasattr(os, "nice"):
         os.nice(_NICE)
 

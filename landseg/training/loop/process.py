@@ -1,4 +1,4 @@
-"""Where and in which precision a run computes."""
+"""The device, precision and processes of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ELASTIC = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "TORCHELASTI
 
 @dataclass(frozen=True)
 class Place:
-    """Where this process stands among those of the run, and what it computes with.
+    """The place of this process among those of the run, and what it computes with.
 
     Attributes:
         accelerator: "cpu", "cuda" or "mps".
@@ -54,25 +54,25 @@ class Place:
 
     @property
     def lightning_precision(self) -> str:
-        """The precision by Lightning's name."""
+        """Return the precision by Lightning's name."""
         return _MIXED[self.precision]
 
     @property
     def nodes(self) -> int:
-        """Machines."""
+        """Return the number of machines."""
         return self.world // self.local
 
     def workers(self, options: FitOptions) -> int:
-        """Processes that make batches: a few, and no more than there are cores for them."""
+        """Return the number of processes that make batches: a few, and no more than there are cores for them."""
         if options.workers is not None:
             return options.workers
-        mine = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        cores = max(1, len(mine) // self.local)
+        usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
+        cores = max(1, len(usable) // self.local)
         return min(2 if self.accelerator == "cpu" else 8, cores)
 
 
 def first_process() -> bool:
-    """Whether this is the process of a run that writes what is to be kept: the only one, but under torchrun."""
+    """Return whether this process of a run writes its files: the only process, but under torchrun."""
     return not all(name in os.environ for name in _ELASTIC) or os.environ["RANK"] == "0"
 
 
@@ -83,7 +83,7 @@ def _accelerator() -> str:
 
 
 def _precision(name: str, accelerator: str) -> str:
-    """bf16 needs no scaling of the loss: before fp16 where the device has it."""
+    """Return the precision to compute in: bf16, which needs no scaling of the loss, before fp16."""
     if name == "auto":
         if accelerator == "cuda":
             return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"

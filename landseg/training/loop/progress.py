@@ -1,4 +1,4 @@
-"""How far a training run is: one line on standard error."""
+"""The progress of a training run: one line on standard error."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class TrainingProgress:
         self._headline, self._figure = headline, figure
 
     def line(self, step: int, seconds: float, done: float, pixels: float) -> str:
-        """What is shown: parts that are not known are left out."""
+        """Return the line that is shown, without the parts that are not known yet."""
         parts = [f"step {step}" if self._steps is None else f"step {step}/{self._steps}", f"loss {self._loss:.3f}"]
         if not math.isnan(self._figure):
             parts.append(f"{_SHORT.get(self._headline, self._headline.replace('_', ' '))} {self._figure:.3f}")

@@ -15,7 +15,7 @@ _COLUMNS = ("step", "seconds", "loss", "learning_rate", "gradient_norm")
 
 
 class Record:
-    """Writes ``log.csv`` (a row a step), ``validation.csv`` and, for TensorBoard, ``tensorboard/``.
+    """The files ``log.csv`` (a row a step), ``validation.csv`` and, for TensorBoard, ``tensorboard/``.
 
     A row is on disk when `step` returns. What was written after the step that a run goes on from is dropped: those
     steps will be made again.
@@ -88,7 +88,7 @@ def _cut(path: Path, step: int) -> None:
         path.unlink()
         return
     with (
-        written(path, kept=True) as place,
+        written(path) as place,
         path.open(newline="", encoding="utf-8") as old,
         place.open("w", newline="", encoding="utf-8") as new,
     ):

@@ -1,4 +1,4 @@
-"""What a network makes of a few crops, as a picture: image | truth | prediction, a row for each."""
+"""A picture of a network's output for a few crops: image | truth | prediction, a row for each."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ class SamplePictures:
         return made
 
     def _image(self, index: int, known: NDArray[np.bool_]) -> Colors:
-        """One crop by the stretch that all have, so that they can be compared."""
+        """Return a crop's image by the stretch that all crops have, so that they can be compared."""
         bands = self._batch.pixels[index][list(self._bands)].cpu().numpy()
         layers = [stretched(band, *ends) for band, ends in zip(bands, self._limits, strict=True)]
         colors: Colors = np.stack(layers * (3 // len(layers)), axis=-1)

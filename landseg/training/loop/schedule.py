@@ -1,4 +1,4 @@
-"""How much of a budget is used, and what the learning rate is then."""
+"""The budget of a run, and the learning rate over it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FIRST = 1e-4  # of the budget: the rate of the very first step is not quite 0
 
 @dataclass(frozen=True)
 class Budget:
-    """What a run may use: steps of the optimizer or, where ``steps`` is None, seconds."""
+    """The limit of a run: steps of the optimizer or, where ``steps`` is None, seconds."""
 
     steps: int | None
     seconds: float
@@ -37,12 +37,12 @@ class Budget:
         return cls(options.steps, 60 * options.minutes)
 
     def done(self, step: int, seconds: float) -> float:
-        """The share that is used after so many steps and seconds; 1 and above is all of it."""
+        """Return the share that is used after a number of steps and seconds; 1 and above is all of it."""
         return seconds / self.seconds if self.steps is None else step / self.steps
 
 
 def rate(done: float, options: FitOptions) -> float:
-    """The learning rate as a factor of its peak when the share ``done`` of the budget is used.
+    """Return the learning rate as a factor of its peak when the share ``done`` of the budget is used.
 
     It rises linearly over the warm-up, and falls by the poly schedule or half a cosine over the whole budget.
 
@@ -62,7 +62,7 @@ class Average:
     """An exponential moving average of the weights and buffers of ``network``, in a network of its own.
 
     The first update copies, and the decay rises to ``decay`` as `decay_after` says, so that a short run does not end
-    with the weights that it started from. The copy lies outside every module: nobody trains, casts or counts it.
+    with the weights that it started from. The copy lies outside every module, and is not trained, cast or counted.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -71,13 +71,13 @@ class Average:
 
     @property
     def network(self) -> nn.Module:
-        """The averaged network, in eval mode."""
+        """Return the averaged network, in eval mode."""
         network: nn.Module = self._model.module
         return network.eval()
 
     @property
     def model(self) -> nn.Module:
-        """The module that is stored: the averaged network and the number of updates."""
+        """Return the module that is stored: the averaged network and the number of updates."""
         return self._model
 
     def update(self, network: nn.Module) -> None:

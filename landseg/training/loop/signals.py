@@ -14,18 +14,18 @@ from typing import Self
 
 
 class Interrupt:
-    """While inside, the first SIGINT sets ``asked``; afterwards it means what it meant before.
+    """A context in which the first SIGINT sets ``asked``; afterwards it means what it meant before.
 
-    Half a step cannot be stored: weights that are half updated are nobody's. Signals reach the main thread only, so
-    elsewhere nothing is changed.
+    Half a step cannot be stored: weights that are half updated belong to no step. Signals reach the main thread
+    only, so elsewhere nothing is changed.
     """
 
     def __init__(self) -> None:
         self.asked = False
-        self._ours = threading.current_thread() is threading.main_thread()
+        self._in_main_thread = threading.current_thread() is threading.main_thread()
 
     def __enter__(self) -> Self:
-        if self._ours:
+        if self._in_main_thread:
             self._before = signal.getsignal(signal.SIGINT)
             if self._before is signal.default_int_handler:
                 signal.signal(signal.SIGINT, self._ask)
@@ -34,7 +34,7 @@ class Interrupt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._ours and self._before is not None:
+        if self._in_main_thread and self._before is not None:
             signal.signal(signal.SIGINT, self._before)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
@@ -48,7 +48,7 @@ _LOGS = ("lightning", "lightning.pytorch", "lightning.fabric")
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """While inside, Lightning's banners, tips and guesses are not shown; other people's warnings are.
+    """Hide Lightning's banners, tips and guesses while the context is open; the warnings of others are shown.
 
     What its warnings are about (few workers, no validation loop, modules in eval mode) is meant here.
     """

@@ -72,7 +72,7 @@ def _measurable(labels: Mapping[str, NDArray[Any]], classes: int) -> bool:
 
 
 def _spread(scenes: Sequence[Scene]) -> list[Scene]:
-    """At most `MOST` of the scenes, evenly taken."""
+    """Return at most `MOST` of the scenes, evenly taken."""
     step = max(1, -(-len(scenes) // MOST))
     return list(scenes[::step])
 
@@ -84,5 +84,5 @@ def _middle(scene: Scene, factor: float) -> Crop:
 
 
 def _fast(device: torch.device) -> bool:
-    """Whether the device computes in bfloat16 itself."""
+    """Return whether the device computes in bfloat16 itself."""
     return choose_precision("auto", device) == "bf16"

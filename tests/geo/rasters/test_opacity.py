@@ -22,7 +22,7 @@ from landseg.predict import predict
 from landseg.refine import refine
 from landseg.report.imagery import Imagery
 from landseg.report.raster_facts import raster_facts
-from landseg.training.declared import alpha_warnings
+from landseg.training.declared_tags import alpha_warnings
 from landseg.training.overrides import Overrides
 from landseg.training.recipe_from_files import DataFiles
 from landseg.verify import verify

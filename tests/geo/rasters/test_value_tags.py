@@ -35,7 +35,7 @@ from landseg.models.mlm import mlm_fields
 from landseg.predict import predict
 from landseg.refine import refine
 from landseg.report.raster_facts import raster_facts
-from landseg.training.declared import common_tags, with_declared_tags
+from landseg.training.declared_tags import common_tags, with_declared_tags
 from landseg.training.overrides import Overrides
 from landseg.training.recipe import Recipe
 from landseg.training.recipe import recipe_of as read_tables

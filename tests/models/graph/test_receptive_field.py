@@ -65,7 +65,7 @@ def test_arithmetic_equals_gradient(network: nn.Module) -> None:
 
 @pytest.mark.parametrize(("arch", "encoder"), NETWORKS)
 def test_whole_networks_see_what_the_arithmetic_says_and_sit_on_their_evidence(arch: str, encoder: str) -> None:
-    network = build_network(arch, encoder=encoder, bands=3, classes=2)
+    network = build_network(arch, encoder=encoder, bands=3, channels=2)
     field = receptive_field(network)
     assert field.size is not None and field.radius is not None and field.offset == 0.0
     low, high = check_evidence(network, field.radius, field.stride)
@@ -98,7 +98,7 @@ class _Rolled(nn.Module):
 
 
 def test_twin_half_pixel_resizing_is_off_its_evidence() -> None:
-    network = build_network("deeplab-v3plus", encoder="resnet18", bands=3, classes=2)
+    network = build_network("deeplab-v3plus", encoder="resnet18", bands=3, channels=2)
     field = receptive_field(network)
     network.upsample = _PlainResize(4)
     with pytest.raises(AssertionError, match="phase"):
@@ -106,7 +106,7 @@ def test_twin_half_pixel_resizing_is_off_its_evidence() -> None:
 
 
 def test_twin_a_deep_branch_moved_by_one_unit_is_off_its_evidence() -> None:
-    network = build_network("deeplab-v3plus", encoder="resnet18", bands=3, classes=2)
+    network = build_network("deeplab-v3plus", encoder="resnet18", bands=3, channels=2)
     field = receptive_field(network)
     network.to_low_level = _Rolled(network.to_low_level)
     with pytest.raises(AssertionError, match="phase"):
@@ -134,7 +134,7 @@ def test_upsampler_undoes_the_offset_of_either_grid(shift: float) -> None:
 
 
 def test_unbounded_layers_are_named() -> None:
-    network = build_network("deeplab-v3plus", encoder="resnet18", bands=3, classes=2, image_pooling=True)
+    network = build_network("deeplab-v3plus", encoder="resnet18", bands=3, channels=2, image_pooling=True)
     field = receptive_field(network)
     assert field.size is None and field.halo is None and field.radius is None
     assert field.unbounded_by is not None and "aspp.branches.4.pool" in field.unbounded_by
@@ -152,6 +152,6 @@ def test_an_operation_without_a_rule_is_never_called_bounded() -> None:
 
 
 def test_halo_is_the_radius_rounded_up_to_the_stride() -> None:
-    field = receptive_field(build_network("fcn32s", encoder="resnet18", bands=3, classes=2))
+    field = receptive_field(build_network("fcn32s", encoder="resnet18", bands=3, channels=2))
     assert (field.radius, field.stride, field.halo) == (248, 32, 256)
     assert field.layers[0].size == 7 and field.layers[-1].size == field.size

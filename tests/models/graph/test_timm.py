@@ -175,7 +175,7 @@ def test_a_pool_of_cells_beside_a_convolution_is_found_out() -> None:
     ],
 )
 def test_squeeze_and_excitation_is_named_and_never_called_exact(name: str, layer: str) -> None:
-    built = build_network("fcn32s", encoder=f"timm:{name}", bands=3, classes=2).eval()
+    built = build_network("fcn32s", encoder=f"timm:{name}", bands=3, channels=2).eval()
     field = receptive_field(built)
     assert field.size is field.radius is field.halo is None and field.stride == 32
     assert layer in (field.unbounded_by or "").replace("stem_1", "stem.1")

@@ -146,12 +146,12 @@ def test_it_travels_with_the_model_and_predicts_in_rows_as_in_windows(
 
 
 def test_an_uneven_network_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    common = {"encoder": "resnet18", "bands": 3, "classes": 2, "decoder_channels": 4}
+    common = {"encoder": "resnet18", "bands": 3, "channels": 2, "decoder_channels": 4}
     with caplog.at_level(logging.WARNING):
         for kind in ("aligned", "nearest", "bilinear", "shuffle"):
             build_network("deeplab-v3plus", upsampler=kind, **common)  # type: ignore[arg-type]
         for kind in ("transposed", "shuffle"):
-            build_network("fcn32s", encoder="vgg16", bands=3, classes=2, head_channels=4, upsampler=kind)
+            build_network("fcn32s", encoder="vgg16", bands=3, channels=2, head_channels=4, upsampler=kind)
         assert not caplog.records
         network = build_network("deeplab-v3plus", upsampler="transposed", **common)  # type: ignore[arg-type]
     (record,) = caplog.records  # for four steps

@@ -167,7 +167,7 @@ def test_twin_upconvolutions_that_begin_at_random_or_nearest_are_found_out(kind:
     ],
 )
 def test_what_does_not_go_together_gets_a_sentence(change: dict[str, Any], message: str) -> None:
-    chosen = {"encoder": "vgg16", "bands": 3, "classes": 2, **change}
+    chosen = {"encoder": "vgg16", "bands": 3, "channels": 2, **change}
     with pytest.raises(ModelError, match=message):
         build_network(chosen.pop("arch"), **chosen)
 

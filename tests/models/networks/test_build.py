@@ -29,7 +29,7 @@ def _trained_looking(network: nn.Module) -> nn.Module:
 @pytest.mark.parametrize("arch", ["deeplab-v3plus", "fcn32s", "unet", "upernet"])
 @pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18"])
 def test_any_size_gives_full_resolution_logits(arch: str, encoder: str, size: tuple[int, int]) -> None:
-    network = build_network(arch, encoder=encoder, bands=4, classes=3).eval()
+    network = build_network(arch, encoder=encoder, bands=4, channels=3).eval()
     with torch.inference_mode():
         logits = network(torch.randn(2, 4, *size))
     assert logits.shape == (2, 3, *size)
@@ -43,7 +43,7 @@ def test_options_of_deeplab(output_stride: int, image_pooling: bool) -> None:
         "deeplab-v3plus",
         encoder="resnet18",
         bands=3,
-        classes=2,
+        channels=2,
         output_stride=output_stride,
         image_pooling=image_pooling,
         rates=(2, 4),
@@ -58,7 +58,7 @@ def test_options_of_deeplab(output_stride: int, image_pooling: bool) -> None:
         ({"arch": "linknet"}, "no architecture 'linknet'; use one of deeplab-v3plus"),
         ({"encoder": "resnet9"}, "no encoder 'resnet9'; use one of"),
         ({"bands": 0}, "bands must be at least 1"),
-        ({"classes": 0}, "classes must be at least 1"),
+        ({"channels": 0}, "channels must be at least 1"),
         ({"depth": 3}, "has no option depth; it takes output_stride"),
         ({"output_stride": 12}, "output_stride must be 8, 16 or 32, got 12"),
         ({"rates": (0,)}, "rates must be"),
@@ -66,7 +66,7 @@ def test_options_of_deeplab(output_stride: int, image_pooling: bool) -> None:
     ],
 )
 def test_bad_names_and_options_get_a_sentence(change: dict[str, object], message: str) -> None:
-    chosen: dict[str, object] = {"arch": "deeplab-v3plus", "encoder": "resnet18", "bands": 3, "classes": 2, **change}
+    chosen: dict[str, object] = {"arch": "deeplab-v3plus", "encoder": "resnet18", "bands": 3, "channels": 2, **change}
     with pytest.raises(ModelError, match=message):
         build_network(chosen.pop("arch"), **chosen)  # type: ignore[arg-type]
 
@@ -86,14 +86,14 @@ def _used(folded: nn.Module) -> list[tuple[str, nn.Module]]:
 
 @pytest.mark.parametrize("encoder", ["efficientnet-lite0", "resnet18"])
 def test_folding_keeps_the_function_and_the_network(encoder: str) -> None:
-    network = _trained_looking(build_network("deeplab-v3plus", encoder=encoder, bands=3, classes=3))
+    network = _trained_looking(build_network("deeplab-v3plus", encoder=encoder, bands=3, channels=3))
     before = {key: value.clone() for key, value in network.state_dict().items()}
     _check_folding(network, fold_batch_norm(network))
     assert all(torch.equal(value, before[key]) for key, value in network.state_dict().items())
 
 
 def test_twin_a_batch_norm_left_out_is_noticed() -> None:
-    network = _trained_looking(build_network("fcn32s", encoder="resnet18", bands=3, classes=3))
+    network = _trained_looking(build_network("fcn32s", encoder="resnet18", bands=3, channels=3))
     broken = fold_batch_norm(network)
     next(layer for _, layer in _used(broken) if isinstance(layer, nn.Conv2d)).bias = None
     with pytest.raises(AssertionError):
@@ -101,7 +101,7 @@ def test_twin_a_batch_norm_left_out_is_noticed() -> None:
 
 
 def test_prepared_network_runs_in_its_precision() -> None:
-    network = build_network("fcn32s", encoder="resnet18", bands=3, classes=3)
+    network = build_network("fcn32s", encoder="resnet18", bands=3, channels=3)
     ready = prepare_for_inference(network, device=torch.device("cpu"), dtype=torch.bfloat16)
     with torch.inference_mode():
         logits = ready(torch.rand(1, 3, 40, 40).bfloat16())
@@ -111,7 +111,7 @@ def test_prepared_network_runs_in_its_precision() -> None:
 
 def test_logits_are_brought_to_pixels_in_float32() -> None:
     """Between two units they change from pixel to pixel; rounded to bfloat16 afterwards, in steps of several."""
-    network = _trained_looking(build_network("fcn32s", encoder="resnet18", bands=3, classes=3))
+    network = _trained_looking(build_network("fcn32s", encoder="resnet18", bands=3, channels=3))
     ready = prepare_for_inference(network, device=torch.device("cpu"), dtype=torch.bfloat16)
     with torch.inference_mode():
         logits = ready(torch.rand(1, 3, 128, 128).bfloat16())

@@ -54,7 +54,7 @@ RESNETS = ["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"]
 )
 def test_published_parameters(arch: str, options: dict[str, int], parameters: int) -> None:
     with torch.device("meta"):
-        network = build_network(arch, encoder="vgg16", bands=3, classes=21, **options)
+        network = build_network(arch, encoder="vgg16", bands=3, channels=21, **options)
     assert count(network) == parameters
 
 
@@ -96,7 +96,7 @@ def test_parameters_beside_those_of_other_libraries(
     arch: str, encoder: str, options: dict[str, Any], published: int, theirs_alone: int
 ) -> None:
     with torch.device("meta"):
-        network = build_network(arch, encoder=encoder, bands=3, classes=21, **options)
+        network = build_network(arch, encoder=encoder, bands=3, channels=21, **options)
     assert count(network) == published - theirs_alone
 
 
@@ -115,7 +115,7 @@ def test_sizes_inside_the_authors_fcn(
 ) -> None:
     for arch in ("fcn32s", "fcn8s"):
         with torch.device("meta"):
-            network = build_network(arch, encoder="vgg16", bands=3, classes=2, padding=100).eval()
+            network = build_network(arch, encoder="vgg16", bands=3, channels=2, padding=100).eval()
         flow = program_of(network)
         found = {step.name: shape[0] for step, shape in zip(flow.steps, flow.shapes((size, size))[1:], strict=True)}
         numbered = [found[f"encoder.body.features.{i}"] for i in (16, 23, 30)]
@@ -135,7 +135,7 @@ def test_crops_follow_from_the_layers() -> None:
 def test_published_fields() -> None:
     for arch, layer, size in (("fcn32s", "fc6", 404), ("deeplab-largefov", "fc6", 419)):
         with torch.device("meta"):
-            network = build_network(arch, encoder="vgg16", bands=3, classes=2)
+            network = build_network(arch, encoder="vgg16", bands=3, channels=2)
         found = {item.name: item.size for item in receptive_field(network).layers}
         assert found[layer] == size
 
@@ -147,15 +147,15 @@ def test_bilinear_filters() -> None:
 
 def test_a_stage_begins_where_the_one_before_it_ended() -> None:
     torch.manual_seed(0)
-    earlier = build_network("fcn16s", encoder="vgg16", bands=3, classes=2, head_channels=8).eval()
-    later = build_network("fcn8s", encoder="vgg16", bands=3, classes=2, head_channels=8).eval()
+    earlier = build_network("fcn16s", encoder="vgg16", bands=3, channels=2, head_channels=8).eval()
+    later = build_network("fcn8s", encoder="vgg16", bands=3, channels=2, head_channels=8).eval()
     nn.init.normal_(earlier.score.weight)  # type: ignore[arg-type, union-attr]
     start_from(later, earlier)  # type: ignore[arg-type]
     x = torch.randn(1, 3, 64, 64)
     with torch.inference_mode():
         a, b = earlier(x), later(x)
     assert a.abs().max() > 0 and float(torch.corrcoef(torch.stack([a.flatten(), b.flatten()]))[0, 1]) > 0.95
-    other = build_network("fcn8s", encoder="vgg16", bands=3, classes=3, head_channels=8)
+    other = build_network("fcn8s", encoder="vgg16", bands=3, channels=3, head_channels=8)
     with pytest.raises(ModelError, match="not two stages"):
         start_from(other, earlier)  # type: ignore[arg-type]
 
@@ -271,7 +271,7 @@ def best_shift(a: Tensor, b: Tensor) -> int:
 @pytest.mark.parametrize("arch", ["deeplab-v3", "deeplab-v3plus"])
 def test_image_pooling_says_the_same_everywhere(arch: str) -> None:
     torch.manual_seed(0)
-    network = build_network(arch, encoder="resnet18", bands=3, classes=2, image_pooling=True).double().eval()
+    network = build_network(arch, encoder="resnet18", bands=3, channels=2, image_pooling=True).double().eval()
     branches = network.get_submodule("aspp.branches")
     assert isinstance(branches, nn.ModuleList)
     y = image(5, 7, bands=512)

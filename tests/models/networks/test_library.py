@@ -65,14 +65,14 @@ def resized_as_theirs(network: nn.Module) -> nn.Module:
 )
 def test_unet_has_the_parameters_of_the_librarys(encoder: str, theirs: str, published: int | None) -> None:
     with torch.device("meta"):
-        ours = build_network("unet", encoder=encoder, bands=3, classes=1)
+        ours = build_network("unet", encoder=encoder, bands=3, channels=1)
         library = smp.Unet(theirs, encoder_weights=None)
     assert count(ours) == count(library) and (published is None or count(ours) == published)
 
 
 def test_upernet_has_the_parameters_of_the_librarys_but_one_norm() -> None:
     with torch.device("meta"):
-        ours = build_network("upernet", encoder="resnet50", bands=3, classes=21)
+        ours = build_network("upernet", encoder="resnet50", bands=3, channels=21)
         library = smp.UPerNet("resnet50", encoder_weights=None, classes=21)
     assert count(library) == 37_289_813
     assert count(ours) == count(library) - 256  # scale and shift of the norm behind the mean, for one bias
@@ -83,7 +83,7 @@ def test_unet_is_the_librarys_but_for_the_resizing(attention: str) -> None:
     library = lively(
         smp.Unet("resnet18", encoder_weights=None, classes=2, decoder_attention_type=_ATTENTION[attention])
     )
-    ours = build_network("unet", encoder="resnet18", bands=3, classes=2, attention=attention).double().eval()
+    ours = build_network("unet", encoder="resnet18", bands=3, channels=2, attention=attention).double().eval()
     given = {_renamed(name): value for name, value in library.state_dict().items()}
     wanted = ours.state_dict()
     # The library makes an attention for its last block that never runs.
@@ -113,7 +113,7 @@ def _renamed(name: str) -> str:
 
 def test_upernet_is_the_librarys_but_for_the_resizing() -> None:
     library = lively(smp.UPerNet("resnet18", encoder_weights=None, classes=2, decoder_channels=16))
-    ours = build_network("upernet", encoder="resnet18", bands=3, classes=2, decoder_channels=16).double().eval()
+    ours = build_network("upernet", encoder="resnet18", bands=3, channels=2, decoder_channels=16).double().eval()
     pooled = library.decoder.psp.blocks[0][1]
     folded = fuse_conv_bn_eval(pooled[0], pooled[1])
     given = {_renamed(name): value for name, value in library.state_dict().items()}
@@ -159,7 +159,7 @@ def test_pyramid_pooling_is_centred_on_the_input() -> None:
 
 def test_upernet_learns_from_a_batch_of_one_and_the_librarys_does_not() -> None:
     x = torch.randn(1, 3, 64, 64)
-    ours = build_network("upernet", encoder="resnet18", bands=3, classes=2, decoder_channels=8).train()
+    ours = build_network("upernet", encoder="resnet18", bands=3, channels=2, decoder_channels=8).train()
     ours(x).sum().backward()
     assert all(weight.grad is not None for weight in ours.parameters())
     with pytest.raises(ValueError, match="more than 1 value per channel"):
@@ -175,7 +175,7 @@ def test_every_weight_of_unet_gets_a_gradient(attention: str) -> None:
 
 
 def test_unet_goes_on_encoders_that_begin_with_stride_4() -> None:
-    network = build_network("unet", encoder="timm:test_convnext", bands=4, classes=2).eval()
+    network = build_network("unet", encoder="timm:test_convnext", bands=4, channels=2).eval()
     for size in ((1, 1), (33, 47)):
         assert whole(network, image(*size, bands=4, dtype=torch.float32)).shape == (1, 2, *size)
 

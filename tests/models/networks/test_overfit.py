@@ -54,7 +54,7 @@ def train(arch: str, examples: Examples) -> nn.Module:
     pixels, target = examples
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = build_network(arch, encoder=encoder, bands=3, classes=5, **narrow).train()
+        network = build_network(arch, encoder=encoder, bands=3, channels=5, **narrow).train()
         optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.0)
         for step in range(STEPS):
             for group in optimizer.param_groups:

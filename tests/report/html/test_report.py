@@ -265,10 +265,10 @@ def test_a_report_that_cannot_be_written_is_refused_before_any_work(tmp_path: Pa
     path = tmp_path / "report.html"
     check_text_files(None, path)
     path.touch()
-    with pytest.raises(OutputError, match=r"report\.html exists; pass --overwrite to replace it"):
+    with pytest.raises(OutputError, match=r"report\.html exists: choose another output"):
         check_text_files(None, path)
     check_text_files(None, path, overwrite=True)
-    wrong = {"a.pdf": r"a page of HTML, got 'a\.pdf': use a\.html", "b/a.html": "no folder"}
+    wrong = {"a.pdf": r"a report ends in .html or .htm, got 'a\.pdf': use a\.html", "b/a.html": "no folder"}
     for name, sentence in wrong.items():
         with pytest.raises(OutputError, match=sentence):
             check_text_files(None, tmp_path / name)

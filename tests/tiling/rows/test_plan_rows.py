@@ -24,7 +24,7 @@ from tests.parts.streamed import collected, image
 
 @cache
 def program(arch: str = "deeplab-v3plus", encoder: str = "efficientnet-lite0") -> StepProgram:
-    network = build_network(arch, encoder=encoder, bands=3, classes=5)
+    network = build_network(arch, encoder=encoder, bands=3, channels=5)
     return program_of(fold_batch_norm(network.eval().requires_grad_(False)))
 
 

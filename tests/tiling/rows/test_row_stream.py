@@ -83,14 +83,14 @@ def test_shipped_networks(arch: str, encoder: str, height: int, width: int, stri
 
 @pytest.mark.parametrize(("arch", "encoder"), NETWORKS)
 def test_single_precision(arch: str, encoder: str) -> None:
-    network = build_network(arch, encoder=encoder, bands=3, classes=4)
+    network = build_network(arch, encoder=encoder, bands=3, channels=4)
     network = fold_batch_norm(lively(network)).float()
     x = image(61, 97, bands=3, dtype=torch.float32)
     assert_streams(network, x, tolerance=2e-5, strip=32, chunk=40)
 
 
 def test_a_network_that_is_not_folded_streams_too() -> None:
-    network = lively(build_network("fcn32s", encoder="resnet18", bands=3, classes=2))
+    network = lively(build_network("fcn32s", encoder="resnet18", bands=3, channels=2))
     assert_streams(network, image(50, 40, bands=3), strip=16)
 
 

@@ -186,7 +186,7 @@ def accuracy_after(statistics: JointStatistics, folder: Path) -> float:
     fine, coarse = patchwork(5)
     learned = replace(scene_of(fine, coarse, "learned"), target=np.full_like(fine, IGNORE_INDEX))
     census = count_labels([learned])
-    sampler = CropSampler([learned], SamplingOptions(crop=32, batch=4), census=census)
+    sampler = CropSampler([learned], SamplingOptions(crop=32, batch=4), counts=census)
     torch.manual_seed(0)
     network = nn.Sequential(nn.Conv2d(1, 8, 1), nn.ReLU(), nn.Conv2d(8, 2, 1))
     options = FitOptions(steps=60, learning_rate=0.05, ema=0.5, workers=0, precision="fp32", warmup=0.1)

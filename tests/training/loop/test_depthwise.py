@@ -63,7 +63,7 @@ def test_twin_a_kernel_that_is_not_turned_around_is_noticed(monkeypatch: pytest.
 def small() -> nn.Module:
     torch.manual_seed(0)
     options: dict[str, Any] = {"rates": (2, 4), "decoder_channels": 16, "output_stride": 16, "image_pooling": False}
-    return build_network("deeplab-v3plus", encoder="efficientnet-lite0", bands=3, classes=2, **options).train()
+    return build_network("deeplab-v3plus", encoder="efficientnet-lite0", bands=3, channels=2, **options).train()
 
 
 def gradients(network: nn.Module) -> list[Tensor]:

@@ -1,5 +1,3 @@
-import doctest
-import importlib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
@@ -10,13 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landseg.vector.topology import linked_lists as chains
-
-
-@pytest.mark.parametrize("module", ["chains", "lattice"])
-def test_examples_in_docstrings_are_true(module: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"landseg.vector.{module}"))
-    assert result.attempted
-    assert not result.failed
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Labelled pixels with what a pixel forest looks at: drawn over all scenes, classes evenly, in bounded memory."""
+"""Labelled pixels with their features for a pixel forest: drawn over all scenes, in bounded memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from landseg.training.crops import read_crop
 from landseg.training.sampler import base_zoom
 
 _MOST_CELLS = 512  # of CELL x CELL pixels that are read: some seconds, however large the rasters are
-_DICE = 0xF0
+_STREAM = 0xF0
 
 
 @dataclass(frozen=True)
@@ -43,24 +43,24 @@ class Pixels:
 
 @dataclass(frozen=True)
 class PixelData:
-    """What pixels are drawn from.
+    """The scenes that pixels are drawn from.
 
     Attributes:
         scenes: to learn from.
-        census: of the scenes.
+        counts: of the labels of each scene.
         sets: what target values mean; those that admit several classes are left out.
         scaling: of the raw pixels.
         resolution_m: what scenes are brought to; None: their own.
     """
 
     scenes: Sequence[Scene]
-    census: Sequence[LabelCounts]
+    counts: Sequence[LabelCounts]
     sets: LabelSets
     scaling: Scaling
     resolution_m: float | None = None
 
     def classes_of_targets(self) -> NDArray[np.uint8]:
-        """(256,) class index of each target value; IGNORE_INDEX where it admits several classes or is none."""
+        """Return the class index of each target value (256,); IGNORE_INDEX where it has several or none."""
         table = np.full(256, IGNORE_INDEX, np.uint8)
         for target, allowed in enumerate(self.sets.allowed):
             if int(allowed.sum()) == 1:
@@ -83,19 +83,19 @@ def draw_pixels(data: PixelData, features: nn.Module, *, most: int, seed: int = 
     """
     table = data.classes_of_targets()
     labelled = np.zeros(data.sets.classes, np.int64)
-    for one in data.census:
+    for one in data.counts:
         for value in np.flatnonzero(table != IGNORE_INDEX):
             labelled[table[value]] += one.counts[value]
     if not labelled.any():
         raise TrainingError("no pixel has a label that names one class: a pixel forest learns from such labels alone")
     drawn = [_Drawn(quota) for quota in evenly(labelled, most)]
     for number, row, column in _cells(data, table, seed):
-        dice = np.random.default_rng((seed, number, row, column, _DICE))
+        rng = np.random.default_rng((seed, number, row, column, _STREAM))
         cell = Rect(row * CELL, column * CELL, CELL, CELL)
         found, target = _read(data, number, cell, features)
         target = table[target]
         for index, mine in enumerate(drawn):
-            mine.add(found, np.flatnonzero(target == index), dice)
+            mine.add(found, np.flatnonzero(target == index), rng)
     parts = [mine.rows() for mine in drawn]
     classes = np.repeat(np.arange(len(parts), dtype=np.uint8), [len(part) for part in parts])
     if not classes.size:
@@ -125,9 +125,9 @@ class _Drawn:
         self._keys: NDArray[np.float64] = np.zeros(0)
         self._rows: list[NDArray[np.float32]] = []
 
-    def add(self, features: Tensor, where: NDArray[np.int64], dice: np.random.Generator) -> None:
+    def add(self, features: Tensor, where: NDArray[np.int64], rng: np.random.Generator) -> None:
         """Offer the pixels at ``where`` of features (F, n)."""
-        keys = dice.random(len(where))
+        keys = rng.random(len(where))
         if len(self._keys) >= self.quota:
             keys, where = keys[keep := keys < self._keys.max(initial=0)], where[keep]
         if not len(where):
@@ -138,7 +138,7 @@ class _Drawn:
             self._trim()
 
     def rows(self) -> NDArray[np.float32]:
-        """(n, F): what stayed."""
+        """Return the features (n, F) of the pixels that stayed."""
         self._trim()
         return self._rows[0] if self._rows else np.zeros((0, 0), np.float32)
 
@@ -149,26 +149,26 @@ class _Drawn:
 
 
 def _cells(data: PixelData, table: NDArray[np.uint8], seed: int) -> list[tuple[int, int, int]]:
-    """Scene, row and column of the cells that are read: all with labels, or of many some of each class."""
-    every = [(n, int(y), int(x)) for n, one in enumerate(data.census) for y, x in one.cells]
+    """Return scene, row and column of the cells to read: all with labels, or, of many, a share for each class."""
+    every = [(n, int(y), int(x)) for n, one in enumerate(data.counts) for y, x in one.cells]
     if len(every) <= _MOST_CELLS:
         return every
-    dice, chosen = np.random.default_rng((seed, _DICE)), set[tuple[int, int, int]]()
+    rng, chosen = np.random.default_rng((seed, _STREAM)), set[tuple[int, int, int]]()
     for index in range(data.sets.classes):
         mine = sorted({
             (n, int(y), int(x))
-            for n, one in enumerate(data.census)
+            for n, one in enumerate(data.counts)
             for target, spots in one.spots.items() if table[target] == index
             for y, x in spots // CELL
         })  # fmt: skip
         share = min(len(mine), _MOST_CELLS // data.sets.classes)
         if mine:
-            chosen.update(mine[i] for i in dice.choice(len(mine), share, replace=False))
+            chosen.update(mine[i] for i in rng.choice(len(mine), share, replace=False))
     return sorted(chosen)
 
 
 def _read(data: PixelData, number: int, cell: Rect, features: nn.Module) -> tuple[Tensor, NDArray[np.uint8]]:
-    """Features (F, n) and targets (n,) of a cell of a scene, as the network sees it in the whole raster."""
+    """Return the features (F, n) and targets (n,) of a cell of a scene, as a network sees it in the whole raster."""
     scene = data.scenes[number]
     factor = 1 / (base_zoom(scene, data.resolution_m) * math.sqrt(scene.zoom[0] * scene.zoom[1]))
     whole = Rect(0, 0, *(scaled_size(length, factor) for length in scene.shape))

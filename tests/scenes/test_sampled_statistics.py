@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-import landseg.scenes.sampled
+import landseg.scenes.sampled_statistics
 from landseg.errors import TrainingError
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import spread, unit_of
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.statistics import BandStatistics
-from landseg.scenes.sampled import sampled
+from landseg.scenes.sampled_statistics import sampled_statistics
 from landseg.training.recipe_from_files import DataFiles, fill_recipe
 
 PLACE = rasterio.Affine(10, 0, 333000, 0, -10, 3065000)
@@ -59,10 +59,10 @@ def assert_near(found: list[BandStatistics], paths: list[Path], *, within: float
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """A budget that small test images exceed as many large ones exceed the real one."""
-    monkeypatch.setattr(landseg.scenes.sampled, "BUDGET", 1 << 16)
-    monkeypatch.setattr(landseg.scenes.sampled, "_ENOUGH", 1 << 12)
-    monkeypatch.setattr(landseg.scenes.sampled, "_EDGE", 16)
-    monkeypatch.setattr(landseg.scenes.sampled, "_SMALL", 8)
+    monkeypatch.setattr(landseg.scenes.sampled_statistics, "BUDGET", 1 << 16)
+    monkeypatch.setattr(landseg.scenes.sampled_statistics, "_ENOUGH", 1 << 12)
+    monkeypatch.setattr(landseg.scenes.sampled_statistics, "_EDGE", 16)
+    monkeypatch.setattr(landseg.scenes.sampled_statistics, "_SMALL", 8)
 
 
 def scene(number: int, *, edge: int = 256, corner: int = 10, dtype: str = "uint16") -> NDArray[np.generic]:
@@ -79,7 +79,7 @@ def scene(number: int, *, edge: int = 256, corner: int = 10, dtype: str = "uint1
 @pytest.mark.parametrize("layout", [{}, {"tiled": True, "blockxsize": 64, "blockysize": 64}])
 def test_dark_corners_do_not_stand_for_the_images(tmp_path: Path, count: int, layout: dict[str, object]) -> None:
     paths = [save(tmp_path / f"{number}.tif", scene(number), **layout) for number in range(count)]
-    assert_near(sampled(paths, FileSource), paths)
+    assert_near(sampled_statistics(paths, FileSource), paths)
     with pytest.raises(AssertionError):
         assert_near(by_top_left(paths, 64), paths)  # twin: mean 10, as it was
 
@@ -93,7 +93,7 @@ def test_corners_without_data_are_replaced(tmp_path: Path, count: int) -> None:
             pixels = file.read()
             pixels[:, :128, :128] = 0
             file.write(pixels)
-    found = sampled(paths, FileSource)
+    found = sampled_statistics(paths, FileSource)
     assert_near(found, paths)
     assert found[0].minimum > 0
     assert not by_top_left(paths, 64)[0].count, "twin: no pixel holds data, as it was said"
@@ -107,7 +107,7 @@ def test_a_little_data_is_looked_for_until_it_is_found(tmp_path: Path) -> None:
     island = blank.copy()
     island[0, 180:206, 31:57] = 500 + np.arange(26 * 26).reshape(26, 26) % 7
     paths.append(save(tmp_path / "island.tif", island, nodata=0))
-    (found,) = sampled(paths, FileSource)
+    (found,) = sampled_statistics(paths, FileSource)
     ((mean, std),) = whole(paths)
     assert found.count == 26 * 26 and found.mean == pytest.approx(mean) and found.std == pytest.approx(std)
 
@@ -123,15 +123,16 @@ def test_a_sample_reads_no_more_than_its_budget(tmp_path: Path, monkeypatch: pyt
         return original(self, rect)
 
     monkeypatch.setattr(FileSource, "_read", counted)
-    first = [(one.mean, one.std) for one in sampled(paths, FileSource)]
-    assert sum(rect.area for rect in read) <= 1.1 * landseg.scenes.sampled.BUDGET
-    assert [(one.mean, one.std) for one in sampled(paths, FileSource)] == first, "the same for the same images"
+    first = [(one.mean, one.std) for one in sampled_statistics(paths, FileSource)]
+    assert sum(rect.area for rect in read) <= 1.1 * landseg.scenes.sampled_statistics.BUDGET
+    again = [(one.mean, one.std) for one in sampled_statistics(paths, FileSource)]
+    assert again == first, "the same for the same images"
 
 
 @pytest.mark.parametrize("dtype", ["uint16", "int16", "float32"])
 def test_what_fits_the_budget_is_read_whole(tmp_path: Path, dtype: str) -> None:
     paths = [save(tmp_path / f"{number}.tif", scene(number, dtype=dtype)) for number in range(25)]
-    for one, (mean, std) in zip(sampled(paths, FileSource), whole(paths), strict=True):
+    for one, (mean, std) in zip(sampled_statistics(paths, FileSource), whole(paths), strict=True):
         assert one.count == 25 * 256 * 256
         assert one.mean == pytest.approx(mean, rel=1e-9) and one.std == pytest.approx(std, rel=1e-9)
 

@@ -16,10 +16,10 @@ from landseg.geo.grid import Rect
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.scenes.label_counts import count_labels
 from landseg.scenes.scene import ArrayScene
-from landseg.training import pixels as module
+from landseg.training import labelled_pixels as module
 from landseg.training.batches import Scaling
-from landseg.training.forest import grow, weights
-from landseg.training.pixels import PixelData, Pixels, draw_pixels
+from landseg.training.labelled_pixels import PixelData, Pixels, draw_pixels
+from landseg.training.pixel_forest import grow, weights
 
 SCALING = Scaling((100.0, 90.0), (40.0, 30.0))
 FOREST = PixelForest(2, classes=3, windows=(3, 5))

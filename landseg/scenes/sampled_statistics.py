@@ -17,15 +17,15 @@ from landseg.scenes.blocks import Blocks
 
 BUDGET = 1 << 24  # pixels, with data or without: images that hold no more are read whole
 _ENOUGH = BUDGET >> 4  # pixels with data: where a sample finds fewer, it is enlarged
-_EDGE, _SMALL = 128, 64  # of what is read at once, in pixels; small where there are very many images
-_PIECE = 2048  # pixels along the edge of what is read at once of images that are read whole
+_EDGE, _SMALL = 128, 64  # pixels along the edge of a sampled rectangle; small where there are very many images
+_PIECE = 2048  # pixels along the edge of a rectangle of images that are read whole
 
 Open = Callable[[Path], Source]
 
 
 @dataclass
 class _Image:
-    """One image, and how many of its rectangles were read."""
+    """One image, and the number of its rectangles that were read."""
 
     path: Path
     shape: tuple[int, int]
@@ -37,11 +37,11 @@ class _Image:
         return -(-self.shape[0] // self.unit[0]) * -(-self.shape[1] // self.unit[1])
 
     def wanted(self, share: float) -> int:
-        """How many of its rectangles make a share of it, but one at least."""
+        """Return the number of rectangles that make a share of the image, at least one."""
         return min(self.units, max(1, round(share * self.units)))
 
 
-def sampled(paths: Sequence[Path], opened: Open) -> list[BandStatistics]:
+def sampled_statistics(paths: Sequence[Path], opened: Open) -> list[BandStatistics]:
     """Return the statistics of each band over all images, every pixel with data counting alike.
 
     Images of up to 16.8 million pixels together are read whole, so that the figures are those of `landseg data`. Of
@@ -49,8 +49,8 @@ def sampled(paths: Sequence[Path], opened: Open) -> list[BandStatistics]:
     hold little data, the sample is doubled until it holds a million pixels or there is nothing left to read.
 
     Args:
-        paths: of the images, which have as many bands and one dtype.
-        opened: opens one.
+        paths: files of the images, which have equal numbers of bands and one dtype.
+        opened: opens an image.
 
     Raises:
         RasterError: an image that cannot be read.
@@ -78,7 +78,7 @@ def sampled(paths: Sequence[Path], opened: Open) -> list[BandStatistics]:
 
 
 def _images(paths: Sequence[Path], opened: Open) -> tuple[list[_Image], int, str]:
-    """The images, how many bands they have, and the smallest dtype that holds what is read from all of them."""
+    """Return the images, their number of bands, and the smallest dtype that holds the values of all of them."""
     edge = _EDGE if len(paths) <= BUDGET // _EDGE**2 else _SMALL
     images, dtypes, count = [], set[str](), 0
     for path in paths:
@@ -90,7 +90,7 @@ def _images(paths: Sequence[Path], opened: Open) -> tuple[list[_Image], int, str
 
 
 def _take(path: Path, opened: Open, rects: Sequence[Rect], statistics: Sequence[BandStatistics]) -> None:
-    """Add what lies under rectangles of an image."""
+    """Add the pixels under rectangles of an image."""
     if not rects:
         return
     with opened(path) as source:

@@ -1,4 +1,4 @@
-"""What training imagery declares its stored numbers to mean, and the one scale and offset that all are brought to."""
+"""The scale and offset that training imagery declares of its stored numbers, and those that all are brought to."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable, one_sided_text
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags, tags_text
-from landseg.text.amounts import listed, part_of
+from landseg.text.amounts import part_of, shorten_list
 
 if TYPE_CHECKING:  # it brings torch, which is not needed to refuse images
     from landseg.training.recipe import Recipe
@@ -67,7 +67,7 @@ def with_declared_tags(recipe: Recipe, data: Path, report: Callable[[str], None]
         report(
             f"note: {part_of(len(names), len(images), 'image', 'declares', 'declare')} "
             f"{text}: brought over to {tags_text(tags)} "
-            f"({listed(names)})"
+            f"({shorten_list(names)})"
         )
     pairs = zip(recipe.bands, tags, strict=True)
     return replace(recipe, bands=tuple(band.under(declared) for band, declared in pairs))
@@ -81,14 +81,14 @@ def alpha_warnings(recipe: Recipe, data: Path) -> list[str]:
     """
     found: dict[str, list[str]] = {}
     for path, bands in _images(recipe, data):
-        with suppress(LandsegError), FileSource(path, bands) as source:  # who learns from it says what is wrong
+        with suppress(LandsegError), FileSource(path, bands) as source:  # faults are reported when scenes open
             for text in source.remarks:
                 found.setdefault(text, []).append(path.name)
-    return [f"{listed(names)}: {text}" for text, names in found.items()]
+    return [f"{shorten_list(names)}: {text}" for text, names in found.items()]
 
 
 def _images(recipe: Recipe, data: Path) -> list[Image]:
-    """Every image of a recipe once, and its bands that are learned from."""
+    """Return every image of a recipe once, with the bands of it that are learned from."""
     from landseg.training.sources import find_items
 
     count = len(recipe.bands)
@@ -100,7 +100,7 @@ def _images(recipe: Recipe, data: Path) -> list[Image]:
 
 
 def _tags_of(images: Sequence[Image], *, skip: bool) -> list[tuple[Path, Tags]]:
-    """What each image declares."""
+    """Return the tags that each image declares."""
     found = []
     for path, bands in images:
         try:

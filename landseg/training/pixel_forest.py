@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from landseg.models.networks.pixel_forest import PixelForest
-from landseg.training.pixels import PixelData, Pixels, draw_pixels
+from landseg.training.labelled_pixels import PixelData, Pixels, draw_pixels
 
 PIXELS = 200_000
 """Labelled pixels that a forest is grown on, at most."""
@@ -42,7 +42,7 @@ def grow(data: PixelData, like: PixelForest, *, most: int = PIXELS, seed: int = 
 
 
 def _leaf(pixels: Pixels) -> int:
-    """The fewest pixels of a leaf."""
+    """Return the fewest pixels of a leaf."""
     counts = np.bincount(pixels.target)
     return max(_FEWEST, min(len(pixels.target) // _LEAF, int(counts[counts > 0].min()) // _RARE))
 
@@ -104,7 +104,7 @@ def planted(trees: Sequence[Any], classes: NDArray[np.integer[Any]], like: Pixel
 
 
 def _tables(tree: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """A tree's tables as `landseg.models.layers.forest.Forest` has them: level by level, children side by side."""
+    """Return a tree's tables in the form of `models.layers.forest.Forest`: level by level, children side by side."""
     left, right = tree.children_left, tree.children_right
     order, level = [], np.zeros(1, np.int64)
     while level.size:
@@ -124,6 +124,6 @@ def _tables(tree: Any) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any], NDArra
 
 
 def _down(threshold: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The largest float32 that is not above: float32 features lie on the same sides of it."""
+    """Return the largest float32 that is not above: float32 features lie on the same sides of it."""
     near = threshold.astype(np.float32)
     return np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)

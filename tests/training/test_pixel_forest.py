@@ -19,7 +19,7 @@ from landseg.models.file import load_model
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.tiling.runner import Runner
-from landseg.training.forest import planted
+from landseg.training.pixel_forest import planted
 from tests.parts.sample_models import save_small_model
 from tests.parts.streamed import streamed
 from tests.parts.windowed import windowed
@@ -71,7 +71,7 @@ def test_a_pixel_right_on_a_threshold_goes_where_scikit_learn_sends_it(
     low = np.nextafter(np.float32(4), np.float32(5))
     features[:, 0] = np.where(target > 0, np.nextafter(low, np.float32(5)), low)
     if rounded != "down":
-        monkeypatch.setattr("landseg.training.forest._down", lambda threshold: threshold.astype(np.float32))
+        monkeypatch.setattr("landseg.training.pixel_forest._down", lambda threshold: threshold.astype(np.float32))
     classifier = RandomForestClassifier(3, max_features=None, random_state=0).fit(features, target)
     network = planted(classifier.estimators_, classifier.classes_, PixelForest(BANDS, classes=2, windows=(3, 5)))
     apart = np.abs(probabilities(network, features) - classifier.predict_proba(features)).max()
