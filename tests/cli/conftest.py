@@ -1,6 +1,4 @@
-"""Fixtures that tests of several commands share."""
-
-from __future__ import annotations
+"""Fixtures of the tests of commands."""
 
 import pytest
 
@@ -10,5 +8,5 @@ from tests.parts.predicting import MODEL
 
 @pytest.fixture
 def small_default_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Put a small model in the place of every model that a command names, the default one too."""
+    """Let the small model of the tests be the one that commands take where none is named."""
     monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))

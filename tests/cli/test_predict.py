@@ -14,8 +14,8 @@ from tests.parts.commands import FAST, run
 from tests.parts.places import HALF_METRE, UTM
 from tests.parts.predicting import expected, noise, read
 
-Write = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("small_default_model")
+Write = Callable[..., Path]
 
 
 def test_json_is_one_object_and_nothing_else(write_raster: Write, tmp_path: Path) -> None:

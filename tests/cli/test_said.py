@@ -23,9 +23,9 @@ from landseg.inference.run import Run
 from tests.parts.commands import FAST, run
 from tests.parts.predicting import MODEL, noise
 
+pytestmark = pytest.mark.usefixtures("small_default_model")
 Write = Callable[..., Path]
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
-pytestmark = pytest.mark.usefixtures("small_default_model")
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ import pytest
 from tests.parts.commands import run
 from tests.parts.predicting import noise
 
-Write = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("small_default_model")
+Write = Callable[..., Path]
 
 
 def test_json_carries_the_three_figures(write_raster: Write) -> None:
