@@ -47,7 +47,7 @@ from landseg.geo.grid import Grid
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.targets import Targets
-from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.rings import build_polygons
 from landseg.vector.topology.trace import trace
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -150,7 +150,7 @@ def stages(classes: NDArray[np.uint8], out: Path) -> dict[str, Any]:
 
         def chunks() -> Iterator[pyarrow.RecordBatch]:
             begin = time.perf_counter()
-            for part, shapes in polygons(regions, arcs):
+            for part, shapes in build_polygons(regions, arcs):
                 values = pyarrow.array(regions.value[part].astype(np.int32))
                 batch = pyarrow.record_batch([values, pyarrow.array(shapely.to_wkb(shapes))], schema=schema)
                 seconds["rings_s"] += time.perf_counter() - begin

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from landseg.vector.topology.merge import merge_small
-from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.rings import build_polygons
 from landseg.vector.topology.simplify import simplify, smooth
 from landseg.vector.topology.trace import trace
 
@@ -101,7 +101,7 @@ def one(case: str, way: str, scale: float) -> str:
         else:
             arcs = simplify(arcs, TOLERANCE) if way == "simplify" else smooth(arcs)
         seconds, shaped_mib = time.process_time() - start, _peak_mib()
-        made = sum(len(shapes) for _, shapes in polygons(regions, arcs))
+        made = sum(len(shapes) for _, shapes in build_polygons(regions, arcs))
     assert made == len(regions)
     return f"| {case} | {way} | {size} | {seconds:.1f} | {traced_mib:.0f} | {shaped_mib:.0f} |"
 

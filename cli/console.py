@@ -1,4 +1,4 @@
-"""The two streams: results on standard output, everything said meanwhile on standard error."""
+"""The two streams: results on standard output, messages on standard error."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from .logfile import PROGRESS, LogFile, refuse_named
 
 
 class _Stderr(logging.Handler):
-    """Writes each record as one plain line to whatever standard error is at that moment."""
+    """A handler that writes each record as one plain line to the standard error of that moment."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
@@ -27,7 +27,7 @@ class _Stderr(logging.Handler):
 
 
 def show_everything() -> None:
-    """Let the two streams replace what the console's encoding does not have, in place of failing on it.
+    """Let the two streams replace characters that the encoding of the console lacks, instead of failing.
 
     Python does so on standard error alone; a console of cp1252 has no name in Chinese, and neither has "C".
     """
@@ -75,7 +75,7 @@ def _show_from(level: int) -> None:
 
 
 def keep_log(path: Path, *, named: Iterable[str | Path], words: Sequence[str]) -> None:
-    """Append all that is said from now on to a file, beginning with the command as it was typed.
+    """Append all messages from now on to a file, after the command as it was typed.
 
     Args:
         path: of the log.
@@ -113,20 +113,20 @@ def _write_log(text: str) -> None:
 
 
 def note(line: str) -> None:
-    """Say a line about the work on standard error; one that begins with "warning: " is a warning."""
+    """Write a message to standard error; a line that begins with "warning: " is a warning."""
     level = logging.WARNING if line.startswith("warning: ") else logging.INFO
     logging.getLogger("landseg").log(level, "%s", line.removeprefix("warning: "))
 
 
 def fail(sentence: str) -> None:
-    """Say the sentence with which a command ends that failed."""
+    """Write the sentence with which a command that failed ends."""
     typer.echo(printable(sentence), err=True)
     _write_log(sentence)
 
 
 @contextmanager
 def working() -> Iterator[None]:
-    """While inside, whatever is printed goes to standard error: standard output is kept for the result."""
+    """Send everything that is printed inside to standard error: standard output is kept for the result."""
     with redirect_stdout(sys.stderr):
         yield
 
@@ -145,7 +145,7 @@ def show(record: Mapping[str, Any], *, as_json: bool, text: str | Iterable[str])
 
 
 def keep(text: Iterable[str]) -> None:
-    """Append a result's lines to the log alone, where there is one."""
+    """Append the lines of a result to the log, where there is one, and show nothing."""
     if _logs():
         _write_log("\n".join(text))
 
@@ -157,7 +157,7 @@ def print_json(record: Mapping[str, Any], stream: TextIO) -> None:
 
 
 def _has(stream: Any, text: str) -> bool:
-    """Whether a stream's encoding has every character of a text."""
+    """Return True if the encoding of a stream has every character of a text."""
     try:
         text.encode(getattr(stream, "encoding", None) or "utf-8")
     except UnicodeEncodeError:

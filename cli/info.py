@@ -1,4 +1,4 @@
-"""`landseg info`: what a raster or a model is."""
+"""`landseg info`: the facts about a raster or a model."""
 
 import math
 import textwrap
@@ -76,7 +76,11 @@ def command(
 
 
 def _pixel(at: str | None, *, draw: Path | None, over: str | None) -> tuple[int, int] | None:
-    """(column, row), after a look at what goes together."""
+    """Return the pixel of --at as (column, row), or None.
+
+    Raises:
+        BadParameter: --at without --over, --over without --draw, or a pixel that is none.
+    """
     if over is not None and draw is None:
         raise typer.BadParameter("--over goes with --draw PNG, which says where the picture goes")
     if at is None:
@@ -104,7 +108,7 @@ def field_report_lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def layer_lines(layers: list[dict[str, Any]]) -> Iterator[str]:
-    """A table: layer, kind, the field's size, stride and the pixel that unit 0 is centred on."""
+    """Yield a table of the layers: name, kind, size and stride of the field, and the centre of unit 0 in pixels."""
     if not layers:
         return
     width = max(len(layer["name"]) for layer in layers)
@@ -116,7 +120,7 @@ def layer_lines(layers: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def raster_lines(facts: dict[str, Any]) -> Iterator[str]:
-    """The facts about a raster, one or a few lines each."""
+    """Yield the facts about a raster as lines of text."""
     yield f"{facts['path']}: {facts['width']} x {facts['height']} px, {facts['driver']}"
     for band in facts["bands"]:
         name = f" {band['name']}" if band["name"] else ""
@@ -151,7 +155,7 @@ def _areas(facts: dict[str, Any]) -> str:
 
 
 def model_lines(facts: dict[str, Any]) -> Iterator[str]:
-    """A model's card, one or a few lines for each part."""
+    """Yield the card of a model as lines of text."""
     from landseg.models.usable import sizes_text
 
     yield f"{facts['name']}: {facts['description']}"
@@ -207,7 +211,7 @@ def _training_lines(training: dict[str, Any] | None, metrics: dict[str, Any] | N
 
 
 def _values(band: dict[str, Any]) -> str:
-    """What stored numbers mean, where a raster or the training imagery declares it."""
+    """Return the declared scale and offset of stored numbers as text; an empty text where there is none."""
     from landseg.geo.rasters.value_tags import ValueTags
 
     tags = ValueTags(band.get("scale", 1.0), band.get("offset", 0.0))

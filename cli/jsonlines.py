@@ -1,4 +1,4 @@
-"""`--json-lines`: a JSON object a line on standard output, as each raster of a run is finished."""
+"""`--json-lines`: one line of JSON on standard output for each raster, as soon as it is finished."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class JsonLines:
-    """Prints a line for each raster, failed ones too, and at the end one that sums them up.
+    """The printer of a line for each raster, also for a failed one, and of a last line with the sums.
 
     Every line has a `status`: "done", "skipped", "planned" or "failed", the last line "summary". What ends the whole
     run, such as a model that does not fit, is a failed line of no raster. A run that is interrupted has no summary.
@@ -28,7 +28,7 @@ class JsonLines:
         self._pixels, self._start = 0, time.monotonic()
 
     def finished(self, result: Prediction | Failure, number: int, count: int) -> None:
-        """Print what came of a raster."""
+        """Print the result of a raster."""
         self._pixels += getattr(result, "pixels", 0)
         self._print(result.status, {"number": number, "count": count, **result.to_json()})
 

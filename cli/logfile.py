@@ -1,4 +1,4 @@
-"""`--log FILE`: everything that a command says, with the time, appended line by line."""
+"""`--log FILE`: all messages of a command, each line with the time, appended to a file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from landseg.runtime.target_checks import check_local
 from landseg.text.untrusted import printable
 
 PROGRESS = "landseg.progress"
-"""The logger of lines that say how far a run is; they are there whatever is shown."""
+"""The logger of the lines on progress, which the log file gets with --quiet too."""
 
 _SUFFIXES = (".log", ".txt")  # no file of data that landseg reads or writes ends so
 _OURS = re.compile(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
 
 
 class LogFile(logging.Handler):
-    """Appends each line to a file, whole and at once, so that several runs may share it.
+    """A handler that appends each line to a file, whole and at once, so that several runs may share the file.
 
     Args:
         path: of the file; what it holds stays.
@@ -43,7 +43,7 @@ class LogFile(logging.Handler):
         self.say(level + self.format(record))
 
     def say(self, text: str) -> None:
-        """Append a text, each of its lines with the time."""
+        """Append a text, with the time before each of its lines."""
         now = time.strftime("%Y-%m-%d %H:%M:%S ")
         lines = [f"{now}{line}\n" for line in printable(text).splitlines()]
         try:
@@ -60,7 +60,7 @@ def check_log(path: Path) -> None:
     """Refuse a log where it would do harm: in a file of data, or in no file at all.
 
     Raises:
-        OutputError: what it is, and what to do.
+        OutputError: the place is an address, a folder, or a file of data, or has no folder.
     """
     check_local(path)
     if path.is_dir():

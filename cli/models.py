@@ -41,7 +41,7 @@ def _lines(models: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def _range(model: Mapping[str, Any]) -> str:
-    """The pixel sizes that a model is for, and the one that it runs at where it has one."""
+    """Return the pixel sizes that a model is for, and the size that it runs at, as text."""
     from landseg.models.usable import sizes_text
 
     text = sizes_text(model.get("usable_resolution_m"))
@@ -77,7 +77,7 @@ def _option_lines(head: str, values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _written(value: Any) -> str:
-    """A value as --option takes it."""
+    """Return a value as --option takes it."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(_written(item) for item in value)}]"
     return str(value).lower() if isinstance(value, bool) else str(value)

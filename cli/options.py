@@ -209,7 +209,7 @@ AoiText = Annotated[
 
 
 def numbers(text: str | None, option: str, kind: type[T]) -> tuple[T, ...] | None:
-    """The numbers in a text such as "3,2,1"; None for None.
+    """Return the numbers in a text such as "3,2,1"; None for None.
 
     Raises:
         BandError: anything else.

@@ -321,7 +321,7 @@ def _size(mib: float) -> str:
 
 
 def _unnamed(sources: list[str]) -> str:
-    """What to write where no output is named."""
+    """Return the sentence for a command without an output: the option to add."""
     if len(sources) == 1 and not glob.has_magic(sources[0]) and not os.path.isdir(sources[0]):
         stem = Path(sources[0].split("?")[0]).stem
         return f"no output is named: write -o {stem}_landcover.tif"
@@ -329,7 +329,7 @@ def _unnamed(sources: list[str]) -> str:
 
 
 def expand(sources: list[str]) -> list[str]:
-    """Return the rasters that the arguments name: folders by what is in them, patterns by what they match.
+    """Return the rasters that the arguments name: those in a folder, and those that match a pattern.
 
     A folder that GDAL opens as one raster, such as a Zarr store, is that raster.
     """

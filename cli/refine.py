@@ -1,4 +1,4 @@
-"""`landseg refine`: class probabilities drawn to the edges of the imagery."""
+"""`landseg refine`: class probabilities aligned with the edges of the imagery."""
 
 from __future__ import annotations
 

@@ -22,15 +22,15 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells count
 
 
 class Command(Grouped):
-    """A command whose options --quiet, --log and --threads, where it has them, hold for all that it says and does."""
+    """A command that sets --quiet, --log and --threads, where it has these options, before it starts."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """What is left of the arguments, which are kept for the log's first line."""
+        """Return the rest of the arguments; all of them are kept for the first line of the log."""
         ctx.meta["landseg.words"] = [ctx.info_name, *args]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: Any) -> Any:
-        """The command's own result.
+        """Return the result of the command.
 
         Raises:
             OutputError: a log that cannot be written, or must not be.
@@ -53,7 +53,7 @@ class Commands(TyperGroup):
     """
 
     def invoke(self, ctx: Any) -> Any:
-        """The command's own result.
+        """Return the result of the command.
 
         Raises:
             typer.Exit: the command failed or was interrupted, and the sentence has been printed.
@@ -77,12 +77,12 @@ class Commands(TyperGroup):
 
 
 def _is_typers(error: BaseException) -> bool:
-    """True for typer's own ways to end, whose classes moved between its releases (click's, later its own)."""
+    """Return True for the exceptions by which typer ends, whose classes moved between its releases."""
     return any(base.__module__.partition(".")[0] in ("click", "typer") for base in type(error).__mro__)
 
 
 def _ending(error: BaseException, *, can_resume: bool) -> tuple[int, str]:
-    """The exit code and the sentence for `error`."""
+    """Return the exit code and the sentence for an error."""
     text = " ".join(str(error).split())
     match error:
         case KeyboardInterrupt():
@@ -98,7 +98,7 @@ def _ending(error: BaseException, *, can_resume: bool) -> tuple[int, str]:
 
 
 def _paths(values: Iterable[Any]) -> Iterator[str | Path]:
-    """The values of options and arguments that may name files."""
+    """Return the values of options and arguments that may name files."""
     for value in values:
         if isinstance(value, (str, Path)):
             yield value

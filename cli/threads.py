@@ -1,4 +1,4 @@
-"""`--threads N`: how many threads every library computes with, said before any of them is loaded."""
+"""`--threads N`: the number of threads that every library computes with, set before any library is loaded."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GDA
 
 @contextmanager
 def limited(threads: int | None) -> Iterator[None]:
-    """While inside, torch, NumPy and GDAL take so many threads, whatever the environment said; None: as they like.
+    """Set the number of threads of torch, NumPy and GDAL inside, whatever the environment says; None sets none.
 
-    They read the environment when they are loaded. A torch that is there already, as in a test, is told.
+    They read the environment when they are loaded. A torch that is loaded already, as in a test, is set directly.
     """
     if threads is None:
         yield

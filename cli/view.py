@@ -41,5 +41,5 @@ def command(
 
 
 def _has_screen() -> bool:
-    """Whether a browser can show a window: without one, Python would open a text browser in the terminal."""
+    """Return True where a browser can open a window; else Python would open a text browser in the terminal."""
     return sys.platform == "darwin" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

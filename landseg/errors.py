@@ -1,4 +1,4 @@
-"""Every error that a user can cause or meet, as one tree.
+"""The errors that a user can cause or meet, as one tree.
 
 ::
 
@@ -6,7 +6,7 @@
     ├── RasterError     a raster cannot be opened or read: missing, foreign, truncated, read error
     ├── GridError       grids that do not fit each other, an AOI outside the raster, a resolution
     ├── BandError       number, order, dtype or names of bands
-    ├── ClassError      a class table, or raster values that it does not know
+    ├── ClassError      a class table, or raster values that it does not hold
     ├── VectorError     a vector file or its geometry
     ├── OutputError     the target exists, equals an input, cannot be written, the disk is full
     ├── ModelError      a model file that is unreadable or foreign, or a card that does not match
@@ -20,44 +20,44 @@ only the command line prints and exits.
 
 
 class LandsegError(Exception):
-    """The root: catch this to catch everything that landseg raises on purpose."""
+    """The root of all errors that landseg raises on purpose; `except LandsegError` catches each of them."""
 
 
 class RasterError(LandsegError):
-    """A raster cannot be opened or read."""
+    """The error of a raster that cannot be opened or read."""
 
 
 class GridError(LandsegError):
-    """Pixel grids, areas or resolutions that do not fit each other."""
+    """The error of pixel grids, areas or resolutions that do not fit each other."""
 
 
 class BandError(LandsegError):
-    """The wrong number, order, dtype or names of bands."""
+    """The error of bands of the wrong number, order, dtype or names."""
 
 
 class ClassError(LandsegError):
-    """A class table that contradicts itself, or values that it does not hold."""
+    """The error of a class table that contradicts itself, or of values that it does not hold."""
 
 
 class VectorError(LandsegError):
-    """A vector file cannot be read or written, or holds the wrong geometry."""
+    """The error of a vector file that cannot be read or written, or holds the wrong geometry."""
 
 
 class OutputError(LandsegError):
-    """A target exists, equals an input, or cannot be written."""
+    """The error of a target that exists, equals an input, or cannot be written."""
 
 
 class ModelError(LandsegError):
-    """A model file cannot be loaded, or does not match what it is used on."""
+    """The error of a model file that cannot be loaded, or does not fit the raster that it is used on."""
 
 
 class PlanError(LandsegError):
-    """Window, halo, stride and memory do not go together."""
+    """The error of window, halo, stride and memory that do not go together."""
 
 
 class ResumeError(LandsegError):
-    """A started run differs from the one that is to be continued."""
+    """The error of a run that differs from the one that it is to continue."""
 
 
 class TrainingError(LandsegError):
-    """Training data or options from which nothing can be learned."""
+    """The error of training data or options from which nothing can be learned."""

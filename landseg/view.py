@@ -1,4 +1,4 @@
-"""The use case behind `landseg view`: rasters on a map in the browser."""
+"""`landseg view`: rasters on a map in the browser."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def view(rasters: Files, *, port: int = 0) -> Viewer:
         viewer.serve_forever()
 
     Args:
-        rasters: the paths of rasters, each shown as a layer; the first gives the grid. Datasets that rasterio has
-            open for reading are taken too.
-        port: the port to listen on; 0 for any that is free.
+        rasters: a raster, or several, each shown as a layer; the first gives the grid. They are named by path or
+            address, or are datasets that rasterio has open for reading.
+        port: the port to listen on; 0 takes a free one.
 
     Raises:
         OutputError: the port is taken or not allowed.

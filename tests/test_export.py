@@ -34,7 +34,7 @@ QUIET: dict[str, Any] = {"quiet": True}
 
 @pytest.fixture
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlines, "polygons", partial(rings.polygons, chunk=370))
+    monkeypatch.setattr(outlines, "build_polygons", partial(rings.build_polygons, chunk=370))
     monkeypatch.setattr(classraster, "STRIP_PIXELS", 31 * 7)
 
 

@@ -117,7 +117,9 @@ def test_classes_that_are_not_there_are_named(tmp_path: Path, write_raster: Writ
     assert heard == []
     empty = write_raster(np.zeros((9, 7), "uint8"), "empty.tif", nodata=0)
     done = export(empty, tmp_path / "r.fgb", by_class_files=True, **QUIET)
-    assert done.files == () and heard == [f"{empty} names no class and holds none: there is no file to write"]
+    assert done.files == () and heard == [
+        f"{empty} has neither a class table nor pixels of a class: there is no file to write"
+    ]
 
 
 @pytest.fixture

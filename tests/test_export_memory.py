@@ -18,7 +18,8 @@ pytestmark = [
 EXPORT = """
 import sys
 from landseg.export import export
-from landseg.vector import blocks, classraster
+from landseg.vector import classraster, export_run
+from landseg.vector.topology import blocks
 
 raster, out, whole = sys.argv[1:]
 if whole == "whole":

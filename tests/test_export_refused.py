@@ -22,7 +22,7 @@ from landseg.labels.legend import class_tag, is_class_raster, own_legend
 from landseg.predict import predict
 from landseg.runtime.progress import Progress, duration
 from landseg.vector.classraster import ClassRaster
-from landseg.vector.codes import whole_numbers
+from landseg.vector.codes import to_class_values
 from tests.parts.commands import run
 from tests.parts.predicting import MODEL, QUICK, noise
 from tests.parts.vector import CLASSES, GRIDS, blocky, read, write_classes
@@ -225,7 +225,7 @@ def test_one_value_that_may_be_no_data_can_be_declared(
 def test_what_is_to_be_declared_is_exact() -> None:
     least = np.float32(-3.4028235e38)
     with pytest.raises(ClassError) as caught:
-        whole_numbers(np.array([[1, least]]), None, "r.tif")
+        to_class_values(np.array([[1, least]]), None, "r.tif")
     told = str(caught.value).partition("-a_nodata ")[2].split()[0]
     assert np.float32(told) == least and float(told) == float(least)
 

@@ -22,7 +22,7 @@ from landseg.labels.legend import read_class_table, read_legend
 from landseg.predict import predict
 from landseg.vector import classraster
 from landseg.vector.export_options import Export
-from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.rings import build_polygons
 from landseg.vector.topology.trace import trace
 from tests.parts.vector import UTM, read, write_classes
 
@@ -107,7 +107,7 @@ def test_twin_strips_made_into_polygons_one_by_one_are_caught(scene: Scene, tmp_
     for found, rows in ((whole, len(values)), (cut, 97)):
         for top in range(0, len(values), rows):
             regions, arcs = trace([values[top : top + rows]], nodata=0, work=tmp_path)
-            for part, shapes in polygons(regions, arcs, Affine.translation(0, top)):
+            for part, shapes in build_polygons(regions, arcs, Affine.translation(0, top)):
                 found[0].extend(shapes)
                 found[1].extend(regions.value[part])
     for found in (whole, cut):  # the pixels alone do not tell

@@ -300,8 +300,9 @@ def test_a_palette_is_not_taken_for_a_band(tmp_path: Path) -> None:
 
 KILLED = """
     import os, signal, sys
-    sys.path[:0] = [{tests!r}, {root!r}]
-    import test_predict
+    sys.path.insert(0, {root!r})
+    from landseg.predict import predict
+    from tests.parts.predicting import MODEL
     from landseg.output.outputs import Outputs
     commit = Outputs.commit
     def counted(self, step):
@@ -309,7 +310,7 @@ KILLED = """
         if len(self.done) == {steps}:
             os.kill(os.getpid(), signal.SIGKILL)
     Outputs.commit = counted
-    test_predict.predict({source!r}, {output!r}, model=test_predict.MODEL, **{options!r})
+    predict({source!r}, {output!r}, model=MODEL, **{options!r})
 """
 
 
@@ -327,9 +328,12 @@ def test_a_killed_run_resumes_to_the_same_bytes(options: dict[str, Any], write_r
     source = write_raster(noise(1500, 60) if "window" not in options else noise(260, 200))
     options = {**QUICK, **options, "probs": str(tmp_path / "p.tif")}
     output = tmp_path / "o.tif"
-    here = Path(__file__).parent
     code = KILLED.format(
-        tests=str(here), root=str(here.parent), steps=3, source=str(source), output=str(output), options=options
+        root=str(Path(__file__).resolve().parents[1]),
+        steps=3,
+        source=str(source),
+        output=str(output),
+        options=options,
     )
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=environment, check=False)

@@ -54,7 +54,7 @@ class Request:
         files: further files, by the name of their option.
         probs_dtype: of probabilities: "uint8" or "float32".
         overwrite: replace what a person made too, such as a style.
-        draw_preview: None where no preview is asked for.
+        draw_preview: draws the preview, where `files` has one.
     """
 
     output: Path
@@ -116,7 +116,7 @@ class Measure(Protocol):
         ...
 
     def figures(self) -> dict[str, float]:
-        """Return a few figures, cheaply, the headline first; nan where a figure means nothing."""
+        """Return a few figures, cheaply, the headline among them; nan where a figure means nothing."""
         ...
 
     def summary(self) -> Summary:
@@ -138,6 +138,7 @@ class Task(ABC):
         files: the further files that a run may be asked for, by the names of their options.
         measured: the names among `files` that are measured beside the main raster.
         takes_views: whether the mean over mirrored views (of the softmax over all channels) is meant for it.
+        defaults: the task's options and their usual values.
 
     Raises:
         ModelError: an option that the task does not have, or a value that means nothing.
@@ -202,7 +203,8 @@ class Task(ABC):
         A task that makes some of them in `finish` makes them here as well, of the picture alone.
         """
         request = Request(Path("map.tif"), {name: Path(f"{name}.tif") for name in self.measured})
-        return self.decoder(self.layers(request))(Finished(Rect(0, 0, *valid.shape), output, valid))
+        streamed = [layer for layer in self.layers(request) if not layer.late]
+        return self.decoder(streamed)(Finished(Rect(0, 0, *valid.shape), output, valid))
 
     def main(self, finished: Finished, *, temperature: float = 1.0) -> NDArray[Any] | None:
         """Return the main layer (h, w) of finished pixels; None where no pixel is valid."""
@@ -214,7 +216,7 @@ class Task(ABC):
         return None
 
     def tags(self) -> dict[str, str]:
-        """Return the tags of the rasters by the task, with the prefix of landseg's tags or without it."""
+        """Return the tags that the task adds to its rasters; names without the prefix of landseg's tags get it."""
         return {"task": self.name}
 
     @abstractmethod

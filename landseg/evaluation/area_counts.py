@@ -79,5 +79,5 @@ def count_areas(source: ClassRaster, zones: Zones | None = None, *, quiet: bool 
     with Progress(source.rect.area, quiet=quiet) as progress:
         for rect, strip in zip(source.rects(), source.strips(progress.add), strict=True):
             counts.add(rect, strip)
-    source.tell_absent()
+    source.report_absent()
     return counts.areas()

@@ -50,8 +50,8 @@ class Verification:
         windows: number of windows or strips.
         warnings: what the log says about the raster, see `Prediction`.
         tta: test-time augmentation of both inferences.
-        noun: for the result of a pixel: "class"; or that of another task, which `class_disagreement` and `ties` are
-            about then.
+        noun: the name of the result of a pixel: "class", or that of another task, which `class_disagreement` and
+            `ties` are about then.
     """
 
     max_abs_diff: float
@@ -72,7 +72,7 @@ class Verification:
     noun: str = "class"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as JSON values, without the noun where it is a class."""
+        """Return the comparison as JSON values, without the noun where it is "class"."""
         lists = {"crop": list(self.crop), "window": list(self.window), "warnings": list(self.warnings)}
         values = {**asdict(self), **lists}
         return {name: value for name, value in values.items() if (name, value) != ("noun", "class")}
@@ -189,7 +189,7 @@ def _compared(
     *,
     mode: str = "exact",
 ) -> Verification:
-    """Return the difference of two outputs (C, h, w) where pixels are valid (h, w)."""
+    """Return the comparison of two outputs (C, h, w) where pixels are valid (h, w)."""
     precision, task = engine.runner.precision, engine.task
     largest = float(np.abs(whole[:, valid]).max())
     step = _STEPS.get(precision)

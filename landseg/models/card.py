@@ -108,7 +108,7 @@ class Card:
 
     @property
     def channels(self) -> int:
-        """The number of channels of the network's output."""
+        """Return the number of channels of the network's output."""
         return self.heads.total or len(self.classes)
 
     @property

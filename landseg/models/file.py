@@ -69,7 +69,7 @@ class Model:
 
 
 def load_model(path_or_name: str | Path | None = None) -> Model:
-    """Return the model of a file, of a shipped name or (None) the default model.
+    """Return the model of a file or of a shipped name; None stands for the default model.
 
     Raises:
         ModelError: the file is missing, truncated, foreign, of a later format or a pickle, or its weights are not
@@ -100,7 +100,7 @@ def save_model(
     dtype: Literal["float16", "float32"] = "float16",
     overwrite: bool = False,
 ) -> Path:
-    """Write a network's weights with their card and return the path; the bytes depend only on these two.
+    """Write the weights of a network with their card, and return the path; the bytes depend on nothing else.
 
     The file appears by rename when it is complete.
 

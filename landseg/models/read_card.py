@@ -15,7 +15,7 @@ _LONGEST = 4 << 20  # maximum number of characters of a card
 
 
 def read_card(path_or_name: str | Path | None = None) -> Card:
-    """Return the card of a model file, of a shipped model or (None) of the default model, without its weights.
+    """Return the card of a model file or of a shipped model, without its weights; None stands for the default model.
 
     Raises:
         ModelError: as `load_model`, except for faults of the weights.

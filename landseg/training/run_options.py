@@ -59,7 +59,7 @@ class TrainKeywords(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a user says of a training run; None: as the recipe, the configuration or the files say.
+    """The options of a training run; None: as the recipe, the configuration or the files have it.
 
     Attributes:
         config: a TOML file with sections of a recipe, for images and labels.
@@ -201,7 +201,7 @@ class RunOptions:
 
     @property
     def config_file(self) -> Path | None:
-        """The configuration's path."""
+        """Return the path of the configuration."""
         return None if self.config is None else Path(self.config)
 
     def _settings(self) -> Overrides:

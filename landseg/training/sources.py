@@ -209,7 +209,7 @@ def _by_images(sources: Sequence[SourceSpec]) -> list[list[SourceSpec]]:
 def _labels(
     spec: SourceSpec, items: Sequence[Item], data: Path, recipe: Recipe, kinds: LabelSetBuilder, *, alone: bool
 ) -> Sequence[ImageLabels]:
-    """What the targets of each of a source's images are made from.
+    """Return the labels that the targets of each of a source's images are made from.
 
     A class that is all that is known of its images teaches no other ("only"): see `partial_cross_entropy`.
     """
@@ -231,7 +231,7 @@ def _labels(
 
 
 def _white(recipe: Recipe) -> float:
-    """What is white in the imagery, in the numbers that an index is made from (see `Opened.for_targets`)."""
+    """Return the value of white in the imagery, in the numbers of an index (see `Opened.for_targets`)."""
     bands = recipe.bands[:3]
     white = float(np.mean([band.mean + band.std for band in bands]))
     if recipe.sampling.stored_values or not any(band.tags.offset for band in bands):
@@ -267,7 +267,7 @@ def _is_whole(opener: Opener) -> bool:
 
 
 def _target_table(spec: SourceSpec, kinds: LabelSetBuilder) -> TargetTable:
-    """The class table to read a label raster with, and the target value of each of its indices (256,)."""
+    """Return the class table to read a label raster with, and the target value of each index of it (256,)."""
     assert spec.values is not None
     table = np.full(256, IGNORE_INDEX, np.uint8)
     if not all(value.isdecimal() for value in spec.values):

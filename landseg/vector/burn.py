@@ -1,4 +1,4 @@
-"""One run of `rasterize`: the polygons of a vector file on their way to a class raster."""
+"""One run of `rasterize`: the polygons of a vector file written to a class raster."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted
 
 _RULES = ("a pixel is of the last polygon that covers its centre", "a pixel is of the last polygon that touches it")
-STRIP_PIXELS = 1 << 22  # that are burnt at a time
+STRIP_PIXELS = 1 << 22  # burnt at a time
 
 
-def burn_polygons(source: Path, target: Path, wanted: RasterizeOptions) -> Rasterization:
+def burn_polygons(source: Path, target: Path, options: RasterizeOptions) -> Rasterization:
     """Write the polygons of a vector file to a class raster by the options, and return the facts of the run.
 
     Raises:
         LandsegError: the polygons or an option cannot be used, or the raster cannot be written.
     """
     start = time.perf_counter()
-    named = [Path(file) for file in (wanted.like, wanted.classes) if file is not None]
+    named = [Path(file) for file in (options.like, options.classes) if file is not None]
     inputs = [file_of(source), *named, *files_behind([str(source)])]
     layer = Layer("classes", target, "uint8")
-    targets = Targets([layer], inputs=inputs, overwrite=wanted.overwrite, can_resume=False)
+    targets = Targets([layer], inputs=inputs, overwrite=options.overwrite, can_resume=False)
     targets.check()
-    if not wanted.overwrite:
+    if not options.overwrite:
         targets.check_absent()
-    labels, field = open_polygons(source, wanted)
-    grid, legend, remarks = grid_to_burn(labels, wanted)
-    table, values = classes_to_burn(labels, field, wanted, legend)
+    labels, field = open_polygons(source, options)
+    grid, legend, remarks = grid_to_burn(labels, options)
+    table, values = classes_to_burn(labels, field, options, legend)
     placed = labels.in_pixels(grid)
     if not len(placed):
         raise GridError(f"no polygon of {source} lies on the grid ({grid.describe()}): check bounds and CRS")
@@ -58,7 +58,7 @@ def burn_polygons(source: Path, target: Path, wanted: RasterizeOptions) -> Raste
     signature = {"landseg": __version__, "source": {"files": []}, "classes": table.to_json()}
     tags = {"version": __version__, CLASSES: class_tag(table), "command": f"landseg rasterize {source.name}"}
     with Outputs.begin(targets, grid, signature=signature, tags=tags) as outputs:
-        counts = _burn(placed, grid, values, outputs, table=table, quiet=wanted.quiet)
+        counts = _burn(placed, grid, values, outputs, table=table, quiet=options.quiet)
         if counts[IGNORE_INDEX] == grid.rect.area:
             many = counted(len(placed), "polygon covers", "polygons cover")
             raise GridError(
@@ -73,7 +73,7 @@ def burn_polygons(source: Path, target: Path, wanted: RasterizeOptions) -> Raste
         len(placed),
         {c.name: {"value": c.value, "pixels": int(counts[i])} for i, c in enumerate(table.classes)},
         int(counts[IGNORE_INDEX]),
-        _RULES[wanted.all_touched],
+        _RULES[options.all_touched],
         round(time.perf_counter() - start, 3),
         (*remarks, *labels.notes, *coverage.sentences()),
     )

@@ -1,4 +1,4 @@
-"""Regions of a class as lines along their middle: roads, rivers, hedges."""
+"""Lines along the middle of the regions of a class: roads, rivers, hedges."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ class Centerlines:
     Attributes:
         lines: (N,) LineStrings in pixel coordinates (x = column, y = row, 0.5 in the middle of the first), sorted by
             their first point; ends that meet are equal to the last bit.
-        length_m: (N,) in metres.
+        length_m: (N,) lengths in metres.
     """
 
     lines: Geometries
     length_m: NDArray[np.float64]
 
 
-def centerlines(
+def draw_centerlines(
     strips: Iterable[NDArray[Any]],
     value: float,
     *,
@@ -44,23 +44,23 @@ def centerlines(
     tolerance_m: float = 0.0,
     work: Path | None = None,
 ) -> Centerlines:
-    """The lines along the middle of all regions of ``value``.
+    """Return the lines along the middle of all regions of the class ``value``.
 
-    The regions are thinned to a skeleton (see `thin`), whose pixels' centres are joined. Lines that end free and are
-    shorter than ``spur_m`` go, the shortest at each junction first, until there is none; so do pieces that touch
-    nothing and are shorter. Then lines are simplified by ``tolerance_m``, their ends staying where they are.
+    The regions are thinned to a skeleton (see `thin`), and the centres of its pixels are joined. Lines with a free
+    end that are shorter than ``spur_m`` are removed, the shortest at each junction first, until none is left; so
+    are shorter lines that touch no other line. Then lines are simplified by ``tolerance_m``; their ends do not move.
 
     What to expect: a line ends about half a region's width before the region does. Where two wide roads cross there
     are two junctions, as far apart as the crossing is skewed or wide. Squares and car parks become lines too. Parts
-    that no pixel joins stay apart: no gap is closed. A spur is at least half as long as its region is wide: that, and
-    a little more, is a good ``spur_m``.
+    that no pixel joins stay apart: no gap is closed. A spur is at least half as long as its region is wide, so a good
+    ``spur_m`` is a little more than half that width.
 
     Memory: a byte a pixel of the raster, in a file of the folder ``work`` if there is one, about 50 bytes for each
     pixel on a region's edge, and 500 for each of the skeleton. The result does not depend on how the raster was cut.
 
     Args:
         strips: rows (h, w) from the top down.
-        value: of the class.
+        value: the value of the class.
         shape: (height, width) of the raster.
         pixel_m: (height, width) of a pixel in metres.
     """
@@ -87,7 +87,7 @@ def centerlines(
 
 
 def _reserved(path: Path, size: int) -> Path:
-    """A new file whose bytes are on the disk: one that fills up later would end the process, without a sentence."""
+    """Create a file whose bytes are allocated: a disk that is full later would kill the process without a message."""
     with path.open("wb") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
@@ -96,7 +96,7 @@ def _reserved(path: Path, size: int) -> Path:
 
 
 def _segments(mask: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(E, 2, 2) from each skeleton pixel's centre to its neighbours'; askew only where no two steps lead there."""
+    """Return segments (E, 2, 2) between centres of neighbouring pixels, diagonal where no two steps join them."""
     flat, width = mask.reshape(-1), mask.shape[1]
     starts, steps = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for strip in cut(Rect(0, 0, *mask.shape), rows_within(STRIP_PIXELS, width)):
@@ -113,7 +113,7 @@ def _segments(mask: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _merged(pieces: Geometries) -> Geometries:
-    """Pieces of lines joined wherever just two end, in an order that depends on nothing but their places."""
+    """Return lines joined wherever exactly two end, in an order that depends on their positions alone."""
     joined = shapely.get_parts(shapely.line_merge(shapely.multilinestrings(pieces)))
     joined = shapely.normalize(joined[~shapely.is_empty(joined)])
     first = shapely.get_coordinates(shapely.get_point(joined, 0))
@@ -122,7 +122,7 @@ def _merged(pieces: Geometries) -> Geometries:
 
 
 def _pruned(lines: Geometries, shortest: float) -> Geometries:
-    """Without lines that end free and are shorter: in rounds, of which each takes the shortest at a junction."""
+    """Return the lines without short ones with a free end, removed in rounds: the shortest at each junction first."""
     while len(lines):
         ends = np.stack([shapely.get_coordinates(shapely.get_point(lines, at)) for at in (0, -1)], axis=1)
         _, node, degree = np.unique(ends.reshape(-1, 2), axis=0, return_inverse=True, return_counts=True)
@@ -141,23 +141,23 @@ def _pruned(lines: Geometries, shortest: float) -> Geometries:
     return lines
 
 
-STRIP_PIXELS = 1 << 22  # that are looked through at a time for where regions end
+STRIP_PIXELS = 1 << 22  # searched for edges at a time
 
 
 def thin(mask: NDArray[np.uint8]) -> None:
-    """Thins the pixels of ``mask`` (H, W) that are 1 to their skeleton, in place; its outermost ring must be 0.
+    """Thin the pixels of ``mask`` (H, W) that are 1 to their skeleton, in place; its outermost ring must be 0.
 
-    Pixels go that are on an edge, that hold nothing together and that are no end of a line, alternately from two
-    sides until none is left to go. The result has as many 8-connected pieces and as many holes as the regions had,
-    and ends about half a region's width before the region does. It may be a memory map: beside it there are about
-    50 bytes for each pixel on an edge.
+    Pixels on an edge that connect no others and end no line are removed, alternately from two sides, until none is
+    left. The result has as many 8-connected pieces and as many holes as the regions had, and ends about half a
+    region's width before the region does. The mask may be a memory map; memory is about 50 bytes for each pixel on an
+    edge.
 
     After Guo and Hall, "Parallel thinning with two-subiteration algorithms", CACM 32 (1989), algorithm A1.
     """
     flat, width = mask.reshape(-1), mask.shape[1]
     steps = (-width, 1 - width, 1, width + 1, width, width - 1, -1, -width - 1)  # from the north, clockwise
     edge = _edges(mask)
-    waiting = [[edge], [edge]]  # to be looked at from either side; in the mask 2 and 4 say so
+    waiting = [[edge], [edge]]  # to be examined from either side; marked by 2 and 4 in the mask
     flat[edge] |= 2 | 4
     side = 0
     while waiting[0] or waiting[1]:
@@ -183,7 +183,7 @@ def thin(mask: NDArray[np.uint8]) -> None:
 
 
 def _edges(mask: NDArray[np.uint8]) -> Ints:
-    """Flat indices of pixels of the mask with a neighbour that is none."""
+    """Return the flat indices of pixels of the mask that have a neighbour outside the mask."""
     height, width = mask.shape
     found = [np.zeros(0, np.int64)]
     for strip in cut(Rect(1, 0, max(0, height - 2), width), rows_within(STRIP_PIXELS, width)):
@@ -196,7 +196,7 @@ def _edges(mask: NDArray[np.uint8]) -> Ints:
 
 
 def _table() -> NDArray[np.bool_]:
-    """Whether a pixel goes, by side (0, 1) and by its neighbours as bits, from the north, clockwise: (2, 256)."""
+    """Return (2, 256) True where a pixel is removed, by side and by its neighbours as bits, clockwise from north."""
     bits = (np.arange(256)[:, None] >> np.arange(8)) & 1 > 0
     n, ne, e, se, s, sw, w, nw = bits.T
     pieces = sum((~a & (b | c)).astype(int) for a, b, c in ((n, ne, e), (e, se, s), (s, sw, w), (w, nw, n)))

@@ -1,4 +1,4 @@
-"""Regions as points: trees, wells, single buildings."""
+"""Points for the regions of a class: trees, wells, single buildings."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Centroids:
 
     Attributes:
         points: (N,), inside their regions.
-        area_m2: (N,) of the regions.
-        diameter_m: (N,) of the circles that are as large.
-        moved: (N,), True where the centroid lies outside its region and another point of it is taken.
+        area_m2: (N,) areas of the regions.
+        diameter_m: (N,) diameters of circles with these areas.
+        moved: (N,), True where the centroid lies outside its region and another point of the region is taken.
     """
 
     points: Geometries
@@ -32,17 +32,19 @@ class Centroids:
     moved: NDArray[np.bool_]
 
 
-def centroids(polygons: Geometries, *, crs: Any = None, areas_m2: NDArray[np.float64] | None = None) -> Centroids:
-    """The centroid of each region where it lies inside, else a point in the middle of a wide part of it.
+def find_centroids(
+    polygons: Geometries, *, crs: Any = None, areas_m2: NDArray[np.float64] | None = None
+) -> Centroids:
+    """Return the centroid of each region where it lies inside, else a point in the middle of a wide part.
 
-    Crowns that grew together are one region, and one point: `diameter_m` tells them from trees.
+    Tree crowns that touch are one region and one point: a large `diameter_m` shows this.
 
     Args:
         polygons: (N,) valid Polygons or MultiPolygons, none empty.
-        crs: theirs, as pyproj understands it; None: units are metres.
-        areas_m2: (N,) if they are known; else they are measured with the size of a unit in the middle of each.
+        crs: their CRS in any form that pyproj reads; None: units are metres.
+        areas_m2: (N,) areas, if they are known; else they are measured with the size of a unit in the middle of each.
 
-    >>> found = centroids(np.array([shapely.box(0, 0, 2, 2)]))
+    >>> found = find_centroids(np.array([shapely.box(0, 0, 2, 2)]))
     >>> found.points[0].wkt, float(found.diameter_m[0].round(3))
     ('POINT (1 1)', 2.257)
     """

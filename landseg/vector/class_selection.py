@@ -1,4 +1,4 @@
-"""Which classes an option names: by name or number, or in the file of a class table."""
+"""The classes that an option selects: by name or number, or in the file of a class table."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from landseg.geo.rasters.address import File
 
 
 def named_parts(classes: str | Sequence[str | int], option: str) -> list[str]:
-    """The names and numbers that an option holds, without empty ones, such as after a comma at the end.
+    """Return the names and numbers that an option lists, without empty ones, such as after a comma at the end.
 
     >>> named_parts(" building,road,", "--classes")
     ['building', 'road']
 
     Raises:
-        ClassError: there are none.
+        ClassError: the option lists none.
     """
     parts = classes.split(",") if isinstance(classes, str) else classes
     named = [text for part in parts if (text := str(part).strip())]
@@ -32,7 +32,7 @@ def parse_selection(classes: File | Sequence[str | int] | None) -> list[str] | P
     """Return the names and values that --classes lists, or the path of the class table that it names.
 
     Raises:
-        ClassError: it lists nothing.
+        ClassError: --classes lists nothing.
     """
     if classes is None:
         return None
@@ -45,18 +45,18 @@ def parse_selection(classes: File | Sequence[str | int] | None) -> list[str] | P
 
 
 def values_of(parts: list[str], table: ClassMap | None, name: str, *, complete: bool) -> frozenset[int]:
-    """The values of classes by name or number.
+    """Return the values of the classes that are given by name or number.
 
     Args:
         parts: names and numbers.
-        table: the raster's; None where it has none.
-        name: of the raster, for the sentence.
-        complete: whether the table holds every class that the raster may have; else numbers need not be in it.
+        table: the class table of the raster; None where it has none.
+        name: the name of the raster, for error messages.
+        complete: whether the table holds every class that the raster may have; else it may lack numbers in `parts`.
 
     Raises:
-        ClassError: a class that the raster does not know.
+        ClassError: the raster does not have a class.
     """
-    by_name = {} if table is None else dict(zip(table.names, table.values, strict=True))
+    by_name = _values_by_name(table)
     found = set()
     for part in parts:
         value = by_name.get(part, int(part) if part.isdecimal() else -1)
@@ -68,9 +68,13 @@ def values_of(parts: list[str], table: ClassMap | None, name: str, *, complete: 
 
 
 def unknown(part: str, table: ClassMap | None, name: str) -> ClassError:
-    """The error of a class that a raster does not have."""
-    by_name = {} if table is None else dict(zip(table.names, table.values, strict=True))
+    """Return the error for a class that a raster does not have."""
+    by_name = _values_by_name(table)
     near = difflib.get_close_matches(part, by_name, 1)
     known = ", ".join(f"{value} {text}" for text, value in by_name.items()) or "values such as 1,2,5"
     hint = f"did you mean {near[0]}?" if near else f"expected {known}"
     return ClassError(f"{name} has no class {part!r}: {hint}")
+
+
+def _values_by_name(table: ClassMap | None) -> dict[str, int]:
+    return {} if table is None else dict(zip(table.names, table.values, strict=True))

@@ -1,4 +1,4 @@
-"""A class raster as it is turned into shapes: strips of whole numbers, what is not wanted set to nodata."""
+"""A class raster as shapes are made of it: strips of class values, with nodata for all that is not selected."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.legend import declared_nodata, is_class_raster, own_legend, read_class_table, read_legend
 from landseg.text.amounts import counted
 from landseg.vector.class_selection import named_parts, parse_selection, unknown, values_of
-from landseg.vector.codes import Codes, whole_numbers
+from landseg.vector.codes import Codes, to_class_values
 
 _CONFIDENCES = "confidences, bytes or numbers 0..1, as `landseg predict --confidence` writes them"
-STRIP_PIXELS = 1 << 22  # of the raster that are read at a time
+STRIP_PIXELS = 1 << 22  # read at a time
 
 _log = logging.getLogger(__name__)
 
 
 class ClassRaster:
-    """One band of class values, its legend, and the part of both that is wanted.
+    """One band of class values, its legend, and the selected part of both.
 
     Attributes:
         file: the raster.
-        whole: its grid.
-        rect: the rectangle that `strips` cover, which is that of the area of interest.
-        grid: of that rectangle.
-        nodata: what pixels without a class have in the strips.
-        table: the class table; None where neither the raster nor anybody else has one.
-        left_out: pixels that become no shape, by reason; known once `strips` were read to their end.
+        whole: the grid of the raster.
+        rect: the rectangle that `strips` cover: the bounds of the area of interest.
+        grid: the grid of that rectangle.
+        nodata: the value of pixels without a class in the strips.
+        table: the class table; None where neither the caller nor the raster has one.
+        left_out: numbers of pixels that become no shape, by reason; complete after `strips` were read to their end.
 
     Raises:
-        LandsegError: the raster cannot be opened or is no class raster, or nothing is left of it.
+        LandsegError: the raster cannot be opened or is no class raster, or the area of interest holds no pixel of it.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class ClassRaster:
         aoi: str | None = None,
         neighbours: bool = False,
     ) -> None:
-        """``neighbours``: the strips hold unwanted classes too, for what looks at what is beside."""
+        """Open the raster.
+
+        ``neighbours`` leaves all classes in the strips: filters of pixels and regions need to see the neighbours of
+        selected classes.
+        """
         self.file = RasterFile(path)
         try:
-            bands = [name for name in self.file.info.colorinterp if name != "alpha"]
-            if len(bands) != 1:
-                raise BandError(
-                    f"{self.file.label} has {counted(len(bands), 'band')}: expected a class raster with one"
-                )
+            _check_single_band(self.file, "a class raster with one")
             self.whole = self.file.info.grid
             self._band = band_table(self.file, [1])
             self.aoi: Aoi | None = None if aoi is None else read_aoi(aoi, self.whole)
@@ -73,49 +73,49 @@ class ClassRaster:
             parts = parse_selection(classes)
             if isinstance(parts, Path):
                 table, parts, self._strict = read_class_table(parts), None, True
-            told = table or own_legend(self.file)  # names alone do not say which values are classes
-            self.table, self._complete = told or read_legend(self.file), told is not None
-            self._wanted = None if parts is None else self._values(parts)
+            legend = table or own_legend(self.file)  # names alone do not tell which values are classes
+            self.table, self._complete = legend or read_legend(self.file), legend is not None
+            self._selection = None if parts is None else self._values(parts)
             self._nodata = declared_nodata(self.file, table)
-            self._codes = Codes(self._nodata, self.table, None if neighbours else self._wanted)
+            self._codes = Codes(self._nodata, self.table, None if neighbours else self._selection)
         except BaseException:
             self.file.close()
             raise
         self.nodata = self._codes.nodata
         self._seen = np.zeros(MAX_VALUE + 1, bool)
-        self._wants = np.full(MAX_VALUE + 1, self._wanted is None)
-        self._wants[list(self._wanted or ())] = True
+        self._is_selected = np.full(MAX_VALUE + 1, self._selection is None)
+        self._is_selected[list(self._selection or ())] = True
         self._reasons = {Reason.NO_DATA: self._codes.empty, Reason.IGNORED: self._codes.ignored}
-        self._reasons[Reason.UNWANTED] = ~(self._wants | self._codes.empty | self._codes.ignored)
+        self._reasons[Reason.UNWANTED] = ~(self._is_selected | self._codes.empty | self._codes.ignored)
         self.left_out = LeftOut()
 
     @property
     def classes(self) -> tuple[LandClass, ...]:
-        """The classes that shapes are of: those of the table that are wanted, then what else was found, by value.
+        """Return the classes of the shapes: the selected ones of the table, then other values that were found.
 
-        A value that has no name is called by its number, and has a colour of the raster's or one of ours.
+        A value without a name is named by its number; its colour is that of the raster's palette, or a default.
         """
         known = () if self.table is None else self.table.classes
-        known = tuple(entry for entry in known if self._wanted is None or entry.value in self._wanted)
+        known = tuple(entry for entry in known if self._selection is None or entry.value in self._selection)
         have = {entry.value for entry in known}
-        strangers = [int(value) for value in np.flatnonzero(self._seen) if value not in have]
+        unmapped = [int(value) for value in np.flatnonzero(self._seen) if value not in have]
         colors = self.file.palette(1) or {}
-        rows = [{"value": v, "name": str(v), "color": colors[v][:3] if v in colors else None} for v in strangers]
+        rows = [{"value": v, "name": str(v), "color": colors[v][:3] if v in colors else None} for v in unmapped]
         return known + (ClassMap.from_json(rows).classes if rows else ())
 
-    def chosen(self, names: str | Sequence[str | int] | None, option: str) -> tuple[LandClass, ...]:
-        """The classes that an option names, by name or value.
+    def classes_of(self, names: str | Sequence[str | int] | None, option: str) -> tuple[LandClass, ...]:
+        """Return the classes that an option lists by name or value.
 
         Raises:
-            ClassError: one that there is not, or that is not wanted.
+            ClassError: the raster does not have a class, or --classes does not select it.
         """
         if names is None:
             return ()
         values = self._values(named_parts(names, option))
-        unwanted = values - self._wanted if self._wanted is not None else frozenset()
-        if unwanted:
+        absent = values - self._selection if self._selection is not None else frozenset()
+        if absent:
             called = {} if self.table is None else dict(zip(self.table.values, self.table.names, strict=True))
-            listed = ",".join(str(called.get(value, value)) for value in sorted(unwanted))
+            listed = ",".join(str(called.get(value, value)) for value in sorted(absent))
             raise ClassError(f"{option} {listed} is not among --classes: add it there")
         known = {entry.value: entry for entry in self.classes}
         return tuple(known.get(value, LandClass(value, str(value), (128, 128, 128))) for value in sorted(values))
@@ -123,39 +123,39 @@ class ClassRaster:
     def _values(self, parts: list[str]) -> frozenset[int]:
         return values_of(parts, self.table, self.file.label, complete=self._complete)
 
-    def tell_absent(self) -> None:
-        """Once the strips were read: speaks of numbers that --classes has, no table names and no pixel has.
+    def report_absent(self) -> None:
+        """Warn, after the strips were read, of values in --classes that neither the class table nor a pixel has.
 
         Raises:
-            ClassError: the raster names its classes, and was read as a whole.
+            ClassError: there is such a value, and the raster has a class table and was read as a whole.
         """
         named = () if self.table is None else self.table.values
-        absent = [v for v in sorted(self._wanted or ()) if v not in named and not self._seen[v]]
+        absent = [v for v in sorted(self._selection or ()) if v not in named and not self._seen[v]]
         if absent and self.table is not None and self.aoi is None:
             raise unknown(str(absent[0]), self.table, self.file.label)
         if absent:
             listed = ", ".join(map(str, absent))
             _log.warning("%s has no pixels of %s, which --classes names", self.file.label, listed)
 
-    def wants(self, values: NDArray[Any]) -> NDArray[np.bool_]:
-        """Which class values (N,) are wanted."""
-        return np.asarray(self._wants[values])
+    def is_selected(self, values: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return (N,) True for class values that are selected."""
+        return np.asarray(self._is_selected[values])
 
     def first_in_whole(self, first: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Positions (row * width + column) in the rectangle as positions in the whole raster."""
+        """Return positions (row * width + column) in the rectangle as positions in the whole raster."""
         row, column = np.divmod(first, self.rect.width)
         return (row + self.rect.top) * self.whole.width + column + self.rect.left
 
     def rects(self) -> Iterator[Rect]:
-        """The strips' rectangles in the whole raster, from the top down."""
+        """Yield the rectangles of the strips in the whole raster, from the top down."""
         rows = rows_within(STRIP_PIXELS, self.rect.width)
         return cut(self.rect, rows if rows < 512 else rows // 512 * 512)  # whole rows of the file's blocks
 
     def strips(self, done: Callable[[int], None] = lambda pixels: None) -> Iterator[NDArray[Any]]:
-        """Class values (h, w) from the top down, of one unsigned or signed dtype; ``done`` is told of pixels.
+        """Yield class values (h, w) of one integer dtype from the top down; call ``done`` with the pixels of each.
 
         Raises:
-            ClassError: values that are no classes.
+            ClassError: the raster holds values that are no classes.
         """
         left_out = LeftOut()
         left_out.add(Reason.OUTSIDE_AOI, self.whole.rect.area - self.rect.area)
@@ -168,13 +168,13 @@ class ClassRaster:
         info = self.file.info
         raw = self.file.read([1], rect, info.dtypes[0])[0]
         valid = self._valid(rect, raw)
-        codes = raw if raw.dtype in (np.uint8, np.uint16) else whole_numbers(raw, valid, self.file.label)
-        values = self._codes.wanted(codes)
+        codes = raw if raw.dtype in (np.uint8, np.uint16) else to_class_values(raw, valid, self.file.label)
+        values = self._codes.select(codes)
         inside = None if self.aoi is None else self.aoi.inside(rect)
         for part in (valid, inside):
             if part is not None and not part.all():
                 values = np.where(part, values, values.dtype.type(self.nodata))
-        self._look(values)
+        self._note_values(values)
         self._count(codes, valid, inside, left_out)
         return values
 
@@ -185,7 +185,7 @@ class ClassRaster:
         inside: NDArray[np.bool_] | None,
         left_out: LeftOut,
     ) -> None:
-        """Count what becomes no shape; ``valid`` and ``inside`` (h, w) are None where they are True everywhere."""
+        """Count pixels that become no shape; ``valid`` and ``inside`` (h, w) are None where they are all True."""
         if inside is not None:
             left_out.add(Reason.OUTSIDE_AOI, int((~inside).sum()))
         if valid is not None:
@@ -199,7 +199,7 @@ class ClassRaster:
             left_out.add(reason, int(seen[values].sum()))
 
     def _valid(self, rect: Rect, raw: NDArray[Any]) -> NDArray[np.bool_] | None:
-        """Where the raster says that there is data; None where its nodata value says it all."""
+        """Return where the raster has data (h, w); None where its nodata value alone decides that."""
         info = self.file.info
         nodata = info.nodata[0]
         if not self.file.validity.by_file and len(info.colorinterp) == 1:
@@ -209,28 +209,28 @@ class ClassRaster:
                 return None
         return self.file.validity.mask(1, rect) & self._band.has_data(raw[None])
 
-    def _look(self, values: NDArray[Any]) -> None:
-        """Notes which values occur, and refuses what a class raster does not have."""
+    def _note_values(self, values: NDArray[Any]) -> None:
+        """Note the values that occur; raise ClassError if a class raster cannot have them."""
         here = np.zeros(MAX_VALUE + 3, bool)
         here[values.ravel()] = True  # -1 is the last
         if 0 <= self.nodata <= MAX_VALUE:
             here[self.nodata] = False
-        new = here[: MAX_VALUE + 1] & self._wants & ~self._seen
+        new = here[: MAX_VALUE + 1] & self._is_selected & ~self._seen
         if not new.any():
             return
         self._seen |= new
         known = set(() if self.table is None else self.table.values)
-        strangers = [int(value) for value in np.flatnonzero(new) if value not in known]
-        if self._strict and strangers and self.table is not None:
-            counts = {float(value): int((values == value).sum()) for value in strangers[:9]}
+        unmapped = [int(value) for value in np.flatnonzero(new) if value not in known]
+        if self._strict and unmapped and self.table is not None:
+            counts = {float(value): int((values == value).sum()) for value in unmapped[:9]}
             raise ClassError(f"{self.file.label}: {self.table.unmapped_text(counts, option=None)}")
         if int(self._seen.sum()) > MAX_CLASSES:
             raise ClassError(
                 f"{self.file.label} holds more than {MAX_CLASSES} values: expected a class raster; classify it "
-                "first, or name the values that are wanted (--classes 1,2,5)"
+                "first, or select values (--classes 1,2,5)"
             )
-        if strangers and self.table is not None:
-            shown = ", ".join(map(str, strangers[:8])) + (" ..." if len(strangers) > 8 else "")
+        if unmapped and self.table is not None:
+            shown = ", ".join(map(str, unmapped[:8])) + (" ..." if len(unmapped) > 8 else "")
             _log.warning(
                 "%s: values without a class (%s) are called by their numbers; leave them out with --classes, or "
                 "declare the one that is no data (gdal_edit.py -a_nodata)",
@@ -239,7 +239,7 @@ class ClassRaster:
             )
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self.file.close()
 
     def __enter__(self) -> Self:
@@ -252,16 +252,14 @@ class ClassRaster:
 
 
 def open_confidence(path: File, raster: ClassRaster) -> RasterFile:
-    """A raster of confidences that lies on the class raster's grid.
+    """Open a raster of confidences that lies on the grid of the class raster.
 
     Raises:
-        LandsegError: it cannot be opened, has several bands or another grid.
+        LandsegError: the file cannot be opened, holds classes, has several bands, or has another grid.
     """
     file = RasterFile(path)
     try:
-        bands = [name for name in file.info.colorinterp if name != "alpha"]
-        if len(bands) != 1:
-            raise BandError(f"{file.label} has {counted(len(bands), 'band')}: expected one, the confidence")
+        _check_single_band(file, "one, the confidence")
         if is_class_raster(file) or _same_file(file.path, raster.file.path):
             raise BandError(f"{file.label} holds classes: expected {_CONFIDENCES}")
         if not file.info.grid.same_as(raster.whole):
@@ -276,10 +274,10 @@ def open_confidence(path: File, raster: ClassRaster) -> RasterFile:
 
 
 def read_confidence(file: RasterFile, rect: Rect) -> NDArray[np.float32]:
-    """Confidences 0..1 (h, w) as float32, nan where there are none; bytes are steps of 1/255.
+    """Return confidences 0..1 (h, w) as float32, nan where there is none; bytes are steps of 1/255.
 
     Raises:
-        BandError: the numbers are no confidences.
+        BandError: a number is not between 0 and 1.
     """
     raw = file.read([1], rect, file.info.dtypes[0])[0]
     values: NDArray[np.float32] = raw.astype(np.float32) / (255 if raw.dtype == np.uint8 else 1)
@@ -288,6 +286,12 @@ def read_confidence(file: RasterFile, rect: Rect) -> NDArray[np.float32]:
     if wrong.any():
         raise BandError(f"{file.label} holds {values[wrong][0]:g}: expected {_CONFIDENCES}")
     return values
+
+
+def _check_single_band(file: RasterFile, expected: str) -> None:
+    bands = [name for name in file.info.colorinterp if name != "alpha"]
+    if len(bands) != 1:
+        raise BandError(f"{file.label} has {counted(len(bands), 'band')}: expected {expected}")
 
 
 def _same_file(one: str, other: str) -> bool:

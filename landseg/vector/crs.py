@@ -1,4 +1,4 @@
-"""The coordinate system of an output, and shapes moved there: cut where its coordinates end."""
+"""The coordinate system of an output, and shapes reprojected to it, cut where its coordinates end."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from landseg.geo.grid import Grid, map_crs, placed
 from landseg.output.vector_formats import GEOJSON, Format
 
 CRS84 = "OGC:CRS84"
-_NET = 129  # positions along each side of a raster that are looked at
-_STRAIGHT = 0.1  # of a pixel that an edge's image may be off the straight line between its ends
-_FINER, _AROUND = 4, 64.0  # parts of a step, and the pixels around a pole where corners are so near
-_LEVEL = 1e-6  # pixels that are no distance
-_SAMPLES = 9  # positions along each side of a raster at which that is tried
+_NET = 129  # positions along each side of a raster at which its longitudes are examined
+_STRAIGHT = 0.1  # pixels that the image of an edge may be off the straight line between its ends
+_FINER, _AROUND = 4, 64.0  # parts of a step near a pole, and the radius around it in pixels
+_LEVEL = 1e-6  # pixels; smaller distances count as 0
+_SAMPLES = 9  # positions along each side of a raster at which edges are examined
 
 Shapes = NDArray[Any]
 
 
 def output_crs(form: Format, grid: Grid, text: str | None, *, name: str) -> pyproj.CRS | None:
-    """The CRS that a raster's shapes are handed over in, for a wish such as "EPSG:32633"; None: the raster's.
+    """Return the CRS of a raster's shapes for an option such as "EPSG:32633"; without the option, that of the raster.
 
-    GeoJSON gets the raster's: what writes it turns it into WGS 84.
+    For GeoJSON it is that of the raster: the writer of GeoJSON converts it to WGS 84.
 
     Raises:
-        GridError: there is no such CRS, or no way there, or the raster, called `name`, lies nowhere.
-        VectorError: GeoJSON in anything but WGS 84.
+        GridError: there is no such CRS, or it is no map, or the raster, called `name`, has no CRS.
+        VectorError: the option asks for GeoJSON in another CRS than WGS 84.
     """
     own = map_crs(grid)
     if text is None:
@@ -56,12 +56,12 @@ def output_crs(form: Format, grid: Grid, text: str | None, *, name: str) -> pypr
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where the shapes of a raster go.
+class Reprojection:
+    """The way from the map of a raster to the CRS of a file of its shapes.
 
     Attributes:
-        crs: that they are in afterwards; None: pixel coordinates.
-        many: whether the file's kind of shapes has to allow for several parts.
+        crs: the CRS of the file; None: pixel coordinates.
+        many: whether shapes may get several parts, so that their kind in the file is "Multi...".
     """
 
     crs: pyproj.CRS | None
@@ -69,15 +69,15 @@ class Place:
     _steps: tuple[Callable[[Shapes], Shapes], ...] = field(default=(), repr=False)
 
     @classmethod
-    def of(cls, form: Format, grid: Grid, crs: pyproj.CRS | None, *, asked: bool = False) -> Place:
-        """Return the place of a raster's shapes in a file of a format.
+    def of(cls, form: Format, grid: Grid, crs: pyproj.CRS | None, *, asked: bool = False) -> Reprojection:
+        """Return the reprojection for a raster and a format.
 
         Args:
-            form: the format; GeoJSON is turned into WGS 84 by what writes it, unless shapes have to be cut.
-            grid: the raster's.
-            crs: as `output_crs` has it.
-            asked: whether that CRS was named: then longitudes beyond 180 are brought back, else they stay as the
-                raster has them.
+            form: the format; the writer of GeoJSON converts to WGS 84, unless shapes have to be cut here.
+            grid: the grid of the raster.
+            crs: the result of `output_crs`.
+            asked: whether an option named that CRS: then longitudes beyond 180 are brought back, else they stay as in
+                the raster.
 
         Raises:
             GridError: no transformation is known, or the raster reaches where the CRS has no place.
@@ -106,19 +106,19 @@ class Place:
             if target.is_geographic:
                 unit = degree(target)
                 return found if unit == 1 else np.asarray(shapely.transform(found, lambda points: points / unit))
-            return _placed(projected(found, base, target, centre), target)
+            return _checked(projected(found, base, target, centre), target)
 
-        return cls(target, form is not GEOJSON, (*dense, cut))  # which mixes kinds
+        return cls(target, form is not GEOJSON, (*dense, cut))  # GeoJSON mixes kinds
 
     def kind(self, single: str) -> str:
-        """Return the kind of the shapes in the file, for their kind in the raster."""
+        """Return the kind of the shapes in the file, for their kind on the map of the raster."""
         return f"Multi{single}" if self.many and single in ("Polygon", "LineString") else single
 
     def __call__(self, shapes: Shapes) -> Shapes:
-        """Return shapes of the raster's map where they go.
+        """Return shapes (N,) on the map of the raster in the CRS of the file.
 
         Raises:
-            GridError: some have no place there.
+            GridError: shapes have no place in that CRS.
         """
         for step in self._steps if len(shapes) else ():
             shapes = step(shapes)
@@ -129,7 +129,7 @@ def check_way(form: Format, grid: Grid) -> None:
     """Refuse, before any work, a format that the shapes of a raster cannot be written in.
 
     Raises:
-        GridError: GeoJSON of a raster whose CRS has no way to WGS 84.
+        GridError: the format is GeoJSON, and no transformation is known from the CRS of the raster to WGS 84.
     """
     own = map_crs(grid)
     if own is not None and form is GEOJSON:
@@ -149,14 +149,14 @@ def _check_way(own: pyproj.CRS, target: pyproj.CRS, form: Format) -> None:
 
 
 def _net(grid: Grid, own: pyproj.CRS, base: pyproj.CRS) -> Floats:
-    """Degrees of a net of positions over a raster, (rows, columns, 2), its edges among them."""
+    """Return longitudes and latitudes in degrees of a net over a raster and its edges (rows, columns, 2)."""
     x, y = np.meshgrid(np.linspace(0, grid.width, _NET), np.linspace(0, grid.height, _NET))
     positions = placed(grid.map_transform, np.stack([x.ravel(), y.ravel()], axis=1))
     return np.asarray(degrees_of(own, base)(positions).reshape(*x.shape, 2))
 
 
 def _centre(target: pyproj.CRS, net: Floats) -> float | None:
-    """The longitude opposite to where a projection is torn near a raster; None where it is not."""
+    """Return the longitude opposite to where a projection is torn near a raster; None where it is not torn."""
     latitudes = net[..., 1][np.isfinite(net).all(axis=-1)]
     if not len(latitudes):
         return None
@@ -165,7 +165,7 @@ def _centre(target: pyproj.CRS, net: Floats) -> float | None:
 
 
 def _crossed(grid: Grid, own: pyproj.CRS, base: pyproj.CRS, net: Floats, centre: float) -> bool:
-    """Whether a raster reaches over the meridian opposite to a centre, or to a pole."""
+    """Return whether a raster crosses the meridian opposite to a centre, or reaches a pole."""
     lon, lat = net[..., 0] - centre, net[..., 1]
     if own.is_geographic:
         return bool((np.abs(lon) > 180).any() or (np.abs(lat) > 90).any())
@@ -177,13 +177,13 @@ def _crossed(grid: Grid, own: pyproj.CRS, base: pyproj.CRS, net: Floats, centre:
 
 
 def _holds(grid: Grid, points: Floats) -> bool:
-    """Whether a raster holds one of some points on the map (N, 2)."""
+    """Return whether a raster holds any of the points on the map (N, 2)."""
     x, y = placed(~grid.map_transform, points).T
     return bool(((x >= 0) & (x <= grid.width) & (y >= 0) & (y <= grid.height)).any())
 
 
 def _densely(grid: Grid, own: pyproj.CRS, target: pyproj.CRS) -> tuple[Callable[[Shapes], Shapes], ...]:
-    """What gives long edges corners where they are not straight in another CRS; nothing where all of them are."""
+    """Return the step that gives corners to long edges which are not straight in another CRS; () where all are."""
     longest = max(grid.width, grid.height)
     poles = pole_points(own, target.geodetic_crs or target)
     step = 1 if _holds(grid, poles) else 1 << math.ceil(math.log2(longest))
@@ -194,7 +194,7 @@ def _densely(grid: Grid, own: pyproj.CRS, target: pyproj.CRS) -> tuple[Callable[
 
 
 def _bend(grid: Grid, own: pyproj.CRS, target: pyproj.CRS, step: float) -> float:
-    """How many pixels the middle of an edge of ``step`` pixels is off the straight line in another CRS, at most."""
+    """Return how far, in pixels, an edge of ``step`` pixels bends from a straight line in another CRS at most."""
     base = target if target.is_geographic else None
     move = degrees_of(own, base) if base is not None else _mover(own, target)
     worst = 0.0
@@ -223,20 +223,20 @@ def _mover(own: pyproj.CRS, target: pyproj.CRS) -> Callable[[Floats], Floats]:
 
 
 def _dense(shapes: Shapes, grid: Grid, step: int, poles: Floats) -> Shapes:
-    """Shapes with corners at every ``step`` of the raster's pixels, the same on both sides of a border.
+    """Return shapes with corners at every ``step`` pixels of the raster, the same on both sides of a border.
 
-    Around ``poles`` (n, 2), in pixels, there are more: nowhere else do meridians turn as much along one pixel.
+    Around ``poles`` (n, 2), in pixels, there are more corners: there meridians turn most along one pixel.
     """
     back, out = ~grid.map_transform, grid.map_transform
 
     def with_corners(line: Floats) -> Floats:
         pixels = placed(back, line)
-        where, what = [], []
+        indices, added = [], []
         for at in np.flatnonzero(_long(pixels, step / _FINER if len(poles) else step)).tolist():
             corners = _between(pixels[at], pixels[at + 1], step, poles)
-            where += [at + 1] * len(corners)
-            what.append(placed(out, corners))
-        return np.insert(line, where, np.concatenate(what), axis=0) if where else line
+            indices += [at + 1] * len(corners)
+            added.append(placed(out, corners))
+        return np.insert(line, indices, np.concatenate(added), axis=0) if indices else line
 
     dense = np.array(shapes, dtype=object)
     for at in np.flatnonzero(shapely.get_dimensions(dense) > 0).tolist():
@@ -245,14 +245,14 @@ def _dense(shapes: Shapes, grid: Grid, step: int, poles: Floats) -> Shapes:
 
 
 def _long(pixels: Floats, step: float) -> NDArray[np.bool_]:
-    """Which edges of a line in pixels (N, 2) may get corners."""
+    """Return (N - 1,) True for edges of a line in pixels (N, 2) that may get corners."""
     cells = np.floor(pixels / step)
     far = np.abs(np.diff(pixels, axis=0)).max(axis=1) > step
     return np.asarray(far | (np.diff(cells, axis=0) != 0).any(axis=1))
 
 
 def _between(start: Floats, end: Floats, step: int, poles: Floats) -> Floats:
-    """Corners (n, 2) between the ends of an edge, from its start on; those of the reversed edge are the same.
+    """Return corners (n, 2) between the ends of an edge, from its start on; the reversed edge has the same corners.
 
     Along rows and columns they are at multiples of the step, so that edges that share a part of a line share them;
     elsewhere at even distances.
@@ -279,27 +279,27 @@ def _between(start: Floats, end: Floats, step: int, poles: Floats) -> Floats:
 
 
 def _near(points: Floats, poles: Floats) -> NDArray[np.bool_]:
-    """Which of some points (N, 2) are near one of the poles (n, 2), both in pixels."""
+    """Return (N,) True for points (N, 2) near one of the poles (n, 2), both in pixels."""
     far = np.hypot(*(points[:, None] - poles[None]).transpose(2, 0, 1))
     return np.asarray((far < _AROUND).any(axis=1))
 
 
 def reproject(shapes: Shapes, own: pyproj.CRS | None, crs: pyproj.CRS | None) -> Shapes:
-    """Shapes in another CRS, corner by corner: borders that were shared stay shared.
+    """Return shapes (N,) in another CRS, corner by corner, so that shared borders stay shared.
 
     Raises:
-        GridError: some have no place there, or no transformation is known.
+        GridError: shapes have no place there, or no transformation is known.
     """
     if own is None or crs is None or own == crs:
         return shapes
-    return _placed(np.asarray(shapely.transform(shapes, _mover(own, crs))), crs)
+    return _checked(np.asarray(shapely.transform(shapes, _mover(own, crs))), crs)
 
 
-def _placed(shapes: Shapes, crs: pyproj.CRS) -> Shapes:
-    """The shapes.
+def _checked(shapes: Shapes, crs: pyproj.CRS) -> Shapes:
+    """Return the shapes.
 
     Raises:
-        GridError: some have no place in the CRS.
+        GridError: shapes have no place in the CRS.
     """
     if not np.isfinite(shapely.get_coordinates(shapes)).all():
         raise GridError(f"parts of the raster have no place in {crs_text(crs)}: choose another --crs")

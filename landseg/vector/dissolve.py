@@ -1,4 +1,4 @@
-"""Dissolve: the regions of each class as one feature."""
+"""Dissolved land cover: all regions of a class as one feature."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Row = dict[str, Any]
 
 @dataclass
 class _Pile:
-    """The polygons of one class so far, one after the other in a file, and the sums of their columns."""
+    """The polygons of one class that were added, one after another in a file, and the sums of their columns."""
 
     path: Path
     parts: int = 0
@@ -25,11 +25,11 @@ class _Pile:
 
 
 class Dissolver:
-    """Takes features in chunks and gives them back as one a class, a MultiPolygon, by value.
+    """A collector of features in chunks that returns one MultiPolygon for each class, in order of class values.
 
-    Polygons of one class meet in corners at most, so that together they are the dissolved shape as they are, unless
-    they were ``redrawn`` each by itself: then those that share an edge are made one. They wait on disk; memory is
-    that of the largest class's outline.
+    Polygons of one class meet in corners at most, so all of them together are the dissolved shape. If each was
+    ``redrawn`` by itself, they may share edges, and those that do are united. Polygons wait on disk; memory is that
+    of the outline of the largest class.
     """
 
     def __init__(self, folder: Path, *, redrawn: bool = False) -> None:
@@ -37,18 +37,19 @@ class Dissolver:
         self._piles: dict[int, _Pile] = {}
 
     def add(self, columns: dict[str, NDArray[Any]], shapes: NDArray[np.object_], pixels: NDArray[np.int64]) -> None:
-        """Takes features; ``pixels`` are the weights of their mean confidences."""
+        """Add features; their numbers of ``pixels`` (N,) are the weights of their mean confidences."""
         for value in np.unique(columns["value"]).tolist():
-            mine = columns["value"] == value
+            chosen = columns["value"] == value
             pile = self._piles.setdefault(value, _Pile(self._folder / f"class_{value}.wkb"))
-            parts = shapely.get_parts(shapes[mine])
+            parts = shapely.get_parts(shapes[chosen])
             with pile.path.open("ab") as file:
                 file.writelines(shapely.to_wkb(parts, byte_order=1))
             pile.parts += len(parts)
-            pile.row = _summed(pile.row, {name: column[mine] for name, column in columns.items()}, pixels[mine])
+            own = {name: column[chosen] for name, column in columns.items()}
+            pile.row = _summed(pile.row, own, pixels[chosen])
 
     def features(self) -> Iterator[tuple[dict[str, NDArray[Any]], NDArray[np.object_]]]:
-        """One feature a class, each in a chunk of its own."""
+        """Yield columns and shapes of one feature for each class, each in a chunk of its own."""
         for value in sorted(self._piles):
             pile = self._piles[value]
             head = struct.pack("<BII", 1, 6, pile.parts)  # little-endian, MultiPolygon
@@ -62,7 +63,7 @@ class Dissolver:
 
 
 def _summed(row: Row | None, columns: dict[str, NDArray[Any]], pixels: NDArray[np.int64]) -> Row:
-    """The columns of several features as one row, with those of an earlier row."""
+    """Return the columns of several features, and those of an earlier row, as one row."""
     before = {name: [] if row is None else [row[name]] for name in (*columns, "pixels")}
     sure = np.isfinite(columns["confidence_mean"]) if "confidence_mean" in columns else np.ones(len(pixels), bool)
     weights = np.array([*before["pixels"], *np.where(sure, pixels, 0)], np.float64)

@@ -111,7 +111,7 @@ class ExportOptions:
         Raises:
             LandsegError: an option has an unknown name, or a value that it cannot have.
         """
-        refuse_unknown(options, [one.name for one in fields(cls)], of="export")
+        refuse_unknown(options, [option.name for option in fields(cls)], of="export")
         return cls(**options)
 
     def __post_init__(self) -> None:

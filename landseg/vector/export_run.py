@@ -1,4 +1,4 @@
-"""One run of `export`: a class raster on its way to one set of vector files, after the checks of what was asked."""
+"""One run of `export`: the checks before any work, and the files of one class raster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from landseg.vector.lines_points import extra_file
 _log = logging.getLogger(__name__)
 
 
-def export_raster(raster: str, target: Path, wanted: ExportOptions) -> Export:
+def export_raster(raster: str, target: Path, options: ExportOptions) -> Export:
     """Write a class raster to a vector file by the options, and return the facts of the export.
 
     Raises:
@@ -33,22 +33,22 @@ def export_raster(raster: str, target: Path, wanted: ExportOptions) -> Export:
     start = time.perf_counter()
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file in it, such as {target / 'landcover.gpkg'}")
-    _check_table(target, wanted)
-    form, beside = vector_format(target), not wanted.shaping.keeps_pixels
+    _check_table(target, options)
+    form, beside = vector_format(target), not options.shaping.keeps_pixels
     with ExitStack() as stack:
         source = stack.enter_context(
-            ClassRaster(raster, classes=wanted.classes, aoi=wanted.area_of_interest, neighbours=beside)
+            ClassRaster(raster, classes=options.classes, aoi=options.area_of_interest, neighbours=beside)
         )
-        _check_files(target, source, wanted)
-        run = Exporter(source, target, wanted, output_crs(form, source.grid, wanted.crs, name=source.file.label))
-        if wanted.confidence is not None:
-            run.confidence = stack.enter_context(closing(open_confidence(wanted.confidence, source)))
+        _check_files(target, source, options)
+        run = Exporter(source, target, options, output_crs(form, source.grid, options.crs, name=source.file.label))
+        if options.confidence is not None:
+            run.confidence = stack.enter_context(closing(open_confidence(options.confidence, source)))
         with claimed(target) as work, disk_sentences(target):
-            parts, stayed = with_styles(run.made(work), run.styles, work, replace=wanted.overwrite)
+            parts, stayed = with_styles(run.write(work), run.styles, work, replace=options.overwrite)
             publish(parts, folder=work)
         for style in stayed:
             _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
-        return run.summary(time.perf_counter() - start)
+        return run.result(time.perf_counter() - start)
 
 
 def _check_table(output: Path, options: ExportOptions) -> None:
@@ -58,8 +58,8 @@ def _check_table(output: Path, options: ExportOptions) -> None:
         VectorError: the output is .csv without --attributes or --centroids, or with lines; or it is .xlsx, or
             another format with --attributes.
     """
-    asked = options.attributes or options.centroids is not None
-    if not (asked and output.suffix.lower() == TABLE.suffixes[0]):
+    has_rows = options.attributes or options.centroids is not None
+    if not (has_rows and output.suffix.lower() == TABLE.suffixes[0]):
         refuse_table(output, hint=", `landseg export MAP OUT.csv --attributes` those of each polygon")
         if options.attributes:
             raise VectorError(
@@ -79,12 +79,12 @@ def _check_files(output: Path, source: ClassRaster, options: ExportOptions) -> N
     """
     if source.grid.crs is None and options.geodesic:
         raise GridError(f"{source.file.label} has no coordinate system: leave --geodesic out, or assign one")
-    also = [file_of(str(file)) for file in (options.aoi, options.confidence) if isinstance(file, (str, PathLike))]
-    inputs = [Path(source.file.path), *also, *files_behind(list(source.file.info.files))]
+    further = [file_of(str(file)) for file in (options.aoi, options.confidence) if isinstance(file, (str, PathLike))]
+    inputs = [Path(source.file.path), *further, *files_behind(list(source.file.info.files))]
     targets = list(class_files(output, source.classes).values()) if options.by_class_files else [output]
-    targets += [extra_file(output, e, "LineString") for e in source.chosen(options.centerlines, "--centerlines")]
-    targets += [extra_file(output, e, "Point") for e in source.chosen(options.centroids, "--centroids")]
-    source.chosen(options.regularize, "--regularize")
+    targets += [extra_file(output, e, "LineString") for e in source.classes_of(options.centerlines, "--centerlines")]
+    targets += [extra_file(output, e, "Point") for e in source.classes_of(options.centroids, "--centroids")]
+    source.classes_of(options.regularize, "--regularize")
     check_targets((), targets or [output], inputs)
     settle([output, *targets], overwrite=options.overwrite)
     if not options.overwrite:

@@ -1,4 +1,4 @@
-"""One class raster on its way to one set of vector files: what `export` and `predict --polygons` do with it."""
+"""One class raster written to one set of vector files, for `export` and for `predict --polygons`."""
 
 from __future__ import annotations
 
@@ -31,37 +31,40 @@ from landseg.runtime.replacement import Part
 from landseg.text.amounts import counted, part_of
 from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, open_confidence, read_confidence
-from landseg.vector.crs import CRS84, Place, reproject
+from landseg.vector.crs import CRS84, Reprojection, reproject
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.export_options import ClassTotal, Export, ExportOptions
 from landseg.vector.lines_points import ExtraFile, LinesAndPoints
-from landseg.vector.outlines import Outlines, outlines, pixel_area
+from landseg.vector.outlines import Outlines, make_outlines, pixel_area
 from landseg.vector.pixel_areas import PixelAreas
 from landseg.vector.regularize import regularize
 
 _log = logging.getLogger(__name__)
-_MANY = 200_000  # features whose file takes long enough to say so
-_EDGE_M, _EDGE_PIXELS = 1.0, 2.0  # the longer of both: the shortest edge of a right-angled outline
+_MANY = 200_000  # features; to write more takes so long that a line of the log announces it
+_EDGE_M, _EDGE_PIXELS = 1.0, 2.0  # the longer of both is the shortest edge of a right-angled outline
 
 Chunk = tuple[dict[str, NDArray[Any]], NDArray[np.int64], NDArray[np.object_]]
-"""Columns, numbers of pixels and shapes of some features."""
+"""The columns, numbers of pixels and shapes of a chunk of features."""
 
 
 @dataclass
 class Exporter:
-    """One class raster on its way to one set of files.
+    """The export of one class raster to one set of files.
 
     Attributes:
-        crs: that the shapes are written in.
-        confidence: a raster on the same grid.
-        called: how sentences name the output, where `out` is not the name that people know.
-        counts: features so far, by class value.
-        areas: their areas.
-        pixel_areas: what the classes' pixels cover in the raster, where outlines are not those of pixels, measured as
-            the outlines are.
-        ground: what the classes' pixels cover on the ellipsoid.
-        further: files of lines and points, once made.
-        styles: what each file is to be painted by, once made.
+        source: the class raster.
+        out: the main file.
+        options: the options of `export`.
+        crs: the CRS of the files.
+        confidence: a raster of confidences on the same grid.
+        called: the name of the output in messages, where users do not know it as `out`.
+        counts: numbers of features that were written, by class value (65536,).
+        areas: areas of these features, by class value (65536,).
+        pixel_areas: areas of the pixels of each class in the raster, measured as outlines are; None where outlines
+            are those of pixels.
+        ground: areas of the pixels of each class on the ellipsoid.
+        extra_files: the files of lines and points, after `write`.
+        styles: the style of each file, after `write`.
     """
 
     source: ClassRaster
@@ -74,23 +77,23 @@ class Exporter:
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1))
     pixel_areas: PixelAreas | None = None
     ground: ClassAreas | None = None
-    further: list[ExtraFile] = field(default_factory=list)
+    extra_files: list[ExtraFile] = field(default_factory=list)
     styles: list[Style] = field(default_factory=list)
     _paths: tuple[Path, ...] = ()
 
     @cached_property
     def ruler(self) -> Ruler:
-        """What measures areas and lengths."""
+        """Return the ruler for areas and lengths."""
         return Ruler.of(self.source.grid, geodesic=self.options.geodesic)
 
     @cached_property
-    def place(self) -> Place:
-        """Where the shapes go."""
+    def reprojection(self) -> Reprojection:
+        """Return the way from the raster's map to the CRS of the files."""
         form, asked = vector_format(self.out), self.options.crs is not None
-        return Place.of(form, self.source.grid, self.crs, asked=asked)
+        return Reprojection.of(form, self.source.grid, self.crs, asked=asked)
 
-    def made(self, work: Path) -> list[Part]:
-        """Write every feature and complete the files; what is to be published, the main file last.
+    def write(self, work: Path) -> list[Part]:
+        """Write all features and complete the files; return the parts to publish, the main file last.
 
         Raises:
             LandsegError: see `export`.
@@ -100,23 +103,23 @@ class Exporter:
             note = "; so is the GeoJSON, which others take for degrees" if vector_format(self.out) is GEOJSON else ""
             name = source.file.label if self.called is None else self.called
             _log.warning("%s has no coordinate system: sizes are in pixels%s", name, note)
-        files, further = self._files(work), self._further(work)
-        features = self._features(work, further)
+        files, lines_points = self._files(work), self._lines_and_points(work)
+        features = self._features(work, lines_points)
         for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
             self._count(columns)
-            files.write(columns, self.place(shapes))
-        shaping = self.options.shaping.by_pixels(pixel_area(source.grid, self.ruler))
-        further.draw_lines(lambda: shaping.cleaned(source.strips(), nodata=source.nodata, work=work / "arcs"))
-        self._tell_absent()
+            files.write(columns, self.reprojection(shapes))
+        shaping = self.options.shaping.with_pixel_sieve(pixel_area(source.grid, self.ruler))
+        lines_points.draw_lines(lambda: shaping.clean(source.strips(), nodata=source.nodata, work=work / "arcs"))
+        self._report_absent()
         if files.count > _MANY:
             _log.info("writing %s", counted(files.count, "feature"))
-        parts, self.further = further.finish()
-        self.styles = [*files.styles(source.classes), *further.styles]
+        parts, self.extra_files = lines_points.finish()
+        self.styles = [*files.styles(source.classes), *lines_points.styles]
         self._paths = files.paths
         return parts + files.finish(source.classes)
 
-    def summary(self, seconds: float) -> Export:
-        """What was written, by class."""
+    def result(self, seconds: float) -> Export:
+        """Return the finished export, after `write`; it took ``seconds``."""
         located = self.source.grid.crs is not None
         totals, unit = [], "m2" if located else "px"
         rows = () if self.ground is None else self.ground.rows(self.source.classes)
@@ -139,48 +142,49 @@ class Exporter:
             count,
             tuple(totals),
             crs,
-            tuple(self.further),
+            tuple(self.extra_files),
             round(seconds, 3),
             self.source.left_out.to_json(),
             None if not located else "ellipsoid" if self.ruler.ground else "plane",
         )
 
-    def _tell_absent(self) -> None:
-        """Says which classes an option names that do not occur, and that there is no class to make a file of.
+    def _report_absent(self) -> None:
+        """Warn of classes that an option names and that do not occur, and of an export without any class.
 
         Raises:
-            ClassError: --classes names what is no class.
+            ClassError: --classes names a class that the raster does not have.
         """
-        self.source.tell_absent()
+        self.source.report_absent()
         options, label = self.options, self.source.file.label
         for option in ("regularize", "centerlines", "centroids"):
-            entries = self.source.chosen(getattr(options, option), f"--{option}")
+            entries = self.source.classes_of(getattr(options, option), f"--{option}")
             names = [entry.name for entry in entries if not self.counts[entry.value]]
             if names:
                 _log.warning("%s has no pieces of %s, which --%s names", label, ", ".join(names), option)
         if options.by_class_files and not self.source.classes:
-            _log.warning("%s names no class and holds none: there is no file to write", label)
+            _log.warning("%s has neither a class table nor pixels of a class: there is no file to write", label)
 
     def _files(self, work: Path) -> Files:
         options, located = self.options, self.source.grid.crs is not None
+        kind = "MultiPolygon" if options.dissolve or options.connectivity == 8 else "Polygon"
         return Files(
             self.out,
             field_types(located=located, confidence=self.confidence is not None),
-            crs=self.place.crs,
-            kind=self.place.kind("MultiPolygon" if options.dissolve or options.connectivity == 8 else "Polygon"),
+            crs=self.reprojection.crs,
+            kind=self.reprojection.kind(kind),
             work=work,
             classes=self.source.classes if options.by_class_files else None,
             called=self.called,
             overwrite=options.overwrite,
         )
 
-    def _further(self, work: Path) -> LinesAndPoints:
+    def _lines_and_points(self, work: Path) -> LinesAndPoints:
         return LinesAndPoints(
             self.out,
             self.source.grid,
-            place=self.place,
-            lines=self.source.chosen(self.options.centerlines, "--centerlines"),
-            points=self.source.chosen(self.options.centroids, "--centroids"),
+            reprojection=self.reprojection,
+            lines=self.source.classes_of(self.options.centerlines, "--centerlines"),
+            points=self.source.classes_of(self.options.centroids, "--centroids"),
             work=work,
             confidence=self.confidence is not None,
             spur=self.options.spur,
@@ -191,20 +195,20 @@ class Exporter:
         self.counts += np.bincount(columns["value"], minlength=MAX_VALUE + 1)
         self.areas += np.bincount(columns["value"], area, minlength=MAX_VALUE + 1)
 
-    def _features(self, work: Path, further: LinesAndPoints) -> Iterator[Chunk]:
-        """Polygons with their columns; those that get right angles come last, and all at once."""
-        square = [entry.value for entry in self.source.chosen(self.options.regularize, "--regularize")]
+    def _features(self, work: Path, lines_points: LinesAndPoints) -> Iterator[Chunk]:
+        """Yield polygons with their columns; those that get right angles come last, and all at once."""
+        square = [entry.value for entry in self.source.classes_of(self.options.regularize, "--regularize")]
         waiting: list[Outlines] = []
         for part in self._outlines(work):
             columns = self._columns(part)
-            further.add_points(columns, part.shapes)
+            lines_points.add_points(columns, part.shapes)
             now = ~np.isin(part.value, square)
             if not now.all():
-                waiting.append(part.chosen(~now))
+                waiting.append(part.select(~now))
                 columns = {name: column[now] for name, column in columns.items()}
             yield columns, part.pixels[now], part.shapes[now]
         if waiting:
-            part = Outlines.joined(waiting)
+            part = Outlines.concatenate(waiting)
             grid = self.source.grid
             pixel = abs(grid.map_transform.determinant) ** 0.5
             shortest = _EDGE_PIXELS * pixel if grid.crs is None else max(_EDGE_M, 2 * (grid.resolution_m or 0))
@@ -212,16 +216,16 @@ class Exporter:
             done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance, fits=self._fit)
             squared = int(done.right_angled.sum())
             right = part_of(squared, len(done.polygons), "outline", "has", "have")
-            _log.info("%s right angles now, the others are kept", right)
+            _log.info("%s right angles now, the others keep their shape", right)
             part = replace(part, shapes=done.polygons)
             yield self._columns(part), part.pixels, part.shapes
 
     def _fit(self, shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Which outlines are valid polygons, here and where they are written; GeoJSON rounds coordinates too."""
-        there = self.place(shapes)
+        """Return (N,) True for outlines that are valid on the map and as written: GeoJSON rounds coordinates."""
+        there = self.reprojection(shapes)
         if vector_format(self.out) is GEOJSON:
-            if self.place.crs is not None:
-                there = reproject(there, self.place.crs, pyproj.CRS.from_user_input(CRS84))
+            if self.reprojection.crs is not None:
+                there = reproject(there, self.reprojection.crs, pyproj.CRS.from_user_input(CRS84))
             there = shapely.transform(there, lambda points: points.round(GEOJSON_DIGITS))
         return np.asarray(shapely.is_valid(shapes) & shapely.is_valid(there))
 
@@ -236,47 +240,48 @@ class Exporter:
             yield columns, np.zeros(len(shapes), np.int64), shapes
 
     def _outlines(self, work: Path) -> Iterator[Outlines]:
-        """The regions, with progress: half of it when they are read, half when they are outlined."""
-        source, area, told, small = self.source, self.source.rect.area, 0, 0
+        """Yield the outlines of regions; reading makes half of the progress, outlines make the other half."""
+        source, area, added, small = self.source, self.source.rect.area, 0, 0
         folder = work / "arcs"
         with disk_errors(self.called or self.out):
             folder.mkdir()
         with Progress(area, quiet=self.options.quiet) as progress:
 
-            def tell(pixels: int) -> None:
-                nonlocal told
-                told += pixels // 2
+            def add(pixels: int) -> None:
+                nonlocal added
+                added += pixels // 2
                 progress.add(pixels // 2)
 
-            for part in outlines(
-                self._noted(source.strips(tell)),
+            for part in make_outlines(
+                self._measured(source.strips(add)),
                 source.grid,
                 nodata=source.nodata,
                 shaping=self.options.shaping,
                 ruler=self.ruler,
                 work=folder,
                 confidence=None if self.confidence is None else self._confidence,
-                wanted=source.wants,
+                is_selected=source.is_selected,
             ):
                 small += self._too_small(part)
                 yield part
-                tell(int(part.pixels.sum()))
-            progress.add(area - told)  # what had no class
+                add(int(part.pixels.sum()))
+            progress.add(area - added)  # pixels without a class
         if small:
-            many = ("", "s", "it") if small == 1 else ("s", "", "them")
-            sentence = "%d piece%s smaller than --min-area stay%s: no other class is beside %s"
-            _log.warning(sentence, small, *many)
+            verb, them = ("stays", "it") if small == 1 else ("stay", "them")
+            _log.warning(
+                "%s smaller than --min-area %s: no other class is beside %s", counted(small, "piece"), verb, them
+            )
 
     def _too_small(self, part: Outlines) -> int:
-        """How many pieces are below the minimum, because nothing is beside them that they could go into."""
+        """Return the number of pieces below --min-area, which stay because they have no neighbour to merge into."""
         least, ruler = self.options.min_area, self.ruler
         if not least or not len(part.value):
             return 0
         areas = ruler.measure(part.shapes)[0] if ruler.ground else part.pixels * pixel_area(self.source.grid, ruler)
         return int((areas < least * (1 - 1e-9)).sum())
 
-    def _noted(self, strips: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-        """The same strips; what their classes cover is kept, by the outlines' ruler too if these will change."""
+    def _measured(self, strips: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+        """Yield the same strips, and add up the areas of their classes."""
         source, ground = self.source, Ground(self.source.whole)
         self.ground = ClassAreas(ground)
         if not self.options.shaping.keeps_pixels or self.options.regularize:
@@ -293,7 +298,7 @@ class Exporter:
         return read_confidence(self.confidence, Rect(rect.top + top, rect.left, rows, rect.width))
 
     def _columns(self, part: Outlines) -> dict[str, NDArray[Any]]:
-        """What is known of some outlines."""
+        """Return the columns of outlines by name."""
         source = self.source
         areas, lengths = self.ruler.measure(part.shapes)
         names = {entry.value: entry.name for entry in source.classes}
@@ -314,13 +319,13 @@ def polygonize(
     called: Path | None = None,
     confidence: Path | None = None,
 ) -> int:
-    """The number of polygons that a class raster was written as, to replace `out`, for a run that publishes itself.
+    """Write a class raster as polygons, for a run that publishes the file itself; return their number.
 
     Args:
-        raster: of classes.
-        out: in a folder of its own, which gets everything that is to lie beside the polygons.
-        classes: the raster's.
-        called: how people know `out`.
+        raster: the class raster.
+        out: the file, in a folder of its own, which also gets the files that belong beside it.
+        classes: the classes of the raster.
+        called: the name of `out` in messages.
         confidence: a raster on the same grid, whose mean and minimum become columns.
 
     Raises:
@@ -334,18 +339,18 @@ def polygonize(
         with disk_errors(called or out):
             work_folder(out).mkdir(exist_ok=True)
         with claimed(out) as work, disk_sentences(called or out):
-            for made, target in (move for part in run.made(work) for move in part.moves):
+            for made, target in (move for part in run.write(work) for move in part.moves):
                 os.replace(made, target)
     return int(run.counts.sum())
 
 
 @contextmanager
 def disk_sentences(out: Path) -> Iterator[None]:
-    """What the disk refuses in the work folder, as a sentence about ``out``."""
+    """Raise errors of the disk in the work folder as OutputError with a sentence about ``out``."""
     try:
         yield
     except OSError as error:
-        if error.errno is None:  # of a raster that is read
+        if error.errno is None:  # an error of a raster that is read
             raise
         with disk_errors(out):
             raise

@@ -1,4 +1,4 @@
-"""Classes as lines or points, in files of their own beside the polygons."""
+"""Files of lines and points of classes, beside the file of the polygons."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from landseg.output.vector_formats import vector_format
 from landseg.output.vector_writer import Writer
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.replacement import Part
-from landseg.vector.centerlines import centerlines
-from landseg.vector.centroids import centroids
-from landseg.vector.crs import Place
+from landseg.vector.attributes import field_types
+from landseg.vector.centerlines import draw_centerlines
+from landseg.vector.centroids import find_centroids
+from landseg.vector.crs import Reprojection
 
-SPUR_M, SPUR_PIXELS = 5.0, 10.0  # the longer of both: half the width of what lines are usually drawn of
+SPUR_M, SPUR_PIXELS = 5.0, 10.0  # the longer of both: half the usual width of a road
 _WORDS = {"LineString": "lines", "Point": "points"}
 
 Strips = Iterator[NDArray[Any]]
@@ -31,7 +32,14 @@ Strips = Iterator[NDArray[Any]]
 
 @dataclass(frozen=True)
 class ExtraFile:
-    """A file of lines or points."""
+    """A file of the lines or the points of one class.
+
+    Attributes:
+        output: the path of the file.
+        name: the name of the class.
+        kind: "LineString" or "Point".
+        count: number of its lines or points.
+    """
 
     output: Path
     name: str
@@ -40,7 +48,7 @@ class ExtraFile:
 
 
 def extra_file(out: Path, entry: LandClass, kind: str) -> Path:
-    """Where the lines or points of a class go.
+    """Return the path of the file for the lines or the points of a class.
 
     >>> extra_file(Path("town.gpkg"), LandClass(3, "road", (0, 0, 0)), "LineString").name
     'town_road_lines.gpkg'
@@ -49,28 +57,18 @@ def extra_file(out: Path, entry: LandClass, kind: str) -> Path:
     return file.with_name(f"{form.stem(file)}_{_WORDS[kind]}{form.suffix(file)}")
 
 
-def further_types(kind: str, *, located: bool, confidence: bool = False) -> dict[str, str]:
-    """The columns of lines or points and their types."""
-    unit = "m" if located else "px"
-    common = {"id": "int64", "value": "int32", "name": "string"}
-    if kind == "LineString":
-        return common | {f"length_{unit}": "float64"}
-    sizes = {"area_m2" if located else "area_px": "float64", f"diameter_{unit}": "float64"}
-    return common | sizes | ({"confidence_mean": "float64", "confidence_min": "float64"} if confidence else {})
-
-
 class LinesAndPoints:
-    """Lines and points of some classes.
+    """The files of lines and points of one export.
 
     Args:
-        out: the file of the polygons, after which theirs are named.
-        grid: of the raster.
-        place: where its shapes go.
+        out: the file of the polygons; the names of the other files are made from its name.
+        grid: the grid of the raster.
+        reprojection: the way from the raster's map to the CRS of the files.
         lines: classes that become lines.
         points: classes that become points.
-        work: a folder of one's own, which exists.
-        confidence: whether polygons have it.
-        spur: metres, or pixels without a CRS: see `centerlines`. None: 5 m, or ten pixels if they are longer.
+        work: an existing folder that is used by this export alone.
+        confidence: whether polygons have confidences.
+        spur: metres (pixels without a CRS), see `draw_centerlines`; None: 5 m, or ten pixels where that is more.
     """
 
     def __init__(
@@ -78,7 +76,7 @@ class LinesAndPoints:
         out: Path,
         grid: Grid,
         *,
-        place: Place,
+        reprojection: Reprojection,
         lines: Iterable[LandClass],
         points: Iterable[LandClass],
         work: Path,
@@ -86,7 +84,7 @@ class LinesAndPoints:
         spur: float | None = None,
     ) -> None:
         self._spur = spur
-        self._grid, self._place, self._own, self._work = grid, place, map_crs(grid), work
+        self._grid, self._reprojection, self._own, self._work = grid, reprojection, map_crs(grid), work
         self._lines, self._points = list(lines), list(points)
         self._writers: dict[tuple[str, int], Writer] = {}
         for kind, entries in (("LineString", self._lines), ("Point", self._points)):
@@ -94,32 +92,32 @@ class LinesAndPoints:
                 folder = work / f"{_WORDS[kind]}_{entry.value}"
                 with disk_errors(out):
                     folder.mkdir()
-                fields = further_types(kind, located=grid.crs is not None, confidence=confidence)
+                fields = field_types(kind, located=grid.crs is not None, confidence=confidence)
                 file = extra_file(out, entry, kind)
                 self._writers[kind, entry.value] = Writer(
-                    file, fields, crs=place.crs, work=folder, kind=place.kind(kind)
+                    file, fields, crs=reprojection.crs, work=folder, kind=reprojection.kind(kind)
                 )
 
     def add_points(self, columns: Columns, shapes: NDArray[Any]) -> None:
-        """Takes polygons on the map with their columns; those of the classes that become points do so."""
+        """Write points for polygons on the map (N,), with their columns, whose classes become points."""
         for entry in self._points:
-            mine = columns["value"] == entry.value
-            if not mine.any():
+            chosen = columns["value"] == entry.value
+            if not chosen.any():
                 continue
             area = "area_m2" if self._grid.crs is not None else "area_px"
-            found = centroids(shapes[mine], crs=self._own, areas_m2=columns[area][mine])
+            found = find_centroids(shapes[chosen], crs=self._own, areas_m2=columns[area][chosen])
             writer = self._writers["Point", entry.value]
-            own = {name: columns[name][mine] for name in columns if not name.startswith("perimeter")}
+            own = {name: columns[name][chosen] for name in columns if not name.startswith("perimeter")}
             own["diameter_m" if self._grid.crs is not None else "diameter_px"] = found.diameter_m
-            writer.write(own, self._place(found.points))
+            writer.write(own, self._reprojection(found.points))
 
     def draw_lines(self, strips: Callable[[], Strips]) -> None:
-        """Reads the raster once more for each class that becomes lines, and draws them."""
+        """Read the raster, by ``strips``, once for each class that becomes lines, and write the lines."""
         height_m, width_m = self._grid.pixel_size_m or (1.0, 1.0)
         pixel = (height_m * width_m) ** 0.5
         spur = self._spur or max(SPUR_PIXELS * pixel, SPUR_M if self._grid.crs is not None else 0.0)
         for entry in self._lines:
-            found = centerlines(
+            found = draw_centerlines(
                 strips(),
                 entry.value,
                 shape=self._grid.shape,
@@ -135,17 +133,17 @@ class LinesAndPoints:
                 "name": np.full(count, entry.name, dtype=object),
                 "length_m" if self._grid.crs is not None else "length_px": found.length_m,
             }
-            lines = self._place(to_map(found.lines, self._grid))
+            lines = self._reprojection(to_map(found.lines, self._grid))
             self._writers["LineString", entry.value].write(columns, lines)
 
     @property
     def styles(self) -> list[Style]:
-        """Each file with the class that is in it."""
+        """Return each file with its class and the kind of its shapes."""
         entries = {entry.value: entry for entry in (*self._lines, *self._points)}
         return [(writer.out, [entries[value]], kind) for (kind, value), writer in self._writers.items()]
 
     def finish(self) -> tuple[list[Part], list[ExtraFile]]:
-        """Complete the files; what is to be published, and what they are."""
+        """Complete the files; return the parts to publish and the files."""
         parts: list[Part] = []
         files = []
         entries: Mapping[int, LandClass] = {entry.value: entry for entry in (*self._lines, *self._points)}

@@ -1,4 +1,4 @@
-"""Outlines: the regions of a class raster in chunks, shaped as asked for, with what is known of each."""
+"""Outlines: the regions of a class raster as polygons, in chunks, with the class, pixels and confidence of each."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.clean import majority, sieve
 from landseg.vector.topology.merge import merge_small
 from landseg.vector.topology.regions import Regions
-from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.rings import build_polygons
 from landseg.vector.topology.simplify import simplify, smooth
 from landseg.vector.topology.trace import trace
 
 
 @dataclass(frozen=True)
 class Shaping:
-    """What becomes of regions before they are polygons; sizes are in pixels where there is no CRS.
+    """The steps between pixels and polygons; sizes are in pixels where there is no CRS.
 
     Attributes:
-        connectivity: 4, or 8: pixels that touch by a corner are of one region too.
-        majority: side of the window whose commonest value each pixel takes first; 0: it keeps its own.
-        sieve: regions of fewer pixels go into a neighbour before anything else.
-        min_area_m2: smaller regions go into a neighbour.
-        simplify_m: borders are drawn with fewer corners, none of which was further away than this; 0: as they are.
-            What lies on the raster's edge stays there, here and in what follows.
-        smooth: borders lose their staircase and sharp corners.
+        connectivity: 4, or 8 to join pixels that touch by a corner.
+        majority: side of the window whose commonest value each pixel takes first; 0 leaves pixels as they are.
+        sieve: regions of fewer pixels are merged into a neighbour before polygons are made.
+        min_area_m2: smaller regions are merged into a neighbour.
+        simplify_m: distance that borders may move in order to have fewer corners; 0 leaves them as they are. Points
+            on the edge of the raster stay there, here and when borders are smoothed.
+        smooth: round the staircase of pixels.
     """
 
     connectivity: int = 4
@@ -47,15 +47,15 @@ class Shaping:
 
     @property
     def keeps_pixels(self) -> bool:
-        """Whether every class covers its pixels and nothing else."""
+        """Return whether the polygons of every class cover exactly its pixels."""
         return not (self.majority or self.sieve > 1 or self.min_area_m2 or self.simplify_m or self.smooth)
 
-    def by_pixels(self, pixel_area: float) -> Shaping:
-        """The same for what is drawn from pixels, not from regions: the sieve takes what is below the least area."""
+    def with_pixel_sieve(self, pixel_area: float) -> Shaping:
+        """Return these steps for lines drawn from pixels: the sieve removes regions below `min_area_m2` too."""
         return replace(self, sieve=max(self.sieve, math.ceil(self.min_area_m2 / pixel_area - 1e-9)))
 
-    def cleaned(self, strips: Iterable[NDArray[Any]], *, nodata: int, work: Path) -> Iterator[NDArray[Any]]:
-        """The strips after the majority filter and the sieve; their rows may be others."""
+    def clean(self, strips: Iterable[NDArray[Any]], *, nodata: int, work: Path) -> Iterator[NDArray[Any]]:
+        """Yield strips (h, w) of the raster after the majority filter and the sieve; their heights may differ."""
         cleaned = iter(strips)
         if self.majority:
             cleaned = majority(cleaned, self.majority, nodata=nodata)
@@ -66,14 +66,15 @@ class Shaping:
 
 @dataclass(frozen=True)
 class Outlines:
-    """Some regions.
+    """The outlines of a chunk of regions.
 
     Attributes:
-        value: class value of each (N,).
+        value: class value of each region (N,).
         first: row * width + column of its first pixel in reading order (N,).
-        pixels: their number (N,).
-        shapes: polygons on the map, and multipolygons where pixels touch by corners only (N,).
-        confidence: mean and least confidence of its pixels (N, 2), nan where none has one; None: not asked for.
+        pixels: number of its pixels (N,).
+        shapes: polygons on the map (N,), and multipolygons where pixels touch by corners only.
+        confidence: mean and least confidence of its pixels (N, 2), nan where no pixel has a confidence; None without
+            a raster of confidences.
     """
 
     value: NDArray[np.int32]
@@ -82,14 +83,14 @@ class Outlines:
     shapes: NDArray[np.object_]
     confidence: NDArray[np.float64] | None = None
 
-    def chosen(self, which: NDArray[np.bool_]) -> Outlines:
-        """Those for which ``which`` is true."""
+    def select(self, which: NDArray[np.bool_]) -> Outlines:
+        """Return the outlines for which ``which`` (N,) is True."""
         sure = None if self.confidence is None else self.confidence[which]
         return Outlines(self.value[which], self.first[which], self.pixels[which], self.shapes[which], sure)
 
     @classmethod
-    def joined(cls, parts: Sequence[Outlines]) -> Outlines:
-        """All of several."""
+    def concatenate(cls, parts: Sequence[Outlines]) -> Outlines:
+        """Return the outlines of several chunks as one chunk."""
         sure = [part.confidence for part in parts if part.confidence is not None]
         return cls(
             np.concatenate([part.value for part in parts]),
@@ -100,7 +101,7 @@ class Outlines:
         )
 
 
-def outlines(
+def make_outlines(
     strips: Iterable[NDArray[Any]],
     grid: Grid,
     *,
@@ -109,16 +110,23 @@ def outlines(
     ruler: Ruler,
     work: Path,
     confidence: Callable[[int, int], NDArray[np.float32]] | None = None,
-    wanted: Callable[[NDArray[Any]], NDArray[np.bool_]] | None = None,
+    is_selected: Callable[[NDArray[Any]], NDArray[np.bool_]] | None = None,
 ) -> Iterator[Outlines]:
-    """The regions of a raster on ``grid`` that comes in strips (h, w) from the top down, sorted by `first`.
+    """Yield the outlines of the regions of a raster on ``grid``, sorted by `first`.
 
-    ``confidence(top, rows)`` reads a second raster. What is on disk lies in the folder ``work``. Of which values
-    outlines come is for ``wanted`` to say (all, where there is none); the others shape them all the same.
+    Args:
+        strips: the class values (h, w) of the raster from the top down.
+        grid: the grid of the raster.
+        nodata: the value of pixels without a class.
+        shaping: the steps between pixels and polygons.
+        ruler: the ruler for areas.
+        work: a folder for temporary files.
+        confidence: reads rows of a raster of confidences, given the first row and their number.
+        is_selected: tells which class values (N,) get outlines; regions of the others still shape their neighbours.
     """
     heights: deque[int] = deque()
-    cleaned = _noted(shaping.cleaned(strips, nodata=nodata, work=work), heights)
-    measured = None if confidence is None else _alike(confidence, heights)
+    cleaned = _noted(shaping.clean(strips, nodata=nodata, work=work), heights)
+    measured = None if confidence is None else _same_rows(confidence, heights)
     regions, arcs = trace(cleaned, nodata=nodata, connectivity=shaping.connectivity, work=work, measured=measured)
     frame = grid.width, grid.height
     if shaping.min_area_m2 > 0:
@@ -133,8 +141,8 @@ def outlines(
         arcs = smooth(arcs, frame=frame)
     figures = regions.statistics
     sure = None if figures is None else np.stack([figures.mean, figures.minimum], axis=1)
-    only = None if wanted is None else np.flatnonzero(wanted(regions.value))
-    for part, shapes in polygons(regions, arcs, grid.map_transform, only=only):
+    only = None if is_selected is None else np.flatnonzero(is_selected(regions.value))
+    for part, shapes in build_polygons(regions, arcs, grid.map_transform, only=only):
         own = part if only is None else only[part]
         yield Outlines(
             regions.value[own].astype(np.int32),
@@ -151,8 +159,8 @@ def _noted(strips: Iterable[NDArray[Any]], heights: deque[int]) -> Iterator[NDAr
         yield strip
 
 
-def _alike(read: Callable[[int, int], NDArray[np.float32]], heights: deque[int]) -> Iterator[NDArray[np.float32]]:
-    """Strips of a second raster with the rows of those that were noted, each when it is."""
+def _same_rows(read: Callable[[int, int], NDArray[np.float32]], heights: deque[int]) -> Iterator[NDArray[np.float32]]:
+    """Yield strips of a second raster with the rows of those whose heights were noted."""
     top = 0
     while heights:
         rows = heights.popleft()
@@ -161,23 +169,23 @@ def _alike(read: Callable[[int, int], NDArray[np.float32]], heights: deque[int])
 
 
 def region_areas(regions: Regions, arcs: Arcs, grid: Grid, ruler: Ruler) -> NDArray[np.float64]:
-    """Ground areas of regions as the ruler measures them: pixel by pixel alike on a plane, else by their outlines."""
+    """Return the areas of regions (R,) as the ruler measures them: by pixels on a plane, else by outlines."""
     if not ruler.ground:
         return np.asarray(regions.pixels * pixel_area(grid, ruler), np.float64)
     areas = np.zeros(len(regions))
-    for part, shapes in polygons(regions, arcs, grid.map_transform):
+    for part, shapes in build_polygons(regions, arcs, grid.map_transform):
         areas[part] = ruler.measure(shapes)[0]
     return areas
 
 
 def pixel_area(grid: Grid, ruler: Ruler) -> float:
-    """Of the pixel at the raster's centre, as the ruler measures; on a plane all are as large."""
+    """Return the area of the pixel at the raster's centre by the ruler; on a plane all pixels are equal."""
     if ruler.ground:
         return abs(pixel_steps(grid).determinant)
     return float(abs(grid.map_transform.determinant) * ruler.factor**2)
 
 
 def pixel_units(grid: Grid) -> tuple[float, float]:
-    """Metres that a pixel is wide and high at the raster's centre; 1 without a CRS."""
+    """Return the width and height in metres of the pixel at the raster's centre; 1 and 1 without a CRS."""
     height, width = grid.pixel_size_m or (1.0, 1.0)
     return width, height

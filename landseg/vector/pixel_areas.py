@@ -1,4 +1,4 @@
-"""What the pixels of each class cover on the ground, before anything was done to their outlines."""
+"""Areas of the pixels of each class, before any change of outlines."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from landseg.geo.ruler import Floats, Ruler
 
 
 class PixelAreas:
-    """Areas of the pixels of each class of a raster on ``grid``, in strips from the top down, as a ruler measures.
+    """The areas of the pixels of each class of a raster on ``grid``, added in strips, as a ruler measures them.
 
     Attributes:
-        areas: by class value ``(65536,)``.
+        areas: area by class value ``(65536,)``.
     """
 
     def __init__(self, grid: Grid, ruler: Ruler, *, nodata: int) -> None:
@@ -25,7 +25,7 @@ class PixelAreas:
         self._sizes, self._nodata, self._top = Sizes(grid, ruler), nodata, 0
 
     def add(self, strip: NDArray[Any]) -> None:
-        """Takes the next rows ``(h, w)`` of class values; negative ones are no classes."""
+        """Add the next rows ``(h, w)`` of class values, from the top down; negative values are no classes."""
         for part, size in self._sizes.parts(Rect(self._top, 0, *strip.shape)):
             values = strip[part].ravel()
             counts = np.bincount(values if self._nodata >= 0 else values[values >= 0])

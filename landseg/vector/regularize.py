@@ -18,20 +18,20 @@ Geometries = NDArray[Any]
 Fits = Callable[[Geometries], NDArray[np.bool_]]
 Corner = tuple[float, float]
 Line = tuple[float, float]
-"""Of a level or upright line the sum of its edges' offset times extent, and of their extents."""
+"""A horizontal or vertical line: the sum of offset times extent of its edges, and the sum of their extents."""
 
 MAX_SHIFT = 3.0
-_ROUNDING = 1e-7  # of a building's area: what two outlines may share, since cuts are rounded too
+_ROUNDING = 1e-7  # share of a building's area that may overlap another, since cuts are rounded
 
 
 @dataclass(frozen=True)
 class Regularized:
-    """Outlines and what became of them.
+    """Outlines after they were regularized.
 
     Attributes:
-        polygons: (N,), in the order given.
-        iou: (N,) of each with the outline that it was given as.
-        right_angled: (N,), False where a building, or one of its parts, keeps the outline that it had.
+        polygons: (N,) outlines, in the order of the input.
+        iou: (N,) intersection over union of each with its input.
+        right_angled: (N,), False where a building, or a part of a building, keeps its outline.
     """
 
     polygons: Geometries
@@ -50,27 +50,27 @@ def regularize(
 ) -> Regularized:
     """Return valid outlines whose corners are right angles, close to the given ones; none overlaps another.
 
-    Of each outline, simplified within the tolerance, the main direction is the mean of its edges' modulo a right
-    angle, long ones counting most; the direction of its smallest rectangle is tried as well, and what fits better
-    is taken. Edges that follow each other along the same axis become one line, at the mean of the outline there; the
-    shortest line gives way, and its neighbours become one, until every line is as long as the tolerance. Holes are
-    treated alike, in the direction of their building. Where two buildings come to overlap, the smaller is cut, at
-    the angle of the other; where nothing good is left of it, it keeps its own outline. So does a building whose new
-    outline would not be a valid polygon. Parts of a multipolygon are drawn each by itself, and are together again at
-    last.
+    Each outline is simplified within the tolerance. Its main direction is the mean direction of its edges modulo a
+    right angle, in which long edges count most; the direction of its smallest rectangle is tried too, and the better
+    fit is taken. Consecutive edges along the same axis become one line at the mean of the outline there. The shortest
+    line is removed, and its neighbours become one, until every line is as long as the tolerance. Holes are treated in
+    the same way, in the direction of their building. Where two new outlines overlap, the smaller is cut, at the angle
+    of the other; if too little is left, it keeps its own outline. So does a building whose new outline would not be a
+    valid polygon. The parts of a multipolygon are drawn one by one and joined again at the end.
 
     The order of the polygons does not matter. Buildings that are round, or of wings at other angles, mostly keep
-    their outlines: that is what `min_iou` and `max_shift` are for. Neighbours of other classes are not looked at:
-    between a building and the land around it there are gaps and overlaps, `max_shift` tolerances wide at most.
+    their outlines, by `min_iou` and `max_shift`. Neighbours of other classes are ignored: between a building and the
+    land around it there are gaps and overlaps, at most `max_shift` tolerances wide.
 
     Args:
-        polygons: (N,) valid shapely polygons and multipolygons that do not overlap, all of those that could meet at
-            once.
-        crs: what pyproj understands, so that right angles are those on the ground; None: units are metres.
-        tolerance_m: how far an edge may move, about, and the shortest edge; about two pixels or more.
-        min_iou: a building whose new outline agrees less with its own keeps that.
-        max_shift: in tolerances: so does one that would move further, its holes apart.
-        fits: tells of outlines (N,) which may be drawn, as valid ones may; for coordinates that will be others.
+        polygons: (N,) valid shapely polygons and multipolygons that do not overlap; all that could meet belong in
+            one call.
+        crs: their CRS in any form that pyproj reads, so that angles are right on the ground; None: units are metres.
+        tolerance_m: about the distance that an edge may move, and the length of the shortest edge; at least about two
+            pixels.
+        min_iou: a building keeps its outline where the new one has a smaller intersection over union with it.
+        max_shift: a building keeps its outline where the new one would move by more tolerances; holes do not count.
+        fits: returns (N,) True for outlines that may be used; a test that coordinates stay valid after conversion.
     """
     polygons = np.asarray(polygons, dtype=object)
     if not len(polygons):
@@ -98,7 +98,7 @@ def regularize(
 
 
 def _joined(whole: Geometries, parts: Geometries, owner: NDArray[np.intp]) -> Geometries:
-    """Return geometries (N,) of the kinds of ``whole``, made of ``parts`` (P,), each of which has an ``owner``."""
+    """Return geometries (N,) of the kinds of ``whole``, made of ``parts`` (P,) by their ``owner`` (P,), an index."""
     many = shapely.get_type_id(whole) == shapely.GeometryType.MULTIPOLYGON
     made = np.empty(len(whole), dtype=object)
     single = ~many[owner]
@@ -110,16 +110,16 @@ def _joined(whole: Geometries, parts: Geometries, owner: NDArray[np.intp]) -> Ge
 
 
 def _moved(polygons: Geometries, place: Any) -> Geometries:
-    """Polygons whose points (P, 2) are placed anew, given the number (P,) of the polygon that each belongs to."""
+    """Return polygons with new points; ``place`` maps points (P, 2) and indices (P,) of polygons to new points."""
     points, owner = shapely.get_coordinates(polygons, return_index=True)
     return np.asarray(shapely.set_coordinates(polygons.copy(), place(points, owner)))
 
 
 def _edge_directions(polygons: Geometries, simple: Geometries) -> NDArray[np.float64]:
-    """(N,) angles in radians: the mean of an outline's edges modulo a right angle, weighted by length squared.
+    """Return (N,) angles in radians: the mean of an outline's edges modulo a right angle, weighted by length squared.
 
-    An edge is what lies between two points of the outline that the simplified one keeps; its direction is that in
-    which the outline there extends most, which is far less rough than from point to point.
+    An edge is the part of the outline between two points that the simplified outline keeps. Its direction is that in
+    which this part extends most, which is far less rough than the direction from point to point.
     """
     points, owner = shapely.get_coordinates(shapely.get_exterior_ring(polygons), return_index=True)
     kept, keeper = shapely.get_coordinates(shapely.get_exterior_ring(simple), return_index=True)
@@ -144,12 +144,12 @@ def _edge_directions(polygons: Geometries, simple: Geometries) -> NDArray[np.flo
 
 
 def _keys(points: NDArray[np.float64], owner: NDArray[np.intp]) -> NDArray[np.void]:
-    """Something that is equal for equal points of the same owner only."""
+    """Return keys (P,) that are equal for equal points of the same owner only."""
     return np.column_stack([owner, points]).view("V24").ravel()
 
 
 def _rectangle_directions(polygons: Geometries) -> NDArray[np.float64]:
-    """(N,) angles in radians of the smallest rectangles around the polygons."""
+    """Return (N,) angles in radians of the smallest rectangles around the polygons."""
     points, owner = shapely.get_coordinates(shapely.oriented_envelope(polygons), return_index=True)
     inside = owner[1:] == owner[:-1]
     edges = np.diff(points, axis=0)[inside]
@@ -160,13 +160,13 @@ def _rectangle_directions(polygons: Geometries) -> NDArray[np.float64]:
 def _mean_direction(
     angles: NDArray[np.float64], weights: NDArray[np.float64], owner: NDArray[np.intp], count: int
 ) -> NDArray[np.float64]:
-    """(count,) means modulo a right angle: four times an angle is the same for all four sides of a rectangle."""
+    """Return (count,) means modulo a right angle: four times the angle is equal for all four sides of a rectangle."""
     x, y = (np.bincount(owner, weights * f(4 * angles), count) for f in (np.cos, np.sin))
     return np.asarray(np.arctan2(y, x) / 4)
 
 
 def _iou(ones: Geometries, others: Geometries) -> NDArray[np.float64]:
-    """(N,) of each pair; 0 where the first is none or not valid."""
+    """Return the intersection over union (N,) of each pair; 0 where the first is missing or not valid."""
     good = shapely.is_valid(ones) & ~shapely.is_missing(ones)
     shared = np.zeros(len(ones))
     shared[good] = shapely.area(shapely.intersection(ones[good], others[good]))
@@ -175,12 +175,12 @@ def _iou(ones: Geometries, others: Geometries) -> NDArray[np.float64]:
 
 
 def _shift(ones: Geometries, others: Geometries) -> NDArray[np.float64]:
-    """(N,) how far a corner of one of a pair is from the other's outline at most; holes do not count."""
+    """Return (N,) the Hausdorff distance of the exterior rings of each pair; holes do not count."""
     return np.asarray(shapely.hausdorff_distance(*map(shapely.get_exterior_ring, (ones, others))))
 
 
 def _along(polygons: Geometries, simple: Geometries, directions: NDArray[np.float64], shortest: float) -> Geometries:
-    """The polygons with all edges along or across their directions; None where that leaves nothing."""
+    """Return the polygons with all edges along or across their directions; None where nothing is left of them."""
     turn = np.exp(1j * directions)
     level, level_simple = (_moved(every, lambda xy, at: _turned(xy, turn[at].conj())) for every in (polygons, simple))
     made = np.array([_squared(*pair, shortest) for pair in zip(level, level_simple, strict=True)], dtype=object)
@@ -195,19 +195,19 @@ def _turned(points: NDArray[np.float64], turn: NDArray[np.complex128]) -> NDArra
 
 
 def _squared(polygon: shapely.Polygon, simple: shapely.Polygon, shortest: float) -> shapely.Polygon | None:
-    """A polygon with level and upright edges alone."""
+    """Return a polygon with horizontal and vertical edges alone; None where nothing is left of it."""
     pairs = zip(shapely.get_rings(polygon), shapely.get_rings(simple), strict=True)
     rings = [_corners(_lines(shapely.get_coordinates(ring), kept.coords), shortest) for ring, kept in pairs]
     if not rings[0]:
         return None
-    # A ring may cross itself. What that is repaired to still has edges along both directions alone.
+    # A ring may cross itself; its repair still has edges along both directions alone.
     whole, *holes = shapely.make_valid([shapely.Polygon(ring) for ring in rings if ring])
     parts = shapely.get_parts(shapely.difference(whole, shapely.union_all(holes)) if holes else whole)
     return parts[shapely.area(parts).argmax()]
 
 
 def _corners(lines: list[Line], shortest: float) -> list[Corner]:
-    """The corners where lines meet, level ones and upright ones in turn; none where fewer than four are left."""
+    """Return the corners of lines, horizontal and vertical in turn; [] where fewer than four lines are left."""
     while (count := len(lines)) >= 4:
         offsets = [moment / weight for moment, weight in lines]
         lengths = [abs(offsets[(i + 1) % count] - offsets[i - 1]) for i in range(count)]
@@ -221,10 +221,10 @@ def _corners(lines: list[Line], shortest: float) -> list[Corner]:
 
 
 def _lines(ring: NDArray[np.float64], kept: Iterable[Corner]) -> list[Line]:
-    """Lines that are level (even) and upright (odd) in turn, one for all edges that follow each other along it.
+    """Return lines that are horizontal (even) and vertical (odd) in turn, one for consecutive edges along one axis.
 
-    Each edge is that between two points that the simplified ring ``kept``; its offset is the mean of the ring
-    ``(P, 2)`` between them, so that it takes from one side what it gives to the other.
+    An edge is the part of the ring ``(P, 2)`` between two points that the simplified ring ``kept``; its offset is the
+    mean of that part, so that the area on both sides stays the same.
     """
     x, y = ring.T
     under = np.concatenate([[0], np.cumsum((y[1:] + y[:-1]) / 2 * np.diff(x))]).tolist()
@@ -257,7 +257,7 @@ def _sum(one: Line, other: Line) -> Line:
 
 
 def _give_way(lines: list[Line], index: int) -> None:
-    """Removes a line, in place; its neighbours, which are parallel, become one."""
+    """Remove a line, in place; its neighbours, which are parallel, become one."""
     count = len(lines)
     before, after = (index - 1) % count, (index + 1) % count
     lines[before] = _sum(lines[before], lines[after])
@@ -270,9 +270,10 @@ def _give_way(lines: list[Line], index: int) -> None:
 def _apart(
     own: Geometries, made: Geometries, done: NDArray[np.bool_], min_iou: float, fit: Fits
 ) -> tuple[Geometries, NDArray[np.bool_]]:
-    """Outlines (N,) that do not overlap and which of them are new, where ``done`` (N,) says which may be.
+    """Return outlines (N,) that do not overlap, and which of them (N,) are new; ``done`` (N,) tells which may be new.
 
-    Of two that overlap the smaller is cut; where that spoils it, it keeps its ``own``, as do those that do not `fit`.
+    Of two that overlap the smaller is cut; where the cut spoils it, it keeps its ``own`` outline, as do those that
+    do not `fit`.
     """
     made, done = np.where(done, made, own), done.copy()
     _keep_own(own, made, done, fit)
@@ -291,18 +292,18 @@ def _apart(
 
 
 def _keep_own(own: Geometries, made: Geometries, done: NDArray[np.bool_], fit: Fits) -> None:
-    """Put their ``own`` outlines back, in place, where new ones do not `fit`."""
+    """Put the ``own`` outlines back, in place, where new ones do not `fit`."""
     back = done & ~fit(made)
     made[back], done[back] = own[back], False
 
 
 def _overlapping(made: Geometries, rank: NDArray[np.intp], done: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """(M, 2) numbers of outlines, the larger building's first, of which one at least is new and which overlap."""
+    """Return pairs (M, 2) of overlapping outlines, the larger building first, of which at least one is new."""
     one, other = shapely.STRtree(made).query(made, predicate="intersects")
-    wanted = (rank[one] < rank[other]) & (done[one] | done[other])
-    one, other = one[wanted], other[wanted]
+    kept = (rank[one] < rank[other]) & (done[one] | done[other])
+    one, other = one[kept], other[kept]
     shared = shapely.area(shapely.intersection(made[one], made[other]))
-    wanted = shared > _ROUNDING * np.minimum(shapely.area(made[one]), shapely.area(made[other]))
-    one, other = one[wanted], other[wanted]
+    kept = shared > _ROUNDING * np.minimum(shapely.area(made[one]), shapely.area(made[other]))
+    one, other = one[kept], other[kept]
     order = np.lexsort((rank[other], rank[one]))
     return np.stack([one[order], other[order]], axis=1)

@@ -14,6 +14,7 @@ from tests.parts.commands import FAST, run
 from tests.parts.places import HALF_METRE, UTM
 from tests.parts.predicting import expected, noise, read
 
+pytestmark = pytest.mark.usefixtures("small_default_model")
 Write = Callable[..., Path]
 
 

@@ -20,17 +20,12 @@ from landseg.cli import console, logfile
 from landseg.cli.threads import limited
 from landseg.inference.prediction import Prediction
 from landseg.inference.run import Run
-from landseg.models.named import NamedModel
 from tests.parts.commands import FAST, run
 from tests.parts.predicting import MODEL, noise
 
+pytestmark = pytest.mark.usefixtures("small_default_model")
 Write = Callable[..., Path]
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d ")
-
-
-@pytest.fixture(autouse=True)
-def the_small_model_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(MODEL))
 
 
 @pytest.fixture

@@ -4,9 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.parts.commands import run
 from tests.parts.predicting import noise
 
+pytestmark = pytest.mark.usefixtures("small_default_model")
 Write = Callable[..., Path]
 
 

@@ -179,7 +179,7 @@ def test_polygons_of_a_run_carry_its_confidence(
             other = write_raster(255 - file.read(1), "other.tif", crs=file.crs, transform=file.transform)
         return polygonize(raster, out, classes, confidence=other, **more)
 
-    monkeypatch.setattr("landseg.inference.products.polygonize", elsewhere)
+    monkeypatch.setattr("landseg.dense.class_files.polygonize", elsewhere)
     predict(raster, output, confidence=sure, overwrite=True, **options)
     with pytest.raises(AssertionError):
         assert_exported(tmp_path / name, output, sure)

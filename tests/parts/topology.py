@@ -12,7 +12,7 @@ from rasterio.features import rasterize
 
 from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.regions import Regions
-from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.rings import build_polygons
 from landseg.vector.topology.trace import trace
 
 Classes = NDArray[np.uint8]
@@ -59,7 +59,7 @@ def traced(classes: NDArray[Any], height: int = 1000, **options: Any) -> tuple[R
 def shapes_of(regions: Regions, arcs: Arcs, chunk: int = 50) -> NDArray[Any]:
     """All geometries, from small chunks."""
     found = np.empty(len(regions), object)
-    for part, made in polygons(regions, arcs, chunk=chunk):
+    for part, made in build_polygons(regions, arcs, chunk=chunk):
         found[part] = made
     return found
 

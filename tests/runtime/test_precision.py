@@ -20,10 +20,9 @@ from landseg.cli.predict import lines as predict_lines
 from landseg.errors import ResumeError
 from landseg.output.outputs import Outputs
 from landseg.predict import predict
-from landseg.runtime import fused
+from landseg.runtime import device, fused
 from landseg.runtime.device import choose_precision, has_bf16
 from landseg.runtime.fused import FusedConv
-from landseg.tiling import runner as infer
 from landseg.tiling.runner import Runner
 from tests.parts.commands import run as command
 from tests.parts.engine import small_runner
@@ -37,7 +36,7 @@ PLAIN: dict[str, Any] = {"device": "cpu", "quiet": True}
 
 def processor(monkeypatch: pytest.MonkeyPatch, *, bf16: bool) -> None:
     """Let this computer be one with or without instructions for bfloat16."""
-    monkeypatch.setattr(infer, "has_bf16", lambda: bf16)
+    monkeypatch.setattr(device, "has_bf16", lambda: bf16)
 
 
 @pytest.mark.parametrize(("bf16", "taken"), [(True, "bf16"), (False, "fp32")])
@@ -152,7 +151,7 @@ PROGRAM = textwrap.dedent("""
     from landseg.tiling.runner import choose_precision
     from landseg.predict import predict
     sys.path.insert(0, sys.argv[3])
-    from test_predict import MODEL
+    from tests.parts.predicting import MODEL
     for engine in ("stream", "windows"):
         made = predict(
             sys.argv[1], f"{sys.argv[2]}/{engine}.tif", model=MODEL, device="cpu", precision="bf16", engine=engine
@@ -168,7 +167,7 @@ def test_on_an_older_processor(write_raster: Write, tmp_path: Path) -> None:
     pixels = noise(90, 100)
     raster = write_raster(pixels)
     older = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
-    arguments = [str(raster), str(tmp_path), str(Path(__file__).parent)]
+    arguments = [str(raster), str(tmp_path), str(Path(__file__).resolve().parents[2])]
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, *arguments], capture_output=True, text=True, env=older, check=False
     )

@@ -11,7 +11,9 @@ from rasterio.crs import CRS
 
 from landseg.geo import ruler as attributes
 from landseg.geo.grid import Grid
-from landseg.vector.attributes import Ruler, field_types, to_map
+from landseg.geo.pixel_shapes import to_map
+from landseg.geo.ruler import Ruler
+from landseg.vector.attributes import field_types
 from tests.parts.vector import GRIDS
 
 

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from rasterio.features import shapes
 
 import landseg.vector.centerlines
-from landseg.vector.centerlines import _GOES, Centerlines, centerlines, thin
-from landseg.vector.centroids import centroids
-from landseg.vector.topology.rings import polygons
+from landseg.vector.centerlines import _GOES, Centerlines, draw_centerlines, thin
+from landseg.vector.centroids import find_centroids
+from landseg.vector.topology.rings import build_polygons
 from landseg.vector.topology.trace import trace
 
 Mask = NDArray[np.uint8]
@@ -90,7 +90,7 @@ def test_both_sides_at_once_tear_lines() -> None:
 
 def lines_of(mask: Mask, heights: int | None = None, **options: Any) -> Centerlines:
     strips = [mask[top : top + (heights or len(mask))] for top in range(0, len(mask), heights or len(mask))]
-    return centerlines(strips, 1, shape=mask.shape, **options)
+    return draw_centerlines(strips, 1, shape=mask.shape, **options)
 
 
 def canvas(*boxes: tuple[int, int, int, int], size: tuple[int, int] = (60, 80)) -> Mask:
@@ -200,7 +200,7 @@ def check_inside(points: Any, polygons: Any) -> None:
 
 def test_points_lie_inside() -> None:
     polygons = np.array([shapely.box(0, 0, 4, 4), HORSESHOE, shapely.MultiPolygon([HORSESHOE])], dtype=object)
-    found = centroids(polygons)
+    found = find_centroids(polygons)
     check_inside(found.points, polygons)
     assert found.moved.tolist() == [False, True, True] and found.points[0].equals(shapely.Point(2, 2))
     assert found.area_m2.tolist() == [16, 400, 400]
@@ -212,7 +212,7 @@ def test_points_lie_inside() -> None:
 def check_points_of(mask: Mask, place: Callable[[Any], Any]) -> None:
     """Every region of a raster, and every no data in it, has its point inside."""
     regions, arcs = trace([mask + np.uint8(1)], nodata=0)
-    made = np.concatenate([shapes for _, shapes in polygons(regions, arcs)])
+    made = np.concatenate([shapes for _, shapes in build_polygons(regions, arcs)])
     points = place(made)
     check_inside(points, made)
     columns, rows = np.floor(shapely.get_coordinates(points)).astype(int).T
@@ -223,21 +223,21 @@ def check_points_of(mask: Mask, place: Callable[[Any], Any]) -> None:
 @settings(max_examples=60)
 @given(masks)
 def test_points_of_any_region_lie_in_it(mask: Mask) -> None:
-    check_points_of(mask, lambda shapes: centroids(shapes).points)
+    check_points_of(mask, lambda shapes: find_centroids(shapes).points)
 
 
 def test_twin_plain_centroids_and_other_regions_do_not() -> None:
     ring = canvas((10, 10, 50, 60))
     ring[16:44, 16:54] = 0
-    check_points_of(ring, lambda shapes: centroids(shapes).points)
-    for broken in (shapely.centroid, lambda shapes: centroids(shapes[::-1]).points):
+    check_points_of(ring, lambda shapes: find_centroids(shapes).points)
+    for broken in (shapely.centroid, lambda shapes: find_centroids(shapes[::-1]).points):
         with pytest.raises(AssertionError):
             check_points_of(ring, broken)
 
 
 def test_sizes_on_the_ground() -> None:
     degrees = np.array([shapely.Point(10, 60).buffer(1e-5)], dtype=object)
-    assert centroids(degrees, crs=4326).area_m2[0] == pytest.approx(np.pi * 1.114 * 0.558, rel=0.02)
-    told = centroids(degrees, crs=4326, areas_m2=np.array([np.pi]))
+    assert find_centroids(degrees, crs=4326).area_m2[0] == pytest.approx(np.pi * 1.114 * 0.558, rel=0.02)
+    told = find_centroids(degrees, crs=4326, areas_m2=np.array([np.pi]))
     assert told.diameter_m.tolist() == [2.0]
-    assert centroids(np.empty(0, object)).points.shape == (0,)
+    assert find_centroids(np.empty(0, object)).points.shape == (0,)

@@ -20,9 +20,9 @@ from rasterio.features import rasterize, shapes
 from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.geo.metres import metres_per_unit
-from landseg.vector.attributes import Ruler
+from landseg.geo.ruler import Ruler
 from landseg.vector.dissolve import Dissolver
-from landseg.vector.outlines import Shaping, outlines
+from landseg.vector.outlines import Shaping, make_outlines
 from landseg.vector.regularize import regularize
 from tests.parts.topology import rasters, shapes_of, traced
 from tests.parts.vector import read, write_classes
@@ -276,7 +276,7 @@ def test_every_outline_is_valid_whatever_else_is_asked_for(
     shaping = Shaping(connectivity, majority, sieve, pixels * pixel**2, reach * pixel, smooth)
     ruler = Ruler.of(grid, geodesic=False)
     with tempfile.TemporaryDirectory() as work:
-        parts = list(outlines([classes], grid, nodata=0, shaping=shaping, ruler=ruler, work=Path(work)))
+        parts = list(make_outlines([classes], grid, nodata=0, shaping=shaping, ruler=ruler, work=Path(work)))
     for part in parts:
         assert shapely.is_valid(part.shapes).all()
         check_valid(part.shapes, 32645, tolerance_m=tolerance * pixel)

@@ -11,8 +11,8 @@ from rasterio.crs import CRS
 from landseg.cli.export import lines as export_lines
 from landseg.export import export
 from landseg.geo.grid import Grid
-from landseg.vector.attributes import Ruler
-from landseg.vector.outlines import Shaping, outlines
+from landseg.geo.ruler import Ruler
+from landseg.vector.outlines import Shaping, make_outlines
 from landseg.vector.pixel_areas import PixelAreas
 from tests.parts.vector import GRIDS, UTM, blocky, write_classes
 
@@ -36,7 +36,7 @@ def areas_of_pixels(values: Any, grid: Grid, ruler: Ruler, height: int = 1000) -
 def check_areas(values: Any, grid: Grid, ruler: Ruler, found: Any, work: Path) -> None:
     """They are those of the outlines, which nothing was done to."""
     wanted = np.zeros(3)
-    for part in outlines([values], grid, nodata=0, shaping=Shaping(), ruler=ruler, work=work):
+    for part in make_outlines([values], grid, nodata=0, shaping=Shaping(), ruler=ruler, work=work):
         wanted += np.bincount(part.value, ruler.measure(part.shapes)[0], minlength=3)
     assert wanted[1:].all() and not found[0] and not found[3:].any()
     assert found[:3] == pytest.approx(wanted, rel=1e-6)

@@ -24,6 +24,7 @@ NAVIGATION = {
     "Accuracy": ("metrics", "report"),
     "Networks": ("networks", "upconvolution", "alignment"),
     "Reference": ("commands", "python/index"),
+    "Development": ("house",),
 }
 """The pages of the site by the title of their group; one that is not listed fails the build."""
 

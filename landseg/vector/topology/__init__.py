@@ -1,1 +1,1 @@
-"""Regions of a class raster and the arcs between them: traced, simplified, joined to rings."""
+"""Regions of a class raster and the arcs between them: traced, merged, simplified, and joined to polygons."""

@@ -10,23 +10,23 @@ from numpy.typing import NDArray
 
 from landseg.vector.topology.linked_lists import batches, spans
 
-POINTS = 1 << 20  # that are looked at a time
+POINTS = 1 << 20  # processed at a time
 
 
 @dataclass(frozen=True)
 class Arcs:
-    """Lines along which two regions meet; they end at nodes, where more than two lines do, or close on themselves.
+    """Lines along which two regions meet; they end at nodes, where more than two lines end, or are closed.
 
-    Coordinates are those of the lattice of pixel corners: x = column, y = row, y down. *Left* is as one sees it
-    travelling along the points on the picture: of a line that runs east, north. So every region's outer ring,
-    with the region on the left, runs counter-clockwise on the picture, and its holes clockwise.
+    Coordinates are those of the lattice of pixel corners: x = column, y = row, y down. *Left* is the left hand of a
+    traveller along the points on the picture: the left of a line that runs east is north. So every region's outer
+    ring, with the region on the left, runs counter-clockwise on the picture, and its holes clockwise.
 
     Traced arcs run with the larger value on the left, and no data always on the right; closed ones without a
     node begin at their first point in reading order; all are sorted by their first point in reading order, then
     east, south, west, north of it.
 
     Attributes:
-        points: ``(P, 2)``, x and y: where the line turns, and its ends; int32, or float64 once simplified.
+        points: x and y of the turns and ends of each arc ``(P, 2)``; int32, or float64 after `simplify`.
         offsets: arc `a` is ``points[offsets[a]:offsets[a + 1]]``; ``(A + 1,)`` int64.
         left: the region on the left ``(A,)`` int64; -1 for no data and outside.
         right: the region on the right, likewise; never that on the left.
@@ -42,13 +42,13 @@ class Arcs:
 
     @property
     def closed(self) -> NDArray[np.bool_]:
-        """Which arcs end where they begin ``(A,)``."""
+        """Return True for arcs that end where they begin ``(A,)``."""
         ends = self.points[self.offsets[:-1]] == self.points[self.offsets[1:] - 1]
         closed: NDArray[np.bool_] = ends.all(axis=1)
         return closed
 
     def lengths(self, x_unit: float = 1.0, y_unit: float = 1.0) -> NDArray[np.float64]:
-        """How long each arc is ``(A,)``, where a step of one along x and along y has these lengths."""
+        """Return the length of each arc ``(A,)``, where a step along x and a step along y have these lengths."""
         found = np.zeros(len(self))
         counts = np.diff(self.offsets)
         for part in batches(counts, POINTS):
@@ -60,7 +60,7 @@ class Arcs:
         return found
 
     def chosen(self, index: NDArray[Any]) -> Arcs:
-        """The arcs ``index``, in that order, held in memory."""
+        """Return the arcs ``index``, in that order, in memory."""
         counts = np.diff(self.offsets)[index]
         points = np.asarray(self.points[spans(self.offsets[index], counts)])
         return Arcs(points, np.append(0, np.cumsum(counts)), self.left[index], self.right[index])

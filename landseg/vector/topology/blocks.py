@@ -9,21 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.vector.topology.linked_lists import components
+from landseg.vector.topology.linked_lists import find_components
 
-BLOCK = 1 << 21  # pixels that are worked on at a time
-FINE = 1 << 24  # a number that is not whole is summed as a multiple of 1 / FINE, so that order does not matter
+BLOCK = 1 << 21  # pixels processed at a time
+FINE = 1 << 24  # fractions are summed as multiples of 1 / FINE, so that the order of summing does not matter
 
 
 @dataclass(frozen=True)
 class Block:
-    """Rows of a class raster, framed with no data on the left and right, under the row that came before them.
+    """Rows of a class raster, framed with nodata on the left and right, below the row before them.
 
     Attributes:
-        values: ``(h + 1, w + 2)``; row 0 is the row before, or no data.
-        top: the row of the raster that row 1 is.
-        nodata: the value without data, in the dtype of `values`.
-        measured: of the second raster ``(h, w)``, if there is one.
+        values: class values ``(h + 1, w + 2)``; row 0 is the row before, or nodata.
+        top: the number in the raster of row 1.
+        nodata: the nodata value, in the dtype of `values`.
+        measured: the same rows of the second raster ``(h, w)``, if there is one.
     """
 
     values: NDArray[Any]
@@ -32,10 +32,10 @@ class Block:
     measured: NDArray[Any] | None
 
 
-def blocks(
+def cut_blocks(
     strips: Iterable[NDArray[Any]], nodata: float | None, measured: Iterable[NDArray[Any]] | None
 ) -> Iterator[Block]:
-    """The raster in blocks, and one more of a row without data that closes it below."""
+    """Yield the raster in blocks, and a last block of one row of nodata that closes it below."""
     top, above, empty = 0, None, None
     seconds = None if measured is None else iter(measured)
     for strip in strips:
@@ -53,7 +53,7 @@ def blocks(
 
 
 def _framed(rows: NDArray[Any], nodata: float | None) -> tuple[NDArray[Any], Any]:
-    """The rows with room above and no data on either side, in a dtype that has a number to spare for it."""
+    """Return the rows with a free row above and nodata on either side, and nodata, in a dtype that holds it."""
     empty: float = (-np.inf if rows.dtype.kind == "f" else np.iinfo(np.int64).min) if nodata is None else nodata
     dtype = rows.dtype
     if dtype.kind != "f" and not (empty == int(empty) and np.iinfo(dtype).min <= empty <= np.iinfo(dtype).max):
@@ -68,13 +68,12 @@ def _framed(rows: NDArray[Any], nodata: float | None) -> tuple[NDArray[Any], Any
 
 @dataclass(frozen=True)
 class Pieces:
-    """The parts of regions that lie in one block; part 0 is the first in reading order.
+    """The parts of regions that lie in one block, in reading order of their first pixels.
 
     Attributes:
-        starts: whether a run of equal pixels starts at each pixel of the block, flat; runs go on from row to row
-            through the frame only.
+        starts: True where a run of equal pixels starts, flat; only runs in the frame continue from row to row.
         run: the run of each pixel, flat.
-        part: the part that each run belongs to; -1 without data.
+        part: the part that each run belongs to; -1 for nodata.
         first: flat index of the first pixel of each part.
         runs: flat index of the first pixel of each run.
     """
@@ -86,8 +85,8 @@ class Pieces:
     runs: NDArray[np.int64]
 
 
-def pieces(block: Block, same: NDArray[np.bool_], *, diagonal: bool) -> Pieces:
-    """The connected parts of a block; ``same`` says for each pixel but those of row 0 if the one above is equal."""
+def find_pieces(block: Block, same: NDArray[np.bool_], *, diagonal: bool) -> Pieces:
+    """Return the connected parts of a block; ``same`` is True for pixels below row 0 that equal the one above."""
     flat, width = block.values.ravel(), block.values.shape[1]
     starts = np.ones(len(flat), bool)
     np.not_equal(flat[1:], flat[:-1], out=starts[1:])
@@ -102,7 +101,7 @@ def pieces(block: Block, same: NDArray[np.bool_], *, diagonal: bool) -> Pieces:
         other = np.concatenate([other, run[north_west], run[north_east]])
     empty = flat[runs] == block.nodata
     full = ~empty[one]
-    root = components(len(runs), one[full], other[full])
+    root = find_components(len(runs), one[full], other[full])
     leads = (root == np.arange(len(runs))) & ~empty
     number = np.cumsum(leads) - 1
     part = np.where(empty, -1, number[root])
@@ -112,7 +111,7 @@ def pieces(block: Block, same: NDArray[np.bool_], *, diagonal: bool) -> Pieces:
 def _diagonals(
     flat: NDArray[Any], starts: NDArray[np.bool_], same: NDArray[np.bool_], width: int, side: int
 ) -> NDArray[np.int64]:
-    """Pixels that equal the one above and to the `side`, but neither of the two between them."""
+    """Return pixels that equal the one above and to the `side`, but neither of the two between them."""
     apart = ~same
     beside = starts[width:] if side < 0 else np.append(starts[width + 1 :], True)
     pixel = np.flatnonzero(apart & beside) + width
@@ -121,7 +120,7 @@ def _diagonals(
 
 
 def measure(block: Block, found: Pieces) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Pixels with a number, the sum of the numbers in units of 1 / FINE, and the least, of each part of a block."""
+    """Return for each part of a block: pixels with a number, the sum of the numbers times FINE, the least number."""
     assert block.measured is not None
     height, width = block.measured.shape
     place = (np.arange(1, height + 1)[:, None] * (width + 2) + np.arange(1, width + 1)).ravel()

@@ -1,4 +1,4 @@
-"""Class rasters cleaned as rasters: a majority filter, and small regions that give way, strip by strip."""
+"""Filters of class rasters, strip by strip: a majority filter, and a sieve that merges small regions."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from landseg.vector.topology.regions import Regions
 from landseg.vector.topology.trace import trace
 
 Strips = Iterable[NDArray[Any]]
-STRIP_PIXELS = 1 << 21  # that the sieve yields at a time
-_WIDEST = 255  # of windows: their pixels are counted in 16 bits
+STRIP_PIXELS = 1 << 21  # yielded by the sieve at a time
+_WIDEST = 255  # side of a window: pixels of a window are counted in 16 bits
 
 
 def majority(strips: Strips, window: int = 3, *, nodata: float | None) -> Iterator[NDArray[Any]]:
-    """The most frequent value in the window around each pixel; a tie leaves the pixel as it is.
+    """Yield strips (h, w) with the most frequent value in the window around each pixel; a tie leaves it as it is.
 
-    Pixels of ``nodata`` neither change nor vote; what lies beyond the raster has no votes either. All pixels change
-    at once, each by what was there before. What comes out are all rows in strips of other heights, and does not
-    depend on how the raster was cut. In memory: a strip, ``window`` rows more, and about 15 bytes a pixel of these.
-    The time goes with the number of values in a strip.
+    Pixels of ``nodata`` neither change nor vote, and pixels beyond the raster do not vote. All pixels change at once,
+    by the values before. The strips may have other heights than those that come in; the values do not depend on how
+    the raster was cut. In memory: a strip, ``window`` more rows, and about 15 bytes for each pixel of these. The time
+    grows with the number of values in a strip.
 
     Args:
         strips: rows ``(h, w)`` from the top down.
-        window: side of the square, odd, 3 to 255.
+        window: side of the square window in pixels, an odd number, 3 to 255.
 
     Raises:
-        ValueError: another window.
+        ValueError: the window has another side.
 
     >>> strips = majority([np.array([[1, 1, 1], [1, 2, 1], [1, 1, 0]])], nodata=0)
     >>> np.concatenate(list(strips)).tolist()
@@ -47,7 +47,7 @@ def majority(strips: Strips, window: int = 3, *, nodata: float | None) -> Iterat
 
 
 def _filtered(strips: Strips, reach: int, nodata: float | None) -> Iterator[NDArray[Any]]:
-    above = waiting = None  # rows that are done but still looked at; rows that need to look further down
+    above = waiting = None  # finished rows that windows still need; rows whose windows reach further down
     for strip in strips:
         waiting = strip if waiting is None else np.concatenate([waiting, strip])
         if len(waiting) <= reach:
@@ -62,7 +62,7 @@ def _filtered(strips: Strips, reach: int, nodata: float | None) -> Iterator[NDAr
 def _votes(
     above: NDArray[Any] | None, rows: NDArray[Any], count: int, reach: int, nodata: float | None
 ) -> NDArray[Any]:
-    """The first ``count`` of ``rows``, filtered; ``above`` are the rows that come before them."""
+    """Return the first ``count`` of ``rows``, filtered; ``above`` are the rows before them."""
     top = 0 if above is None else len(above)
     seen = rows if above is None else np.concatenate([above, rows])
     own = rows[:count]
@@ -83,11 +83,11 @@ def _votes(
 
 
 def _windows(mask: NDArray[np.bool_], reach: int) -> NDArray[np.uint16]:
-    """How many pixels of the mask lie in the window around each pixel."""
+    """Return the number of pixels of the mask in the window around each pixel."""
     counts = mask.astype(np.uint16)
     for axis in (0, 1):
         size = counts.shape[axis]
-        # Sums may run over, differences of theirs are right all the same.
+        # Sums may overflow; their differences are right all the same.
         sums = np.cumsum(counts, axis=axis, dtype=np.uint16)
         sums = np.concatenate([np.zeros_like(sums.take([0], axis)), sums], axis)
         place = np.arange(size)
@@ -98,17 +98,17 @@ def _windows(mask: NDArray[np.bool_], reach: int) -> NDArray[np.uint16]:
 def sieve(
     strips: Strips, pixels: int, *, nodata: float | None, connectivity: int = 4, work: Path | None = None
 ) -> Iterator[NDArray[Any]]:
-    """The raster whose regions of fewer than ``pixels`` pixels have the value of a neighbour.
+    """Yield strips (h, w) in which regions of fewer than ``pixels`` pixels have the value of a neighbour.
 
-    They go one by one, as `merge_small` says: the smallest first, into the neighbour with the longest shared border,
-    which from then on is as large as both. A small region that has only no data around it stays, and no data stays.
-    The strips that come out have rows of their own number; neither they nor the values depend on how the raster was
-    cut. Memory is that of `trace`: bounded by a block of the raster, and by its regions and arcs.
+    Regions are merged as in `merge_small`: the smallest first, into the neighbour with the longest shared border,
+    whose size grows by it. A small region with only nodata around it stays, and nodata stays. The strips have heights
+    of their own; neither these nor the values depend on how the raster was cut. Memory is that of `trace`: bounded by
+    a block of the raster, and by its regions and arcs.
 
     Args:
         strips: rows ``(h, w)`` from the top down.
-        connectivity: 4, or 8: pixels that touch by a corner are of one region too.
-        work: a folder for what is kept on disk.
+        connectivity: 4, or 8 to join pixels that touch by a corner.
+        work: a folder for temporary files.
 
     >>> strips = sieve([np.array([[1, 1, 1, 3], [1, 2, 1, 3]])], 3, nodata=0)
     >>> np.concatenate(list(strips)).tolist()
@@ -131,21 +131,21 @@ def sieve(
 def fill(
     regions: Regions, arcs: Arcs, *, shape: tuple[int, int], nodata: float | None, dtype: np.dtype[Any]
 ) -> Iterator[NDArray[Any]]:
-    """The raster of regions and arcs as traced, in strips: what `trace` took apart, put together again.
+    """Yield the raster of traced regions and arcs in strips (h, w): the inverse of `trace`.
 
     Args:
         shape: (height, width) of the raster.
-        nodata: the value of what belongs to no region.
+        nodata: the value of pixels of no region.
     """
     values = np.append(regions.value.astype(dtype), np.asarray(0 if nodata is None else nodata, dtype))
     lowest, highest = _reaches(arcs)
     for rect in cut(Rect(0, 0, *shape), rows_within(STRIP_PIXELS, shape[1])):
-        wanted = np.flatnonzero((lowest < rect.bottom) & (highest > rect.top))
-        yield _filled(arcs.chosen(wanted), rect, values)
+        near = np.flatnonzero((lowest < rect.bottom) & (highest > rect.top))
+        yield _filled(arcs.chosen(near), rect, values)
 
 
 def _reaches(arcs: Arcs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The least and the greatest y of each arc (A,)."""
+    """Return the least and the greatest y of each arc (A,)."""
     lowest, highest = np.zeros(len(arcs), np.int64), np.zeros(len(arcs), np.int64)
     for part in batches(np.diff(arcs.offsets), POINTS):
         begin = arcs.offsets[part.start]
@@ -156,19 +156,19 @@ def _reaches(arcs: Arcs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 
 def _filled(arcs: Arcs, rect: Rect, values: NDArray[Any]) -> NDArray[Any]:
-    """The rows of a rectangle as wide as the raster: from each upright piece of an arc on, what lies east of it."""
+    """Return the values of a rectangle as wide as the raster; a vertical step of an arc starts the region east."""
     points = np.asarray(arcs.points, np.int64)
     owner = np.repeat(np.arange(len(arcs)), np.diff(arcs.offsets))
     upright = (owner[1:] == owner[:-1]) & (points[1:, 0] == points[:-1, 0])
     begin, end, owner = points[:-1][upright], points[1:][upright], owner[1:][upright]
-    south = end[:, 1] > begin[:, 1]  # on the left of one that goes south is what lies east of it
+    south = end[:, 1] > begin[:, 1]  # the left of a step to the south is east
     east = np.where(south, arcs.left[owner], arcs.right[owner])
     first = np.maximum(np.minimum(begin[:, 1], end[:, 1]), rect.top)
     last = np.minimum(np.maximum(begin[:, 1], end[:, 1]), rect.bottom)
     inside = (last > first) & (begin[:, 0] < rect.width)
     count = (last - first)[inside]
     place = (spans(first[inside], count) - rect.top) * rect.width + np.repeat(begin[inside, 0], count)
-    starts = np.arange(rect.height) * rect.width  # where rows begin there is nothing, unless an arc says so
+    starts = np.arange(rect.height) * rect.width  # rows begin with nodata, unless an arc lies there
     place, east = np.append(starts, place), np.append(np.full(rect.height, -1), np.repeat(east[inside], count))
     order = np.argsort(place, kind="stable")
     lengths = np.diff(place[order], append=rect.area)

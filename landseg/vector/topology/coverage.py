@@ -1,4 +1,4 @@
-"""Arcs redrawn so that what they bound stays a coverage: no gaps, no overlaps, no polygon lost."""
+"""Arcs redrawn so that their regions stay a coverage: no gaps, no overlaps, no polygon lost."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from numpy.typing import NDArray
 
 from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.linked_lists import Ints, batches, cut, spans
-from landseg.vector.topology.rings import CHUNK, Nests, geometries, nest, outline, points_of
-from landseg.vector.topology.traversal import areas
+from landseg.vector.topology.rings import CHUNK, Nests, build_geometries, count_points, nest, outline
+from landseg.vector.topology.traversal import ring_areas
 
 Redraw = Callable[[Arcs, Ints, Ints], Arcs]
-PAIRS = 50_000  # lines whose neighbours are looked at at a time
-PIECE = 128  # points of a line that is looked at whole
-HEAVY = 10_000_000  # rings times points of a face, for which GEOS would look for every ring in every other
+PAIRS = 50_000  # lines whose neighbours are examined at a time
+PIECE = 128  # points of the longest line that is not cut
+HEAVY = 10_000_000  # rings times points of a face; with more, GEOS would compare every ring with every other
 
 
 def redraw_coverage(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
-    """The arcs redrawn as freely as a valid coverage allows, points float64; ends stay.
+    """Return the arcs redrawn as freely as a valid coverage allows, with points in float64; ends stay.
 
-    ``redraw(some, which, level)`` draws some arcs, whose numbers are `which`, at the level of each: 0 is what is
-    wanted, each further one is closer to the arcs as they were, and at `levels` an arc is left as it was. Arcs
-    that spoil a face go up a level until none does.
+    ``redraw(arcs, which, level)`` draws arcs, whose indices are `which`, at the level of each: level 0 is the full
+    change, each higher level is closer to the arcs as they were, and at `levels` an arc stays as it was. Arcs that
+    spoil a face go up a level until no face is spoilt.
 
-    Why faces suffice: an arc counts once each way round the two faces beside it, so the winding numbers
-    of all faces' rings at any place add up to that of the frame round them all, which is 1. Where every face is a
-    valid polygon whose rings turn as they did, each number is 1 inside a face and 0 outside: one face, and no
-    more, holds each place. No data is a face, and what lies outside the raster, up to a frame, belongs to it.
+    It suffices to check faces: an arc runs once in each direction round the two faces beside it, so the winding
+    numbers of the rings of all faces at any point add up to that of the frame round them all, which is 1. Where every
+    face is a valid polygon whose rings keep their direction, each number is 1 inside a face and 0 outside: exactly
+    one face holds each point. Nodata is a face too, and so is the area between the raster and the frame.
 
-    Work grows with the points, but for a few more rounds where there are more arcs, also in one face of any size
-    with any number of holes. Memory: about 400 bytes an arc and 60 a point; the polygons of one chunk, and of the
+    Work grows with the number of points; more arcs take a few more rounds, also in one face of any size with any
+    number of holes. Memory: about 400 bytes an arc and 60 a point; the polygons of one chunk, and of the
     largest face all lines, which are 500 bytes each.
     """
     framed = _framed(arcs)
     nests = nest(framed)
-    turns = np.sign(areas(framed, nests.halves, nests.rings))
+    turns = np.sign(ring_areas(framed, nests.halves, nests.rings))
     level = np.zeros(len(framed), np.int64)
     level[-1] = levels  # the frame
     drawn = _drawn(framed, _floats(framed), np.arange(len(arcs)), level, redraw, levels)
-    new = np.zeros(len(framed), bool)  # since crossings were last looked for
+    new = np.zeros(len(framed), bool)  # changed since the last search for crossings
     new[_moved(drawn, framed)] = True
     suspects = _beside(framed, np.flatnonzero(new))
     while True:
@@ -63,7 +63,7 @@ def redraw_coverage(arcs: Arcs, redraw: Redraw, levels: int) -> Arcs:
 
 
 def _framed(arcs: Arcs) -> Arcs:
-    """The arcs with a frame round them all as the last; no data is region 0, and others count from 1."""
+    """Return the arcs with a frame round them all as the last arc; nodata becomes region 0, others count from 1."""
     points = np.asarray(arcs.points)
     low, high = (points.min(axis=0) - 1, points.max(axis=0) + 1) if len(points) else (np.zeros(2), np.ones(2))
     corners = np.array([low, (low[0], high[1]), high, (high[0], low[1]), low], points.dtype)
@@ -77,7 +77,7 @@ def _floats(arcs: Arcs) -> Arcs:
 
 
 def _drawn(framed: Arcs, drawn: Arcs, changed: Ints, level: Ints, redraw: Redraw, levels: int) -> Arcs:
-    """``drawn`` with the arcs ``changed`` drawn anew, from those in `framed`, at their level."""
+    """Return ``drawn`` with the arcs ``changed`` drawn again, from those in `framed`, at their level."""
     done = changed[level[changed] < levels]
     new, old = redraw(framed.chosen(done), done, level[done]), framed.chosen(changed[level[changed] == levels])
     counts, begin = np.diff(drawn.offsets), drawn.offsets[:-1].copy()
@@ -90,34 +90,34 @@ def _drawn(framed: Arcs, drawn: Arcs, changed: Ints, level: Ints, redraw: Redraw
 
 
 def _moved(drawn: Arcs, framed: Arcs) -> Ints:
-    """The arcs that are not as they were."""
+    """Return the indices of arcs that differ from the original ones."""
     return np.flatnonzero(np.diff(drawn.offsets) != np.diff(framed.offsets))
 
 
 def _beside(framed: Arcs, arcs: Ints) -> Ints:
-    """The faces beside some arcs, each once."""
+    """Return the faces beside the arcs, each once."""
     faces = np.unique(np.append(framed.left[arcs], framed.right[arcs]))
     return faces[faces >= 0]
 
 
 def _turned(drawn: Arcs, nests: Nests, turns: NDArray[Any]) -> Ints:
-    """Arcs of rings that lost all but two corners or turn the other way."""
+    """Return the arcs of rings that have less than three corners left or changed their direction."""
     lengths = (np.diff(drawn.offsets) - 1)[nests.halves >> 1]
     corners = np.add.reduceat(lengths, nests.rings[:-1])
-    wrong = (corners < 3) | (np.sign(areas(drawn, nests.halves, nests.rings)) != turns)
+    wrong = (corners < 3) | (np.sign(ring_areas(drawn, nests.halves, nests.rings)) != turns)
     ring = np.flatnonzero(wrong)
     return np.unique(nests.halves[spans(nests.rings[ring], np.diff(nests.rings)[ring])] >> 1)
 
 
 def _invalid(drawn: Arcs, framed: Arcs, nests: Nests, count: int) -> NDArray[np.bool_]:
-    """Which of `count` faces are not valid polygons, or have rings that touch elsewhere than at nodes."""
+    """Return (count,) True for faces that are not valid polygons, or whose rings touch elsewhere than at nodes."""
     wrong = np.zeros(count, bool)
-    points, rings = points_of(drawn, nests, count), np.bincount(_faces_of_rings(nests), minlength=count)
+    points, rings = count_points(drawn, nests, count), np.bincount(_faces_of_rings(nests), minlength=count)
     heavy = (rings > 1) & (rings * points > HEAVY)
     light = np.flatnonzero(~heavy)
     own = nests.chosen(light)
     for part in batches(points[light], CHUNK):
-        wrong[light[part]] = ~shapely.is_valid(geometries(drawn, own, part))
+        wrong[light[part]] = ~shapely.is_valid(build_geometries(drawn, own, part))
     several = np.flatnonzero((rings > 1) & ~wrong)
     nests = nests.chosen(several)
     for part in batches(points[several], CHUNK):
@@ -139,9 +139,9 @@ def _invalid(drawn: Arcs, framed: Arcs, nests: Nests, count: int) -> NDArray[np.
 def _blamed(
     drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints, states: tuple[NDArray[np.bool_], NDArray[np.bool_]]
 ) -> Ints:
-    """Arcs, of those that are free, that make some ``faces`` invalid; at least one of each face's.
+    """Return free arcs that make ``faces`` invalid, at least one for each face.
 
-    ``states`` ``(A,)``: which arcs are free, and which are new since crossings were looked for.
+    ``states`` are two masks ``(A,)``: arcs that are free, and arcs changed since the last search for crossings.
     """
     free, new = states
     arcs = np.unique(nests.chosen(faces).halves >> 1)
@@ -156,9 +156,9 @@ def _blamed(
 
 
 def _crossing(drawn: Arcs, arcs: Ints, new: NDArray[np.bool_]) -> Ints:
-    """Those of the ``arcs`` that cross or touch themselves or another elsewhere than at their ends.
+    """Return those of the ``arcs`` that cross or touch themselves or another elsewhere than at their ends.
 
-    Of two arcs that do, one at least is ``new``.
+    Of two such arcs at least one is ``new``.
     """
     lines, index = _pieces(drawn, arcs, PIECE)
     owner = arcs[index]
@@ -176,10 +176,10 @@ def _crossing(drawn: Arcs, arcs: Ints, new: NDArray[np.bool_]) -> Ints:
 
 
 def _pieces(drawn: Arcs, arcs: Ints, longest: int | None) -> tuple[NDArray[Any], Ints]:
-    """Lines that do not close, and where in ``arcs`` each is: a closed arc is two, so that its ends are ends.
+    """Return lines that are not closed, and the index in ``arcs`` of each: a closed arc becomes two lines.
 
-    Lines of more than `longest` points are cut. No point of an arc is one of another but at nodes, so that
-    lines which touch are not missed where they are cut.
+    Lines of more than `longest` points are cut. Arcs share no points but nodes, so lines that touch where they are
+    cut are not missed.
     """
     counts = np.diff(drawn.offsets)[arcs]
     begin = drawn.offsets[arcs]
@@ -198,7 +198,7 @@ def _pieces(drawn: Arcs, arcs: Ints, longest: int | None) -> tuple[NDArray[Any],
 
 
 def _sweeping(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints) -> Ints:
-    """Arcs that may have swept over a line, of the same one of ``faces``, that was on their other side."""
+    """Return arcs that may have moved across another line of the same one of ``faces``."""
     places, depth = _depths(drawn, nests)
     wrong = np.flatnonzero(depth != _depths(framed, nests)[1])
     arcs = np.unique(nests.halves >> 1)
@@ -209,12 +209,12 @@ def _sweeping(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints) -> Ints:
 
 
 def _bordering(drawn: Arcs, framed: Arcs, nests: Nests, faces: Ints) -> Ints:
-    """All arcs of the faces."""
+    """Return all arcs of the faces."""
     return np.unique(nests.halves >> 1)
 
 
 def _depths(arcs: Arcs, nests: Nests) -> tuple[NDArray[Any], Ints]:
-    """A place on each half-arc of the rings, and how many other rings of the same face are round it."""
+    """Return a point on each half-arc of the rings, and the number of other rings of the same face around it."""
     points, ends = outline(arcs, nests.halves, nests.rings)
     disks = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (ends, np.arange(len(ends))))
     one = arcs.offsets[nests.halves >> 1]
@@ -237,7 +237,7 @@ def _faces_of_rings(nests: Nests) -> Ints:
 
 
 def _boxes(arcs: Arcs, chosen: Ints) -> NDArray[np.float64]:
-    """xmin, ymin, xmax, ymax of some arcs ``(n, 4)``."""
+    """Return xmin, ymin, xmax, ymax of the chosen arcs ``(n, 4)``."""
     part = arcs.chosen(chosen)
     low = np.minimum.reduceat(part.points, part.offsets[:-1])
     high = np.maximum.reduceat(part.points, part.offsets[:-1])

@@ -1,4 +1,4 @@
-"""The borders within a block of a class raster, followed from corner to corner."""
+"""The borders within a block of a class raster, traced from corner to corner."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from landseg.vector.topology.linked_lists import Ints, LinkedLists, rank_lists, 
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines between nodes, or the seams with the blocks above and below, or closed.
+    """Lines between nodes or seams with the blocks above and below, and closed lines.
 
     Attributes:
         points: ``(P, 2)`` int32, x and y on the raster's lattice.
         counts: points of each line ``(L,)``.
         left, right: flat index in the block of a pixel on either side ``(L,)``.
-        begin, end: row × (width + 1) + column of the lattice corner where the line goes on in another block
+        begin, end: row × (width + 1) + column of the lattice corner where the line continues in another block
             ``(L,)``; -1 where it does not.
     """
 
@@ -38,16 +38,16 @@ class _Corners:
 
     x: Ints
     y: Ints  # 0 is the block's upper edge
-    south: NDArray[np.bool_]  # whether a line leaves that way
+    south: NDArray[np.bool_]  # True where a line leaves in this direction
     east: NDArray[np.bool_]
     node: NDArray[np.bool_]
     cut: NDArray[np.bool_]
 
 
-def lines(block: Block, starts: NDArray[np.bool_], same: NDArray[np.bool_]) -> Lines:
-    """The lines of a block, the larger value on their left (no data is least).
+def trace_lines(block: Block, starts: NDArray[np.bool_], same: NDArray[np.bool_]) -> Lines:
+    """Return the lines of a block, with the larger value on their left (nodata is least).
 
-    For ``starts`` see `Pieces`, for ``same`` the function `pieces`.
+    For ``starts`` see `Pieces`, for ``same`` see `find_pieces`.
     """
     width = block.values.shape[1]
     corners = _corners(starts.reshape(-1, width)[:, 1:], ~same.reshape(-1, width))
@@ -55,10 +55,10 @@ def lines(block: Block, starts: NDArray[np.bool_], same: NDArray[np.bool_]) -> L
     leaving = np.empty(len(corners.x), np.int64)
     leaving[begin] = np.arange(len(begin))
     ends = corners.node | corners.cut
-    chains = rank_lists(np.where(ends[end], -1, leaving[end]))
-    order = _from_the_first(chains, begin)
-    heads, tails = order[chains.offsets[:-1]], order[chains.offsets[1:] - 1]
-    counts = np.diff(chains.offsets) + 1
+    lists = rank_lists(np.where(ends[end], -1, leaving[end]))
+    order = _from_the_first(lists, begin)
+    heads, tails = order[lists.offsets[:-1]], order[lists.offsets[1:] - 1]
+    counts = np.diff(lists.offsets) + 1
     place = np.arange(len(order)) + np.repeat(np.arange(len(heads)), counts - 1)
     corner = np.empty(len(order) + len(heads), np.int64)
     corner[place] = begin[order]
@@ -69,12 +69,15 @@ def lines(block: Block, starts: NDArray[np.bool_], same: NDArray[np.bool_]) -> L
 
 
 def _corners(vertical: NDArray[np.bool_], horizontal: NDArray[np.bool_]) -> _Corners:
-    """Where borders do not go straight on, from those between columns ``(h + 1, w + 1)`` and rows ``(h, w + 2)``."""
+    """Return the corners where borders turn, meet or are cut.
+
+    ``vertical`` ``(h + 1, w + 1)`` are the borders between columns, ``horizontal`` ``(h, w + 2)`` those between rows.
+    """
     north, south, west, east = vertical[:-1], vertical[1:], horizontal[:, :-1], horizontal[:, 1:]
     kept = north ^ south
     kept |= west ^ east
-    kept |= north & west  # with as many on the other sides: all four
-    kept[0] |= north[0]  # what comes from above is cut there
+    kept |= north & west  # and, with no turn, south and east too: all four
+    kept[0] |= north[0]  # a line from above is cut there
     height, columns = kept.shape
     flat = np.flatnonzero(kept)
     y = flat // columns
@@ -95,7 +98,7 @@ def _corners(vertical: NDArray[np.bool_], horizontal: NDArray[np.bool_]) -> _Cor
 
 
 def _segments(flat: NDArray[Any], corners: _Corners, width: int, nodata: Any) -> tuple[Ints, Ints, Ints, Ints]:
-    """Straight pieces of border from corner to corner, and the pixels on their left and right."""
+    """Return straight segments: begin and end as indices of corners, and the pixels on their left and right."""
     column = corners.x.astype(np.uint16) if width <= 1 << 16 else corners.x  # 16 bits are sorted in linear time
     downwards = np.argsort(column, kind="stable")
     beneath = np.empty_like(downwards)
@@ -107,26 +110,26 @@ def _segments(flat: NDArray[Any], corners: _Corners, width: int, nodata: Any) ->
     beside = south_east - np.repeat([width, 1], [len(across), len(down)])
     there, here = flat[beside], flat[south_east]
     larger = (there != nodata) & ((here == nodata) | (there > here))
-    ahead = larger.copy()  # eastwards the left is the north,
-    ahead[len(across) :] ^= True  # southwards it is the east
+    ahead = larger.copy()  # the left of a segment to the east is north,
+    ahead[len(across) :] ^= True  # of one to the south it is east
     left, right = np.where(larger, beside, south_east), np.where(larger, south_east, beside)
     return np.where(ahead, one, other), np.where(ahead, other, one), left, right
 
 
-def _from_the_first(chains: LinkedLists, begin: Ints) -> Ints:
-    """The order of the chains, closed ones turned until they begin at their first corner in reading order."""
-    if not chains.closed.any():
-        return chains.order
-    counts = np.diff(chains.offsets)
-    rings = np.flatnonzero(chains.closed)
-    inside = spans(chains.offsets[rings], counts[rings])
-    corner = begin[chains.order[inside]]
+def _from_the_first(lists: LinkedLists, begin: Ints) -> Ints:
+    """Return the order of items, with closed lists rotated to begin at their first corner in reading order."""
+    if not lists.closed.any():
+        return lists.order
+    counts = np.diff(lists.offsets)
+    rings = np.flatnonzero(lists.closed)
+    inside = spans(lists.offsets[rings], counts[rings])
+    corner = begin[lists.order[inside]]
     starts = np.cumsum(counts[rings]) - counts[rings]
     least = np.minimum.reduceat(corner, starts)
     first = np.flatnonzero(corner == np.repeat(least, counts[rings])) - starts
     step = np.arange(len(inside)) - np.repeat(starts - first, counts[rings])
     around = np.repeat(counts[rings], counts[rings])
     step = np.where(step >= around, step - around, step)
-    order = chains.order.copy()
-    order[inside] = chains.order[np.repeat(chains.offsets[rings], counts[rings]) + step]
+    order = lists.order.copy()
+    order[inside] = lists.order[np.repeat(lists.offsets[rings], counts[rings]) + step]
     return order

@@ -1,4 +1,4 @@
-"""Linked lists, graphs and ranges of indices, each worked on whole: no loop per item."""
+"""Linked lists, graphs and ranges of indices, processed as whole arrays, without a loop over items."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class LinkedLists:
-    """Items in the order of their chains.
+    """Items in the order of their linked lists.
 
     Attributes:
         order: the items ``(n,)``, each once.
-        offsets: chain `c` is ``order[offsets[c]:offsets[c + 1]]``; ``(chains + 1,)``.
-        closed: whether its last item is followed by its first again ``(chains,)``.
+        offsets: list `i` is ``order[offsets[i]:offsets[i + 1]]``; ``(lists + 1,)``.
+        closed: True where the first item of a list follows its last one ``(lists,)``.
     """
 
     order: Ints
@@ -28,14 +28,14 @@ class LinkedLists:
 
 
 def rank_lists(successor: NDArray[Any]) -> LinkedLists:
-    """The chains of items that follow one another; ``successor`` ``(n,)`` is -1 where a chain ends.
+    """Return the linked lists of items; ``successor`` ``(n,)`` is the next item of each, -1 at the end of a list.
 
-    No two items have the same successor. A closed chain begins at any of its items, always the same one.
-    Lists are ranked by contraction: every item whose scrambled number is the least among its neighbours' takes
-    in those behind it; what is left, about a third, is ranked the same way. Work and memory are linear.
+    No two items have the same successor. A closed list begins at an arbitrary item, always the same one. Lists are
+    ranked by contraction: every item whose scrambled number is less than those of its neighbours absorbs the items
+    behind it; the rest, about a third, is ranked in the same way. Work and memory are linear.
 
-    >>> chains = rank_lists(np.array([2, -1, 1]))
-    >>> chains.order.tolist(), chains.offsets.tolist(), chains.closed.tolist()
+    >>> lists = rank_lists(np.array([2, -1, 1]))
+    >>> lists.order.tolist(), lists.offsets.tolist(), lists.closed.tolist()
     ([0, 2, 1], [0, 3], [False])
     """
     n = len(successor)
@@ -52,7 +52,7 @@ def rank_lists(successor: NDArray[Any]) -> LinkedLists:
 
 
 def _ranks(successor: NDArray[Any], weight: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Each item's chain, named by one of its items, and the weight between that and the item."""
+    """Return for each item: an item that names its list, and the sum of weights from there to the item."""
     n = len(successor)
     rulers, is_ruler = _rulers(successor)
     owner, rank = np.empty_like(successor), np.zeros_like(weight)
@@ -81,7 +81,7 @@ def _ranks(successor: NDArray[Any], weight: NDArray[Any]) -> tuple[NDArray[Any],
 
 
 def _rulers(successor: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """The heads of open chains, and items whose scrambled number is less than both neighbours'."""
+    """Return heads of open lists and items scrambled below both neighbours, as indices and as a mask (n,)."""
     n = len(successor)
     followed = np.flatnonzero(successor >= 0)
     key = _scramble(n)
@@ -98,7 +98,7 @@ def _rulers(successor: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
 
 
 def _scramble(n: int) -> Ints:
-    """Distinct numbers from 0 in no order that a list on a lattice has (the 32-bit finaliser of MurmurHash3)."""
+    """Return distinct numbers (n,) in no order of lists on a lattice (the 32-bit finaliser of MurmurHash3)."""
     key = np.arange(n, dtype=np.uint32)
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         key ^= key >> np.uint32(shift)
@@ -108,7 +108,7 @@ def _scramble(n: int) -> Ints:
 
 
 def _unsettled(onward: NDArray[Any]) -> NDArray[Any]:
-    """The items whose chain is longer than themselves."""
+    """Return the items whose list has other items too."""
     index = np.arange(len(onward))
     lone = (onward < 0) | (onward == index)
     led = np.zeros(len(onward), bool)
@@ -116,10 +116,10 @@ def _unsettled(onward: NDArray[Any]) -> NDArray[Any]:
     return np.flatnonzero(~lone | led)
 
 
-def components(n: int, one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
-    """The least member of each item's connected component ``(n,)``; edges run between `one` and `other`.
+def find_components(n: int, one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
+    """Return the least member of the connected component of each item ``(n,)``; edges join `one` and `other`.
 
-    >>> components(5, np.array([3, 4]), np.array([1, 3])).tolist()
+    >>> find_components(5, np.array([3, 4]), np.array([1, 3])).tolist()
     [0, 1, 2, 1, 1]
     """
     parent = np.arange(n, dtype=np.int32 if n < 1 << 31 else np.int64)
@@ -138,7 +138,7 @@ def components(n: int, one: NDArray[Any], other: NDArray[Any]) -> NDArray[Any]:
 
 
 def spans(begin: NDArray[Any], count: NDArray[Any]) -> Ints:
-    """The indices of ranges, one after another.
+    """Return the indices of ranges, one range after another.
 
     >>> spans(np.array([7, 2]), np.array([2, 3])).tolist()
     [7, 8, 2, 3, 4]
@@ -150,7 +150,7 @@ def spans(begin: NDArray[Any], count: NDArray[Any]) -> Ints:
 
 
 def batches(count: NDArray[Any], limit: int) -> Iterator[slice]:
-    """Slices of consecutive items whose counts add up to `limit` at most, or of one item that alone exceeds it.
+    """Yield slices of consecutive items whose counts sum to `limit` at most, or of one item that alone exceeds it.
 
     >>> [(s.start, s.stop) for s in batches(np.array([2, 2, 9, 1]), 4)]
     [(0, 2), (2, 3), (3, 4)]
@@ -164,10 +164,10 @@ def batches(count: NDArray[Any], limit: int) -> Iterator[slice]:
 
 
 def cut(offsets: Ints, longest: int) -> tuple[Ints, Ints, Ints]:
-    """Where pieces of lines begin, how many points each has, and which line it is of.
+    """Return pieces of lines: the index of the first point, the number of points, and the line of each.
 
-    Line `i` is ``offsets[i]:offsets[i + 1]``; one of more than `longest` points is cut at every ``longest - 1``th,
-    which is the last of one piece and the first of the next.
+    Line `i` is ``offsets[i]:offsets[i + 1]``; a line of more than `longest` points is cut at every
+    ``longest - 1``th point, which is the last of one piece and the first of the next.
 
     >>> [array.tolist() for array in cut(np.array([0, 2, 7]), 3)]
     [[0, 2, 4], [2, 3, 3], [0, 1, 1]]

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from landseg.vector.topology.arcs import POINTS, Arcs
 from landseg.vector.topology.joining import PointStore, join
-from landseg.vector.topology.linked_lists import Ints, batches, components
+from landseg.vector.topology.linked_lists import Ints, batches, find_components
 from landseg.vector.topology.regions import Regions
-from landseg.vector.topology.traversal import fans
+from landseg.vector.topology.traversal import sort_fans
 
 Floats = NDArray[np.float64]
-FEW = 64  # borders for each region that goes: with more, a round takes longer than one by one
+FEW = 64  # borders for each merged region; with more, a round takes longer than merging one by one
 
 
 def merge_small(
@@ -30,26 +30,26 @@ def merge_small(
     connectivity: int = 4,
     work: Path | None = None,
 ) -> tuple[Regions, Arcs]:
-    """Regions and traced arcs as if the pixels of every region below ``min_area_m2`` had a neighbour's value.
+    """Return regions and traced arcs in which every region below ``min_area_m2`` is merged into a neighbour.
 
-    The smallest goes first, into the region it shares the longest border with (measured with pixels of size
-    ``units``, along x and y; of equal borders, that of the region that comes first); the region that took it in
-    is as large as both from then on. Of equal areas, which goes first is fixed by a scramble of the ids. A hole
-    goes into what surrounds it. None goes into no data: a small region with nothing else beside it stays. At last
-    regions of equal value that have come to touch are made one, so that the result is what `trace` (with the same
-    `connectivity`) would find in the merged raster. Statistics are those of all pixels that a region has then.
+    The smallest region is merged first, into the neighbour with the longest shared border (measured with pixels of
+    size ``units``, along x and y; of equal borders, into the first region), whose area grows by it. A scramble of the
+    ids decides between equal areas. A hole is merged into the region around it. No region is merged into nodata: a
+    small region without a neighbour stays. At the end, touching regions of equal value are united, so that the result
+    is that of `trace` (with the same `connectivity`) on the merged raster. Statistics are those of all pixels that a
+    region has then.
 
-    Done in rounds: all small regions that are smaller than their neighbours go at once, which is what one by one
-    would lead to. Where too few do, as along a row of ever larger ones, the rest does go one by one. A region that
-    goes is the smallest, so what it is in is twice as large after: time goes with the borders, times a logarithm.
-    Memory: about 300 bytes an arc, and 500 for each border that is left one by one; the points in a file of the
-    folder ``work``, if there is one.
+    The work is done in rounds: all small regions that are smaller than their neighbours are merged at once, with the
+    same result as one by one. Where these are too few, as along a row of ever larger regions, the rest is merged one
+    by one. A merged region is at most half of the result, so the time grows with the number of borders times its
+    logarithm. Memory: about 300 bytes an arc, and 500 for each border that is left for merging one by one; points lie
+    in a file of the folder ``work``, if given.
     """
     host = _hosts(regions, arcs, np.asarray(areas_m2, np.float64), min_area_m2, units)
     value = regions.value[host]
     one, other = _alike(arcs, host, value, diagonal=connectivity == 8)
     index = np.arange(len(regions))
-    root = components(len(regions), np.concatenate([index, one]), np.concatenate([host, other]))
+    root = find_components(len(regions), np.concatenate([index, one]), np.concatenate([host, other]))
     number = (np.cumsum(root == index) - 1)[root]
     merged = replace(regions, value=value).gathered(number)
     number = np.append(number, -1)
@@ -59,14 +59,14 @@ def merge_small(
 
 @dataclass
 class _Graph:
-    """Neighbours `one` and `other` ``(E,)``, each pair once, and how long the border between them is."""
+    """Pairs of neighbours, `one` and `other` ``(E,)``, and the length of the border between them."""
 
     one: Ints
     other: Ints
     length: Floats
 
     def united(self, count: int) -> _Graph:
-        """The same with borders between the same two regions added up, and none of a region with itself."""
+        """Return the graph with the borders of each pair added up, and without borders of a region with itself."""
         low, high = np.minimum(self.one, self.other), np.maximum(self.one, self.other)
         apart = low != high
         key, length = low[apart] * count + high[apart], self.length[apart]
@@ -77,12 +77,12 @@ class _Graph:
         return _Graph(key[starts] // count, key[starts] % count, sums)
 
     def among(self, chosen: NDArray[np.bool_]) -> _Graph:
-        """Those borders for which ``chosen`` ``(E,)`` is true."""
+        """Return the graph of the borders for which ``chosen`` ``(E,)`` is True."""
         return _Graph(self.one[chosen], self.other[chosen], self.length[chosen])
 
 
 def _hosts(regions: Regions, arcs: Arcs, area: Floats, least: float, units: tuple[float, float]) -> Ints:
-    """The region whose value each region takes ``(R,)``: itself, if it is large enough."""
+    """Return the region whose value each region takes ``(R,)``: itself, if it is large enough."""
     count = len(regions)
     area, order = area.copy(), _scrambled(regions.first)
     host = np.arange(count)
@@ -105,13 +105,13 @@ def _hosts(regions: Regions, arcs: Arcs, area: Floats, least: float, units: tupl
 
 
 def _round(graph: _Graph, area: Floats, order: NDArray[Any], least: float) -> tuple[Ints, Ints]:
-    """Small regions that come before all of their neighbours, and the neighbour that each goes into."""
+    """Return small regions that are smaller than all of their neighbours, and the neighbour to merge each into."""
     one, other = graph.one, graph.other
     first = (area[one] < area[other]) | ((area[one] == area[other]) & (order[one] < order[other]))
     later = np.zeros(len(area), bool)
     later[np.where(first, other, one)] = True
     ahead, behind = np.where(first, one, other), np.where(first, other, one)
-    ready = np.flatnonzero(~later[ahead])  # all borders of regions that come first, which are small
+    ready = np.flatnonzero(~later[ahead])  # all borders of regions that are smaller than their neighbours
     ahead, behind, length = ahead[ready], behind[ready], graph.length[ready]
     best = np.lexsort((behind, -length, ahead))
     ahead, behind = ahead[best], behind[best]
@@ -120,7 +120,7 @@ def _round(graph: _Graph, area: Floats, order: NDArray[Any], least: float) -> tu
 
 
 def _one_by_one(graph: _Graph, area: Floats, order: NDArray[Any], least: float, host: Ints) -> None:
-    """Writes into ``host`` where the small regions go, each after what is smaller."""
+    """Write into ``host`` the neighbour that each small region is merged into, the smallest region first."""
     near: dict[int, dict[int, float]] = {}
     for one, other, length in zip(graph.one.tolist(), graph.other.tolist(), graph.length.tolist(), strict=True):
         near.setdefault(one, {})[other] = near.setdefault(other, {})[one] = length
@@ -131,7 +131,7 @@ def _one_by_one(graph: _Graph, area: Floats, order: NDArray[Any], least: float, 
         then, _, region = heapq.heappop(waiting)
         found = near.get(region)
         if not found or size[region] != then:
-            continue  # it went, has grown since, or has nowhere to go
+            continue  # it is merged, has grown since, or has no neighbour
         _, taker = min((-length, other) for other, length in found.items())
         host[region] = taker
         size[taker] += size[region]
@@ -145,7 +145,7 @@ def _one_by_one(graph: _Graph, area: Floats, order: NDArray[Any], least: float, 
 
 
 def _scrambled(first: Ints) -> NDArray[np.uint64]:
-    """Distinct numbers in no order that the raster has (the finaliser of SplitMix64)."""
+    """Return distinct numbers (R,) in an order unlike that of the raster (the finaliser of SplitMix64)."""
     key = first.astype(np.uint64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         key ^= key >> np.uint64(shift)
@@ -154,12 +154,12 @@ def _scrambled(first: Ints) -> NDArray[np.uint64]:
 
 
 def _alike(arcs: Arcs, host: Ints, value: NDArray[Any], *, diagonal: bool) -> tuple[Ints, Ints]:
-    """Pairs of regions that touch and have one value now: along an arc, or ``diagonal``-ly at a node too."""
+    """Return pairs of regions with the same value that touch along an arc or, if ``diagonal``, at a node."""
     inside = (arcs.left >= 0) & (arcs.right >= 0)
     one, other = arcs.left[inside], arcs.right[inside]
     if diagonal:
         region = np.stack([arcs.left, arcs.right], axis=1).ravel()
-        fan, starts = fans(arcs)
+        fan, starts = sort_fans(arcs)
         crossings = starts[np.diff(starts, append=len(fan)) == 4]
         for side in (0, 1):
             one = np.append(one, region[fan[crossings + side]])
@@ -171,7 +171,7 @@ def _alike(arcs: Arcs, host: Ints, value: NDArray[Any], *, diagonal: bool) -> tu
 
 
 def _kept(arcs: Arcs, left: Ints, right: Ints, value: NDArray[Any], work: Path | None) -> Arcs:
-    """Arcs that are borders still, turned where the larger value came to the right."""
+    """Return the arcs that are still borders, reversed where the larger value is now on the right."""
     kept = np.flatnonzero(left != right)
     left, right = left[kept], right[kept]
     turned = (left < 0) | ((right >= 0) & (value[left] < value[right]))
@@ -188,8 +188,8 @@ def _kept(arcs: Arcs, left: Ints, right: Ints, value: NDArray[Any], work: Path |
 
 
 def _onward(lines: Arcs) -> Ints:
-    """The line that each is followed by where a node has two ends of lines left; -1 elsewhere."""
-    fan, starts = fans(lines)
+    """Return the line that follows each line at a node with just two ends of lines; -1 at other nodes."""
+    fan, starts = sort_fans(lines)
     onward = np.full(len(lines), -1, np.int64)
     pairs = starts[np.diff(starts, append=len(fan)) == 2]
     one, other = fan[pairs], fan[pairs + 1]

@@ -1,4 +1,4 @@
-"""What is known of each region of a class raster, but for its shape."""
+"""The regions of a class raster: values, sizes and statistics, without their shapes."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Statistics:
     """Figures of a second raster over the pixels of each region; pixels that are not a number are left out.
 
     Attributes:
-        counted: pixels with a number ``(R,)`` int64.
-        total: the sum of their numbers ``(R,)`` float64.
-        least: the least of them ``(R,)`` float64; inf where there is none.
+        counted: count of pixels with a number ``(R,)`` int64.
+        total: sum of their numbers ``(R,)`` float64.
+        least: least of their numbers ``(R,)`` float64; inf where no pixel has a number.
     """
 
     counted: NDArray[np.int64]
@@ -25,7 +25,7 @@ class Statistics:
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """nan where no pixel has a number."""
+        """Return the mean of each region ``(R,)``; nan where no pixel has a number."""
         mean: NDArray[np.float64] = np.divide(
             self.total, self.counted, out=np.full(len(self.total), np.nan), where=self.counted > 0
         )
@@ -33,11 +33,11 @@ class Statistics:
 
     @property
     def minimum(self) -> NDArray[np.float64]:
-        """nan where no pixel has a number."""
+        """Return the minimum of each region ``(R,)``; nan where no pixel has a number."""
         return np.where(self.counted > 0, self.least, np.nan)
 
     def gathered(self, number: NDArray[Any], count: int) -> Statistics:
-        """Those of `count` new regions, of which ``number`` ``(R,)`` says which one each region went into."""
+        """Return the statistics of `count` merged regions; ``number`` ``(R,)`` is the merged region of each."""
         counted, total, least = np.zeros(count, np.int64), np.zeros(count), np.full(count, np.inf)
         np.add.at(counted, number, self.counted)
         np.add.at(total, number, self.total)
@@ -50,11 +50,11 @@ class Regions:
     """The regions of a class raster, sorted by `first`; region `r` is row `r` of every array.
 
     Attributes:
-        value: of the raster ``(R,)``, in its dtype.
-        pixels: how many ``(R,)`` int64.
+        value: value in the raster ``(R,)``, in its dtype.
+        pixels: number of pixels ``(R,)`` int64.
         first: the first pixel in reading order, as row × width + column ``(R,)`` int64. ``first + 1`` is a stable
             id: the same however the raster was cut, and whatever changes elsewhere in it.
-        statistics: of a second raster, where one was given.
+        statistics: figures of a second raster, if there is one.
     """
 
     value: NDArray[Any]
@@ -66,9 +66,9 @@ class Regions:
         return len(self.value)
 
     def gathered(self, number: NDArray[Any]) -> Regions:
-        """Fewer regions: ``number`` ``(R,)`` says which one each went into, and counts up in order of `first`.
+        """Return merged regions; ``number`` ``(R,)`` is the merged region of each, counted in order of `first`.
 
-        The value is that of the region that comes first; whoever merges regions of several values sets it after.
+        The value is that of the first region; a caller that merges regions of several values sets it first.
         """
         count = int(number.max()) + 1 if len(number) else 0
         pixels, first = np.zeros(count, np.int64), np.full(count, np.iinfo(np.int64).max)

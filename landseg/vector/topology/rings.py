@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.linked_lists import Ints, batches, spans
 from landseg.vector.topology.regions import Regions
-from landseg.vector.topology.traversal import Rings, areas, traverse
+from landseg.vector.topology.traversal import Rings, ring_areas, traverse
 
-CHUNK = 1 << 20  # points of polygons that are made at a time
+CHUNK = 1 << 20  # points of polygons that are built at a time
 
 
-def polygons(
+def build_polygons(
     regions: Regions,
     arcs: Arcs,
     transform: Affine | None = None,
@@ -27,21 +27,21 @@ def polygons(
     only: Ints | None = None,
     chunk: int = CHUNK,
 ) -> Iterator[tuple[slice, NDArray[Any]]]:
-    """(region numbers, their geometries), in order, about `chunk` points at a time.
+    """Yield a slice of region numbers and their geometries (n,), in order, about `chunk` points at a time.
 
-    Of some regions ``only``, ascending, if they are given; the numbers are then places in that list.
+    If ``only`` is given, in ascending order, only these regions are built, and the numbers are indices of that list.
     A region is a Polygon; an 8-connected one whose pixels meet in a corner only is a MultiPolygon. Coordinates are
-    the lattice's, or ``transform`` of them. Each node is a vertex of every polygon that it touches, so that
-    the polygons are a valid coverage. Seen on the picture outer rings run counter-clockwise, holes clockwise: so
-    they do on a map too, where the transform has north up.
+    those of the lattice, or their image by ``transform``. Each node is a vertex of every polygon that it touches, so
+    that the polygons are a valid coverage. On the picture outer rings run counter-clockwise and holes clockwise; on a
+    map too, where the transform has north up.
 
     Memory: about 150 bytes an arc, and the chunk. Points of the arcs may lie on disk.
     """
     nests, count = nest(arcs), len(regions)
     if only is not None and len(only) < count:
         nests, count = nests.chosen(only), len(only)
-    for part in batches(points_of(arcs, nests, count), chunk):
-        yield part, geometries(arcs, nests, part, transform)
+    for part in batches(count_points(arcs, nests, count), chunk):
+        yield part, build_geometries(arcs, nests, part, transform)
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Nests:
 
     Attributes:
         halves: half-arcs, ring by ring; see `Rings`.
-        rings: where each ring starts in `halves` ``(rings + 1,)``.
-        polygons: where each polygon starts in `rings` ``(polygons + 1,)``.
-        region: of each polygon ``(polygons,)``, ascending.
+        rings: index in `halves` of the start of each ring ``(rings + 1,)``.
+        polygons: index in `rings` of the start of each polygon ``(polygons + 1,)``.
+        region: region of each polygon ``(polygons,)``, ascending.
     """
 
     halves: Ints
@@ -61,7 +61,7 @@ class Nests:
     region: Ints
 
     def chosen(self, regions: Ints) -> Nests:
-        """Those of some regions (ascending), which are numbered from 0."""
+        """Return the nests of the given regions (ascending), which are numbered from 0."""
         kept = np.flatnonzero(np.isin(self.region, regions))
         counts = np.diff(self.polygons)[kept]
         ring = spans(self.polygons[kept], counts)
@@ -73,40 +73,40 @@ class Nests:
 
 
 def nest(arcs: Arcs) -> Nests:
-    """The rings of all regions, every hole with the outer ring that it is in."""
-    walks = traverse(arcs)
-    area = areas(arcs, walks.order, walks.offsets)
-    wanted = np.flatnonzero(walks.region >= 0)
-    wanted = wanted[np.lexsort((area[wanted] < 0, walks.region[wanted]))]
-    return nested(arcs, walks, wanted, area[wanted])
+    """Return the rings of all regions, every hole with the outer ring around it."""
+    all_rings = traverse(arcs)
+    area = ring_areas(arcs, all_rings.order, all_rings.offsets)
+    rings = np.flatnonzero(all_rings.region >= 0)
+    rings = rings[np.lexsort((area[rings] < 0, all_rings.region[rings]))]
+    return nest_rings(arcs, all_rings, rings, area[rings])
 
 
-def nested(arcs: Arcs, walks: Rings, rings: Ints, area: NDArray[np.float64]) -> Nests:
-    """Nests of ``rings``, sorted by region, outer rings (whose ``area`` is positive) first."""
-    region, outer = walks.region[rings], area > 0
-    owner = np.cumsum(outer) - 1  # polygon of each ring: where a region has one only, the last one that began
+def nest_rings(arcs: Arcs, all_rings: Rings, rings: Ints, area: NDArray[np.float64]) -> Nests:
+    """Return nests of ``rings`` (indices), sorted by region, outer rings (with a positive ``area``) first."""
+    region, outer = all_rings.region[rings], area > 0
+    owner = np.cumsum(outer) - 1  # polygon of each ring: right where a region has one polygon only
     several = np.bincount(region[outer], minlength=int(region[-1]) + 1 if len(region) else 0) > 1
     unsure = several[region] & ~outer if len(region) else outer
     if unsure.any():
-        owner[unsure] = _owners(arcs, walks, rings, area, unsure)
+        owner[unsure] = _owners(arcs, all_rings, rings, area, unsure)
     order = np.argsort(owner * 2 + ~outer, kind="stable")
     rings, outer = rings[order], outer[order]
-    counts = np.diff(walks.offsets)[rings]
-    halves = walks.order[spans(walks.offsets[rings], counts)]
+    counts = np.diff(all_rings.offsets)[rings]
+    halves = all_rings.order[spans(all_rings.offsets[rings], counts)]
     starts = np.flatnonzero(outer)
     return Nests(
         halves,
         np.append(0, np.cumsum(counts)),
         np.append(starts, len(rings)).astype(np.int64),
-        walks.region[rings[starts]],
+        all_rings.region[rings[starts]],
     )
 
 
-def _owners(arcs: Arcs, walks: Rings, rings: Ints, area: NDArray[np.float64], unsure: NDArray[np.bool_]) -> Ints:
-    """The polygon, counted in outer rings, that each unsure hole is in: the smallest of its region that holds it."""
-    region, outer = walks.region[rings], area > 0
+def _owners(arcs: Arcs, all_rings: Rings, rings: Ints, area: NDArray[np.float64], unsure: NDArray[np.bool_]) -> Ints:
+    """Return the polygon, counted in outer rings, of each unsure hole: the smallest of its region around it."""
+    region, outer = all_rings.region[rings], area > 0
     holes = np.flatnonzero(unsure)
-    half = walks.order[walks.offsets[rings[holes]]]
+    half = all_rings.order[all_rings.offsets[rings[holes]]]
     one = arcs.offsets[half >> 1]
     # The middle of a straight piece of a hole lies on no outer ring of the same region.
     place = (np.asarray(arcs.points[one], np.float64) + np.asarray(arcs.points[one + 1], np.float64)) / 2
@@ -115,9 +115,9 @@ def _owners(arcs: Arcs, walks: Rings, rings: Ints, area: NDArray[np.float64], un
     affected[region[holes]] = True
     shells = np.flatnonzero(outer & affected[region])
     found: list[tuple[Ints, Ints]] = []
-    counts = np.diff(walks.offsets)[rings[shells]]
-    for part in batches(_lengths(arcs, walks.order, walks.offsets, rings[shells]), CHUNK):
-        halves = walks.order[spans(walks.offsets[rings[shells[part]]], counts[part])]
+    counts = np.diff(all_rings.offsets)[rings[shells]]
+    for part in batches(_lengths(arcs, all_rings.order, all_rings.offsets, rings[shells]), CHUNK):
+        halves = all_rings.order[spans(all_rings.offsets[rings[shells[part]]], counts[part])]
         points, ends = outline(arcs, halves, np.append(0, np.cumsum(counts[part])))
         made = shapely.from_ragged_array(shapely.GeometryType.POLYGON, points, (ends, np.arange(len(ends))))
         shell, hole = tree.query(made, predicate="contains")
@@ -133,8 +133,8 @@ def _owners(arcs: Arcs, walks: Rings, rings: Ints, area: NDArray[np.float64], un
     return owner
 
 
-def geometries(arcs: Arcs, nests: Nests, part: slice, transform: Affine | None = None) -> NDArray[Any]:
-    """The geometries of the regions ``part``, each of which has a polygon."""
+def build_geometries(arcs: Arcs, nests: Nests, part: slice, transform: Affine | None = None) -> NDArray[Any]:
+    """Return the geometries of the regions ``part``, each of which has a polygon."""
     first, last = np.searchsorted(nests.region, [part.start, part.stop])
     rings = slice(int(nests.polygons[first]), int(nests.polygons[last]))
     begins = nests.rings[rings.start : rings.stop + 1]
@@ -157,9 +157,9 @@ def geometries(arcs: Arcs, nests: Nests, part: slice, transform: Affine | None =
 
 
 def outline(arcs: Arcs, halves: Ints, begins: Ints) -> tuple[NDArray[np.float64], Ints]:
-    """Closed rings of points ``(n, 2)`` and where each starts, from half-arcs and where each ring starts in them."""
+    """Return points of closed rings ``(n, 2)`` and the start of each; ``begins`` are the starts in ``halves``."""
     arc, backward = halves >> 1, (halves & 1).astype(bool)
-    counts = arcs.offsets[arc + 1] - arcs.offsets[arc] - 1  # the last point is the next one's first
+    counts = arcs.offsets[arc + 1] - arcs.offsets[arc] - 1  # the last point is the first of the next half-arc
     starts = np.where(backward, arcs.offsets[arc + 1] - 1, arcs.offsets[arc])
     shares = np.append(0, np.cumsum(counts))
     index = np.arange(shares[-1], dtype=np.int64) - np.repeat(shares[:-1], counts)
@@ -170,8 +170,8 @@ def outline(arcs: Arcs, halves: Ints, begins: Ints) -> tuple[NDArray[np.float64]
     return np.asarray(arcs.points[closing], np.float64), ends + np.arange(len(ends))
 
 
-def points_of(arcs: Arcs, nests: Nests, count: int) -> Ints:
-    """How many points the rings of each of `count` regions have ``(count,)``."""
+def count_points(arcs: Arcs, nests: Nests, count: int) -> Ints:
+    """Return the number of points of the rings of each of `count` regions ``(count,)``."""
     lengths = np.diff(arcs.offsets)[nests.halves >> 1] - 1
     rings = np.add.reduceat(lengths, nests.rings[:-1]) + 1 if len(lengths) else lengths
     found = np.add.reduceat(rings, nests.polygons[:-1]) if len(lengths) else lengths

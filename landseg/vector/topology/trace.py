@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.vector.topology.arcs import Arcs
-from landseg.vector.topology.blocks import FINE, Block, Pieces, blocks, measure, pieces
-from landseg.vector.topology.edges import Lines, lines
+from landseg.vector.topology.blocks import FINE, Block, Pieces, cut_blocks, find_pieces, measure
+from landseg.vector.topology.edges import Lines, trace_lines
 from landseg.vector.topology.joining import PointStore, join
-from landseg.vector.topology.linked_lists import Ints, components
+from landseg.vector.topology.linked_lists import Ints, find_components
 from landseg.vector.topology.regions import Regions, Statistics
 
 
@@ -26,15 +26,15 @@ def trace(
     work: Path | None = None,
     measured: Iterable[NDArray[Any]] | None = None,
 ) -> tuple[Regions, Arcs]:
-    """The regions of equal pixels of a raster and the arcs between them: the same however its rows were cut.
+    """Return the regions of equal pixels of a raster and the arcs between them, the same however its rows were cut.
 
     ``strips`` are the raster's rows ``(h, w)`` from the top down. Regions are 4-connected; with `connectivity` 8,
-    pixels that touch by a corner are of one region too. Pixels of ``nodata``, and those that are not a number,
-    are of none. ``measured`` are strips of a second raster, cut as the first (masked arrays are understood):
-    their figures for each region are its statistics, summed to 1 / 2²⁴, so that no order of summing shows.
+    pixels that touch by a corner are joined too. Pixels of ``nodata``, and those that are not a number, belong to no
+    region. ``measured`` are strips of a second raster, cut as the first (they may be masked arrays): their figures
+    for each region are its statistics, summed as multiples of 1 / 2²⁴, so that the order of summing does not matter.
 
-    Nodes are the corners where three or more borders meet, so that each T-junction is one, and each corner where
-    two regions touch across. Memory: about 40 bytes a pixel for a block of 2 million pixels, and 200 bytes an arc
+    Nodes are the corners where three or more borders meet: T-junctions, and corners where two regions touch
+    diagonally. Memory: about 40 bytes a pixel for a block of 2 million pixels, and 200 bytes an arc
     and a region; the points (8 bytes each) are in files of the folder ``work``, or in memory twice without one.
 
     >>> regions, arcs = trace([np.array([[7, 7], [5, 7]])], nodata=0)
@@ -44,14 +44,14 @@ def trace(
     if connectivity not in (4, 8):
         raise ValueError(f"connectivity is 4 or 8, not {connectivity}")
     gathered = _Gathered(work)
-    for block in blocks(strips, nodata, measured):
+    for block in cut_blocks(strips, nodata, measured):
         gathered.add(block, diagonal=connectivity == 8)
     return gathered.finished()
 
 
 @dataclass
 class _Parts:
-    """Parts of regions, one array a block."""
+    """Parts of regions, with one array for each block."""
 
     value: list[NDArray[Any]] = field(default_factory=list)
     pixels: list[Ints] = field(default_factory=list)
@@ -62,7 +62,7 @@ class _Parts:
 
 
 class _Gathered:
-    """Parts of regions and lines of all blocks so far, and what goes on in the next."""
+    """The parts of regions and the lines of all blocks that were added, and the row that the next block continues."""
 
     def __init__(self, work: Path | None) -> None:
         self._work = work
@@ -74,12 +74,12 @@ class _Gathered:
         self._dtype: np.dtype[Any] = np.dtype(np.uint8)
 
     def add(self, block: Block, *, diagonal: bool) -> None:
-        """Takes the next block."""
+        """Add the next block."""
         width = block.values.shape[1]
         same = (block.values[1:] == block.values[:-1]).ravel()
-        found = pieces(block, same, diagonal=diagonal)
+        found = find_pieces(block, same, diagonal=diagonal)
         self._add_parts(block, found, width)
-        traced = lines(block, found.starts, same)
+        traced = trace_lines(block, found.starts, same)
         self._points.add(traced.points)
         for kept, new in zip(self._lines, self._numbered(traced, found), strict=True):
             kept.append(new)
@@ -115,14 +115,14 @@ class _Gathered:
             kept.append(new)  # type: ignore[attr-defined]
 
     def finished(self) -> tuple[Regions, Arcs]:
-        """The regions and arcs of all blocks."""
+        """Return the regions and arcs of all blocks."""
         same = np.concatenate(self._same, axis=1) if self._same else np.zeros((2, 0), np.int64)
-        root = components(self._count, same[0], same[1])
+        root = find_components(self._count, same[0], same[1])
         leads = root == np.arange(self._count)
         number = (np.cumsum(leads) - 1)[root]  # parts are found in order of their first pixels
         regions = self._regions(number)
         counts, left, right, begin, end = (_joined(arrays) for arrays in self._lines)
-        number = np.append(number, -1)  # for parts of number -1
+        number = np.append(number, -1)  # for part -1, which is nodata
         offsets = np.append(0, np.cumsum(counts)).astype(np.int64)
         traced = Arcs(self._points.finished(), offsets, number[left], number[right])
         return regions, join(traced, _matched(end, begin), self._work)
@@ -148,7 +148,7 @@ def _joined(arrays: list[Ints]) -> Ints:
 
 
 def _matched(end: Ints, begin: Ints) -> Ints:
-    """For each line the one that begins where it ends, by the keys of both; -1 where none does."""
+    """Return for each line the one that begins where it ends, by the keys of both; -1 where no line does."""
     open_ = np.flatnonzero(begin >= 0)
     open_ = open_[np.argsort(begin[open_])]
     keys = begin[open_]

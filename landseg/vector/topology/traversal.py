@@ -1,4 +1,4 @@
-"""How arcs follow one another round the regions."""
+"""The rings of arcs round the regions."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from landseg.vector.topology.linked_lists import Ints, LinkedLists, batches, ran
 class Rings:
     """Rings as sequences of half-arcs: ``2 a`` is arc `a` along its points, ``2 a + 1`` against them.
 
-    Every half-arc is in one ring, with the same region on its left all the way round; no ring passes a node twice.
+    Every half-arc is in one ring, which has the same region on its left all the way; no ring passes a node twice.
 
     Attributes:
         order: half-arcs, ring by ring ``(2 A,)``.
         offsets: ring `r` is ``order[offsets[r]:offsets[r + 1]]``; ``(rings + 1,)``.
-        region: on the left of each ring ``(rings,)``; -1 for no data and outside.
+        region: region on the left of each ring ``(rings,)``; -1 for nodata and outside.
     """
 
     order: Ints
@@ -30,32 +30,32 @@ class Rings:
 
 
 def traverse(arcs: Arcs) -> Rings:
-    """The rings round all regions, and round no data.
+    """Return the rings round all regions, and round nodata.
 
-    At a node a ring takes the sharpest turn to the left, so that it stays with the pixels it came along. Where a
-    region reaches a node from two opposite sides and both passes are of one ring, the ring would touch itself:
-    there it turns right instead, which makes two rings of it, each of them simple.
+    At a node a ring takes the sharpest turn to the left, so that it stays beside the same pixels. Where a region
+    reaches a node from two opposite sides and one ring passes there twice, the ring would touch itself: there it
+    turns right instead, which makes two simple rings of it.
     """
     region = np.stack([arcs.left, arcs.right], axis=1).ravel()
-    sorted_, starts = fans(arcs)
+    sorted_, starts = sort_fans(arcs)
     sizes = np.diff(starts, append=len(sorted_))
     following = np.arange(1, len(sorted_) + 1)
     following[starts + sizes - 1] = starts
     clockwise = np.empty_like(sorted_)
     clockwise[sorted_] = sorted_[following]
-    onward = clockwise[np.arange(len(sorted_)) ^ 1]  # what leaves after the way back, seen from the end
-    chains = rank_lists(onward)
-    if _part_pinched(onward, chains, sorted_, starts[sizes == 4]):
-        chains = rank_lists(onward)
-    return Rings(chains.order, chains.offsets, region[chains.order[chains.offsets[:-1]]])
+    onward = clockwise[np.arange(len(sorted_)) ^ 1]  # the half-arc that leaves next after the way back
+    lists = rank_lists(onward)
+    if _part_pinched(onward, lists, sorted_, starts[sizes == 4]):
+        lists = rank_lists(onward)
+    return Rings(lists.order, lists.offsets, region[lists.order[lists.offsets[:-1]]])
 
 
-def fans(arcs: Arcs) -> tuple[Ints, Ints]:
-    """Half-arcs sorted by the node that they leave ``(2 A,)``, clockwise on the picture; where each node starts."""
+def sort_fans(arcs: Arcs) -> tuple[Ints, Ints]:
+    """Return half-arcs ``(2 A,)`` by the node that they leave, clockwise on the picture, and where nodes start."""
     ends = np.stack([arcs.offsets[:-1], arcs.offsets[1:] - 1], axis=1).ravel()
     inner = np.stack([arcs.offsets[:-1] + 1, arcs.offsets[1:] - 2], axis=1).ravel()
     at, to = np.asarray(arcs.points[ends]), np.asarray(arcs.points[inner])
-    if arcs.points.dtype.kind == "i":  # all steps along the axes: one number says place and heading
+    if arcs.points.dtype.kind == "i":  # all steps are along the axes: one number holds position and direction
         x, y = np.sign(to - at).T
         key = (at[:, 1].astype(np.int64) << 33) + (at[:, 0].astype(np.int64) << 2) + np.where(x != 0, 1 - x, 2 - y)
         order = np.argsort(key)
@@ -68,12 +68,12 @@ def fans(arcs: Arcs) -> tuple[Ints, Ints]:
     return order, np.flatnonzero(np.append(True, new)) if len(order) else np.zeros(0, np.int64)
 
 
-def _part_pinched(onward: Ints, chains: LinkedLists, fan: Ints, crossings: Ints) -> bool:
-    """Swaps what follows where a ring passes a node of four arcs twice; whether there was such a node."""
+def _part_pinched(onward: Ints, lists: LinkedLists, fan: Ints, crossings: Ints) -> bool:
+    """Swap successors, in place, where a ring passes a node of four arcs twice; return True if there is one."""
     if not len(crossings):
         return False
     ring = np.empty(len(onward), np.int64)
-    ring[chains.order] = np.repeat(np.arange(len(chains.closed)), np.diff(chains.offsets))
+    ring[lists.order] = np.repeat(np.arange(len(lists.closed)), np.diff(lists.offsets))
     before = np.empty(len(onward), np.int64)
     before[onward] = np.arange(len(onward))
     pinched = False
@@ -86,10 +86,10 @@ def _part_pinched(onward: Ints, chains: LinkedLists, fan: Ints, crossings: Ints)
     return pinched
 
 
-def areas(arcs: Arcs, halves: Ints, rings: Ints) -> NDArray[np.float64]:
-    """The area within each ring ``(rings,)``: positive for outer rings, negative for holes.
+def ring_areas(arcs: Arcs, halves: Ints, rings: Ints) -> NDArray[np.float64]:
+    """Return the area within each ring ``(rings,)``: positive for outer rings, negative for holes.
 
-    ``halves`` are half-arcs, ring by ring; ``rings`` says where each begins, and where the last one ends.
+    ``halves`` are half-arcs, ring by ring; ``rings`` are the start of each ring in them, and the end of the last.
     """
     double = np.zeros(len(arcs), np.float64)
     for part in batches(np.diff(arcs.offsets), POINTS):

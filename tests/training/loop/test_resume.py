@@ -171,7 +171,7 @@ def program(folder: Path, *arguments: str, launcher: tuple[str, ...] = (), **env
     """The exit status of a training in a process of its own; other failures than a kill are shown."""
     folder.mkdir(exist_ok=True)
     paths = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    command = [sys.executable, *launcher, "-m", "tests.training_parts", str(folder), *arguments]
+    command = [sys.executable, *launcher, "-m", "tests.parts.training", str(folder), *arguments]
     environment = {**os.environ, "PYTHONPATH": paths, **environment}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode <= 0, done.stderr

@@ -35,8 +35,8 @@ def accuracy(folder: Path, **options: Any) -> float:
     batch = Batches(size=16)[1000]
     with torch.no_grad():
         logits = network(SCALING.apply(batch.pixels, batch.valid))
-    assert logits.shape[-2:] == batch.target.shape[-2:]
-    return float((logits.argmax(1) == batch.target).float().mean())
+    assert logits.shape[-2:] == batch.targets["class"].shape[-2:]
+    return float((logits.argmax(1) == batch.targets["class"]).float().mean())
 
 
 @pytest.fixture(scope="module")

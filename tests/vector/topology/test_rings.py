@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from rasterio.features import shapes
 
-from landseg.vector.topology import traversal as walks
+from landseg.vector.topology import traversal
 from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.regions import Regions
-from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.rings import build_polygons
 from tests.parts.topology import assert_covers, burned, noise, rasters, shapes_of, traced, without_straight
 
 SAMPLE = Path(__file__).resolve().parents[3] / "sample_tiles/landcover/train/tile1_part9_labels.png"
@@ -42,7 +42,7 @@ def check_some(classes: np.ndarray, connectivity: int, only: np.ndarray, chunk: 
     """Polygons of some regions are those that all regions have there, whatever the chunks."""
     regions, arcs = traced(classes, connectivity=connectivity)
     every = shapes_of(regions, arcs)
-    made = [(part, shapes) for part, shapes in polygons(regions, arcs, only=only, chunk=chunk)]
+    made = [(part, shapes) for part, shapes in build_polygons(regions, arcs, only=only, chunk=chunk)]
     assert [number for part, _ in made for number in range(part.start, part.stop)] == list(range(len(only)))
     found = np.concatenate([np.zeros(0, object), *(shapes for _, shapes in made)])
     assert np.array_equal(shapely.to_wkb(found), shapely.to_wkb(every[np.flatnonzero(regions.value == 1)]))
@@ -82,7 +82,7 @@ def test_twin_shifted_by_a_pixel_they_are_not(connectivity: int) -> None:
 
 @pytest.mark.parametrize("connectivity", [4, 8])
 def test_twin_rings_that_are_not_parted_touch_themselves(connectivity: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(walks, "_part_pinched", lambda *_: False)
+    monkeypatch.setattr(traversal, "_part_pinched", lambda *_: False)
     with pytest.raises(AssertionError):
         check_polygons(PINCHED, connectivity)
 
@@ -146,7 +146,7 @@ def test_holes_of_several_polygons_of_one_region() -> None:
 def test_rings_on_a_map_run_as_they_should() -> None:
     regions, arcs = traced(np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], np.uint8))
     place = Affine(0.5, 0, 1000, 0, -0.5, 2000)
-    [(part, [shape])] = list(polygons(regions, arcs, place))
+    [(part, [shape])] = list(build_polygons(regions, arcs, place))
     assert part == slice(0, 1)
     assert shape.bounds == (1000, 1998.5, 1001.5, 2000)
     assert shape.exterior.is_ccw
@@ -166,21 +166,21 @@ def check_chunks(make: Callable[..., Any]) -> None:
 
 
 def test_chunks_are_small_and_cut_nothing() -> None:
-    check_chunks(polygons)
+    check_chunks(build_polygons)
 
 
 def late(regions: Regions, arcs: Arcs, *, chunk: int) -> Iterator[tuple[slice, Any]]:
     """Broken on purpose: each chunk but the first loses its first region to none."""
-    for part, made in polygons(regions, arcs, chunk=chunk):
+    for part, made in build_polygons(regions, arcs, chunk=chunk):
         yield (part, made) if part.start == 0 else (slice(part.start + 1, part.stop), made[1:])
 
 
 def swapped(regions: Regions, arcs: Arcs, *, chunk: int) -> Iterator[tuple[slice, Any]]:
     """Broken on purpose: the shapes of a chunk in another order."""
-    yield from ((part, made[::-1]) for part, made in polygons(regions, arcs, chunk=chunk))
+    yield from ((part, made[::-1]) for part, made in build_polygons(regions, arcs, chunk=chunk))
 
 
-@pytest.mark.parametrize("broken", [late, swapped, lambda *some, chunk: polygons(*some, chunk=1 << 20)])
+@pytest.mark.parametrize("broken", [late, swapped, lambda *some, chunk: build_polygons(*some, chunk=1 << 20)])
 def test_twin_chunks_that_lose_or_swap_or_grow(broken: Callable[..., Any]) -> None:
     with pytest.raises(AssertionError):
         check_chunks(broken)

@@ -15,11 +15,10 @@ from rasterio.crs import CRS
 
 from landseg.geo.grid import Grid
 from landseg.geo.metres import longest_steps, pixel_steps
-from landseg.vector.topology import coverage, simplify
-from landseg.vector.topology import linked_lists as chains
+from landseg.vector.topology import coverage, linked_lists, simplify
 from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.regions import Regions
-from landseg.vector.topology.rings import polygons
+from landseg.vector.topology.rings import build_polygons
 from tests.parts.topology import assert_covers, assert_same, blotches, rasters, shapes_of, traced
 
 
@@ -98,7 +97,7 @@ def test_long_arcs_are_reduced_in_pieces(monkeypatch: pytest.MonkeyPatch) -> Non
     check_drawn(regions, arcs, pieces)
     check_distance(arcs, pieces, 2.0)
     assert len(plain.points) < len(pieces.points) < len(arcs.points)
-    begins, _, _ = chains.cut(arcs.offsets, 9)
+    begins, _, _ = linked_lists.cut(arcs.offsets, 9)
     assert set(map(tuple, arcs.points[begins].tolist())) <= set(map(tuple, pieces.points.tolist()))
     for height in (3, 1000):
         again = simplify.simplify(traced(blotches(6), height)[1], 2.0)
@@ -202,7 +201,7 @@ def test_single_pixels_keep_their_corners() -> None:
     regions, arcs = traced(np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], np.uint8))
     assert len(simplify.simplify(arcs, 50.0).points) >= 4
     smooth = simplify.smooth(arcs)
-    [(_, [shape])] = list(polygons(regions, smooth))
+    [(_, [shape])] = list(build_polygons(regions, smooth))
     assert 0.6 < shape.area < 0.95
     assert smooth.closed.all()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from landseg.vector.topology import blocks
-from landseg.vector.topology import trace as lattice
+from landseg.vector.topology import trace as tracing
 from landseg.vector.topology.arcs import Arcs
 from landseg.vector.topology.regions import Regions
 from landseg.vector.topology.trace import trace
@@ -25,11 +25,13 @@ def test_any_strip_height_gives_the_same(classes: np.ndarray, connectivity: int,
     assert_same(traced(classes, height, connectivity=connectivity), whole)
 
 
-def check_blocks(monkeypatch: pytest.MonkeyPatch, joined: Callable[..., np.ndarray] = lattice.components) -> None:
+def check_blocks(
+    monkeypatch: pytest.MonkeyPatch, joined: Callable[..., np.ndarray] = tracing.find_components
+) -> None:
     classes = noise(1, height=90, width=70)
     whole = traced(classes)
     monkeypatch.setattr(blocks, "BLOCK", 300)
-    monkeypatch.setattr(lattice, "components", joined)
+    monkeypatch.setattr(tracing, "find_components", joined)
     assert_same(traced(classes), whole)
 
 
