@@ -1,4 +1,4 @@
-"""How a command ends: the only place of the program that prints errors and chooses exit codes."""
+"""The end of a command: the only place of the program that prints errors and chooses exit codes."""
 
 import errno
 import os

@@ -202,7 +202,7 @@ class ClassDecoder:
 
 
 def top(logits: Array) -> tuple[NDArray[np.uint8], Array]:
-    """The index of the largest logit, the first of equals, and that logit: both (h, w).
+    """Return the index of the largest logit, the first of equals, and that logit: both (h, w).
 
     >>> [part.tolist() for part in top(np.array([[[1.0, 2.0]], [[3.0, 2.0]]], np.float32))]
     [[[1, 0]], [[3.0, 2.0]]]

@@ -56,7 +56,7 @@ class AreaCounts:
         return replace(found, zones=zones, notes=(*self._zones.notes, *self._notes(self._zones)))
 
     def _notes(self, zones: Zones) -> list[str]:
-        """What is to be known of zones that lie elsewhere, are too small, overlap, or leave something out."""
+        """Return sentences about zones that lie elsewhere, are too small, overlap, or leave pixels out."""
         notes = []
         if zones.away:
             notes.append(f"{zones.away:,} of {len(zones):,} zones {_lie(zones.away)} outside the raster")

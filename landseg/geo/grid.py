@@ -153,7 +153,7 @@ class Grid:
 
     @property
     def is_placed(self) -> bool:
-        """Whether the grid lies somewhere: it has a CRS, or a transform other than the identity."""
+        """True if the grid has a place: a CRS, or a transform other than the identity."""
         return self.crs is not None or not self.transform.is_identity
 
     @property

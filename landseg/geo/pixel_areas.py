@@ -82,7 +82,7 @@ class PixelAreas:
 
     @cached_property
     def vary(self) -> bool:
-        """Whether pixels of the raster differ by more than a ten-thousandth."""
+        """True if the areas of pixels differ by more than a ten-thousandth."""
         if not self._ruler.ground:
             return False
         sizes = self._sample

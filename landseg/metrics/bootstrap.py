@@ -116,7 +116,7 @@ def interval(values: NDArray[np.floating[Any]], level: float = 0.95) -> Replicat
 def intervals(
     blocks: Blocks, statistics: Mapping[str, Statistic], *, count: int = 1000, seed: int = 0
 ) -> dict[str, Replicates]:
-    """The 95 % interval of each statistic, (2, ...) by name: low and high. With one block they mean nothing: nan.
+    """Return the 95 % interval of each statistic, (2, ...) by name: low and high; nan where there is one block.
 
     Percentile intervals of a block bootstrap are somewhat too narrow with few blocks: below some thirty, take them
     for a hint.

@@ -290,7 +290,7 @@ class Outputs:
 
     @property
     def _finishing(self) -> bool:
-        """Whether the run that this one continues was killed among its final renames."""
+        """Return whether the run that this one continues was killed among its final renames."""
         return any("finishing" in record for record in self._journal.records)
 
     def _check_same_run(self, header: Mapping[str, Any]) -> None:

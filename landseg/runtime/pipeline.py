@@ -31,7 +31,7 @@ class FirstError:
 
     @property
     def stopped(self) -> bool:
-        """Whether threads are to stop."""
+        """True if threads are to stop."""
         return self._stop.is_set()
 
     def check(self) -> None:

@@ -56,7 +56,7 @@ class Sample:
     seed: int
 
     def to_json(self) -> dict[str, Any]:
-        """The sample in JSON values."""
+        """Return the sample in JSON values."""
         return asdict(self)
 
     @property
@@ -83,7 +83,7 @@ class Disagreement:
     sentence: str
 
     def to_json(self) -> dict[str, Any]:
-        """The figure in JSON values."""
+        """Return the figure in JSON values."""
         return asdict(self)
 
     @property

@@ -90,7 +90,7 @@ class Source(ABC):
 
     @property
     def may_lack_data(self) -> bool:
-        """Whether a pixel may be invalid; False where the raster has no means to mark it."""
+        """True if a pixel may be invalid, False where the raster has no means to mark it."""
         return True
 
     def extents(self) -> Extents | None:

@@ -69,7 +69,7 @@ class Validity:
 
     @property
     def by_file(self) -> bool:
-        """Whether a mask, or a gap between members, may mark pixels without data."""
+        """True if a mask, or a gap between members, may mark pixels without data."""
         return self._info.masked != "none" or self.gaps
 
     @property
@@ -95,7 +95,7 @@ class Validity:
 
     @property
     def masks_mislead(self) -> bool:
-        """Whether GDAL takes for a mask an alpha band that is no opacity."""
+        """True if GDAL takes an alpha band for a mask although it is no opacity."""
         return self._info.alpha_masks and not self.opacity
 
     def mask(self, band: int, rect: Rect) -> Bools:

@@ -29,7 +29,7 @@ class ValueTags:
 
     @property
     def declared(self) -> bool:
-        """Whether a scale or an offset is declared."""
+        """True if a scale or an offset is declared."""
         return (self.scale, self.offset) != (1.0, 0.0)
 
     def to_json(self) -> dict[str, float]:

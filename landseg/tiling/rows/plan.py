@@ -80,7 +80,7 @@ def plan_stream(
     cell: int | None = CHUNK_PIXELS,
     sections: int = 1,
 ) -> StreamPlan:
-    """The plan with the fewest blocks, and of those the tallest strips, that stays inside ``limit`` bytes.
+    """Return the plan with the fewest blocks, and of those the tallest strips, that stays inside ``limit`` bytes.
 
     Args:
         program: the network's steps.
