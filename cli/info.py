@@ -62,7 +62,7 @@ def command(
 
     pixel = _pixel(at, draw=draw, over=over)
     with console.working():
-        facts, found = describe(file, model=model).to_json(), {}
+        facts, found = describe(file, model=model, stored_values=stored_values).to_json(), {}
         if receptive_field or draw is not None:
             if facts["kind"] != "model":
                 raise typer.BadParameter(f"{file} is no model; a receptive field is a model's")

@@ -384,7 +384,8 @@ def test_a_vrt_of_like_members_says_itself_what_they_mean(scene: Callable[..., P
 def test_a_vrt_that_scales_itself_is_no_mixture(scene: Callable[..., Path], tmp_path: Path) -> None:
     left, right = halves(scene)
     scaled = "<ScaleOffset>0</ScaleOffset><ScaleRatio>1</ScaleRatio>"
-    mapped(vrt(tmp_path / "s.vrt", [left, right], tags=OLD, more=scaled), tmp_path / "o.tif", model())
+    made = mapped(vrt(tmp_path / "s.vrt", [left, right], tags=OLD, more=scaled), tmp_path / "o.tif", model())
+    assert len(np.unique(read(made.output))) > 1 and made.warnings == ()
 
 
 # --- what else reads imagery
@@ -596,6 +597,9 @@ def test_info_holds_tags_against_a_model(scene: Callable[..., Path], tmp_path: P
     told = raster_facts(bare, model=path)["model"]
     assert not told["fits"] and "--stored-values" in told["reason"]
     assert raster_facts(bare, model=path, stored_values=True)["model"]["fits"]
+    lines = ["info", str(bare), "--model", str(path), "--json"]
+    for more, fits in (([], False), (["--stored-values"], True)):
+        assert json.loads(CliRunner().invoke(app, [*lines, *more]).output)["model"]["fits"] is fits
     output = CliRunner().invoke(app, ["info", str(path)]).output
     assert "(stored - 1500) / 900, value = stored x 0.0001" in output
 
