@@ -53,7 +53,8 @@ def check_place(
     """
     check_local(target)
     if target.is_dir():
-        raise OutputError(f"{target} is a folder: name a file in it")
+        ending = f" that ends in {' or '.join(suffixes)}" if suffixes else ""
+        raise OutputError(f"{target} is a folder: name a file in it{ending}")
     if suffixes:
         check_suffix(target, suffixes, kind=kind)
     if not target.parent.is_dir() and target.parent not in folders:

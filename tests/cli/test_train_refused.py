@@ -121,7 +121,7 @@ def test_labels_without_georeference_of_another_size(tmp_path: Path) -> None:
         (["--set", "about.title=x"], ["[about] has no title; it knows name"]),
         (["--set", "model.init=3"], ["init is a text"]),
         (["--set", "fit.speed=3"], ["[fit] has no speed; it knows accumulate"]),
-        (["--set", "fits.steps=3"], ["unknown entries: fits; it knows about, model, fit"]),
+        (["--set", "fits.steps=3"], ["unknown entries: fits; it knows task, task_options, about, model, fit"]),
         (["--set", "classes.name=x"], ["classes is no section of single entries"]),
         (["--set", "fit.steps"], ["--set takes SECTION.KEY=VALUE"]),
         (["--set", "fit.steps="], ["--set takes SECTION.KEY=VALUE"]),

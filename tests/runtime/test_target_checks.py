@@ -33,7 +33,10 @@ def test_each_fault_has_its_sentence(tmp_path: Path) -> None:
     (tmp_path / "folder.html").mkdir()
     assert said(tmp_path / "a.pdf") == "a report ends in .html or .htm, got 'a.pdf': use a.html"
     assert said(tmp_path / "a") == "a report ends in .html or .htm, got 'a': use a.html"
-    assert said(tmp_path / "folder.html") == f"{tmp_path}/folder.html is a folder: name a file in it"
+    assert (
+        said(tmp_path / "folder.html")
+        == f"{tmp_path}/folder.html is a folder: name a file in it that ends in .html or .htm"
+    )
     assert said(tmp_path / "no" / "a.html") == (
         f"{tmp_path}/no/a.html has no folder: make {tmp_path}/no first, or choose another output"
     )

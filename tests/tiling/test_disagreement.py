@@ -61,7 +61,7 @@ def test_equal_runs_and_a_resumed_one_say_the_same(
     again.parent.mkdir()
     first = one(predict(raster, out, model=MODEL, **BLENDED))
 
-    def killed(*_: Any) -> Any:
+    def killed(*_: Any, **__: Any) -> Any:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):

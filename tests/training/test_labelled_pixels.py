@@ -143,7 +143,7 @@ def test_at_another_resolution_pixels_are_those_of_the_resampled_scene() -> None
         one.pixels.repeat(2, 1).repeat(2, 2),
         np.ones((64, 80), bool),
         target.repeat(2, 0).repeat(2, 1),
-        said=1.0,
+        stated=1.0,
     )
     drawn = draw_pixels(data(large, resolution_m=2.0), FOREST.features, most=10**6)
     small = ArrayScene("small", one.pixels, np.ones((32, 40), bool), target)

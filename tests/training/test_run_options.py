@@ -128,7 +128,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(data: Path) -> None:
     (data / "there.safetensors").touch()
     for call, said in (
         (lambda: train(images), "name the model file to write: train"),
-        (lambda: train(images, labels), "a model file ends in .safetensors"),
+        (lambda: train(images, labels), "is a folder: name a file in it that ends in .safetensors"),
         (lambda: train(np.zeros((3, 9, 9)), labels, model), "got an array of 3x9x9"),
         (lambda: train(images, np.zeros((9, 9)), model), "got an array of 9x9"),
         (lambda: train(images, labels, model, stepz=3), "train has no option 'stepz': did you mean steps?"),

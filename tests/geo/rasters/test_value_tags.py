@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 import landseg.inference.match
 from landseg.cli.main import app
 from landseg.cli.predict import lines as predict_lines
+from landseg.cli.refine import lines as refine_lines
 from landseg.crf.inputs import Evidence
 from landseg.data import inspect_data
 from landseg.errors import BandError, ModelError, ResumeError, TrainingError
@@ -234,7 +235,7 @@ def test_one_side_alone_is_refused_with_both_values(scene: Callable[..., Path], 
 
 def test_rasters_and_models_without_tags_are_as_they_were(scene: Callable[..., Path], tmp_path: Path) -> None:
     made = mapped(scene("bare.tif", NONE), tmp_path / "o.tif", model(None))
-    assert made.scaling is None and not any(line.startswith("scaling") for line in predict_lines(made))
+    assert made.scaling is None and not any(line.startswith("scaling") for line in refine_lines(made))
     with rasterio.open(tmp_path / "o.tif") as file:
         tags = file.tags()
     assert "LANDSEG_SCALING" not in tags and "values" not in tags["LANDSEG_MADE_WITH"]
@@ -414,7 +415,7 @@ def test_refine_looks_at_values(scene: Callable[..., Path], tmp_path: Path) -> N
             Evidence(probs, [str(vrt(tmp_path / "mixed.vrt", [left, right], tags=OLD))])
     made = refine(tmp_path / "p.tif", [left, right], tmp_path / "r.tif", quiet=True)
     assert made.scaling is not None and "right.tif" in made.scaling
-    assert any(line.startswith("scaling") for line in predict_lines(made))
+    assert any(line.startswith("scaling") for line in refine_lines(made))
     again = refine(tmp_path / "p.tif", [left, right], tmp_path / "s.tif", quiet=True, stored_values=True)
     with rasterio.open(tmp_path / "s.tif") as file:
         assert again.scaling is None and file.tags()["LANDSEG_COMMAND"].endswith("--stored-values")
