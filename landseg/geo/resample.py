@@ -38,10 +38,6 @@ class Taps:
         start, stop = int(index.min()), int(index.max()) + 1
         return Taps(start, stop, index - start, self.weight[first:last])
 
-    def part_at(self, places: NDArray[np.int64]) -> "Taps":
-        """Return the taps of output pixels at positions, in the order given; counted from the same input pixel."""
-        return Taps(self.start, self.stop, self.index[places], self.weight[places])
-
 
 def axis_taps(first: int, last: int, *, factor: float, size: int) -> Taps:
     """Return the taps of output pixels first..last-1, each `factor` input pixels wide, over `size` input pixels.

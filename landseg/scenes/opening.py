@@ -21,7 +21,7 @@ from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.labels.burnt_polygons import BurntPolygons
 from landseg.labels.coverage import Coverage
-from landseg.labels.image_lists import Item, scene_names
+from landseg.labels.image_lists import Item
 from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.raster_labels import ClassLabels, RasterLabels, open_labels
@@ -30,12 +30,12 @@ from landseg.labels.value_mapping import class_indices
 from landseg.scenes.coarse_labels import CoarseLabels
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.scene import Opened, RasterScene, Scene
+from landseg.scenes.scene import Opened
 from landseg.scenes.targets import JoinedTargets, UnknownTargets
 from landseg.text.amounts import counted, shorten_list
 
 if TYPE_CHECKING:
-    from landseg.dense.losses import LabelSets
+    pass
 
 _log = logging.getLogger(__name__)
 
@@ -70,29 +70,6 @@ class LabelOptions:
     all_touched: bool = False
     bands: tuple[int, ...] | None = None
     buffer_m: float | None = None
-
-
-def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene], LabelSets]:
-    """Return a scene for every image, to be read when asked, and what target values mean.
-
-    Raises:
-        RasterError, VectorError: a file that cannot be opened.
-        ClassError: polygons without a class.
-        TrainingError: images whose bands differ; labels that do not lie on their image; polygons that lie on none.
-            All of one kind are listed together.
-    """
-    kinds = LabelSetBuilder(options.classes)
-    if options.vector is None and (bare := [item for item in items if item.labels is None]):
-        raise TrainingError(f"{bare[0].image} has no labels; name its label raster or a vector file")
-    openers = checked(
-        [
-            Opener(item.image, options.bands, (labels,), len(options.classes))
-            for item, labels in zip(items, labels_for(items, options, kinds), strict=True)
-        ]
-    )
-    names = scene_names([item.image for item in items])
-    scenes: list[Scene] = [RasterScene(name, one) for name, one in zip(names, openers, strict=True)]
-    return scenes, kinds.sets()
 
 
 @dataclass(frozen=True)

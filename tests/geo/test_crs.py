@@ -26,7 +26,8 @@ from landseg.geo.grid import Grid
 from landseg.geo.ruler import Ruler
 from landseg.labels.image_lists import Item
 from landseg.models.named import NamedModel
-from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions
+from tests.parts.opened import open_items
 from tests.parts.predicting import MODEL, noise
 
 pytestmark = pytest.mark.usefixtures("quick_disk")

@@ -22,9 +22,10 @@ from landseg.labels.infer_classes import classes_of
 from landseg.labels.reader import LabelReader, UnmappedValues, refuse_unmapped
 from landseg.scenes.label_counts import count_labels, remarks
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions
 from landseg.scenes.scene import Scene
 from landseg.scenes.targets import JoinedTargets
+from tests.parts.opened import open_items
 from tests.parts.places import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json(

@@ -21,11 +21,12 @@ from landseg.labels.image_lists import Item
 from landseg.labels.polygons import PolygonLabels
 from landseg.scenes import polygon_split as module
 from landseg.scenes.balance import _Cost
-from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions
 from landseg.scenes.scene import Scene
 from landseg.scenes.split import Split, SplitOptions, split
 from tests.parts.data_facts import facts
 from tests.parts.labelled import NETWORK, QUICK, landseg
+from tests.parts.opened import open_items
 from tests.parts.places import HALF_METRE, UTM
 
 Boxes = Sequence[tuple[str, float, float, float, float]]

@@ -28,10 +28,11 @@ from landseg.labels import regrid
 from landseg.labels.image_lists import Item
 from landseg.labels.regrid import resample_labels
 from landseg.scenes.open_files import OpenFiles
-from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions
 from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
 from landseg.scenes.views import MaskedScene, in_memory
 from landseg.training.crops import Crop, read_crop
+from tests.parts.opened import open_items
 from tests.parts.places import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json([{"value": 1, "name": "land"}, {"value": 2, "name": "water"}])

@@ -134,8 +134,9 @@ def test_labels_on_disk_are_read_as_those_in_memory(tmp_path: Path) -> None:
     from landseg.geo.grid import Rect
     from landseg.labels.image_lists import Item
     from landseg.labels.legend import read_class_table
-    from landseg.scenes.opening import LabelOptions, open_items
+    from landseg.scenes.opening import LabelOptions
     from landseg.scenes.views import MaskedScene, in_memory
+    from tests.parts.opened import open_items
 
     blind(tmp_path)
     items = [Item(tmp_path / "images/b.tif", tmp_path / "labels/b_labels.tif")]

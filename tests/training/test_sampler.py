@@ -22,9 +22,10 @@ from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Grid
 from landseg.labels.image_lists import Item
 from landseg.scenes.label_counts import LabelCounts, count_labels
-from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions
 from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.sampler import CropSampler, SamplingOptions, base_zoom
+from tests.parts.opened import open_items
 from tests.parts.places import HALF_METRE, UTM
 
 SMALL = SamplingOptions(crop=16, batch=2)

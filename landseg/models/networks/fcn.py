@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from landseg.errors import ModelError
 from landseg.models.layers.aligned import BilinearDeconv, Crop, check_whole
 from landseg.models.networks.backbones import Encoder
-from landseg.models.networks.convert import linear_to_conv
 
 _AT_ONCE = (0.01, 0.0001)  # factors of pool4 and pool3 if all stages are learned at once
 
@@ -184,3 +183,8 @@ def start_from(network: VGGFCN, earlier: VGGFCN) -> None:
     if any(name not in own or own[name].shape != given[name].shape for name in common):
         raise ModelError("these are not two stages of one FCN; build both with the same bands, classes and channels")
     network.load_state_dict({**own, **{name: given[name] for name in common}})
+
+
+def linear_to_conv(weight: Tensor, size: int) -> Tensor:
+    """Return the weights (O, C * size * size) of a layer over flattened (C, size, size) maps as those of a kernel."""
+    return weight.reshape(weight.shape[0], -1, size, size)

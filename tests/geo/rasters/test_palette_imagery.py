@@ -18,10 +18,11 @@ from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
 from landseg.predict import predict
 from landseg.report.raster_facts import raster_facts
-from landseg.scenes.opening import LabelOptions, open_items
+from landseg.scenes.opening import LabelOptions
 from landseg.training.overrides import Overrides
 from landseg.training.recipe_from_files import DataFiles
 from landseg.verify import verify
+from tests.parts.opened import open_items
 from tests.parts.places import HALF_METRE
 from tests.parts.predicting import QUICK, small_model
 

@@ -8,7 +8,8 @@ import torchvision
 from torch import Tensor, nn
 
 from landseg.errors import ModelError
-from landseg.models.networks.convert import linear_to_conv, resnet_to_fcn, vgg_to_fcn
+from landseg.models.networks.fcn import linear_to_conv
+from tests.parts.converted import resnet_to_fcn, vgg_to_fcn
 from tests.parts.streamed import difference, image
 
 EXACT = 1e-12

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from landseg.errors import ModelError
+from landseg.models.networks.fcn import linear_to_conv
 
 _CELLS = 7  # units an axis at the classifier's end: 224 / 32
 
@@ -67,11 +68,6 @@ def resnet_to_fcn(classifier: nn.Module, *, window: int = _CELLS) -> nn.Sequenti
     convolution.load_state_dict({**state, "weight": spread})
     features = [layer for name, layer in classifier.named_children() if name not in ("avgpool", "fc")]
     return nn.Sequential(*features, convolution)
-
-
-def linear_to_conv(weight: Tensor, size: int) -> Tensor:
-    """Return the weights (O, C * size * size) of a layer over flattened (C, size, size) maps as those of a kernel."""
-    return weight.reshape(weight.shape[0], -1, size, size)
 
 
 def _convolution(layer: nn.Linear, size: int) -> nn.Conv2d:
