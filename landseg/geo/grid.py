@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyproj
 from affine import Affine
-from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from landseg.errors import GridError
@@ -205,11 +204,6 @@ class Grid:
         """The resolution for a sentence: "0.15 m", or "unknown resolution"."""
         return metres_text(self.resolution_m)
 
-    @property
-    def rasterio_gcps(self) -> list[GroundControlPoint]:
-        """The control points as rasterio writes them, numbered (its own ids are random)."""
-        return _points(self.gcps or ())
-
     def scaled(self, factor: float) -> "Grid":
         """Return the same footprint in pixels `factor` times as large; the last pixels may reach beyond it.
 
@@ -330,7 +324,3 @@ def metres_text(metres: float | None) -> str:
     ('0.149 m', '30 m', 'unknown resolution')
     """
     return "unknown resolution" if metres is None else f"{metres:.3g} m"
-
-
-def _points(gcps: tuple[ControlPoint, ...]) -> list[GroundControlPoint]:
-    return [GroundControlPoint(*point, id=str(number)) for number, point in enumerate(gcps, start=1)]

@@ -116,12 +116,6 @@ def test_crop_keeps_every_pixel_in_its_place() -> None:
     )
 
 
-def test_control_points_are_written_with_fixed_ids() -> None:
-    points = (ControlPoint(0, 0, 5, 9), ControlPoint(8, 0, 5, 1), ControlPoint(0, 8, 21, 9))
-    grid = Grid.from_control_points(None, points, width=8, height=8)
-    assert [point.id for point in grid.rasterio_gcps] == ["1", "2", "3"]
-
-
 @pytest.mark.parametrize("rows", [(), (0.0,), (0.0, 8.0), (0.0, 4.0, 8.0)])
 def test_control_points_that_fix_nothing_are_refused(rows: tuple[float, ...]) -> None:
     with pytest.raises(GridError, match="at least 3"):
