@@ -1,4 +1,4 @@
-"""The use case behind `landseg calibrate`: the temperature that makes a model's confidences fit the truth."""
+"""`landseg calibrate`: the temperature that makes a model's confidences fit the truth."""
 
 from __future__ import annotations
 

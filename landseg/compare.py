@@ -1,4 +1,4 @@
-"""The use case behind `landseg compare`: several predictions, one truth, and the intervals of their differences."""
+"""`landseg compare`: several predictions, one truth, and the intervals of their differences."""
 
 from __future__ import annotations
 

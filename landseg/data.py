@@ -1,4 +1,4 @@
-"""The use case behind `landseg data`: images and labels before training, and what is wrong with them."""
+"""`landseg data`: images and labels before training, and what is wrong with them."""
 
 from __future__ import annotations
 

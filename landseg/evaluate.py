@@ -1,4 +1,4 @@
-"""The use case behind `landseg evaluate`: a class raster against the truth, in figures with their intervals."""
+"""`landseg evaluate`: a class raster against the truth, in figures with their intervals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The use case behind ``landseg train``: labelled scenes in, one model file with an honest card out."""
+"""`landseg train`: labelled scenes in, one model file with an honest card out."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def open_probability_pairs(
     Args:
         probs: rasters, or a folder of them.
         target: label rasters on any grid, a folder of them, or a vector file.
-        options: the way in which classes are told apart, and the area that counts.
+        options: the way in which classes are named, and the area that counts.
         classes: by band, for rasters that do not carry them; None: there are none.
         stack: closes the files.
 

@@ -223,7 +223,7 @@ def open_truth(
     Args:
         target: its files.
         classes: that count.
-        options: the way in which they are told apart.
+        options: the way in which classes are named.
         grid: of the prediction.
         named: the classes with those that are ignored, which have colours too; None: the same.
 

@@ -41,7 +41,7 @@ class FirstError:
 
 
 class Stopped(Exception):
-    """The sign that another thread told this one to stop."""
+    """The sign that another thread has asked this one to stop."""
 
 
 class Stage(Generic[T]):

@@ -34,7 +34,7 @@ _OF_INIT = ("init", "map_classes")
 
 @dataclass(frozen=True)
 class Overrides:
-    """Entries by section; None stands for what was not said.
+    """Entries by section; None stands for an option that is not given.
 
     Attributes:
         model: arch, encoder, encoder_weights, init and map_classes.
@@ -89,7 +89,7 @@ class Overrides:
         return _split_for(NetworkChoice(**said, options=self.options).in_place_of(recipe))
 
     def _refuse_steps(self, table: Mapping[str, Any], data: DataFiles) -> None:
-        """Refuse what was said for a network that learns in steps where one was asked for that does not."""
+        """Refuse options of training in steps for a network that does not learn in steps."""
         arch = self.model.get("arch") or _section(table, "model", MODEL).get("arch")
         if not (isinstance(arch, str) and is_fitted(arch)):
             return

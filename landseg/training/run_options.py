@@ -134,7 +134,7 @@ class RunOptions:
     set: Mapping[str, Any] | Sequence[str] = ()
 
     def data(self, images: Any, labels: Any, folder: File = ".") -> DataFiles:
-        """Return images and labels, as paths or open datasets, with what is said of them.
+        """Return images and labels, as paths or open datasets, with their options.
 
         Args:
             images: folders, globs, files, a list, or a recipe.

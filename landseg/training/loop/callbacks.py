@@ -144,7 +144,7 @@ class RunCallbacks(Callback):
             self._progress.expected(run.state.step + round(left / max(pace, 1e-6)), pace)
 
     def _look_last(self, trainer: Trainer) -> None:
-        """Look at the finished weights; what goes wrong there is said, and does not cost the weights."""
+        """Validate the finished weights; a failure is logged, and the weights stay."""
         try:
             self._look(trainer)
         except Exception as error:  # whatever it is: the weights are learned, and saved next
