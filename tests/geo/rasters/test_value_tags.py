@@ -235,7 +235,7 @@ def test_one_side_alone_is_refused_with_both_values(scene: Callable[..., Path], 
 
 def test_rasters_and_models_without_tags_are_as_they_were(scene: Callable[..., Path], tmp_path: Path) -> None:
     made = mapped(scene("bare.tif", NONE), tmp_path / "o.tif", model(None))
-    assert made.scaling is None and not any(line.startswith("scaling") for line in refine_lines(made))
+    assert made.scaling is None and not any(line.startswith("scaling") for line in predict_lines(made))
     with rasterio.open(tmp_path / "o.tif") as file:
         tags = file.tags()
     assert "LANDSEG_SCALING" not in tags and "values" not in tags["LANDSEG_MADE_WITH"]
