@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self, TypedDict
 
 from landseg.errors import GridError, OutputError, PlanError
-from landseg.geo.rasters.address import File
+from landseg.geo.rasters.address import File, file_name
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
 from landseg.runtime.names import check_device, check_precision
@@ -219,6 +219,9 @@ class PredictOptions(InferenceOptions):
         made = super().of(**options)
         made = replace(made, aoi=area_text(made.aoi))
         check_probs_dtype(made.probs_dtype)
+        for name in FILES:
+            if getattr(made, name) is not None:
+                file_name(getattr(made, name))  # it refuses what is no path
         if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
             check_suffix(Path(made.preview), (".png",), kind="a preview")
         return made

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 from landseg.errors import BandError, LandsegError, OutputError, PlanError
@@ -28,13 +29,15 @@ def window_option(value: Any) -> int | tuple[int, int] | str:
     Raises:
         PlanError: another text or value.
     """
-    if value == "auto" or isinstance(value, int):
-        return value  # type: ignore[no-any-return]
-    parts = str(value).lower().split("x") if isinstance(value, str) else value
+    if value == "auto":
+        return "auto"
+    parts = value.lower().split("x") if isinstance(value, str) else [value] if isinstance(value, int) else value
     try:
         numbers = [_whole(part) for part in parts]
     except (TypeError, ValueError):
         numbers = []
+    if any(number < 0 for number in numbers):
+        raise PlanError(f"window {value!r}: expected sides above 0")
     if len(numbers) == 1:
         return numbers[0]
     if len(numbers) == 2:
@@ -64,8 +67,10 @@ def _whole(value: Any) -> int:
 
 
 def check_whole_bands(bands: Any) -> None:
-    """Raise BandError if chosen bands are not whole numbers; None chooses none."""
-    if bands is not None and not all(isinstance(band, Integral) for band in bands):
+    """Raise BandError if chosen bands are not a sequence of whole numbers; None chooses none."""
+    if bands is None:
+        return
+    if not isinstance(bands, Iterable) or not all(isinstance(band, Integral) for band in bands):
         raise BandError(f"bands {bands!r}: expected whole numbers, such as [3, 2, 1]")
 
 
@@ -73,6 +78,11 @@ def check_probs_dtype(dtype: str) -> None:
     """Raise OutputError if probabilities cannot be written in a dtype."""
     if dtype not in ("uint8", "float32"):
         raise OutputError(f"probabilities in {dtype!r}: expected uint8 or float32")
+
+
+def is_size(value: Any) -> bool:
+    """Return whether a value is a finite number, 0 or more."""
+    return isinstance(value, Real) and math.isfinite(value) and float(value) >= 0
 
 
 def check_positive(name: str, value: Any) -> None:

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
-from landseg.errors import GridError, LandsegError, PlanError
+from landseg.errors import BandError, GridError, LandsegError, PlanError, RasterError, VectorError
+from landseg.evaluation.options import EvaluateOptions
 from landseg.inference.options import PredictOptions
+from landseg.vector.export_options import ExportOptions
 
 
 @pytest.mark.parametrize("metres", [math.inf, math.nan, 0, -1.0, "1", [1]])
@@ -28,3 +30,33 @@ def test_parts_of_pixels_are_not_cut_off(options: dict[str, Any]) -> None:
 def test_counts_start_at_one(options: dict[str, Any]) -> None:
     with pytest.raises(LandsegError, match="expected a whole number, 1 or more"):
         PredictOptions.of(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"bands": 3}, BandError),
+        ({"polygons": 3}, RasterError),
+        ({"window": -1}, PlanError),
+        ({"probs": ""}, RasterError),
+    ],
+)
+def test_values_of_another_kind_are_refused(options: dict[str, Any], error: type[LandsegError]) -> None:
+    with pytest.raises(error, match="expected"):
+        PredictOptions.of(**options)
+    assert PredictOptions.of(bands=(3,), polygons="a.gpkg", window=0).window == 0
+
+
+@pytest.mark.parametrize("name", ["min_area", "simplify", "right_angle_tolerance", "spur", "majority", "sieve"])
+def test_a_size_of_polygons_is_a_number(name: str) -> None:
+    needed = {"regularize": "all", "centerlines": "all"}
+    with pytest.raises(VectorError, match=f"--{name.replace('_', '-')} 10px: expected"):
+        ExportOptions.of(**needed, **{name: "10px"})
+    assert getattr(ExportOptions.of(**needed, **{name: 3}), name) == 3
+
+
+@pytest.mark.parametrize("options", [{"samples": "x"}, {"samples": -1}, {"seed": 0.5}, {"workers": 0}])
+def test_counts_of_an_evaluation_are_whole_numbers(options: dict[str, Any]) -> None:
+    with pytest.raises(PlanError, match="expected a whole number"):
+        EvaluateOptions.of(options, verb="evaluate")
+    assert EvaluateOptions.of({"samples": 0, "workers": 1}, verb="evaluate").samples == 0
