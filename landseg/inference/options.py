@@ -16,6 +16,7 @@ from landseg.output.checks import is_folder
 from landseg.runtime.names import check_device, check_precision
 from landseg.runtime.target_checks import check_suffix
 from landseg.text.options import (
+    check_kinds,
     check_positive,
     check_probs_dtype,
     check_whole_bands,
@@ -138,6 +139,7 @@ class InferenceOptions:
         check_device(str(made.device))
         check_precision(str(made.precision))
         check_tta(str(made.tta))
+        check_kinds(made)
         if made.engine == "stream" and made.tta != "none":
             raise PlanError(
                 f"--tta {made.tta} takes the mean over mirrored views of the whole raster, which rows that stream "

@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from landseg.geo.rasters.address import File, file_name
 from landseg.text.amounts import counted
-from landseg.text.options import refuse_unknown
+from landseg.text.options import check_kinds, refuse_unknown
 from landseg.text.results import html_table, one_line
 
 Box = tuple[float, float, float, float]
@@ -70,10 +70,11 @@ class RasterizeOptions:
         """Return the options by name.
 
         Raises:
-            LandsegError: an option has an unknown name, or `like` or `classes` is no path.
+            LandsegError: an option has an unknown name or a value of another type, or `like` or `classes` is no path.
         """
         refuse_unknown(options, [one.name for one in fields(cls)], of="rasterize")
         made = cls(**options)
+        check_kinds(made)
         like, classes = (None if file is None else file_name(file) for file in (made.like, made.classes))
         return replace(made, like=like, classes=classes)
 

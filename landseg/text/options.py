@@ -5,10 +5,18 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any
 
 from landseg.errors import BandError, LandsegError, OutputError, PlanError
+
+_KINDS: dict[str, tuple[str, type]] = {
+    "bool": ("True or False", Integral),
+    "int": ("a whole number", Integral),
+    "float": ("a number", Real),
+}
+"""What the fields of each type hold, in words and as a type; 0 and 1 are bools too."""
 
 
 def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> None:
@@ -78,6 +86,20 @@ def check_probs_dtype(dtype: str) -> None:
     """Raise OutputError if probabilities cannot be written in a dtype."""
     if dtype not in ("uint8", "float32"):
         raise OutputError(f"probabilities in {dtype!r}: expected uint8 or float32")
+
+
+def check_kinds(options: Any) -> None:
+    """Raise LandsegError if a field of an options dataclass is declared a number, or a bool, and holds no such value.
+
+    A text for a bool would count as true, overwrite="no" as well.
+    """
+    for field in fields(options):
+        value, (kind, *others) = getattr(options, field.name), str(field.type).split(" | ")
+        if kind not in _KINDS or others not in ([], ["None"]) or (others and value is None):
+            continue
+        expected, types = _KINDS[kind]
+        if not (isinstance(value, types) or type(value).__name__ in ("bool", "bool_")):  # those of NumPy
+            raise LandsegError(f"{field.name} {value!r}: expected {expected}")
 
 
 def is_size(value: Any) -> bool:

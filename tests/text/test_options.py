@@ -1,13 +1,18 @@
 """Options: what means nothing is refused in one sentence."""
 
 import math
+from dataclasses import make_dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
+from landseg.crf.options import RefineOptions
 from landseg.errors import BandError, GridError, LandsegError, PlanError, RasterError, VectorError
 from landseg.evaluation.options import EvaluateOptions
 from landseg.inference.options import PredictOptions
+from landseg.labels.rasterize_options import RasterizeOptions
+from landseg.text.options import check_kinds
 from landseg.vector.export_options import ExportOptions
 
 
@@ -60,3 +65,37 @@ def test_counts_of_an_evaluation_are_whole_numbers(options: dict[str, Any]) -> N
     with pytest.raises(PlanError, match="expected a whole number"):
         EvaluateOptions.of(options, verb="evaluate")
     assert EvaluateOptions.of({"samples": 0, "workers": 1}, verb="evaluate").samples == 0
+
+
+@pytest.mark.parametrize(
+    ("of", "options", "message"),
+    [
+        (PredictOptions.of, {"overwrite": "no"}, "overwrite 'no': expected True or False"),
+        (ExportOptions.of, {"dissolve": None}, "dissolve None: expected True or False"),
+        (RefineOptions.of, {"iterations": 1.5}, "iterations 1.5: expected a whole number"),
+        (RefineOptions.of, {"spatial_weight": "a"}, "spatial_weight 'a': expected a number"),
+        (RefineOptions.of, {"model": 3}, "expected the path of a file, got an int"),
+        (RasterizeOptions.of, {"buffer": "x"}, "buffer 'x': expected a number"),
+        (
+            lambda **options: EvaluateOptions.of(options, verb="evaluate"),
+            {"buffer": "x"},
+            "buffer 'x': expected a num",
+        ),
+        (
+            lambda **options: EvaluateOptions.of(options, verb="evaluate"),
+            {"ignore": "x"},
+            "ignore 'x': expected label",
+        ),
+    ],
+)
+def test_values_of_another_type_are_refused(of: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(LandsegError, match=message):
+        of(**options)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    made = make_dataclass("made", [("a", "int"), ("b", "float | None"), ("c", "bool"), ("d", "str | int")])
+    check_kinds(made(np.int64(3), np.float32(2), np.bool_(True), "any"))
+    check_kinds(made(3, None, 1, 2))
+    with pytest.raises(LandsegError, match="a None: expected a whole number"):
+        check_kinds(made(None, None, True, 2))

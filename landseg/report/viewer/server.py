@@ -49,7 +49,7 @@ class Viewer(ThreadingHTTPServer):
         self.rasters = open_viewed(file_names(paths))
         try:
             super().__init__((HOST, port), _Handler)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError) as error:
             self._close_rasters()
             reason = getattr(error, "strerror", None) or error
             raise OutputError(
