@@ -21,7 +21,7 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 import landseg
-from landseg.errors import LandsegError, ModelError, RasterError
+from landseg.errors import ClassError, GridError, LandsegError, ModelError, RasterError
 from landseg.geo.rasters.address import file_name, file_names
 from landseg.metrics.calibration import Reliability, ReliabilityBin
 from tests.parts.class_rasters import write
@@ -185,6 +185,26 @@ def test_a_network_without_a_card_is_no_model(tmp_path: Path) -> None:
     for other in (MODEL.network, MODEL.card, 3):
         with pytest.raises(ModelError, match=f"a {type(other).__name__} is no model: expected a model file, .* or"):
             landseg.predict(source, tmp_path / "o.tif", model=other)  # type: ignore[arg-type]
+
+
+def test_what_is_saved_is_a_network_and_a_card(tmp_path: Path) -> None:
+    for network, card in ((MODEL, MODEL.card), (MODEL.network, "card")):
+        with pytest.raises(ModelError, match=f"got a {type(network).__name__} and a {type(card).__name__}"):
+            landseg.save_model(tmp_path / "m.safetensors", network, card)  # type: ignore[arg-type]
+    assert landseg.save_model(tmp_path / "m.safetensors", MODEL.network, MODEL.card).is_file()
+
+
+def test_a_pixel_is_a_column_and_a_row(tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "scene.tif", PIXELS, at=place(0))
+    for at in ("x", (1,), (0.5, 1)):
+        with pytest.raises(GridError, match="expected the column and the row of a pixel"):
+            landseg.effective_field(MODEL, over=source, at=at)  # type: ignore[arg-type]
+
+
+def test_classes_that_are_no_list_are_refused(tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "map.tif", PIXELS[0] + 1, at=place(0))
+    with pytest.raises(ClassError, match="expected names of classes"):
+        landseg.areas(source, classes=3)  # type: ignore[arg-type]
 
 
 def test_the_server_says_where_it_is(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
@@ -176,6 +176,19 @@ class VerifyOptions(InferenceOptions):
 
     precision: str = "fp32"
     size: int | tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, **options: Any) -> Self:
+        """Return the options by name.
+
+        Raises:
+            LandsegError: an option has an unknown name, or a value that it cannot have.
+        """
+        made = super().of(**options)
+        sides = made.size if isinstance(made.size, (tuple, list)) else (made.size, made.size)
+        if made.size is not None and not (len(sides) == 2 and all(isinstance(side, Integral) for side in sides)):
+            raise PlanError(f"size {made.size!r}: expected a number of pixels, or (height, width)")
+        return made
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from landseg.crf.options import RefineOptions
 from landseg.errors import BandError, GridError, LandsegError, PlanError, RasterError, VectorError
 from landseg.evaluation.options import EvaluateOptions
-from landseg.inference.options import PredictOptions
+from landseg.inference.options import PredictOptions, VerifyOptions
 from landseg.labels.rasterize_options import RasterizeOptions
 from landseg.text.options import check_kinds
 from landseg.vector.export_options import ExportOptions
@@ -75,7 +75,10 @@ def test_counts_of_an_evaluation_are_whole_numbers(options: dict[str, Any]) -> N
         (RefineOptions.of, {"iterations": 1.5}, "iterations 1.5: expected a whole number"),
         (RefineOptions.of, {"spatial_weight": "a"}, "spatial_weight 'a': expected a number"),
         (RefineOptions.of, {"model": 3}, "expected the path of a file, got an int"),
+        (VerifyOptions.of, {"size": "x"}, "size 'x': expected a number of pixels"),
+        (VerifyOptions.of, {"size": (9, 9, 9)}, "expected a number of pixels"),
         (RasterizeOptions.of, {"buffer": "x"}, "buffer 'x': expected a number"),
+        (RasterizeOptions.of, {"resolution": "x"}, "resolution 'x': expected a number of metres"),
         (
             lambda **options: EvaluateOptions.of(options, verb="evaluate"),
             {"buffer": "x"},
