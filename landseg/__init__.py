@@ -50,10 +50,13 @@ if TYPE_CHECKING:
     from landseg.inference.prediction import Prediction, Predictions
     from landseg.inference.verification import Verification
     from landseg.labels.rasterize_options import Rasterization
+    from landseg.models.card import Card
     from landseg.models.file import Model, load_model, save_model
+    from landseg.models.parts import Band
     from landseg.models.read_card import read_card
     from landseg.report.description import Description
     from landseg.report.field_report import FieldReport, effective_field
+    from landseg.report.viewer.server import Viewer
     from landseg.scenes.data_report import DataReport
     from landseg.training.result import TrainingResult
     from landseg.vector.export_options import Export
@@ -77,10 +80,13 @@ _LAZY = {
     "landseg.inference.prediction": "Prediction Predictions",
     "landseg.inference.verification": "Verification",
     "landseg.labels.rasterize_options": "Rasterization",
+    "landseg.models.card": "Card",
     "landseg.models.file": "Model load_model save_model",
+    "landseg.models.parts": "Band",
     "landseg.models.read_card": "read_card",
     "landseg.report.description": "Description",
     "landseg.report.field_report": "FieldReport effective_field",
+    "landseg.report.viewer.server": "Viewer",
     "landseg.scenes.data_report": "DataReport",
     "landseg.training.result": "TrainingResult",
     "landseg.vector.export_options": "Export",
@@ -89,12 +95,13 @@ _HOMES = {name: home for home, names in _LAZY.items() for name in names.split()}
 """The module of each public name that is imported at its first use."""
 
 __all__ = [
-    "Areas", "BandError", "Calibration", "ClassError", "ClassMap", "Comparison", "DataReport", "Description",
-    "Evaluation", "Export", "FieldReport", "GridError", "LandClass", "LandsegError", "Model", "ModelError",
-    "OutputError", "PlanError", "Prediction", "Predictions", "RasterError", "Rasterization", "Refinement",
-    "ResumeError", "TrainingError", "TrainingResult", "VectorError", "Verification", "__version__", "areas",
-    "calibrate", "compare", "describe", "effective_field", "evaluate", "export", "inspect_data", "load_model",
-    "predict", "rasterize", "read_card", "refine", "save_model", "train", "verify", "view",
+    "Areas", "Band", "BandError", "Calibration", "Card", "ClassError", "ClassMap", "Comparison", "DataReport",
+    "Description", "Evaluation", "Export", "FieldReport", "GridError", "LandClass", "LandsegError", "Model",
+    "ModelError", "OutputError", "PlanError", "Prediction", "Predictions", "RasterError", "Rasterization",
+    "Refinement", "ResumeError", "TrainingError", "TrainingResult", "VectorError", "Verification", "Viewer",
+    "__version__", "areas", "calibrate", "compare", "describe", "effective_field", "evaluate", "export",
+    "inspect_data", "load_model", "predict", "rasterize", "read_card", "refine", "save_model", "train", "verify",
+    "view",
 ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def areas(raster: File, output: File | None = None, **options: Unpack[AreasKeywo
     Args:
         raster: a class raster, in any format that GDAL reads.
         output: the table to write, .csv, .xlsx or .json; None writes none.
-        **options: see `AreasOptions`.
+        **options: the fields of `landseg.evaluation.area_options.AreasOptions`, by name.
 
     Raises:
         LandsegError: the raster, the zones or an option cannot be used, or the table cannot be written.

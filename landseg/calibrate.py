@@ -33,7 +33,7 @@ def calibrate(
         target: the truth: label rasters on any grid, a folder of them, or a vector file.
         output: model file to write: a copy of the model whose card has the temperature; None writes none.
         model: the model that made the probabilities, a file or a shipped name; None with an output: the default one.
-        **options: the fields of `CalibrateOptions`, by name.
+        **options: the fields of `landseg.evaluation.options.CalibrateOptions`, by name.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.

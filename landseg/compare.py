@@ -23,7 +23,7 @@ def compare(predictions: Sequence[File], target: Files, **options: Unpack[Compar
         predictions: two or more: class rasters, or folders of them whose files belong together by name, as paths or
             datasets that rasterio has open. Each is brought onto the first one's grids as labels are.
         target: the truth: label rasters, a folder of them, or a vector file.
-        **options: the fields of `CompareOptions`, by name.
+        **options: the fields of `landseg.evaluation.options.CompareOptions`, by name.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.

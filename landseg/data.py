@@ -24,7 +24,7 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
     Args:
         images: folders, globs, files (or datasets that rasterio has open) or lists of them.
         labels: a folder of label rasters, or a vector file; None: those that a list names, if it does.
-        **options: the fields of `InspectOptions`, by name.
+        **options: the fields of `landseg.scenes.inspect_options.InspectOptions`, by name.
 
     Raises:
         TrainingError: no image at all, or none that can be read.

@@ -22,7 +22,7 @@ def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeyword
     Args:
         prediction: a class raster, several, or a folder of them: paths, or datasets that rasterio has open.
         target: the truth: label rasters on any grid, a folder of them, or a vector file.
-        **options: the fields of `EvaluateOptions`, by name.
+        **options: the fields of `landseg.evaluation.options.EvaluateOptions`, by name.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.

@@ -23,7 +23,7 @@ def export(raster: File, output: File, **options: Unpack[ExportKeywords]) -> Exp
     Args:
         raster: a class raster, in any format that GDAL reads.
         output: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet; .csv for the attributes without shapes.
-        **options: see `ExportOptions`.
+        **options: the fields of `landseg.vector.export_options.ExportOptions`, by name.
 
     Raises:
         LandsegError: the raster or an option cannot be used, or a file cannot be written.

@@ -39,7 +39,7 @@ def predict(
         model: a model file, the name of a shipped model, or a loaded model; None takes the default model.
         finished: is called with the `Prediction` or `Failure` of each raster as soon as it is there, with its number
             from 1, and with the number of all.
-        **options: see `PredictOptions`.
+        **options: the fields of `landseg.inference.options.PredictOptions`, by name.
 
     Raises:
         LandsegError: a raster, the model or an option cannot be used, or a file cannot be written.

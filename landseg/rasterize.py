@@ -23,7 +23,7 @@ def rasterize(vector: File, output: File, **options: Unpack[RasterizeKeywords]) 
     Args:
         vector: the file, or a layer of it as ``FILE:LAYER``.
         output: a GeoTIFF.
-        **options: see `RasterizeOptions`.
+        **options: the fields of `landseg.labels.rasterize_options.RasterizeOptions`, by name.
 
     Raises:
         VectorError: the file cannot be read, has no such column, or holds lines or points without `buffer`.

@@ -24,7 +24,7 @@ def refine(probabilities: File, images: Files, output: File, **options: Unpack[R
         images: the imagery, or several images as one mosaic; imagery on another grid is read on that of the
             probabilities.
         output: a GeoTIFF.
-        **options: see `RefineOptions`.
+        **options: the fields of `landseg.crf.options.RefineOptions`, by name.
 
     Raises:
         LandsegError: a raster or an option cannot be used, or a file cannot be written.

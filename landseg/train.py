@@ -95,7 +95,7 @@ def train(
         overwrite: replace an existing output and start a new run.
         quiet: show no progress on standard error.
         report: gets one line of text at a time.
-        **options: the fields of `RunOptions`, by name: the command's options.
+        **options: the fields of `landseg.training.run_options.RunOptions`, by name: the command's options.
 
     Raises:
         TrainingError: nothing to learn from, a run folder that exists, a loss that is no number; or the model is

@@ -21,7 +21,7 @@ def verify(sources: Files, *, model: File | Model | None = None, **options: Unpa
     Args:
         sources: a raster, or several as one mosaic or stack.
         model: a model file, the name of a shipped model, or a loaded model; None takes the default model.
-        **options: see `VerifyOptions`.
+        **options: the fields of `landseg.inference.options.VerifyOptions`, by name.
 
     Raises:
         LandsegError: the raster or an option cannot be used, or the crop does not fit the memory.

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, TypedDict, Unpack
 
@@ -52,6 +53,24 @@ def test_every_public_name_is_on_a_page(site: Mapping[str, str]) -> None:
 
 def test_twin_a_name_without_a_page_is_found(site: Mapping[str, str]) -> None:
     assert absent_names(python_text(site).replace(":: landseg.refine\n", "\n")) == {"refine"}
+
+
+def absent_imports(text: str) -> list[str]:
+    """Return the names that the Python of a page imports from landseg, and that are not there."""
+    names = [
+        (module, name.strip())
+        for module, found in re.findall(r"^from (landseg[\w.]*) import ([\w, ]+)$", text, re.MULTILINE)
+        for name in found.split(",")
+    ]
+    return [f"{module}.{name}" for module, name in names if not hasattr(import_module(module), name)]
+
+
+def test_the_imports_of_the_guides_are_there() -> None:
+    texts = [path.read_text() for path in DOCS.glob("*.md")]
+    assert sum(text.count("from landseg.") for text in texts) > 2
+    assert [name for text in texts for name in absent_imports(text)] == []
+    twin = "from landseg.report.html.report import report_html, write_report"
+    assert absent_imports(twin) == ["landseg.report.html.report.write_report"]
 
 
 def absent_options(name: str, page: str) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import math
 import re
 import subprocess
 import sys
@@ -20,8 +21,9 @@ from rasterio.io import MemoryFile
 from rasterio.vrt import WarpedVRT
 
 import landseg
-from landseg.errors import LandsegError, RasterError
+from landseg.errors import ClassError, GridError, LandsegError, ModelError, RasterError
 from landseg.geo.rasters.address import file_name, file_names
+from landseg.metrics.calibration import Reliability, ReliabilityBin
 from tests.parts.class_rasters import write
 from tests.parts.commands import run
 from tests.parts.labelled import SHAPE, image, place, write_scenes
@@ -89,9 +91,8 @@ def test_a_model_says_what_it_is_in_a_line() -> None:
     )
 
 
-RESULTS = [
-    name for name in landseg.__all__ if name[0].isupper() and not name.endswith(("Error", "Model", "Map", "Class"))
-]
+NO_RESULTS = ("Error", "Model", "Map", "Class", "Card", "Band", "Viewer")
+RESULTS = [name for name in landseg.__all__ if name[0].isupper() and not name.endswith(NO_RESULTS)]
 
 
 @pytest.mark.parametrize("noun", RESULTS)
@@ -100,6 +101,9 @@ def test_a_result_is_frozen_and_becomes_json(noun: str) -> None:
     assert is_dataclass(kind) and kind.__dataclass_params__.frozen
     assert callable(kind.to_json) and not hasattr(kind, "lines")  # lines of text are the command's
     assert "__repr__" in vars(kind) and not kind.__dataclass_params__.repr  # not that of all fields
+
+
+EMPTY_BIN = Reliability((ReliabilityBin(0.0, 1.0, 0, math.nan, math.nan),), 0.25)
 
 
 def test_results_are_seen_in_a_line_and_in_a_notebook(tmp_path: Path) -> None:
@@ -121,6 +125,7 @@ def test_results_are_seen_in_a_line_and_in_a_notebook(tmp_path: Path) -> None:
         landseg.Predictions((landseg.Prediction(tmp_path / "o.tif", areas=rows),) * 20, {"<b>.tif": "no raster"}),
         landseg.Refinement(tmp_path / "o.tif", mode="exact", changed=0.1, areas=rows),
         landseg.Verification(1e-6, 1e-7, 0.0, 0.0, True, (0, 0, 9, 9), 81, "fp32"),
+        landseg.Calibration("p.tif", "<b>.tif", 1.5, 1.5, 9, 9, False, EMPTY_BIN, EMPTY_BIN),
         landseg.effective_field(MODEL),
         landseg.describe(source),
         landseg.describe("landcover-s2"),
@@ -130,7 +135,7 @@ def test_results_are_seen_in_a_line_and_in_a_notebook(tmp_path: Path) -> None:
         assert text.startswith(f"<{type(result).__name__} ") and text.endswith(">")
         assert "\n" not in text and len(text) < 300
         json.dumps(result.to_json(), allow_nan=False)
-        if hasattr(result, "_repr_html_") and (page := result._repr_html_()) is not None:
+        if (page := result._repr_html_()) is not None:
             assert page.startswith("<table>") and "<b>" not in page and page.count("<tr>") == page.count("</tr>") > 1
     assert made[4]._repr_html_() is None  # then a notebook shows the line
     assert "&lt;b&gt;road&lt;/b&gt;" in counted._repr_html_()
@@ -167,6 +172,45 @@ def test_an_open_dataset_is_evaluated_as_its_file(tmp_path: Path) -> None:
     with MemoryFile(Path(ours).read_bytes()) as memory, memory.open() as dataset:
         found = landseg.evaluate(dataset, Path(truth), samples=0).to_json()
     assert found["confusion"] == plain["confusion"]
+
+
+@pytest.mark.parametrize("nothing", ["", b"scene.tif", 3])
+def test_what_names_no_file_is_refused(nothing: Any) -> None:
+    with pytest.raises(RasterError, match=r"expected the path of a file, got an? "):
+        file_names(nothing)
+
+
+def test_a_network_without_a_card_is_no_model(tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "scene.tif", PIXELS, at=place(0))
+    for other in (MODEL.network, MODEL.card, 3):
+        with pytest.raises(ModelError, match=f"a {type(other).__name__} is no model: expected a model file, .* or"):
+            landseg.predict(source, tmp_path / "o.tif", model=other)  # type: ignore[arg-type]
+
+
+def test_what_is_saved_is_a_network_and_a_card(tmp_path: Path) -> None:
+    for network, card in ((MODEL, MODEL.card), (MODEL.network, "card")):
+        with pytest.raises(ModelError, match=f"got a {type(network).__name__} and a {type(card).__name__}"):
+            landseg.save_model(tmp_path / "m.safetensors", network, card)  # type: ignore[arg-type]
+    assert landseg.save_model(tmp_path / "m.safetensors", MODEL.network, MODEL.card).is_file()
+
+
+def test_a_pixel_is_a_column_and_a_row(tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "scene.tif", PIXELS, at=place(0))
+    for at in ("x", (1,), (0.5, 1)):
+        with pytest.raises(GridError, match="expected the column and the row of a pixel"):
+            landseg.effective_field(MODEL, over=source, at=at)  # type: ignore[arg-type]
+
+
+def test_classes_that_are_no_list_are_refused(tmp_path: Path) -> None:
+    source = write_raster(tmp_path / "map.tif", PIXELS[0] + 1, at=place(0))
+    with pytest.raises(ClassError, match="expected names of classes"):
+        landseg.areas(source, classes=3)  # type: ignore[arg-type]
+
+
+def test_the_server_says_where_it_is(tmp_path: Path) -> None:
+    viewer = landseg.view(write_raster(tmp_path / "scene.tif", PIXELS, at=place(0)))
+    viewer.server_close()
+    assert repr(viewer) == f"<Viewer http://127.0.0.1:{viewer.port}/, 1 raster>"
 
 
 ENTRIES: dict[str, Callable[[Any, Path], object]] = {

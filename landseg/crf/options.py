@@ -11,9 +11,10 @@ from typing import Any, TypedDict
 from landseg.crf.energy import CrfOptions
 from landseg.errors import BandError, PlanError
 from landseg.geo.class_areas import ClassArea, areas_rows, read_areas
-from landseg.geo.rasters.address import File
+from landseg.geo.rasters.address import File, file_name
 from landseg.geo.tags import read_facts
 from landseg.text.options import (
+    check_kinds,
     check_positive,
     check_probs_dtype,
     check_whole_bands,
@@ -123,6 +124,10 @@ class RefineOptions:
         check_positive("memory", made.memory)
         check_whole_bands(made.bands)
         check_probs_dtype(made.probs_dtype)
+        check_kinds(made)
+        for file in (made.model, made.probs):
+            if file is not None:
+                file_name(file)  # it refuses what is no path
         for name, value, choices in (
             ("preset", made.preset, tuple(PRESETS)),
             ("units", made.units, ("pixels", "metres")),

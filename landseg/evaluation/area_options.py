@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 from landseg.errors import VectorError
 from landseg.geo.rasters.address import File, file_name
-from landseg.text.options import refuse_unknown
+from landseg.text.options import check_kinds, refuse_unknown
 
 
 class AreasKeywords(TypedDict, total=False):
@@ -49,6 +49,7 @@ class AreasOptions:
         """
         refuse_unknown(options, [one.name for one in fields(cls)], of="areas")
         made = cls(**options)
+        check_kinds(made)
         if made.by is None and made.by_field is not None:
             raise VectorError(f"--by-field {made.by_field} names a column of zones: name their file with --by")
         return made if made.by is None else replace(made, by=file_name(made.by))

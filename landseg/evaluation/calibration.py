@@ -17,7 +17,7 @@ from landseg.metrics.calibration import Reliability, ReliabilityCounts, Temperat
 from landseg.models.card import Card
 from landseg.models.read_card import file_hash
 from landseg.text.amounts import part_of
-from landseg.text.results import one_line
+from landseg.text.results import html_table, json_values, one_line
 
 _ROUNDED_TO_0 = 1e-5  # a probability that was rounded to 0 is taken for this once a temperature is chosen
 _HASH, _NAME, _TEMPERATURE = "LANDSEG_MODEL_HASH", "LANDSEG_MODEL", "LANDSEG_TEMPERATURE"
@@ -64,9 +64,17 @@ class Calibration:
             f"expected calibration error {self.before.ece:.4f} before and {self.after.ece:.4f} after",
         )
 
+    def _repr_html_(self) -> str:
+        rows = [
+            ["temperature", "", f"{self.temperature:.4g}"],
+            ["expected calibration error", f"{self.before.ece:.4f}", f"{self.after.ece:.4f}"],
+        ]
+        return html_table(f"{self.probs} against {self.target}", ["figure", "before", "after"], rows)
+
     def to_json(self) -> dict[str, Any]:
-        """Return the calibration as plain values; nan where a bin is empty."""
-        return {**asdict(self), "ece_before": self.before.ece, "ece_after": self.after.ece}
+        """Return the calibration as plain JSON values, None for the figures of an empty bin."""
+        found = {**asdict(self), "ece_before": self.before.ece, "ece_after": self.after.ece}
+        return {name: json_values(value) for name, value in found.items()}
 
 
 def calibration_of(

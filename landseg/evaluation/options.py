@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from landseg.errors import PlanError
 from landseg.geo.distance import Distance
 from landseg.geo.rasters.address import File, Files, file_name, file_names
 from landseg.geo.vectors.aoi import area_text
 from landseg.labels.options import LabelKeywords, LabelOptions, path_option
+from landseg.text.options import check_positive
 
 _FEW, _BLOCK = Distance(3), Distance(256)
 
@@ -73,6 +75,9 @@ class TruthOptions(LabelOptions):
     overwrite: bool = False
     quiet: bool = True
 
+    def __post_init__(self) -> None:
+        check_positive("workers", self.workers)
+
     READERS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         **LabelOptions.READERS,
         "aoi": _optional(lambda value: str(area_text(value))),
@@ -112,6 +117,12 @@ class EvaluateOptions(TruthOptions):
     probs: list[str] | None = None
     image: list[str] | None = None
     errors: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("samples", "seed"):
+            if not (isinstance(value := getattr(self, name), int) and value >= 0):
+                raise PlanError(f"{name} {value!r}: expected a whole number, 0 or more")
 
     READERS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         **TruthOptions.READERS,

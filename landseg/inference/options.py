@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Self, TypedDict
 
 from landseg.errors import GridError, OutputError, PlanError
-from landseg.geo.rasters.address import File
+from landseg.geo.rasters.address import File, file_name
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
 from landseg.runtime.names import check_device, check_precision
 from landseg.runtime.target_checks import check_suffix
 from landseg.text.options import (
+    check_kinds,
     check_positive,
     check_probs_dtype,
     check_whole_bands,
@@ -138,6 +139,7 @@ class InferenceOptions:
         check_device(str(made.device))
         check_precision(str(made.precision))
         check_tta(str(made.tta))
+        check_kinds(made)
         if made.engine == "stream" and made.tta != "none":
             raise PlanError(
                 f"--tta {made.tta} takes the mean over mirrored views of the whole raster, which rows that stream "
@@ -174,6 +176,19 @@ class VerifyOptions(InferenceOptions):
 
     precision: str = "fp32"
     size: int | tuple[int, int] | None = None
+
+    @classmethod
+    def of(cls, **options: Any) -> Self:
+        """Return the options by name.
+
+        Raises:
+            LandsegError: an option has an unknown name, or a value that it cannot have.
+        """
+        made = super().of(**options)
+        sides = made.size if isinstance(made.size, (tuple, list)) else (made.size, made.size)
+        if made.size is not None and not (len(sides) == 2 and all(isinstance(side, Integral) for side in sides)):
+            raise PlanError(f"size {made.size!r}: expected a number of pixels, or (height, width)")
+        return made
 
 
 @dataclass(frozen=True)
@@ -219,6 +234,9 @@ class PredictOptions(InferenceOptions):
         made = super().of(**options)
         made = replace(made, aoi=area_text(made.aoi))
         check_probs_dtype(made.probs_dtype)
+        for name in FILES:
+            if getattr(made, name) is not None:
+                file_name(getattr(made, name))  # it refuses what is no path
         if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
             check_suffix(Path(made.preview), (".png",), kind="a preview")
         return made

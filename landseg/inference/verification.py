@@ -13,7 +13,7 @@ from landseg.geo.grid import Rect
 from landseg.inference.match import ModelInput
 from landseg.inference.options import VerifyOptions
 from landseg.text.amounts import counted, plural
-from landseg.text.results import one_line
+from landseg.text.results import html_table, one_line
 from landseg.tiling.placement import GridPlacement
 
 if TYPE_CHECKING:  # it brings torch, which is not needed to refuse a raster
@@ -80,6 +80,14 @@ class Verification:
     def __repr__(self) -> str:
         differs = f"{self.class_disagreement:.4%} of {counted(self.pixels, 'pixel')} differ"
         return one_line("Verification", self.verdict, differs, f"max |dlogit| {self.max_abs_diff:.3g}")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [f"pixels with another {self.noun}", f"{self.class_disagreement:.4%} of {self.pixels:,}"],
+            ["of these, ties", f"{self.ties:.4%}"],
+            ["largest difference of a logit", f"{self.max_abs_diff:.3g}"],
+        ]
+        return html_table(f"Verification: {self.verdict}", ["figure", self.precision], rows)
 
     @property
     def verdict(self) -> str:

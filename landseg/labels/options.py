@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from numbers import Integral
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypedDict
 
+from landseg.errors import ClassError
 from landseg.geo.rasters.address import File, file_name
-from landseg.text.options import refuse_unknown
+from landseg.text.options import check_kinds, refuse_unknown
 
 
 class LabelKeywords(TypedDict, total=False):
@@ -32,8 +34,14 @@ def values_option(value: int | Sequence[int] | None) -> tuple[int, ...]:
 
     >>> values_option(3), values_option([3, 4]), values_option(None)
     ((3,), (3, 4), ())
+
+    Raises:
+        ClassError: a value is no whole number.
     """
-    return (value,) if isinstance(value, int) else tuple(value or ())
+    values = (value,) if isinstance(value, int) else value or ()
+    if not isinstance(values, Iterable) or not all(isinstance(one, Integral) for one in values):
+        raise ClassError(f"ignore {value!r}: expected label values, such as 255 or [0, 255]")
+    return tuple(values)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +75,9 @@ class LabelOptions:
             LandsegError: the function has no option of that name, or the value has no meaning.
         """
         refuse_unknown(given, [field.name for field in fields(cls)], of=verb)
-        return cls(**{name: cls.READERS.get(name, _unchanged)(value) for name, value in given.items()})
+        made = cls(**{name: cls.READERS.get(name, _unchanged)(value) for name, value in given.items()})
+        check_kinds(made)
+        return made
 
 
 def _unchanged(value: Any) -> Any:

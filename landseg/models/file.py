@@ -106,8 +106,13 @@ def save_model(
 
     Raises:
         OutputError: the file exists (without `overwrite`), has another suffix, or cannot be written.
-        ModelError: a weight is not finite, or too large for float16.
+        ModelError: a weight is not finite, or too large for float16; or network or card are of another type.
     """
+    if not (isinstance(network, nn.Module) and isinstance(card, Card)):
+        raise ModelError(
+            f"expected a network of torch and its Card, got a {type(network).__name__} and a {type(card).__name__}: "
+            "of a Model, give its network and its card"
+        )
     target = Path(path)
     check_model_target(target, overwrite=overwrite)
     tensors = {

@@ -6,6 +6,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from landseg.errors import ModelError
 from landseg.models import shipped
 from landseg.models.card import Card
 from landseg.models.read_card import card_in, file_hash
@@ -53,8 +54,14 @@ def named_model(model: str | PathLike[str] | Model | None = None) -> NamedModel:
     """Return the model of a file, of a shipped name, of a `Model`, or (None) the default model.
 
     Raises:
-        ModelError: the file is missing, truncated, foreign, of a later format, or a pickle.
+        ModelError: the file is missing, truncated, foreign, of a later format, or a pickle; or another object was
+            given.
     """
     if model is None or isinstance(model, (str, PathLike)):
         return NamedModel(shipped.resolve(None if model is None else fspath(model)))
+    if not isinstance(getattr(model, "card", None), Card):
+        raise ModelError(
+            f"a {type(model).__name__} is no model: expected a model file, the name of a shipped model, or the "
+            "result of landseg.load_model; landseg.save_model writes a network and its card to a file"
+        )
     return NamedModel(model)

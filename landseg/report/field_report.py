@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,8 @@ def _pixel(source: Source, at: tuple[int, int] | None) -> tuple[int, int]:
     height, width = source.grid.shape
     if at is None:
         return height // 2, width // 2
+    if len(at) != 2 or not all(isinstance(number, Integral) for number in at):
+        raise GridError(f"at {at!r}: expected the column and the row of a pixel, such as (0, 0)")
     column, row = at
     if not (0 <= column < width and 0 <= row < height):
         raise GridError(

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
-from numbers import Integral
+from dataclasses import fields
+from numbers import Integral, Real
 from typing import Any
 
 from landseg.errors import BandError, LandsegError, OutputError, PlanError
+
+_KINDS: dict[str, tuple[str, type]] = {
+    "bool": ("True or False", Integral),
+    "int": ("a whole number", Integral),
+    "float": ("a number", Real),
+}
+"""What the fields of each type hold, in words and as a type; 0 and 1 are bools too."""
 
 
 def refuse_unknown(names: Iterable[str], known: Sequence[str], *, of: str) -> None:
@@ -28,13 +37,15 @@ def window_option(value: Any) -> int | tuple[int, int] | str:
     Raises:
         PlanError: another text or value.
     """
-    if value == "auto" or isinstance(value, int):
-        return value  # type: ignore[no-any-return]
-    parts = str(value).lower().split("x") if isinstance(value, str) else value
+    if value == "auto":
+        return "auto"
+    parts = value.lower().split("x") if isinstance(value, str) else [value] if isinstance(value, int) else value
     try:
         numbers = [_whole(part) for part in parts]
     except (TypeError, ValueError):
         numbers = []
+    if any(number < 0 for number in numbers):
+        raise PlanError(f"window {value!r}: expected sides above 0")
     if len(numbers) == 1:
         return numbers[0]
     if len(numbers) == 2:
@@ -64,8 +75,10 @@ def _whole(value: Any) -> int:
 
 
 def check_whole_bands(bands: Any) -> None:
-    """Raise BandError if chosen bands are not whole numbers; None chooses none."""
-    if bands is not None and not all(isinstance(band, Integral) for band in bands):
+    """Raise BandError if chosen bands are not a sequence of whole numbers; None chooses none."""
+    if bands is None:
+        return
+    if not isinstance(bands, Iterable) or not all(isinstance(band, Integral) for band in bands):
         raise BandError(f"bands {bands!r}: expected whole numbers, such as [3, 2, 1]")
 
 
@@ -73,6 +86,25 @@ def check_probs_dtype(dtype: str) -> None:
     """Raise OutputError if probabilities cannot be written in a dtype."""
     if dtype not in ("uint8", "float32"):
         raise OutputError(f"probabilities in {dtype!r}: expected uint8 or float32")
+
+
+def check_kinds(options: Any) -> None:
+    """Raise LandsegError if a field of an options dataclass is declared a number, or a bool, and holds no such value.
+
+    A text for a bool would count as true, overwrite="no" as well.
+    """
+    for field in fields(options):
+        value, (kind, *others) = getattr(options, field.name), str(field.type).split(" | ")
+        if kind not in _KINDS or others not in ([], ["None"]) or (others and value is None):
+            continue
+        expected, types = _KINDS[kind]
+        if not (isinstance(value, types) or type(value).__name__ in ("bool", "bool_")):  # those of NumPy
+            raise LandsegError(f"{field.name} {value!r}: expected {expected}")
+
+
+def is_size(value: Any) -> bool:
+    """Return whether a value is a finite number, 0 or more."""
+    return isinstance(value, Real) and math.isfinite(value) and float(value) >= 0
 
 
 def check_positive(name: str, value: Any) -> None:

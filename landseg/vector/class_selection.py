@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from pathlib import Path
 
@@ -22,6 +22,8 @@ def named_parts(classes: str | Sequence[str | int], option: str) -> list[str]:
         ClassError: the option lists none.
     """
     parts = classes.split(",") if isinstance(classes, str) else classes
+    if not isinstance(parts, Iterable):
+        raise ClassError(f"{option} {classes!r}: expected names of classes, such as ['water'], or their values")
     named = [text for part in parts if (text := str(part).strip())]
     if not named:
         raise ClassError(f"{option} names no class: expected names or values, such as 1,2,5, or leave it out")

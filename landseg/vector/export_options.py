@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -12,7 +11,7 @@ from landseg.errors import VectorError
 from landseg.geo.rasters.address import File
 from landseg.geo.vectors.aoi import area_text
 from landseg.text.amounts import counted
-from landseg.text.options import refuse_unknown
+from landseg.text.options import check_kinds, is_size, refuse_unknown
 from landseg.text.results import html_table, one_line
 from landseg.vector.lines_points import ExtraFile
 from landseg.vector.outlines import Shaping
@@ -112,34 +111,36 @@ class ExportOptions:
             LandsegError: an option has an unknown name, or a value that it cannot have.
         """
         refuse_unknown(options, [option.name for option in fields(cls)], of="export")
-        return cls(**options)
+        made = cls(**options)
+        check_kinds(made)
+        return made
 
     def __post_init__(self) -> None:
         if self.connectivity not in (4, 8):
             raise VectorError(
                 f"--connectivity {self.connectivity}: expected 4, or 8 to join pixels that touch by a corner"
             )
-        if not (math.isfinite(self.min_area) and self.min_area >= 0):
+        if not is_size(self.min_area):
             raise VectorError(f"--min-area {self.min_area}: expected square metres, 0 or more")
-        if not (math.isfinite(self.simplify) and self.simplify >= 0):
+        if not is_size(self.simplify):
             raise VectorError(f"--simplify {self.simplify}: expected metres, 0 or more")
         tolerance = self.right_angle_tolerance
-        if tolerance is not None and not (math.isfinite(tolerance) and tolerance > 0):
+        if tolerance is not None and not (is_size(tolerance) and tolerance > 0):
             raise VectorError(f"--right-angle-tolerance {tolerance}: expected metres, more than 0")
         if tolerance is not None and self.regularize is None:
             raise VectorError(
                 f"--right-angle-tolerance {tolerance} is for right-angled outlines: name their classes with "
                 "--regularize, or leave it out"
             )
-        if self.spur is not None and not (math.isfinite(self.spur) and self.spur > 0):
+        if self.spur is not None and not (is_size(self.spur) and self.spur > 0):
             raise VectorError(f"--spur {self.spur}: expected metres, more than 0")
         if self.spur is not None and self.centerlines is None:
             raise VectorError(
                 f"--spur {self.spur} is for lines: name their classes with --centerlines, or leave it out"
             )
-        if self.majority and not (self.majority % 2 and 3 <= self.majority <= 255):
+        if self.majority and not (isinstance(self.majority, int) and self.majority % 2 and 3 <= self.majority <= 255):
             raise VectorError(f"--majority {self.majority}: expected an odd number of pixels, 3 to 255")
-        if self.sieve < 0:
+        if not is_size(self.sieve):
             raise VectorError(f"--sieve {self.sieve}: expected a number of pixels")
 
     @property

@@ -18,7 +18,7 @@ FOLDER = "python"
 INDEX = f"{FOLDER}/index.md"
 
 SHARED_PAGES = {
-    "models": ("Models", ("load_model", "save_model", "read_card", "Model")),
+    "models": ("Models", ("load_model", "save_model", "read_card", "Model", "Card", "Band")),
     "classes": ("Classes of land cover", ("ClassMap", "LandClass")),
 }
 """Title and names of the pages with more than one public name, by file; all errors are on one page too."""

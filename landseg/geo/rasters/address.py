@@ -27,7 +27,7 @@ def file_name(source: Any) -> str:
         RasterError: anything else, such as an array, which has no place; a dataset that is open for writing, or
             that is a view of another.
     """
-    if isinstance(source, (str, os.PathLike)):
+    if isinstance(source, (str, os.PathLike)) and source != "":
         return str(os.fspath(source))
     if _is_dataset(source):
         if source.mode != "r":
@@ -48,7 +48,7 @@ def file_names(sources: Any) -> list[str]:
     Raises:
         RasterError: as `file_name`.
     """
-    several = isinstance(sources, Iterable) and not isinstance(sources, (str, os.PathLike))
+    several = isinstance(sources, Iterable) and not isinstance(sources, (str, bytes, os.PathLike))
     if not several or hasattr(sources, "shape") or hasattr(sources, "read"):  # arrays, tables and files are iterable
         return [file_name(sources)]
     return [file_name(source) for source in sources]
@@ -64,6 +64,8 @@ def _described(source: Any) -> str:
     """Return words for a source that has no file name, and the advice what to do with it."""
     if source is None:
         return "None: give text or a pathlib.Path"
+    if isinstance(source, str):
+        return "an empty text: give the path"
     kind, module = type(source).__name__, type(source).__module__
     article = "an" if kind[:1].lower() in "aeiou" else "a"
     if hasattr(source, "to_file"):

@@ -16,7 +16,8 @@ from landseg.geo.rasters.address import file_names
 from landseg.report.html.map import MapLayer, controls, data_script, frame, map_data, scene_data
 from landseg.report.html.page import page
 from landseg.report.viewer.map_tiles import HIGHEST, LOWEST, ViewedRaster, open_viewed
-from landseg.text.amounts import shorten_list
+from landseg.text.amounts import counted, shorten_list
+from landseg.text.results import one_line
 
 HOST = "127.0.0.1"
 _TILE = re.compile(r"/tile/([0-9]{1,4})/(-?[0-9]{1,2})/(-?[0-9]{1,7})/(-?[0-9]{1,7})\.png")
@@ -48,7 +49,7 @@ class Viewer(ThreadingHTTPServer):
         self.rasters = open_viewed(file_names(paths))
         try:
             super().__init__((HOST, port), _Handler)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError) as error:
             self._close_rasters()
             reason = getattr(error, "strerror", None) or error
             raise OutputError(
@@ -58,6 +59,9 @@ class Viewer(ThreadingHTTPServer):
         for raster in self.rasters:
             if not raster.has_overviews:
                 _log.warning("%s has no overviews: zoomed out it is slow; make a COG of it", raster.name)
+
+    def __repr__(self) -> str:
+        return one_line("Viewer", self.url, counted(len(self.rasters), "raster"))
 
     @property
     def port(self) -> int:
