@@ -154,7 +154,7 @@ def _open(
     file = RasterFile(path)
     tags = file.info.tags
     file.close()
-    refuse_swapped(path, tags, target)
+    refuse_swapped(tags, target)
     probs = ProbsFile(path, given or (None if CLASSES in tags else fallback))
     try:
         if not probs.has_class_table:

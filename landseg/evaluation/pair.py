@@ -124,7 +124,7 @@ def open_pair(prediction: str, target: Sequence[str], options: TruthOptions, *, 
     file = RasterFile(prediction)
     try:
         grid, tags = file.info.grid, file.info.tags
-        refuse_swapped(prediction, tags, target)
+        refuse_swapped(tags, target)
         named = class_table(file, target, options)
         classes = named.ignoring(options.ignore)
     finally:
@@ -302,11 +302,12 @@ def _open_probs(path: str, grid: Grid, classes: ClassMap) -> ProbsFile:
     return probs
 
 
-def refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str]) -> None:
+def refuse_swapped(tags: dict[str, str], target: Sequence[str]) -> None:
     """Raise ClassError if the truth was predicted by landseg: then it is no truth, or swapped with the prediction.
 
-    Raises:
-        ClassError: so it is.
+    Args:
+        tags: of the prediction.
+        target: files of the truth.
     """
     for path in target:
         if is_vector(path):
