@@ -157,7 +157,7 @@ def test_crops_have_their_size_and_show_the_scene_whatever_its_size(h: int, w: i
         assert crop.valid.all()  # where the scene fits, nothing beside it is shown
 
 
-# --- the census -------------------------------------------------------------------------------------------------
+# --- counts of labels ------------------------------------------------------------------------------------------
 
 
 def assert_even(spots: np.ndarray, target: np.ndarray, label: int) -> None:
