@@ -1,4 +1,4 @@
-"""What is minimised, term by term against sums by hand; and the quick validation of a run, on windows counted by hand."""
+"""The loss of a run, term by term against sums by hand, and its quick validation on windows counted by hand."""
 
 from __future__ import annotations
 
