@@ -28,7 +28,7 @@ from landseg.labels.regrid import (
     SLIVER,
     Floats,
     Mask,
-    Outlines,
+    PixelOutlines,
     is_pure,
     numbered,
     resample_codes,
@@ -159,7 +159,7 @@ class RasterLabels(LabelReader):
     def _by_outlines(self, rect: Rect) -> tuple[NDArray[Any], Mask, Floats]:
         """Return what `_by_spans` returns, where pixels lie across the raster's."""
         x, y = self._corners(rect)
-        pixels = Outlines.of(x.reshape(4, -1), y.reshape(4, -1))
+        pixels = PixelOutlines.of(x.reshape(4, -1), y.reshape(4, -1))
         needed = pixels.needed(self.source.grid.rect)
         if needed is None:
             return self._nothing(rect)
