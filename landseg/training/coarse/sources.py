@@ -71,9 +71,9 @@ def coarse_rasters(
     """
     if classes is None and any(paths):
         under: dict[Paths, list[Grid]] = {}
-        for mine, item in zip(paths, items, strict=True):
-            if mine is not None:
-                under.setdefault(mine, []).append(_grid_of(item))
+        for own, item in zip(paths, items, strict=True):
+            if own is not None:
+                under.setdefault(own, []).append(_grid_of(item))
         classes = joined_classes([coarse_classes(p, options.ignore, grids=grids) for p, grids in under.items()])
     if classes is None:
         return [None] * len(items)
