@@ -89,7 +89,7 @@ def resolve_statistics(
     classes: Sequence[str],
     report: Callable[[str], None],
 ) -> JointStatistics | None:
-    """Return what coarse labels say of the classes: as a table has it, or as counted in what is learned.
+    """Return the joint statistics of coarse labels and classes: those of a table, or counted in the scenes.
 
     Args:
         scenes: that are learned.
