@@ -126,8 +126,8 @@ def each_strip(
     Args:
         pairs: probabilities and their truth.
         count: called with a pair, probabilities (K, N) and class indices (N,).
-        options: number of threads, and whether progress is inside_of.
-        left_out: gets the pixels that do not count; None where nobody asks.
+        options: number of threads, and whether progress is shown.
+        left_out: gets the pixels that do not count; None counts none.
     """
     jobs = [(pair, rect) for pair in pairs for rect in strips(pair.region, layers=2 * len(pair.probs.classes))]
 

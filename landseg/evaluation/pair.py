@@ -153,7 +153,7 @@ def class_table(file: RasterFile, target: Sequence[str], options: TruthOptions) 
     """Return the classes of the class table, else of the prediction, else of the truth, ignored values included.
 
     Raises:
-        ClassError: nobody names any.
+        ClassError: none of them has classes.
     """
     found = None if options.classes is None else read_class_table(options.classes)
     found = found or read_legend(file)
