@@ -46,7 +46,7 @@ def start() -> None:
     log.setLevel(logging.INFO)
     log.propagate = False
     warnings.showwarning = _show_warning
-    # What rasterio says of its own scratch rasters, from threads; rasters of the user get a sentence of ours.
+    # A warning of rasterio about its scratch rasters, from threads; rasters of users get a sentence of the library.
     warnings.filterwarnings("ignore", message="Dataset has no geotransform")
 
 

@@ -46,16 +46,16 @@ def calibrate(
     from landseg.models.read_card import card_in
     from landseg.models.writing import check_model_target, copy_with_card
 
-    ours, truth, wanted = file_names(probs), file_names(target), CalibrateOptions.of(options, verb="calibrate")
+    files, truth, wanted = file_names(probs), file_names(target), CalibrateOptions.of(options, verb="calibrate")
     place = None if output is None else Path(file_name(output))
     path = None if model is None and place is None else shipped.resolve(None if model is None else file_name(model))
     card = None if path is None else card_in(path)
     if place is not None:
         check_model_target(place, overwrite=wanted.overwrite, source=path)
     with ExitStack() as stack:
-        pairs = open_probability_pairs(ours, truth, wanted, None if card is None else card.classes, stack)
+        pairs = open_probability_pairs(files, truth, wanted, None if card is None else card.classes, stack)
         old, notes = temperature_in(pairs, path, card)
-        found = calibration_of(pairs, wanted, old=old, notes=notes, names=(named(ours), named(truth)))
+        found = calibration_of(pairs, wanted, old=old, notes=notes, names=(named(files), named(truth)))
     if path is None or card is None:
         return found
     if place is not None:

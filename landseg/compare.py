@@ -36,15 +36,15 @@ def compare(predictions: Sequence[File], target: Files, **options: Unpack[Compar
     from landseg.report.html.comparison import comparison_html
     from landseg.runtime.replacement import publish
 
-    ours, truth, wanted = file_names(predictions), file_names(target), CompareOptions.of(options, verb="compare")
+    maps, truth, wanted = file_names(predictions), file_names(target), CompareOptions.of(options, verb="compare")
     check_text_files(wanted.csv, wanted.report, overwrite=wanted.overwrite)
-    if len(ours) < 2:
+    if len(maps) < 2:
         raise ClassError("one prediction has nothing to be compared with: name two or more, then the truth")
-    refuse_other_order(ours, truth)
+    refuse_other_order(maps, truth)
     with ExitStack() as stack:
-        opened = open_predictions(ours, truth, wanted, stack)
+        opened = open_predictions(maps, truth, wanted, stack)
         check_not_read((wanted.csv, wanted.report), [pair for pairs in opened for pair in pairs], wanted.classes)
-        found = count_predictions(opened, wanted, predictions=ours, target=truth)
+        found = count_predictions(opened, wanted, predictions=maps, target=truth)
         texts = [] if wanted.report is None else [(wanted.report, comparison_html(found))]
         texts += [] if wanted.csv is None else [(wanted.csv, comparison_csv(found))]
         if parts := [text_part(stack, *text) for text in texts]:

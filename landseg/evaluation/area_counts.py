@@ -44,7 +44,7 @@ class AreaCounts:
         self._outside += int(((times == 0) & (strip != nodata)).sum())
 
     def areas(self) -> Areas:
-        """Return what was counted."""
+        """Return the areas of all pixels that were added."""
         source, classes = self._source, self._source.classes
         every = source.rect.area - self._whole.pixels.total()
         whole = ZoneAreas(None, self._whole.rows(classes), every)

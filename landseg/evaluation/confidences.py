@@ -126,8 +126,8 @@ def each_strip(
     Args:
         pairs: probabilities and their truth.
         count: called with a pair, probabilities (K, N) and class indices (N,).
-        options: number of threads, and whether progress is inside_of.
-        left_out: gets the pixels that do not count; None where nobody asks.
+        options: number of threads, and whether progress is shown.
+        left_out: gets the pixels that do not count; None counts none.
     """
     jobs = [(pair, rect) for pair in pairs for rect in strips(pair.region, layers=2 * len(pair.probs.classes))]
 
@@ -154,7 +154,7 @@ def _open(
     file = RasterFile(path)
     tags = file.info.tags
     file.close()
-    refuse_swapped(path, tags, target)
+    refuse_swapped(tags, target)
     probs = ProbsFile(path, given or (None if CLASSES in tags else fallback))
     try:
         if not probs.has_class_table:

@@ -142,7 +142,7 @@ class EvaluationCounts:
         return total
 
     def mapped_sizes(self) -> NDArray[np.float64]:
-        """Return what the map gives each class (K,): square metres where pixels differ in size, else pixels."""
+        """Return the area of each class (K,) on the map: square metres where pixels differ in size, else pixels."""
         if not self.measures.areas:
             return self.mapped().astype(np.float64)
         sums = self.area_table[:, :-1].sum(0) + self.area_unlabelled

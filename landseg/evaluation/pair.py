@@ -124,7 +124,7 @@ def open_pair(prediction: str, target: Sequence[str], options: TruthOptions, *, 
     file = RasterFile(prediction)
     try:
         grid, tags = file.info.grid, file.info.tags
-        refuse_swapped(prediction, tags, target)
+        refuse_swapped(tags, target)
         named = class_table(file, target, options)
         classes = named.ignoring(options.ignore)
     finally:
@@ -153,7 +153,7 @@ def class_table(file: RasterFile, target: Sequence[str], options: TruthOptions) 
     """Return the classes of the class table, else of the prediction, else of the truth, ignored values included.
 
     Raises:
-        ClassError: nobody names any.
+        ClassError: none of them has classes.
     """
     found = None if options.classes is None else read_class_table(options.classes)
     found = found or read_legend(file)
@@ -302,11 +302,12 @@ def _open_probs(path: str, grid: Grid, classes: ClassMap) -> ProbsFile:
     return probs
 
 
-def refuse_swapped(prediction: str, tags: dict[str, str], target: Sequence[str]) -> None:
+def refuse_swapped(tags: dict[str, str], target: Sequence[str]) -> None:
     """Raise ClassError if the truth was predicted by landseg: then it is no truth, or swapped with the prediction.
 
-    Raises:
-        ClassError: so it is.
+    Args:
+        tags: of the prediction.
+        target: files of the truth.
     """
     for path in target:
         if is_vector(path):

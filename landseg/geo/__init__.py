@@ -1,1 +1,1 @@
-"""Everything that touches raster and vector files and their coordinates. Knows no torch."""
+"""Grids and coordinates, and raster and vector files that are read. Knows no torch."""

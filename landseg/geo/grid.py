@@ -103,7 +103,7 @@ class Grid:
     """A georeferenced pixel grid.
 
     `transform` maps (col, row) of pixel corners to the CRS; for a raster that has only control points it is
-    their affine fit, and `gcps` keeps the points so that an output can carry them.
+    their affine fit, and `gcps` keeps the points.
 
     Raises:
         GridError: a size below one pixel, or a transform that cannot be inverted.

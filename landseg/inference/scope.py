@@ -22,7 +22,7 @@ from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.plan import Tiling, plan_tiling
 from landseg.tiling.runner import KEPT
 from landseg.tiling.sampling import Sample, plan_sample
-from landseg.tiling.stitch import Blend, Crop, Finished, Stitcher, WindowTarget
+from landseg.tiling.stitch import Blend, CoreStitcher, Finished, Stitcher, WindowTarget
 from landseg.tiling.views import Viewed
 from landseg.tiling.windowed import Job
 from landseg.tiling.windows import Window, WindowPlan, plan_windows
@@ -131,7 +131,7 @@ class Scope:
     def stitcher(self, windows: WindowPlan, mode: str = "exact", sums: int = 0) -> Stitcher:
         """Return the stitcher that makes pixels of the region of these windows; `sums` bytes are for blending."""
         if mode == "exact":
-            return Crop(windows, self.raster.placement, self.region)
+            return CoreStitcher(windows, self.raster.placement, self.region)
         return Blend(windows, self.raster.placement, self.region, classes=self.engine.channels, budget=sums)
 
     def job(self, stitcher: Stitcher, *, batch: int, aoi: Aoi | None, encode: Callable[[Finished], Any]) -> Job:

@@ -37,7 +37,7 @@ _WORDS = {
 }
 
 Masks = Mapping[Reason, NDArray[np.bool_]]
-"""Where (h, w) each reason holds; reasons that hold nowhere may be absent, and no two hold at one pixel."""
+"""The pixels (h, w) at which each reason holds, no two at one pixel; reasons that hold nowhere may be absent."""
 
 
 @dataclass

@@ -65,7 +65,7 @@ class LabelOptions:
     label_colors: bool = False
 
     READERS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {"classes": path_option, "ignore": values_option}
-    """What makes the value of a field from the value that a user passed; fields without one take it as it is."""
+    """The functions that make the value of a field from that of a user; other fields take it as it is."""
 
     @classmethod
     def of(cls, given: Mapping[str, Any], *, verb: str) -> Self:

@@ -28,7 +28,7 @@ from landseg.labels.regrid import (
     SLIVER,
     Floats,
     Mask,
-    Outlines,
+    PixelOutlines,
     is_pure,
     numbered,
     resample_codes,
@@ -126,7 +126,7 @@ class RasterLabels(LabelReader):
         self.source.close()
 
     def _resampled(self, rect: Rect) -> tuple[NDArray[Any], Mask, Mask]:
-        """Return what `read_placed` returns, of a rectangle whose pixels are others than the raster's."""
+        """Return the arrays of `read_placed` for a rectangle whose pixels are others than the raster's."""
         found = self._by_spans(rect, self._axes) if self._axes is not None else self._by_outlines(rect)
         values, valid, covered = found
         return values, valid, valid | (covered >= 0.5 - SLIVER)
@@ -157,9 +157,9 @@ class RasterLabels(LabelReader):
         return values, valid, covered[0][:, None] * covered[1]
 
     def _by_outlines(self, rect: Rect) -> tuple[NDArray[Any], Mask, Floats]:
-        """Return what `_by_spans` returns, where pixels lie across the raster's."""
+        """Return the arrays of `_by_spans` where pixels lie across the raster's."""
         x, y = self._corners(rect)
-        pixels = Outlines.of(x.reshape(4, -1), y.reshape(4, -1))
+        pixels = PixelOutlines.of(x.reshape(4, -1), y.reshape(4, -1))
         needed = pixels.needed(self.source.grid.rect)
         if needed is None:
             return self._nothing(rect)
@@ -297,7 +297,7 @@ def _masks(valid: Mask, inside: Mask | None) -> dict[Reason, Mask]:
 
 
 def _whole_offset(labels: Grid, grid: Grid) -> tuple[int, int] | None:
-    """Return where the labels' pixel (0, 0) lies on the grid, in whole pixels; None where their pixels are others.
+    """Return the place of the labels' pixel (0, 0) on the grid in whole pixels; None where their pixels are others.
 
     Two rasters of one size of which one or both lie nowhere match pixel to pixel: there is nothing else to go by.
     """

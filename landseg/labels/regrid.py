@@ -145,8 +145,8 @@ def _mean_positive(first: Floats, last: Floats) -> Floats:
     return mean
 
 
-class Outlines:
-    """Outlines of k pixels on a raster, and the box of its pixels around each.
+class PixelOutlines:
+    """The outlines of k pixels on a raster, and the box of its pixels around each.
 
     Attributes:
         x, y: (4, k) corners on the raster, in order around each; 0 of pixels that have no place there.
@@ -159,7 +159,7 @@ class Outlines:
         self.top, self.left, self.bottom, self.right = box
 
     @classmethod
-    def of(cls, x: Floats, y: Floats) -> Outlines:
+    def of(cls, x: Floats, y: Floats) -> PixelOutlines:
         """Return the outlines with these corners (4, k); corners that are no numbers mean that there is no place."""
         placed = (np.abs(x) < _FAR).all(0) & (np.abs(y) < _FAR).all(0)
         x, y = np.where(placed, x, 0), np.where(placed, y, 0)
@@ -175,9 +175,9 @@ class Outlines:
         """Rows and columns of the largest boxes."""
         return int((self.bottom - self.top).max()), int((self.right - self.left).max())
 
-    def of_these(self, index: Any) -> Outlines:
+    def of_these(self, index: Any) -> PixelOutlines:
         """Return the outlines of some of the pixels, by an index of k."""
-        return Outlines(
+        return PixelOutlines(
             self.x[:, index],
             self.y[:, index],
             (self.top[index], self.left[index], self.bottom[index], self.right[index]),
@@ -225,7 +225,7 @@ class Outlines:
         return largest_share(own, shares.reshape(len(self), -1), kinds), covered
 
 
-def is_pure(codes: NDArray[Any], pixels: Outlines, needed: Rect) -> Mask:
+def is_pure(codes: NDArray[Any], pixels: PixelOutlines, needed: Rect) -> Mask:
     """Return whether pixels of one code alone lie under each box (k,), given the codes of ``needed``."""
     top, left = pixels.top - needed.top, pixels.left - needed.left
     bottom, right = pixels.bottom - needed.top, pixels.right - needed.left

@@ -19,7 +19,7 @@ from landseg.models.file import Model
 from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
 from landseg.models.named import named_model
 from landseg.output.checks import files_behind
-from landseg.report.receptive_field import Ground, Heat, draw_field, picture_side
+from landseg.report.receptive_field import FieldImagery, Heat, draw_field, picture_side
 from landseg.runtime.target_checks import check_target
 from landseg.text.results import html_table, one_line
 from landseg.tiling.runner import Runner
@@ -123,7 +123,7 @@ def effective_field(
         pixel = _pixel(source, at)
         effective, heat = _measure(loaded, field, source, pixel)
         if picture is not None:
-            ground = Ground.of(source, pixel, picture_side(field))
+            ground = FieldImagery.of(source, pixel, picture_side(field))
             draw_field(field, picture, title=loaded.card.name, ground=ground, heat=heat)
     return FieldReport(field, effective, warnings)
 

@@ -31,7 +31,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 
 @dataclass(frozen=True)
-class Ground:
+class FieldImagery:
     """Imagery around a pixel: ``colors`` (side, side, 3), ``side`` odd, beyond the raster in the colour OUTSIDE."""
 
     colors: Colors
@@ -40,7 +40,7 @@ class Ground:
     beyond: bool
 
     @classmethod
-    def of(cls, source: Source, at: tuple[int, int], side: int) -> Ground:
+    def of(cls, source: Source, at: tuple[int, int], side: int) -> FieldImagery:
         """Read the ``side`` x ``side`` pixels around (row, column) ``at``."""
         square = _around(at, side)
         rect = square.intersection(source.grid.rect)
@@ -78,7 +78,12 @@ def picture_side(field: ReceptiveField) -> int:
 
 
 def draw_field(
-    field: ReceptiveField, path: Path, *, title: str = "", ground: Ground | None = None, heat: Heat | None = None
+    field: ReceptiveField,
+    path: Path,
+    *,
+    title: str = "",
+    ground: FieldImagery | None = None,
+    heat: Heat | None = None,
 ) -> Path:
     """Write a PNG of EDGE + PANEL by EDGE pixels: squares around the pixel in the drawing's middle, and a legend.
 
@@ -117,7 +122,7 @@ def _box(size: int, side: int) -> tuple[int, int, int, int]:
     return first, first, last, last
 
 
-def _drawing(side: int, ground: Ground | None, heat: Heat | None) -> Image.Image:
+def _drawing(side: int, ground: FieldImagery | None, heat: Heat | None) -> Image.Image:
     """Return the ground with its tint, each pixel of the raster as a square block or a part of one."""
     if ground is None:
         return Image.new("RGB", (EDGE, EDGE), OUTSIDE)
@@ -144,7 +149,7 @@ def _smooth(weights: NDArray[np.float32], reach: int) -> NDArray[np.float32]:
     return weights
 
 
-def _notes(title: str, side: int, ground: Ground | None) -> list[str]:
+def _notes(title: str, side: int, ground: FieldImagery | None) -> list[str]:
     """Return the title and the lines below it."""
     if ground is None:
         return [title, f"{side} x {side} px, without a raster"]

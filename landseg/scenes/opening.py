@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,9 +34,6 @@ from landseg.scenes.scene import Opened
 from landseg.scenes.targets import JoinedTargets, UnknownTargets
 from landseg.text.amounts import counted, shorten_list
 
-if TYPE_CHECKING:
-    pass
-
 _log = logging.getLogger(__name__)
 
 TargetTable = tuple[ClassMap, NDArray[np.uint8]]
@@ -44,8 +41,8 @@ TargetTable = tuple[ClassMap, NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
-class LabelOptions:
-    """Options for reading labels.
+class ImageLabelOptions:
+    """The way in which the labels of images become targets.
 
     Attributes:
         classes: classes of the model, by index.
@@ -57,7 +54,6 @@ class LabelOptions:
             "unknown", or, where they are complete, known to be none of them ("others"). None: they know every class.
         known: the classes, by name, that a partial raster knows; None: all of the table's.
         all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
-        bands: of the images, 1-based; None: every band but alpha.
         buffer_m: metres around lines and points of ``vector`` that count as theirs; None: these are refused.
     """
 
@@ -68,7 +64,6 @@ class LabelOptions:
     partial: Literal["unknown", "others"] | None = None
     known: tuple[str, ...] | None = None
     all_touched: bool = False
-    bands: tuple[int, ...] | None = None
     buffer_m: float | None = None
 
 
@@ -185,7 +180,7 @@ def labels_of_source(
     Raises:
         ClassError, TrainingError, VectorError: polygons or options without a class.
     """
-    options = LabelOptions(
+    options = ImageLabelOptions(
         classes,
         vector=vector,
         field=spec.class_field,
@@ -201,7 +196,7 @@ def labels_of_source(
 
 def labels_for(
     items: Sequence[Item],
-    options: LabelOptions,
+    options: ImageLabelOptions,
     kinds: LabelSetBuilder,
     *,
     meaning: TargetTable | None = None,
@@ -314,7 +309,7 @@ def check_polygons(openers: Sequence[Opener], *, quiet: bool = False) -> None:
             _log.warning("%s", sentence)
 
 
-def target_table(options: LabelOptions, kinds: LabelSetBuilder) -> TargetTable:
+def target_table(options: ImageLabelOptions, kinds: LabelSetBuilder) -> TargetTable:
     """Return the classes of label rasters, and the target value of each of their indices.
 
     "Others" are the pixels that hold the value of no class; ignored values and those without data stay unknown.
@@ -331,7 +326,7 @@ def target_table(options: LabelOptions, kinds: LabelSetBuilder) -> TargetTable:
     return ClassMap((*classes.classes, LandClass(classes.nodata, "none of these", (0, 0, 0))), classes.ignore), table
 
 
-def label_polygons(path: Path, options: LabelOptions, kinds: LabelSetBuilder) -> LabelPolygons:
+def label_polygons(path: Path, options: ImageLabelOptions, kinds: LabelSetBuilder) -> LabelPolygons:
     """Return the polygons of a vector file as labels of all images.
 
     Raises:

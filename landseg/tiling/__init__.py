@@ -1,1 +1,1 @@
-"""The engine: a raster goes through a network window by window, and nobody can tell from the result."""
+"""The engine: a raster goes through a network window by window, and the result does not show it."""

@@ -27,7 +27,7 @@ _PROBE = 256  # edge of the square that memory is measured on, in pixels
 # process over the count was 1.1 to 1.4 with the shipped network, 2500 x 2500 pixels, in bf16 and fp32.
 _SAFETY = 1.4
 KEPT = 2.5
-"""How much more memory a network takes whose freed memory is kept (1.7 to 2.45 measured, as above)."""
+"""The factor by which a network takes more memory where its freed memory is kept (1.7 to 2.45 measured, as above)."""
 
 # Large pages for large tensors where the kernel leaves the choice: fewer page faults, a fifth faster. torch reads
 # this at its first allocation.

@@ -1,6 +1,6 @@
 """Logits of windows in, finished pixels out, in bounded memory.
 
-`Crop` keeps every window's core and nothing else: right wherever the halo covers the receptive field, and no
+`CoreStitcher` keeps every window's core and nothing else: right wherever the halo covers the receptive field, and no
 sums are needed. `Blend` is for halos that do not: windows overlap with smooth weights that are nowhere 0, are
 normalised by their sum and are added in float32; it holds one strip of a block of columns and no more.
 
@@ -62,7 +62,7 @@ class Finished:
 
 
 class Stitcher(Protocol):
-    """A way to turn windows into finished pixels: `Crop` or `Blend`."""
+    """A way to turn windows into finished pixels: `CoreStitcher` or `Blend`."""
 
     def steps(self, done: Collection[str] = ()) -> Iterator[WindowRow]:
         """Yield the steps that are left to do, in order."""
@@ -81,7 +81,7 @@ class Stitcher(Protocol):
         ...
 
 
-class Crop:
+class CoreStitcher:
     """Every window's core, cut out of its window: stateless, so the order of the windows cannot matter."""
 
     def __init__(self, plan: WindowPlan, placement: GridPlacement, region: Rect) -> None:

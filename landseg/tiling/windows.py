@@ -9,7 +9,7 @@ halo is needed. A plan is per-axis cuts: its size grows with the raster's edges,
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
@@ -79,12 +79,6 @@ class WindowPlan:
         """The windows strip by strip: one tuple for each row of windows."""
         columns = range(len(self.x_spans))
         return (tuple(self.at(row, column) for column in columns) for row in range(len(self.y_spans)))
-
-    def touching(self, rect: Rect) -> WindowPlan:
-        """Return the part of the plan whose windows share pixels with `rect`, numbered anew."""
-        y_spans = tuple(s for s in self.y_spans if s.start < rect.bottom and s.stop > rect.top)
-        x_spans = tuple(s for s in self.x_spans if s.start < rect.right and s.stop > rect.left)
-        return replace(self, y_spans=y_spans, x_spans=x_spans)
 
     @property
     def cuts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -126,7 +126,7 @@ Loss = Callable[[Tensor, Any], Tensor]
 
 
 def part_of(batch: BatchLike, rank: int, world: int) -> BatchLike:
-    """Return what process ``rank`` of ``world`` works on: every world-th crop.
+    """Return the part of a batch that process ``rank`` of ``world`` works on: every world-th crop.
 
     Raises:
         TrainingError: crops that cannot be shared out evenly.
@@ -139,8 +139,8 @@ def part_of(batch: BatchLike, rank: int, world: int) -> BatchLike:
             f"{counted(crops, 'crop')} "
             f"a batch for {counted(world, 'process')}: use a multiple, for instance {-(-crops // world) * world}"
         )
-    mine = slice(rank, None, world)
-    made: BatchLike = replace(mapped(batch, lambda tensor: tensor[mine]), names=batch.names[mine])  # type: ignore[type-var]
+    share = slice(rank, None, world)
+    made: BatchLike = replace(mapped(batch, lambda tensor: tensor[share]), names=batch.names[share])  # type: ignore[type-var]
     return made
 
 

@@ -94,9 +94,9 @@ def draw_pixels(data: PixelData, features: nn.Module, *, most: int, seed: int = 
         cell = Rect(row * CELL, column * CELL, CELL, CELL)
         found, target = _read(data, number, cell, features)
         target = table[target]
-        for index, mine in enumerate(drawn):
-            mine.add(found, np.flatnonzero(target == index), rng)
-    parts = [mine.rows() for mine in drawn]
+        for index, sample in enumerate(drawn):
+            sample.add(found, np.flatnonzero(target == index), rng)
+    parts = [sample.rows() for sample in drawn]
     classes = np.repeat(np.arange(len(parts), dtype=np.uint8), [len(part) for part in parts])
     if not classes.size:
         raise TrainingError("no labelled pixel is left at the resolution asked for; check it and the labels")
@@ -155,15 +155,15 @@ def _cells(data: PixelData, table: NDArray[np.uint8], seed: int) -> list[tuple[i
         return every
     rng, chosen = np.random.default_rng((seed, _STREAM)), set[tuple[int, int, int]]()
     for index in range(data.sets.classes):
-        mine = sorted({
+        cells = sorted({
             (n, int(y), int(x))
             for n, one in enumerate(data.counts)
             for target, spots in one.spots.items() if table[target] == index
             for y, x in spots // CELL
         })  # fmt: skip
-        share = min(len(mine), _MOST_CELLS // data.sets.classes)
-        if mine:
-            chosen.update(mine[i] for i in rng.choice(len(mine), share, replace=False))
+        share = min(len(cells), _MOST_CELLS // data.sets.classes)
+        if cells:
+            chosen.update(cells[i] for i in rng.choice(len(cells), share, replace=False))
     return sorted(chosen)
 
 

@@ -63,7 +63,7 @@ def _classifier(like: PixelForest, seed: int, leaf: int) -> Any:
 
 
 def weights(pixels: Pixels) -> NDArray[np.float64]:
-    """Return what each pixel counts (n,), by its class.
+    """Return the weight of each pixel (n,), by its class.
 
     A class with 16 times as many labelled pixels counts twice as much: the commonest one must not win everywhere, nor
     rare ones be found everywhere.

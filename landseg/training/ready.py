@@ -41,7 +41,7 @@ def refuse_missing(
 
 
 def read_mapping(texts: Sequence[str]) -> dict[str, str]:
-    """Return what texts OLD=NEW say, one or several of them in a text, parted by commas.
+    """Return new names by old ones from texts OLD=NEW, one or several of them in a text, parted by commas.
 
     Raises:
         TrainingError: a text of another form, or one name twice.

@@ -20,7 +20,7 @@ from landseg.text.amounts import counted, shorten_list
 from landseg.training.crops import Crop, read_crop
 
 MARGIN = 1.5
-"""How far beyond the pixel sizes of its crops a model is said to be usable, as a factor: a convention."""
+"""The factor by which the usable pixel sizes of a model reach beyond those of its crops: a convention."""
 NEARLY = 0.05  # resolutions that agree to a twentieth are one, as they are to predict
 _TRIES = 100
 

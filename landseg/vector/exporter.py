@@ -36,7 +36,7 @@ from landseg.vector.dissolve import Dissolver
 from landseg.vector.export_options import ClassTotal, Export, ExportOptions
 from landseg.vector.lines_points import ExtraFile, LinesAndPoints
 from landseg.vector.outlines import Outlines, make_outlines, pixel_area
-from landseg.vector.pixel_areas import PixelAreas
+from landseg.vector.pixel_areas import ClassAreaSums
 from landseg.vector.regularize import regularize
 
 _log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Exporter:
     called: Path | None = None
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1, np.int64))
     areas: NDArray[np.float64] = field(default_factory=lambda: np.zeros(MAX_VALUE + 1))
-    pixel_areas: PixelAreas | None = None
+    pixel_areas: ClassAreaSums | None = None
     ground: ClassAreas | None = None
     extra_files: list[ExtraFile] = field(default_factory=list)
     styles: list[Style] = field(default_factory=list)
@@ -285,7 +285,7 @@ class Exporter:
         source, ground = self.source, Ground(self.source.whole)
         self.ground = ClassAreas(ground)
         if not self.options.shaping.keeps_pixels or self.options.regularize:
-            self.pixel_areas = PixelAreas(source.grid, self.ruler, nodata=source.nodata)
+            self.pixel_areas = ClassAreaSums(source.grid, self.ruler, nodata=source.nodata)
         for rect, strip in zip(source.rects(), strips, strict=True):
             self.ground.add(strip, ground.weights(rect), nodata=source.nodata)
             if self.pixel_areas is not None:

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
 from landseg.geo.grid import Grid, Rect
-from landseg.geo.pixel_areas import PixelAreas as Sizes
+from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.ruler import Floats, Ruler
 
 
-class PixelAreas:
+class ClassAreaSums:
     """The areas of the pixels of each class of a raster on ``grid``, added in strips, as a ruler measures them.
 
     Attributes:
@@ -22,7 +22,7 @@ class PixelAreas:
 
     def __init__(self, grid: Grid, ruler: Ruler, *, nodata: int) -> None:
         self.areas: Floats = np.zeros(MAX_VALUE + 1)
-        self._sizes, self._nodata, self._top = Sizes(grid, ruler), nodata, 0
+        self._sizes, self._nodata, self._top = PixelAreas(grid, ruler), nodata, 0
 
     def add(self, strip: NDArray[Any]) -> None:
         """Add the next rows ``(h, w)`` of class values, from the top down; negative values are no classes."""

@@ -26,7 +26,7 @@ from landseg.geo.grid import Grid
 from landseg.geo.ruler import Ruler
 from landseg.labels.image_lists import Item
 from landseg.models.named import NamedModel
-from landseg.scenes.opening import LabelOptions
+from landseg.scenes.opening import ImageLabelOptions
 from tests.parts.opened import open_items
 from tests.parts.predicting import MODEL, noise
 
@@ -162,10 +162,10 @@ def test_what_needs_no_way_works(files: dict[str, Path], tmp_path: Path, monkeyp
 def test_training_says_that_there_is_no_way(files: dict[str, Path]) -> None:
     table = ClassMap.from_json(json.loads(files["classes"].read_text()))
     with pytest.raises(TrainingError, match="no transformation is known between labels and image"):
-        open_items([Item(files["scene"], files["map_utm"])], LabelOptions(table))
+        open_items([Item(files["scene"], files["map_utm"])], ImageLabelOptions(table))
     with pytest.raises(GridError, match=NO_WAY):
-        open_items([Item(files["scene"])], LabelOptions(table, vector=files["roofs"], field="kind"))
-    assert len(open_items([Item(files["scene"], files["map"])], LabelOptions(table))[0]) == 1
+        open_items([Item(files["scene"])], ImageLabelOptions(table, vector=files["roofs"], field="kind"))
+    assert len(open_items([Item(files["scene"], files["map"])], ImageLabelOptions(table))[0]) == 1
 
 
 @pytest.mark.parametrize("here", [SITE, MOON])

@@ -15,7 +15,7 @@ from landseg.models.layers.upsample import AlignedUpsample
 from landseg.tiling.collect import collect
 from landseg.tiling.placement import GridPlacement
 from landseg.tiling.runner import Runner
-from landseg.tiling.stitch import Crop, Finished, Stitcher, WindowTarget
+from landseg.tiling.stitch import CoreStitcher, Finished, Stitcher, WindowTarget
 from landseg.tiling.windowed import Job
 from landseg.tiling.windows import WindowPlan, plan_windows
 
@@ -98,7 +98,7 @@ def tiled(
     placement = placement or GridPlacement.same(shape)
     region = Rect(0, 0, *placement.source)
     if stitcher is None:
-        stitcher = Crop(plan or plan_windows(shape, stride=STRIDE, **options), placement, region)
+        stitcher = CoreStitcher(plan or plan_windows(shape, stride=STRIDE, **options), placement, region)
     valid = np.ones(placement.source, bool) if valid is None else valid
     job = Job(stitcher, reader(runner, pixels, valid, placement), runner.run, lambda _: {}, batch=batch, workers=2)
     return collect(job, region, CLASSES)[0]

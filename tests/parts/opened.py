@@ -8,11 +8,11 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.labels.image_lists import Item, scene_names
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import LabelOptions, Opener, checked, labels_for
+from landseg.scenes.opening import ImageLabelOptions, Opener, checked, labels_for
 from landseg.scenes.scene import RasterScene, Scene
 
 
-def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene], LabelSets]:
+def open_items(items: Sequence[Item], options: ImageLabelOptions) -> tuple[list[Scene], LabelSets]:
     """Return a scene for every image, to be read when asked, and what target values mean.
 
     Raises:
@@ -26,7 +26,7 @@ def open_items(items: Sequence[Item], options: LabelOptions) -> tuple[list[Scene
         raise TrainingError(f"{bare[0].image} has no labels; name its label raster or a vector file")
     openers = checked(
         [
-            Opener(item.image, options.bands, (labels,), len(options.classes))
+            Opener(item.image, None, (labels,), len(options.classes))
             for item, labels in zip(items, labels_for(items, options, kinds), strict=True)
         ]
     )

@@ -31,7 +31,7 @@ from landseg.report.receptive_field import (
     EDGE,
     OUTSIDE,
     PANEL,
-    Ground,
+    FieldImagery,
     Heat,
     draw_field,
     picture_side,
@@ -134,9 +134,9 @@ def scene(write_raster: Callable[..., Path]) -> Path:
     return write_raster(pixels, photometric="RGB")
 
 
-def _ground(scene: Path, field: ReceptiveField, column: int, row: int) -> Ground:
+def _ground(scene: Path, field: ReceptiveField, column: int, row: int) -> FieldImagery:
     with open_source(scene) as source:
-        return Ground.of(source, (row, column), picture_side(field))
+        return FieldImagery.of(source, (row, column), picture_side(field))
 
 
 def _drawn(path: Path) -> np.ndarray:

@@ -22,7 +22,7 @@ from landseg.labels.infer_classes import classes_of
 from landseg.labels.reader import LabelReader, UnmappedValues, refuse_unmapped
 from landseg.scenes.label_counts import count_labels, remarks
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import LabelOptions
+from landseg.scenes.opening import ImageLabelOptions
 from landseg.scenes.scene import Scene
 from landseg.scenes.targets import JoinedTargets
 from tests.parts.opened import open_items
@@ -49,7 +49,7 @@ def picture(path: Path, array: np.ndarray, palette: list[int] | None = None) -> 
 
 
 def open_one(item: Item, **options: object) -> tuple[Scene, list[list[int]]]:
-    scenes, sets = open_items([item], LabelOptions(CLASSES, **options))  # type: ignore[arg-type]
+    scenes, sets = open_items([item], ImageLabelOptions(CLASSES, **options))  # type: ignore[arg-type]
     return scenes[0], [row.nonzero().flatten().tolist() for row in sets.allowed]
 
 
@@ -90,7 +90,7 @@ def test_misfits_of_each_kind_are_listed_together(tmp_path: Path, write_raster: 
     fine = write_raster(np.ones((6, 8), np.uint8), "fine.tif")
     items += [Item(placed, far), Item(placed, nowhere), Item(grey, fine)]
     with pytest.raises(TrainingError) as caught:
-        open_items(items, LabelOptions(CLASSES))
+        open_items(items, ImageLabelOptions(CLASSES))
     text = str(caught.value)
     assert re.search(
         r"pixel by pixel .*: .*a_labels\.png has 7 x 6 px, .*a\.png 8 x 6, .*b_labels\.png has 7 x 6", text
@@ -99,7 +99,7 @@ def test_misfits_of_each_kind_are_listed_together(tmp_path: Path, write_raster: 
     assert re.search(r"both to have a CRS or neither .*: .*nowhere\.tif is in no CRS", text)
     assert re.search(r"most images have 3 bands of uint8, these have others.*: .*grey\.tif \(1 of uint8\)", text)
     assert text.count(";") == 3 and "fine.tif" not in text  # twin: what fits is not listed
-    assert len(open_items([Item(placed, fine)], LabelOptions(CLASSES))[0]) == 1
+    assert len(open_items([Item(placed, fine)], ImageLabelOptions(CLASSES))[0]) == 1
 
 
 def test_strange_values_of_all_files_come_in_one_sentence(write_raster: Callable[..., Path]) -> None:
@@ -107,7 +107,7 @@ def test_strange_values_of_all_files_come_in_one_sentence(write_raster: Callable
     for name, values in (("a", [1, 7, 7]), ("b", [2, 7, 8]), ("c", [1, 2, 2])):
         image = write_raster(np.ones((3, 1, 3), np.uint8), f"{name}.tif")
         items.append(Item(image, write_raster(np.array([values], np.uint8), f"{name}_labels.tif")))
-    scenes, _ = open_items(items, LabelOptions(CLASSES))
+    scenes, _ = open_items(items, ImageLabelOptions(CLASSES))
     for _ in range(2):  # however often it is counted
         with pytest.raises(ClassError) as caught:
             count_labels(scenes)
@@ -129,7 +129,7 @@ def test_scenes_without_labels_and_classes_without_pixels_are_remarked(write_ras
     for name, value in (("a", 1), ("b", 0), ("c", 9)):
         image = write_raster(np.ones((3, 4, 4), np.uint8), f"{name}.tif")
         items.append(Item(image, write_raster(np.full((4, 4), value, np.uint8), f"{name}_labels.tif", nodata=0)))
-    scenes, _ = open_items(items, LabelOptions(CLASSES))
+    scenes, _ = open_items(items, ImageLabelOptions(CLASSES))
     first, second = remarks(scenes, count_labels(scenes), CLASSES.names)
     assert "2 of 3 scenes have no labelled pixel to learn from: b, c" in first
     assert "no pixel is labelled water, road" in second
@@ -175,7 +175,7 @@ def test_the_whole_and_its_windows_are_burnt_alike(sample_tiles: Path) -> None:
     items = pair(str(sample_tiles / "buildings" / "tiles"), str(sample_tiles / "buildings" / "buildings.gpkg"))
     table = ClassMap.from_json([{"value": 1, "name": "background"}, {"value": 2, "name": "building"}])
     vector = sample_tiles / "buildings" / "buildings.gpkg"
-    scene = open_items(items[:1], LabelOptions(table, vector=vector, background="background"))[0][0]
+    scene = open_items(items[:1], ImageLabelOptions(table, vector=vector, background="background"))[0][0]
     whole = target_of(scene)
     assert set(np.unique(whole)) == {0, 1}
     from landseg.geo.grid import Rect

@@ -21,7 +21,7 @@ from landseg.labels.image_lists import Item
 from landseg.labels.polygons import PolygonLabels
 from landseg.scenes import polygon_split as module
 from landseg.scenes.balance import _Cost
-from landseg.scenes.opening import LabelOptions
+from landseg.scenes.opening import ImageLabelOptions
 from landseg.scenes.scene import Scene
 from landseg.scenes.split import Split, SplitOptions, split
 from tests.parts.data_facts import facts
@@ -68,7 +68,7 @@ def drawing(scene: Path, tmp_path: Path) -> Drawing:
         names = tuple(sorted({box[0] for box in boxes} | set(filter(None, [more.get("background")]))))
         table = ClassMap.from_json([{"value": n, "name": name} for n, name in enumerate(names, start=1)])
         path = written(tmp_path, boxes)
-        options = LabelOptions(table, vector=path, field="kind", **more)
+        options = ImageLabelOptions(table, vector=path, field="kind", **more)
         return open_items([Item(scene)], options)[0], names, path
 
     return draw
@@ -142,7 +142,7 @@ def test_neighbours_stay_together(
     names = tuple(sorted({box[0] for box in boxes}))
     path = written(tmp_path_factory.mktemp("drawn"), boxes)
     table = ClassMap.from_json([{"value": n, "name": name} for n, name in enumerate(names, start=1)])
-    scenes = open_items([Item(scene)], LabelOptions(table, vector=path, field="kind"))[0]
+    scenes = open_items([Item(scene)], ImageLabelOptions(table, vector=path, field="kind"))[0]
     wanted = SplitOptions(by="polygon", seed=seed, gap_px=gap)
     try:
         found = split(scenes, wanted, classes=names)
@@ -236,7 +236,7 @@ def test_parts_of_a_multipolygon_are_polygons(scene: Path, tmp_path: Path) -> No
     path = written(tmp_path, SPARSE)
     geopandas.read_file(path).dissolve("kind", as_index=False).to_file(tmp_path / "dissolved.gpkg")
     table = ClassMap.from_json([{"value": 1, "name": "a"}, {"value": 2, "name": "b"}])
-    options = LabelOptions(table, vector=tmp_path / "dissolved.gpkg", field="kind")
+    options = ImageLabelOptions(table, vector=tmp_path / "dissolved.gpkg", field="kind")
     scenes = open_items([Item(scene)], options)[0]
     found = split(scenes, SplitOptions(by="polygon"), classes=("a", "b"))
     assert found.polygons == (6, 2)
@@ -250,7 +250,7 @@ def test_scenes_that_share_a_polygon_agree_on_it(scene: Path, tmp_path: Path, wr
     pixels = np.random.default_rng(4).integers(1, 255, (1, 60, 230), np.uint8)
     other = write_raster(pixels, "other.tif", transform=beside)
     table = ClassMap.from_json([{"value": 1, "name": "a"}, {"value": 2, "name": "b"}])
-    scenes = open_items([Item(scene), Item(other)], LabelOptions(table, vector=path, field="kind"))[0]
+    scenes = open_items([Item(scene), Item(other)], ImageLabelOptions(table, vector=path, field="kind"))[0]
     found = split(scenes, SplitOptions(by="polygon"), classes=("a", "b"))
     turned = split(scenes[::-1], SplitOptions(by="polygon"), classes=("a", "b"))
     assert found.kept_px == turned.kept_px and not [note for note in found.notes if note.startswith("leak")]
@@ -267,7 +267,7 @@ def test_files_that_lack_classes_hint_at_polygons(scene: Path, tmp_path: Path, w
     pixels = np.random.default_rng(4).integers(1, 255, (1, 60, 330), np.uint8)
     below = write_raster(pixels, "below.tif", transform=HALF_METRE @ HALF_METRE.translation(0, 80))
     table = ClassMap.from_json([{"value": 1, "name": "a"}, {"value": 2, "name": "b"}])
-    options = LabelOptions(table, vector=written(tmp_path, boxes), field="kind")
+    options = ImageLabelOptions(table, vector=written(tmp_path, boxes), field="kind")
     scenes = open_items([Item(scene), Item(below)], options)[0]
     notes = "\n".join(split(scenes, SplitOptions(), classes=("a", "b")).notes)
     assert "no kept pixel is" in notes and "--split polygon splits these" in notes

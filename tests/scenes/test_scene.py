@@ -28,7 +28,7 @@ from landseg.labels import regrid
 from landseg.labels.image_lists import Item
 from landseg.labels.regrid import resample_labels
 from landseg.scenes.open_files import OpenFiles
-from landseg.scenes.opening import LabelOptions
+from landseg.scenes.opening import ImageLabelOptions
 from landseg.scenes.scene import ArrayScene, Example, RasterScene, Scene
 from landseg.scenes.views import MaskedScene, in_memory
 from landseg.training.crops import Crop, read_crop
@@ -52,7 +52,7 @@ def scene_on_disk(write: Callable[..., Path], height: int = 50, width: int = 70)
     valid = rng.random((height, width)) > 0.1
     labels = rng.integers(0, 3, (height, width)).astype(np.uint8)
     item = Item(write(pixels, "a.tif", valid=valid), write(labels, "a_labels.tif"))
-    return open_items([item], LabelOptions(CLASSES))[0][0]
+    return open_items([item], ImageLabelOptions(CLASSES))[0][0]
 
 
 @given(top=st.integers(-10, 35), left=st.integers(-10, 55), size=st.integers(1, 30))
@@ -252,7 +252,7 @@ def test_the_smallest_scenes_that_fit_together_are_held(write_raster: Callable[.
     for name, side in (("big", 700), ("small", 300), ("middle", 500)):
         image = write_raster(np.ones((3, side, side), np.uint8), f"{name}.tif")
         items.append(Item(image, write_raster(np.ones((side, side), np.uint8), f"{name}_labels.tif")))
-    scenes = open_items(items, LabelOptions(CLASSES))[0]
+    scenes = open_items(items, ImageLabelOptions(CLASSES))[0]
     held = in_memory(scenes, budget_mib=2)  # 5 bytes a pixel: 0.43 + 1.19 + 2.34 MiB
     assert [type(scene) for scene in held] == [RasterScene, ArrayScene, ArrayScene]
 
@@ -286,7 +286,7 @@ def test_scenes_with_polygons_can_be_pickled(tmp_path: Path, write_raster: Calla
     vector = tmp_path / "v.gpkg"
     geopandas.GeoDataFrame({"k": ["water"]}, geometry=[box(left, bottom, right, top)], crs=UTM).to_file(vector)
     image = write_raster(np.ones((3, 20, 20), np.uint8), "a.tif")
-    scene = open_items([Item(image)], LabelOptions(CLASSES, vector=vector, field="k", background="land"))[0][0]
+    scene = open_items([Item(image)], ImageLabelOptions(CLASSES, vector=vector, field="k", background="land"))[0][0]
     target = scene.read(scene.rect)[2]
     assert (target[:10, :10] == 1).all() and target.sum() == 100
     assert np.array_equal(pickle.loads(pickle.dumps(scene)).read(scene.rect)[2], target)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from landseg.geo.grid import Rect
 from landseg.models.graph.receptive_field import receptive_field
 from landseg.tiling.placement import GridPlacement
-from landseg.tiling.stitch import Blend, Crop, Stitcher, Weights
+from landseg.tiling.stitch import Blend, CoreStitcher, Stitcher, Weights
 from landseg.tiling.windows import Span, WindowPlan, plan_windows
 from tests.parts.engine import CLASSES, STRIDE, picture, small_runner, tiled, whole
 
@@ -92,7 +92,9 @@ def cut(draw: st.DrawFn) -> WindowPlan:
 def test_stitching_the_identity_returns_the_input(plan: WindowPlan, blend: bool, order: int, budget: int) -> None:
     values = np.random.default_rng(order).normal(size=(CLASSES, *plan.shape)).astype(np.float32)
     place, region = GridPlacement.same(plan.shape), Rect(0, 0, *plan.shape)
-    stitcher = Blend(plan, place, region, classes=CLASSES, budget=budget) if blend else Crop(plan, place, region)
+    stitcher = (
+        Blend(plan, place, region, classes=CLASSES, budget=budget) if blend else CoreStitcher(plan, place, region)
+    )
     np.testing.assert_allclose(run_identity(stitcher, values, shuffle=order), values, atol=2e-6)
 
 
@@ -159,7 +161,7 @@ def test_windows_without_a_valid_pixel_are_skipped_and_the_rest_stays(blend: boo
     place, region = GridPlacement.same((100, 400)), Rect(0, 0, 100, 400)
 
     def stitcher() -> Stitcher:
-        return Blend(plan, place, region, classes=CLASSES) if blend else Crop(plan, place, region)
+        return Blend(plan, place, region, classes=CLASSES) if blend else CoreStitcher(plan, place, region)
 
     some = tiled(runner, image, stitcher=stitcher(), valid=valid)
     assert sum(calls) < len(plan)
@@ -238,7 +240,7 @@ def test_cores_stay_a_partition_on_the_source(factor: float, size: tuple[int, in
     place = GridPlacement(size, shape, factor)  # type: ignore[arg-type]
     plan = plan_windows(shape, window=24, halo=8, stride=4)  # type: ignore[arg-type]
     seen = np.zeros(size, int)
-    for step in Crop(plan, place, Rect(0, 0, *size)).steps():
+    for step in CoreStitcher(plan, place, Rect(0, 0, *size)).steps():
         for piece in step.pieces:
             seen[piece.target.slices] += 1
     assert (seen == 1).all()

@@ -10,7 +10,7 @@ import pytest
 from landseg.errors import OutputError, RasterError
 from landseg.geo.grid import Rect
 from landseg.tiling.placement import GridPlacement
-from landseg.tiling.stitch import Crop, WindowTarget
+from landseg.tiling.stitch import CoreStitcher, WindowTarget
 from landseg.tiling.windowed import Job, stream
 from landseg.tiling.windows import plan_windows
 from tests.parts.engine import STRIDE, Record, picture, reader, small_runner
@@ -23,7 +23,7 @@ def job(**changes: Any) -> Job:
     plan = plan_windows(SHAPE, window=64, halo=16, stride=STRIDE)
     place, region = GridPlacement.same(SHAPE), Rect(0, 0, *SHAPE)
     read = reader(RUNNER, picture(*SHAPE), np.ones(SHAPE, bool), place)
-    made = Job(Crop(plan, place, region), read, RUNNER.run, lambda done: {"logits": done.logits}, workers=2)
+    made = Job(CoreStitcher(plan, place, region), read, RUNNER.run, lambda done: {"logits": done.logits}, workers=2)
     return replace(made, **changes)
 
 

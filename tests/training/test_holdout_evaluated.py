@@ -134,13 +134,13 @@ def test_labels_on_disk_are_read_as_those_in_memory(tmp_path: Path) -> None:
     from landseg.geo.grid import Rect
     from landseg.labels.image_lists import Item
     from landseg.labels.legend import read_class_table
-    from landseg.scenes.opening import LabelOptions
+    from landseg.scenes.opening import ImageLabelOptions
     from landseg.scenes.views import MaskedScene, in_memory
     from tests.parts.opened import open_items
 
     blind(tmp_path)
     items = [Item(tmp_path / "images/b.tif", tmp_path / "labels/b_labels.tif")]
-    disk = open_items(items, LabelOptions(read_class_table(tmp_path / "classes.toml")))[0]
+    disk = open_items(items, ImageLabelOptions(read_class_table(tmp_path / "classes.toml")))[0]
     rect = Rect(2, 3, 30, 40)
     left = MaskedScene(disk[0], lambda rect: np.broadcast_to(np.arange(rect.left, rect.right) < 9, rect.shape))
     every: list[Scene] = [disk[0], *in_memory(disk, 99)]

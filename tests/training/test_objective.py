@@ -1,4 +1,4 @@
-"""What is minimised, term by term against sums by hand; and the glimpse of a run, on windows counted by hand."""
+"""The loss of a run, term by term against sums by hand, and its quick validation on windows counted by hand."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def test_gradients_reach_the_logits() -> None:
         assert logits.grad is not None and logits.grad.abs().sum() > 0 and logits.grad.isfinite().all()
 
 
-# --- the glimpse --------------------------------------------------------------------------------------------------
+# --- quick validation ----------------------------------------------------------------------------------------------
 
 
 class Bright(nn.Module):

@@ -22,7 +22,7 @@ from landseg.errors import RasterError, TrainingError
 from landseg.geo.grid import Grid
 from landseg.labels.image_lists import Item
 from landseg.scenes.label_counts import LabelCounts, count_labels
-from landseg.scenes.opening import LabelOptions
+from landseg.scenes.opening import ImageLabelOptions
 from landseg.scenes.scene import ArrayScene, Scene
 from landseg.training.sampler import CropSampler, SamplingOptions, base_zoom
 from tests.parts.opened import open_items
@@ -157,7 +157,7 @@ def test_crops_have_their_size_and_show_the_scene_whatever_its_size(h: int, w: i
         assert crop.valid.all()  # where the scene fits, nothing beside it is shown
 
 
-# --- the census -------------------------------------------------------------------------------------------------
+# --- counts of labels ------------------------------------------------------------------------------------------
 
 
 def assert_even(spots: np.ndarray, target: np.ndarray, label: int) -> None:
@@ -216,7 +216,7 @@ def test_a_raster_of_ten_gigabytes_is_learned_from_in_bounded_memory(tmp_path: P
     process = psutil.Process(os.getpid())
     before = process.memory_info().rss
     peak = before
-    scenes, _ = open_items([item], LabelOptions(CLASSES))
+    scenes, _ = open_items([item], ImageLabelOptions(CLASSES))
     for number, (_, target) in enumerate(scenes[0].survey()):
         del target
         if number % 50 == 0:
@@ -233,7 +233,7 @@ def test_a_raster_of_ten_gigabytes_is_learned_from_in_bounded_memory(tmp_path: P
 def test_a_crop_reads_a_window_of_a_big_raster(tmp_path: Path) -> None:
     side = 20_480
     item = Item(sparse(tmp_path / "a.tif", side, 3), sparse(tmp_path / "a_labels.tif", side, 1))
-    (scene,), _ = open_items([item], LabelOptions(CLASSES))
+    (scene,), _ = open_items([item], ImageLabelOptions(CLASSES))
     spots = np.array([[side - 10, side - 10]])
     counts = np.zeros(256, np.int64)
     counts[1] = 512**2
@@ -254,7 +254,7 @@ def half_damaged(write: Callable[..., Path]) -> list[Scene]:
     for name in "ab":
         image = write(rng.integers(1, 255, (3, 300, 300)).astype(np.uint8), f"{name}.tif")
         items.append(Item(image, write(np.ones((300, 300), np.uint8), f"{name}_labels.tif")))
-    scenes = open_items(items, LabelOptions(CLASSES))[0]
+    scenes = open_items(items, ImageLabelOptions(CLASSES))[0]
     data = items[0].image.read_bytes()
     items[0].image.write_bytes(data[: len(data) // 8])
     return scenes

@@ -13,7 +13,7 @@ from landseg.export import export
 from landseg.geo.grid import Grid
 from landseg.geo.ruler import Ruler
 from landseg.vector.outlines import Shaping, make_outlines
-from landseg.vector.pixel_areas import PixelAreas
+from landseg.vector.pixel_areas import ClassAreaSums
 from tests.parts.vector import GRIDS, UTM, blocky, write_classes
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
@@ -27,7 +27,7 @@ CASES = {name: (grid, False) for name, grid in GRIDS.items()} | {
 
 
 def areas_of_pixels(values: Any, grid: Grid, ruler: Ruler, height: int = 1000) -> Any:
-    found = PixelAreas(grid, ruler, nodata=0)
+    found = ClassAreaSums(grid, ruler, nodata=0)
     for top in range(0, len(values), height):
         found.add(values[top : top + height])
     return found.areas
@@ -62,7 +62,7 @@ def test_twin_pixels_of_one_size_are_caught(tmp_path: Path, rng: Any) -> None:
 
 def test_values_without_a_class_are_left_out() -> None:
     grid = GRIDS["no CRS"]
-    found = PixelAreas(grid, Ruler.of(grid), nodata=-1)
+    found = ClassAreaSums(grid, Ruler.of(grid), nodata=-1)
     values = np.full(grid.shape, 65535, np.int32)
     values[:3] = -1
     values[3] = 0

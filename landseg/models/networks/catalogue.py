@@ -150,7 +150,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
 }
 
-# What the options mean, in the terms of the papers and of the common libraries.
+# The meaning of each option, in the terms of the papers and of the common libraries.
 OPTIONS: dict[str, str] = {
     "output_stride": "input pixels per pixel of the encoder's last features: 8, 16 or 32; below 32 the last "
     "stages are dilated",

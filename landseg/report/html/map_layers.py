@@ -133,11 +133,7 @@ def read_layers(
 
 
 def check_image(image: Source, grid: Grid) -> None:
-    """Refuse imagery that does not have the pixels of a map.
-
-    Raises:
-        GridError: so it is.
-    """
+    """Raise GridError if imagery does not have the pixels of a map."""
     if image.grid.shape != grid.shape:
         raise GridError(
             f"{image.name} has {image.grid.width} x {image.grid.height} pixels, the map has "

@@ -111,12 +111,10 @@ def find_images(pairs: Sequence[Pair], image: Sequence[str] | None) -> tuple[lis
 
 
 def check_images(pairs: Sequence[Pair], images: Sequence[Sequence[str]]) -> list[str]:
-    """Refuse, before any work, imagery that cannot be opened or does not have its prediction's pixels.
-
-    Returns what there is to know of the rest, as sentences, no two of one kind.
+    """Return the remarks about imagery as sentences, no two of one kind, before any work.
 
     Raises:
-        LandsegError: so it is.
+        LandsegError: imagery that cannot be opened, or does not have its prediction's pixels.
     """
     found: dict[str, str] = {}
     for pair, files in zip(pairs, images, strict=True):

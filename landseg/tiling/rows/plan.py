@@ -46,7 +46,6 @@ class StreamPlan:
         chunk: columns computed at a time, None for all.
         halo: columns read beside the widest block, on its wider side; 0 where the width fits.
         memory: of the block that needs most.
-        per_column: bytes kept for each column.
         cost: pixels read by all blocks over pixels kept, 1.0 where the width fits.
     """
 
@@ -55,7 +54,6 @@ class StreamPlan:
     chunk: int | None
     halo: int
     memory: Memory
-    per_column: float
     cost: float
 
     @property
@@ -223,8 +221,6 @@ def _plan(
     widths = [width for _, width in program.shapes(shape)]
     reads = [Schedule(program, 1, widths, (b.left, b.right)).reads for b in blocks]
     halo = max(max(b.left - low, high - b.right) for b, (low, high) in zip(blocks, reads, strict=True))
-    middle = len(blocks) // 2
-    low, high = reads[middle]
     alone = Schedule(program, 1, widths, (region.left, region.right)).reads
     cost = sum(stop - start for start, stop in reads) / (alone[1] - alone[0])
-    return StreamPlan(blocks, strip, chunk, halo if len(blocks) > 1 else 0, memory, memory.kept / (high - low), cost)
+    return StreamPlan(blocks, strip, chunk, halo if len(blocks) > 1 else 0, memory, cost)

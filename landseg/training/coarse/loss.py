@@ -26,7 +26,7 @@ _FEW = 10.0  # pixels that are added to a sample's, so that few say little
 _FLAT = 0.03  # keeps the logarithm of a variance that is next to nothing from ruling
 
 
-class Labelled(Protocol):
+class LabelledBatch(Protocol):
     """A batch with targets by name, coarse labels (N, H, W) as "coarse" among them where there are any."""
 
     @property
@@ -109,7 +109,7 @@ class CoarseLoss:
             )
         self.fine, self.statistics, self.share, self.classes = fine, statistics, share, classes
 
-    def __call__(self, logits: Tensor, batch: Labelled) -> Tensor:
+    def __call__(self, logits: Tensor, batch: LabelledBatch) -> Tensor:
         fine = (1 - self.share) * self.fine(logits, batch.targets)
         if "coarse" not in batch.targets:
             return fine

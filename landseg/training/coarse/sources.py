@@ -71,9 +71,9 @@ def coarse_rasters(
     """
     if classes is None and any(paths):
         under: dict[Paths, list[Grid]] = {}
-        for mine, item in zip(paths, items, strict=True):
-            if mine is not None:
-                under.setdefault(mine, []).append(_grid_of(item))
+        for own, item in zip(paths, items, strict=True):
+            if own is not None:
+                under.setdefault(own, []).append(_grid_of(item))
         classes = joined_classes([coarse_classes(p, options.ignore, grids=grids) for p, grids in under.items()])
     if classes is None:
         return [None] * len(items)
@@ -89,7 +89,7 @@ def resolve_statistics(
     classes: Sequence[str],
     report: Callable[[str], None],
 ) -> JointStatistics | None:
-    """Return what coarse labels say of the classes: as a table has it, or as counted in what is learned.
+    """Return the joint statistics of coarse labels and classes: those of a table, or counted in the scenes.
 
     Args:
         scenes: that are learned.

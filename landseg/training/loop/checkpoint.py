@@ -66,7 +66,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, folder: Path) -> Checkpoint | None:
-        """Return what ``last.pt`` holds, on the CPU; None where there is none.
+        """Return the checkpoint in ``last.pt``, on the CPU; None without such a file.
 
         Raises:
             TrainingError: a file that is no checkpoint of a run.

@@ -33,6 +33,7 @@ def majority(strips: Strips, window: int = 3, *, nodata: float | None) -> Iterat
     Args:
         strips: rows ``(h, w)`` from the top down.
         window: side of the square window in pixels, an odd number, 3 to 255.
+        nodata: value of pixels without data; None where every pixel has a class.
 
     Raises:
         ValueError: the window has another side.
@@ -107,6 +108,8 @@ def sieve(
 
     Args:
         strips: rows ``(h, w)`` from the top down.
+        pixels: the least number of pixels of a region that stays.
+        nodata: value of pixels without data; None where every pixel has a class.
         connectivity: 4, or 8 to join pixels that touch by a corner.
         work: a folder for temporary files.
 

@@ -92,7 +92,7 @@ def _hosts(regions: Regions, arcs: Arcs, area: Floats, least: float, units: tupl
         graph = graph.among((area[graph.one] < least) | (area[graph.other] < least))
         if not len(graph.one):
             break
-        going, taker = _round(graph, area, order, least)
+        going, taker = _round(graph, area, order)
         if len(going) * FEW < len(graph.one):
             _one_by_one(graph, area, order, least, host)
             break
@@ -104,7 +104,7 @@ def _hosts(regions: Regions, arcs: Arcs, area: Floats, least: float, units: tupl
     return host
 
 
-def _round(graph: _Graph, area: Floats, order: NDArray[Any], least: float) -> tuple[Ints, Ints]:
+def _round(graph: _Graph, area: Floats, order: NDArray[Any]) -> tuple[Ints, Ints]:
     """Return small regions that are smaller than all of their neighbours, and the neighbour to merge each into."""
     one, other = graph.one, graph.other
     first = (area[one] < area[other]) | ((area[one] == area[other]) & (order[one] < order[other]))

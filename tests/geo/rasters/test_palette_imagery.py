@@ -18,7 +18,7 @@ from landseg.labels.image_lists import Item
 from landseg.labels.legend import read_class_table
 from landseg.predict import predict
 from landseg.report.raster_facts import raster_facts
-from landseg.scenes.opening import LabelOptions
+from landseg.scenes.opening import ImageLabelOptions
 from landseg.training.overrides import Overrides
 from landseg.training.recipe_from_files import DataFiles
 from landseg.verify import verify
@@ -97,7 +97,7 @@ def test_the_check_notices_indices_that_are_learned(
 
 
 def test_train_on_a_recipes_scenes(paint: Paint, labels: Path, tmp_path: Path) -> None:
-    options = LabelOptions(read_class_table(tmp_path / "classes.toml"))
+    options = ImageLabelOptions(read_class_table(tmp_path / "classes.toml"))
     with pytest.raises(BandError, match=CURE):
         open_items([Item(paint("map.tif"), labels)], options)
 

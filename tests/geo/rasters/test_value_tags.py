@@ -48,7 +48,6 @@ from tests.parts.predicting import QUICK, one, read, small_model
 from tests.parts.sample_models import save_small_model
 
 OLD, NEW, NONE = ValueTags(0.0001), ValueTags(0.0001, -0.1), ValueTags()
-STORED = {"before": (OLD, 0), "after": (NEW, 1000)}
 
 
 def reflectance(seed: int = 0, shape: tuple[int, int] = (60, 80), bands: int = 3) -> NDArray[np.uint16]:

@@ -74,7 +74,7 @@ def _job(
     placement = GridPlacement(source, shape, factor)
     edges = [0, *cuts, shape[1]]
     blocks = tuple(Rect(0, a, shape[0], b - a) for a, b in pairwise(edges))
-    plan = StreamPlan(blocks, strip, None, 0, Memory(0, 0, 0), 0.0, 1.0)
+    plan = StreamPlan(blocks, strip, None, 0, Memory(0, 0, 0), 1.0)
     wanted = None if factor == 1 else lambda rect: np.ones(rect.shape, np.bool_)
     region = Rect(0, 0, *source)
     return Pass(program_of(runner.network), plan, placement, region, reads.read, wanted, _encode, bands=2, workers=2)

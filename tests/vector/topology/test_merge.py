@@ -122,8 +122,8 @@ def test_a_row_goes_where_one_by_one_does() -> None:
 
 
 def test_one_at_a_time_leads_there_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    def single(graph: merge._Graph, area: np.ndarray, order: np.ndarray, least: float) -> tuple:
-        going, taker = several(graph, area, order, least)
+    def single(graph: merge._Graph, area: np.ndarray, order: np.ndarray) -> tuple:
+        going, taker = several(graph, area, order)
         return going[:1], taker[:1]
 
     several = merge._round
