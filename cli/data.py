@@ -170,7 +170,7 @@ def _lines(found: "DataReport") -> Iterator[str]:
 
 
 def _about_images(found: "DataReport") -> Iterator[str]:
-    from landseg.geo.grid import crs_text
+    from landseg.geo.crs import crs_text
     from landseg.geo.rasters.value_tags import tags_text
 
     grids = [one.grid for one in found.files]

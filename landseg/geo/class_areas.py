@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import LandClass
+from landseg.geo.crs import Floats
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import cut, rows_within
 from landseg.geo.pixel_areas import PixelAreas
-from landseg.geo.ruler import Floats, Ruler
+from landseg.geo.ruler import Ruler
 from landseg.text.untrusted import read_json
 
 AREAS = "LANDSEG_AREAS"

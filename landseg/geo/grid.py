@@ -12,8 +12,7 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from landseg.errors import GridError
-from landseg.geo.crs import Floats, as_pyproj, degree, transformer, unit_m
-from landseg.geo.crs import crs_text as crs_text
+from landseg.geo.crs import Floats, as_pyproj, crs_text, degree, transformer, unit_m
 from landseg.geo.horizontal import same_place
 from landseg.text.amounts import counted
 

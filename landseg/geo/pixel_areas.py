@@ -10,9 +10,10 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from landseg.geo.crs import Floats
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixel_shapes import to_map
-from landseg.geo.ruler import Floats, Ruler
+from landseg.geo.ruler import Ruler
 
 BLOCK = 64  # pixels of a side that are taken for equally large where their size changes in both directions
 _ALIKE = 1e-7  # relative difference of pixels of one row that are taken for equally large

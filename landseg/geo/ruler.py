@@ -12,8 +12,7 @@ import pyproj
 import shapely
 from numpy.typing import NDArray
 
-from landseg.geo.crs import Floats as Floats
-from landseg.geo.crs import is_mercator, transformer, unbound
+from landseg.geo.crs import Floats, is_mercator, transformer, unbound
 from landseg.geo.globe import POLE, over_poles, pole_points, through_poles
 from landseg.geo.grid import Grid, map_crs, placed
 

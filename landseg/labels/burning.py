@@ -13,7 +13,8 @@ from rasterio.errors import CRSError
 
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, GridError
-from landseg.geo.grid import Grid, crs_text, scaled_size
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid, scaled_size
 from landseg.geo.horizontal import horizontal
 from landseg.geo.pixel_size import in_units
 from landseg.geo.placed_shapes import PlacedShapes

@@ -9,7 +9,8 @@ import shapely
 from affine import Affine
 from numpy.typing import NDArray
 
-from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import cut, rows_within
 from landseg.labels.polygons import PolygonLabels
 from landseg.text.amounts import counted, part_of, shorten_list

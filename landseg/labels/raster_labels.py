@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.errors import BandError, GridError
-from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.horizontal import same_place
 from landseg.geo.pieces import cut
 from landseg.geo.positions import mover, offset_on, pixel_ratio, turn_of, turned_near

@@ -10,7 +10,8 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.errors import GridError, VectorError
-from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.vectors.aoi import Aoi
 from landseg.geo.vectors.names import Name
 from landseg.labels.polygons import PolygonLabels

@@ -12,7 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from landseg.classes import ClassMap
 from landseg.errors import GridError
-from landseg.geo.grid import Grid, Rect, crs_text, metres_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid, Rect, metres_text
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.rasters.source import Source
 from landseg.report.pictures import save_picture

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from landseg.errors import LandsegError
 from landseg.evaluation.area_counts import count_areas
 from landseg.geo.class_areas import AREAS
+from landseg.geo.crs import crs_text
 from landseg.geo.extents import covered_pixels
-from landseg.geo.grid import crs_text
 from landseg.geo.rasters.address import File, file_name
 from landseg.geo.rasters.bands import band_table
 from landseg.geo.rasters.opacity import misnamed_alpha_text

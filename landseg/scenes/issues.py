@@ -9,7 +9,8 @@ from pathlib import Path
 
 from landseg.classes import COLOR, IGNORE_INDEX
 from landseg.errors import LandsegError
-from landseg.geo.grid import crs_text, metres_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import metres_text
 from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import tags_text

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import LandsegError
-from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixel_areas import PixelAreas
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, comparable, refuse_indices, rescale
 from landseg.geo.rasters.source import FileSource

@@ -16,7 +16,7 @@ from landseg.errors import RasterError, TrainingError
 from landseg.geo.pieces import parts
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.vectors.names import is_there
-from landseg.labels import image_lists as files
+from landseg.labels import image_lists
 from landseg.labels.image_lists import Item, scene_names
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.reader import refuse_unmapped
@@ -131,16 +131,16 @@ def find_items(spec: SourceSpec, data: Path) -> list[Item]:
     images, labels = [str(data / name) for name in spec.paths], spec.labels
     try:
         if spec.polygons or spec.ndvi or spec.greenness:
-            return [replace(item, labels=None) for item in files.items_of(images)]
+            return [replace(item, labels=None) for item in image_lists.items_of(images)]
         if spec.only_coarse:
-            return files.items_of(images)
+            return image_lists.items_of(images)
         if isinstance(labels, str) and "{stem}" in labels:
-            return _by_pattern(files.items_of(images), labels, spec.suffix, data)
+            return _by_pattern(image_lists.items_of(images), labels, spec.suffix, data)
         named = (labels,) if isinstance(labels, str) else labels
         places = None if named is None else [str(data / name) for name in named]
         if spec.coarse is not None and places is not None:  # images without fine labels have those
-            return files.paired_where_possible(files.items_of(images), places)
-        return files.pair(images, places)
+            return image_lists.paired_where_possible(image_lists.items_of(images), places)
+        return image_lists.pair(images, places)
     except TrainingError as error:
         raise TrainingError(f"source {spec.name!r}: {error}") from error
 

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE
+from landseg.geo.crs import Floats
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pixel_areas import PixelAreas
-from landseg.geo.ruler import Floats, Ruler
+from landseg.geo.ruler import Ruler
 
 
 class ClassAreaSums:

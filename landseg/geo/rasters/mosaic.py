@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from landseg.errors import BandError, GridError
-from landseg.geo.crs import as_pyproj
+from landseg.geo.crs import as_pyproj, crs_text
 from landseg.geo.extents import Extents, extents_of
 from landseg.geo.globe import turns_of
-from landseg.geo.grid import SAME_PIXEL, Grid, Rect, crs_text
+from landseg.geo.grid import SAME_PIXEL, Grid, Rect
 from landseg.geo.positions import turn_of, turned_near
 from landseg.geo.rasters.rescaled import RescaledSource, with_tags
 from landseg.geo.rasters.source import FileSource, Pixels, Source

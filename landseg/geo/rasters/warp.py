@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.errors import GridError
-from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.positions import mover, needed_for, offset_on, outline_on, pixel_ratio
 from landseg.geo.rasters.source import DerivedSource, Pixels, Source
 from landseg.geo.resample import finish, work_dtype

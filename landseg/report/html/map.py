@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from landseg.geo.grid import Grid, crs_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid
 from landseg.report.html.page import json_script, swatch
 
 Color = tuple[int, int, int]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from landseg.errors import GridError
-from landseg.geo.grid import Grid, Rect, crs_text
+from landseg.geo.crs import crs_text
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.positions import mover, offset_on
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.warp import extent_on

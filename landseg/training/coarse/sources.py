@@ -12,7 +12,7 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import PART, cut
 from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.source import FileSource
-from landseg.labels import image_lists as files
+from landseg.labels import image_lists
 from landseg.labels.image_lists import Item
 from landseg.labels.raster_labels import open_labels
 from landseg.scenes.coarse_labels import coarse_classes, joined_classes
@@ -43,7 +43,7 @@ def coarse_paths(specs: Sequence[SourceSpec], items: Sequence[Item], data: Path)
         if len(named) == 1 and ("{stem}" in named[0] or Path(places[0]).is_dir()):
             found = _by_image(places[0], items, spec.suffix)
         else:
-            mosaic = tuple(path for place in places for path in files.find_rasters(place))
+            mosaic = tuple(path for place in places for path in image_lists.find_rasters(place))
             found = [mosaic if _lies_under(mosaic, item) else None for item in items]
     except TrainingError as error:
         raise TrainingError(f"coarse labels of source {spec.name!r}: {error}") from error
@@ -162,7 +162,7 @@ def _by_image(place: str, items: Sequence[Item], suffix: str) -> list[Paths | No
         paths = [as_on_disk(Path(place.format(stem=item.image.stem.removesuffix(suffix)))) for item in items]
         found = [path if path.exists() else None for path in paths]
     else:
-        found = [item.labels for item in files.paired_where_possible(items, [place])]
+        found = [item.labels for item in image_lists.paired_where_possible(items, [place])]
     for item, path in zip(items, found, strict=True):
         if path is not None:
             _check_laid((path,), item)
