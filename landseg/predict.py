@@ -53,11 +53,12 @@ def predict(
     from landseg.output.checks import is_folder
 
     wanted = PredictOptions.of(**options)
-    every, target = file_names(sources), file_name(output)
+    every = file_names(sources)
     if not every:
         raise OutputError("no raster given: name at least one")
-    if not target:
+    if output == "":
         raise OutputError("the output has no name: expected OUT.tif, or a folder, DIR/")
+    target = file_name(output)
     if not callable(finished):
         raise OutputError(f"finished {finished!r}: expected a function of a result, its number and their number")
     if wanted.stack and is_folder(target):
