@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from landseg.models.file import load_model
 from landseg.models.layers.fold import prepare_for_inference
-from landseg.tiling.rows import buffers as kept
+from landseg.tiling.rows.buffers import BufferBlock, RowBuffer
 from tests.parts.row_networks import NETWORKS, network_of
 from tests.parts.streamed import streamed, whole
 
@@ -87,14 +87,14 @@ def test_smaller_than_the_field(arch: str, encoder: str, picture: Picture) -> No
 
 
 def test_twin_one_row_too_few_is_caught(picture: Picture, monkeypatch: pytest.MonkeyPatch) -> None:
-    fill = kept.Kept._fill
+    fill = RowBuffer._fill
 
-    def forgetful(self: kept.Kept, block: kept.Block, *, with_new: bool) -> None:
+    def forgetful(self: RowBuffer, block: BufferBlock, *, with_new: bool) -> None:
         fill(self, block, with_new=with_new)
         if block.top < self._rows[0]:
             block.data[:, :, 0] = 0  # the first row that was kept is lost
 
-    monkeypatch.setattr(kept.Kept, "_fill", forgetful)
+    monkeypatch.setattr(RowBuffer, "_fill", forgetful)
     got = streamed(ready(*SHIPPED), picture.cut(600, 700), strip=100, pushes=(100,))
     with pytest.raises(AssertionError):
         assert_same(got, expected_of(*SHIPPED, 600, 700, picture))
