@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypedDict
 
 from landseg.errors import VectorError
 from landseg.geo.rasters.address import File, file_name
-from landseg.text.options import check_kinds, refuse_unknown
+from landseg.text.options import options_by_name
 
 
 class AreasKeywords(TypedDict, total=False):
@@ -47,9 +47,7 @@ class AreasOptions:
         Raises:
             LandsegError: an option has an unknown name, or `by_field` has no `by`.
         """
-        refuse_unknown(options, [one.name for one in fields(cls)], of="areas")
-        made = cls(**options)
-        check_kinds(made)
+        made = options_by_name(cls, options, of="areas")
         if made.by is None and made.by_field is not None:
             raise VectorError(f"--by-field {made.by_field} names a column of zones: name their file with --by")
         return made if made.by is None else replace(made, by=file_name(made.by))

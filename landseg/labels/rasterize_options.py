@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypedDict
@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from landseg.errors import GridError
 from landseg.geo.rasters.address import File, file_name
 from landseg.text.amounts import counted
-from landseg.text.options import check_kinds, refuse_unknown
+from landseg.text.options import options_by_name
 from landseg.text.results import html_table, one_line
 
 Box = tuple[float, float, float, float]
@@ -74,9 +74,7 @@ class RasterizeOptions:
         Raises:
             LandsegError: an option has an unknown name or a value of another type, or `like` or `classes` is no path.
         """
-        refuse_unknown(options, [one.name for one in fields(cls)], of="rasterize")
-        made = cls(**options)
-        check_kinds(made)
+        made = options_by_name(cls, options, of="rasterize")
         sizes = made.resolution if isinstance(made.resolution, (tuple, list)) else [made.resolution]
         if made.resolution is not None and not all(isinstance(size, Real) for size in sizes):
             raise GridError(f"resolution {made.resolution!r}: expected a number of metres, or a width and a height")

@@ -259,9 +259,7 @@ class Outputs:
 
     def published(self) -> None:
         """Remove the work folders of files that are in place."""
-        self._close()
-        remove_work(self.layers[0].path, self._journal.header)
-        self._journal.close()
+        self.discard()
 
     def abandon(self) -> None:
         """Stop the run and keep its committed steps, so that it can be resumed."""

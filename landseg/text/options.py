@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
 from landseg.errors import BandError, LandsegError, OutputError, PlanError
 
+Options = TypeVar("Options")
 _KINDS: dict[str, tuple[str, type]] = {
     "bool": ("True or False", Integral),
     "int": ("a whole number", Integral),
@@ -86,6 +87,18 @@ def check_probs_dtype(dtype: str) -> None:
     """Raise OutputError if probabilities cannot be written in a dtype."""
     if dtype not in ("uint8", "float32"):
         raise OutputError(f"probabilities in {dtype!r}: expected uint8 or float32")
+
+
+def options_by_name(kind: type[Options], given: Mapping[str, Any], *, of: str) -> Options:
+    """Return the options dataclass of a command, made of the options that a user gave by name.
+
+    Raises:
+        LandsegError: an option has an unknown name, or a value of another type.
+    """
+    refuse_unknown(given, [field.name for field in fields(kind)], of=of)  # type: ignore[arg-type]
+    made = kind(**given)
+    check_kinds(made)
+    return made
 
 
 def check_kinds(options: Any) -> None:

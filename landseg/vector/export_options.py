@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -11,7 +11,7 @@ from landseg.errors import VectorError
 from landseg.geo.rasters.address import File
 from landseg.geo.vectors.aoi import area_text
 from landseg.text.amounts import counted
-from landseg.text.options import check_kinds, is_size, refuse_unknown
+from landseg.text.options import is_size, options_by_name
 from landseg.text.results import html_table, one_line
 from landseg.vector.lines_points import ExtraFile
 from landseg.vector.outlines import Shaping
@@ -110,10 +110,7 @@ class ExportOptions:
         Raises:
             LandsegError: an option has an unknown name, or a value that it cannot have.
         """
-        refuse_unknown(options, [option.name for option in fields(cls)], of="export")
-        made = cls(**options)
-        check_kinds(made)
-        return made
+        return options_by_name(cls, options, of="export")
 
     def __post_init__(self) -> None:
         if self.connectivity not in (4, 8):

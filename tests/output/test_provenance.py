@@ -51,8 +51,8 @@ def test_files_are_told_by_name_and_time_and_without_their_folders() -> None:
 
 def test_files_are_named_without_folders_at_any_depth() -> None:
     """The CRF's signature has files of the probabilities, of the imagery, and of both."""
-    inner = {"probs": {"files": [FILE], "bands": [1]}, "image": {"files": [{**FILE, "path": "/home/b.tif"}]}}
-    signature = {"halo": 32, "source": {**inner, "files": [FILE, {**FILE, "path": "/home/b.tif"}]}}
+    inner = {"probs": {"files": [FILE], "bands": [1]}, "image": {"files": [{**FILE, "path": "/other/b.tif"}]}}
+    signature = {"halo": 32, "source": {**inner, "files": [FILE, {**FILE, "path": "/other/b.tif"}]}}
     text = made_with(signature)
     state = "9 bytes of 2001-09-09T01:46:40+00:00"
     assert json.loads(text)["source"] == {
