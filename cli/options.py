@@ -72,6 +72,15 @@ Precision = Annotated[
         rich_help_panel=panels.COMPUTING,
     ),
 ]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        metavar="auto|torch|onnx",
+        help="PyTorch, or ONNX Runtime: fp32 on processors.",
+        rich_help_panel=panels.COMPUTING,
+    ),
+]
 Memory = Annotated[
     int,
     typer.Option("--memory", metavar="MIB", help="Memory limit, in MiB.", rich_help_panel=panels.COMPUTING),

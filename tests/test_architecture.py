@@ -32,8 +32,8 @@ ROOMS: dict[str, str] = {
     "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
-    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models models.graph output runtime "
-    "text tiling tiling.rows vector",
+    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models output runtime text tiling "
+    "tiling.rows vector",
     "scenes": "classes dense errors geo geo.rasters geo.vectors labels text",
     "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics models output runtime text vector",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",
@@ -50,8 +50,10 @@ COMMANDS = (
     "verify", "view",
 )  # fmt: skip
 NOT_FOR_COMMANDS = {"vector.topology", "models.layers"}  # rooms that the root's files leave to other rooms
-MAY_NAME_TORCH = ("landseg/runtime/device.py", "landseg/runtime/fused.py", "landseg/runtime/memory.py")
-NO_TORCH = ("geo", "metrics", "text", "labels", "output", "vector", "crf", "evaluation", "report", "runtime")
+MAY_NAME_TORCH = ("landseg/runtime/device.py", "landseg/runtime/fused.py", "landseg/runtime/live_bytes.py")
+NO_TORCH = (
+    "geo", "metrics", "text", "labels", "output", "vector", "crf", "evaluation", "report", "runtime", "inference",
+)  # fmt: skip
 TORCH = {"torch", "torchvision", "timm", "segmentation_models_pytorch"}
 RASTERS = {"rasterio", "geopandas", "pyogrio", "pyproj", "fiona", "osgeo"}
 HEAVY = TORCH | RASTERS | {"matplotlib", "PIL", "pandas", "shapely", "scipy"}

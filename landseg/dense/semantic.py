@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.dense.class_files import draw_class_preview, write_class_polygons
 from landseg.dense.task import Agreement, Arrays, Decoder, Loss, Request, Summary, Task
 from landseg.geo.tags import CLASSES
 from landseg.labels.legend import class_tag
@@ -73,6 +72,10 @@ class Semantic(Task):
         return ClassDecoder(self.classes, dtypes, temperature=temperature).decode
 
     def finish(self, outputs: Outputs, request: Request) -> None:
+        if not {"polygons", "preview"} & set(request.files):
+            return  # a run without them does without the libraries for vector files
+        from landseg.dense.class_files import draw_class_preview, write_class_polygons
+
         if "polygons" in request.files:
             write_class_polygons(outputs, request, self.classes)
         if "preview" in request.files:
