@@ -21,7 +21,7 @@ ROOMS: dict[str, str] = {
     "geo.vectors": "errors geo runtime text",
     "metrics": "classes",
     "models.layers": "errors",
-    "models.graph": "models.layers runtime",
+    "models.graph": "errors models.layers runtime",
     "models.networks": "errors models.graph models.layers text",
     "models": "classes errors models.networks runtime text",
     "labels": "classes errors geo geo.rasters geo.vectors runtime text",
