@@ -24,7 +24,7 @@ class Norm:
 
 @dataclass(frozen=True)
 class Folding:
-    """What the arrays of a recipe are made of; an array that it does not name is the tensor of that name.
+    """The tensors that the arrays of a recipe are made of; an array not named here is the tensor of its name.
 
     Attributes:
         norms: the batch norm behind each convolution, and each batch norm that stays a layer, by the layer's name.

@@ -35,6 +35,15 @@ POINTWISE = (
 """The kinds of layers that compute each unit from the same unit of their inputs."""
 
 
+ARRAYS: Mapping[str, tuple[str, ...]] = {
+    "conv": ("weight", "bias"),  # (outputs, inputs / groups, rows, columns), (outputs,)
+    "transposed": ("weight", "bias"),  # (inputs, outputs / groups, rows, columns), (outputs,)
+    "channel_norm": ("weight", "bias"),
+    "prelu": ("weight",),
+    "scale": ("scale", "shift"),
+}
+"""The arrays of each kind by role; kinds that are not named have none. Vectors have an entry for each channel."""
+
 Form = tuple[str, Mapping[str, Any]]
 """The kind and the settings of a layer."""
 

@@ -14,17 +14,10 @@ from torch import fx, nn
 from landseg.models.graph.folding import Arrays, Folding, Norm, fold_arrays, owner, tent
 from landseg.models.graph.nodes import LiveGraph, LiveNode, Refused, live_graph
 from landseg.models.graph.operators import pointwise_layer
-from landseg.models.graph.recipe import Form, Layer, NotCompilable, Recipe
+from landseg.models.graph.recipe import ARRAYS, Form, Layer, NotCompilable, Recipe
 from landseg.models.graph.rules import name_of
 from landseg.models.layers.aligned import BilinearDeconv
 
-_ARRAYS: Mapping[str, tuple[str, ...]] = {
-    "conv": ("weight", "bias"),
-    "transposed": ("weight", "bias"),
-    "channel_norm": ("weight", "bias"),
-    "prelu": ("weight",),
-    "scale": ("scale", "shift"),
-}
 _TWO = ("add", "subtract", "multiply", "divide", "maximum")
 
 
@@ -148,7 +141,7 @@ class _Writer:
 
     def _append(self, live: LiveNode, form: Form, name: str, inputs: Sequence[int]) -> int:
         kind, settings = form
-        arrays = {role: f"{name}.{role}" for role in _ARRAYS.get(kind, ())}
+        arrays = {role: f"{name}.{role}" for role in ARRAYS.get(kind, ())}
         like = None if live.like is None else self.value[live.like]
         self.layers.append(Layer(name_of(live.node), kind, tuple(inputs), like, dict(settings), arrays))
         self.channels.append(live.operator.channels([self.channels[value] for value in inputs]))
