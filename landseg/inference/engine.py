@@ -12,7 +12,8 @@ from landseg.dense.tasks import task_of
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.file import Model
-from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
+from landseg.models.graph.field import ReceptiveField
+from landseg.models.graph.receptive_field import receptive_field
 from landseg.tiling.collect import collect
 from landseg.tiling.rows.program import StepProgram, program_of
 from landseg.tiling.runner import Runner
