@@ -22,7 +22,8 @@ from torch import nn
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
-from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
+from landseg.models.graph.field import ReceptiveField
+from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.layers.fold import prepare_for_inference
 from landseg.models.networks.backbones import ENCODERS
 from landseg.models.networks.build import ARCHITECTURES, build_network

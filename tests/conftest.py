@@ -39,6 +39,15 @@ def sample_tiles() -> Path:
     return ROOT / "sample_tiles"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache for the tests alone, also for the programs that they start."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("LANDSEG_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def quick_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files are not forced onto the disk: that is for when the power fails, and takes longer than a small run."""

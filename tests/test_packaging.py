@@ -163,7 +163,7 @@ def test_wheel_holds_the_command_line_and_the_models(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(wheel).namelist())
     assert set(REPORT_FILES) - names == set()
     expected = {f"landseg/cli/{file.name}" for file in (source / "cli").glob("*.py")} | {"landseg/py.typed"}
-    for pattern in ("*.py", "*.safetensors", "web/*", "vendor/*/*"):
+    for pattern in ("*.py", "*.safetensors", "*.recipe.json", "web/*", "vendor/*/*"):
         expected |= {file.relative_to(source).as_posix() for file in (source / "landseg").rglob(pattern)}
     assert expected - names == set()
     assert {name.partition("/")[0].partition("-")[0] for name in names} == {"landseg"}

@@ -37,6 +37,11 @@ class NamedModel:
         assert self._path is not None, "a model is given, or its path"
         return file_hash(self._path)
 
+    @property
+    def path(self) -> Path | None:
+        """The path of the model's file; None for a model that was given loaded."""
+        return self._path
+
     def load(self) -> Model:
         """Return the model with its weights, loaded at the first call.
 

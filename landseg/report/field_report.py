@@ -16,7 +16,8 @@ from landseg.geo.rasters.address import File, file_name
 from landseg.geo.rasters.source import Source
 from landseg.inference.match import log_warnings, match_raster
 from landseg.models.file import Model
-from landseg.models.graph.receptive_field import ReceptiveField, evidence_at, receptive_field, side_holding
+from landseg.models.graph.field import ReceptiveField
+from landseg.models.graph.receptive_field import evidence_at, receptive_field, side_holding
 from landseg.models.named import named_model
 from landseg.output.checks import files_behind
 from landseg.report.receptive_field import FieldImagery, Heat, draw_field, picture_side

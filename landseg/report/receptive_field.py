@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from landseg.geo.grid import Rect
 from landseg.geo.rasters.source import Source
-from landseg.models.graph.receptive_field import LayerField, ReceptiveField
+from landseg.models.graph.field import LayerField, ReceptiveField
 from landseg.report.pictures import save_picture
 from landseg.report.thumbnail import Colors, image_colors
 

@@ -17,13 +17,8 @@ from landseg.geo.grid import Rect
 from landseg.geo.rasters.mosaic import open_source
 from landseg.inference.match import match_raster
 from landseg.models.file import load_model
-from landseg.models.graph.receptive_field import (
-    LayerField,
-    ReceptiveField,
-    evidence_at,
-    receptive_field,
-    side_holding,
-)
+from landseg.models.graph.field import LayerField, ReceptiveField
+from landseg.models.graph.receptive_field import evidence_at, receptive_field, side_holding
 from landseg.models.networks.build import architecture, build_network
 from landseg.report.field_report import _measure, _pixel, _window, effective_field
 from landseg.report.receptive_field import (

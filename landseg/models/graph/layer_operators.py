@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.graph.axes import (
-    CellAxis,
-    KernelAxis,
-    NearestAxis,
-    PaddedAxis,
-    Part,
-    ResampledAxis,
-    SkippedAxis,
-    TransposedAxis,
-)
+from landseg.models.graph.axes import Part
 from landseg.models.graph.operators import Operator, Upsample
 from landseg.models.layers.aligned import sample
 from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, CropStart, MaxMask, nearest
@@ -28,7 +18,7 @@ class CropOperator(Upsample):
     """The operator of Crop: it computes nothing, and reads behind the first ``start`` units."""
 
     def __init__(self, layer: Any) -> None:
-        self.rows = self.columns = KernelAxis(padding=-layer.start, end=layer.start)
+        self.take("crop", start=int(layer.start))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         return inputs[0]
@@ -37,9 +27,11 @@ class CropOperator(Upsample):
 class DownsizeOperator(Operator):
     """The operator of AlignedDownsize: linear resizing by a fixed factor."""
 
+    kind = "downsize"
+
     def __init__(self, layer: Any) -> None:
         self.up, self.down = layer.up, layer.down
-        self.rows = self.columns = ResampledAxis(layer.up, layer.down)
+        self.take(self.kind, up=int(layer.up), down=int(layer.down))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x = inputs[0]
@@ -51,12 +43,14 @@ class DownsizeOperator(Operator):
 class UpsizeOperator(DownsizeOperator, Upsample):
     """The operator of AlignedUpsize: linear resizing to the size of a second tensor."""
 
+    kind = "upsize"
+
 
 class PadOperator(Operator):
     """The operator of PadToMultiple: zeros behind the input."""
 
     def __init__(self, layer: Any) -> None:
-        self.rows = self.columns = PaddedAxis(layer.multiple)
+        self.take("pad_to_multiple", multiple=int(layer.multiple))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         return F.pad(inputs[0], (0, columns.after, 0, rows.after))
@@ -65,12 +59,11 @@ class PadOperator(Operator):
 class NearestOperator(Upsample):
     """The operator of AlignedNearest."""
 
+    kind = "nearest"
+
     def __init__(self, layer: AlignedNearest) -> None:
         super().__init__(layer)
         self.layer = layer
-        self.rows = self.columns = (
-            KernelAxis() if layer.factor == 1 else NearestAxis(layer.factor, Fraction(layer.shift))
-        )
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         y = nearest(inputs[0], self.layer, rows.start, rows.stop, axis=-2, first=rows.first)
@@ -95,8 +88,8 @@ class ShuffleOperator(_CellOperator):
     """The operator of nn.PixelShuffle: each unit becomes a cell and sits in its middle."""
 
     def __init__(self, layer: nn.PixelShuffle) -> None:
-        self.factor = factor = int(layer.upscale_factor)
-        self.rows = self.columns = NearestAxis(factor, Fraction(factor - 1, 2))
+        self.factor = int(layer.upscale_factor)
+        self.take("shuffle", factor=self.factor)
 
     def channels(self, inputs: Sequence[int]) -> int:
         return inputs[0] // self.factor**2
@@ -110,7 +103,7 @@ class NailsOperator(_CellOperator):
 
     def __init__(self, layer: BedOfNails) -> None:
         self.factor, self.cells = layer.factor, layer.forward  # type: ignore[method-assign]
-        self.rows = self.columns = TransposedAxis(1, layer.factor, extra=layer.factor - 1)
+        self.take("nails", factor=int(layer.factor))
 
 
 class MaxMaskOperator(Operator):
@@ -118,7 +111,7 @@ class MaxMaskOperator(Operator):
 
     def __init__(self, layer: MaxMask) -> None:
         self.layer: Any = layer
-        self.rows = self.columns = CellAxis(layer.factor)
+        self.take("max_mask", factor=int(layer.factor))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         top, left = rows.start - rows.first, columns.start - columns.first
@@ -130,7 +123,7 @@ class CropStartOperator(Operator):
     """The operator of CropStart: it leaves out the first units."""
 
     def __init__(self, layer: CropStart) -> None:
-        self.rows = self.columns = SkippedAxis(layer.count)
+        self.take("crop_start", count=int(layer.count))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         return inputs[0]

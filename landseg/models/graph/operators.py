@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.graph.axes import Axis, BilinearAxis, KernelAxis, Part, TransposedAxis, UnitReach
+from landseg.models.graph.axes import Axis, KernelAxis, Part, TransposedAxis, UnitReach
+from landseg.models.graph.forms import layer_form
+from landseg.models.graph.recipe import Form, geometry
 from landseg.models.layers.forest import CHUNK, counted, square_sums
 from landseg.models.layers.upsample import in_full
 from landseg.runtime.fused import FusedConv
@@ -30,11 +31,18 @@ class Operator:
     """An operator that reads a bounded part of its inputs.
 
     Attributes:
-        rows, columns: the geometry along each axis.
+        form: its kind and settings in a recipe; None where recipes have no kind for it.
+        rows, columns: the geometry along each axis, which is that of the form.
     """
 
+    form: Form | None = None
     rows: Axis = _IDENTITY
     columns: Axis = _IDENTITY
+
+    def take(self, kind: str, **settings: Any) -> None:
+        """Take a kind and settings as the operator's form, and its geometry."""
+        self.form = kind, settings
+        self.rows, self.columns = geometry(kind, settings)
 
     @property
     def reach(self) -> UnitReach:
@@ -69,17 +77,24 @@ class Operator:
 class _Sliding(Operator):
     """An operator whose kernel moves over a padded input; ``fill`` is the value of the padding."""
 
+    kind = "average_pool"
     fill = 0.0
     most_padding = 1 << 30  # a wider padding is added to the input
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
-        kernel, stride, padding = _pair(layer.kernel_size), _pair(layer.stride), _pair(layer.padding)
-        dilation, ceil = _pair(getattr(layer, "dilation", 1)), bool(getattr(layer, "ceil_mode", False))
-        end = getattr(layer, "end", 0)
-        self.rows, self.columns = (
-            KernelAxis(kernel[i], stride[i], padding[i], dilation[i], ceil, end) for i in (0, 1)
+        self.take(
+            self.kind,
+            kernel=_pair(layer.kernel_size),
+            stride=_pair(layer.stride),
+            padding=_pair(layer.padding),
+            dilation=_pair(getattr(layer, "dilation", 1)),
+            **self.own_settings(layer),
         )
+
+    def own_settings(self, layer: Any) -> dict[str, Any]:
+        """Return the settings of this kind alone."""
+        return {"ceil": bool(getattr(layer, "ceil_mode", False)), "end": int(getattr(layer, "end", 0))}
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x, padding = inputs[0], (0, 0)
@@ -98,6 +113,8 @@ class _Sliding(Operator):
 class Convolution(_Sliding):
     """The operator of nn.Conv2d (strided, dilated, grouped), together with a ReLU right behind it."""
 
+    kind = "conv"
+
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
         self._run = FusedConv(layer)
@@ -105,6 +122,9 @@ class Convolution(_Sliding):
         if layer.groups > 1:
             # With a wide padding oneDNN leaves its depthwise kernels for a loop over pixels, 5 to 40 times slower.
             self.most_padding = 8
+
+    def own_settings(self, layer: Any) -> dict[str, Any]:
+        return {"groups": int(layer.groups)}
 
     def absorb(self, layer: Operator) -> bool:
         if self._clamped or not isinstance(layer, Clamp):
@@ -127,6 +147,7 @@ class Convolution(_Sliding):
 class MaxPool(_Sliding):
     """The operator of nn.MaxPool2d and GridMaxPool2d, whose padding is never the maximum."""
 
+    kind = "max_pool"
     fill = float("-inf")
 
     def __init__(self, layer: Any) -> None:
@@ -140,6 +161,10 @@ class MaxPool(_Sliding):
 
 class AveragePool(_Sliding):
     """The operator of nn.AvgPool2d; a sum over padding is divided by the number of units that PyTorch counts."""
+
+    def own_settings(self, layer: Any) -> dict[str, Any]:
+        divisor = {"divisor": int(layer.divisor_override)} if layer.divisor_override else {}
+        return {**super().own_settings(layer), "count_include_pad": bool(layer.count_include_pad), **divisor}
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         layer, x = self.layer, inputs[0]
@@ -163,6 +188,9 @@ class AveragePool(_Sliding):
 class LocalMeanOperator(_Sliding):
     """The operator of LocalMean: sums and divisions in the order of the layer, so that all bits are equal."""
 
+    def own_settings(self, layer: Any) -> dict[str, Any]:
+        return {**super().own_settings(layer), "count_include_pad": False}
+
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x, size = inputs[0], self.layer.size
         if rows.before or rows.after or columns.before or columns.after:
@@ -176,11 +204,14 @@ class Transposed(Operator):
 
     def __init__(self, layer: Any) -> None:
         self.layer = layer
-        self.rows, self.columns = (
-            TransposedAxis(
-                layer.kernel_size[i], layer.stride[i], layer.padding[i], layer.dilation[i], layer.output_padding[i]
-            )
-            for i in (0, 1)
+        self.take(
+            "transposed",
+            kernel=_pair(layer.kernel_size),
+            stride=_pair(layer.stride),
+            padding=_pair(layer.padding),
+            dilation=_pair(layer.dilation),
+            extra=_pair(layer.output_padding),
+            groups=int(layer.groups),
         )
 
     def channels(self, inputs: Sequence[int]) -> int:
@@ -203,11 +234,11 @@ class Transposed(Operator):
 class Upsample(Operator):
     """The operator of AlignedUpsample: its result has the size of a second tensor."""
 
+    kind = "upsample"
+
     def __init__(self, layer: Any) -> None:
         self.factor, self.shifted, self.full = layer.factor, bool(layer.shift), layer.full
-        self.rows = self.columns = (
-            KernelAxis() if layer.factor == 1 else BilinearAxis(layer.factor, Fraction(layer.shift))
-        )
+        self.take(self.kind, factor=int(layer.factor), shift=float(layer.shift))
 
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         x, factor = in_full(inputs[0]) if self.full else inputs[0], self.factor
@@ -247,6 +278,7 @@ class Pointwise(Operator):
         into: does the same and writes to a given tensor in one pass; None if there is no such function.
         changes: True if ``call`` may write over its input.
         order: the indices of the inputs in the order of their channels, for a concatenation.
+        form: see `Operator`.
     """
 
     def __init__(
@@ -256,8 +288,9 @@ class Pointwise(Operator):
         into: Callable[..., Tensor] | None = None,
         changes: bool = False,
         order: Sequence[int] | None = None,
+        form: Form | None = None,
     ) -> None:
-        self.call, self.into, self.changes, self.order = call, into, changes, order
+        self.call, self.into, self.changes, self.order, self.form = call, into, changes, order, form
 
     def channels(self, inputs: Sequence[int]) -> int:
         return max(inputs) if self.order is None else sum(inputs[i] for i in self.order)
@@ -279,7 +312,8 @@ class Clamp(Pointwise):
 
     def __init__(self, low: float, high: float) -> None:
         self.bounds = low, high
-        super().__init__(lambda x: x.clamp_(low, high), into=self._into, changes=True)
+        form: Form = ("relu", {}) if self.bounds == (0.0, math.inf) else ("clip", {"low": low, "high": high})
+        super().__init__(lambda x: x.clamp_(low, high), into=self._into, changes=True, form=form)
 
     def _into(self, x: Tensor, out: Tensor) -> Tensor:
         return torch.clamp(x, *self.bounds, out=out)
@@ -312,7 +346,8 @@ def pointwise_layer(layer: nn.Module) -> Pointwise:
         return Clamp(0.0, math.inf)
     if type(layer) is nn.ReLU6:
         return Clamp(0.0, 6.0)
-    return Pointwise(layer, changes=bool(getattr(layer, "inplace", False)) or hasattr(layer, "act"))
+    changes = bool(getattr(layer, "inplace", False)) or hasattr(layer, "act")
+    return Pointwise(layer, changes=changes, form=layer_form(layer))
 
 
 def _symmetric(axis: Axis, piece: Part) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
+from landseg.errors import PlanError
 from landseg.models.graph.axes import (
     Axis,
     BilinearAxis,
@@ -32,6 +33,23 @@ POINTWISE = (
     "concat",
 )  # fmt: skip
 """The kinds of layers that compute each unit from the same unit of their inputs."""
+
+
+ARRAYS: Mapping[str, tuple[str, ...]] = {
+    "conv": ("weight", "bias"),  # (outputs, inputs / groups, rows, columns), (outputs,)
+    "transposed": ("weight", "bias"),  # (inputs, outputs / groups, rows, columns), (outputs,)
+    "channel_norm": ("weight", "bias"),
+    "prelu": ("weight",),
+    "scale": ("scale", "shift"),
+}
+"""The arrays of each kind by role; kinds that are not named have none. Vectors have an entry for each channel."""
+
+Form = tuple[str, Mapping[str, Any]]
+"""The kind and the settings of a layer."""
+
+
+class NotCompilable(PlanError):
+    """The error of a network that no recipe can say, or that no graphs can be made of; it runs on torch."""
 
 
 @dataclass(frozen=True)
@@ -73,40 +91,42 @@ class Recipe:
 
 def axes_of(layer: Layer) -> tuple[Axis, Axis]:
     """Return the geometry of a layer along rows and columns."""
-    get = layer.settings.get
-    kind = layer.kind
+    return geometry(layer.kind, layer.settings)
+
+
+def geometry(kind: str, settings: Mapping[str, Any]) -> tuple[Axis, Axis]:
+    """Return the geometry along rows and columns of a kind of layer with these settings."""
     if kind in POINTWISE:
         return KernelAxis(), KernelAxis()
     if kind in ("conv", "max_pool", "average_pool"):
         return tuple(  # type: ignore[return-value]
             KernelAxis(
-                layer.settings["kernel"][i],
-                layer.settings["stride"][i],
-                layer.settings["padding"][i],
-                get("dilation", (1, 1))[i],
-                bool(get("ceil", False)),
-                int(get("end", 0)),
+                settings["kernel"][i],
+                settings["stride"][i],
+                settings["padding"][i],
+                settings.get("dilation", (1, 1))[i],
+                bool(settings.get("ceil", False)),
+                int(settings.get("end", 0)),
             )
             for i in (0, 1)
         )
     if kind == "transposed":
         return tuple(  # type: ignore[return-value]
             TransposedAxis(
-                layer.settings["kernel"][i],
-                layer.settings["stride"][i],
-                layer.settings["padding"][i],
-                layer.settings["dilation"][i],
-                layer.settings["extra"][i],
+                settings["kernel"][i],
+                settings["stride"][i],
+                settings["padding"][i],
+                settings["dilation"][i],
+                settings["extra"][i],
             )
             for i in (0, 1)
         )
-    axis = _own(layer)
+    axis = _own(kind, settings)
     return axis, axis
 
 
-def _own(layer: Layer) -> Axis:
+def _own(kind: str, settings: Mapping[str, Any]) -> Axis:
     """Return the geometry of one of landseg's own layers, which is that of both axes."""
-    kind, settings = layer.kind, layer.settings
     if kind in ("upsample", "nearest"):
         factor, shift = int(settings["factor"]), Fraction(settings["shift"])
         if factor == 1:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from landseg.models.graph.axes import Unbounded, UnitReach
+from landseg.models.graph.forms import function_form, itself
 from landseg.models.graph.layer_operators import (
     CropOperator,
     CropStartOperator,
@@ -153,8 +154,8 @@ _METHODS: dict[str, Callable[..., Tensor]] = {
     "relu": torch.relu,
     "relu_": torch.relu,
     "sigmoid": torch.sigmoid,
-    "contiguous": lambda x, *_, **__: x,
-    "clone": lambda x, *_, **__: x,
+    "contiguous": itself,
+    "clone": itself,
 }
 _IN_PLACE = frozenset({operator.iadd, operator.imul, operator.isub, operator.itruediv, torch.relu_})
 _JOINS = frozenset({torch.cat, torch.concat, torch.concatenate})
@@ -175,7 +176,7 @@ def operator_at(node: fx.Node, modules: dict[str, nn.Module]) -> Operator | Unbo
     if node.op == "call_method" and str(node.target) in _METHODS:
         return _function(node, _METHODS[str(node.target)])
     if node.op in ("placeholder", "output", "get_attr"):
-        return Pointwise(lambda x: x)
+        return Pointwise(lambda x: x, form=("identity", {}))
     return Unbounded("an operation whose reach landseg does not know")
 
 
@@ -243,20 +244,20 @@ def _join(node: fx.Node) -> Operator | Unbounded:
             done += count
         return out
 
-    return Pointwise(call, into=into, order=order)
+    return Pointwise(call, into=into, order=order, form=("concat", {"order": tuple(order)}))
 
 
 def _function(node: fx.Node, function: Callable[..., Tensor]) -> Operator:
     """Return the operator of a pixel-by-pixel function, with its constants filled in."""
-    nodes = node.all_input_nodes
+    nodes, form = node.all_input_nodes, function_form(node, function)
     options = {key: value for key, value in node.kwargs.items() if key != "inplace"}
     if tuple(nodes) == node.args and not options:
         writes = function in (torch.add, torch.mul, torch.sub, torch.div)
-        return Pointwise(function, into=function if writes else None)
+        return Pointwise(function, into=function if writes else None, form=form)
 
     def call(*inputs: Tensor) -> Tensor:
         values = dict(zip(nodes, inputs, strict=True))
         args, kwargs = fx.node.map_arg((node.args, options), values.__getitem__)
         return function(*args, **kwargs)
 
-    return Pointwise(call)
+    return Pointwise(call, form=form)

@@ -10,10 +10,9 @@ from math import lcm
 from torch import fx, nn
 
 from landseg.errors import PlanError
-from landseg.models.graph.axes import Unbounded
-from landseg.models.graph.operators import Operator, Pointwise, Upsample
-from landseg.models.graph.rules import data_inputs, name_of, operator_at, traced_modules, writes_over_input
-from landseg.models.layers.upsample import AlignedUpsample
+from landseg.models.graph.nodes import LiveNode, live_graph
+from landseg.models.graph.operators import Pointwise
+from landseg.models.graph.rules import name_of
 from landseg.tiling.rows.fused_chain import ProgramStep, chained, strides
 
 Shape = tuple[int, int]
@@ -80,33 +79,22 @@ def program_of(network: nn.Module) -> StepProgram:
         PlanError: a layer is not known, or reads the whole of its input; the message names it.
         ModelError: the network cannot be traced.
     """
-    if network.training:
-        raise PlanError("a network in training mode cannot be streamed; call eval() first")
-    traced, modules = traced_modules(network)
-    nodes = list(traced.graph.nodes)
-    result = next(node for node in nodes if node.op == "output").args[0]
-    if not isinstance(result, fx.Node) or sum(node.op == "placeholder" for node in nodes) != 1:
-        raise PlanError("only a network with one input and one output can be streamed; use --engine windows")
-    live = _live(result, modules)
-    value = {node: 0 for node in nodes if node.op == "placeholder"}
+    graph = live_graph(network)
+    value = {graph.input: 0}
     steps: list[ProgramStep] = []
-    for node in nodes:
-        if node not in live or node.op == "placeholder":
-            continue
-        operator = _streamed(node, modules)
-        _refuse_later_readers(node, nodes, modules)
-        inputs = tuple(value[n] for n in data_inputs(node, modules))
-        if _continues(operator, node, modules, steps, value):
+    for live in graph.nodes:
+        operator = live.operator
+        if _continues(live, steps, value):
             last = steps[-1]
             assert isinstance(operator, Pointwise)
             if last.tail or not last.operator.absorb(operator):
                 steps[-1] = ProgramStep(last.name, last.operator, (*last.tail, operator), last.inputs, last.like)
         else:
-            lender = _lender(node) if isinstance(operator, Upsample) else None
-            like = None if lender is None else value[lender]
-            steps.append(ProgramStep(name_of(node), operator, (), inputs, like))
-        value[node] = len(steps)
-    return _with_users(*chained(steps, value[result]))
+            like = None if live.like is None else value[live.like]
+            inputs = tuple(value[node] for node in live.inputs)
+            steps.append(ProgramStep(name_of(live.node), operator, (), inputs, like))
+        value[live.node] = len(steps)
+    return _with_users(*chained(steps, value[graph.result]))
 
 
 def _with_users(steps: Sequence[ProgramStep], output: int) -> StepProgram:
@@ -117,54 +105,9 @@ def _with_users(steps: Sequence[ProgramStep], output: int) -> StepProgram:
     return StepProgram(tuple(steps), output, tuple(map(tuple, users)))
 
 
-def _live(result: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
-    """Return the nodes whose values or sizes the result depends on."""
-    live: set[fx.Node] = set()
-    waiting = [result]
-    while waiting:
-        node = waiting.pop()
-        if node not in live:
-            live.add(node)
-            waiting += data_inputs(node, modules)
-            layer = modules.get(str(node.target)) if node.op == "call_module" else None
-            if isinstance(layer, AlignedUpsample) and (lender := _lender(node)) is not None:
-                waiting.append(lender)
-    return live
-
-
-def _lender(node: fx.Node) -> fx.Node | None:
-    """Return the node that an upsampler takes its size from; None where it keeps its own."""
-    like = node.args[1] if len(node.args) > 1 else node.kwargs.get("like")
-    assert like is None or isinstance(like, fx.Node)
-    return like
-
-
-def _streamed(node: fx.Node, modules: dict[str, nn.Module]) -> Operator:
-    """Return the operator of a node; raise PlanError if it cannot be streamed."""
-    found = Unbounded("a constant of the network's own") if node.op == "get_attr" else operator_at(node, modules)
-    if isinstance(found, Unbounded):
-        raise PlanError(f"{name_of(node)} cannot be streamed ({found.why}); use --engine windows")
-    return found
-
-
-def _refuse_later_readers(node: fx.Node, nodes: list[fx.Node], modules: dict[str, nn.Module]) -> None:
-    """Raise PlanError if a node writes over a value that is read later: steps never write over their inputs."""
-    if not writes_over_input(node, modules):
-        return
-    source = node.all_input_nodes[0]
-    if any(nodes.index(user) > nodes.index(node) for user in source.users):
-        raise PlanError(f"{name_of(node)} writes over a value that is read again; use --engine windows")
-
-
-def _continues(
-    operator: Operator,
-    node: fx.Node,
-    modules: dict[str, nn.Module],
-    steps: list[ProgramStep],
-    value: dict[fx.Node, int],
-) -> bool:
+def _continues(live: LiveNode, steps: list[ProgramStep], value: dict[fx.Node, int]) -> bool:
     """Return True if the node only finishes the value that the last step made."""
-    sources = data_inputs(node, modules)
+    operator, sources = live.operator, live.inputs
     return (
         isinstance(operator, Pointwise)
         and operator.order is None

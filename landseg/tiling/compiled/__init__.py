@@ -1,0 +1,1 @@
+"""Networks compiled for ONNX Runtime, through which rows of a raster stream."""
