@@ -186,6 +186,7 @@ class RowStrategy:
             device=runner.device,
             sections=sections_of(scope.engine),
             workers=scope.options.workers,
+            block=max(1, round(scope.raster.source.block[0] / scope.raster.placement.factor)),
             restarted=lambda rows: _log.info(
                 "resuming: %s computed again", counted(rows, "row above is", "rows above are")
             ),

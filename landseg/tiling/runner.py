@@ -15,9 +15,11 @@ from torch import Tensor, nn
 
 from landseg.errors import PlanError
 from landseg.models.layers.fold import prepare_for_inference
+from landseg.runtime.array_pool import ArrayPool
 from landseg.runtime.device import _DTYPES, choose_device, choose_precision, has_bf16
 from landseg.runtime.memory import _LiveBytes, give_back_freed_memory, keep_freed_memory
 from landseg.text.amounts import counted
+from landseg.tiling.scaling import Scaling
 
 _log = logging.getLogger(__name__)
 _STORED = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.float16}  # NumPy knows no bfloat16
@@ -74,9 +76,7 @@ class Runner:
             )
         self.bands = len(mean)
         self.dtype = _DTYPES[self.precision]
-        self._scale = (1.0 / np.asarray(std, np.float64)).astype(np.float32)
-        self._shift = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
-        self._fill = np.float32(fill)
+        self._scaling, self._pool = Scaling(mean, std, fill), ArrayPool()
         self.network = prepare_for_inference(network.eval(), device=self.device, dtype=self.dtype)
 
     @property
@@ -107,27 +107,20 @@ class Runner:
 
     def prepare(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Tensor:
         """Return scaled pixels (1, bands, h, w), channels-last, in the network's dtype, of raw ones (bands, h, w)."""
-        made = np.empty((*valid.shape, self.bands), _STORED[self.precision])
-        rows = max(1, _BAND // valid.shape[1])
-        for start in range(0, len(valid), rows):  # a few rows stay in the cache
-            some = slice(start, start + rows)
-            made[some] = self._stored(self._scaled(pixels[:, some], valid[some]))
+        made = self._pool.take((*valid.shape, self.bands), _STORED[self.precision])
+        if self.dtype == torch.float32:
+            self._scaling.write(pixels, valid, made.transpose(2, 0, 1))
+        else:
+            rows = max(1, _BAND // max(1, valid.shape[1]))
+            scaled = np.empty((min(rows, len(valid)), *made.shape[1:]), np.float32)
+            for start in range(0, len(valid), rows):  # a few rows stay in the cache
+                some = slice(start, start + rows)
+                few = scaled[: len(valid[some])]
+                self._scaling.write(pixels[:, some], valid[some], few.transpose(2, 0, 1))
+                made[some] = self._stored(few)
         tensor = torch.from_numpy(made)
         tensor = tensor.view(torch.bfloat16) if self.dtype == torch.bfloat16 else tensor
         return tensor.permute(2, 0, 1)[None]
-
-    def _scaled(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return pixels (bands, h, w) scaled, as (h, w, bands)."""
-        scaled = np.empty((*valid.shape, self.bands), np.float32)
-        hole = None if valid.all() else ~valid
-        with np.errstate(invalid="ignore", over="ignore"):  # values that are not finite are not valid either
-            for number, band in enumerate(pixels):
-                line = np.multiply(band, self._scale[number], dtype=np.float32, casting="unsafe")
-                line += self._shift[number]
-                if hole is not None:
-                    line[hole] = self._fill
-                scaled[..., number] = line
-        return scaled
 
     def _stored(self, scaled: NDArray[np.float32]) -> NDArray[Any]:
         """Return values in the network's precision, bfloat16 as its bits: torch would start threads in a reader."""

@@ -8,7 +8,6 @@ nothing elsewhere: a region that is cut out of the raster gives the raster's own
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -25,6 +24,7 @@ from landseg.tiling.placement import GridPlacement, ResampledRows
 from landseg.tiling.rows.device_copy import DeviceCopy, PendingCopy
 from landseg.tiling.rows.plan import StreamPlan
 from landseg.tiling.rows.program import StepProgram
+from landseg.tiling.rows.readers import Readers
 from landseg.tiling.rows.row_stream import Rows
 from landseg.tiling.stitch import Finished
 from landseg.tiling.windowed import Arrays, Sink, Written, write
@@ -53,6 +53,7 @@ class Pass:
         device: of the network.
         sections: of the network that work at the same time, at most.
         workers: reader threads.
+        block: rows of the network's grid in a block of the raster.
         progress: called with the number of source pixels that are written.
         restarted: called with the number of rows that a resumed run computes again.
     """
@@ -69,6 +70,7 @@ class Pass:
     device: torch.device | str = "cpu"
     sections: int = 1
     workers: int = 1
+    block: int = 1
     progress: Callable[[int], None] = lambda pixels: None
     restarted: Callable[[int], None] = lambda rows: None
 
@@ -102,7 +104,7 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
     origin, copies = (job.region.top, job.region.left), DeviceCopy(job.device)
     writer = Stage[Written]("write", lambda item: write(item, sink, origin, job.progress), fault, size=2)
     place = Stage[tuple[Any, ...]]("place", _Placer(job, copies, writer).work, fault, size=1)
-    readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
+    readers = Readers(job.workers, strip=job.plan.strip, block=job.block)
     try:
         for number, target in enumerate(job.targets()):
             _Block(job, number, target, copies, readers, place).fill(_reached(number, target, done))
@@ -110,7 +112,7 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
         writer.close()
     finally:
         fault.stop()
-        readers.shutdown(wait=True, cancel_futures=True)
+        readers.shutdown()
         place.join()
         writer.join()
     fault.check()
@@ -131,7 +133,7 @@ class _Block:
     number: int
     target: Rect
     copies: DeviceCopy
-    readers: ThreadPoolExecutor
+    readers: Readers
     place: Stage[tuple[Any, ...]]
 
     def fill(self, start: int) -> None:
@@ -153,7 +155,7 @@ class _Block:
         """Return the first source row from ``row`` on near which a pixel is wanted, to the height of a strip."""
         job, rest = self.job, self._rest(row)
         for rect in cut(rest, job.plan.strip):
-            if job.read(rect)[1].any():
+            if self.readers.submit(job.read, rect).result()[1].any():
                 margin = 0 if job.placement.factor == 1.0 else job.placement.reach + 2
                 return max(row, int(max(0, rect.top - margin) * job.placement.factor))
         return self.target.bottom
