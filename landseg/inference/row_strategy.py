@@ -150,6 +150,7 @@ class RowStrategy:
             wanted=None if same else lambda rect: self._wanted(rect, aoi),
             encode=encode,
             workers=scope.options.workers,
+            block=max(1, round(scope.raster.source.block[0] / scope.raster.placement.factor)),
             restarted=lambda rows: _log.info(
                 "resuming: %s computed again", counted(rows, "row above is", "rows above are")
             ),

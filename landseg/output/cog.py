@@ -27,23 +27,32 @@ BLOCK = 512  # edge of the output's internal tiles
 _VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32"}
 
 
-def vrt_text(layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str]) -> str:
-    """Return the VRT that describes a raw file, in the VRT's folder, as a layer on a grid."""
+def vrt_text(
+    layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str], overviews: Sequence[str] = ()
+) -> str:
+    """Return the VRT that describes a raw file, in the VRT's folder, as a layer on a grid.
+
+    ``overviews`` are the names of VRTs in that folder that show its one band on coarser grids.
+    """
     root = _dataset(grid, tags)
     for band in range(layer.count):
-        element = _raw_band(root, layer, grid, raw_name, band)
+        element = _raw_band(root, layer, grid.shape, raw_name, band)
         element.set("band", str(band + 1))
         _describe_band(element, layer, band)
+        for name in overviews:
+            overview = Xml.SubElement(element, "Overview")
+            Xml.SubElement(overview, "SourceFilename", relativeToVRT="1").text = name
+            Xml.SubElement(overview, "SourceBand").text = str(band + 1)
     if layer.mask:
-        _raw_band(Xml.SubElement(root, "MaskBand"), layer, grid, raw_name, layer.count)
+        _raw_band(Xml.SubElement(root, "MaskBand"), layer, grid.shape, raw_name, layer.count)
     return xml_text(root)
 
 
-def raw_text(layer: Layer, grid: Grid, raw_name: str) -> str:
+def raw_text(layer: Layer, shape: tuple[int, int], raw_name: str) -> str:
     """Return the VRT that shows all bands of a raw file as they are, the mask included, without a georeference."""
-    root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    root = Xml.Element("VRTDataset", rasterXSize=str(shape[1]), rasterYSize=str(shape[0]))
     for band in range(layer.raw_bands):
-        _raw_band(root, layer, grid, raw_name, band).set("band", str(band + 1))
+        _raw_band(root, layer, shape, raw_name, band).set("band", str(band + 1))
     return xml_text(root)
 
 
@@ -102,15 +111,15 @@ def _wkt(crs: CRS) -> str:
     return str(crs.to_wkt(version="WKT2_2019"))
 
 
-def _raw_band(parent: Xml.Element, layer: Layer, grid: Grid, raw_name: str, band: int) -> Xml.Element:
+def _raw_band(parent: Xml.Element, layer: Layer, shape: tuple[int, int], raw_name: str, band: int) -> Xml.Element:
     size = np.dtype(layer.dtype).itemsize
     attributes = {"dataType": _VRT_TYPES[layer.dtype], "subClass": "VRTRawRasterBand"}
     element = Xml.SubElement(parent, "VRTRasterBand", attributes)
     # Relative and beside the VRT: the only place from which GDAL reads raw files unasked.
     Xml.SubElement(element, "SourceFilename", relativeToVRT="1").text = raw_name
-    Xml.SubElement(element, "ImageOffset").text = str(band * grid.width * grid.height * size)
+    Xml.SubElement(element, "ImageOffset").text = str(band * shape[0] * shape[1] * size)
     Xml.SubElement(element, "PixelOffset").text = str(size)
-    Xml.SubElement(element, "LineOffset").text = str(grid.width * size)
+    Xml.SubElement(element, "LineOffset").text = str(shape[1] * size)
     Xml.SubElement(element, "ByteOrder").text = "LSB"
     return element
 

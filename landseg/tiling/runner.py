@@ -15,15 +15,17 @@ from torch import Tensor, nn
 
 from landseg.errors import PlanError
 from landseg.models.layers.fold import prepare_for_inference
+from landseg.runtime.array_pool import ArrayPool
 from landseg.runtime.device import _DTYPES, choose_device, choose_precision, has_bf16
 from landseg.runtime.live_bytes import LiveBytes
 from landseg.runtime.memory import give_back_freed_memory, keep_freed_memory
 from landseg.text.amounts import counted
 from landseg.tiling.executor import chosen_note, seconds_of
-from landseg.tiling.scaling import Scaling, few_rows
+from landseg.tiling.scaling import Scaling
 
 _log = logging.getLogger(__name__)
 _STORED = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.float16}  # NumPy knows no bfloat16
+_BAND = 1 << 16  # pixels prepared at a time
 _PROBE = 256  # edge of the square that memory is measured on, in pixels
 # Convolutions keep re-ordered copies and scratch space that the count of live tensors does not see: the peak of the
 # process over the count was 1.1 to 1.4 with the shipped network, 2500 x 2500 pixels, in bf16 and fp32.
@@ -76,7 +78,7 @@ class Runner:
             )
         self.bands = len(mean)
         self.dtype = _DTYPES[self.precision]
-        self._scaling = Scaling(mean, std, fill=fill)
+        self._scaling, self._pool = Scaling(mean, std, fill), ArrayPool()
         self.network = prepare_for_inference(network.eval(), device=self.device, dtype=self.dtype)
 
     @property
@@ -106,11 +108,17 @@ class Runner:
 
     def prepare(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Tensor:
         """Return scaled pixels (1, bands, h, w), channels-last, in the network's dtype, of raw ones (bands, h, w)."""
-        made = np.empty((*valid.shape, self.bands), _STORED[self.precision])
-        for some in few_rows(valid.shape):
-            scaled = np.empty((*valid[some].shape, self.bands), np.float32)
-            self._scaling.write(pixels[:, some], valid[some], scaled.transpose(2, 0, 1))
-            made[some] = self._stored(scaled)
+        made = self._pool.take((*valid.shape, self.bands), _STORED[self.precision])
+        if self.dtype == torch.float32:
+            self._scaling.write(pixels, valid, made.transpose(2, 0, 1))
+        else:
+            rows = max(1, _BAND // max(1, valid.shape[1]))
+            scaled = np.empty((min(rows, len(valid)), *made.shape[1:]), np.float32)
+            for start in range(0, len(valid), rows):  # a few rows stay in the cache
+                some = slice(start, start + rows)
+                few = scaled[: len(valid[some])]
+                self._scaling.write(pixels[:, some], valid[some], few.transpose(2, 0, 1))
+                made[some] = self._stored(few)
         tensor = torch.from_numpy(made)
         tensor = tensor.view(torch.bfloat16) if self.dtype == torch.bfloat16 else tensor
         return tensor.permute(2, 0, 1)[None]

@@ -8,7 +8,6 @@ nothing elsewhere: a region that is cut out of the raster gives the raster's own
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -21,6 +20,7 @@ from landseg.geo.pieces import cut, in_order
 from landseg.runtime.pipeline import FirstError, Stage
 from landseg.tiling.executor import Copies, RowStream
 from landseg.tiling.placement import GridPlacement, ResampledRows
+from landseg.tiling.rows.readers import Readers
 from landseg.tiling.stitch import Finished
 from landseg.tiling.stream_plan import StreamPlan
 from landseg.tiling.windowed import Arrays, Sink, Written, write
@@ -48,6 +48,7 @@ class Pass:
             as `read` has returned them.
         encode: turns finished pixels into arrays by layer.
         workers: reader threads.
+        block: rows of the network's grid in a block of the raster.
         progress: called with the number of source pixels that are written.
         restarted: called with the number of rows that a resumed run computes again.
     """
@@ -62,6 +63,7 @@ class Pass:
     wanted: Callable[[Rect], Valid] | None
     encode: Encode
     workers: int = 1
+    block: int = 1
     progress: Callable[[int], None] = lambda pixels: None
     restarted: Callable[[int], None] = lambda rows: None
 
@@ -95,7 +97,7 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
     origin = job.region.top, job.region.left
     writer = Stage[Written]("write", lambda item: write(item, sink, origin, job.progress), fault, size=2)
     place = Stage[tuple[Any, ...]]("place", _Placer(job, writer).work, fault, size=1)
-    readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
+    readers = Readers(job.workers, strip=job.plan.strip, block=job.block)
     try:
         for number, target in enumerate(job.targets()):
             _Block(job, number, target, readers, place).fill(_reached(number, target, done))
@@ -103,7 +105,7 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
         writer.close()
     finally:
         fault.stop()
-        readers.shutdown(wait=True, cancel_futures=True)
+        readers.shutdown()
         place.join()
         writer.join()
     fault.check()
@@ -123,7 +125,7 @@ class _Block:
     job: Pass
     number: int
     target: Rect
-    readers: ThreadPoolExecutor
+    readers: Readers
     place: Stage[tuple[Any, ...]]
 
     def fill(self, start: int) -> None:
@@ -145,7 +147,7 @@ class _Block:
         """Return the first source row from ``row`` on near which a pixel is wanted, to the height of a strip."""
         job, rest = self.job, self._rest(row)
         for rect in cut(rest, job.plan.strip):
-            if job.read(rect)[1].any():
+            if self.readers.submit(job.read, rect).result()[1].any():
                 margin = 0 if job.placement.factor == 1.0 else job.placement.reach + 2
                 return max(row, int(max(0, rect.top - margin) * job.placement.factor))
         return self.target.bottom
