@@ -77,7 +77,14 @@ def compiled_network(model: NamedModel) -> tuple[Callable[[int], Compiled], Netw
     Raises:
         PlanError: the network does not compile; the layer is named.
     """
-    raise PlanError(f"the network of model {model.card.name} is not compiled")
+    from landseg.models.compiled import read_compiled
+
+    try:
+        from landseg.tiling.compiled.ready import ReadyNetwork
+    except ImportError as problem:  # its libraries are no wheels everywhere
+        raise PlanError(f"ONNX Runtime cannot be loaded here ({problem})") from problem
+    found = read_compiled(model)
+    return lambda threads: ReadyNetwork(found.recipe, found.weights, threads=threads), found.field
 
 
 def torch_engine(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from landseg.geo.grid import Rect
 
@@ -59,3 +60,10 @@ class StreamPlan:
 def multiples(step: int, start: int, stop: int) -> range:
     """Return the multiples of ``step`` between start and stop, neither included: strips and chunks begin there."""
     return range((start // step + 1) * step, stop, step)
+
+
+def blocks_of(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
+    """Return the region cut into so many blocks of nearly equal width, at multiples of the network's stride."""
+    cuts = [region.left + region.width * i // count // period * period for i in range(1, count)]
+    edges = sorted({region.left, *cuts, region.right})
+    return tuple(Rect(region.top, left, region.height, right - left) for left, right in pairwise(edges))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.tiling.costs import MIB
 from landseg.tiling.rows.program import StepProgram
 from landseg.tiling.rows.schedule import AxisPiece, Schedule
 from landseg.tiling.rows.sections import cut, last_use, reads, schedules, wanted_around
-from landseg.tiling.stream_plan import Memory, StreamPlan
+from landseg.tiling.stream_plan import Memory, StreamPlan, blocks_of
 
 _STRIPS = (256, 128, 64, 32, 16)  # rows of logits: taller ones copy less, lower ones need less memory
 CHUNK_PIXELS = 1 << 18  # pixels of a chunk of a strip on a CPU: its activations stay in the cache
@@ -51,7 +49,7 @@ def plan_stream(
     low, high = 1, max(1, min(_MOST_BLOCKS, region.width // program.period))
     while low <= high:  # fewer blocks need more memory: the first try is one, then halves between
         count = 1 if low == 1 and best is None else (low + high) // 2
-        blocks, found = _blocks(region, count, program.period), None
+        blocks, found = blocks_of(region, count, program.period), None
         for height in heights:
             chunk = _chunk(blocks[0].width, height, cell, program.period)
             widest = max(blocks, key=lambda block: block.width)
@@ -139,13 +137,6 @@ def _alive(
             if all(user in steps for user in program.users[value]):
                 alive[value] = 0
     return most
-
-
-def _blocks(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
-    """Return the region cut into so many blocks of nearly equal width, at multiples of the network's stride."""
-    cuts = [region.left + region.width * i // count // period * period for i in range(1, count)]
-    edges = sorted({region.left, *cuts, region.right})
-    return tuple(Rect(region.top, left, region.height, right - left) for left, right in pairwise(edges))
 
 
 def _chunk(width: int, strip: int, cell: int | None, period: int) -> int | None:
