@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from landseg.dense.tasks import task_of
@@ -13,6 +12,7 @@ from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.file import Model
 from landseg.models.graph.receptive_field import ReceptiveField, receptive_field
+from landseg.runtime.device import set_threads
 from landseg.tiling.collect import collect
 from landseg.tiling.rows.program import StepProgram, program_of
 from landseg.tiling.runner import Runner
@@ -43,8 +43,7 @@ class Engine:
         tta: str = "none",
         threads: int | None = None,
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
+        set_threads(threads)
         card = model.card
         self.model, self.task = model, task_of(card)
         if tta != "none" and not self.task.takes_views:

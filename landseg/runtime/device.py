@@ -7,6 +7,7 @@ import torch
 from landseg.errors import PlanError
 from landseg.runtime.fused import fused_convolution
 from landseg.runtime.names import check_device, check_precision
+from landseg.runtime.processors import processors, threads_of_environment
 
 _DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -43,6 +44,18 @@ def choose_precision(name: str, device: torch.device) -> str:
     if name == "fp16" and device.type == "cpu":
         raise PlanError("fp16 is slower than fp32 on a CPU; use --precision auto, fp32 or bf16")
     return name
+
+
+def set_threads(threads: int | None) -> None:
+    """Set the number of threads that torch computes with, in the whole process.
+
+    None leaves it to OMP_NUM_THREADS and torch, which counts the processors of the affinity and knows no quota of a
+    container: there it becomes the number of processors that may be used, if it is larger.
+    """
+    if threads is None and threads_of_environment() is None:
+        threads = min(torch.get_num_threads(), processors())
+    if threads not in (None, torch.get_num_threads()):
+        torch.set_num_threads(threads)
 
 
 def has_bf16() -> bool:
