@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from landseg.inference.options import InferenceOptions
 from landseg.inference.prediction import Prediction
 from landseg.inference.scope import Scope, inside_of
 from landseg.output.outputs import Outputs
+from landseg.runtime.device import computing
 from landseg.runtime.progress import Progress, Shown
 from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
@@ -48,7 +50,7 @@ def why_not_rows(engine: Engine, options: InferenceOptions) -> str | None:
         return "mirrored views (--tta) are not streamed; leave it out or use --engine windows"
     if asked:
         return f"--{asked[0]} is about windows; leave it out or use --engine windows"
-    if options.engine == "auto" and engine.runner.device.type != "cpu":
+    if options.engine == "auto" and engine.runner.device.type not in ("cpu", "cuda"):
         return "on this device windows are the choice that is known to be fast"
     return engine.why_not_streamed
 
@@ -61,6 +63,8 @@ def plan_rows(scope: Scope, *, strip: int | None = None) -> StreamPlan:
     """
     engine, costs = scope.engine, scope.costs()
     free = costs.limit - costs.base
+    if costs.device is not None:  # the buffers lie there
+        free = min(free, costs.device)
     share = free
     for _ in range(4):
         plan = plan_stream(
@@ -147,11 +151,18 @@ class RowStrategy:
             rows = self._rows(shape)
             zeros = torch.zeros(1, self.scope.engine.runner.bands, *shape, dtype=rows.dtype, device=rows.device)
             start = time.perf_counter()
-            for _row, logits in rows.push(zeros):
-                logits.float().cpu()
+            with self._computing():
+                for _row, logits in rows.push(zeros):
+                    logits.float().cpu()
             taken = time.perf_counter() - start
         pixels = self.plan.cost * sum(block.area for block in self.plan.blocks)
         return 1.1 * taken * pixels / (shape[0] * shape[1])
+
+    def _computing(self) -> AbstractContextManager[None]:
+        width = max(block.width for block in self.plan.blocks)
+        strips = f"strips of {self.plan.strip} x {width} and their buffers"
+        advice = "use a smaller --memory, --engine windows or --device cpu"
+        return computing(self.scope.engine.runner.device, too_little=f"{strips}; {advice}")
 
     def _rows(self, shape: tuple[int, int]) -> Rows:
         runner, plan = self.scope.engine.runner, self.plan
@@ -191,7 +202,7 @@ class RowStrategy:
             ),
         )
         written = sum(job.reached(outputs.done))
-        with shown(scope.region.area, done=written) as progress:
+        with shown(scope.region.area, done=written) as progress, self._computing():
             one_pass(replace(job, progress=progress.add), outputs, done=outputs.done)
 
     def _read(self, rect: Rect, aoi: Aoi | None) -> tuple[Tensor, NDArray[np.bool_]]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from landseg.errors import PlanError
@@ -17,6 +16,7 @@ from landseg.geo.vectors.aoi import Aoi
 from landseg.inference.engine import Engine
 from landseg.inference.match import ModelInput
 from landseg.inference.options import InferenceOptions
+from landseg.runtime.device import free_device_bytes
 from landseg.runtime.memory import give_back_freed_memory, resident_bytes
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.plan import Tiling, plan_tiling
@@ -80,7 +80,7 @@ class Scope:
             result=4 * engine.channels + layers + 4 + (views if gpu else 0),
             limit=options.memory * MIB,
             ahead=4 if gpu else 2,
-            device=0.8 * torch.cuda.mem_get_info()[0] if gpu else None,
+            device=0.8 * free_device_bytes(engine.runner.device) if gpu else None,
             kept=KEPT,
             grows=engine.views.grows,
         )
