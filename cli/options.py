@@ -43,7 +43,7 @@ Threads = Annotated[
         metavar="N",
         min=1,
         max=1024,
-        help="Threads that compute. [OMP_NUM_THREADS, or one a core]",
+        help="Threads that compute. [OMP_NUM_THREADS, or one a processor that may be used]",
         rich_help_panel=panels.COMPUTING,
     ),
 ]

@@ -160,7 +160,7 @@ def command(
         typer.Option(
             "--workers",
             metavar="N",
-            help="Threads that read. [2, and at most --threads]",
+            help="Threads that read. [2, and at most --threads or the processors]",
             rich_help_panel=panels.COMPUTING,
         ),
     ] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def why_not_rows(engine: Engine, options: InferenceOptions) -> str | None:
         return "mirrored views (--tta) are not streamed; leave it out or use --engine windows"
     if asked:
         return f"--{asked[0]} is about windows; leave it out or use --engine windows"
-    if options.engine == "auto" and engine.executor.device_name != "cpu":
+    if options.engine == "auto" and engine.executor.device_name not in ("cpu", "cuda"):
         return "on this device windows are the choice that is known to be fast"
     return engine.executor.why_not_streamed
 
@@ -53,6 +54,8 @@ def plan_rows(scope: Scope, *, strip: int | None = None) -> StreamPlan:
     """
     engine, costs = scope.engine, scope.costs()
     free = costs.limit - costs.base
+    if costs.device is not None:  # the buffers lie there
+        free = min(free, costs.device)
     share = free
     for _ in range(4):
         plan = engine.executor.plan_rows(
@@ -124,12 +127,18 @@ class RowStrategy:
         copies, taken = executor.copies(), 0.0
         for _ in range(2):  # the first pass also puts the weights in order
             start = time.perf_counter()
-            with executor.rows(shape, strip=plan.strip, chunk=plan.chunk) as rows:
+            with self._computing(), executor.rows(shape, strip=plan.strip, chunk=plan.chunk) as rows:
                 for _row, logits in rows.push(copies.receive(copies.send(pixels))):
                     copies.fetched(copies.fetch(logits))
             taken = time.perf_counter() - start
         computed = plan.cost * sum(block.area for block in plan.blocks)
         return 1.1 * taken * computed / (height * width)
+
+    def _computing(self) -> AbstractContextManager[None]:
+        width = max(block.width for block in self.plan.blocks)
+        strips = f"strips of {self.plan.strip} x {width} and their buffers"
+        advice = "use a smaller --memory, --engine windows or --device cpu"
+        return self.scope.engine.executor.computing(too_little=f"{strips}; {advice}")
 
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
         return made
@@ -156,7 +165,7 @@ class RowStrategy:
             ),
         )
         written = sum(job.reached(outputs.done))
-        with shown(scope.region.area, done=written) as progress:
+        with shown(scope.region.area, done=written) as progress, self._computing():
             one_pass(replace(job, progress=progress.add), outputs, done=outputs.done)
 
     def _read(self, rect: Rect, aoi: Aoi | None) -> tuple[Any, NDArray[np.bool_]]:

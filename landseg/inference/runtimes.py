@@ -13,7 +13,8 @@ from landseg.errors import PlanError
 from landseg.inference.engine import Engine
 from landseg.inference.options import InferenceOptions
 from landseg.models.named import NamedModel
-from landseg.runtime.hardware import may_have_bf16, may_have_gpu, usual_threads
+from landseg.runtime.hardware import may_have_bf16, may_have_gpu
+from landseg.runtime.processors import compute_threads
 from landseg.tiling.compiled_executor import Compiled, CompiledExecutor
 from landseg.tiling.executor import NetworkField
 from landseg.tiling.scaling import Scaling
@@ -64,7 +65,7 @@ def _compiled_engine(model: NamedModel, options: InferenceOptions) -> Engine:
         network,
         field,
         Scaling(card.means, card.stds, fill=card.fill),
-        threads=options.threads or usual_threads(),
+        threads=options.threads or compute_threads(),
         chosen=options.precision == "auto",
     )
     note = None if options.runtime == "onnx" else "ONNX Runtime, which computes fp32 on processors faster"

@@ -43,11 +43,3 @@ def may_have_bf16() -> bool:
         return True
     flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
     return bool(_BF16_FLAGS & set(flags.split()))
-
-
-def usual_threads() -> int:
-    """Return the number of threads that compute where none is named: OMP_NUM_THREADS, else one for each core."""
-    named = os.environ.get("OMP_NUM_THREADS", "")
-    if named.isdigit() and int(named) > 0:
-        return int(named)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

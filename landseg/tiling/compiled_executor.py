@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -124,6 +125,10 @@ class CompiledExecutor:
     def period(self) -> int:
         """The number of output rows after which the pattern of streaming repeats."""
         return self._network.period
+
+    def computing(self, *, too_little: str) -> AbstractContextManager[None]:
+        """Return a context that changes nothing."""
+        return nullcontext()
 
     def copies(self) -> NoCopies:
         """Return the copies of one stream: none."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -191,6 +192,10 @@ class Executor(WindowRunner, Protocol):
     @property
     def period(self) -> int:
         """The number of output rows after which the pattern of streaming repeats."""
+        ...
+
+    def computing(self, *, too_little: str) -> AbstractContextManager[None]:
+        """Let the device compute inside as a processor does; see `landseg.runtime.device.computing`."""
         ...
 
     def copies(self) -> Copies:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from landseg.errors import PlanError
 from landseg.models.layers.fold import prepare_for_inference
 from landseg.runtime.array_pool import ArrayPool
-from landseg.runtime.device import _DTYPES, choose_device, choose_precision, has_bf16
+from landseg.runtime.device import _DTYPES, choose_device, choose_precision, computing, has_bf16
 from landseg.runtime.live_bytes import LiveBytes
 from landseg.runtime.memory import give_back_freed_memory, keep_freed_memory
 from landseg.text.amounts import counted
@@ -137,17 +137,13 @@ class Runner:
         Raises:
             PlanError: the device's memory is too small for the batch.
         """
-        try:
-            with torch.inference_mode():
-                images = batch[0] if len(batch) == 1 else torch.cat(list(batch))
-                images = images.to(self.device, memory_format=torch.channels_last)
-                logits = self.network(images).float().cpu()
-        except torch.cuda.OutOfMemoryError as error:
-            height, width = batch[0].shape[-2:]
-            raise PlanError(
-                f"the device has too little memory for {counted(len(batch), 'window')} of {height} x {width}; "
-                "use a smaller --batch or --window, or --device cpu"
-            ) from error
+        height, width = batch[0].shape[-2:]
+        windows = f"{counted(len(batch), 'window')} of {height} x {width}"
+        too_little = f"{windows}; use a smaller --batch or --window, or --device cpu"
+        with computing(self.device, too_little=too_little), torch.inference_mode():
+            images = batch[0] if len(batch) == 1 else torch.cat(list(batch))
+            images = images.to(self.device, memory_format=torch.channels_last)
+            logits = self.network(images).float().cpu()
         array: NDArray[np.float32] = logits.numpy()
         return array
 

@@ -83,7 +83,7 @@ def memory_of(
     sections: int = 1,
 ) -> Memory:
     """Return the bytes that ``Rows`` with these arguments allocates at most."""
-    channels = program.channels(bands)
+    channels = program.sizes(bands, itemsize)
     each = [
         _section(program, steps, schedules(program, shape, region, strip, chunk, steps), channels, itemsize)
         for steps in cut(program, sections, bands)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
-import torch
 from torch import nn
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.graph.receptive_field import receptive_field
+from landseg.runtime.device import computing, free_device_bytes, set_threads
 from landseg.tiling.costs import MIB
 from landseg.tiling.executor import NetworkField
 from landseg.tiling.rows.device_copy import DeviceCopy
@@ -53,8 +54,7 @@ class TorchExecutor(Runner):
         precision: str = "auto",
         threads: int | None = None,
     ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
+        set_threads(threads)
         self.field: NetworkField = receptive_field(network)
         super().__init__(network, mean=mean, std=std, fill=fill, device=device, precision=precision)
         self.why_not_streamed: str | None = None
@@ -85,7 +85,11 @@ class TorchExecutor(Runner):
 
     def device_bytes(self) -> float | None:
         """Return the bytes that windows may take on a GPU; None on a CPU."""
-        return 0.8 * torch.cuda.mem_get_info()[0] if self.device_name == "cuda" else None
+        return 0.8 * free_device_bytes(self.device) if self.device_name == "cuda" else None
+
+    def computing(self, *, too_little: str) -> AbstractContextManager[None]:
+        """Let a GPU compute inside as a CPU does, see `landseg.runtime.device.computing`."""
+        return computing(self.device, too_little=too_little)
 
     def copies(self) -> DeviceCopy:
         """Return the copies to the device of one stream, and back."""
