@@ -24,7 +24,7 @@ from landseg.models.graph.recipe import VERSION, NotCompilable, Recipe
 from landseg.models.named import NamedModel
 from landseg.models.recipe_file import LONGEST, Description, Refusal, from_json, to_json
 from landseg.models.tensors import read_tensors
-from landseg.runtime.cache import cache_folder, store
+from landseg.runtime.cache import cache_folder, cached, store
 
 if TYPE_CHECKING:
     from landseg.models.file import Model
@@ -83,8 +83,8 @@ def read_compiled(named: NamedModel) -> CompiledModel:
     except OSError as problem:
         raise ModelError(f"cannot read the model file {path}: {problem.strerror or problem}") from problem
     digest = hashlib.sha256(data).hexdigest()
-    for place in (_beside(path), _in_cache(digest)):
-        found = None if place is None else _read(place, digest)
+    for place in (*_beside(path), cached(model_key(digest), _FILE)):
+        found = _read(place, digest)
         if isinstance(found, Refusal):
             raise NotCompilable(found.refused)
         if found is not None:
@@ -130,14 +130,9 @@ def _with_weights(found: Description | Refusal, model: Model) -> CompiledModel:
     return CompiledModel(found.recipe, weights, found.field, found.model)
 
 
-def _beside(path: Path) -> Path | None:
-    """Return the place of the recipe of a shipped model; None for other files, since anything may lie beside them."""
-    return path.with_suffix(SUFFIX) if path.parent == shipped.folder() else None
-
-
-def _in_cache(digest: str) -> Path | None:
-    folder = cache_folder(model_key(digest))
-    return None if folder is None else folder / _FILE
+def _beside(path: Path) -> list[Path]:
+    """Return the place of the recipe of a shipped model; none for other files, since anything may lie beside them."""
+    return [path.with_suffix(SUFFIX)] if path.parent == shipped.folder() else []
 
 
 def _read(place: Path, digest: str) -> Description | Refusal | None:
