@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +47,8 @@ class CompiledModel:
         recipe: its layers.
         weights: float32 arrays of the recipe by name, batch norms folded.
         field: the receptive field of the network.
-        hash: SHA-256 of the model's file, in hex.
+        hash: SHA-256 of the model's file, in hex; of recipe and weights for a model in memory, whose network may
+            have changed since it was loaded.
     """
 
     recipe: Recipe
@@ -76,8 +77,8 @@ def read_compiled(named: NamedModel) -> CompiledModel:
         ModelError: as `load_model`.
     """
     path = named.path
-    if path is None:  # a model in memory: its network may differ from its file's
-        return _compile(named.load())
+    if path is None:
+        return _in_memory(named.load())
     try:
         data = path.read_bytes()
     except OSError as problem:
@@ -118,8 +119,13 @@ def _first_use(named: NamedModel) -> CompiledModel:
     return _with_weights(found, model)
 
 
-def _compile(model: Model) -> CompiledModel:
-    return _with_weights(describe_model(model), model)
+def _in_memory(model: Model) -> CompiledModel:
+    made = _with_weights(describe_model(model), model)
+    digest = hashlib.sha256(repr(made.recipe).encode())
+    for name, array in sorted(made.weights.items()):
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return replace(made, hash=digest.hexdigest())
 
 
 def _with_weights(found: Description | Refusal, model: Model) -> CompiledModel:
