@@ -171,6 +171,7 @@ DAMAGED: dict[str, Callable[[bytes], bytes]] = {
     "a refusal of another model": lambda text: to_json(Refusal("0" * 64, "no")),
     "without a field": changed(lambda table: table.pop("field")),
     "with something more": changed(lambda table: table.update(more=1)),
+    "a name that colours the terminal": in_layer(name="red \x1b[31m"),
     "unknown kind": in_layer(kind="attention"),
     "reads its own value": in_layer(inputs=[4]),
     "reads nothing": in_layer(inputs=[]),
