@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ from landseg.models.graph.recipe import VERSION, NotCompilable, Recipe
 from landseg.models.named import NamedModel
 from landseg.models.recipe_file import LONGEST, Description, Refusal, from_json, to_json
 from landseg.models.tensors import read_tensors
-from landseg.runtime.cache import cache_folder, store
+from landseg.runtime.cache import cache_folder, cached, store
 
 if TYPE_CHECKING:
     from landseg.models.file import Model
@@ -47,7 +47,8 @@ class CompiledModel:
         recipe: its layers.
         weights: float32 arrays of the recipe by name, batch norms folded.
         field: the receptive field of the network.
-        hash: SHA-256 of the model's file, in hex.
+        hash: SHA-256 of the model's file, in hex; of recipe and weights for a model in memory, whose network may
+            have changed since it was loaded.
     """
 
     recipe: Recipe
@@ -76,15 +77,15 @@ def read_compiled(named: NamedModel) -> CompiledModel:
         ModelError: as `load_model`.
     """
     path = named.path
-    if path is None:  # a model in memory: its network may differ from its file's
-        return _compile(named.load())
+    if path is None:
+        return _in_memory(named.load())
     try:
         data = path.read_bytes()
     except OSError as problem:
         raise ModelError(f"cannot read the model file {path}: {problem.strerror or problem}") from problem
     digest = hashlib.sha256(data).hexdigest()
-    for place in (_beside(path), _in_cache(digest)):
-        found = None if place is None else _read(place, digest)
+    for place in (*_beside(path), cached(model_key(digest), _FILE)):
+        found = _read(place, digest)
         if isinstance(found, Refusal):
             raise NotCompilable(found.refused)
         if found is not None:
@@ -118,8 +119,13 @@ def _first_use(named: NamedModel) -> CompiledModel:
     return _with_weights(found, model)
 
 
-def _compile(model: Model) -> CompiledModel:
-    return _with_weights(describe_model(model), model)
+def _in_memory(model: Model) -> CompiledModel:
+    made = _with_weights(describe_model(model), model)
+    digest = hashlib.sha256(repr(made.recipe).encode())
+    for name, array in sorted(made.weights.items()):
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(array.tobytes())
+    return replace(made, hash=digest.hexdigest())
 
 
 def _with_weights(found: Description | Refusal, model: Model) -> CompiledModel:
@@ -130,14 +136,9 @@ def _with_weights(found: Description | Refusal, model: Model) -> CompiledModel:
     return CompiledModel(found.recipe, weights, found.field, found.model)
 
 
-def _beside(path: Path) -> Path | None:
-    """Return the place of the recipe of a shipped model; None for other files, since anything may lie beside them."""
-    return path.with_suffix(SUFFIX) if path.parent == shipped.folder() else None
-
-
-def _in_cache(digest: str) -> Path | None:
-    folder = cache_folder(model_key(digest))
-    return None if folder is None else folder / _FILE
+def _beside(path: Path) -> list[Path]:
+    """Return the place of the recipe of a shipped model; none for other files, since anything may lie beside them."""
+    return [path.with_suffix(SUFFIX)] if path.parent == shipped.folder() else []
 
 
 def _read(place: Path, digest: str) -> Description | Refusal | None:

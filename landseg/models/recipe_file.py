@@ -16,7 +16,7 @@ from landseg.models.graph.field import ReceptiveField
 from landseg.models.graph.folding import Folding, Norm
 from landseg.models.graph.recipe import ARRAYS, VERSION, Layer, Recipe
 from landseg.text.strict import is_number, read_dataclass
-from landseg.text.untrusted import read_json
+from landseg.text.untrusted import read_json, unsafe_text
 
 LONGEST = 16 << 20
 """The longest file that is read, in bytes: networks of a thousand layers take 0.4 MiB."""
@@ -72,6 +72,8 @@ def from_json(text: bytes) -> Description | Refusal:
         table = _tuples(read_json(text))
     except ValueError as problem:
         raise ModelError(f"a recipe is not JSON that landseg reads ({problem})") from problem
+    if unsafe_text(table) is not None:  # names and reasons are printed
+        raise ModelError("a recipe is damaged: control characters")
     if not isinstance(table, dict) or table.pop("landseg", None) != VERSION:
         raise ModelError(f"a recipe of this landseg has version {VERSION}")
     if "refused" in table:

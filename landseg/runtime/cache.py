@@ -14,6 +14,8 @@ from pathlib import Path
 VARIABLE = "LANDSEG_CACHE"
 """The environment variable with the folder of the cache."""
 
+_COMPILED = "compiled"
+
 _log = logging.getLogger(__name__)
 _warned: set[str] = set()
 
@@ -33,13 +35,18 @@ def cache_folder(key: str) -> Path | None:
     Args:
         key: the name of the folder, which says everything that its files depend on.
     """
-    folder = cache_root() / "compiled" / key
+    folder = cache_root() / _COMPILED / key
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _warn(error)
         return None
     return folder
+
+
+def cached(key: str, name: str) -> Path:
+    """Return the place of a file in the folder of a key; neither has to be there."""
+    return cache_root() / _COMPILED / key / name
 
 
 def store(path: Path, data: bytes) -> bool:

@@ -1,8 +1,8 @@
 """The blocked layout of ONNX Runtime's convolutions: channels in blocks as wide as the processor's registers.
 
 A tensor (N, C, H, W) of the layout has C padded to whole blocks of B channels and lies in memory as
-(N, C / B, H, W, B). So its rows can be cut and joined on a view of the shape (N, C / B, H, W * B), which costs no more
-than on plain tensors. Kernels are padded with zeros likewise: channels that pad a value never reach another one.
+(N, C / B, H, W, B). So its rows can be cut and joined on a view of the shape (N, C / B, H, W * B), which costs no
+more than on plain tensors. Kernels are padded with zeros likewise: channels that pad a value never reach another one.
 """
 
 from __future__ import annotations

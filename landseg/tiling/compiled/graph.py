@@ -1,4 +1,4 @@
-"""An ONNX graph while it is written: its nodes, the values in plain and blocked layout, and the weights it refers to."""
+"""An ONNX graph while it is written: its nodes, values in plain and blocked layout, and the names of its weights."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import onnx
 
 BLOCKED = "com.microsoft.nchwc"
-"""The domain of ONNX Runtime's operators on blocked values: not public, so every use is checked against plain ones."""
-_OPSET, _IR = 17, 9
+"""The domain of ONNX Runtime's operators on blocked values: not public, so their use is checked."""
+_OPSET, _IR = 20, 9
 _END = 1 << 60
 
 
@@ -33,6 +33,10 @@ class Value:
     name: str
     channels: int
     blocks: Blocks | None = None
+
+    def named(self, name: str) -> Value:
+        """Return a value of the same channels in the same layout under another name."""
+        return Value(name, self.channels, self.blocks)
 
 
 @dataclass
@@ -68,7 +72,8 @@ class Graph:
         """Add an input that holds a value in the layout of another, as rows that can be cut, and return the value."""
         from onnx import TensorProto, helper
 
-        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", f"c_{name}", f"h_{name}", f"w_{name}"]))
+        shape = ["n", *(f"{axis}_{name}" for axis in "chw")]
+        self.inputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
         if like.blocks is None:
             return Value(name, like.channels)
         return Value(self._from_rows(name, like.blocks), like.channels, like.blocks)
@@ -141,7 +146,8 @@ class Graph:
             if value.channels % 4:  # what the reordering takes at once
                 more = self.numbers(0, 0, 0, 0, 0, -value.channels % 4, 0, 0)
                 name = self.node("Pad", [name, more])
-            self._blocked[value.name] = Value(self.node("ReorderInput", [name], domain=BLOCKED), value.channels, blocks)
+            made = self.node("ReorderInput", [name], domain=BLOCKED)
+            self._blocked[value.name] = Value(made, value.channels, blocks)
         return self._blocked[value.name]
 
     def rows_joined(self, first: Value, second: Value) -> Value:
@@ -152,31 +158,43 @@ class Graph:
         parts = [self._rows(value.name, first.blocks) for value in (first, second)]
         return Value(self._from_rows(self.node("Concat", parts, axis=2), first.blocks), first.channels, first.blocks)
 
-    def cut(self, value: Value, rows: tuple[str | int, str | int | None], columns: str | None = None) -> Value:
-        """Return rows of a value, and its first columns.
+    def cut(
+        self, value: Value, rows: tuple[str | int, str | int | None], columns: tuple[int, str | None] = (0, None)
+    ) -> Value:
+        """Return rows and columns of a value.
 
         Args:
             value: the value.
             rows: the first row, and that behind the last (None: all; below 0: from the end): numbers, or names of
                 numbers in the graph.
-            columns: the name of the number of columns; None leaves all.
+            columns: the first column, and the name of the number of columns; None leaves all.
         """
-        start, stop = rows
-        if start == 0 and stop in (None, 0) and columns is None:
+        start, stop = rows[0], rows[1] or _END
+        left, count = columns
+        if start == 0 and stop == _END and left == 0 and count is None:
             return value
-        blocks = value.blocks
+        blocks, wide = value.blocks, 1 if value.blocks is None else value.blocks.block
         source = value.name if blocks is None else self._rows(value.name, blocks)
-        starts, ends, axes = [self._number(start)], [self._number(_END if stop in (None, 0) else stop)], [2]
-        if columns is not None:
-            wide = columns if blocks is None else self.node("Mul", [columns, self.numbers(blocks.block)])
-            starts, ends, axes = [*starts, self.numbers(0)], [*ends, wide], [2, 3]
-        ends_name = ends[0] if len(ends) == 1 else self.node("Concat", ends, axis=0)
-        starts_name = starts[0] if len(starts) == 1 else self.node("Concat", starts, axis=0)
-        made = self.node("Slice", [source, starts_name, ends_name, self.numbers(*axes)])
-        return Value(made if blocks is None else self._from_rows(made, blocks), value.channels, blocks)
+        starts, ends, axes = [self._number(start)], [self._number(stop)], [2]
+        if left or count is not None:
+            starts, ends, axes = [*starts, self.numbers(left * wide)], [*ends, self._right(columns, wide)], [2, 3]
+        cut = [self._vector(starts), self._vector(ends), self.numbers(*axes)]
+        made = self.node("Slice", [source, *cut])
+        return value.named(made if blocks is None else self._from_rows(made, blocks))
 
-    def _number(self, value: str | int | None) -> str:
-        return value if isinstance(value, str) else self.numbers(int(value or 0))
+    def _right(self, columns: tuple[int, str | None], wide: int) -> str:
+        """Return the name of the number of the column behind the last one, of columns ``wide`` numbers wide."""
+        left, count = columns
+        if count is None:
+            return self.numbers(_END)
+        stop = count if not left else self.node("Add", [count, self.numbers(left)])
+        return stop if wide == 1 else self.node("Mul", [stop, self.numbers(wide)])
+
+    def _vector(self, names: list[str]) -> str:
+        return names[0] if len(names) == 1 else self.node("Concat", names, axis=0)
+
+    def _number(self, value: str | int) -> str:
+        return value if isinstance(value, str) else self.numbers(value)
 
     def _rows(self, name: str, blocks: Blocks) -> str:
         """Return a blocked tensor as the view whose rows can be cut: no number moves."""

@@ -16,7 +16,7 @@ from itertools import accumulate, pairwise
 from math import lcm
 
 from landseg.errors import PlanError
-from landseg.models.graph.axes import Axis, KernelAxis
+from landseg.models.graph.axes import Axis, KernelAxis, SkippedAxis
 from landseg.models.graph.recipe import Recipe, axes_of
 
 Shape = tuple[int, int]
@@ -186,13 +186,15 @@ class Rows:
         return Reading(skipped, after[value] - axis.last(after[number + 1] - 1) - 1)
 
     def surplus(self, section: Section, number: int, factor: int) -> tuple[int, int]:
-        """Return the rows above and below those that a layer makes in a step, of ``factor`` for each that it reads."""
+        """Return the rows above and below those of a layer in a step, of ``factor`` for each that it reads."""
         before = self.begins(section, self._late)[number + 1]
         after, axis = self.stops(section, self._late + self.period)[number + 1], self.rows[number]
+        if isinstance(axis, KernelAxis | SkippedAxis):  # it reads no row of which it makes none
+            return 0, 0
         return before - factor * axis.first(before), factor * (axis.last(after - 1) + 1) - after
 
     def margins(self, axes: Sequence[Axis]) -> tuple[int, int]:
-        """Return the input's units before and behind the place of some outputs that these depend on, along an axis."""
+        """Return the input's units before and behind the place of outputs that these depend on, along an axis."""
         output = self.recipe.output
         begin, end = int(self._late / self.scales[output]), int((self._late + self.period) / self.scales[output])
         low, high = {output: begin}, {output: end}

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions of compiled graphs: one thread pool of a fixed size each, weights and memory shared by all."""
+"""ONNX Runtime sessions of compiled graphs: a thread pool of a fixed size each, weights and memory shared by all."""
 
 from __future__ import annotations
 

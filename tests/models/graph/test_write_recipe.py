@@ -24,14 +24,14 @@ from landseg.models.layers.aligned import (
     bilinear_kernel,
 )
 from landseg.models.layers.upconv_parts import AlignedNearest
-from tests.parts.networks import LEARNT, SMALLEST, small
+from tests.parts.networks import BOUNDED, LEARNT, SMALLEST, small
 from tests.parts.recipes import run_recipe
 from tests.parts.streamed import Random, image, lively, whole
 
 NETWORKS: list[tuple[str, str, dict[str, Any]]] = [
     *LEARNT,
-    *((arch, encoder, {}) for arch, encoder in SMALLEST if arch not in ("deeplab-v3", "upernet")),
-    ("upernet", "resnet18", {"pool_scales": ()}),
+    *((arch, encoder, {}) for arch, encoder in SMALLEST if arch not in BOUNDED),
+    *((arch, "resnet18", options) for arch, options in BOUNDED.items()),
     ("deeplab-v3plus", "efficientnet-lite0", {}),
     ("deeplab-v3plus", "mobilenet-v2", {}),
     ("fcn32s", "resnet50", {}),
