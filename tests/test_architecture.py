@@ -27,7 +27,7 @@ ROOMS: dict[str, str] = {
     "labels": "classes errors geo geo.rasters geo.vectors runtime text",
     "output": "classes errors geo geo.rasters runtime text",
     "tiling": "errors geo models.layers runtime text",
-    "tiling.rows": "errors geo models.graph runtime tiling",
+    "tiling.rows": "errors geo models.graph models.layers runtime tiling",
     "tiling.compiled": "errors geo models.graph runtime tiling",
     "dense": "classes errors geo labels metrics models models.graph models.layers output runtime text tiling vector",
     "crf": "classes errors geo geo.rasters labels text tiling",

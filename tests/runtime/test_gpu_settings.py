@@ -79,7 +79,8 @@ def test_free_memory_is_that_of_the_chosen_gpu(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.parametrize(("device", "streams"), [("cpu", True), ("cuda", True), ("cuda:1", True), ("mps", False)])
 def test_rows_are_streamed_on_nvidia_gpus(device: str, streams: bool) -> None:
-    engine: Any = SimpleNamespace(runner=SimpleNamespace(device=torch.device(device)), why_not_streamed=None)
+    executor = SimpleNamespace(device_name=torch.device(device).type, why_not_streamed=None)
+    engine: Any = SimpleNamespace(executor=executor)
     assert (why_not_rows(engine, InferenceOptions()) is None) == streams
     assert why_not_rows(engine, InferenceOptions(engine="stream")) is None
     assert why_not_rows(engine, InferenceOptions(engine="windows")) is not None
