@@ -261,10 +261,7 @@ PROGRAM = textwrap.dedent("""
     import json, sys
     from typer.testing import CliRunner
     from landseg.cli.main import app
-    from landseg.inference import runtimes
-    from tests.parts.box_network import compiled
 
-    runtimes.compiled_network = compiled()
     done = CliRunner().invoke(app, sys.argv[1:])
     assert done.exit_code == 0, (done.output, done.exception)
     print(json.dumps(sorted(set(sys.modules))))
@@ -289,7 +286,7 @@ def imported(*arguments: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_a_compiled_network_starts_without_pytorch(write_raster: Write, tmp_path: Path) -> None:
+def test_the_shipped_network_starts_without_pytorch(write_raster: Write, tmp_path: Path) -> None:
     source = str(write_raster(noise(64, 64)))
     words = ["predict", source, "--precision", "fp32", "-q", "-o"]
     assert imported(*words, str(tmp_path / "a.tif"), "--runtime", "onnx") & HEAVY == set()
