@@ -40,7 +40,8 @@ class CompiledNetwork:
         folder: where graphs are kept between processes; None writes them anew.
 
     Attributes:
-        recipe: the layers in graphs.
+        whole: the layers.
+        recipe: those in graphs.
         factor: of the upsampling behind them; 1 where there is none.
         rows: the rows of every value over time.
         sections: of the network.
@@ -61,6 +62,7 @@ class CompiledNetwork:
     ) -> None:
         for layer in recipe.layers:
             refuse(layer)
+        self.whole = recipe
         self.recipe, self.factor = split_off(recipe)
         self.weights, self.threads, self.block = weights, threads, block
         self.rows = Rows(self.recipe)
