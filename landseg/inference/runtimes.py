@@ -85,7 +85,7 @@ def compiled_network(model: NamedModel) -> tuple[Callable[[int], Compiled], Netw
     except ImportError as problem:  # its libraries are no wheels everywhere
         raise PlanError(f"ONNX Runtime cannot be loaded here ({problem})") from problem
     found = read_compiled(model)
-    return lambda threads: ReadyNetwork(found.recipe, found.weights, threads=threads), found.field
+    return lambda threads: ReadyNetwork(found.recipe, found.weights, threads=threads, key=found.key), found.field
 
 
 def torch_engine(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.models.graph.recipe import Recipe
-from landseg.tiling.compiled.network import CompiledNetwork
+from landseg.tiling.compiled.compile import compile_network
 from landseg.tiling.compiled.row_stream import CompiledRows
 from landseg.tiling.compiled.sections import Section
 from landseg.tiling.costs import MIB
@@ -29,6 +29,7 @@ class ReadyNetwork:
         recipe: its layers.
         weights: their arrays.
         threads: that compute.
+        key: of the model in the cache; None keeps nothing between processes.
 
     Attributes:
         period: the number of output rows after which the pattern of streaming repeats.
@@ -37,8 +38,10 @@ class ReadyNetwork:
         PlanError: a layer cannot be compiled; it is named.
     """
 
-    def __init__(self, recipe: Recipe, weights: Mapping[str, Array], *, threads: int) -> None:
-        self._network = CompiledNetwork(recipe, weights, threads=threads)
+    def __init__(
+        self, recipe: Recipe, weights: Mapping[str, Array], *, threads: int, key: str | None = None
+    ) -> None:
+        self._network = compile_network(recipe, weights, threads=threads, key=key)
         self.period = self._network.rows.period
 
     @property
