@@ -6,12 +6,15 @@ computes everything else: on GPUs, in bfloat16 on processors that have it, and n
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from landseg import __version__
 from landseg.errors import PlanError
 from landseg.inference.engine import Engine
 from landseg.inference.options import InferenceOptions
+from landseg.models.graph.recipe import VERSION, Recipe
 from landseg.models.named import NamedModel
 from landseg.runtime.hardware import may_have_bf16, may_have_gpu
 from landseg.runtime.processors import compute_threads
@@ -85,7 +88,13 @@ def compiled_network(model: NamedModel) -> tuple[Callable[[int], Compiled], Netw
     except ImportError as problem:  # its libraries are no wheels everywhere
         raise PlanError(f"ONNX Runtime cannot be loaded here ({problem})") from problem
     found = read_compiled(model)
-    return lambda threads: ReadyNetwork(found.recipe, found.weights, threads=threads, key=found.key), found.field
+    key = found.key if model.path is not None else _key_of_layers(found.recipe)
+    return lambda threads: ReadyNetwork(found.recipe, found.weights, threads=threads, key=key), found.field
+
+
+def _key_of_layers(recipe: Recipe) -> str:
+    """Return the key of graphs in the cache for a model in memory, whose network may be another than its file's."""
+    return f"layers-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:32]}-{__version__}-{VERSION}"
 
 
 def torch_engine(

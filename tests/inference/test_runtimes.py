@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import torch
+from torch import nn
 
 from landseg.cli.predict import lines as predict_lines
 from landseg.cli.verify import lines as verify_lines
@@ -255,6 +257,21 @@ def test_threads_are_those_of_the_option(box: Callable[..., None], write_raster:
         patch.setattr(runtimes, "compiled_network", counting)
         predict(write_raster(noise(40, 40)), tmp_path / "o.tif", model=BOX, threads=3, runtime="onnx", **FP32)
     assert asked == [3]
+
+
+def test_models_in_memory_are_told_apart_by_their_layers(write_raster: Write, tmp_path: Path) -> None:
+    """A model in memory may have any network, whatever its hash says: graphs that are kept are of its own layers."""
+    source = write_raster(noise(60, 70))
+    torch.manual_seed(5)
+    for side in (3, 5, 1):
+        network = nn.Sequential(nn.Conv2d(3, 3, side, padding=side // 2)).eval()
+        model = replace(BOX, network=network)
+        maps = []
+        for runtime in ("torch", "onnx"):
+            out = tmp_path / f"{runtime}.tif"
+            predict(source, out, model=model, runtime=runtime, window=48, halo=8, overwrite=True, **FP32)
+            maps.append(read(out))
+        assert (maps[0] != maps[1]).mean() < 1e-3
 
 
 PROGRAM = textwrap.dedent("""

@@ -63,14 +63,9 @@ class ReadyNetwork:
         made = []
         for image in images:
             with CompiledRows(self._network, (height, width), strip=whole) as rows:
-                made += [logits for _, logits in rows.push(np.ascontiguousarray(image[None]))]
-        return np.concatenate(made) if len(made) == len(images) else self._joined(made, len(images))
-
-    @staticmethod
-    def _joined(parts: list[Array], count: int) -> Array:
-        each = len(parts) // count
-        images = [np.concatenate(parts[start : start + each], axis=2) for start in range(0, len(parts), each)]
-        return np.concatenate(images)
+                parts = [logits for _, logits in rows.push(np.ascontiguousarray(image[None]))]
+            made.append(parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2))
+        return made[0] if len(made) == 1 else np.concatenate(made)
 
     def rows(self, shape: tuple[int, int], *, region: Rect | None, strip: int) -> CompiledRows:
         """Return one pass over a region of a raster of (height, width) pixels; None is all of it."""
