@@ -53,10 +53,14 @@ def engine_of(model: NamedModel, options: InferenceOptions) -> Engine:
 
 
 def _refuse_others(options: InferenceOptions) -> None:
-    """Raise PlanError if the device or the precision is none that ONNX Runtime has here."""
-    if (device := _device(options.device)) != "cpu":
+    """Raise PlanError if the device or the precision is none that ONNX Runtime has here.
+
+    Where ONNX Runtime is asked for, "auto" is what it has: the processor, and fp32.
+    """
+    free = ("auto",) if options.runtime == "onnx" else ()
+    if options.device not in free and (device := _device(options.device)) != "cpu":
         raise PlanError(f"ONNX Runtime is used on processors, and the device is {device}")
-    if (precision := _precision(options.precision)) != "fp32":
+    if options.precision not in free and (precision := _precision(options.precision)) != "fp32":
         raise PlanError(f"ONNX Runtime is used in fp32, and the precision is {precision}")
 
 
@@ -69,7 +73,7 @@ def _compiled_engine(model: NamedModel, options: InferenceOptions) -> Engine:
         field,
         Scaling(card.means, card.stds, fill=card.fill),
         threads=options.threads or compute_threads(),
-        chosen=options.precision == "auto",
+        chosen=options.precision == "auto" and options.runtime == "auto",
     )
     note = None if options.runtime == "onnx" else "ONNX Runtime, which computes fp32 on processors faster"
     return Engine(card, executor, tta=options.tta, note=note)

@@ -221,6 +221,17 @@ def test_auto_goes_by_the_processor(
     assert (made.runtime, made.precision) == (runtime, "bf16" if bf16 else "fp32")
 
 
+def test_onnx_asked_for_takes_what_it_has(
+    box: Callable[..., None], write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where device and precision are left open, they are the processor and fp32, whatever else there is."""
+    monkeypatch.setattr(runtimes, "may_have_bf16", lambda: True)
+    monkeypatch.setattr(runtimes, "may_have_gpu", lambda: True)
+    source = write_raster(noise(40, 40))
+    made = one(predict(source, tmp_path / "o.tif", model=BOX, runtime="onnx", dry_run=True, quiet=True))
+    assert (made.runtime, made.precision, made.device, made.precision_note) == ("onnx", "fp32", "cpu", None)
+
+
 def test_an_unknown_runtime_is_refused(write_raster: Write, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="runtime 'tvm' is unknown; use auto, torch or onnx"):
         predict(write_raster(noise(20, 20)), tmp_path / "o.tif", model=BOX, runtime="tvm")
