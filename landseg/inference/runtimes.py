@@ -39,9 +39,9 @@ def engine_of(model: NamedModel, options: InferenceOptions) -> Engine:
             _refuse_others(options)
             return _compiled_engine(model, options)
         except PlanError as error:
+            reason = str(error).partition(";")[0]  # the advice behind it is for one who chose this runtime
             if asked == "onnx":
-                raise PlanError(f"--runtime onnx: {error}; use --runtime auto or torch") from error
-            reason = str(error)
+                raise PlanError(f"--runtime onnx: {reason}; use --runtime auto or torch") from error
     return torch_engine(
         model.load(),
         device=options.device,

@@ -194,12 +194,12 @@ def test_auto_takes_pytorch_with_the_reason(
     assert (made.runtime, made.runtime_note) == ("torch", f"PyTorch, because {OTHERS['precision'][1]}")
 
     def refused(model: object) -> Any:
-        raise PlanError("pool reads the whole image")
+        raise PlanError("pool reads the whole image; use --runtime torch")
 
     monkeypatch.setattr(runtimes, "compiled_network", refused)
     made = one(predict(source, out, model=BOX, overwrite=True, **FP32))
     assert (made.runtime, made.runtime_note) == ("torch", "PyTorch, because pool reads the whole image")
-    with pytest.raises(PlanError, match="--runtime onnx: pool reads the whole image"):
+    with pytest.raises(PlanError, match="--runtime onnx: pool reads the whole image; use --runtime auto or torch"):
         predict(source, out, model=BOX, overwrite=True, runtime="onnx", **FP32)
     named = one(predict(source, out, model=BOX, overwrite=True, runtime="torch", **FP32))
     assert (named.runtime, named.runtime_note) == ("torch", None)
