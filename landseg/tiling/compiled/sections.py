@@ -303,7 +303,8 @@ def cut(recipe: Recipe, rows: Rows) -> list[Section]:
         if size <= costs[-1] / 3 or not half:
             break
         wanted.add(min(half, key=lambda edge: _numbers(recipe, rows, edge)))
-    return [section(recipe, range(low, high)) for low, high in pairwise(sorted(wanted))]
+    sections = [section(recipe, range(low, high)) for low, high in pairwise(sorted(wanted))]
+    return [part for part in sections if part.outputs]  # without: all its layers only lend their sizes
 
 
 def cost(recipe: Recipe, rows: Rows, number: int) -> float:
