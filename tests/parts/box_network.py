@@ -48,13 +48,11 @@ class BoxNetwork:
         threads: that it was asked for.
         strip: rows of its plan.
         blocks: of columns in its plan.
-        kept: rows that its stream keeps of the input; 2 are needed.
     """
 
     threads: int = 1
     strip: int = 16
     blocks: int = 1
-    kept: int = 2
     period: int = 1
     bytes_per_pixel: float = 100.0
 
@@ -65,7 +63,7 @@ class BoxNetwork:
 
     def rows(self, shape: tuple[int, int], *, region: Rect | None, strip: int) -> BoxRows:
         """Return one pass over a region."""
-        return BoxRows(shape, region or Rect(0, 0, *shape), self.kept)
+        return BoxRows(shape, region or Rect(0, 0, *shape))
 
     def plan(self, shape: tuple[int, int], *, limit: float, region: Rect | None, strip: int | None) -> StreamPlan:
         """Return strips, and blocks of columns."""
@@ -79,8 +77,8 @@ class BoxNetwork:
 class BoxRows:
     """One pass over a region of a raster."""
 
-    def __init__(self, shape: tuple[int, int], region: Rect, kept: int) -> None:
-        self.region, self._kept = region, kept
+    def __init__(self, shape: tuple[int, int], region: Rect) -> None:
+        self.region = region
         top, left = max(0, region.top - 1), max(0, region.left - 1)
         bottom, right = min(shape[0], region.bottom + 1), min(shape[1], region.right + 1)
         self.reads = Rect(top, left, bottom - top, right - left)
@@ -100,7 +98,7 @@ class BoxRows:
         made = mixed(np.pad(joined, ((0, 0), (0, 0), (0, 0), (sides[0], sides[1]))))
         first = self.due
         count = min(joined.shape[2] - 2, self.region.bottom - first)
-        self._rows, self._at = joined[:, :, -self._kept :], end - min(self._kept, joined.shape[2])
+        self._rows, self._at = joined[:, :, -2:], end - min(2, joined.shape[2])
         if count < 1:
             return []
         self.due = first + count
