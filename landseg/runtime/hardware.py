@@ -1,4 +1,4 @@
-"""What this computer may have, told without PyTorch: a GPU, and a processor that computes in bfloat16.
+"""Signs of a GPU, and of a processor that computes in bfloat16, that are read without PyTorch.
 
 "False" is certain enough to leave PyTorch out; "True" is a hint, and PyTorch has the last word.
 """
