@@ -42,9 +42,9 @@ def synthetic(path: Path, height: int, width: int) -> None:
 
 def overhead(args: argparse.Namespace, folder: Path) -> None:
     """Prints end-to-end seconds, bare seconds and their ratio."""
-    from landseg.inference.engine import Engine
     from landseg.inference.match import match_raster
     from landseg.inference.options import PredictOptions
+    from landseg.inference.runtimes import torch_engine
     from landseg.inference.scope import Scope
     from landseg.models.file import load_model
     from landseg.predict import predict
@@ -59,16 +59,16 @@ def overhead(args: argparse.Namespace, folder: Path) -> None:
     total = time.perf_counter() - start
     print(json.dumps(result.to_json()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    engine = Engine(model, precision=args.precision)
+    engine = torch_engine(model, precision=args.precision)
     if result.engine == "stream":
-        engine.runner.keep_memory()  # as the stream does
+        engine.executor.keep_memory()  # as the stream does
         sizes = [(512, 512)] * round(edge * edge / 512**2)
         what = "forward passes of as many pixels in tiles of 512 without a halo"
     else:
         with match_raster(source, model.card) as matched:
             tiling = Scope(engine, matched, PredictOptions.of(**options), matched.source.grid.rect).plan()
         if tiling.keeps_memory:
-            engine.runner.keep_memory()
+            engine.executor.keep_memory()
         sizes = [window.rect.shape for window in tiling.windows]
         what = "forward passes of the plan's windows"
     bare = sum(forward(engine, height, width) for height, width in sizes)
@@ -80,10 +80,10 @@ def forward(engine: Any, height: int, width: int) -> float:
     """Seconds of one forward pass on data in memory."""
     import torch
 
-    images = torch.zeros(1, engine.runner.bands, height, width).to(engine.runner.dtype)
+    images = torch.zeros(1, engine.executor.bands, height, width).to(engine.executor.dtype)
     images = images.contiguous(memory_format=torch.channels_last)
     start = time.perf_counter()
-    engine.runner.run([images])
+    engine.executor.run([images])
     return time.perf_counter() - start
 
 

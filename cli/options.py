@@ -43,7 +43,7 @@ Threads = Annotated[
         metavar="N",
         min=1,
         max=1024,
-        help="Threads that compute. [OMP_NUM_THREADS, or one a core]",
+        help="Threads that compute. [OMP_NUM_THREADS, or one a processor that may be used]",
         rich_help_panel=panels.COMPUTING,
     ),
 ]
@@ -69,6 +69,15 @@ Precision = Annotated[
         "--precision",
         metavar="auto|fp32|bf16|fp16",
         help="Floating-point format. auto depends on the processor, and then so may the map.",
+        rich_help_panel=panels.COMPUTING,
+    ),
+]
+Runtime = Annotated[
+    str,
+    typer.Option(
+        "--runtime",
+        metavar="auto|torch|onnx",
+        help="PyTorch, or ONNX Runtime: fp32 on processors.",
         rich_help_panel=panels.COMPUTING,
     ),
 ]

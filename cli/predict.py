@@ -25,6 +25,7 @@ from .options import (
     Precision,
     Quiet,
     Resume,
+    Runtime,
     Sources,
     Stack,
     StoredValues,
@@ -153,12 +154,13 @@ def command(
     tta: Tta = "none",
     device: Device = "auto",
     precision: Precision = "auto",
+    runtime: Runtime = "auto",
     workers: Annotated[
         int | None,
         typer.Option(
             "--workers",
             metavar="N",
-            help="Threads that read. [2, and at most --threads]",
+            help="Threads that read. [2, and at most --threads or the processors]",
             rich_help_panel=panels.COMPUTING,
         ),
     ] = None,
@@ -220,6 +222,7 @@ def command(
             tta=tta,
             device=device,
             precision=precision,
+            runtime=runtime,
             resolution=resolution,
             source_resolution=source_resolution,
             **({} if workers is None else {"workers": workers}),
@@ -259,10 +262,12 @@ def lines(made: Prediction) -> list[str]:
         cut,
         f"mode          {made.reason}",
         f"overlap       {made.overlap_cost:.2f} pixels computed for each that is kept",
-        f"network       {made.precision}, {made.device}, {made.engine}",
+        f"network       {made.precision}, {made.device}, {made.engine}, {made.runtime}",
     ]
     if (views := VIEWS[made.tta]) > 1:
         plan.append(f"tta           {made.tta}: the mean of {views} views of the raster, {views} times the work")
+    if made.runtime_note:
+        plan.append(f"runtime       {made.runtime_note}")
     if made.precision_note:
         plan.append(f"precision     {made.precision_note}")
     if made.scaling:

@@ -17,6 +17,7 @@ from .options import (
     Memory,
     Model,
     Quiet,
+    Runtime,
     Sources,
     Stack,
     StoredValues,
@@ -55,6 +56,7 @@ def command(
             rich_help_panel=panels.COMPUTING,
         ),
     ] = "fp32",
+    runtime: Runtime = "auto",
     memory: Memory = 3072,
     threads: Threads = None,
     quiet: Quiet = False,
@@ -80,6 +82,7 @@ def command(
             tta=tta,
             device=device,
             precision=precision,
+            runtime=runtime,
             stored_values=stored_values,
             memory=memory,
             quiet=quiet,
@@ -97,6 +100,7 @@ def lines(made: Verification) -> list[str]:
     return [
         f"crop          {height} x {width} px from row {top}, column {left}",
         f"{what:<13} {made.windows} of {made.window[0]} x {made.window[1]} px, halo {made.halo}, {made.mode}",
+        f"network       {made.precision}, {made.runtime}; the whole image in PyTorch",
         *([] if made.tta == "none" else [f"tta           {made.tta}, of the crop, on both sides"]),
         f"max |dlogit|  {made.max_abs_diff:.3g}, {made.relative_diff:.1g} of the largest ({made.precision})",
         f"{plural(made.noun):<13} {made.class_disagreement:.4%} of {counted(made.pixels, 'pixel')} "

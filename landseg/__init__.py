@@ -71,6 +71,10 @@ _settle()  # before rasterio, pyproj or pyogrio are loaded
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
+# Published builds of ONNX Runtime report to their maker how they are used, and keep an identifier of the computer in
+# the user's folder, unless this is set before they are imported. Maps are nobody else's business; a setting stays.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
 _LAZY = {
     "landseg.classes": "ClassMap LandClass",
     "landseg.crf.options": "Refinement",

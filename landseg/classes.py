@@ -217,8 +217,13 @@ class ClassMap:
         indices = np.asarray(indices)
         if indices.size and not ((indices < len(self)) & (indices >= 0) | (indices == IGNORE_INDEX)).all():
             raise ClassError(f"class indices outside 0..{len(self) - 1}: the table has {counted(len(self), 'class')}")
-        values: NDArray[Any] = table[indices]
-        if valid is not None:
+        values: NDArray[Any]
+        if indices.dtype == table.dtype == np.uint8:  # twice as fast as picking from an array
+            made = bytearray(indices.tobytes().translate(table.tobytes()))
+            values = np.frombuffer(made, np.uint8).reshape(indices.shape)
+        else:
+            values = table[indices]
+        if valid is not None and not valid.all():
             values[~valid] = self.nodata
         return values
 

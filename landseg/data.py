@@ -31,8 +31,6 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
         OutputError: the picture is a file that is read, exists, or cannot be written.
         LandsegError: a class table, a vector file, a split or a picture that cannot be had.
     """
-    from landseg.report.contact_sheet import draw_contact_sheet
-    from landseg.report.sheet import cell_edge, spread_positions
     from landseg.runtime.target_checks import check_target, refuse_inputs
     from landseg.scenes.inspect_options import InspectOptions
     from landseg.scenes.inspection import Inspection
@@ -43,14 +41,21 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
     if sheet is not None:
         check_target(sheet, (".png",), kind="a contact sheet", overwrite=wanted.overwrite)
     inspection = Inspection(names, truth, wanted)
-    shown = set() if sheet is None else set(spread_positions(len(inspection.items)))
+    shown: set[int] = set()
+    edge = 0
     if sheet is not None:
+        from landseg.report.sheet import cell_edge, spread_positions
+
         refuse_inputs([sheet], inspection.files())
-    found = inspection.report(shown=shown, edge=cell_edge(len(shown)))
+        shown = set(spread_positions(len(inspection.items)))
+        edge = cell_edge(len(shown))
+    found = inspection.report(shown=shown, edge=edge)
     if truth is not None or any(item.labels for item in inspection.items):
         found.findings[:0] = _refusal(names, truth, wanted)
     if sheet is not None:
-        draw_contact_sheet(found, sheet, edge=cell_edge(len(shown)))
+        from landseg.report.contact_sheet import draw_contact_sheet
+
+        draw_contact_sheet(found, sheet, edge=edge)
     return replace(found, sheet=sheet)
 
 

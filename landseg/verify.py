@@ -33,14 +33,17 @@ def verify(sources: Files, *, model: File | Model | None = None, **options: Unpa
 
     wanted, named = VerifyOptions.of(**options), named_model(model)
     with match_options(file_names(sources), named.card, wanted) as matched:
-        from landseg.inference.engine import Engine  # it brings torch, which is not needed to refuse a raster
+        from landseg.inference.runtimes import engine_of, torch_engine  # not needed to refuse a raster
         from landseg.inference.scope import Scope, refuse_too_large
 
         log_warnings(matched)
-        engine = Engine(
-            named.load(), device=wanted.device, precision=wanted.precision, tta=wanted.tta, threads=wanted.threads
-        )
+        engine = engine_of(named, wanted)
         window = window_to_verify(engine, wanted)
         crop = crop_to_verify(matched.network.grid.shape, window, wanted.size)
-        refuse_too_large(crop.shape, Scope(engine, matched, wanted, crop).costs())
-        return replace(compare_on_crop(engine, matched, crop, window, wanted), warnings=matched.warnings)
+        whole = engine
+        if engine.executor.runtime != "torch":  # the whole image is PyTorch's, whatever computes the windows
+            device, precision, threads = engine.executor.device_name, engine.executor.precision, wanted.threads
+            whole = torch_engine(named.load(), device=device, precision=precision, tta=wanted.tta, threads=threads)
+        refuse_too_large(crop.shape, Scope(whole, matched, wanted, crop).costs())
+        made = compare_on_crop(engine, matched, crop, window, wanted, reference=whole)
+        return replace(made, warnings=matched.warnings)

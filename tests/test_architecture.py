@@ -27,13 +27,14 @@ ROOMS: dict[str, str] = {
     "labels": "classes errors geo geo.rasters geo.vectors runtime text",
     "output": "classes errors geo geo.rasters runtime text",
     "tiling": "errors geo models.layers runtime text",
-    "tiling.rows": "errors geo models.graph runtime tiling",
+    "tiling.rows": "errors geo models.graph models.layers runtime tiling",
+    "tiling.compiled": "errors geo models.graph runtime tiling",
     "dense": "classes errors geo labels metrics models models.graph models.layers output runtime text tiling vector",
     "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
-    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models models.graph output runtime "
-    "text tiling tiling.rows vector",
+    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models output runtime text tiling "
+    "tiling.compiled tiling.rows vector",
     "scenes": "classes dense errors geo geo.rasters geo.vectors labels text",
     "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics models output runtime text vector",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",
@@ -50,8 +51,10 @@ COMMANDS = (
     "verify", "view",
 )  # fmt: skip
 NOT_FOR_COMMANDS = {"vector.topology", "models.layers"}  # rooms that the root's files leave to other rooms
-MAY_NAME_TORCH = ("landseg/runtime/device.py", "landseg/runtime/fused.py", "landseg/runtime/memory.py")
-NO_TORCH = ("geo", "metrics", "text", "labels", "output", "vector", "crf", "evaluation", "report", "runtime")
+MAY_NAME_TORCH = ("landseg/runtime/device.py", "landseg/runtime/fused.py", "landseg/runtime/live_bytes.py")
+NO_TORCH = (
+    "geo", "metrics", "text", "labels", "output", "vector", "crf", "evaluation", "report", "runtime", "inference",
+)  # fmt: skip
 TORCH = {"torch", "torchvision", "timm", "segmentation_models_pytorch"}
 RASTERS = {"rasterio", "geopandas", "pyogrio", "pyproj", "fiona", "osgeo"}
 HEAVY = TORCH | RASTERS | {"matplotlib", "PIL", "pandas", "shapely", "scipy"}

@@ -370,9 +370,9 @@ def test_an_interrupted_run_keeps_what_it_needs_to_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(Runner, "run", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            predict(source, tmp_path / "o.tif", model=MODEL, window=64, **QUICK)
+            predict(source, tmp_path / "o.tif", model=MODEL, window=64, runtime="torch", **QUICK)
     assert not (tmp_path / "o.tif").exists()
-    predict(source, tmp_path / "o.tif", model=MODEL, window=64, resume=True, **QUICK)
+    predict(source, tmp_path / "o.tif", model=MODEL, window=64, runtime="torch", resume=True, **QUICK)
     np.testing.assert_array_equal(read(tmp_path / "o.tif"), expected(noise(200, 200)))
 
 

@@ -52,7 +52,9 @@ def against(
 ) -> Verification:
     """Logits (K, n) of pixels side by side, compared by an engine of this precision."""
     classes = ClassMap(tuple(LandClass(n, f"c{n}", (n, n, n)) for n in range(1, len(whole) + 1)))
-    engine = SimpleNamespace(task=Semantic(classes, {}), runner=SimpleNamespace(precision=precision))
+    engine = SimpleNamespace(
+        task=Semantic(classes, {}), executor=SimpleNamespace(precision=precision, runtime="torch")
+    )
     valid = np.ones((1, whole.shape[1]), bool)
     return _compared(cast(Engine, engine), tiled[:, None], whole[:, None], valid, Rect(0, 0, 1, 2), mode=mode)
 

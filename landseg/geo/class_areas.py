@@ -22,6 +22,7 @@ from landseg.text.untrusted import read_json
 
 AREAS = "LANDSEG_AREAS"
 _PIXELS = 1 << 20  # summed at a time: little memory, and sums of whole numbers up to 2^28 are exact
+_COMPARED = 24  # values that are counted one after the other, faster than all at once
 _SHOWN = 6  # classes in one line
 
 
@@ -113,7 +114,7 @@ class ClassAreas:
         self, values: NDArray[Any], weights: Floats | None, mask: NDArray[np.bool_] | None, nodata: int
     ) -> None:
         kept = values.ravel() if mask is None else values[mask]
-        counts = np.bincount(kept)
+        counts = _counts(kept)
         found = [value for value in np.flatnonzero(counts).tolist() if value != nodata]
         self.pixels.update({value: int(counts[value]) for value in found})
         if weights is not None:
@@ -158,6 +159,14 @@ class ClassAreas:
         for value, (pixels, units) in record.items():
             self.pixels[int(value)] += pixels
             self.units[int(value)] += units
+
+
+def _counts(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the number of pixels of each value from 0 to the largest."""
+    largest = int(values.max(initial=0))
+    if values.dtype != np.uint8 or largest > _COMPARED:
+        return np.bincount(values)
+    return np.array([np.count_nonzero(values == value) for value in range(largest + 1)], np.int64)
 
 
 def areas_text(rows: Iterable[ClassArea]) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from typing import Any, Protocol, TypeVar
 
 from landseg.geo.grid import Grid, Rect
 
@@ -137,8 +137,15 @@ def squares(shape: tuple[int, int], edge: int, count: int) -> Iterator[Rect]:
             yield Rect(top, left, height, width)
 
 
+class Pool(Protocol):
+    """Threads or processes that work, such as an executor of `concurrent.futures`."""
+
+    def submit(self, work: Callable[[Any], Any], job: Any, /) -> Future[Any]:
+        """Start work on a job and return its coming result."""
+
+
 def in_order(
-    pool: ThreadPoolExecutor, work: Callable[[Job], Result], jobs: Iterable[Job], *, ahead: int
+    pool: Pool, work: Callable[[Job], Result], jobs: Iterable[Job], *, ahead: int
 ) -> Iterator[Result]:
     """Yield the results of jobs in their order; at most ``ahead`` of them are in work or wait to be yielded."""
     waiting: list[Future[Result]] = []

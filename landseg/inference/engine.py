@@ -1,88 +1,77 @@
-"""A model that is ready to run: on its device, in its precision, with its views and the steps of its network."""
+"""A model that is ready to run: its task, its views, and the executor of its network."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from landseg.dense.tasks import task_of
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.models.file import Model
-from landseg.models.graph.field import ReceptiveField
-from landseg.models.graph.receptive_field import receptive_field
+from landseg.models.card import Card
 from landseg.tiling.collect import collect
-from landseg.tiling.rows.program import StepProgram, program_of
-from landseg.tiling.runner import Runner
+from landseg.tiling.executor import Executor, NetworkField
 from landseg.tiling.stitch import Stitcher, WindowTarget
 from landseg.tiling.views import Viewed, Views
 from landseg.tiling.windowed import Job
 
 
 class Engine:
-    """A loaded model, ready for any number of rasters.
+    """A model and the executor of its network, ready for any number of rasters.
+
+    Args:
+        card: of the model.
+        executor: of its network.
+        tta: the test-time augmentation: "none", "flips" or "d4".
+        note: the reason why the executor computes with its runtime; None where an option names it.
 
     Attributes:
-        model: the model.
-        task: the meaning of its output.
-        field: the receptive field of its network.
-        runner: its network, on the device and in the precision of the run.
+        task: the meaning of the network's output.
         views: the views of test-time augmentation.
         bytes_per_pixel: of a window, while the network runs on it.
-        why_not_streamed: the reason why rows cannot be streamed through the network, as a sentence; None: they can.
+
+    Raises:
+        PlanError: the task takes no views.
     """
 
-    def __init__(
-        self,
-        model: Model,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        tta: str = "none",
-        threads: int | None = None,
-    ) -> None:
-        if threads is not None:
-            torch.set_num_threads(threads)
-        card = model.card
-        self.model, self.task = model, task_of(card)
+    def __init__(self, card: Card, executor: Executor, *, tta: str = "none", note: str | None = None) -> None:
+        self.card, self.executor, self.note = card, executor, note
+        self.task = task_of(card)
         if tta != "none" and not self.task.takes_views:
             raise PlanError(
                 f"--tta takes the mean of class probabilities over mirrored views, which task {card.task!r} of model "
                 f"{card.name} does not have: leave out --tta"
             )
-        self.field: ReceptiveField = receptive_field(model.network)
-        self.runner = Runner(
-            model.network, mean=card.means, std=card.stds, fill=card.fill, device=device, precision=precision
-        )
         self.views = Views(tta, stride=self.field.stride, temperature=card.temperature)
-        self.bytes_per_pixel = self.runner.bytes_per_pixel()
-        self.why_not_streamed: str | None = None
-        try:
-            self._program: StepProgram | None = program_of(self.runner.network)
-        except PlanError as error:
-            self._program, self.why_not_streamed = None, str(error)
+        self.bytes_per_pixel = executor.bytes_per_pixel()
+
+    @property
+    def field(self) -> NetworkField:
+        """The receptive field of the network."""
+        return self.executor.field
 
     @property
     def channels(self) -> int:
         """The number of channels of the network's output, C."""
-        return self.model.card.channels
+        return self.card.channels
 
-    def program(self) -> StepProgram:
-        """Return the network's steps, for streaming rows.
-
-        Raises:
-            PlanError: a layer cannot be streamed; it is named.
-        """
-        if self._program is None:
-            raise PlanError(self.why_not_streamed or "the network cannot be streamed")
-        return self._program
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The facts of `Prediction` on where and how the network computes, by name."""
+        executor = self.executor
+        return {
+            "precision": executor.precision,
+            "precision_note": executor.precision_note,
+            "device": executor.device_name,
+            "runtime": executor.runtime,
+            "runtime_note": self.note,
+        }
 
     def run(self, batch: list[Viewed]) -> NDArray[np.float32]:
         """Return outputs (N, C, h, w) of windows of one shape: of the mean, where they have several views."""
-        return self.views.run(self.runner.run, batch)
+        return self.views.run(self.executor.run, self.executor.mean_of_views, batch)
 
     def collect(
         self,
@@ -96,7 +85,7 @@ class Engine:
 
         def read(piece: WindowTarget) -> tuple[Viewed | None, NDArray[np.bool_]]:
             y, x = self.views.reads(piece.window.rect, valid.shape).slices
-            prepared = self.runner.prepare(pixels[:, y, x], valid[y, x])
+            prepared = self.executor.prepare(pixels[:, y, x], valid[y, x])
             return self.views.prepared(prepared, piece.window.rect, valid.shape), valid[piece.target.slices]
 
         job = Job(stitcher, read, self.run, lambda _: {}, batch, 1, 1)

@@ -13,7 +13,8 @@ from landseg.errors import GridError, OutputError, PlanError
 from landseg.geo.rasters.address import File, file_name
 from landseg.geo.vectors.aoi import area_text
 from landseg.output.checks import is_folder
-from landseg.runtime.names import check_device, check_precision
+from landseg.runtime.names import check_device, check_precision, check_runtime
+from landseg.runtime.processors import processors
 from landseg.runtime.target_checks import check_suffix
 from landseg.text.options import (
     check_kinds,
@@ -45,6 +46,7 @@ class InferenceKeywords(TypedDict, total=False):
     tta: str
     device: str
     precision: str
+    runtime: str
     workers: int
     threads: int | None
     memory: int
@@ -95,9 +97,12 @@ class InferenceOptions:
             and columns swapped). It needs windows, and 4 or 8 times the work.
         device: "auto", "cpu", "cuda" or "mps".
         precision: the floating-point format of the network: "auto", "fp32", "bf16" or "fp16".
-        workers: number of threads that read.
+        runtime: the library that computes: "torch" (PyTorch), "onnx" (ONNX Runtime, in fp32 on processors), or "auto"
+            for ONNX Runtime wherever device, precision and network allow it.
+        workers: number of threads that read; by name 2, and no more than processors or `threads`.
         threads: number of threads that compute, in the whole process from now on; no more threads read than that
-            unless `workers` says so. None leaves the number to torch: one for each core, or OMP_NUM_THREADS.
+            unless `workers` says so. None is OMP_NUM_THREADS, or one for each processor that the affinity of the
+            process and the quota of its container let it use.
         memory: the memory in MiB that the process may take.
         quiet: show no progress.
     """
@@ -114,6 +119,7 @@ class InferenceOptions:
     tta: str = "none"
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
     workers: int = 2
     threads: int | None = None
     memory: int = 3072
@@ -129,8 +135,9 @@ class InferenceOptions:
         command = cls.__name__.removesuffix("Options").lower()
         refuse_unknown(options, [field.name for field in fields(cls)], of=command)
         made = cls(**options)
-        if isinstance(made.threads, int) and "workers" not in options:
-            made = replace(made, workers=max(1, min(made.workers, made.threads)))
+        if "workers" not in options:
+            most = made.threads if isinstance(made.threads, int) else processors()
+            made = replace(made, workers=max(1, min(made.workers, most)))
         made = replace(made, window=window_option(made.window), halo=halo_option(made.halo))
         made._check_numbers()
         check_whole_bands(made.bands)
@@ -138,6 +145,7 @@ class InferenceOptions:
             raise PlanError(f"engine {made.engine!r}: expected auto, stream or windows")
         check_device(str(made.device))
         check_precision(str(made.precision))
+        check_runtime(str(made.runtime))
         check_tta(str(made.tta))
         check_kinds(made)
         if made.engine == "stream" and made.tta != "none":

@@ -17,7 +17,8 @@ from landseg.tiling.sampling import disagreement_tags, read_interval
 
 _KINDS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(
-        ("mode", "engine", "precision", "precision_note", "device", "disagreement_note", "scaling", "tta"), str
+        ("mode", "engine", "precision", "precision_note", "device", "runtime", "disagreement_note", "scaling", "tta"),
+        str,
     ),
     **dict.fromkeys(("halo", "batch", "windows"), int),
     "overlap_cost": float,
@@ -54,6 +55,8 @@ class Prediction:
         precision_note: the remark that the precision was chosen for this processor, and that another processor may
             give another map; None where an option names the precision.
         device: "cpu", "cuda" or "mps".
+        runtime: the library that computes: "torch" or "onnx".
+        runtime_note: the reason why it is this one; None where an option names it.
         memory_mib: the memory in MiB that the process takes at most, by the plan.
         disk_mib: the disk space in MiB that the outputs take at most while they are written.
         dry_run: True where nothing was written.
@@ -86,6 +89,8 @@ class Prediction:
     precision: str = ""
     precision_note: str | None = None
     device: str = ""
+    runtime: str = "torch"
+    runtime_note: str | None = None
     memory_mib: float = 0.0
     disk_mib: float = 0.0
     dry_run: bool = False
@@ -208,8 +213,8 @@ class Predictions:
         )
 
 
-def planned(tiling: Any, region: Rect, runner: Any, output: Path, disk: int) -> Prediction:
-    """Return the facts of a run that its plan already has."""
+def planned(tiling: Any, region: Rect, facts: Mapping[str, Any], output: Path, disk: int) -> Prediction:
+    """Return the facts of a run that its plan already has; `facts` are the engine's."""
     return Prediction(
         output=output,
         mode=tiling.mode,
@@ -220,9 +225,7 @@ def planned(tiling: Any, region: Rect, runner: Any, output: Path, disk: int) -> 
         batch=tiling.batch,
         pixels=region.area,
         overlap_cost=tiling.windows.overlap_cost,
-        precision=runner.precision,
-        precision_note=runner.precision_note,
-        device=runner.device.type,
         memory_mib=round(tiling.memory / MIB, 1),
         disk_mib=round(disk / MIB, 3),
+        **facts,
     )

@@ -45,7 +45,8 @@ from landseg.tiling.sampling import Sample, WrittenMap
 _log = logging.getLogger(__name__)
 # The tags of the model that made the probabilities, and of its run.
 _KEPT = tuple(
-    f"LANDSEG_{name}" for name in ("MODEL", "MODEL_HASH", "PRECISION", "PRECISION_NOTE", "DEVICE", "TEMPERATURE")
+    f"LANDSEG_{name}"
+    for name in ("MODEL", "MODEL_HASH", "PRECISION", "PRECISION_NOTE", "DEVICE", "RUNTIME", "TEMPERATURE")
 )
 
 

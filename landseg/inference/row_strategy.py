@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
@@ -26,16 +25,10 @@ from landseg.text.amounts import counted
 from landseg.tiling.costs import MIB
 from landseg.tiling.placement import Cuts
 from landseg.tiling.rows.one_pass import Encode, Pass, one_pass
-from landseg.tiling.rows.plan import CHUNK_PIXELS, StreamPlan, plan_stream
-from landseg.tiling.rows.row_stream import Rows
+from landseg.tiling.stream_plan import StreamPlan
 
 _log = logging.getLogger(__name__)
-_MOST_SECTIONS = 4
 _WARM_UP = 1024  # edge of the square that a streamed run's speed is measured on, in pixels
-# The buffers' plan counts tensors; weights in the library's own order, its scratch space and what the allocator
-# holds back come on top: measured over the plan, 100 MiB and a fifth (benchmarks/rows.py).
-_UNCOUNTED = 120 * MIB
-_HELD = 1.3
 
 
 def why_not_rows(engine: Engine, options: InferenceOptions) -> str | None:
@@ -48,9 +41,9 @@ def why_not_rows(engine: Engine, options: InferenceOptions) -> str | None:
         return "mirrored views (--tta) are not streamed; leave it out or use --engine windows"
     if asked:
         return f"--{asked[0]} is about windows; leave it out or use --engine windows"
-    if options.engine == "auto" and engine.runner.device.type != "cpu":
+    if options.engine == "auto" and engine.executor.device_name not in ("cpu", "cuda"):
         return "on this device windows are the choice that is known to be fast"
-    return engine.why_not_streamed
+    return engine.executor.why_not_streamed
 
 
 def plan_rows(scope: Scope, *, strip: int | None = None) -> StreamPlan:
@@ -61,31 +54,20 @@ def plan_rows(scope: Scope, *, strip: int | None = None) -> StreamPlan:
     """
     engine, costs = scope.engine, scope.costs()
     free = costs.limit - costs.base
+    if costs.device is not None:  # the buffers lie there
+        free = min(free, costs.device)
     share = free
     for _ in range(4):
-        plan = plan_stream(
-            engine.program(),
-            scope.raster.placement.network,
-            bands=engine.runner.bands,
-            itemsize=engine.runner.item_bytes,
-            limit=share,
-            region=scope.network_region,
-            strip=strip,
-            cell=None if engine.runner.device.type != "cpu" else CHUNK_PIXELS,
-            sections=sections_of(engine),
+        plan = engine.executor.plan_rows(
+            scope.raster.placement.network, limit=share, region=scope.network_region, strip=strip
         )
-        total = _UNCOUNTED + _HELD * plan.memory.total + _in_flight(plan, scope)
+        total = engine.executor.allocated(plan.memory) + _in_flight(plan, scope)
         if total <= free:
             return replace(plan, memory=replace(plan.memory, strip=int(total - plan.memory.kept - plan.memory.piece)))
         share = min(share, plan.memory.total) * free / total * 0.95
     raise PlanError(
         f"strips of rows do not fit {costs.limit / MIB:.0f} MiB; use a larger --memory or --engine windows"
     )
-
-
-def sections_of(engine: Engine) -> int:
-    """Return the number of parts of the network that work at the same time, each with its own threads on a CPU."""
-    return 1 if engine.runner.device.type != "cpu" else min(engine.runner.threads, _MOST_SECTIONS)
 
 
 def _in_flight(plan: StreamPlan, scope: Scope) -> float:
@@ -103,7 +85,7 @@ class RowStrategy:
     plan: StreamPlan
 
     def planned(self, output: Path, disk: int) -> Prediction:
-        plan, runner = self.plan, self.scope.engine.runner
+        plan = self.plan
         costs = self.scope.costs()
         width = max(block.width for block in plan.blocks)
         return Prediction(
@@ -117,11 +99,9 @@ class RowStrategy:
             pixels=self.scope.region.area,
             overlap_cost=plan.cost,
             engine="stream",
-            precision=runner.precision,
-            precision_note=runner.precision_note,
-            device=runner.device.type,
             memory_mib=round((costs.base + plan.memory.total) / MIB, 1),
             disk_mib=round(disk / MIB, 3),
+            **self.scope.engine.facts,
         )
 
     def state(self) -> dict[str, Any]:
@@ -133,71 +113,65 @@ class RowStrategy:
             "edges": [plan.blocks[0].left, *(block.right for block in plan.blocks)],
             "halo": plan.halo,
             "cost": plan.cost,
-            "threads": self.scope.engine.runner.threads,
+            "threads": self.scope.engine.executor.threads,
         }
 
     def cuts(self) -> Cuts:
         return self.scope.raster.placement.cuts(self.plan.cuts, self.scope.region)
 
     def seconds(self) -> float:
-        self.scope.engine.runner.keep_memory()
-        shape = (_WARM_UP, min(_WARM_UP, self.scope.raster.placement.network[1]))
-        taken = 0.0
+        executor, plan = self.scope.engine.executor, self.plan
+        executor.keep_memory()
+        height, width = shape = _WARM_UP, min(_WARM_UP, self.scope.raster.placement.network[1])
+        pixels = executor.prepare(np.zeros((executor.bands, height, width), np.uint8), np.zeros(shape, np.bool_))
+        copies, taken = executor.copies(), 0.0
         for _ in range(2):  # the first pass also puts the weights in order
-            rows = self._rows(shape)
-            zeros = torch.zeros(1, self.scope.engine.runner.bands, *shape, dtype=rows.dtype, device=rows.device)
             start = time.perf_counter()
-            for _row, logits in rows.push(zeros):
-                logits.float().cpu()
+            with self._computing(), executor.rows(shape, strip=plan.strip, chunk=plan.chunk) as rows:
+                for _row, logits in rows.push(copies.receive(copies.send(pixels))):
+                    copies.fetched(copies.fetch(logits))
             taken = time.perf_counter() - start
-        pixels = self.plan.cost * sum(block.area for block in self.plan.blocks)
-        return 1.1 * taken * pixels / (shape[0] * shape[1])
+        computed = plan.cost * sum(block.area for block in plan.blocks)
+        return 1.1 * taken * computed / (height * width)
 
-    def _rows(self, shape: tuple[int, int]) -> Rows:
-        runner, plan = self.scope.engine.runner, self.plan
-        return Rows(
-            self.scope.engine.program(),
-            shape,
-            bands=runner.bands,
-            strip=plan.strip,
-            chunk=plan.chunk,
-            sections=sections_of(self.scope.engine),
-            dtype=runner.dtype,
-            device=runner.device,
-        )
+    def _computing(self) -> AbstractContextManager[None]:
+        width = max(block.width for block in self.plan.blocks)
+        strips = f"strips of {self.plan.strip} x {width} and their buffers"
+        advice = "use a smaller --memory, --engine windows or --device cpu"
+        return self.scope.engine.executor.computing(too_little=f"{strips}; {advice}")
 
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
         return made
 
     def run(self, outputs: Outputs, *, aoi: Aoi | None, encode: Encode, shown: Shown = Progress) -> None:
-        scope, runner = self.scope, self.scope.engine.runner
-        runner.keep_memory()
+        scope, executor, plan = self.scope, self.scope.engine.executor, self.plan
+        executor.keep_memory()
+        shape = scope.raster.placement.network
         same = scope.raster.placement.factor == 1.0
         job = Pass(
-            scope.engine.program(),
-            self.plan,
+            lambda region: executor.rows(shape, region=region, strip=plan.strip, chunk=plan.chunk),
+            executor.copies(),
+            executor.period,
+            plan,
             scope.raster.placement,
             scope.region,
             read=lambda rect: self._read(rect, aoi),
             wanted=None if same else lambda rect: self._wanted(rect, aoi),
             encode=encode,
-            bands=runner.bands,
-            dtype=runner.dtype,
-            device=runner.device,
-            sections=sections_of(scope.engine),
             workers=scope.options.workers,
+            block=max(1, round(scope.raster.source.block[0] / scope.raster.placement.factor)),
             restarted=lambda rows: _log.info(
                 "resuming: %s computed again", counted(rows, "row above is", "rows above are")
             ),
         )
         written = sum(job.reached(outputs.done))
-        with shown(scope.region.area, done=written) as progress:
+        with shown(scope.region.area, done=written) as progress, self._computing():
             one_pass(replace(job, progress=progress.add), outputs, done=outputs.done)
 
-    def _read(self, rect: Rect, aoi: Aoi | None) -> tuple[Tensor, NDArray[np.bool_]]:
+    def _read(self, rect: Rect, aoi: Aoi | None) -> tuple[Any, NDArray[np.bool_]]:
         raster = self.scope.raster
         pixels, valid = raster.network.read(rect)
-        prepared = self.scope.engine.runner.prepare(pixels, valid)
+        prepared = self.scope.engine.executor.prepare(pixels, valid)
         if raster.placement.factor != 1.0:  # a coarse pixel may be nodata where a few of the source's pixels are not
             return prepared, self._wanted(raster.placement.to_source(rect), aoi)
         return prepared, inside_of(aoi, rect, valid)

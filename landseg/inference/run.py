@@ -39,7 +39,7 @@ from landseg.runtime.replacement import settle
 from landseg.text.amounts import counted
 from landseg.vector.crs import check_way
 
-if TYPE_CHECKING:  # they bring torch, which is not needed to refuse a run
+if TYPE_CHECKING:  # they are not needed to refuse a run
     from landseg.inference.engine import Engine
     from landseg.inference.scope import Scope
     from landseg.inference.strategy import Strategy
@@ -62,14 +62,12 @@ class LazyEngine:
 
     def get(self) -> Engine:
         """Return the engine, built at the first call."""
-        options = self._options
         if self._engine is None:
-            from landseg.inference.engine import Engine
+            from landseg.inference.runtimes import engine_of
 
-            model, tta, threads = self.model.load(), options.tta, options.threads
-            self._engine = Engine(model, device=options.device, precision=options.precision, tta=tta, threads=threads)
-        if options.threads is not None:  # a resumed run may have set those of its start
-            self._engine.runner.threads = options.threads
+            self._engine = engine_of(self.model, self._options)
+        if self._options.threads is not None:  # a resumed run may have set those of its start
+            self._engine.executor.threads = self._options.threads
         return self._engine
 
 
@@ -140,7 +138,7 @@ class Run:
         files = self._targets().paths
         made = replace(self._with_raster(strategy.planned(self.output, 0), scope.raster), files=files)
         streamed = [layer for layer in outputs.layers if not layer.late]
-        decode = self._products.task.decoder(streamed, temperature=scope.engine.model.card.temperature)
+        decode = self._products.task.decoder(streamed, temperature=scope.engine.card.temperature)
         shown = partial(Progress, quiet=self.options.quiet, name=self.name)
         strategy.run(outputs, aoi=place.aoi, encode=decode, shown=shown)
         made = replace(strategy.measured(made, outputs), areas=outputs.areas)
@@ -220,7 +218,7 @@ class Run:
         """Return everything that a resumed run must share with the run that it continues."""
         options = self.options
         window = options.window if isinstance(options.window, (str, int)) else list(options.window)
-        engine = self.engine.get()
+        executor = self.engine.get().executor
         return {
             "landseg": __version__,
             "model": self.engine.model.hash,
@@ -230,26 +228,29 @@ class Run:
             "halo": options.halo,
             "engine": options.engine,
             "batch": options.batch,
-            "precision": engine.runner.precision,
-            "device": engine.runner.device.type,
+            "precision": executor.precision,
+            "device": executor.device_name,
             "aoi": None if aoi is None else _aoi_identity(aoi),
             "outputs": {layer.name: layer.dtype for layer in self._products.layers},
             **({"stored_values": True} if options.stored_values else {}),
             **({"sparse": True} if options.sparse else {}),
             **({"tta": options.tta} if options.tta != "none" else {}),
+            **({"runtime": executor.runtime} if executor.runtime != "torch" else {}),  # older runs do not name theirs
         }
 
     def _tags(self, engine: Engine) -> dict[str, str]:
-        card = self.engine.model.card
+        card, executor = self.engine.model.card, engine.executor
+        command = _command(self.sources, self.engine.model, self.options, executor.precision, executor.runtime)
         return {
             "version": __version__,
             "model": card.name,
             "model_hash": self.engine.model.hash,
             **self._products.task.tags(),
-            "precision": engine.runner.precision,
-            **({} if (note := engine.runner.precision_note) is None else {"precision_note": note}),
-            "device": engine.runner.device.type,
-            "command": _command(self.sources, self.engine.model, self.options, engine.runner.precision),
+            "precision": executor.precision,
+            **({} if (note := executor.precision_note) is None else {"precision_note": note}),
+            "device": executor.device_name,
+            "runtime": executor.runtime,
+            "command": command,
             **({} if card.temperature == 1 else {"temperature": repr(card.temperature)}),
         }
 
@@ -286,15 +287,17 @@ def _aoi_identity(aoi: Aoi) -> dict[str, Any]:
     return {"rect": [rect.top, rect.left, rect.height, rect.width], "outline": digest}
 
 
-def _command(sources: list[str], model: NamedModel, options: PredictOptions, precision: str = "auto") -> str:
+def _command(
+    sources: list[str], model: NamedModel, options: PredictOptions, precision: str = "auto", runtime: str = "auto"
+) -> str:
     """Return the command that gives these pixels, on another processor too, without the names of outputs."""
     words = ["landseg predict", *(Path(label(source)).name for source in sources[:3])]
     words += [f"... ({counted(len(sources), 'raster')})"] if len(sources) > 3 else []
     words += ["--stack"] if options.stack else []
     words.append(f"--model {model.card.name}")
-    standard = PredictOptions()
-    for name in ("bands", "engine", "window", "halo", "batch", "precision", "resolution", "tta", "aoi"):
-        value = precision if name == "precision" else getattr(options, name)
+    standard, chosen = PredictOptions(), {"precision": precision, "runtime": runtime}
+    for name in ("bands", "engine", "window", "halo", "batch", "precision", "runtime", "resolution", "tta", "aoi"):
+        value = chosen.get(name, getattr(options, name))
         if value != getattr(standard, name):
             text = ",".join(map(str, value)) if name == "bands" else label(str(value))
             text = "x".join(map(str, value)) if isinstance(value, tuple) and name == "window" else text

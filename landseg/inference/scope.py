@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from landseg.errors import PlanError
@@ -20,16 +19,13 @@ from landseg.inference.options import InferenceOptions
 from landseg.runtime.memory import give_back_freed_memory, resident_bytes
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.plan import Tiling, plan_tiling
-from landseg.tiling.runner import KEPT
 from landseg.tiling.sampling import Sample, plan_sample
 from landseg.tiling.stitch import Blend, CoreStitcher, Finished, Stitcher, WindowTarget
 from landseg.tiling.views import Viewed
 from landseg.tiling.windowed import Job
 from landseg.tiling.windows import Window, WindowPlan, plan_windows
 
-# The memory that a process holds before its first window: libraries, weights, GDAL's block cache, the final copy to
-# a COG. A constant wherever that is true, so that the same raster is cut the same way every time.
-_BASE = 1280 * MIB
+# GDAL's block cache, the final copy to a COG.
 _CACHE = 320 * MIB
 
 
@@ -69,19 +65,20 @@ class Scope:
         """Return the memory that windows of the raster take."""
         engine, options = self.engine, self.options
         item = np.dtype(self.raster.network.dtype).itemsize
-        bands, gpu = engine.runner.bands, engine.runner.device.type == "cuda"
+        executor = engine.executor
+        bands, device = executor.bands, executor.device_bytes()
         layers = 4 * engine.channels * options.class_layers
         # A mirrored copy of the window, and logits, probabilities and their sum beside the next view's.
-        views = 0 if len(engine.views) == 1 else bands * engine.runner.item_bytes + 4 * 4 * engine.channels
+        views = 0 if len(engine.views) == 1 else bands * executor.item_bytes + 4 * 4 * engine.channels
         return Costs(
-            base=_base(),
-            network=engine.bytes_per_pixel + (0 if gpu else views),
-            waiting=bands * (item + engine.runner.item_bytes) + 2,
-            result=4 * engine.channels + layers + 4 + (views if gpu else 0),
+            base=_base(executor.base),
+            network=engine.bytes_per_pixel + (0 if device is not None else views),
+            waiting=bands * (item + executor.item_bytes) + 2,
+            result=4 * engine.channels + layers + 4 + (0 if device is None else views),
             limit=options.memory * MIB,
-            ahead=4 if gpu else 2,
-            device=0.8 * torch.cuda.mem_get_info()[0] if gpu else None,
-            kept=KEPT,
+            ahead=2 if device is None else 4,
+            device=device,
+            kept=executor.kept,
             grows=engine.views.grows,
         )
 
@@ -158,7 +155,7 @@ class Scope:
             wanted = inside_of(aoi, target, wanted)
             if not wanted.any():
                 return None, wanted
-            return engine.views.prepared(engine.runner.prepare(pixels, valid), window, shape), wanted
+            return engine.views.prepared(engine.executor.prepare(pixels, valid), window, shape), wanted
 
         return read
 
@@ -169,7 +166,7 @@ class Scope:
             return None
         output = self.raster.placement.resample(self.engine.run([prepared])[0], window.rect, target)
         finished = Finished(target, output, np.ones(target.shape, np.bool_))
-        return self.engine.task.main(finished, temperature=self.engine.model.card.temperature)
+        return self.engine.task.main(finished, temperature=self.engine.card.temperature)
 
 
 def inside_of(aoi: Aoi | None, rect: Rect, valid: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -179,17 +176,20 @@ def inside_of(aoi: Aoi | None, rect: Rect, valid: NDArray[np.bool_]) -> NDArray[
 
 
 @functools.cache
-def _base() -> float:
-    """Return the bytes that the process holds without any window.
+def _base(usual: float) -> float:
+    """Return the bytes that the process holds without any window: libraries, weights, what GDAL keeps.
+
+    These are the usual ones of the runtime wherever that is true, so that the same raster is cut the same way every
+    time.
 
     Measured once: what an earlier run of the same process took and freed is kept for the next, and not lost to it.
     Memory that other work took and freed (the training of a model, say) is given back first: it would count as held.
     """
     held = resident_bytes() + _CACHE
-    if held > _BASE:
+    if held > usual:
         give_back_freed_memory()
         held = resident_bytes() + _CACHE
-    return _BASE if held <= _BASE else -(-held // (512 * MIB)) * 512 * MIB
+    return usual if held <= usual else -(-held // (512 * MIB)) * 512 * MIB
 
 
 def whole_plan(shape: tuple[int, int], stride: int) -> WindowPlan:

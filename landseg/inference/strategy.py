@@ -92,7 +92,7 @@ def resume_strategy(scope: Scope, state: dict[str, Any]) -> Strategy:
             state["threads"],
             threads,
         )
-    scope.engine.runner.threads = state["threads"]  # sums of floats depend on how they are shared out
+    scope.engine.executor.threads = state["threads"]  # sums of floats depend on how they are shared out
     if state["engine"] == "windows":
         tiling = scope.replan(state)
         recorded = state.get("sample")
@@ -121,7 +121,7 @@ class WindowStrategy:
 
     def planned(self, output: Path, disk: int) -> Prediction:
         engine = self.scope.engine
-        made = planned(self.tiling, self.scope.region, engine.runner, output, disk)
+        made = planned(self.tiling, self.scope.region, engine.facts, output, disk)
         return replace(made, tta=engine.views.name)
 
     def state(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class WindowStrategy:
             "memory": tiling.memory,
             "reason": tiling.reason,
             "sums": tiling.sums,
-            "threads": self.scope.engine.runner.threads,
+            "threads": self.scope.engine.executor.threads,
             "sample": None if self.sample is None else self.sample.to_json(),
         }
 
@@ -144,10 +144,10 @@ class WindowStrategy:
     def seconds(self) -> float:
         tiling, engine = self.tiling, self.scope.engine
         if tiling.keeps_memory:
-            engine.runner.keep_memory()
+            engine.executor.keep_memory()
         height, width = tiling.windows.largest
         more = engine.views.grows
-        taken = engine.runner.seconds(height + more, width + more, batch=tiling.batch) * len(engine.views)
+        taken = engine.executor.seconds(height + more, width + more, batch=tiling.batch) * len(engine.views)
         return 1.1 * taken * tiling.windows.pixels / (tiling.batch * height * width)
 
     def measured(self, made: Prediction, outputs: Outputs) -> Prediction:
@@ -161,7 +161,7 @@ class WindowStrategy:
     def _written(self, source: Source) -> WrittenMap:
         """Return the map that is written, for comparison with windows of a longer halo."""
         scope = self.scope
-        scope.engine.runner.keep_memory(False)  # the windows that are compared with may be larger than the plan's
+        scope.engine.executor.keep_memory(False)  # the windows that are compared with may be larger than the plan's
 
         def target_of(rect: Rect) -> Rect | None:
             target = scope.raster.placement.to_source(rect).intersection(scope.region)
@@ -185,7 +185,7 @@ class WindowStrategy:
         if tiling.mode == "blend":
             _log.info("%s", tiling.reason)
         if tiling.keeps_memory:
-            scope.engine.runner.keep_memory()
+            scope.engine.executor.keep_memory()
         stitcher = scope.stitcher(tiling.windows, tiling.mode, tiling.sums)
         steps = (step for step in stitcher.steps(outputs.done) if step.kept)
         left = sum(piece.target.area for step in steps for piece in step.pieces)

@@ -16,7 +16,7 @@ from landseg.text.amounts import counted, plural
 from landseg.text.results import html_table, one_line
 from landseg.tiling.placement import GridPlacement
 
-if TYPE_CHECKING:  # it brings torch, which is not needed to refuse a raster
+if TYPE_CHECKING:  # it is not needed to refuse a raster
     from landseg.inference.engine import Engine
 
 TIE = 1e-4
@@ -50,6 +50,7 @@ class Verification:
         windows: number of windows or strips.
         warnings: what the log says about the raster, see `Prediction`.
         tta: test-time augmentation of both inferences.
+        runtime: the library that computed the tiled inference: "torch" or "onnx". PyTorch computed the whole image.
         noun: the name of the result of a pixel: "class", or that of another task, which `class_disagreement` and
             `ties` are about then.
     """
@@ -69,6 +70,7 @@ class Verification:
     windows: int = 1
     warnings: tuple[str, ...] = ()
     tta: str = "none"
+    runtime: str = "torch"
     noun: str = "class"
 
     def to_json(self) -> dict[str, Any]:
@@ -122,16 +124,23 @@ def crop_to_verify(shape: tuple[int, int], window: tuple[int, int], size: int | 
 
 
 def compare_on_crop(
-    engine: Engine, matched: ModelInput, crop: Rect, window: tuple[int, int], options: VerifyOptions
+    engine: Engine,
+    matched: ModelInput,
+    crop: Rect,
+    window: tuple[int, int],
+    options: VerifyOptions,
+    *,
+    reference: Engine | None = None,
 ) -> Verification:
     """Return the difference between tiled and whole-image inference on a crop.
 
     Args:
-        engine: the model, ready to run.
+        engine: the model, ready to run tiled.
         matched: the raster as the model reads it.
         crop: the part of the raster, in pixels that the network gets.
         window: (height, width) of the windows, where windows are used.
         options: of the two inferences.
+        reference: the model, ready to run on the whole crop; None takes the engine.
 
     Raises:
         RasterError: the crop holds no data.
@@ -148,7 +157,7 @@ def compare_on_crop(
     tiles = replace(options, window=window)
     scope, batch = Scope(engine, cropped, tiles, Rect(0, 0, *crop.shape)), options.batch or 1
     stitcher = scope.stitcher(whole_plan(crop.shape, engine.field.stride))
-    whole = engine.collect(stitcher, pixels, valid, batch=batch)
+    whole = (reference or engine).collect(stitcher, pixels, valid, batch=batch)
     if why_not_rows(engine, options) is None:
         tiled = _streamed(engine, pixels, valid)
         made = _compared(engine, tiled, whole, valid, crop)
@@ -166,25 +175,14 @@ def compare_on_crop(
 
 def _streamed(engine: Engine, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the logits (K, h, w) of a picture in memory, whose rows are streamed in strips."""
-    from landseg.inference.row_strategy import sections_of
-    from landseg.tiling.rows.row_stream import Rows
-
-    runner = engine.runner
-    rows = Rows(
-        engine.program(),
-        valid.shape[-2:],
-        bands=runner.bands,
-        strip=_STRIP,
-        sections=sections_of(engine),
-        dtype=runner.dtype,
-        device=runner.device,
-    )
-    prepared = runner.prepare(pixels, valid).to(runner.device)
-    parts = [
-        logits[0].float().cpu().numpy()
-        for top_ in range(0, valid.shape[0], _STRIP)
-        for _, logits in rows.push(prepared[:, :, top_ : top_ + _STRIP])
-    ]
+    executor, shape = engine.executor, (valid.shape[0], valid.shape[1])
+    copies, prepared = executor.copies(), executor.prepare(pixels, valid)
+    with executor.rows(shape, strip=_STRIP) as rows:
+        parts = [
+            copies.fetched(copies.fetch(logits))[0]
+            for top_ in range(0, shape[0], _STRIP)
+            for _, logits in rows.push(copies.receive(copies.send(prepared[:, :, top_ : top_ + _STRIP])))
+        ]
     return np.concatenate(parts, axis=1)
 
 
@@ -198,7 +196,7 @@ def _compared(
     mode: str = "exact",
 ) -> Verification:
     """Return the comparison of two outputs (C, h, w) where pixels are valid (h, w)."""
-    precision, task = engine.runner.precision, engine.task
+    precision, task = engine.executor.precision, engine.task
     largest = float(np.abs(whole[:, valid]).max())
     step = _STEPS.get(precision)
     found = task.agreement(tiled, whole, valid, tie=TIE if step is None else step * largest)
@@ -215,5 +213,6 @@ def _compared(
         pixels=int(valid.sum()),
         precision=precision,
         mode=mode,
+        runtime=engine.executor.runtime,
         noun=task.noun,
     )

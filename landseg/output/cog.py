@@ -21,29 +21,39 @@ from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.raster import RasterFile
 from landseg.output.layer import Layer
 from landseg.runtime.disk import FullDisk, disk_errors
+from landseg.runtime.processors import processors
 from landseg.text.xml_text import xml_safe, xml_text
 
 BLOCK = 512  # edge of the output's internal tiles
 _VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32"}
 
 
-def vrt_text(layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str]) -> str:
-    """Return the VRT that describes a raw file, in the VRT's folder, as a layer on a grid."""
+def vrt_text(
+    layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str], overviews: Sequence[str] = ()
+) -> str:
+    """Return the VRT that describes a raw file, in the VRT's folder, as a layer on a grid.
+
+    ``overviews`` are the names of VRTs in that folder that show its one band on coarser grids.
+    """
     root = _dataset(grid, tags)
     for band in range(layer.count):
-        element = _raw_band(root, layer, grid, raw_name, band)
+        element = _raw_band(root, layer, grid.shape, raw_name, band)
         element.set("band", str(band + 1))
         _describe_band(element, layer, band)
+        for name in overviews:
+            overview = Xml.SubElement(element, "Overview")
+            Xml.SubElement(overview, "SourceFilename", relativeToVRT="1").text = name
+            Xml.SubElement(overview, "SourceBand").text = str(band + 1)
     if layer.mask:
-        _raw_band(Xml.SubElement(root, "MaskBand"), layer, grid, raw_name, layer.count)
+        _raw_band(Xml.SubElement(root, "MaskBand"), layer, grid.shape, raw_name, layer.count)
     return xml_text(root)
 
 
-def raw_text(layer: Layer, grid: Grid, raw_name: str) -> str:
+def raw_text(layer: Layer, shape: tuple[int, int], raw_name: str) -> str:
     """Return the VRT that shows all bands of a raw file as they are, the mask included, without a georeference."""
-    root = Xml.Element("VRTDataset", rasterXSize=str(grid.width), rasterYSize=str(grid.height))
+    root = Xml.Element("VRTDataset", rasterXSize=str(shape[1]), rasterYSize=str(shape[0]))
     for band in range(layer.raw_bands):
-        _raw_band(root, layer, grid, raw_name, band).set("band", str(band + 1))
+        _raw_band(root, layer, shape, raw_name, band).set("band", str(band + 1))
     return xml_text(root)
 
 
@@ -102,15 +112,15 @@ def _wkt(crs: CRS) -> str:
     return str(crs.to_wkt(version="WKT2_2019"))
 
 
-def _raw_band(parent: Xml.Element, layer: Layer, grid: Grid, raw_name: str, band: int) -> Xml.Element:
+def _raw_band(parent: Xml.Element, layer: Layer, shape: tuple[int, int], raw_name: str, band: int) -> Xml.Element:
     size = np.dtype(layer.dtype).itemsize
     attributes = {"dataType": _VRT_TYPES[layer.dtype], "subClass": "VRTRawRasterBand"}
     element = Xml.SubElement(parent, "VRTRasterBand", attributes)
     # Relative and beside the VRT: the only place from which GDAL reads raw files unasked.
     Xml.SubElement(element, "SourceFilename", relativeToVRT="1").text = raw_name
-    Xml.SubElement(element, "ImageOffset").text = str(band * grid.width * grid.height * size)
+    Xml.SubElement(element, "ImageOffset").text = str(band * shape[0] * shape[1] * size)
     Xml.SubElement(element, "PixelOffset").text = str(size)
-    Xml.SubElement(element, "LineOffset").text = str(grid.width * size)
+    Xml.SubElement(element, "LineOffset").text = str(shape[1] * size)
     Xml.SubElement(element, "ByteOrder").text = "LSB"
     return element
 
@@ -135,7 +145,7 @@ def _describe_band(element: Xml.Element, layer: Layer, band: int) -> None:
 
 
 def write_cog(vrt: Path, target: Path, layer: Layer, grid: Grid, *, sparse: bool = False) -> None:
-    """Write the COG of a VRT, with overviews, on all cores or on GDAL_NUM_THREADS.
+    """Write the COG of a VRT, with overviews, on all processors that may be used or on GDAL_NUM_THREADS.
 
     DEFLATE level 6 without a predictor for classes: 10,000 x 10,000 pixels of realistic patches take 2.1 s on
     two cores and 10.5 MB (level 1: 1.4 s, 13.4 MB; level 9: 13.7 s, 9.2 MB; with a predictor 2.4 s, 11.6 MB).
@@ -143,7 +153,7 @@ def write_cog(vrt: Path, target: Path, layer: Layer, grid: Grid, *, sparse: bool
     Raises:
         OutputError: the disk is full, or GDAL cannot write the file.
     """
-    threads = os.environ.get("GDAL_NUM_THREADS", "ALL_CPUS")
+    threads = os.environ.get("GDAL_NUM_THREADS") or str(processors())
     options = {
         "compress": "DEFLATE",
         "level": "6" if layer.classes else "1",

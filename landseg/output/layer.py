@@ -103,6 +103,8 @@ class Layer:
     def fitted(self, rect: Rect, pixels: NDArray[Any] | None, valid: NDArray[np.bool_] | None = None) -> NDArray[Any]:
         """Return the array (raw_bands, h, w) to store at a rectangle: pixels, empty where not valid, and any mask.
 
+        It may be the given array.
+
         Args:
             rect: of h by w pixels.
             pixels: (h, w) or (count, h, w); None: no data.
@@ -111,14 +113,16 @@ class Layer:
         Raises:
             ValueError: the wrong shape or dtype; no dtype is converted.
         """
-        out = np.full((self.raw_bands, *rect.shape), self.empty, self.dtype)
         if pixels is None:
-            return out
+            return np.full((self.raw_bands, *rect.shape), self.empty, self.dtype)
         pixels = pixels[np.newaxis] if pixels.ndim == 2 else pixels
         expected = (self.count, *rect.shape)
-        if pixels.shape != expected or pixels.dtype != out.dtype:
+        if pixels.shape != expected or pixels.dtype != np.dtype(self.dtype):
             got = f"{pixels.dtype} {pixels.shape}"
             raise ValueError(f"layer {self.name!r} at {rect}: expected {self.dtype} {expected}, got {got}")
+        if (valid is None or valid.all()) and not self.mask:
+            return pixels  # as they are, without a copy
+        out = np.full((self.raw_bands, *rect.shape), self.empty, self.dtype)
         shown = np.ones(rect.shape, bool) if valid is None else valid
         np.copyto(out[: self.count], pixels, where=shown)
         if self.mask:

@@ -8,8 +8,9 @@ from pathlib import Path
 from landseg.errors import OutputError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.tags import aux_path, qml_path
-from landseg.output.cog import check_cog, parts_text, raw_text, vrt_text, write_cog
+from landseg.output.cog import BLOCK, check_cog, parts_text, raw_text, vrt_text, write_cog
 from landseg.output.layer import Layer
+from landseg.output.overviews import write_overviews
 from landseg.output.styles import aux_text, raster_qml
 from landseg.runtime.disk import RECORD, disk_errors, sync_file, work_folder
 from landseg.runtime.replacement import Move
@@ -20,19 +21,29 @@ def raw_path(layer: Layer) -> Path:
     return work_folder(layer.path) / f"{layer.raw_name}.raw"
 
 
-def write_vrt(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequence[Rect] | None = None) -> Path:
+def write_vrt(
+    layer: Layer,
+    grid: Grid,
+    tags: Mapping[str, str],
+    parts: Sequence[Rect] | None = None,
+    overviews: Sequence[tuple[Path, tuple[int, int]]] = (),
+) -> Path:
     """Write a raster file that shows the raw pixels of a layer, as written so far, on their grid; return its path.
 
-    Of a raster that is filled in `parts` alone it shows no data elsewhere, and reads nothing there.
+    Of a raster that is filled in `parts` alone it shows no data elsewhere, and reads nothing there. It has the
+    `overviews` whose raw files are given, with their (height, width).
     """
     path = work_folder(layer.path) / f"{layer.raw_name}.vrt"
     raw = raw_path(layer).name
     with disk_errors(path):
         if parts is None:
-            path.write_text(vrt_text(layer, grid, raw, tags), encoding="utf-8")
+            for file, shape in overviews:
+                file.with_suffix(".vrt").write_text(raw_text(layer, shape, file.name), encoding="utf-8")
+            names = [file.with_suffix(".vrt").name for file, _ in overviews]
+            path.write_text(vrt_text(layer, grid, raw, tags, names), encoding="utf-8")
         else:
             plain = path.with_name("raw.vrt" if not layer.scratch else f"{layer.raw_name}-raw.vrt")
-            plain.write_text(raw_text(layer, grid, raw), encoding="utf-8")
+            plain.write_text(raw_text(layer, grid.shape, raw), encoding="utf-8")
             path.write_text(parts_text(layer, grid, plain.name, tags, parts), encoding="utf-8")
     return path
 
@@ -44,7 +55,11 @@ def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequen
         OutputError: the disk is full, or the COG does not read back.
     """
     cog = work_folder(layer.path) / layer.path.name
-    write_cog(write_vrt(layer, grid, tags, parts), cog, layer, grid, sparse=parts is not None)
+    overviews = write_overviews(layer, grid, raw_path(layer), block=BLOCK) if parts is None else []
+    write_cog(write_vrt(layer, grid, tags, parts, overviews), cog, layer, grid, sparse=parts is not None)
+    for file, _ in overviews:
+        file.unlink()
+        file.with_suffix(".vrt").unlink()
     check_cog(cog, layer, grid)
     sync_file(cog)
     aux_path(cog).unlink(missing_ok=True)  # GDAL's own, which says less than landseg's

@@ -6,7 +6,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyproj
@@ -15,12 +15,14 @@ from numpy.typing import NDArray
 from landseg.classes import LandClass
 from landseg.errors import OutputError
 from landseg.output.checks import check_absent
-from landseg.output.spool import Columns
 from landseg.output.styles import style_for
 from landseg.output.vector_formats import vector_format
-from landseg.output.vector_writer import Writer
 from landseg.runtime.disk import disk_errors, sync_file
 from landseg.runtime.replacement import Part
+
+if TYPE_CHECKING:
+    from landseg.output.spool import Columns
+    from landseg.output.vector_writer import Writer
 
 _WORD = 100  # bytes of a file's name that are its class's: names have 255, and drivers put more behind them
 
@@ -122,6 +124,8 @@ class Files:
         return [(writer.out, _of(classes, value), self._kind) for value, writer in self._writers.items()]
 
     def _open(self, entry: LandClass | None) -> None:
+        from landseg.output.vector_writer import Writer  # loads pyogrio, and that geopandas
+
         file = self._out if entry is None else class_file(self._out, entry)
         work = self._work / ("all" if entry is None else str(entry.value))
         if entry is not None and not self._overwrite:

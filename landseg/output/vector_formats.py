@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyogrio
 import shapely
 from numpy.typing import NDArray
 
@@ -111,7 +110,7 @@ def vector_format(path: Path) -> Format:
         raise VectorError(f"{path.name}: polygons are not written with this suffix; use one of {_KNOWN}")
     if importlib.util.find_spec("pyarrow") is None:
         raise VectorError(f"{path.name}: writing polygons needs pyarrow; install it (pip install pyarrow)")
-    if found is not GEOPARQUET and "w" not in pyogrio.list_drivers().get(found.driver, ""):
+    if found is not GEOPARQUET and not _writable(found):
         shapes = (kind for kind in FORMATS if kind is not TABLE and (kind is GEOPARQUET or _writable(kind)))
         others = ", ".join(kind.suffixes[0] for kind in shapes)
         raise VectorError(f"{path.name}: this installation cannot write {found.driver}; use one of {others}")
@@ -193,4 +192,6 @@ def _parts(shapes: NDArray[np.object_]) -> int:
 
 
 def _writable(kind: Format) -> bool:
+    import pyogrio  # and with it geopandas: runs that write no vector file need neither
+
     return "w" in pyogrio.list_drivers().get(kind.driver, "")

@@ -1,4 +1,4 @@
-"""Memory of this process: bytes in use, the peak of a computation, and pages given back to the system."""
+"""Memory of this process: bytes in use, and pages given back to the system."""
 
 from __future__ import annotations
 
@@ -6,38 +6,6 @@ import ctypes
 import gc
 import os
 import sys
-import weakref
-from typing import Any
-
-from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-
-
-class _LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """A counter of the bytes of the tensors that operations create and free."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self._now = self.peak = 0
-        self._seen: weakref.WeakSet[Any] = weakref.WeakSet()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for tensor in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(tensor, Tensor):
-                self._count(tensor)
-        return result
-
-    def _count(self, tensor: Tensor) -> None:
-        storage = tensor.untyped_storage()
-        if storage not in self._seen:
-            self._seen.add(storage)
-            self._now += storage.nbytes()
-            self.peak = max(self.peak, self._now)
-            weakref.finalize(storage, self._gone, storage.nbytes())
-
-    def _gone(self, size: int) -> None:
-        self._now -= size
 
 
 def give_back_freed_memory() -> None:

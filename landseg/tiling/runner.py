@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from math import log
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,13 @@ from torch import Tensor, nn
 
 from landseg.errors import PlanError
 from landseg.models.layers.fold import prepare_for_inference
-from landseg.runtime.device import _DTYPES, choose_device, choose_precision, has_bf16
-from landseg.runtime.memory import _LiveBytes, give_back_freed_memory, keep_freed_memory
+from landseg.runtime.array_pool import ArrayPool
+from landseg.runtime.device import _DTYPES, choose_device, choose_precision, computing, has_bf16
+from landseg.runtime.live_bytes import LiveBytes
+from landseg.runtime.memory import give_back_freed_memory, keep_freed_memory
 from landseg.text.amounts import counted
+from landseg.tiling.executor import chosen_note, seconds_of
+from landseg.tiling.scaling import Scaling
 
 _log = logging.getLogger(__name__)
 _STORED = {"fp32": np.float32, "bf16": np.uint16, "fp16": np.float16}  # NumPy knows no bfloat16
@@ -74,21 +78,18 @@ class Runner:
             )
         self.bands = len(mean)
         self.dtype = _DTYPES[self.precision]
-        self._scale = (1.0 / np.asarray(std, np.float64)).astype(np.float32)
-        self._shift = (-np.asarray(mean, np.float64) / np.asarray(std, np.float64)).astype(np.float32)
-        self._fill = np.float32(fill)
+        self._scaling, self._pool = Scaling(mean, std, fill), ArrayPool()
         self.network = prepare_for_inference(network.eval(), device=self.device, dtype=self.dtype)
 
     @property
     def precision_note(self) -> str | None:
         """The sentence that another processor may give another map; None where the precision was given."""
-        if not self.chosen:
-            return None
-        where = "GPU" if self.device.type == "cuda" else "processor"
-        return (
-            f"--precision auto chose {self.precision} for this {where}; another may choose otherwise and give "
-            "another map, --precision fp32 keeps them alike"
-        )
+        return chosen_note(self.precision, self.device_name) if self.chosen else None
+
+    @property
+    def device_name(self) -> str:
+        """The device: "cpu", "cuda" or "mps"."""
+        return self.device.type
 
     @property
     def item_bytes(self) -> int:
@@ -107,27 +108,20 @@ class Runner:
 
     def prepare(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> Tensor:
         """Return scaled pixels (1, bands, h, w), channels-last, in the network's dtype, of raw ones (bands, h, w)."""
-        made = np.empty((*valid.shape, self.bands), _STORED[self.precision])
-        rows = max(1, _BAND // valid.shape[1])
-        for start in range(0, len(valid), rows):  # a few rows stay in the cache
-            some = slice(start, start + rows)
-            made[some] = self._stored(self._scaled(pixels[:, some], valid[some]))
+        made = self._pool.take((*valid.shape, self.bands), _STORED[self.precision])
+        if self.dtype == torch.float32:
+            self._scaling.write(pixels, valid, made.transpose(2, 0, 1))
+        else:
+            rows = max(1, _BAND // max(1, valid.shape[1]))
+            scaled = np.empty((min(rows, len(valid)), *made.shape[1:]), np.float32)
+            for start in range(0, len(valid), rows):  # a few rows stay in the cache
+                some = slice(start, start + rows)
+                few = scaled[: len(valid[some])]
+                self._scaling.write(pixels[:, some], valid[some], few.transpose(2, 0, 1))
+                made[some] = self._stored(few)
         tensor = torch.from_numpy(made)
         tensor = tensor.view(torch.bfloat16) if self.dtype == torch.bfloat16 else tensor
         return tensor.permute(2, 0, 1)[None]
-
-    def _scaled(self, pixels: NDArray[Any], valid: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return pixels (bands, h, w) scaled, as (h, w, bands)."""
-        scaled = np.empty((*valid.shape, self.bands), np.float32)
-        hole = None if valid.all() else ~valid
-        with np.errstate(invalid="ignore", over="ignore"):  # values that are not finite are not valid either
-            for number, band in enumerate(pixels):
-                line = np.multiply(band, self._scale[number], dtype=np.float32, casting="unsafe")
-                line += self._shift[number]
-                if hole is not None:
-                    line[hole] = self._fill
-                scaled[..., number] = line
-        return scaled
 
     def _stored(self, scaled: NDArray[np.float32]) -> NDArray[Any]:
         """Return values in the network's precision, bfloat16 as its bits: torch would start threads in a reader."""
@@ -143,17 +137,13 @@ class Runner:
         Raises:
             PlanError: the device's memory is too small for the batch.
         """
-        try:
-            with torch.inference_mode():
-                images = batch[0] if len(batch) == 1 else torch.cat(list(batch))
-                images = images.to(self.device, memory_format=torch.channels_last)
-                logits = self.network(images).float().cpu()
-        except torch.cuda.OutOfMemoryError as error:
-            height, width = batch[0].shape[-2:]
-            raise PlanError(
-                f"the device has too little memory for {counted(len(batch), 'window')} of {height} x {width}; "
-                "use a smaller --batch or --window, or --device cpu"
-            ) from error
+        height, width = batch[0].shape[-2:]
+        windows = f"{counted(len(batch), 'window')} of {height} x {width}"
+        too_little = f"{windows}; use a smaller --batch or --window, or --device cpu"
+        with computing(self.device, too_little=too_little), torch.inference_mode():
+            images = batch[0] if len(batch) == 1 else torch.cat(list(batch))
+            images = images.to(self.device, memory_format=torch.channels_last)
+            logits = self.network(images).float().cpu()
         array: NDArray[np.float32] = logits.numpy()
         return array
 
@@ -175,16 +165,23 @@ class Runner:
         Runs one small window and counts the bytes of all tensors that are alive at once, at the peak.
         """
         zeros = torch.zeros(1, self.bands, _PROBE, _PROBE, dtype=self.dtype, device=self.device)
-        with torch.no_grad(), _LiveBytes() as live:
+        with torch.no_grad(), LiveBytes() as live:
             self.network(zeros.contiguous(memory_format=torch.channels_last))
         peak: int = live.peak
         return _SAFETY * peak / _PROBE**2
 
     def seconds(self, height: int, width: int, *, batch: int = 1) -> float:
         """Return the seconds of one forward pass of a warm network at this size."""
-        valid = np.zeros((height, width), np.bool_)
-        images = [self.prepare(np.zeros((self.bands, height, width), np.uint8), valid)] * batch
-        self.run(images)
-        start = time.perf_counter()
-        self.run(images)
-        return time.perf_counter() - start
+        return seconds_of(self, height, width, batch=batch)
+
+    def mean_of_views(self, views: Iterable[NDArray[np.float32]], temperature: float) -> NDArray[np.float32]:
+        """Return the logits (N, C, h, w) of the mean probability over views, see `landseg.tiling.views.Views`."""
+        total: Tensor | None = None
+        count = 0
+        for logits in views:
+            count += 1
+            log_probs = torch.log_softmax(torch.from_numpy(np.ascontiguousarray(logits)) / temperature, dim=1)
+            total = log_probs if total is None else torch.logaddexp(total, log_probs, out=total)
+        assert total is not None, "there is a view"
+        array: NDArray[np.float32] = total.sub_(log(count)).mul_(temperature).numpy()
+        return array

@@ -9,20 +9,21 @@ mean over the whole image, wherever the network's results are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import log
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.tiling.names import VIEWS, check_tta
 from landseg.tiling.windows import round_up
 
 Array = NDArray[np.float32]
+Network = Callable[[Sequence[Any]], Array]
+Mean = Callable[[Iterable[Array], float], Array]
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,14 @@ class View:
     columns: bool = False
     swapped: bool = False
 
-    def turn(self, image: Tensor) -> Tensor:
-        """Return the view (..., h, w) of an image, or (..., w, h) where axes are swapped."""
+    def turn(self, image: Any) -> Any:
+        """Return the view (..., h, w) of an image, or (..., w, h) where axes are swapped: of a tensor or an array."""
         image = self._mirrored(image)
-        return image.transpose(-2, -1) if self.swapped else image
+        return image.swapaxes(-2, -1) if self.swapped else image
 
-    def back(self, view: Tensor) -> Tensor:
+    def back(self, view: Any) -> Any:
         """Return the image whose view `turn` returned."""
-        return self._mirrored(view.transpose(-2, -1) if self.swapped else view)
+        return self._mirrored(view.swapaxes(-2, -1) if self.swapped else view)
 
     def reads(self, window: Rect, shape: tuple[int, int], stride: int) -> Rect:
         """Return the window grown to the view's own multiples of the stride, in pixels of the image as it is.
@@ -57,9 +58,11 @@ class View:
         left, right = _grown(window.left, window.right, shape[1], stride, mirrored=self.columns)
         return Rect(top, left, bottom - top, right - left)
 
-    def _mirrored(self, image: Tensor) -> Tensor:
-        axes = [axis for axis, mirrored in ((-2, self.rows), (-1, self.columns)) if mirrored]
-        return image.flip(axes) if axes else image
+    def _mirrored(self, image: Any) -> Any:
+        axes = tuple(axis for axis, mirrored in ((-2, self.rows), (-1, self.columns)) if mirrored)
+        if not axes:
+            return image
+        return np.flip(image, axes) if isinstance(image, np.ndarray) else image.flip(axes)
 
 
 _FLIPS = tuple(View(rows, columns) for rows in (False, True) for columns in (False, True))
@@ -75,12 +78,12 @@ class Viewed:
     """A window that is read and scaled, with the pixels that its views need.
 
     Attributes:
-        image: (1, bands, h, w), for the network.
+        image: (1, bands, h, w), as the executor prepared it.
         parts: the rectangle that each view reads of it, in its pixels.
         window: the window itself, in its pixels.
     """
 
-    image: Tensor
+    image: Any
     parts: tuple[Rect, ...]
     window: Rect
 
@@ -124,27 +127,52 @@ class Views:
         """Return the smallest rectangle that holds the pixels that all views of a window read."""
         return _around([view.reads(window, shape, self.stride) for view in self._views])
 
-    def prepared(self, image: Tensor, window: Rect, shape: tuple[int, int]) -> Viewed:
+    def prepared(self, image: Any, window: Rect, shape: tuple[int, int]) -> Viewed:
         """Return the window with its views; ``image`` (1, bands, h, w) holds the rectangle that `reads` returns."""
         parts = [view.reads(window, shape, self.stride) for view in self._views]
         around = _around(parts)
         inside = tuple(part.relative_to(around) for part in parts)
         return Viewed(image, inside, window.relative_to(around))
 
-    def run(self, network: Callable[[Sequence[Tensor]], Array], batch: Sequence[Viewed]) -> Array:
-        """Return logits (N, K, h, w) of N windows of one shape: the network's own, or of the mean over the views."""
-        first = batch[0]
+    def run(self, network: Network, mean: Mean, batch: Sequence[Viewed]) -> Array:
+        """Return logits (N, K, h, w) of N windows of one shape: the network's own, or of the mean over the views.
+
+        Args:
+            network: returns the logits of prepared images of one size.
+            mean: returns the logits of the mean probability over views, see `mean_of_views`.
+            batch: the windows.
+        """
         if len(self) == 1:
             return network([one.image for one in batch])
-        total: Tensor | None = None
+        return mean(self._results(network, batch), self.temperature)
+
+    def _results(self, network: Network, batch: Sequence[Viewed]) -> Iterator[Array]:
+        """Yield the logits (N, K, h, w) of each view, turned back, where the windows are."""
+        first = batch[0]
         for view, part in zip(self._views, first.parts, strict=True):
-            logits = torch.from_numpy(network([view.turn(one.image[..., *part.slices]) for one in batch]))
-            logits = view.back(logits)[..., *first.window.relative_to(part).slices]
-            log_probs = torch.log_softmax(logits / self.temperature, dim=1)
-            total = log_probs if total is None else torch.logaddexp(total, log_probs, out=total)
-        assert total is not None
-        array: Array = total.sub_(log(len(self))).mul_(self.temperature).numpy()
-        return array
+            logits = network([view.turn(one.image[..., *part.slices]) for one in batch])
+            yield view.back(logits)[..., *first.window.relative_to(part).slices]
+
+
+def mean_of_views(views: Iterable[Array], temperature: float) -> Array:
+    """Return the logits (N, K, h, w) of the mean over views of the softmax of logits over T: T times its logarithm.
+
+    Args:
+        views: logits (N, K, h, w) of one view after the other.
+        temperature: T.
+    """
+    total: Array | None = None
+    count = 0
+    for logits in views:
+        count += 1
+        log_probs = logits / np.float32(temperature)
+        log_probs -= log_probs.max(axis=1, keepdims=True)
+        log_probs -= np.log(np.exp(log_probs).sum(axis=1, keepdims=True))
+        total = log_probs if total is None else np.logaddexp(total, log_probs, out=total)
+    assert total is not None, "there is a view"
+    total -= np.float32(log(count))
+    total *= np.float32(temperature)
+    return total
 
 
 def _around(rects: Sequence[Rect]) -> Rect:

@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyproj
@@ -22,7 +22,6 @@ from landseg.geo.crs import crs_text
 from landseg.geo.grid import Rect, map_crs
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.ruler import Ruler
-from landseg.output.spool import Columns
 from landseg.output.vector_files import Files, Style
 from landseg.output.vector_formats import GEOJSON, GEOJSON_DIGITS, vector_format
 from landseg.runtime.disk import claimed, disk_errors, work_folder
@@ -38,6 +37,9 @@ from landseg.vector.lines_points import ExtraFile, LinesAndPoints
 from landseg.vector.outlines import Outlines, make_outlines, pixel_area
 from landseg.vector.pixel_areas import ClassAreaSums
 from landseg.vector.regularize import regularize
+
+if TYPE_CHECKING:
+    from landseg.output.spool import Columns
 
 _log = logging.getLogger(__name__)
 _MANY = 200_000  # features; to write more takes so long that a line of the log announces it

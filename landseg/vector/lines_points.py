@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from landseg.classes import LandClass
 from landseg.geo.grid import Grid, map_crs
 from landseg.geo.pixel_shapes import to_map
-from landseg.output.spool import Columns
 from landseg.output.vector_files import Style, class_file
 from landseg.output.vector_formats import vector_format
-from landseg.output.vector_writer import Writer
 from landseg.runtime.disk import disk_errors
 from landseg.runtime.replacement import Part
 from landseg.vector.attributes import field_types
 from landseg.vector.centerlines import draw_centerlines
 from landseg.vector.centroids import find_centroids
 from landseg.vector.crs import Reprojection
+
+if TYPE_CHECKING:
+    from landseg.output.spool import Columns
+    from landseg.output.vector_writer import Writer
 
 SPUR_M, SPUR_PIXELS = 5.0, 10.0  # the longer of both: half the usual width of a road
 _WORDS = {"LineString": "lines", "Point": "points"}
@@ -83,6 +85,8 @@ class LinesAndPoints:
         confidence: bool = False,
         spur: float | None = None,
     ) -> None:
+        from landseg.output.vector_writer import Writer  # loads pyogrio, and that geopandas
+
         self._spur = spur
         self._grid, self._reprojection, self._own, self._work = grid, reprojection, map_crs(grid), work
         self._lines, self._points = list(lines), list(points)

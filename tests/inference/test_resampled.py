@@ -32,6 +32,7 @@ from landseg.inference.engine import Engine
 from landseg.inference.match import ModelInput
 from landseg.inference.options import PredictOptions
 from landseg.inference.row_strategy import RowStrategy, plan_rows
+from landseg.inference.runtimes import torch_engine
 from landseg.inference.scope import Scope
 from landseg.inference.strategy import Strategy, WindowStrategy
 from landseg.models.card import Band
@@ -106,7 +107,7 @@ def engine_of(network: nn.Module) -> Engine:
     classes = ClassMap(tuple(LandClass(v, f"c{v}", (v, v, v)) for v in range(1, CLASSES + 1)))
     bands = (Band("a", None, 100.0, 50.0), Band("b", None, 100.0, 50.0))
     card = make_card(bands=bands, classes=classes, fill=0.0)
-    return Engine(Model(network.eval(), card, Path("small.safetensors"), ""), device="cpu", precision="fp32")
+    return torch_engine(Model(network.eval(), card, Path("small.safetensors"), ""), device="cpu", precision="fp32")
 
 
 class Light(nn.Module):
@@ -145,7 +146,7 @@ def reference(
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """What the network's whole image says of the region, and which of its pixels are wanted."""
     whole = matched.network.grid.rect
-    logits = engine.runner.run([engine.runner.prepare(*matched.network.read(whole))])[0]
+    logits = engine.executor.run([engine.executor.prepare(*matched.network.read(whole))])[0]
     valid = matched.source.read(region)[1]
     inside = None if aoi is None else aoi.inside(region)
     wanted = valid if inside is None else valid & inside
@@ -156,7 +157,7 @@ def rows(engine: Engine, matched: ModelInput, region: Rect, *, strip: int | None
     """The stream, in strips of so many rows and so many blocks of columns."""
     scope = Scope(engine, matched, OPTIONS, region)
     plan = plan_rows(scope, strip=strip)
-    area, period = scope.network_region, engine.program().period
+    area, period = scope.network_region, engine.executor.period
     cuts = {area.left + area.width * i // blocks // period * period for i in range(1, blocks)}
     edges = sorted({area.left, *(cut for cut in cuts if area.left < cut < area.right), area.right})
     parts = [Rect(area.top, left, area.height, right - left) for left, right in pairwise(edges)]

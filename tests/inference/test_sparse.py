@@ -53,7 +53,7 @@ def test_twin_asking_the_networks_grid_is_caught(
 ) -> None:
     def coarse(self: RowStrategy, rect: object, aoi: object) -> object:
         pixels, valid = self.scope.raster.network.read(rect)  # type: ignore[arg-type]
-        return self.scope.engine.runner.prepare(pixels, valid), valid
+        return self.scope.engine.executor.prepare(pixels, valid), valid
 
     monkeypatch.setattr(RowStrategy, "_read", coarse)
     with pytest.raises(AssertionError):

@@ -26,7 +26,7 @@ def test_windows_in_place_of_the_stream_say_why(
     changes: dict[str, Any], why: str, write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if "memory" in changes:  # what the small network needs for strips always fits
-        monkeypatch.setattr("landseg.inference.row_strategy._UNCOUNTED", 1 << 30)
+        monkeypatch.setattr("landseg.tiling.rows.torch_executor._UNCOUNTED", 1 << 30)
         # whatever ran before in this process
         monkeypatch.setattr("landseg.inference.scope._base", lambda: 1280.0 * 2**20)
     options = {**QUICK, "model": MODEL, **changes}

@@ -37,6 +37,7 @@ PLAIN: dict[str, Any] = {"device": "cpu", "quiet": True}
 def processor(monkeypatch: pytest.MonkeyPatch, *, bf16: bool) -> None:
     """Let this computer be one with or without instructions for bfloat16."""
     monkeypatch.setattr(device, "has_bf16", lambda: bf16)
+    monkeypatch.setattr("landseg.inference.runtimes.may_have_bf16", lambda: bf16)
 
 
 @pytest.mark.parametrize(("bf16", "taken"), [(True, "bf16"), (False, "fp32")])

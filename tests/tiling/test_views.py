@@ -28,7 +28,7 @@ from landseg.predict import predict
 from landseg.tiling.costs import MIB, Costs
 from landseg.tiling.plan import plan_tiling
 from landseg.tiling.runner import Runner
-from landseg.tiling.views import View, Views
+from landseg.tiling.views import View, Views, mean_of_views
 from landseg.verify import verify
 from tests.parts.predicting import MODEL, QUICK, TABLE, noise, one, read, small_model
 from tests.parts.smooth import smooth
@@ -312,5 +312,6 @@ def test_one_view_is_the_network_itself() -> None:
     window = Rect(4, 8, 16, 20)
     assert (len(views), views.grows, views.reads(window, (99, 99))) == (1, 0, window)
     image = torch.rand(1, 2, 16, 20)
-    logits = views.run(lambda batch: torch.cat(list(batch)).numpy(), [views.prepared(image, window, (99, 99))])
+    prepared = [views.prepared(image, window, (99, 99))]
+    logits = views.run(lambda batch: torch.cat(list(batch)).numpy(), mean_of_views, prepared)
     np.testing.assert_array_equal(logits, image.numpy())

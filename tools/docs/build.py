@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 
 NAVIGATION = {
-    "How it works": ("how-it-works", "one-pass", "performance"),
+    "How it works": ("how-it-works", "one-pass", "performance", "dependencies"),
     "Maps": ("default-model", "crf", "export", "vector-operations", "areas"),
     "Training": ("training", "data", "coarse"),
     "Accuracy": ("metrics", "report"),

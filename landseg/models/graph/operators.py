@@ -33,11 +33,13 @@ class Operator:
     Attributes:
         form: its kind and settings in a recipe; None where recipes have no kind for it.
         rows, columns: the geometry along each axis, which is that of the form.
+        full: True if values in half precision are converted to float32 first, so that the result is in float32.
     """
 
     form: Form | None = None
     rows: Axis = _IDENTITY
     columns: Axis = _IDENTITY
+    full = False
 
     def take(self, kind: str, **settings: Any) -> None:
         """Take a kind and settings as the operator's form, and its geometry."""
@@ -118,7 +120,7 @@ class Convolution(_Sliding):
     def __init__(self, layer: Any) -> None:
         super().__init__(layer)
         self._run = FusedConv(layer)
-        self._clamped = False
+        self._clamped, self.full = False, bool(getattr(layer, "full", False))
         if layer.groups > 1:
             # With a wide padding oneDNN leaves its depthwise kernels for a loop over pixels, 5 to 40 times slower.
             self.most_padding = 8
@@ -140,8 +142,13 @@ class Convolution(_Sliding):
         products = math.prod(layer.weight.shape[1:])
         return float(layer.out_channels * (1 + products / _PRODUCTS))
 
+    def scratch(self, channels: int, rows: Part, columns: Part, itemsize: int) -> int:
+        if not self.full or itemsize >= 4:
+            return 0
+        return (rows.end - rows.first) * (columns.end - columns.first) * channels * 4 // itemsize
+
     def apply(self, x: Tensor, padding: tuple[int, int]) -> Tensor:
-        return self._run(x, padding)
+        return self._run(in_full(x) if self.full else x, padding)
 
 
 class MaxPool(_Sliding):
@@ -203,7 +210,7 @@ class Transposed(Operator):
     """The operator of nn.ConvTranspose2d."""
 
     def __init__(self, layer: Any) -> None:
-        self.layer = layer
+        self.layer, self.full = layer, bool(getattr(layer, "full", False))
         self.take(
             "transposed",
             kernel=_pair(layer.kernel_size),
@@ -220,6 +227,7 @@ class Transposed(Operator):
     def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
         layer, skips, extra = self.layer, [], []
         x = F.pad(inputs[0], (columns.before, columns.after, rows.before, rows.after))
+        x = in_full(x) if self.full else x
         for axis, piece, units in zip((self.rows, self.columns), (rows, columns), x.shape[2:], strict=True):
             assert isinstance(axis, TransposedAxis)
             skips.append(piece.start - (piece.unclipped * axis.stride - axis.padding))

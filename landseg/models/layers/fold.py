@@ -8,8 +8,8 @@ import torch
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from landseg.models.layers.scores import compute_scores_in_float32
 from landseg.models.layers.trace import trace
-from landseg.models.layers.upsample import AlignedUpsample
 
 
 def fold_batch_norm(network: nn.Module) -> fx.GraphModule:
@@ -69,13 +69,12 @@ def _replace(traced: fx.GraphModule, node: fx.Node, layer: nn.Module | None) -> 
 def prepare_for_inference(network: nn.Module, *, device: torch.device, dtype: torch.dtype) -> fx.GraphModule:
     """Return the folded network on a device, with weights of ``dtype`` in channels-last layout.
 
-    If the last layer is an AlignedUpsample (but no subclass, which cuts or resizes by other factors), it upsamples
-    the logits in float32 for every ``dtype``.
+    The layers that make the scores of classes compute in float32 for every ``dtype`` of fewer bits.
     """
-    folded = fold_batch_norm(network)
-    (result,) = (node.args[0] for node in folded.graph.nodes if node.op == "output")
-    if isinstance(result, fx.Node) and result.op == "call_module":
-        last = folded.get_submodule(str(result.target))
-        if type(last) is AlignedUpsample:
-            last.full = True
-    return folded.to(device=device, dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    folded, exact = fold_batch_norm(network), {}
+    if dtype.itemsize < torch.float32.itemsize:
+        exact = {name: copy.deepcopy(folded.get_submodule(name)) for name in compute_scores_in_float32(folded)}
+    folded.to(dtype=dtype)
+    for name, layer in exact.items():  # before its weights were rounded
+        folded.set_submodule(name, layer)
+    return folded.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]

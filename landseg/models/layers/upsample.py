@@ -31,7 +31,7 @@ class AlignedUpsample(nn.Module):
     Attributes:
         full: True if values in half precision are converted to float32 first, so that the result is in float32. In
             bfloat16, rounding after interpolation makes two classes equal, or exchanges them, from pixel to pixel
-            along a border. `prepare_for_inference` sets it for logits.
+            along a border. `compute_scores_in_float32` sets it for scores.
 
     Raises:
         ModelError: the factor is below 1, or the shift is neither of the two.

@@ -1,6 +1,7 @@
-"""Encoders: pyramids of features from maintained libraries, with exact dilation and known geometry.
+"""Encoders: pyramids of features with exact dilation and known geometry, landseg's own and those of libraries.
 
-No other module imports segmentation_models_pytorch. Weights are in landseg.models.networks.pretrained.
+No other module imports segmentation_models_pytorch, and this one does only for networks that need it: the library
+takes over a second to import. Weights are in landseg.models.networks.pretrained.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from landseg.models.layers.aligned import PadToMultiple
 from landseg.models.layers.upsampler import upsampler
 from landseg.models.networks.atrous import convert_stride_to_dilation
 from landseg.models.networks.catalogue import ENCODERS, check_encoder
+from landseg.models.networks.efficientnet_lite import VARIANTS, EfficientNetLite
 from landseg.models.networks.pretrained import load_encoder_weights
 from landseg.models.networks.vgg import CHANNELS, VGG16
 
@@ -72,9 +74,13 @@ class Encoder(nn.Module):
         self.strides = tuple(min(s, output_stride) for s in _STRIDES)
         self.channels: tuple[int, ...]
         self._headless = False
+        self.body: nn.Module
+        self._own = not ENCODERS.get(name, "of a library")
         if name == "vgg16":
-            self.body: nn.Module = VGG16(bands, pool=pool)
-            self.channels = CHANNELS
+            self.body, self.channels = VGG16(bands, pool=pool), CHANNELS
+        elif name in VARIANTS:
+            self.body = made = EfficientNetLite(VARIANTS[name], bands)
+            self.channels = made.channels
         else:
             self._wrap(name, bands)
         convert_stride_to_dilation(self._core, output_stride)
@@ -87,7 +93,7 @@ class Encoder(nn.Module):
         if self._headless:
             return [x, *self._core(x)]
         features = self.body(x)
-        return list(features if self.name == "vgg16" else features[1:])
+        return list(features if self._own else features[1:])
 
     def upsampler(self, factor: int, kind: str = "aligned", *, channels: int = 0) -> nn.Module:
         """Return the layer that brings so many ``channels`` of units to a grid ``factor`` times finer."""
@@ -121,9 +127,6 @@ class Encoder(nn.Module):
         self.channels = tuple(self.body.out_channels[1:])  # type: ignore[index]
         if self._headless:
             self.channels, self.strides = (bands, *self.channels[1:]), (1, *self.strides[1:])
-        for layer in self.body.modules():
-            if isinstance(layer, nn.BatchNorm2d) and name.startswith("efficientnet-lite"):
-                layer.eps = 1e-3  # as in the training of the published EfficientNet-Lite weights
 
     def _measure(self) -> None:
         """Measure the positions of units and the rounding of sizes of a timm encoder; refuse what fits no grid."""

@@ -15,11 +15,11 @@ from landseg.errors import ModelError
 from landseg.text.amounts import counted
 from landseg.text.untrusted import brief
 
-# landseg's name -> segmentation_models_pytorch's; vgg16 is landseg's own
+# landseg's name -> segmentation_models_pytorch's; "" for landseg's own
 ENCODERS = {
-    "efficientnet-lite0": "tu-efficientnet_lite0",
-    "efficientnet-lite1": "tu-efficientnet_lite1",
-    "efficientnet-lite2": "tu-efficientnet_lite2",
+    "efficientnet-lite0": "",
+    "efficientnet-lite1": "",
+    "efficientnet-lite2": "",
     "mobilenet-v2": "mobilenet_v2",
     "resnet18": "resnet18",
     "resnet34": "resnet34",

@@ -7,14 +7,16 @@ import io
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from landseg.geo.reduce import nearest
 from landseg.report.html.map_layers import MapLayers, Picture, majority
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 BUDGET = 10_000_000  # bytes of all pictures of a page; in base64 a third more
 LAYERS = ("image", "truth", "prediction", "error", "confidence")
@@ -58,6 +60,8 @@ def picture_bytes(pictures: Sequence[dict[str, Any]]) -> int:
 
 def encoded(picture: Picture, colors: Sequence[Color]) -> Encoded:
     """Return the layers of a picture as files: imagery as WebP, everything else as PNG with a palette."""
+    from PIL import Image
+
     found: Encoded = {}
     if picture.image is not None:
         found["image"] = _file(Image.fromarray(_opaque(picture.image)), "WEBP", quality=_QUALITY, method=3)
@@ -103,6 +107,8 @@ def _opaque(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _paletted(indices: NDArray[np.uint8], palette: Sequence[Color]) -> bytes:
     """Return a PNG in the colours of ``palette``, transparent where the index is none of its."""
+    from PIL import Image
+
     empty = len(palette)
     image = Image.fromarray(np.minimum(indices, empty).astype(np.uint8), "L")
     image.putpalette([part for color in (*palette, (0, 0, 0)) for part in color])  # turns it into mode P
@@ -110,7 +116,7 @@ def _paletted(indices: NDArray[np.uint8], palette: Sequence[Color]) -> bytes:
     return _file(image, "PNG", transparency=empty, bits=bits, compress_level=7)
 
 
-def _file(image: Image.Image, kind: str, **options: Any) -> bytes:
+def _file(image: Image, kind: str, **options: Any) -> bytes:
     out = io.BytesIO()
     image.save(out, kind, **options)
     return out.getvalue()

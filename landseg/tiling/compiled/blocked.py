@@ -7,6 +7,7 @@ more than on plain tensors. Kernels are padded with zeros likewise: channels tha
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,6 +48,41 @@ class Blocks:
         return -(-count // self.block) * self.block
 
 
+@dataclass(frozen=True)
+class Packing:
+    """An array of a recipe in the order in which a graph reads it.
+
+    Attributes:
+        array: its name in the recipe's weights.
+        how: "as it is", "first" (a kernel over a plain value with fewer channels than a block), "dense", "depthwise"
+            or "bias".
+        parts: channels of the blocked value that it goes with, as in `Blocks`.
+        block: channels in a block; 0 where the order is that of the recipe.
+        shape: that the array is brought to first; empty for its own.
+    """
+
+    array: str
+    how: str = "as it is"
+    parts: tuple[int, ...] = ()
+    block: int = 0
+    shape: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The name in graphs, another one for each order."""
+        return ":".join([self.array, self.how, "-".join(map(str, self.parts)), str(self.block)])
+
+    def pack(self, weights: Mapping[str, Array]) -> Array:
+        """Return the array of a recipe's weights, packed."""
+        array = weights[self.array]
+        array = array.reshape(self.shape) if self.shape else array
+        if self.how == "as it is":
+            return np.ascontiguousarray(array, np.float32)
+        if self.how == "first":
+            return first_kernel(array, self.block)
+        return _PACKED[self.how](array, Blocks(self.block, self.parts))
+
+
 def dense_kernel(weight: Array, inputs: Blocks) -> Array:
     """Return the kernel (O, I, kh, kw) of a convolution of a blocked value, in the order that it is read in."""
     block, (count, _, height, width) = inputs.block, weight.shape
@@ -80,3 +116,6 @@ def padded_bias(bias: Array, channels: Blocks) -> Array:
     whole = np.zeros(channels.padded, np.float32)
     whole[channels.places] = bias
     return whole
+
+
+_PACKED = {"dense": dense_kernel, "depthwise": depthwise_kernel, "bias": padded_bias}

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.models.graph.axes import KernelAxis
-from landseg.models.graph.recipe import Layer, NotCompilable
-from landseg.tiling.compiled.blocked import Blocks
+from landseg.models.graph.recipe import Layer
+from landseg.tiling.compiled.blocked import Blocks, Packing
 from landseg.tiling.compiled.graph import Graph, Value
 from landseg.tiling.compiled.layers import LAYERS
 from landseg.tiling.compiled.sections import Rows, Section
@@ -32,12 +32,12 @@ class Written:
 
     Attributes:
         content: the serialized model.
-        used: the names of the weights that it refers to.
+        used: the weights that it refers to.
         layouts: of the section's results.
     """
 
     content: bytes
-    used: tuple[str, ...]
+    used: tuple[Packing, ...]
     layouts: Layouts
 
 
@@ -53,12 +53,9 @@ def write_graph(
         weights: the recipe's arrays.
         layouts: of the section's inputs.
         graph: an empty one, whose block is the processor's.
-
-    Raises:
-        NotCompilable: a layer cannot be compiled; it is named.
     """
     made = SectionWriter(rows, section, kind, weights, graph).write(layouts)
-    return Written(graph.model().SerializeToString(), graph.used, made)
+    return Written(graph.model().SerializeToString(), tuple(graph.weights), made)
 
 
 class SectionWriter:
@@ -78,8 +75,6 @@ class SectionWriter:
         made: dict[int, Blocks | None] = {}
         for number in self.section.layers:
             layer = recipe.layers[number]
-            if layer.kind not in LAYERS:
-                raise NotCompilable(f"{layer.name} cannot be compiled: no graph has a layer of kind {layer.kind}")
             new = LAYERS[layer.kind](LayerPlace(self, number), [self.read(number, v) for v in layer.inputs])
             if number + 1 in self.section.outputs:
                 new = graph.plain(new) if number + 1 == recipe.output else new
@@ -127,6 +122,14 @@ class LayerPlace:
     def array(self, role: str) -> NDArray[np.float32]:
         """Return an array of the layer."""
         return self.writer.weights[self.layer.arrays[role]]
+
+    def weight(
+        self, role: str, how: str = "as it is", blocks: Blocks | None = None, shape: tuple[int, ...] = ()
+    ) -> str:
+        """Return the name of an array of the layer in the graph, packed, for the arguments see `Packing`."""
+        parts, block = ((), 0) if blocks is None else (blocks.parts, blocks.block)
+        packing = Packing(self.layer.arrays[role], how, parts, block, shape)
+        return self.graph.weight(packing, self.writer.weights)
 
     def pads(self) -> list[int]:
         """Return the padding above, on the left, below and on the right."""

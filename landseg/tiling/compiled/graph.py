@@ -1,4 +1,4 @@
-"""An ONNX graph while it is written: its nodes, values in plain and blocked layout, and the names of its weights."""
+"""An ONNX graph while it is written: its nodes, values in plain and blocked layout, and what weights it reads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.tiling.compiled.blocked import Blocks
+from landseg.tiling.compiled.blocked import Blocks, Packing
 
 if TYPE_CHECKING:
     import onnx
@@ -45,15 +45,14 @@ class Graph:
 
     Attributes:
         block: channels in a block of the blocked layout; 0 leaves all values plain.
-        weights: every array that graphs refer to, by name; several graphs share them.
+        weights: the arrays that the graph refers to, with their shapes.
     """
 
     block: int
-    weights: dict[str, NDArray[np.float32]]
+    weights: dict[Packing, tuple[int, ...]] = field(default_factory=dict)
     nodes: list[Any] = field(default_factory=list)
     inputs: list[Any] = field(default_factory=list)
     outputs: list[Any] = field(default_factory=list)
-    _used: dict[str, None] = field(default_factory=dict)
     _numbers: dict[tuple[int, ...], str] = field(default_factory=dict)
     _floats: dict[tuple[float, ...], str] = field(default_factory=dict)
     _given: dict[str, str] = field(default_factory=dict)
@@ -103,11 +102,10 @@ class Graph:
             return
         self._given[old] = new
 
-    def weight(self, name: str, array: NDArray[np.float32]) -> str:
-        """Return the name of an array, which is kept once for all graphs."""
-        self.weights.setdefault(name, array)
-        self._used[name] = None
-        return name
+    def weight(self, packing: Packing, weights: Mapping[str, NDArray[np.float32]]) -> str:
+        """Return the name of an array of a recipe's weights, which stays outside of the graph."""
+        self.weights.setdefault(packing, packing.pack(weights).shape)
+        return packing.name
 
     def numbers(self, *values: int) -> str:
         """Return the name of a constant vector of whole numbers."""
@@ -215,18 +213,13 @@ class Graph:
             helper.make_tensor(name, TensorProto.FLOAT, [len(values)] if len(values) > 1 else [], list(values))
             for values, name in self._floats.items()
         ]
-        constants += [_outside(name, self.weights[name].shape) for name in self._used]
+        constants += [_outside(packing.name, shape) for packing, shape in self.weights.items()]
         for node in self.nodes:
             for names in (node.input, node.output):
                 names[:] = [self._given.get(name, name) for name in names]
         graph = helper.make_graph(self.nodes, "section", self.inputs, self.outputs, constants)
         domains = [helper.make_opsetid("", _OPSET)] + ([helper.make_opsetid(BLOCKED, 1)] if self.block else [])
         return helper.make_model(graph, opset_imports=domains, ir_version=_IR, producer_name="landseg")
-
-    @property
-    def used(self) -> tuple[str, ...]:
-        """The names of the weights that the graph refers to."""
-        return tuple(self._used)
 
 
 def _outside(name: str, shape: Sequence[int]) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.models.graph.recipe import Layer, NotCompilable
-from landseg.tiling.compiled.blocked import Blocks, dense_kernel, depthwise_kernel, first_kernel, padded_bias
+from landseg.tiling.compiled.blocked import Blocks
 from landseg.tiling.compiled.graph import BLOCKED, Graph, Value
 
 Array = NDArray[np.float32]
@@ -28,6 +28,12 @@ class Place(Protocol):
 
     def array(self, role: str) -> Array:
         """Return an array of the layer."""
+        ...
+
+    def weight(
+        self, role: str, how: str = "as it is", blocks: Blocks | None = None, shape: tuple[int, ...] = ()
+    ) -> str:
+        """Return the name of an array of the layer in the graph, packed, for the arguments see `Packing`."""
         ...
 
     def pads(self) -> list[int]:
@@ -52,43 +58,37 @@ def _conv(place: Place, inputs: list[Value]) -> Value:
         "kernel_shape": list(settings["kernel"]), "strides": list(settings["stride"]),
         "dilations": list(settings["dilation"]), "group": int(settings["groups"]), "pads": place.pads(),
     }  # fmt: skip
-    return _convolved(place, inputs[0], place.array("weight"), place.array("bias"), attributes)
+    return _convolved(place, inputs[0], ("weight", "bias"), attributes, place.array("weight").shape)
 
 
 def _scale(place: Place, inputs: list[Value]) -> Value:
     """Write a factor and a summand for each channel: a convolution of each channel with a kernel of one number."""
-    x, scale, shift = inputs[0], place.array("scale"), place.array("shift")
+    x = inputs[0]
     attributes: dict[str, Any] = {
         "kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "group": x.channels, "pads": [0, 0, 0, 0],
     }  # fmt: skip
-    return _convolved(place, x, scale.reshape(-1, 1, 1, 1), shift, attributes)
+    return _convolved(place, x, ("scale", "shift"), attributes, (x.channels, 1, 1, 1))
 
 
-def _convolved(place: Place, x: Value, weight: Array, bias: Array, attributes: dict[str, Any]) -> Value:
-    graph, name, groups = place.graph, place.layer.name, int(attributes["group"])
-    depthwise = groups == len(weight) == x.channels and groups > 1
+def _convolved(
+    place: Place, x: Value, roles: tuple[str, str], attributes: dict[str, Any], shape: tuple[int, ...]
+) -> Value:
+    """Return a convolution with a kernel of a shape (O, I, kh, kw), blocked where there is an operator for it."""
+    graph, groups, bounds, (weight, bias) = place.graph, int(attributes["group"]), bounds_of(place.layer), roles
+    depthwise = groups == shape[0] == x.channels and groups > 1
     if not graph.block or not (groups == 1 or depthwise):
-        arrays = [graph.weight(f"{name}:weight", weight), graph.weight(f"{name}:bias", bias)]
+        arrays = [place.weight(weight, shape=shape), place.weight(bias)]
         made = graph.node("Conv", [graph.plain(x).name, *arrays], **attributes)
-        return Value(_clamped(graph, made, bounds_of(place.layer)), len(weight))
+        return Value(_clamped(graph, made, bounds), shape[0])
     few = groups == 1 and x.blocks is None and x.channels < graph.block
     x = x if few else graph.blocked(x)
-    outputs = x.blocks if depthwise and x.blocks else Blocks(graph.block, (len(weight),))
-    if x.blocks is None:
-        packed, how = first_kernel(weight, graph.block), "first"
-    else:
-        packed = (depthwise_kernel if depthwise else dense_kernel)(weight, x.blocks)
-        how = "-".join(map(str, x.blocks.parts))
-    how += f":{graph.block}"
-    arrays = [
-        graph.weight(f"{name}:weight:{how}", packed),
-        graph.weight(f"{name}:bias:{how}", padded_bias(bias, outputs)),
-    ]
+    outputs = x.blocks if depthwise and x.blocks else Blocks(graph.block, (shape[0],))
+    how = "first" if few else "depthwise" if depthwise else "dense"
+    arrays = [place.weight(weight, how, x.blocks or outputs, shape), place.weight(bias, "bias", outputs)]
     if depthwise:
         attributes = {**attributes, "group": outputs.padded}
-    activation = _activation(bounds_of(place.layer))
-    made = graph.node("Conv", [x.name, *arrays], domain=BLOCKED, **attributes, **activation)
-    return Value(made, len(weight), outputs)
+    made = graph.node("Conv", [x.name, *arrays], domain=BLOCKED, **attributes, **_activation(bounds))
+    return Value(made, shape[0], outputs)
 
 
 def bounds_of(layer: Layer) -> Bounds | None:
@@ -129,12 +129,11 @@ def _transposed(place: Place, inputs: list[Value]) -> Value:
         "dilations": list(settings["dilation"]), "group": int(settings["groups"]),
         "pads": [0, columns, 0, columns], "output_padding": list(extra),
     }  # fmt: skip
-    weight, bias = place.array("weight"), place.array("bias")
-    name = place.layer.name
-    arrays = [graph.weight(f"{name}:weight", weight), graph.weight(f"{name}:bias", bias)]
+    arrays = [place.weight("weight"), place.weight("bias")]
     made = graph.node("ConvTranspose", [graph.plain(inputs[0]).name, *arrays], **attributes)
     extent = (settings["kernel"][0] - 1) * settings["dilation"][0]
-    value = Value(_clamped(graph, made, bounds_of(place.layer)), weight.shape[1] * int(settings["groups"]))
+    channels = place.array("weight").shape[1] * int(settings["groups"])
+    value = Value(_clamped(graph, made, bounds_of(place.layer)), channels)
     return place.cut(value, factor=stride, padding=rows, tail=extra[0] + extent + 1 - stride)
 
 
@@ -155,8 +154,6 @@ def _max_pool(place: Place, inputs: list[Value]) -> Value:
 
 def _average_pool(place: Place, inputs: list[Value]) -> Value:
     settings, x = place.layer.settings, inputs[0]
-    if settings.get("ceil") or settings.get("divisor"):
-        raise NotCompilable(f"{place.layer.name} divides its sums in a way that compiled graphs do not")
     attributes = _pool_attributes(place)
     attributes["count_include_pad"] = int(bool(settings["count_include_pad"]))
     domain = "" if x.blocks is None else BLOCKED
@@ -179,15 +176,9 @@ def _silu(place: Place, inputs: list[Value]) -> Value:
     return x.named(graph.node("Mul", [x.name, graph.node("Sigmoid", [x.name])]))
 
 
-def _softplus(place: Place, inputs: list[Value]) -> Value:
-    if place.layer.settings["beta"] != 1:
-        raise NotCompilable(f"{place.layer.name} is a softplus with another beta than 1")
-    return _one("Softplus")(place, inputs)
-
-
 def _channel_norm(place: Place, inputs: list[Value]) -> Value:
-    x, graph, name = place.graph.plain(inputs[0]), place.graph, place.layer.name
-    arrays = [graph.weight(f"{name}:{role}", place.array(role)) for role in ("weight", "bias")]
+    x, graph = place.graph.plain(inputs[0]), place.graph
+    arrays = [place.weight(role) for role in ("weight", "bias")]
     units = graph.node("Transpose", [x.name], perm=[0, 2, 3, 1])
     eps = float(place.layer.settings["eps"])
     normed = graph.node("LayerNormalization", [units, *arrays], axis=-1, epsilon=eps)
@@ -196,8 +187,8 @@ def _channel_norm(place: Place, inputs: list[Value]) -> Value:
 
 def _prelu(place: Place, inputs: list[Value]) -> Value:
     x, graph = place.graph.plain(inputs[0]), place.graph
-    slope = place.array("weight").reshape(-1, 1, 1)
-    return x.named(graph.node("PRelu", [x.name, graph.weight(f"{place.layer.name}:slope", slope)]))
+    slope = place.weight("weight", shape=(-1, 1, 1))
+    return x.named(graph.node("PRelu", [x.name, slope]))
 
 
 def _identity(place: Place, inputs: list[Value]) -> Value:
@@ -235,8 +226,6 @@ def _upsample(place: Place, inputs: list[Value]) -> Value:
 
 def _nearest(place: Place, inputs: list[Value]) -> Value:
     factor, shift = int(place.layer.settings["factor"]), float(place.layer.settings["shift"])
-    if not shift and factor > 2:
-        raise NotCompilable(f"{place.layer.name} takes the nearest of units that lie on pixels, by more than 2")
     # Halfway between two units that lie on pixels, their mean is taken: by 2 that is linear interpolation.
     return place.cut(_resized(place.graph, inputs[0], factor, "nearest" if shift else "linear"), factor=factor)
 
@@ -284,7 +273,7 @@ LAYERS: dict[str, Writer] = {
     "hardsigmoid": _one("HardSigmoid", alpha=1 / 6, beta=0.5),
     "sigmoid": _one("Sigmoid"),
     "tanh": _one("Tanh"),
-    "softplus": _softplus,
+    "softplus": _one("Softplus"),
     "channel_norm": _channel_norm,
     **dict.fromkeys(_OF_TWO, _of_two),
     "concat": _concat,
@@ -295,3 +284,18 @@ LAYERS: dict[str, Writer] = {
     "shuffle": _shuffle,
 }
 """The writer of each kind of layer that compiled graphs can have."""
+
+
+def refuse(layer: Layer) -> None:
+    """Raise NotCompilable if no graph can have a layer; the sentence names it."""
+    get, why = layer.settings.get, None
+    if layer.kind not in LAYERS:
+        why = f"compiled graphs have no layer of kind {layer.kind}"
+    elif layer.kind == "average_pool" and (get("ceil") or get("divisor")):
+        why = "it divides its sums by numbers of its own"
+    elif layer.kind == "softplus" and get("beta") != 1:
+        why = "it is a softplus with another beta than 1"
+    elif layer.kind == "nearest" and not float(get("shift", 0)) and int(get("factor", 1)) > 2:
+        why = "it takes the nearest of units that lie on pixels, by more than 2"
+    if why is not None:
+        raise NotCompilable(f"{layer.name} cannot be compiled: {why}")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
 from landseg.runtime.pipeline import FirstError, Stage
+from landseg.tiling.compiled.interpolation import Interpolation
 from landseg.tiling.compiled.network import CompiledNetwork
 from landseg.tiling.compiled.sections import Section, Shape
 
@@ -122,7 +123,7 @@ class CompiledRows:
         self, network: CompiledNetwork, shape: Shape, *, region: Rect | None = None, strip: int = 64
     ) -> None:
         self.network = network
-        whole = Rect(0, 0, *network.rows.shapes(shape)[network.recipe.output])
+        whole = Rect(0, 0, *network.output(shape))
         self.region = region = region or whole
         if region.area == 0 or not whole.contains(region):
             raise PlanError(f"{region} is not a region of logits of {whole.height} x {whole.width} pixels")
@@ -132,6 +133,7 @@ class CompiledRows:
             SectionRun(network, number, shapes, network.step_of(number, strip))
             for number in range(len(network.sections))
         ]
+        self._upsampled = None if network.factor == 1 else Interpolation(network.factor, self.reads.shape)
         self._row = self.reads.top  # of the logits that come out next
         self._pushed = 0
         self._due = region.top
@@ -208,6 +210,7 @@ class CompiledRows:
 
     def _collect(self, logits: Array) -> None:
         """Keep the rows and columns of the region."""
+        logits = logits if self._upsampled is None else self._upsampled.push(logits)
         top, bottom = self._row, self._row + logits.shape[2]
         self._row = bottom
         first, stop = max(top, self.region.top), min(bottom, self.region.bottom)

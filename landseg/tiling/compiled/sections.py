@@ -8,6 +8,7 @@ keeps as many rows of its input as it will read again: always the same number, s
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -86,6 +87,8 @@ class Rows:
         for layer, axis in zip(recipe.layers, self.rows, strict=True):
             self.scales.append(self.scales[layer.inputs[0]] * axis.reach.stride)
         self.period = lcm(*(scale.numerator for scale in self.scales))
+        self._strides = [axis.reach.stride for axis in self.rows]
+        self._new = [int(self.period / scale) for scale in self.scales]  # rows that a period brings
         self._stops: dict[tuple[range, int], dict[int, int]] = {}
         self._again: dict[tuple[range, int], dict[int, int]] = {}
 
@@ -115,15 +118,20 @@ class Rows:
         """Return the number of rows of every value that the first ``time`` rows of the input decide."""
         stops = [time]
         for number, layer in enumerate(self.recipe.layers):
-            axis = self.rows[number]
-            stops.append(min(_reached(axis, stops[value]) for value in layer.inputs))
+            axis, stride = self.rows[number], self._strides[number]
+            stops.append(min(_reached(axis, stride, stops[value]) for value in set(layer.inputs)))
         return stops
 
     def stops(self, section: Section, time: int) -> dict[int, int]:
         """Return up to which row each value of a section is computed, or read, at a time."""
         key = section.layers, time
         if key not in self._stops:
-            self._stops[key] = self._stops_at(section, time)
+            if time == self._late or time < self._earliest(section):
+                self._stops[key] = self._stops_at(section, time)
+            else:  # from then on every period brings the same rows
+                periods = (time - self._late) // self.period
+                late = self.stops(section, self._late)
+                self._stops[key] = {value: stop + periods * self._new[value] for value, stop in late.items()}
         return self._stops[key]
 
     def _stops_at(self, section: Section, time: int) -> dict[int, int]:
@@ -142,24 +150,22 @@ class Rows:
         """Return from which row on each value that a section reads is read again after a time."""
         key = section.layers, time
         if key not in self._again:
-            self._again[key] = self._read_again_at(section, time)
+            self._again[key] = self._read_again_of(section, self.stops(section, time))
         return self._again[key]
 
-    def _read_again_at(self, section: Section, time: int) -> dict[int, int]:
-        first = dict(self.stops(section, time))
+    def _read_again_of(self, section: Section, stops: Mapping[int, int]) -> dict[int, int]:
+        first = dict(stops)
         for number in reversed(section.layers):
-            low = self.rows[number].first(self._begin(first, number + 1, section, time))
+            begin = first if self.repeated(section, number + 1) else stops
+            low = self.rows[number].first(begin[number + 1])
             for value in self.recipe.layers[number].inputs:
                 first[value] = min(first[value], low)
         return first
 
     def begins(self, section: Section, time: int) -> dict[int, int]:
         """Return from which row on each value is computed, or comes in, in the step behind a time."""
-        again = self.read_again(section, time)
-        return {value: self._begin(again, value, section, time) for value in again}
-
-    def _begin(self, again: Mapping[int, int], value: int, section: Section, time: int) -> int:
-        return again[value] if self.repeated(section, value) else self.stops(section, time)[value]
+        again, stops = self.read_again(section, time), self.stops(section, time)
+        return {value: again[value] if self.repeated(section, value) else stop for value, stop in stops.items()}
 
     def repeated(self, section: Section, value: int) -> bool:
         """Return True if rows of a value that are read again are computed again, of narrower ones that are kept.
@@ -218,15 +224,16 @@ class Rows:
 
     def earliest(self, section: Section) -> int:
         """Return the first time from which on no layer of a section reads above its first row."""
-        time = self.period
-        while not self._under_way(section, time):
-            time += self.period
-        return time
+        periods = range(self._late // self.period)
+        return self.period * bisect_left(periods, True, lo=1, key=lambda n: self._under_way(section, n * self.period))
 
     def _under_way(self, section: Section, time: int) -> bool:
-        stops, begins = self.stops(section, time), self.begins(section, time)
+        stops = self._stops_at(section, time)
+        again = self._read_again_of(section, stops)
         return all(
-            stops[number + 1] >= 1 and self.rows[number].first(begins[number + 1]) >= 0 for number in section.layers
+            stops[number + 1] >= 1
+            and self.rows[number].first((again if self.repeated(section, number + 1) else stops)[number + 1]) >= 0
+            for number in section.layers
         )
 
     def latest(self, section: Section, height: int) -> int:
@@ -234,11 +241,9 @@ class Rows:
 
         It may lie behind the end of the input, for what comes out later than it could be known.
         """
-        sizes = self.heights(height)
-        time = (height + sum(self.margins(self.rows))) // self.period * self.period
-        while time > 0 and any(stop >= sizes[value] for value, stop in self.stops(section, time).items()):
-            time -= self.period
-        return time
+        sizes, late = self.heights(height), self.stops(section, self._late)
+        periods = min((sizes[value] - 1 - stop) // self._new[value] for value, stop in late.items())
+        return self._late + periods * self.period
 
     def heights(self, height: int) -> list[int]:
         """Return the number of rows of every value for an input of so many."""
@@ -271,9 +276,9 @@ class Rows:
         return 4 * time
 
 
-def _reached(axis: Axis, stop: int) -> int:
+def _reached(axis: Axis, stride: Fraction, stop: int) -> int:
     """Return the number of output units that the first ``stop`` input units decide, wherever the input ends."""
-    unit = int(stop / axis.reach.stride)
+    unit = stop * stride.denominator // stride.numerator
     while axis.last(unit) < stop:
         unit += 1
     while unit > 0 and axis.last(unit - 1) >= stop:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,6 @@ def _share_memory() -> None:
     onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(0, 1, -1, -1))
 
 
-def as_values(arrays: Mapping[str, NDArray[np.float32]], names: Sequence[str]) -> dict[str, Any]:
-    """Return arrays as OrtValues that share their memory."""
-    return {name: onnxruntime.OrtValue.ortvalue_from_numpy(arrays[name]) for name in names}
+def as_value(array: NDArray[np.float32]) -> Any:
+    """Return an array as an OrtValue that shares its memory."""
+    return onnxruntime.OrtValue.ortvalue_from_numpy(array)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from landseg.models.graph.axes import KernelAxis, Part, part
 from landseg.models.graph.operators import Convolution, Operator, Pointwise
+from landseg.models.layers.upsample import in_full
 
 _FINEST = 8  # input pixels a unit: at coarser strides computing rows again costs more than keeping them
 CACHE = 1 << 20  # bytes of second-level cache that a core has, about
@@ -32,6 +33,7 @@ class Chain(Operator):
     def __init__(self, layers: Sequence[Convolution], slider: int) -> None:
         self._layers, self._slider = list(layers), slider
         self.rows, self.columns = layers[slider].rows, layers[slider].columns
+        self.full = any(layer.full for layer in layers)
 
     def channels(self, inputs: Sequence[int]) -> int:
         return self._layers[-1].channels(inputs)
@@ -54,7 +56,7 @@ class Chain(Operator):
         x = inputs[0]
         if out is None:
             shape = x.shape[0], rows.count, columns.count, self.channels([x.shape[1]])
-            out = x.new_empty(shape).permute(0, 3, 1, 2)
+            out = (in_full(x[:0]) if self.full else x).new_empty(shape).permute(0, 3, 1, 2)
         few = self._few(x.shape[1], rows, columns, x.element_size()) if x.device.type == "cpu" else rows.count
         for start in range(rows.start, rows.stop, few):
             some = part(self.rows, start, min(start + few, rows.stop), rows.units)

@@ -8,25 +8,21 @@ nothing elsewhere: a region that is cut out of the raster gives the raster's own
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.geo.pieces import cut, in_order
 from landseg.runtime.pipeline import FirstError, Stage
+from landseg.tiling.executor import Copies, RowStream
 from landseg.tiling.placement import GridPlacement, ResampledRows
-from landseg.tiling.rows.device_copy import DeviceCopy, PendingCopy
-from landseg.tiling.rows.plan import StreamPlan
-from landseg.tiling.rows.program import StepProgram
-from landseg.tiling.rows.row_stream import Rows
+from landseg.tiling.rows.readers import Readers
 from landseg.tiling.stitch import Finished
+from landseg.tiling.stream_plan import StreamPlan
 from landseg.tiling.windowed import Arrays, Sink, Written, write
 
 Valid = NDArray[np.bool_]
@@ -39,36 +35,35 @@ class Pass:
     """A region that is streamed, and everything that the stream needs for it.
 
     Attributes:
-        program: the steps of the network.
+        rows: returns the stream over a region of the network's grid.
+        copies: to the network's device, and back.
+        period: the number of the network's rows after which the pattern of streaming repeats.
         plan: strips, chunks and blocks, on the network's grid.
         placement: of that grid on the source's.
         region: source pixels to fill.
-        read: returns the prepared pixels (1, bands, h, w) of a rectangle of the network's grid, and the wanted pixels
-            (h, w) there, which have data and are to be mapped; on the source's grid where the grids differ.
+        read: returns the prepared pixels (1, bands, h, w) of a rectangle of the network's grid, which only `rows` and
+            `copies` look into, and the wanted pixels (h, w) there, which have data and are to be mapped; on the
+            source's grid where the grids differ.
         wanted: returns the wanted pixels (h, w) of a rectangle of the source's grid; None where both grids are one,
             as `read` has returned them.
         encode: turns finished pixels into arrays by layer.
-        bands: of the network's input.
-        dtype: of the network.
-        device: of the network.
-        sections: of the network that work at the same time, at most.
         workers: reader threads.
+        block: rows of the network's grid in a block of the raster.
         progress: called with the number of source pixels that are written.
         restarted: called with the number of rows that a resumed run computes again.
     """
 
-    program: StepProgram
+    rows: Callable[[Rect], RowStream]
+    copies: Copies
+    period: int
     plan: StreamPlan
     placement: GridPlacement
     region: Rect
-    read: Callable[[Rect], tuple[Tensor, Valid]]
+    read: Callable[[Rect], tuple[Any, Valid]]
     wanted: Callable[[Rect], Valid] | None
     encode: Encode
-    bands: int
-    dtype: torch.dtype = torch.float32
-    device: torch.device | str = "cpu"
-    sections: int = 1
     workers: int = 1
+    block: int = 1
     progress: Callable[[int], None] = lambda pixels: None
     restarted: Callable[[int], None] = lambda rows: None
 
@@ -99,18 +94,18 @@ def one_pass(job: Pass, sink: Sink, *, done: Collection[str] = ()) -> None:
         Whatever any stage raises; nothing is committed after it.
     """
     fault = FirstError()
-    origin, copies = (job.region.top, job.region.left), DeviceCopy(job.device)
+    origin = job.region.top, job.region.left
     writer = Stage[Written]("write", lambda item: write(item, sink, origin, job.progress), fault, size=2)
-    place = Stage[tuple[Any, ...]]("place", _Placer(job, copies, writer).work, fault, size=1)
-    readers = ThreadPoolExecutor(job.workers, thread_name_prefix="landseg-read")
+    place = Stage[tuple[Any, ...]]("place", _Placer(job, writer).work, fault, size=1)
+    readers = Readers(job.workers, strip=job.plan.strip, block=job.block)
     try:
         for number, target in enumerate(job.targets()):
-            _Block(job, number, target, copies, readers, place).fill(_reached(number, target, done))
+            _Block(job, number, target, readers, place).fill(_reached(number, target, done))
         place.close()
         writer.close()
     finally:
         fault.stop()
-        readers.shutdown(wait=True, cancel_futures=True)
+        readers.shutdown()
         place.join()
         writer.join()
     fault.check()
@@ -130,8 +125,7 @@ class _Block:
     job: Pass
     number: int
     target: Rect
-    copies: DeviceCopy
-    readers: ThreadPoolExecutor
+    readers: Readers
     place: Stage[tuple[Any, ...]]
 
     def fill(self, start: int) -> None:
@@ -153,7 +147,7 @@ class _Block:
         """Return the first source row from ``row`` on near which a pixel is wanted, to the height of a strip."""
         job, rest = self.job, self._rest(row)
         for rect in cut(rest, job.plan.strip):
-            if job.read(rect)[1].any():
+            if self.readers.submit(job.read, rect).result()[1].any():
                 margin = 0 if job.placement.factor == 1.0 else job.placement.reach + 2
                 return max(row, int(max(0, rect.top - margin) * job.placement.factor))
         return self.target.bottom
@@ -172,21 +166,21 @@ class _Block:
                 self.place.put(("wanted", self.number, rect, wanted))
                 if wanted.any():
                     last = rect.bottom
-                self._hand_on(rows.push(self.copies.receive(pixels)), region.top)
+                self._hand_on(rows.push(job.copies.receive(pixels)), region.top)
                 idle = rect.bottom - last
                 if rect.bottom < enough and idle > self._pause(rows) and rows.due >= last + job.placement.reach + 2:
                     self._hand_on(rows.rest(), region.top)
                     return placed.ready(rows.due)
         return self.target.bottom
 
-    def _hand_on(self, finished: list[tuple[int, Tensor]], top: int) -> None:
+    def _hand_on(self, finished: list[tuple[int, Any]], top: int) -> None:
         """Put strips of logits into the next stage, without the rows above ``top``."""
         for row, logits in finished:
             skip = max(0, top - row)
             if skip < logits.shape[2]:
-                self.place.put(("rows", self.number, row + skip, self.copies.fetch(logits[0, :, skip:])))
+                self.place.put(("rows", self.number, row + skip, self.job.copies.fetch(logits[0, :, skip:])))
 
-    def _rows(self, first: int) -> tuple[Rect, Rows]:
+    def _rows(self, first: int) -> tuple[Rect, RowStream]:
         """Return the rectangle of the network's output for the source rows from ``first`` on, and its stream.
 
         Strips are cut at the same rows whatever row a stretch begins at. It begins some strips early, so that every
@@ -194,21 +188,10 @@ class _Block:
         """
         job = self.job
         region = self._rest(first)
-        top = max(0, region.top - 2 * job.plan.strip - job.program.period)
-        early = Rect(top, region.left, region.bottom - top, region.width)
-        return region, Rows(
-            job.program,
-            job.placement.network,
-            bands=job.bands,
-            region=early,
-            strip=job.plan.strip,
-            chunk=job.plan.chunk,
-            sections=job.sections,
-            dtype=job.dtype,
-            device=job.device,
-        )
+        top = max(0, region.top - 2 * job.plan.strip - job.period)
+        return region, job.rows(Rect(top, region.left, region.bottom - top, region.width))
 
-    def _pause(self, rows: Rows) -> int:
+    def _pause(self, rows: RowStream) -> int:
         """Return the number of rows without a wanted pixel after which starting anew is cheaper than going on."""
         return 2 * (self.job.plan.strip + rows.reads.height - rows.region.height) + 4 * self.job.plan.strip
 
@@ -217,11 +200,11 @@ class _Block:
         target = self.target
         return self.job.network_rect(Rect(row, target.left, target.bottom - row, target.width))
 
-    def _read(self, rect: Rect) -> tuple[PendingCopy, Valid]:
+    def _read(self, rect: Rect) -> tuple[Any, Valid]:
         pixels, wanted = self.job.read(rect)
-        return self.copies.send(pixels), wanted
+        return self.job.copies.send(pixels), wanted
 
-    def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[PendingCopy, Valid]]]:
+    def _read_ahead(self, reads: Rect) -> Iterator[tuple[Rect, tuple[Any, Valid]]]:
         """Return the input in strips, read early by as many strips as there are threads."""
         strips = cut(reads, self.job.plan.strip)
         return in_order(self.readers, lambda rect: (rect, self._read(rect)), strips, ahead=self.job.workers + 1)
@@ -230,8 +213,8 @@ class _Block:
 class _Placer:
     """The thread that brings logits onto the source's grid and hands finished pixels to the writer."""
 
-    def __init__(self, job: Pass, copies: DeviceCopy, writer: Stage[Written]) -> None:
-        self._job, self._copies, self._writer = job, copies, writer
+    def __init__(self, job: Pass, writer: Stage[Written]) -> None:
+        self._job, self._writer = job, writer
         self._placed: ResampledRows | None = None
         self._held: list[tuple[Rect, Valid]] = []  # of rows that were read and are not finished
 
@@ -248,7 +231,7 @@ class _Placer:
             self._commit(number, subject.bottom)
         else:
             assert self._placed is not None, "rows follow an opening"
-            for rect, logits in self._placed.push(subject, self._copies.fetched(content)):
+            for rect, logits in self._placed.push(subject, self._job.copies.fetched(content)):
                 self._finish(rect, logits)
                 self._commit(number, rect.bottom)
 

@@ -1,9 +1,6 @@
-"""The plan of a streamed run: strips, chunks and blocks of columns, and their memory. Arithmetic alone."""
+"""The plan that suits a network's steps, a raster and the memory. Arithmetic alone."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from itertools import pairwise
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
@@ -11,59 +8,11 @@ from landseg.tiling.costs import MIB
 from landseg.tiling.rows.program import StepProgram
 from landseg.tiling.rows.schedule import AxisPiece, Schedule
 from landseg.tiling.rows.sections import cut, last_use, reads, schedules, wanted_around
+from landseg.tiling.stream_plan import Memory, StreamPlan, blocks_of
 
 _STRIPS = (256, 128, 64, 32, 16)  # rows of logits: taller ones copy less, lower ones need less memory
 CHUNK_PIXELS = 1 << 18  # pixels of a chunk of a strip on a CPU: its activations stay in the cache
 _MOST_BLOCKS = 4096
-
-
-@dataclass(frozen=True)
-class Memory:
-    """Bytes that a streamed run allocates.
-
-    Attributes:
-        kept: rows kept between strips, proportional to the width.
-        strip: a strip's input (twice, while it is joined), its logits and the columns kept inside it.
-        piece: the activations that are alive at once in one chunk of a strip.
-    """
-
-    kept: int
-    strip: int
-    piece: int
-
-    @property
-    def total(self) -> int:
-        return self.kept + self.strip + self.piece
-
-
-@dataclass(frozen=True)
-class StreamPlan:
-    """The way in which a raster is streamed.
-
-    Attributes:
-        blocks: regions side by side, each the height of the region; one where the width fits.
-        strip: rows of logits computed at a time.
-        chunk: columns computed at a time, None for all.
-        halo: columns read beside the widest block, on its wider side; 0 where the width fits.
-        memory: of the block that needs most.
-        cost: pixels read by all blocks over pixels kept, 1.0 where the width fits.
-    """
-
-    blocks: tuple[Rect, ...]
-    strip: int
-    chunk: int | None
-    halo: int
-    memory: Memory
-    cost: float
-
-    @property
-    def cuts(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Rows and columns of the network's grid at which strips, blocks and chunks begin, but for the first."""
-        top, bottom = self.blocks[0].top, self.blocks[0].bottom
-        columns = {block.left for block in self.blocks[1:]}
-        for block in self.blocks if self.chunk else ():
-            columns.update(_multiples(self.chunk or 1, block.left, block.right))
-        return tuple(_multiples(self.strip, top, bottom)), tuple(sorted(columns))
 
 
 def plan_stream(
@@ -100,7 +49,7 @@ def plan_stream(
     low, high = 1, max(1, min(_MOST_BLOCKS, region.width // program.period))
     while low <= high:  # fewer blocks need more memory: the first try is one, then halves between
         count = 1 if low == 1 and best is None else (low + high) // 2
-        blocks, found = _blocks(region, count, program.period), None
+        blocks, found = blocks_of(region, count, program.period), None
         for height in heights:
             chunk = _chunk(blocks[0].width, height, cell, program.period)
             widest = max(blocks, key=lambda block: block.width)
@@ -134,7 +83,7 @@ def memory_of(
     sections: int = 1,
 ) -> Memory:
     """Return the bytes that ``Rows`` with these arguments allocates at most."""
-    channels = program.channels(bands)
+    channels = program.sizes(bands, itemsize)
     each = [
         _section(program, steps, schedules(program, shape, region, strip, chunk, steps), channels, itemsize)
         for steps in cut(program, sections, bands)
@@ -188,18 +137,6 @@ def _alive(
             if all(user in steps for user in program.users[value]):
                 alive[value] = 0
     return most
-
-
-def _blocks(region: Rect, count: int, period: int) -> tuple[Rect, ...]:
-    """Return the region cut into so many blocks of nearly equal width, at multiples of the network's stride."""
-    cuts = [region.left + region.width * i // count // period * period for i in range(1, count)]
-    edges = sorted({region.left, *cuts, region.right})
-    return tuple(Rect(region.top, left, region.height, right - left) for left, right in pairwise(edges))
-
-
-def _multiples(step: int, start: int, stop: int) -> range:
-    """Return the multiples of ``step`` between start and stop, neither included: a `Schedule` cuts there."""
-    return range((start // step + 1) * step, stop, step)
 
 
 def _chunk(width: int, strip: int, cell: int | None, period: int) -> int | None:

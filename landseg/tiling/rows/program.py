@@ -64,6 +64,18 @@ class StepProgram:
         """Return the number of input rows between two rows of every value."""
         return strides(self.steps)
 
+    def full(self) -> list[bool]:
+        """Return for every value whether it is in float32, whatever the network's precision."""
+        full = [False]
+        for step in self.steps:
+            full.append(step.operator.full or any(full[value] for value in step.inputs))
+        return full
+
+    def sizes(self, bands: int, itemsize: int) -> list[int]:
+        """Return the room that a unit of every value takes, counted in numbers of the network's precision."""
+        more = max(1, 4 // itemsize)
+        return [n * (more if full else 1) for n, full in zip(self.channels(bands), self.full(), strict=True)]
+
     def channels(self, bands: int) -> list[int]:
         """Return the channels of every value, for an input of so many bands."""
         channels = [bands]

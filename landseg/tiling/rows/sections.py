@@ -16,6 +16,7 @@ from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.models.graph.axes import Part, part
+from landseg.models.layers.upsample import in_full
 from landseg.tiling.rows.buffers import RowBuffer, Span
 from landseg.tiling.rows.fused_chain import CACHE, ProgramStep
 from landseg.tiling.rows.program import StepProgram
@@ -72,9 +73,14 @@ class Section:
         self._program, self._steps, self._cache = program, steps, threads * CACHE
         self._coming, self._columns, self._at = iter(rows), list(columns), 0
         self._rows: AxisPiece | None = None
-        depths = rows.depths()
+        depths, full = rows.depths(), program.full()
         self._kept = {
-            value: RowBuffer(channels[value], depths[value], (columns.starts[value], columns.ends[value]), like)
+            value: RowBuffer(
+                channels[value],
+                depths[value],
+                (columns.starts[value], columns.ends[value]),
+                in_full(like) if full[value] else like,
+            )
             for value in reads(program, steps)
         }
         self._outer = {value for value in self._kept if value <= steps.start}

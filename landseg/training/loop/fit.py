@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from landseg.errors import TrainingError
+from landseg.runtime.device import set_threads
 from landseg.runtime.disk import disk_errors, work_kept
 from landseg.runtime.memory import keep_freed_memory
 from landseg.runtime.progress import duration
@@ -70,6 +71,7 @@ def fit(
         OutputError: the run folder cannot be written.
         KeyboardInterrupt: stopped by SIGINT or SIGTERM, after a whole step; ``resume=True`` continues.
     """
+    set_threads(None)
     run = _opened(network, options, folder, resume=resume)
     if not run.ended:
         first = run.state.step * options.accumulate

@@ -9,6 +9,7 @@ import torch
 
 from landseg.errors import TrainingError
 from landseg.runtime.device import choose_precision
+from landseg.runtime.processors import processors
 from landseg.text.amounts import counted
 from landseg.training.fit_options import FitOptions
 
@@ -63,12 +64,10 @@ class Place:
         return self.world // self.local
 
     def workers(self, options: FitOptions) -> int:
-        """Return the number of processes that make batches: a few, and no more than there are cores for them."""
+        """Return the number of processes that make batches: a few, and no more than there are processors for them."""
         if options.workers is not None:
             return options.workers
-        usable = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
-        cores = max(1, len(usable) // self.local)
-        return min(2 if self.accelerator == "cpu" else 8, cores)
+        return min(2 if self.accelerator == "cpu" else 8, max(1, processors() // self.local))
 
 
 def first_process() -> bool:

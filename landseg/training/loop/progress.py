@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import sys
-import time
 from typing import TextIO
 
-from landseg.runtime.progress import duration
+from landseg.runtime.progress import StatusLine, duration
 
-_log = logging.getLogger("landseg.progress")  # the same lines at level DEBUG, whatever is shown
-_REDRAW_S = 0.2  # on a terminal
-_SHARE = 0.05  # elsewhere: a line for each twentieth of the budget
 _SHORT = {"mean_iou": "mIoU"}  # names of figures on the line
 _MEMORY = 0.95  # of the loss that is shown: about the last twenty steps
 
@@ -20,7 +14,8 @@ _MEMORY = 0.95  # of the loss that is shown: about the last twenty steps
 class TrainingProgress:
     """Shows step, loss, the headline of the last validation, speed and time left.
 
-    On a terminal one line is redrawn; elsewhere (a log file) there is a line for each twentieth of the budget.
+    On a terminal one line is redrawn; elsewhere (a log file) there is a line for each twentieth of the budget, ten
+    seconds apart at least, and one for the end.
 
     Args:
         steps: the budget in steps, or None where it is time.
@@ -32,27 +27,13 @@ class TrainingProgress:
     def __init__(
         self, steps: int | None, *, done: float = 0.0, stream: TextIO | None = None, quiet: bool = False
     ) -> None:
-        self._steps, self._shown_share, self._logged_share = steps, done, done
-        self._stream = stream or sys.stderr
-        self._quiet, self._live = quiet, not quiet and self._stream.isatty()
-        self._shown_at, self._drawn = 0.0, False
+        self._steps, self._shown = steps, StatusLine(done, stream=stream, quiet=quiet)
         self._loss, self._figure, self._headline = math.nan, math.nan, ""
 
     def step(self, step: int, *, seconds: float, done: float, loss: float, pixels: float) -> None:
         """Take in one step, ``seconds`` and ``pixels`` from the start of the run."""
         self._loss = loss if math.isnan(self._loss) else _MEMORY * self._loss + (1 - _MEMORY) * loss
-        if done - self._logged_share >= _SHARE or done >= 1 > self._logged_share:
-            self._logged_share = done
-            _log.debug("%s", self.line(step, seconds, done, pixels))
-        if self._quiet:
-            return
-        now = time.monotonic()
-        if self._live and (now - self._shown_at > _REDRAW_S or done >= 1):
-            self._shown_at, self._drawn = now, True
-            print(f"\r{self.line(step, seconds, done, pixels)}\033[K", end="", file=self._stream, flush=True)
-        elif not self._live and (done - self._shown_share >= _SHARE or done >= 1 > self._shown_share):
-            self._shown_share = done
-            print(self.line(step, seconds, done, pixels), file=self._stream, flush=True)
+        self._shown.show(done, lambda: self.line(step, seconds, done, pixels))
 
     def expected(self, steps: int, seconds: float) -> None:
         """Print how many steps a budget in time will give, at the speed of the first ones.
@@ -61,11 +42,7 @@ class TrainingProgress:
             steps: of the whole run, as far as one can tell.
             seconds: that one takes.
         """
-        text = f"about {steps} steps fit into the time budget ({seconds:.2g} s a step)"
-        _log.debug("%s", text)
-        if not self._quiet:
-            self.close()
-            print(text, file=self._stream, flush=True)
+        self._shown.say(f"about {steps} steps fit into the time budget ({seconds:.2g} s a step)")
 
     def validated(self, headline: str, figure: float) -> None:
         """Take in the figure of a validation that decides what is best, and its name."""
@@ -84,6 +61,4 @@ class TrainingProgress:
 
     def close(self) -> None:
         """End the line that is being redrawn."""
-        if self._drawn:
-            print(file=self._stream, flush=True)
-            self._drawn = False
+        self._shown.close()

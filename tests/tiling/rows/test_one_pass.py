@@ -17,10 +17,12 @@ from torch import Tensor
 
 from landseg.geo.grid import Rect
 from landseg.tiling.placement import GridPlacement
+from landseg.tiling.rows.device_copy import DeviceCopy
 from landseg.tiling.rows.one_pass import Pass, one_pass
-from landseg.tiling.rows.plan import Memory, StreamPlan
 from landseg.tiling.rows.program import program_of
+from landseg.tiling.rows.row_stream import Rows
 from landseg.tiling.runner import Runner
+from landseg.tiling.stream_plan import Memory, StreamPlan
 from tests.parts.engine import CLASSES, small_runner, whole
 
 RUNNER = small_runner()
@@ -77,7 +79,13 @@ def _job(
     plan = StreamPlan(blocks, strip, None, 0, Memory(0, 0, 0), 1.0)
     wanted = None if factor == 1 else lambda rect: np.ones(rect.shape, np.bool_)
     region = Rect(0, 0, *source)
-    return Pass(program_of(runner.network), plan, placement, region, reads.read, wanted, _encode, bands=2, workers=2)
+
+    def rows(part: Rect) -> Rows:
+        return Rows(program, shape, bands=2, region=part, strip=strip)
+
+    program = program_of(runner.network)
+    copies = DeviceCopy("cpu")
+    return Pass(rows, copies, program.period, plan, placement, region, reads.read, wanted, _encode, workers=2)
 
 
 def _picture(height: int, width: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:

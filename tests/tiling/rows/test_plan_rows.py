@@ -15,7 +15,7 @@ from landseg.geo.grid import Rect
 from landseg.models.layers.fold import fold_batch_norm
 from landseg.models.networks.build import build_network
 from landseg.runtime import fused
-from landseg.runtime.memory import _LiveBytes
+from landseg.runtime.live_bytes import LiveBytes
 from landseg.tiling.rows.plan import MIB, memory_of, plan_stream
 from landseg.tiling.rows.program import StepProgram, program_of
 from landseg.tiling.rows.row_stream import Rows
@@ -69,7 +69,7 @@ def test_bytes_are_those_allocated(strip: int, chunk: int | None, monkeypatch: p
 def assert_bytes(strip: int, chunk: int | None, *, more: int = 0) -> None:
     shape, region = (300, 200), Rect(0, 0, 300, 200)
     memory = memory_of(program(), shape, region, strip, chunk, bands=3, itemsize=4)
-    with _LiveBytes() as live:
+    with LiveBytes() as live:
         rows = Rows(program(), shape, bands=3, strip=strip, chunk=chunk)
         assert rows.nbytes + more == memory.kept
         x = image(300, 200, bands=3, dtype=torch.float32)

@@ -36,6 +36,7 @@ def test_what_is_said_meanwhile_goes_to_standard_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("landseg.training.loop.fit.FEW_STEPS", 0)
+    monkeypatch.setattr("landseg.runtime.progress._PAUSE_S", 0)
     train(tmp_path, validate=Judge(0.25, 0.5), validate_every=6, quiet=False)
     out, err = capfd.readouterr()
     lines = err.splitlines()

@@ -1,0 +1,216 @@
+"""What `landseg predict` costs beside the network: processor time of whole runs whose network is replaced.
+
+    python benchmarks/zeros.py [--megapixels 31] [--patches] [--repeat 3] [--precision fp32] [--probs]
+
+Each run is a process of its own; the stream's rows are replaced by logits of zeros, or with --patches by logits whose
+classes lie in patches, which compress as maps do. Printed are processor seconds (user and system) a megapixel, less
+those of a crop of 64 x 64 pixels, the least of the repeats, and the stages: processor time of the threads that read,
+prepare, place, decode and write, and that of the whole process while the files are finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import rasterio
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.predict import synthetic
+
+CROP = 64
+_PATCH = 24  # edge of a patch in pixels
+
+
+class NoNetwork:
+    """Rows of given logits: the interface of `landseg.tiling.rows.row_stream.Rows`, without a layer.
+
+    Args:
+        like: makes the stream that is replaced, for the rectangles that it reads and gives.
+        strip: rows of logits at a time.
+        classes: channels of the logits.
+        patches: whether classes lie in patches; else all logits are zero.
+        channels_last: how the logits lie in memory.
+    """
+
+    _logits: Any = None  # of all strips: making them is not to be measured
+
+    def __init__(self, like: Any, *, strip: int, classes: int, patches: bool, channels_last: bool) -> None:
+        self.reads, self.region, self._strip = like.reads, like.region, strip
+        self.due, self._end = self.region.top, self.reads.top
+        self._reach = self.reads.bottom - self.region.bottom
+        shape = 1, classes, strip + _PATCH, self.region.width
+        if NoNetwork._logits is None or NoNetwork._logits.shape != shape:
+            NoNetwork._logits = _logits(shape, patches=patches, channels_last=channels_last)
+
+    def push(self, pixels: Any) -> list[tuple[int, Any]]:
+        """Take rows of pixels; return the strips whose rows are all there."""
+        self._end += pixels.shape[2]
+        made = []
+        whole = self._end >= self.reads.bottom
+        while self.due < self.region.bottom:
+            stop = min(self.due + self._strip - self.due % self._strip, self.region.bottom)
+            if not whole and stop > self._end:
+                break
+            shift = self.due // self._strip % _PATCH
+            made.append((self.due, NoNetwork._logits[:, :, shift : shift + stop - self.due]))
+            self.due = stop
+        return made
+
+    def rest(self) -> list[tuple[int, Any]]:
+        return []
+
+    def stop(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+
+def _logits(shape: tuple[int, ...], *, patches: bool, channels_last: bool) -> Any:
+    import torch
+
+    logits = torch.zeros(shape)
+    if patches:
+        _, classes, height, width = shape
+        rng = np.random.default_rng(1)
+        coarse = rng.normal(0, 4, (classes, height // _PATCH + 2, width // _PATCH + 2)).astype("float32")
+        smooth = torch.nn.functional.interpolate(torch.from_numpy(coarse)[None], scale_factor=_PATCH, mode="bilinear")
+        logits = smooth[..., :height, :width] + torch.from_numpy(rng.normal(0, 0.2, shape).astype("float32"))
+    return logits.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+
+
+class Clock:
+    """Processor seconds by stage; a stage inside another counts for itself alone."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self.system: Counter[str] = Counter()
+
+    def watch(self, owner: Any, name: str, stage: str, *, whole: bool = False) -> None:
+        """Measure a method: by the time of its thread, or of the whole process."""
+        inner: Callable[..., Any] = getattr(owner, name)
+        who = resource.RUSAGE_SELF if whole else resource.RUSAGE_THREAD
+
+        def measured(*args: Any, **options: Any) -> Any:
+            before = resource.getrusage(who)
+            try:
+                return inner(*args, **options)
+            finally:
+                after = resource.getrusage(who)
+                self.system[stage] += after.ru_stime - before.ru_stime
+                self.seconds[stage] += after.ru_stime - before.ru_stime + after.ru_utime - before.ru_utime
+
+        setattr(owner, name, measured)
+
+
+def run_once(args: argparse.Namespace) -> None:
+    """Run predict with the network replaced and print the processor seconds of its stages as JSON."""
+    import landseg.inference.run as run
+    from landseg.dense.semantic import ClassDecoder
+    from landseg.geo.rasters.source import Source
+    from landseg.output import outputs
+    from landseg.predict import predict
+    from landseg.tiling import placement
+    from landseg.tiling.rows import one_pass
+    from landseg.tiling.runner import Runner
+
+    clock, rows = Clock(), one_pass.Rows
+
+    def replaced(program: Any, shape: tuple[int, int], **options: Any) -> NoNetwork:
+        classes = program.channels(options["bands"])[program.output]
+        like = rows(program, shape, **options)
+        look = {"patches": args.patches, "channels_last": args.layout == "nhwc"}
+        return NoNetwork(like, strip=options["strip"], classes=classes, **look)
+
+    one_pass.Rows = replaced
+    clock.watch(Source, "read", "read")
+    clock.watch(Runner, "prepare", "prepare")
+    clock.watch(placement.GridPlacement, "resample", "place")
+    clock.watch(one_pass._Placer, "work", "place, decode and hand on")
+    clock.watch(ClassDecoder, "decode", "decode")
+    clock.watch(outputs.Outputs, "write", "write")
+    clock.watch(outputs.Outputs, "commit", "sync and journal")
+    clock.watch(run.Run, "_write", "all but opening", whole=True)
+    clock.watch(outputs, "build_layer", "COG", whole=True)
+    clock.watch(outputs, "check_cog", "check") if hasattr(outputs, "check_cog") else None
+    more = {"probs": args.out.with_name("probs.tif")} if args.probs else {}
+    predict(args.source, args.out, precision=args.precision, engine="stream", quiet=True, overwrite=True, **more)
+    print(json.dumps({"seconds": clock.seconds, "system": clock.system}))
+
+
+def spent(args: argparse.Namespace, source: Path, out: Path) -> tuple[float, float, dict[str, Any], int]:
+    """Return processor seconds, those of them in the system, stages, and page faults of one run in its process."""
+    words = [sys.executable, __file__, "--source", str(source), "--out", str(out), "--precision", args.precision]
+    words += ["--patches"] * args.patches + ["--probs"] * args.probs + ["--layout", args.layout]
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ended = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ})
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    system = after.ru_stime - before.ru_stime
+    faults = after.ru_minflt - before.ru_minflt
+    return system + after.ru_utime - before.ru_utime, system, json.loads(ended.stdout.splitlines()[-1]), faults
+
+
+def compare(args: argparse.Namespace, folder: Path) -> None:
+    """Print the processor time a megapixel, in all and by stage."""
+    edge = int((args.megapixels * 1e6) ** 0.5)
+    height, width = edge, edge
+    large, small = folder / "large.tif", folder / "small.tif"
+    if args.raster is None:
+        synthetic(large, height, width)
+    else:
+        with rasterio.open(args.raster) as raster:
+            height, width = raster.shape
+        large = args.raster
+    synthetic(small, CROP, CROP)
+    pixels = (height * width - CROP * CROP) / 1e6
+    for source in (small, large):
+        spent(args, source, folder / "out.tif")  # what is read once from disk is in memory then
+    runs = [(spent(args, small, folder / "out.tif"), spent(args, large, folder / "out.tif")) for _ in range(args.repeat)]
+    few, many = (min(pair[number] for pair in runs) for number in (0, 1))
+    start = time.strftime("%H:%M")
+    print(f"{start}: {height} x {width} pixels {many[0]:.2f} s, {CROP} x {CROP} pixels {few[0]:.2f} s")
+    total, system = ((many[number] - few[number]) / pixels for number in (0, 1))
+    print(f"beside the network: {total:.4f} s a megapixel ({system:.4f} in the system), {many[3] - few[3]} page faults")
+    for stage, seconds in many[2]["seconds"].items():
+        less = few[2]["seconds"].get(stage, 0.0)
+        inner = (many[2]["system"][stage] - few[2]["system"].get(stage, 0.0)) / pixels
+        print(f"  {stage:26} {1e3 * (seconds - less) / pixels:7.2f} ms a megapixel ({1e3 * inner:.2f} in the system)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--megapixels", type=float, default=31)
+    parser.add_argument("--patches", action="store_true")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--layout", choices=("nchw", "nhwc"), default="nhwc")
+    parser.add_argument("--probs", action="store_true")
+    parser.add_argument("--raster", type=Path, help="predict this one in place of synthetic pixels")
+    parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.source is not None:
+        run_once(args)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        compare(args, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
