@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from math import lcm
 from typing import Any
@@ -16,11 +16,11 @@ from torch import nn
 from landseg.geo.grid import Rect
 from landseg.models.graph.write_recipe import recipe_of
 from landseg.models.layers.aligned import BilinearDeconv, bilinear_kernel
-from landseg.tiling.compiled.blocked import Blocks, dense_kernel, padded_bias
+from landseg.tiling.compiled.blocked import Blocks, Packing, dense_kernel, padded_bias
 from landseg.tiling.compiled.graph import BLOCKED, Graph, Value
 from landseg.tiling.compiled.network import CompiledNetwork
 from landseg.tiling.compiled.row_stream import CompiledRows
-from landseg.tiling.compiled.sessions import Session, as_values
+from landseg.tiling.compiled.sessions import Session, as_value
 from tests.parts.networks import small
 from tests.parts.streamed import lively, whole
 
@@ -52,10 +52,10 @@ def compiled(network: nn.Module, *, bands: int = 3, threads: int = 1, block: int
     return CompiledNetwork(recipe, weights, threads=threads, block=blocks_here()[0] if block is None else block)
 
 
-def run_graph(graph: Graph, feeds: dict[str, Array], *, optimize: bool = False) -> dict[str, Array]:
-    """Return the outputs of a graph."""
-    values = as_values(graph.weights, graph.used)
-    session = Session(graph.model().SerializeToString(), values, threads=1, optimize=optimize)
+def run_graph(graph: Graph, weights: Mapping[str, Array], feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Return the outputs of a graph, in whose weights each array has the order in which it is read."""
+    values = {packing.name: as_value(packing.pack(weights)) for packing in graph.weights}
+    session = Session(graph.model().SerializeToString(), values, threads=1, optimize=False)
     return session.run(feeds)
 
 
@@ -63,19 +63,20 @@ def convolved(
     weight: Array, packed: Array, bias: Array, inputs: Sequence[Array], block: int, *, depthwise: bool = False
 ) -> Array:
     """Return the convolution of plain values that are made blocked and joined, with a kernel in blocked order."""
-    graph = Graph(block, {})
+    graph = Graph(block)
     parts = [graph.blocked(graph.take(f"v{i}", Value("", x.shape[1]))) for i, x in enumerate(inputs)]
     blocks = Blocks(block, tuple(part.channels for part in parts))
-    name = graph.node("Concat", [part.name for part in parts], axis=1) if len(parts) > 1 else parts[0].name
+    joined = graph.node("Concat", [part.name for part in parts], axis=1) if len(parts) > 1 else parts[0].name
     outputs = blocks if depthwise else Blocks(block, (len(weight),))
     attributes = {
         "kernel_shape": list(weight.shape[2:]), "strides": [1, 1], "dilations": [1, 1], "pads": [0, 0, 0, 0],
         "group": outputs.padded if depthwise else 1,
     }  # fmt: skip
-    arrays = [graph.weight("weight", packed), graph.weight("bias", padded_bias(bias, outputs))]
-    made = graph.node("Conv", [name, *arrays], domain=BLOCKED, **attributes)
+    weights = {"weight": packed, "bias": padded_bias(bias, outputs)}
+    arrays = [graph.weight(Packing(name), weights) for name in weights]
+    made = graph.node("Conv", [joined, *arrays], domain=BLOCKED, **attributes)
     graph.give("y", graph.plain(Value(made, len(weight), outputs)))
-    return run_graph(graph, {f"v{i}": x for i, x in enumerate(inputs)})["y"]
+    return run_graph(graph, weights, {f"v{i}": x for i, x in enumerate(inputs)})["y"]
 
 
 @cache

@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landseg.tiling.compiled.blocked import Blocks, dense_kernel, depthwise_kernel, first_kernel, padded_bias
+from landseg.tiling.compiled.block import processor_block
+from landseg.tiling.compiled.blocked import Blocks, Packing, dense_kernel, depthwise_kernel, first_kernel, padded_bias
 from landseg.tiling.compiled.graph import BLOCKED, Graph, Value
 from tests.parts.compiled import Array, blocks_here, convolved, noise, off, run_graph
 
@@ -53,15 +54,16 @@ def test_numbers_of_a_dense_kernel(block: int, outputs: int, parts: list[int]) -
 @given(block=blocks, outputs=st.integers(1, 40), inputs=st.integers(1, 7), size=st.integers(1, 3))
 def test_first_convolutions(block: int, outputs: int, inputs: int, size: int) -> None:
     x, weight, bias = noise(1, inputs, 7, 9), noise(outputs, inputs, size, size, seed=1), noise(outputs, seed=2)
-    graph, made = Graph(block, {}), Blocks(block, (outputs,))
+    graph, made = Graph(block), Blocks(block, (outputs,))
     value = graph.take("x", Value("", inputs))
-    arrays = graph.weight("weight", first_kernel(weight, block)), graph.weight("bias", padded_bias(bias, made))
+    weights = {"weight": first_kernel(weight, block), "bias": padded_bias(bias, made)}
+    arrays = [graph.weight(Packing(each), weights) for each in weights]
     name = graph.node(
         "Conv", [value.name, *arrays], domain=BLOCKED, kernel_shape=[size, size], strides=[2, 2], pads=[1, 0, 0, 1]
     )
     graph.give("y", graph.plain(Value(name, outputs, made)))
     padded = np.pad(x, ((0, 0), (0, 0), (1, 0), (0, 1)))
-    assert off(run_graph(graph, {"x": x})["y"], plain(padded, weight, bias, stride=2)) < 1e-5
+    assert off(run_graph(graph, weights, {"x": x})["y"], plain(padded, weight, bias, stride=2)) < 1e-5
 
 
 @needs_blocks
@@ -116,3 +118,24 @@ def test_a_kernel_that_takes_joined_channels_for_one_part_is_found(depthwise: bo
     assert right.shape == wrong.shape
     assert off(convolved(weight, right, bias, inputs, block, depthwise=depthwise), expected) < 1e-5
     assert off(convolved(weight, wrong, bias, inputs, block, depthwise=depthwise), expected) > 0.1
+
+
+def test_the_block_that_was_found_is_the_widest_that_computes_rightly() -> None:
+    assert processor_block() == blocks_here()[0]
+
+
+@pytest.mark.parametrize("block", [8, 16])
+def test_packings(block: int) -> None:
+    """An array has a name of its own in every order."""
+    weights = {"w": noise(20, 3, 3, 3), "d": noise(3, 1, 3, 3), "b": noise(20)}
+    packings = {
+        Packing("w"): weights["w"],
+        Packing("w", "first", (), block): first_kernel(weights["w"], block),
+        Packing("w", "dense", (1, 2), block): dense_kernel(weights["w"], Blocks(block, (1, 2))),
+        Packing("d", "depthwise", (3,), block): depthwise_kernel(weights["d"], Blocks(block, (3,))),
+        Packing("b", "bias", (20,), block): padded_bias(weights["b"], Blocks(block, (20,))),
+        Packing("b", shape=(20, 1, 1)): weights["b"][:, None, None],
+    }
+    for packing, expected in packings.items():
+        assert (packing.pack(weights) == expected).all() and packing.pack(weights).flags.c_contiguous
+    assert len({packing.name for packing in packings}) == len(packings)

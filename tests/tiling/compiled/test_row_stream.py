@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +26,6 @@ from tests.parts.compiled import (
     noise,
     off,
     streamed,
-    strip_of,
     tall,
     whole_image,
 )
@@ -263,7 +261,7 @@ def test_two_streams_at_once(net: CompiledNetwork, x: Array, made: Array) -> Non
     other = noise(1, 3, x.shape[2], WIDTH, seed=9)
     one, two = (CompiledRows(net, (x.shape[2], WIDTH)) for _ in range(2))
     parts: tuple[list[Array], list[Array]] = ([], [])
-    for at in itertools.takewhile(lambda row: row < x.shape[2], itertools.count(0, 40)):
+    for at in range(0, x.shape[2], 40):
         for rows, pixels, out in ((one, x, parts[0]), (two, other, parts[1])):
             out += [logits.copy() for _, logits in rows.push(pixels[:, :, at : at + 40].copy())]
     assert (np.concatenate(parts[0], 2) == made).all()
@@ -284,6 +282,3 @@ def test_collected_takes_no_row_twice(net: CompiledNetwork, x: Array) -> None:
     rows._row += 1
     with pytest.raises(AssertionError):
         collected(rows, x)
-
-
-assert strip_of  # used by the matrix
