@@ -36,14 +36,17 @@ def noise(*shape: int, seed: int = 0) -> Array:
     return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
-@cache
-def network_of(arch: str, encoder: str, **options: Any) -> nn.Module:
+def lively_network(arch: str, encoder: str, **options: Any) -> nn.Module:
     """Return a narrow network in float32 whose every weight leaves its trace, zero-initialised ones too."""
     network = lively(small(arch, encoder, **options))
     for layer in network.modules():
         if isinstance(layer, BilinearDeconv):  # its weights are fixed
             layer.weight.copy_(bilinear_kernel(layer.kernel_size[0]))
     return network.float()
+
+
+network_of = cache(lively_network)
+"""Return a lively network that several tests share."""
 
 
 def compiled(network: nn.Module, *, bands: int = 3, threads: int = 1, block: int | None = None) -> CompiledNetwork:
@@ -149,6 +152,14 @@ def tall(network: CompiledNetwork, strip: int = 64, *, steps: int = 2) -> int:
     ):
         height += min(jump, 2 * rows.period)
     return height + 13 + height % 2
+
+
+def every_step(network: CompiledNetwork, x: Array, strip: int) -> list[int]:
+    """Return the number of steps that each section takes over an image."""
+    return [
+        len(network.rows.steps(part, x.shape[2], network.step_of(number, strip)).times) + 1
+        for number, part in enumerate(network.sections)
+    ]
 
 
 def off(got: Array, expected: Array) -> float:
