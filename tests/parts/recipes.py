@@ -43,6 +43,11 @@ _TWO: dict[str, Callable[[Any, Any], Tensor]] = {
 
 def run_recipe(recipe: Recipe, arrays: Mapping[str, NDArray[np.float32]], x: Tensor) -> Tensor:
     """Return what the layers make of an image (N, C, H, W), in its dtype."""
+    return run_layers(recipe, arrays, x)[recipe.output]
+
+
+def run_layers(recipe: Recipe, arrays: Mapping[str, NDArray[np.float32]], x: Tensor) -> list[Tensor]:
+    """Return every value that the layers make of an image (N, C, H, W), the image first, in its dtype."""
     values = [x]
     for number, layer in enumerate(recipe.layers):
         own = {role: torch.from_numpy(arrays[name]).to(x.dtype) for role, name in layer.arrays.items()}
@@ -53,7 +58,7 @@ def run_recipe(recipe: Recipe, arrays: Mapping[str, NDArray[np.float32]], x: Ten
             sizes = [axis.size(units) for axis, units in zip(axes_of(layer), inputs[0].shape[2:], strict=True)]
             assert list(made.shape[2:]) == sizes, layer
         values.append(made)
-    return values[recipe.output]
+    return values
 
 
 def _run(layer: Layer, inputs: Sequence[Tensor], own: Mapping[str, Tensor], like: Tensor | None) -> Tensor:

@@ -201,16 +201,27 @@ class Rows:
         return before - factor * axis.first(before), factor * (axis.last(after - 1) + 1) - after
 
     def margins(self, axes: Sequence[Axis]) -> tuple[int, int]:
-        """Return the input's units before and behind the place of outputs that these depend on, along an axis."""
-        output = self.recipe.output
-        begin, end = int(self._late / self.scales[output]), int((self._late + self.period) / self.scales[output])
-        low, high = {output: begin}, {output: end}
+        """Return the input's units before and behind the place of an output that it depends on, along an axis.
+
+        They are the most over all outputs of a period, each measured from its own place.
+        """
+        scale = self.scales[self.recipe.output]
+        begin, end = int(self._late / scale), int((self._late + self.period) / scale)
+        before = behind = 0
+        for unit in range(begin, end):
+            first, last = self._reads(axes, unit)
+            before, behind = max(before, int(unit * scale) - first), max(behind, last - int(unit * scale))
+        return before, behind
+
+    def _reads(self, axes: Sequence[Axis], unit: int) -> tuple[int, int]:
+        """Return the first and the last unit of the input that a unit of the output depends on."""
+        low, high = {self.recipe.output: unit}, {self.recipe.output: unit}
         for number in reversed(range(len(axes))):
             if number + 1 in low:
-                first, stop = axes[number].first(low[number + 1]), axes[number].last(high[number + 1] - 1) + 1
+                first, last = axes[number].first(low[number + 1]), axes[number].last(high[number + 1])
                 for value in self.recipe.layers[number].inputs:
-                    low[value], high[value] = min(low.get(value, first), first), max(high.get(value, stop), stop)
-        return self._late - low[0], high[0] - self._late - self.period
+                    low[value], high[value] = min(low.get(value, first), first), max(high.get(value, last), last)
+        return low[0], high[0]
 
     def late(self, section: Section, value: int) -> int:
         """Return the rows of an input of a section that are known before the section can use them."""
