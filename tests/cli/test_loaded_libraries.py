@@ -24,6 +24,7 @@ LIBRARIES = (
 RASTERS = ("rasterio", "pyproj", "shapely")
 VECTORS = (*RASTERS, "pyogrio", "geopandas", "pandas", "pyarrow")  # pyogrio loads the others
 NETWORK = (*RASTERS, "torch", "safetensors")
+COMPILED = (*RASTERS, "onnxruntime", "onnx")  # onnx writes graphs, where the cache has none
 
 # What each command may load. With the network of a shipped model even torch comes without its compiler.
 MAY_LOAD: dict[str, tuple[str, ...]] = {
@@ -46,10 +47,11 @@ MAY_LOAD: dict[str, tuple[str, ...]] = {
     "refine probs.tif image.tif -o refined.tif": RASTERS,
     "data image.tif truth.tif": RASTERS,
     "data image.tif truth.tif --sheet sheet.png": (*RASTERS, "PIL"),
-    "predict image.tif -o map.tif": NETWORK,
-    "predict image.tif -o map2.tif --polygons polygons.gpkg": (*NETWORK, *VECTORS),
-    "predict image.tif -o map3.tif --preview view.png": (*NETWORK, "PIL"),
-    "verify image.tif --size 16": NETWORK,
+    "predict image.tif -o map.tif --precision fp32": COMPILED,
+    "predict image.tif -o map2.tif --precision fp32 --polygons polygons.gpkg": (*COMPILED, *VECTORS),
+    "predict image.tif -o map3.tif --precision fp32 --preview view.png": (*COMPILED, "PIL"),
+    "predict image.tif -o map4.tif --runtime torch": NETWORK,
+    "verify image.tif --size 16": (*NETWORK, *COMPILED),
 }
 
 PROGRAM = """
