@@ -24,7 +24,7 @@ LIBRARIES = (
 RASTERS = ("rasterio", "pyproj", "shapely")
 VECTORS = (*RASTERS, "pyogrio", "geopandas", "pandas", "pyarrow")  # pyogrio loads the others
 NETWORK = (*RASTERS, "torch", "safetensors")
-COMPILED = (*RASTERS, "onnxruntime", "onnx")  # onnx writes graphs, where the cache has none
+COMPILED = (*RASTERS, "safetensors", "onnxruntime", "onnx")  # onnx writes graphs, where the cache has none
 
 # What each command may load. With the network of a shipped model even torch comes without its compiler.
 MAY_LOAD: dict[str, tuple[str, ...]] = {
