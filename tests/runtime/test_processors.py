@@ -17,6 +17,8 @@ from landseg.inference.options import InferenceOptions
 from landseg.runtime import device
 from landseg.runtime import processors as module
 from landseg.runtime.processors import compute_threads, processors, quota, threads_of_environment
+from landseg.training.fit_options import FitOptions
+from landseg.training.loop.process import Place
 
 MAX, QUOTA, PERIOD = "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us"
 
@@ -120,3 +122,11 @@ def test_commands_limit_libraries_by_the_quota(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(module, "quota", lambda root: math.inf)
     with threads_of_cli.limited(None):
         assert "OMP_NUM_THREADS" not in os.environ, "without a quota the libraries count themselves"
+
+
+@pytest.mark.usefixtures("quota_of_one")
+def test_training_makes_batches_in_no_more_processes_than_processors(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Place("cuda", "fp32").workers(FitOptions(steps=1)) == 1
+    assert Place("cuda", "fp32").workers(FitOptions(steps=1, workers=3)) == 3
+    monkeypatch.setattr(module, "quota", lambda root: math.inf)
+    assert Place("cuda", "fp32").workers(FitOptions(steps=1)) == 4, "all of the affinity"

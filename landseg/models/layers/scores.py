@@ -55,7 +55,7 @@ def _convert(layer: nn.Module, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 @dataclass(frozen=True)
 class _Scores:
-    """What is known of scores on the way back from the output.
+    """The channels of scores, as far as the way back from the output shows them.
 
     Attributes:
         count: their number; None until a convolution tells it.
