@@ -5,19 +5,17 @@
 Each run is a process of its own; the stream's rows are replaced by logits of zeros, or with --patches by logits whose
 classes lie in patches, which compress as maps do. Printed are processor seconds (user and system) a megapixel, less
 those of a crop of 64 x 64 pixels, the least of the repeats, and the stages: processor time of the threads that read,
-prepare, place, decode and write, and that of the whole process while the files are finished.
+prepare, place, decode and write, and that of the whole process while the files are finished. Start-up is left out.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.predict import synthetic
 
 CROP = 64
+WHOLE = "all of it"
 _PATCH = 24  # edge of a patch in pixels
 
 
@@ -45,7 +44,8 @@ class NoNetwork:
         channels_last: how the logits lie in memory.
     """
 
-    _logits: Any = None  # of all strips: making them is not to be measured
+    seconds = system = 0.0  # processor time of making the logits, which is not to be measured
+    _logits: Any = None  # of all strips
 
     def __init__(self, like: Any, *, strip: int, classes: int, patches: bool, channels_last: bool) -> None:
         self.reads, self.region, self._strip = like.reads, like.region, strip
@@ -53,7 +53,11 @@ class NoNetwork:
         self._reach = self.reads.bottom - self.region.bottom
         shape = 1, classes, strip + _PATCH, self.region.width
         if NoNetwork._logits is None or NoNetwork._logits.shape != shape:
+            before = resource.getrusage(resource.RUSAGE_SELF)
             NoNetwork._logits = _logits(shape, patches=patches, channels_last=channels_last)
+            after = resource.getrusage(resource.RUSAGE_SELF)
+            NoNetwork.system = after.ru_stime - before.ru_stime
+            NoNetwork.seconds = NoNetwork.system + after.ru_utime - before.ru_utime
 
     def push(self, pixels: Any) -> list[tuple[int, Any]]:
         """Take rows of pixels; return the strips whose rows are all there."""
@@ -146,51 +150,46 @@ def run_once(args: argparse.Namespace) -> None:
     clock.watch(ClassDecoder, "decode", "decode")
     clock.watch(outputs.Outputs, "write", "write")
     clock.watch(outputs.Outputs, "commit", "sync and journal")
-    clock.watch(run.Run, "_write", "all but opening", whole=True)
+    clock.watch(run.Run, "_write", WHOLE, whole=True)
     clock.watch(outputs, "build_layer", "COG", whole=True)
     clock.watch(outputs, "check_cog", "check") if hasattr(outputs, "check_cog") else None
     more = {"probs": args.out.with_name("probs.tif")} if args.probs else {}
     predict(args.source, args.out, precision=args.precision, engine="stream", quiet=True, overwrite=True, **more)
+    clock.seconds[WHOLE] -= NoNetwork.seconds
+    clock.system[WHOLE] -= NoNetwork.system
     print(json.dumps({"seconds": clock.seconds, "system": clock.system}))
 
 
-def spent(args: argparse.Namespace, source: Path, out: Path) -> tuple[float, float, dict[str, Any], int]:
-    """Return processor seconds, those of them in the system, stages, and page faults of one run in its process."""
+def spent(args: argparse.Namespace, source: Path, out: Path) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the processor seconds of each stage of one run in a process of its own, and those in the system."""
     words = [sys.executable, __file__, "--source", str(source), "--out", str(out), "--precision", args.precision]
     words += ["--patches"] * args.patches + ["--probs"] * args.probs + ["--layout", args.layout]
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    ended = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ})
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    system = after.ru_stime - before.ru_stime
-    faults = after.ru_minflt - before.ru_minflt
-    return system + after.ru_utime - before.ru_utime, system, json.loads(ended.stdout.splitlines()[-1]), faults
+    ended = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
+    made = json.loads(ended.stdout.splitlines()[-1])
+    return made["seconds"], made["system"]
 
 
 def compare(args: argparse.Namespace, folder: Path) -> None:
-    """Print the processor time a megapixel, in all and by stage."""
-    edge = int((args.megapixels * 1e6) ** 0.5)
-    height, width = edge, edge
+    """Print the processor time a megapixel, in all and by stage: the least of the repeats."""
+    height = width = int((args.megapixels * 1e6) ** 0.5)
     large, small = folder / "large.tif", folder / "small.tif"
     if args.raster is None:
         synthetic(large, height, width)
     else:
-        with rasterio.open(args.raster) as raster:
-            height, width = raster.shape
         large = args.raster
+        with rasterio.open(large) as raster:
+            height, width = raster.shape
     synthetic(small, CROP, CROP)
+    few, many = (
+        min((spent(args, source, folder / "out.tif") for _ in range(args.repeat)), key=lambda one: one[0][WHOLE])
+        for source in (small, large)
+    )
+    print(f"{height} x {width} pixels, the network replaced; processor time from the opened raster to the files:")
     pixels = (height * width - CROP * CROP) / 1e6
-    for source in (small, large):
-        spent(args, source, folder / "out.tif")  # what is read once from disk is in memory then
-    runs = [(spent(args, small, folder / "out.tif"), spent(args, large, folder / "out.tif")) for _ in range(args.repeat)]
-    few, many = (min(pair[number] for pair in runs) for number in (0, 1))
-    start = time.strftime("%H:%M")
-    print(f"{start}: {height} x {width} pixels {many[0]:.2f} s, {CROP} x {CROP} pixels {few[0]:.2f} s")
-    total, system = ((many[number] - few[number]) / pixels for number in (0, 1))
-    print(f"beside the network: {total:.4f} s a megapixel ({system:.4f} in the system), {many[3] - few[3]} page faults")
-    for stage, seconds in many[2]["seconds"].items():
-        less = few[2]["seconds"].get(stage, 0.0)
-        inner = (many[2]["system"][stage] - few[2]["system"].get(stage, 0.0)) / pixels
-        print(f"  {stage:26} {1e3 * (seconds - less) / pixels:7.2f} ms a megapixel ({1e3 * inner:.2f} in the system)")
+    for stage, seconds in many[0].items():
+        less, inner = few[0].get(stage, 0.0), many[1][stage] - few[1].get(stage, 0.0)
+        whole, inner = (1e3 * one / pixels for one in (seconds - less, inner))
+        print(f"  {stage:26}{whole:7.2f} ms a megapixel, {inner:6.2f} of them in the system")
 
 
 def main() -> None:

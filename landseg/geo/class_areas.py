@@ -118,8 +118,7 @@ class ClassAreas:
         found = [value for value in np.flatnonzero(counts).tolist() if value != nodata]
         self.pixels.update({value: int(counts[value]) for value in found})
         if weights is not None:
-            every = np.broadcast_to(weights, values.shape)
-            sums = np.bincount(kept, every.ravel() if mask is None else every[mask])
+            sums = _sums(values, weights, mask, found)
             self.units.update({value: int(sums[value]) for value in found})
         else:
             self.units.update({value: int(counts[value]) for value in found})
@@ -167,6 +166,19 @@ def _counts(values: NDArray[Any]) -> NDArray[np.int64]:
     if values.dtype != np.uint8 or largest > _COMPARED:
         return np.bincount(values)
     return np.array([np.count_nonzero(values == value) for value in range(largest + 1)], np.int64)
+
+
+def _sums(values: NDArray[Any], weights: Floats, mask: NDArray[np.bool_] | None, found: list[int]) -> NDArray[Any]:
+    """Return the sum of the weights, whole numbers, of each value from 0 to the largest of those found at least."""
+    if mask is None and weights.shape[1] == 1 and found and len(found) <= _COMPARED:
+        sums = np.zeros(max(found) + 1)
+        for value in found:
+            sums[value] = np.count_nonzero(values == value, axis=1) @ weights[:, 0]
+        return sums
+    every = np.broadcast_to(weights, values.shape)
+    if mask is None:
+        return np.bincount(values.ravel(), every.ravel())
+    return np.bincount(values[mask], every[mask])
 
 
 def areas_text(rows: Iterable[ClassArea]) -> str:

@@ -144,9 +144,7 @@ class Pool(Protocol):
         """Start work on a job and return its coming result."""
 
 
-def in_order(
-    pool: Pool, work: Callable[[Job], Result], jobs: Iterable[Job], *, ahead: int
-) -> Iterator[Result]:
+def in_order(pool: Pool, work: Callable[[Job], Result], jobs: Iterable[Job], *, ahead: int) -> Iterator[Result]:
     """Yield the results of jobs in their order; at most ``ahead`` of them are in work or wait to be yielded."""
     waiting: list[Future[Result]] = []
     try:

@@ -28,9 +28,7 @@ BLOCK = 512  # edge of the output's internal tiles
 _VRT_TYPES = {"uint8": "Byte", "uint16": "UInt16", "uint32": "UInt32", "int32": "Int32", "float32": "Float32"}
 
 
-def vrt_text(
-    layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str], overviews: Sequence[str] = ()
-) -> str:
+def vrt_text(layer: Layer, grid: Grid, raw_name: str, tags: Mapping[str, str], overviews: Sequence[str] = ()) -> str:
     """Return the VRT that describes a raw file, in the VRT's folder, as a layer on a grid.
 
     ``overviews`` are the names of VRTs in that folder that show its one band on coarser grids.

@@ -1,6 +1,7 @@
 """Overviews of a class raster, by majority, made from its raw pixels a few rows at a time.
 
-GDAL makes the same ones from a VRT, by five times the work: it takes every value for a number of any kind.
+GDAL makes the same ones from a VRT at several times the cost, except that in a raster of odd height it leaves out the
+last row under a pixel where two of the pieces meet that it works in.
 """
 
 from __future__ import annotations

@@ -9,12 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+LARGE = 64 << 20
+"""The bytes from which on an array is not kept: few of them would fill the memory that a plan counts on."""
+
 
 class ArrayPool:
     """Memory for arrays, taken again as soon as nobody holds an array, a view or a tensor of it.
 
     It grows to as many arrays as are in use at once; those that nobody holds go when arrays of another size are
-    taken. Safe for several threads.
+    taken. Large arrays (`LARGE`) are left to the system. Safe for several threads.
     """
 
     def __init__(self) -> None:
@@ -24,6 +27,8 @@ class ArrayPool:
     def take(self, shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
         """Return an array of a shape and dtype, C-contiguous, that holds anything."""
         size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+        if size > LARGE:
+            return np.empty(shape, dtype)
         with self._lock:
             block = self._idle(size)
             if block is None:
@@ -31,6 +36,11 @@ class ArrayPool:
                 block = np.empty(size, np.uint8)
                 self._blocks.append(block)
             return block[:size].view(dtype).reshape(shape)
+
+    def clear(self) -> None:
+        """Let go of all memory; what is in use goes when nobody holds it any more."""
+        with self._lock:
+            self._blocks = []
 
     @property
     def nbytes(self) -> int:
@@ -47,7 +57,9 @@ class ArrayPool:
 
 def _references() -> int:
     """Return the count of references to an array that only a list, a loop and the question hold."""
-    return [sys.getrefcount(block) for block in [np.empty(1)]][0]
+    blocks = [np.empty(1)]
+    counts = [sys.getrefcount(block) for block in blocks]
+    return counts[0]
 
 
 _IDLE = _references()

@@ -17,9 +17,10 @@ from torch import Tensor
 from landseg.models.graph.axes import KernelAxis, Part, part
 from landseg.models.graph.operators import Convolution, Operator, Pointwise
 from landseg.models.layers.upsample import in_full
+from landseg.runtime.cpu_cache import second_level_cache
 
 _FINEST = 8  # input pixels a unit: at coarser strides computing rows again costs more than keeping them
-CACHE = 1 << 20  # bytes of second-level cache that a core has, about
+CACHE = second_level_cache()  # in bytes; how many rows run at a time follows from it, and no value
 
 
 class Chain(Operator):

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
 from torch import Tensor, nn
 
 from landseg.models.graph.axes import Part
 from landseg.tiling.rows import fused_chain as chain
+from landseg.tiling.rows import sections
 from landseg.tiling.rows.fused_chain import Chain
 from landseg.tiling.rows.program import StepProgram, program_of
 from tests.parts.row_networks import network_of
@@ -59,6 +61,32 @@ def test_a_chain_gives_the_same_values(
     assert_same(network, strip=strip, chunk=None)
     assert_same(network, strip=strip, chunk=7)
     assert_same(network, height=2, width=1, strip=strip, chunk=7)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])  # those that networks run in
+def test_the_size_of_the_cache_changes_no_byte(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    network = lively(block(kernel=5)).to(dtype)
+    x, made = image(97, 61).to(dtype), set()
+    for cache in (3000, 1 << 16, 1 << 20, 1 << 25):
+        monkeypatch.setattr(chain, "CACHE", cache)
+        monkeypatch.setattr(sections, "CACHE", cache)
+        made.add(streamed(network, x, strip=40, chunk=None).float().contiguous().numpy().tobytes())
+    assert len(made) == 1
+
+
+def test_twin_a_cache_that_changed_a_value_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = chain.Chain._few
+    network, x, made = lively(block()), image(97, 61), set()
+
+    def few(self: Any, *args: Any) -> int:
+        x.mul_(1 + 1e-9)
+        return honest(self, *args)
+
+    monkeypatch.setattr(chain.Chain, "_few", few)
+    for cache in (3000, 1 << 20):
+        monkeypatch.setattr(chain, "CACHE", cache)
+        made.add(streamed(network, x, strip=40, chunk=None).contiguous().numpy().tobytes())
+    assert len(made) == 2
 
 
 def test_twin_rows_that_are_missed_where_two_bands_meet_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
