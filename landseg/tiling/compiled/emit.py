@@ -41,9 +41,7 @@ class Written:
     layouts: Layouts
 
 
-def write_graph(
-    rows: Rows, section: Section, kind: str, weights: Weights, layouts: Layouts, graph: Graph
-) -> Written:
+def write_graph(rows: Rows, section: Section, kind: str, weights: Weights, layouts: Layouts, graph: Graph) -> Written:
     """Return the graph of a section.
 
     Args:

@@ -85,9 +85,7 @@ class CompiledNetwork:
                 written = self._written(number, kind)
                 self._layouts.update(written.layouts)
                 values = {packing.name: self._value(packing) for packing in written.used}
-                self._sessions[key] = Session(
-                    written.content, values, threads=self._each, optimize=not self.block
-                )
+                self._sessions[key] = Session(written.content, values, threads=self._each, optimize=not self.block)
             return self._sessions[key]
 
     def _written(self, number: int, kind: str) -> Written:

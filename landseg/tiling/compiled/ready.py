@@ -37,9 +37,7 @@ class ReadyNetwork:
         PlanError: a layer cannot be compiled; it is named.
     """
 
-    def __init__(
-        self, recipe: Recipe, weights: Mapping[str, Array], *, threads: int, key: str | None = None
-    ) -> None:
+    def __init__(self, recipe: Recipe, weights: Mapping[str, Array], *, threads: int, key: str | None = None) -> None:
         self._network = compile_network(recipe, weights, threads=threads, key=key)
         self.period = period = self._network.rows.period
         self._strips = tuple(-(-height // period) * period for height in _STRIPS)
