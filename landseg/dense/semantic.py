@@ -175,7 +175,9 @@ class ClassDecoder:
         rows = max(1, _BAND // logits.shape[2])
         for start in range(0, logits.shape[1], rows):  # what lies between them stays in the cache
             some = slice(start, start + rows)
-            few = np.ascontiguousarray(logits[:, some])  # each class is read several times
+            few = logits[:, some]
+            if few.strides[2] != few.itemsize:  # each class is read several times: its pixels side by side
+                few = np.ascontiguousarray(few)
             for name, values in self._rows(few, finished.valid[some]):
                 arrays[name][..., some, :] = values
         return dict(arrays)

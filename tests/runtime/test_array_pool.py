@@ -75,4 +75,4 @@ def test_threads_get_memory_of_their_own() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
-    assert pool.nbytes <= 4 * 16_000
+    assert pool.nbytes <= 2 * 4 * 16_000  # a thread holds an array until it has the next one
