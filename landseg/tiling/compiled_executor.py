@@ -17,9 +17,8 @@ from landseg.tiling.stream_plan import Memory, StreamPlan
 from landseg.tiling.views import mean_of_views
 
 Array = NDArray[np.float32]
-# Sessions, weights, and what the arena holds beyond the values that are alive: measured at 4,096 and 16,384 columns.
-_UNCOUNTED = 85 * MIB
-_HELD = 1.4
+# Sessions and weights: measured over the plan of a stream, at 4,096 and 16,384 columns.
+_UNCOUNTED = 64 * MIB
 
 
 class Compiled(Protocol):
@@ -148,4 +147,4 @@ class CompiledExecutor:
 
     def allocated(self, memory: Memory) -> float:
         """Return the bytes that the process takes for a stream whose plan counts these."""
-        return _UNCOUNTED + _HELD * memory.total
+        return float(_UNCOUNTED + memory.total)
