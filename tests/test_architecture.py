@@ -33,8 +33,8 @@ ROOMS: dict[str, str] = {
     "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
-    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models output runtime text tiling "
-    "tiling.compiled tiling.rows vector",
+    "inference": "classes crf dense errors geo geo.rasters geo.vectors labels models models.graph output runtime "
+    "text tiling tiling.compiled tiling.rows vector",
     "scenes": "classes dense errors geo geo.rasters geo.vectors labels text",
     "evaluation": "classes errors geo geo.rasters geo.vectors labels metrics models output runtime text vector",
     "training.coarse": "classes dense errors geo geo.rasters labels scenes text",

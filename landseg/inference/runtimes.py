@@ -6,12 +6,15 @@ computes everything else: on GPUs, in bfloat16 on processors that have it, and n
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from landseg import __version__
 from landseg.errors import PlanError
 from landseg.inference.engine import Engine
 from landseg.inference.options import InferenceOptions
+from landseg.models.graph.recipe import VERSION, Recipe
 from landseg.models.named import NamedModel
 from landseg.runtime.hardware import may_have_bf16, may_have_gpu
 from landseg.runtime.processors import compute_threads
@@ -36,9 +39,9 @@ def engine_of(model: NamedModel, options: InferenceOptions) -> Engine:
             _refuse_others(options)
             return _compiled_engine(model, options)
         except PlanError as error:
+            reason = str(error).partition(";")[0]  # the advice behind it is for one who chose this runtime
             if asked == "onnx":
-                raise PlanError(f"--runtime onnx: {error}; use --runtime auto or torch") from error
-            reason = str(error)
+                raise PlanError(f"--runtime onnx: {reason}; use --runtime auto or torch") from error
     return torch_engine(
         model.load(),
         device=options.device,
@@ -50,10 +53,14 @@ def engine_of(model: NamedModel, options: InferenceOptions) -> Engine:
 
 
 def _refuse_others(options: InferenceOptions) -> None:
-    """Raise PlanError if the device or the precision is none that ONNX Runtime has here."""
-    if (device := _device(options.device)) != "cpu":
+    """Raise PlanError if the device or the precision is none that ONNX Runtime has here.
+
+    Where ONNX Runtime is asked for, "auto" is what it has: the processor, and fp32.
+    """
+    free = ("auto",) if options.runtime == "onnx" else ()
+    if options.device not in free and (device := _device(options.device)) != "cpu":
         raise PlanError(f"ONNX Runtime is used on processors, and the device is {device}")
-    if (precision := _precision(options.precision)) != "fp32":
+    if options.precision not in free and (precision := _precision(options.precision)) != "fp32":
         raise PlanError(f"ONNX Runtime is used in fp32, and the precision is {precision}")
 
 
@@ -66,7 +73,7 @@ def _compiled_engine(model: NamedModel, options: InferenceOptions) -> Engine:
         field,
         Scaling(card.means, card.stds, fill=card.fill),
         threads=options.threads or compute_threads(),
-        chosen=options.precision == "auto",
+        chosen=options.precision == "auto" and options.runtime == "auto",
     )
     note = None if options.runtime == "onnx" else "ONNX Runtime, which computes fp32 on processors faster"
     return Engine(card, executor, tta=options.tta, note=note)
@@ -85,7 +92,13 @@ def compiled_network(model: NamedModel) -> tuple[Callable[[int], Compiled], Netw
     except ImportError as problem:  # its libraries are no wheels everywhere
         raise PlanError(f"ONNX Runtime cannot be loaded here ({problem})") from problem
     found = read_compiled(model)
-    return lambda threads: ReadyNetwork(found.recipe, found.weights, threads=threads, key=found.key), found.field
+    key = found.key if model.path is not None else _key_of_layers(found.recipe)
+    return lambda threads: ReadyNetwork(found.recipe, found.weights, threads=threads, key=key), found.field
+
+
+def _key_of_layers(recipe: Recipe) -> str:
+    """Return the key of graphs in the cache for a model in memory, whose network may be another than its file's."""
+    return f"layers-{hashlib.sha256(repr(recipe).encode()).hexdigest()[:32]}-{__version__}-{VERSION}"
 
 
 def torch_engine(

@@ -61,7 +61,7 @@ class CompiledExecutor:
 
     runtime, precision, device_name = "onnx", "fp32", "cpu"
     item_bytes = 4
-    base = 512.0 * MIB
+    base = 640.0 * MIB
     kept = 1.0
     why_not_streamed: str | None = None
 

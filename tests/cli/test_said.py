@@ -192,8 +192,11 @@ def test_threads_win_over_the_environment(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(Run, "result", result)
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
     before = torch.get_num_threads()
-    assert run("predict", "in/a.tif", "-o", "o.tif", "--threads", "1", *FAST)[0] == 0
-    assert run("predict", "in/a.tif", "-o", "p.tif", "--threads", "3", "--workers", "5", *FAST)[0] == 0
+    assert run("predict", "in/a.tif", "-o", "o.tif", "--threads", "1", "--runtime", "torch", *FAST)[0] == 0
+    assert (
+        run("predict", "in/a.tif", "-o", "p.tif", "--threads", "3", "--workers", "5", "--runtime", "torch", *FAST)[0]
+        == 0
+    )
     assert seen == [(1, 1, "1"), (3, 5, "3")]
     assert torch.get_num_threads() == before and os.environ["OMP_NUM_THREADS"] == "7"
     assert "GDAL_NUM_THREADS" not in os.environ

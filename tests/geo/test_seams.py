@@ -127,10 +127,10 @@ def test_one_window_and_blended_ones(write_raster: Write, tmp_path: Path) -> Non
 
 
 def test_rows_that_stream_tell_their_strips(write_raster: Write, tmp_path: Path) -> None:
-    predict(write_raster(noise(700, 60)), tmp_path / "o.tif", model=MODEL, **QUICK)
+    predict(write_raster(noise(700, 60)), tmp_path / "o.tif", model=MODEL, runtime="torch", **QUICK)
     assert borders_of(tmp_path / "o.tif") == Seams((700, 60), (256, 512), ())
     box = "500000,5399700,500030,5399990"  # rows 20 to 600: strips are cut where those of the whole raster are
-    predict(write_raster(noise(700, 60)), tmp_path / "a.tif", model=MODEL, aoi=box, **QUICK)
+    predict(write_raster(noise(700, 60)), tmp_path / "a.tif", model=MODEL, aoi=box, runtime="torch", **QUICK)
     assert borders_of(tmp_path / "a.tif") == Seams((580, 60), (236, 492), ())
 
 

@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import torch
+from torch import nn
 
 from landseg.cli.predict import lines as predict_lines
 from landseg.cli.verify import lines as verify_lines
@@ -192,12 +194,12 @@ def test_auto_takes_pytorch_with_the_reason(
     assert (made.runtime, made.runtime_note) == ("torch", f"PyTorch, because {OTHERS['precision'][1]}")
 
     def refused(model: object) -> Any:
-        raise PlanError("pool reads the whole image")
+        raise PlanError("pool reads the whole image; use --runtime torch")
 
     monkeypatch.setattr(runtimes, "compiled_network", refused)
     made = one(predict(source, out, model=BOX, overwrite=True, **FP32))
     assert (made.runtime, made.runtime_note) == ("torch", "PyTorch, because pool reads the whole image")
-    with pytest.raises(PlanError, match="--runtime onnx: pool reads the whole image"):
+    with pytest.raises(PlanError, match="--runtime onnx: pool reads the whole image; use --runtime auto or torch"):
         predict(source, out, model=BOX, overwrite=True, runtime="onnx", **FP32)
     named = one(predict(source, out, model=BOX, overwrite=True, runtime="torch", **FP32))
     assert (named.runtime, named.runtime_note) == ("torch", None)
@@ -217,6 +219,17 @@ def test_auto_goes_by_the_processor(
     source = write_raster(noise(40, 40))
     made = one(predict(source, tmp_path / "o.tif", model=BOX, dry_run=True, device="cpu", quiet=True))
     assert (made.runtime, made.precision) == (runtime, "bf16" if bf16 else "fp32")
+
+
+def test_onnx_asked_for_takes_what_it_has(
+    box: Callable[..., None], write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where device and precision are left open, they are the processor and fp32, whatever else there is."""
+    monkeypatch.setattr(runtimes, "may_have_bf16", lambda: True)
+    monkeypatch.setattr(runtimes, "may_have_gpu", lambda: True)
+    source = write_raster(noise(40, 40))
+    made = one(predict(source, tmp_path / "o.tif", model=BOX, runtime="onnx", dry_run=True, quiet=True))
+    assert (made.runtime, made.precision, made.device, made.precision_note) == ("onnx", "fp32", "cpu", None)
 
 
 def test_an_unknown_runtime_is_refused(write_raster: Write, tmp_path: Path) -> None:
@@ -257,14 +270,26 @@ def test_threads_are_those_of_the_option(box: Callable[..., None], write_raster:
     assert asked == [3]
 
 
+def test_models_in_memory_are_told_apart_by_their_layers(write_raster: Write, tmp_path: Path) -> None:
+    """A model in memory may have any network, whatever its hash says: graphs that are kept are of its own layers."""
+    source = write_raster(noise(60, 70))
+    torch.manual_seed(5)
+    for side in (3, 5, 1):
+        network = nn.Sequential(nn.Conv2d(3, 3, side, padding=side // 2)).eval()
+        model = replace(BOX, network=network)
+        maps = []
+        for runtime in ("torch", "onnx"):
+            out = tmp_path / f"{runtime}.tif"
+            predict(source, out, model=model, runtime=runtime, window=48, halo=8, overwrite=True, **FP32)
+            maps.append(read(out))
+        assert (maps[0] != maps[1]).mean() < 1e-3
+
+
 PROGRAM = textwrap.dedent("""
     import json, sys
     from typer.testing import CliRunner
     from landseg.cli.main import app
-    from landseg.inference import runtimes
-    from tests.parts.box_network import compiled
 
-    runtimes.compiled_network = compiled()
     done = CliRunner().invoke(app, sys.argv[1:])
     assert done.exit_code == 0, (done.output, done.exception)
     print(json.dumps(sorted(set(sys.modules))))
@@ -289,7 +314,7 @@ def imported(*arguments: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-def test_a_compiled_network_starts_without_pytorch(write_raster: Write, tmp_path: Path) -> None:
+def test_the_shipped_network_starts_without_pytorch(write_raster: Write, tmp_path: Path) -> None:
     source = str(write_raster(noise(64, 64)))
     words = ["predict", source, "--precision", "fp32", "-q", "-o"]
     assert imported(*words, str(tmp_path / "a.tif"), "--runtime", "onnx") & HEAVY == set()

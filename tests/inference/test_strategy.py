@@ -28,8 +28,8 @@ def test_windows_in_place_of_the_stream_say_why(
     if "memory" in changes:  # what the small network needs for strips always fits
         monkeypatch.setattr("landseg.tiling.rows.torch_executor._UNCOUNTED", 1 << 30)
         # whatever ran before in this process
-        monkeypatch.setattr("landseg.inference.scope._base", lambda: 1280.0 * 2**20)
-    options = {**QUICK, "model": MODEL, **changes}
+        monkeypatch.setattr("landseg.inference.scope._base", lambda usual: 1280.0 * 2**20)
+    options = {**QUICK, "model": MODEL, "runtime": "torch", **changes}
     source = write_raster(noise(200, 220))
     plan = one(predict(source, tmp_path / "o.tif", dry_run=True, **options))
     assert plan.engine == "windows"

@@ -84,5 +84,5 @@ def test_rows_are_streamed_on_nvidia_gpus(device: str, streams: bool) -> None:
     assert (why_not_rows(engine, InferenceOptions()) is None) == streams
     assert why_not_rows(engine, InferenceOptions(engine="stream")) is None
     assert why_not_rows(engine, InferenceOptions(engine="windows")) is not None
-    engine.why_not_streamed = "a layer"
+    engine.executor.why_not_streamed = "a layer"
     assert why_not_rows(engine, InferenceOptions(engine="stream")) == "a layer"

@@ -214,7 +214,10 @@ def test_what_it_is_and_costs_is_said(write_raster: Write, tmp_path: Path) -> No
 
 def test_what_it_costs_is_estimated(write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Runner, "seconds", lambda self, height, width, batch=1: 10.0)
-    raster, how = write_raster(noise(100, 130)), {"model": MODEL, "engine": "windows", "dry_run": True, **QUICK}
+    raster, how = (
+        write_raster(noise(100, 130)),
+        {"model": MODEL, "engine": "windows", "dry_run": True, "runtime": "torch", **QUICK},
+    )
     taken = [one(predict(raster, tmp_path / "o.tif", tta=tta, **how)).seconds for tta in ("none", "flips", "d4")]
     assert taken == pytest.approx([11, 44, 88], rel=0.01)
 

@@ -72,9 +72,12 @@ class SectionWriter:
         graph, recipe = self.graph, self.rows.recipe
         for value in self.section.inputs:
             self._put(value, graph.take(f"v{value}", Value("", recipe.channels[value], layouts[value])))
+        computed = self.rows.begins(self.section, self.rows.period)
         made: dict[int, Blocks | None] = {}
         for number in self.section.layers:
             layer = recipe.layers[number]
+            if number + 1 not in computed:  # it lends its size to another layer, and no number
+                continue
             new = LAYERS[layer.kind](LayerPlace(self, number), [self.read(number, v) for v in layer.inputs])
             if number + 1 in self.section.outputs:
                 new = graph.plain(new) if number + 1 == recipe.output else new

@@ -26,7 +26,7 @@ from landseg.tiling.compiled.sessions import Session, as_value
 
 Array = NDArray[np.float32]
 _FINE = 4  # input pixels a unit up to which a section takes as many rows as the strip has
-_COARSE = 32  # rows of coarser units in a step
+_COARSE = 16  # rows of coarser units in a step
 
 
 class CompiledNetwork:
@@ -45,7 +45,8 @@ class CompiledNetwork:
         factor: of the upsampling behind them; 1 where there is none.
         rows: the rows of every value over time.
         sections: of the network.
-        computing: lets no more than ``threads`` threads compute at the same time.
+        together: the number of sections that compute at the same time, at most.
+        computing: lets no more of them compute.
 
     Raises:
         NotCompilable: a layer cannot be compiled; it is named.
@@ -73,7 +74,8 @@ class CompiledNetwork:
         self._layouts: dict[int, Blocks | None] = {0: None}
         self._lock = threading.Lock()
         self._each = max(1, threads // len(self.sections))
-        self.computing = threading.Semaphore(max(1, threads // self._each))
+        self.together = min(len(self.sections), max(1, threads // self._each))
+        self.computing = threading.Semaphore(self.together)
 
     def session(self, number: int, kind: str) -> Session:
         """Return the session of a section for one kind of step; those of earlier sections come before."""

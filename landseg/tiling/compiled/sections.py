@@ -138,9 +138,8 @@ class Rows:
         reached = self.reached(time)
         stops = {value: reached[value] for value in section.outputs}
         for number in reversed(section.layers):
-            made = stops.get(number + 1)
-            if made is None:
-                raise PlanError(f"{self.recipe.layers[number].name} makes what nothing reads")
+            if (made := stops.get(number + 1)) is None:  # it lends its size to another layer, and no number
+                continue
             high = self.rows[number].last(made - 1) + 1
             for value in self.recipe.layers[number].inputs:
                 stops[value] = max(stops.get(value, high), high)
@@ -156,6 +155,8 @@ class Rows:
     def _read_again_of(self, section: Section, stops: Mapping[int, int]) -> dict[int, int]:
         first = dict(stops)
         for number in reversed(section.layers):
+            if number + 1 not in stops:
+                continue
             begin = first if self.repeated(section, number + 1) else stops
             low = self.rows[number].first(begin[number + 1])
             for value in self.recipe.layers[number].inputs:
@@ -222,6 +223,10 @@ class Rows:
                     low[value], high[value] = min(low.get(value, first), first), max(high.get(value, last), last)
         return low[0], high[0]
 
+    def late(self, section: Section, value: int) -> int:
+        """Return the rows of an input of a section that are known before the section can use them."""
+        return self.reached(self._late)[value] - self.stops(section, self._late)[value]
+
     def earliest(self, section: Section) -> int:
         """Return the first time from which on no layer of a section reads above its first row."""
         periods = range(self._late // self.period)
@@ -234,6 +239,7 @@ class Rows:
             stops[number + 1] >= 1
             and self.rows[number].first((again if self.repeated(section, number + 1) else stops)[number + 1]) >= 0
             for number in section.layers
+            if number + 1 in stops
         )
 
     def latest(self, section: Section, height: int) -> int:
@@ -308,7 +314,8 @@ def cut(recipe: Recipe, rows: Rows) -> list[Section]:
         if size <= costs[-1] / 3 or not half:
             break
         wanted.add(min(half, key=lambda edge: _numbers(recipe, rows, edge)))
-    return [section(recipe, range(low, high)) for low, high in pairwise(sorted(wanted))]
+    sections = [section(recipe, range(low, high)) for low, high in pairwise(sorted(wanted))]
+    return [part for part in sections if part.outputs]  # without: all its layers only lend their sizes
 
 
 def cost(recipe: Recipe, rows: Rows, number: int) -> float:

@@ -51,7 +51,7 @@ def _share_memory() -> None:
     info = onnxruntime.OrtMemoryInfo(
         "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
     )
-    onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(0, 1, -1, -1))
+    onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(0, 0, 256 << 20, -1))
 
 
 def as_value(array: NDArray[np.float32]) -> Any:
