@@ -30,7 +30,7 @@ from landseg.models.layers.upsampler import UPSAMPLERS
 from landseg.models.networks.catalogue import ARCHITECTURES, NO_ENCODER, PIXEL_FOREST
 from landseg.tiling.compiled.network import CompiledNetwork
 from tests.parts.compiled import compiled, lively_network, noise, off, streamed, strip_of, tall, whole_image
-from tests.parts.networks import BOUNDED, small
+from tests.parts.networks import BOUNDED, NARROW, small
 
 FAMILIES = {
     "efficientnet-lite0": "efficientnet-lite0 to 2",
@@ -113,7 +113,7 @@ def combinations() -> Iterator[tuple[str, str, dict[str, Any]]]:
 
 def title_of(arch: str, options: dict[str, Any]) -> str:
     """Return the first cell of a row."""
-    chosen = ", ".join(f"{name} {value}" for name, value in options.items() if name not in ("head_channels",))
+    chosen = ", ".join(f"{name} {value}" for name, value in options.items() if name not in NARROW)
     return f"{arch} ({chosen})" if chosen else arch
 
 

@@ -115,7 +115,7 @@ def test_what_cannot_be_compiled_is_refused_by_name(
 def test_every_network_that_is_refused(
     arch: str, encoder: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    check_refused(lively_network(arch, encoder, **options), ".", monkeypatch)
+    check_refused(lively_network(arch, encoder, **options), "", monkeypatch)
 
 
 def check_refused(network: nn.Module, layer: str, monkeypatch: pytest.MonkeyPatch) -> None:
