@@ -14,7 +14,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from landseg.models.graph.recipe import Recipe
+from landseg.errors import LandsegError
+from landseg.models.graph.recipe import NotCompilable, Recipe
 from landseg.runtime.cache import cache_folder, store
 from landseg.tiling.compiled.block import processor_block
 from landseg.tiling.compiled.network import CompiledNetwork
@@ -37,7 +38,7 @@ def compile_network(recipe: Recipe, weights: Weights, *, threads: int, key: str 
         key: of the model in the cache; None keeps nothing between processes.
 
     Raises:
-        NotCompilable: a layer cannot be compiled; it is named.
+        NotCompilable: a layer cannot be compiled, or ONNX Runtime cannot run it; the sentence says which, or why.
     """
     folder = None if key is None else cache_folder(f"{key}-ort{onnxruntime.__version__}")
     block = processor_block()
@@ -54,7 +55,14 @@ def _is_right(network: CompiledNetwork, folder: Path | None) -> bool:
     place = None if folder is None else folder / f"checked-{network.block}"
     if place is not None and place.is_file():
         return place.read_bytes() == b"right"
-    right = agrees(network, CompiledNetwork(network.whole, network.weights))
+    plain = CompiledNetwork(network.whole, network.weights)
+    try:
+        right = agrees(network, plain)
+    except Exception as problem:  # errors of ONNX Runtime have no type of their own
+        if isinstance(problem, LandsegError):
+            raise
+        words = " ".join(str(problem).split())[:200]
+        raise NotCompilable(f"ONNX Runtime cannot run the network here ({words})") from problem
     if place is not None:
         store(place, b"right" if right else b"wrong")
     return right
