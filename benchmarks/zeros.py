@@ -1,6 +1,6 @@
 """What `landseg predict` costs beside the network: processor time of whole runs whose network is replaced.
 
-    python benchmarks/zeros.py [--megapixels 31] [--patches] [--repeat 3] [--precision fp32] [--probs]
+    python benchmarks/zeros.py [--megapixels 31] [--patches] [--repeat 3] [--runtime onnx] [--probs]
 
 Each run is a process of its own; the stream's rows are replaced by logits of zeros, or with --patches by logits whose
 classes lie in patches, which compress as maps do. Printed are processor seconds (user and system) a megapixel, less
@@ -34,27 +34,30 @@ _PATCH = 24  # edge of a patch in pixels
 
 
 class NoNetwork:
-    """Rows of given logits: the interface of `landseg.tiling.rows.row_stream.Rows`, without a layer.
+    """Rows of given logits: the interface of `landseg.tiling.executor.RowStream`, without a layer.
 
     Args:
         like: makes the stream that is replaced, for the rectangles that it reads and gives.
         strip: rows of logits at a time.
         classes: channels of the logits.
         patches: whether classes lie in patches; else all logits are zero.
-        channels_last: how the logits lie in memory.
+        layout: how the logits lie in memory, "nchw" or "nhwc".
+        tensors: whether they are tensors of PyTorch; else arrays.
     """
 
     seconds = system = 0.0  # processor time of making the logits, which is not to be measured
     _logits: Any = None  # of all strips
 
-    def __init__(self, like: Any, *, strip: int, classes: int, patches: bool, channels_last: bool) -> None:
+    def __init__(
+        self, like: Any, *, strip: int, classes: int, patches: bool, layout: str, tensors: bool
+    ) -> None:
         self.reads, self.region, self._strip = like.reads, like.region, strip
         self.due, self._end = self.region.top, self.reads.top
         self._reach = self.reads.bottom - self.region.bottom
         shape = 1, classes, strip + _PATCH, self.region.width
         if NoNetwork._logits is None or NoNetwork._logits.shape != shape:
             before = resource.getrusage(resource.RUSAGE_SELF)
-            NoNetwork._logits = _logits(shape, patches=patches, channels_last=channels_last)
+            NoNetwork._logits = _logits(shape, patches=patches, layout=layout, tensors=tensors)
             after = resource.getrusage(resource.RUSAGE_SELF)
             NoNetwork.system = after.ru_stime - before.ru_stime
             NoNetwork.seconds = NoNetwork.system + after.ru_utime - before.ru_utime
@@ -86,17 +89,20 @@ class NoNetwork:
         pass
 
 
-def _logits(shape: tuple[int, ...], *, patches: bool, channels_last: bool) -> Any:
+def _logits(shape: tuple[int, ...], *, patches: bool, layout: str, tensors: bool) -> Any:
+    logits = np.zeros(shape, np.float32)
+    if patches:
+        rng = np.random.default_rng(1)
+        coarse = rng.normal(0, 4, (*shape[:2], shape[2] // _PATCH + 1, shape[3] // _PATCH + 1)).astype(np.float32)
+        blocks = coarse.repeat(_PATCH, axis=2).repeat(_PATCH, axis=3)[:, :, : shape[2], : shape[3]]
+        logits = blocks + rng.normal(0, 0.2, shape).astype(np.float32)
+    if layout == "nhwc":
+        logits = np.ascontiguousarray(logits.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    if not tensors:
+        return logits
     import torch
 
-    logits = torch.zeros(shape)
-    if patches:
-        _, classes, height, width = shape
-        rng = np.random.default_rng(1)
-        coarse = rng.normal(0, 4, (classes, height // _PATCH + 2, width // _PATCH + 2)).astype("float32")
-        smooth = torch.nn.functional.interpolate(torch.from_numpy(coarse)[None], scale_factor=_PATCH, mode="bilinear")
-        logits = smooth[..., :height, :width] + torch.from_numpy(rng.normal(0, 0.2, shape).astype("float32"))
-    return logits.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
+    return torch.from_numpy(logits)
 
 
 class Clock:
@@ -128,23 +134,26 @@ def run_once(args: argparse.Namespace) -> None:
     import landseg.inference.run as run
     from landseg.dense.semantic import ClassDecoder
     from landseg.geo.rasters.source import Source
+    from landseg.models.named import named_model
     from landseg.output import outputs
     from landseg.predict import predict
     from landseg.tiling import placement
     from landseg.tiling.rows import one_pass
-    from landseg.tiling.runner import Runner
 
-    clock, rows = Clock(), one_pass.Rows
+    if args.runtime == "torch":
+        from landseg.tiling.rows.torch_executor import TorchExecutor as Executor
+    else:
+        from landseg.tiling.compiled_executor import CompiledExecutor as Executor
+    clock, rows, classes = Clock(), Executor.rows, named_model(None).card.channels
 
-    def replaced(program: Any, shape: tuple[int, int], **options: Any) -> NoNetwork:
-        classes = program.channels(options["bands"])[program.output]
-        like = rows(program, shape, **options)
-        look = {"patches": args.patches, "channels_last": args.layout == "nhwc"}
+    def replaced(self: Any, shape: tuple[int, int], **options: Any) -> NoNetwork:
+        like = rows(self, shape, **options)
+        look = {"patches": args.patches, "layout": args.layout, "tensors": args.runtime == "torch"}
         return NoNetwork(like, strip=options["strip"], classes=classes, **look)
 
-    one_pass.Rows = replaced
+    Executor.rows = replaced
     clock.watch(Source, "read", "read")
-    clock.watch(Runner, "prepare", "prepare")
+    clock.watch(Executor, "prepare", "prepare")
     clock.watch(placement.GridPlacement, "resample", "place")
     clock.watch(one_pass._Placer, "work", "place, decode and hand on")
     clock.watch(ClassDecoder, "decode", "decode")
@@ -154,7 +163,8 @@ def run_once(args: argparse.Namespace) -> None:
     clock.watch(outputs, "build_layer", "COG", whole=True)
     clock.watch(outputs, "check_cog", "check") if hasattr(outputs, "check_cog") else None
     more = {"probs": args.out.with_name("probs.tif")} if args.probs else {}
-    predict(args.source, args.out, precision=args.precision, engine="stream", quiet=True, overwrite=True, **more)
+    how = {"precision": args.precision, "runtime": args.runtime, "engine": "stream"}
+    predict(args.source, args.out, quiet=True, overwrite=True, **how, **more)
     clock.seconds[WHOLE] -= NoNetwork.seconds
     clock.system[WHOLE] -= NoNetwork.system
     print(json.dumps({"seconds": clock.seconds, "system": clock.system}))
@@ -163,7 +173,8 @@ def run_once(args: argparse.Namespace) -> None:
 def spent(args: argparse.Namespace, source: Path, out: Path) -> tuple[dict[str, float], dict[str, float]]:
     """Return the processor seconds of each stage of one run in a process of its own, and those in the system."""
     words = [sys.executable, __file__, "--source", str(source), "--out", str(out), "--precision", args.precision]
-    words += ["--patches"] * args.patches + ["--probs"] * args.probs + ["--layout", args.layout]
+    words += ["--patches"] * args.patches + ["--probs"] * args.probs
+    words += ["--layout", args.layout, "--runtime", args.runtime]
     ended = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     made = json.loads(ended.stdout.splitlines()[-1])
     return made["seconds"], made["system"]
@@ -198,7 +209,8 @@ def main() -> None:
     parser.add_argument("--patches", action="store_true")
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--precision", default="fp32")
-    parser.add_argument("--layout", choices=("nchw", "nhwc"), default="nhwc")
+    parser.add_argument("--runtime", choices=("torch", "onnx"), default="onnx")
+    parser.add_argument("--layout", choices=("nchw", "nhwc"), default="nchw", help="of the logits, as in memory")
     parser.add_argument("--probs", action="store_true")
     parser.add_argument("--raster", type=Path, help="predict this one in place of synthetic pixels")
     parser.add_argument("--source", type=Path, help=argparse.SUPPRESS)
