@@ -67,10 +67,17 @@ def equal_rows(one: Array, other: Array) -> int:
 
 
 def decided(rows: Rows, arrays: dict[str, Array], time: int) -> list[int]:
-    """Return the rows of every value that stay, however the input goes on below its first rows."""
-    top, width = noise(1, BANDS, time, 60), 60
-    rests = [noise(1, BANDS, more, width, seed=more) for more in (0, 1, rows.period + 40, 2 * rows.period + 45)]
-    images = [values_of(rows, arrays, np.concatenate([top, rest], 2)) for rest in rests if time + rest.shape[2] >= 40]
+    """Return the rows of every value that stay, however the input goes on below its first rows.
+
+    It goes on so far that every value has a row more than those that count as decided: else a step is the last one.
+    """
+    reached = rows.reached(time)
+    images = []
+    for more in (0, 1, 2, 3, rows.period + 40, 2 * rows.period + 45):
+        if all(size > stop for size, stop in zip(rows.heights(time + more), reached, strict=True)):
+            x = np.concatenate([noise(1, BANDS, time, 60), noise(1, BANDS, more, 60, seed=more)], 2)
+            images.append(values_of(rows, arrays, x))
+    assert len(images) >= 2
     return [min(equal_rows(each[0], other) for other in each[1:]) for each in zip(*images, strict=True)]
 
 
@@ -179,11 +186,11 @@ def test_the_last_step_is_left_rows_of_every_value(seed: int, more: int) -> None
     height = 2 * rows.period + 60 + more % rows.period
     sizes = rows.heights(height)
     for part in sections_of(rows):
-        last = rows.latest(part, height)
+        last, start = rows.latest(part, height), rows.earliest(part)
         assert last % rows.period == 0
-        if last > 0:
-            assert all(stop < sizes[value] for value, stop in rows.stops(part, last).items())
-        for time in range(max(last, 0) + rows.period, height + 20 * rows.period, rows.period):
+        for time in range(start, last + 1, rows.period):  # none where the section is one step
+            assert all(stop < sizes[value] for value, stop in rows.stops(part, time).items())
+        for time in range(max(last + rows.period, start), height + 20 * rows.period, rows.period):
             assert any(stop >= sizes[value] for value, stop in rows.stops(part, time).items())
 
 
