@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
+from landseg.models.graph.recipe import NotCompilable
 from landseg.runtime.pipeline import FirstError, Stage
 from landseg.tiling.compiled.interpolation import Interpolation
 from landseg.tiling.compiled.network import CompiledNetwork
@@ -117,6 +118,7 @@ class CompiledRows:
 
     Raises:
         PlanError: the raster is too small for the network.
+        NotCompilable: the network's logits are of another size than the raster.
     """
 
     def __init__(
@@ -124,6 +126,11 @@ class CompiledRows:
     ) -> None:
         self.network = network
         whole = Rect(0, 0, *network.output(shape))
+        if (whole.height, whole.width) != tuple(shape):
+            raise NotCompilable(
+                f"logits of {whole.height} x {whole.width} for an image of {shape[0]} x {shape[1]} pixels cannot be "
+                "streamed through compiled graphs"
+            )
         self.region = region = region or whole
         if region.area == 0 or not whole.contains(region):
             raise PlanError(f"{region} is not a region of logits of {whole.height} x {whole.width} pixels")

@@ -347,4 +347,4 @@ def _numbers(recipe: Recipe, rows: Rows, edge: int) -> float:
 
 
 def _narrowest(recipe: Recipe, rows: Rows, at: int, near: range) -> int:
-    return min(near, key=lambda edge: (_numbers(recipe, rows, edge), abs(edge - at)))
+    return min(near, key=lambda edge: (_numbers(recipe, rows, edge), abs(edge - at)), default=0)

@@ -8,12 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail
+from torch import nn
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
+from landseg.models.graph.recipe import NotCompilable
 from landseg.tiling.compiled.network import CompiledNetwork
 from landseg.tiling.compiled.row_stream import CompiledRows, SectionRun
 from landseg.tiling.compiled.sections import Rows
@@ -27,9 +29,11 @@ from tests.parts.compiled import (
     noise,
     off,
     streamed,
+    strip_of,
     tall,
     whole_image,
 )
+from tests.parts.streamed import BANDS, Random, UpAndDown, lively
 
 NETWORK = network_of("deeplab-v3plus", "resnet18", decoder_channels=20, rates=(1, 2))
 """Skips, sums, joined channels, a max pool, resizing of features and of logits."""
@@ -110,6 +114,32 @@ def test_any_size_strip_and_push(
 ) -> None:
     x = noise(1, 3, height, width)
     check_same(streamed(net, x, strip=16 * strip, pushes=pushes), whole_image(NETWORK, x))
+
+
+@settings(max_examples=60)
+@given(seed=st.integers(0, 10**6), height=st.integers(5, 160), strip=st.integers(1, 20))
+def test_random_layers(seed: int, height: int, strip: int) -> None:
+    """Kernels, strides, paddings and pools of any kind, whose result has the size of the image."""
+    network, x = lively(UpAndDown(seed) if seed % 2 else Random(seed), seed).float(), noise(1, BANDS, height, 23)
+    try:
+        expected, net = whole_image(network, x), compiled(network, bands=BANDS)
+        rows = CompiledRows(net, (height, 23), strip=strip_of(net, strip))
+    except (PlanError, RuntimeError):
+        assume(False)  # branches that do not meet, layers that do not compile, or a smaller result
+    check_same(collected(rows, x, (7, 1, 20)), expected)
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 15])
+def test_one_layer(kernel: int) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, kernel, padding=kernel // 2)).eval()
+    x = noise(1, 3, 70, 20)
+    check_same(streamed(compiled(network), x, strip=16), whole_image(network, x))
+
+
+def test_logits_of_another_size_are_refused() -> None:
+    net = compiled(nn.Sequential(nn.Conv2d(3, 2, 3, stride=2, padding=1)).eval())
+    with pytest.raises(NotCompilable, match="logits of 20 x 15 for an image of 40 x 30 pixels"):
+        CompiledRows(net, (40, 30))
 
 
 @settings(max_examples=25)
