@@ -17,9 +17,8 @@ from landseg.tiling.stream_plan import Memory, StreamPlan
 from landseg.tiling.views import mean_of_views
 
 Array = NDArray[np.float32]
-# Sessions, weights, and what the arena holds beyond the values that are alive: measured at 4,096 and 16,384 columns.
-_UNCOUNTED = 85 * MIB
-_HELD = 1.4
+# What the arena holds beyond the values that are alive: measured at 4,096 to 65,536 columns (predict.py --rss).
+_HELD = 1.05
 
 
 class Compiled(Protocol):
@@ -61,7 +60,7 @@ class CompiledExecutor:
 
     runtime, precision, device_name = "onnx", "fp32", "cpu"
     item_bytes = 4
-    base = 640.0 * MIB
+    base = 416.0 * MIB
     kept = 1.0
     why_not_streamed: str | None = None
 
@@ -148,4 +147,4 @@ class CompiledExecutor:
 
     def allocated(self, memory: Memory) -> float:
         """Return the bytes that the process takes for a stream whose plan counts these."""
-        return _UNCOUNTED + _HELD * memory.total
+        return _HELD * memory.total
