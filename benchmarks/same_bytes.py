@@ -51,7 +51,7 @@ ENVIRONMENT = {
 }
 NOT_COMPARED = ("tfevents", "last.pt")  # names and contents hold times
 PREFIXES = ("avx", "amx", "fma", "f16c", "sse4", "asimd", "sve", "bf16", "i8mm")  # of processor flags for arithmetic
-LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "matplotlib")
+LIBRARIES = ("torch", "onnxruntime", "numpy", "scipy", "scikit-learn", "pyarrow", "pillow", "matplotlib")
 
 Digests = dict[str, Parts]
 """Digests of the parts of each file, by its path below the temporary folder."""

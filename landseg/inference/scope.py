@@ -25,8 +25,8 @@ from landseg.tiling.views import Viewed
 from landseg.tiling.windowed import Job
 from landseg.tiling.windows import Window, WindowPlan, plan_windows
 
-# GDAL's block cache, the final copy to a COG.
-_CACHE = 320 * MIB
+# GDAL's block cache and the final copy to a COG, beyond the rows that are free again by then.
+_CACHE = 192 * MIB
 
 
 @dataclass(frozen=True)
