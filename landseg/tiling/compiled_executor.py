@@ -17,13 +17,8 @@ from landseg.tiling.stream_plan import Memory, StreamPlan
 from landseg.tiling.views import mean_of_views
 
 Array = NDArray[np.float32]
-<<<<<<< HEAD
-# Sessions and weights: measured over the plan of a stream, at 4,096 and 16,384 columns.
-_UNCOUNTED = 64 * MIB
-=======
 # What the arena holds beyond the values that are alive: measured at 4,096 to 65,536 columns (predict.py --rss).
 _HELD = 1.05
->>>>>>> perf
 
 
 class Compiled(Protocol):
@@ -152,8 +147,4 @@ class CompiledExecutor:
 
     def allocated(self, memory: Memory) -> float:
         """Return the bytes that the process takes for a stream whose plan counts these."""
-<<<<<<< HEAD
-        return float(_UNCOUNTED + memory.total)
-=======
         return _HELD * memory.total
->>>>>>> perf
