@@ -25,8 +25,9 @@ from landseg.tiling.views import Viewed
 from landseg.tiling.windowed import Job
 from landseg.tiling.windows import Window, WindowPlan, plan_windows
 
-# GDAL's block cache and the final copy to a COG, beyond the rows that are free again by then.
-_CACHE = 192 * MIB
+# GDAL's block cache, the final copy to a COG.
+_CACHE = 320 * MIB
+_SPARE = 0.4  # of the usual base: with less left beside what is held already, the base is counted anew
 
 
 @dataclass(frozen=True)
@@ -185,11 +186,11 @@ def _base(usual: float) -> float:
     Measured once: what an earlier run of the same process took and freed is kept for the next, and not lost to it.
     Memory that other work took and freed (the training of a model, say) is given back first: it would count as held.
     """
-    held = resident_bytes() + _CACHE
-    if held > usual:
+    most = usual - min(_CACHE, _SPARE * usual)
+    if resident_bytes() > most:
         give_back_freed_memory()
-        held = resident_bytes() + _CACHE
-    return usual if held <= usual else -(-held // (512 * MIB)) * 512 * MIB
+    held = resident_bytes()
+    return usual if held <= most else -(-(held + _CACHE) // (512 * MIB)) * 512 * MIB
 
 
 def whole_plan(shape: tuple[int, int], stride: int) -> WindowPlan:

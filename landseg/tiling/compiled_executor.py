@@ -18,7 +18,7 @@ from landseg.tiling.views import mean_of_views
 
 Array = NDArray[np.float32]
 # What the arena holds beyond the values that are alive: measured at 4,096 to 65,536 columns (predict.py --rss).
-_HELD = 1.05
+_HELD = 1.15
 
 
 class Compiled(Protocol):
@@ -60,7 +60,7 @@ class CompiledExecutor:
 
     runtime, precision, device_name = "onnx", "fp32", "cpu"
     item_bytes = 4
-    base = 416.0 * MIB
+    base = 352.0 * MIB
     kept = 1.0
     why_not_streamed: str | None = None
 
