@@ -31,6 +31,11 @@ class Compiled(Protocol):
         ...
 
     @property
+    def why_not_streamed(self) -> str | None:
+        """The reason why rows cannot be streamed, as a sentence; None: they can."""
+        ...
+
+    @property
     def bytes_per_pixel(self) -> float:
         """The bytes that a window needs for each of its pixels."""
         ...
@@ -63,7 +68,6 @@ class CompiledExecutor:
     item_bytes = 4
     base = 640.0 * MIB
     kept = 1.0
-    why_not_streamed: str | None = None
 
     def __init__(
         self,
@@ -120,6 +124,11 @@ class CompiledExecutor:
     def seconds(self, height: int, width: int, *, batch: int = 1) -> float:
         """Return the seconds of one forward pass of a warm network at this size."""
         return seconds_of(self, height, width, batch=batch)
+
+    @property
+    def why_not_streamed(self) -> str | None:
+        """The reason why rows cannot be streamed, as a sentence; None: they can."""
+        return self._network.why_not_streamed
 
     @property
     def period(self) -> int:
