@@ -5,7 +5,8 @@
 For every architecture on an encoder of each family: the upsamplers with which it compiles for ONNX Runtime, and the
 layer that stands against it with others; and, with the first of them, how far streamed logits are from those of
 PyTorch in float32 on the whole image, relative to the largest, and how many pixels have another class. The networks
-are narrow and have random weights: what compiles depends on the layers alone.
+are narrow and have random weights: what compiles depends on the layers alone. Networks that see the whole input
+compile for windows, not for streams: there the logits are those of one window.
 """
 
 from __future__ import annotations
@@ -24,12 +25,24 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.pages import write_table
 from landseg.errors import ModelError
+from landseg.models.graph.receptive_field import receptive_field
 from landseg.models.graph.recipe import NotCompilable
 from landseg.models.graph.write_recipe import recipe_of
 from landseg.models.layers.upsampler import UPSAMPLERS
 from landseg.models.networks.catalogue import ARCHITECTURES, NO_ENCODER, PIXEL_FOREST
 from landseg.tiling.compiled.network import CompiledNetwork
-from tests.parts.compiled import compiled, lively_network, noise, off, streamed, strip_of, tall, whole_image
+from landseg.tiling.compiled.whole_network import WholeNetwork
+from tests.parts.compiled import (
+    blocks_here,
+    compiled,
+    lively_network,
+    noise,
+    off,
+    streamed,
+    strip_of,
+    tall,
+    whole_image,
+)
 from tests.parts.networks import BOUNDED, NARROW, small
 
 FAMILIES = {
@@ -51,7 +64,7 @@ HEAD = (
     "| network | encoders | compiles with upsampler | not with | largest difference | pixels of another class |\n"
     "|---|---|---|---|---|---|"
 )
-_WIDTH = 101
+_WIDTH, _HEIGHT = 101, 1001
 
 
 @dataclass
@@ -61,10 +74,12 @@ class Verdict:
     Attributes:
         compiled: the upsamplers with which a network compiles.
         refused: the others that it may have, and why.
+        windows: whether it compiles for windows alone.
     """
 
     compiled: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
+    windows: bool = False
 
     @property
     def cells(self) -> list[str]:
@@ -73,13 +88,15 @@ class Verdict:
         against = [", ".join(up for up in self.refused if self.refused[up] == why) + f": {why}" for why in reasons]
         if len(reasons) == 1 and not self.compiled:
             against = [f"any: {why}" for why in reasons]
-        return [", ".join(self.compiled) or "none", "; ".join(against)]
+        where = "in windows: " if self.windows else ""
+        return [where + (", ".join(self.compiled) or "none"), "; ".join(against)]
 
 
 def refusal(network: nn.Module) -> str | None:
     """Return why a network does not compile; None where it does."""
     try:
-        CompiledNetwork(*recipe_of(network, bands=3))
+        recipe, weights = recipe_of(network, bands=3)
+        (CompiledNetwork if recipe.unbounded_by is None else WholeNetwork)(recipe, weights)
     except NotCompilable as error:
         return str(error).split(" cannot be compiled")[1].strip(" :()")
     return None
@@ -96,6 +113,7 @@ def verdict_of(arch: str, encoder: str, options: dict[str, Any]) -> Verdict:
         why = refusal(network)
         if why is None:
             found.compiled.append(kind)
+            found.windows = receptive_field(network).size is None
         else:
             found.refused[kind] = why
     return found
@@ -118,12 +136,17 @@ def title_of(arch: str, options: dict[str, Any]) -> str:
 
 
 def measured(arch: str, encoder: str, options: dict[str, Any]) -> list[str]:
-    """Return the cells about streamed logits beside PyTorch's."""
+    """Return the cells about streamed logits, or those of a window, beside PyTorch's."""
     network = lively_network(arch, encoder, **options)
-    net = compiled(network)
-    strip = strip_of(net)
-    x = noise(1, 3, tall(net, strip), _WIDTH)
-    expected, made = whole_image(network, x), streamed(net, x, strip=strip)
+    if receptive_field(network).size is None:
+        x = noise(1, 3, _HEIGHT, _WIDTH)
+        made = WholeNetwork(*recipe_of(network, bands=3), block=blocks_here()[0]).run(x)
+    else:
+        net = compiled(network)
+        strip = strip_of(net)
+        x = noise(1, 3, tall(net, strip), _WIDTH)
+        made = streamed(net, x, strip=strip)
+    expected = whole_image(network, x)
     other = int((made.argmax(1) != expected.argmax(1)).sum())
     return [f"{off(made, expected):.0e}", f"{other} of {x[0, 0].size:,}"]
 

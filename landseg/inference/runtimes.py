@@ -88,12 +88,12 @@ def compiled_network(model: NamedModel) -> tuple[Callable[[int], Compiled], Netw
     from landseg.models.compiled import read_compiled
 
     try:
-        from landseg.tiling.compiled.ready import ReadyNetwork
+        from landseg.tiling.compiled.ready import ready_network
     except ImportError as problem:  # its libraries are no wheels everywhere
         raise PlanError(f"ONNX Runtime cannot be loaded here ({problem})") from problem
     found = read_compiled(model)
     key = found.key if model.path is not None else _key_of_layers(found.recipe)
-    return lambda threads: ReadyNetwork(found.recipe, found.weights, threads=threads, key=key), found.field
+    return lambda threads: ready_network(found.recipe, found.weights, threads=threads, key=key), found.field
 
 
 def _key_of_layers(recipe: Recipe) -> str:

@@ -105,6 +105,8 @@ def _check(recipe: Recipe) -> None:
         owners = {name.rpartition(".")[0] for name in layer.arrays.values()}
         _require(len(owners) <= 1 and all(n.endswith(f".{r}") for r, n in layer.arrays.items()), f"arrays of {where}")
         _check_settings(layer, where)
+        _require(layer.kind != "expand" or layer.like is not None, f"size of {where}")
+        _require(channels[value] % layer.settings.get("groups", 1) == 0, f"groups of {where}")
 
 
 def _check_settings(layer: Layer, where: str) -> None:
@@ -177,6 +179,9 @@ _SETTINGS: dict[str, Mapping[str, _Check]] = {
     "gelu": {"approximate": _approximation},
     "softplus": {"beta": is_number, "threshold": is_number},
     "channel_norm": {"eps": is_number},
+    "group_norm": {"groups": _count, "eps": is_number},
+    "mean": _NONE,
+    "expand": _NONE,
     "concat": {"order": _order},
     "conv": {**_SLIDING, "groups": _count},
     "transposed": {**_SLIDING, "extra": _pair, "groups": _count},

@@ -30,6 +30,11 @@ class Compiled(Protocol):
         ...
 
     @property
+    def why_not_streamed(self) -> str | None:
+        """The reason why rows cannot be streamed, as a sentence; None: they can."""
+        ...
+
+    @property
     def bytes_per_pixel(self) -> float:
         """The bytes that a window needs for each of its pixels."""
         ...
@@ -62,7 +67,6 @@ class CompiledExecutor:
     item_bytes = 4
     base = 352.0 * MIB
     kept = 1.0
-    why_not_streamed: str | None = None
 
     def __init__(
         self,
@@ -119,6 +123,11 @@ class CompiledExecutor:
     def seconds(self, height: int, width: int, *, batch: int = 1) -> float:
         """Return the seconds of one forward pass of a warm network at this size."""
         return seconds_of(self, height, width, batch=batch)
+
+    @property
+    def why_not_streamed(self) -> str | None:
+        """The reason why rows cannot be streamed, as a sentence; None: they can."""
+        return self._network.why_not_streamed
 
     @property
     def period(self) -> int:

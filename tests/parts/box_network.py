@@ -55,6 +55,7 @@ class BoxNetwork:
     blocks: int = 1
     period: int = 1
     bytes_per_pixel: float = 100.0
+    why_not_streamed: str | None = None
 
     def run(self, images: Array) -> Array:
         """Return logits (N, 3, h, w) of images (N, 3, h, w)."""

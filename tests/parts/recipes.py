@@ -54,7 +54,7 @@ def run_layers(recipe: Recipe, arrays: Mapping[str, NDArray[np.float32]], x: Ten
         inputs = [values[value] for value in layer.inputs]
         made = _run(layer, inputs, own, None if layer.like is None else values[layer.like])
         assert made.shape[1] == recipe.channels[number + 1]
-        if layer.like is None:
+        if layer.like is None and recipe.unbounded_by is None:
             sizes = [axis.size(units) for axis, units in zip(axes_of(layer), inputs[0].shape[2:], strict=True)]
             assert list(made.shape[2:]) == sizes, layer
         values.append(made)
@@ -84,6 +84,10 @@ def _run(layer: Layer, inputs: Sequence[Tensor], own: Mapping[str, Tensor], like
         away = x - x.mean(1, keepdim=True)
         away = away / (away.square().mean(1, keepdim=True) + s["eps"]).sqrt()
         return away * own["weight"][:, None, None] + own["bias"][:, None, None]
+    if kind == "mean":
+        return x.mean((2, 3), keepdim=True)
+    if kind == "group_norm":
+        return F.group_norm(x, s["groups"], own["weight"], own["bias"], s["eps"])
     if kind == "concat":
         return torch.cat([inputs[i] for i in s["order"]], 1)
     return _place(layer, x, like)
@@ -106,6 +110,9 @@ def _pool(layer: Layer, x: Tensor) -> Tensor:
 def _place(layer: Layer, x: Tensor, like: Tensor | None) -> Tensor:
     """Run one of the layers that move units to another grid."""
     kind, s = layer.kind, layer.settings
+    if kind == "expand":
+        assert like is not None and x.shape[2:] == (1, 1)
+        return x.expand(-1, -1, *like.shape[2:])
     if kind == "upsample":
         return AlignedUpsample(s["factor"], s["shift"])(x, like)
     if kind == "nearest":

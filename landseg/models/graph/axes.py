@@ -6,9 +6,10 @@ description. ``first`` and ``last`` are not clipped at the input's edges: units 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Protocol
+from typing import Any, Protocol
 
 
 @dataclass(frozen=True)
@@ -27,9 +28,15 @@ class UnitReach:
 
 @dataclass(frozen=True)
 class Unbounded:
-    """The reach of a layer that reads its whole input, or whose reach is not known; ``why`` is the reason."""
+    """The reach of a layer that reads its whole input, or whose reach is not known.
+
+    Attributes:
+        why: the reason.
+        form: its kind and settings in a recipe; None where recipes have no kind for it.
+    """
 
     why: str
+    form: tuple[str, Mapping[str, Any]] | None = None
 
 
 class Axis(Protocol):

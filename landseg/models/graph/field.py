@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 
+def not_streamed(layer: str, why: str) -> str:
+    """Return the sentence that a layer, with the reason, stands against streaming."""
+    return f"{layer} cannot be streamed ({why}); use --engine windows"
+
+
 @dataclass(frozen=True)
 class LayerField:
     """The field of a layer's units: ``size`` and ``offset`` in input pixels, None where unbounded.

@@ -9,9 +9,9 @@ from torch import fx, nn
 
 from landseg.errors import PlanError
 from landseg.models.graph.axes import Unbounded
-from landseg.models.graph.operators import Operator, Upsample
-from landseg.models.graph.rules import data_inputs, name_of, operator_at, traced_modules, writes_over_input
-from landseg.models.layers.upsample import AlignedUpsample
+from landseg.models.graph.field import not_streamed
+from landseg.models.graph.operators import Operator, WholeOperator
+from landseg.models.graph.rules import data_inputs, lender_of, name_of, operator_at, traced_modules, writes_over_input
 
 
 class Refused(PlanError):
@@ -61,8 +61,12 @@ class LiveGraph:
     modules: Mapping[str, nn.Module]
 
 
-def live_graph(network: nn.Module) -> LiveGraph:
+def live_graph(network: nn.Module, *, whole: bool = False) -> LiveGraph:
     """Return the nodes that the result of a network in evaluation mode depends on; they share its parameters.
+
+    Args:
+        network: the network.
+        whole: whether layers may read the whole of their input, where recipes have a kind for them.
 
     Raises:
         Refused: a layer is not known, or reads the whole of its input.
@@ -83,10 +87,9 @@ def live_graph(network: nn.Module) -> LiveGraph:
     for node in nodes:
         if node not in live or node.op == "placeholder":
             continue
-        operator = _streamed(node, modules)
+        operator = _operator(node, modules, whole)
         _refuse_later_readers(node, nodes, modules)
-        like = _lender(node) if isinstance(operator, Upsample) else None
-        found.append(LiveNode(node, operator, tuple(data_inputs(node, modules)), like))
+        found.append(LiveNode(node, operator, tuple(data_inputs(node, modules)), lender_of(node, modules)))
     return LiveGraph(tuple(found), starts[0], result, modules)
 
 
@@ -99,25 +102,18 @@ def _live(result: fx.Node, modules: dict[str, nn.Module]) -> set[fx.Node]:
         if node not in live:
             live.add(node)
             waiting += data_inputs(node, modules)
-            layer = modules.get(str(node.target)) if node.op == "call_module" else None
-            if isinstance(layer, AlignedUpsample) and (lender := _lender(node)) is not None:
+            if (lender := lender_of(node, modules)) is not None:
                 waiting.append(lender)
     return live
 
 
-def _lender(node: fx.Node) -> fx.Node | None:
-    """Return the node that an upsampler takes its size from; None where it keeps its own."""
-    like = node.args[1] if len(node.args) > 1 else node.kwargs.get("like")
-    assert like is None or isinstance(like, fx.Node)
-    return like
-
-
-def _streamed(node: fx.Node, modules: dict[str, nn.Module]) -> Operator:
-    """Return the operator of a node; raise Refused if it cannot be streamed."""
+def _operator(node: fx.Node, modules: dict[str, nn.Module], whole: bool) -> Operator:
+    """Return the operator of a node; raise Refused if it cannot be streamed, and is none of those that may not."""
     found = Unbounded("a constant of the network's own") if node.op == "get_attr" else operator_at(node, modules)
     if isinstance(found, Unbounded):
-        sentence = f"{name_of(node)} cannot be streamed ({found.why}); use --engine windows"
-        raise Refused(name_of(node), found.why, sentence)
+        if whole and found.form is not None:
+            return WholeOperator(found.form)
+        raise Refused(name_of(node), found.why, not_streamed(name_of(node), found.why))
     return found
 
 

@@ -76,6 +76,13 @@ class Operator:
         raise NotImplementedError
 
 
+class WholeOperator(Operator):
+    """An operator that reads the whole of its input: it has no geometry, and is in recipes alone."""
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+
+
 class _Sliding(Operator):
     """An operator whose kernel moves over a padded input; ``fill`` is the value of the padding."""
 

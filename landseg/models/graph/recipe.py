@@ -35,10 +35,17 @@ POINTWISE = (
 """The kinds of layers that compute each unit from the same unit of their inputs."""
 
 
+WHOLE = ("mean", "group_norm", "expand")
+"""The kinds of layers that read their whole input, or give it to a whole output; they have no geometry."""
+
+READS_ALL = "a layer that reads the whole input"
+"""The reason why a layer has no bounded receptive field."""
+
 ARRAYS: Mapping[str, tuple[str, ...]] = {
     "conv": ("weight", "bias"),  # (outputs, inputs / groups, rows, columns), (outputs,)
     "transposed": ("weight", "bias"),  # (inputs, outputs / groups, rows, columns), (outputs,)
     "channel_norm": ("weight", "bias"),
+    "group_norm": ("weight", "bias"),
     "prelu": ("weight",),
     "scale": ("scale", "shift"),
 }
@@ -58,7 +65,7 @@ class Layer:
 
     Attributes:
         name: of the layer in the network, for messages.
-        kind: the operator; one of `POINTWISE`, "conv", "transposed", "max_pool", "average_pool", "upsample",
+        kind: the operator; one of `POINTWISE`, `WHOLE`, "conv", "transposed", "max_pool", "average_pool", "upsample",
             "nearest", "upsize", "downsize", "crop", "crop_start", "pad_to_multiple", "shuffle", "nails", "max_mask".
         inputs: the values that it reads.
         like: the value that lends its size; None where the layer keeps its own.
@@ -87,6 +94,27 @@ class Recipe:
     layers: tuple[Layer, ...]
     output: int
     channels: tuple[int, ...]
+
+    @property
+    def unbounded_by(self) -> str | None:
+        """The name of the first layer that reads its whole input; None where every layer's reach is bounded."""
+        return next((layer.name for layer in self.layers if layer.kind in WHOLE), None)
+
+    @property
+    def points(self) -> frozenset[int]:
+        """The values of a single unit at any size of the input: means, and what is made of nothing else."""
+        found: set[int] = set()
+        for value, layer in enumerate(self.layers, 1):
+            if layer.kind == "mean" or (found.issuperset(layer.inputs) and _keeps_a_point(layer)):
+                found.add(value)
+        return frozenset(found)
+
+
+def _keeps_a_point(layer: Layer) -> bool:
+    """Return True if a layer makes a single unit of a single unit."""
+    if layer.kind in WHOLE or layer.like is not None:
+        return layer.kind == "group_norm"
+    return all(axis.size(1) == 1 for axis in axes_of(layer))
 
 
 def axes_of(layer: Layer) -> tuple[Axis, Axis]:

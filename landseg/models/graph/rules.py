@@ -40,6 +40,8 @@ from landseg.models.graph.operators import (
     Upsample,
     pointwise_layer,
 )
+from landseg.models.graph.recipe import READS_ALL
+from landseg.models.graph.whole import expanded_like, is_mean, whole_form
 from landseg.models.layers.aligned import (
     AlignedDownsize,
     AlignedUpsize,
@@ -74,7 +76,7 @@ def _sliding(kind: Callable[[Any], Operator]) -> Rule:
 
 
 def _whole(layer: Any) -> Unbounded:
-    return Unbounded("a layer that reads the whole input")
+    return Unbounded(READS_ALL, whole_form(layer))
 
 
 def _attention(layer: Any) -> Unbounded:
@@ -158,6 +160,7 @@ _METHODS: dict[str, Callable[..., Tensor]] = {
     "clone": itself,
 }
 _IN_PLACE = frozenset({operator.iadd, operator.imul, operator.isub, operator.itruediv, torch.relu_})
+_NOTHING: dict[str, Any] = {}
 _JOINS = frozenset({torch.cat, torch.concat, torch.concatenate})
 
 
@@ -177,7 +180,10 @@ def operator_at(node: fx.Node, modules: dict[str, nn.Module]) -> Operator | Unbo
         return _function(node, _METHODS[str(node.target)])
     if node.op in ("placeholder", "output", "get_attr"):
         return Pointwise(lambda x: x, form=("identity", {}))
-    return Unbounded("an operation whose reach landseg does not know")
+    if is_mean(node):
+        return Unbounded(READS_ALL, ("mean", {}))
+    form = None if expanded_like(node) is None else ("expand", _NOTHING)
+    return Unbounded("an operation whose reach landseg does not know", form)
 
 
 def name_of(node: fx.Node) -> str:
@@ -211,11 +217,21 @@ def writes_over_input(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 def data_inputs(node: fx.Node, modules: dict[str, nn.Module]) -> list[fx.Node]:
     """Return the nodes whose values, not only sizes, the operation reads."""
     layer = modules.get(str(node.target)) if node.op == "call_module" else None
-    if isinstance(layer, AlignedUpsample):
+    if isinstance(layer, AlignedUpsample) or expanded_like(node) is not None:
         first = node.args[0]
         assert isinstance(first, fx.Node)
         return [first]
     return list(node.all_input_nodes)
+
+
+def lender_of(node: fx.Node, modules: dict[str, nn.Module]) -> fx.Node | None:
+    """Return the node that a layer takes its size from; None where it keeps its own."""
+    layer = modules.get(str(node.target)) if node.op == "call_module" else None
+    if not isinstance(layer, AlignedUpsample):
+        return expanded_like(node)
+    like = node.args[1] if len(node.args) > 1 else node.kwargs.get("like")
+    assert like is None or isinstance(like, fx.Node)
+    return like
 
 
 def traced_modules(network: nn.Module) -> tuple[fx.GraphModule, dict[str, nn.Module]]:

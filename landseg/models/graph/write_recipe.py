@@ -42,7 +42,7 @@ def describe_network(network: nn.Module, *, bands: int) -> tuple[Recipe, Folding
     Args and errors are those of `recipe_of`.
     """
     try:
-        graph = live_graph(network)
+        graph = live_graph(network, whole=True)
     except Refused as refused:
         raise _refusal(refused.layer, refused.why) from refused
     writer = _Writer(graph, bands)
@@ -59,6 +59,7 @@ def describe_network(network: nn.Module, *, bands: int) -> tuple[Recipe, Folding
     for layer in recipe.layers:
         if layer.arrays and owner(layer) not in folding.tents and not _there(layer, tensors):
             raise _refusal(layer.name, "its weights are no tensors of its own")
+    _refuse_whole_resizing(recipe)
     return recipe, folding, tensors
 
 
@@ -158,6 +159,13 @@ class _Writer:
             if layer.arrays and norms.setdefault(owner(layer), self.norms.get(value)) != self.norms.get(value):
                 raise _refusal(layer.name, "it runs several times, before different batch norms")
         return Folding({name: norm for name, norm in norms.items() if norm is not None}, self.tents)
+
+
+def _refuse_whole_resizing(recipe: Recipe) -> None:
+    """Raise NotCompilable if a layer resizes more than a single unit to any size."""
+    for layer in recipe.layers:
+        if layer.kind == "expand" and layer.inputs[0] not in recipe.points:
+            raise _refusal(layer.name, "it resizes by no factor of its own")
 
 
 def _finished(layer: Layer) -> bool:

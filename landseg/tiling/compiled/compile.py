@@ -1,5 +1,7 @@
 """A recipe compiled for this processor: in its blocked layout where that was seen to give the same results.
 
+Networks that see the whole input become one graph for whole windows, others sections for streams.
+
 The operators of the blocked layout are no public part of ONNX Runtime. So every kind of graph is run on noise once,
 beside graphs of public operators alone, and is used if both agree; the verdict is kept with the graphs.
 """
@@ -7,8 +9,9 @@ beside graphs of public operators alone, and is used if both agree; the verdict 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 import onnxruntime
@@ -17,19 +20,33 @@ from numpy.typing import NDArray
 from landseg.errors import LandsegError
 from landseg.models.graph.recipe import NotCompilable, Recipe
 from landseg.runtime.cache import cache_folder, store
+from landseg.tiling.compiled import whole_network
 from landseg.tiling.compiled.block import processor_block
 from landseg.tiling.compiled.network import CompiledNetwork
 from landseg.tiling.compiled.row_stream import CompiledRows
+from landseg.tiling.compiled.whole_network import WholeNetwork
 
 Weights = Mapping[str, NDArray[np.float32]]
 _NEARLY = 1e-4  # of the largest logit: rounding differs by far less
 _WIDTH = 40  # columns of noise, so that a check takes little time at any height
 
+_SIZES = ((67, _WIDTH), (32, 1 + _WIDTH))  # of noise that is computed whole
+
 _log = logging.getLogger(__name__)
 
 
+class _Network(Protocol):
+    """A compiled network of either kind."""
+
+    @property
+    def block(self) -> int: ...
+
+
+_N = TypeVar("_N", bound=_Network)
+
+
 def compile_network(recipe: Recipe, weights: Weights, *, threads: int, key: str | None = None) -> CompiledNetwork:
-    """Return a recipe's network, compiled.
+    """Return a recipe's network, compiled in sections.
 
     Args:
         recipe: the layers.
@@ -40,24 +57,49 @@ def compile_network(recipe: Recipe, weights: Weights, *, threads: int, key: str 
     Raises:
         NotCompilable: a layer cannot be compiled, or ONNX Runtime cannot run it; the sentence says which, or why.
     """
-    folder = None if key is None else cache_folder(f"{key}-ort{onnxruntime.__version__}")
+    folder = _folder(key)
+
+    def make(block: int) -> CompiledNetwork:
+        return CompiledNetwork(recipe, weights, threads=threads, block=block, folder=folder)
+
+    return _checked(make, lambda network: agrees(network, CompiledNetwork(recipe, weights)), folder)
+
+
+def compile_whole(recipe: Recipe, weights: Weights, *, threads: int, key: str | None = None) -> WholeNetwork:
+    """Return a recipe's network, compiled for whole windows; arguments and errors are those of `compile_network`."""
+    folder = _folder(key)
+
+    def make(block: int) -> WholeNetwork:
+        return WholeNetwork(recipe, weights, threads=threads, block=block, folder=folder)
+
+    def right(network: WholeNetwork) -> bool:
+        return whole_network.agrees(network, WholeNetwork(recipe, weights), nearly=_NEARLY, sizes=_SIZES)
+
+    return _checked(make, right, folder)
+
+
+def _folder(key: str | None) -> Path | None:
+    """Return the folder in the cache where the graphs of a model are kept."""
+    return None if key is None else cache_folder(f"{key}-ort{onnxruntime.__version__}")
+
+
+def _checked(make: Callable[[int], _N], is_right: Callable[[_N], bool], folder: Path | None) -> _N:
+    """Return a network in the processor's blocks if that is right, and in the plain layout otherwise."""
     block = processor_block()
     if block:
-        network = CompiledNetwork(recipe, weights, threads=threads, block=block, folder=folder)
-        if _is_right(network, folder):
+        network = make(block)
+        if _verdict(lambda: is_right(network), None if folder is None else folder / f"checked-{block}"):
             return network
         _log.warning("compiled graphs in blocks of %d are wrong here: the slower plain ones are used", block)
-    return CompiledNetwork(recipe, weights, threads=threads, folder=folder)
+    return make(0)
 
 
-def _is_right(network: CompiledNetwork, folder: Path | None) -> bool:
-    """Return True if a network gives the results of one in the plain layout: as was found before, or is found now."""
-    place = None if folder is None else folder / f"checked-{network.block}"
+def _verdict(find: Callable[[], bool], place: Path | None) -> bool:
+    """Return whether a network is right: as was found before, or is found now and kept."""
     if place is not None and place.is_file():
         return place.read_bytes() == b"right"
-    plain = CompiledNetwork(network.whole, network.weights)
     try:
-        right = agrees(network, plain)
+        right = find()
     except Exception as problem:  # errors of ONNX Runtime have no type of their own
         if isinstance(problem, LandsegError):
             raise

@@ -7,23 +7,61 @@ on top in the first step and below in the last alone, and on both sides in all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.models.graph.axes import KernelAxis
-from landseg.models.graph.recipe import Layer
+from landseg.models.graph.axes import Axis, KernelAxis
+from landseg.models.graph.recipe import Layer, Recipe
 from landseg.tiling.compiled.blocked import Blocks, Packing
 from landseg.tiling.compiled.graph import Graph, Value
 from landseg.tiling.compiled.layers import LAYERS
-from landseg.tiling.compiled.sections import Rows, Section
+from landseg.tiling.compiled.sections import Reading, Section
 
 KINDS = ("first", "mid", "last", "only")
 Weights = Mapping[str, NDArray[np.float32]]
 Layouts = Mapping[int, Blocks | None]
 """The blocks of the channels of values; None where they are plain."""
+
+
+class Rows(Protocol):
+    """The rows of a recipe that a graph is about: see `landseg.tiling.compiled.sections.Rows`."""
+
+    @property
+    def recipe(self) -> Recipe: ...
+
+    @property
+    def rows(self) -> Sequence[Axis]: ...
+
+    @property
+    def columns(self) -> Sequence[Axis]: ...
+
+    @property
+    def period(self) -> int: ...
+
+    @property
+    def points(self) -> frozenset[int]:
+        """The values of a single unit at any size of the input."""
+        ...
+
+    def states(self, section: Section) -> Mapping[int, int]:
+        """Return the number of rows that are kept of each value between steps."""
+        ...
+
+    def begins(self, section: Section, time: int) -> Mapping[int, int]:
+        """Return from which row on each value is computed in the step behind a time; others are not computed."""
+        ...
+
+    def reading(self, section: Section, number: int, value: int) -> Reading:
+        """Return the rows of a value that a layer reads in a step."""
+        ...
+
+    def surplus(self, section: Section, number: int, factor: int) -> tuple[int, int]:
+        """Return the rows above and below those of a layer in a step, of ``factor`` for each that it reads."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -120,6 +158,12 @@ class LayerPlace:
     def layer(self) -> Layer:
         return self.writer.rows.recipe.layers[self.number]
 
+    @property
+    def spreads(self) -> bool:
+        """True if the layer gives a single unit of one input to every unit of another."""
+        points = self.writer.rows.points
+        return len({value in points for value in self.layer.inputs}) > 1
+
     def array(self, role: str) -> NDArray[np.float32]:
         """Return an array of the layer."""
         return self.writer.weights[self.layer.arrays[role]]
@@ -131,6 +175,11 @@ class LayerPlace:
         parts, block = ((), 0) if blocks is None else (blocks.parts, blocks.block)
         packing = Packing(self.layer.arrays[role], how, parts, block, shape)
         return self.graph.weight(packing, self.writer.weights)
+
+    def size(self) -> str:
+        """Return the name of the shape (1, 1, rows, columns) of the value that lends its size."""
+        rows, columns = (self.graph.take_number(f"{axis}{self.number + 1}") for axis in ("rows", "columns"))
+        return self.graph.node("Concat", [self.graph.numbers(1, 1), rows, columns], axis=0)
 
     def pads(self) -> list[int]:
         """Return the padding above, on the left, below and on the right."""

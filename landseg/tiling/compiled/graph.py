@@ -194,6 +194,19 @@ class Graph:
     def _number(self, value: str | int) -> str:
         return value if isinstance(value, str) else self.numbers(value)
 
+    def units(self, value: Value) -> str:
+        """Return a tensor whose axes 2 and 3 are those of units: of a blocked value a view with its channels last."""
+        if value.blocks is None:
+            return value.name
+        block = value.blocks.block
+        return self.node("Reshape", [value.name, self.numbers(0, value.blocks.padded // block, 0, 0, block)])
+
+    def from_units(self, name: str, like: Value) -> Value:
+        """Return the value of such a tensor, of the channels and layout of another."""
+        if like.blocks is None:
+            return like.named(name)
+        return like.named(self.node("Reshape", [name, self.numbers(0, like.blocks.padded, 0, 0)]))
+
     def _rows(self, name: str, blocks: Blocks) -> str:
         """Return a blocked tensor as the view whose rows can be cut: no number moves."""
         return self.node("Reshape", [name, self.numbers(0, blocks.padded // blocks.block, 0, -1)])

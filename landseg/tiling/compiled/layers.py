@@ -26,6 +26,11 @@ class Place(Protocol):
     @property
     def layer(self) -> Layer: ...
 
+    @property
+    def spreads(self) -> bool:
+        """True if the layer gives a single unit of one input to every unit of another."""
+        ...
+
     def array(self, role: str) -> Array:
         """Return an array of the layer."""
         ...
@@ -34,6 +39,10 @@ class Place(Protocol):
         self, role: str, how: str = "as it is", blocks: Blocks | None = None, shape: tuple[int, ...] = ()
     ) -> str:
         """Return the name of an array of the layer in the graph, packed, for the arguments see `Packing`."""
+        ...
+
+    def size(self) -> str:
+        """Return the name of the shape (1, 1, rows, columns) of the value that lends its size."""
         ...
 
     def pads(self) -> list[int]:
@@ -206,7 +215,11 @@ def _of_two(place: Place, inputs: list[Value]) -> Value:
     one, other = inputs if len(inputs) == 2 else inputs * 2
     if one.blocks != other.blocks:
         one, other = graph.plain(one), graph.plain(other)
-    return one.named(graph.node(operator, [one.name, other.name]))
+    wide = one if one.channels >= other.channels else other  # a single channel goes with each of the other's
+    if place.spreads and wide.blocks is not None:
+        units = [graph.units(one), graph.units(other)]
+        return graph.from_units(graph.node(operator, units), wide)
+    return wide.named(graph.node(operator, [one.name, other.name]))
 
 
 def _concat(place: Place, inputs: list[Value]) -> Value:
@@ -253,6 +266,33 @@ def _shuffle(place: Place, inputs: list[Value]) -> Value:
     return place.cut(Value(made, x.channels // factor**2), factor=factor)
 
 
+def _mean(place: Place, inputs: list[Value]) -> Value:
+    """Write a mean over all units, one axis after the other: long sums in float32 lose digits."""
+    graph, x = place.graph, inputs[0]
+    units = graph.units(x)
+    for axis in (3, 2):
+        units = graph.node("ReduceMean", [units, graph.numbers(axis)], keepdims=1)
+    return graph.from_units(units, x)
+
+
+def _group_norm(place: Place, inputs: list[Value]) -> Value:
+    graph, x, groups = place.graph, place.graph.plain(inputs[0]), int(place.layer.settings["groups"])
+    parts = graph.node("Reshape", [x.name, graph.numbers(0, groups, -1, 0)])
+    fixed = [graph.floats(*[number] * max(2, groups)) for number in (1.0, 0.0)]
+    if groups == 1:
+        fixed = [graph.node("Slice", [name, *(graph.numbers(n) for n in (0, 1))]) for name in fixed]
+    eps = float(place.layer.settings["eps"])
+    normed = graph.node("InstanceNormalization", [parts, *fixed], epsilon=eps)
+    whole = graph.node("Reshape", [normed, graph.numbers(0, x.channels, -1, 0)])
+    weight, bias = (place.weight(role, shape=(-1, 1, 1)) for role in ("weight", "bias"))
+    return x.named(graph.node("Add", [graph.node("Mul", [whole, weight]), bias]))
+
+
+def _expand(place: Place, inputs: list[Value]) -> Value:
+    x = place.graph.plain(inputs[0])
+    return x.named(place.graph.node("Expand", [x.name, place.size()]))
+
+
 Writer = Callable[[Place, list[Value]], Value]
 LAYERS: dict[str, Writer] = {
     "conv": _conv,
@@ -282,6 +322,9 @@ LAYERS: dict[str, Writer] = {
     "crop": _crop,
     "crop_start": _crop,
     "shuffle": _shuffle,
+    "mean": _mean,
+    "group_norm": _group_norm,
+    "expand": _expand,
 }
 """The writer of each kind of layer that compiled graphs can have."""
 

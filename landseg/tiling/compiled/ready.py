@@ -1,4 +1,4 @@
-"""A compiled network as its executor needs it: whole windows, streams of rows, and the memory that both take."""
+"""Compiled networks as their executor needs them: whole windows, streams of rows, and the memory that both take."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from landseg.errors import PlanError
 from landseg.geo.grid import Rect
-from landseg.models.graph.recipe import Recipe
-from landseg.tiling.compiled.compile import compile_network
-from landseg.tiling.compiled.memory import memory_of
+from landseg.models.graph.field import not_streamed
+from landseg.models.graph.recipe import READS_ALL, Recipe
+from landseg.tiling.compiled.compile import compile_network, compile_whole
+from landseg.tiling.compiled.memory import memory_of, whole_bytes
 from landseg.tiling.compiled.row_stream import CompiledRows
 from landseg.tiling.costs import MIB
 from landseg.tiling.stream_plan import StreamPlan, blocks_of
@@ -19,6 +20,15 @@ from landseg.tiling.stream_plan import StreamPlan, blocks_of
 Array = NDArray[np.float32]
 _STRIPS = (64, 32, 16)  # rows of a strip: few stay in the cache, many need fewer copies of what is kept
 _MOST_BLOCKS = 4096
+_EDGE = 1024  # of the window whose memory is counted
+
+
+def ready_network(
+    recipe: Recipe, weights: Mapping[str, Array], *, threads: int, key: str | None = None
+) -> ReadyNetwork | ReadyWhole:
+    """Return a network, compiled for a number of threads; for the arguments and errors see `ReadyNetwork`."""
+    made = ReadyNetwork if recipe.unbounded_by is None else ReadyWhole
+    return made(recipe, weights, threads=threads, key=key)
 
 
 class ReadyNetwork:
@@ -32,10 +42,13 @@ class ReadyNetwork:
 
     Attributes:
         period: the number of output rows after which the pattern of streaming repeats.
+        why_not_streamed: None, since rows can be streamed.
 
     Raises:
         PlanError: a layer cannot be compiled; it is named.
     """
+
+    why_not_streamed: str | None = None
 
     def __init__(self, recipe: Recipe, weights: Mapping[str, Array], *, threads: int, key: str | None = None) -> None:
         self._network = compile_network(recipe, weights, threads=threads, key=key)
@@ -91,3 +104,35 @@ class ReadyNetwork:
         """Return the columns that are read for a block."""
         halo = self._network.halo
         return min(width, block.right + halo) - max(0, block.left - halo) // self.period * self.period
+
+
+class ReadyWhole:
+    """A network that sees the whole input, compiled for windows; for the arguments and errors see `ReadyNetwork`.
+
+    Attributes:
+        period: 1.
+        why_not_streamed: the sentence that names the layer that reads the whole input.
+    """
+
+    period = 1
+
+    def __init__(self, recipe: Recipe, weights: Mapping[str, Array], *, threads: int, key: str | None = None) -> None:
+        self._network = compile_whole(recipe, weights, threads=threads, key=key)
+        self.why_not_streamed = not_streamed(str(recipe.unbounded_by), READS_ALL)
+
+    @property
+    def bytes_per_pixel(self) -> float:
+        """The bytes that a window needs for each of its pixels."""
+        return whole_bytes(self._network, (_EDGE, _EDGE)) / _EDGE**2
+
+    def run(self, images: Array) -> Array:
+        """Return logits (N, C, h, w) of images (N, bands, h, w)."""
+        return self._network.run(images)
+
+    def rows(self, shape: tuple[int, int], *, region: Rect | None, strip: int) -> CompiledRows:
+        """Raise PlanError: its rows cannot be streamed."""
+        raise PlanError(self.why_not_streamed)
+
+    def plan(self, shape: tuple[int, int], *, limit: float, region: Rect | None, strip: int | None) -> StreamPlan:
+        """Raise PlanError: its rows cannot be streamed."""
+        raise PlanError(self.why_not_streamed)

@@ -74,12 +74,13 @@ class Rows:
 
     Attributes:
         rows, columns: the geometry of each layer.
+        points: the values of a single unit at any size of the input: none here.
         scales: input rows between two rows of each value.
         period: input rows after which the pattern of reading repeats.
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
+        self.recipe, self.points = recipe, frozenset[int]()
         axes = [axes_of(layer) for layer in recipe.layers]
         self.rows: list[Axis] = [rows for rows, _ in axes]
         self.columns: list[Axis] = [columns for _, columns in axes]

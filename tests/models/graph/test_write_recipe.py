@@ -105,7 +105,25 @@ class Places(nn.Module):
         return scores
 
 
-@pytest.mark.parametrize("network", [Branches(), Places()], ids=["branches", "places"])
+class Whole(nn.Module):
+    """Layers and calls that read the whole input, and what is made of a single unit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.mean = nn.Conv2d(2, 6, 3, 2, 1), nn.GroupNorm(3, 6), nn.AdaptiveAvgPool2d((1, 1))
+        self.gate, self.all, self.out = nn.Conv2d(6, 6, 1), nn.GroupNorm(1, 6), nn.Conv2d(24, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = torch.relu(self.norm(self.conv(x)))
+        y = self.all(y * torch.sigmoid(self.gate(y.mean((2, 3), keepdim=True)))) - torch.mean(y, [-1, -2], True)
+        point = torch.relu(self.gate(self.mean(y)) + 0.5)
+        spread = point.expand(-1, -1, y.shape[-2], y.shape[-1])
+        drawn = F.interpolate(F.adaptive_avg_pool2d(y, 1), size=y.shape[-2:], mode="bilinear", align_corners=False)
+        scores: Tensor = self.out(torch.cat([y, spread, drawn, point + y], 1))
+        return scores
+
+
+@pytest.mark.parametrize("network", [Branches(), Places(), Whole()], ids=["branches", "places", "whole"])
 def test_the_recipe_of_every_form_is_the_network(network: nn.Module) -> None:
     assert off(lively(network), image(29, 34, bands=2)) < 1e-5
 
@@ -120,6 +138,23 @@ def test_relus_and_batch_norms_become_part_of_convolutions() -> None:
     }  # fmt: skip
     assert {name.rpartition(".")[2] for name in arrays} == {"weight", "bias"}
     assert all(array.dtype == "float32" and array.flags.c_contiguous for array in arrays.values())
+
+
+def test_a_recipe_says_which_layer_reads_the_whole_input() -> None:
+    recipe, _ = recipe_of(lively(Whole()), bands=2)
+    assert recipe.unbounded_by == "norm"
+    alone = {recipe.layers[value - 1].kind for value in recipe.points}
+    assert alone == {"mean", "conv", "sigmoid", "add", "relu"} and not recipe.points & {1, recipe.output}
+    bounded, _ = recipe_of(lively(Places()), bands=2)
+    assert bounded.unbounded_by is None and not bounded.points
+
+
+def test_twin_a_mean_of_something_else_is_found() -> None:
+    network, x = lively(Whole()), image(29, 34, bands=2)
+    recipe, _ = recipe_of(network, bands=2)
+    at = [number for number, layer in enumerate(recipe.layers) if layer.kind == "mean"][-1]
+    other = replace(recipe.layers[at], inputs=(1,))
+    assert off(network, x, replace(recipe, layers=(*recipe.layers[:at], other, *recipe.layers[at + 1 :]))) > 1e-3
 
 
 @pytest.mark.parametrize(("arch", "encoder"), [("deeplab-v3plus", "efficientnet-lite0"), ("unet", "vgg16")])
@@ -164,7 +199,12 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("middle", "why"),
     [
-        (nn.GroupNorm(2, 4), r"middle cannot be compiled \(a layer that reads the whole input\)"),
+        (nn.GroupNorm(2, 4, affine=False), r"middle cannot be compiled \(a layer that reads the whole input\)"),
+        (nn.AdaptiveAvgPool2d(2), r"middle cannot be compiled \(a layer that reads the whole input\)"),
+        (lambda x: x.mean((2, 3)), "mean cannot be compiled .an operation whose reach"),
+        (lambda x: x.mean(1, keepdim=True), "mean cannot be compiled .an operation whose reach"),
+        (lambda x: x.expand(-1, -1, x.shape[-1], x.shape[-2]), "cannot be compiled"),
+        (lambda x: x.expand(-1, -1, x.shape[-2], x.shape[-1]), "expand cannot be compiled .it resizes by no factor"),
         (lambda x: torch.add(x, x, alpha=2), "add cannot be compiled .compiled graphs have no operator"),
         (lambda x: F.dropout(x, 0.5), "dropout cannot be compiled"),
         (lambda x: torch.cumsum(x, 2), "cumsum cannot be compiled .an operation whose reach"),
