@@ -6,11 +6,21 @@ import ctypes
 import gc
 import os
 import sys
+from collections.abc import Callable
+
+_RELEASERS: list[Callable[[], None]] = []
+
+
+def when_giving_back(release: Callable[[], None]) -> None:
+    """Let a function free what a library keeps for later, whenever freed memory is given back."""
+    _RELEASERS.append(release)
 
 
 def give_back_freed_memory() -> None:
-    """Free objects in reference cycles, and let glibc give free pages back to the system."""
+    """Free objects in reference cycles and what libraries keep, and let glibc give free pages back to the system."""
     gc.collect()
+    for release in _RELEASERS:
+        release()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -17,6 +17,7 @@ from landseg.geo.grid import Rect
 from landseg.models.graph.recipe import NotCompilable, Recipe
 from landseg.models.graph.write_recipe import recipe_of
 from landseg.models.layers.upsample import AlignedUpsample
+from landseg.runtime.memory import give_back_freed_memory, resident_bytes
 from landseg.tiling.compiled import block, blocked, compile, kept_graphs, network
 from landseg.tiling.compiled.compile import compile_network
 from landseg.tiling.compiled.interpolation import Interpolation
@@ -191,3 +192,18 @@ def test_windows_have_the_logits_of_rows() -> None:
         streamed = np.concatenate([part for _, part in rows.push(x[:1])], axis=2)
     np.testing.assert_allclose(made[:1], streamed, atol=1e-4)
     assert made.shape == (2, 5, 70, 45) and not np.allclose(made[0], made[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is read from Linux's /proc")
+def test_memory_that_sessions_keep_is_given_back() -> None:
+    net = CompiledNetwork(*recipe_and_weights(), block=HERE)
+    logits(net, image(64, 32))
+    before = resident_bytes()
+    with CompiledRows(net, (512, 30_000), strip=256) as rows:
+        for part in np.array_split(image(512, 30_000), 2, axis=2):
+            rows.push(part)
+    del rows, part
+    kept = resident_bytes()
+    assert kept - before > 300 << 20  # the twin: without being asked, nothing is given back
+    give_back_freed_memory()
+    assert resident_bytes() - before < (kept - before) / 2
