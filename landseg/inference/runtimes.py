@@ -1,7 +1,8 @@
 """The runtime of a run: PyTorch, or ONNX Runtime where the network compiles for it; and the engine on it.
 
-ONNX Runtime computes float32 on processors, about twice as fast as PyTorch there, and starts without it. PyTorch
-computes everything else: on GPUs, in bfloat16 on processors that have it, and networks that do not compile.
+ONNX Runtime computes float32 on processors: in less time and memory than PyTorch there, and it starts without it.
+PyTorch computes everything else: on GPUs, in bfloat16 on processors that have it, and networks that do not compile.
+The measured ratios by which "auto" chooses are in docs/performance.md.
 """
 
 from __future__ import annotations
