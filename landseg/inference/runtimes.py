@@ -1,7 +1,7 @@
 """The runtime of a run: PyTorch, or ONNX Runtime where the network compiles for it; and the engine on it.
 
-ONNX Runtime computes float32 on processors: in less time and memory than PyTorch there, and it starts without it.
-PyTorch computes everything else: on GPUs, in bfloat16 on processors that have it, and networks that do not compile.
+ONNX Runtime computes float32 on processors, about as fast as PyTorch there, and starts without it. PyTorch
+computes everything else: on GPUs, in bfloat16 on processors that have it, and networks that do not compile.
 The measured ratios by which "auto" chooses are in docs/performance.md.
 """
 
@@ -76,7 +76,7 @@ def _compiled_engine(model: NamedModel, options: InferenceOptions) -> Engine:
         threads=options.threads or compute_threads(),
         chosen=options.precision == "auto" and options.runtime == "auto",
     )
-    note = None if options.runtime == "onnx" else "ONNX Runtime, which computes fp32 on processors faster"
+    note = None if options.runtime == "onnx" else "ONNX Runtime, which computes fp32 on processors and starts sooner"
     return Engine(card, executor, tta=options.tta, note=note)
 
 

@@ -157,7 +157,7 @@ def test_the_runtime_is_said_and_kept(box: Callable[..., None], write_raster: Wr
     made = one(predict(source, out, model=BOX, **FP32))
     for result in (plan, made):
         assert result.runtime == "onnx"
-        assert result.runtime_note == "ONNX Runtime, which computes fp32 on processors faster"
+        assert result.runtime_note == "ONNX Runtime, which computes fp32 on processors and starts sooner"
         assert "network       fp32, cpu, stream, onnx" in predict_lines(result)
         assert f"runtime       {result.runtime_note}" in predict_lines(result)
         assert result.to_json()["runtime"] == "onnx"
