@@ -57,8 +57,8 @@ class ReadyNetwork:
 
     @property
     def bytes_per_pixel(self) -> float:
-        """The bytes that a window needs for each of its pixels, which goes through the network in strips too."""
-        edge = 16 * self._strips[0]
+        """The bytes that a window of 2,048 pixels an edge needs for each of them; it goes through in strips too."""
+        edge = 32 * self._strips[0]
         return memory_of(self._network, (edge, edge), self._strips[0]).total / edge**2
 
     def run(self, images: Array) -> Array:
