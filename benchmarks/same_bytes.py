@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import platform
-import re
 import signal
 import subprocess
 import sys
@@ -230,38 +229,22 @@ def _run(words: Sequence[str], folder: Path) -> subprocess.CompletedProcess[str]
 
 
 def run_killed(case: Case, folder: Path) -> str:
-    """Kill a command at its second line of progress, resume it, and return the standard output of the second run.
-
-    Mostly the work that the first line counts is then on disk; a second run that shows it again began anew, which is
-    noted on standard error.
-    """
-    shares: list[float] = []
-    with subprocess.Popen(
-        case.words(), cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            shares += percents(line)
-            if len(shares) == 2:
-                process.send_signal(signal.SIGKILL)
-                break
+    """Kill a command once work is on disk, resume it, and return the standard output of the second run."""
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen(case.words(), cwd=folder, env=environment(), **quiet) as process:
+        while process.poll() is None and not committed(folder / case.name):
+            time.sleep(0.002)
+        process.send_signal(signal.SIGKILL)
     if process.returncode != -signal.SIGKILL:
         raise SystemExit(f"{case.name}: exit code {process.returncode} before it could be killed; use a larger scene")
     if list(digest_folder(folder / case.name)):
         raise SystemExit(f"{case.name}: the killed run left files in sight")
-    resumed = _run([*case.words(), "--resume"], folder)
-    if min(percents(resumed.stderr)) <= shares[0]:
-        print(f"{case.name}: the second run began anew, nothing was on disk when it was killed", file=sys.stderr)
-    return resumed.stdout
+    return _run([*case.words(), "--resume"], folder).stdout
 
 
-def percents(printed: str) -> list[float]:
-    """Return the shares of the lines of progress in what is printed.
-
-    >>> percents("blend: 3 %\\n 28.6 %  0.06 Mpx/s  3 s left\\n")
-    [28.6]
-    """
-    return [float(share) for share in re.findall(r"^ *(\d+\.\d) %  ", printed, re.MULTILINE)]
+def committed(folder: Path) -> bool:
+    """Return True if a journal below a folder has a first step of work: behind the run's description and its plan."""
+    return any(path.read_bytes().count(b"\n") > 2 for path in folder.rglob("journal"))
 
 
 def digest_folder(folder: Path) -> Iterator[tuple[str, Parts]]:
