@@ -36,7 +36,7 @@ def _eroded(mask: np.ndarray, distance: int) -> np.ndarray:
 
 
 def _by_masks(truth: np.ndarray, found: np.ndarray, valid: np.ndarray, width: int) -> dict[tuple[int, int], tuple]:
-    """Return for each pair of ids its shared pixels and shared rim, from masks; validity must be all True for rims."""
+    """Return for each pair of ids its shared pixels and rim, from masks; for rims all must be valid."""
     pairs = {}
     for one in np.unique(truth[valid & (truth > 0)]):
         for other in np.unique(found[valid & (found > 0)]):

@@ -20,7 +20,8 @@ class Scene:
 
     def overlaps(self, *, listed_later: bool = False) -> Overlaps:
         """Return all pairs that share a pixel, by the detection, or in another order."""
-        shared = np.einsum("thw,dhw->td", self.true.astype(float), self.found.astype(float))
+        flat = [one.reshape(len(one), self.true.shape[1] * self.true.shape[2]) for one in (self.true, self.found)]
+        shared = (flat[0].astype(np.float32) @ flat[1].astype(np.float32).T).astype(float)
         if listed_later:
             true, found = np.nonzero(shared)
         else:
@@ -46,7 +47,7 @@ def _centre(mask: np.ndarray) -> np.ndarray:
 
 
 def random_scene(seed: int, size: int = 48, most: int = 9) -> Scene:
-    """Return boxes that overlap, many of the truth's moved a little, doubled or shrunk, with equal scores among them."""
+    """Return boxes that overlap; detections are moved boxes of the truth, and others; many scores are equal."""
     rng = np.random.default_rng(seed)
 
     def box(top: int, left: int, height: int, width: int) -> np.ndarray:
