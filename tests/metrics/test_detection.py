@@ -286,6 +286,37 @@ def test_a_draw_of_each_block_once_is_the_figure(monkeypatch: pytest.MonkeyPatch
     assert {name: pytest.approx(getattr(got, name)) for name in FIGURES} == {name: e[0] for name, e in ends.items()}
 
 
+def _drawn(monkeypatch: pytest.MonkeyPatch, detection: Detection, *weights: list[int]) -> dict[str, list[float]]:
+    """Return each figure of samples in which each block stands as often as its weight says."""
+    monkeypatch.setattr(module, "draws", lambda blocks, **_: iter([np.array(weights)]))
+    monkeypatch.setattr(module, "interval", lambda values: values)
+    return {name: values.tolist() for name, values in detection.intervals().items()}
+
+
+def test_a_drawn_block_brings_its_truth_its_hits_and_its_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = np.array([[0.0, 0], [0, 15], [0, 25]])
+    detection = Detection(block=10)
+    # Blocks of a full match, of one with IoU 0.6 and a higher score, and of a detection of nothing.
+    one = _pairs((0, 0, 10), (1, 1, 6), true=[10, 10], found=[10, 6, 5], at=places[:2], on=places)
+    detection.update(one, [0.8, 0.9, 0.1])
+    got = _drawn(monkeypatch, detection, [1, 1, 1], [2, 0, 1], [0, 3, 0], [0, 0, 3])
+    assert got["recall"] == pytest.approx([1, 1, 1, np.nan], nan_ok=True)
+    assert got["precision"] == pytest.approx([2 / 3, 2 / 3, 1, np.nan], nan_ok=True)
+    assert got["sq"] == pytest.approx([0.8, 1, 0.6, np.nan], nan_ok=True)
+    assert got["ap50"] == pytest.approx([1, 1, 1, np.nan], nan_ok=True)
+    # At 0.75 the second is an error of its own block: before the hit, absent, alone.
+    assert got["ap75"] == pytest.approx([51 / 101 / 2, 1, 0, np.nan], nan_ok=True)
+
+
+def test_a_hit_is_of_the_block_of_its_truth(monkeypatch: pytest.MonkeyPatch) -> None:
+    detection = Detection(block=10)
+    places = np.array([[0.0, 9], [0, 30]]), np.array([[0.0, 11], [0, 30]])
+    detection.update(_pairs((0, 0, 8), true=[10, 10], found=[10, 10], at=places[0], on=places[1]), [0.9, 0.5])
+    got = _drawn(monkeypatch, detection, [2, 0, 0], [0, 2, 0], [0, 0, 2])
+    # The second block holds the detection's centroid and nothing that is counted there at 0.5.
+    assert got["recall"] == pytest.approx([1, np.nan, 0], nan_ok=True) and max(got["recall"][::2]) <= 1
+
+
 def test_above_the_limit_four_blocks_become_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BLOCKS", 3)
     cells = np.array([[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 2, 0], [1, 0, 0]])

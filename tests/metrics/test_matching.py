@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from landseg.metrics.matching import Verdict, by_score, match, verdicts
 from landseg.metrics.overlaps import Overlaps, objects
-from tests.parts.objects import matched_by_loops, random_scene
+from tests.parts.objects import Scene, matched_by_loops, random_scene
 
 FLOORS = np.array([0.1, 0.5, 0.75, 1.0])
 
@@ -77,6 +77,57 @@ def test_errors_by_hand() -> None:
         ["MISSED", "MISSED", "MISSED", "FOUND", "MISSED"],
         ["BELOW", "BELOW", "INVENTED", "FOUND", "INVENTED", "INVENTED"],
     )
+
+
+def _slow(scene: Scene, kept: np.ndarray, taken: np.ndarray, share: float = 0.5) -> tuple[list[str], list[str]]:
+    """Return the outcomes by their definitions, from masks; `taken` is the truth (D,) that each detection takes."""
+    true, found = scene.true, scene.found
+
+    def parts(of: np.ndarray, within: np.ndarray) -> bool:
+        return bool((of & within).sum() >= share * of.sum())
+
+    judged = [t for t in range(len(true)) if not scene.crowd[t]]
+    counted = [d for d in range(len(found)) if kept[d]]
+    covered = {d: [t for t in judged if parts(true[t], found[d])] for d in counted}
+    lying = {t: [d for d in counted if parts(found[d], true[t])] for t in judged}
+    merging = {d for d in counted if len(covered[d]) >= 2}
+    splitting = {d for t in judged if len(lying[t]) >= 2 for d in lying[t]}
+    of_true = [
+        "IGNORED" if t not in judged
+        else "FOUND" if t in taken[kept]
+        else "MERGED" if any(t in covered[d] for d in merging)
+        else "SPLIT" if len(lying[t]) >= 2
+        else "MISSED"
+        for t in range(len(true))
+    ]  # fmt: skip
+    of_found = [
+        "BELOW" if d not in counted
+        else ("IGNORED" if scene.crowd[taken[d]] else "FOUND") if taken[d] >= 0
+        else "INVOLVED" if d in merging | splitting
+        else "INVENTED"
+        for d in range(len(found))
+    ]  # fmt: skip
+    return of_true, of_found
+
+
+def _both(seed: int, share: float = 0.5) -> tuple[object, object]:
+    scene = random_scene(seed)
+    one, kept = scene.overlaps(), scene.scores >= 0.3
+    pairs = match(one, one.iou(), by_score(scene.scores), scene.crowd, np.array([0.5]))[0]
+    taken = np.array([one.true_index[pair] if pair >= 0 else -1 for pair in pairs], int)
+    got = verdicts(one, pairs, kept)
+    return tuple([Verdict(k).name for k in side] for side in got), _slow(scene, kept, taken, share)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000))
+def test_errors_are_those_of_their_definitions(seed: int) -> None:
+    got, want = _both(seed)
+    assert got == want
+
+
+def test_twin_with_another_share_they_are_not() -> None:
+    assert any(got != want for got, want in (_both(seed, 0.7) for seed in range(30)))
 
 
 def test_half_is_enough_and_less_is_not() -> None:
