@@ -172,6 +172,29 @@ def test_areas_and_limits() -> None:
     assert other.compute().ar_by_area[0] == 1 and np.isnan(other.compute().ar_by_area[1:]).all()
 
 
+def test_what_lies_mostly_on_pixels_that_are_not_valid() -> None:
+    truth, found, valid = (np.zeros((8, 20), kind) for kind in (int, int, bool))
+    valid[:, :10] = True
+    truth[0:3, 2:8], found[0:3, 2:8] = 1, 1  # a hit inside
+    truth[4:6, 8:20], found[4:6, 7:16] = 2, 2  # both lie mostly outside: neither right nor wrong
+    found[7, 9:13] = 3  # mostly outside, and matches nothing
+    counts = IdCounts()
+    counts.update(truth, found, valid=valid)
+    assert counts.overlaps().true.ignored.tolist() == [False, True]
+    assert counts.overlaps().found.ignored.tolist() == [False, True, True]
+    detection = Detection()
+    detection.update(counts.overlaps(), [0.5, 0.9, 0.9])
+    got = detection.compute()
+    assert (got.ap, got.f1, got.pq, got.true_count, got.found_count, got.invented) == pytest.approx(
+        (1, 1, 1, 1, 1, 0)
+    )
+    one = counts.overlaps()
+    judged = replace(one, found=replace(one.found, ignored=np.zeros(3, bool)))
+    detection = Detection()
+    detection.update(judged, [0.5, 0.9, 0.9])
+    assert detection.compute().invented == 1 and detection.compute().ap < 1  # twin: all detections judged
+
+
 def test_boundary_ap_judges_outlines() -> None:
     truth = np.zeros((30, 30), np.uint8)
     truth[5:25, 5:25] = 1

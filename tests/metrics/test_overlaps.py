@@ -26,22 +26,27 @@ def _scene(seed: int, height: int = 23, width: int = 31) -> tuple[np.ndarray, np
     return ids(), ids(), valid
 
 
-def _eroded(mask: np.ndarray, distance: int) -> np.ndarray:
-    """Return the pixels of a mask that have none of another kind within the distance; beyond the edge are none."""
-    inner = mask.copy()
+def _eroded(mask: np.ndarray, distance: int, *, border: bool = False) -> np.ndarray:
+    """Return the pixels of a mask that have none of another kind within the distance.
+
+    Beyond the edge lies nothing, or with ``border`` another kind, as in the published code.
+    """
+    inner, framed = mask.copy(), np.pad(mask, distance, constant_values=not border)
     for i, j in np.argwhere(mask):
-        near = mask[max(0, i - distance) : i + distance + 1, max(0, j - distance) : j + distance + 1]
-        inner[i, j] = near.all()
+        inner[i, j] = framed[i : i + 2 * distance + 1, j : j + 2 * distance + 1].all()
     return inner
 
 
-def _by_masks(truth: np.ndarray, found: np.ndarray, valid: np.ndarray, width: int) -> dict[tuple[int, int], tuple]:
+def _by_masks(
+    truth: np.ndarray, found: np.ndarray, valid: np.ndarray, width: int, *, border: bool = False
+) -> dict[tuple[int, int], tuple]:
     """Return for each pair of ids its shared pixels and rim, from masks; for rims all must be valid."""
     pairs = {}
     for one in np.unique(truth[valid & (truth > 0)]):
         for other in np.unique(found[valid & (found > 0)]):
             a, b = truth == one, found == other
-            rim = (a & ~_eroded(a, width)) & (b & ~_eroded(b, width)) if width else a & False
+            rims = [one & ~_eroded(one, width, border=border) for one in (a, b)]
+            rim = rims[0] & rims[1] if width else a & False
             if (a & b & valid).any():
                 pairs[int(one), int(other)] = ((a & b & valid).sum(), rim.sum())
     return pairs
@@ -60,10 +65,13 @@ def test_pairs_are_those_of_masks(seed: int) -> None:
     counts = IdCounts()
     counts.update(truth, found, valid=valid)
     assert _pairs(counts) == _by_masks(truth, found, valid, 0)
-    rims = IdCounts(2)
-    rims.update(truth, found)
-    assert _pairs(rims) == _by_masks(truth, found, np.ones_like(valid), 2)
-    assert _pairs(rims) != _by_masks(truth, found, np.ones_like(valid), 1)  # twin: another width
+    every = np.ones_like(valid)
+    for border in (False, True):
+        rims = IdCounts(2, border=border)
+        rims.update(truth, found)
+        assert _pairs(rims) == _by_masks(truth, found, every, 2, border=border)
+        assert _pairs(rims) != _by_masks(truth, found, every, 1, border=border)  # twin: another width
+        assert _pairs(rims) != _by_masks(truth, found, every, 2, border=not border)  # twin: another rule
 
 
 def test_sides_by_hand() -> None:
