@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -74,6 +74,18 @@ class Blocks:
         return total
 
 
+def draws(blocks: int, *, count: int = 1000, seed: int = 0, columns: int = 1) -> Iterator[NDArray[np.int64]]:
+    """Yield how often each block is in a sample of as many blocks, (samples, blocks), until ``count`` samples.
+
+    The samples depend on the seed and the number of blocks alone. As many come at a time as go into 64 MiB, if
+    ``columns`` numbers are made of each sample.
+    """
+    generator, even = np.random.default_rng(seed), np.full(blocks, 1 / blocks)
+    step = max(1, MEMORY // (8 * max(columns, blocks)))
+    for start in range(0, count, step):
+        yield generator.multinomial(blocks, even, size=min(step, count - start))
+
+
 def replicates(
     stack: NDArray[np.integer[Any]], statistics: Mapping[str, Statistic], *, count: int = 1000, seed: int = 0
 ) -> dict[str, Replicates]:
@@ -89,12 +101,9 @@ def replicates(
     if not blocks:
         raise ValueError("a bootstrap needs at least one block with labelled pixels")
     flat = stack.reshape(blocks, -1).astype(np.float64)
-    generator, even = np.random.default_rng(seed), np.full(blocks, 1 / blocks)
-    step = max(1, MEMORY // (8 * max(flat.shape[1], blocks)))
     found: dict[str, list[Replicates]] = {name: [] for name in statistics}
-    for start in range(0, count, step):
-        draws = generator.multinomial(blocks, even, size=min(step, count - start))
-        sums = (draws @ flat).reshape(-1, *stack.shape[1:])
+    for drawn in draws(blocks, count=count, seed=seed, columns=flat.shape[1]):
+        sums = (drawn @ flat).reshape(-1, *stack.shape[1:])
         for name, statistic in statistics.items():
             found[name].append(np.asarray(statistic(sums), np.float64))
     return {name: np.concatenate(parts) for name, parts in found.items()}

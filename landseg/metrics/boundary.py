@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from landseg.classes import IGNORE_INDEX, MAX_CLASSES
 
 Reach = int | tuple[int, int]
 """Pixels in every direction, or (down the rows, along the columns)."""
+Number = TypeVar("Number", bound=np.integer[Any])
 WHOLE = (slice(None), slice(None))
 
 
@@ -122,17 +123,18 @@ def outline(labels: NDArray[np.integer[Any]], distance: Reach, *, border: bool =
     beyond = MAX_CLASSES if border else IGNORE_INDEX
     smallest, largest = own, own + np.uint8(1)
     for axis, reach in enumerate(_both(distance)):
-        smallest = _extreme(np.minimum, smallest, distance=reach, axis=axis, outside=beyond)
-        largest = _extreme(np.maximum, largest, distance=reach, axis=axis, outside=(beyond + 1) % 256)
+        smallest = extreme(np.minimum, smallest, distance=reach, axis=axis, outside=beyond)
+        largest = extreme(np.maximum, largest, distance=reach, axis=axis, outside=(beyond + 1) % 256)
     near: NDArray[np.bool_] = (smallest != own) | (largest != own + np.uint8(1))
     near &= np.asarray(labels) != IGNORE_INDEX
     return near
 
 
-def _extreme(
-    choose: np.ufunc, values: NDArray[np.uint8], *, distance: int, axis: int, outside: int
-) -> NDArray[np.uint8]:
-    """Return the smallest or largest value at most ``distance`` away along an axis, in log2(distance) passes."""
+def extreme(choose: np.ufunc, values: NDArray[Number], *, distance: int, axis: int, outside: int) -> NDArray[Number]:
+    """Return the smallest or largest value at most ``distance`` away along an axis, in log2(distance) passes.
+
+    ``choose`` is `numpy.minimum` or `numpy.maximum`; ``outside`` is the value beyond the ends of the axis.
+    """
     pad = [(0, 0), (0, 0)]
     pad[axis] = (distance, distance)
     found = np.moveaxis(np.pad(values, pad, constant_values=outside), axis, 0)

@@ -21,7 +21,7 @@ NAVIGATION = {
     "How it works": ("how-it-works", "one-pass", "performance", "dependencies"),
     "Maps": ("default-model", "crf", "export", "vector-operations", "areas"),
     "Training": ("training", "data", "coarse"),
-    "Accuracy": ("metrics", "report"),
+    "Accuracy": ("metrics", "objects", "report"),
     "Networks": ("networks", "upconvolution", "alignment"),
     "Reference": ("commands", "python/index"),
     "Development": ("house",),
