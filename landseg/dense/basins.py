@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.vector.topology.linked_lists import find_components
+
 TOP = 65535  # the level of an energy of 1
 OUTSIDE = -1  # the level of pixels outside the mask
 _AT_A_TIME = 1 << 16  # saddles made Python numbers at a time
@@ -86,7 +88,7 @@ def follow(target: NDArray[Any]) -> NDArray[Any]:
 
 @dataclass(frozen=True)
 class Saddles:
-    """Saddles ``(s,)`` between basins, one at most for two basins.
+    """Saddles ``(s,)`` between basins.
 
     Attributes:
         one: one basin of each saddle, the lesser number.
@@ -96,8 +98,8 @@ class Saddles:
             second pixel is the one below and not the one to the right.
     """
 
-    one: NDArray[np.int64]
-    other: NDArray[np.int64]
+    one: NDArray[np.uint32]
+    other: NDArray[np.uint32]
     level: NDArray[np.int32]
     place: NDArray[np.int64]
 
@@ -108,9 +110,14 @@ class Saddles:
         """Return the saddles of an index or a mask."""
         return Saddles(self.one[index], self.other[index], self.level[index], self.place[index])
 
-    def renumbered(self, basins: NDArray[np.int64]) -> Saddles:
+    def numbered(self, labels: NDArray[np.int64]) -> Saddles:
+        """Return the saddles with the index in sorted ``labels`` for the label of each basin."""
+        one, other = (np.searchsorted(labels, number).astype(np.uint32) for number in (self.one, self.other))
+        return Saddles(one, other, self.level, self.place)
+
+    def renumbered(self, basins: NDArray[Any]) -> Saddles:
         """Return the saddles with ``basins[number]`` for the number of each basin, and none within a basin."""
-        one, other = basins[self.one], basins[self.other]
+        one, other = (basins[number].astype(np.uint32) for number in (self.one, self.other))
         apart = one != other
         one, other = one[apart], other[apart]
         return Saddles(np.minimum(one, other), np.maximum(one, other), self.level[apart], self.place[apart])
@@ -123,12 +130,41 @@ class Saddles:
         first[1:] = (one[1:] != one[:-1]) | (other[1:] != other[:-1])
         return self.chosen(order[first])
 
+    def spanning(self, count: int) -> Saddles:
+        """Return the saddles that decide about merging, one fewer than basins in each piece, from the highest down.
+
+        The last saddle of a circle decides nothing: where all others of it merged, its basins are one already, and
+        where one of them did not, both its summits rise too far, and so do those that this last one would join. Left
+        is the spanning forest of the highest saddles, which holds the pieces together as well. It grows from all
+        basins at once, each by its highest saddle (Borůvka).
+
+        Args:
+            count: the number of basins, which are numbered from 0.
+        """
+        order = np.lexsort((self.place, -self.level)).astype(np.uint32)
+        kept = np.zeros(len(self), bool)
+        alive, one, other = np.arange(len(self), dtype=np.uint32), self.one[order], self.other[order]
+        while len(alive):
+            best = np.full(count, len(self), np.uint32)
+            best[other[::-1]] = alive[::-1]  # the last one that is written is the highest
+            taken = best.copy()
+            taken[one[::-1]] = alive[::-1]
+            taken = np.unique(np.minimum(taken, best, out=taken))
+            taken = taken[taken < len(self)]
+            kept[taken] = True
+            index = np.searchsorted(alive, taken)
+            tree = find_components(count, one[index], other[index]).astype(np.uint32)
+            one, other = tree[one], tree[other]
+            apart = one != other
+            alive, one, other = alive[apart], one[apart], other[apart]
+        return self.chosen(order[kept])
+
 
 def join_saddles(parts: list[Saddles]) -> Saddles:
     """Return the saddles of several parts, one part after another."""
     if not parts:
-        nothing = np.zeros(0, np.int64)
-        return Saddles(nothing, nothing, np.zeros(0, np.int32), nothing)
+        nothing = np.zeros(0, np.uint32)
+        return Saddles(nothing, nothing, np.zeros(0, np.int32), np.zeros(0, np.int64))
     columns = ((part.one, part.other, part.level, part.place) for part in parts)
     return Saddles(*(np.concatenate(column) for column in zip(*columns, strict=True)))
 
@@ -150,7 +186,7 @@ def find_saddles(basins: NDArray[np.int64], levels: NDArray[np.int32], start: in
         ((slice(None, -1), slice(None)), (slice(1, None), slice(None)), 1),
     ):
         meet = (basins[here] != basins[there]) & (basins[here] > 0) & (basins[there] > 0)
-        one, other = basins[here][meet], basins[there][meet]
+        one, other = (basins[side][meet].astype(np.uint32) for side in (here, there))
         level = np.minimum(levels[here][meet], levels[there][meet])
         place = 2 * pixel[here][meet] + below
         parts.append(Saddles(np.minimum(one, other), np.maximum(one, other), level, place))
@@ -159,39 +195,42 @@ def find_saddles(basins: NDArray[np.int64], levels: NDArray[np.int32], start: in
 
 def merge_basins(
     summit: NDArray[np.int32], place: NDArray[np.int64], saddles: Saddles, rise: float
-) -> NDArray[np.int64]:
+) -> NDArray[np.uint32]:
     """Return for each basin ``(n,)`` the basin whose summit stays, after merging over the saddles.
 
-    Saddles are taken from the highest down, the first in its place among equals. Two basins that are not yet one
+    Saddles are taken as they come: the highest first, and the first in its place among equals. Two basins that are not yet one
     become one if the lower of both summits rises less than ``rise`` above the saddle; the higher summit stays, or the
     first in reading order.
 
     Args:
         summit: level of the summit of each basin.
         place: place of the summit in reading order.
-        saddles: saddles between the basins, which are numbered from 0.
+        saddles: saddles between the basins, which are numbered from 0, from the highest down as `Saddles.spanning`
+            gives them.
         rise: height in energies from 0 to 1; infinity merges all basins that touch.
     """
     limit = TOP + 1 if rise > 1 else math.ceil(rise * TOP)
-    order = np.lexsort((place, -summit))
-    rank = np.empty(len(order), np.int64)
-    rank[order] = np.arange(len(order))
-    ranked = summit[order]
+    order = np.lexsort((place, -summit)).astype(np.uint32)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order), dtype=np.uint32)
     # A summit only grows by merging, so a saddle too far below both basins stays too far below.
     near = np.minimum(summit[saddles.one], summit[saddles.other]) - saddles.level < limit
-    near_ones = saddles.chosen(near)
-    taken = near_ones.chosen(np.lexsort((near_ones.place, -near_ones.level)))
-    stays = _joined(ranked, rank[taken.one], rank[taken.other], taken.level, limit)
-    merged: NDArray[np.int64] = order[stays[rank]]
+    one, other = rank[saddles.one[near]], rank[saddles.other[near]]
+    stays = _joined(summit[order], one, other, saddles.level[near], limit)
+    merged: NDArray[np.uint32] = order[stays[rank]]
     return merged
 
 
 def _joined(
-    ranked: NDArray[np.int32], one: NDArray[np.int64], other: NDArray[np.int64], level: NDArray[np.int32], limit: int
-) -> NDArray[np.int64]:
+    summit: NDArray[np.int32],
+    one: NDArray[np.uint32],
+    other: NDArray[np.uint32],
+    level: NDArray[np.int32],
+    limit: int,
+) -> NDArray[np.uint32]:
     """Return for each basin ``(n,)``, numbered by the rank of its summit, the least of those that it is one with."""
-    above = array("q", np.arange(len(ranked), dtype=np.int64).tobytes())
-    height = array("i", ranked.astype(np.int32).tobytes())
+    above = array("I", np.arange(len(summit), dtype=np.uintc).tobytes())
+    height = array("i", summit.astype(np.intc).tobytes())
     for start in range(0, len(one), _AT_A_TIME):
         part = slice(start, start + _AT_A_TIME)
         for first, second, saddle in zip(one[part].tolist(), other[part].tolist(), level[part].tolist(), strict=True):
@@ -205,4 +244,4 @@ def _joined(
                 first, second = second, first
             if height[second] - saddle < limit:
                 above[second] = first
-    return follow(np.frombuffer(above, np.int64))
+    return follow(np.frombuffer(above, np.uintc))

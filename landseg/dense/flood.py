@@ -222,38 +222,45 @@ class Flood:
         whole, is_open = root == np.arange(count), is_open[piece]
         self._leave(basins.label[~whole], basins.label[root[~whole]])
         done, stay = whole & ~is_open, whole & is_open
-        self._merge(basins.chosen(done), saddles.chosen(done[saddles.one]).renumbered(np.cumsum(done) - 1))
         self._saddles = saddles.chosen(stay[saddles.one]).renumbered(np.cumsum(stay) - 1)
+        saddles = saddles.chosen(done[saddles.one]).renumbered(np.cumsum(done) - 1)
         there = self._labels > 0
         of_row = np.searchsorted(basins.label, self._labels[there])
         self._labels[there] = basins.label[root[of_row]]
         self._open, self._fresh = basins.chosen(stay), self._next
-        self._begin_events()
+        basins = basins.chosen(done)
+        del piece, root, whole, is_open, done, stay  # all pieces may be done at once, and many
+        self._merge(basins, saddles)
 
     def _gathered(self) -> tuple[_Basins, Saddles, NDArray[Any]]:
         """Return all open labels, the saddles of the basins, and the index of the label that stands for its basin.
 
-        The numbers of the saddles are indices of the labels. Pixels are summed at the label that stands.
+        The numbers of the saddles are indices of the labels. Pixels are summed at the label that stands. Notes are
+        forgotten on the way, so that nothing is in memory twice.
         """
-        old = len(self._open.label)
-        label = np.concatenate([self._open.label, np.arange(self._fresh, self._next)])
+        known = self._open
+        label = np.concatenate([known.label, np.arange(self._fresh, self._next)])
         count = len(label)
-        one, other = (np.concatenate([pair[side] for pair in self._same]) for side in (0, 1))
+        one, other = (np.concatenate(column) for column in zip(*self._same, strict=True))
         root = find_components(count, np.searchsorted(label, one), np.searchsorted(label, other))
         place, summit, pixels = np.full(count, -1), np.zeros(count, np.int32), np.zeros(count, np.int64)
-        of = root[:old]
-        known = self._open.place >= 0
-        place[of[known]], summit[of[known]] = self._open.place[known], self._open.summit[known]
-        np.add.at(pixels, of, self._open.pixels)
-        of, found, level = (np.concatenate([event[i] for event in self._summits]) for i in range(3))
-        of = root[np.searchsorted(label, of)]
-        place[of], summit[of] = found, level
-        of, counts = (np.concatenate([event[i] for event in self._counts]) for i in range(2))
-        np.add.at(pixels, root[np.searchsorted(label, of)], counts)
-        new = join_saddles(self._found)
-        new = Saddles(np.searchsorted(label, new.one), np.searchsorted(label, new.other), new.level, new.place)
-        saddles = join_saddles([self._saddles, new]).renumbered(root).highest()
-        return _Basins(label, place, summit, pixels), saddles, root
+        of = root[: len(known.label)][known.place >= 0]
+        place[of], summit[of] = known.place[known.place >= 0], known.summit[known.place >= 0]
+        np.add.at(pixels, root[: len(known.label)], known.pixels)
+        for labels, there, level in self._summits:
+            of = root[np.searchsorted(label, labels)]
+            place[of], summit[of] = there, level
+        for labels, counts in self._counts:
+            np.add.at(pixels, root[np.searchsorted(label, labels)], counts)
+        self._open = known = _no_basins()
+        saddles, found = [self._saddles.renumbered(root)], self._found
+        self._begin_events()
+        while found:
+            saddles.append(found.pop().numbered(label).renumbered(root))
+        self._saddles = join_saddles(saddles)
+        saddles.clear()
+        tree = self._saddles.spanning(count)
+        return _Basins(label, place, summit, pixels), tree, root
 
     def _leave(self, labels: NDArray[np.int64], become: NDArray[np.int64]) -> None:
         """Note that labels are parts of others from now on."""
