@@ -17,6 +17,13 @@ OUTSIDE = -1  # the level of pixels outside the mask
 _AT_A_TIME = 1 << 16  # saddles made Python numbers at a time
 
 
+def check_map(energy: NDArray[Any], mask: NDArray[np.bool_]) -> None:
+    """Raise a ValueError unless an energy map and a boolean mask have one shape (h, w)."""
+    if energy.ndim != 2 or energy.shape != mask.shape or mask.dtype != bool:
+        found = f"{energy.shape} and {mask.shape} of {mask.dtype}"
+        raise ValueError(f"expected an energy and a boolean mask of one shape (h, w), not {found}")
+
+
 def to_levels(energy: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.int32]:
     """Return the levels (h, w) of an energy map, 0 to 65535, and -1 outside the mask.
 
@@ -32,9 +39,7 @@ def to_levels(energy: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.int32
     >>> to_levels(np.array([[0.0, 0.5, np.nan, 1.0]]), np.array([[True, True, False, True]])).tolist()
     [[0, 32768, -1, 65535]]
     """
-    if energy.ndim != 2 or energy.shape != mask.shape or mask.dtype != bool:
-        found = f"{energy.shape} and {mask.shape} of {mask.dtype}"
-        raise ValueError(f"expected an energy and a boolean mask of one shape (h, w), not {found}")
+    check_map(energy, mask)
     if energy.dtype == np.uint16:
         return np.where(mask, energy, np.int32(OUTSIDE))
     if energy.dtype.kind != "f":
@@ -198,9 +203,9 @@ def merge_basins(
 ) -> NDArray[np.uint32]:
     """Return for each basin ``(n,)`` the basin whose summit stays, after merging over the saddles.
 
-    Saddles are taken as they come: the highest first, and the first in its place among equals. Two basins that are not yet one
-    become one if the lower of both summits rises less than ``rise`` above the saddle; the higher summit stays, or the
-    first in reading order.
+    Saddles are taken as they come: the highest first, and the first in its place among equals. Two basins that are
+    not yet one become one if the lower of both summits rises less than ``rise`` above the saddle; the higher summit
+    stays, or the first in reading order.
 
     Args:
         summit: level of the summit of each basin.

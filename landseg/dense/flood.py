@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from landseg.dense.basins import (
     OUTSIDE,
     Saddles,
+    check_map,
     find_saddles,
     follow,
     join_saddles,
@@ -99,9 +100,7 @@ class Flood:
         self._top, self._next, self._ended = -2, 1, False  # number of the first kept row; the next label
         self._open, self._saddles, self._fresh = _no_basins(), join_saddles([]), 1
         self._begin_events()
-        self._left: list[
-            tuple[NDArray[np.uint32], NDArray[np.uint32]]
-        ] = []  # labels, and the labels that they become
+        self._left: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]] = []  # labels, and what they are part of
         self._done: list[_Basins] = []
 
     def add(self, energy: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
@@ -117,17 +116,23 @@ class Flood:
         """
         if self._ended:
             raise ValueError("the flood has ended: rows come before end()")
-        if energy.ndim == 2 and energy.shape[1] != self._width:
+        check_map(energy, mask)
+        if energy.shape[1] != self._width:
             raise ValueError(f"expected rows of {self._width} pixels, not of {energy.shape[1]}")
         rows = max(FEWEST_ROWS, BLOCK // self._width)
-        levels = [
-            to_levels(energy[row : row + rows], mask[row : row + rows]) for row in range(0, max(len(energy), 1), rows)
-        ]
-        found = [self._advance(block) for block in levels if len(block)]
-        return np.concatenate([np.zeros((0, self._width), np.uint32), *found])
+        found = [np.zeros((0, self._width), np.uint32)]
+        for row in range(0, len(energy), rows):
+            found.append(self._advance(to_levels(energy[row : row + rows], mask[row : row + rows])))
+        return np.concatenate(found)
 
     def end(self) -> NDArray[np.uint32]:
-        """Return the labels of the last row (1, width), or of none (0, width), after which no row comes."""
+        """Return the labels of the last row (1, width), or of none (0, width), after which no row comes.
+
+        Raises:
+            ValueError: it was called before.
+        """
+        if self._ended:
+            raise ValueError("the flood has ended before")
         found = self._advance(np.full((1, self._width), OUTSIDE, np.int32))
         self._labels[:] = 0
         self._sweep()
@@ -301,7 +306,7 @@ def flood(energy: NDArray[Any], mask: NDArray[np.bool_], *, rise: float, smalles
     ([[1, 1, 2, 2]], [[1, 1, 1, 1]])
     """
     if energy.ndim != 2 or 0 in energy.shape:
-        to_levels(energy, mask)  # raises what is wrong with these
+        check_map(energy, mask)
         return np.zeros(energy.shape, np.uint32)
     rows = Flood(energy.shape[1], rise=rise)
     labels = np.concatenate([rows.add(energy, mask), rows.end()])

@@ -131,6 +131,14 @@ def test_twin_strips_flooded_apart() -> None:
     assert not np.array_equal(apart, flood(energy, mask, rise=0.3))
 
 
+def summits_of(ids: NDArray[Any], energy: NDArray[np.uint16]) -> list[int]:
+    """Return the place of the summit of the instances 1 to n of a map."""
+    return [
+        max(np.flatnonzero(ids == one).tolist(), key=lambda at: (energy.flat[at], -at))
+        for one in range(1, int(ids.max(initial=0)) + 1)
+    ]
+
+
 @settings(max_examples=60, deadline=None)
 @given(maps(16), st.sampled_from(RISES))
 def test_ids_are_1_to_n_in_reading_order_of_the_summits(found: Map, rise: float) -> None:
@@ -138,11 +146,19 @@ def test_ids_are_1_to_n_in_reading_order_of_the_summits(found: Map, rise: float)
     ids, instances = in_strips(energy, mask, (3,), rise)
     assert np.array_equal(ids > 0, mask)
     assert np.array_equal(np.unique(ids[mask]), np.arange(1, len(instances) + 1))
-    tops = [max(np.flatnonzero(ids == one), key=lambda at: (energy.flat[at], -at)) for one in np.unique(ids[mask])]
+    tops = summits_of(ids, energy)
     assert tops == sorted(tops) == instances.place.tolist()
     assert instances.summit.tolist() == [energy.flat[at] for at in tops]
     assert instances.pixels.tolist() == np.bincount(ids[mask], minlength=1)[1:].tolist()
     assert all(np.ptp(components(ids == one)[ids == one]) == 0 for one in np.unique(ids[mask]))
+
+
+def test_twin_numbers_by_height_are_in_another_order() -> None:
+    energy, mask = random_map(3)
+    ids, instances = in_strips(energy, mask, (3,), 0.0)
+    by_height = np.append(0, np.argsort(np.argsort(-instances.summit, kind="stable")) + 1)[ids]
+    tops = summits_of(by_height, energy)
+    assert tops != sorted(tops) and sorted(tops) == instances.place.tolist()
 
 
 def components(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -178,7 +194,16 @@ def test_twin_a_finite_rise_does_not_give_them() -> None:
 @given(maps(16))
 def test_no_rise_leaves_every_summit(found: Map) -> None:
     energy, mask = found
-    _, instances = in_strips(energy, mask, (2,), 0.0)
+    assert all_summits(energy, mask) == in_strips(energy, mask, (2,), 0.0)[1].place.tolist()
+
+
+def test_twin_a_rise_leaves_fewer_summits() -> None:
+    energy, mask = random_map(4)
+    assert all_summits(energy, mask) != in_strips(energy, mask, (2,), 0.3)[1].place.tolist()
+
+
+def all_summits(energy: NDArray[np.uint16], mask: NDArray[np.bool_]) -> list[int]:
+    """Return the places of pixels above their earlier neighbours and not below their later ones."""
     levels = np.pad(np.where(mask, energy.astype(int), -1), 1, constant_values=-1)
     inner, earlier, later = (
         levels[1:-1, 1:-1],
@@ -186,7 +211,7 @@ def test_no_rise_leaves_every_summit(found: Map) -> None:
         (levels[1:-1, 2:], levels[2:, 1:-1]),
     )
     summit = mask & np.all([inner > one for one in earlier], 0) & np.all([inner >= one for one in later], 0)
-    assert instances.place.tolist() == np.flatnonzero(summit).tolist()
+    return np.flatnonzero(summit).tolist()
 
 
 def test_smaller_ones_are_gone_before_numbers_are_given() -> None:
@@ -252,9 +277,13 @@ def test_rows_in_another_order_are_refused() -> None:
     rows = Flood(2, rise=0.1)
     with pytest.raises(ValueError, match="rows of 2 pixels, not of 3"):
         rows.add(np.zeros((1, 3)), np.ones((1, 3), bool))
+    with pytest.raises(ValueError, match="one shape"):
+        rows.add(np.zeros((64, 2)), np.ones((65, 2), bool))
     with pytest.raises(ValueError, match="has not ended"):
         rows.instances()
     rows.end()
+    with pytest.raises(ValueError, match="has ended before"):
+        rows.end()
     with pytest.raises(ValueError, match="rows come before end"):
         rows.add(np.zeros((1, 2)), np.ones((1, 2), bool))
 
@@ -266,6 +295,36 @@ def test_more_labels_than_there_are_numbers_are_refused(monkeypatch: pytest.Monk
     monkeypatch.setattr(flooding, "MOST_LABELS", 2)
     with pytest.raises(PlanError, match="more than 2 basins"):
         flood(energy, energy > 0, rise=0.1)
+
+
+def random_saddles(seed: int) -> tuple[NDArray[np.int32], NDArray[np.int64], basins.Saddles]:
+    """Return summits (level, place) of ten basins and saddles between them, lower than both and with many ties."""
+    random = np.random.default_rng(seed)
+    summit, place = random.integers(4, 9, 10, dtype=np.int32), random.permutation(10)
+    one, other = np.triu_indices(10, 1)
+    some = random.random(len(one)) < 0.4
+    one, other = one[some].astype(np.uint32), other[some].astype(np.uint32)
+    level = random.integers(0, np.minimum(summit[one], summit[other]) + 1).astype(np.int32)
+    return summit, place, basins.Saddles(one, other, level, random.permutation(len(one)))
+
+
+def differing_forests(seeds: range, sign: int) -> int:
+    """Return how often the spanning forest, with sign -1 that of the lowest, merges otherwise than all saddles."""
+    count = 0
+    for seed in seeds:
+        summit, place, saddles = random_saddles(seed)
+        turned = basins.Saddles(saddles.one, saddles.other, sign * saddles.level, saddles.place).spanning(10)
+        forest = basins.Saddles(turned.one, turned.other, sign * turned.level, turned.place)
+        both = [part.chosen(np.lexsort((part.place, -part.level))) for part in (forest, saddles)]
+        assert len(forest) < 10
+        few, all_ = (basins.merge_basins(summit, place, part, 3 / TOP) for part in both)
+        count += not np.array_equal(few, all_)
+    return count
+
+
+def test_the_spanning_forest_decides_as_all_saddles_do() -> None:
+    assert differing_forests(range(200), 1) == 0
+    assert differing_forests(range(200), -1) > 100  # twin: the lowest saddles
 
 
 def peak_of_blobs(height: int) -> tuple[int, Instances]:
