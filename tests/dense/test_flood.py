@@ -86,6 +86,14 @@ def test_the_rows_may_come_in_any_strips(found: Map, rise: float, heights: list[
         assert np.array_equal(in_strips(energy, mask, heights, rise)[0], whole)
 
 
+@pytest.mark.parametrize("height", [1, 7, 90])
+def test_a_larger_map_whose_pieces_are_merged_now_and_then(height: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    energy, mask = random_map(5, 300, 200, 5)
+    whole = flood(energy, mask, rise=0.3)
+    monkeypatch.setattr(flooding, "EVENTS", 5000)
+    assert whole.max() > 1000 and np.array_equal(in_strips(energy, mask, (height,), 0.3)[0], whole)
+
+
 def differing(seeds: range, heights: Sequence[int] = (3, 4, 5)) -> int:
     """Return how many random maps have other ids in strips than from the definition."""
     count = 0
