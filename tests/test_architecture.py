@@ -29,7 +29,8 @@ ROOMS: dict[str, str] = {
     "tiling": "errors geo models.layers runtime text",
     "tiling.rows": "errors geo models.graph models.layers runtime tiling",
     "tiling.compiled": "errors geo models.graph runtime tiling",
-    "dense": "classes errors geo labels metrics models models.graph models.layers output runtime text tiling vector",
+    "dense": "classes errors geo labels metrics models models.graph models.layers output runtime text tiling vector "
+    "vector.topology",
     "crf": "classes errors geo geo.rasters labels text tiling",
     "vector.topology": "geo",
     "vector": "classes errors geo geo.rasters geo.vectors labels output runtime text vector.topology",
