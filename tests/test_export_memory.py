@@ -15,10 +15,10 @@ pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from Linux's /proc"),
 ]
 
-# geopandas is among the libraries that writing takes: where nothing is exported, it is imported as well.
+# What writing takes is imported where nothing is exported as well.
 EXPORT = """
 import sys
-import geopandas
+import geopandas, pyarrow, pyogrio
 from landseg.export import export
 from landseg.vector import classraster, export_run
 from landseg.vector.topology import blocks

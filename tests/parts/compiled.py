@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from math import lcm
 from typing import Any
 
@@ -45,7 +45,7 @@ def lively_network(arch: str, encoder: str, **options: Any) -> nn.Module:
     return network.float()
 
 
-network_of = cache(lively_network)
+network_of = lru_cache(2)(lively_network)  # all of them would fill the memory
 """Return a lively network that several tests share."""
 
 

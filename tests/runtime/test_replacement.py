@@ -264,7 +264,8 @@ def predicted(folder: Path, which: str, resume: bool) -> object:
     further = {"probs": "probs.tif", "confidence": "sure.tif", "polygons": "map.shp", "preview": "map.png"}
     files = {option: folder / name for option, name in further.items()}
     image = _inputs(folder) / "image.tif"
-    return predict(image, folder / "map.tif", model=model, resume=resume, overwrite=True, **files, **QUICK)
+    how = {**QUICK, "memory": 1 << 14}  # a process of many tests may hold more than the usual limit already
+    return predict(image, folder / "map.tif", model=model, resume=resume, overwrite=True, **files, **how)
 
 
 def refined(folder: Path, which: str, resume: bool) -> object:
