@@ -13,7 +13,7 @@ from landseg.runtime.cache import cache_folder
 from landseg.tiling.compiled.blocked import Blocks, Packing
 from landseg.tiling.compiled.emit import Written
 from landseg.tiling.compiled.graph import BLOCKED, Graph, Value
-from landseg.tiling.compiled.kept_graphs import read_graph, store_graph
+from landseg.tiling.compiled.kept_graphs import kept_or_written
 from landseg.tiling.compiled.sessions import Session, as_value
 
 _BLOCKS = (16, 8)
@@ -34,7 +34,9 @@ def _is_right(block: int) -> bool:
         "weight": numbers.standard_normal((_CHANNELS, _CHANNELS, 1, 1)).astype(np.float32),
         "bias": numbers.standard_normal(_CHANNELS).astype(np.float32),
     }
-    written = _graph(block, weights)
+    folder = cache_folder(f"blocks-ort{onnxruntime.__version__}")
+    place = None if folder is None else folder / f"{block}.graph"
+    written = kept_or_written(place, weights, lambda: _graph(block, weights))
     values = {packing.name: as_value(packing.pack(weights)) for packing in written.used}
     try:
         y = Session(written.content, values, threads=1, optimize=False).run({"x": x})["y"]
@@ -45,12 +47,7 @@ def _is_right(block: int) -> bool:
 
 
 def _graph(block: int, weights: Mapping[str, NDArray[np.float32]]) -> Written:
-    """Return the graph of a pointwise convolution, kept from an earlier process or written now."""
-    folder = cache_folder(f"blocks-ort{onnxruntime.__version__}")
-    place = None if folder is None else folder / f"{block}.graph"
-    kept = None if place is None else read_graph(place, weights)
-    if kept is not None:
-        return kept
+    """Return the graph of a pointwise convolution."""
     graph = Graph(block)
     value = graph.blocked(graph.take("x", Value("", _CHANNELS)))
     packings = [Packing("weight", "dense", (_CHANNELS,), block), Packing("bias", "bias", (_CHANNELS,), block)]
@@ -58,7 +55,4 @@ def _graph(block: int, weights: Mapping[str, NDArray[np.float32]]) -> Written:
     attributes = {"kernel_shape": [1, 1], "strides": [1, 1], "dilations": [1, 1], "group": 1, "pads": [0, 0, 0, 0]}
     made = graph.node("Conv", [value.name, *arrays], domain=BLOCKED, **attributes)
     graph.give("y", graph.plain(Value(made, _CHANNELS, Blocks(block, (_CHANNELS,)))))
-    written = Written(graph.model().SerializeToString(), tuple(graph.weights), {})
-    if place is not None:
-        store_graph(place, written)
-    return written
+    return Written(graph.model().SerializeToString(), tuple(graph.weights), {})

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,24 @@ from landseg.tiling.compiled.blocked import Blocks, Packing
 from landseg.tiling.compiled.emit import Written
 
 _LONGEST = 16 << 20  # bytes of a graph without weights, far more than any has
+
+
+def kept_or_written(
+    place: Path | None, weights: Mapping[str, NDArray[np.float32]], write: Callable[[], Written]
+) -> Written:
+    """Return the graph that a file keeps for these weights, or one that is written now and kept there.
+
+    Args:
+        place: the file; None keeps nothing.
+        weights: the recipe's arrays.
+        write: writes the graph.
+    """
+    kept = None if place is None else read_graph(place, weights)
+    if kept is None:
+        kept = write()
+        if place is not None:
+            store_graph(place, kept)
+    return kept
 
 
 def store_graph(place: Path, written: Written) -> None:

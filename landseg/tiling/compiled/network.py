@@ -19,7 +19,7 @@ from landseg.tiling.compiled.blocked import Blocks, Packing
 from landseg.tiling.compiled.emit import Written, write_graph
 from landseg.tiling.compiled.graph import Graph
 from landseg.tiling.compiled.interpolation import split_off
-from landseg.tiling.compiled.kept_graphs import read_graph, store_graph
+from landseg.tiling.compiled.kept_graphs import kept_or_written
 from landseg.tiling.compiled.layers import refuse
 from landseg.tiling.compiled.sections import Rows, Shape, cut
 from landseg.tiling.compiled.sessions import Session, as_value
@@ -91,14 +91,13 @@ class CompiledNetwork:
     def _written(self, number: int, kind: str) -> Written:
         """Return the graph of a section for one kind of step, kept from an earlier process or written now."""
         place = None if self._folder is None else self._folder / f"{self.block}-{number}-{kind}.graph"
-        kept = None if place is None else read_graph(place, self.weights)
-        if kept is None:
-            part = self.sections[number]
-            layouts = {value: self._layouts[value] for value in part.inputs}
-            kept = write_graph(self.rows, part, kind, self.weights, layouts, Graph(self.block))
-            if place is not None:
-                store_graph(place, kept)
-        return kept
+        part = self.sections[number]
+        layouts = {value: self._layouts[value] for value in part.inputs}
+        return kept_or_written(
+            place,
+            self.weights,
+            lambda: write_graph(self.rows, part, kind, self.weights, layouts, Graph(self.block)),
+        )
 
     def _value(self, packing: Packing) -> Any:
         """Return an array as all sessions share it."""

@@ -15,7 +15,7 @@ from landseg.models.graph.axes import Axis, KernelAxis
 from landseg.models.graph.recipe import WHOLE, Recipe, axes_of
 from landseg.tiling.compiled.emit import write_graph
 from landseg.tiling.compiled.graph import Graph
-from landseg.tiling.compiled.kept_graphs import read_graph, store_graph
+from landseg.tiling.compiled.kept_graphs import kept_or_written
 from landseg.tiling.compiled.layers import refuse
 from landseg.tiling.compiled.sections import Reading, Section, Shape, section
 from landseg.tiling.compiled.sessions import Session, as_value
@@ -145,11 +145,11 @@ class WholeNetwork:
     def _session(self) -> Session:
         with self._lock:
             if self._made is None:
-                kept = None if self._place is None else read_graph(self._place, self.weights)
-                if kept is None:
-                    kept = write_graph(self.rows, self.section, "only", self.weights, {0: None}, Graph(self.block))
-                    if self._place is not None:
-                        store_graph(self._place, kept)
+                kept = kept_or_written(
+                    self._place,
+                    self.weights,
+                    lambda: write_graph(self.rows, self.section, "only", self.weights, {0: None}, Graph(self.block)),
+                )
                 packed = {packing.name: packing.pack(self.weights) for packing in kept.used}
                 self._arrays = list(packed.values())  # the session reads their memory
                 values = {name: as_value(array) for name, array in packed.items()}
