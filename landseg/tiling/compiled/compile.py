@@ -98,7 +98,8 @@ def _verdict(find: Callable[[], bool], place: Path | None) -> bool:
     """Return whether a network is right: as was found before, or is found now and kept."""
     if place is not None and place.is_file():
         return place.read_bytes() == b"right"
-    _log.info("writing the network's graphs for ONNX Runtime on this processor and checking them, once")
+    once = "" if place is None else ", once"  # without a place to keep the verdict, every process does it
+    _log.info("writing the network's graphs for ONNX Runtime on this processor and checking them%s", once)
     try:
         right = find()
     except Exception as problem:  # errors of ONNX Runtime have no type of their own
