@@ -28,6 +28,8 @@ COLOR = -(1 << 40)
 class LandClass:
     """One class: the number that stands for it in a raster, its name and its colour (red, green, blue).
 
+    A class of things, such as buildings, has objects that can be counted; one of stuff, such as water, has not.
+
     Raises:
         ClassError: a value outside 0..65535, an empty name or a colour outside 0..255.
     """
@@ -35,6 +37,7 @@ class LandClass:
     value: int
     name: str
     color: tuple[int, int, int]
+    thing: bool = False
 
     def __post_init__(self) -> None:
         if not _is_int(self.value) or not 0 <= self.value <= MAX_VALUE:
@@ -93,6 +96,11 @@ class ClassMap:
     def colors(self) -> tuple[tuple[int, int, int], ...]:
         """The colours (red, green, blue; 0..255), by class index."""
         return tuple(entry.color for entry in self.classes)
+
+    @property
+    def things(self) -> tuple[int, ...]:
+        """The indices of the classes of things."""
+        return tuple(index for index, entry in enumerate(self.classes) if entry.thing)
 
     @property
     def nodata(self) -> int:
@@ -228,13 +236,16 @@ class ClassMap:
         return values
 
     def to_json(self) -> dict[str, Any]:
-        """Return the table in JSON values; `from_json` reads it back."""
-        rows = [{"value": c.value, "name": c.name, "color": list(c.color)} for c in self.classes]
+        """Return the table in JSON values; `from_json` reads it back. Classes of stuff do not say what they are."""
+        rows = [
+            {"value": c.value, "name": c.name, "color": list(c.color), **({"thing": True} if c.thing else {})}
+            for c in self.classes
+        ]
         return {"classes": rows, "ignore": list(self.ignore)}
 
     @classmethod
     def from_json(cls, obj: Any) -> "ClassMap":
-        """Return the class table in JSON values: those of `to_json`, or a bare list of {value, name[, color]}.
+        """Return the class table in JSON values: those of `to_json`, or a bare list of {value, name[, color, thing]}.
 
         A colour is [red, green, blue] or "#rrggbb"; a class without a colour gets the one expected of its name, or a
         distinct one (`landseg.text.class_colors`).
@@ -253,8 +264,13 @@ class ClassMap:
         named = [(_checked_row(row, index), _color_in(row)) for index, row in enumerate(rows)]
         missing = [row["name"] for row, color in named if color is None]
         given = iter(colors_of([str(name) for name in missing], [color for _, color in named if color is not None]))
-        classes = (LandClass(row["value"], row["name"], color or next(given)) for row, color in named)
-        return cls(tuple(classes), tuple(ignore))
+        return cls(
+            tuple(
+                LandClass(row["value"], row["name"], color or next(given), row.get("thing", False))
+                for row, color in named
+            ),
+            tuple(ignore),
+        )
 
 
 def color_text(color: tuple[int, int, int]) -> str:
@@ -299,6 +315,8 @@ def _checked_row(row: Any, index: int) -> Mapping[str, Any]:
             f"class {index + 1} of the table is called {brief(name)}: expected one line of up to {_NAME} characters, "
             "none of which controls a terminal"
         )
+    if not isinstance(row.get("thing", False), bool):
+        raise ClassError(f"thing of class {brief(name)} is {brief(row['thing'])}: expected true or false")
     return row
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class Semantic(Task):
     name = "semantic"
     headline = "mean_iou"
     noun = "class"
-    files = ("probs", "confidence", "logits", "polygons", "preview")
+    files: ClassVar[tuple[str, ...]] = ("probs", "confidence", "logits", "polygons", "preview")
     takes_views = True
 
     @property

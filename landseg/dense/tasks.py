@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.dense.instances import Instances
 from landseg.dense.semantic import Semantic
 from landseg.dense.task import Task
 from landseg.errors import ModelError
@@ -13,6 +14,7 @@ from landseg.models.card import Card
 
 TASKS: dict[str, Callable[[ClassMap, Mapping[str, Any]], Task]] = {
     "semantic": Semantic,
+    "instances": Instances,
 }
 
 

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from landseg.dense.label_maps import DTYPES, UNKNOWN
+from landseg.dense.label_maps import AVERAGED, DTYPES, UNKNOWN
 from landseg.geo.grid import Rect, scaled_size
 from landseg.geo.resample import Taps, axis_taps, box_taps, resample
 from landseg.labels.regrid import resample_labels
@@ -39,8 +39,8 @@ def read_crop(scene: Scene, rect: Rect, *, factor: float = 1.0) -> Crop:
     """Return a crop of the scene as it looks with pixels ``factor`` times as large.
 
     Imagery is resampled as predict resamples it, to the bit: see `Source.at_scale`. A pixel of a label map takes
-    the label that covers most of it, "unknown" being one. What lies outside the scene is invalid and
-    unknown. Only the scene's pixels that this takes are read.
+    the label that covers most of it, "unknown" being one; of a map of quantities it takes their mean. What lies
+    outside the scene is invalid and unknown. Only the scene's pixels that this takes are read.
 
     Args:
         scene: to read from.
@@ -80,8 +80,20 @@ def _scaled(scene: Scene, rect: Rect, factor: float) -> _Read:
         _inside(box_taps(*span, factor=factor, size=n), taps)
         for span, n, taps in zip(spans, scene.shape, (rows, columns), strict=True)
     ]
+    means = {name: _mean(part, rows, columns, UNKNOWN[name]) for name, part in labels.items() if name in AVERAGED}
     pixels, valid = resample(pixels, valid, rows=rows, columns=columns)
-    return pixels, valid, {name: _commonest(part, valid, boxes, UNKNOWN[name]) for name, part in labels.items()}
+    commonest = {
+        name: _commonest(part, valid, boxes, UNKNOWN[name]) for name, part in labels.items() if name not in means
+    }
+    means = {name: np.where(valid, part, part.dtype.type(UNKNOWN[name])) for name, part in means.items()}
+    return pixels, valid, commonest | means
+
+
+def _mean(quantity: NDArray[Any], rows: Taps, columns: Taps, unknown: int) -> NDArray[Any]:
+    """Return the mean of the known pixels that each pixel covers; unknown where less than half of them are known."""
+    found, known = resample(quantity[None], quantity != unknown, rows=rows, columns=columns)
+    mean: NDArray[Any] = np.where(known, found[0], quantity.dtype.type(unknown))
+    return mean
 
 
 def _commonest(labels: NDArray[Any], valid: NDArray[np.bool_], boxes: list[Taps], unknown: int) -> NDArray[Any]:

@@ -1,0 +1,95 @@
+"""Instances: a class for every pixel, and an object of its own for every thing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from landseg.classes import IGNORE_INDEX, ClassMap
+from landseg.dense.grouping import Maps
+from landseg.dense.semantic import Semantic, top
+from landseg.dense.task import Loss
+from landseg.errors import ModelError
+from landseg.models.heads import CLASSES, Heads
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from landseg.dense.losses import LabelSets
+    from landseg.dense.objective import LossOptions
+
+INTERIOR, BOUNDARY = "interior", "boundary"
+
+
+class Instances(Semantic):
+    """The task of a network with a logit for each class, one for the interior of things and one for their boundary.
+
+    Options:
+        rise: two hills of the interior become one thing where the lower one rises less than this above the saddle.
+        score: things with a lower score are left out.
+        min_area_m2: smaller things are left out.
+        border: pixels of the network on each side of an outline that are learned as boundary.
+        near: pixels of the network; where two things are nearer to each other, the loss over classes weighs more.
+        near_weight: the weight there.
+    """
+
+    name = "instances"
+    headline = "f1"
+    noun = "class"
+    files: ClassVar[tuple[str, ...]] = (*Semantic.files, "instances")
+    measured = ("instances",)
+    takes_views = False
+    defaults: ClassVar[Mapping[str, Any]] = {
+        "rise": 0.3,
+        "score": 0.0,
+        "min_area_m2": 0.0,
+        "border": 2.0,
+        "near": 4.0,
+        "near_weight": 4.0,
+    }
+
+    def __init__(self, classes: ClassMap, options: Mapping[str, Any]) -> None:
+        super().__init__(classes, options)
+        if not classes.things:
+            raise ModelError(
+                "the task 'instances' needs a class of things: say thing = true for it in the class table"
+            )
+
+    @property
+    def heads(self) -> Heads:
+        return Heads(((CLASSES, len(self.classes)), (INTERIOR, 1), (BOUNDARY, 1)))
+
+    def targets(self, labels: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        from landseg.dense.instance_targets import instance_targets
+
+        return instance_targets(labels, border=self.options["border"], near=self.options["near"])
+
+    def loss(self, options: LossOptions, sets: LabelSets, counts: NDArray[np.int64]) -> Loss:
+        from landseg.dense.instance_loss import instance_loss
+
+        return instance_loss(self.heads, sets, near_weight=self.options["near_weight"])
+
+    def maps(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, temperature: float = 1.0) -> Maps:
+        """Return the maps from which things are grouped, of an output (C, h, w) and its valid pixels (h, w)."""
+        logits, heads = output[self.heads[CLASSES]], self.heads
+        indices, best = top(logits)
+        total = np.exp((logits - best) / np.float32(temperature)).sum(axis=0)
+        return Maps(
+            np.where(valid, indices, np.uint8(IGNORE_INDEX)),
+            _levels(_sigmoid(output[heads[INTERIOR]][0]), 65535, np.uint16),
+            _levels(1 / total, 255, np.uint8),
+            _levels(_sigmoid(output[heads[BOUNDARY]][0]), 255, np.uint8),
+        )
+
+
+def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.float32(1) / (np.float32(1) + np.exp(-values))
+
+
+def _levels(shares: NDArray[np.float32], most: int, dtype: Any) -> NDArray[Any]:
+    """Return shares from 0 to 1 as whole numbers from 0 to the largest."""
+    made: NDArray[Any] = np.rint(shares * np.float32(most)).astype(dtype)
+    return made
