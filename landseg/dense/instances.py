@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.dense.grouping import Maps
+from landseg.dense.grouping import Maps, differing, group
 from landseg.dense.semantic import Semantic, top
-from landseg.dense.task import Loss
+from landseg.dense.task import Agreement, Loss
 from landseg.errors import ModelError
 from landseg.models.heads import CLASSES, Heads
 
@@ -71,6 +72,14 @@ class Instances(Semantic):
         from landseg.dense.instance_loss import instance_loss
 
         return instance_loss(self.heads, sets, near_weight=self.options["near_weight"])
+
+    def agreement(
+        self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float
+    ) -> Agreement:
+        classes, rise = self.heads[CLASSES], self.options["rise"]
+        made = super().agreement(one[classes], other[classes], valid, tie=tie)
+        ids, whole = (group(self.maps(part, valid), self.classes.things, rise=rise) for part in (one, other))
+        return replace(made, objects=len(whole[1]), objects_differing=differing(ids[0], whole[0]))
 
     def maps(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, temperature: float = 1.0) -> Maps:
         """Return the maps from which things are grouped, of an output (C, h, w) and its valid pixels (h, w)."""

@@ -71,10 +71,14 @@ class Agreement:
     Attributes:
         differs: (n,) booleans: the valid pixels whose result is another.
         ties: (n,) booleans: the valid pixels whose result rounding may turn.
+        objects: the number of objects in the second output; None of a task without objects.
+        objects_differing: the number of these that do not have the same pixels in the first.
     """
 
     differs: NDArray[np.bool_]
     ties: NDArray[np.bool_]
+    objects: int | None = None
+    objects_differing: int = 0
 
 
 @dataclass(frozen=True)
