@@ -140,16 +140,19 @@ class PolygonIds(ObjectIds):
     Args:
         objects: the polygons.
         grid: of the image.
+
+    Attributes:
+        around: the rectangle of the image and of all objects that lie on it.
     """
 
     def __init__(self, objects: ObjectPolygons, grid: Grid) -> None:
         super().__init__(Path(objects.polygons.path).name)
         self._objects, self._pixels = objects, pixel_grid(grid)
         _, near = objects.polygons.near(grid)
-        around = grid.rect
+        self.around = grid.rect
         if len(near):  # whole objects: with all that covers them beyond the image
-            around = around.union(_rect_of(shapely.total_bounds(near)))
-        self._placed = objects.polygons.in_pixels(grid, around)
+            self.around = self.around.union(_rect_of(shapely.total_bounds(near)))
+        self._placed = objects.polygons.in_pixels(grid, self.around)
         bounds = (shapely.bounds(self._placed.shapes) * [1, -1, 1, -1])[:, [0, 3, 2, 1]]
         if objects.polygons.all_touched:
             bounds += [-1, -1, 1, 1]

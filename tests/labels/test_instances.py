@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -150,6 +151,16 @@ def test_parts_of_a_feature_are_objects_by_themselves_and_outside_is_unknown(tmp
     path = write_shapes(tmp_path / "p.gpkg", MultiPolygon([box(0, 0, 4, 4), box(10, 0, 14, 4)]), box(20, 0, 24, 4))
     ids = PolygonIds(objects_of(path, complete=False), GRID).read(GRID.rect)
     assert np.unique(ids).tolist() == [-1, 1, 2, 3]
+
+
+def test_objects_lie_on_images_without_a_place(tmp_path: Path) -> None:
+    path = tmp_path / "p.gpkg"
+    with warnings.catch_warnings(action="ignore"):  # a file without a CRS
+        geopandas.GeoDataFrame(geometry=[box(-9, -12, 12, -2)]).to_file(path)  # x = column, y = -row
+    objects = PolygonIds(objects_of(path), Grid(None, Affine.identity(), 60, 40))
+    ids = objects.read(Rect(0, -10, 40, 60))
+    assert (ids > 0).sum() == 210 and (ids[2:12, 1:22] == 1).all()
+    assert objects.interior(Rect(0, 0, 40, 60))[6, 0] == 254
 
 
 def test_threads_and_a_small_memory_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
