@@ -22,8 +22,9 @@ from landseg.errors import BandError, ClassError, GridError, VectorError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels import instances
+from landseg.labels.distances import squared_distances
 from landseg.labels.id_rasters import is_id_raster
-from landseg.labels.instances import IdRaster, ObjectIds, ObjectPolygons, PolygonIds, parts_of, squared_distances
+from landseg.labels.instances import IdRaster, ObjectIds, ObjectPolygons, PolygonIds, parts_of
 from landseg.labels.label_colors import label_source
 from landseg.labels.polygons import PolygonLabels
 from tests.parts.places import HALF_METRE, UTM
@@ -64,7 +65,16 @@ def nearest_other(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 def test_distances_are_those_to_the_nearest_pixel_outside(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.random(rng.integers(1, 14, 2)) < share
-    assert np.array_equal(squared_distances(mask), nearest_other(mask))
+    expected = nearest_other(mask)
+    assert np.array_equal(squared_distances(mask), expected)
+    assert np.array_equal(squared_distances(mask, steps=0), expected)
+
+
+def test_distances_of_large_objects_are_the_same_both_ways() -> None:
+    rng = np.random.default_rng(0)
+    mask = np.ones((300, 420), bool)
+    mask[rng.integers(0, 300, 9), rng.integers(0, 420, 9)] = False
+    assert np.array_equal(squared_distances(mask, steps=0), squared_distances(mask, steps=10**6))
 
 
 def shapes_of(seed: int) -> list[Polygon]:
@@ -87,7 +97,7 @@ class CutObjects(PolygonIds):
         ids = self.read(rect)
         made = np.zeros(ids.shape, np.uint8)
         for number in np.unique(ids[ids > 0]):
-            made = np.maximum(made, instances._distances(ids == number))
+            made = np.maximum(made, instances._shares(ids == number))
         return made
 
 
