@@ -150,3 +150,27 @@ def test_colours_of_objects_are_fixed_and_far_apart() -> None:
     colors = object_colors(np.arange(1, 200))
     assert np.array_equal(colors, object_colors(np.arange(1, 400))[:199])
     assert np.abs(np.diff(colors, axis=0)).max(axis=1).min() > 100
+
+
+TABLE = """
+classes = [{value = 1, name = "land"}, {value = 2, name = "house", thing = true}%s]
+"""
+
+
+def test_the_class_table_says_which_polygons_are_objects(write_raster: Callable[..., Path], tmp_path: Path) -> None:
+    image, table = write_image(write_raster), tmp_path / "classes.toml"
+    table.write_text(TABLE % ', {value = 3, name = "pond"}')
+    spans = {"house": (2, 2, 12, 12), "3": (4, 4, 6, 6), "2": (30, 2, 40, 12)}
+    shapes = [box(*(HALF_METRE @ (x0, y1)), *(HALF_METRE @ (x1, y0))) for x0, y0, x1, y1 in spans.values()]
+    houses = tmp_path / "h.gpkg"
+    geopandas.GeoDataFrame({"kind": list(spans)}, geometry=shapes, crs=UTM).to_file(houses)
+    found = inspect_data(str(image), str(houses), classes=table, class_field="kind", background="land", things=True)
+    assert [(one.name, one.pixels) for one in found.classes] == [("land", 2200), ("house", 196), ("pond", 4)]
+    counts = found.objects
+    assert counts is not None and (counts.objects, counts.overlapped, counts.covered_px) == (2, 1, 4)
+    table.write_text((TABLE % ', {value = 3, name = "pond"}').replace(", thing = true", ""))
+    every = inspect_data(str(image), str(houses), classes=table, class_field="kind", background="land", things=True)
+    assert every.objects is not None and every.objects.objects == 3
+    table.write_text(TABLE % "")
+    ids = inspect_data(str(image), ids=str(write_ids(write_raster)), classes=table)
+    assert [(one.name, one.pixels) for one in ids.classes] == [("land", 2154), ("house", 246)]
