@@ -22,7 +22,8 @@ from landseg.labels.image_lists import Item, with_ids
 from landseg.labels.instances import _shares
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import ImageLabelOptions, LabelPolygons, Opener, checked, labels_for
+from landseg.scenes.opener import LabelPolygons, Opener
+from landseg.scenes.opening import ImageLabelOptions, checked, labels_for
 from landseg.scenes.scene import RasterScene, Scene
 from landseg.scenes.views import MaskedScene, in_memory
 from landseg.training.crops import read_crop
