@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,7 @@ from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.dense.grouping import Maps
 from landseg.dense.semantic import Semantic, top
 from landseg.dense.task import Loss
-from landseg.errors import ModelError
+from landseg.errors import ModelError, TrainingError
 from landseg.models.heads import CLASSES, Heads
 
 if TYPE_CHECKING:
@@ -31,8 +32,8 @@ class Instances(Semantic):
         rise: two hills of the interior become one thing where the lower one rises less than this above the saddle.
         score: things with a lower score are left out.
         min_area_m2: smaller things are left out.
-        border: pixels of the network on each side of an outline that are learned as boundary.
-        near: pixels of the network; where two things are nearer to each other, the loss over classes weighs more.
+        border: pixels of the network; where another thing, or none, lies within it, a boundary is learned.
+        near: pixels of the network; where two things lie within it, the loss over classes weighs more.
         near_weight: the weight there.
     """
 
@@ -70,6 +71,10 @@ class Instances(Semantic):
     def loss(self, options: LossOptions, sets: LabelSets, counts: NDArray[np.int64]) -> Loss:
         from landseg.dense.instance_loss import instance_loss
 
+        if strays := _given(options):
+            raise TrainingError(
+                f"the task {self.name!r} has a loss of its own: leave out {', '.join(strays)} of [loss]"
+            )
         return instance_loss(self.heads, sets, near_weight=self.options["near_weight"])
 
     def maps(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, temperature: float = 1.0) -> Maps:
@@ -83,6 +88,12 @@ class Instances(Semantic):
             _levels(1 / total, 255, np.uint8),
             _levels(_sigmoid(output[heads[BOUNDARY]][0]), 255, np.uint8),
         )
+
+
+def _given(options: LossOptions) -> list[str]:
+    """Return the names of entries that differ from the usual loss, but for the place where it is taken."""
+    usual = type(options)(at=options.at)
+    return [one.name for one in fields(options) if getattr(options, one.name) != getattr(usual, one.name)]
 
 
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
