@@ -60,7 +60,7 @@ def _is_beyond(known: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
 
 
 def _largest(values: NDArray[Any], reach: float) -> NDArray[Any]:
-    """Return the largest value (h, w) within a distance of each pixel, centre to centre; nothing lies outside the map.
+    """Return the largest value (h, w) within a distance of each pixel, from centre to centre, inside the map.
 
     Rows of the disc, from the outermost to the middle one, are ever longer: each is made of the one before it.
     """

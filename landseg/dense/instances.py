@@ -41,7 +41,8 @@ class Instances(Semantic):
     headline = "f1"
     noun = "class"
     files: ClassVar[tuple[str, ...]] = (*Semantic.files, "instances")
-    measured = ("instances",)
+    measured = ("instances", "polygons")
+    label_maps = (INSTANCE_MAP, INTERIOR)
     takes_views = False
     defaults: ClassVar[Mapping[str, Any]] = {
         "rise": 0.3,
@@ -76,6 +77,21 @@ class Instances(Semantic):
                 f"the task {self.name!r} has a loss of its own: leave out {', '.join(strays)} of [loss]"
             )
         return instance_loss(self.heads, sets, near_weight=self.options["near_weight"])
+
+    def measure(self) -> InstanceMeasure:
+        from landseg.dense.instance_measure import InstanceMeasure
+
+        return InstanceMeasure(self.classes)
+
+    def result(self, output: NDArray[np.float32], valid: NDArray[np.bool_]) -> Arrays:
+        """Return the layers "classes" and "instances", each (h, w), and "scores" (n,) by id less one."""
+        maps, options = self.maps(output, valid), self.options
+        ids, things = group(maps, self.classes.things, rise=options["rise"], least_score=options["score"])
+        return {
+            "classes": self.classes.to_values(maps.classes, valid),
+            "instances": np.where(valid, ids, np.uint32(NODATA)),
+            "scores": things.score,
+        }
 
     def maps(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, temperature: float = 1.0) -> Maps:
         """Return the maps from which things are grouped, of an output (C, h, w) and its valid pixels (h, w)."""
