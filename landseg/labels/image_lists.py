@@ -13,9 +13,9 @@ from landseg.geo.rasters.address import as_on_disk
 from landseg.geo.rasters.raster import opens
 from landseg.geo.vectors.layers import read_layer
 from landseg.geo.vectors.names import is_vector
-from landseg.labels.pairing import IMAGES, LABELS, plain_stem, rasters_in, stem_of
+from landseg.labels.pairing import IDS, IMAGES, LABELS, plain_stem, rasters_in, stem_of
 from landseg.runtime.replacement import refuse_unfinished_in
-from landseg.text.amounts import counted, part_of, shorten_list
+from landseg.text.amounts import counted, part_of, plural, shorten_list
 from landseg.text.tables import read_csv
 
 IMAGERY = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".vrt", ".img")
@@ -31,12 +31,14 @@ class Item:
     Attributes:
         image: its file.
         labels: its own label raster; None where all images are labelled by one vector file.
+        ids: its own raster of ids of objects; None where it has none.
         split: the part of a split that a list puts the image in, such as "train"; None where no list does.
     """
 
     image: Path
     labels: Path | None = None
     split: str | None = None
+    ids: Path | None = None
 
 
 def find_images(images: str | Sequence[str]) -> list[Path]:
@@ -95,6 +97,22 @@ def paired_where_possible(items: Sequence[Item], labels: str | Sequence[str]) ->
     found = [item for item in items if _labels_of(item.image, by_stem)]
     paired = {item.image: item for item in (_paired(found, rasters, shorten_list(named)) if found else [])}
     return [paired.get(item.image, replace(item, labels=None)) for item in items]
+
+
+def with_ids(items: Sequence[Item], ids: str | Sequence[str]) -> list[Item]:
+    """Return every item with the raster of ids of its image's name, endings such as _ids or _labels aside.
+
+    Raises:
+        TrainingError: images without such a raster, or with several; all of them in one sentence.
+    """
+    named = [ids] if isinstance(ids, str) else list(ids)
+    if vector := next((name for name in named if is_vector(name)), None):
+        raise TrainingError(
+            f"{vector} is a vector file: name it as the labels, whose polygons are objects (--things)"
+        )
+    rasters = [path for one in named for path in find_rasters(one)]
+    paired = _paired(items, rasters, shorten_list(named), "id raster", (*IDS, *LABELS))
+    return [replace(item, ids=found.labels) for item, found in zip(items, paired, strict=True)]
 
 
 def scene_names(images: Sequence[Path]) -> list[str]:
@@ -189,11 +207,18 @@ def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     return [str(column).strip().lower() for column in cells.columns], rows
 
 
-def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[Item]:
-    by_stem = _by_stem(rasters)
+def _paired(
+    items: Sequence[Item],
+    rasters: Sequence[Path],
+    named: str,
+    noun: str = "label raster",
+    endings: Sequence[str] = LABELS,
+) -> list[Item]:
+    """Return every item with the one raster of its image's name as its labels; ``noun`` is that of sentences."""
+    by_stem = _by_stem(rasters, endings)
     paired, bare, torn = [], [], []
     for item in items:
-        found = _labels_of(item.image, by_stem)
+        found = _labels_of(item.image, by_stem, endings)
         if len(found) == 1:
             paired.append(replace(item, labels=found[0]))
         elif found:
@@ -204,13 +229,13 @@ def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[
         first = Path(bare[0])
         raise TrainingError(
             f"{part_of(len(bare), len(items), 'image', 'has', 'have')} "
-            f"no labels in {named}: {shorten_list(bare)}; expected "
-            f"{first.stem}{LABELS[0]}{first.suffix}, {first.stem}.png or the like"
+            f"no {'labels' if noun == 'label raster' else noun} in {named}: {shorten_list(bare)}; expected "
+            f"{first.stem}{endings[0]}{first.suffix}, {first.stem}.png or the like"
         )
     if torn:
         raise TrainingError(
             f"{counted(len(torn), 'image has', 'images have')} "
-            f"several label rasters: {shorten_list(torn)}; keep one for each"
+            f"several {plural(noun)}: {shorten_list(torn)}; keep one for each"
         )
     users: dict[Path, list[str]] = {}
     for item in paired:
@@ -218,24 +243,28 @@ def _paired(items: Sequence[Item], rasters: Sequence[Path], named: str) -> list[
         users.setdefault(item.labels, []).append(str(item.image))
     if shared := [f"{file} ({shorten_list(users[file], 3)})" for file in users if len(users[file]) > 1]:
         raise TrainingError(
-            f"{counted(len(shared), 'label raster belongs', 'label rasters belong')} "
-            f"to several images of one name: {shorten_list(shared)}; pair them in a CSV "
-            "list with the columns image and labels"
+            f"{counted(len(shared), f'{noun} belongs', f'{plural(noun)} belong')} "
+            f"to several images of one name: {shorten_list(shared)}; "
+            + (
+                "pair them in a CSV list with the columns image and labels"
+                if noun == "label raster"
+                else "rename them"
+            )
         )
     return paired
 
 
-def _by_stem(rasters: Sequence[Path]) -> dict[str, list[Path]]:
+def _by_stem(rasters: Sequence[Path], endings: Sequence[str] = LABELS) -> dict[str, list[Path]]:
     by_stem: dict[str, list[Path]] = {}
     for raster in rasters:
-        by_stem.setdefault(plain_stem(raster), []).append(raster)
+        by_stem.setdefault(plain_stem(raster, endings), []).append(raster)
     return by_stem
 
 
-def _labels_of(image: Path, by_stem: dict[str, list[Path]]) -> list[Path]:
+def _labels_of(image: Path, by_stem: dict[str, list[Path]], endings: Sequence[str] = LABELS) -> list[Path]:
     """Return the label rasters of an image's name, without the image; names with an ending go before the others."""
     for stem in dict.fromkeys((stem_of(image), plain_stem(image, IMAGES))):
         found = [file for file in by_stem.get(stem, []) if file.resolve() != image.resolve()]
         if found:
-            return [file for file in found if plain_stem(file) != stem_of(file)] or found
+            return [file for file in found if plain_stem(file, endings) != stem_of(file)] or found
     return []

@@ -17,6 +17,7 @@ from landseg.geo.pieces import squares
 from landseg.geo.rasters.bands import BandTable
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource, Pixels, Source
+from landseg.labels.id_rasters import refuse_ids
 from landseg.labels.legend import declared_nodata
 from landseg.text.amounts import counted
 
@@ -110,10 +111,12 @@ def label_source(
     Raises:
         RasterError: a raster cannot be opened.
         BandError: several bands of class values; or with ``colors`` no picture.
-        ClassError: a palette whose colours are those of other classes than its values.
+        ClassError: a palette whose colours are those of other classes than its values; ids of objects.
     """
     source = open_source(paths, stored_values=True)
     try:
+        if isinstance(source, FileSource):
+            refuse_ids(source.file)
         if colors is not None and not _is_palette(source, colors):
             return ColorLabels(source, colors)
         if source.count != 1:

@@ -18,6 +18,7 @@ IMAGERY = (*RASTERS, ".jp2", ".img", ".jpg", ".jpeg")
 LABELS = ("_labels", "-labels", "_label", "-label", "_mask", "-mask", "_truth", "-truth", "_gt", "-gt")
 """Endings of a label raster's stem that its image's stem lacks; below, the endings of other files."""
 PROBS = ("_probs", "-probs", "_probabilities", "-probabilities")
+IDS = ("_ids", "-ids", "_instances", "-instances", "_instance", "-instance", "_objects", "-objects")
 IMAGES = ("_image", "-image", "_img", "-img", "_rgb", "-rgb")
 Paths = str | Sequence[str]
 

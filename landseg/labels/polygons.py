@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from landseg.errors import ClassError, VectorError
 from landseg.geo.crs import crs_text
-from landseg.geo.grid import Grid
+from landseg.geo.grid import Grid, Rect
 from landseg.geo.horizontal import same_place
 from landseg.geo.pixel_shapes import to_pixels
 from landseg.geo.placed_shapes import PlacedShapes
@@ -83,12 +83,16 @@ class PolygonLabels:
         """The polygons and their columns, as a GeoDataFrame in the file's own CRS; callers must not change it."""
         return self._frame
 
-    def in_pixels(self, grid: Grid) -> PolygonLabels:
+    def in_pixels(self, grid: Grid, around: Rect | None = None) -> PolygonLabels:
         """Return the polygons on a grid in its pixels (x = column, y = -row), for grids such as `pixel_grid` makes.
 
         Parts of a large raster are cut from that without rounding, so that burnt pixels do not depend on the cut.
+
+        Args:
+            grid: whose pixels these are.
+            around: a rectangle of it, or beyond it, whose polygons are returned; None: that of the grid.
         """
-        near, shapes = self._on(grid)
+        near, shapes = self._on(grid if around is None else grid.crop(around))
         placed = shapely.transform(to_pixels(shapes, grid), lambda points: points * [1, -1])
         return self._made_of(near, placed, self.numbers[near], crs=None)
 
@@ -96,6 +100,14 @@ class PolygonLabels:
         """Return every part of every polygon as a polygon by itself, numbered anew."""
         parts, whole = shapely.get_parts(self._shapes, return_index=True)
         return self._made_of(whole, parts, np.arange(len(parts)), crs=self._crs)
+
+    def largest_first(self) -> PolygonLabels:
+        """Return the polygons by falling area, under their numbers: burnt, a smaller one covers a larger one.
+
+        Areas are those in the file's own CRS; of equal ones a later one covers an earlier.
+        """
+        index = np.argsort(-shapely.area(self._shapes), kind="stable")
+        return self._made_of(index, self._shapes[index], self.numbers[index], crs=self._crs)
 
     def chosen(self, wanted: NDArray[np.bool_]) -> PolygonLabels:
         """Return the polygons for which ``wanted`` (N,) is True, under their numbers."""

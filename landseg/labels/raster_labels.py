@@ -123,8 +123,40 @@ class RasterLabels(LabelReader):
             values[target], valid[target], inside[target] = self._resampled(part)
         return values, valid, None if inside.all() else inside
 
+    def read_nearest(self, rect: Rect) -> tuple[NDArray[Any], Mask, Mask | None]:
+        """Return the arrays of `read_placed` with the label at each pixel's centre, for rasters of many labels."""
+        if not self.resampled:
+            return self.read_placed(rect)
+        values = np.zeros(rect.shape, self.source.dtype)
+        valid, inside = np.zeros((2, *rect.shape), np.bool_)
+        side = max(1, math.isqrt(_PART) // math.ceil(self._ratio))
+        for part in cut(rect, side, side):
+            target = part.relative_to(rect).slices
+            values[target], valid[target], inside[target] = self._at_centres(part)
+        return values, valid, None if inside.all() else inside
+
+    @property
+    def offset(self) -> tuple[int, int] | None:
+        """The place of the raster's pixel (0, 0) on the grid in whole pixels; None where its pixels are others."""
+        return self._offset
+
     def close(self) -> None:
         self.source.close()
+
+    def _at_centres(self, rect: Rect) -> tuple[NDArray[Any], Mask, Mask]:
+        """Return values and validity (h, w) at the centres of a rectangle's pixels, and which of them it has."""
+        columns, rows = np.arange(rect.left, rect.right) + 0.5, np.arange(rect.top, rect.bottom) + 0.5
+        x, y = self._move(*np.meshgrid(columns, rows))
+        height, width = self.source.grid.shape
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        values, valid = np.zeros(rect.shape, self.source.dtype), np.zeros(rect.shape, np.bool_)
+        if inside.any():
+            across, down = x[inside].astype(np.int64), y[inside].astype(np.int64)
+            top, left = int(down.min()), int(across.min())
+            needed = Rect(top, left, int(down.max()) + 1 - top, int(across.max()) + 1 - left)
+            found, known = self.source.read(needed)
+            values[inside], valid[inside] = found[0][down - top, across - left], known[down - top, across - left]
+        return values, valid, inside
 
     def _resampled(self, rect: Rect) -> tuple[NDArray[Any], Mask, Mask]:
         """Return the arrays of `read_placed` for a rectangle whose pixels are others than the raster's."""

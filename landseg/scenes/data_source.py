@@ -53,6 +53,9 @@ class SourceSpec:
         zoom: Range of magnification of its crops.
         bands: 1-based; None = the first that the model needs.
         resolution_m: Metres a pixel of images that do not say so themselves.
+        things: Polygons of classes of things are objects, each by itself; a smaller one covers a larger one.
+        ids: Rasters with a number for each object, 0 for none, paired with the images as ``labels`` are. Without
+            ``labels`` an object is of the one class of things, and all else of ``background`` or of the only other.
     """
 
     images: str | tuple[str, ...]
@@ -79,6 +82,8 @@ class SourceSpec:
     bands: tuple[int, ...] | None = None
     resolution_m: float | None = None
     buffer_m: float | None = None
+    things: bool = False
+    ids: str | tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.paths or not all(self.paths):
@@ -90,7 +95,8 @@ class SourceSpec:
             raise TrainingError(f"source {self.name!r} needs one of labels, polygons, ndvi and greenness")
         if (self.ndvi or self.greenness) and self.partial_class is None:
             raise TrainingError(f"source {self.name!r}: an index tells one class; name it as partial_class")
-        if self.polygons is None and (self.class_field or self.background or self.all_touched or self.buffer_m):
+        self._check_objects()
+        if self.polygons is None and (self.class_field or self.all_touched or self.buffer_m or self._lone_background):
             raise TrainingError(
                 f"source {self.name!r}: class_field, background, all_touched and buffer_m go with polygons; name the "
                 "file"
@@ -116,13 +122,35 @@ class SourceSpec:
             raise TrainingError(f"source {self.name!r}: bands count from 1, got {list(self.bands)}")
 
     def table(self) -> dict[str, Any]:
-        """Return the entries of the source's table in a recipe; those of pictures for pictures alone."""
+        """Return the entries of the source's table in a recipe; those of pictures and objects for these alone."""
         entries = asdict(self)
         if not self.label_colors:
             del entries["label_colors"]
         if not self.ignored_colors:
             del entries["ignored_colors"]
+        if not self.things:
+            del entries["things"]
+        if self.ids is None:
+            del entries["ids"]
         return entries
+
+    def _check_objects(self) -> None:
+        """Raise TrainingError for objects that nothing shows, or that two files show."""
+        if self.things and (self.polygons is None or self.partial_class is not None):
+            raise TrainingError(
+                f"source {self.name!r}: things are polygons of classes, so they go with polygons, and not with a "
+                "partial_class; name the file, or rasters of ids as ids"
+            )
+        if self.ids is not None and (self.polygons or self.ndvi or self.greenness):
+            raise TrainingError(
+                f"source {self.name!r}: ids go with label rasters, or alone, not with polygons or an index: polygons "
+                "are objects by themselves (things = true)"
+            )
+
+    @property
+    def _lone_background(self) -> bool:
+        """True where a class of all that lies outside goes with nothing."""
+        return self.background is not None and (self.ids is None or self.labels is not None)
 
     @property
     def _lists_labels(self) -> bool:
@@ -132,7 +160,8 @@ class SourceSpec:
     @property
     def only_coarse(self) -> bool:
         """True where there are no labels but coarse ones and those that a list of images names."""
-        return self.coarse is not None and not (self.labels or self.polygons or self.ndvi or self.greenness)
+        others = (self.labels, self.polygons, self.ndvi, self.greenness, self.ids)
+        return self.coarse is not None and not any(others)
 
     @property
     def sampled(self) -> bool:

@@ -22,6 +22,7 @@ from landseg.geo.rasters.value_tags import ValueTags
 from landseg.labels.burnt_polygons import BurntPolygons
 from landseg.labels.coverage import Coverage
 from landseg.labels.image_lists import Item
+from landseg.labels.instances import IdClasses, IdRaster, ObjectPolygons, parts_of
 from landseg.labels.label_colors import IGNORED, Colors, colors_of, label_source
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.raster_labels import ClassLabels, RasterLabels, open_labels
@@ -55,6 +56,7 @@ class ImageLabelOptions:
         known: the classes, by name, that a partial raster knows; None: all of the table's.
         all_touched: burn every pixel that a polygon touches, not those alone whose centre it covers.
         buffer_m: metres around lines and points of ``vector`` that count as theirs; None: these are refused.
+        things: polygons of classes of things are objects.
     """
 
     classes: ClassMap
@@ -65,19 +67,22 @@ class ImageLabelOptions:
     known: tuple[str, ...] | None = None
     all_touched: bool = False
     buffer_m: float | None = None
+    things: bool = False
 
 
 @dataclass(frozen=True)
 class LabelRaster:
     """A label raster of one image: its class table, and the target value of each index (256,).
 
-    ``colors`` are given where it is a picture in these (see `landseg.labels.label_colors`).
+    ``colors`` are given where it is a picture in these (see `landseg.labels.label_colors`), and ``objects`` where a
+    raster of ids lies beside it.
     """
 
     path: Path
     classes: ClassMap
     table: NDArray[np.uint8]
     colors: Colors | None = None
+    objects: IdRaster | None = None
 
     def on(self, grid: Grid) -> LabelReader:
         """Open the raster on the grid of its image."""
@@ -87,20 +92,40 @@ class LabelRaster:
 
 @dataclass(frozen=True)
 class LabelPolygons:
-    """Polygons for all images: see `BurntPolygons`; ``outside_name`` is the class outside them, for sentences."""
+    """Polygons for all images: see `BurntPolygons`; ``outside_name`` is the class outside them, for sentences.
+
+    Where they are ``objects``, these are burnt, so that classes and objects are those of the same polygons.
+    """
 
     polygons: PolygonLabels
     outside: int
     values: dict[str, int] | None = None
     inside: int = IGNORE_INDEX
     outside_name: str | None = None
+    objects: ObjectPolygons | None = None
 
     def on(self, grid: Grid) -> LabelReader:
         """Return the polygons burnt on the grid of an image."""
-        return BurntPolygons(self.polygons, grid, self.outside, self.values, self.inside)
+        polygons = self.polygons if self.objects is None else self.objects.polygons
+        made = BurntPolygons(polygons, grid, self.outside, self.values, self.inside)
+        made.drawn = None if made.drawn is None else self.polygons
+        return made
 
 
-ImageLabels = LabelRaster | LabelPolygons | LabelReader
+@dataclass(frozen=True)
+class LabelIds:
+    """A raster of ids of one image, and the target values where an object is and elsewhere."""
+
+    objects: IdRaster
+    inside: int
+    outside: int
+
+    def on(self, grid: Grid) -> LabelReader:
+        """Open the raster on the grid of its image."""
+        return IdClasses(self.objects.on(grid), self.objects.path, self.inside, self.outside)
+
+
+ImageLabels = LabelRaster | LabelPolygons | LabelIds | LabelReader
 """Labels of an image: a file to be opened on its grid, or a reader that does not depend on the grid."""
 
 
@@ -149,13 +174,20 @@ class Opener:
             for one in self.labels:
                 opened.append(one if isinstance(one, LabelReader) else one.on(source.grid))
             coarse = None if self.coarse is None else self.coarse.on(source.grid)
+            objects = None if self._objects is None else self._objects.on(source.grid)
         except BaseException:
             source.close()
             for targets in opened:
                 targets.close()
             raise
         targets = opened[0] if len(opened) == 1 else JoinedTargets(opened, self.classes)
-        return Opened(source, targets, coarse, stored=self.tags is None)
+        return Opened(source, targets, coarse, stored=self.tags is None, objects=objects)
+
+    @property
+    def _objects(self) -> IdRaster | ObjectPolygons | None:
+        """The first objects among the labels."""
+        there = (one.objects for one in self.labels if not isinstance(one, LabelReader))
+        return next((one for one in there if one is not None), None)
 
 
 def labels_of_source(
@@ -189,6 +221,7 @@ def labels_of_source(
         known=spec.known,
         all_touched=spec.all_touched,
         buffer_m=spec.buffer_m,
+        things=spec.things,
     )
     colors = colors_of(classes, spec.ignored_colors) if spec.label_colors else None
     return labels_for(items, options, kinds, meaning=meaning, colors=colors)
@@ -219,10 +252,39 @@ def labels_for(
     classes, table = target_table(options, kinds) if meaning is None else meaning
     if colors is not None and IGNORED in colors.values():
         classes = classes.ignoring([IGNORED])
-    return [
-        UnknownTargets() if item.labels is None else LabelRaster(item.labels, classes, table, colors)
-        for item in items
-    ]
+    made: list[ImageLabels] = []
+    for item in items:
+        ids = None if item.ids is None else IdRaster(item.ids)
+        if item.labels is not None:
+            made.append(LabelRaster(item.labels, classes, table, colors, ids))
+        elif ids is not None:
+            made.append(LabelIds(ids, *(kinds.index(name) for name in thing_and_rest(options))))
+        else:
+            made.append(UnknownTargets())
+    return made
+
+
+def thing_and_rest(options: ImageLabelOptions) -> tuple[str, str]:
+    """Return the names of the class of all objects, and of the class of all that is none.
+
+    Raises:
+        ClassError: several classes of things, or none, or several others.
+    """
+    names, things = options.classes.names, options.classes.things
+    if len(things) != 1:
+        found = ", ".join(names[index] for index in things) or "none"
+        raise ClassError(
+            "ids do not say of which class an object is: expected a class table with one class of things, got "
+            f"{found}; say thing = true for it, or give label rasters as well"
+        )
+    others = [name for index, name in enumerate(names) if index != things[0]]
+    rest = others if options.background is None else [options.background]
+    if len(rest) != 1 or rest[0] not in others:
+        raise ClassError(
+            f"{', '.join(others) or 'no class'} could be meant where there is no object: name one of them as the "
+            "background"
+        )
+    return names[things[0]], rest[0]
 
 
 def checked(openers: Sequence[Opener], *, quiet: bool = False) -> Sequence[Opener]:
@@ -238,6 +300,7 @@ def check_fit(openers: Sequence[Opener]) -> None:
     Raises:
         TrainingError: faults, each with its files.
         BandError: an image of palette indices.
+        ClassError, GridError: ids that are none, or do not lie on their image.
     """
     wrong: dict[str, list[str]] = {}
     bands: Counter[tuple[int, str]] = Counter()
@@ -249,6 +312,8 @@ def check_fit(openers: Sequence[Opener]) -> None:
         bands[kind] += 1
         seen.append((opener.image, kind))
         for labels in opener.labels:
+            if not isinstance(labels, LabelReader | LabelPolygons) and labels.objects is not None:
+                labels.objects.on(grid).close()
             if isinstance(labels, LabelRaster) and (fault := _fault(labels, opener.image, grid)) is not None:
                 wrong.setdefault(fault[0], []).append(fault[1])
     usual = max(bands, key=lambda kind: (bands[kind], kind), default=(0, ""))
@@ -347,13 +412,37 @@ def label_polygons(path: Path, options: ImageLabelOptions, kinds: LabelSetBuilde
     else:
         indices = class_indices(polygons.counts(), options.classes, f"{path}, column {options.field!r}")
         shown = [name for index, name in enumerate(names) if index in indices.values()]
+    _check_things(path, options, shown)
     alone = options.partial is not None and len(shown) == 1
     targets = {name: kinds.index(f"only {name}" if alone else name) for name in shown}
     outside = IGNORE_INDEX if options.background is None else kinds.index(options.background)
     outside_name = options.background
     if options.partial == "others":
         outside, outside_name = kinds.excluding(shown), f"none of {', '.join(shown)}"
+    objects = _objects(polygons, options, indices, complete=outside != IGNORE_INDEX) if options.things else None
     if indices is None:
-        return LabelPolygons(polygons, outside, None, targets[shown[0]], outside_name)
+        return LabelPolygons(polygons, outside, None, targets[shown[0]], outside_name, objects)
     values = {text: targets[names[index]] for text, index in indices.items()}
-    return LabelPolygons(polygons, outside, values, outside_name=outside_name)
+    return LabelPolygons(polygons, outside, values, outside_name=outside_name, objects=objects)
+
+
+def _check_things(path: Path, options: ImageLabelOptions, shown: Sequence[str]) -> None:
+    """Raise ClassError where polygons are to be objects and none of their classes is one of things."""
+    things = {options.classes.names[index] for index in options.classes.things}
+    if options.things and not things & set(shown):
+        raise ClassError(
+            f"{path} has polygons of {', '.join(shown)}, and the class table calls none of these a thing: say "
+            "thing = true for the class whose polygons are objects"
+        )
+
+
+def _objects(
+    polygons: PolygonLabels, options: ImageLabelOptions, indices: dict[str, int] | None, *, complete: bool
+) -> ObjectPolygons:
+    """Return polygons as objects: those of classes of things, by their entries in the column."""
+    ordered = parts_of(polygons)
+    things = np.ones(len(ordered), bool)
+    if indices is not None:
+        of_things = [text is not None and indices[text] in options.classes.things for text in ordered.texts]
+        things[ordered.numbers] = of_things
+    return ObjectPolygons(ordered, things, complete)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from landseg.geo.pieces import parts
 from landseg.geo.rasters.rescaled import rescale
 from landseg.geo.rasters.source import Source
 from landseg.geo.rasters.value_tags import ValueTags
+from landseg.labels.instances import ObjectIds
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.polygons import PolygonLabels
 from landseg.labels.reader import LabelReader, UnmappedValues
@@ -25,6 +26,10 @@ from landseg.scenes.open_files import POOL
 
 Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
 """Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""
+
+
+OBJECT_MAPS = ("instance", "interior")
+"""The label maps of scenes whose objects are known."""
 
 
 class Scene(ABC):
@@ -101,7 +106,8 @@ class Scene(ABC):
     @property
     def label_maps(self) -> tuple[str, ...]:
         """The names of the scene's label maps, "class" first; see `landseg.dense.label_maps`."""
-        return ("class",) if self.coarse_side is None else ("class", "coarse")
+        coarse = () if self.coarse_side is None else ("coarse",)
+        return ("class", *coarse, *(OBJECT_MAPS if self.has_objects else ()))
 
     def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
         """Return one of the label maps but "class" (h, w) under a rectangle inside the scene.
@@ -111,6 +117,11 @@ class Scene(ABC):
         """
         assert name == "coarse", "no other map is read apart from the pixels"
         return self.read_coarse(rect)
+
+    @property
+    def has_objects(self) -> bool:
+        """True where objects are known, and the scene has the maps of OBJECT_MAPS."""
+        return False
 
     @property
     def coarse_side(self) -> int | None:
@@ -148,7 +159,7 @@ class ArrayScene(Scene):
     """A scene in memory: ``pixels`` (C, H, W) in the raster's own dtype, ``valid`` and ``target`` (H, W).
 
     ``coarse`` (H, W) are the coarse classes, if there are any, each ``side`` pixels wide; ``origin`` is the scene on
-    disk that it was read from, if there is one.
+    disk that it was read from, if there is one; ``objects`` are the maps of OBJECT_MAPS, where objects are known.
     """
 
     name: str
@@ -164,6 +175,7 @@ class ArrayScene(Scene):
     stated: float | None = None
     skipped: LeftOut = field(default_factory=LeftOut, repr=False)
     origin: Scene | None = field(default=None, repr=False)
+    objects: Mapping[str, NDArray[Any]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not self.pixels.shape[1:] == self.valid.shape == self.target.shape:
@@ -212,12 +224,20 @@ class ArrayScene(Scene):
     def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
         return super().read_coarse(rect) if self.coarse is None else self.coarse[rect.slices]
 
+    @property
+    def has_objects(self) -> bool:
+        return bool(self.objects)
+
+    def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
+        return self.objects[name][rect.slices] if name in OBJECT_MAPS else super().read_map(name, rect)
+
 
 @dataclass(frozen=True)
 class Opened:
     """The open files of one scene: the imagery and its labels, on one grid.
 
     Attributes:
+        objects: the objects on it, where they are known.
         stored: whether stored numbers are taken as they are, whatever scale and offset are declared.
     """
 
@@ -225,6 +245,12 @@ class Opened:
     targets: LabelReader
     coarse: CoarseLabels | None = None
     stored: bool = True
+    objects: ObjectIds | None = None
+
+    def object_map(self, name: str, rect: Rect) -> NDArray[Any]:
+        """Return one of the maps of OBJECT_MAPS (h, w) under a rectangle."""
+        assert self.objects is not None, "a scene has these maps where objects are known"
+        return self.objects.read(rect) if name == "instance" else self.objects.interior(rect)
 
     def for_targets(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Return pixels (C, h, w) for indices of the imagery: values in steps of the first band's scale.
@@ -243,6 +269,8 @@ class Opened:
         self.targets.close()
         if self.coarse is not None:
             self.coarse.close()
+        if self.objects is not None:
+            self.objects.close()
 
 
 class RasterScene(Scene):
@@ -276,9 +304,9 @@ class RasterScene(Scene):
             self._channels = opened.source.count if channels is None else channels
             self._drawn = opened.targets.drawn
             self._coarse_side = None if opened.coarse is None else opened.coarse.side
-            self._pixel_bytes = (
-                self._channels * np.dtype(opened.source.dtype).itemsize + 2 + (opened.coarse is not None)
-            )
+            self._has_objects = opened.objects is not None
+            maps = 2 + (opened.coarse is not None) + 5 * self._has_objects
+            self._pixel_bytes = self._channels * np.dtype(opened.source.dtype).itemsize + maps
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -341,6 +369,16 @@ class RasterScene(Scene):
         with POOL.using(self._key, self._opener) as opened:
             return super().read_coarse(rect) if opened.coarse is None else opened.coarse.read(rect)
 
+    @property
+    def has_objects(self) -> bool:
+        return self._has_objects
+
+    def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
+        if name not in OBJECT_MAPS:
+            return super().read_map(name, rect)
+        with POOL.using(self._key, self._opener) as opened:
+            return opened.object_map(name, rect)
+
     def in_memory(self) -> ArrayScene:
         """Return the same scene in memory, read once.
 
@@ -353,25 +391,27 @@ class RasterScene(Scene):
             pixels, valid, target = self._example(opened, self.rect, left_out)
             unmapped = tuple(opened.targets.unmapped)
             coarse = None if opened.coarse is None else opened.coarse.read(self.rect)
+            names = OBJECT_MAPS if self._has_objects else ()
+            objects = {name: opened.object_map(name, self.rect) for name in names}
         finally:
             opened.close()
         if opened.source.count > self._channels:
             pixels = pixels.copy()  # a view would keep the other bands
-        side = self._coarse_side or 1
         return ArrayScene(
             self.name,
             pixels,
             valid,
             target,
-            self.weight,
-            self.zoom,
-            self._grid,
-            unmapped,
-            coarse,
-            side,
-            self._stated_m,
-            left_out,
-            self,
+            weight=self.weight,
+            zoom=self.zoom,
+            grid=self._grid,
+            unmapped_values=unmapped,
+            coarse=coarse,
+            side=self._coarse_side or 1,
+            stated=self._stated_m,
+            skipped=left_out,
+            origin=self,
+            objects=objects,
         )
 
     @property

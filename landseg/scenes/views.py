@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX
+from landseg.dense.label_maps import UNKNOWN
 from landseg.geo.grid import Grid, Rect
 from landseg.labels.left_out import LeftOut
 from landseg.labels.polygons import PolygonLabels
@@ -74,6 +76,14 @@ class MaskedScene(Scene):
     def read_coarse(self, rect: Rect) -> NDArray[np.uint8]:
         return self._masked(rect, self.scene.read_coarse(rect))
 
+    @property
+    def has_objects(self) -> bool:
+        return self.scene.has_objects
+
+    def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
+        known = self.scene.read_map(name, rect)
+        return np.where(self.mask(rect), known, known.dtype.type(UNKNOWN[name]))
+
     def _masked(self, rect: Rect, target: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.where(self.mask(rect), target, np.uint8(IGNORE_INDEX))
 
@@ -115,5 +125,5 @@ def _held(scene: Scene) -> int:
     """Return the bytes of a scene that is in memory already."""
     if not isinstance(scene, ArrayScene):
         return 0
-    arrays = (scene.pixels, scene.valid, scene.target, scene.coarse)
+    arrays = (scene.pixels, scene.valid, scene.target, scene.coarse, *scene.objects.values())
     return sum(array.nbytes for array in arrays if array is not None)

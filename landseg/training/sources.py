@@ -128,11 +128,22 @@ def find_items(spec: SourceSpec, data: Path) -> list[Item]:
     Raises:
         TrainingError: names that match nothing, or images without labels.
     """
+    if spec.ids is not None:
+        named = (spec.ids,) if isinstance(spec.ids, str) else spec.ids
+        try:
+            return image_lists.with_ids(_with_labels(spec, data), [str(data / name) for name in named])
+        except TrainingError as error:
+            raise TrainingError(f"source {spec.name!r}: {error}") from error
+    return _with_labels(spec, data)
+
+
+def _with_labels(spec: SourceSpec, data: Path) -> list[Item]:
+    """Return the images of a source, each with its label raster where it has one of its own."""
     images, labels = [str(data / name) for name in spec.paths], spec.labels
     try:
         if spec.polygons or spec.ndvi or spec.greenness:
             return [replace(item, labels=None) for item in image_lists.items_of(images)]
-        if spec.only_coarse:
+        if spec.only_coarse or (spec.ids is not None and labels is None):
             return image_lists.items_of(images)
         if isinstance(labels, str) and "{stem}" in labels:
             return _by_pattern(image_lists.items_of(images), labels, spec.suffix, data)
