@@ -105,6 +105,11 @@ def lines(made: Verification) -> list[str]:
         f"max |dlogit|  {made.max_abs_diff:.3g}, {made.relative_diff:.1g} of the largest ({made.precision})",
         f"{plural(made.noun):<13} {made.class_disagreement:.4%} of {counted(made.pixels, 'pixel')} "
         f"differ, {made.ties:.4%} at ties",
+        *(
+            []
+            if made.instances is None
+            else [f"instances     {made.instances_differing:,} of {made.instances:,} differ"]
+        ),
         f"tiled against whole image: {made.verdict}",
     ]
 

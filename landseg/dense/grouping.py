@@ -93,3 +93,17 @@ def _scores(maps: Maps, flat: NDArray[np.uint32], pixels: NDArray[Any]) -> tuple
         for part in (maps.probability, maps.boundary)
     ]
     return mean[0] * (energy[first] / 65535) * (1 - mean[1]), first
+
+
+def differing(ids: NDArray[np.uint32], others: NDArray[np.uint32]) -> int:
+    """Return the number of things in ``others`` (h, w) that do not have the same pixels in ``ids`` (h, w).
+
+    >>> differing(np.array([[1, 1, 2]], np.uint32), np.array([[5, 5, 9]], np.uint32))
+    0
+    >>> differing(np.array([[1, 1, 1]], np.uint32), np.array([[5, 5, 9]], np.uint32))
+    2
+    """
+    pairs, shared = np.unique(np.stack([ids.ravel(), others.ravel()]), axis=1, return_counts=True)
+    one, other = (np.bincount(part.ravel()) for part in (ids, others))
+    whole = (pairs > 0).all(axis=0) & (one[pairs[0]] == shared) & (other[pairs[1]] == shared)
+    return int((other[1:] > 0).sum() - whole.sum())

@@ -102,7 +102,7 @@ class InstanceMeasure:
             of_objects = {} if own is None else {figure: float(getattr(own, figure)) for figure in PER_CLASS}
             per_class[name] = of_objects | {"iou": figures["iou"]}
         notes = [_counts_text(list(found.values())), pixels.note]
-        return Summary(overall | pixels.overall, per_class, "; ".join(note for note in notes if note))
+        return Summary({**overall, **pixels.overall}, per_class, "; ".join(note for note in notes if note))
 
     def _found(self) -> dict[int, DetectionFigures]:
         """Return the figures of objects by the index of their class."""

@@ -72,10 +72,13 @@ def _largest(values: NDArray[Any], reach: float) -> NDArray[Any]:
         while half < wanted:
             half += 1
             wide = wide.copy() if half == 1 else wide
-            right, left = np.s_[:, half:], np.s_[:, : max(0, values.shape[1] - half)]
-            for mine, theirs in (right, left), (left, right):
-                np.maximum(wide[mine], values[theirs], out=wide[mine])
-        rest = np.s_[: max(0, len(wide) - row)]
-        for mine, theirs in (np.s_[row:], rest), (rest, np.s_[row:]):
-            np.maximum(found[mine], wide[theirs], out=found[mine])
+            _raise(wide.T, values.T, half)
+        _raise(found, wide, row)
     return found
+
+
+def _raise(values: NDArray[Any], by: NDArray[Any], step: int) -> None:
+    """Raise each row to the largest of itself and the rows of another array ``step`` before and after it."""
+    rest = max(0, len(values) - step)
+    np.maximum(values[step:], by[:rest], out=values[step:])
+    np.maximum(values[:rest], by[step:], out=values[:rest])

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.dense.grouping import Maps
+from landseg.dense.grouping import NODATA, Maps, differing, group
 from landseg.dense.semantic import Semantic, top
-from landseg.dense.task import Loss
+from landseg.dense.task import Agreement, Arrays, Examples, Loss
 from landseg.errors import ModelError, TrainingError
 from landseg.models.heads import CLASSES, Heads
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from landseg.dense.instance_measure import InstanceMeasure
     from landseg.dense.losses import LabelSets
     from landseg.dense.objective import LossOptions
 
@@ -27,6 +29,8 @@ INTERIOR, BOUNDARY = "interior", "boundary"
 
 class Instances(Semantic):
     """The task of a network with a logit for each class, one for the interior of things and one for their boundary.
+
+    Where a recipe does not fix rise, score and min_area_m2, they are chosen once the network has learned.
 
     Options:
         rise: two hills of the interior become one thing where the lower one rises less than this above the saddle.
@@ -42,7 +46,7 @@ class Instances(Semantic):
     noun = "class"
     files: ClassVar[tuple[str, ...]] = (*Semantic.files, "instances")
     measured = ("instances", "polygons")
-    label_maps = (INSTANCE_MAP, INTERIOR)
+    label_maps = ("instance", "interior")
     takes_views = False
     defaults: ClassVar[Mapping[str, Any]] = {
         "rise": 0.3,
@@ -83,6 +87,21 @@ class Instances(Semantic):
 
         return InstanceMeasure(self.classes)
 
+    def read_measured(self, files: Mapping[str, Path]) -> Arrays:
+        """Return the layer "scores" (n,) by id less one, of the polygons of a finished run; 0 for ids without."""
+        from landseg.labels.object_files import read_scores
+
+        ids, scores = read_scores(files["polygons"])
+        found = np.zeros(int(ids.max(initial=0)), np.float32)
+        found[ids - 1] = scores
+        return {"scores": found}
+
+    def choose_options(self, given: Mapping[str, Any], examples: Examples) -> tuple[Mapping[str, Any], str]:
+        from landseg.dense.instance_choice import CHOSEN, choose
+
+        fixed = {name: given[name] for name in CHOSEN if name in given}
+        return choose(self.maps, self.classes, fixed, examples) if len(fixed) < len(CHOSEN) else ({}, "")
+
     def result(self, output: NDArray[np.float32], valid: NDArray[np.bool_]) -> Arrays:
         """Return the layers "classes" and "instances", each (h, w), and "scores" (n,) by id less one."""
         maps, options = self.maps(output, valid), self.options
@@ -92,6 +111,14 @@ class Instances(Semantic):
             "instances": np.where(valid, ids, np.uint32(NODATA)),
             "scores": things.score,
         }
+
+    def agreement(
+        self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float
+    ) -> Agreement:
+        classes, rise = self.heads[CLASSES], self.options["rise"]
+        made = super().agreement(one[classes], other[classes], valid, tie=tie)
+        ids, whole = (group(self.maps(part, valid), self.classes.things, rise=rise) for part in (one, other))
+        return replace(made, objects=len(whole[1]), objects_differing=differing(ids[0], whole[0]))
 
     def maps(self, output: NDArray[np.float32], valid: NDArray[np.bool_], *, temperature: float = 1.0) -> Maps:
         """Return the maps from which things are grouped, of an output (C, h, w) and its valid pixels (h, w)."""

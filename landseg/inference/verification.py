@@ -53,6 +53,8 @@ class Verification:
         runtime: the library that computed the tiled inference: "torch" or "onnx". PyTorch computed the whole image.
         noun: the name of the result of a pixel: "class", or that of another task, which `class_disagreement` and
             `ties` are about then.
+        instances: number of objects in whole-image inference; None of a model without objects.
+        instances_differing: number of these that do not have the same pixels in tiled inference.
     """
 
     max_abs_diff: float
@@ -72,12 +74,15 @@ class Verification:
     tta: str = "none"
     runtime: str = "torch"
     noun: str = "class"
+    instances: int | None = None
+    instances_differing: int | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the comparison as JSON values, without the noun where it is "class"."""
+        """Return the comparison as JSON values: no noun where it is "class", no objects where there are none."""
         lists = {"crop": list(self.crop), "window": list(self.window), "warnings": list(self.warnings)}
         values = {**asdict(self), **lists}
-        return {name: value for name, value in values.items() if (name, value) != ("noun", "class")}
+        usual = {"noun": "class", "instances": None, "instances_differing": None}
+        return {name: value for name, value in values.items() if name not in usual or value != usual[name]}
 
     def __repr__(self) -> str:
         differs = f"{self.class_disagreement:.4%} of {counted(self.pixels, 'pixel')} differ"
@@ -87,6 +92,11 @@ class Verification:
         rows = [
             [f"pixels with another {self.noun}", f"{self.class_disagreement:.4%} of {self.pixels:,}"],
             ["of these, ties", f"{self.ties:.4%}"],
+            *(
+                []
+                if self.instances is None
+                else [["instances that differ", f"{self.instances_differing:,} of {self.instances:,}"]]
+            ),
             ["largest difference of a logit", f"{self.max_abs_diff:.3g}"],
         ]
         return html_table(f"Verification: {self.verdict}", ["figure", self.precision], rows)
@@ -215,4 +225,6 @@ def _compared(
         mode=mode,
         runtime=engine.executor.runtime,
         noun=task.noun,
+        instances=found.objects,
+        instances_differing=None if found.objects is None else found.objects_differing,
     )

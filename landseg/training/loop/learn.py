@@ -14,6 +14,7 @@ from landseg.models.networks.pixel_forest import PixelForest
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.data import TrainingData
+from landseg.training.loop.chosen_options import with_chosen_options
 from landseg.training.loop.fit import fit
 from landseg.training.loop.process import first_process
 from landseg.training.loop.run import Feedback, Lesson
@@ -45,7 +46,7 @@ def learn(
         output: the model's file.
         folder: of the run; is made.
         quiet: show no progress.
-        report: gets a line of what a pixel forest was grown on.
+        report: gets a line of what a pixel forest was grown on, or of options that were chosen after learning.
 
     Raises:
         TrainingError: labels that the network cannot learn from, or a loss that is no number.
@@ -57,6 +58,8 @@ def learn(
         _begin(data, folder)
     else:
         network = _fitted(network, data, folder, quiet=quiet)
+        if first_process():
+            card = with_chosen_options(card, network, data, report)
     return NewModel(output, network, card, time.monotonic() - started)
 
 
