@@ -12,6 +12,7 @@ from . import console, options, panels
 
 if TYPE_CHECKING:
     from landseg.scenes.data_report import DataReport
+    from landseg.scenes.object_survey import ObjectCounts
 
 
 def command(
@@ -34,6 +35,23 @@ def command(
     buffer: options.Buffer = None,
     background: options.Background = None,
     label_colors: options.LabelColors = False,
+    things: Annotated[
+        bool,
+        typer.Option(
+            "--things",
+            help="The vector file's polygons are objects: count them, and those that touch or overlap.",
+            rich_help_panel=panels.LABELS,
+        ),
+    ] = False,
+    ids: Annotated[
+        str | None,
+        typer.Option(
+            "--ids",
+            metavar="PATH",
+            help="Rasters with a number for each object, 0 for none, one for each image.",
+            rich_help_panel=panels.LABELS,
+        ),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -106,6 +124,8 @@ def command(
         if split is None and (group is not None or block or gap or aoi):
             raise typer.BadParameter("--group, --block, --gap and --aoi go with --split")
         images, labels = (paths, None) if len(paths) == 1 else (paths[:-1], with_layer(paths[-1], layer))
+        if things and labels is None:
+            raise typer.BadParameter("--things goes with a vector file of labels: name it after the images")
         if labels is None and layer is not None:
             raise typer.BadParameter("--layer goes with a vector file of labels")
         found = inspect_data(
@@ -117,6 +137,8 @@ def command(
             background=background,
             buffer=buffer,
             label_colors=label_colors,
+            things=things,
+            ids=ids,
             stored_values=stored_values,
             sheet=sheet,
             overwrite=overwrite,
@@ -150,6 +172,9 @@ def _lines(found: "DataReport") -> Iterator[str]:
     if found.classes:
         yield ""
         yield from _about_classes(found)
+    if found.objects is not None:
+        yield ""
+        yield from _about_objects(found.objects)
     if (left_out := found.left_out.line()) is not None:
         yield f"  {left_out}"
     if found.split is not None:
@@ -167,6 +192,17 @@ def _lines(found: "DataReport") -> Iterator[str]:
     yield from (f"{one.kind}: {one.text}" for one in found.findings)
     if found.sheet is not None:
         yield f"{found.sheet}: the scenes with their labels"
+
+
+def _about_objects(counts: "ObjectCounts") -> Iterator[str]:
+    near = f", {counts.touching:,} of them ({counts.touching_share:.0%}) within half a metre of another one"
+    yield f"  objects        {counts.objects:,}" + (near if counts.objects else "")
+    if counts.median_area_px is not None:
+        metres = "" if counts.median_area_m2 is None else f"{counts.median_area_m2:,.4g} m2, "
+        yield f"  median area    {metres}{counts.median_area_px:,.4g} px"
+    if counts.overlapped:
+        covered = counted(counts.covered_px, "pixel")
+        yield f"  overlaps       {counted(counts.overlapped, 'polygon')} covered by smaller ones, {covered} in all"
 
 
 def _about_images(found: "DataReport") -> Iterator[str]:

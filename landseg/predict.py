@@ -35,7 +35,7 @@ def predict(
     Args:
         sources: rasters in any format that GDAL reads, by path or address, or as datasets that rasterio has open for
             reading.
-        output: a GeoTIFF, or a folder.
+        output: a GeoTIFF, or a folder; with a model of things also the vector file of these alone.
         model: a model file, the name of a shipped model, or a loaded model; None takes the default model.
         finished: is called with the `Prediction` or `Failure` of each raster as soon as it is there, with its number
             from 1, and with the number of all.
@@ -66,7 +66,7 @@ def predict(
     named = named_model(model)
     if is_folder(target):
         return Batch(every, Path(target), named, wanted, _draw_preview).result(finished)
-    check_map_name(Path(target))
+    check_map_name(Path(target), named.card.classes)
     made = Run(LazyEngine(named, wanted), every, Path(target), wanted, draw_preview=_draw_preview).result()
     finished(made, 1, 1)
     return made

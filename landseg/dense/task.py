@@ -71,7 +71,7 @@ class Request:
     """The files that a run is to write.
 
     Attributes:
-        output: the main raster.
+        output: the main file: a raster, or of a task with objects the vector file of these, which is in `files` too.
         files: further files, by the name of their option.
         probs_dtype: of probabilities: "uint8" or "float32".
         overwrite: replace what a person made too, such as a style.
@@ -83,6 +83,11 @@ class Request:
     probs_dtype: str = "uint8"
     overwrite: bool = False
     draw_preview: DrawPreview | None = None
+
+    @property
+    def has_map(self) -> bool:
+        """Return whether the main file is a raster."""
+        return self.output not in self.files.values()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Products:
     """The files of one run.
 
     Attributes:
-        output: the main raster.
+        output: the main raster, or of a model with objects the vector file of these.
         task: the model's.
         options: with the paths of the further files.
         draw_preview: draws the preview; None where a run makes none.
@@ -42,6 +42,8 @@ class Products:
         """The files by the names of their options."""
         options = self.options
         files = {name: path for name in FILES if (path := options.path(name)) is not None}
+        if not is_map_name(self.output):
+            files["polygons"] = self.output
         return Request(self.output, files, options.probs_dtype, options.overwrite)
 
     def check(self) -> None:
@@ -52,7 +54,12 @@ class Products:
                 raise OutputError(
                     f"--{name}: the model's task is {self.task.name}, which takes {makes}: leave out --{name}"
                 )
-        polygons, picture = self.options.path("polygons"), self.options.path("preview")
+        polygons, picture = self.request.files.get("polygons"), self.options.path("preview")
+        if (second := self.options.path("polygons")) not in (None, polygons):
+            raise OutputError(
+                f"-o {self.output} is the file of polygons, and --polygons {second} another: write one of them, or "
+                f"-o {self.output.with_suffix('.tif')} for a map beside polygons"
+            )
         if polygons is not None:
             refuse_table(polygons)
             vector_format(polygons)
@@ -81,12 +88,22 @@ class Products:
         self.task.finish(outputs, request)
 
 
-def check_map_name(output: Path) -> None:
-    """Raise OutputError if the name of a map is not that of a GeoTIFF; the sentence holds the name to use."""
+def is_map_name(output: Path) -> bool:
+    """Return whether the name of an output is that of a GeoTIFF."""
+    return output.suffix.lower() in (".tif", ".tiff")
+
+
+def check_map_name(output: Path, classes: ClassMap) -> None:
+    """Raise OutputError if the name of an output is neither that of a GeoTIFF nor, with things, of a vector file.
+
+    The sentence holds the name to use.
+    """
     suffix = output.suffix.lower()
-    if suffix in (".tif", ".tiff"):
+    if is_map_name(output):
         return
     check_local(output)
+    if classes.things and output.name.lower().endswith(tuple(end for form in FORMATS for end in form.suffixes)):
+        return
     if not suffix:
         raise OutputError(f"-o {output}: write {output}.tif for one map, or {output}/ for a map of each in a folder")
     form = next((form for form in FORMATS if output.name.lower().endswith(form.suffixes)), None)

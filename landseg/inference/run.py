@@ -181,7 +181,7 @@ class Run:
         options, source = self.options, raster.source
         aoi = None if options.aoi is None else read_aoi(str(options.aoi), source.grid)
         place = _Place(source.grid if aoi is None else source.grid.crop(aoi.rect), source.grid.rect, aoi)
-        if (polygons := options.path("polygons")) is not None:
+        if (polygons := self._products.request.files.get("polygons")) is not None:
             check_way(vector_format(polygons), place.grid)
         if not options.sparse:
             refuse_scattered(source, place.region, self.output)

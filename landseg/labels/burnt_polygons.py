@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from landseg.errors import ClassError, GridError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.vectors.names import stem_of
 from landseg.labels.coverage import Coverage
+from landseg.labels.instances import ObjectPolygons, parts_of
 from landseg.labels.left_out import Masks, Reason
 from landseg.labels.polygons import PolygonLabels, pixel_grid
 from landseg.labels.reader import LabelReader, Pixels
@@ -32,6 +33,7 @@ class BurntPolygons(LabelReader):
         values: labels by name, "" for polygons of which the column says nothing; None: all polygons mean ``inside``.
         inside: see ``values``.
         note: see `LabelReader`.
+        burnt: their parts in the order in which they are burnt; None: as they are.
     """
 
     def __init__(
@@ -43,11 +45,12 @@ class BurntPolygons(LabelReader):
         inside: int = IGNORE_INDEX,
         *,
         note: str = "",
+        burnt: PolygonLabels | None = None,
     ) -> None:
         path = Path(polygons.path)
         self.name, self.paths, self.note = path.name, (str(path),), note
         self.drawn = polygons if outside == IGNORE_INDEX else None
-        self._placed, self._pixels = polygons.in_pixels(grid), pixel_grid(grid)
+        self._placed, self._pixels = (burnt or polygons).in_pixels(grid), pixel_grid(grid)
         self._outside, self._values, self._inside = outside, values, inside
 
     def read_reasons(
@@ -125,6 +128,7 @@ class PolygonCodes:
             Without a column all polygons are one entry.
         labels: the polygons.
         coverage: on which images they lie; every image has to be added before any is read.
+        objects: the polygons as objects, where ``things`` tells for which entries they are; else None.
         notes: sentences about what was left out of the file, and about polygons of which the column says nothing:
             these are unknown.
 
@@ -141,6 +145,7 @@ class PolygonCodes:
         only: str | None = None,
         outside: str | None = None,
         buffer_m: float | None = None,
+        things: Callable[[str], bool] | None = None,
     ) -> None:
         self.labels = PolygonLabels(path, field, buffer_m=buffer_m)
         self.coverage = Coverage(self.labels, outside=outside)
@@ -156,6 +161,14 @@ class PolygonCodes:
         self.texts = names + ([outside] if outside is not None and beyond == len(names) else [])
         self._codes = None if field is None else codes
         self._outside = IGNORE_INDEX if outside is None else beyond
+        self.objects = None if things is None else self._made_objects(field, things)
+
+    def _made_objects(self, field: str | None, things: Callable[[str], bool]) -> ObjectPolygons:
+        parts = parts_of(self.labels)
+        chosen = np.ones(len(parts), bool)
+        if field is not None:
+            chosen[parts.numbers] = [text is not None and things(text) for text in parts.texts]
+        return ObjectPolygons(parts, chosen, self.filled)
 
     @property
     def filled(self) -> bool:
@@ -170,4 +183,5 @@ class PolygonCodes:
         """
         if not self.labels.touches(grid) and not (self.filled and self.coverage.lies):
             raise GridError("no polygon lies on it")
-        return BurntPolygons(self.labels, grid, self._outside, self._codes, 0)
+        burnt = None if self.objects is None else self.objects.polygons
+        return BurntPolygons(self.labels, grid, self._outside, self._codes, 0, burnt=burnt)

@@ -133,8 +133,8 @@ class Outputs:
                 return False
             pending.finish()
             _log.info("%s: put the finished files of a run in place that was stopped at its end", path)
-        if read_tags(path).get(SIGNATURE) != wanted:
-            return False
+        if pending is None and read_tags(path).get(SIGNATURE) != wanted:
+            return False  # a file that is no raster keeps no signature
         if work_folder(path).is_dir():
             journal = _open_journal(path)
             if journal.header is None or journal.header.get("tags", {}).get(SIGNATURE) == wanted:
@@ -216,10 +216,15 @@ class Outputs:
         The place has a folder of its own: all files in it at the end come along (.shx, .dbf). A style of the main
         raster's name there replaces the raster's own style, which it must include.
         """
-        folder = work_folder(next(extra for extra in self._targets.extras if extra == path))
+        folder = self._folder_of(next(extra for extra in self._targets.extras if extra == path))
         with disk_errors(path):
+            folder.mkdir(exist_ok=True)
             empty_folder(folder)
         return folder / path.name
+
+    def _folder_of(self, extra: Path) -> Path:
+        """Return the folder that an extra file waits in; the main file's work folder holds the journal too."""
+        return work_folder(extra) / "made" if extra == self._targets.main else work_folder(extra)
 
     def finish(self, tags: Mapping[str, str] | None = None) -> list[Path]:
         """Write the COGs and their companion files, put everything in place, and return every file put in place.
@@ -238,7 +243,7 @@ class Outputs:
     def built(self, tags: Mapping[str, str] | None = None) -> list[Part]:
         """Return the finished files, durable in their work folders, for one `publish` with those of others.
 
-        The main raster is the last. :meth:`published` is to be called when they are in place.
+        The main one is the last. :meth:`published` is to be called when they are in place.
 
         Raises:
             OutputError: as :meth:`finish`.
@@ -249,13 +254,14 @@ class Outputs:
         header = self._journal.header or {}
         every = {**header["tags"], **{tag_name(k): str(v) for k, v in (tags or {}).items()}}
         parts = [
-            Part(extra, tuple(build_extra(extra)), tuple(stale)) for extra, stale in self._targets.extras.items()
+            Part(extra, tuple(build_extra(extra, self._folder_of(extra))), tuple(stale))
+            for extra, stale in self._targets.extras.items()
         ]
         brought = {target for part in parts for _, target in part.moves}
-        for layer in (*self._targets.rasters[1:], self._targets.rasters[0]):
+        for layer in self._targets.rasters:
             moves = [move for move in build_layer(layer, self.grid, every, self._parts) if move[1] not in brought]
             parts.append(Part(layer.path, tuple(moves), (*companion_files(layer), *class_style(layer))))
-        return parts
+        return sorted(parts, key=lambda part: part.target == self._targets.main)
 
     def published(self) -> None:
         """Remove the work folders of files that are in place."""
@@ -307,7 +313,7 @@ class Outputs:
         if continued:
             self._check_raw_sizes()
         else:
-            remove_work(targets[0], self._journal.header, keep_journal=self._journal.path)
+            remove_work(self._targets.main, self._journal.header, keep_journal=self._journal.path)
             self._journal.header, self._journal.records = None, []
         made = [folder for target in targets if not (folder := work_folder(target)).exists()]
         try:

@@ -75,13 +75,14 @@ def build_layer(layer: Layer, grid: Grid, tags: Mapping[str, str], parts: Sequen
     return [*moves, (cog, layer.path)]
 
 
-def build_extra(extra: Path) -> list[Move]:
-    """Return the renames of an extra file and of all files in its work folder, made durable, its own last.
+def build_extra(extra: Path, folder: Path) -> list[Move]:
+    """Return the renames of an extra file and of all files in the folder that it waits in, durable, its own last.
 
     Raises:
         OutputError: it was never written.
     """
-    files = [file for file in work_folder(extra).iterdir() if file.is_file() and file.name != RECORD]
+    found = folder.iterdir() if folder.is_dir() else ()
+    files = [file for file in found if file.is_file() and file.name != RECORD]
     files.sort(key=lambda file: (file.name == extra.name, file.name))
     if not files or files[-1].name != extra.name:
         raise OutputError(f"{extra} was to be written but is not there; run again with --resume")

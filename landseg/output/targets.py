@@ -17,7 +17,8 @@ class Targets:
     """The files that a run writes together.
 
     Attributes:
-        layers: the rasters, the main one first, and scratch layers that become no file.
+        layers: the rasters, the main one first, and scratch layers that become no file. The main one may be scratch:
+            then the extra of its path is the main file.
         extras: further files, each with the files that belong to an older file of its name and are removed with it.
         inputs: files that the run reads and must not write.
         folders: folders that are made before the run writes.
@@ -41,13 +42,13 @@ class Targets:
 
     @property
     def main(self) -> Path:
-        """The path of the main raster."""
+        """The path of the main file."""
         return self.layers[0].path
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """The path of every file, the main raster's first."""
-        return (*(layer.path for layer in self.rasters), *self.extras)
+        """The path of every file, the main one's first."""
+        return tuple(dict.fromkeys((self.main, *(layer.path for layer in self.rasters), *self.extras)))
 
     def check(self) -> None:
         """Raise OutputError if a file cannot be written, or must not be."""

@@ -37,7 +37,7 @@ def draw_contact_sheet(found: DataReport, path: Path, *, edge: int) -> None:
         labels = None if one.thumb is None or found.meaning is None else found.meaning.indices(*one.thumb)
         side = " and ".join(word for word, own in names.items() if one.name in own)
         detail = f"{one.grid.width} x {one.grid.height}, {one.grid.resolution_text}" + (f", {side}" if side else "")
-        cells.append(Cell(one.name, detail, colors, labels))
+        cells.append(Cell(one.name, detail, colors, labels, one.objects))
     many = len(found.files)
     draw_sheet(
         path,

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ MOST = 30  # scenes on a sheet
 _COLUMNS, _SPACE, _LINE = 6, 14, 20
 _WIDE = _COLUMNS * (SMALL_EDGE + _SPACE) + _SPACE  # of the page
 _TINT, _EDGE = 0.4, 0.9  # how much of the class's colour covers the imagery, inside and on borders
+_GOLDEN = 0.6180339887498949  # of a circle: hues of numbers that follow each other lie far apart
 _PAPER, _INK, _QUIET = (255, 255, 255), (28, 30, 33), (110, 114, 118)
 
 Color = tuple[int, int, int]
@@ -35,12 +37,14 @@ class Cell:
         detail: written below the name.
         colors: (h, w, 3), no larger than a cell of the sheet (`cell_edge`), whose size they get.
         labels: (h, w) class indices, IGNORE_INDEX where nothing is drawn; None: no labels.
+        objects: (h, w) numbers of objects, drawn in a colour of their own over the classes; 0 and less are none.
     """
 
     name: str
     detail: str
     colors: NDArray[np.uint8]
     labels: NDArray[np.uint8] | None
+    objects: NDArray[np.int32] | None = None
 
 
 def cell_edge(count: int) -> int:
@@ -126,6 +130,34 @@ def drawn_over(colors: NDArray[np.uint8], labels: NDArray[np.uint8], classes: Cl
     return result
 
 
+def objects_over(
+    imagery: NDArray[np.uint8], colors: NDArray[np.uint8], objects: NDArray[np.int32]
+) -> NDArray[np.uint8]:
+    """Return colours (h, w, 3) with each object in a colour of its own over the imagery, outlined.
+
+    Args:
+        imagery: (h, w, 3).
+        colors: (h, w, 3), where no object is.
+        objects: (h, w) numbers; 0 and less are none.
+    """
+    there, outline = objects > 0, np.zeros(objects.shape, bool)
+    for one, other in ((np.s_[:-1], np.s_[1:]), (np.s_[:, :-1], np.s_[:, 1:])):
+        differs = objects[one] != objects[other]
+        outline[one] |= differs
+        outline[other] |= differs
+    strength = np.where(outline, _EDGE, _TINT)[..., None]
+    mixed = imagery * (1 - strength) + object_colors(objects) * strength
+    return np.where(there[..., None], np.rint(mixed).astype(np.uint8), colors)
+
+
+def object_colors(numbers: NDArray[Any]) -> NDArray[np.float32]:
+    """Return a bright colour (..., 3) for each number of an object: always the same, and far from the next ones'."""
+    hue = (numbers.astype(np.float64) * _GOLDEN)[..., None] % 1 * 6
+    away = np.abs((hue + np.array([0, 4, 2])) % 6 - 3)  # from the hue of the opposite colour
+    made: NDArray[np.float32] = (255 * np.clip(away - 1, 0, 1)).astype(np.float32)
+    return made
+
+
 def _borders(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
     """Return True (h, w) at pixels whose right or lower neighbour is of another class."""
     found = np.zeros(labels.shape, bool)
@@ -144,6 +176,8 @@ def _picture(cell: Cell, classes: ClassMap | None, edge: int) -> Image.Image:
     if _labelled(cell, classes):
         assert cell.labels is not None and classes is not None
         colors = drawn_over(colors, cell.labels, classes)
+    if cell.objects is not None:
+        colors = objects_over(cell.colors, colors, cell.objects)
     height, width = colors.shape[:2]
     times = edge / max(height, width)
     size = max(1, round(width * times)), max(1, round(height * times))

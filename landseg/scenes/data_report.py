@@ -12,6 +12,7 @@ from landseg.geo.rasters.statistics import PERCENTILES
 from landseg.labels.left_out import LeftOut
 from landseg.labels.value_mapping import ValueMapping
 from landseg.scenes.issues import ClassShare, Issue
+from landseg.scenes.object_survey import ObjectCounts
 from landseg.scenes.split import Split
 from landseg.scenes.survey import ImageSurvey, Statistics
 from landseg.text.amounts import counted
@@ -33,6 +34,7 @@ class DataReport:
         split: the scenes to train on and those to keep out, where a split was tried.
         sheet: file of the picture; None where none was drawn.
         left_out: pixels of labelled images that do not count, by reason.
+        objects: counts of the objects that label them; None where labels are of classes alone.
     """
 
     files: list[ImageSurvey]
@@ -43,6 +45,7 @@ class DataReport:
     split: Split | None = None
     sheet: Path | None = None
     left_out: LeftOut = field(default_factory=LeftOut)
+    objects: ObjectCounts | None = None
 
     def __repr__(self) -> str:
         labelled = f"{sum(bool(one.values) for one in self.files):,} labelled"
@@ -70,6 +73,7 @@ class DataReport:
             "split": None if self.split is None else _split_json(self.split, self.classes),
             "sheet": None if self.sheet is None else str(self.sheet),
             "left_out": self.left_out.to_json(),
+            **({} if self.objects is None else {"objects": vars(self.objects)}),
         }
 
 

@@ -19,6 +19,8 @@ _SPLIT = ("group", "block", "gap", "aoi")  # options that mean nothing without a
 class InspectKeywords(LabelKeywords, total=False):
     """The options of `inspect_data` by name, see `InspectOptions`."""
 
+    things: bool
+    ids: File | None
     stored_values: bool
     sheet: File | None
     overwrite: bool
@@ -36,6 +38,8 @@ class InspectOptions(LabelOptions):
     """The options of `inspect_data`.
 
     Attributes:
+        things: the vector file's polygons are objects, each by itself.
+        ids: a raster of ids of objects, or a folder of them, paired with the images by name.
         stored_values: count the numbers that images store, whatever scale and offset they declare.
         sheet: PNG file for a picture of the scenes with their labels.
         overwrite: replace the picture where it exists.
@@ -50,6 +54,8 @@ class InspectOptions(LabelOptions):
         seed: random seed of the split.
     """
 
+    things: bool = False
+    ids: str | None = None
     stored_values: bool = False
     sheet: Path | None = None
     overwrite: bool = False
@@ -65,6 +71,7 @@ class InspectOptions(LabelOptions):
         **LabelOptions.READERS,
         "sheet": path_option,
         "block": lambda value: None if value is None else Distance.of(value),
+        "ids": lambda value: None if value is None else file_name(value),
         "aoi": lambda value: None if value is None else file_name(value),
     }
 

@@ -7,14 +7,19 @@ from contextlib import suppress
 from glob import glob
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, LandsegError, TrainingError
+from landseg.geo.grid import Grid
 from landseg.geo.rasters.mixed_members import refuse_mixed_members
 from landseg.geo.rasters.rescaled import alike, comparable
 from landseg.geo.rasters.source import FileSource
 from landseg.geo.rasters.value_tags import ValueTags
 from landseg.geo.vectors.names import file_of, is_there, is_vector
-from landseg.labels.image_lists import Item, find_images, pair, scene_names
+from landseg.labels.image_lists import Item, find_images, pair, scene_names, with_ids
+from landseg.labels.instances import IdRaster
 from landseg.labels.label_colors import Colors, colors_of
 from landseg.labels.left_out import LeftOut
 from landseg.labels.legend import read_class_table
@@ -30,9 +35,11 @@ from landseg.scenes.issues import (
     check_values,
     first_five,
 )
+from landseg.scenes.object_survey import ObjectSurvey
+from landseg.scenes.opening import thing_and_rest
 from landseg.scenes.split import Split, SplitOptions, split
 from landseg.scenes.survey import ImageSurvey, Statistics, SurveyScene, survey_image
-from landseg.scenes.survey_labels import FoundLegend, label_opener, polygons_of
+from landseg.scenes.survey_labels import ID_TEXTS, FoundLegend, label_opener, polygons_of
 from landseg.text.amounts import counted, none_of, part_of
 
 
@@ -55,7 +62,7 @@ class Inspection:
 
     def __init__(self, images: Sequence[str], labels: str | None, options: InspectOptions) -> None:
         self.issues: list[Issue] = []
-        self.items = _paired(images, labels, self.issues)
+        self.items = _paired(images, labels, self.issues, options.ids)
         self._labels, self._options = labels, options
         self._named = None if options.classes is None else read_class_table(options.classes)
         self._table = None if self._named is None else self._named.ignoring(options.ignore)
@@ -66,19 +73,33 @@ class Inspection:
             field=options.class_field,
             background=options.background,
             buffer_m=options.buffer,
+            things=options.things,
         )
+        if options.ids is not None and self._polygons is not None:
+            raise TrainingError(
+                "--ids goes with label rasters, or alone: polygons are objects by themselves (--things)"
+            )
         if self._polygons is not None:
             self.issues += check_drawn(self._polygons, [item.image for item in self.items])
         self._legend = FoundLegend()
+        ids = {item.image: IdRaster(item.ids) for item in self.items if item.ids is not None}
+        self._objects = ObjectSurvey(None if self._polygons is None else self._polygons.objects, ids)
         self._opens = {
-            item.image: label_opener(item, self._polygons, self._legend, table=self._named, colors=self._colors)
+            item.image: label_opener(
+                item,
+                self._polygons,
+                self._legend,
+                table=self._named,
+                colors=self._colors,
+                ids=ids.get(item.image),
+            )
             for item in self.items
         }
 
     def files(self) -> list[Path]:
         """Return every file that is read."""
         others = None if self._labels is None else file_of(self._labels)
-        read = [path for item in self.items for path in (item.image, item.labels)]
+        read = [path for item in self.items for path in (item.image, item.labels, item.ids)]
         return [path for path in (*read, others, self._options.classes) if path is not None]
 
     def report(self, *, shown: Collection[int] = (), edge: int = 0) -> DataReport:
@@ -97,7 +118,7 @@ class Inspection:
         meaning = infer_value_mapping(
             values,
             self._table,
-            texts=None if self._polygons is None else self._polygons.texts,
+            texts=self._texts(),
             own=self._legend.classes,
             palette=self._legend.palette,
             ignore=self._options.ignore,
@@ -108,7 +129,28 @@ class Inspection:
         self.issues += check_files(files, stored_values=self._options.stored_values) + check_values(statistics)
         self.issues += check_ground(files) + check_classes(files, meaning, classes, self._polygons)
         parts = None if by is None else self._split(files, meaning, by)
-        return DataReport(files, band_rows(statistics), classes, self.issues, meaning, parts, left_out=left_out)
+        objects = self._objects.counts() if self._options.things or self._options.ids is not None else None
+        return DataReport(
+            files,
+            band_rows(statistics),
+            classes,
+            self.issues,
+            meaning,
+            parts,
+            left_out=left_out,
+            objects=objects,
+        )
+
+    def _texts(self) -> Sequence[str] | None:
+        """Return the entries that label values stand for; None where they are a raster's own."""
+        if self._polygons is not None:
+            return self._polygons.texts
+        if self._options.ids is None or any(item.labels is not None for item in self.items):
+            return None
+        if self._table is None:
+            return ID_TEXTS
+        thing, rest = thing_and_rest(self._table, self._options.background)
+        return rest, thing
 
     def _surveyed(self, shown: Collection[int], edge: int) -> tuple[list[ImageSurvey], Statistics]:
         """Return the contents of every image that can be read, and the statistics of all bands."""
@@ -118,12 +160,14 @@ class Inspection:
         tags = None if stored else _common_tags(self.items)
         names = scene_names([item.image for item in self.items])
         for number, (name, item) in enumerate(zip(names, self.items, strict=True)):
-            labelled_by = str(item.labels) if item.labels else self._labels if self._polygons else None
+            own = item.labels or item.ids
+            labelled_by = str(own) if own else self._labels if self._polygons else None
             opened, picture = self._opens[item.image], edge if number in shown else 0
             try:
                 files.append(
                     survey_image(name, item.image, labelled_by, opened, statistics, picture=picture, tags=tags)
                 )
+                files[-1].objects = self._numbers(item.image, files[-1].grid, picture)
                 if not stored:
                     refuse_mixed_members([str(item.image)])
             except LandsegError as error:
@@ -132,6 +176,16 @@ class Inspection:
             first = self.issues[-len(self.items)].text
             raise TrainingError(f"{none_of(len(self.items), 'image')} can be read; the first: {first}")
         return files, statistics
+
+    def _numbers(self, image: Path, grid: Grid, picture: int) -> NDArray[np.int32] | None:
+        """Count the objects of an image, and return their numbers (h, w) in a small picture."""
+        try:
+            return self._objects.add(image, grid, picture=picture)
+        except LandsegError as error:
+            if all(item.labels is None for item in self.items if item.image == image):
+                return None  # the labels' fault is the same
+            self.issues.append(Issue("labels", f"{image.name}: {error}"))
+            return None
 
     def _split(self, files: Sequence[ImageSurvey], meaning: ValueMapping | None, by: SplitOptions) -> Split | None:
         """Return a split of the labelled images; a split that is impossible is an issue."""
@@ -152,7 +206,7 @@ class Inspection:
         return parts
 
 
-def _paired(images: Sequence[str], labels: str | None, issues: list[Issue]) -> list[Item]:
+def _paired(images: Sequence[str], labels: str | None, issues: list[Issue], ids: str | None) -> list[Item]:
     """Return every image with its label raster; images and label rasters that are alone become issues."""
     found = find_images(images)
     if labels is not None and not is_there(labels) and not glob(labels):
@@ -170,7 +224,9 @@ def _paired(images: Sequence[str], labels: str | None, issues: list[Issue]) -> l
             bare = [item.image.name for item in items if item.labels is None]
             many = part_of(len(bare), len(found), "image", "has", "have")
             issues.append(Issue("unpaired", f"{many} no labels in {labels}: {first_five(bare)}"))
-    if labels is None and not any(item.labels for item in items):
+    if ids is not None:
+        items = with_ids(items, ids)
+    if labels is None and not any(item.labels or item.ids for item in items):
         issues.append(Issue("unlabelled", "no labels were named, so only the images were looked at"))
     if labels is not None and all(Path(name).is_dir() for name in (labels, *images)):  # a glob names some on purpose
         issues += _lone_labels(items, Path(labels))

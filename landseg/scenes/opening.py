@@ -106,10 +106,8 @@ class LabelPolygons:
 
     def on(self, grid: Grid) -> LabelReader:
         """Return the polygons burnt on the grid of an image."""
-        polygons = self.polygons if self.objects is None else self.objects.polygons
-        made = BurntPolygons(polygons, grid, self.outside, self.values, self.inside)
-        made.drawn = None if made.drawn is None else self.polygons
-        return made
+        burnt = None if self.objects is None else self.objects.polygons
+        return BurntPolygons(self.polygons, grid, self.outside, self.values, self.inside, burnt=burnt)
 
 
 @dataclass(frozen=True)
@@ -258,19 +256,20 @@ def labels_for(
         if item.labels is not None:
             made.append(LabelRaster(item.labels, classes, table, colors, ids))
         elif ids is not None:
-            made.append(LabelIds(ids, *(kinds.index(name) for name in thing_and_rest(options))))
+            named = thing_and_rest(options.classes, options.background)
+            made.append(LabelIds(ids, *(kinds.index(name) for name in named)))
         else:
             made.append(UnknownTargets())
     return made
 
 
-def thing_and_rest(options: ImageLabelOptions) -> tuple[str, str]:
+def thing_and_rest(classes: ClassMap, background: str | None) -> tuple[str, str]:
     """Return the names of the class of all objects, and of the class of all that is none.
 
     Raises:
         ClassError: several classes of things, or none, or several others.
     """
-    names, things = options.classes.names, options.classes.things
+    names, things = classes.names, classes.things
     if len(things) != 1:
         found = ", ".join(names[index] for index in things) or "none"
         raise ClassError(
@@ -278,7 +277,7 @@ def thing_and_rest(options: ImageLabelOptions) -> tuple[str, str]:
             f"{found}; say thing = true for it, or give label rasters as well"
         )
     others = [name for index, name in enumerate(names) if index != things[0]]
-    rest = others if options.background is None else [options.background]
+    rest = others if background is None else [background]
     if len(rest) != 1 or rest[0] not in others:
         raise ClassError(
             f"{', '.join(others) or 'no class'} could be meant where there is no object: name one of them as the "

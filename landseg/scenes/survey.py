@@ -52,6 +52,7 @@ class ImageSurvey:
         sketch: short description of its middle, by which nearly equal pictures are found.
         odd_alpha: an alpha band, 1-based, that is no opacity (`is_opacity`); it is read as neither a mask nor a band.
         thumb: label values (h, w) and where they are known (h, w), for a small picture.
+        objects: numbers of objects (h, w) in that picture; None where there are none.
     """
 
     name: str
@@ -71,6 +72,7 @@ class ImageSurvey:
     sketch: Sketch | None = field(default=None, repr=False)
     odd_alpha: int | None = None
     thumb: tuple[NDArray[Any], NDArray[np.bool_]] | None = None
+    objects: NDArray[np.int32] | None = None
 
     @property
     def pixels(self) -> int:

@@ -11,11 +11,14 @@ from landseg.geo.grid import Grid
 from landseg.geo.vectors.names import is_vector
 from landseg.labels.burnt_polygons import PolygonCodes
 from landseg.labels.image_lists import Item
+from landseg.labels.instances import IdClasses, IdRaster
 from landseg.labels.label_colors import Colors, file_of
 from landseg.labels.legend import read_legend
 from landseg.labels.raster_labels import RasterLabels, open_labels
 from landseg.labels.reader import LabelReader
 
+ID_TEXTS = ("no object", "object")
+"""The entries that 0 and 1 stand for, where rasters of ids are all there is."""
 OpenLabels = Callable[[Grid], LabelReader | None]
 """Opens the labels of an image of this grid; None: it has no labels."""
 
@@ -49,6 +52,7 @@ def label_opener(
     *,
     table: ClassMap | None = None,
     colors: Colors | None = None,
+    ids: IdRaster | None = None,
 ) -> OpenLabels:
     """Return the function that opens the labels of an image, and adds what they carry to the legend.
 
@@ -58,11 +62,14 @@ def label_opener(
         legend: takes the tables of label rasters.
         table: the classes, as far as they are known.
         colors: label rasters are pictures in these colours.
+        ids: the raster of ids of an image; without a label raster it tells two values apart, see ID_TEXTS.
     """
 
     def open_on(grid: Grid) -> LabelReader | None:
         if polygons is not None:
             return polygons.on(grid)
+        if item.labels is None and ids is not None:
+            return IdClasses(ids.on(grid), ids.path, 1, 0)
         if item.labels is None:
             return None
         labels = _open_raster(item.labels, grid, table, colors)
@@ -92,20 +99,31 @@ def polygons_of(
     field: str | None = None,
     background: str | None = None,
     buffer_m: float | None = None,
+    things: bool = False,
 ) -> PolygonCodes | None:
     """Return the polygons that label all images; None where the labels are rasters.
 
-    Without a ``field`` all polygons are of the table's one class that is not ``background``.
+    Without a ``field`` all polygons are of the table's one class that is not ``background``. With ``things`` they are
+    objects: those of the table's classes of things, or all if it has none.
 
     Raises:
         TrainingError: a field, a background or a buffer of rasters.
         VectorError: the file cannot be read, or has no such column.
     """
     if labels is None or not is_vector(labels):
-        given = {"--class-field": field, "--background": background, "--buffer": buffer_m}
+        given = {"--class-field": field, "--background": background, "--buffer": buffer_m, "--things": things or None}
         if option := next((option for option, value in given.items() if value is not None), None):
             raise TrainingError(f"{option} goes with a vector file, and the labels are none: leave it out")
         return None
     others = [name for name in (table.names if table else ()) if name != background]
     only = others[0] if len(others) == 1 else None
-    return PolygonCodes(Path(labels), field, only=only, outside=background, buffer_m=buffer_m)
+    chosen = _are_things(table) if things else None
+    return PolygonCodes(Path(labels), field, only=only, outside=background, buffer_m=buffer_m, things=chosen)
+
+
+def _are_things(table: ClassMap | None) -> Callable[[str], bool]:
+    """Return the function that tells for which entries of a column polygons are objects."""
+    if table is None or not table.things:
+        return lambda text: True
+    names = {str(part) for index in table.things for part in (table.names[index], table.values[index])}
+    return lambda text: text in names
