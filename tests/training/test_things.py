@@ -12,15 +12,26 @@ import numpy as np
 import pytest
 import rasterio
 from shapely.geometry import box
+from torch import nn
 from typer.testing import CliRunner
 
 from landseg.classes import ClassMap
 from landseg.cli.main import app
+from landseg.dense.grouping import NODATA
+from landseg.dense.instances import Instances
+from landseg.dense.task import Request
 from landseg.errors import LandsegError, ModelError, TrainingError
+from landseg.inference.options import PredictOptions
+from landseg.models.card import Card, Metrics
+from landseg.models.file import Model
 from landseg.models.read_card import read_card
+from landseg.output.layer import Layer
 from landseg.train import train
+from landseg.training.holdout import HoldoutScene, measure_holdout, of_no_use
 from landseg.training.recipe import Recipe, read_recipe
 from landseg.training.run_options import RunOptions
+from landseg.training.sources import open_scenes
+from tests.parts.sample_models import make_card
 
 pytestmark = pytest.mark.usefixtures("quick_disk")
 SIDE = 96
@@ -64,6 +75,12 @@ def recipe_of(town: Path, labels: str | None = "houses.gpkg", **options: Any) ->
     """Return the recipe of the scenes with labels and options."""
     named = None if labels is None else town / labels
     return RunOptions(**{**QUICK, **options}).recipe_from(town / "scenes", named, Path("."), name="houses")
+
+
+def card_of(recipe: Recipe) -> Card:
+    """Return a card of the recipe's task."""
+    task = recipe.make_task()
+    return make_card(task=task.name, heads=task.heads, classes=recipe.classes, bands=make_card().bands[:1])
 
 
 def test_things_make_the_task_and_its_widths(town: Path) -> None:
@@ -169,3 +186,55 @@ def test_options_that_the_recipe_fixes_are_not_chosen(town: Path) -> None:
     held = read_card(town / "m.safetensors").task_options
     assert (held["rise"], held["score"], held["min_area_m2"]) == (0.25, 0.1, 2.0)
     assert not any("learned from, where" in line for line in lines)
+
+
+def test_kept_out_scenes_are_measured_by_the_files_that_predict_writes(
+    town: Path, monkeypatch: pytest.MonkeyPatch, write_raster: Callable[..., Path]
+) -> None:
+    """Predict is replaced: it finds the first house, joins the next two and gives them scores in the polygons."""
+    ids = np.zeros((SIDE, SIDE), np.uint32)
+    ids[8:20, 8:20], ids[8:20, 44:68] = 1, 2
+    seen: list[dict[str, Path]] = []
+
+    class Run:
+        def __init__(self, engine: object, sources: list[str], made: Path, options: PredictOptions) -> None:
+            self.made, self.files = made, {name: options.path(name) for name in ("instances", "polygons")}
+
+        def result(self) -> None:
+            place = {"transform": rasterio.transform.from_origin(500_000, 4_000_000, 0.5, 0.5), "crs": "EPSG:32645"}
+            write_raster(np.where(ids > 0, 1, 2).astype(np.uint8), self.made, nodata=0, **place)
+            write_raster(ids, self.files["instances"], nodata=NODATA, **place)
+            columns = {"id": [2, 1, None], "score": [0.25, 0.75, None]}
+            shapes = [box(0, 0, 1, 1), box(0, 0, 1, 1), box(5, 5, 9, 9)]
+            geopandas.GeoDataFrame(columns, geometry=shapes, crs="EPSG:32645").to_file(self.files["polygons"])
+            seen.append(self.files)
+
+    layers = Instances.layers
+
+    def with_ids(task: Instances, request: Request) -> list[Layer]:
+        found = layers(task, request)
+        if "instances" in {layer.name for layer in found} or "instances" not in request.files:
+            return found
+        return [*found, Layer("instances", request.files["instances"], "uint32", nodata=NODATA, late=True)]
+
+    monkeypatch.setattr(Instances, "layers", with_ids)
+    monkeypatch.setattr("landseg.training.holdout.Run", Run)
+    recipe = recipe_of(town, things=True, background="ground")
+    opened = open_scenes(recipe, Path("."))
+    model = Model(nn.Identity(), card_of(recipe), town / "m.safetensors", "")
+    scenes = [HoldoutScene(opened.scenes[0], opened.items[0].image, (1,))]
+    found = measure_holdout(model, scenes, town / "kept", measured_on="one scene")
+    assert [path.name for path in seen[0].values()] == ["0_instances.tif", "0_polygons.gpkg"]
+    assert found.measured_on == (
+        "one scene; 16 objects: 1 found, 2 merged, 0 split, 13 missed; of 2 detections 0 invented"
+    )
+    assert found.overall["precision"] == pytest.approx(1 / 2) and found.overall["recall"] == pytest.approx(1 / 16)
+    assert found.overall["ap50"] == pytest.approx(7 / 101)  # the right one has the better score
+    assert of_no_use(found) is None
+
+
+def test_a_model_that_finds_nothing_is_of_no_use() -> None:
+    nothing = Metrics("m", {"f1": 0.0, "recall": 0.0, "pixel_accuracy": 0.9, "commonest_class_accuracy": 0.5})
+    assert "found none of the objects" in str(of_no_use(nothing))
+    some = Metrics("m", {"f1": 0.1, "recall": 0.1, "pixel_accuracy": 0.9, "commonest_class_accuracy": 0.5})
+    assert of_no_use(some) is None

@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from landseg.dense.task import Task
 from landseg.models.card import Card
 from landseg.models.heads import CLASSES
 from landseg.models.networks.pixel_forest import PixelForest
@@ -18,7 +22,7 @@ from landseg.training.loop.chosen_options import with_chosen_options
 from landseg.training.loop.fit import fit
 from landseg.training.loop.process import first_process
 from landseg.training.loop.run import Feedback, Lesson
-from landseg.training.loop.sample_pictures import SamplePictures, shown_channels
+from landseg.training.loop.sample_pictures import Objects, SamplePictures, shown_channels
 from landseg.training.loop.validation import QuickValidation
 from landseg.training.new_model import NewModel
 from landseg.training.objective import objective
@@ -81,6 +85,7 @@ def _fitted(network: nn.Module, data: TrainingData, folder: RunFolder, *, quiet:
             channels=task.heads[CLASSES],
             bands=shown_channels([band.common_name or band.name for band in recipe.bands]),
             eight_bit=set(recipe.dtypes) == {"uint8"},
+            objects=_ids_of(task) if task.label_maps else None,
         )
     _begin(data, folder)
     return fit(
@@ -91,6 +96,16 @@ def _fitted(network: nn.Module, data: TrainingData, folder: RunFolder, *, quiet:
         feedback=Feedback(validation if validation else None, pictures, quiet),
         resume=folder.resume,
     )
+
+
+def _ids_of(task: Task) -> Objects:
+    """Return the function that makes the layer "instances" (h, w) of an output of a task of objects."""
+
+    def ids(output: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[Any]:
+        found = task.result(output, valid)["instances"]
+        return np.zeros(valid.shape, np.uint32) if found is None else found
+
+    return ids
 
 
 def _begin(data: TrainingData, folder: RunFolder) -> None:
