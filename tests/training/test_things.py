@@ -21,7 +21,6 @@ from landseg.dense.grouping import NODATA
 from landseg.dense.instances import Instances
 from landseg.dense.task import Request
 from landseg.errors import LandsegError, ModelError, TrainingError
-from landseg.inference.options import PredictOptions
 from landseg.models.card import Card, Metrics
 from landseg.models.file import Model
 from landseg.models.read_card import read_card
@@ -193,12 +192,17 @@ def test_kept_out_scenes_are_measured_by_the_files_that_predict_writes(
 ) -> None:
     """Predict is replaced: it finds the first house, joins the next two and gives them scores in the polygons."""
     ids = np.zeros((SIDE, SIDE), np.uint32)
-    ids[8:20, 8:20], ids[8:20, 44:68] = 1, 2
+    ids[8:20, 8:20], ids[8:20, 44:70] = 1, 2
     seen: list[dict[str, Path]] = []
 
+    class Options:
+        @staticmethod
+        def of(**options: Any) -> dict[str, Any]:
+            return options
+
     class Run:
-        def __init__(self, engine: object, sources: list[str], made: Path, options: PredictOptions) -> None:
-            self.made, self.files = made, {name: options.path(name) for name in ("instances", "polygons")}
+        def __init__(self, engine: object, sources: list[str], made: Path, options: dict[str, Any]) -> None:
+            self.made, self.files = made, {name: options[name] for name in ("instances", "polygons")}
 
         def result(self) -> None:
             place = {"transform": rasterio.transform.from_origin(500_000, 4_000_000, 0.5, 0.5), "crs": "EPSG:32645"}
@@ -219,6 +223,7 @@ def test_kept_out_scenes_are_measured_by_the_files_that_predict_writes(
 
     monkeypatch.setattr(Instances, "layers", with_ids)
     monkeypatch.setattr("landseg.training.holdout.Run", Run)
+    monkeypatch.setattr("landseg.training.holdout.PredictOptions", Options)
     recipe = recipe_of(town, things=True, background="ground")
     opened = open_scenes(recipe, Path("."))
     model = Model(nn.Identity(), card_of(recipe), town / "m.safetensors", "")

@@ -57,8 +57,8 @@ class SamplePictures:
         bands: 0-based channels shown as red, green, blue; one channel is drawn grey.
         eight_bit: whether the imagery is of 8 bits, which is shown as it is unless it is dull.
         most: rows.
-        objects: makes ids (h, w), 0 for none, of an output (C, h, w) and where it is valid (h, w): truth and prediction
-            get their outlines; None: the network tells none apart.
+        objects: makes ids (h, w) of an output (C, h, w) and where it is valid (h, w), for outlines in truth and
+            prediction; None: the network tells no objects apart.
     """
 
     def __init__(
