@@ -243,3 +243,10 @@ def test_a_model_that_finds_nothing_is_of_no_use() -> None:
     assert "found none of the objects" in str(of_no_use(nothing))
     some = Metrics("m", {"f1": 0.1, "recall": 0.1, "pixel_accuracy": 0.9, "commonest_class_accuracy": 0.5})
     assert of_no_use(some) is None
+
+
+def test_the_command_refuses_in_one_sentence_and_leaves_nothing(town: Path) -> None:
+    args = ["train", str(town / "scenes"), str(town / "ids"), "-o", str(town / "m.safetensors"), "--things"]
+    said = CliRunner().invoke(app, args)
+    assert said.exit_code == 1 and not (town / "m.safetensors").exists() and not (town / "m.run").exists()
+    assert " ".join(said.stderr.split()).startswith("landseg: --things makes an object of each polygon")
