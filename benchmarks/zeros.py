@@ -48,9 +48,7 @@ class NoNetwork:
     seconds = system = 0.0  # processor time of making the logits, which is not to be measured
     _logits: Any = None  # of all strips
 
-    def __init__(
-        self, like: Any, *, strip: int, classes: int, patches: bool, layout: str, tensors: bool
-    ) -> None:
+    def __init__(self, like: Any, *, strip: int, classes: int, patches: bool, layout: str, tensors: bool) -> None:
         self.reads, self.region, self._strip = like.reads, like.region, strip
         self.due, self._end = self.region.top, self.reads.top
         self._reach = self.reads.bottom - self.region.bottom

@@ -1,0 +1,5 @@
+"""The report of objects."""
+
+
+def object_html(*a):
+    return ""

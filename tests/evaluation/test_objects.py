@@ -1,0 +1,245 @@
+"""Objects of vector files and rasters of ids: their figures, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas
+import numpy as np
+import pytest
+import rasterio
+import shapely
+from rasterio.features import rasterize
+
+import landseg
+from landseg.errors import LandsegError
+from landseg.evaluation.objects.result import ObjectComparison, ObjectEvaluation
+from landseg.evaluation.objects.sides import open_objects
+from landseg.evaluation.options import EvaluateOptions
+from landseg.labels.object_files import read_scores
+from tests.parts.places import HALF_METRE, UTM
+
+X, Y = HALF_METRE.c, HALF_METRE.f
+TRUE = [(0, 0, 10, 10), (10, 0, 20, 10), (30, 0, 40, 20), (60, 60, 70, 70), (0, 40, 10, 50)]
+"""Left, top, right, bottom in metres from the corner of the rasters."""
+FOUND = [(0, 0, 20, 10), (30, 0, 40, 9), (30, 9, 40, 20), (60, 61, 70, 71), (40, 60, 50, 70)]
+"""Two truths merged, one split, one found, one missed; and one invented."""
+
+
+def boxes(rows: Sequence[tuple[float, ...]]) -> list[shapely.Geometry]:
+    return [shapely.box(X + a, Y - d, X + c, Y - b) for a, b, c, d in rows]
+
+
+def vector(path: Path, rows: Sequence[tuple[float, ...]] | list[Any], crs: str | None = UTM, **columns: Any) -> Path:
+    shapes = list(rows) if rows and not isinstance(rows[0], tuple) else boxes(rows)
+    frame = geopandas.GeoDataFrame(columns, geometry=shapes, crs=UTM)
+    (frame.to_crs(crs) if crs else frame.set_crs(None, allow_override=True)).to_file(path)
+    return path
+
+
+def raster(
+    path: Path, rows: Sequence[tuple[float, ...]], dtype: str = "uint32", crs: str | None = UTM, **tags: str
+) -> Path:
+    pairs = [(shape, number) for number, shape in enumerate(boxes(rows), 1)]
+    ids = rasterize(pairs, (160, 160), transform=HALF_METRE, dtype="int32").astype(dtype)
+    profile: dict[str, Any] = {"driver": "GTiff", "count": 1, "height": 160, "width": 160, "dtype": dtype}
+    with rasterio.open(path, "w", crs=crs, transform=HALF_METRE, **profile) as file:
+        file.write(ids, 1)
+        file.update_tags(**tags)
+    return path
+
+
+def evaluated(prediction: Path, truth: Path, **options: Any) -> ObjectEvaluation:
+    found = landseg.evaluate(prediction, truth, **{"samples": 0, **options})
+    assert isinstance(found, ObjectEvaluation)
+    return found
+
+
+def outcome(found: ObjectEvaluation) -> list[int]:
+    return [int(found.counts[name]) for name in ("found", "merged", "split", "missed", "invented")]
+
+
+SIDES: dict[str, tuple[Callable[..., Path], Callable[..., Path]]] = {
+    "vector, vector": (vector, vector),
+    "raster, vector": (raster, vector),
+    "vector, raster": (vector, raster),
+    "raster, raster": (raster, raster),
+}
+
+
+@pytest.mark.parametrize("sides", SIDES)
+def test_each_kind_of_side_gives_the_same_figures(tmp_path: Path, sides: str) -> None:
+    make_found, make_true = SIDES[sides]
+    prediction = make_found(tmp_path / ("p.gpkg" if make_found is vector else "p.tif"), FOUND)
+    truth = make_true(tmp_path / ("t.gpkg" if make_true is vector else "t.tif"), TRUE)
+    found = evaluated(prediction, truth)
+    # The second part of what was split has an IoU of 110 / 200 and is a match; the merged one of 100 / 200 as well.
+    assert outcome(found) == [3, 1, 0, 1, 1]
+    one = found.classes[0].figures
+    assert (one.precision, one.recall, one.f1) == pytest.approx((3 / 5, 3 / 5, 3 / 5))
+    assert (one.true_count, one.found_count) == (5, 5)
+    assert (one.true_size, one.found_size) == pytest.approx((600, 600), rel=2e-3)
+    assert one.sq == pytest.approx(np.mean([110 / 200, 90 / 110]), rel=1e-9)  # above one half: not the merged one
+    assert math.isnan(one.ap) and any("no scores" in note for note in found.notes)
+
+
+def test_polygons_in_another_crs_and_by_strips_are_the_same(tmp_path: Path) -> None:
+    truth = vector(tmp_path / "t.gpkg", TRUE)
+    scores = [0.9, 0.8, 0.7, 0.6, 0.5]
+    own = evaluated(vector(tmp_path / "p.gpkg", FOUND, score=scores), truth, areas="150")
+    for crs in ("EPSG:4326", "EPSG:3857"):
+        other = evaluated(vector(tmp_path / f"{crs[5:]}.gpkg", FOUND, crs, score=scores), truth, areas=[150])
+        assert outcome(other)[3:] == outcome(own)[3:]
+        assert other.counts["found_size"] == pytest.approx(own.counts["found_size"], rel=1e-5)
+    small, large = own.classes[0].figures.ap_by_area
+    # The large truth is taken by its part of IoU 0.55; before it, but for IoU 0.5, comes the one that merges two.
+    assert any(math.isclose(large, value) for value in (1 / 10, 1.5 / 10)) and small > large
+
+
+def test_average_precision_follows_the_scores(tmp_path: Path) -> None:
+    truth = vector(tmp_path / "t.gpkg", TRUE)
+    best = evaluated(vector(tmp_path / "a.gpkg", TRUE, score=[0.9] * 5), truth)
+    assert best.means["ap"] == best.means["ap50"] == best.means["f1"] == best.means["pq"] == pytest.approx(1)
+    rows = [TRUE[0], (40, 60, 50, 70)]
+    right_first = evaluated(vector(tmp_path / "b.gpkg", rows, score=[0.9, 0.2]), truth)
+    wrong_first = evaluated(vector(tmp_path / "c.gpkg", rows, score=[0.2, 0.9]), truth)
+    assert right_first.means["ap50"] == pytest.approx(21 / 101) and wrong_first.means["ap50"] < 11 / 101
+    assert right_first.means["best_f1"] == pytest.approx(2 / 6) and right_first.classes[0].figures.best_score == 0.9
+    at = evaluated(tmp_path / "b.gpkg", truth, score=0.5)
+    assert at.means["precision"] == 1 and at.counts["invented"] == 0 and right_first.counts["invented"] == 1
+
+
+@pytest.mark.parametrize("kind", [vector, raster])
+def test_truth_mostly_outside_the_area_is_ignored(tmp_path: Path, kind: Callable[..., Path]) -> None:
+    truth = kind(tmp_path / ("t.gpkg" if kind is vector else "t.tif"), TRUE)
+    prediction = vector(tmp_path / "p.gpkg", TRUE[:3], score=[1, 1, 1])
+    for right, ignored in ((14, 1), (16, 0)):
+        found = evaluated(prediction, truth, aoi=(X, Y - 30, X + right, Y))
+        assert found.counts["true_count"] == 2 - ignored and found.means["f1"] == 1
+        assert any("ignored" in note for note in found.notes) == bool(ignored)
+
+
+def test_polygons_beyond_the_raster_are_ignored(tmp_path: Path) -> None:
+    truth = vector(tmp_path / "t.gpkg", [*TRUE, (70, 20, 200, 30)])  # of 130 m, 10 m lie on the raster
+    found = evaluated(raster(tmp_path / "p.tif", TRUE), truth)
+    assert found.counts["true_count"] == 5 and found.means["f1"] == 1
+
+
+def test_boundary_ap_of_polygons_is_that_of_their_bands(tmp_path: Path) -> None:
+    truth = vector(tmp_path / "t.gpkg", [(0, 0, 10, 10)])
+    prediction = vector(tmp_path / "p.gpkg", [(0, 0, 10, 9.5)], score=[1.0])
+    pair = open_objects(str(prediction), str(truth), EvaluateOptions.of({"boundary": "1m"}, verb="evaluate"))
+    overlaps = pair.images[0].overlaps
+    true, found = 100 - 64, 95 - 8 * 7.5
+    shared = found - 8 * 0.5 + 0  # the band at the lower edge of the prediction begins half a metre higher
+    assert overlaps.true.rim[0] == pytest.approx(true, rel=1e-3)
+    assert overlaps.found.rim[0] == pytest.approx(found, rel=1e-3)
+    assert overlaps.shared_rim is not None and overlaps.shared_rim[0] == pytest.approx(shared, rel=1e-3)
+    assert evaluated(prediction, truth, boundary="1m").boundary == "1 m"
+    assert any("--boundary 0.5m" in note for note in evaluated(prediction, truth).notes)
+
+
+def test_classes_by_name_and_stuff_left_out(tmp_path: Path) -> None:
+    names = ["house", "house", "shed", "shed", "pool"]
+    truth = vector(tmp_path / "t.gpkg", TRUE, kind=names)
+    values = [1, 1, 2, 2, 9]
+    scores = [0.9, 0.8, 0.7, 0.6, None]
+    prediction = vector(tmp_path / "p.gpkg", TRUE, name=[*names[:4], "grass"], value=values, score=scores)
+    found = evaluated(prediction, truth, class_field="kind")
+    assert [one.name for one in found.classes] == ["house", "pool", "shed"]
+    assert [one.figures.f1 for one in found.classes] == [1, 0, 1] and found.means["f1"] == pytest.approx(2 / 3)
+    assert any("stuff" in note for note in found.notes)
+    alone = evaluated(prediction, truth)
+    assert len(alone.classes) == 1 and any("only the prediction has classes" in note for note in alone.notes)
+
+
+def test_an_empty_truth_means_nothing_and_says_so(tmp_path: Path) -> None:
+    truth = tmp_path / "t.gpkg"
+    geopandas.GeoDataFrame(geometry=[], crs=UTM).to_file(truth, geometry_type="Polygon")
+    for prediction in (vector(tmp_path / "p.gpkg", FOUND, score=[1] * 5), raster(tmp_path / "p.tif", FOUND)):
+        found = evaluated(prediction, truth)
+        assert math.isnan(found.means["f1"]) and found.counts["invented"] == 5
+        assert any("no object that counts" in note for note in found.notes)
+    nothing = evaluated(truth, vector(tmp_path / "full.gpkg", TRUE))
+    assert nothing.means["f1"] == 0 and nothing.counts["missed"] == 5
+
+
+def test_overlapping_polygons_on_pixels_go_by_score(tmp_path: Path) -> None:
+    truth = raster(tmp_path / "t.tif", TRUE[:1])
+    rows = [TRUE[0], (0, 0, 12, 12)]
+    for scores, iou in (([0.9, 0.5], 1.0), ([0.5, 0.9], 100 / 144)):
+        found = evaluated(vector(tmp_path / "p.gpkg", rows, score=scores), truth)
+        assert found.means["sq"] == pytest.approx(iou)
+
+
+def test_the_comparison_has_differences_of_blocks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [(x, y, x + 6, y + 6) for x in range(0, 76, 10) for y in range(0, 76, 10)]
+    truth = vector(tmp_path / "t.gpkg", rows)
+    good = vector(tmp_path / "good.gpkg", rows[8:], score=rng.random(len(rows) - 8))
+    bad = vector(tmp_path / "bad.gpkg", rows[24:], score=rng.random(len(rows) - 24))
+    found = landseg.compare([bad, good, bad], truth, samples=200, block="10m", csv=tmp_path / "c.csv")
+    assert isinstance(found, ObjectComparison)
+    above, same = found.f1[0]["all objects"], found.f1[1]["all objects"]
+    expected = found.evaluations[1].means["f1"] - found.evaluations[0].means["f1"]
+    assert above.difference == pytest.approx(expected) and 0 < above.low < expected < above.high
+    assert (same.difference, same.low, same.high) == (0, 0, 0)
+    assert found.ap50[0]["all objects"].excludes_zero and "above_first" in (tmp_path / "c.csv").read_text()
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_results_are_json_and_tables(tmp_path: Path) -> None:
+    truth = vector(tmp_path / "t.gpkg", TRUE)
+    prediction = vector(tmp_path / "p.gpkg", FOUND, score=[0.9] * 5, id=[5, 4, 3, 2, 1])
+    found = evaluated(prediction, truth, samples=20, block="20m", csv=tmp_path / "f.csv")
+    text = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    assert text["classes"][0]["f1"] == found.means["f1"] and len(text["classes"][0]["intervals"]["f1"]) == 2
+    assert repr(found).startswith("<ObjectEvaluation of") and "<table>" in found._repr_html_()
+    assert len((tmp_path / "f.csv").read_text().splitlines()) == 3
+    ids, scores = read_scores(prediction)
+    assert ids.tolist() == [5, 4, 3, 2, 1] and scores.tolist() == [0.9] * 5
+
+
+def refused(tmp_path: Path) -> dict[str, tuple[Path, Path, dict[str, Any], str]]:
+    true, found = vector(tmp_path / "t.gpkg", TRUE), vector(tmp_path / "p.gpkg", FOUND)
+    ids = raster(tmp_path / "i.tif", TRUE)
+    bare = vector(tmp_path / "bare.gpkg", TRUE, None)
+    far = vector(tmp_path / "far.gpkg", [(9000, 0, 9010, 10)])
+    points = vector(tmp_path / "points.gpkg", [shapely.Point(X, Y), shapely.Point(X + 1, Y)])
+    classes = raster(tmp_path / "c.tif", TRUE, "uint8")
+    table = [{"value": 1, "name": "a", "color": [1, 2, 3]}]
+    classed = raster(tmp_path / "k.tif", TRUE, "uint32", LANDSEG_CLASSES=json.dumps({"classes": table}))
+    return {
+        "a truth without a CRS beside a raster": (ids, bare, {}, "has no CRS"),
+        "a raster without a CRS": (raster(tmp_path / "n.tif", TRUE, crs=None), true, {}, "has no CRS"),
+        "a truth without a CRS beside polygons": (found, bare, {}, "has no CRS"),
+        "polygons elsewhere": (found, far, {}, "do not overlap"),
+        "polygons beside the raster": (ids, far, {}, "no polygon of"),
+        "points": (points, true, {}, "expected polygons"),
+        "a score above 1": (vector(tmp_path / "s.gpkg", TRUE[:1], score=[1.5]), true, {}, "1.5"),
+        "scores of texts": (vector(tmp_path / "x.gpkg", TRUE[:1], score=["a"]), true, {}, "expected numbers"),
+        "ids that are floats": (found, raster(tmp_path / "f.tif", TRUE, "float32"), {}, "whole numbers"),
+        "a truth of classes": (found, classed, {}, "holds classes"),
+        "no such column": (found, true, {"class_field": "kind"}, "no column 'kind'"),
+        "an option of rasters": (found, true, {"probs": "a.tif"}, "--probs is for rasters"),
+        "areas that fall": (found, true, {"areas": "50,5"}, "ascending order"),
+        "a score that is none": (found, true, {"score": 2.0}, "from 0 to 1"),
+        "an option of objects": (classes, true, {"score": 0.5}, "--score is for objects"),
+        "an area without area": (found, true, {"aoi": (1, 1, 1, 1)}, "no area"),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:'crs' was not provided")
+@pytest.mark.parametrize("number", range(16))
+def test_bad_input_is_refused_in_a_sentence(tmp_path: Path, number: int) -> None:
+    cases = refused(tmp_path)
+    assert len(cases) == 16
+    name = list(cases)[number]
+    prediction, truth, options, words = cases[name]
+    with pytest.raises(LandsegError, match=words):
+        landseg.evaluate(prediction, truth, **{"csv": tmp_path / "out.csv", **options})
+    assert not (tmp_path / "out.csv").exists()
