@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from landseg.errors import ClassError
+from landseg.geo.grid import Grid
+from landseg.labels.object_files import ObjectFile
 from landseg.metrics.detection import Detection
 from landseg.metrics.overlaps import Floats, Ints, Overlaps
 from landseg.text.amounts import shorten_list
@@ -36,6 +38,27 @@ class ObjectImage:
 
 
 @dataclass(frozen=True)
+class Drawing:
+    """The way to draw objects on a map.
+
+    Attributes:
+        true: the objects of the truth's vector file, or the path of its raster of ids.
+        found: likewise of the prediction.
+        true_ids: (T,) the id in the raster, or the number in the file from 1, of each object.
+        found_ids: (D,) likewise.
+        grid: of the raster whose pixels were compared; None for polygons.
+        scale: units of the truth's CRS by those of `Objects.place`, (down, across).
+    """
+
+    true: ObjectFile | str
+    found: ObjectFile | str
+    true_ids: Ints
+    found_ids: Ints
+    grid: Grid | None = None
+    scale: tuple[float, float] = (1.0, 1.0)
+
+
+@dataclass(frozen=True)
 class ObjectPair:
     """A prediction and its truth, overlaid.
 
@@ -47,6 +70,7 @@ class ObjectPair:
         block: edge of the blocks of the bootstrap, in the unit of `Objects.place`.
         block_text: the same for people.
         boundary_text: width of the bands of the boundary AP; None where they were not measured.
+        drawing: what a map of them is drawn from; None for files of COCO.
         coco: whether areas and limits are COCO's.
         notes: sentences that a reader of the figures needs.
     """
@@ -59,6 +83,7 @@ class ObjectPair:
     block_text: str
     boundary_text: str | None = None
     coco: bool = False
+    drawing: Drawing | None = None
     notes: tuple[str, ...] = field(default=())
 
     def detections(self, areas: Sequence[float]) -> list[Detection]:

@@ -10,7 +10,7 @@ import shapely
 from numpy.typing import NDArray
 
 from landseg.errors import GridError
-from landseg.evaluation.objects.pair import ObjectImage, ObjectPair, common_classes
+from landseg.evaluation.objects.pair import Drawing, ObjectImage, ObjectPair, common_classes
 from landseg.evaluation.options import EvaluateOptions
 from landseg.geo.metres import metres_per_unit
 from landseg.geo.placed_shapes import PlacedShapes
@@ -52,6 +52,7 @@ def pair_polygons(found: ObjectFile, true: ObjectFile, options: EvaluateOptions)
         block=block,
         block_text=text,
         boundary_text=None if width is None else f"{width:g} m",
+        drawing=Drawing(true, found, sides[0].kept + 1, sides[1].kept + 1, scale=sides[0].scale),
         notes=(*found.notes, *true.notes, *notes, *_beyond(shapes, sides[0], options)),
     )
 
@@ -73,6 +74,7 @@ class _Side:
         kept: indices of the objects that have any area inside.
         shapes: their parts inside.
         rims: the bands along their outlines inside; None if they are not measured.
+        scale: units of the CRS by metres, (down, across).
         objects: their areas in units of the CRS, with sizes in square metres and places in metres.
     """
 
@@ -93,11 +95,13 @@ class _Side:
         self.rims = None if rims is None else rims[self.kept]
         scale = metres_per_unit(shapes[self.kept], crs)
         centre = shapely.get_coordinates(shapely.centroid(shapes[self.kept]))
+        mean = scale.mean(axis=0) if len(scale) else np.ones(2)
+        self.scale = (1 / float(mean[1]), 1 / float(mean[0]))
         self.objects: Objects = made_objects(
             areas,
             size=areas * scale.prod(axis=1),
             ignored=2 * areas < whole,
-            place=(centre * (scale.mean(axis=0) if len(scale) else 1.0))[:, ::-1],
+            place=(centre * mean)[:, ::-1],
             rim=None if self.rims is None else shapely.area(self.rims),
         )
 

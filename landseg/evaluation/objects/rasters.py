@@ -11,7 +11,7 @@ import shapely
 from affine import Affine
 
 from landseg.errors import ClassError, GridError
-from landseg.evaluation.objects.pair import ObjectImage, ObjectPair, common_classes
+from landseg.evaluation.objects.pair import Drawing, ObjectImage, ObjectPair, common_classes
 from landseg.evaluation.options import EvaluateOptions
 from landseg.evaluation.pair import inside_of
 from landseg.geo.grid import Grid, Rect
@@ -189,6 +189,7 @@ def _pair(true_ids: Ids, found_ids: Ids, found: Side, true: Side, grid: Grid, op
         block=block,
         block_text=f"{block} px",
         boundary_text=f"{width} px" if width else None,
+        drawing=Drawing(true, found, true_at, found_at, grid),
         notes=(*true_ids.notes, *found_ids.notes, *notes, *_small(true_ids, true_at), *_small(found_ids, found_at)),
     )
 

@@ -41,23 +41,6 @@ class ObjectClass:
         return {"name": self.name, **json_values(asdict(self.figures)), "intervals": json_values(self.intervals)}
 
 
-@dataclass(frozen=True)
-class WorstObjects:
-    """A square with much area of objects that match nothing.
-
-    Attributes:
-        place: left, bottom, right, top of the square, in the CRS of the truth or the raster; pixels without one.
-        unmatched: area in it of truth and detections that match nothing, in the unit of the evaluation.
-        missed: number of objects of the truth among them.
-        invented: number of detections among them.
-    """
-
-    place: tuple[float, float, float, float]
-    unmatched: float
-    missed: int
-    invented: int
-
-
 @dataclass(frozen=True, repr=False)
 class ObjectEvaluation:
     """The figures of predicted objects against those of the truth, by the rules of docs/objects.md.
