@@ -53,7 +53,7 @@ def command(
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare class rasters, or objects, with each other against one truth.
+    """Compare class rasters, or objects, against one truth.
 
     Prints how much better or worse each is than the first, with 95 % intervals of the differences.
     """

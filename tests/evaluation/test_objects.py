@@ -299,8 +299,13 @@ def test_the_report_of_polygons_has_a_map_of_its_own(tmp_path: Path) -> None:
 def test_the_command_prints_a_table_and_refuses_without_a_trace(tmp_path: Path) -> None:
     truth = vector(tmp_path / "t.gpkg", TRUE)
     prediction = vector(tmp_path / "p.gpkg", FOUND, score=[0.9] * 5)
-    done = run("evaluate", prediction, truth, "--areas", "50,500", "--boundary", "0.5m", "--score", "0.5")
+    code, out, _ = run("evaluate", prediction, truth, "--areas", "50,500", "--boundary", "0.5m", "--score", "0.5")
     for words in ("AP50", "F1 at IoU 0.5", "chosen on this truth", "AP 50 to 500 m²", "1 merged", "1 invented"):
-        assert words in done.stdout, words
-    done = run("compare", prediction, truth, truth)
-    assert "F1 at IoU 0.5" in done.stdout and "+0." in done.stdout
+        assert words in out and code == 0, words
+    code, out, _ = run("compare", prediction, truth, truth)
+    assert "F1 at IoU 0.5" in out and "+0." in out and code == 0
+    code, out, told = run(
+        "evaluate", prediction, tmp_path / "t.gpkg", "--probs", "a.tif", "--csv", tmp_path / "x.csv"
+    )
+    assert code == 1 and "--probs is for rasters of classes" in told.replace("\n", " ")
+    assert not (tmp_path / "x.csv").exists()

@@ -44,8 +44,11 @@ def are_objects(prediction: Sequence[str], target: Sequence[str], options: Evalu
         _refuse_given(options, _OF_OBJECTS, "objects, and the prediction holds classes")
         return False
     if not all(objects):
-        other = label(prediction[objects.index(False)])
-        raise ClassError(f"{other} holds classes, the other predictions objects: compare predictions of one kind")
+        mine, other = (label(prediction[objects.index(kind)]) for kind in (True, False))
+        what = "is a vector file" if is_vector(mine) else "holds ids of objects"
+        raise ClassError(
+            f"{mine} {what}, {other} holds classes: expected predictions of one kind; the truth comes last"
+        )
     _refuse_given(options, _NOT_OF_OBJECTS, "rasters of classes, and the prediction holds objects")
     if len(target) > 1:
         raise ClassError(f"{len(target)} files of truth for objects: name one")
@@ -81,7 +84,7 @@ def _open(path: str, options: EvaluateOptions, *, truth: bool) -> Side:
         if not is_id_raster(file) and (is_class_raster(file) or read_legend(file) is not None):
             raise ClassError(
                 f"{file.label} holds classes, expected ids of objects or polygons: name the raster that "
-                "predict --instances wrote, or a vector file"
+                "predict --instances wrote, or a vector file; the truth comes last"
             )
         return path
     finally:
