@@ -13,7 +13,7 @@ from landseg.geo.distance import Distance
 from landseg.geo.rasters.address import File, Files, file_name, file_names
 from landseg.geo.vectors.aoi import area_text
 from landseg.labels.options import LabelKeywords, LabelOptions, path_option
-from landseg.text.options import check_positive
+from landseg.text.options import check_positive, is_size
 
 _FEW, _BLOCK = Distance(3), Distance(256)
 
@@ -146,8 +146,8 @@ class EvaluateOptions(TruthOptions):
         for name in ("samples", "seed"):
             if not (isinstance(value := getattr(self, name), int) and value >= 0):
                 raise PlanError(f"{name} {value!r}: expected a whole number, 0 or more")
-        if not 0 <= self.score <= 1:
-            raise PlanError(f"score {self.score:g}: expected a number from 0 to 1")
+        if not (is_size(self.score) and self.score <= 1):
+            raise PlanError(f"score {self.score!r}: expected a number from 0 to 1")
 
     READERS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         **TruthOptions.READERS,

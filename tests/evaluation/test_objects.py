@@ -210,6 +210,31 @@ def test_results_are_json_and_tables(tmp_path: Path) -> None:
     assert ids.tolist() == [5, 4, 3, 2, 1] and scores.tolist() == [0.9] * 5
 
 
+def test_wide_numbers_with_a_class_table_stay_classes(tmp_path: Path) -> None:
+    wide, truth = raster(tmp_path / "a.tif", TRUE), raster(tmp_path / "t.tif", TRUE)
+    table = tmp_path / "c.json"
+    names = [{"value": value, "name": f"c{value}", "color": [value, 2, 3]} for value in range(6)]
+    table.write_text(json.dumps({"classes": names}))
+    found = landseg.evaluate(wide, truth, classes=table, samples=0)
+    assert isinstance(found, landseg.Evaluation) and found.mean_iou == 1
+    labels = raster(tmp_path / "k.tif", TRUE, "uint8", LANDSEG_CLASSES=json.dumps({"classes": names}))
+    assert isinstance(landseg.evaluate(wide, labels, samples=0), landseg.Evaluation)
+    assert isinstance(landseg.evaluate(wide, truth, samples=0), ObjectEvaluation)  # twin: nothing names classes
+
+
+def test_ids_that_landseg_wrote_are_no_truth_of_classes(tmp_path: Path) -> None:
+    ids = raster(tmp_path / "i.tif", TRUE, LANDSEG_TASK="instances")
+    with rasterio.open(ids, "r+") as file:
+        file.set_band_description(1, "instance")
+    table = [{"value": value, "name": f"c{value}", "color": [value, 2, 3]} for value in range(6)]
+    classes = raster(tmp_path / "k.tif", TRUE, "uint8", LANDSEG_CLASSES=json.dumps({"classes": table}))
+    with pytest.raises(LandsegError, match="holds ids of objects"):
+        landseg.evaluate(classes, ids)
+    with pytest.raises(LandsegError, match="holds classes"):
+        landseg.evaluate(vector(tmp_path / "p.gpkg", TRUE), classes)
+    assert evaluated(ids, vector(tmp_path / "t.gpkg", TRUE)).means["f1"] == 1
+
+
 def refused(tmp_path: Path) -> dict[str, tuple[Path, Path, dict[str, Any], str]]:
     true, found = vector(tmp_path / "t.gpkg", TRUE), vector(tmp_path / "p.gpkg", FOUND)
     ids = raster(tmp_path / "i.tif", TRUE)

@@ -34,9 +34,11 @@ def are_objects(prediction: Sequence[str], target: Sequence[str], options: Evalu
     Raises:
         LandsegError: objects on one side and classes on the other, or options of the other kind.
     """
-    objects = [_holds_objects(path) for path in prediction]
+    # Of whole numbers alone nothing says whether they are classes; a table, or a truth that has one, does.
+    tagged = _names_classes(options) or any(_is_raster(path) and _has_table(path) for path in target)
+    objects = [_holds_objects(path, tagged=tagged) for path in prediction]
     if not any(objects):
-        if len(target) == 1 and _is_raster(target[0]) and _raster_of_ids(target[0]):
+        if len(target) == 1 and _is_raster(target[0]) and _raster_of_ids(target[0], tagged=True):
             raise ClassError(
                 f"{label(target[0])} holds ids of objects, {label(prediction[0])} none: name the ids or the polygons "
                 "that were predicted (predict --instances, --polygons), or a truth of classes"
@@ -81,7 +83,7 @@ def _open(path: str, options: EvaluateOptions, *, truth: bool) -> Side:
     try:
         if len(file.info.dtypes) != 1:
             raise ClassError(f"{file.label} has {len(file.info.dtypes)} bands, expected one with the ids of objects")
-        if not is_id_raster(file) and (is_class_raster(file) or read_legend(file) is not None):
+        if _has_table(path):
             raise ClassError(
                 f"{file.label} holds classes, expected ids of objects or polygons: name the raster that "
                 "predict --instances wrote, or a vector file; the truth comes last"
@@ -91,22 +93,40 @@ def _open(path: str, options: EvaluateOptions, *, truth: bool) -> Side:
         file.close()
 
 
-def _holds_objects(path: str) -> bool:
+def _names_classes(options: EvaluateOptions) -> bool:
+    return options.classes is not None or options.background is not None or bool(options.ignore)
+
+
+def _holds_objects(path: str, *, tagged: bool) -> bool:
     if is_vector(path) or is_coco(path):
         return True
-    return _is_raster(path) and _raster_of_ids(path)
+    return _is_raster(path) and _raster_of_ids(path, tagged=tagged)
+
+
+def _has_table(path: str) -> bool:
+    """Return whether a raster names the classes of its values, and holds no ids."""
+    file = RasterFile(path)
+    try:
+        return not is_id_raster(file) and (is_class_raster(file) or read_legend(file) is not None)
+    finally:
+        file.close()
 
 
 def _is_raster(path: str) -> bool:
     return not is_vector(path) and not Path(path).is_dir()
 
 
-def _raster_of_ids(path: str) -> bool:
-    """Return whether a raster holds ids: landseg's tags say so, or its whole numbers are too wide for classes."""
+def _raster_of_ids(path: str, *, tagged: bool) -> bool:
+    """Return whether a raster holds ids: landseg's tags say so, or its whole numbers are too wide for classes.
+
+    Args:
+        path: of the raster.
+        tagged: only landseg's tags count.
+    """
     file = RasterFile(path)
     try:
-        if is_id_raster(file):
-            return True
+        if tagged or is_id_raster(file):
+            return is_id_raster(file)
         kind = np.dtype(file.info.dtypes[0])
         wide = len(file.info.dtypes) == 1 and kind.kind in "iu" and kind.itemsize > 2
         return wide and not is_class_raster(file) and read_legend(file) is None
