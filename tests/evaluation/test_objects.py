@@ -21,9 +21,11 @@ from rasterio.features import rasterize
 
 import landseg
 from landseg.errors import LandsegError
+from landseg.evaluation.objects import rasters
 from landseg.evaluation.objects.result import ObjectComparison, ObjectEvaluation
 from landseg.evaluation.objects.sides import open_objects
 from landseg.evaluation.options import EvaluateOptions
+from landseg.geo.pieces import cut
 from landseg.labels.object_files import read_scores
 from landseg.report.html.object_map import COLORS
 from tests.parts.commands import run
@@ -208,6 +210,23 @@ def test_results_are_json_and_tables(tmp_path: Path) -> None:
     assert len((tmp_path / "f.csv").read_text().splitlines()) == 3
     ids, scores = read_scores(prediction)
     assert ids.tolist() == [5, 4, 3, 2, 1] and scores.tolist() == [0.9] * 5
+
+
+def test_strips_of_any_height_give_the_same_overlaps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    truth = vector(tmp_path / "t.gpkg", TRUE)
+    ids = raster(tmp_path / "i.tif", [*FOUND, (0, 38, 11, 47)])
+    options = EvaluateOptions.of({"boundary": "3px"}, verb="evaluate")
+
+    def overlaps() -> list[Any]:
+        one = open_objects(str(ids), str(truth), options).images[0].overlaps
+        return [one.shared, one.shared_rim, one.true.area, one.true.rim, one.found.rim, one.true.place]
+
+    whole = overlaps()
+    monkeypatch.setattr(rasters, "strips", lambda region, *, halo: cut(region, 7))
+    for one, other in zip(whole, overlaps(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    monkeypatch.setattr(rasters, "grown", lambda core, halo, grid: core)  # twin: strips that see nothing around them
+    assert not np.array_equal(whole[3], overlaps()[3])
 
 
 def test_wide_numbers_with_a_class_table_stay_classes(tmp_path: Path) -> None:
