@@ -50,7 +50,7 @@ def inspect_data(images: Files, labels: File | None = None, **options: Unpack[In
         shown = set(spread_positions(len(inspection.items)))
         edge = cell_edge(len(shown))
     found = inspection.report(shown=shown, edge=edge)
-    if truth is not None or any(item.labels for item in inspection.items):
+    if truth is not None or wanted.ids is not None or any(item.labels for item in inspection.items):
         found.findings[:0] = _refusal(names, truth, wanted)
     if sheet is not None:
         from landseg.report.contact_sheet import draw_contact_sheet
@@ -74,6 +74,8 @@ def _refusal(images: Sequence[str], labels: str | None, options: InspectOptions)
         background=options.background,
         label_colors=options.label_colors,
         buffer_m=options.buffer,
+        things=options.things,
+        ids=None if options.ids is None else (str(options.ids),),
     )
     reason = refusal(files, stored_values=options.stored_values)
     return [] if reason is None else [Issue("refused", f"train refuses these as they are: {reason}")]
