@@ -20,3 +20,13 @@ def field_types(kind: str = "Polygon", *, located: bool, confidence: bool = Fals
         return common | {f"length_{unit}": "float64"}
     sizes = {area: "float64", f"{'diameter' if kind == 'Point' else 'perimeter'}_{unit}": "float64"}
     return common | sizes | ({"confidence_mean": "float64", "confidence_min": "float64"} if confidence else {})
+
+
+def object_fields(*, located: bool) -> dict[str, str]:
+    """Return the columns of polygons of objects by name, in order, and their types; see `field_types`.
+
+    >>> list(object_fields(located=True))
+    ['id', 'value', 'name', 'score', 'area_m2', 'perimeter_m', 'edge']
+    """
+    fields = list(field_types(located=located).items())
+    return dict([*fields[:3], ("score", "float64"), *fields[3:], ("edge", "bool")])

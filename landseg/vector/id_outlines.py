@@ -149,11 +149,9 @@ def _without(owner: Ints, gone: NDArray[np.bool_]) -> Ints:
     return found
 
 
-def _areas(
-    regions: Regions, arcs: Arcs, chosen: NDArray[np.bool_], grid: Grid, ruler: Ruler
-) -> NDArray[np.float64]:
+def _areas(regions: Regions, arcs: Arcs, chosen: NDArray[np.bool_], grid: Grid, ruler: Ruler) -> NDArray[np.float64]:
     """Return the areas of chosen regions (R,) as the ruler measures them; those of the others by their pixels."""
-    areas = regions.pixels * pixel_area(grid, ruler)
+    areas = np.asarray(regions.pixels * pixel_area(grid, ruler), np.float64)
     if ruler.ground and chosen.any():
         only = np.flatnonzero(chosen)
         for part, shapes in build_polygons(regions, arcs, grid.map_transform, only=only):
