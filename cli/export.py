@@ -22,7 +22,9 @@ _SHAPES, _MORE = "Shapes", "Lines and points"
 
 
 def command(
-    raster: Annotated[str, typer.Argument(metavar="CLASSES.tif", help="The class raster.")],
+    raster: Annotated[
+        str, typer.Argument(metavar="CLASSES.tif", help="The class raster, or a raster of ids of objects.")
+    ],
     output: Annotated[
         Path,
         typer.Argument(metavar="OUT", help="The vector file: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet."),
@@ -53,6 +55,14 @@ def command(
     confidence: Annotated[
         str | None,
         typer.Option("--confidence", metavar="RASTER", help="Add mean and minimum of this raster to each polygon."),
+    ] = None,
+    ids: Annotated[
+        bool,
+        typer.Option("--ids", help="The raster holds ids of objects; needed if landseg did not write it."),
+    ] = False,
+    classes_from: Annotated[
+        str | None,
+        typer.Option("--classes-from", metavar="MAP.tif", help="Of ids: each object's class is that of this raster."),
     ] = None,
     attributes: Annotated[
         bool,
@@ -95,7 +105,16 @@ def command(
         typer.Option(
             "--min-area",
             metavar="M2",
-            help="Merge smaller polygons into the neighbour with the longest shared edge.",
+            help="Merge smaller polygons into the neighbour with the longest shared edge; of ids: leave them out.",
+            rich_help_panel=_SHAPES,
+        ),
+    ] = 0.0,
+    holes: Annotated[
+        float,
+        typer.Option(
+            "--holes",
+            metavar="M2",
+            help="Of ids: fill holes up to this size, where no other object lies.",
             rich_help_panel=_SHAPES,
         ),
     ] = 0.0,
@@ -121,7 +140,7 @@ def command(
         typer.Option(
             "--regularize",
             metavar="CLASS,...",
-            help="Make outlines of these classes right-angled, as of buildings.",
+            help="Make outlines of these classes right-angled, as of buildings; of ids: or all.",
             rich_help_panel=_SHAPES,
         ),
     ] = None,
@@ -166,7 +185,7 @@ def command(
     log: Log = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a class raster into polygons, lines or points.
+    """Turn a class raster into polygons, lines or points, or a raster of ids into a polygon for each object.
 
     Polygons get areas in m2, class names and colours.
     """
@@ -193,6 +212,9 @@ def command(
             spur=spur,
             centroids=centroids,
             confidence=confidence,
+            ids=ids,
+            classes_from=classes_from,
+            holes=holes,
             attributes=attributes,
             geodesic=geodesic,
             overwrite=overwrite,

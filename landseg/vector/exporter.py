@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyproj
-import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE, ClassMap
@@ -342,3 +341,9 @@ def disk_sentences(out: Path) -> Iterator[None]:
             raise
         with disk_errors(out):
             raise
+
+
+def warn_of_styles(stayed: Sequence[Path]) -> None:
+    """Warn of styles that users made and that stay."""
+    for style in stayed:
+        _log.warning("%s is there and stays as it is: replace it with --overwrite", style)

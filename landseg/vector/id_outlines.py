@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,20 @@ class IdOutlines:
     edge: NDArray[np.bool_]
     shapes: NDArray[np.object_]
 
+    def select(self, which: NDArray[np.bool_]) -> IdOutlines:
+        """Return the outlines for which ``which`` (N,) is True."""
+        return IdOutlines(self.code[which], self.pixels[which], self.edge[which], self.shapes[which])
+
+    def redrawn(self, shapes: NDArray[np.object_]) -> IdOutlines:
+        """Return the outlines with other shapes (N,)."""
+        return replace(self, shapes=shapes)
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[IdOutlines]) -> IdOutlines:
+        """Return the outlines of several chunks as one chunk."""
+        fields = ("code", "pixels", "edge", "shapes")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in fields))
+
 
 @dataclass(frozen=True)
 class IdRegions:
@@ -72,12 +86,14 @@ class IdRegions:
     Attributes:
         regions, arcs: the regions, and the borders between them.
         edge: see `IdOutlines`, for each region (R,).
+        several: whether an object may have more than one piece.
         small: number of objects that were left out because they are small.
     """
 
     regions: Regions
     arcs: Arcs
     edge: NDArray[np.bool_]
+    several: bool
     small: int
 
     def outlines(self, transform: Affine) -> Iterator[IdOutlines]:
@@ -110,7 +126,7 @@ def trace_objects(
         there = np.bincount(owner[objects], minlength=count) > 0
         small = there & (sums < shaping.min_area_m2 * (1 - 1e-9))
     owner, edge = _without(owner, small), edge[~small]
-    value = regions.value
+    several, value = bool((np.bincount(owner[owner >= 0]) > 1).any()), regions.value
     if shaping.holes_m2 > 0:
         owner, value = _filled(regions, arcs, owner, shaping.holes_m2, grid, ruler)
     regions, arcs = unite(Regions(value, regions.pixels, regions.first), arcs, owner, work=work)
@@ -119,7 +135,7 @@ def trace_objects(
         arcs = simplify(arcs, shaping.simplify_m, metric=longest_steps(grid), frame=frame)
     if shaping.smooth:
         arcs = smooth(arcs, frame=frame)
-    return IdRegions(regions, arcs, edge, int(small.sum()))
+    return IdRegions(regions, arcs, edge, several, int(small.sum()))
 
 
 def _owners(code: NDArray[Any]) -> tuple[Ints, int]:

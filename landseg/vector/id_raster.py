@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from landseg.classes import MAX_VALUE, LandClass
+from landseg.classes import MAX_VALUE, ClassMap, LandClass
 from landseg.errors import BandError, ClassError, GridError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.address import File
@@ -78,6 +78,18 @@ class IdRaster:
         if self._classes is not None:
             return self._classes.classes
         return () if (one := self._only_class) is None else (one,)
+
+    @property
+    def has_classes(self) -> bool:
+        """Return whether there is a class raster."""
+        return self._classes is not None
+
+    @property
+    def table(self) -> ClassMap | None:
+        """Return the class table of the class raster, or of the classes that all objects have; None without one."""
+        if self._classes is not None:
+            return self._classes.table
+        return ClassMap(self.classes) if self.classes else None
 
     @property
     def _only_class(self) -> LandClass | None:
