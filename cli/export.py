@@ -1,4 +1,4 @@
-"""`landseg export`: a class raster as polygons."""
+"""`landseg export`: a class raster, or one of ids, as polygons."""
 
 from __future__ import annotations
 
@@ -185,9 +185,9 @@ def command(
     log: Log = None,
     as_json: Json = False,
 ) -> None:
-    """Turn a class raster into polygons, lines or points, or a raster of ids into a polygon for each object.
+    """Turn a class raster into polygons, lines or points.
 
-    Polygons get areas in m2, class names and colours.
+    Polygons get areas in m2, class names and colours. A raster of ids becomes a polygon for each object.
     """
     from landseg.export import export
 

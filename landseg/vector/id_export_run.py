@@ -37,7 +37,7 @@ def holds_ids(raster: str, options: ExportOptions) -> bool:
         RasterError: the raster cannot be opened.
         VectorError: an option is for the other kind of raster.
     """
-    with closing(RasterFile(raster)) as file:
+    with closing(RasterFile(raster, members=False)) as file:
         found, label = options.ids or is_id_raster(file), file.label
     plain = ExportOptions()
     for name in _FOR_CLASSES if found else _FOR_IDS:

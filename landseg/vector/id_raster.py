@@ -138,7 +138,10 @@ class IdRaster:
         else:
             codes = np.where(valid, np.int64(NOTHING), np.int64(EMPTY))
         left_out.add(Reason.NO_DATA, int((~valid if inside is None else inside & ~valid).sum()))
-        return np.where(ids > 0, ids + OBJECT, codes)
+        objects = ids > 0
+        ids += OBJECT
+        np.copyto(codes, ids, where=objects)
+        return codes
 
     def close(self) -> None:
         """Close the file."""
