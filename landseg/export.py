@@ -17,8 +17,8 @@ def export(raster: File, output: File, **options: Unpack[ExportKeywords]) -> Exp
     """Write a class raster as polygons to `output`, in the format that its suffix names.
 
     Each connected piece of a class becomes one polygon, and each object of a raster of ids. Its corners are pixel
-    corners, exactly, unless an option changes outlines. The files appear when they are complete, or not at all. Memory
-    is bounded by a strip of the raster, by the number of pieces, and by the largest polygon.
+    corners, exactly, unless an option changes outlines. The files appear when they are complete, or not at all.
+    Memory is bounded by a strip of the raster, by the number of pieces, and by the largest polygon.
 
     Args:
         raster: a class raster, or one of ids of objects, in any format that GDAL reads.

@@ -298,6 +298,18 @@ def test_classes_and_objects_are_one_coverage(table: Any, tmp_path: Path) -> Non
     assert not np.allclose(things["score"], by_id, atol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_every_format_holds_classes_without_ids(suffix: str, tmp_path: Path) -> None:
+    classes, path, _, ids = town(tmp_path)
+    out = tmp_path / "made" / f"houses{suffix}"
+    out.parent.mkdir()
+    scores = np.ones(int(ids[ids != NO_DATA].max()), np.float32)
+    polygonize_instances(classes, path, out, TABLE, scores)
+    found = read(out)
+    assert (found["id"].isna() == (found["name"] == "land")).all() and found["id"].max() == len(scores)
+    assert (found["score"].isna() == found["id"].isna()).all() and set(found["score"].dropna()) == {1.0}
+
+
 def test_simplified_objects_keep_the_walls_of_the_land(tmp_path: Path) -> None:
     classes, path, _, _ = town(tmp_path)
     out = tmp_path / "made" / "houses.fgb"

@@ -132,6 +132,7 @@ class IdRaster:
         ids = to_ids(raw, valid, self.file.label)
         if values is not None and self._classes is not None and self._only_class is None:
             self._votes.add(ids, values, self._classes.nodata)
+        codes: NDArray[np.int64]
         if self._stuff and values is not None:
             codes = self._codes[values]
             valid = codes != EMPTY
