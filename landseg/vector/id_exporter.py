@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from landseg.vector.attributes import object_fields
 from landseg.vector.class_selection import named_parts, values_of
 from landseg.vector.crs import Reprojection
 from landseg.vector.export_options import ClassTotal, Export, ExportOptions
+from landseg.vector.exporter import Chunk
 from landseg.vector.id_outlines import CLASS, OBJECT, IdOutlines, IdRegions, IdShaping, trace_objects
 from landseg.vector.id_raster import IdRaster
 from landseg.vector.right_angles import draw_right_angles, fits_file
@@ -165,27 +166,32 @@ class IdExporter:
             overwrite=self.options.overwrite,
         )
 
-    def _features(
-        self, regions: IdRegions
-    ) -> Iterator[tuple[dict[str, NDArray[Any]], NDArray[np.int64], NDArray[np.object_]]]:
-        """Yield columns, numbers of pixels and shapes; those that get right angles come last, and all at once."""
-        waiting: list[tuple[IdOutlines, NDArray[np.int32]]] = []
+    def _features(self, regions: IdRegions) -> Iterator[Chunk]:
+        """Yield columns, numbers of pixels and shapes: all objects before classes, which have no ids.
+
+        Readers of GeoJSON number features without an id from 0 on, and then warn of objects that have these numbers.
+        """
+        waiting: list[IdOutlines] = []
         for part in regions.outlines(self.source.grid.map_transform):
-            value = self._values(part.code)
             square = part.code >= OBJECT
             if self.right_angled is not None:
-                square &= np.isin(value, list(self.right_angled))
+                square &= np.isin(self._values(part.code), list(self.right_angled))
             if square.any():
-                waiting.append((part.select(square), value[square]))
-            now = part.select(~square)
-            yield self._columns(now, value[~square]), now.pixels, now.shapes
+                waiting.append(part.select(square))
+            if waiting and (part.code < OBJECT).any():
+                yield self._squared(waiting)
+                waiting = []
+            yield self._chunk(part.select(~square))
         if waiting:
-            part = IdOutlines.concatenate([one for one, _ in waiting])
-            fits, grid = fits_file(self.out, self.reprojection), self.source.grid
-            shapes = draw_right_angles(part.shapes, grid, tolerance=self.options.right_angle_tolerance, fits=fits)
-            _log.info("objects with right angles do not share their borders: there are gaps between neighbours")
-            part = part.redrawn(shapes)
-            yield self._columns(part, np.concatenate([value for _, value in waiting])), part.pixels, part.shapes
+            yield self._squared(waiting)
+
+    def _squared(self, parts: list[IdOutlines]) -> Chunk:
+        """Return all objects that get right angles, with these."""
+        part, fits = IdOutlines.concatenate(parts), fits_file(self.out, self.reprojection)
+        tolerance = self.options.right_angle_tolerance
+        shapes = draw_right_angles(part.shapes, self.source.grid, tolerance=tolerance, fits=fits)
+        _log.info("objects with right angles do not share their borders: there are gaps between neighbours")
+        return self._chunk(replace(part, shapes=shapes))
 
     def _values(self, code: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the class values of polygons (N,) by their codes; -1 where unknown."""
@@ -194,8 +200,9 @@ class IdExporter:
         value[objects] = self.source.values_of(code[objects] - OBJECT)
         return value
 
-    def _columns(self, part: IdOutlines, value: NDArray[np.int32]) -> dict[str, NDArray[Any]]:
-        """Return the columns of polygons (N,) by name; masked where a polygon has no number."""
+    def _chunk(self, part: IdOutlines) -> Chunk:
+        """Return polygons (N,) with their columns by name: None in place of numbers and names that are not known."""
+        value = self._values(part.code)
         areas, lengths = self.ruler.measure(part.shapes)
         names = {entry.value: entry.name for entry in self.source.classes}
         texts = np.array([names.get(number) for number in value.tolist()], dtype=object)
@@ -204,7 +211,8 @@ class IdExporter:
         if self.scores is not None:
             score[objects] = np.round(self.scores[ids[objects] - 1].astype(np.float64), 6)
         data = [_known(ids, objects), _known(value, value >= 0), texts, score, areas, lengths, part.edge]
-        return dict(zip(object_fields(located=self.source.grid.crs is not None), data, strict=True))
+        fields = object_fields(located=self.source.grid.crs is not None)
+        return dict(zip(fields, data, strict=True)), part.pixels, part.shapes
 
     def _count(self, columns: dict[str, NDArray[Any]]) -> None:
         area = columns["area_m2" if "area_m2" in columns else "area_px"]

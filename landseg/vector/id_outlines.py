@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,6 @@ class IdOutlines:
         """Return the outlines for which ``which`` (N,) is True."""
         return IdOutlines(self.code[which], self.pixels[which], self.edge[which], self.shapes[which])
 
-    def redrawn(self, shapes: NDArray[np.object_]) -> IdOutlines:
-        """Return the outlines with other shapes (N,)."""
-        return replace(self, shapes=shapes)
-
     @classmethod
     def concatenate(cls, parts: Sequence[IdOutlines]) -> IdOutlines:
         """Return the outlines of several chunks as one chunk."""
@@ -81,7 +77,7 @@ class IdOutlines:
 
 @dataclass(frozen=True)
 class IdRegions:
-    """The regions of objects and of classes, before they are drawn: classes by their first pixel, then objects by id.
+    """The regions of objects and of classes, before they are drawn: objects by id, then classes by first pixel.
 
     Attributes:
         regions, arcs: the regions, and the borders between them.
@@ -141,12 +137,11 @@ def trace_objects(
 def _owners(code: NDArray[Any]) -> tuple[Ints, int]:
     """Return the polygon that each region (R,) belongs to, -1 for none, and the number of polygons."""
     owner = np.full(len(code), -1, np.int64)
-    pieces = (code >= CLASS) & (code < OBJECT)
-    owner[pieces] = np.arange(int(pieces.sum()))
-    objects = code >= OBJECT
-    ids, which = np.unique(code[objects], return_inverse=True)
-    owner[objects] = which + int(pieces.sum())
-    return owner, int(pieces.sum()) + len(ids)
+    objects, pieces = code >= OBJECT, (code >= CLASS) & (code < OBJECT)
+    ids, owner[objects] = np.unique(code[objects], return_inverse=True)
+    count = len(ids) + int(pieces.sum())
+    owner[pieces] = np.arange(len(ids), count)
+    return owner, count
 
 
 def _on_edge(regions: Regions, arcs: Arcs, owner: Ints, count: int) -> NDArray[np.bool_]:

@@ -164,26 +164,31 @@ class _Votes:
     keys: list[NDArray[np.int64]] = field(default_factory=list)
     counts: list[NDArray[np.int64]] = field(default_factory=list)
     waiting: int = 0
+    winners: tuple[NDArray[np.int64], NDArray[np.int32]] | None = None
 
     def add(self, ids: NDArray[np.int64], values: NDArray[Any], nodata: int) -> None:
         """Count pixels by their ids (h, w), 0 for none, and their class values (h, w)."""
         keys = np.where((ids > 0) & (values != nodata), (ids << 16) + values, -1).ravel()
         starts = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])) if len(keys) else np.zeros(0, np.int64)
         lengths = np.diff(starts, append=len(keys))
+        self.winners = None
         self._keep(keys[starts], lengths)
         if self.waiting > _PAIRS:
             self._add_up()
 
     def values_of(self, ids: NDArray[np.int64]) -> NDArray[np.int32]:
         """Return the class value that most pixels of each object (N,) have, the least of equals; -1 for none."""
-        self._add_up()
-        keys, counts = self.keys[0], self.counts[0]
-        order = np.lexsort((keys, -counts, keys >> 16))
-        known, first = np.unique(keys[order] >> 16, return_index=True)
+        if self.winners is None:
+            self._add_up()
+            keys, counts = self.keys[0], self.counts[0]
+            order = np.lexsort((keys, -counts, keys >> 16))
+            known, first = np.unique(keys[order] >> 16, return_index=True)
+            self.winners = known, (keys[order][first] & MAX_VALUE).astype(np.int32)
+        known, values = self.winners
         if not len(known):
             return np.full(len(ids), -1, np.int32)
         place = np.minimum(np.searchsorted(known, ids), len(known) - 1)
-        return np.where(known[place] == ids, keys[order][first][place] & MAX_VALUE, -1).astype(np.int32)
+        return np.where(known[place] == ids, values[place], np.int32(-1))
 
     def _keep(self, keys: NDArray[np.int64], counts: NDArray[np.int64]) -> None:
         there = keys >= 0
