@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from landseg.classes import IGNORE_INDEX
 from landseg.errors import GridError
 from landseg.geo.grid import Grid, Rect
+from landseg.labels.distances import squared_distances
 from landseg.labels.id_boxes import IdBoxes, find_boxes, open_ids_on, read_ids
 from landseg.labels.left_out import Masks, Reason
 from landseg.labels.polygons import PolygonLabels, pixel_grid
@@ -30,7 +31,7 @@ MIDDLE, NO_INTERIOR = 254, 255
 
 CACHE = 16 << 20
 """Bytes of interiors that are kept for each image."""
-_LARGEST = 1 << 26  # pixels of an object's box: distances take about 30 bytes each
+_LARGEST = 1 << 26  # pixels of an object's box: distances take about 25 bytes each
 _TOGETHER = 4  # boxes are read at once where that takes no more than this times the rectangle that is asked for
 
 _Interior = tuple[Rect, NDArray[np.uint8]]
@@ -92,7 +93,7 @@ class ObjectIds(ABC):
             ids = self.read(around)
         for number, box in missing.items():
             part = self.read(box) if ids is None or around is None else ids[box.relative_to(around).slices]
-            found[number] = box, _distances(part == number)
+            found[number] = box, _shares(part == number)
             self._kept.add(number, found[number])
         return [(number, found[number]) for number in numbers]
 
@@ -140,16 +141,19 @@ class PolygonIds(ObjectIds):
     Args:
         objects: the polygons.
         grid: of the image.
+
+    Attributes:
+        around: the rectangle of the image and of all objects that lie on it.
     """
 
     def __init__(self, objects: ObjectPolygons, grid: Grid) -> None:
         super().__init__(Path(objects.polygons.path).name)
         self._objects, self._pixels = objects, pixel_grid(grid)
         _, near = objects.polygons.near(grid)
-        around = grid.rect
+        self.around = grid.rect
         if len(near):  # whole objects: with all that covers them beyond the image
-            around = around.union(_rect_of(shapely.total_bounds(near)))
-        self._placed = objects.polygons.in_pixels(grid, around)
+            self.around = self.around.union(_rect_of(shapely.total_bounds(near)))
+        self._placed = objects.polygons.in_pixels(grid, self.around)
         bounds = (shapely.bounds(self._placed.shapes) * [1, -1, 1, -1])[:, [0, 3, 2, 1]]
         if objects.polygons.all_touched:
             bounds += [-1, -1, 1, 1]
@@ -263,32 +267,12 @@ class IdClasses(LabelReader):
         self._objects.close()
 
 
-def _distances(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+def _shares(mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
     """Return the interior (h, w) of the object that a mask shows whole."""
     squares = squared_distances(mask)
-    shares = np.rint(np.sqrt(squares) * (MIDDLE / max(1.0, float(np.sqrt(squares.max(initial=0))))))
-    return shares.astype(np.uint8)
-
-
-def squared_distances(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Return the squared distance (h, w) of each pixel of a mask to the nearest that is not in it, or beyond it.
-
-    Exact, between centres. First along columns, then the least of all sums along rows: as many steps as the largest
-    distance has pixels.
-    """
-    height, width = mask.shape
-    rows = np.arange(1, height + 1, dtype=np.int64)[:, None]
-    above = rows - np.maximum.accumulate(np.where(mask, 0, rows), axis=0)
-    below = np.minimum.accumulate(np.where(mask, height + 1, rows)[::-1], axis=0)[::-1] - rows
-    along = np.minimum(above, below) ** 2
-    columns = np.arange(width, dtype=np.int64)
-    found: NDArray[np.int64] = np.minimum(along, (np.minimum(columns, width - 1 - columns) + 1) ** 2)
-    step = 1
-    while step < width and step * step < found.max(initial=0):
-        found[:, step:] = np.minimum(found[:, step:], along[:, :-step] + step * step)
-        found[:, :-step] = np.minimum(found[:, :-step], along[:, step:] + step * step)
-        step += 1
-    return found
+    shares: NDArray[np.float64] = np.sqrt(squares)
+    shares *= MIDDLE / max(1.0, float(shares.max(initial=0)))
+    return np.rint(shares).astype(np.uint8)
 
 
 def _rect_of(bounds: NDArray[np.float64]) -> Rect:

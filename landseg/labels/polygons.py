@@ -92,7 +92,7 @@ class PolygonLabels:
             grid: whose pixels these are.
             around: a rectangle of it, or beyond it, whose polygons are returned; None: that of the grid.
         """
-        near, shapes = self._on(grid if around is None else grid.crop(around))
+        near, shapes = self._on(grid if around is None else mapped_part(grid, around))
         placed = shapely.transform(to_pixels(shapes, grid), lambda points: points * [1, -1])
         return self._made_of(near, placed, self.numbers[near], crs=None)
 
@@ -237,6 +237,11 @@ class PolygonLabels:
             if key not in self._moved:
                 self._moved[key] = PlacedShapes(self._shapes, self._crs, grid.crs)
             return self._moved[key].near(grid)
+
+
+def mapped_part(grid: Grid, rect: Rect) -> Grid:
+    """Return a rectangle of a grid, or beyond it, as a grid in the coordinates of vector files that lie on it."""
+    return Grid(grid.crs, grid.map_transform, grid.width, grid.height).crop(rect)
 
 
 def pixel_grid(grid: Grid) -> Grid:

@@ -26,6 +26,11 @@ class ValueMapping:
         self.classes, self.guessed = classes, guessed
         self._texts, self._by_text = texts or {}, _indices_by_text(classes)
 
+    @property
+    def has_texts(self) -> bool:
+        """True where values stand for entries that say what they mean."""
+        return bool(self._texts)
+
     def text(self, value: float) -> str:
         """Return the value for a sentence: a number, or an entry of a column."""
         return self._texts.get(value, f"{value:g}" if value > COLOR else shown_value(value))

@@ -53,7 +53,8 @@ class SourceSpec:
         zoom: Range of magnification of its crops.
         bands: 1-based; None = the first that the model needs.
         resolution_m: Metres a pixel of images that do not say so themselves.
-        things: Polygons of classes of things are objects, each by itself; a smaller one covers a larger one.
+        things: Polygons of classes of things are objects, each by itself; a smaller one covers a larger one. Of
+            sources with the same images the first one's objects hold.
         ids: Rasters with a number for each object, 0 for none, paired with the images as ``labels`` are. Without
             ``labels`` an object is of the one class of things, and all else of ``background`` or of the only other.
     """

@@ -170,7 +170,7 @@ def check_classes(
         labelled = any(one.labels for one in files)
         return [Issue("unlabelled", "no label could be read, or all are unknown")] if labelled else []
     found = []
-    if mapping.guessed and drawn is None:
+    if mapping.guessed and not mapping.has_texts:
         text = "nothing says what the values of the labels mean, so each stands for itself"
         found.append(Issue("classes", f"{text}: name them with --classes"))
         if len(classes) > _MANY:

@@ -17,7 +17,7 @@ from landseg.geo.pieces import cut, rows_within
 from landseg.geo.reduce import fitted, nearest
 from landseg.labels.coverage import covers_a_centre
 from landseg.labels.instances import IdRaster, ObjectIds, ObjectPolygons, RasterIds
-from landseg.labels.polygons import pixel_grid
+from landseg.labels.polygons import mapped_part, pixel_grid
 
 APART_M = 0.5
 """Metres: objects as near as this touch, and those a pixel apart where that is more."""
@@ -109,12 +109,16 @@ class ObjectSurvey:
 
     def _add_polygons(self, objects: ObjectPolygons, grid: Grid) -> None:
         apart = _apart(grid)
-        margin = math.ceil(apart) + 1  # neighbours may lie beside the image
-        around = Rect(-margin, -margin, grid.height + 2 * margin, grid.width + 2 * margin)
-        wide = grid.crop(around)
+        around = objects.on(grid).around
+        margin = math.ceil(apart) + 1
+        around = Rect(
+            around.top - margin, around.left - margin, around.height + 2 * margin, around.width + 2 * margin
+        )
+        wide = mapped_part(grid, around)
         index, shapes = objects.polygons.near(wide)  # the largest first
         numbers = objects.polygons.numbers[index]
-        image = shapely.box(margin, margin, margin + grid.width, margin + grid.height)
+        image = shapely.box(0, 0, grid.width, grid.height)
+        image = shapely.transform(image, lambda points: points - [around.left, around.top])
         things = objects.things[numbers]
         here = shapely.area(shapely.intersection(shapes, image)) > _SLIVER
         found = numbers[here & things]
@@ -147,7 +151,7 @@ class ObjectSurvey:
     def _add_raster(self, objects: RasterIds, grid: Grid) -> None:
         boxes = objects.boxes
         lying, touching = np.zeros((2, len(boxes.ids) + 1), bool)
-        reach = max(APART_M / grid.resolution_m if grid.resolution_m else 0.0, 0.5) + 1  # between centres
+        reach = _apart(grid) + 1  # between centres
         margin = math.floor(reach)
         for part in cut(grid.rect, rows_within(_PIXELS, grid.width)):
             around = Rect(part.top - margin, part.left - margin, part.height + 2 * margin, part.width + 2 * margin)

@@ -14,15 +14,11 @@ from landseg.classes import IGNORE_INDEX
 from landseg.errors import TrainingError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.pieces import parts
-from landseg.geo.rasters.rescaled import rescale
-from landseg.geo.rasters.source import Source
-from landseg.geo.rasters.value_tags import ValueTags
-from landseg.labels.instances import ObjectIds
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.polygons import PolygonLabels
-from landseg.labels.reader import LabelReader, UnmappedValues
-from landseg.scenes.coarse_labels import CoarseLabels
+from landseg.labels.reader import UnmappedValues
 from landseg.scenes.open_files import POOL
+from landseg.scenes.opened import Opened
 
 Example = tuple[NDArray[Any], NDArray[np.bool_], NDArray[np.uint8]]
 """Pixels (C, h, w) in the raster's dtype, validity (h, w) and target (h, w)."""
@@ -230,47 +226,6 @@ class ArrayScene(Scene):
 
     def read_map(self, name: str, rect: Rect) -> NDArray[Any]:
         return self.objects[name][rect.slices] if name in OBJECT_MAPS else super().read_map(name, rect)
-
-
-@dataclass(frozen=True)
-class Opened:
-    """The open files of one scene: the imagery and its labels, on one grid.
-
-    Attributes:
-        objects: the objects on it, where they are known.
-        stored: whether stored numbers are taken as they are, whatever scale and offset are declared.
-    """
-
-    source: Source
-    targets: LabelReader
-    coarse: CoarseLabels | None = None
-    stored: bool = True
-    objects: ObjectIds | None = None
-
-    def object_map(self, name: str, rect: Rect) -> NDArray[Any]:
-        """Return one of the maps of OBJECT_MAPS (h, w) under a rectangle."""
-        assert self.objects is not None, "a scene has these maps where objects are known"
-        return self.objects.read(rect) if name == "instance" else self.objects.interior(rect)
-
-    def for_targets(self, pixels: NDArray[Any]) -> NDArray[Any]:
-        """Return pixels (C, h, w) for indices of the imagery: values in steps of the first band's scale.
-
-        A declared offset is part of a value: an NDVI of stored numbers that are 1000 too high is none.
-        """
-        tags = self.source.bands.value_tags
-        if self.stored or not any(one.offset for one in tags):
-            return pixels
-        steps = [one.onto(ValueTags(tags[0].scale)) for one in tags]
-        return rescale(pixels, steps, "float32")
-
-    def close(self) -> None:
-        """Close all files."""
-        self.source.close()
-        self.targets.close()
-        if self.coarse is not None:
-            self.coarse.close()
-        if self.objects is not None:
-            self.objects.close()
 
 
 class RasterScene(Scene):

@@ -6,7 +6,8 @@ from landseg.classes import ClassMap
 from landseg.errors import LandsegError
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import Opener, checked, labels_of_source
+from landseg.scenes.opener import Opener
+from landseg.scenes.opening import checked, labels_of_source
 from landseg.text.strict import read_dataclass
 from landseg.training.recipe_from_files import DataFiles, fill_recipe
 

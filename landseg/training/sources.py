@@ -23,7 +23,8 @@ from landseg.labels.reader import refuse_unmapped
 from landseg.models.card import DataSource
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import ImageLabels, LabelPolygons, Opener, TargetTable, checked, labels_of_source
+from landseg.scenes.opener import ImageLabels, LabelPolygons, Opener
+from landseg.scenes.opening import TargetTable, checked, labels_of_source
 from landseg.scenes.scene import RasterScene, Scene
 from landseg.scenes.targets import IndexTargets
 from landseg.scenes.views import in_memory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,8 +22,9 @@ from landseg.errors import BandError, ClassError, GridError, VectorError
 from landseg.geo.grid import Grid, Rect
 from landseg.geo.rasters.raster import RasterFile
 from landseg.labels import instances
+from landseg.labels.distances import squared_distances
 from landseg.labels.id_rasters import is_id_raster
-from landseg.labels.instances import IdRaster, ObjectIds, ObjectPolygons, PolygonIds, parts_of, squared_distances
+from landseg.labels.instances import IdRaster, ObjectIds, ObjectPolygons, PolygonIds, parts_of
 from landseg.labels.label_colors import label_source
 from landseg.labels.polygons import PolygonLabels
 from tests.parts.places import HALF_METRE, UTM
@@ -63,7 +65,16 @@ def nearest_other(mask: NDArray[np.bool_]) -> NDArray[np.int64]:
 def test_distances_are_those_to_the_nearest_pixel_outside(seed: int, share: float) -> None:
     rng = np.random.default_rng(seed)
     mask = rng.random(rng.integers(1, 14, 2)) < share
-    assert np.array_equal(squared_distances(mask), nearest_other(mask))
+    expected = nearest_other(mask)
+    assert np.array_equal(squared_distances(mask), expected)
+    assert np.array_equal(squared_distances(mask, steps=0), expected)
+
+
+def test_distances_of_large_objects_are_the_same_both_ways() -> None:
+    rng = np.random.default_rng(0)
+    mask = np.ones((300, 420), bool)
+    mask[rng.integers(0, 300, 9), rng.integers(0, 420, 9)] = False
+    assert np.array_equal(squared_distances(mask, steps=0), squared_distances(mask, steps=10**6))
 
 
 def shapes_of(seed: int) -> list[Polygon]:
@@ -86,7 +97,7 @@ class CutObjects(PolygonIds):
         ids = self.read(rect)
         made = np.zeros(ids.shape, np.uint8)
         for number in np.unique(ids[ids > 0]):
-            made = np.maximum(made, instances._distances(ids == number))
+            made = np.maximum(made, instances._shares(ids == number))
         return made
 
 
@@ -150,6 +161,16 @@ def test_parts_of_a_feature_are_objects_by_themselves_and_outside_is_unknown(tmp
     path = write_shapes(tmp_path / "p.gpkg", MultiPolygon([box(0, 0, 4, 4), box(10, 0, 14, 4)]), box(20, 0, 24, 4))
     ids = PolygonIds(objects_of(path, complete=False), GRID).read(GRID.rect)
     assert np.unique(ids).tolist() == [-1, 1, 2, 3]
+
+
+def test_objects_lie_on_images_without_a_place(tmp_path: Path) -> None:
+    path = tmp_path / "p.gpkg"
+    with warnings.catch_warnings(action="ignore"):  # a file without a CRS
+        geopandas.GeoDataFrame(geometry=[box(-9, -12, 12, -2)]).to_file(path)  # x = column, y = -row
+    objects = PolygonIds(objects_of(path), Grid(None, Affine.identity(), 60, 40))
+    ids = objects.read(Rect(0, -10, 40, 60))
+    assert (ids > 0).sum() == 210 and (ids[2:12, 1:22] == 1).all()
+    assert objects.interior(Rect(0, 0, 40, 60))[6, 0] == 254
 
 
 def test_threads_and_a_small_memory_give_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,8 @@ from landseg.dense.losses import LabelSets
 from landseg.errors import TrainingError
 from landseg.labels.image_lists import Item, scene_names
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import ImageLabelOptions, Opener, checked, labels_for
+from landseg.scenes.opener import Opener
+from landseg.scenes.opening import ImageLabelOptions, checked, labels_for
 from landseg.scenes.scene import RasterScene, Scene
 
 

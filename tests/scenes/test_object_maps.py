@@ -17,13 +17,17 @@ from shapely.geometry import box
 from landseg.classes import ClassMap
 from landseg.errors import ClassError, TrainingError
 from landseg.geo.grid import Rect
+from landseg.geo.rasters.mosaic import open_source
 from landseg.labels.image_lists import Item, with_ids
+from landseg.labels.instances import _shares
 from landseg.scenes.data_source import SourceSpec
 from landseg.scenes.label_sets import LabelSetBuilder
-from landseg.scenes.opening import ImageLabelOptions, Opener, checked, labels_for
+from landseg.scenes.opener import LabelPolygons, Opener
+from landseg.scenes.opening import ImageLabelOptions, checked, labels_for
 from landseg.scenes.scene import RasterScene, Scene
 from landseg.scenes.views import MaskedScene, in_memory
 from landseg.training.crops import read_crop
+from landseg.training.sources import find_items
 from tests.parts.places import HALF_METRE, UTM
 
 CLASSES = ClassMap.from_json(
@@ -165,3 +169,39 @@ def test_sources_name_objects_once() -> None:
         SourceSpec("a", ids="i", polygons="p.gpkg")
     with pytest.raises(TrainingError, match="class_field, background, all_touched and buffer_m go with polygons"):
         SourceSpec("a", ids="i", labels="l", background="land")
+
+
+def test_tiles_that_cut_houses_show_what_their_mosaic_shows(sample_tiles: Path) -> None:
+    tiles = sorted((sample_tiles / "buildings/tiles").glob("*.tif"))
+    polygons = sample_tiles / "buildings/buildings.gpkg"
+    options = ImageLabelOptions(TWO, polygons, background="land", things=True)
+    with open_source(tiles) as source:
+        grid = source.grid
+    labels = labels_for([Item(tile) for tile in tiles], options, LabelSetBuilder(TWO))
+    drawn = labels[0]
+    assert isinstance(drawn, LabelPolygons) and drawn.objects is not None
+    whole = drawn.objects.on(grid)
+    cut = 0
+    for tile in tiles:
+        scene = RasterScene("s", Opener(tile, None, (drawn,), 2))
+        assert scene.grid is not None
+        offset = grid.offset_of(scene.grid)
+        assert offset is not None
+        rect = scene.rect.shifted(*offset)
+        ids, interior = (scene.read_map(name, scene.rect) for name in ("instance", "interior"))
+        assert np.array_equal(ids, whole.read(rect)) and np.array_equal(interior, whole.interior(rect))
+        for number in np.unique(ids[-1][ids[-1] > 0]).tolist():  # Twin: distances in the tile alone are others.
+            part = np.s_[-150:]
+            own = ids[part] == number
+            cut += not np.array_equal(_shares(own), np.where(own, interior[part], 0))
+    assert cut > 10
+
+
+def test_a_source_pairs_rasters_of_ids_with_its_images(write_raster: Callable[..., Path], tmp_path: Path) -> None:
+    tile, ids = image(write_raster), write_raster(np.zeros((40, 60), np.uint16), "a_ids.tif")
+    labels = write_raster(np.zeros((40, 60), np.uint8), "a_labels.tif")
+    assert find_items(SourceSpec("a.tif", ids="a_ids.tif"), tmp_path) == [Item(tile, ids=ids)]
+    both = SourceSpec("a.tif", ids="a_ids.tif", labels="a_labels.tif")
+    assert find_items(both, tmp_path) == [Item(tile, labels, ids=ids)]
+    with pytest.raises(TrainingError, match=r"source 'a.tif': .*b_ids.tif: no such file"):
+        find_items(SourceSpec("a.tif", ids="b_ids.tif"), tmp_path)

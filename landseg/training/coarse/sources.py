@@ -17,7 +17,7 @@ from landseg.labels.image_lists import Item
 from landseg.labels.raster_labels import open_labels
 from landseg.scenes.coarse_labels import coarse_classes, joined_classes
 from landseg.scenes.data_source import SourceSpec
-from landseg.scenes.opening import CoarseRaster
+from landseg.scenes.opener import CoarseRaster
 from landseg.scenes.scene import Scene
 from landseg.text.amounts import none_of, shorten_list
 from landseg.training.coarse.options import CoarseOptions
