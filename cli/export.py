@@ -13,10 +13,10 @@ from .options import Json, Log, Overwrite, Quiet
 if TYPE_CHECKING:
     from landseg.vector.export_options import ClassTotal, Export
 
-_OF_PIXELS = "ha: the map's pixels on the ellipsoid, as `landseg areas` counts them"
+_OF_PIXELS = "; ha: the map's pixels on the ellipsoid, as `landseg areas` counts them"
 _MEASURES = {
-    "plane": f"m²: the polygons in the map's plane (on the ellipsoid with --geodesic); {_OF_PIXELS}",
-    "ellipsoid": f"m²: the polygons on the ellipsoid; {_OF_PIXELS}",
+    "plane": "m²: the polygons in the map's plane (on the ellipsoid with --geodesic)",
+    "ellipsoid": "m²: the polygons on the ellipsoid",
 }
 _SHAPES, _MORE = "Shapes", "Lines and points"
 
@@ -240,7 +240,8 @@ def lines(made: Export) -> list[str]:
         line = f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}{size}"
         text.append(line.rstrip())
     if made.area_measure is not None:
-        text.append(_MEASURES[made.area_measure])
+        hectares = any(total.hectares is not None for total in made.classes)
+        text.append(_MEASURES[made.area_measure] + (_OF_PIXELS if hectares else ""))
     changes = [_changed(total) for total in made.classes if total.area_change is not None]
     if changes:
         text.append(f"area against the raster's pixels: {', '.join(changes)}")

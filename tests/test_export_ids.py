@@ -249,7 +249,7 @@ def test_rasters_that_hold_no_ids_are_refused(tmp_path: Path) -> None:
 def test_the_command_takes_them_too(tmp_path: Path) -> None:
     path = write_ids(tmp_path / "ids.tif", SMALL)
     code, out, _ = run("export", path, tmp_path / "o.gpkg", "--min-area", "1", "--holes", "2")
-    assert code == 0 and "house" in out and "2 features" in out
+    assert code == 0 and "house" in out and "2 features" in out and "m²: the polygons" in out and " ha" not in out
     code, _, error = run("export", path, tmp_path / "p.gpkg", "--sieve", "4")
     assert code == 1 and "--sieve is for class rasters" in error and "Traceback" not in error
     code, out, _ = run("export", write_ids(tmp_path / "u.tif", SMALL, table=None), tmp_path / "u.gpkg", "--ids")
