@@ -143,8 +143,9 @@ class IdExporter:
         )
 
     def _classes(self) -> tuple[LandClass, ...]:
-        """Return the classes that are in the file."""
-        return tuple(entry for entry in self.source.classes if entry.value in self.counts)
+        """Return the classes of the file: all of a map, or those that objects have."""
+        every = self.source.classes
+        return every if self.source.stuff else tuple(entry for entry in every if entry.value in self.counts)
 
     def _traced(self, progress: Progress, folder: Path) -> IdRegions:
         options = self.options

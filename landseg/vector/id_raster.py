@@ -37,6 +37,7 @@ class IdRaster:
         whole: the grid of the raster.
         rect: the rectangle that `strips` cover: the bounds of the area of interest.
         grid: the grid of that rectangle.
+        stuff: whether classes that are no things are in the strips too.
         left_out: numbers of pixels that become no polygon, by reason; complete after `strips` were read to their end.
 
     Raises:
@@ -69,7 +70,7 @@ class IdRaster:
         self.grid: Grid = self.whole.crop(self.rect)
         self.left_out = LeftOut()
         self._band = band_table(self.file, [1])
-        self._classes, self._stuff, self._votes = classes, stuff, _Votes()
+        self._classes, self.stuff, self._votes = classes, stuff, _Votes()
         self._codes = _codes_of(classes) if classes is not None and stuff else np.zeros(0, np.int64)
 
     @property
@@ -94,7 +95,7 @@ class IdRaster:
     @property
     def _only_class(self) -> LandClass | None:
         """Return the class of all objects; None where they may differ in class, or where it is unknown."""
-        if self._classes is not None and not self._stuff:  # any raster that users name
+        if self._classes is not None and not self.stuff:  # any raster that users name
             return None
         table = own_legend(self.file) if self._classes is None else self._classes.table
         return table.classes[table.things[0]] if table is not None and len(table.things) == 1 else None
@@ -133,7 +134,7 @@ class IdRaster:
         if values is not None and self._classes is not None and self._only_class is None:
             self._votes.add(ids, values, self._classes.nodata)
         codes: NDArray[np.int64]
-        if self._stuff and values is not None:
+        if self.stuff and values is not None:
             codes = self._codes[values]
             valid = codes != EMPTY
         else:
