@@ -183,6 +183,14 @@ def test_right_angles_part_neighbours_and_say_so(
     assert shapely.coverage_is_valid(plain.geometry.to_numpy()) and "do not share their borders" in caplog.text
 
 
+def test_sizes_are_in_pixels_without_a_crs(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_ids(tmp_path / "ids.tif", SMALL, crs=None, transform=None)
+    landseg.export(path, tmp_path / "o.geojson", min_area=4)
+    found = read(tmp_path / "o.geojson")
+    assert found["area_px"].tolist() == [4, 5] and found["perimeter_px"].tolist() == [8, 10]
+    assert "sizes are in pixels; so is the GeoJSON" in caplog.text
+
+
 def test_files_without_objects_are_files(tmp_path: Path) -> None:
     done = landseg.export(write_ids(tmp_path / "ids.tif", np.zeros((4, 5))), tmp_path / "o.gpkg", regularize="all")
     assert done.features == 0 and len(read(tmp_path / "o.gpkg")) == 0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from landseg.classes import MAX_VALUE, ClassMap
 from landseg.geo.class_areas import ClassAreas, Ground
 from landseg.geo.crs import crs_text
-from landseg.geo.grid import Rect, map_crs
+from landseg.geo.grid import Grid, Rect, map_crs
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.ruler import Ruler
 from landseg.output.vector_files import Files, Style
@@ -99,10 +99,7 @@ class Exporter:
             LandsegError: see `export`.
         """
         source = self.source
-        if source.grid.crs is None:
-            note = "; so is the GeoJSON, which others take for degrees" if vector_format(self.out) is GEOJSON else ""
-            name = source.file.label if self.called is None else self.called
-            _log.warning("%s has no coordinate system: sizes are in pixels%s", name, note)
+        warn_of_no_crs(source.file.label if self.called is None else str(self.called), self.out, source.grid)
         files, lines_points = self._files(work), self._lines_and_points(work)
         features = self._features(work, lines_points)
         for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
@@ -347,3 +344,10 @@ def warn_of_styles(stayed: Sequence[Path]) -> None:
     """Warn of styles that users made and that stay."""
     for style in stayed:
         _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
+
+
+def warn_of_no_crs(name: str, out: Path, grid: Grid) -> None:
+    """Warn where a raster called ``name`` has no CRS, and of what that means in a file."""
+    if grid.crs is None:
+        note = "; so is the GeoJSON, which others take for degrees" if vector_format(out) is GEOJSON else ""
+        _log.warning("%s has no coordinate system: sizes are in pixels%s", name, note)

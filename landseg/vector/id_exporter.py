@@ -28,7 +28,7 @@ from landseg.vector.attributes import object_fields
 from landseg.vector.class_selection import named_parts, values_of
 from landseg.vector.crs import Reprojection
 from landseg.vector.export_options import ClassTotal, Export, ExportOptions
-from landseg.vector.exporter import Chunk
+from landseg.vector.exporter import Chunk, warn_of_no_crs
 from landseg.vector.id_outlines import CLASS, OBJECT, IdOutlines, IdRegions, IdShaping, trace_objects
 from landseg.vector.id_raster import IdRaster
 from landseg.vector.right_angles import draw_right_angles, fits_file
@@ -100,9 +100,8 @@ class IdExporter:
         Raises:
             LandsegError: see `export`.
         """
-        source, name = self.source, self.called or self.source.file.label
-        if source.grid.crs is None:
-            _log.warning("%s has no coordinate system: sizes are in pixels", name)
+        source = self.source
+        warn_of_no_crs(source.file.label if self.called is None else str(self.called), self.out, source.grid)
         folder = work / "arcs"
         with disk_errors(self.called or self.out):
             folder.mkdir()

@@ -32,7 +32,7 @@ def write_ids(
     dtype: str = "uint32",
     nodata: float | None = NO_DATA,
     crs: str | None = "EPSG:32633",
-    transform: Affine = PLACE,
+    transform: Affine | None = PLACE,
 ) -> Path:
     """Write ids (h, w) as landseg writes them; as another program does without a ``table``."""
     values = np.asarray(ids).astype(dtype)
