@@ -76,6 +76,13 @@ class IdExporter:
         return Reprojection.of(vector_format(self.out), self.source.grid, self.crs, asked=asked)
 
     @cached_property
+    def _fields(self) -> dict[str, str]:
+        """Return the columns by name; an empty one of scores would say that polygons are no objects."""
+        known = self.source.has_classes or self.source.table is not None
+        scores = self.source.stuff or self.scores is not None
+        return object_fields(located=self.source.grid.crs is not None, classes=known, scores=scores)
+
+    @cached_property
     def right_angled(self) -> frozenset[int] | None:
         """Return the values of the classes whose objects get right angles; None: objects of every class.
 
@@ -110,7 +117,6 @@ class IdExporter:
             files = self._files(work, regions)
             drawn = 0
             for columns, pixels, shapes in self._features(regions):
-                self._count(columns)
                 files.write(columns, self.reprojection(shapes))
                 progress.add(int(pixels.sum()))
                 drawn += int(pixels.sum())
@@ -158,7 +164,7 @@ class IdExporter:
     def _files(self, work: Path, regions: IdRegions) -> Files:
         return Files(
             self.out,
-            object_fields(located=self.source.grid.crs is not None),
+            self._fields,
             crs=self.reprojection.crs,
             kind=self.reprojection.kind("MultiPolygon" if regions.several else "Polygon"),
             work=work,
@@ -211,16 +217,16 @@ class IdExporter:
         if self.scores is not None:
             score[objects] = np.round(self.scores[ids[objects] - 1].astype(np.float64), 6)
         data = [_known(ids, objects), _known(value, value >= 0), texts, score, areas, lengths, part.edge]
-        fields = object_fields(located=self.source.grid.crs is not None)
-        return dict(zip(fields, data, strict=True)), part.pixels, part.shapes
+        columns = dict(zip(object_fields(located=self.source.grid.crs is not None), data, strict=True))
+        self._count(value, areas)
+        return {name: columns[name] for name in self._fields}, part.pixels, part.shapes
 
-    def _count(self, columns: dict[str, NDArray[Any]]) -> None:
-        area = columns["area_m2" if "area_m2" in columns else "area_px"]
-        value = np.array([-1 if number is None else number for number in columns["value"].tolist()], np.int64)
+    def _count(self, value: NDArray[np.int32], areas: NDArray[np.float64]) -> None:
+        """Add polygons (N,) to the totals of their classes."""
         for number in np.unique(value).tolist():
             chosen = value == number
             self.counts[number] = self.counts.get(number, 0) + int(chosen.sum())
-            self.areas[number] = self.areas.get(number, 0.0) + float(area[chosen].sum())
+            self.areas[number] = self.areas.get(number, 0.0) + float(areas[chosen].sum())
 
 
 def _known(numbers: NDArray[Any], known: NDArray[np.bool_]) -> NDArray[Any]:
