@@ -1,4 +1,4 @@
-"""`landseg compare`: which of several class rasters is better."""
+"""`landseg compare`: which of several class rasters, or predictions of objects, is better."""
 
 import math
 from collections.abc import Iterator
@@ -11,6 +11,7 @@ from . import console, options, panels
 from .evaluate import number
 
 if TYPE_CHECKING:
+    from landseg.evaluation.objects.result import ObjectComparison
     from landseg.evaluation.result import Comparison, Difference
 
 
@@ -19,13 +20,19 @@ def command(
         list[str],
         typer.Argument(
             metavar="PREDICTION... TRUTH",
-            help="Two predictions or more, each a class raster or a folder of them; last the truth, as for evaluate.",
+            help="Two predictions or more, each a class raster, a folder of them, or objects; last the truth, as for "
+            "evaluate.",
         ),
     ],
     aoi: options.AoiText = None,
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the intervals; 0 for none.")
     ] = 1000,
+    areas: options.Areas = "",
+    score: options.LeastScore = 0.0,
+    boundary: Annotated[
+        str, typer.Option("--boundary", metavar="3px|2m|none", help="Band width of the boundary AP of objects.")
+    ] = "none",
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
@@ -46,7 +53,7 @@ def command(
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Compare class rasters with each other against one truth.
+    """Compare class rasters, or objects, against one truth.
 
     Prints how much better or worse each is than the first, with 95 % intervals of the differences.
     """
@@ -67,12 +74,40 @@ def command(
             label_colors=label_colors,
             aoi=aoi,
             samples=samples,
+            areas=areas,
+            score=score,
+            boundary=boundary,
             csv=csv,
             report=report,
             overwrite=overwrite,
             quiet=quiet,
         )
-    console.show(found.to_json(), as_json=as_json, text=_lines(found))
+    console.show(found.to_json(), as_json=as_json, text=_result_lines(found))
+
+
+def _result_lines(found: "Comparison | ObjectComparison") -> Iterator[str]:
+    from landseg.evaluation.objects.result import ObjectComparison
+
+    return _object_lines(found) if isinstance(found, ObjectComparison) else _lines(found)
+
+
+def _object_lines(found: "ObjectComparison") -> Iterator[str]:
+    """Yield a line for each prediction under F1 and AP50 of each class, then the notes."""
+    names = [one.prediction for one in found.evaluations]
+    wide = max(len("prediction"), *map(len, names))
+    yield f"against {found.evaluations[0].target}"
+    for index, entry in enumerate(found.evaluations[0].classes):
+        for figure, title, above in (("f1", "F1 at IoU 0.5", found.f1), ("ap50", "AP50", found.ap50)):
+            yield f"  {title}, {entry.name}"
+            for number_of, one in enumerate(found.evaluations):
+                own = one.classes[index]
+                ends = own.intervals.get(figure)
+                between = "" if ends is None or math.isnan(ends[0]) else f"{ends[0]:.3f} - {ends[1]:.3f}"
+                difference = _above(above[number_of - 1][entry.name]) if number_of else ""
+                value = number(getattr(own.figures, figure))
+                yield f"    {names[number_of]:<{wide}} {value:>6} {between:>15}   {difference}".rstrip()
+    yield ""
+    yield from (f"  {note}" for note in dict.fromkeys(note for one in found.evaluations for note in one.notes))
 
 
 def _lines(found: "Comparison") -> Iterator[str]:

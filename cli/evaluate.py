@@ -1,4 +1,4 @@
-"""`landseg evaluate`: how good a class raster is."""
+"""`landseg evaluate`: how good a class raster is, or objects are."""
 
 import math
 from collections.abc import Iterator
@@ -12,6 +12,7 @@ from landseg.text.amounts import counted, part_of
 from . import console, options, panels
 
 if TYPE_CHECKING:
+    from landseg.evaluation.objects.result import ObjectEvaluation
     from landseg.evaluation.result import Evaluation
     from landseg.metrics.seam import Seam
 
@@ -21,7 +22,8 @@ def command(
         list[str],
         typer.Argument(
             metavar="PREDICTION... TRUTH",
-            help="Class rasters, or a folder of them; last the truth: label rasters or a vector file.",
+            help="Class rasters, or a folder of them; or objects: polygons, a raster of ids, COCO's results. Last "
+            "the truth: label rasters or a vector file; ids or COCO's ground truth.",
         ),
     ],
     aoi: options.AoiText = None,
@@ -42,6 +44,8 @@ def command(
     samples: Annotated[
         int, typer.Option("--samples", metavar="N", min=0, help="Bootstrap samples for the intervals; 0 for none.")
     ] = 1000,
+    areas: options.Areas = "",
+    score: options.LeastScore = 0.0,
     classes: options.Classes = None,
     ignore: options.Ignore = None,
     layer: options.Layer = None,
@@ -85,9 +89,10 @@ def command(
     log: options.Log = None,
     as_json: options.Json = False,
 ) -> None:
-    """Measure how well class rasters agree with the truth.
+    """Measure how well class rasters, or objects, agree with the truth.
 
-    Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals.
+    Prints IoU, F1, precision, recall, areas and boundary measures, with 95 % intervals; of objects AP, F1, PQ, and
+    how many were merged, split, missed and invented.
     """
     from landseg.evaluate import evaluate
     from landseg.geo.vectors.names import with_layer
@@ -109,6 +114,8 @@ def command(
             boundary=boundary,
             tolerance=tolerance,
             samples=samples,
+            areas=areas,
+            score=score,
             csv=csv,
             report=report,
             image=image,
@@ -116,7 +123,55 @@ def command(
             overwrite=overwrite,
             quiet=quiet,
         )
-    console.show(found.to_json(), as_json=as_json, text=lines(found))
+    console.show(found.to_json(), as_json=as_json, text=result_lines(found))
+
+
+def result_lines(found: "Evaluation | ObjectEvaluation") -> Iterator[str]:
+    """Return the figures of classes or of objects, a line each."""
+    from landseg.evaluation.objects.result import ObjectEvaluation
+
+    return object_lines(found) if isinstance(found, ObjectEvaluation) else lines(found)
+
+
+def object_lines(found: "ObjectEvaluation") -> Iterator[str]:
+    """Yield the figures of objects, a line each, and a table of the classes."""
+    from landseg.report.object_figures import COCO_TITLES, UNITS, headline_rows, range_texts
+
+    yield f"{found.prediction} against {found.target}"
+    for title, value, ends, remark in headline_rows(found):
+        after = f"   {remark}" if remark else ""
+        yield f"  {title:<16} {number(value)}{_between(ends)}{after}"
+    ranges = [] if found.coco or not found.scored else range_texts(found)
+    for index, text in enumerate(ranges):
+        values = [one.figures.ap_by_area[index] for one in found.classes if one.figures.true_count]
+        some = [value for value in values if not math.isnan(value)]
+        yield f"  {'AP ' + text:<16} {number(sum(some) / len(some) if some else math.nan)}"
+    for title, value in zip(COCO_TITLES, found.coco or (), strict=False):
+        yield f"  COCO {title:<11} {number(value)}"
+    counts, unit = found.counts, UNITS[found.unit]
+    yield ""
+    yield "  truth: " + ", ".join(f"{int(counts[name]):,} {name}" for name in ("found", "merged", "split", "missed"))
+    yield f"  prediction: {int(counts['invented']):,} invented"
+    yield (
+        f"  {int(counts['found_count']):,} objects of {counts['found_size']:,.0f} {unit} for "
+        f"{int(counts['true_count']):,} of {counts['true_size']:,.0f} {unit}"
+    )
+    yield ""
+    yield from _object_table(found)
+    if found.notes:
+        yield ""
+    yield from (f"  {note}" for note in found.notes)
+
+
+def _object_table(found: "ObjectEvaluation") -> Iterator[str]:
+    width = max(5, *(len(one.name) for one in found.classes))
+    names = ("truth", "pred.", "found", "merged", "split", "missed", "invent.")
+    yield f"  {'class':<{width}}  {'AP50':>5} {'F1':>5} {'PQ':>5} " + " ".join(f"{name:>7}" for name in names)
+    for one in found.classes:
+        f = one.figures
+        counts = (f.true_count, f.found_count, f.found, f.merged, f.split, f.missed, f.invented)
+        shares = " ".join(f"{number(value):>5}" for value in (f.ap50, f.f1, f.pq))
+        yield f"  {one.name:<{width}}  {shares} " + " ".join(f"{count:>7,}" for count in counts)
 
 
 def lines(found: "Evaluation") -> Iterator[str]:

@@ -166,6 +166,8 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     if "task" in facts:
         heads = ", ".join(f"{head['name']} ({head['channels']})" for head in facts["heads"])
         yield _row("task", f"{facts['task']}; channels: {heads}")
+        if facts.get("task_options"):
+            yield _row("", ", ".join(f"{name} = {value}" for name, value in facts["task_options"].items()))
     yield _row("parameters", f"{facts['parameters']:,}")
     for band in facts["bands"]:
         formula = f"{band['name']}: ({'stored' if 'scale' in band else 'value'} - {band['mean']:g}) / {band['std']:g}"
@@ -176,7 +178,8 @@ def model_lines(facts: dict[str, Any]) -> Iterator[str]:
     yield _row("usable for", f"{sizes} a pixel" if sizes else "not stated")
     yield _row("trained at", _metres(facts["trained_at_m"]) if facts["trained_at_m"] else "unknown")
     for entry in facts["classes"]["classes"]:
-        yield _row(f"class {entry['value']}", f"{entry['name']} (#{bytes(entry['color']).hex()})")
+        kind = ", things" if entry.get("thing") else ""
+        yield _row(f"class {entry['value']}", f"{entry['name']} (#{bytes(entry['color']).hex()}){kind}")
     warmth = facts["temperature"]
     yield _row(
         "temperature", "1: none was fitted" if warmth == 1 else f"{warmth:.4g}: probabilities are of logits / it"

@@ -14,7 +14,7 @@ from . import console, options, panels
 if TYPE_CHECKING:
     from landseg.training.result import TrainingResult
 
-_COARSE, _NET, _FIT = "Coarse labels", "Network", "Training"
+_COARSE, _THINGS, _NET, _FIT = "Coarse labels", "Objects", "Network", "Training"
 
 
 def command(
@@ -124,6 +124,32 @@ def command(
             metavar="SHARE",
             help="Weight of the coarse labels in the loss. [1/40]",
             rich_help_panel=_COARSE,
+        ),
+    ] = None,
+    things: Annotated[
+        bool,
+        typer.Option(
+            "--things",
+            help="Each polygon of LABELS is an object, such as a house: learn to tell them apart.",
+            rich_help_panel=_THINGS,
+        ),
+    ] = False,
+    ids: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ids",
+            metavar="RASTER|FOLDER",
+            help="Rasters with a number for each object, 0 for none, one for each image; LABELS may be left out.",
+            rich_help_panel=_THINGS,
+        ),
+    ] = None,
+    border: Annotated[
+        float | None,
+        typer.Option(
+            "--border",
+            metavar="METRES",
+            help="Width on each side of an object's outline that is learned as its boundary. [0.5, at least 2 px]",
+            rich_help_panel=_THINGS,
         ),
     ] = None,
     split: Annotated[
@@ -307,6 +333,9 @@ def command(
             coarse=coarse,
             coarse_table=coarse_table,
             coarse_share=coarse_share,
+            things=things,
+            ids=ids,
+            border=border,
             split=split,
             share=share,
             aoi=aoi,
@@ -362,5 +391,8 @@ def _lines(trained: "TrainingResult") -> Iterator[str]:
     yield f"  measured on {trained.metrics.measured_on}"
     for name, value in trained.metrics.overall.items():
         yield f"  {name.replace('_', ' '):<26} {value:.3f}"
-    for name, figures in trained.metrics.per_class.items():
-        yield f"  IoU {name:<22} {figures['iou']:.3f}"
+    titles = {"f1": "F1", "ap50": "AP50", "iou": "IoU"}
+    for figure, title in titles.items():
+        for name, figures in trained.metrics.per_class.items():
+            if figure in figures:
+                yield f"  {f'{title} {name}':<26} {figures[figure]:.3f}"

@@ -10,25 +10,30 @@ from landseg.errors import ClassError
 from landseg.geo.rasters.address import File, Files, file_names
 
 if TYPE_CHECKING:
-    from landseg.evaluation.options import CompareKeywords
+    from landseg.evaluation.objects.result import ObjectComparison
+    from landseg.evaluation.options import CompareKeywords, CompareOptions
     from landseg.evaluation.result import Comparison
 
 __all__ = ["compare"]
 
 
-def compare(predictions: Sequence[File], target: Files, **options: Unpack[CompareKeywords]) -> Comparison:
+def compare(
+    predictions: Sequence[File], target: Files, **options: Unpack[CompareKeywords]
+) -> Comparison | ObjectComparison:
     """Measure several predictions against one truth, and their differences to the first.
 
     Args:
         predictions: two or more: class rasters, or folders of them whose files belong together by name, as paths or
-            datasets that rasterio has open. Each is brought onto the first one's grids as labels are.
-        target: the truth: label rasters, a folder of them, or a vector file.
+            datasets that rasterio has open. Each is brought onto the first one's grids as labels are. Or objects,
+            as for `evaluate`.
+        target: the truth: label rasters, a folder of them, or a vector file. Of objects as for `evaluate`.
         **options: the fields of `landseg.evaluation.options.CompareOptions`, by name.
 
     Raises:
         LandsegError: one sentence: what was expected, what was found, what to do.
     """
     from landseg.evaluation.comparison import count_predictions, open_predictions, refuse_other_order
+    from landseg.evaluation.objects.sides import are_objects
     from landseg.evaluation.options import CompareOptions
     from landseg.evaluation.pairs import check_not_read
     from landseg.report.comparison import comparison_csv
@@ -40,6 +45,8 @@ def compare(predictions: Sequence[File], target: Files, **options: Unpack[Compar
     check_text_files(wanted.csv, wanted.report, overwrite=wanted.overwrite)
     if len(maps) < 2:
         raise ClassError("one prediction has nothing to be compared with: name two or more, then the truth")
+    if are_objects(maps, truth, wanted):
+        return _compare_objects(maps, truth[0], wanted)
     refuse_other_order(maps, truth)
     with ExitStack() as stack:
         opened = open_predictions(maps, truth, wanted, stack)
@@ -49,4 +56,27 @@ def compare(predictions: Sequence[File], target: Files, **options: Unpack[Compar
         texts += [] if wanted.csv is None else [(wanted.csv, comparison_csv(found))]
         if parts := [text_part(stack, *text) for text in texts]:
             publish(parts)
+    return found
+
+
+def _compare_objects(predictions: Sequence[str], target: str, wanted: CompareOptions) -> ObjectComparison:
+    """Measure several predictions of objects against one truth; see `compare`."""
+    from landseg.errors import OutputError
+    from landseg.evaluation.objects.comparison import compare_objects
+    from landseg.evaluation.objects.sides import files_read
+    from landseg.report.files import text_part
+    from landseg.report.object_figures import object_comparison_csv
+    from landseg.runtime.replacement import publish
+    from landseg.runtime.target_checks import refuse_inputs
+
+    if wanted.report is not None:
+        raise OutputError(
+            "--report of compare is for class rasters: evaluate each prediction of objects with --report"
+        )
+    if wanted.csv is not None:
+        refuse_inputs([wanted.csv], files_read([*predictions, target]))
+    found = compare_objects(predictions, target, wanted)
+    if wanted.csv is not None:
+        with ExitStack() as stack:
+            publish([text_part(stack, wanted.csv, object_comparison_csv(found))])
     return found

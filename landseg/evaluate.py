@@ -1,4 +1,4 @@
-"""`landseg evaluate`: a class raster against the truth, in figures with their intervals."""
+"""`landseg evaluate`: a class raster, or objects, against the truth, in figures with their intervals."""
 
 from __future__ import annotations
 
@@ -10,18 +10,21 @@ from landseg.errors import OutputError
 from landseg.geo.rasters.address import Files, file_names
 
 if TYPE_CHECKING:
-    from landseg.evaluation.options import EvaluateKeywords
+    from landseg.evaluation.objects.result import ObjectEvaluation
+    from landseg.evaluation.options import EvaluateKeywords, EvaluateOptions
     from landseg.evaluation.result import Evaluation
 
 __all__ = ["evaluate"]
 
 
-def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeywords]) -> Evaluation:
-    """Measure how well class rasters agree with the truth.
+def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeywords]) -> Evaluation | ObjectEvaluation:
+    """Measure how well class rasters, or objects, agree with the truth.
 
     Args:
-        prediction: a class raster, several, or a folder of them: paths, or datasets that rasterio has open.
-        target: the truth: label rasters on any grid, a folder of them, or a vector file.
+        prediction: a class raster, several, or a folder of them: paths, or datasets that rasterio has open. Or
+            objects: a vector file, a raster of ids, or COCO's results.
+        target: the truth: label rasters on any grid, a folder of them, or a vector file. Of objects: a vector file,
+            a raster of ids, or COCO's ground truth.
         **options: the fields of `landseg.evaluation.options.EvaluateOptions`, by name.
 
     Raises:
@@ -29,6 +32,7 @@ def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeyword
     """
     from landseg.evaluation.error_map import ErrorMaps
     from landseg.evaluation.figures import build_evaluation
+    from landseg.evaluation.objects.sides import are_objects
     from landseg.evaluation.options import EvaluateOptions
     from landseg.evaluation.pairs import check_not_read, count, open_pairs, unused_targets
     from landseg.labels.pairing import named
@@ -44,6 +48,8 @@ def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeyword
         raise OutputError("--image is for the map of a report; name one with --report FILE.html")
     if wanted.errors is not None:
         check_local(wanted.errors)
+    if are_objects(ours, truth, wanted):
+        return _evaluate_objects(ours, truth[0], wanted)
     names = (named(ours), named(truth))
     with ExitStack() as stack:
         pairs = open_pairs(ours, truth, wanted, stack)
@@ -64,4 +70,30 @@ def evaluate(prediction: Files, target: Files, **options: Unpack[EvaluateKeyword
             publish(parts)
         if errors is not None:
             errors.published()
+    return found
+
+
+def _evaluate_objects(prediction: list[str], target: str, wanted: EvaluateOptions) -> ObjectEvaluation:
+    """Measure how well objects agree with the truth; see `evaluate`."""
+    from landseg.errors import ClassError
+    from landseg.evaluation.objects.figures import evaluate_objects
+    from landseg.evaluation.objects.sides import files_read, open_objects
+    from landseg.geo.rasters.address import label
+    from landseg.report.files import text_part
+    from landseg.report.html.objects import object_html
+    from landseg.report.object_figures import objects_csv
+    from landseg.runtime.replacement import publish
+    from landseg.runtime.target_checks import refuse_inputs
+
+    if len(prediction) > 1:
+        raise ClassError(f"{len(prediction)} predictions of objects: evaluate them one by one, or use compare")
+    outputs = [path for path in (wanted.csv, wanted.report) if path is not None]
+    refuse_inputs(outputs, files_read([prediction[0], target, *(wanted.image or [])]))
+    pair = open_objects(prediction[0], target, wanted)
+    found, detections = evaluate_objects(pair, wanted, names=(label(prediction[0]), label(target)))
+    with ExitStack() as stack:
+        texts = [] if wanted.csv is None else [(wanted.csv, objects_csv(found))]
+        texts += [] if wanted.report is None else [(wanted.report, object_html(pair, found, detections, wanted))]
+        if parts := [text_part(stack, *text) for text in texts]:
+            publish(parts)
     return found

@@ -24,7 +24,7 @@ from landseg.models.card import Metrics
 from landseg.models.file import load_model
 from landseg.scenes.targets import IndexTargets
 from landseg.train import train
-from landseg.training.holdout import worse_than_commonest
+from landseg.training.holdout import of_no_use
 from landseg.training.recipe import read_recipe
 from landseg.training.run_folder import clear
 from landseg.training.sources import _white, load_scenes
@@ -421,7 +421,7 @@ def test_a_model_that_is_no_better_than_the_commonest_class_is_warned_of(
     accuracy: float, commonest: float, warned: bool
 ) -> None:
     figures = Metrics("x", {"pixel_accuracy": accuracy, "commonest_class_accuracy": commonest})
-    sentence = worse_than_commonest(figures)
+    sentence = of_no_use(figures)
     assert (sentence is not None) == warned
     told = f"{100 * accuracy:.1f} % of the pixels are right, and {100 * commonest:.1f} % would"
     assert sentence is None or told in sentence

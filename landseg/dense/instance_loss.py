@@ -19,8 +19,14 @@ from landseg.models.heads import CLASSES, Heads
 def instance_loss(heads: Heads, sets: LabelSets, *, near_weight: float) -> Loss:
     """Return the loss of an output (N, C, H, W) and targets (N, H, W) by name, as `instance_targets` has them.
 
-    It is the sum of cross-entropy over classes, weighted where two things are near, of the absolute difference of the
-    interior and of binary cross-entropy over the boundary, each a mean over the pixels whose target is known.
+    It is the sum of cross-entropy over classes, of the absolute difference of the interior from 0 to 1, and of binary
+    cross-entropy over the boundary: each a mean over the pixels of the batch whose target is known, and 0 without
+    any. A crop whose scene knows classes alone so teaches classes alone. It is computed in float32.
+
+    Args:
+        heads: of the output.
+        sets: the meaning of the target "class".
+        near_weight: the weight of pixels in the mean over classes that have two things near them; others weigh 1.
     """
 
     def loss(output: Tensor, targets: Mapping[str, Tensor]) -> Tensor:

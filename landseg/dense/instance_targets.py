@@ -4,74 +4,81 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 UNKNOWN = 255
 """The value of a target where nothing is known."""
+_MOST = np.iinfo(np.int32).max
+Ids = NDArray[np.int32]
 
 
 def instance_targets(labels: Mapping[str, Tensor], *, border: float, near: float) -> dict[str, Tensor]:
     """Return the targets (s, s) uint8 of one crop: "class", "interior", "boundary" and "near".
 
-    "boundary" is 1 within ``border`` pixels of another number of the map "instance", 0 counted as one, and unknown
-    where another number may lie outside the crop or is not known. "near" is 1 where two things are within ``near``
-    pixels of a pixel that belongs to at most one of them.
+    "boundary" is 1 where a pixel with another number of the map "instance", 0 among them, lies within ``border``
+    pixels, from centre to centre, and else 0; it is unknown where the number is, and where no such pixel is seen but
+    may lie outside the crop or where numbers are unknown. "near" is 1 where two things lie within ``near`` pixels;
+    one of them may be the pixel's own.
 
     Args:
         labels: "class", "instance" and "interior", see `landseg.dense.label_maps`.
         border, near: in pixels of the crop.
     """
-    ids = labels["instance"]
+    ids: Ids = labels["instance"].numpy().astype(np.int32, copy=False)
     known = ids >= 0
-    numbers = torch.unique(ids, return_inverse=True)[1].float()  # exact, and small
-    low, high = _smallest_and_largest(numbers, numbers, border)
-    differs = low != high
-    doubtful = _within(~known, border) | _rim(ids, border)
-    boundary = torch.where(differs & known, 1, torch.where(doubtful, UNKNOWN, 0)).to(torch.uint8)
-    things = ids > 0
-    least = torch.where(things, numbers, math.inf)
-    most = torch.where(things, numbers, -math.inf)
-    low, high = _smallest_and_largest(least, most, near)
-    close = (low < high) & (high > -math.inf)
+    boundary = _several(ids, known, border).astype(np.uint8)
+    boundary[(boundary == 0) & _is_beyond(known, border)] = UNKNOWN
+    boundary[~known] = UNKNOWN
     return {
         "class": labels["class"],
         "interior": labels["interior"],
-        "boundary": boundary,
-        "near": close.to(torch.uint8),
+        "boundary": torch.from_numpy(boundary),
+        "near": torch.from_numpy(_several(ids, ids > 0, near).astype(np.uint8)),
     }
 
 
-def _smallest_and_largest(low: Tensor, high: Tensor, reach: float) -> tuple[Tensor, Tensor]:
-    """Return the smallest of one map and the largest of another within a reach in pixels of each pixel."""
-    return -_largest(-low, reach), _largest(high, reach)
+def _several(ids: Ids, counted: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
+    """Return where counted pixels within a reach have more than one number."""
+    low = -_largest(np.where(counted, -ids, -_MOST), reach)
+    high = _largest(np.where(counted, ids, -_MOST), reach)
+    several: NDArray[np.bool_] = low < high
+    return several
 
 
-def _largest(values: Tensor, reach: float) -> Tensor:
-    """Return the largest value (h, w) in the disc of a radius around each pixel; nothing lies outside the map."""
+def _is_beyond(known: NDArray[np.bool_], reach: float) -> NDArray[np.bool_]:
+    """Return where the disc of a reach holds unknown pixels or leaves the map."""
+    height, width = known.shape
     radius = int(reach)
-    found = values
-    for row in range(-radius, radius + 1):
-        half = int(math.sqrt(max(0.0, reach * reach - row * row)))
-        wide = F.max_pool2d(values[None, None], (1, 2 * half + 1), 1, (0, half))[0, 0]
-        moved = torch.full_like(wide, -math.inf)
-        if row >= 0:
-            moved[row:] = wide[: len(wide) - row]
-        else:
-            moved[:row] = wide[-row:]
-        found = torch.maximum(found, moved)
+    beyond = np.ones(known.shape, np.bool_)
+    beyond[radius : max(radius, height - radius), radius : max(radius, width - radius)] = False
+    return beyond if known.all() else beyond | _largest(~known, reach)
+
+
+def _largest(values: NDArray[Any], reach: float) -> NDArray[Any]:
+    """Return the largest value (h, w) within a distance of each pixel, from centre to centre, inside the map.
+
+    Rows of the disc, from the outermost to the middle one, are ever longer: each is made of the one before it.
+    """
+    radius = int(reach)
+    wide, half = values, 0
+    found = values.copy()
+    for row in range(radius, -1, -1):
+        wanted = int(math.sqrt(max(0.0, reach * reach - row * row)))
+        while half < wanted:
+            half += 1
+            wide = wide.copy() if half == 1 else wide
+            _raise(wide.T, values.T, half)
+        _raise(found, wide, row)
     return found
 
 
-def _within(where: Tensor, reach: float) -> Tensor:
-    return _largest(where.float(), reach) > 0
-
-
-def _rim(map_: Tensor, reach: float) -> Tensor:
-    """Return where a disc reaches beyond the map."""
-    radius = int(reach)
-    inside = torch.zeros(map_.shape, dtype=torch.bool)
-    inside[radius : map_.shape[0] - radius, radius : map_.shape[1] - radius] = True
-    return ~inside
+def _raise(values: NDArray[Any], by: NDArray[Any], step: int) -> None:
+    """Raise each row to the largest of itself and the rows of another array ``step`` before and after it."""
+    rest = max(0, len(values) - step)
+    np.maximum(values[step:], by[:rest], out=values[step:])
+    np.maximum(values[:rest], by[step:], out=values[:rest])

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.dense.grouping import Maps, differing, group
+from landseg.dense.grouping import NODATA, Maps, differing, group
 from landseg.dense.semantic import Semantic, top
-from landseg.dense.task import Agreement, Loss
-from landseg.errors import ModelError
+from landseg.dense.task import Agreement, Arrays, Examples, Loss
+from landseg.errors import ModelError, TrainingError
 from landseg.models.heads import CLASSES, Heads
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from landseg.dense.instance_measure import InstanceMeasure
     from landseg.dense.losses import LabelSets
     from landseg.dense.objective import LossOptions
 
@@ -28,12 +30,14 @@ INTERIOR, BOUNDARY = "interior", "boundary"
 class Instances(Semantic):
     """The task of a network with a logit for each class, one for the interior of things and one for their boundary.
 
+    Where a recipe does not fix rise, score and min_area_m2, they are chosen once the network has learned.
+
     Options:
         rise: two hills of the interior become one thing where the lower one rises less than this above the saddle.
         score: things with a lower score are left out.
         min_area_m2: smaller things are left out.
-        border: pixels of the network on each side of an outline that are learned as boundary.
-        near: pixels of the network; where two things are nearer to each other, the loss over classes weighs more.
+        border: pixels of the network; where another thing, or none, lies within it, a boundary is learned.
+        near: pixels of the network; where two things lie within it, the loss over classes weighs more.
         near_weight: the weight there.
     """
 
@@ -41,7 +45,8 @@ class Instances(Semantic):
     headline = "f1"
     noun = "class"
     files: ClassVar[tuple[str, ...]] = (*Semantic.files, "instances")
-    measured = ("instances",)
+    measured = ("instances", "polygons")
+    label_maps = ("instance", "interior")
     takes_views = False
     defaults: ClassVar[Mapping[str, Any]] = {
         "rise": 0.3,
@@ -71,7 +76,41 @@ class Instances(Semantic):
     def loss(self, options: LossOptions, sets: LabelSets, counts: NDArray[np.int64]) -> Loss:
         from landseg.dense.instance_loss import instance_loss
 
+        if strays := _given(options):
+            raise TrainingError(
+                f"the task {self.name!r} has a loss of its own: leave out {', '.join(strays)} of [loss]"
+            )
         return instance_loss(self.heads, sets, near_weight=self.options["near_weight"])
+
+    def measure(self) -> InstanceMeasure:
+        from landseg.dense.instance_measure import InstanceMeasure
+
+        return InstanceMeasure(self.classes)
+
+    def read_measured(self, files: Mapping[str, Path]) -> Arrays:
+        """Return the layer "scores" (n,) by id less one, of the polygons of a finished run; 0 for ids without."""
+        from landseg.labels.object_files import read_scores
+
+        ids, scores = read_scores(files["polygons"])
+        found = np.zeros(int(ids.max(initial=0)), np.float32)
+        found[ids - 1] = scores
+        return {"scores": found}
+
+    def choose_options(self, given: Mapping[str, Any], examples: Examples) -> tuple[Mapping[str, Any], str]:
+        from landseg.dense.instance_choice import CHOSEN, choose
+
+        fixed = {name: given[name] for name in CHOSEN if name in given}
+        return choose(self.maps, self.classes, fixed, examples) if len(fixed) < len(CHOSEN) else ({}, "")
+
+    def result(self, output: NDArray[np.float32], valid: NDArray[np.bool_]) -> Arrays:
+        """Return the layers "classes" and "instances", each (h, w), and "scores" (n,) by id less one."""
+        maps, options = self.maps(output, valid), self.options
+        ids, things = group(maps, self.classes.things, rise=options["rise"], least_score=options["score"])
+        return {
+            "classes": self.classes.to_values(maps.classes, valid),
+            "instances": np.where(valid, ids, np.uint32(NODATA)),
+            "scores": things.score,
+        }
 
     def agreement(
         self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float
@@ -92,6 +131,12 @@ class Instances(Semantic):
             _levels(1 / total, 255, np.uint8),
             _levels(_sigmoid(output[heads[BOUNDARY]][0]), 255, np.uint8),
         )
+
+
+def _given(options: LossOptions) -> list[str]:
+    """Return the names of entries that differ from the usual loss, but for the place where it is taken."""
+    usual = type(options)(at=options.at)
+    return [one.name for one in fields(options) if getattr(options, one.name) != getattr(usual, one.name)]
 
 
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:

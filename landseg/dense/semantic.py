@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
-from landseg.dense.task import Agreement, Arrays, Decoder, Loss, Request, Summary, Task
+from landseg.dense.task import Agreement, Arrays, Decoder, Loss, Measure, Request, Summary, Task
 from landseg.geo.tags import CLASSES
 from landseg.labels.legend import class_tag
 from landseg.metrics import figures
@@ -93,7 +93,7 @@ class Semantic(Task):
             ties = first - second <= tie
         return Agreement(differs, ties)
 
-    def measure(self) -> ClassMeasure:
+    def measure(self) -> Measure:
         return ClassMeasure(self.classes)
 
 

@@ -13,7 +13,7 @@ are `late` and in further files. A resumed run repeats it from its start.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -43,6 +43,27 @@ Loss = Callable[["Tensor", "Mapping[str, Tensor]"], "Tensor"]
 """The output (N, C, H, W) and the targets by name to a scalar."""
 DrawPreview = Callable[[Path, ClassMap, Path], None]
 """A function that draws a finished class raster over its source, to a file."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """The output of a network for a window of a labelled scene.
+
+    Attributes:
+        output: (C, h, w).
+        valid: (h, w), where there is data.
+        labels: label maps (h, w) by name.
+        pixel_m2: area of a pixel; None where that is not known.
+    """
+
+    output: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    labels: Mapping[str, NDArray[Any]]
+    pixel_m2: float | None = None
+
+
+Examples = Callable[[], Iterable[Example]]
+"""Makes examples, one at a time; each call makes the same."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +167,7 @@ class Task(ABC):
         noun: for the result of a pixel, in sentences.
         files: the further files that a run may be asked for, by the names of their options.
         measured: the names among `files` that are measured beside the main raster.
+        label_maps: the label maps that its targets are made of, beside "class".
         takes_views: whether the mean over mirrored views (of the softmax over all channels) is meant for it.
         defaults: the task's options and their usual values.
 
@@ -158,6 +180,7 @@ class Task(ABC):
     noun: ClassVar[str] = "result"
     files: ClassVar[tuple[str, ...]] = ()
     measured: ClassVar[tuple[str, ...]] = ()
+    label_maps: ClassVar[tuple[str, ...]] = ()
     takes_views: ClassVar[bool] = False
     defaults: ClassVar[Mapping[str, Any]] = {}
 
@@ -205,6 +228,19 @@ class Task(ABC):
             layers: some of `layers`, none of them late.
             temperature: the divisor of logits before they become probabilities.
         """
+
+    def read_measured(self, files: Mapping[str, Path]) -> Arrays:
+        """Return what is measured beside rasters, by name, read from the files `measured` of a finished run."""
+        return {}
+
+    def choose_options(self, given: Mapping[str, Any], examples: Examples) -> tuple[Mapping[str, Any], str]:
+        """Return options that suit a network that has learned, and a line that says which and why; none by default.
+
+        Args:
+            given: the options that the recipe fixes.
+            examples: outputs of the network for scenes that it learned from.
+        """
+        return {}, ""
 
     def result(self, output: NDArray[np.float32], valid: NDArray[np.bool_]) -> Arrays:
         """Return the layers that are measured, of an output (C, h, w) in memory.

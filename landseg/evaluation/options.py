@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from landseg.geo.distance import Distance
 from landseg.geo.rasters.address import File, Files, file_name, file_names
 from landseg.geo.vectors.aoi import area_text
 from landseg.labels.options import LabelKeywords, LabelOptions, path_option
-from landseg.text.options import check_positive
+from landseg.text.options import check_positive, is_size
 
 _FEW, _BLOCK = Distance(3), Distance(256)
 
@@ -34,6 +35,8 @@ class CompareKeywords(TruthKeywords, total=False):
     block: Distance | str | float
     samples: int
     seed: int
+    areas: str | Sequence[float]
+    score: float
     csv: File | None
     report: File | None
 
@@ -57,6 +60,22 @@ def _optional(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def _distance(value: Any) -> Distance | None:
     return None if value is None or value == "none" else Distance.of(value)
+
+
+def _sizes(value: Any) -> tuple[float, ...]:
+    """Return ends of ranges of sizes, from numbers or a text.
+
+    Raises:
+        PlanError: they are no numbers above 0 in ascending order.
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        sizes = tuple(float(part) for part in parts if part != "")
+    except (TypeError, ValueError):
+        sizes = (0.0,)
+    if list(sizes) != sorted(set(sizes)) or not all(0 < size < math.inf for size in sizes):
+        raise PlanError(f"areas {value!r}: expected square metres in ascending order, such as 50,500")
+    return sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +118,8 @@ class EvaluateOptions(TruthOptions):
         block: edge of the blocks of the bootstrap, likewise.
         samples: number of samples of the bootstrap; 0 leaves the 95 % intervals out.
         seed: of the bootstrap.
+        areas: of objects: ends of ranges of sizes in square metres, ascending, or "50,500".
+        score: of objects: score from which detections count in F1, PQ and the counts.
         csv: file for the table of classes.
         report: HTML file for a report with maps and charts.
         probs: class probabilities of the same run, for the calibration error and the report's map; for several
@@ -112,6 +133,8 @@ class EvaluateOptions(TruthOptions):
     block: Distance = _BLOCK
     samples: int = 1000
     seed: int = 0
+    areas: tuple[float, ...] = ()
+    score: float = 0.0
     csv: Path | None = None
     report: Path | None = None
     probs: list[str] | None = None
@@ -123,12 +146,15 @@ class EvaluateOptions(TruthOptions):
         for name in ("samples", "seed"):
             if not (isinstance(value := getattr(self, name), int) and value >= 0):
                 raise PlanError(f"{name} {value!r}: expected a whole number, 0 or more")
+        if not (is_size(self.score) and self.score <= 1):
+            raise PlanError(f"score {self.score!r}: expected a number from 0 to 1")
 
     READERS: ClassVar[Mapping[str, Callable[[Any], Any]]] = {
         **TruthOptions.READERS,
         "boundary": _distance,
         "tolerance": _distance,
         "block": Distance.of,
+        "areas": _sizes,
         "csv": path_option,
         "report": path_option,
         "probs": _optional(file_names),

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from landseg.metrics.bootstrap import BLOCKS, draws, interval
 from landseg.metrics.matching import Verdict, by_score, match, verdicts
-from landseg.metrics.overlaps import Floats, Ints, Overlaps
+from landseg.metrics.overlaps import Flags, Floats, Ints, Overlaps
 from landseg.metrics.ranking import ASIDE, IOUS, WRONG, Image, Ranking, Rule, average_precision, rank
 from landseg.metrics.tiles import SPATIAL_LEVELS
 
@@ -250,6 +250,13 @@ class Detection:
         Detections are in the order of the ranking. A detection is counted in its own block at thresholds at which it
         is wrong. Objects that are counted nowhere get block 0 as well, where nothing asks for them.
         """
+        cells, counts = self._cells(ranking)
+        index = np.zeros(len(counts), np.int64)
+        index[counts] = _numbered(cells[counts])
+        return index[: len(ranking.judged)], index[len(ranking.judged) :]
+
+    def _cells(self, ranking: Ranking) -> tuple[Ints, Flags]:
+        """Return raster, row and column of the cell of each object, (T + D, 3), and which of them are counted."""
         numbers = sorted(self.images)
         sides = []
         for side in ("true", "found"):
@@ -257,11 +264,56 @@ class Detection:
             cells = np.floor(np.concatenate([np.zeros((0, 2)), *places]) / self.block).astype(np.int64)
             raster = np.repeat(np.array(numbers, np.int64), [len(one) for one in places])
             sides.append(np.column_stack([raster, cells]))
-        true, found = sides[0], sides[1][ranking.index]
         counts = np.concatenate([ranking.judged, (ranking.taken == WRONG).any(0)])
-        index = np.zeros(len(counts), np.int64)
-        index[counts] = _numbered(np.concatenate([true, found])[counts])
-        return index[: len(true)], index[len(true) :]
+        return np.concatenate([sides[0], sides[1][ranking.index]]), counts
+
+
+def differences(
+    detections: Sequence[Detection], score: float = 0.0, *, count: int = 1000, seed: int = 0
+) -> dict[str, tuple[Floats, Floats]]:
+    """Return the differences (P - 1,) of F1 and AP50 to those of the first, and their 95 % intervals (P - 1, 2).
+
+    By the names "f1" and "ap50". Blocks are those of all P together and drawn once for all of them, so that objects
+    that are difficult for all do not widen the interval, which is nan where there is one block.
+
+    Raises:
+        ValueError: the truths differ, or there are fewer than two.
+    """
+    rankings = [one._rank(MATCHES) for one in detections]
+    if len(rankings) < 2:
+        raise ValueError("a difference needs two predictions or more")
+    cells, counts = zip(*(one._cells(order) for one, order in zip(detections, rankings, strict=True)), strict=True)
+    total = len(rankings[0].judged)
+    for one, order in zip(cells, rankings, strict=True):
+        same = np.array_equal(order.judged, rankings[0].judged)
+        if not same or not np.array_equal(one[:total], cells[0][:total]):
+            raise ValueError("paired differences need one truth, in the same places")
+    every, flags = np.concatenate(cells), np.concatenate(counts)
+    index = np.zeros(len(every), np.int64)
+    index[flags] = _numbered(every[flags])
+    parts = np.split(index, np.cumsum([len(one) for one in cells])[:-1])
+    blocks = int(index.max(initial=-1)) + 1
+    points, drawn = [], []
+    for order, part in zip(rankings, parts, strict=True):
+        sides = part[:total], part[total:]
+        points.append(_f1_and_ap50(order, score, sides, blocks, np.ones((1, blocks), np.int64)))
+        some = draws(blocks, count=count, seed=seed) if blocks > 1 and count else ()
+        each = [_f1_and_ap50(order, score, sides, blocks, weights) for weights in some]
+        drawn.append(np.concatenate(each, axis=1) if each else np.full((2, 1), np.nan))
+    return {
+        name: (
+            np.array([point[row, 0] - points[0][row, 0] for point in points[1:]]),
+            np.stack([interval(one[row] - drawn[0][row]) for one in drawn[1:]]),
+        )
+        for row, name in enumerate(("f1", "ap50"))
+    }
+
+
+def _f1_and_ap50(ranking: Ranking, score: float, sides: tuple[Ints, Ints], blocks: int, weights: Ints) -> Floats:
+    """Return F1 and AP50, (2, R), where each block counts as often as its weight of (R, blocks) says."""
+    sums = _hits(ranking, score, *sides, max(1, blocks))
+    f1 = _ratios(weights @ sums[:blocks])["f1"]
+    return np.stack([f1, _precisions(ranking, weights, *sides, rows=1)["ap50"]])
 
 
 def _numbered(cells: Ints) -> Ints:
@@ -327,10 +379,15 @@ def _ratios(sums: Floats) -> dict[str, Floats]:
     }
 
 
-def _precisions(ranking: Ranking, weights: Ints, of_true: Ints, of_found: Ints) -> dict[str, Floats]:
-    """Return AP, AP50 and AP75, each (R,), where each block counts as often as its weight of (R, blocks) says."""
-    found = np.zeros((len(weights), len(IOUS)))
-    for row in range(len(IOUS)):
+def _precisions(
+    ranking: Ranking, weights: Ints, of_true: Ints, of_found: Ints, rows: int = len(IOUS)
+) -> dict[str, Floats]:
+    """Return AP, AP50 and AP75, each (R,), where each block counts as often as its weight of (R, blocks) says.
+
+    With fewer ``rows`` only the first thresholds are measured: 1 gives AP50, and AP and AP75 mean nothing.
+    """
+    found = np.full((len(weights), len(IOUS)), np.nan)
+    for row in range(rows):
         taken = ranking.taken[row]
         counts = taken != ASIDE  # the rest has no part in the order
         right = taken[counts] >= 0

@@ -28,7 +28,7 @@ def build_card(data: TrainingData, network: nn.Module, *, figures: Metrics | Non
         network: as it was built.
         figures: of another model, where no scene is kept out.
     """
-    recipe, statistics = data.recipe, data.statistics
+    recipe, statistics, task = data.recipe, data.statistics, data.recipe.make_task()
     table = recipe.table()
     sections = _SECTIONS_OF_A_FIT if is_fitted(recipe.arch) else _SECTIONS
     made_with: dict[str, Any] = {name: table[name] for name in sections if name in table}
@@ -47,8 +47,8 @@ def build_card(data: TrainingData, network: nn.Module, *, figures: Metrics | Non
         bands=tuple(Band(b.name, b.common_name, b.mean, b.std, b.tags.scale, b.tags.offset) for b in recipe.bands),
         classes=recipe.classes,
         task=recipe.task,
-        heads=Heads(()) if recipe.task == SEMANTIC else recipe.make_task().heads,
-        task_options=dict(recipe.task_options),
+        heads=Heads(()) if recipe.task == SEMANTIC else task.heads,
+        task_options=dict(task.options),
         receptive_field=Field.of(receptive_field(network)),
         parameters=sum(p.numel() for p in network.parameters()),
         licence=recipe.licence,

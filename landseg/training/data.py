@@ -85,6 +85,7 @@ class TrainingData:
         opened = open_scenes(recipe, folder)
         opened = replace(opened, scenes=in_memory(opened.scenes, recipe.sampling.memory_mib))
         scenes = _by_name(opened, keep_out, report) if recipe.split is None else _by_split(opened, recipe, report)
+        _check_maps(recipe, scenes.train)
         counts = tuple(count_labels(scenes.train, seed=recipe.fit.seed))
         for line in remarks(scenes.train, counts, recipe.classes.names):
             report(f"note: {line}")
@@ -131,6 +132,16 @@ class TrainingData:
         opened = self.opened
         number = next(number for number, one in enumerate(opened.scenes) if one is base_scene(scene))
         return opened.items[number].image, opened.bands[number][: scene.channels]  # labels may look at more
+
+
+def _check_maps(recipe: Recipe, scenes: Sequence[Scene]) -> None:
+    """Raise TrainingError unless a scene to learn from has the label maps that the task learns from."""
+    needed = set(recipe.make_task().label_maps)
+    if needed and not any(needed <= set(scene.label_maps) for scene in scenes):
+        raise TrainingError(
+            f"the task {recipe.task!r} learns from objects, and no scene to learn from has any: name polygons as "
+            "LABELS with --things, or rasters of ids by --ids (in a recipe, things = true or ids of a source)"
+        )
 
 
 def _by_split(opened: Labelled, recipe: Recipe, report: Report) -> SceneSplit:

@@ -58,7 +58,7 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
         folder.mkdir(parents=True, exist_ok=True)
     for number, one in enumerate(kept):
         made = folder / f"{one.scene.name.replace('/', '_')}.tif"
-        files = {name: made.with_name(f"{made.stem}_{name}.tif") for name in task.measured}
+        files = {name: made.with_name(f"{made.stem}_{name}{_suffix(name)}") for name in task.measured}
         mute_warnings(one.image)  # they were logged when it was opened for the training
         options = PredictOptions.of(
             bands=one.bands,
@@ -70,16 +70,22 @@ def measure_holdout(model: Model, kept: Sequence[HoldoutScene], folder: Path, *,
         )
         Run(LazyEngine(NamedModel(model), options), [str(one.image)], made, options).result()
         layers = {layer.name: layer for layer in task.layers(Request(made, files)) if not layer.scratch}
+        further = task.read_measured(files)
         with ExitStack() as stack:
             sources = {name: stack.enter_context(_open(layer)) for name, layer in layers.items()}
             for rect in parts(one.scene.shape):
                 read = {name: source.read(rect) for name, source in sources.items()}
                 values = {name: found[0] if len(found) == 1 else found for name, (found, _) in read.items()}
                 valid = next(iter(read.values()))[1]
+                values |= further
                 measure.update(values, valid, _labels(one.scene, rect), at=(rect.top, rect.left), raster=number)
     found = measure.summary()
     how = f"{measured_on}; {found.note}" if found.note else measured_on
     return Metrics(how, found.overall, found.per_class)
+
+
+def _suffix(file: str) -> str:
+    return ".gpkg" if file == "polygons" else ".tif"
 
 
 def _open(layer: Layer) -> FileSource:
@@ -92,8 +98,13 @@ def _labels(scene: Scene, rect: Rect) -> dict[str, NDArray[Any]]:
     return {"class": scene.labels(rect), **{name: scene.read_map(name, rect) for name in further}}
 
 
-def worse_than_commonest(metrics: Metrics) -> str | None:
-    """Return a sentence where a model is no better than one that always answers the commonest class, else None."""
+def of_no_use(metrics: Metrics) -> str | None:
+    """Return a sentence where a model finds no object, or no more than the commonest class would; else None."""
+    if metrics.overall.get("recall") == 0:
+        return (
+            "the model is of no use yet: it found none of the objects that were kept out; train longer, and look at "
+            "the labels (landseg data --sheet)"
+        )
     accuracy, commonest = (metrics.overall.get(name) for name in ("pixel_accuracy", "commonest_class_accuracy"))
     if accuracy is None or commonest is None or not accuracy <= commonest:
         return None

@@ -19,7 +19,7 @@ from landseg.models.networks.pixel_forest import PixelForest
 from landseg.models.transfer import transferred
 from landseg.text.amounts import counted
 from landseg.training.data import TrainingData
-from landseg.training.holdout import measure_holdout, worse_than_commonest
+from landseg.training.holdout import measure_holdout, of_no_use
 from landseg.training.network_choice import check_network
 from landseg.training.pixel_classifier import held_against, worth_it
 from landseg.training.recipe import Recipe
@@ -99,7 +99,7 @@ class NewModel:
             and worth_it(data.recipe, data.labelled_pixels)
         ):
             figures = held_against(figures, data, self.card, folder.baseline, seconds=self.seconds, report=report)
-        if (warning := worse_than_commonest(figures)) is not None:
+        if (warning := of_no_use(figures)) is not None:
             report(f"warning: {warning}")
         save_model(self.path, self.network, replace(self.card, metrics=figures), overwrite=True)
         return figures

@@ -78,7 +78,14 @@ class Overrides:
             given.setdefault("model", MODEL)
             sampling = _section(self.over(given), "sampling")
             skip, stored = (sampling.get(key) is True for key in ("skip_corrupt", "stored_values"))
-            table = fill_recipe(given, data, name=name, skip=skip, stored_values=stored)
+            table = fill_recipe(
+                given,
+                data,
+                name=name,
+                skip=skip,
+                stored_values=stored,
+                resolution_m=sampling.get("resolution_m"),
+            )
             folder, where = Path(), str(config or "the recipe")
         self._refuse_steps(table, data)
         full = self.over(table)

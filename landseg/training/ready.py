@@ -10,7 +10,7 @@ from landseg.models.namesakes import check_said
 from landseg.models.read_card import read_card
 from landseg.models.writing import check_model_target
 from landseg.text.toml_tables import read_table
-from landseg.training.recipe_from_files import DataFiles
+from landseg.training.recipe_from_files import DataFiles, refuse_objects
 
 RECIPE_SUFFIX = ".toml"
 
@@ -33,6 +33,7 @@ def refuse_missing(
     if Path(data.images[0]).suffix.lower() == RECIPE_SUFFIX:
         read_table(Path(data.images[0]))
     else:
+        refuse_objects(data)
         data.items()
     if config is not None:
         read_table(config)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.dense.instances import Instances
 from landseg.dense.objective import LossOptions
 from landseg.dense.task import Task
 from landseg.dense.tasks import make_task
@@ -28,6 +29,7 @@ from landseg.training.sampler import SamplingOptions
 
 __all__ = ["RANDOM", "BandSpec", "Recipe", "SourceSpec", "read_recipe", "read_table", "recipe_of"]
 
+INSTANCES = Instances.name
 RANDOM = "none"
 """The name of random weights."""
 MODEL: dict[str, Any] = {
@@ -142,6 +144,16 @@ class Recipe:
             raise TrainingError(
                 f"the task {self.task!r} needs a network that gives numbers at every pixel: use another arch than "
                 'pixel-forest, and loss.at = "pixels"'
+            )
+        if self.task == INSTANCES and any(source.coarse for source in self.sources):
+            raise TrainingError(
+                "coarse labels teach shares of classes, and no objects: leave out --coarse, or learn classes alone, "
+                "without --things and --ids"
+            )
+        if self.task != INSTANCES and any(source.things or source.ids for source in self.sources):
+            raise TrainingError(
+                f"sources have things or ids, and the task {self.task!r} learns no objects: say task = "
+                f'"{INSTANCES}", or leave them out'
             )
         if self.map_classes and self.init is None:
             raise TrainingError("--map-classes names classes of the model to go on from: name that too, --init MODEL")

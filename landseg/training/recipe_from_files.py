@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from landseg.classes import ClassMap
+from landseg.dense.instances import Instances
 from landseg.errors import ClassError, RasterError, TrainingError
 from landseg.geo.rasters.rescaled import NO_BRIGHTNESS, refuse_indices, with_tags
 from landseg.geo.rasters.source import FileSource, Source
 from landseg.geo.rasters.statistics import BandStatistics
 from landseg.geo.vectors.names import is_vector, stem_of
-from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible
+from landseg.labels.image_lists import Item, items_of, pair, paired_where_possible, with_ids
 from landseg.labels.infer_classes import classes_of
 from landseg.labels.legend import read_class_table
 from landseg.scenes.sampled_statistics import sampled_statistics
 from landseg.text.amounts import counted, shorten_list
 from landseg.training.declared_tags import common_tags
 
+BORDER_M, NEAR_M = 0.5, 1.0
+"""Metres on each side of an outline that are boundary, and within which two things are near each other."""
+LEAST_PX = 2.0
+"""The least of both in pixels of the network."""
 _PICTURE = {"mean": 127.0, "std": 128.0}  # what 8-bit imagery is scaled with: as encoders' ImageNet weights want it
-_OF_POLYGONS = ("--class-field", "--background", "--all-touched", "--buffer")
+_OF_POLYGONS = frozenset({"--class-field", "--background", "--all-touched", "--buffer"})
 _COMMON = {
     "red": "red", "green": "green", "blue": "blue", "nir": "nir", "near infrared": "nir", "rededge": "rededge",
 }  # fmt: skip
@@ -47,6 +52,10 @@ class DataFiles:
         coarse: coarse labels: a raster or the files of a mosaic, or a folder with one for each image. Images without
             other labels are then learned from these alone.
         buffer_m: metres around lines and points of the vector file that count as theirs; None: these are refused.
+        things: each polygon of the vector file is an object.
+        ids: rasters with a number for each object, 0 for none, paired with the images; without labels they say which
+            pixels are of the class of things.
+        border_m: metres on both sides of the outline of an object that are learned as boundary; None: `BORDER_M`.
     """
 
     images: tuple[str, ...]
@@ -62,6 +71,9 @@ class DataFiles:
     label_colors: bool = False
     coarse: tuple[str, ...] | None = None
     buffer_m: float | None = None
+    things: bool = False
+    ids: tuple[str, ...] | None = None
+    border_m: float | None = None
 
     def said(self) -> list[str]:
         """Return the options that only images and labels take, as far as they were given."""
@@ -69,6 +81,7 @@ class DataFiles:
             "--classes": self.classes, "--ignore": self.ignore, "--class-field": self.class_field,
             "--background": self.background, "--all-touched": self.all_touched, "--partial": self.partial,
             "--bands": self.bands, "--label-colors": self.label_colors, "--buffer": self.buffer_m,
+            "--things": self.things, "--ids": self.ids, "--border": self.border_m is not None,
         }  # fmt: skip
         return [option for option, value in given.items() if value]
 
@@ -78,8 +91,15 @@ class DataFiles:
         Raises:
             TrainingError: names that match nothing, images without labels.
         """
+        if self.ids is None:
+            return self._labelled_items()
+        return with_ids(self._labelled_items(), [str(self.folder / name) for name in self.ids])
+
+    def _labelled_items(self) -> list[Item]:
         images = [str(self.folder / name) for name in self.images]
         labels = None if self.labels is None else [str(self.folder / name) for name in self.labels]
+        if self.ids is not None and labels is None:
+            return items_of(images)
         if self.vector is not None or (self.coarse is not None and labels is None):
             return items_of(images)
         if self.coarse is not None and labels is not None:
@@ -94,7 +114,13 @@ class DataFiles:
 
 
 def fill_recipe(
-    table: Mapping[str, Any], data: DataFiles, *, name: str, skip: bool = False, stored_values: bool = False
+    table: Mapping[str, Any],
+    data: DataFiles,
+    *,
+    name: str,
+    skip: bool = False,
+    stored_values: bool = False,
+    resolution_m: float | None = None,
 ) -> dict[str, Any]:
     """Return the tables of a recipe: those that were given, and what is missing in them read off the files.
 
@@ -104,6 +130,7 @@ def fill_recipe(
         name: of the model.
         skip: read nothing off images that cannot be opened, in place of stopping.
         stored_values: take the numbers that images store, whatever scale and offset they declare.
+        resolution_m: metres that images are resampled to; None: their own.
 
     Raises:
         TrainingError: sources in both places, images of several kinds.
@@ -111,18 +138,21 @@ def fill_recipe(
     """
     if "sources" in table:
         raise TrainingError("the file names its sources itself: leave out IMAGES and LABELS, or its [[sources]]")
-    if data.vector is None and (strays := [one for one in data.said() if one in _OF_POLYGONS]):
+    refuse_objects(data)
+    others = _OF_POLYGONS if data.ids is None or data.labels else _OF_POLYGONS - {"--background"}
+    if data.vector is None and (strays := [one for one in data.said() if one in others]):
         raise TrainingError(
             f"{', '.join(strays)}: only for labels in a vector file; leave out, or name one as LABELS"
         )
     items = [item for item in data.items() if not skip or _opens(item)]
     if not items:
         raise TrainingError("none of the images can be opened; leave out skip_corrupt to see why")
-    named = _classes(items, data)
+    named = _things_of(_classes(items, data), data)
     classes = named.ignoring(data.ignore)
     names, dtype, resolutions = _looked_at(items, data.bands)
+    grids = resolutions if resolution_m is None else [resolution_m]
     full = dict(table)
-    labelled = items if data.vector else [item for item in items if item.labels is not None]
+    labelled = items if data.vector or data.ids else [item for item in items if item.labels is not None]
     split = {"by": _way(labelled)} if labelled else None
     known = {"name": name, "dtypes": [dtype], "trained_at_m": resolutions}
     for section, said in (("about", known), ("split", split)):
@@ -134,8 +164,51 @@ def fill_recipe(
         full["bands"] = _scaled(names, dtype, items, data.bands, stored_values=stored_values)
     if "classes" not in table:
         full |= classes.to_json()
+    if data.things or data.ids:
+        full |= {"task": table.get("task", Instances.name), "task_options": _task_options(table, data, grids)}
     full["sources"] = [_source(data, named)]
     return full
+
+
+def refuse_objects(data: DataFiles) -> None:
+    """Raise TrainingError for options of objects that do not go together."""
+    if data.border_m is not None and not (data.things or data.ids):
+        raise TrainingError(
+            "--border is the width of the boundary of objects: leave it out, or add --things or --ids"
+        )
+    if data.border_m is not None and not data.border_m > 0:
+        raise TrainingError(f"--border is a width in metres above 0, got {data.border_m:g}")
+    if data.ids and (data.things or data.vector):
+        raise TrainingError(
+            "polygons are objects by themselves (--things), --ids names rasters of objects: leave out one of the two"
+        )
+    if data.things and data.vector is None:
+        given = shorten_list(list(data.labels)) if data.labels else "no LABELS"
+        raise TrainingError(
+            f"--things makes an object of each polygon, and needs one vector file as LABELS, got {given}: in rasters "
+            "of classes things that touch are one; name polygons, or rasters with a number for each object by --ids"
+        )
+
+
+def _task_options(table: Mapping[str, Any], data: DataFiles, grids: Sequence[float]) -> dict[str, Any]:
+    """Return the options of instances, widths in pixels of the network: of the finest of its grids, in metres."""
+    given = table.get("task_options", {})
+    if data.border_m is not None and not grids:
+        raise TrainingError(
+            "--border is in metres, and the images do not say how many a pixel has: leave it out, and give the width "
+            "in pixels, --set task_options.border=2"
+        )
+    widths = {"border": BORDER_M if data.border_m is None else data.border_m, "near": NEAR_M}
+    pixels = {name: max(LEAST_PX, round(width / min(grids), 2)) for name, width in widths.items()} if grids else {}
+    return {**pixels, **given} if isinstance(given, Mapping) else given
+
+
+def _things_of(classes: ClassMap, data: DataFiles) -> ClassMap:
+    """Return the classes, all but the background as things where polygons are objects and none is one yet."""
+    if classes.things or not data.things:
+        return classes
+    rows = [replace(one, thing=one.name != data.background) for one in classes.classes]
+    return replace(classes, classes=tuple(rows))
 
 
 def _opens(item: Item) -> bool:
@@ -163,6 +236,7 @@ def _source(data: DataFiles, classes: ClassMap) -> dict[str, Any]:
     if data.label_colors:
         ignored = [list(entry.color) for entry in classes.classes if entry.value in data.ignore]
         source |= {"label_colors": True, **({"ignored_colors": ignored} if ignored else {})}
+    source |= {"things": data.things or None, "ids": data.ids and list(data.ids)}
     source |= said | {"bands": None if data.bands is None else list(data.bands), "buffer_m": data.buffer_m}
     return {key: value for key, value in source.items() if value is not None}
 
@@ -177,6 +251,10 @@ def _classes(items: Sequence[Item], data: DataFiles) -> ClassMap:
         )
     if data.classes is not None:
         table = read_class_table(data.classes)
+    elif data.ids and not any(item.labels for item in items):
+        table = ClassMap.from_json(
+            [{"value": 1, "name": "object", "thing": True}, {"value": 2, "name": data.background or "background"}]
+        )
     elif data.vector and data.class_field is None:
         table = _one_class(data.vector, data.background)
     elif data.vector:

@@ -36,6 +36,9 @@ class TrainKeywords(TypedDict, total=False):
     coarse: File | Sequence[File] | None
     coarse_table: File | None
     coarse_share: str | float | None
+    things: bool
+    ids: File | Sequence[File] | None
+    border: float | None
     split: str | None
     share: float | None
     aoi: str | None
@@ -77,6 +80,9 @@ class RunOptions:
         coarse: coarse labels: a raster, several as a mosaic, or a folder with one for each image.
         coarse_table: a file with the shares of the classes in each coarse class.
         coarse_share: of coarse labels in what is minimised, such as "1/40" or 0.025.
+        things: each polygon of the vector file is an object: the model learns to tell them apart.
+        ids: rasters with a number for each object, 0 for none: one, or several by the names of their images.
+        border: metres on each side of the outline of an object that are learned as its boundary.
         split: file, block, column, aoi, random or none.
         share: of the labelled pixels that is kept out.
         aoi: the area that is kept out, for the split "aoi".
@@ -113,6 +119,9 @@ class RunOptions:
     coarse: Files | None = None
     coarse_table: File | None = None
     coarse_share: str | float | None = None
+    things: bool = False
+    ids: Files | None = None
+    border: float | None = None
     split: str | None = None
     share: float | None = None
     aoi: str | None = None
@@ -160,6 +169,9 @@ class RunOptions:
             folder=Path(folder),
             coarse=None if not self.coarse else tuple(file_names(self.coarse)),
             buffer_m=self.buffer,
+            things=self.things,
+            ids=None if not self.ids else tuple(file_names(self.ids)),
+            border_m=self.border,
         )
 
     def recipe_from(self, images: Any, labels: Any, folder: Path, *, name: str) -> Recipe:

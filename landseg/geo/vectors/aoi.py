@@ -93,7 +93,32 @@ def read_aoi(text_or_path: str | Path, grid: Grid) -> Aoi:
     return Aoi(_covering(pixels, grid, f"AOI {text_or_path}", bounds), tuple(pixels))
 
 
+def read_area(text_or_path: str | Path, crs: Any) -> shapely.Geometry:
+    """Return an area of interest in a CRS as one geometry: a box in that CRS, or the polygons of a vector file.
+
+    Raises:
+        VectorError: the file cannot be read, holds no polygons, or holds other shapes too.
+        GridError: the box has no area, or no transformation is known.
+    """
+    if box := _BOX.fullmatch(str(text_or_path)):
+        left, bottom, right, top = (float(part) for part in box.groups())
+        if not (left < right and bottom < top):
+            raise GridError(f"AOI {text_or_path} has no area: expected left,bottom,right,top in growing order")
+        return shapely.box(left, bottom, right, top)
+    shapes = _polygons_of(text_or_path)
+    return shapely.union_all(PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, crs).shapes)
+
+
 def _read_polygons(name: str | Path, grid: Grid) -> list[shapely.Geometry]:
+    shapes = _polygons_of(name)
+    lying = _lying_on(PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, map_crs(grid)), grid)
+    if not len(lying):
+        raise GridError(f"AOI {name} has no place in the raster's CRS ({crs_text(grid.crs)})")
+    return list(lying)
+
+
+def _polygons_of(name: str | Path) -> Any:
+    """Return the single polygons of a vector file as a GeoSeries."""
     if "," in str(name) and not is_there(name):
         raise GridError(f"AOI {name}: expected a vector file or four numbers left,bottom,right,top")
     try:
@@ -102,11 +127,7 @@ def _read_polygons(name: str | Path, grid: Grid) -> list[shapely.Geometry]:
         raise VectorError(f"AOI {error}") from error
     for note in read.notes:
         _warn_once(f"AOI {note}")
-    shapes = read.frame.geometry.explode(index_parts=False)
-    lying = _lying_on(PlacedShapes(np.asarray(shapes, dtype=object), shapes.crs, map_crs(grid)), grid)
-    if not len(lying):
-        raise GridError(f"AOI {name} has no place in the raster's CRS ({crs_text(grid.crs)})")
-    return list(lying)
+    return read.frame.geometry.explode(index_parts=False)
 
 
 def _lying_on(shapes: PlacedShapes, grid: Grid) -> NDArray[Any]:

@@ -52,6 +52,19 @@ def buffered(shapes: NDArray[Any], crs: Any, metres: float) -> NDArray[Any]:
     return made
 
 
+def bands(shapes: NDArray[Any], crs: Any, metres: float) -> NDArray[Any]:
+    """Return the parts of polygons (N,) within ``metres`` on the ground of their outlines.
+
+    Measured in metres at each shape; without a CRS a unit counts as a metre.
+    """
+    if not len(shapes):
+        return shapes
+    scales = metres_per_unit(shapes, None if crs is None else horizontal(crs))
+    centres = shapely.bounds(shapes).reshape(-1, 2, 2).mean(axis=1)
+    inner = shapely.buffer(_scaled(shapes, centres, scales), -metres, join_style="mitre")
+    return np.asarray(shapely.difference(shapes, _scaled(inner, centres, scales, back=True)))
+
+
 def _pieces(shapes: NDArray[Any], scales: NDArray[np.float64]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return single lines and points, none much longer than `_NEAR`, and the number of the shape of each."""
     parts, owners = shapely.get_parts(shapes, return_index=True)

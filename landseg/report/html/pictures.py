@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.geo.grid import Rect
 from landseg.geo.reduce import nearest
 from landseg.report.html.map_layers import MapLayers, Picture, majority
 
@@ -50,7 +51,7 @@ def encoded_layers(layers: MapLayers, colors: Sequence[Color], budget: int = BUD
     while _size(files) > left and max(_shape(overview)) > _SMALLEST:
         overview = shrunk(overview, min(0.9, 0.95 * math.sqrt(left / _size(files))))
         files = encoded(overview, colors)
-    return [_json(picture, files) for picture, files in [(overview, files), *crops]]
+    return [with_files(picture.rect, files) for picture, files in [(overview, files), *crops]]
 
 
 def picture_bytes(pictures: Sequence[dict[str, Any]]) -> int:
@@ -71,11 +72,11 @@ def encoded(picture: Picture, colors: Sequence[Color]) -> Encoded:
         ("error", picture.error, (RIGHT, WRONG)),
     ):
         if indices is not None:
-            found[name] = _paletted(indices, palette)
+            found[name] = paletted(indices, palette)
     if picture.confidence is not None:
         finite = np.isfinite(picture.confidence)
         steps = np.clip(np.where(finite, picture.confidence, 0) * _LEVELS, 0, _LEVELS - 1).astype(np.uint8)
-        found["confidence"] = _paletted(np.where(finite, steps, np.uint8(255)), _ramp())
+        found["confidence"] = paletted(np.where(finite, steps, np.uint8(255)), _ramp())
     return found
 
 
@@ -105,7 +106,7 @@ def _opaque(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.ascontiguousarray(image[..., :3] if image.shape[2] == 4 and image[..., 3].all() else image)
 
 
-def _paletted(indices: NDArray[np.uint8], palette: Sequence[Color]) -> bytes:
+def paletted(indices: NDArray[np.uint8], palette: Sequence[Color]) -> bytes:
     """Return a PNG in the colours of ``palette``, transparent where the index is none of its."""
     from PIL import Image
 
@@ -122,8 +123,8 @@ def _file(image: Image, kind: str, **options: Any) -> bytes:
     return out.getvalue()
 
 
-def _json(picture: Picture, files: Encoded) -> dict[str, Any]:
-    rect = picture.rect
+def with_files(rect: Rect, files: Encoded) -> dict[str, Any]:
+    """Return the layers over a rectangle as plain JSON, each a data URI."""
     urls = {
         name: f"data:image/{_kind(name)};base64,{base64.b64encode(data).decode()}" for name, data in files.items()
     }

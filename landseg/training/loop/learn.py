@@ -5,19 +5,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
+from landseg.dense.task import Task
 from landseg.models.card import Card
 from landseg.models.heads import CLASSES
 from landseg.models.networks.pixel_forest import PixelForest
 from landseg.training.augment import NONE
 from landseg.training.batches import Batches
 from landseg.training.data import TrainingData
+from landseg.training.loop.chosen_options import with_chosen_options
 from landseg.training.loop.fit import fit
 from landseg.training.loop.process import first_process
 from landseg.training.loop.run import Feedback, Lesson
-from landseg.training.loop.sample_pictures import SamplePictures, shown_channels
+from landseg.training.loop.sample_pictures import Objects, SamplePictures, shown_channels
 from landseg.training.loop.validation import QuickValidation
 from landseg.training.new_model import NewModel
 from landseg.training.objective import objective
@@ -45,7 +50,7 @@ def learn(
         output: the model's file.
         folder: of the run; is made.
         quiet: show no progress.
-        report: gets a line of what a pixel forest was grown on.
+        report: gets a line of what a pixel forest was grown on, or of options that were chosen after learning.
 
     Raises:
         TrainingError: labels that the network cannot learn from, or a loss that is no number.
@@ -57,6 +62,8 @@ def learn(
         _begin(data, folder)
     else:
         network = _fitted(network, data, folder, quiet=quiet)
+        if first_process():
+            card = with_chosen_options(card, network, data, report)
     return NewModel(output, network, card, time.monotonic() - started)
 
 
@@ -78,6 +85,7 @@ def _fitted(network: nn.Module, data: TrainingData, folder: RunFolder, *, quiet:
             channels=task.heads[CLASSES],
             bands=shown_channels([band.common_name or band.name for band in recipe.bands]),
             eight_bit=set(recipe.dtypes) == {"uint8"},
+            objects=_ids_of(task) if task.label_maps else None,
         )
     _begin(data, folder)
     return fit(
@@ -88,6 +96,16 @@ def _fitted(network: nn.Module, data: TrainingData, folder: RunFolder, *, quiet:
         feedback=Feedback(validation if validation else None, pictures, quiet),
         resume=folder.resume,
     )
+
+
+def _ids_of(task: Task) -> Objects:
+    """Return the function that makes the layer "instances" (h, w) of an output of a task of objects."""
+
+    def ids(output: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[Any]:
+        found = task.result(output, valid)["instances"]
+        return np.zeros(valid.shape, np.uint32) if found is None else found
+
+    return ids
 
 
 def _begin(data: TrainingData, folder: RunFolder) -> None:

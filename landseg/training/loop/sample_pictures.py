@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,8 @@ _GAP, _HEAD = 6, 22
 _LEAST = 420  # width of the picture, so that crops of few pixels leave room for the legend
 
 Colors = NDArray[np.uint8]
+Objects = Callable[[NDArray[np.float32], NDArray[np.bool_]], NDArray[Any]]
+"""An output (C, h, w) and its valid pixels (h, w) to ids (h, w)."""
 
 
 def shown_channels(names: Sequence[str]) -> tuple[int, ...]:
@@ -31,6 +34,18 @@ def shown_channels(names: Sequence[str]) -> tuple[int, ...]:
     return tuple(found[color] for color in colors) if found.keys() >= set(colors) else (0, 1, 2)
 
 
+def outlined(colors: Colors, ids: NDArray[Any]) -> Colors:
+    """Return a picture (h, w, 3) with the pixels in black that begin another id to the right or below.
+
+    >>> outlined(np.full((1, 4, 3), 200, np.uint8), np.array([[0, 0, 7, 7]]))[0, :, 0].tolist()
+    [200, 0, 200, 200]
+    """
+    drawn = colors.copy()
+    drawn[:, :-1][ids[:, :-1] != ids[:, 1:]] = 0
+    drawn[:-1][ids[:-1] != ids[1:]] = 0
+    return drawn
+
+
 class SamplePictures:
     """Draws the crops of one batch with what a network says of them.
 
@@ -42,6 +57,8 @@ class SamplePictures:
         bands: 0-based channels shown as red, green, blue; one channel is drawn grey.
         eight_bit: whether the imagery is of 8 bits, which is shown as it is unless it is dull.
         most: rows.
+        objects: makes ids (h, w) of an output (C, h, w) and where it is valid (h, w), for outlines in truth and
+            prediction; None: the network tells no objects apart.
     """
 
     def __init__(
@@ -54,8 +71,10 @@ class SamplePictures:
         bands: tuple[int, ...] = (0, 1, 2),
         eight_bit: bool = False,
         most: int = 6,
+        objects: Objects | None = None,
     ) -> None:
         self._batch, self._scaling, self._most, self._channels = batch, scaling, most, channels
+        self._objects = objects
         self._bands = bands if max(bands) < batch.pixels.shape[1] else (0,)
         self._table = np.full((256, 3), EMPTY, np.uint8)
         self._table[: len(classes)] = classes.colors
@@ -97,15 +116,21 @@ class SamplePictures:
         for index in range(min(self._most, self._batch.pixels.shape[0])):
             pixels, valid = self._batch.pixels[index : index + 1], self._batch.valid[index : index + 1]
             with torch.no_grad():
-                logits = network(self._scaling.apply(pixels, valid).to(device))[:, self._channels].float()
+                output = network(self._scaling.apply(pixels, valid).to(device)).float()
             size = (pixels.shape[-2], pixels.shape[-1])
-            if logits.shape[-2:] != size:
-                logits = nn.functional.interpolate(logits, size, mode="bilinear", align_corners=False)
+            if output.shape[-2:] != size:
+                output = nn.functional.interpolate(output, size, mode="bilinear", align_corners=False)
+            logits = output[:, self._channels]
             known = valid[0].cpu().numpy()
             predicted = np.where(known, logits[0].argmax(dim=0).cpu().numpy(), IGNORE_INDEX).astype(np.uint8)
             gap = np.full((size[0], _GAP, 3), 255, np.uint8)
             truth = self._table[self._batch.targets["class"][index].cpu().numpy()]
-            made.append((self._image(index, known), gap, truth, gap, self._table[predicted]))
+            prediction = self._table[predicted]
+            if self._objects is not None:
+                prediction = outlined(prediction, self._objects(output[0].cpu().numpy(), known))
+                if "instance" in self._batch.targets:
+                    truth = outlined(truth, self._batch.targets["instance"][index].cpu().numpy())
+            made.append((self._image(index, known), gap, truth, gap, prediction))
         return made
 
     def _image(self, index: int, known: NDArray[np.bool_]) -> Colors:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,9 +41,8 @@ class QuickValidation:
     ) -> None:
         self._task = task
         self._windows: list[tuple[Tensor, NDArray[np.bool_], dict[str, NDArray[Any]]]] = []
-        for scene in _spread(scenes):
-            crop = _middle(scene, 1 / base_zoom(scene, resolution_m))
-            labels = {name: labels.numpy() for name, labels in crop.labels.items()}
+        for _, crop in windows(scenes, resolution_m):
+            labels = label_arrays(crop)
             if _measurable(labels, len(task.classes)):
                 inputs = scaling.apply(crop.pixels[None].float(), crop.valid[None])
                 self._windows.append((inputs, crop.valid.numpy(), labels))
@@ -55,14 +54,36 @@ class QuickValidation:
     def __call__(self, network: nn.Module) -> dict[str, float]:
         """Return the task's figures of a network in eval mode, the headline first."""
         measure = self._task.measure()
-        device = next(network.parameters()).device
         for number, (inputs, valid, labels) in enumerate(self._windows):
-            with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=_fast(device)):
-                output: Tensor = network(inputs.to(device).contiguous(memory_format=torch.channels_last))
-            layers = self._task.result(output[0].float().cpu().numpy(), valid)
+            layers = self._task.result(output_of(network, inputs), valid)
             measure.update(layers, valid, labels, raster=number)
         figures = measure.figures()
         return {self._task.headline: figures[self._task.headline], **figures}
+
+
+def windows(scenes: Sequence[Scene], resolution_m: float | None) -> Iterator[tuple[Scene, Crop]]:
+    """Yield up to `MOST` of the scenes, evenly taken, each with the window in its middle, `EDGE` pixels at most.
+
+    Args:
+        scenes: any number.
+        resolution_m: that scenes which know theirs are brought to; None: their own.
+    """
+    for scene in _spread(scenes):
+        yield scene, _middle(scene, 1 / base_zoom(scene, resolution_m))
+
+
+def label_arrays(crop: Crop) -> dict[str, NDArray[Any]]:
+    """Return the label maps (h, w) of a crop by name."""
+    return {name: labels.numpy() for name, labels in crop.labels.items()}
+
+
+def output_of(network: nn.Module, inputs: Tensor) -> NDArray[np.float32]:
+    """Return the output (C, h, w) of a network in eval mode for scaled pixels (1, B, h, w), on its own device."""
+    device = next(network.parameters()).device
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=_fast(device)):
+        output: Tensor = network(inputs.to(device).contiguous(memory_format=torch.channels_last))
+    made: NDArray[np.float32] = output[0].float().cpu().numpy()
+    return made
 
 
 def _measurable(labels: Mapping[str, NDArray[Any]], classes: int) -> bool:

@@ -1,0 +1,141 @@
+"""The kinds of predictions and truths: files of objects, rasters of ids, COCO's files, or rasters of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from landseg.errors import ClassError, LandsegError
+from landseg.evaluation.objects.coco import is_coco, pair_coco
+from landseg.evaluation.objects.pair import ObjectPair
+from landseg.evaluation.objects.polygons import pair_polygons
+from landseg.evaluation.objects.rasters import Side, pair_on_pixels
+from landseg.evaluation.options import EvaluateOptions
+from landseg.geo.rasters.address import label
+from landseg.geo.rasters.raster import RasterFile
+from landseg.geo.vectors.names import is_vector, split_layer
+from landseg.labels.id_rasters import is_id_raster
+from landseg.labels.legend import is_class_raster, read_legend
+from landseg.labels.object_files import read_objects
+
+_NOT_OF_OBJECTS = ("classes", "ignore", "background", "buffer", "label_colors", "probs", "errors")
+_OF_OBJECTS = ("areas", "score")
+
+
+def are_objects(prediction: Sequence[str], target: Sequence[str], options: EvaluateOptions) -> bool:
+    """Return whether predictions and truth are objects, by what the files are; False for rasters of classes.
+
+    A prediction is one of objects if it is a vector file, COCO's results, a raster of ids that landseg wrote, or one
+    of whole numbers of more than 16 bits without a class table.
+
+    Raises:
+        LandsegError: objects on one side and classes on the other, or options of the other kind.
+    """
+    # Of whole numbers alone nothing says whether they are classes; a table, or a truth that has one, does.
+    tagged = _names_classes(options) or any(_is_raster(path) and _has_table(path) for path in target)
+    objects = [_holds_objects(path, tagged=tagged) for path in prediction]
+    if not any(objects):
+        if len(target) == 1 and _is_raster(target[0]) and _raster_of_ids(target[0], tagged=True):
+            raise ClassError(
+                f"{label(target[0])} holds ids of objects, {label(prediction[0])} none: name the ids or the polygons "
+                "that were predicted (predict --instances, --polygons), or a truth of classes"
+            )
+        _refuse_given(options, _OF_OBJECTS, "objects, and the prediction holds classes")
+        return False
+    if not all(objects):
+        mine, other = (label(prediction[objects.index(kind)]) for kind in (True, False))
+        what = "is a vector file" if is_vector(mine) else "holds ids of objects"
+        raise ClassError(
+            f"{mine} {what}, {other} holds classes: expected predictions of one kind; the truth comes last"
+        )
+    _refuse_given(options, _NOT_OF_OBJECTS, "rasters of classes, and the prediction holds objects")
+    if len(target) > 1:
+        raise ClassError(f"{len(target)} files of truth for objects: name one")
+    return True
+
+
+def open_objects(prediction: str, target: str, options: EvaluateOptions) -> ObjectPair:
+    """Return the objects of a prediction and of its truth, overlaid.
+
+    Raises:
+        LandsegError: a file cannot be read, holds no objects, or the two do not belong together.
+    """
+    if is_coco(prediction) or is_coco(target):
+        return pair_coco(prediction, target, options)
+    found, true = (_open(path, options, truth=truth) for path, truth in ((prediction, False), (target, True)))
+    if isinstance(found, str) or isinstance(true, str):
+        return pair_on_pixels(found, true, options)
+    return pair_polygons(found, true, options)
+
+
+def files_read(paths: Sequence[str | Path]) -> list[Path]:
+    """Return the files of names that may name layers."""
+    return [Path(split_layer(path)[0]) for path in paths]
+
+
+def _open(path: str, options: EvaluateOptions, *, truth: bool) -> Side:
+    if is_vector(path):
+        return read_objects(path, options.class_field, truth=truth)
+    file = RasterFile(path)
+    try:
+        if len(file.info.dtypes) != 1:
+            raise ClassError(f"{file.label} has {len(file.info.dtypes)} bands, expected one with the ids of objects")
+        if _has_table(path):
+            raise ClassError(
+                f"{file.label} holds classes, expected ids of objects or polygons: name the raster that "
+                "predict --instances wrote, or a vector file; the truth comes last"
+            )
+        return path
+    finally:
+        file.close()
+
+
+def _names_classes(options: EvaluateOptions) -> bool:
+    return options.classes is not None or options.background is not None or bool(options.ignore)
+
+
+def _holds_objects(path: str, *, tagged: bool) -> bool:
+    if is_vector(path) or is_coco(path):
+        return True
+    return _is_raster(path) and _raster_of_ids(path, tagged=tagged)
+
+
+def _has_table(path: str) -> bool:
+    """Return whether a raster names the classes of its values, and holds no ids."""
+    file = RasterFile(path)
+    try:
+        return not is_id_raster(file) and (is_class_raster(file) or read_legend(file) is not None)
+    finally:
+        file.close()
+
+
+def _is_raster(path: str) -> bool:
+    return not is_vector(path) and not Path(path).is_dir()
+
+
+def _raster_of_ids(path: str, *, tagged: bool) -> bool:
+    """Return whether a raster holds ids: landseg's tags say so, or its whole numbers are too wide for classes.
+
+    Args:
+        path: of the raster.
+        tagged: only landseg's tags count.
+    """
+    file = RasterFile(path)
+    try:
+        if tagged or is_id_raster(file):
+            return is_id_raster(file)
+        kind = np.dtype(file.info.dtypes[0])
+        wide = len(file.info.dtypes) == 1 and kind.kind in "iu" and kind.itemsize > 2
+        return wide and not is_class_raster(file) and read_legend(file) is None
+    finally:
+        file.close()
+
+
+def _refuse_given(options: EvaluateOptions, names: Sequence[str], of: str) -> None:
+    usual = {field.name: field.default for field in fields(options)}
+    for name in names:
+        if getattr(options, name) != usual[name]:
+            raise LandsegError(f"--{name.replace('_', '-')} is for {of}: leave it out")
