@@ -1,4 +1,4 @@
-"""`landseg export`: a class raster as polygons."""
+"""`landseg export`: a class raster, or one of ids, as polygons."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ from .options import Json, Log, Overwrite, Quiet
 if TYPE_CHECKING:
     from landseg.vector.export_options import ClassTotal, Export
 
-_OF_PIXELS = "ha: the map's pixels on the ellipsoid, as `landseg areas` counts them"
+_OF_PIXELS = "; ha: the map's pixels on the ellipsoid, as `landseg areas` counts them"
 _MEASURES = {
-    "plane": f"m²: the polygons in the map's plane (on the ellipsoid with --geodesic); {_OF_PIXELS}",
-    "ellipsoid": f"m²: the polygons on the ellipsoid; {_OF_PIXELS}",
+    "plane": "m²: the polygons in the map's plane (on the ellipsoid with --geodesic)",
+    "ellipsoid": "m²: the polygons on the ellipsoid",
 }
 _SHAPES, _MORE = "Shapes", "Lines and points"
 
 
 def command(
-    raster: Annotated[str, typer.Argument(metavar="CLASSES.tif", help="The class raster.")],
+    raster: Annotated[
+        str, typer.Argument(metavar="CLASSES.tif", help="The class raster, or a raster of ids of objects.")
+    ],
     output: Annotated[
         Path,
         typer.Argument(metavar="OUT", help="The vector file: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet."),
@@ -53,6 +55,14 @@ def command(
     confidence: Annotated[
         str | None,
         typer.Option("--confidence", metavar="RASTER", help="Add mean and minimum of this raster to each polygon."),
+    ] = None,
+    ids: Annotated[
+        bool,
+        typer.Option("--ids", help="The raster holds ids of objects; needed if landseg did not write it."),
+    ] = False,
+    classes_from: Annotated[
+        str | None,
+        typer.Option("--classes-from", metavar="MAP.tif", help="Of ids: each object's class is that of this raster."),
     ] = None,
     attributes: Annotated[
         bool,
@@ -95,7 +105,16 @@ def command(
         typer.Option(
             "--min-area",
             metavar="M2",
-            help="Merge smaller polygons into the neighbour with the longest shared edge.",
+            help="Merge smaller polygons into the neighbour with the longest shared edge; of ids: leave them out.",
+            rich_help_panel=_SHAPES,
+        ),
+    ] = 0.0,
+    holes: Annotated[
+        float,
+        typer.Option(
+            "--holes",
+            metavar="M2",
+            help="Of ids: fill holes up to this size, where no other object lies.",
             rich_help_panel=_SHAPES,
         ),
     ] = 0.0,
@@ -121,7 +140,7 @@ def command(
         typer.Option(
             "--regularize",
             metavar="CLASS,...",
-            help="Make outlines of these classes right-angled, as of buildings.",
+            help="Make outlines of these classes right-angled, as of buildings; of ids: or all.",
             rich_help_panel=_SHAPES,
         ),
     ] = None,
@@ -168,7 +187,7 @@ def command(
 ) -> None:
     """Turn a class raster into polygons, lines or points.
 
-    Polygons get areas in m2, class names and colours.
+    Polygons get areas in m2, class names and colours. A raster of ids becomes a polygon for each object.
     """
     from landseg.export import export
 
@@ -193,6 +212,9 @@ def command(
             spur=spur,
             centroids=centroids,
             confidence=confidence,
+            ids=ids,
+            classes_from=classes_from,
+            holes=holes,
             attributes=attributes,
             geodesic=geodesic,
             overwrite=overwrite,
@@ -218,7 +240,8 @@ def lines(made: Export) -> list[str]:
         line = f"{total.name:{longest}}  {total.count:>9,}  {total.area:>16,.1f} {unit} {share}{size}"
         text.append(line.rstrip())
     if made.area_measure is not None:
-        text.append(_MEASURES[made.area_measure])
+        hectares = any(total.hectares is not None for total in made.classes)
+        text.append(_MEASURES[made.area_measure] + (_OF_PIXELS if hectares else ""))
     changes = [_changed(total) for total in made.classes if total.area_change is not None]
     if changes:
         text.append(f"area against the raster's pixels: {', '.join(changes)}")

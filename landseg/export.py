@@ -16,12 +16,12 @@ __all__ = ["export"]
 def export(raster: File, output: File, **options: Unpack[ExportKeywords]) -> Export:
     """Write a class raster as polygons to `output`, in the format that its suffix names.
 
-    Each connected piece of a class becomes one polygon. Its corners are pixel corners, exactly, unless an option
-    changes outlines. The files appear when they are complete, or not at all. Memory is bounded by a strip of the
-    raster, by the number of pieces, and by the largest polygon.
+    Each connected piece of a class becomes one polygon, and each object of a raster of ids. Its corners are pixel
+    corners, exactly, unless an option changes outlines. The files appear when they are complete, or not at all.
+    Memory is bounded by a strip of the raster, by the number of pieces, and by the largest polygon.
 
     Args:
-        raster: a class raster, in any format that GDAL reads.
+        raster: a class raster, or one of ids of objects, in any format that GDAL reads.
         output: .gpkg, .shp, .shp.zip, .fgb, .geojson or .parquet; .csv for the attributes without shapes.
         **options: the fields of `landseg.vector.export_options.ExportOptions`, by name.
 

@@ -14,7 +14,7 @@ from landseg.geo.pieces import cut, rows_within
 from landseg.geo.positions import outline_on
 from landseg.geo.rasters.mosaic import open_source
 from landseg.geo.rasters.source import FileSource, Source
-from landseg.labels.id_rasters import LARGEST, is_id_raster
+from landseg.labels.id_rasters import is_id_raster, to_ids
 from landseg.labels.legend import is_class_raster
 from landseg.labels.raster_labels import RasterLabels
 from landseg.text.amounts import counted
@@ -77,14 +77,7 @@ def read_ids(labels: RasterLabels, rect: Rect) -> tuple[NDArray[np.int64], NDArr
     values, valid, inside = labels.read_nearest(rect)
     if labels.source.nodata == 0:
         valid = valid | ((values == 0) & (True if inside is None else inside))
-    ids = np.where(valid, values, values.dtype.type(0))
-    if ids.size and (int(ids.min()) < 0 or int(ids.max()) > LARGEST):
-        odd = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
-        raise ClassError(
-            f"{labels.name} has the id {odd}: expected 0 for none and ids up to {LARGEST:,}; number the objects "
-            "anew, or declare what means no data (gdal_edit -a_nodata)"
-        )
-    return ids.astype(np.int64), valid
+    return to_ids(values, valid, labels.name), valid
 
 
 def find_boxes(labels: RasterLabels) -> IdBoxes:

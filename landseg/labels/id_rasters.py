@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from landseg.errors import ClassError
 from landseg.geo.rasters.raster import RasterFile
@@ -28,3 +31,19 @@ def refuse_ids(file: RasterFile) -> None:
             f"{file.label} holds the ids of objects, not classes: name the class raster that was written beside it. "
             "Ids are read by evaluate, compare and export as they are, and by train and data as --ids"
         )
+
+
+def to_ids(values: NDArray[Any], valid: NDArray[np.bool_], name: str) -> NDArray[np.int64]:
+    """Return whole numbers (h, w) of any dtype as ids, 0 for none and where they are not ``valid``.
+
+    Raises:
+        ClassError: negative ids, or ids above 4,294,967,294; the message calls the raster ``name``.
+    """
+    ids = np.where(valid, values, values.dtype.type(0))
+    if ids.size and (int(ids.min()) < 0 or int(ids.max()) > LARGEST):
+        odd = int(ids.min()) if int(ids.min()) < 0 else int(ids.max())
+        raise ClassError(
+            f"{name} has the id {odd}: expected 0 for none and ids up to {LARGEST:,}; number the objects "
+            "anew, or declare what means no data (gdal_edit -a_nodata)"
+        )
+    return ids.astype(np.int64)

@@ -26,6 +26,12 @@ _TABLE = """CREATE TABLE layer_styles (
     id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL, f_table_catalog TEXT(256), f_table_schema TEXT(256),
     f_table_name TEXT(256), f_geometry_column TEXT(256), styleName TEXT(30), styleQML TEXT, styleSLD TEXT,
     useAsDefault BOOLEAN, description TEXT, owner TEXT(30), ui TEXT(30), update_time DATETIME)"""
+OBJECTS = (LandClass(0, "object", (128, 128, 128), thing=True),)
+"""The classes of objects that have none."""
+
+_BY_ID = 'color_hsv(("id" * 137.508) % 360, 55 + "id" % 3 * 15, 95 - "id" % 4 * 8)'
+"""QGIS's expression for the colour of an object: neighbours in number differ, and every opening shows the same."""
+
 _DATE = "2000-01-01T00:00:00.000Z"
 
 
@@ -169,23 +175,42 @@ def _with_renderer(root: Xml.Element, classes: Sequence[LandClass], kind: str) -
     for old in [*root.findall("renderer-v2"), *root.findall("layerGeometryType")]:
         root.remove(old)
     number, symbol, layer, drawn = _KINDS[kind.removeprefix("Multi")]
-    renderer = Xml.SubElement(
-        root, "renderer-v2", type="categorizedSymbol", attr="value", symbollevels="0", enableorderby="0"
-    )
-    categories, symbols = Xml.SubElement(renderer, "categories"), Xml.SubElement(renderer, "symbols")
+    one = classes is OBJECTS  # of which no value tells a class
+    kinds = {"type": "singleSymbol"} if one else {"type": "categorizedSymbol", "attr": "value"}
+    renderer = Xml.SubElement(root, "renderer-v2", kinds, symbollevels="0", enableorderby="0")
+    categories = None if one else Xml.SubElement(renderer, "categories")
+    symbols = Xml.SubElement(renderer, "symbols")
     for index, entry in enumerate(classes):
         name, label = str(index), xml_safe(entry.name)
-        Xml.SubElement(
-            categories, "category", value=str(entry.value), type="long", label=label, symbol=name, render="true"
-        )
+        if categories is not None:
+            Xml.SubElement(
+                categories, "category", value=str(entry.value), type="long", label=label, symbol=name, render="true"
+            )
         frame = Xml.SubElement(symbols, "symbol", type=symbol, name=name, alpha="1", clip_to_extent="1")
         inner = Xml.SubElement(frame, "layer", {"class": layer}, enabled="1", locked="0")
         inner.attrib["pass"] = "0"
         color = "{},{},{},255".format(*entry.color)
         properties = {"line_color" if kind.endswith("LineString") else "color": color, **drawn}
+        by_id = entry.thing and kind.endswith("Polygon")
+        if by_id:
+            properties |= {"outline_style": "solid", "outline_color": color, "outline_width": "0.2"}
         options = Xml.SubElement(inner, "Option", type="Map")
         for key, value in properties.items():
             Xml.SubElement(options, "Option", name=key, type="QString", value=value)
             Xml.SubElement(inner, "prop", k=key, v=value)  # for QGIS before 3.18
+        if by_id:
+            _color_by_id(inner)
     Xml.SubElement(root, "layerGeometryType").text = number
     return root
+
+
+def _color_by_id(layer: Xml.Element) -> None:
+    """Let the fill of a symbol's layer go by the column ``id``, so that neighbours can be told apart."""
+    whole = Xml.SubElement(Xml.SubElement(layer, "data_defined_properties"), "Option", type="Map")
+    Xml.SubElement(whole, "Option", name="name", type="QString", value="")
+    each = Xml.SubElement(whole, "Option", name="properties", type="Map")
+    fill = Xml.SubElement(each, "Option", name="fillColor", type="Map")
+    Xml.SubElement(fill, "Option", name="active", type="bool", value="true")
+    Xml.SubElement(fill, "Option", name="expression", type="QString", value=_BY_ID)
+    Xml.SubElement(fill, "Option", name="type", type="int", value="3")
+    Xml.SubElement(whole, "Option", name="type", type="QString", value="collection")

@@ -37,7 +37,13 @@ from landseg.output.vector_formats import (
 from landseg.runtime.disk import disk_errors, full_disk, sync_file
 from landseg.runtime.replacement import Move, Part
 
-_WIDTHS = {"int64": 18, "int32": 9, "float64": 24, "string": 80}  # of a shapefile's columns, as GDAL makes them
+_WIDTHS = {
+    "int64": 18,
+    "int32": 9,
+    "float64": 24,
+    "string": 80,
+    "bool": 1,
+}  # of a shapefile's columns, as GDAL makes them
 _TEXT = 254  # bytes that a shapefile's column of text can hold
 _DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file knows
 _REASON = 200  # characters of a driver's error, which may hold all of its SQL
@@ -52,7 +58,7 @@ class Writer:
 
     Args:
         out: the file; its suffix tells the format.
-        fields: name and type ("int32", "int64", "float64", "string") of each column.
+        fields: name and type ("int32", "int64", "float64", "string", "bool") of each column.
         crs: of the shapes; GeoJSON is turned into WGS 84 where there is one.
         kind: "Polygon", "LineString", "Point" or one of their Multi forms, to which shapes are promoted; a table has
             points in their place.

@@ -20,3 +20,21 @@ def field_types(kind: str = "Polygon", *, located: bool, confidence: bool = Fals
         return common | {f"length_{unit}": "float64"}
     sizes = {area: "float64", f"{'diameter' if kind == 'Point' else 'perimeter'}_{unit}": "float64"}
     return common | sizes | ({"confidence_mean": "float64", "confidence_min": "float64"} if confidence else {})
+
+
+def object_fields(*, located: bool, classes: bool = True, scores: bool = True) -> dict[str, str]:
+    """Return the columns of polygons of objects by name, in order, and their types; see `field_types`.
+
+    Args:
+        located: see `field_types`.
+        classes: whether the classes of objects are known.
+        scores: whether their scores are known.
+
+    >>> list(object_fields(located=True))
+    ['id', 'value', 'name', 'score', 'area_m2', 'perimeter_m', 'edge']
+    >>> list(object_fields(located=True, classes=False, scores=False))
+    ['id', 'area_m2', 'perimeter_m', 'edge']
+    """
+    fields = list(field_types(located=located).items())
+    known = fields[:3] if classes else fields[:1]
+    return dict([*known, *([("score", "float64")] if scores else []), *fields[3:], ("edge", "bool")])

@@ -19,6 +19,7 @@ from landseg.geo.rasters.address import File
 from landseg.geo.rasters.bands import band_table
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.aoi import Aoi, read_aoi
+from landseg.labels.id_rasters import refuse_ids
 from landseg.labels.left_out import LeftOut, Reason
 from landseg.labels.legend import declared_nodata, is_class_raster, own_legend, read_class_table, read_legend
 from landseg.text.amounts import counted
@@ -29,6 +30,12 @@ _CONFIDENCES = "confidences, bytes or numbers 0..1, as `landseg predict --confid
 STRIP_PIXELS = 1 << 22  # read at a time
 
 _log = logging.getLogger(__name__)
+
+
+def strip_rects(rect: Rect) -> Iterator[Rect]:
+    """Yield the rectangles of the strips of a rectangle, from the top down."""
+    rows = rows_within(STRIP_PIXELS, rect.width)
+    return cut(rect, rows if rows < 512 else rows // 512 * 512)  # whole rows of the file's blocks
 
 
 class ClassRaster:
@@ -63,7 +70,8 @@ class ClassRaster:
         """
         self.file = RasterFile(path)
         try:
-            _check_single_band(self.file, "a class raster with one")
+            refuse_ids(self.file)
+            check_single_band(self.file, "a class raster with one")
             self.whole = self.file.info.grid
             self._band = band_table(self.file, [1])
             self.aoi: Aoi | None = None if aoi is None else read_aoi(aoi, self.whole)
@@ -148,8 +156,7 @@ class ClassRaster:
 
     def rects(self) -> Iterator[Rect]:
         """Yield the rectangles of the strips in the whole raster, from the top down."""
-        rows = rows_within(STRIP_PIXELS, self.rect.width)
-        return cut(self.rect, rows if rows < 512 else rows // 512 * 512)  # whole rows of the file's blocks
+        return strip_rects(self.rect)
 
     def strips(self, done: Callable[[int], None] = lambda pixels: None) -> Iterator[NDArray[Any]]:
         """Yield class values (h, w) of one integer dtype from the top down; call ``done`` with the pixels of each.
@@ -259,7 +266,7 @@ def open_confidence(path: File, raster: ClassRaster) -> RasterFile:
     """
     file = RasterFile(path)
     try:
-        _check_single_band(file, "one, the confidence")
+        check_single_band(file, "one, the confidence")
         if is_class_raster(file) or _same_file(file.path, raster.file.path):
             raise BandError(f"{file.label} holds classes: expected {_CONFIDENCES}")
         if not file.info.grid.same_as(raster.whole):
@@ -288,7 +295,8 @@ def read_confidence(file: RasterFile, rect: Rect) -> NDArray[np.float32]:
     return values
 
 
-def _check_single_band(file: RasterFile, expected: str) -> None:
+def check_single_band(file: RasterFile, expected: str) -> None:
+    """Raise BandError if a raster has several bands, an alpha band not counted; ``expected`` is for the sentence."""
     bands = [name for name in file.info.colorinterp if name != "alpha"]
     if len(bands) != 1:
         raise BandError(f"{file.label} has {counted(len(bands), 'band')}: expected {expected}")

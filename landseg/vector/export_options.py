@@ -39,6 +39,9 @@ class ExportKeywords(TypedDict, total=False):
     spur: float | None
     centroids: str | Sequence[str | int] | None
     confidence: File | None
+    ids: bool
+    classes_from: File | None
+    holes: float
     attributes: bool
     geodesic: bool
     overwrite: bool
@@ -62,11 +65,12 @@ class ExportOptions:
             window. 0 leaves pixels as they are.
         sieve: number of pixels; smaller pieces are merged into a neighbour before polygons are made.
         min_area: square metres (pixels without a CRS); smaller pieces are merged into the neighbour with the longest
-            shared border.
+            shared border. Smaller objects of a raster of ids are left out.
         simplify: metres (pixels without a CRS) that borders may move in order to have fewer corners. Shared borders
             stay shared, and the edge of the raster stays as it is.
         smooth: round the staircase of pixels. Shared borders stay shared, and the edge of the raster stays as it is.
-        regularize: names or values of classes whose pieces get right-angled outlines, such as buildings.
+        regularize: names or values of classes whose pieces get right-angled outlines, such as buildings; "all" for
+            all objects of a raster of ids.
         right_angle_tolerance: length of the shortest edge of a right-angled outline in metres (pixels without a CRS);
             no edge moves by more than three times this length. None chooses 1 m, or two pixels where that is more.
         centerlines: names or values of classes that are also drawn as lines, in OUT_class_lines.suffix.
@@ -74,6 +78,12 @@ class ExportOptions:
             pixels where that is more.
         centroids: names or values of classes that also become points, in OUT_class_points.suffix.
         confidence: a raster on the same grid; its mean and its minimum become columns.
+        ids: the raster holds ids of objects: 0 for none, and another number for each object. Rasters of ids that
+            landseg wrote are recognised without it.
+        classes_from: a class raster on the same grid as a raster of ids; an object is of the class that most of its
+            pixels have.
+        holes: square metres (pixels without a CRS); holes of objects up to this size are filled, unless another
+            object lies in them. For rasters of ids.
         attributes: write a table (.csv) of the columns of the polygons, with a point inside each polygon in place of
             its outline.
         geodesic: measure on the ellipsoid, whatever the CRS.
@@ -98,6 +108,9 @@ class ExportOptions:
     spur: float | None = None
     centroids: str | Sequence[str | int] | None = None
     confidence: File | None = None
+    ids: bool = False
+    classes_from: File | None = None
+    holes: float = 0.0
     attributes: bool = False
     geodesic: bool = False
     overwrite: bool = False
@@ -121,6 +134,8 @@ class ExportOptions:
             raise VectorError(f"--min-area {self.min_area}: expected square metres, 0 or more")
         if not is_size(self.simplify):
             raise VectorError(f"--simplify {self.simplify}: expected metres, 0 or more")
+        if not is_size(self.holes):
+            raise VectorError(f"--holes {self.holes}: expected square metres, 0 or more")
         tolerance = self.right_angle_tolerance
         if tolerance is not None and not (is_size(tolerance) and tolerance > 0):
             raise VectorError(f"--right-angle-tolerance {tolerance}: expected metres, more than 0")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import ExitStack, closing
 from os import PathLike
@@ -18,14 +17,13 @@ from landseg.runtime.replacement import publish, settle
 from landseg.vector.classraster import ClassRaster, open_confidence
 from landseg.vector.crs import output_crs
 from landseg.vector.export_options import Export, ExportOptions
-from landseg.vector.exporter import Exporter, disk_sentences
+from landseg.vector.exporter import Exporter, disk_sentences, warn_of_styles
+from landseg.vector.id_export_run import export_ids, holds_ids
 from landseg.vector.lines_points import extra_file
-
-_log = logging.getLogger(__name__)
 
 
 def export_raster(raster: str, target: Path, options: ExportOptions) -> Export:
-    """Write a class raster to a vector file by the options, and return the facts of the export.
+    """Write a class raster, or one of ids, to a vector file by the options, and return the facts of the export.
 
     Raises:
         LandsegError: the raster or an option cannot be used, or a file cannot be written.
@@ -34,6 +32,8 @@ def export_raster(raster: str, target: Path, options: ExportOptions) -> Export:
     if target.is_dir():
         raise OutputError(f"{target} is a folder: name a file in it, such as {target / 'landcover.gpkg'}")
     _check_table(target, options)
+    if holds_ids(raster, options):
+        return export_ids(raster, target, options)
     form, beside = vector_format(target), not options.shaping.keeps_pixels
     with ExitStack() as stack:
         source = stack.enter_context(
@@ -46,8 +46,7 @@ def export_raster(raster: str, target: Path, options: ExportOptions) -> Export:
         with claimed(target) as work, disk_sentences(target):
             parts, stayed = with_styles(run.write(work), run.styles, work, replace=options.overwrite)
             publish(parts, folder=work)
-        for style in stayed:
-            _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
+        warn_of_styles(stayed)
         return run.result(time.perf_counter() - start)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -13,37 +13,35 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyproj
-import shapely
 from numpy.typing import NDArray
 
 from landseg.classes import MAX_VALUE, ClassMap
 from landseg.geo.class_areas import ClassAreas, Ground
 from landseg.geo.crs import crs_text
-from landseg.geo.grid import Rect, map_crs
+from landseg.geo.grid import Grid, Rect, map_crs
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.ruler import Ruler
 from landseg.output.vector_files import Files, Style
-from landseg.output.vector_formats import GEOJSON, GEOJSON_DIGITS, vector_format
+from landseg.output.vector_formats import GEOJSON, vector_format
 from landseg.runtime.disk import claimed, disk_errors, work_folder
 from landseg.runtime.progress import Progress
 from landseg.runtime.replacement import Part
-from landseg.text.amounts import counted, part_of
+from landseg.text.amounts import counted
 from landseg.vector.attributes import field_types
 from landseg.vector.classraster import ClassRaster, open_confidence, read_confidence
-from landseg.vector.crs import CRS84, Reprojection, reproject
+from landseg.vector.crs import Reprojection
 from landseg.vector.dissolve import Dissolver
 from landseg.vector.export_options import ClassTotal, Export, ExportOptions
 from landseg.vector.lines_points import ExtraFile, LinesAndPoints
 from landseg.vector.outlines import Outlines, make_outlines, pixel_area
 from landseg.vector.pixel_areas import ClassAreaSums
-from landseg.vector.regularize import regularize
+from landseg.vector.right_angles import draw_right_angles, fits_file
 
 if TYPE_CHECKING:
     from landseg.output.spool import Columns
 
 _log = logging.getLogger(__name__)
 _MANY = 200_000  # features; to write more takes so long that a line of the log announces it
-_EDGE_M, _EDGE_PIXELS = 1.0, 2.0  # the longer of both is the shortest edge of a right-angled outline
 
 Chunk = tuple[dict[str, NDArray[Any]], NDArray[np.int64], NDArray[np.object_]]
 """The columns, numbers of pixels and shapes of a chunk of features."""
@@ -101,10 +99,7 @@ class Exporter:
             LandsegError: see `export`.
         """
         source = self.source
-        if source.grid.crs is None:
-            note = "; so is the GeoJSON, which others take for degrees" if vector_format(self.out) is GEOJSON else ""
-            name = source.file.label if self.called is None else self.called
-            _log.warning("%s has no coordinate system: sizes are in pixels%s", name, note)
+        warn_of_no_crs(source.file.label if self.called is None else str(self.called), self.out, source.grid)
         files, lines_points = self._files(work), self._lines_and_points(work)
         features = self._features(work, lines_points)
         for columns, _, shapes in self._dissolved(features, work) if self.options.dissolve else features:
@@ -211,25 +206,12 @@ class Exporter:
             yield columns, part.pixels[now], part.shapes[now]
         if waiting:
             part = Outlines.concatenate(waiting)
-            grid = self.source.grid
-            pixel = abs(grid.map_transform.determinant) ** 0.5
-            shortest = _EDGE_PIXELS * pixel if grid.crs is None else max(_EDGE_M, 2 * (grid.resolution_m or 0))
-            tolerance = self.options.right_angle_tolerance or shortest
-            done = regularize(part.shapes, crs=map_crs(grid), tolerance_m=tolerance, fits=self._fit)
-            squared = int(done.right_angled.sum())
-            right = part_of(squared, len(done.polygons), "outline", "has", "have")
-            _log.info("%s right angles now, the others keep their shape", right)
-            part = replace(part, shapes=done.polygons)
+            fits = fits_file(self.out, self.reprojection)
+            shapes = draw_right_angles(
+                part.shapes, self.source.grid, tolerance=self.options.right_angle_tolerance, fits=fits
+            )
+            part = replace(part, shapes=shapes)
             yield self._columns(part), part.pixels, part.shapes
-
-    def _fit(self, shapes: NDArray[np.object_]) -> NDArray[np.bool_]:
-        """Return (N,) True for outlines that are valid on the map and as written: GeoJSON rounds coordinates."""
-        there = self.reprojection(shapes)
-        if vector_format(self.out) is GEOJSON:
-            if self.reprojection.crs is not None:
-                there = reproject(there, self.reprojection.crs, pyproj.CRS.from_user_input(CRS84))
-            there = shapely.transform(there, lambda points: points.round(GEOJSON_DIGITS))
-        return np.asarray(shapely.is_valid(shapes) & shapely.is_valid(there))
 
     def _dissolved(self, features: Iterator[Chunk], work: Path) -> Iterator[Chunk]:
         folder = work / "classes"
@@ -356,3 +338,16 @@ def disk_sentences(out: Path) -> Iterator[None]:
             raise
         with disk_errors(out):
             raise
+
+
+def warn_of_styles(stayed: Sequence[Path]) -> None:
+    """Warn of styles that users made and that stay."""
+    for style in stayed:
+        _log.warning("%s is there and stays as it is: replace it with --overwrite", style)
+
+
+def warn_of_no_crs(name: str, out: Path, grid: Grid) -> None:
+    """Warn where a raster called ``name`` has no CRS, and of what that means in a file."""
+    if grid.crs is None:
+        note = "; so is the GeoJSON, which others take for degrees" if vector_format(out) is GEOJSON else ""
+        _log.warning("%s has no coordinate system: sizes are in pixels%s", name, note)

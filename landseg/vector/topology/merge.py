@@ -51,7 +51,21 @@ def merge_small(
     index = np.arange(len(regions))
     root = find_components(len(regions), np.concatenate([index, one]), np.concatenate([host, other]))
     number = (np.cumsum(root == index) - 1)[root]
-    merged = replace(regions, value=value).gathered(number)
+    return unite(replace(regions, value=value), arcs, number, work=work)
+
+
+def unite(regions: Regions, arcs: Arcs, number: Ints, *, work: Path | None = None) -> tuple[Regions, Arcs]:
+    """Return united regions and the arcs between them.
+
+    The united regions are in the order of their numbers. Each has the value of the first of its regions.
+
+    Args:
+        regions: the regions.
+        arcs: the traced arcs between them.
+        number: the united region that each becomes (R,); -1 for regions that become no data.
+        work: a folder for the points of the arcs.
+    """
+    merged = regions.chosen(number >= 0).gathered(number[number >= 0])
     number = np.append(number, -1)
     lines = _kept(arcs, number[arcs.left], number[arcs.right], merged.value, work)
     return merged, join(lines, _onward(lines), work)

@@ -36,6 +36,10 @@ class Statistics:
         """Return the minimum of each region ``(R,)``; nan where no pixel has a number."""
         return np.where(self.counted > 0, self.least, np.nan)
 
+    def chosen(self, which: NDArray[np.bool_]) -> Statistics:
+        """Return the statistics of the regions for which ``which`` ``(R,)`` is True."""
+        return Statistics(self.counted[which], self.total[which], self.least[which])
+
     def gathered(self, number: NDArray[Any], count: int) -> Statistics:
         """Return the statistics of `count` merged regions; ``number`` ``(R,)`` is the merged region of each."""
         counted, total, least = np.zeros(count, np.int64), np.zeros(count), np.full(count, np.inf)
@@ -65,8 +69,15 @@ class Regions:
     def __len__(self) -> int:
         return len(self.value)
 
+    def chosen(self, which: NDArray[np.bool_]) -> Regions:
+        """Return the regions for which ``which`` ``(R,)`` is True."""
+        if which.all():
+            return self
+        statistics = None if self.statistics is None else self.statistics.chosen(which)
+        return Regions(self.value[which], self.pixels[which], self.first[which], statistics)
+
     def gathered(self, number: NDArray[Any]) -> Regions:
-        """Return merged regions; ``number`` ``(R,)`` is the merged region of each, counted in order of `first`.
+        """Return merged regions in the order of their numbers; ``number`` ``(R,)`` is the merged region of each.
 
         The value is that of the first region; a caller that merges regions of several values sets it first.
         """
