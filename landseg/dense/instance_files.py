@@ -168,4 +168,4 @@ def touching(parts: Sequence[Rect]) -> list[list[Rect]]:
         pairs.append(np.stack([np.full(len(near), number), near]))
     one, other = np.concatenate(pairs, axis=1)
     of = find_components(len(parts), one, other)
-    return [[parts[number] for number in np.flatnonzero(of == group)] for group in np.unique(of)]
+    return [[parts[number] for number in np.flatnonzero(of == group).tolist()] for group in np.unique(of)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -91,20 +92,13 @@ class Instances(Semantic):
             shares, ids = ("probability", "boundary"), files.get(IDS)
             made.append(Layer(ENERGY, main, "uint16", scratch=True))
             made.append(Layer(EVIDENCE, main, "uint8", 2, band_names=shares, scratch=True))
-            numbers: dict[str, Any] = {
-                "nodata": NODATA,
-                "band_names": (ID_BAND,),
-                "resampling": "nearest",
-                "late": True,
-            }
-            made.append(Layer(IDS, ids or main, "uint32", scratch=ids is None, **numbers))
+            made.append(_ids_layer(main) if ids is None else replace(_ids_layer(ids), scratch=False))
         return made
 
     def decoder(self, layers: list[Layer], *, temperature: float = 1.0) -> Decoder:
         names = {layer.name for layer in layers}
-        classes = super().decoder(
-            [layer for layer in layers if layer.name not in ("logits", ENERGY, EVIDENCE)], temperature=temperature
-        )
+        of_classes = [layer for layer in layers if layer.name not in ("logits", ENERGY, EVIDENCE)]
+        classes = super().decoder(of_classes, temperature=temperature)
 
         def decode(finished: Finished) -> Arrays:
             logits, valid = finished.logits, finished.valid
@@ -182,6 +176,12 @@ class Instances(Semantic):
 def _has_objects(request: Request) -> bool:
     """Return whether a run is asked for objects: as a raster of ids, or as polygons."""
     return bool({IDS, "polygons"} & set(request.files))
+
+
+def _ids_layer(path: Path) -> Layer:
+    """Return the layer of ids, which is made once the others are complete, as scratch."""
+    numbers: dict[str, Any] = {"nodata": NODATA, "band_names": (ID_BAND,), "resampling": "nearest"}
+    return Layer(IDS, path, "uint32", scratch=True, late=True, **numbers)
 
 
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:

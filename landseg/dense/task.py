@@ -47,6 +47,9 @@ DrawPreview = Callable[[Path, ClassMap, Path], None]
 """A function that draws a finished class raster over its source, to a file."""
 
 
+NO_PROGRESS: Shown = partial(Progress, quiet=True)
+
+
 @dataclass(frozen=True)
 class Request:
     """The files that a run is to write.
@@ -66,7 +69,7 @@ class Request:
     probs_dtype: str = "uint8"
     overwrite: bool = False
     draw_preview: DrawPreview | None = None
-    shown: Shown = partial(Progress, quiet=True)
+    shown: Shown = NO_PROGRESS
     shaping: Mapping[str, Any] = field(default_factory=dict)
 
     @property

@@ -280,7 +280,7 @@ class PredictOptions(InferenceOptions):
 
     @property
     def objects(self) -> dict[str, float]:
-        """The options that change which objects there are, by their names in a model's card, as far as they are given."""
+        """The given ones of the options that change which objects there are, by their names in a model's card."""
         given = {key: getattr(self, name) for name, key in OBJECTS.items()}
         return {key: float(value) for key, value in given.items() if value is not None}
 

@@ -75,7 +75,7 @@ class Products:
         strays = [f"--{name.replace('_', '-')}" for name in (*about, *options.shaping)]
         if strays and "instances" not in self.task.files:
             raise OutputError(
-                f"{strays[0]}: the model has no class of things, so it finds no objects: leave out {', '.join(strays)}"
+                f"{strays[0]}: the model has no class of things and finds no objects: leave out {', '.join(strays)}"
             )
         if options.shaping and "polygons" not in files:
             raise OutputError(
@@ -83,7 +83,7 @@ class Products:
             )
         if about and not {"polygons", "instances"} & set(files):
             raise OutputError(
-                f"{strays[0]} is about objects, and none are written: add --instances FILE.tif or --polygons FILE.gpkg"
+                f"{strays[0]} is about objects and none are written: add --instances FILE.tif or --polygons FILE.gpkg"
             )
 
     @cached_property
