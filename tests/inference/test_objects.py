@@ -190,7 +190,7 @@ def stopping(call: Any, at: int, *, late: bool) -> Any:
 def test_a_resumed_run_has_the_options_of_its_start(tmp_path: Path, write_raster: Write) -> None:
     scene, files = write_raster(hills(60, 70)), {"instances": tmp_path / "ids.tif"}
     predict(scene, tmp_path / "m.tif", model=MODEL, score=0.4, **files, **QUICK)
-    with pytest.raises(ResumeError, match="objects score 0.4, now asked for is 0.5"):
+    with pytest.raises(ResumeError, match=r"objects score 0\.4, now asked for is 0\.5"):
         predict(scene, tmp_path / "m.tif", model=MODEL, score=0.5, resume=True, **files, **QUICK)
 
 
