@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.runtime.disk import disk_errors
 
@@ -63,7 +64,7 @@ class RawRaster:
         """Return the pixels (bands, h, w) of a rectangle; 0 where none were written.
 
         Raises:
-            OutputError: the disk refuses.
+            OutputError: the disk refuses, or the file was cut off.
         """
         found = np.empty((self.shape[0], *rect.shape), self.dtype)
         with disk_errors(self.path):
@@ -95,7 +96,7 @@ class RawRaster:
         while view:
             count = self._file.readinto(view)  # type: ignore[attr-defined]
             if not count:
-                raise OSError(f"{self.path} ends too early")
+                raise OutputError(f"{self.path} was cut off by another program: run again without --resume")
             view = view[count:]
 
     def _put(self, offset: int, values: NDArray[Any]) -> None:
