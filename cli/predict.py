@@ -139,6 +139,59 @@ def command(
         str | None,
         typer.Option("--preview", metavar="FILE.png", help="A picture of the map.", rich_help_panel=panels.OUTPUTS),
     ] = None,
+    instances: Annotated[
+        str | None,
+        typer.Option(
+            "--instances",
+            metavar="FILE",
+            help="The number of every object, with a model of things.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = None,
+    score: Annotated[
+        float | None,
+        typer.Option(
+            "--score",
+            metavar="0..1",
+            help="Leave out objects with a lower score. [the model's]",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = None,
+    min_area: Annotated[
+        float | None,
+        typer.Option(
+            "--min-area",
+            metavar="M2",
+            help="Leave out smaller objects; pixels without a coordinate system. [the model's]",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = None,
+    holes: Annotated[
+        float,
+        typer.Option(
+            "--holes",
+            metavar="M2",
+            help="Fill holes of up to this size in the polygons of objects.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = 0.0,
+    regularize: Annotated[
+        bool,
+        typer.Option(
+            "--regularize",
+            help="Draw objects with right angles; walls in common come apart.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = False,
+    simplify: Annotated[
+        float,
+        typer.Option(
+            "--simplify",
+            metavar="METRES",
+            help="Leave out corners of objects up to this far from the outline.",
+            rich_help_panel=panels.OUTPUTS,
+        ),
+    ] = 0.0,
     engine: Engine = "auto",
     window: Window = "auto",
     halo: Halo = "auto",
@@ -215,6 +268,12 @@ def command(
             logits=logits,
             polygons=polygons,
             preview=preview,
+            instances=instances,
+            score=score,
+            min_area=min_area,
+            holes=holes,
+            regularize=regularize,
+            simplify=simplify,
             window=window,
             engine=engine,
             halo=halo,
@@ -285,6 +344,8 @@ def lines(made: Prediction) -> list[str]:
         plan.append(f"areas         {areas_text(made.areas)}")
         if (empty := made.pixels - sum(row.pixels for row in made.areas)) > 0:
             plan.append(f"no data       {empty:,} px ({100 * empty / made.pixels:.1f} %)")
+    if made.objects_note:
+        plan.append(f"objects       {made.objects_note}")
     done = f"{made.pixels / 1e6:.2f} Mpx in {duration(made.seconds)}, {speed}"
     return [*(str(path) for path in made.files), *plan, f"time          {done}"]
 

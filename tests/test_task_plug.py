@@ -117,7 +117,7 @@ class Distance(Task):
 
         return decode
 
-    def finish(self, outputs: Outputs, request: Request) -> None:
+    def finish(self, outputs: Outputs, request: Request) -> Mapping[str, int]:
         if "polygons" in request.files:
             with rasterio.open(outputs.layer_reader("distance")) as raster:
                 values = raster.read(1)
@@ -125,6 +125,7 @@ class Distance(Task):
                 place = {"type": "Point", "coordinates": raster.xy(row, column)}
             deepest = {"type": "Feature", "properties": {"distance": float(values[row, column])}, "geometry": place}
             outputs.extra(request.files["polygons"]).write_text(json.dumps(deepest))
+        return {}
 
     def agreement(
         self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float

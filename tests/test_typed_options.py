@@ -125,6 +125,7 @@ made = landseg.predict(
     window=(512, 256), halo="exact", batch=2, tta="flips", device="cpu", precision="fp32", workers=2, threads=None,
     memory=2048, quiet=False, aoi=(0, 0, 1, 1), sparse=True, probs="p.tif", probs_dtype="float32", confidence=None,
     logits=Path("l.tif"), polygons="p.gpkg", preview="p.png", resume=True, overwrite=True, dry_run=True,
+    instances=Path("i.tif"), score=0.3, min_area=4, holes=1.5, regularize=True, simplify=0.2,
 )
 if isinstance(made, landseg.Prediction):
     print(made.output.name, made.areas[0].hectares)

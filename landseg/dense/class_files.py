@@ -20,7 +20,7 @@ def write_class_polygons(outputs: Outputs, request: Request, classes: ClassMap) 
     place = outputs.extra(polygons)
     confidence = outputs.layer_reader("confidence") if "confidence" in request.files else None
     polygonize(outputs.layer_reader("classes"), place, classes, called=polygons, confidence=confidence)
-    _write_style(request, place, classes)
+    write_style(request, place, classes)
 
 
 def draw_class_preview(outputs: Outputs, request: Request, classes: ClassMap) -> None:
@@ -29,13 +29,14 @@ def draw_class_preview(outputs: Outputs, request: Request, classes: ClassMap) ->
     request.draw_preview(outputs.layer_reader("classes"), classes, outputs.extra(request.files["preview"]))
 
 
-def _write_style(request: Request, place: Path, classes: ClassMap) -> None:
+def write_style(request: Request, place: Path, classes: ClassMap) -> None:
     """Write the polygons' style beside them where they wait; one that a person made stays, unless it is replaced."""
     polygons = request.files["polygons"]
     qml = vector_format(polygons).qml_path(polygons)
     if qml is None:
         return
-    shared = raster_qml(classes) if qml == qml_path(request.output) else None  # the map's own palette is in it too
+    of_map = request.has_map and qml == qml_path(request.output)
+    shared = raster_qml(classes) if of_map else None  # the map's own palette is in it too
     text = style_for(qml, classes.classes, replace=request.overwrite, existing=shared)
     if text is not None:
         with disk_errors(qml):

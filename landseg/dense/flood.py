@@ -103,6 +103,11 @@ class Flood:
         self._left: list[tuple[NDArray[np.uint32], NDArray[np.uint32]]] = []  # labels, and what they are part of
         self._done: list[_Basins] = []
 
+    @property
+    def labels(self) -> int:
+        """The number of labels so far, which are numbered from 1."""
+        return self._next - 1
+
     def add(self, energy: NDArray[Any], mask: NDArray[np.bool_]) -> NDArray[np.uint32]:
         """Return the labels of the rows that are finished (n, width); 0 outside the mask.
 

@@ -45,6 +45,11 @@ class Things:
     score: NDArray[np.float32]
     pixels: NDArray[np.int64]
 
+    @classmethod
+    def none(cls) -> Things:
+        """Return no things."""
+        return cls(np.zeros(0, np.uint8), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
     def __len__(self) -> int:
         return len(self.kind)
 
@@ -88,11 +93,28 @@ def _scores(maps: Maps, flat: NDArray[np.uint32], pixels: NDArray[Any]) -> tuple
     order = np.lexsort((np.arange(flat.size), -energy, flat))
     order = order[flat[order] > 0]
     first = order[np.flatnonzero(np.diff(flat[order], prepend=0))]
-    mean = [
-        np.bincount(flat, weights=part.ravel(), minlength=count + 1)[1:] / np.maximum(pixels, 1) / 255
-        for part in (maps.probability, maps.boundary)
+    sums = [
+        np.bincount(flat, weights=part.ravel(), minlength=count + 1)[1:] for part in (maps.probability, maps.boundary)
     ]
-    return mean[0] * (energy[first] / 65535) * (1 - mean[1]), first
+    return scores(sums[0], sums[1], pixels, energy[first]), first
+
+
+def scores(
+    probability: NDArray[Any], boundary: NDArray[Any], pixels: NDArray[Any], summit: NDArray[Any]
+) -> NDArray[np.float64]:
+    """Return the scores (n,) of things: mean probability, times energy of the summit, times 1 less mean boundary.
+
+    Args:
+        probability, boundary: sums over the pixels of each thing, whole numbers of 255ths.
+        pixels: their number.
+        summit: the energy of each summit, whole numbers of 65535ths.
+
+    >>> scores(np.array([510]), np.array([255]), np.array([2]), np.array([65535])).tolist()
+    [0.5]
+    """
+    inside, border = (sums / np.maximum(pixels, 1) / 255 for sums in (probability, boundary))
+    found: NDArray[np.float64] = inside * (summit / 65535) * (1 - border)
+    return found
 
 
 def differing(ids: NDArray[np.uint32], others: NDArray[np.uint32]) -> int:

@@ -12,10 +12,16 @@ from numpy.typing import NDArray
 
 from landseg.classes import IGNORE_INDEX, ClassMap
 from landseg.dense.grouping import NODATA, Maps, differing, group
-from landseg.dense.semantic import Semantic, top
-from landseg.dense.task import Agreement, Arrays, Examples, Loss
+from landseg.dense.instance_files import ENERGY, EVIDENCE, IDS, write_ids, write_polygons
+from landseg.dense.semantic import BAND, Semantic, top
+from landseg.dense.task import Agreement, Arrays, Decoder, Examples, Loss, Request
 from landseg.errors import ModelError, TrainingError
+from landseg.labels.id_rasters import BAND as ID_BAND
 from landseg.models.heads import CLASSES, Heads
+from landseg.output.layer import Layer
+from landseg.output.outputs import Outputs
+from landseg.text.amounts import counted
+from landseg.tiling.stitch import Finished
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -112,6 +118,78 @@ class Instances(Semantic):
             "scores": things.score,
         }
 
+    def layers(self, request: Request) -> list[Layer]:
+        """Return the layers of classes, and where objects are asked for those that they are made of and their ids."""
+        made, files, main = super().layers(request), request.files, request.output
+        made[0] = replace(made[0], scratch=not request.has_map)
+        names = (*self.classes.names, INTERIOR, BOUNDARY)
+        made = [
+            replace(layer, count=len(names), band_names=names) if layer.name == "logits" else layer for layer in made
+        ]
+        if _has_objects(request):
+            shares, ids = ("probability", "boundary"), files.get(IDS)
+            made.append(Layer(ENERGY, main, "uint16", scratch=True))
+            made.append(Layer(EVIDENCE, main, "uint8", 2, band_names=shares, scratch=True))
+            made.append(_ids_layer(main) if ids is None else replace(_ids_layer(ids), scratch=False))
+        return made
+
+    def decoder(self, layers: list[Layer], *, temperature: float = 1.0) -> Decoder:
+        names = {layer.name for layer in layers}
+        of_classes = [layer for layer in layers if layer.name not in ("logits", ENERGY, EVIDENCE)]
+        classes = super().decoder(of_classes, temperature=temperature)
+
+        def decode(finished: Finished) -> Arrays:
+            logits, valid = finished.logits, finished.valid
+            if logits is None or not valid.any():
+                return dict.fromkeys(names)
+            made = dict(classes(replace(finished, logits=logits[self.heads[CLASSES]])))
+            if "logits" in names:
+                made["logits"] = logits
+            if ENERGY in names:
+                made[ENERGY], made[EVIDENCE] = self._energy_and_evidence(logits, valid, temperature)
+            return made
+
+        return decode
+
+    def finish(self, outputs: Outputs, request: Request) -> Mapping[str, int]:
+        if not _has_objects(request):
+            return super().finish(outputs, request)
+        found = write_ids(outputs, request, self.classes, self.options)
+        if "polygons" in request.files:
+            write_polygons(outputs, request, self.classes, found)
+        if "preview" in request.files:
+            from landseg.dense.class_files import draw_class_preview
+
+            draw_class_preview(outputs, request, self.classes)
+        return {
+            "instances": len(found.things),
+            "below_score": found.below_score,
+            "below_area": found.below_area,
+        }
+
+    def counts_text(self, counts: Mapping[str, int], *, located: bool) -> str:
+        things, options = self.classes.things, self.options
+        text = counted(counts["instances"], self.classes.names[things[0]] if len(things) == 1 else "object")
+        score, area = counts["below_score"], counts["below_area"]
+        left_out = [f"{score:,} below --score {options['score']:g}"] if score else []
+        left_out += [f"{area:,} smaller than {options['min_area_m2']:g} {'m2' if located else 'px'}"] if area else []
+        return f"{text}; {', '.join(left_out)} left out" if left_out else text
+
+    def tags(self) -> dict[str, str]:
+        return {**super().tags(), "task": self.name}
+
+    def _energy_and_evidence(
+        self, output: NDArray[np.float32], valid: NDArray[np.bool_], temperature: float
+    ) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+        """Return the energy (h, w), and the probability of the class and of a boundary (2, h, w), of an output."""
+        energy, evidence = np.empty(valid.shape, np.uint16), np.empty((2, *valid.shape), np.uint8)
+        rows = max(1, BAND // valid.shape[1])
+        for start in range(0, len(valid), rows):  # what lies between them stays in the cache
+            some = slice(start, start + rows)
+            maps = self.maps(np.ascontiguousarray(output[:, some]), valid[some], temperature=temperature)
+            energy[some], evidence[0, some], evidence[1, some] = maps.energy, maps.probability, maps.boundary
+        return energy, evidence
+
     def agreement(
         self, one: NDArray[np.float32], other: NDArray[np.float32], valid: NDArray[np.bool_], *, tie: float
     ) -> Agreement:
@@ -139,8 +217,20 @@ def _given(options: LossOptions) -> list[str]:
     return [one.name for one in fields(options) if getattr(options, one.name) != getattr(usual, one.name)]
 
 
+def _has_objects(request: Request) -> bool:
+    """Return whether a run is asked for objects: as a raster of ids, or as polygons."""
+    return bool({IDS, "polygons"} & set(request.files))
+
+
+def _ids_layer(path: Path) -> Layer:
+    """Return the layer of ids, which is made once the others are complete, as scratch."""
+    numbers: dict[str, Any] = {"nodata": NODATA, "band_names": (ID_BAND,), "resampling": "nearest"}
+    return Layer(IDS, path, "uint32", scratch=True, late=True, **numbers)
+
+
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.float32(1) / (np.float32(1) + np.exp(-values))
+    with np.errstate(over="ignore"):  # then it is 0
+        return np.float32(1) / (np.float32(1) + np.exp(-values))
 
 
 def _levels(shares: NDArray[np.float32], most: int, dtype: Any) -> NDArray[Any]:

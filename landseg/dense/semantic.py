@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 Array = NDArray[np.float32]
 BLOCK = 256
 """Edge in pixels of the blocks of the bootstrap."""
-_BAND = 1 << 16  # pixels decoded at a time
+BAND = 1 << 16
+"""Pixels decoded at a time."""
 
 
 class Semantic(Task):
@@ -71,15 +72,16 @@ class Semantic(Task):
         dtypes = {layer.name: layer.dtype for layer in layers}
         return ClassDecoder(self.classes, dtypes, temperature=temperature).decode
 
-    def finish(self, outputs: Outputs, request: Request) -> None:
+    def finish(self, outputs: Outputs, request: Request) -> Mapping[str, int]:
         if not {"polygons", "preview"} & set(request.files):
-            return  # a run without them does without the libraries for vector files
+            return {}  # a run without them does without the libraries for vector files
         from landseg.dense.class_files import draw_class_preview, write_class_polygons
 
         if "polygons" in request.files:
             write_class_polygons(outputs, request, self.classes)
         if "preview" in request.files:
             draw_class_preview(outputs, request, self.classes)
+        return {}
 
     def tags(self) -> dict[str, str]:
         return {CLASSES: class_tag(self.classes)}  # without a task: these rasters are older than that tag
@@ -172,7 +174,7 @@ class ClassDecoder:
         if logits is None or not finished.valid.any():
             return dict.fromkeys(self._layers)
         arrays = {name: self._empty(name, logits.shape) for name in self._layers}
-        rows = max(1, _BAND // logits.shape[2])
+        rows = max(1, BAND // logits.shape[2])
         for start in range(0, logits.shape[1], rows):  # what lies between them stays in the cache
             some = slice(start, start + rows)
             few = logits[:, some]

@@ -15,8 +15,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,7 @@ from landseg.geo.grid import Rect
 from landseg.models.heads import Heads
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
+from landseg.runtime.progress import Progress, Shown
 from landseg.tiling.stitch import Finished
 
 if TYPE_CHECKING:  # a run is refused, and a card is read, without torch
@@ -43,6 +45,9 @@ Loss = Callable[["Tensor", "Mapping[str, Tensor]"], "Tensor"]
 """The output (N, C, H, W) and the targets by name to a scalar."""
 DrawPreview = Callable[[Path, ClassMap, Path], None]
 """A function that draws a finished class raster over its source, to a file."""
+
+
+NO_PROGRESS: Shown = partial(Progress, quiet=True)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,8 @@ class Request:
         probs_dtype: of probabilities: "uint8" or "float32".
         overwrite: replace what a person made too, such as a style.
         draw_preview: draws the preview, where `files` has one.
+        shown: makes the progress of what comes after the network.
+        shaping: how polygons of objects are drawn: the fields of `landseg.vector.instance_polygons.InstanceShapes`.
     """
 
     output: Path
@@ -83,6 +90,8 @@ class Request:
     probs_dtype: str = "uint8"
     overwrite: bool = False
     draw_preview: DrawPreview | None = None
+    shown: Shown = NO_PROGRESS
+    shaping: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def has_map(self) -> bool:
@@ -190,6 +199,14 @@ class Task(ABC):
             raise ModelError(f"the task {self.name!r} has no option {', '.join(unknown)}; its options: {known}")
         self.classes, self.options = classes, {**self.defaults, **options}
 
+    def with_options(self, changes: Mapping[str, Any]) -> Self:
+        """Return the task with other values of some options.
+
+        Raises:
+            ModelError: an option that the task does not have.
+        """
+        return type(self)(self.classes, {**self.options, **changes}) if changes else self
+
     @property
     @abstractmethod
     def heads(self) -> Heads:
@@ -256,9 +273,21 @@ class Task(ABC):
         first = self.layers(Request(Path("map.tif")))[:1]
         return self.decoder(first, temperature=temperature)(finished)[first[0].name]
 
-    def finish(self, outputs: Outputs, request: Request) -> None:
-        """Write the late layers and the further files, made of the layers that are complete."""
-        return None
+    def finish(self, outputs: Outputs, request: Request) -> Mapping[str, int]:
+        """Write the late layers and the further files, made of the layers that are complete; return what was counted.
+
+        A task without objects counts nothing.
+        """
+        return {}
+
+    def counts_text(self, counts: Mapping[str, int], *, located: bool) -> str:
+        """Return what `finish` counted as a line for the user.
+
+        Args:
+            counts: not empty.
+            located: whether areas are in square metres, and not in pixels.
+        """
+        return ", ".join(f"{number:,} {name}" for name, number in counts.items())
 
     def tags(self) -> dict[str, str]:
         """Return the tags that the task adds to its rasters; names without the prefix of landseg's tags get it."""

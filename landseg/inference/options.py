@@ -28,7 +28,11 @@ from landseg.text.options import (
 from landseg.tiling.names import check_tta
 
 MOST_THREADS = 1024  # beyond some thousands the libraries that start them end the program
-FILES = ("probs", "confidence", "logits", "polygons", "preview")
+FILES = ("probs", "confidence", "logits", "polygons", "preview", "instances")
+OBJECTS = {"score": "score", "min_area": "min_area_m2"}
+"""The options about objects that change which there are, and the names that they have in a model's card."""
+SHAPES = ("holes", "regularize", "simplify")
+"""The options about the polygons of objects."""
 
 
 class InferenceKeywords(TypedDict, total=False):
@@ -70,6 +74,12 @@ class PredictKeywords(InferenceKeywords, total=False):
     logits: File | None
     polygons: File | None
     preview: File | None
+    instances: File | None
+    score: float | None
+    min_area: float | None
+    holes: float
+    regularize: bool
+    simplify: float
     resume: bool
     overwrite: bool
     dry_run: bool
@@ -215,6 +225,13 @@ class PredictOptions(InferenceOptions):
         polygons: a vector file, in the format of its suffix; with `confidence`, the mean and the minimum of it become
             columns.
         preview: a PNG file with a picture of the map.
+        instances: a file for the ids of objects, from 1 on, with a model of things; 0 is where no object is.
+        score: leave out objects with a lower score, from 0 to 1; None takes the value of the model's card.
+        min_area: leave out objects of fewer square metres, or pixels of a raster without a coordinate system; None
+            takes the value of the model's card.
+        holes: fill holes of up to so many square metres in the polygons of objects.
+        regularize: draw the polygons of objects with right angles; neighbours then no longer share their walls.
+        simplify: leave out corners of the polygons of objects up to so many metres from the outline.
         resume: continue a run that was stopped.
         overwrite: replace outputs that exist.
         dry_run: plan the run and estimate its time, and write nothing.
@@ -228,6 +245,12 @@ class PredictOptions(InferenceOptions):
     logits: File | None = None
     polygons: File | None = None
     preview: File | None = None
+    instances: File | None = None
+    score: float | None = None
+    min_area: float | None = None
+    holes: float = 0.0
+    regularize: bool = False
+    simplify: float = 0.0
     resume: bool = False
     overwrite: bool = False
     dry_run: bool = False
@@ -247,7 +270,25 @@ class PredictOptions(InferenceOptions):
                 file_name(getattr(made, name))  # it refuses what is no path
         if made.preview is not None and Path(made.preview).suffix:  # a name without one may be a folder
             check_suffix(Path(made.preview), (".png",), kind="a preview")
+        if made.score is not None and not (_is_number(made.score) and 0 <= made.score <= 1):
+            raise PlanError(f"--score {made.score!r}: expected a number from 0 to 1, such as 0.3")
+        for name, unit in (("min_area", "square metres"), ("holes", "square metres"), ("simplify", "metres")):
+            value = getattr(made, name)
+            if value is not None and not (_is_number(value) and value >= 0):
+                raise PlanError(f"--{name.replace('_', '-')} {value!r}: expected a number of {unit}, 0 or more")
         return made
+
+    @property
+    def objects(self) -> dict[str, float]:
+        """The given ones of the options that change which objects there are, by their names in a model's card."""
+        given = {key: getattr(self, name) for name, key in OBJECTS.items()}
+        return {key: float(value) for key, value in given.items() if value is not None}
+
+    @property
+    def shaping(self) -> dict[str, Any]:
+        """The options about the polygons of objects, by name, as far as they are not the usual ones."""
+        usual = {field.name: field.default for field in fields(self)}
+        return {name: value for name in SHAPES if (value := getattr(self, name)) != usual[name]}
 
     @property
     def class_layers(self) -> int:
@@ -255,7 +296,7 @@ class PredictOptions(InferenceOptions):
         return sum(file is not None for file in (self.probs, self.logits))
 
     def path(self, name: str) -> Path | None:
-        """Return the path of the file `probs`, `confidence`, `logits`, `polygons` or `preview`; None without it."""
+        """Return the path of a further file, by the name of its option; None without it."""
         value = getattr(self, name)
         return None if value is None else Path(value)
 
@@ -280,3 +321,7 @@ class PredictOptions(InferenceOptions):
         """Return the folders of the further files."""
         values = (getattr(self, name) for name in FILES)
         return [Path(value) for value in values if value is not None and is_folder(value)]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)

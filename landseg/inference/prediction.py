@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -12,8 +13,22 @@ from landseg.geo.grid import Rect
 from landseg.geo.tags import read_facts
 from landseg.text.amounts import counted
 from landseg.text.results import html_table, one_line
+from landseg.text.untrusted import read_json
 from landseg.tiling.costs import MIB
 from landseg.tiling.sampling import disagreement_tags, read_interval
+
+
+def _read_counts(text: str) -> dict[str, int]:
+    """Return the counts in the text of a tag.
+
+    Raises:
+        ValueError: it holds anything else.
+    """
+    counts = read_json(text)
+    if not isinstance(counts, dict) or not all(type(number) is int and number >= 0 for number in counts.values()):
+        raise ValueError("expected numbers by name")
+    return counts
+
 
 _KINDS: dict[str, Callable[[str], Any]] = {
     **dict.fromkeys(
@@ -25,6 +40,8 @@ _KINDS: dict[str, Callable[[str], Any]] = {
     "disagreement": float,
     "disagreement_interval": read_interval,
     "areas": read_areas,
+    "counts": _read_counts,
+    "objects_note": str,
     "window": lambda text: (int(text.split("x")[0]), int(text.split("x")[1])),
 }
 """The facts that an output keeps in its tags, each with the function that reads it from the text."""
@@ -69,6 +86,9 @@ class Prediction:
         limitations: the limitations in the model's card, for a raster that the model is not for; else None.
         tta: the test-time augmentation: "none", "flips" or "d4".
         areas: the area of each class, on the ellipsoid; empty in a dry run.
+        counts: the number of objects, "instances", and of those that were left out, "below_score" and "below_area";
+            empty where none were asked for.
+        objects_note: the same in words; None where none were asked for.
     """
 
     output: Path
@@ -102,10 +122,14 @@ class Prediction:
     limitations: str | None = None
     tta: str = "none"
     areas: tuple[ClassArea, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+    objects_note: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Return the run as JSON values."""
+        """Return the run as JSON values: no counts where there are none."""
         values = asdict(self)
+        if not self.counts:
+            del values["counts"], values["objects_note"]
         values["output"], values["files"] = str(self.output), [str(path) for path in self.files]
         values["sources"], values["sidecars"] = list(self.sources), [str(path) for path in self.sidecars]
         values["window"], values["warnings"] = list(self.window), list(self.warnings)
@@ -131,6 +155,10 @@ class Prediction:
             tags["scaling"] = self.scaling
         if self.warnings:
             tags["warnings"] = "; ".join(self.warnings)
+        if self.counts:
+            tags["counts"] = json.dumps(dict(self.counts))
+        if self.objects_note:
+            tags["objects_note"] = self.objects_note
         return tags | disagreement_tags(self.disagreement, self.disagreement_interval, self.disagreement_note)
 
     def with_tags(self, tags: Mapping[str, str]) -> Prediction:
@@ -157,7 +185,15 @@ class Prediction:
         if self.dry_run or self.skipped:
             return one_line("Prediction", str(self.output), self.brief())
         areas = areas_text(self.areas) if self.areas else None
-        return one_line("Prediction", str(self.output), f"{self.pixels / 1e6:.2f} Mpx", self.mode, self.engine, areas)
+        return one_line(
+            "Prediction",
+            str(self.output),
+            f"{self.pixels / 1e6:.2f} Mpx",
+            self.mode,
+            self.engine,
+            areas,
+            self.objects_note,
+        )
 
     def _repr_html_(self) -> str | None:
         facts = f"{self.output}: {self.pixels / 1e6:.2f} Mpx, {self.mode}, {self.engine}, {self.precision}"

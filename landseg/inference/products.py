@@ -11,10 +11,11 @@ from landseg.classes import ClassMap
 from landseg.dense.task import Request, Task
 from landseg.errors import OutputError
 from landseg.geo.rasters.source import Source
-from landseg.inference.options import FILES, PredictOptions
+from landseg.inference.options import FILES, OBJECTS, PredictOptions
 from landseg.output.layer import Layer
 from landseg.output.outputs import Outputs
 from landseg.output.vector_formats import FORMATS, refuse_table, vector_format
+from landseg.runtime.progress import Shown
 from landseg.runtime.target_checks import check_local, check_suffix
 
 DrawPreview = Callable[[Source, Path, ClassMap, Path], None]
@@ -44,7 +45,7 @@ class Products:
         files = {name: path for name in FILES if (path := options.path(name)) is not None}
         if not is_map_name(self.output):
             files["polygons"] = self.output
-        return Request(self.output, files, options.probs_dtype, options.overwrite)
+        return Request(self.output, files, options.probs_dtype, options.overwrite, shaping=options.shaping)
 
     def check(self) -> None:
         """Raise OutputError or VectorError if the task makes no such file, or its name does not fit its content."""
@@ -54,6 +55,7 @@ class Products:
                 raise OutputError(
                     f"--{name}: the model's task is {self.task.name}, which takes {makes}: leave out --{name}"
                 )
+        self._check_objects()
         polygons, picture = self.request.files.get("polygons"), self.options.path("preview")
         if (second := self.options.path("polygons")) not in (None, polygons):
             raise OutputError(
@@ -65,6 +67,24 @@ class Products:
             vector_format(polygons)
         if picture is not None:
             check_suffix(picture, (".png",), kind="a preview")
+
+    def _check_objects(self) -> None:
+        """Raise OutputError if an option is about objects, or their polygons, where none are written."""
+        options, files = self.options, self.request.files
+        about = [name for name, key in OBJECTS.items() if key in options.objects]
+        strays = [f"--{name.replace('_', '-')}" for name in (*about, *options.shaping)]
+        if strays and "instances" not in self.task.files:
+            raise OutputError(
+                f"{strays[0]}: the model has no class of things and finds no objects: leave out {', '.join(strays)}"
+            )
+        if options.shaping and "polygons" not in files:
+            raise OutputError(
+                f"{strays[-1]} is about the polygons of objects: add --polygons FILE.gpkg, or leave it out"
+            )
+        if about and not {"polygons", "instances"} & set(files):
+            raise OutputError(
+                f"{strays[0]} is about objects and none are written: add --instances FILE.tif or --polygons FILE.gpkg"
+            )
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
@@ -80,12 +100,12 @@ class Products:
             path: vector_format(path).stale_files(path) if name == "polygons" else [] for name, path in extras.items()
         }
 
-    def finish(self, outputs: Outputs, source: Source) -> None:
-        """Write the late layers and the further files, of the layers that are complete."""
-        request, draw = self.request, self.draw_preview
+    def finish(self, outputs: Outputs, source: Source, *, shown: Shown) -> dict[str, int]:
+        """Write the late layers and the further files, of the layers that are complete; return what was counted."""
+        request, draw = replace(self.request, shown=shown), self.draw_preview
         if draw is not None:
             request = replace(request, draw_preview=lambda raster, classes, out: draw(source, raster, classes, out))
-        self.task.finish(outputs, request)
+        return dict(self.task.finish(outputs, request))
 
 
 def is_map_name(output: Path) -> bool:

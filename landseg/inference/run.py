@@ -22,7 +22,7 @@ from landseg.geo.seams import BORDERS, Seams
 from landseg.geo.vectors.aoi import Aoi, read_aoi
 from landseg.geo.vectors.names import file_of
 from landseg.inference.match import ModelInput, log_warnings, match_options
-from landseg.inference.options import InferenceOptions, PredictOptions
+from landseg.inference.options import OBJECTS, InferenceOptions, PredictOptions
 from landseg.inference.prediction import Prediction
 from landseg.inference.products import DrawPreview, Products
 from landseg.models.named import NamedModel
@@ -142,7 +142,10 @@ class Run:
         shown = partial(Progress, quiet=self.options.quiet, name=self.name)
         strategy.run(outputs, aoi=place.aoi, encode=decode, shown=shown)
         made = replace(strategy.measured(made, outputs), areas=outputs.areas)
-        self._products.finish(outputs, scope.raster.source)
+        counts = self._products.finish(outputs, scope.raster.source, shown=partial(shown, name=self._grouping_name))
+        if counts:
+            text = self._products.task.counts_text(counts, located=place.grid.crs is not None)
+            made = replace(made, counts=counts, objects_note=text)
         shape = place.grid.shape
         tags = {BORDERS: Seams(shape, *strategy.cuts()).text}
         if outputs.layers[0].classes is not None:
@@ -152,7 +155,15 @@ class Run:
 
     @cached_property
     def _products(self) -> Products:
-        return Products(self.output, task_of(self.engine.model.card), self.options, self.draw_preview)
+        task = task_of(self.engine.model.card)
+        if "instances" in task.files:  # of other tasks such an option is refused with the other files
+            task = task.with_options(self.options.objects)
+        return Products(self.output, task, self.options, self.draw_preview)
+
+    @property
+    def _grouping_name(self) -> str:
+        """The start of the line of progress for what comes after the network."""
+        return "grouping" if self.name is None else f"{self.name}, grouping"
 
     def _targets(self, raster: ModelInput | None = None) -> Targets:
         """Return the files to write; once the raster is opened, with the files behind it among the inputs."""
@@ -235,6 +246,8 @@ class Run:
             **({"stored_values": True} if options.stored_values else {}),
             **({"sparse": True} if options.sparse else {}),
             **({"tta": options.tta} if options.tta != "none" else {}),
+            **({"objects": options.objects} if options.objects else {}),
+            **({"shaping": options.shaping} if options.shaping else {}),
             **({"runtime": executor.runtime} if executor.runtime != "torch" else {}),  # older runs do not name theirs
         }
 
@@ -304,4 +317,9 @@ def _command(
             words.append(f"--{name} {text}")
     words += ["--stored-values"] if options.stored_values else []
     words += ["--sparse"] if options.sparse else []
+    words += [
+        f"--{name.replace('_', '-')} {getattr(options, name):g}"
+        for name, key in OBJECTS.items()
+        if key in options.objects
+    ]
     return " ".join(words)

@@ -28,6 +28,7 @@ from landseg.tiling.windows import Window, WindowPlan, plan_windows
 # GDAL's block cache, the final copy to a COG.
 _CACHE = 320 * MIB
 _SPARE = 0.4  # of the usual base: with less left beside what is held already, the base is counted anew
+_MAPS = 4  # bytes of a pixel in the maps from which objects are made
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Scope:
         executor = engine.executor
         bands, device = executor.bands, executor.device_bytes()
         layers = 4 * engine.channels * options.class_layers
+        layers += _MAPS if "instances" in engine.task.files else 0
         # A mirrored copy of the window, and logits, probabilities and their sum beside the next view's.
         views = 0 if len(engine.views) == 1 else bands * executor.item_bytes + 4 * 4 * engine.channels
         return Costs(

@@ -205,6 +205,27 @@ class Outputs:
         steps = [record.get("areas") for record in self._journal.records if "done" in record]
         return self._areas.total(steps, classes.classes)
 
+    def read(self, name: str, rect: Rect) -> NDArray[Any]:
+        """Return the pixels (bands, h, w) of a layer as written so far; any mask is the last band.
+
+        Outside `parts`, and wherever else nothing was written, they are 0, whatever the layer's nodata.
+        """
+        return self._raw[name].read(rect)
+
+    def rewrite(self, name: str, rect: Rect, pixels: NDArray[Any]) -> None:
+        """Replace pixels (raw_bands, h, w) of a late layer that were written before; they stay until the end.
+
+        A run that is resumed makes the layer anew, so that a kill in between does no harm.
+
+        Raises:
+            ValueError: the layer is not late: its pixels may be of a committed step.
+            OutputError: the disk is full.
+        """
+        layer = next(layer for layer in self.layers if layer.name == name)
+        if not layer.late:
+            raise ValueError(f"layer {name!r} is written once, along with the network")
+        self._raw[name].write(0, rect, pixels)
+
     def layer_reader(self, name: str) -> Path:
         """Return a raster file that shows a layer as written so far, for polygons and previews before the end."""
         layer = next(layer for layer in self.layers if layer.name == name)

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from landseg.errors import OutputError
 from landseg.geo.grid import Rect
 from landseg.runtime.disk import disk_errors
 
@@ -59,6 +60,22 @@ class RawRaster:
                     for row, values in enumerate(band, start=rect.top):
                         self._put(self._offset(index, row, rect.left), values)
 
+    def read(self, rect: Rect) -> NDArray[Any]:
+        """Return the pixels (bands, h, w) of a rectangle; 0 where none were written.
+
+        Raises:
+            OutputError: the disk refuses, or the file was cut off.
+        """
+        found = np.empty((self.shape[0], *rect.shape), self.dtype)
+        with disk_errors(self.path):
+            for index, band in enumerate(found):
+                if rect.width == self.shape[2]:
+                    self._take(self._offset(index, rect.top, 0), band)
+                else:
+                    for row, values in enumerate(band, start=rect.top):
+                        self._take(self._offset(index, row, rect.left), values)
+        return found
+
     def sync(self) -> None:
         """Make all pixels written so far durable."""
         if self.dirty:
@@ -72,6 +89,15 @@ class RawRaster:
 
     def _offset(self, band: int, row: int, column: int) -> int:
         return ((band * self.shape[1] + row) * self.shape[2] + column) * self.dtype.itemsize
+
+    def _take(self, offset: int, values: NDArray[Any]) -> None:
+        view = memoryview(values).cast("B")  # type: ignore[arg-type]
+        self._file.seek(offset)
+        while view:
+            count = self._file.readinto(view)  # type: ignore[attr-defined]
+            if not count:
+                raise OutputError(f"{self.path} was cut off by another program: run again without --resume")
+            view = view[count:]
 
     def _put(self, offset: int, values: NDArray[Any]) -> None:
         view = memoryview(values).cast("B")  # type: ignore[arg-type]

@@ -10,9 +10,11 @@ import pytest
 import rasterio
 
 from landseg.geo.rasters.mosaic import open_source
+from landseg.models.named import NamedModel
 from tests.parts.commands import FAST, run
 from tests.parts.places import HALF_METRE, UTM
 from tests.parts.predicting import expected, noise, read
+from tests.parts.things import hills, things_model
 
 pytestmark = pytest.mark.usefixtures("small_default_model")
 Write = Callable[..., Path]
@@ -163,3 +165,32 @@ def test_a_dry_run_says_that_nothing_is_written(write_raster: Write, tmp_path: P
     assert code == 0 and "nothing written" in out
     assert all(word in out for word in ("strips", "columns", "memory", "disk", "time"))
     assert not (tmp_path / "o.tif").exists()
+
+
+def test_objects_of_each_raster_of_a_folder(
+    write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(things_model()))
+    (tmp_path / "in").mkdir()
+    for name in ("a", "b"):
+        write_raster(hills(60, 70, seed=ord(name)), f"in/{name}.tif")
+    options = ["--instances", f"{tmp_path}/ids/", "--score", "0.4", "--min-area", "2.5"]
+    code, out, err = run("predict", tmp_path / "in", "-o", f"{tmp_path}/maps/", *options, "--quiet", *FAST)
+    assert code == 0, err
+    assert sorted(path.name for path in (tmp_path / "ids").iterdir()) == ["a.tif", "b.tif"]
+    said = [line for line in out.splitlines() if line.startswith("objects  ")]
+    assert len(said) == 2 and all("below --score 0.4" in line and "smaller than 2.5 m2" in line for line in said)
+    code, out, err = run("predict", tmp_path / "in/a.tif", "-o", tmp_path / "m.tif", *options[2:], *FAST)
+    assert code == 1 and "--score is about objects and none are written" in err and "Traceback" not in err
+    assert not (tmp_path / "m.tif").exists()
+
+
+def test_the_second_pass_has_a_line_of_progress(
+    write_raster: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("landseg.models.named.named_model", lambda _: NamedModel(things_model()))
+    files = ("-o", tmp_path / "m.tif", "--instances", tmp_path / "ids.tif")
+    with (tmp_path / "log.txt").open("w"):
+        code, _, err = run("predict", write_raster(hills(60, 70)), *files, "--log", tmp_path / "log.txt", *FAST)
+    assert code == 0, err
+    assert "grouping  100.0 %" in (tmp_path / "log.txt").read_text()

@@ -73,6 +73,20 @@ def test_a_late_layer_is_made_of_a_scratch_layer_by_a_resumed_run_too(tmp_path: 
         np.testing.assert_array_equal(raster.read(1), energy.astype("uint32") * 100_000)
 
 
+def test_pixels_of_a_late_layer_alone_are_replaced(tmp_path: Path) -> None:
+    with started(tmp_path) as outputs:
+        for name in ("map", "energy"):
+            outputs.write(name, GRID.rect, np.ones(GRID.shape, "uint8" if name == "map" else "uint16"))
+        outputs.write("ids", GRID.rect, np.ones(GRID.shape, "uint32"))
+        below = Rect(3, 0, 3, 9)
+        outputs.rewrite("ids", below, 5 * outputs.read("ids", below))
+        with pytest.raises(ValueError, match="'map' is written once"):
+            outputs.rewrite("map", below, outputs.read("map", below))
+        outputs.finish()
+    with rasterio.open(tmp_path / "ids.tif") as raster:
+        assert raster.read(1).tolist() == [[1] * 9] * 3 + [[5] * 9] * 3
+
+
 def test_a_late_layer_that_was_not_made_is_missed(tmp_path: Path) -> None:
     with started(tmp_path) as outputs, pytest.raises(OutputError, match=r"ids\.tif has only 0 of 54 pixels"):
         for name in ("map", "energy"):

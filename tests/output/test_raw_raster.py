@@ -29,6 +29,19 @@ def test_raw_pixels_land_where_they_belong_in_any_order(tmp_path: Path, rng: Any
     raw.close()
 
 
+def test_rectangles_are_read_back(tmp_path: Path, rng: Any) -> None:
+    wanted = rng.integers(0, 60_000, (2, 11, 17)).astype(np.uint16)
+    raw = RawRaster(tmp_path / "r", dtype="uint16", bands=2, height=11, width=17)
+    raw.write(0, Rect(0, 0, 8, 17), wanted[:, :8])
+    wanted[:, 8:] = 0  # never written
+    for rect in (Rect(0, 0, 11, 17), Rect(3, 0, 7, 17), Rect(2, 4, 8, 5)):
+        assert np.array_equal(raw.read(rect), wanted[(slice(None), *rect.slices)])
+    os.truncate(tmp_path / "r", 20)
+    with pytest.raises(OutputError, match="cut off by another program"):
+        raw.read(Rect(0, 0, 11, 17))
+    raw.close()
+
+
 def test_raw_file_is_sparse_and_reads_as_zero(tmp_path: Path) -> None:
     raw = RawRaster(tmp_path / "r", dtype="float32", bands=2, height=3000, width=1000)
     raw.close()
