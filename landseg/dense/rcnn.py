@@ -16,7 +16,7 @@ from landseg.dense.pyramid import FeatureRows, Pyramid, level_of
 BOX_BINS, MASK_BINS = 7, 14
 WEIGHTS = (10.0, 10.0, 5.0, 5.0)
 """Factors of the second stage's differences, as in Fast R-CNN."""
-_MOST_UNITS = 28  # longest side of a box in units of its level, but of the last: 112 pixels at stride 4
+MOST_UNITS = 28  # longest side of a box in units of its level, but of the last: 112 pixels at stride 4
 _BITS, _OF_ANCHOR, _OF_KIND = 24, 12, 8  # of a row or column of units; of anchor and class; of the class
 _FAR = 1 << 62
 
@@ -228,7 +228,7 @@ class Detector:
 
     def _crops(self, box: NDArray[np.int64], bins: int) -> NDArray[np.float32]:
         """Return the features (n, C, bins, bins) of boxes, each from the level that suits its longer side."""
-        level = level_of(box, self._pyramid.levels, _MOST_UNITS)
+        level = level_of(box, self._pyramid.levels, MOST_UNITS)
         found = np.zeros((len(box), self._pyramid.features, bins, bins), np.float32)
         for number, rows in enumerate(self._rows):
             found[level == number] = rows.crop(box[level == number], bins)

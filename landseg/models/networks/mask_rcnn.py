@@ -76,6 +76,11 @@ class MaskRCNN(nn.Module):
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
     @property
+    def strides(self) -> tuple[int, ...]:
+        """The stride of each level, in pixels."""
+        return STRIDES
+
+    @property
     def offsets(self) -> tuple[float, ...]:
         """The pixel at which the first unit of each level sits; the others follow at its stride."""
         return tuple((stride - 1) / 2 if self.encoder.halfway else 0.0 for stride in STRIDES)
