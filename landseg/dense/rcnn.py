@@ -154,8 +154,8 @@ class Detector:
         order = np.lexsort((boxes.place, level, column * stride, boxes.anchor))
         table = np.zeros(len(boxes) + 1, np.uint32)
         table[1 + order] = np.arange(1, len(boxes) + 1)
-        score = (1 / (1 + np.exp(-boxes.score.astype(np.float64)))).astype(np.float32)
-        return Detections(table, boxes.box[order], score[order], boxes.kind[order], 1 + order)
+        score = _sigmoid(boxes.score[order])
+        return Detections(table, boxes.box[order], score, boxes.kind[order], 1 + order)
 
     def _advance(self, proposals: Boxes, frontier: int) -> NDArray[np.uint32]:
         """Decide what can be decided where all anchors above the frontier have come."""
@@ -224,7 +224,7 @@ class Detector:
         if not len(found):
             return np.zeros((0, 1, 1), np.float32)
         logits = self._heads.masks(self._crops(found.box, MASK_BINS))[np.arange(len(found)), found.kind + 1]
-        return (1 / (1 + np.exp(-logits))).astype(np.float32)
+        return _sigmoid(logits)
 
     def _crops(self, box: NDArray[np.int64], bins: int) -> NDArray[np.float32]:
         """Return the features (n, C, bins, bins) of boxes, each from the level that suits its longer side."""
@@ -242,4 +242,10 @@ def _log_odds(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     weights = np.exp(exact - top)
     others = np.stack([np.delete(weights, i, axis=1).sum(axis=1) for i in range(weights.shape[1])], axis=1)
     found: NDArray[np.float32] = (exact - top - np.log(np.maximum(others, 1e-300))).astype(np.float32)
+    return found
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities; no logit is too large for this form."""
+    found: NDArray[np.float32] = (0.5 + 0.5 * np.tanh(logits.astype(np.float64) / 2)).astype(np.float32)
     return found
