@@ -2,7 +2,7 @@
 
 Differences from the paper: the way down is interpolated onto the finer units' centres, since repeating the nearest
 unit would move the coarse levels by half a unit; there are four levels, P2 to P5; and each anchor is three boxes at
-the unit's own pixel, ``anchor_scale`` units large.
+the unit's own pixel, ``anchor_scale`` units large (8 as there: 32 pixels at stride 4).
 
 The maps of all levels are one output, so that a network of this kind streams and runs on windows like any other: a
 unit of it holds the 8 x 8, 4 x 4, 2 x 2 and 1 units of the levels that lie in 32 x 32 pixels. Nothing is resampled,
@@ -49,7 +49,7 @@ class MaskRCNN(nn.Module):
         pyramid_channels: int = 128,
         box_channels: int = 512,
         mask_channels: int = 128,
-        anchor_scale: int = 4,
+        anchor_scale: int = 8,
     ) -> None:
         super().__init__()
         check_whole("things", things)

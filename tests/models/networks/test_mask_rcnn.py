@@ -95,7 +95,7 @@ def test_heads_have_an_output_for_every_class_and_the_background() -> None:
 
 def test_anchors_have_the_area_of_their_level() -> None:
     for stride, anchors in zip(STRIDES, network_of("resnet18").anchors, strict=True):
-        areas = [width * height / (64 * stride) ** 2 for width, height in anchors]
+        areas = [width * height / (128 * stride) ** 2 for width, height in anchors]
         assert areas == pytest.approx([1, 1, 1], abs=0.01)
         assert [height / width for width, height in anchors] == pytest.approx(RATIOS, abs=0.02)
 
