@@ -8,7 +8,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from landseg.models.graph.axes import Part
+from landseg.models.graph.axes import KernelAxis, Part
 from landseg.models.graph.operators import Operator, Upsample
 from landseg.models.layers.aligned import sample
 from landseg.models.layers.upconv_parts import AlignedNearest, BedOfNails, CropStart, MaxMask, nearest
@@ -96,6 +96,20 @@ class ShuffleOperator(_CellOperator):
 
     def cells(self, x: Tensor) -> Tensor:
         return F.pixel_shuffle(x, self.factor)
+
+
+class UnshuffleOperator(Operator):
+    """The operator of nn.PixelUnshuffle: the units of a cell become channels of one. Recipes have no kind for it."""
+
+    def __init__(self, layer: nn.PixelUnshuffle) -> None:
+        self.factor, self.form = int(layer.downscale_factor), None
+        self.rows = self.columns = KernelAxis(self.factor, self.factor)
+
+    def channels(self, inputs: Sequence[int]) -> int:
+        return inputs[0] * self.factor**2
+
+    def run(self, inputs: Sequence[Tensor], rows: Part, columns: Part, out: Tensor | None = None) -> Tensor:
+        return F.pixel_unshuffle(inputs[0], self.factor)
 
 
 class NailsOperator(_CellOperator):

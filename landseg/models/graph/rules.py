@@ -26,6 +26,7 @@ from landseg.models.graph.layer_operators import (
     NearestOperator,
     PadOperator,
     ShuffleOperator,
+    UnshuffleOperator,
     UpsizeOperator,
 )
 from landseg.models.graph.operators import (
@@ -102,6 +103,7 @@ _LAYERS: tuple[tuple[tuple[type[nn.Module], ...], Rule], ...] = (
     ((PadToMultiple,), PadOperator),
     ((AlignedUpsample,), Upsample),
     ((nn.PixelShuffle,), ShuffleOperator),
+    ((nn.PixelUnshuffle,), UnshuffleOperator),
     ((BedOfNails,), NailsOperator),
     ((MaxMask,), MaxMaskOperator),
     ((CropStart,), CropStartOperator),

@@ -1,0 +1,148 @@
+"""Mask R-CNN (He et al. 2017) on a feature pyramid (Lin et al. 2017): maps of proposals, and two heads on boxes.
+
+Differences from the paper: the way down is interpolated onto the finer units' centres, since repeating the nearest
+unit would move the coarse levels by half a unit; there are four levels, P2 to P5; and each anchor is three boxes at
+the unit's own pixel, ``anchor_scale`` units large (8 as there: 32 pixels at stride 4).
+
+The maps of all levels are one output, so that a network of this kind streams and runs on windows like any other: a
+unit of it holds the 8 x 8, 4 x 4, 2 x 2 and 1 units of the levels that lie in 32 x 32 pixels. Nothing is resampled,
+and nothing is there twice. The heads on boxes are no part of that output: they read it (see
+`landseg.dense.rcnn.Detector`).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from landseg.errors import ModelError
+from landseg.models.layers.aligned import PadToMultiple, check_whole
+from landseg.models.networks.backbones import Encoder
+
+STRIDES = (4, 8, 16, 32)
+RATIOS = (0.5, 1.0, 2.0)
+"""Heights of anchors over their widths."""
+
+
+class MaskRCNN(nn.Module):
+    """A network from (N, bands, H, W) to the maps of its levels (N, C, ceil(H / 32), ceil(W / 32)).
+
+    Channels of a level, before they are packed: the features, an objectness logit for each anchor, and four
+    differences (x, y, width, height) for each anchor. `box_head` and `mask_head` read crops of the features.
+
+    Args:
+        encoder: an encoder at output stride 32.
+        things: number of classes of things.
+        pyramid_channels: channels of the features of a level.
+        box_channels: channels of the two hidden layers of the head that scores and moves boxes.
+        mask_channels: channels of the four hidden layers of the head that makes masks.
+        anchor_scale: side of the square anchor, in units of its level.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        things: int,
+        pyramid_channels: int = 128,
+        box_channels: int = 512,
+        mask_channels: int = 128,
+        anchor_scale: int = 8,
+    ) -> None:
+        super().__init__()
+        check_whole("things", things)
+        check_whole("pyramid_channels", pyramid_channels)
+        check_whole("box_channels", box_channels)
+        check_whole("mask_channels", mask_channels)
+        check_whole("anchor_scale", anchor_scale)
+        if encoder.strides[1:] != STRIDES:
+            raise ModelError(f"mask-rcnn needs an encoder at output stride 32, got strides {encoder.strides}")
+        self.encoder = encoder
+        self.things, self.channels, self.anchor_scale = things, pyramid_channels, anchor_scale
+        levels = encoder.channels[1:]
+        self.lateral = nn.ModuleList([nn.Conv2d(channels, pyramid_channels, 1) for channels in levels])
+        self.output = nn.ModuleList([nn.Conv2d(pyramid_channels, pyramid_channels, 3, padding=1) for _ in levels])
+        self.down = nn.ModuleList([encoder.upsampler(2) for _ in levels[1:]])
+        self.proposal = nn.Sequential(nn.Conv2d(pyramid_channels, pyramid_channels, 3, padding=1), nn.ReLU())
+        self.objectness = nn.Conv2d(pyramid_channels, len(RATIOS), 1)
+        self.deltas = nn.Conv2d(pyramid_channels, 4 * len(RATIOS), 1)
+        self.pack = nn.ModuleList([_packing(STRIDES[-1] // stride) for stride in STRIDES])
+        self.box_head = BoxHead(pyramid_channels, box_channels, things + 1)
+        self.mask_head = MaskHead(pyramid_channels, mask_channels, things + 1)
+        for layer in (self.proposal[0], self.objectness, self.deltas):
+            nn.init.normal_(layer.weight, std=0.01)  # type: ignore[arg-type]
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """The stride of each level, in pixels."""
+        return STRIDES
+
+    @property
+    def offsets(self) -> tuple[float, ...]:
+        """The pixel at which the first unit of each level sits; the others follow at its stride."""
+        return tuple((stride - 1) / 2 if self.encoder.halfway else 0.0 for stride in STRIDES)
+
+    @property
+    def anchors(self) -> tuple[tuple[tuple[int, int], ...], ...]:
+        """The width and height of each anchor of each level, in whole sixteenths of a pixel."""
+        sides = [16 * stride * self.anchor_scale for stride in STRIDES]
+        return tuple(
+            tuple((round(side / math.sqrt(ratio)), round(side * math.sqrt(ratio))) for ratio in RATIOS)
+            for side in sides
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        packed = [pack(torch.cat(maps, 1)) for pack, maps in zip(self.pack, self.levels(x), strict=True)]
+        return torch.cat(packed, 1)
+
+    def levels(self, x: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Return features (N, C, h, w), objectness (N, A, h, w) and differences (N, 4 A, h, w) of P2 to P5."""
+        features = self.encoder(x)[1:]
+        pyramid = [lateral(feature) for lateral, feature in zip(self.lateral, features, strict=True)]
+        for i in range(len(pyramid) - 2, -1, -1):
+            pyramid[i] = pyramid[i] + self.down[i](pyramid[i + 1], pyramid[i])
+        found = []
+        for output, level in zip(self.output, pyramid, strict=True):
+            made = output(level)
+            hidden = self.proposal(made)
+            found.append((made, self.objectness(hidden), self.deltas(hidden)))
+        return found
+
+
+class BoxHead(nn.Module):
+    """A head from crops (n, C, 7, 7) to logits (n, K) and differences (n, 4 K); class 0 is background."""
+
+    def __init__(self, inputs: int, hidden: int, classes: int) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(
+            nn.Flatten(), nn.Linear(inputs * 49, hidden), nn.ReLU(), nn.Linear(hidden, hidden), nn.ReLU()
+        )
+        self.score = nn.Linear(hidden, classes)
+        self.move = nn.Linear(hidden, 4 * classes)
+
+    def forward(self, crops: Tensor) -> tuple[Tensor, Tensor]:
+        hidden = self.hidden(crops)
+        return self.score(hidden), self.move(hidden)
+
+
+class MaskHead(nn.Sequential):
+    """A head from crops (n, C, 14, 14) to logits of masks (n, K, 28, 28)."""
+
+    def __init__(self, inputs: int, hidden: int, classes: int) -> None:
+        layers: list[nn.Module] = []
+        for i in range(4):
+            layers += [nn.Conv2d(hidden if i else inputs, hidden, 3, padding=1), nn.ReLU()]
+        layers += [nn.ConvTranspose2d(hidden, hidden, 2, 2), nn.ReLU(), nn.Conv2d(hidden, classes, 1)]
+        super().__init__(*layers)
+        for layer in layers:
+            if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+
+
+def _packing(factor: int) -> nn.Sequential:
+    return nn.Sequential(PadToMultiple(factor), nn.PixelUnshuffle(factor))
