@@ -129,8 +129,8 @@ def _extent(labels: RasterLabels) -> Rect:
     return Rect(top, left, bottom - top, right - left)
 
 
-def open_ids_on(path: Path, grid: Grid) -> RasterLabels:
-    """Open a raster of ids on the grid of its image.
+def open_ids_on(path: Path, grid: Grid, *, of: str = "its image") -> RasterLabels:
+    """Open a raster of ids on the grid of its image, or of what ``of`` says.
 
     Raises:
         RasterError, BandError, ClassError: see `open_ids`.
@@ -139,7 +139,7 @@ def open_ids_on(path: Path, grid: Grid) -> RasterLabels:
     """
     source = open_ids(path)
     try:
-        return RasterLabels(source, grid, of="its image")
+        return RasterLabels(source, grid, of=of)
     except GridError:
         source.close()
         raise

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import shapely
 from affine import Affine
 
-from landseg.errors import ClassError, GridError
+from landseg.errors import GridError
 from landseg.evaluation.objects.pair import Drawing, ObjectImage, ObjectPair, common_classes
 from landseg.evaluation.options import EvaluateOptions
 from landseg.evaluation.pair import inside_of
@@ -21,9 +22,8 @@ from landseg.geo.pixel_shapes import to_pixels
 from landseg.geo.placed_shapes import PlacedShapes
 from landseg.geo.rasters.raster import RasterFile
 from landseg.geo.vectors.aoi import Aoi, read_aoi
-from landseg.labels.id_rasters import LARGEST
+from landseg.labels.id_boxes import open_ids_on, read_ids
 from landseg.labels.object_files import ObjectFile, burning_order
-from landseg.labels.raster_labels import RasterLabels, open_labels
 from landseg.metrics.overlaps import Flags, Floats, IdCounts, Ints, Objects
 from landseg.runtime.progress import Progress
 from landseg.text.amounts import counted
@@ -50,30 +50,17 @@ class RasterIds:
     """The ids of a raster, on a grid that may be another than its own.
 
     Raises:
-        ClassError: its values are no whole numbers.
+        BandError, ClassError: it holds no ids.
         GridError: it lies beside the grid.
     """
 
     def __init__(self, path: str, grid: Grid) -> None:
-        self._labels: RasterLabels = open_labels(path, grid)
-        source = self._labels.source
-        if np.dtype(source.dtype).kind not in "iu":
-            self.close()
-            raise ClassError(f"{source.name} holds {source.dtype}: ids of objects are whole numbers of 0 or more")
-        nodata = source.nodata
-        self._zero, self.name = nodata == 0, source.name
+        self._labels = open_ids_on(Path(path), grid, of="the prediction")
         self.notes: tuple[str, ...] = (self._labels.note,) if self._labels.resampled else ()
 
     def read(self, rect: Rect) -> tuple[Ints, Flags]:
         """See `Ids`; 0 is no object even where the raster declares it nodata."""
-        values, valid, inside = self._labels.read_placed(rect)
-        if self._zero:
-            valid = valid | (values == 0) if inside is None else (valid | (values == 0)) & inside
-        ids = np.where(valid, values, 0).astype(np.int64)
-        lost = ids == LARGEST + 1
-        if (ids < 0).any():
-            raise ClassError(f"{self.name} holds {ids.min()}: ids of objects are whole numbers of 0 or more")
-        return np.where(lost, 0, ids), valid & ~lost
+        return read_ids(self._labels, rect)
 
     def beyond(self, ids: Ints) -> Floats:
         """See `Ids`; a raster knows nothing of what lies beyond it."""
