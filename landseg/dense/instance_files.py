@@ -27,7 +27,12 @@ _FEWEST_ROWS = 16
 
 
 class PixelSizes:
-    """The sizes of the pixels of a raster, in square metres as the areas of polygons, and in pixels without a CRS."""
+    """The sizes of the pixels of a raster, in square metres as the areas of polygons, and in pixels without a CRS.
+
+    Attributes:
+        located: whether sizes are in square metres.
+        unit: the area of a unit of `weights`; of a pixel where these are None.
+    """
 
     def __init__(self, grid: Grid) -> None:
         ruler = Ruler.of(grid)
@@ -36,7 +41,6 @@ class PixelSizes:
         size = self._areas.unit if self._vary else self._areas.pixel
         self.located = ruler.located and bool(np.isfinite(size))
         self.unit = size if self.located else 1.0
-        """The area of a unit of `weights`; of a pixel where these are None."""
 
     def weights(self, rect: Rect) -> NDArray[np.float64] | None:
         """Return the sizes (h, 1) or (h, w) of pixels as whole numbers; None where all are equal."""
