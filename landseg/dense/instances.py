@@ -169,7 +169,8 @@ class Instances(Semantic):
 
     def counts_text(self, counts: Mapping[str, int], *, located: bool) -> str:
         things, options = self.classes.things, self.options
-        text = counted(counts["instances"], self.classes.names[things[0]] if len(things) == 1 else "object")
+        text = counted(counts["instances"], "object")
+        text += f" of the class {self.classes.names[things[0]]}" if len(things) == 1 else ""
         score, area = counts["below_score"], counts["below_area"]
         left_out = [f"{score:,} below --score {options['score']:g}"] if score else []
         left_out += [f"{area:,} smaller than {options['min_area_m2']:g} {'m2' if located else 'px'}"] if area else []

@@ -147,7 +147,9 @@ def test_the_card_says_what_is_left_out_and_pixels_count_without_a_place(tmp_pat
     made = one(predict(scene, tmp_path / "m.tif", model=model, instances=tmp_path / "i.tif", **QUICK))
     ids, things = whole(hills(90, 80), model, least_score=0.3, least_pixels=6)
     assert np.array_equal(read(tmp_path / "i.tif"), ids)
-    assert made.objects_note is not None and made.objects_note.startswith(f"{len(things)} houses; ")
+    assert made.objects_note is not None and made.objects_note.startswith(
+        f"{len(things)} objects of the class house; "
+    )
     assert "below --score 0.3" in made.objects_note and "smaller than 6 px left out" in made.objects_note
 
 
